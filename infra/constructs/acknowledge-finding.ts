@@ -1,5 +1,6 @@
-import { Validations } from 'aws-cdk-lib';
-import type { IConstruct } from 'constructs';
+import { Stack, Validations } from 'aws-cdk-lib';
+import type { IGrantable } from 'aws-cdk-lib/aws-iam';
+import { Construct, type IConstruct } from 'constructs';
 
 /**
  * Accepts one cdk-nag finding at one construct, with the reason why it is right here.
@@ -7,4 +8,31 @@ import type { IConstruct } from 'constructs';
  */
 export function acknowledgeFinding(scope: IConstruct, finding: string, reason: string): void {
   Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
+}
+
+/** Accepts that the grantee's role has rights on this one resource pattern. */
+export function acknowledgePattern(grantee: IGrantable, pattern: string, reason: string): void {
+  const principal = grantee.grantPrincipal;
+  if (!Construct.isConstruct(principal))
+    throw new Error('only a role of this app can have acknowledged patterns');
+  const finding = `IAM5[Resource::${flatten(Stack.of(principal).resolve(pattern))}]`;
+  acknowledgeFinding(principal, finding, reason);
+}
+
+/** A resolved value as cdk-nag spells it in finding ids: references in angle brackets. */
+function flatten(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const {
+    Ref: reference,
+    'Fn::Join': join,
+    'Fn::GetAtt': attribute,
+  } = value as {
+    Ref?: string;
+    'Fn::Join'?: [string, unknown[]];
+    'Fn::GetAtt'?: [string, string];
+  };
+  if (reference) return `<${reference}>`;
+  if (attribute) return `<${attribute.join('.')}>`;
+  if (join) return join[1].map(flatten).join(join[0]);
+  throw new Error(`cannot spell ${JSON.stringify(value)} as a finding`);
 }

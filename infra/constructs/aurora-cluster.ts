@@ -1,6 +1,11 @@
-import { CfnDeletionPolicy, type CfnResource, RemovalPolicy, type CfnCondition } from 'aws-cdk-lib';
+import { type CfnCondition, CfnDeletionPolicy, type CfnResource, RemovalPolicy } from 'aws-cdk-lib';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
-import { CfnDBCluster, CfnDBClusterParameterGroup, CfnDBInstance, CfnDBSubnetGroup } from 'aws-cdk-lib/aws-rds';
+import {
+  CfnDBCluster,
+  CfnDBClusterParameterGroup,
+  CfnDBInstance,
+  CfnDBSubnetGroup,
+} from 'aws-cdk-lib/aws-rds';
 import { Construct } from 'constructs';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
 import { auroraParameters } from './aurora-parameters.ts';

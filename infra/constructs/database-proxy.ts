@@ -71,7 +71,12 @@ export class DatabaseProxy extends Construct {
     this.name = proxy.ref;
     this.proxyArn = proxy.attrDbProxyArn;
     raiseAlarm(this, 'BorrowLatencyAlarm', {
-      metric: serviceMetric('AWS/RDS', 'DatabaseConnectionsBorrowLatency', { ProxyName: this.name }, 'Average'),
+      metric: serviceMetric(
+        'AWS/RDS',
+        'DatabaseConnectionsBorrowLatency',
+        { ProxyName: this.name },
+        'Average',
+      ),
       // Microseconds.
       threshold: 1_000_000,
       periods: 2,

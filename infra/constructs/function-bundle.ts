@@ -28,7 +28,9 @@ const banner =
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
   const root = join(projectDirectory, 'functions');
-  const sources = ['api/*/handler.ts', 'tasks/*.ts'].flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+  const sources = ['api/*/handler.ts', 'tasks/*.ts']
+    .flatMap((pattern) => globSync(pattern, { cwd: root }))
+    .sort();
   if (sources.length === 0) throw new FunctionBundleError(`no function entries under ${root}`);
   const outputs = build(root, sources, directory);
   const hash = createHash('sha256');

@@ -25,7 +25,8 @@ export class Registry extends Construct {
   readonly cluster: AuroraCluster;
   readonly #reader: DatabaseSecret;
   readonly #writer: DatabaseSecret;
-  readonly #bootstrap: CustomResource;
+  /** Exists once the schema is migrated and the roles have their passwords. */
+  readonly schema: CustomResource;
 
   constructor(scope: Construct, id: string, props: RegistryProps) {
     super(scope, id);
@@ -75,7 +76,7 @@ export class Registry extends Construct {
     master.grantRead(bootstrap);
     this.#reader.grantRead(bootstrap);
     this.#writer.grantRead(bootstrap);
-    this.#bootstrap = new CustomResource(this, 'Schema', {
+    this.schema = new CustomResource(this, 'Schema', {
       resourceType: 'Custom::StrataRegistryBootstrap',
       serviceToken: bootstrap.functionArn,
       serviceTimeout: Duration.minutes(10),
@@ -89,7 +90,7 @@ export class Registry extends Construct {
       },
     });
     // The rights live in a policy of their own, which nothing else makes CloudFormation wait for.
-    this.#bootstrap.node.addDependency(this.cluster, bootstrap);
+    this.schema.node.addDependency(this.cluster, bootstrap);
   }
 
   /** Environment of a function that only looks things up. It needs `grantRead` too. */

@@ -40,7 +40,9 @@ export interface StrataFunctionProps extends FunctionSettings {
 export class StrataFunction extends LambdaFunction {
   constructor(scope: Construct, id: string, props: StrataFunctionProps) {
     if (!props.bundle.entries.has(props.entry)) {
-      throw new FunctionBundleError(`functions/${props.entry}.ts does not exist, but ${scope.node.path} needs it`);
+      throw new FunctionBundleError(
+        `functions/${props.entry}.ts does not exist, but ${scope.node.path} needs it`,
+      );
     }
     const role = new Role(scope, `${id}Role`, {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
@@ -69,7 +71,11 @@ export class StrataFunction extends LambdaFunction {
         POWERTOOLS_SERVICE_NAME: serviceName(props.entry),
       },
       ...(props.network
-        ? { vpc: props.network.vpc, securityGroups: [props.network.securityGroup], vpcSubnets: { subnetType: SubnetType.PRIVATE_ISOLATED } }
+        ? {
+            vpc: props.network.vpc,
+            securityGroups: [props.network.securityGroup],
+            vpcSubnets: { subnetType: SubnetType.PRIVATE_ISOLATED },
+          }
         : {}),
     });
     // Lambda checks at creation that the role may attach network interfaces.

@@ -1,0 +1,74 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { App, Validations } from 'aws-cdk-lib';
+import { loadConfig, type StrataConfig } from './config.ts';
+import { bundleFunctions } from './constructs/function-bundle.ts';
+import { ControlPlaneStack } from './stacks/control-plane-stack.ts';
+import { synthesizeDedicatedTemplate } from './stacks/dedicated-database-stack.ts';
+import { RegionStack } from './stacks/region-stack.ts';
+
+const PROJECT = resolve(import.meta.dirname, '..');
+
+export interface SynthOptions {
+  readonly config: StrataConfig;
+  /** Where the cloud assembly goes. */
+  readonly outdir: string;
+  /** Check the templates against cdk-nag's AwsSolutions rules; a finding that is not acknowledged throws. */
+  readonly nag: boolean;
+  /** Changes the app before it is synthesized, for tests. */
+  readonly adjust?: (app: App) => void;
+}
+
+/**
+ * Synthesizes all stacks in this process, without CDK's command line, an account or a network.
+ * @returns the directory of the cloud assembly.
+ */
+export async function synthesize({ config, outdir, nag, adjust }: SynthOptions): Promise<string> {
+  const scratch = mkdtempSync(join(tmpdir(), 'strata-synth-'));
+  try {
+    const context = featureFlags(nag);
+    const bundle = bundleFunctions(PROJECT, join(scratch, 'functions'));
+    const dedicatedTemplateFile = synthesizeDedicatedTemplate(config, context, join(scratch, 'dedicated'));
+    const app = new App({ outdir, context, analyticsReporting: false, treeMetadata: false });
+    const [home, ...others] = config.regions as [StrataConfig['regions'][0], ...StrataConfig['regions']];
+    const shared = { config, bundle };
+    const controlPlane = new ControlPlaneStack(app, 'Strata-ControlPlane', home, shared);
+    const regional = { ...shared, dedicatedTemplateFile };
+    new RegionStack(app, `Strata-${home.key}`, { ...regional, region: home, home: controlPlane });
+    for (const region of others) new RegionStack(app, `Strata-${region.key}`, { ...regional, region });
+    adjust?.(app);
+    if (nag) {
+      const { AwsSolutionsChecks } = await import('cdk-nag');
+      Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+    }
+    return app.synth().directory;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Feature flags of a new CDK project, with our deviations. */
+function featureFlags(validate: boolean): Record<string, unknown> {
+  const file = createRequire(import.meta.url).resolve('aws-cdk-lib/recommended-feature-flags.json');
+  return {
+    ...JSON.parse(readFileSync(file, 'utf8')),
+    // An export that a stack imports cannot be removed under it; a weak reference would notice only afterwards.
+    '@aws-cdk/core:defaultCrossStackReferences': 'strong',
+    '@aws-cdk/core:validateAgainstDefaultRules': validate,
+  };
+}
+
+if (import.meta.main) {
+  try {
+    await synthesize({
+      config: loadConfig(),
+      outdir: resolve(PROJECT, process.env.CDK_OUTDIR ?? 'cdk.out'),
+      nag: process.env.STRATA_NAG !== 'off',
+    });
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
