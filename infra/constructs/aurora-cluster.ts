@@ -58,7 +58,7 @@ export class AuroraCluster extends Construct {
     const logs = new LogGroup(this, 'Logs', {
       logGroupName: `/aws/rds/cluster/${props.identifier}/postgresql`,
       retention: props.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const subnets = new CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupDescription: `Isolated subnets of ${props.identifier}`,
@@ -154,6 +154,6 @@ export class AuroraCluster extends Construct {
 }
 
 function retain(resource: CfnResource): void {
-  resource.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN;
+  resource.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
   resource.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
 }

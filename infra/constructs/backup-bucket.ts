@@ -1,6 +1,12 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from 'aws-cdk-lib/aws-s3';
+import {
+  BlockPublicAccess,
+  Bucket,
+  BucketEncryption,
+  type IBucket,
+  ObjectOwnership,
+} from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
 
@@ -33,7 +39,7 @@ export class BackupBucket extends Construct {
       encryptionKey: props.key,
       bucketKeyEnabled: true,
       versioned: true,
-      serverAccessLogsBucket: accessLogs,
+      serverAccessLogsBucket: accessLogs as IBucket,
       lifecycleRules: [
         { abortIncompleteMultipartUploadAfter: Duration.days(2) },
         // An overwritten or deleted object stays recoverable for a week, no longer: a tenant that left must be gone.

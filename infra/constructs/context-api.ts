@@ -6,6 +6,7 @@ import {
   type HttpMethod,
   HttpNoneAuthorizer,
   HttpStage,
+  type IHttpApi,
   LogGroupLogDestination,
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpJwtAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
@@ -83,7 +84,7 @@ export class ContextApi extends Construct {
     this.url = this.#api.apiEndpoint;
     if (props.hostName) {
       this.url = new ApiDomain(this, 'Domain', {
-        api: this.#api,
+        api: this.#api as IHttpApi,
         stage,
         hostName: props.hostName,
         config,

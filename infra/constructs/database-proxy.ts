@@ -32,7 +32,7 @@ export class DatabaseProxy extends Construct {
     const logs = new LogGroup(this, 'Logs', {
       logGroupName: `/aws/rds/proxy/${props.name}`,
       retention: props.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const proxy = new CfnDBProxy(this, 'Proxy', {
       dbProxyName: props.name,
@@ -50,7 +50,7 @@ export class DatabaseProxy extends Construct {
       vpcSubnetIds: props.subnetIds,
       vpcSecurityGroupIds: [props.securityGroupId],
     });
-    proxy.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN;
+    proxy.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
     proxy.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
     proxy.node.addDependency(logs);
     const targets = new CfnDBProxyTargetGroup(this, 'Targets', {

@@ -41,7 +41,7 @@ export class DatabaseSecret extends Construct {
         excludePunctuation: true,
       },
     });
-    secret.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN;
+    secret.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
     secret.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
     this.secretArn = secret.ref;
     this.username = props.username;

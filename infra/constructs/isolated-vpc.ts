@@ -1,7 +1,14 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
-import { FlowLogDestination, FlowLogTrafficType, IpAddresses, SubnetType, Vpc } from 'aws-cdk-lib/aws-ec2';
+import {
+  FlowLogDestination,
+  FlowLogTrafficType,
+  IpAddresses,
+  type IVpc,
+  SubnetType,
+  Vpc,
+} from 'aws-cdk-lib/aws-ec2';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
-import type { Construct } from 'constructs';
+import { Construct } from 'constructs';
 
 export interface IsolatedVpcProps {
   readonly cidr: string;
@@ -10,9 +17,13 @@ export interface IsolatedVpcProps {
 }
 
 /** A network without any way to or from the internet: no internet gateway, no NAT. Rejected traffic is logged. */
-export class IsolatedVpc extends Vpc {
+export class IsolatedVpc extends Construct {
+  readonly vpc: IVpc;
+  readonly subnetIds: string[];
+
   constructor(scope: Construct, id: string, props: IsolatedVpcProps) {
-    super(scope, id, {
+    super(scope, id);
+    const vpc = new Vpc(this, 'Vpc', {
       ipAddresses: IpAddresses.cidr(props.cidr),
       availabilityZones: [...props.availabilityZones],
       natGateways: 0,
@@ -24,9 +35,12 @@ export class IsolatedVpc extends Vpc {
       retention: props.logRetentionDays,
       removalPolicy: RemovalPolicy.RETAIN,
     });
-    this.addFlowLog('Rejected', {
+    vpc.addFlowLog('Rejected', {
       destination: FlowLogDestination.toCloudWatchLogs(logs),
       trafficType: FlowLogTrafficType.REJECT,
     });
+    // CDK's classes do not satisfy its own interfaces under exactOptionalPropertyTypes.
+    this.vpc = vpc as IVpc;
+    this.subnetIds = vpc.isolatedSubnets.map(({ subnetId }) => subnetId);
   }
 }

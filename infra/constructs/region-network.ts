@@ -1,6 +1,7 @@
 import {
   GatewayVpcEndpointAwsService,
   InterfaceVpcEndpointAwsService,
+  type IVpc,
   Peer,
   Port,
   SecurityGroup,
@@ -22,7 +23,7 @@ import type { FunctionNetwork } from './strata-function.ts';
  * Nothing else: request functions cannot reach a cluster but through its proxy.
  */
 export class RegionNetwork extends Construct {
-  readonly vpc: IsolatedVpc;
+  readonly vpc: IVpc;
   readonly subnetIds: string[];
   readonly clusters: SecurityGroup;
   readonly proxies: SecurityGroup;
@@ -31,12 +32,13 @@ export class RegionNetwork extends Construct {
 
   constructor(scope: Construct, id: string, region: RegionConfig, logRetentionDays: number) {
     super(scope, id);
-    this.vpc = new IsolatedVpc(this, 'Vpc', {
+    const { vpc, subnetIds } = new IsolatedVpc(this, 'Isolated', {
       cidr: region.cidr,
       availabilityZones: region.availabilityZones,
       logRetentionDays,
     });
-    this.subnetIds = this.vpc.isolatedSubnets.map(({ subnetId }) => subnetId);
+    this.vpc = vpc;
+    this.subnetIds = subnetIds;
     this.clusters = this.#group('Clusters', 'Aurora clusters of cells and of Enterprise tenants');
     this.proxies = this.#group('Proxies', 'RDS proxies of cells and of Enterprise tenants');
     this.#apiFunctions = this.#group('ApiFunctions', 'Functions that serve tenants');

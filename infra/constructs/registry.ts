@@ -1,11 +1,10 @@
 import { CustomResource, Duration } from 'aws-cdk-lib';
-import { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { type IVpc, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { AuroraCluster } from './aurora-cluster.ts';
 import type { DataKey } from './data-key.ts';
 import { DatabaseSecret } from './database-secret.ts';
-import type { IsolatedVpc } from './isolated-vpc.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 
 const DATABASE = 'registry';
@@ -13,7 +12,8 @@ const DATABASE = 'registry';
 export interface RegistryProps extends FunctionSettings {
   /** Physical name of the cluster. */
   readonly identifier: string;
-  readonly vpc: IsolatedVpc;
+  /** Where the cluster stands; nothing in it talks to the cluster. */
+  readonly network: { readonly vpc: IVpc; readonly subnetIds: string[] };
   readonly key: DataKey;
 }
 
@@ -42,7 +42,7 @@ export class Registry extends Construct {
     this.#reader = secret('Reader', 'strata_registry_reader', 'Looks up tenants, users and placements');
     this.#writer = secret('Writer', 'strata_registry_writer', 'Registers tenants and records workflows');
     const nobody = new SecurityGroup(this, 'Nobody', {
-      vpc: props.vpc,
+      vpc: props.network.vpc,
       description: 'The registry takes no connections, only Data API calls',
       allowAllOutbound: false,
     });
@@ -51,7 +51,7 @@ export class Registry extends Construct {
       identifier: props.identifier,
       databaseName: DATABASE,
       masterSecret: master,
-      subnetIds: props.vpc.isolatedSubnets.map(({ subnetId }) => subnetId),
+      subnetIds: props.network.subnetIds,
       securityGroupId: nobody.securityGroupId,
       keyArn: props.key.keyArn,
       minCapacity: registry.minCapacity,

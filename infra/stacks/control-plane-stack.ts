@@ -43,7 +43,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     this.registry = new Registry(this, 'Registry', {
       ...settings,
       identifier: 'strata-registry',
-      vpc: new IsolatedVpc(this, 'Vpc', {
+      network: new IsolatedVpc(this, 'Network', {
         cidr: CIDR,
         availabilityZones: home.availabilityZones,
         logRetentionDays: config.logRetentionDays,

@@ -5,6 +5,7 @@ import {
   CfnOutput,
   CfnParameter,
   Fn,
+  type IStackSynthesizer,
   Stack,
   Tags,
 } from 'aws-cdk-lib';
@@ -23,7 +24,7 @@ import { DatabaseSecret } from '../constructs/database-secret.ts';
 export class DedicatedDatabaseStack extends Stack {
   constructor(scope: Construct, id: string, config: StrataConfig) {
     super(scope, id, {
-      synthesizer: new BootstraplessSynthesizer(),
+      synthesizer: new BootstraplessSynthesizer() as IStackSynthesizer,
       description: 'Strata: dedicated database of one Enterprise tenant',
     });
     const text = (name: string, description: string): string =>

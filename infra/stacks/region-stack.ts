@@ -154,7 +154,7 @@ export class RegionStack extends Stack {
     const registry = new Registry(this, 'Registry', {
       ...settings,
       identifier: `strata-registry-${props.region.key}`,
-      vpc: network.vpc,
+      network,
       key,
     });
     const identity = new Identity(this, 'Identity', { ...settings, registry });
