@@ -10,13 +10,12 @@ export function acknowledgeFinding(scope: IConstruct, finding: string, reason: s
   Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
 }
 
-/** Accepts that the grantee's role has rights on this one resource pattern. */
-export function acknowledgePattern(grantee: IGrantable, pattern: string, reason: string): void {
-  const principal = grantee.grantPrincipal;
-  if (!Construct.isConstruct(principal))
-    throw new Error('only a role of this app can have acknowledged patterns');
-  const finding = `IAM5[Resource::${flatten(Stack.of(principal).resolve(pattern))}]`;
-  acknowledgeFinding(principal, finding, reason);
+/** Accepts that a role, or a managed policy, has rights on this one resource pattern. */
+export function acknowledgePattern(holder: IGrantable, pattern: string, reason: string): void {
+  const { grantPrincipal } = holder;
+  const scope = Construct.isConstruct(grantPrincipal) ? grantPrincipal : holder;
+  if (!Construct.isConstruct(scope)) throw new Error(`no construct to acknowledge ${pattern} at`);
+  acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
 }
 
 /** A resolved value as cdk-nag spells it in finding ids: references in angle brackets. */

@@ -52,6 +52,8 @@ export class AuroraCluster extends Construct {
   /** A token: the port is the cluster's to tell. */
   readonly port: string;
   readonly databaseName: string;
+  /** Exists once the cluster can serve: a cluster without an instance cannot. */
+  readonly writer: CfnDBInstance;
 
   constructor(scope: Construct, id: string, props: AuroraClusterProps) {
     super(scope, id);
@@ -105,11 +107,11 @@ export class AuroraCluster extends Construct {
       retain(created);
       return created;
     };
-    const writer = instance('Writer');
+    this.writer = instance('Writer');
     props.readers.forEach(({ condition }, index) => {
       const reader = instance(`Reader${index + 1}`);
       // The first instance of a cluster becomes its writer.
-      reader.addDependency(writer);
+      reader.node.addDependency(this.writer);
       if (condition) reader.cfnOptions.condition = condition;
     });
     this.clusterArn = cluster.attrDbClusterArn;

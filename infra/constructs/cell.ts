@@ -118,7 +118,7 @@ export class Cell extends Construct {
         SchemaHash: schemaHash,
       },
     });
-    bootstrap.node.addDependency(this.cluster, tasks.bootstrap, after);
+    bootstrap.node.addDependency(this.cluster.writer, tasks.bootstrap, after);
     const proxyAuth = new CustomResource(this, 'ProxyAuth', {
       resourceType: 'Custom::StrataProxyAuth',
       serviceToken: tasks.proxyAuth.functionArn,

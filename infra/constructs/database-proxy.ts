@@ -66,7 +66,7 @@ export class DatabaseProxy extends Construct {
       },
     });
     // The target group registers the instances that exist; without the writer it would stay empty.
-    targets.node.addDependency(props.cluster);
+    targets.node.addDependency(props.cluster.writer);
     this.host = proxy.attrEndpoint;
     this.name = proxy.ref;
     this.proxyArn = proxy.attrDbProxyArn;

@@ -1,7 +1,7 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct, type IConstruct } from 'constructs';
-import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
 export interface DedicatedServiceRoleProps {
@@ -13,32 +13,27 @@ export interface DedicatedServiceRoleProps {
 
 /**
  * The role that CloudFormation acts as when it launches a dedicated database. It can make exactly the resources of that
- * template, named after a tenant. The same statements are its permissions boundary: a policy that somebody attaches
- * later cannot widen it.
+ * template, named after a tenant. The same policy is its permissions boundary: what somebody attaches later cannot
+ * widen it.
  */
 export class DedicatedServiceRole extends Construct {
   readonly role: Role;
 
   constructor(scope: Construct, id: string, props: DedicatedServiceRoleProps) {
     super(scope, id);
-    const boundary = new ManagedPolicy(this, 'Boundary', {
-      description: 'The most that a launch of a dedicated database may do',
+    const policy = new ManagedPolicy(this, 'Rights', {
+      description: 'Creates, changes and deletes the resources of a dedicated database, and nothing else',
       statements: statements(this, props),
     });
-    const rights = new ManagedPolicy(this, 'Rights', {
-      description: 'Creates, changes and deletes the resources of a dedicated database',
-      statements: statements(this, props),
-    });
+    acknowledgePatterns(this, policy, props.secrets);
     this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('cloudformation.amazonaws.com', {
         conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } },
       }),
       description: 'CloudFormation acts as this role when it launches a dedicated database',
-      permissionsBoundary: boundary,
-      managedPolicies: [rights],
+      permissionsBoundary: policy,
+      managedPolicies: [policy],
     });
-    acknowledge(this, boundary);
-    acknowledge(this, rights);
   }
 }
 
@@ -197,9 +192,29 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
   ];
 }
 
-function acknowledge(scope: IConstruct, policy: ManagedPolicy): void {
+function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: RunTimeSecrets): void {
   const { databases, proxies, logs, alarms } = patterns(scope);
-  void [databases, proxies, logs, alarms];
+  for (const pattern of [...databases, ...logs, ...alarms]) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'Resources of a dedicated database are named after its tenant, at run time.',
+    );
+  }
+  for (const pattern of [secrets.tenantPattern, secrets.dedicatedPattern]) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'The secrets of a dedicated database are named after its tenant, at run time.',
+    );
+  }
+  for (const pattern of proxies) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'RDS makes up these ids; the statement is bound to the tag of dedicated databases.',
+    );
+  }
   acknowledgeFinding(
     policy,
     'IAM5[Resource::*]',

@@ -1,9 +1,10 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
-import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import { raiseAlarm } from './raise-alarm.ts';
@@ -101,22 +102,13 @@ export class Onboarding extends Construct {
       retention: props.settings.config.logRetentionDays,
       removalPolicy: RemovalPolicy.RETAIN,
     });
-    this.stateMachine = new TenantOnboarding(this, 'Workflow', {
-      tasks: {
-        register,
-        credentials,
-        dedicatedStack,
-        bootstrapDedicated,
-        schema,
-        proxyAuth,
-        place,
-        verify,
-        activate,
-        fail,
-      },
-      logGroup,
-    }).stateMachine;
-    this.#finish();
+    const tasks = {
+      ...{ register, credentials, dedicatedStack, bootstrapDedicated, schema },
+      ...{ proxyAuth, place, verify, activate, fail },
+    };
+    this.stateMachine = new TenantOnboarding(this, 'Workflow', { tasks, logGroup }).stateMachine;
+    this.#acknowledgeRole(Object.values(tasks));
+    this.#raiseAlarms();
   }
 
   #task(
@@ -135,13 +127,24 @@ export class Onboarding extends Construct {
     });
   }
 
-  #finish(): void {
-    const { alarmTopicArn: topicArn } = this.#props.settings;
+  #acknowledgeRole(tasks: readonly IFunction[]): void {
+    const { role } = this.stateMachine;
     acknowledgeFinding(
-      this.stateMachine.role,
+      role,
       'IAM5[Resource::*]',
       'Delivering execution logs and X-Ray traces is not authorized on single resources; AWS documents these statements.',
     );
+    for (const { functionArn } of tasks) {
+      acknowledgePattern(
+        role,
+        `${functionArn}:*`,
+        'Versions and aliases of a task function are that function.',
+      );
+    }
+  }
+
+  #raiseAlarms(): void {
+    const { alarmTopicArn: topicArn } = this.#props.settings;
     raiseAlarm(this, 'Failed', {
       metric: this.stateMachine.metricFailed(),
       threshold: 1,

@@ -90,7 +90,7 @@ export class Registry extends Construct {
       },
     });
     // The rights live in a policy of their own, which nothing else makes CloudFormation wait for.
-    this.schema.node.addDependency(this.cluster, bootstrap);
+    this.schema.node.addDependency(this.cluster.writer, bootstrap);
   }
 
   /** Environment of a function that only looks things up. It needs `grantRead` too. */

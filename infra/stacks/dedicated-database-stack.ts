@@ -1,5 +1,4 @@
 import {
-  App,
   BootstraplessSynthesizer,
   CfnCondition,
   CfnOutput,
@@ -8,6 +7,7 @@ import {
   type IStackSynthesizer,
   Stack,
   Tags,
+  Validations,
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { StrataConfig } from '../config.ts';
@@ -107,6 +107,10 @@ export class DedicatedDatabaseStack extends Stack {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });
+    Validations.of(this).acknowledge({
+      id: 'CloudFormation-Validate::W2509',
+      reason: 'The parameters SecretName, OwnerSecretName and MasterSecretName are names, not secrets.',
+    });
     for (const [output, value] of Object.entries({
       ClusterArn: cluster.clusterArn,
       ClusterIdentifier: cluster.identifier,
@@ -122,18 +126,4 @@ export class DedicatedDatabaseStack extends Stack {
       new CfnOutput(this, output, { value });
     }
   }
-}
-
-/**
- * Synthesizes the template in an App of its own, before the stacks that carry it as an asset.
- * @returns the path of the template file.
- */
-export function synthesizeDedicatedTemplate(
-  config: StrataConfig,
-  context: Record<string, unknown>,
-  directory: string,
-): string {
-  const app = new App({ outdir: directory, context, analyticsReporting: false, treeMetadata: false });
-  const stack = new DedicatedDatabaseStack(app, 'Strata-DedicatedDatabase', config);
-  return app.synth().getStackByName(stack.stackName).templateFullPath;
 }
