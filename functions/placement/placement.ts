@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { DatabaseAddress } from '../database/pools.ts';
 
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';

@@ -56,7 +56,11 @@ export class TenantDirectory {
       allowStaleOnFetchRejection: true,
       noDeleteOnFetchRejection: true,
     };
-    this.#tenants = new LRUCache({ ...options, fetchMethod: (tenantId: string) => this.#readById(tenantId) });
+    this.#tenants = new LRUCache({
+      ...options,
+      fetchMethod: async (tenantId: string, known: DirectoryEntry | undefined) =>
+        keepNewerPlacement(await this.#readById(tenantId), known),
+    });
     this.#members = new LRUCache({ ...options, fetchMethod: (key: string) => this.#readMember(key) });
   }
 
@@ -95,9 +99,7 @@ export class TenantDirectory {
 
   #remember(entry: DirectoryEntry): DirectoryEntry {
     const known = this.#tenants.get(entry.tenantId, { allowStale: true });
-    // The registry follows a move a moment later than the databases: an older answer must not undo a forward.
-    const newer = known?.placement && known.placement.epoch > (entry.placement?.epoch ?? 0);
-    const kept = newer ? { ...entry, placement: known.placement } : entry;
+    const kept = keepNewerPlacement(entry, known) ?? entry;
     this.#tenants.set(entry.tenantId, kept);
     return kept;
   }
@@ -121,6 +123,15 @@ export class TenantDirectory {
     );
     return row && { userId: row.user_id, role: row.role };
   }
+}
+
+/** The registry follows a move a moment later than the databases: its older answer must not undo a forward. */
+function keepNewerPlacement(
+  entry: DirectoryEntry | undefined,
+  known: DirectoryEntry | undefined,
+): DirectoryEntry | undefined {
+  if (!entry || !known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
+  return { ...entry, placement: known.placement };
 }
 
 function toEntry(row: DirectoryRow): DirectoryEntry {
