@@ -1,4 +1,10 @@
-import { type Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import {
+  DefaultStackSynthesizer,
+  type IStackSynthesizer,
+  type Stack,
+  type StackProps,
+  Tags,
+} from 'aws-cdk-lib';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 
 /** A stack of one region, in whatever account it is deployed to, protected against deletion as a whole. */
@@ -7,6 +13,8 @@ export function stackProps(region: RegionConfig, description: string, config: St
     description,
     env: { region: region.awsRegion },
     terminationProtection: config.deletionProtection,
+    // The deploying CDK command checks the bootstrap stack's version; a rule in every template would check it twice.
+    synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }) as IStackSynthesizer,
   };
 }
 
