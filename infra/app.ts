@@ -67,6 +67,8 @@ async function createApp(outdir: string, validate: boolean): Promise<App> {
   const app = new App({
     outdir,
     context: featureFlags(),
+    // CDK's command line sets CDK_OUTDIR, which would make every App synthesize once more at exit.
+    autoSynth: false,
     analyticsReporting: false,
     treeMetadata: false,
     // Its engine takes seconds to load, which only a synth that validates should spend.

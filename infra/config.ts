@@ -11,6 +11,9 @@ const LOG_RETENTIONS = [
 /** RDS Proxy takes 200 secrets; the owner's, the starter role's and a move's target leave 190 for Business tenants. */
 const MAX_BUSINESS_TENANTS = 190;
 
+/** Address range of the registry's own network in the home region. */
+export const CONTROL_PLANE_CIDR = '10.15.0.0/16';
+
 /** Capacity of one Aurora Serverless v2 cluster. */
 export interface CapacityConfig {
   /** Aurora capacity units (2 GiB of memory each) that are always on, 0.5 to 256 in steps of 0.5. */
@@ -190,6 +193,9 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     candidate.regions.map(({ cidr }) => cidr),
     'address ranges',
   );
+  for (const { key, cidr } of candidate.regions) {
+    require(cidr !== CONTROL_PLANE_CIDR, `region ${key}: ${cidr} is the control plane's network`);
+  }
   for (const region of candidate.regions) problems.push(...regionProblems(region));
   problems.push(...capacityProblems('registry', candidate.registry));
   require(LOG_RETENTIONS.includes(

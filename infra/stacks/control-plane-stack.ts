@@ -2,7 +2,7 @@ import { ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
-import type { RegionConfig } from '../config.ts';
+import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { AlarmTopic } from '../constructs/alarm-topic.ts';
 import { ContextApi } from '../constructs/context-api.ts';
@@ -13,9 +13,6 @@ import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import type { SharedSettings } from './shared-settings.ts';
 import { stackProps, tagStack } from './stack-props.ts';
-
-/** Address range of the registry's own VPC, outside of every region's. */
-const CIDR = '10.15.0.0/16';
 
 /** What a region takes from its control plane: its own, or in the home region this stack's. */
 export interface ControlPlane {
@@ -44,7 +41,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       ...settings,
       identifier: 'strata-registry',
       network: new IsolatedVpc(this, 'Network', {
-        cidr: CIDR,
+        cidr: CONTROL_PLANE_CIDR,
         availabilityZones: home.availabilityZones,
         logRetentionDays: config.logRetentionDays,
       }),
@@ -58,7 +55,6 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       description: 'Operator API: tenants and their users',
       environment: {
         ...this.registry.writerEnvironment,
-        REGION_KEY: home.key,
         ONBOARDING_STATE_MACHINE_ARN: this.#onboarding('stateMachine', home.awsRegion),
       },
       timeout: Duration.seconds(29),

@@ -101,7 +101,13 @@ export class RegionStack extends Stack {
       dedicated,
     });
 
-    const environment = { ...registry.readerEnvironment, REGION_KEY: region.key };
+    const domain = config.domainName && `${props.home ? '' : `${region.key}.`}${config.domainName}`;
+    const environment = {
+      ...registry.readerEnvironment,
+      REGION_KEY: region.key,
+      // Where `{slug}.domain` names a tenant. The assembly also runs as it is on a developer's machine, hence localhost.
+      TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
+    };
     const people = new StrataFunction(this, 'People', {
       ...{ ...settings, environment, network: network.forApi },
       entry: 'api/people/handler',
@@ -133,7 +139,7 @@ export class RegionStack extends Stack {
       description: `Strata data plane ${region.key}`,
       issuer: identity.issuer,
       clientId: identity.clientId,
-      hostName: config.domainName && `*.${props.home ? '' : `${region.key}.`}${config.domainName}`,
+      hostName: domain && `*.${domain}`,
       alarmTopicArn,
     });
     api.serve('people', peopleRoutes, people);
