@@ -164,7 +164,10 @@ export class HttpGateway {
 function send(response: ServerResponse, answer: HttpAnswer, extra: OutgoingHttpHeaders): void {
   if (response.destroyed) return;
   try {
-    response.writeHead(answer.status, { ...answer.headers, ...extra, 'content-length': answer.body.length });
+    // An answer without a body by definition must not announce its length.
+    const length =
+      answer.status === 204 || answer.status === 304 ? {} : { 'content-length': answer.body.length };
+    response.writeHead(answer.status, { ...answer.headers, ...extra, ...length });
     response.end(answer.body);
   } catch {
     // A function may name headers that HTTP does not allow.
