@@ -41,8 +41,7 @@ export function classifyDatabaseError(error: unknown): unknown {
     return new TransactionTimedOut(`PostgreSQL ended the transaction (${code})`, options);
   if (GONE.has(code) || isConnectionLost(error)) return unreachable(error);
   // Schema and tables vanish between `enter` and the first statement only when a finished move is being cleaned up.
-  if (phase !== 'committing' && phase !== 'connecting' && GONE_AFTER_ENTER.has(code))
-    return unreachable(error);
+  if (GONE_AFTER_ENTER.has(code)) return unreachable(error);
   return error;
 }
 

@@ -118,6 +118,7 @@ async function withConnection<Result>(
     throw classifyDatabaseError(error);
   }
   let failure: unknown;
+  let previous: Promise<unknown> = Promise.resolve();
   const connection: Connection = {
     surelyAlive: performance.now() - (lastUsed.get(client) ?? -SURELY_ALIVE_MS) < SURELY_ALIVE_MS,
     async open(entry, access) {
@@ -125,8 +126,12 @@ async function withConnection<Result>(
     },
     async send(statement) {
       const { sql, parameters } = statement.compile();
-      const { rows } = await client.query(sql, parameters as unknown[]);
-      return rows;
+      // Without pipelining the driver takes one statement at a time: the next one waits for the answer.
+      const answer = pools.pipeline
+        ? client.query(sql, parameters as unknown[])
+        : previous.then(() => client.query(sql, parameters as unknown[]));
+      previous = settled(answer);
+      return (await answer).rows;
     },
     async commit(access) {
       try {

@@ -1,0 +1,259 @@
+/**
+ * The seams between the parts of the local platform. Everything here is data or an interface; nothing is
+ * implemented in this file. The platform knows no resource type itself: each type has a {@link ResourceFactory}.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientConfig } from 'pg';
+
+/** The account every local ARN names. */
+export const LOCAL_ACCOUNT = '000000000000';
+
+/** One line of progress or warning, meant for a person. */
+export type Log = (line: string) => void;
+
+/** JSON object with CloudFormation intrinsics already resolved. */
+export type Properties = Record<string, unknown>;
+
+/** One deployed resource of a stack. `properties` have their intrinsics resolved. */
+export interface LocalResource {
+  stack: string;
+  logicalId: string;
+  type: string;
+  properties: Properties;
+  /** What `Ref` answers: the physical id. */
+  ref: string;
+  /** What `Fn::GetAtt` answers, keyed by attribute name; dotted names (`Endpoint.Port`) are keys too. */
+  attributes: Record<string, unknown>;
+}
+
+/** A stack of the assembly, or one created at run time. Resources appear in it as they are created. */
+export interface DeployedStack {
+  name: string;
+  arn: string;
+  region: string;
+  template: Template;
+  /** Keyed by logical id, in the order of creation. */
+  resources: Map<string, LocalResource>;
+  outputs: Record<string, string>;
+  /** Resolved parameter values; lists are joined by commas. */
+  parameters: Record<string, string>;
+}
+
+/** A CloudFormation template, as far as this platform reads it. */
+export interface Template {
+  Description?: string;
+  Parameters?: Record<
+    string,
+    { Type: string; Default?: unknown; NoEcho?: boolean; AllowedValues?: unknown[] }
+  >;
+  Mappings?: Record<string, Record<string, Record<string, unknown>>>;
+  Conditions?: Record<string, unknown>;
+  Rules?: Record<string, unknown>;
+  Resources: Record<string, TemplateResource>;
+  Outputs?: Record<string, { Value: unknown; Export?: { Name: unknown }; Condition?: string }>;
+}
+
+export interface TemplateResource {
+  Type: string;
+  Properties?: Properties;
+  DependsOn?: string | string[];
+  Condition?: string;
+  DeletionPolicy?: string;
+  Metadata?: Record<string, unknown>;
+}
+
+/** What a factory is asked to make. */
+export interface ResourceRequest {
+  stack: DeployedStack;
+  logicalId: string;
+  type: string;
+  /** Intrinsics and dynamic references are resolved. */
+  properties: Properties;
+  /** A stable physical name (`Stack-Logical-1A2B3C4D`) for resources whose properties give none. */
+  defaultName: string;
+}
+
+export interface CreatedResource {
+  ref: string;
+  attributes: Record<string, unknown>;
+}
+
+/**
+ * Makes resources of one type. `create` runs on every start and must therefore be idempotent: what exists
+ * (persisted under the state directory) is found again by its name, never made twice.
+ */
+export interface ResourceFactory {
+  type: string;
+  create(request: ResourceRequest, context: PlatformContext): Promise<CreatedResource>;
+  /** Absent: nothing to undo. Must succeed when the thing is gone already. */
+  remove?(resource: LocalResource, context: PlatformContext): Promise<void>;
+}
+
+/** Everything a factory or a service of the AWS endpoint may use. */
+export interface PlatformContext {
+  stateDir: string;
+  account: string;
+  /** `http://127.0.0.1:<awsPort>`, known before the endpoint listens. */
+  awsUrl: string;
+  /** Stacks of the assembly and run-time stacks, by name. The deployer adds and removes them. */
+  stacks: Map<string, DeployedStack>;
+  clusters: Clusters;
+  functions: Functions;
+  principals: Principals;
+  state: StateFile;
+  assets: Assets;
+  deployer: StackDeployer;
+  /** Factor on Wait states. */
+  waitScale: number;
+  /** PEM of the local certificate authority that signed every PostgreSQL server's certificate. */
+  caCertificate: string;
+  log: Log;
+}
+
+/** Lifecycle of one resource, as CloudFormation reports it in stack events. */
+export type ResourceStatus =
+  | 'CREATE_IN_PROGRESS'
+  | 'CREATE_COMPLETE'
+  | 'CREATE_FAILED'
+  | 'DELETE_IN_PROGRESS'
+  | 'DELETE_COMPLETE'
+  | 'DELETE_FAILED'
+  | 'DELETE_SKIPPED';
+
+export interface ResourceEvent {
+  logicalId: string;
+  type: string;
+  physicalId: string;
+  status: ResourceStatus;
+  reason?: string;
+}
+
+export interface StackSpec {
+  name: string;
+  arn: string;
+  region: string;
+  template: Template;
+  parameters: Record<string, string>;
+  onEvent?: (event: ResourceEvent) => void;
+}
+
+/** Runs a template: the assembly's stacks at boot, and run-time stacks for CloudFormation's CreateStack. */
+export interface StackDeployer {
+  /**
+   * Creates every resource in dependency order, independent ones concurrently. Idempotent, as factories are.
+   * On failure the resources made so far stay in `context.stacks` for the caller to remove or keep.
+   * @throws {DeployError} naming stack, logical id and cause in one line
+   */
+  deploy(spec: StackSpec): Promise<DeployedStack>;
+  /** Removes in reverse order and forgets the stack; `DeletionPolicy: Retain` and Snapshot are kept. */
+  remove(stack: DeployedStack, onEvent?: (event: ResourceEvent) => void): Promise<void>;
+}
+
+/** File assets of the assembly. */
+export interface Assets {
+  /**
+   * The local file or directory behind an S3 bucket and key, or an `https://…s3….amazonaws.com/<key>` URL.
+   * @throws {AssetNotFound}
+   */
+  path(location: { bucket: string; key: string } | { url: string }): string;
+}
+
+export interface ClusterSpec {
+  clusterIdentifier: string;
+  arn: string;
+  databaseName: string;
+  masterUsername: string;
+  masterPassword: string;
+  /** DB cluster parameter group, merged with the engine's local defaults. */
+  parameters: Record<string, string>;
+}
+
+export interface ClusterServer {
+  clusterIdentifier: string;
+  arn: string;
+  /** Always `127.0.0.1`. */
+  host: string;
+  port: number;
+  databaseName: string;
+  masterUsername: string;
+  /** Stops the server; its data stay and `create` starts it again. */
+  stop(): Promise<void>;
+}
+
+/** One real PostgreSQL server per Aurora cluster. */
+export interface Clusters {
+  /** Initializes a data directory, or starts the server of an existing one. Idempotent, also concurrently. */
+  create(spec: ClusterSpec): Promise<ClusterServer>;
+  byArn(arn: string): ClusterServer | undefined;
+  byIdentifier(clusterIdentifier: string): ClusterServer | undefined;
+  list(): ClusterServer[];
+  /** Stops the server and erases its data. Does nothing when it is gone. */
+  remove(clusterIdentifier: string): Promise<void>;
+  /** Connection of the platform's own superuser, by a private socket: for the platform only, never handed out. */
+  superuser(clusterArn: string, database?: string): ClientConfig;
+  /** Sets the master password, as ModifyDBCluster and rotation do. */
+  setMasterPassword(clusterIdentifier: string, password: string): Promise<void>;
+}
+
+export interface InvokeResult {
+  /** What the handler returned; on a function error AWS's error object `{ errorType, errorMessage, trace }`. */
+  payload: unknown;
+  functionError?: 'Unhandled';
+}
+
+export interface Functions {
+  /**
+   * Invokes by name, ARN or qualified ARN. With type `Event` it answers at once (payload null) and runs later.
+   * @throws {FunctionNotFound}
+   */
+  invoke(
+    functionNameOrArn: string,
+    payload: unknown,
+    options?: { type?: 'RequestResponse' | 'Event' },
+  ): Promise<InvokeResult>;
+  list(): { name: string; arn: string; roleArn: string; timeoutSeconds: number; memoryMb: number }[];
+}
+
+export interface AccessKey {
+  accessKeyId: string;
+  secretAccessKey: string;
+}
+
+/** Who signs: each role has one local access key; any other key is an administrator. */
+export interface Principals {
+  byAccessKey(accessKeyId: string): { roleArn: string } | 'administrator';
+  /** Stable for a role ARN within one state directory. */
+  accessKeyFor(roleArn: string): AccessKey;
+}
+
+/** Small JSON documents under the state directory. */
+export interface StateFile {
+  /** @throws {CorruptState} when the document exists but cannot be read */
+  load<T>(name: string, fallback: T): T;
+  /** Atomic and durable: written beside, synced, renamed. */
+  save(name: string, value: unknown): void;
+}
+
+export type RequestHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+) => boolean | Promise<boolean>;
+
+/** What `createAwsEndpoint(options)` in `infra/local/aws/` returns. */
+export interface AwsEndpoint {
+  /** One per resource type the AWS side provides. */
+  factories: ResourceFactory[];
+  /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}`. @throws when it does not exist */
+  secretString(secretId: string): string;
+  listen(port: number): Promise<void>;
+  /** Called once all stacks stand: ends what was running when the platform was killed, recreates run-time stacks. */
+  resume(): Promise<void>;
+  /** Aborts what runs and closes the server. Never rejects. */
+  stop(): Promise<void>;
+}
+
+export interface AwsEndpointOptions {
+  context: PlatformContext;
+  /** Asked first for each request (the issuer's well-known documents); answers true when it has responded. */
+  before: RequestHandler[];
+}
