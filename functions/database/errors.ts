@@ -54,3 +54,13 @@ export class CommitUnknown extends Error {
 export class TransactionTimedOut extends Error {
   override name = 'TransactionTimedOut';
 }
+
+/** The tenant is already placed here, in another place or under another epoch. Nothing was changed. */
+export class PlacementConflict extends Error {
+  override name = 'PlacementConflict';
+}
+
+/** The schema belongs to another tenant, or requests still go there. Nothing was changed. */
+export class TenantSchemaInUse extends Error {
+  override name = 'TenantSchemaInUse';
+}
