@@ -54,6 +54,7 @@ export class AuroraCluster extends Construct {
   readonly databaseName: string;
   /** Exists once the cluster can serve: a cluster without an instance cannot. */
   readonly writer: CfnDBInstance;
+  readonly resource: CfnDBCluster;
 
   constructor(scope: Construct, id: string, props: AuroraClusterProps) {
     super(scope, id);
@@ -114,6 +115,7 @@ export class AuroraCluster extends Construct {
       reader.node.addDependency(this.writer);
       if (condition) reader.cfnOptions.condition = condition;
     });
+    this.resource = cluster;
     this.clusterArn = cluster.attrDbClusterArn;
     this.identifier = cluster.ref;
     this.writerHost = cluster.attrEndpointAddress;

@@ -26,6 +26,8 @@ export class DatabaseProxy extends Construct {
   readonly host: string;
   readonly name: string;
   readonly proxyArn: string;
+  /** The proxy without its target: it needs no cluster. */
+  readonly resource: CfnDBProxy;
 
   constructor(scope: Construct, id: string, props: DatabaseProxyProps) {
     super(scope, id);
@@ -67,6 +69,7 @@ export class DatabaseProxy extends Construct {
     });
     // The target group registers the instances that exist; without the writer it would stay empty.
     targets.node.addDependency(props.cluster.writer);
+    this.resource = proxy;
     this.host = proxy.attrEndpoint;
     this.name = proxy.ref;
     this.proxyArn = proxy.attrDbProxyArn;

@@ -113,7 +113,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
       ],
       resources: proxies,
       // A proxy's ARN does not tell whose it is, its tag does: cells' proxies are out of reach.
-      conditions: { StringLikeIfExists: { 'aws:ResourceTag/strata:component': 'dedicated-database' } },
+      conditions: { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'dedicated-database' } },
     }),
     new PolicyStatement({
       sid: 'Secrets',

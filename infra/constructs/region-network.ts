@@ -16,9 +16,10 @@ import type { FunctionNetwork } from './strata-function.ts';
 /**
  * The region's network and who may talk to whom in it:
  *
- *   API functions ──5432──▶ proxies ──5432──▶ clusters ◀──5432── task functions
- *        └───────────443──▶ interface endpoints ◀──443───────────────┘
- *                           S3 (gateway endpoint) ◀──443── task functions
+ *   API functions ──5432──▶ proxies ──5432──▶ clusters
+ *   API functions ───443──▶ interface endpoints
+ *   task functions ─5432──▶ clusters, and proxies to try what a request would see
+ *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
  *
  * Nothing else: request functions cannot reach a cluster but through its proxy.
  */
@@ -48,6 +49,7 @@ export class RegionNetwork extends Construct {
     this.#allow(this.#apiFunctions, this.proxies, POSTGRES_PORT, 'requests');
     this.#allow(this.proxies, this.clusters, POSTGRES_PORT, 'pooled sessions');
     this.#allow(this.#taskFunctions, this.clusters, POSTGRES_PORT, 'DDL and moves');
+    this.#allow(this.#taskFunctions, this.proxies, POSTGRES_PORT, 'verification');
     this.#allow(this.#apiFunctions, endpoints, 443, 'AWS API calls');
     this.#allow(this.#taskFunctions, endpoints, 443, 'AWS API calls');
     // Custom resources answer CloudFormation through a bucket; workflow tasks will write backups.

@@ -107,6 +107,9 @@ export class DedicatedDatabaseStack extends Stack {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });
+    // Proxies are the scarcer quota. A launch that fails for want of one then fails before there is a cluster, whose
+    // deletion protection would not let the launch roll back.
+    cluster.resource.node.addDependency(proxy.resource);
     Validations.of(this).acknowledge({
       id: 'CloudFormation-Validate::W2509',
       reason: 'The parameters SecretName, OwnerSecretName and MasterSecretName are names, not secrets.',

@@ -91,3 +91,13 @@ test('the proxy requires TLS and accepts the tenant’s secret only', () => {
   const secret = assembly.dedicated.template.Resources[auth[0]?.SecretArn.Ref as string] as Resource;
   expect(secret.Properties.Name).toEqual({ Ref: 'SecretName' });
 });
+
+test('the cluster waits for the proxy, so that a launch without a proxy left can still roll back', () => {
+  const { Resources } = assembly.dedicated.template;
+  const [cluster] = ofType('AWS::RDS::DBCluster') as [Resource];
+  const [proxyId] = Object.entries(Resources).find(([, { Type }]) => Type === 'AWS::RDS::DBProxy') as [
+    string,
+    Resource,
+  ];
+  expect(cluster.DependsOn).toContain(proxyId);
+});

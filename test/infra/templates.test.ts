@@ -203,6 +203,7 @@ test('clusters let in only proxies and tasks, the registry nobody', () => {
     'Proxies -> Clusters:5432',
     'TaskFunctions -> Clusters:5432',
     'TaskFunctions -> Endpoints:443',
+    'TaskFunctions -> Proxies:5432',
   ]);
   for (const { Properties } of ofType('AWS::EC2::SecurityGroup')) {
     expect(Properties.SecurityGroupIngress ?? []).toEqual([]);
