@@ -1,0 +1,63 @@
+/**
+ * A failure a person can act on: its message is one complete line, and no stack trace is worth showing.
+ * Everything `startPlatform` rejects with on bad input or a bad machine is one of these.
+ */
+export class PlatformError extends Error {
+  override name = 'PlatformError';
+}
+
+/** Another platform runs in the same state directory. */
+export class AlreadyRunning extends PlatformError {
+  override name = 'AlreadyRunning';
+}
+
+/** A public port is taken. */
+export class PortBusy extends PlatformError {
+  override name = 'PortBusy';
+
+  constructor(port: number, variable: string) {
+    super(`port ${port} is busy: stop what listens there or choose another with ${variable}`);
+  }
+}
+
+/** The state directory holds something this platform did not write or cannot read. */
+export class CorruptState extends PlatformError {
+  override name = 'CorruptState';
+}
+
+/** The CDK app did not synthesize, or its output is not a cloud assembly. */
+export class AssemblyError extends PlatformError {
+  override name = 'AssemblyError';
+}
+
+/** A resource of a stack could not be created. */
+export class DeployError extends PlatformError {
+  override name = 'DeployError';
+}
+
+/** No file asset of the assembly has that bucket key or URL. */
+export class AssetNotFound extends PlatformError {
+  override name = 'AssetNotFound';
+}
+
+/** No deployed Lambda function has that name or ARN. */
+export class FunctionNotFound extends PlatformError {
+  override name = 'FunctionNotFound';
+}
+
+/** A PostgreSQL server could not be initialized, started or stopped. */
+export class PostgresError extends PlatformError {
+  override name = 'PostgresError';
+}
+
+/** The first line of whatever was thrown, for embedding in a {@link PlatformError}. */
+export function reasonOf(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message || cause.name : String(cause);
+  return text.split('\n', 1)[0] ?? text;
+}
+
+/** The `code` of a system error (`ENOENT`, `EADDRINUSE`), if it is one. */
+export function systemCode(cause: unknown): string | undefined {
+  const code = (cause as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+}

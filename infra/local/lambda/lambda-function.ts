@@ -1,0 +1,84 @@
+/**
+ * One Lambda function: a queue of invocations in front of a few execution environments.
+ *
+ * An invocation takes an idle environment, else starts one more up to the limit, else waits for its turn.
+ * Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone one
+ * is in neither, and the next invocation in the queue gets a new one.
+ */
+import { randomUUID } from 'node:crypto';
+import type { InvokeResult } from '../model.ts';
+import { type EnvironmentSpec, ExecutionEnvironment } from './execution-environment.ts';
+import type { FunctionError } from './worker-main.ts';
+
+/** Lambda's limit for synchronous requests and responses, in bytes. */
+export const payloadLimit = 6 * 1024 * 1024;
+
+export class LambdaFunction {
+  readonly spec: EnvironmentSpec;
+  readonly #concurrency: number;
+  readonly #idle: ExecutionEnvironment[] = [];
+  readonly #busy = new Set<ExecutionEnvironment>();
+  readonly #queue: (() => void)[] = [];
+  #stopped = false;
+
+  /** @param concurrency environments at most; what exceeds it waits */
+  constructor(spec: EnvironmentSpec, concurrency: number) {
+    this.spec = spec;
+    this.#concurrency = concurrency;
+  }
+
+  /** Runs one event; errors of the function are part of the result, as in Lambda. */
+  async invoke(payload: unknown): Promise<InvokeResult> {
+    const requestId = randomUUID();
+    const event = JSON.stringify(payload) ?? 'null';
+    const environment = await this.#take();
+    if (!environment)
+      return failure({ errorType: 'Runtime.ExitError', errorMessage: 'The platform is stopping' });
+    const outcome = await environment.invoke(requestId, event);
+    this.#giveBack(environment);
+    if ('error' in outcome) {
+      this.spec.log.write(`${requestId} ${outcome.error.errorType}: ${outcome.error.errorMessage}\n`);
+      return failure(outcome.error);
+    }
+    if (outcome.result.length > payloadLimit) {
+      return failure({
+        errorType: 'Function.ResponseSizeTooLarge',
+        errorMessage: `Response payload size exceeded maximum allowed payload size (${payloadLimit} bytes).`,
+      });
+    }
+    return { payload: JSON.parse(outcome.result) };
+  }
+
+  /** Ends all environments; what runs or waits fails. Never rejects. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const wake of this.#queue.splice(0)) wake();
+    await Promise.allSettled([...this.#idle, ...this.#busy].map((environment) => environment.stop()));
+  }
+
+  async #take(): Promise<ExecutionEnvironment | undefined> {
+    for (;;) {
+      if (this.#stopped) return undefined;
+      let environment = this.#idle.pop();
+      // One may crash while it is idle, by a timer it left behind.
+      if (environment?.gone) continue;
+      if (!environment && this.#busy.size < this.#concurrency)
+        environment = new ExecutionEnvironment(this.spec);
+      if (environment) {
+        this.#busy.add(environment);
+        return environment;
+      }
+      await new Promise<void>((resolve) => this.#queue.push(resolve));
+    }
+  }
+
+  #giveBack(environment: ExecutionEnvironment): void {
+    this.#busy.delete(environment);
+    if (!environment.gone) this.#idle.push(environment);
+    this.#queue.shift()?.();
+  }
+}
+
+function failure(error: FunctionError): InvokeResult {
+  return { functionError: 'Unhandled', payload: error };
+}

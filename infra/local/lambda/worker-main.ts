@@ -1,0 +1,118 @@
+/**
+ * Runs inside a worker thread: Lambda's Node.js runtime for one ESM bundle.
+ *
+ * States: loading → idle ⇄ invoking. The parent sends one invocation at a time; what crosses the border is JSON text,
+ * as in Lambda, so a Date becomes a string here as it does there.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import tls from 'node:tls';
+import { pathToFileURL } from 'node:url';
+import { parentPort, workerData } from 'node:worker_threads';
+
+/** What the parent gives a new worker. */
+export interface WorkerSetup {
+  /** Directory of the bundle. */
+  root: string;
+  /** `path/to/module.export`, as in the template. */
+  handler: string;
+  /** PEM of the authority that signed the local databases' certificates. */
+  caCertificate: string;
+  functionName: string;
+  functionArn: string;
+  memoryMb: number;
+  logGroupName: string;
+  logStreamName: string;
+}
+
+export interface WorkerInvocation {
+  requestId: string;
+  /** JSON text of the event. */
+  event: string;
+  /** Milliseconds since the epoch. */
+  deadline: number;
+}
+
+/** Either the handler's result as JSON text, or Lambda's error object. */
+export type WorkerAnswer =
+  | { kind: 'ready' }
+  | { kind: 'result'; result: string }
+  | { kind: 'error'; error: FunctionError; fatal: boolean };
+
+export interface FunctionError {
+  errorType: string;
+  errorMessage: string;
+  trace?: string[];
+}
+
+type Handler = (event: unknown, context: object) => unknown;
+
+const setup = workerData as WorkerSetup;
+const parent = parentPort!;
+
+tls.setDefaultCACertificates([...tls.getCACertificates('default'), setup.caCertificate]);
+
+let handler: Handler;
+try {
+  handler = await loadHandler();
+  parent.on('message', (invocation: WorkerInvocation) => void invoke(invocation));
+  parent.postMessage({ kind: 'ready' } satisfies WorkerAnswer);
+} catch (cause) {
+  parent.postMessage({ kind: 'error', error: describe(cause), fatal: true } satisfies WorkerAnswer);
+}
+
+async function loadHandler(): Promise<Handler> {
+  const slash = setup.handler.lastIndexOf('/');
+  const dot = setup.handler.indexOf('.', slash + 1);
+  const module = setup.handler.slice(0, dot);
+  const exported = setup.handler.slice(dot + 1);
+  const file = ['.mjs', '.js']
+    .map((extension) => join(setup.root, module + extension))
+    .find((path) => existsSync(path));
+  if (dot < 0 || !file) {
+    throw runtimeError('Runtime.ImportModuleError', `Error: Cannot find module '${module}'`);
+  }
+  const bundle = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  const found = bundle[exported] ?? (bundle.default as Record<string, unknown> | undefined)?.[exported];
+  if (typeof found !== 'function') {
+    throw runtimeError('Runtime.HandlerNotFound', `${setup.handler} is undefined or not exported`);
+  }
+  return found as Handler;
+}
+
+async function invoke({ requestId, event, deadline }: WorkerInvocation): Promise<void> {
+  let answer: WorkerAnswer;
+  try {
+    const result = await handler(JSON.parse(event), {
+      awsRequestId: requestId,
+      callbackWaitsForEmptyEventLoop: true,
+      functionName: setup.functionName,
+      functionVersion: '$LATEST',
+      invokedFunctionArn: setup.functionArn,
+      memoryLimitInMB: String(setup.memoryMb),
+      logGroupName: setup.logGroupName,
+      logStreamName: setup.logStreamName,
+      getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
+    });
+    answer = { kind: 'result', result: JSON.stringify(result) ?? 'null' };
+  } catch (cause) {
+    answer = { kind: 'error', error: describe(cause), fatal: false };
+  }
+  parent.postMessage(answer);
+}
+
+function runtimeError(name: string, message: string): Error {
+  const error = new Error(message);
+  error.name = name;
+  return error;
+}
+
+function describe(cause: unknown): FunctionError {
+  if (!(cause instanceof Error)) {
+    return {
+      errorType: typeof cause,
+      errorMessage: typeof cause === 'string' ? cause : (JSON.stringify(cause) ?? String(cause)),
+    };
+  }
+  return { errorType: cause.name, errorMessage: cause.message, trace: (cause.stack ?? '').split('\n') };
+}

@@ -1,0 +1,118 @@
+/**
+ * A cluster's data directory.
+ *
+ * States: absent → half-made (initdb runs, or was killed while running) → initialized. The file `initialized`
+ * beside the data is written last; without it whatever is there is redone. Each cluster runs initdb itself, about
+ * half a second: copies of one directory would share its system identifier, which names replication slots.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PostgresError } from '../errors.ts';
+import { writeDurably } from '../state/state-file.ts';
+import type { LocalCertificates } from './local-certificates.ts';
+import { give, type PostgresFiles } from './postgres-files.ts';
+
+/** The platform's superuser in every cluster, named as in RDS; nobody else gets its password. */
+export const superuserName = 'rdsadmin';
+
+export interface DataDirectory {
+  data: string;
+  log: string;
+  /** What this platform remembers of the cluster. */
+  record: string;
+}
+
+export function dataDirectory(clusters: string, clusterIdentifier: string): DataDirectory {
+  const home = join(clusters, clusterIdentifier);
+  return { data: join(home, 'data'), log: join(home, 'server.log'), record: join(home, 'cluster.json') };
+}
+
+/**
+ * Makes an empty database cluster unless a whole one is there.
+ * @throws {PostgresError} with initdb's own reason
+ */
+export async function initializeDataDirectory(
+  files: PostgresFiles,
+  clusterIdentifier: string,
+  superuserPassword: string,
+): Promise<void> {
+  const home = join(files.clusters, clusterIdentifier);
+  const marker = join(home, 'initialized');
+  const { data } = dataDirectory(files.clusters, clusterIdentifier);
+  if (existsSync(marker)) {
+    if (existsSync(join(data, 'PG_VERSION'))) return;
+    throw new PostgresError(
+      `the data of database cluster ${clusterIdentifier} are gone from ${data}: start over with --fresh`,
+    );
+  }
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  give(home, files.user);
+  const passwordFile = join(home, 'superuser-password');
+  writeFileSync(passwordFile, superuserPassword, { mode: 0o600 });
+  give(passwordFile, files.user);
+  await run(files, 'initdb', [
+    `--pgdata=${data}`,
+    `--username=${superuserName}`,
+    `--pwfile=${passwordFile}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--data-checksums',
+    // The first checkpoint of the server syncs everything; until then the marker is missing anyway.
+    '--no-sync',
+    '--no-instructions',
+  ]);
+  rmSync(passwordFile);
+  writeDurably(marker, '');
+}
+
+/** Puts configuration and certificate in place. @returns whether anything differed from before */
+export function configureDataDirectory(
+  files: PostgresFiles,
+  data: string,
+  contents: { settings: string; hostBasedAuthentication: string; certificates: LocalCertificates },
+  previous: (path: string) => string | undefined,
+): boolean {
+  const wanted: [string, string, number][] = [
+    ['strata.conf', contents.settings, 0o600],
+    ['postgresql.conf', "include 'strata.conf'\n", 0o600],
+    ['pg_hba.conf', contents.hostBasedAuthentication, 0o600],
+    ['server.crt', contents.certificates.serverCertificate, 0o600],
+    ['server.key', contents.certificates.serverKey, 0o600],
+  ];
+  let changed = false;
+  for (const [name, content, mode] of wanted) {
+    const path = join(data, name);
+    if (previous(path) === content) continue;
+    writeDurably(path, content, mode);
+    give(path, files.user);
+    changed = true;
+  }
+  return changed;
+}
+
+function run(files: PostgresFiles, program: string, options: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(files.bin, program), options, {
+      ...files.user,
+      cwd: '/',
+      env: { PATH: process.env.PATH, LC_ALL: 'C' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text;
+    });
+    child.once('error', (cause) => reject(new PostgresError(`cannot run ${program}: ${cause.message}`)));
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve();
+      const lines = complaint.trim().split('\n');
+      const reason = lines.find((line) => /error|fatal|could not/i.test(line)) ?? lines.at(-1);
+      reject(new PostgresError(`${program} failed (${signal ?? code}): ${reason}`));
+    });
+  });
+}

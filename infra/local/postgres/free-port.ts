@@ -1,0 +1,25 @@
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+import { PostgresError } from '../errors.ts';
+
+/**
+ * A loopback port nobody listens on. The remembered one is preferred, since rows and secrets may name it; new ones
+ * come from below the range that systems hand out for outgoing connections, so that they stay free between runs.
+ * @param taken ports promised to servers that do not listen yet
+ */
+export async function freePort(remembered: number | undefined, taken: Set<number>): Promise<number> {
+  if (remembered !== undefined && !taken.has(remembered) && (await isFree(remembered))) return remembered;
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = randomInt(15_000, 30_000);
+    if (!taken.has(port) && (await isFree(port))) return port;
+  }
+  throw new PostgresError('found no free loopback port for a PostgreSQL server');
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen({ port, host: '127.0.0.1', exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}

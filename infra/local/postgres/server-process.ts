@@ -1,0 +1,181 @@
+/**
+ * One postmaster.
+ *
+ * States: stopped → starting → ready → stopping → stopped; ready → stopped when it dies by itself.
+ * The server is told apart from a stale one of a killed run by `postmaster.pid`, as pg_ctl does, and its output goes
+ * straight to a file: it must not depend on this process to keep running or to shut down in order.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { PostgresError, systemCode } from '../errors.ts';
+import { identifyProcess, isAlive } from '../state/process-identity.ts';
+import type { DataDirectory } from './data-directory.ts';
+import type { PostgresFiles } from './postgres-files.ts';
+
+export interface ServerProcess {
+  pid: number;
+  /** Resolves when it has ended, for whatever reason. */
+  ended: Promise<void>;
+  /** Fast shutdown: open transactions are rolled back, everything acknowledged is on disk. */
+  stop(): Promise<void>;
+}
+
+const startLimit = 120_000;
+
+/** Postmasters of this process; ended at exit whatever happens. */
+const running = new Set<number>();
+process.on('exit', () => {
+  for (const pid of running) signal(pid, 'SIGINT');
+});
+
+/**
+ * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash recovery).
+ * @throws {PostgresError} with the server's own reason
+ */
+export async function startServer(
+  files: PostgresFiles,
+  name: string,
+  directory: DataDirectory,
+): Promise<ServerProcess> {
+  for (let attempt = 1; ; attempt++) {
+    const logStart = statSync(directory.log, { throwIfNoEntry: false })?.size ?? 0;
+    const child = spawnServer(files, directory);
+    if (await becomesReady(child, directory.data)) return serverProcess(child);
+    const reason = reasonInLog(directory.log, logStart);
+    // Backends of a killed postmaster need a moment to notice and let go of the shared memory.
+    if (attempt < 25 && /shared memory block .* is still in use/.test(reason)) {
+      await delay(200);
+      continue;
+    }
+    throw new PostgresError(
+      `PostgreSQL of database cluster ${name} did not start: ${reason} (log: ${directory.log})`,
+    );
+  }
+}
+
+/** Ends a postmaster that a killed run left on this data directory. Does nothing when there is none. */
+export async function stopStaleServer(data: string): Promise<void> {
+  const pidFile = join(data, 'postmaster.pid');
+  const pid = Number(readPidFile(pidFile)?.[0]);
+  if (!Number.isInteger(pid) || pid <= 0) return;
+  const identity = identifyProcess(pid);
+  if (!identity) return;
+  if (!commandLine(pid).includes(data)) {
+    // The id was reused by a stranger, which PostgreSQL would take for a living postmaster.
+    rmSync(pidFile, { force: true });
+    return;
+  }
+  for (const [order, patience] of [
+    ['SIGINT', 20_000],
+    ['SIGQUIT', 5_000],
+    ['SIGKILL', 5_000],
+  ] as const) {
+    signal(pid, order);
+    for (const limit = Date.now() + patience; Date.now() < limit; await delay(20)) {
+      if (!isAlive(identity)) return;
+    }
+  }
+  throw new PostgresError(
+    `cannot stop the PostgreSQL server (process ${pid}) that an earlier run left on ${data}`,
+  );
+}
+
+function spawnServer(files: PostgresFiles, directory: DataDirectory): ChildProcess {
+  const log = openSync(directory.log, 'a', 0o600);
+  try {
+    return spawn(join(files.bin, 'postgres'), ['-D', directory.data], {
+      ...files.user,
+      cwd: '/',
+      env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
+      stdio: ['ignore', log, log],
+      // Its own process group: Ctrl-C in the terminal must reach us first, not the databases under our feet.
+      detached: true,
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+async function becomesReady(child: ChildProcess, data: string): Promise<boolean> {
+  let ended = false;
+  child.once('exit', () => {
+    ended = true;
+  });
+  child.once('error', () => {
+    ended = true;
+  });
+  const pidFile = join(data, 'postmaster.pid');
+  for (const limit = Date.now() + startLimit; Date.now() < limit && !ended; await delay(10)) {
+    const lines = readPidFile(pidFile);
+    if (Number(lines?.[0]) === child.pid && lines?.[7]?.trim() === 'ready') return true;
+  }
+  if (!ended) child.kill('SIGKILL');
+  return false;
+}
+
+function serverProcess(child: ChildProcess): ServerProcess {
+  const pid = child.pid!;
+  running.add(pid);
+  const ended = new Promise<void>((resolve) => {
+    const finish = () => {
+      running.delete(pid);
+      resolve();
+    };
+    if (child.exitCode !== null || child.signalCode !== null) finish();
+    else child.once('exit', finish);
+  });
+  return {
+    pid,
+    ended,
+    async stop() {
+      for (const [order, patience] of [
+        ['SIGINT', 20_000],
+        ['SIGQUIT', 5_000],
+      ] as const) {
+        signal(pid, order);
+        const timer = new AbortController();
+        const inTime = await Promise.race([
+          ended.then(() => true),
+          delay(patience, false, { signal: timer.signal }).catch(() => false),
+        ]);
+        timer.abort();
+        if (inTime) return;
+      }
+      signal(pid, 'SIGKILL');
+      await ended;
+    },
+  };
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (cause) {
+    if (systemCode(cause) !== 'ESRCH') throw cause;
+  }
+}
+
+function readPidFile(path: string): string[] | undefined {
+  try {
+    return readFileSync(path, 'utf8').split('\n');
+  } catch {
+    return undefined;
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' });
+  } catch {
+    return '';
+  }
+}
+
+function reasonInLog(path: string, from: number): string {
+  const lines = readFileSync(path).subarray(from).toString('utf8').trim().split('\n');
+  const telling = lines.findLast((line) => /FATAL|PANIC|error while loading|No such file/.test(line));
+  return (telling ?? lines.at(-1) ?? 'no reason given').replace(/^.*?(FATAL|PANIC):\s*/, '');
+}

@@ -1,0 +1,91 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Sized for several servers on a small machine; a template's values for these are for AWS's hardware. */
+const localSizes: Record<string, string> = {
+  shared_buffers: '48MB',
+  max_connections: '300',
+  effective_cache_size: '512MB',
+  maintenance_work_mem: '64MB',
+  wal_buffers: '4MB',
+};
+
+const defaults: Record<string, string> = {
+  ssl_min_protocol_version: 'TLSv1.2',
+  max_wal_senders: '20',
+  max_replication_slots: '20',
+  max_worker_processes: '24',
+  max_logical_replication_workers: '16',
+  max_sync_workers_per_subscription: '4',
+  min_wal_size: '80MB',
+  max_wal_size: '1GB',
+  log_timezone: 'UTC',
+  timezone: 'UTC',
+  log_line_prefix: '%m [%p] %q%u@%d ',
+};
+
+/** Fixed by this platform: what it relies on to reach, protect and stop a server. */
+function fixed(port: number): Record<string, string> {
+  return {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '',
+    ssl: 'on',
+    ssl_cert_file: 'server.crt',
+    ssl_key_file: 'server.key',
+    password_encryption: 'scram-sha-256',
+    // An acknowledged write must survive kill -9 and power loss here as in Aurora.
+    fsync: 'on',
+    full_page_writes: 'on',
+    logging_collector: 'off',
+    log_destination: 'stderr',
+  };
+}
+
+/**
+ * A server's configuration file: the template's DB cluster parameters as far as this PostgreSQL knows them, over
+ * local defaults. `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas
+ * over instance memory and libraries that are not installed are left out.
+ */
+export function serverSettings(bin: string, parameters: Record<string, string>, port: number): string {
+  const known = knownSettings(bin);
+  const settings: Record<string, string> = { ...defaults };
+  settings.wal_level = parameters['rds.logical_replication'] === '1' ? 'logical' : 'replica';
+  for (const [name, value] of Object.entries(parameters)) {
+    if (name === 'shared_preload_libraries') {
+      const libraries = value.split(',').filter((library) => isInstalled(bin, library.trim()));
+      settings[name] = libraries.join(',');
+    } else if (known.has(name) && !value.includes('{')) settings[name] = value;
+  }
+  Object.assign(settings, localSizes, fixed(port));
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
+  return `# Written at every start.\n${lines.join('\n')}\n`;
+}
+
+/**
+ * Only TLS with a password, only from this machine. No line for physical replication, which RDS refuses too.
+ */
+export const hostBasedAuthentication = [
+  '# Written at every start.',
+  'hostssl all all 127.0.0.1/32 scram-sha-256',
+  'hostssl all all ::1/128 scram-sha-256',
+  '',
+].join('\n');
+
+const knownByBinaries = new Map<string, Set<string>>();
+
+/** An unknown name would keep the server from starting. */
+function knownSettings(bin: string): Set<string> {
+  let known = knownByBinaries.get(bin);
+  if (!known) {
+    const description = execFileSync(join(bin, 'postgres'), ['--describe-config'], { encoding: 'utf8' });
+    known = new Set(description.split('\n').map((line) => line.split('\t', 1)[0]?.toLowerCase() ?? ''));
+    knownByBinaries.set(bin, known);
+  }
+  return known;
+}
+
+function isInstalled(bin: string, library: string): boolean {
+  return library !== '' && existsSync(join(bin, '..', 'lib', 'postgresql', `${library}.so`));
+}

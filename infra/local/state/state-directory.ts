@@ -1,0 +1,70 @@
+/**
+ * The directory everything survives in. Layout:
+ *   strata.json     marker: this directory is ours, and its format
+ *   lock.json       the running platform
+ *   state/*.json    documents of the services
+ *   postgres/       clusters (a link into /var/tmp where PostgreSQL's user could not enter)
+ *   tls/            local certificate authority
+ *   logs/           one file per function and server
+ *   cdk.out/        the synthesized assembly
+ */
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { CorruptState, systemCode } from '../errors.ts';
+import { readJson, writeDurably } from './state-file.ts';
+
+const format = 1;
+
+/**
+ * Creates the directory, or recognizes one of ours.
+ * @returns its absolute path
+ * @throws {CorruptState} when it is not a directory, not ours or not writable
+ */
+export function claimStateDirectory(path: string): string {
+  const directory = resolve(path);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const isFile = existsSync(directory) && !statSync(directory).isDirectory();
+    const problem = isFile ? 'is not a directory' : `cannot be used (${systemCode(cause)})`;
+    throw new CorruptState(`STRATA_DIR ${directory} ${problem}: choose another STRATA_DIR`);
+  }
+  if (!existsSync(markerOf(directory))) {
+    // --fresh erases what is here, so a directory of somebody else's must never be adopted.
+    if (readdirSync(directory).some((entry) => !entry.startsWith('strata.json.'))) {
+      throw new CorruptState(
+        `STRATA_DIR ${directory} holds files that are not Strata's (strata.json is missing): choose another STRATA_DIR`,
+      );
+    }
+    writeDurably(markerOf(directory), JSON.stringify({ format }), 0o644);
+  }
+  return directory;
+}
+
+/**
+ * Makes the parts of a claimed directory, once it is locked.
+ * @throws {CorruptState} when another version of this platform wrote it
+ */
+export function prepareStateDirectory(directory: string): void {
+  const found = readJson<{ format?: number } | null>(markerOf(directory), null);
+  if (found?.format !== format) {
+    throw new CorruptState(
+      `STRATA_DIR ${directory} has format ${String(found?.format)} and this version needs ${format}: start over with --fresh`,
+    );
+  }
+  for (const part of ['state', 'tls', 'logs']) mkdirSync(join(directory, part), { recursive: true });
+}
+
+/** Empties a directory of ours, except for the lock its caller holds. */
+export function clearStateDirectory(directory: string): void {
+  for (const entry of readdirSync(directory)) {
+    if (entry === 'lock.json' || entry === 'strata.json') continue;
+    rmSync(join(directory, entry), { recursive: true, force: true });
+  }
+  writeDurably(markerOf(directory), JSON.stringify({ format }), 0o644);
+}
+
+function markerOf(directory: string): string {
+  return join(directory, 'strata.json');
+}
