@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DeployError } from '../errors.ts';
+import type {
+  CreatedResource,
+  PlatformContext,
+  Properties,
+  ResourceFactory,
+  ResourceRequest,
+} from '../model.ts';
+
+/** What a handler PUTs to the ResponseURL of its event. */
+interface CustomResourceResponse {
+  Status: 'SUCCESS' | 'FAILED';
+  Reason?: string;
+  PhysicalResourceId?: string;
+  Data?: Record<string, unknown>;
+}
+
+interface Remembered {
+  physicalId: string;
+  properties: Properties;
+}
+
+type RequestType = 'Create' | 'Update' | 'Delete';
+
+const stateName = 'custom-resources';
+
+/**
+ * Custom resources whose service token is a Lambda function of the assembly: invoked at every start, `Create` at
+ * first and `Update` from then on, as a deployment with changed properties does. Handlers must be idempotent.
+ */
+export class CustomResources implements ResourceFactory {
+  readonly type = 'AWS::CloudFormation::CustomResource';
+  readonly #waiting = new Map<string, (response: CustomResourceResponse) => void>();
+  #server: Promise<Server> | undefined;
+
+  async create(request: ResourceRequest, context: PlatformContext): Promise<CreatedResource> {
+    const key = `${request.stack.name}/${request.logicalId}`;
+    const before = context.state.load<Record<string, Remembered>>(stateName, {})[key];
+    const properties = asStrings(request.properties) as Properties;
+    const response = await this.#request(
+      before ? 'Update' : 'Create',
+      { ...request, properties },
+      before,
+      context,
+    );
+    const physicalId = response.PhysicalResourceId ?? before?.physicalId ?? request.defaultName;
+    // Loaded again: other custom resources were created meanwhile.
+    const remembered = context.state.load<Record<string, Remembered>>(stateName, {});
+    context.state.save(stateName, { ...remembered, [key]: { physicalId, properties } });
+    return { ref: physicalId, attributes: response.Data ?? {} };
+  }
+
+  async remove(
+    resource: { stack: string; logicalId: string; type: string },
+    context: PlatformContext,
+  ): Promise<void> {
+    const { [`${resource.stack}/${resource.logicalId}`]: before, ...others } = context.state.load<
+      Record<string, Remembered>
+    >(stateName, {});
+    const stack = context.stacks.get(resource.stack);
+    if (!before || !stack) return;
+    await this.#request(
+      'Delete',
+      { ...resource, stack, properties: before.properties, defaultName: '' },
+      before,
+      context,
+    );
+    context.state.save(stateName, others);
+  }
+
+  async stop(): Promise<void> {
+    const server = await this.#server;
+    server?.closeAllConnections();
+    server?.close();
+  }
+
+  async #request(
+    RequestType: RequestType,
+    { stack, logicalId, type, properties }: ResourceRequest,
+    before: Remembered | undefined,
+    context: PlatformContext,
+  ): Promise<CustomResourceResponse> {
+    const token = properties.ServiceToken;
+    if (typeof token !== 'string' || !token.includes(':function:')) {
+      throw new DeployError('its ServiceToken is no Lambda function of this platform');
+    }
+    this.#server ??= this.#listen();
+    const { port } = (await this.#server).address() as AddressInfo;
+    const RequestId = randomUUID();
+    let response: CustomResourceResponse | undefined;
+    this.#waiting.set(RequestId, (received) => {
+      response = received;
+    });
+    try {
+      const { functionError, payload } = await context.functions.invoke(token, {
+        RequestType,
+        ResponseURL: `http://127.0.0.1:${port}/${RequestId}`,
+        StackId: stack.arn,
+        RequestId,
+        ResourceType: type,
+        LogicalResourceId: logicalId,
+        ...(before && { PhysicalResourceId: before.physicalId }),
+        ResourceProperties: properties,
+        ...(RequestType === 'Update' && { OldResourceProperties: before?.properties }),
+      });
+      if (functionError) throw new DeployError(errorText(payload));
+      if (!response) throw new DeployError('its handler returned without sending a response');
+      if (response.Status !== 'SUCCESS')
+        throw new DeployError(response.Reason ?? 'its handler reported FAILED');
+      return response;
+    } finally {
+      this.#waiting.delete(RequestId);
+    }
+  }
+
+  #listen(): Promise<Server> {
+    return new Promise((resolve, reject) => {
+      const server = createServer((request, response) => {
+        let body = '';
+        request.setEncoding('utf8').on('data', (text: string) => {
+          body += text;
+        });
+        request.on('end', () => {
+          const receive = this.#waiting.get((request.url ?? '').slice(1));
+          try {
+            receive?.(JSON.parse(body) as CustomResourceResponse);
+            response.writeHead(receive ? 200 : 403);
+          } catch {
+            response.writeHead(400);
+          }
+          response.end();
+        });
+      });
+      server.once('error', reject);
+      server.listen(0, '127.0.0.1', () => resolve(server));
+    });
+  }
+}
+
+/** CloudFormation hands scalars over as strings. */
+function asStrings(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asStrings);
+  if (value !== null && typeof value === 'object') {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, asStrings(item)]));
+  }
+  return String(value);
+}
+
+function errorText(payload: unknown): string {
+  const { errorType, errorMessage } = (payload ?? {}) as { errorType?: string; errorMessage?: string };
+  return `its handler failed: ${errorType ?? 'Error'}: ${errorMessage ?? ''}`;
+}

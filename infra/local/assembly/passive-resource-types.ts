@@ -1,0 +1,182 @@
+import type {
+  CreatedResource,
+  PlatformContext,
+  Properties,
+  ResourceFactory,
+  ResourceRequest,
+} from '../model.ts';
+
+/**
+ * Resource types that need nothing on one machine but a name to refer to: networks, roles (their policies are read
+ * by the AWS endpoint), alarms, log groups. Other parts may provide a richer factory of the same type; theirs wins.
+ */
+export function passiveResourceTypes(): ResourceFactory[] {
+  return Object.entries(passive).map(([type, describe]) => ({
+    type,
+    create: async (request, context) => describe(asNamed(request, context)),
+  }));
+}
+
+/**
+ * Resource types left out locally, with the reason. They answer `Ref` with a name and no attribute.
+ */
+export const ignoredResourceTypes: Record<string, string> = {
+  'AWS::CDK::Metadata': 'usage statistics of the CDK',
+  'AWS::Lambda::EventInvokeConfig': 'asynchronous invocations are not retried locally',
+  'AWS::Lambda::LayerVersion': 'functions are bundled whole',
+  'AWS::S3::BucketPolicy': 'buckets are reachable from this machine only',
+  'AWS::SNS::TopicPolicy': 'topics are reachable from this machine only',
+  'AWS::SQS::QueuePolicy': 'queues are reachable from this machine only',
+  'AWS::SecretsManager::ResourcePolicy': 'callers are checked by their own policies only',
+  'AWS::SecretsManager::RotationSchedule': 'nothing rotates by itself locally',
+  'AWS::Logs::ResourcePolicy': 'logs are files',
+  'Custom::VpcRestrictDefaultSG': 'CDK-internal: there are no security groups locally',
+  'Custom::S3AutoDeleteObjects': 'CDK-internal: buckets are directories of the state directory',
+  'Custom::S3BucketNotifications': 'CDK-internal: buckets send no notifications locally',
+  'Custom::LogRetention': 'CDK-internal: logs are files',
+  'Custom::AWS': 'CDK-internal: AWS calls at deployment',
+  'Custom::CrossRegionExportWriter': 'CDK-internal: one machine has no other region',
+  'Custom::CrossRegionExportReader': 'CDK-internal: one machine has no other region',
+};
+
+/** One factory per ignored type. */
+export function ignoredResourceFactories(): ResourceFactory[] {
+  return Object.keys(ignoredResourceTypes).map((type) => ({
+    type,
+    create: async ({ defaultName }) => ({ ref: defaultName, attributes: {} }),
+  }));
+}
+
+interface Named {
+  properties: Properties;
+  /** The property that names it, else a generated name. */
+  name(property: string): string;
+  /** `<prefix>-0123456789abcdef0`, as EC2 names things. */
+  id(prefix: string): string;
+  arn(service: string, resource: string): string;
+  /** For services whose ARNs name no region. */
+  globalArn(service: string, resource: string): string;
+  context: PlatformContext;
+}
+
+function asNamed({ stack, properties, defaultName }: ResourceRequest, context: PlatformContext): Named {
+  return {
+    properties,
+    context,
+    name: (property) =>
+      typeof properties[property] === 'string' ? (properties[property] as string) : defaultName,
+    id: (prefix) => `${prefix}-0${defaultName.slice(-12).toLowerCase()}0000`,
+    arn: (service, resource) => `arn:aws:${service}:${stack.region}:${context.account}:${resource}`,
+    globalArn: (service, resource) => `arn:aws:${service}::${context.account}:${resource}`,
+  };
+}
+
+function ec2(prefix: string, attributes: (id: string, named: Named) => Record<string, unknown> = () => ({})) {
+  return (named: Named): CreatedResource => {
+    const ref = named.id(prefix);
+    return { ref, attributes: { Id: ref, ...attributes(ref, named) } };
+  };
+}
+
+function byName(
+  property: string,
+  attributes: (name: string, named: Named) => Record<string, unknown> = () => ({}),
+) {
+  return (named: Named): CreatedResource => {
+    const ref = named.name(property);
+    return { ref, attributes: attributes(ref, named) };
+  };
+}
+
+const passive: Record<string, (named: Named) => CreatedResource> = {
+  'AWS::EC2::VPC': ec2('vpc', (VpcId, { properties, id }) => ({
+    VpcId,
+    CidrBlock: properties.CidrBlock,
+    DefaultSecurityGroup: id('sg'),
+    DefaultNetworkAcl: id('acl'),
+  })),
+  'AWS::EC2::Subnet': ec2('subnet', (SubnetId, { properties }) => ({
+    SubnetId,
+    AvailabilityZone: properties.AvailabilityZone,
+    CidrBlock: properties.CidrBlock,
+    VpcId: properties.VpcId,
+  })),
+  'AWS::EC2::RouteTable': ec2('rtb', (RouteTableId) => ({ RouteTableId })),
+  'AWS::EC2::SubnetRouteTableAssociation': ec2('rtbassoc'),
+  'AWS::EC2::Route': ec2('r'),
+  'AWS::EC2::InternetGateway': ec2('igw', (InternetGatewayId) => ({ InternetGatewayId })),
+  'AWS::EC2::VPCGatewayAttachment': ec2('igw-attach'),
+  'AWS::EC2::NatGateway': ec2('nat', (NatGatewayId) => ({ NatGatewayId })),
+  'AWS::EC2::EIP': ec2('eipalloc', (AllocationId) => ({ AllocationId, PublicIp: '127.0.0.1' })),
+  'AWS::EC2::VPCEndpoint': ec2('vpce'),
+  'AWS::EC2::SecurityGroup': ec2('sg', (GroupId, { properties }) => ({ GroupId, VpcId: properties.VpcId })),
+  'AWS::EC2::SecurityGroupIngress': ec2('sgr'),
+  'AWS::EC2::SecurityGroupEgress': ec2('sgr'),
+  'AWS::EC2::FlowLog': ec2('fl'),
+  'AWS::IAM::Role': byName('RoleName', (name, { globalArn, context, properties, id }) => {
+    const Arn = globalArn('iam', `role${typeof properties.Path === 'string' ? properties.Path : '/'}${name}`);
+    // From now on its key is known, and no longer anybody's.
+    context.principals.accessKeyFor(Arn);
+    return { Arn, RoleId: id('AROA') };
+  }),
+  'AWS::IAM::Policy': byName('PolicyName', (name) => ({ Id: name })),
+  'AWS::IAM::ManagedPolicy': (named) => {
+    const ref = named.globalArn('iam', `policy/${named.name('ManagedPolicyName')}`);
+    return { ref, attributes: { PolicyArn: ref } };
+  },
+  'AWS::Logs::LogGroup': byName('LogGroupName', (name, { arn }) => ({
+    Arn: arn('logs', `log-group:${name}:*`),
+  })),
+  'AWS::Logs::MetricFilter': byName('FilterName'),
+  'AWS::Logs::QueryDefinition': byName('Name'),
+  'AWS::CloudWatch::Alarm': byName('AlarmName', (name, { arn }) => ({
+    Arn: arn('cloudwatch', `alarm:${name}`),
+  })),
+  'AWS::CloudWatch::CompositeAlarm': byName('AlarmName', (name, { arn }) => ({
+    Arn: arn('cloudwatch', `alarm:${name}`),
+  })),
+  'AWS::CloudWatch::Dashboard': byName('DashboardName'),
+  'AWS::SNS::Topic': (named) => {
+    const TopicName = named.name('TopicName');
+    const ref = named.arn('sns', TopicName);
+    return { ref, attributes: { TopicArn: ref, TopicName } };
+  },
+  'AWS::SNS::Subscription': (named) => ({
+    ref: `${String(named.properties.TopicArn)}:${named.id('sub')}`,
+    attributes: {},
+  }),
+  'AWS::SQS::Queue': (named) => {
+    const QueueName = named.name('QueueName');
+    const ref = `https://sqs.local/${named.context.account}/${QueueName}`;
+    return { ref, attributes: { Arn: named.arn('sqs', QueueName), QueueName, QueueUrl: ref } };
+  },
+  'AWS::S3::Bucket': (named) => {
+    const name = named.name('BucketName').toLowerCase();
+    const attributes = {
+      Arn: `arn:aws:s3:::${name}`,
+      DomainName: `${name}.s3.amazonaws.com`,
+      RegionalDomainName: `${name}.s3.amazonaws.com`,
+    };
+    return { ref: name, attributes };
+  },
+  'AWS::KMS::Alias': byName('AliasName'),
+  'AWS::Events::Rule': byName('Name', (name, { arn }) => ({ Arn: arn('events', `rule/${name}`) })),
+  'AWS::Scheduler::ScheduleGroup': byName('Name', (name, { arn }) => ({
+    Arn: arn('scheduler', `schedule-group/${name}`),
+  })),
+  'AWS::Scheduler::Schedule': byName('Name', (name, { arn, properties }) => ({
+    Arn: arn('scheduler', `schedule/${String(properties.GroupName ?? 'default')}/${name}`),
+  })),
+  'AWS::RDS::DBSubnetGroup': byName('DBSubnetGroupName'),
+  'AWS::RDS::DBClusterParameterGroup': byName('DBClusterParameterGroupName'),
+  'AWS::RDS::DBParameterGroup': byName('DBParameterGroupName'),
+  'AWS::RDS::DBInstance': byName('DBInstanceIdentifier', (name, { arn, context, properties }) => {
+    const cluster = context.clusters.byIdentifier(String(properties.DBClusterIdentifier));
+    return {
+      DBInstanceArn: arn('rds', `db:${name}`),
+      DbiResourceId: name,
+      'Endpoint.Address': cluster?.host ?? '127.0.0.1',
+      'Endpoint.Port': String(cluster?.port ?? 5432),
+    };
+  }),
+};

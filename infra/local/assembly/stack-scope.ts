@@ -1,0 +1,60 @@
+import { DeployError } from '../errors.ts';
+import type { DeployedStack, LocalResource } from '../model.ts';
+import type { IntrinsicScope } from './intrinsics.ts';
+
+/** What intrinsic functions see while a stack is being created. */
+export function stackScope(
+  stack: DeployedStack,
+  account: string,
+  exports: Map<string, string>,
+  secretString: (secretId: string) => string,
+): IntrinsicScope {
+  const pseudoParameters: Record<string, unknown> = {
+    'AWS::AccountId': account,
+    'AWS::NotificationARNs': [],
+    'AWS::Partition': 'aws',
+    'AWS::Region': stack.region,
+    'AWS::StackId': stack.arn,
+    'AWS::StackName': stack.name,
+    'AWS::URLSuffix': 'amazonaws.com',
+  };
+  const resourceOf = (logicalId: string): LocalResource => {
+    const resource = stack.resources.get(logicalId);
+    if (!resource) throw new DeployError(`refers to ${logicalId}, which does not exist`);
+    return resource;
+  };
+  return {
+    template: stack.template,
+    region: stack.region,
+    ref(name) {
+      if (name in pseudoParameters) return pseudoParameters[name];
+      if (!(name in stack.parameters)) return resourceOf(name).ref;
+      const value = stack.parameters[name]!;
+      const isList = /^List<|^CommaDelimitedList$/.test(stack.template.Parameters?.[name]?.Type ?? '');
+      return isList ? (value === '' ? [] : value.split(',').map((item) => item.trim())) : value;
+    },
+    getAtt(logicalId, attribute) {
+      const { attributes, type } = resourceOf(logicalId);
+      if (!(attribute in attributes)) {
+        throw new DeployError(`refers to ${logicalId}.${attribute}, which ${type} does not have locally`);
+      }
+      return attributes[attribute];
+    },
+    importValue(name) {
+      const value = exports.get(`${stack.region} ${name}`);
+      if (value === undefined) throw new DeployError(`imports ${name}, which no stack exports`);
+      return value;
+    },
+    dynamicReference(service, reference) {
+      if (service !== 'secretsmanager')
+        throw new DeployError(`dynamic references to ${service} are not supported locally`);
+      const [secretId, rest = ''] = reference.split(/:SecretString(?::|$)/);
+      const key = rest.split(':')[0];
+      const secret = secretString(secretId!);
+      if (!key) return secret;
+      const value = (JSON.parse(secret) as Record<string, unknown>)[key];
+      if (value === undefined) throw new DeployError(`secret ${secretId} has no key ${key}`);
+      return String(value);
+    },
+  };
+}

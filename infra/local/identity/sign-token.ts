@@ -1,0 +1,45 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { importJWK, SignJWT } from 'jose';
+import type { IdentityDocument } from './local-issuer.ts';
+
+export interface TokenSubject {
+  email: string;
+  tenantId?: string;
+  role?: string;
+  scope: string;
+}
+
+const lifetimeSeconds = 8 * 3600;
+
+/** An access token as Cognito's pre-token-generation trigger would shape it. Lives 8 hours. */
+export async function signToken(
+  identity: Required<IdentityDocument>,
+  subject: TokenSubject,
+): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const sub = stableUuid(subject.email);
+  return new SignJWT({
+    sub,
+    iss: identity.issuer,
+    client_id: identity.clientId,
+    token_use: 'access',
+    scope: subject.scope,
+    auth_time: now,
+    iat: now,
+    exp: now + lifetimeSeconds,
+    jti: randomUUID(),
+    username: sub,
+    email: subject.email,
+    ...(subject.tenantId && { tenant_id: subject.tenantId }),
+    ...(subject.role && { role: subject.role }),
+  })
+    .setProtectedHeader({ alg: 'RS256', kid: identity.privateKey.kid! })
+    .sign(await importJWK(identity.privateKey, 'RS256'));
+}
+
+/** The same person keeps the same subject over all tokens and restarts. */
+function stableUuid(email: string): string {
+  const hex = createHash('sha256').update(email.toLowerCase()).digest('hex');
+  const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}

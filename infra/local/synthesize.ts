@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream, rmSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { AssemblyError } from './errors.ts';
+import { readJson } from './state/state-file.ts';
+
+export interface SynthesizeOptions {
+  projectDir: string;
+  /** Where the assembly goes; what was there is erased. */
+  output: string;
+  logFile: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Runs the `app` command of cdk.json, as the CDK's command line does.
+ * @throws {AssemblyError} with the app's own first complaint
+ */
+export async function synthesize({ projectDir, output, logFile, signal }: SynthesizeOptions): Promise<void> {
+  const { app, context } = readJson<{ app?: string; context?: object }>(join(projectDir, 'cdk.json'), {});
+  if (!app) throw new AssemblyError(`${join(projectDir, 'cdk.json')} has no "app" command`);
+  rmSync(output, { recursive: true, force: true });
+  // `node` in the command must be the one that runs this, also when npm did not set the path up.
+  const path = [dirname(process.execPath), join(projectDir, 'node_modules', '.bin'), process.env.PATH].join(
+    delimiter,
+  );
+  const child = spawn(app, {
+    shell: true,
+    cwd: projectDir,
+    signal,
+    env: {
+      DB_PIPELINE: 'on',
+      ...process.env,
+      PATH: path,
+      CDK_OUTDIR: output,
+      CDK_CONTEXT_JSON: JSON.stringify(context ?? {}),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const log = createWriteStream(logFile);
+  let complaint = '';
+  child.stdout.pipe(log, { end: false });
+  child.stderr.pipe(log, { end: false });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text;
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  await finished(log.end());
+  if (code === 0) return;
+  const lines = complaint.split('\n').filter((line) => line.trim() !== '');
+  const reason = lines.find((line) => /^\w*Error\b|\bError: /.test(line)) ?? lines[0] ?? `exit code ${code}`;
+  throw new AssemblyError(`the CDK app did not synthesize: ${reason.trim()} (log: ${logFile})`);
+}
