@@ -56,18 +56,18 @@ export function conditionsHold(
 ): boolean | 'unknown' {
   for (const [operator, tests] of Object.entries(conditions ?? {})) {
     for (const [key, expected] of Object.entries(tests)) {
-      const held = holds(operator.toLowerCase(), asList(expected).map(String), context.get(key.toLowerCase()));
+      const held = holds(
+        operator.toLowerCase(),
+        asList(expected).map(String),
+        context.get(key.toLowerCase()),
+      );
       if (held !== true) return held;
     }
   }
   return true;
 }
 
-function holds(
-  operator: string,
-  patterns: string[],
-  actual: string[] | undefined,
-): boolean | 'unknown' {
+function holds(operator: string, patterns: string[], actual: string[] | undefined): boolean | 'unknown' {
   if (operator === 'null') return patterns.includes(String(actual === undefined));
   const quantifier = /^(forallvalues|foranyvalue):/.exec(operator)?.[1];
   let name = quantifier ? operator.slice(quantifier.length + 1) : operator;
@@ -79,6 +79,7 @@ function holds(
   const matches = (value: string): boolean =>
     patterns.some((pattern) => test.compare(value, pattern)) !== test.negated;
   if (quantifier === 'forallvalues') return (actual ?? []).every(matches);
-  if (actual === undefined || actual.length === 0) return ifExists || (test.negated && quantifier === undefined);
+  if (actual === undefined || actual.length === 0)
+    return ifExists || (test.negated && quantifier === undefined);
   return quantifier === undefined && test.negated ? actual.every(matches) : actual.some(matches);
 }

@@ -39,10 +39,10 @@ export class RolePolicies {
     this.cache.clear();
   }
 
-  private *resources(type: string): Generator<LocalResource> {
-    for (const stack of this.stacks.values()) {
-      for (const resource of stack.resources.values()) if (resource.type === type) yield resource;
-    }
+  private resources(type: string): LocalResource[] {
+    return [...this.stacks.values()].flatMap((stack) =>
+      [...stack.resources.values()].filter((resource) => resource.type === type),
+    );
   }
 
   private collect(roleArn: string): Omit<Policies, 'resource'> | undefined {

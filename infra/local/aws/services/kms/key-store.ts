@@ -62,9 +62,7 @@ export class KeyStore {
   get(keyId: string, region: string): Key {
     const parts = keyId.split(':');
     const [where, name] = keyId.startsWith('arn:') ? [parts[3]!, parts[5] ?? ''] : [region, keyId];
-    const id = name.startsWith('alias/')
-      ? this.aliases.get(`${where} ${name}`)
-      : name.replace(/^key\//, '');
+    const id = name.startsWith('alias/') ? this.aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
     const key = id === undefined ? undefined : this.keys.get(id);
     if (!key) {
       throw new AwsError(

@@ -36,7 +36,10 @@ export async function columnMetadata(client: PoolClient, fields: FieldDef[]): Pr
       typeName: type.name,
       nullable: origin?.attnotnull ? 0 : 1,
       precision: precision(field),
-      scale: field.dataTypeID === NUMERIC && field.dataTypeModifier > 0 ? (field.dataTypeModifier - 4) & 0xffff : 0,
+      scale:
+        field.dataTypeID === NUMERIC && field.dataTypeModifier > 0
+          ? (field.dataTypeModifier - 4) & 0xffff
+          : 0,
       schemaName: origin?.nspname ?? '',
       tableName: origin?.relname ?? '',
       isAutoIncrement: false,

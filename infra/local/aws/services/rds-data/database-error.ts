@@ -18,6 +18,10 @@ export function databaseError(cause: unknown, position: (at: number) => number =
   }
   const place = error.position === undefined ? '' : `; Position: ${position(Number(error.position))}`;
   const message = `${error.severity}: ${error.message}${place}; SQLState: ${error.code}`;
-  if (UNAVAILABLE.test(error.code)) return new AwsError('DatabaseUnavailableException', message, { status: 504 });
-  return new AwsError(LOGIN_REFUSED.test(error.code) ? 'BadRequestException' : 'DatabaseErrorException', message);
+  if (UNAVAILABLE.test(error.code))
+    return new AwsError('DatabaseUnavailableException', message, { status: 504 });
+  return new AwsError(
+    LOGIN_REFUSED.test(error.code) ? 'BadRequestException' : 'DatabaseErrorException',
+    message,
+  );
 }

@@ -163,7 +163,10 @@ function poolKey(parts: RdsDataParts, input: Input, call: Call): PoolKey {
   const cluster = parts.context.clusters.byArn(arn);
   if (!cluster) throw new AwsError('NotFoundException', `DBCluster ${arn} was not found`, { status: 404 });
   if (!parts.httpEndpointEnabled(arn)) {
-    throw new AwsError('HttpEndpointNotEnabledException', 'The HTTP endpoint for using RDS Data API isn\'t enabled for the DB cluster.');
+    throw new AwsError(
+      'HttpEndpointNotEnabledException',
+      "The HTTP endpoint for using RDS Data API isn't enabled for the DB cluster.",
+    );
   }
   if (input.has('schema')) {
     throw new AwsError('ValidationException', 'Schema parameter is not supported for Aurora PostgreSQL');

@@ -45,7 +45,8 @@ function scan(sql: string): SqlStatement {
     at += length;
   };
   while (at < sql.length) {
-    const blank = match(SPACE, sql, at) ?? (sql.startsWith('--', at) ? match(OPAQUE[0]!, sql, at) : undefined);
+    const blank =
+      match(SPACE, sql, at) ?? (sql.startsWith('--', at) ? match(OPAQUE[0]!, sql, at) : undefined);
     if (blank) {
       at += blank[0].length;
       continue;

@@ -48,7 +48,11 @@ export class Transactions {
   }
 
   /** Runs a statement in it. @throws {AwsError} when it is unknown, or busy with another call */
-  async use<T>(id: string, owner: string, work: (client: PoolClient, key: PoolKey) => Promise<T>): Promise<T> {
+  async use<T>(
+    id: string,
+    owner: string,
+    work: (client: PoolClient, key: PoolKey) => Promise<T>,
+  ): Promise<T> {
     const transaction = this.get(id, owner);
     if (transaction.busy) {
       throw new AwsError('DatabaseErrorException', 'Transaction is still running a query');

@@ -29,7 +29,9 @@ export function listSecrets(secrets: SecretStore, input: Input, call: Call): unk
   const found = secrets
     .all()
     .filter((secret) => secret.region === call.region)
-    .filter((secret) => filters.every(({ key, values }) => values.some((value) => matches(secret, key, value))))
+    .filter((secret) =>
+      filters.every(({ key, values }) => values.some((value) => matches(secret, key, value))),
+    )
     .filter((secret) => secret.deletedDate === undefined || input.boolean('IncludePlannedDeletion'));
   const start = Number(input.text('NextToken') ?? 0);
   const next = start + (input.integer('MaxResults') ?? 100);

@@ -18,7 +18,11 @@ export class SecretPermissions {
   on(action: string, secretId: string, call: Call, keyActions: string[] = []): Permission[] {
     const secret = this.secrets.find(secretId, call.region);
     const resource = secret?.arn ?? (secretId.startsWith('arn:') ? secretId : bareArn(secretId, call.region));
-    const permission: Permission = { action: `secretsmanager:${action}`, resource, context: attributes(secret) };
+    const permission: Permission = {
+      action: `secretsmanager:${action}`,
+      resource,
+      context: attributes(secret),
+    };
     return [permission, ...(secret ? this.onKey(secret, keyActions) : [])];
   }
 
@@ -48,13 +52,18 @@ export class SecretPermissions {
     Object.assign(context, requestTags(tags));
     const permissions: Permission[] = [{ action: 'secretsmanager:CreateSecret', resource: arn, context }];
     if (tags.length > 0) permissions.push({ action: 'secretsmanager:TagResource', resource: arn, context });
-    return [...permissions, ...this.onKey({ arn, region: call.region, kmsKeyId }, ['GenerateDataKey', 'Decrypt'])];
+    return [
+      ...permissions,
+      ...this.onKey({ arn, region: call.region, kmsKeyId }, ['GenerateDataKey', 'Decrypt']),
+    ];
   }
 }
 
 /** Condition keys for tags sent along. */
 export function requestTags(tags: Input[]): Record<string, string | string[]> {
-  const context: Record<string, string | string[]> = { 'aws:TagKeys': tags.map((tag) => tag.required('Key')) };
+  const context: Record<string, string | string[]> = {
+    'aws:TagKeys': tags.map((tag) => tag.required('Key')),
+  };
   for (const tag of tags) context[`aws:RequestTag/${tag.required('Key')}`] = tag.text('Value') ?? '';
   return context;
 }

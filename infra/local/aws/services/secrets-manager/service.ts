@@ -44,12 +44,14 @@ export function secretsManager(secrets: SecretStore, keys: KeyStore): AwsService
         permissions: (input, call) => permissions.onNew(input, call),
         run: (input, call) => create(secrets, input, call),
       },
-      GetSecretValue: onSecret('GetSecretValue', (secret, input) => read(secret, input), { key: ['Decrypt'] }),
+      GetSecretValue: onSecret('GetSecretValue', (secret, input) => read(secret, input), {
+        key: ['Decrypt'],
+      }),
       PutSecretValue: onSecret(
         'PutSecretValue',
         (secret, input) => {
           const stages = input.has('VersionStages') ? input.texts('VersionStages') : ['AWSCURRENT'];
-          const versionId = putVersion(secrets, secret, input, valueOf(input), stages);
+          const versionId = putVersion(secrets, secret, input, secretValueOf(input), stages);
           secrets.save();
           return {
             ARN: secret.arn,
@@ -134,7 +136,7 @@ function create(secrets: SecretStore, input: Input, call: Call): unknown {
       'Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!',
     );
   }
-  const value = valueOf(input, true);
+  const value = secretValueOf(input, true);
   const hasValue = value.secretString !== undefined || value.secretBinary !== undefined;
   const token = input.text('ClientRequestToken') ?? randomUUID();
   const existing = secrets.find(name, call.region);
@@ -171,7 +173,9 @@ function read(secret: Secret, input: Input): unknown {
   const versionId = input.text('VersionId') ?? versionIdOf(secret, stage ?? 'AWSCURRENT');
   const version = versionId === undefined ? undefined : secret.versions[versionId];
   if (!version || (stage !== undefined && !version.stages.includes(stage))) {
-    const wanted = input.has('VersionId') ? `VersionId: ${versionId}` : `staging label: ${stage ?? 'AWSCURRENT'}`;
+    const wanted = input.has('VersionId')
+      ? `VersionId: ${versionId}`
+      : `staging label: ${stage ?? 'AWSCURRENT'}`;
     throw new AwsError(
       'ResourceNotFoundException',
       `Secrets Manager can't find the specified secret value for ${wanted}`,
@@ -210,7 +214,7 @@ function putVersion(
 function update(secrets: SecretStore, secret: Secret, input: Input): unknown {
   secret.description = input.text('Description') ?? secret.description;
   secret.kmsKeyId = input.text('KmsKeyId') ?? secret.kmsKeyId;
-  const value = valueOf(input, true);
+  const value = secretValueOf(input, true);
   const hasValue = value.secretString !== undefined || value.secretBinary !== undefined;
   const versionId = hasValue ? putVersion(secrets, secret, input, value, ['AWSCURRENT']) : undefined;
   secret.lastChangedDate = Date.now();
@@ -228,7 +232,10 @@ function remove(secrets: SecretStore, secret: Secret, input: Input): unknown {
     );
   }
   if (days !== undefined && (days < 7 || days > 30)) {
-    throw new AwsError('InvalidParameterException', 'RecoveryWindowInDays value must be between 7 and 30 days');
+    throw new AwsError(
+      'InvalidParameterException',
+      'RecoveryWindowInDays value must be between 7 and 30 days',
+    );
   }
   const deletionDate = force ? Date.now() : Date.now() + (days ?? 30) * 24 * 60 * 60 * 1_000;
   if (force) {
@@ -245,7 +252,7 @@ function tagsOf(input: Input): { Key: string; Value: string }[] {
 }
 
 /** @throws {AwsError} when there are two values, none (unless optional), or too much */
-function valueOf(input: Input, optional = false): SecretValue {
+function secretValueOf(input: Input, optional = false): SecretValue {
   const secretString = input.text('SecretString');
   const secretBinary = input.text('SecretBinary');
   if (secretString !== undefined && secretBinary !== undefined) {
