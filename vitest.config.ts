@@ -2,8 +2,27 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'parts',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/platform/**'],
+          globalSetup: ['test/database-server.ts'],
+        },
+      },
+      {
+        extends: true,
+        // One running platform serves all of these files.
+        test: {
+          name: 'platform',
+          include: ['test/platform/**/*.test.ts'],
+          globalSetup: ['test/platform/platform-setup.ts'],
+        },
+      },
+    ],
   },
 });

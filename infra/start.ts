@@ -1,33 +1,93 @@
-import { resolve } from 'node:path';
-import { startPlatform } from './local/platform.ts';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { createDemoTenants } from './cli/demo-tenants.ts';
+import { type IdentityDocument, identityDocumentName } from './local/identity/local-issuer.ts';
+import { signToken } from './local/identity/sign-token.ts';
+import { type Platform, startPlatform } from './local/platform.ts';
 
-/** Minimal: environment and flags, then the platform until a signal. */
-const projectDir = resolve(import.meta.dirname, '..');
-const controller = new AbortController();
-const started = startPlatform({
-  projectDir,
-  stateDir: resolve(process.env.STRATA_DIR || '.strata'),
-  apiPort: Number(process.env.API_PORT || 3000),
-  awsPort: Number(process.env.AWS_PORT || 4566),
-  waitScale: Number(process.env.WAIT_SCALE || 0.02),
-  fresh: process.argv.includes('--fresh'),
-  echoFunctionLogs: process.env.LOG === '1',
-  signal: controller.signal,
-  log: (line) => console.log(line),
-});
-const stop = async () => {
-  controller.abort();
-  await started.then((platform) => platform.stop()).catch(() => {});
-  process.exit(0);
-};
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+/** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
+const FLAGS = new Set(['--fresh', '--empty']);
+const OPERATOR = { email: 'operator@strata.test', scope: 'strata/operator' };
+const stopping = new AbortController();
+
 try {
-  const platform = await started;
+  const unknown = process.argv.slice(2).find((argument) => !FLAGS.has(argument));
+  if (unknown) throw new Error(`unknown argument ${unknown}: npm start takes --fresh and --empty`);
+  const starting = startPlatform({
+    projectDir: resolve(import.meta.dirname, '..'),
+    stateDir: resolve(process.env.STRATA_DIR || '.strata'),
+    apiPort: port('API_PORT', 3000),
+    awsPort: port('AWS_PORT', 4566),
+    waitScale: waitScale(),
+    fresh: process.argv.includes('--fresh'),
+    echoFunctionLogs: process.env.LOG === '1',
+    signal: stopping.signal,
+    log: (line) => console.log(line),
+  });
+  stopOnSignals(starting);
+  const platform = await starting;
+  await demo(platform);
   platform.markReady();
-  console.log(`ready API ${platform.apiUrl}  AWS ${platform.awsUrl}`);
+  console.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
 } catch (error) {
-  if (!controller.signal.aborted) {
+  if (!stopping.signal.aborted) {
+    // One line for what a person can mend; DEBUG=1 shows where it came from.
     console.error(process.env.DEBUG ? error : error instanceof Error ? error.message : error);
-    process.exitCode = 1;
+    process.exit(1);
   }
+}
+
+/** The demo's tenants are made once per state directory, and never after a start with `--empty`. */
+async function demo(platform: Platform): Promise<void> {
+  const marker = join(platform.context.stateDir, 'demo-tenants');
+  if (existsSync(marker)) return;
+  if (!process.argv.includes('--empty')) {
+    console.log('creating the demo tenants initech, globex and acme');
+    const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});
+    const states = new SFNClient({
+      endpoint: platform.awsUrl,
+      region: 'us-east-1',
+      credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
+    });
+    const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
+    await createDemoTenants({
+      apiUrl: platform.apiUrl,
+      states,
+      onboardingArn: stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn ?? '',
+      operatorToken: () => signToken(identity as Required<IdentityDocument>, OPERATOR),
+      userToken: (tenantId, email) =>
+        signToken(identity as Required<IdentityDocument>, { tenantId, email, role: 'admin', scope: '' }),
+    });
+  }
+  writeFileSync(marker, '');
+}
+
+/** Ctrl-C may come twice: the second one waits for the first one's orderly stop as well. */
+function stopOnSignals(starting: Promise<Platform>): void {
+  const stop = async () => {
+    stopping.abort();
+    await starting.then((platform) => platform.stop()).catch(() => {});
+    process.exit(0);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+}
+
+function port(variable: string, fallback: number): number {
+  const text = process.env[variable] || String(fallback);
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 65_535)
+    throw new Error(`${variable} is "${text}", expected a port`);
+  return value;
+}
+
+function waitScale(): number {
+  const value = Number(process.env.WAIT_SCALE || 0.02);
+  if (!(value >= 0 && value <= 1))
+    throw new Error(`WAIT_SCALE is "${process.env.WAIT_SCALE}", expected 0 to 1`);
+  return value;
+}
+
+function url(text: string): string {
+  return text.replace('127.0.0.1', 'localhost');
 }

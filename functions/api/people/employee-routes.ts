@@ -1,0 +1,28 @@
+import * as z from 'zod/mini';
+import { day, document, email, optionalText, requiredText, uuid } from '../../middleware/input-schemas.ts';
+import { resourceRoutes } from '../../middleware/resource-routes.ts';
+import { employees } from '../../repositories/employees.ts';
+
+const status = z.enum(['active', 'inactive', 'on_leave', 'terminated'], 'is not a status of an employee');
+
+const optional = {
+  jobTitle: optionalText(255),
+  department: optionalText(255),
+  managerId: z.nullish(uuid),
+  hireDate: z.nullish(day),
+  status: z.optional(status),
+  profileData: z.nullish(document),
+};
+const required = { email, firstName: requiredText(100), lastName: requiredText(100) };
+
+export const employeeRoutes = resourceRoutes({
+  store: employees,
+  filters: { status, department: requiredText(255), managerId: uuid, email },
+  create: { ...required, ...optional },
+  update: {
+    email: z.optional(required.email),
+    firstName: z.optional(required.firstName),
+    lastName: z.optional(required.lastName),
+    ...optional,
+  },
+});

@@ -1,0 +1,52 @@
+import * as z from 'zod/mini';
+import { instant, optionalText, requiredText, uuid } from '../../middleware/input-schemas.ts';
+import { resourceRoutes } from '../../middleware/resource-routes.ts';
+import { employeeSkills } from '../../repositories/employee-skills.ts';
+import { skills } from '../../repositories/skills.ts';
+
+const skillName = requiredText(255);
+const optional = {
+  skillCategory: optionalText(100),
+  description: optionalText(10_000),
+  frameworkId: z.nullish(uuid),
+  proficiencyLevels: z.nullish(
+    z.array(requiredText(50), 'must be a list').check(z.maxLength(20, 'must have at most 20 entries')),
+  ),
+};
+
+export const skillRoutes = resourceRoutes({
+  store: skills,
+  filters: { skillCategory: requiredText(100), frameworkId: uuid },
+  create: { skillName, ...optional },
+  update: { skillName: z.optional(skillName), ...optional },
+});
+
+const YEARS_RULE = 'must be from 0 to 99.99 with at most two decimals';
+const assessed = {
+  proficiencyLevel: z.nullish(
+    z.enum(
+      ['beginner', 'intermediate', 'advanced', 'expert'],
+      'must be beginner, intermediate, advanced or expert',
+    ),
+  ),
+  // The column is numeric(4,2): what it would round or refuse is refused here.
+  yearsOfExperience: z.nullish(
+    z
+      .number('must be a number')
+      .check(z.gte(0, YEARS_RULE), z.lt(100, YEARS_RULE), z.multipleOf(0.01, YEARS_RULE)),
+  ),
+  lastAssessedAt: z.nullish(instant),
+  selfAssessed: z.optional(z.boolean('must be true or false')),
+  verified: z.optional(z.boolean('must be true or false')),
+};
+const flag = z.pipe(
+  z.enum(['true', 'false'], 'must be true or false'),
+  z.transform((text) => text === 'true'),
+);
+
+export const employeeSkillRoutes = resourceRoutes({
+  store: employeeSkills,
+  filters: { proficiencyLevel: requiredText(50), verified: flag },
+  create: { skillId: uuid, ...assessed },
+  update: assessed,
+});

@@ -1,0 +1,16 @@
+import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.ts';
+import type { routes } from './routes.ts';
+import * as tenants from './tenant-routes.ts';
+import * as users from './user-routes.ts';
+
+export const handler = operatorApi({
+  'GET /tenants': tenants.list,
+  'POST /tenants': tenants.create,
+  'GET /tenants/{tenantId}': tenants.read,
+  'PATCH /tenants/{tenantId}': tenants.update,
+  'GET /tenants/{tenantId}/users': users.list,
+  'POST /tenants/{tenantId}/users': users.create,
+  'GET /tenants/{tenantId}/users/{userId}': users.read,
+  'PATCH /tenants/{tenantId}/users/{userId}': users.update,
+  'DELETE /tenants/{tenantId}/users/{userId}': users.remove,
+} satisfies Record<(typeof routes)[number], OperatorRoute>);

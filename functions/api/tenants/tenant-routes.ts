@@ -1,0 +1,134 @@
+import * as z from 'zod/mini';
+import { InvalidOnboardingInput, LifecycleError, NoCellCapacity } from '../../lifecycle/errors.ts';
+import { validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
+import { registerTenant } from '../../lifecycle/register-tenant.ts';
+import {
+  document,
+  email,
+  pageOf,
+  pageParameters,
+  requiredText,
+  searchText,
+} from '../../middleware/input-schemas.ts';
+import { type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
+import { invalidInput, Problem } from '../../middleware/problem.ts';
+import { idempotencyOf } from '../../middleware/resource-routes.ts';
+import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
+import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
+import { startOnboarding } from './start-onboarding.ts';
+
+const SLUG_OR_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+export const tenantParams = z.object({
+  tenantId: z.pipe(
+    z.string().check(z.refine((text) => SLUG_OR_ID.test(text.toLowerCase()))),
+    z.transform((text) => text.toLowerCase()),
+  ),
+});
+
+const limitOf = (what: string) =>
+  z.nullish(
+    z.int(`must be a whole number of ${what}`).check(z.gte(1, 'must be at least 1'), z.lte(1_000_000_000)),
+  );
+
+export const list = operatorRoute(
+  {
+    query: z.strictObject({
+      ...pageParameters,
+      q: searchText,
+      status: z.optional(
+        z.enum(
+          ['provisioning', 'active', 'suspended', 'failed', 'offboarding', 'offboarded'],
+          'is not a status',
+        ),
+      ),
+      tier: z.optional(z.enum(['starter', 'business', 'enterprise'], 'is not a tier')),
+      dataResidency: z.optional(requiredText(50)),
+    }),
+  },
+  async ({ registry, query }) => ({ status: 200, body: await listTenants(registry, query, pageOf(query)) }),
+);
+
+/** Registers the tenant and starts its onboarding: 202, to be polled at its Location until it is active or failed. */
+export const create = operatorRoute(
+  { body: z.unknown() },
+  async (request: OperatorRequest<object, object, unknown>) => {
+    const { registry, body, operator, facts } = request;
+    const used = idempotencyOf(facts, body);
+    const use = used && { key: used.key, actor: operator, body };
+    const kept = use && ((await findAnswer(registry, use)) as { tenantId: string } | undefined);
+    if (kept) return { status: 202, body: kept, location: `/tenants/${kept.tenantId}`, replayed: true };
+    const tenant = await register(request);
+    await startOnboarding(tenant, body as object);
+    if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });
+    return { status: 202, body: tenant, location: `/tenants/${tenant.tenantId}` };
+  },
+);
+
+export const read = operatorRoute({ params: tenantParams }, async ({ registry, params, facts }) => {
+  const tenant = await getTenant(registry, params.tenantId);
+  const etag = entityTag(tenant);
+  if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
+  return { status: 200, body: tenant, etag };
+});
+
+export const update = operatorRoute(
+  {
+    params: tenantParams,
+    body: z.strictObject({
+      name: z.optional(requiredText(255)),
+      status: z.optional(z.enum(['active', 'suspended'], 'can be set to active or suspended')),
+      billingEmail: z.nullish(email),
+      maxUsers: limitOf('users'),
+      maxStorageGb: limitOf('GB'),
+      features: z.nullish(document),
+      complianceRequirements: z.optional(
+        z
+          .array(
+            z.string().check(z.regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as soc2')),
+            'must be a list',
+          )
+          .check(z.maxLength(20, 'must have at most 20 entries')),
+      ),
+      monthlyRevenue: z.nullish(
+        z
+          .number('must be a number')
+          .check(z.gte(0, 'must not be negative'), z.lte(9_999_999_999, 'is too large')),
+      ),
+    }),
+  },
+  async ({ registry, params, body, operator, facts }) => {
+    const tenant = await updateTenant(registry, params.tenantId, body, {
+      actor: operator,
+      ifMatch: facts.ifMatch,
+    });
+    return { status: 200, body: tenant, etag: entityTag(tenant) };
+  },
+);
+
+async function register({ registry, body, operator }: OperatorRequest<object, object, unknown>) {
+  try {
+    return await registerTenant(registry, validateOnboardingInput(body), {
+      actor: { id: operator, type: 'operator' },
+    });
+  } catch (error) {
+    if (error instanceof InvalidOnboardingInput) {
+      throw invalidInput(
+        error.issues.map(({ path, message }) => ({
+          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+          detail: message,
+        })),
+      );
+    }
+    if (error instanceof NoCellCapacity) {
+      throw new Problem(503, 'no-capacity', {
+        detail: error.message,
+        headers: { 'retry-after': '3600' },
+        cause: error,
+      });
+    }
+    if (error instanceof LifecycleError)
+      throw new Problem(409, 'conflict', { detail: error.message, cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,68 @@
+import { sql } from 'kysely';
+import { type DdlTransaction, runStatements } from './ddl-connection.ts';
+import { identifier, literal } from './identifier.ts';
+import { scramVerifier } from './scram-verifier.ts';
+
+/** Owns every schema and table of a data database and runs the DDL. Requests never log in as it. */
+export const OWNER_ROLE = 'strata_owner';
+/** Carries what all login roles of requests have in common: the way into `tenancy.enter`, and no table. */
+export const TENANT_LOGIN_GROUP = 'strata_tenant_login';
+
+/**
+ * Limits of a request's transaction, as role settings: the proxy refuses them as startup parameters, and a session
+ * `SET` would leak to the next tenant on the connection. The search path is emptied because its default, `"$user"`,
+ * is a tenant's own schema by name.
+ */
+const REQUEST_SETTINGS = {
+  statement_timeout: '15s',
+  idle_in_transaction_session_timeout: '10s',
+  transaction_timeout: '30s',
+  search_path: '',
+} as const;
+
+export interface LoginRole {
+  readonly roleName: string;
+  readonly password: string;
+  /** Connections it may hold at once; unlimited when absent. */
+  readonly connectionLimit?: number;
+}
+
+/** Creates the role where it is missing; password, limit and settings are brought to what is asked in any case. */
+export async function ensureRequestRole(transaction: DdlTransaction, role: LoginRole): Promise<void> {
+  await ensureRole(transaction, role.roleName);
+  const name = identifier(role.roleName);
+  const limit = role.connectionLimit ?? -1;
+  if (!Number.isSafeInteger(limit)) throw new TypeError('connectionLimit is not an integer');
+  await runStatements(transaction, [
+    `ALTER ROLE ${name} LOGIN CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(role.password))}`,
+    ...Object.entries(REQUEST_SETTINGS).map(
+      ([setting, value]) => `ALTER ROLE ${name} SET ${setting} = ${literal(value)}`,
+    ),
+    `GRANT ${identifier(TENANT_LOGIN_GROUP)} TO ${name}`,
+  ]);
+}
+
+/** The owner logs in as itself for later DDL; the master may act as it, and only where it says so (SET ROLE). */
+export async function ensureOwnerRole(transaction: DdlTransaction, password: string): Promise<void> {
+  await ensureRole(transaction, OWNER_ROLE);
+  const owner = identifier(OWNER_ROLE);
+  await runStatements(transaction, [
+    `ALTER ROLE ${owner} LOGIN CREATEROLE PASSWORD ${literal(scramVerifier(password))}`,
+    `ALTER ROLE ${owner} SET search_path = ''`,
+  ]);
+  const { rows } = await sql<{ may: boolean }>`
+    select pg_catalog.pg_has_role(current_user, ${OWNER_ROLE}, 'SET') as may`.execute(transaction);
+  // Since PostgreSQL 16 who creates a role may administer it, but neither act as it nor inherit from it.
+  if (!rows[0]?.may)
+    await runStatements(transaction, [`GRANT ${owner} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE`]);
+}
+
+/** A role that may do nothing yet. Its creator administers it. */
+export async function ensureRole(transaction: DdlTransaction, roleName: string): Promise<void> {
+  const name = identifier(roleName);
+  const { rows } = await sql`select 1 from pg_catalog.pg_roles where rolname = ${roleName}`.execute(
+    transaction,
+  );
+  if (rows.length > 0) return;
+  await runStatements(transaction, [`CREATE ROLE ${name} NOLOGIN`]);
+}

@@ -1,0 +1,29 @@
+const IDENTIFIER = /^[a-z_][a-z0-9_]{0,62}$/;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * The name, double-quoted, for statements that take no parameters (DDL).
+ * @throws {TypeError} unless it is a plain lower-case identifier; the message repeats nothing of it.
+ */
+export function identifier(name: string): string {
+  if (!IDENTIFIER.test(name)) throw new TypeError('not a plain lower-case SQL identifier');
+  return `"${name}"`;
+}
+
+/** `schema.name`, both validated and quoted. */
+export function qualified(schema: string, name: string): string {
+  return `${identifier(schema)}.${identifier(name)}`;
+}
+
+/** A string constant for statements that take no parameters. @throws {TypeError} on NUL, which PostgreSQL has no text for. */
+export function literal(value: string): string {
+  if (value.includes('\0')) throw new TypeError('a SQL string cannot contain NUL');
+  const quoted = `'${value.replaceAll("'", "''")}'`;
+  // The E form means the same whatever standard_conforming_strings says.
+  return value.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted;
+}
+
+/** @throws {TypeError} unless it is a lower-case UUID in its canonical form. */
+export function assertUuid(value: string): void {
+  if (!UUID.test(value)) throw new TypeError('not a lower-case UUID');
+}

@@ -1,0 +1,113 @@
+/**
+ * Connection pools of one container: one per (endpoint, database, role).
+ *
+ * States of a pool:  open ──evict (idle, least recently used)──▶ ended
+ *                    open ──discard (its credentials or its endpoint proved wrong)──▶ ended, once drained
+ * Invariants: a pool with a connection in use is never evicted, so the cap can be exceeded while more than `cap`
+ * tenants are being served at the same moment; a discarded pool takes no new work.
+ */
+import pg from 'pg';
+import type { CredentialStore } from './credentials.ts';
+import { valueParsers } from './value-parsers.ts';
+
+/** Where one tenant's data is and as whom to go there. */
+export interface DatabaseAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly secretArn: string;
+  /** Connections this container may hold to it. */
+  readonly poolSize: number;
+}
+
+export interface PoolOptions {
+  /** Pools kept open in this container. */
+  readonly cap: number;
+  /** Send statements without waiting for the answer of the one before. */
+  readonly pipeline: boolean;
+}
+
+export class DatabasePools {
+  readonly #credentials: CredentialStore;
+  readonly #options: PoolOptions;
+  /** Insertion order is recency order: the first entry is the least recently used. */
+  readonly #open = new Map<string, pg.Pool>();
+
+  constructor(credentials: CredentialStore, options: PoolOptions) {
+    this.#credentials = credentials;
+    this.#options = options;
+  }
+
+  get pipeline(): boolean {
+    return this.#options.pipeline;
+  }
+
+  /** A connection to the address; give it back with `release()`. Errors are PostgreSQL's or the network's own. */
+  async connect(address: DatabaseAddress): Promise<pg.PoolClient> {
+    const key = keyOf(address);
+    const pool = this.#open.get(key) ?? (await this.#create(key, address));
+    // Most recently used goes last.
+    this.#open.delete(key);
+    this.#open.set(key, pool);
+    this.#evict(key);
+    return pool.connect();
+  }
+
+  /** Forgets the pool and the credentials of an address that turned out to be wrong or outdated. */
+  discard(address: DatabaseAddress): void {
+    const key = keyOf(address);
+    this.#credentials.forget(address.secretArn);
+    const pool = this.#open.get(key);
+    if (!pool) return;
+    this.#open.delete(key);
+    void pool.end();
+  }
+
+  async end(): Promise<void> {
+    const pools = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(pools.map((pool) => pool.end()));
+  }
+
+  async #create(key: string, address: DatabaseAddress): Promise<pg.Pool> {
+    const { username, password } = await this.#credentials.get(address.secretArn);
+    // Another request may have opened it while the secret was on its way.
+    const existing = this.#open.get(key);
+    if (existing) return existing;
+    const configuration: pg.PoolConfig & { pipeline: boolean } = {
+      host: address.host,
+      port: address.port,
+      database: address.database,
+      user: username,
+      password,
+      max: address.poolSize,
+      idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+      allowExitOnIdle: true,
+      types: valueParsers,
+      ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      pipeline: this.#options.pipeline,
+    };
+    const pool = new pg.Pool(configuration);
+    // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
+    pool.on('error', () => {});
+    this.#open.set(key, pool);
+    return pool;
+  }
+
+  #evict(keep: string): void {
+    if (this.#open.size <= this.#options.cap) return;
+    for (const [key, pool] of this.#open) {
+      if (key === keep || pool.totalCount !== pool.idleCount || pool.waitingCount > 0) continue;
+      this.#open.delete(key);
+      void pool.end();
+      if (this.#open.size <= this.#options.cap) return;
+    }
+  }
+}
+
+function keyOf({ host, port, database, secretArn }: DatabaseAddress): string {
+  // A secret belongs to one role, and its rotation keeps the ARN: the ARN stands for the role.
+  return `${host}:${port}/${database}/${secretArn}`;
+}

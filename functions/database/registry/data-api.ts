@@ -1,0 +1,138 @@
+import type { RDSDataClient, SqlParameter } from '@aws-sdk/client-rds-data';
+
+/** A value of a named parameter. Objects travel as JSON text, dates as ISO 8601 text: cast both in the SQL. */
+export type RegistryValue = string | number | boolean | null | Date | object;
+export type RegistryParameters = Record<string, RegistryValue | undefined>;
+
+/** What registry code needs of a connection, inside or outside a transaction. */
+export interface RegistryExecutor {
+  /**
+   * Runs one statement with `:name` parameters and returns its rows.
+   * The Data API binds every string as text, so `uuid`, `jsonb` and `timestamptz` values need an explicit cast.
+   * @throws {RegistryError} with the SQLSTATE when PostgreSQL refused the statement.
+   */
+  query<Row extends object>(sql: string, parameters?: RegistryParameters): Promise<Row[]>;
+}
+
+/** PostgreSQL refused a registry statement. `sqlState` is its five-character code, where the Data API told it. */
+export class RegistryError extends Error {
+  override name = 'RegistryError';
+  readonly sqlState: string | undefined;
+  constructor(message: string, sqlState: string | undefined, options?: ErrorOptions) {
+    super(message, options);
+    this.sqlState = sqlState;
+  }
+}
+
+export interface DataApiTarget {
+  readonly clusterArn: string;
+  readonly secretArn: string;
+  readonly database: string;
+}
+
+/** The control-plane database over the RDS Data API: no connection to hold, no VPC needed. */
+export class DataApi implements RegistryExecutor {
+  readonly #target: DataApiTarget;
+  #client: Promise<RDSDataClient> | undefined;
+
+  constructor(target: DataApiTarget) {
+    this.#target = target;
+  }
+
+  query<Row extends object>(sql: string, parameters: RegistryParameters = {}): Promise<Row[]> {
+    return this.#execute<Row>(sql, parameters, undefined);
+  }
+
+  /**
+   * Runs `work` in one transaction; commits when it resolves, rolls back when it throws.
+   * Statements of one transaction must be awaited one after the other: the Data API refuses parallel calls.
+   */
+  async transaction<Result>(work: (transaction: RegistryExecutor) => Promise<Result>): Promise<Result> {
+    const { BeginTransactionCommand, CommitTransactionCommand, RollbackTransactionCommand } = await import(
+      '@aws-sdk/client-rds-data'
+    );
+    const client = await this.#connect();
+    const { clusterArn: resourceArn, secretArn, database } = this.#target;
+    const { transactionId } = await client.send(
+      new BeginTransactionCommand({ resourceArn, secretArn, database }),
+    );
+    let result: Result;
+    try {
+      result = await work({
+        query: <Row extends object>(sql: string, parameters: RegistryParameters = {}) =>
+          this.#execute<Row>(sql, parameters, transactionId),
+      });
+    } catch (error) {
+      // The rollback is a courtesy that frees the locks early; the first error is the one to tell.
+      await client
+        .send(new RollbackTransactionCommand({ resourceArn, secretArn, transactionId }))
+        .catch(() => {});
+      throw error;
+    }
+    await client.send(new CommitTransactionCommand({ resourceArn, secretArn, transactionId }));
+    return result;
+  }
+
+  async #execute<Row extends object>(
+    sql: string,
+    parameters: RegistryParameters,
+    transactionId: string | undefined,
+  ): Promise<Row[]> {
+    const { ExecuteStatementCommand } = await import('@aws-sdk/client-rds-data');
+    const client = await this.#connect();
+    try {
+      const answer = await client.send(
+        new ExecuteStatementCommand({
+          resourceArn: this.#target.clusterArn,
+          secretArn: this.#target.secretArn,
+          database: this.#target.database,
+          sql,
+          parameters: Object.entries(parameters).map(([name, value]) => toSqlParameter(name, value)),
+          formatRecordsAs: 'JSON',
+          ...(transactionId ? { transactionId } : {}),
+        }),
+      );
+      return answer.formattedRecords ? (JSON.parse(answer.formattedRecords) as Row[]) : [];
+    } catch (error) {
+      throw toRegistryError(error);
+    }
+  }
+
+  #connect(): Promise<RDSDataClient> {
+    // Loaded on first use: SDK clients dominate a function's cold start, and a cached placement needs none.
+    this.#client ??= import('@aws-sdk/client-rds-data').then(({ RDSDataClient }) => new RDSDataClient({}));
+    return this.#client;
+  }
+}
+
+/** The registry that this function's environment names. @throws when a variable is missing. */
+export function registryFromEnvironment(environment: NodeJS.ProcessEnv = process.env): DataApi {
+  const read = (name: string): string => {
+    const value = environment[name];
+    if (!value) throw new Error(`environment variable ${name} is missing`);
+    return value;
+  };
+  return new DataApi({
+    clusterArn: read('REGISTRY_CLUSTER_ARN'),
+    secretArn: read('REGISTRY_SECRET_ARN'),
+    database: read('REGISTRY_DATABASE'),
+  });
+}
+
+function toSqlParameter(name: string, value: RegistryValue | undefined): SqlParameter {
+  if (value === null || value === undefined) return { name, value: { isNull: true } };
+  if (typeof value === 'string') return { name, value: { stringValue: value } };
+  if (typeof value === 'boolean') return { name, value: { booleanValue: value } };
+  if (typeof value === 'number') {
+    return { name, value: Number.isSafeInteger(value) ? { longValue: value } : { doubleValue: value } };
+  }
+  if (value instanceof Date) return { name, value: { stringValue: value.toISOString() } };
+  return { name, value: { stringValue: JSON.stringify(value) } };
+}
+
+function toRegistryError(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'DatabaseErrorException') return error;
+  // The Data API reports the SQLSTATE only inside its message: "ERROR: …; SQLState: 23505".
+  const sqlState = /SQLState: ([0-9A-Z]{5})/.exec(error.message)?.[1];
+  return new RegistryError(error.message, sqlState, { cause: error });
+}

@@ -1,0 +1,168 @@
+import { identifier, literal, qualified } from './identifier.ts';
+import { overAllTenants, tenantIsolation } from './render-isolation.ts';
+import type { AnyColumn, ForeignKey, TenantTable } from './tenant-table.ts';
+
+/**
+ * Where tables are rendered to. `isolated`: a schema of one tenant's own, in a cell or in a dedicated database.
+ * `shared`: one schema for all Starter tenants, where every key begins with the tenant.
+ */
+export interface RenderTarget {
+  readonly model: 'isolated' | 'shared';
+  readonly schema: string;
+  /** The login role of requests. */
+  readonly requestRole: string;
+}
+
+/**
+ * The statements that create a table with its keys, checks and partitions.
+ * Constraint names are the same under both models, so that `ON CONFLICT ON CONSTRAINT` and error mapping are too.
+ * Month partitions other than the default one are `ensureMonthPartitions`' work: they depend on the day.
+ */
+export function createTable(target: RenderTarget, table: TenantTable): string[] {
+  const shared = target.model === 'shared';
+  const lines = [
+    ...(shared ? ['"tenant_id" uuid NOT NULL DEFAULT tenancy.current_tenant()'] : []),
+    ...Object.entries(table.columns).map(([name, { spec }]) => columnDefinition(name, spec)),
+    `CONSTRAINT ${identifier(`${table.name}_pkey`)} PRIMARY KEY ${keyColumns(target, primaryKey(target, table))}`,
+    ...table.unique.map(
+      (columns) =>
+        `CONSTRAINT ${identifier(`${table.name}_${columns.join('_')}_key`)} UNIQUE ${keyColumns(target, columns)}`,
+    ),
+    ...Object.entries(table.columns).flatMap(([name, column]) => allowedValues(table, name, column)),
+  ];
+  const name = qualified(target.schema, table.name);
+  const partitioning = shared ? partitionClause(table) : '';
+  return [
+    `CREATE TABLE ${name} (\n  ${lines.join(',\n  ')}\n)${partitioning}`,
+    ...(shared ? createPartitions(target, table) : []),
+  ];
+}
+
+/** The last step for new tables: a foreign key cannot be added over rows that only a tenant may see. */
+export function isolateTenants(target: RenderTarget, table: TenantTable): string[] {
+  if (target.model !== 'shared') return [];
+  return [table.name, ...partitionNames(table)].flatMap((name) =>
+    tenantIsolation(qualified(target.schema, name)),
+  );
+}
+
+export function createIndexes(target: RenderTarget, table: TenantTable): string[] {
+  return table.indexes.map(({ name, columns }) => {
+    const prefix = target.model === 'shared' ? 'tenant_' : '';
+    const indexName = identifier(`idx_${table.name}_${prefix}${name}`);
+    return `CREATE INDEX ${indexName} ON ${qualified(target.schema, table.name)} ${keyColumns(target, columns)}`;
+  });
+}
+
+/**
+ * Separate from `createTable`: a table may refer to itself or to a later one, and a move adds them after its copy.
+ * @param isolated names of the tables involved whose policies are in force already.
+ */
+export function createForeignKeys(
+  target: RenderTarget,
+  table: TenantTable,
+  isolated: ReadonlySet<string> = new Set(),
+): string[] {
+  const statements = table.foreignKeys.map((key) => {
+    const name = identifier(`${table.name}_${key.column}_fkey`);
+    const references = qualified(target.schema, key.references);
+    return [
+      `ALTER TABLE ${qualified(target.schema, table.name)} ADD CONSTRAINT ${name}`,
+      `FOREIGN KEY ${keyColumns(target, [key.column])}`,
+      `REFERENCES ${references}${onDelete(target, key)}`,
+    ].join(' ');
+  });
+  if (target.model !== 'shared') return statements;
+  const involved = new Set([table.name, ...table.foreignKeys.map(({ references }) => references)]);
+  const forced = [...involved].filter((name) => isolated.has(name));
+  return overAllTenants(
+    forced.map((name) => qualified(target.schema, name)),
+    statements,
+  );
+}
+
+/** For a migration: adds one column of the definition, with its check, to a table that exists. */
+export function addColumn(target: RenderTarget, table: TenantTable, columnName: string): string[] {
+  const column = table.columns[columnName];
+  if (!column) throw new TypeError(`the definition has no column ${table.name}.${columnName}`);
+  const name = qualified(target.schema, table.name);
+  return [
+    `ALTER TABLE ${name} ADD COLUMN ${columnDefinition(columnName, column.spec)}`,
+    ...allowedValues(table, columnName, column).map((check) => `ALTER TABLE ${name} ADD ${check}`),
+  ];
+}
+
+/**
+ * What requests may do with the rows. Never TRUNCATE: it passes by the policies. Never anything on partitions:
+ * rights on the parent suffice.
+ */
+export function grantRows({ schema, requestRole }: RenderTarget, table: TenantTable): string[] {
+  const privileges = {
+    full: 'SELECT, INSERT, UPDATE, DELETE',
+    append: 'SELECT, INSERT',
+    none: undefined,
+  }[table.requests ?? 'full'];
+  const name = qualified(schema, table.name);
+  return privileges ? [`GRANT ${privileges} ON ${name} TO ${identifier(requestRole)}`] : [];
+}
+
+function columnDefinition(name: string, spec: AnyColumn['spec']): string {
+  const fallback = spec.defaultSql === undefined ? '' : ` DEFAULT ${spec.defaultSql}`;
+  return `${identifier(name)} ${spec.type}${spec.nullable ? '' : ' NOT NULL'}${fallback}`;
+}
+
+function allowedValues(table: TenantTable, name: string, { spec }: AnyColumn): string[] {
+  if (!spec.allowedValues) return [];
+  const values = spec.allowedValues.map(literal).join(', ');
+  return [
+    `CONSTRAINT ${identifier(`${table.name}_${name}_check`)} CHECK (${identifier(name)} IN (${values}))`,
+  ];
+}
+
+function keyColumns({ model }: RenderTarget, columns: readonly string[]): string {
+  const all = model === 'shared' ? ['tenant_id', ...columns] : columns;
+  return `(${all.map(identifier).join(', ')})`;
+}
+
+function primaryKey(
+  { model }: RenderTarget,
+  { primaryKey, sharedPartitioning }: TenantTable,
+): readonly string[] {
+  // PostgreSQL wants the partition key inside every unique key.
+  return model === 'shared' && sharedPartitioning?.by === 'month'
+    ? [...primaryKey, sharedPartitioning.column]
+    : primaryKey;
+}
+
+function onDelete({ model }: RenderTarget, { column, onDelete: action }: ForeignKey): string {
+  if (action === 'cascade') return ' ON DELETE CASCADE';
+  // Without the column list the shared variant would set tenant_id to NULL as well.
+  if (action === 'set null')
+    return ` ON DELETE SET NULL${model === 'shared' ? ` (${identifier(column)})` : ''}`;
+  return '';
+}
+
+function partitionClause({ sharedPartitioning: partitioning }: TenantTable): string {
+  if (!partitioning) return '';
+  return partitioning.by === 'tenant'
+    ? ' PARTITION BY HASH ("tenant_id")'
+    : ` PARTITION BY RANGE (${identifier(partitioning.column)})`;
+}
+
+function createPartitions({ schema }: RenderTarget, table: TenantTable): string[] {
+  const names = partitionNames(table);
+  return names.map((name, remainder) => {
+    const bounds =
+      table.sharedPartitioning?.by === 'tenant'
+        ? `FOR VALUES WITH (MODULUS ${names.length}, REMAINDER ${remainder})`
+        : 'DEFAULT';
+    return `CREATE TABLE ${qualified(schema, name)} PARTITION OF ${qualified(schema, table.name)} ${bounds}`;
+  });
+}
+
+/** The partitions that exist from the start. */
+function partitionNames({ name, sharedPartitioning }: TenantTable): string[] {
+  if (!sharedPartitioning) return [];
+  if (sharedPartitioning.by === 'month') return [`${name}_default`];
+  return Array.from({ length: sharedPartitioning.partitions }, (_, remainder) => `${name}_p${remainder}`);
+}

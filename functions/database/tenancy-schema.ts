@@ -1,0 +1,55 @@
+import { OWNER_ROLE, TENANT_LOGIN_GROUP } from './data-roles.ts';
+import { type DdlTransaction, runStatements } from './ddl-connection.ts';
+import { tenancyFunctions } from './tenancy-functions.ts';
+
+/**
+ * Who lives in this database. States of a row and who changes them:
+ *
+ *   active ──fence (mover)──▶ fenced ──flip (mover)──▶ active in the next epoch (reshaped) | moved (relocated)
+ *      ▲                        │
+ *      └── mover, clear_fence ──┘
+ *
+ * Invariants: `epoch` only grows; a fence has a token and an end; a flip sets epoch + 1, and leaves in `forward` the
+ * placement that a caller of the previous epoch is told if it comes as `previous_role_name`. A mover changes a row only
+ * while it holds the tenant's advisory lock (`tenancy.lock_key`) exclusively; writers hold it shared until they end.
+ */
+const placementTable = `
+CREATE TABLE IF NOT EXISTS tenancy.placement (
+  tenant_id uuid PRIMARY KEY,
+  epoch bigint NOT NULL CHECK (epoch > 0),
+  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'fenced', 'moved')),
+  capture boolean NOT NULL DEFAULT false,
+  isolation_model text NOT NULL CHECK (isolation_model IN ('shared', 'schema', 'dedicated')),
+  schema_name text NOT NULL CHECK (schema_name ~ '^[a-z_][a-z0-9_]{0,62}$'),
+  role_name text NOT NULL CHECK (role_name ~ '^[a-z_][a-z0-9_]{0,62}$'),
+  fence_token uuid,
+  fence_expires_at timestamp with time zone,
+  forward jsonb,
+  previous_role_name text,
+  CHECK (state <> 'fenced' OR (fence_token IS NOT NULL AND fence_expires_at IS NOT NULL)),
+  CHECK (state <> 'moved' OR forward IS NOT NULL),
+  CHECK ((isolation_model = 'shared') = (schema_name = 'shared'))
+)`;
+
+const grants: readonly string[] = [
+  'REVOKE ALL ON SCHEMA tenancy FROM PUBLIC',
+  'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tenancy FROM PUBLIC',
+  `GRANT USAGE ON SCHEMA tenancy TO ${TENANT_LOGIN_GROUP}`,
+  // Nobody but the owner reads `placement`, or enters as a mover.
+  ...['enter(uuid, bigint, text)', 'clear_fence(uuid, uuid)', 'current_tenant()'].map(
+    (signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`,
+  ),
+];
+
+/**
+ * Creates or updates schema `tenancy`; the transaction acts as the owner. Its functions are replaced at each
+ * bootstrap, so that a deploy brings its own version of them. Calls that run meanwhile finish with the old one.
+ */
+export async function ensureTenancySchema(transaction: DdlTransaction): Promise<void> {
+  await runStatements(transaction, [
+    `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
+    placementTable,
+    ...tenancyFunctions,
+    ...grants,
+  ]);
+}

@@ -1,0 +1,67 @@
+import {
+  addColumn,
+  createForeignKeys,
+  createIndexes,
+  createTable,
+  grantRows,
+  isolateTenants,
+  type RenderTarget,
+} from './render-tables.ts';
+import { type TenantTable, tableAtVersion } from './tenant-table.ts';
+import { tenantTables } from './tenant-tables.ts';
+
+/** One step of the tenant tables' history, written once for all three isolation models. */
+export interface TenantMigration {
+  /** Begins with its number, four digits: migrations run in the order of their names. */
+  readonly name: string;
+  /** The statements for one target. They run in one transaction, as the tables' owner. */
+  up(target: RenderTarget): string[];
+}
+
+/**
+ * Released migrations never change: the first renders what the definition says of version 1 whatever is added to it
+ * later. An additive version is `additionsOf(n)`; anything else (a rename, a backfill) adds its own statements.
+ */
+export const tenantMigrations: readonly TenantMigration[] = [
+  { name: '0001-tenant-tables', up: additionsOf(1) },
+];
+
+/** The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them. */
+export function additionsOf(
+  version: number,
+  tables: readonly TenantTable[] = tenantTables,
+): TenantMigration['up'] {
+  return (target) => {
+    const known = tables.flatMap((table) => tableAtVersion(table, version) ?? []);
+    const created = known.filter(({ since = 1 }) => since === version);
+    const extended = known.filter((table) => !created.includes(table));
+    const isolated = new Set(extended.map(({ name }) => name));
+    return [
+      ...created.flatMap((table) => createTable(target, table)),
+      ...extended.flatMap((table) => addColumns(target, table, version)),
+      ...created.flatMap((table) => createForeignKeys(target, table, isolated)),
+      ...extended.flatMap((table) =>
+        createForeignKeys(target, { ...table, foreignKeys: keysOfVersion(table, version) }, isolated),
+      ),
+      ...created.flatMap((table) => createIndexes(target, table)),
+      ...extended.flatMap((table) =>
+        createIndexes(target, { ...table, indexes: table.indexes.filter(({ since }) => since === version) }),
+      ),
+      ...created.flatMap((table) => isolateTenants(target, table)),
+      ...created.flatMap((table) => grantRows(target, table)),
+    ];
+  };
+}
+
+function addColumns(target: RenderTarget, table: TenantTable, version: number): string[] {
+  return columnsOfVersion(table, version).flatMap((name) => addColumn(target, table, name));
+}
+
+function keysOfVersion(table: TenantTable, version: number): TenantTable['foreignKeys'] {
+  const added = columnsOfVersion(table, version);
+  return table.foreignKeys.filter(({ column }) => added.includes(column));
+}
+
+function columnsOfVersion({ columns }: TenantTable, version: number): string[] {
+  return Object.keys(columns).filter((name) => columns[name]?.spec.since === version);
+}

@@ -1,0 +1,103 @@
+import { sql } from 'kysely';
+import type pg from 'pg';
+import { ensureRequestRole } from './data-roles.ts';
+import { ddlTransaction, lockForDdl, runStatements } from './ddl-connection.ts';
+import { TenantSchemaInUse } from './errors.ts';
+import { assertUuid, identifier, literal } from './identifier.ts';
+import { isolatedTarget, migrateTenantTables } from './migrate-tenant-tables.ts';
+import type { TenantMigration } from './tenant-migrations.ts';
+
+export interface TenantSchema {
+  readonly tenantId: string;
+  readonly schemaName: string;
+  readonly roleName: string;
+}
+
+export interface TenantSchemaOptions extends TenantSchema {
+  readonly password: string;
+  /** Connections that the role may hold at once, which bounds a noisy tenant. */
+  readonly connectionLimit: number;
+  /** For tests of migrations to come. */
+  readonly migrations?: readonly TenantMigration[];
+}
+
+/** The name of both the schema and the login role of a tenant's placement. @throws {TypeError} on a malformed id or epoch. */
+export function tenantSchemaName(tenantId: string, epoch: number): string {
+  assertUuid(tenantId);
+  if (!Number.isSafeInteger(epoch) || epoch < 1) throw new TypeError('not an epoch');
+  return `tenant_${tenantId.replaceAll('-', '')}_e${epoch}`;
+}
+
+/**
+ * Creates a tenant's own schema, its tables and its login role, or brings them up to date; the password given is the
+ * password afterwards. `owner` is a direct connection as the owner role. One transaction: safe to kill and to repeat.
+ * @throws {TenantSchemaInUse} when the schema is another tenant's.
+ */
+export async function createTenantSchema(owner: pg.ClientBase, options: TenantSchemaOptions): Promise<void> {
+  const { tenantId, schemaName, roleName } = options;
+  assertUuid(tenantId);
+  const schema = identifier(schemaName);
+  await ddlTransaction(owner, async (transaction) => {
+    await lockForDdl(transaction, schemaName);
+    await refuseForeignSchema(transaction, schemaName, tenantId);
+    await ensureRequestRole(transaction, options);
+    await runStatements(transaction, [
+      `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+      `COMMENT ON SCHEMA ${schema} IS ${literal(commentOf(tenantId))}`,
+      `GRANT USAGE ON SCHEMA ${schema} TO ${identifier(roleName)}`,
+    ]);
+    await migrateTenantTables(transaction, isolatedTarget(schemaName, roleName), options.migrations);
+  });
+}
+
+/**
+ * Drops a tenant's schema with all its data, ends the sessions of its role, and drops the role. Does nothing where
+ * they are gone. One transaction, which gives up (55P03) when it cannot lock the tables within 5 s.
+ * @throws {TenantSchemaInUse} while a placement still leads to the schema, or when it is another tenant's.
+ */
+export async function dropTenantSchema(owner: pg.ClientBase, tenantSchema: TenantSchema): Promise<void> {
+  const { tenantId, schemaName, roleName } = tenantSchema;
+  assertUuid(tenantId);
+  const role = identifier(roleName);
+  await ddlTransaction(owner, async (transaction) => {
+    await lockForDdl(transaction, schemaName);
+    await refuseForeignSchema(transaction, schemaName, tenantId);
+    const placed = await sql`
+      select from tenancy.placement where schema_name = ${schemaName} and state <> 'moved'`.execute(
+      transaction,
+    );
+    if (placed.rows.length > 0) throw new TenantSchemaInUse('a placement leads to the schema');
+    const { rows } = await sql`select from pg_catalog.pg_roles where rolname = ${roleName}`.execute(
+      transaction,
+    );
+    const roleExists = rows.length > 0;
+    if (roleExists) {
+      // The owner administers the role but has none of its rights, and only those let it end its sessions.
+      await runStatements(transaction, [
+        `ALTER ROLE ${role} NOLOGIN`,
+        `GRANT ${role} TO CURRENT_USER WITH INHERIT TRUE`,
+        `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = ${literal(roleName)}`,
+      ]);
+    }
+    await runStatements(transaction, [
+      "SET LOCAL lock_timeout = '5s'",
+      `DROP SCHEMA IF EXISTS ${identifier(schemaName)} CASCADE`,
+      ...(roleExists ? [`DROP ROLE ${role}`] : []),
+    ]);
+  });
+}
+
+const commentOf = (tenantId: string) => `tenant ${tenantId}`;
+
+async function refuseForeignSchema(
+  transaction: Parameters<typeof runStatements>[0],
+  schemaName: string,
+  tenantId: string,
+): Promise<void> {
+  const { rows } = await sql<{ comment: string | null }>`
+    select pg_catalog.obj_description(oid, 'pg_namespace') as comment
+    from pg_catalog.pg_namespace where nspname = ${schemaName}`.execute(transaction);
+  const [schema] = rows;
+  if (schema && schema.comment !== commentOf(tenantId))
+    throw new TenantSchemaInUse('the schema is not this tenant’s');
+}

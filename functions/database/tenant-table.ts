@@ -1,0 +1,73 @@
+import type { Column } from './column.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.
+export type AnyColumn = Column<any, any, boolean, boolean>;
+export type Columns = Record<string, AnyColumn>;
+
+export interface ForeignKey<Name extends string = string> {
+  readonly column: Name;
+  /** The referenced table; its primary key is one column. */
+  readonly references: string;
+  /** Absent: the delete is refused while rows refer to it. */
+  readonly onDelete?: 'cascade' | 'set null';
+}
+
+export interface Index<Name extends string = string> {
+  /** Becomes `idx_<table>_<name>`, in the shared variant `idx_<table>_tenant_<name>`. */
+  readonly name: string;
+  readonly columns: readonly Name[];
+  /** The schema version that introduced it; 1 when absent. */
+  readonly since?: number;
+}
+
+/** How the shared variant of a table is partitioned; an isolated one never is. */
+export type SharedPartitioning<Name extends string = string> =
+  | { readonly by: 'tenant'; readonly partitions: number }
+  | { readonly by: 'month'; readonly column: Name };
+
+interface Constraints<Name extends string> {
+  readonly primaryKey: readonly Name[];
+  readonly unique: readonly (readonly Name[])[];
+  readonly foreignKeys: readonly ForeignKey<Name>[];
+  readonly indexes: readonly Index<Name>[];
+  readonly sharedPartitioning?: SharedPartitioning<Name>;
+  /** What request roles may do with its rows; `full` when absent. `append`: read and insert. */
+  readonly requests?: 'full' | 'append' | 'none';
+  /** The schema version that introduced the table; 1 when absent. */
+  readonly since?: number;
+}
+
+export interface TenantTable<C extends Columns = Columns> extends Constraints<string> {
+  readonly name: string;
+  readonly columns: C;
+}
+
+/** What the query builder knows of a table's rows. The shared variant's `tenant_id` fills itself in and is left out. */
+export type RowOf<Table extends TenantTable> = {
+  [Name in keyof Table['columns']]: Table['columns'][Name]['kysely'];
+};
+
+type ConstraintsOver<Name extends string> = Pick<Constraints<Name>, 'primaryKey'> &
+  Partial<Constraints<Name>>;
+
+export function tenantTable<const C extends Columns>(
+  name: string,
+  columns: C,
+  constraints: ConstraintsOver<keyof NoInfer<C> & string>,
+): TenantTable<C> {
+  return { name, columns, unique: [], foreignKeys: [], indexes: [], ...constraints };
+}
+
+/** The table as schema version `version` knew it, or undefined where it did not exist yet. */
+export function tableAtVersion(table: TenantTable, version: number): TenantTable | undefined {
+  if ((table.since ?? 1) > version) return undefined;
+  const columns = Object.fromEntries(
+    Object.entries(table.columns).filter(([, { spec }]) => (spec.since ?? 1) <= version),
+  );
+  return {
+    ...table,
+    columns,
+    foreignKeys: table.foreignKeys.filter(({ column }) => column in columns),
+    indexes: table.indexes.filter(({ since = 1 }) => since <= version),
+  };
+}

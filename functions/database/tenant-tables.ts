@@ -1,0 +1,57 @@
+/**
+ * The tenant tables: the one definition from which the DDL of all three isolation models, the query builder's types
+ * and the order of copying derive (`render-tables.ts` adds what the shared variant needs).
+ *
+ * Changing them: add a column, an index or a table with `since` = the next schema version, and a migration of that
+ * version to `tenant-migrations.ts`. What a version has released never changes.
+ *
+ * The strategy's indexes on employees(email) and employee_skills(employee_id) are the left ends of unique keys here;
+ * a second index would only cost writes.
+ */
+import { assessmentResults, assessments, certifications } from './tables/assessments-tables.ts';
+import { auditLog, idempotencyKeys, moveMarkers } from './tables/operations-tables.ts';
+import { employees, teamMembers, teams } from './tables/people-tables.ts';
+import { employeeSkills, roles, skills, skillsFrameworks } from './tables/skills-tables.ts';
+import type { RowOf, TenantTable } from './tenant-table.ts';
+
+/** In foreign-key order: a table comes after those it refers to (a test checks it). */
+export const tenantTables = [
+  skillsFrameworks,
+  employees,
+  teams,
+  teamMembers,
+  skills,
+  employeeSkills,
+  roles,
+  assessments,
+  assessmentResults,
+  certifications,
+  idempotencyKeys,
+  auditLog,
+  moveMarkers,
+] as const satisfies readonly TenantTable[];
+
+/** Names of the tenant tables in the order in which rows can be copied; deleting goes the other way. */
+export const tenantTableOrder: readonly (keyof TenantTables)[] = tenantTables.map(
+  ({ name }) => name as keyof TenantTables,
+);
+
+/**
+ * The tables as SQL of the application sees them, the same under every isolation model.
+ * Name constraints in `ON CONFLICT ON CONSTRAINT <table>_pkey`, not columns: the shared variant's keys have one more.
+ */
+export interface TenantTables {
+  skills_frameworks: RowOf<typeof skillsFrameworks>;
+  employees: RowOf<typeof employees>;
+  teams: RowOf<typeof teams>;
+  team_members: RowOf<typeof teamMembers>;
+  skills: RowOf<typeof skills>;
+  employee_skills: RowOf<typeof employeeSkills>;
+  roles: RowOf<typeof roles>;
+  assessments: RowOf<typeof assessments>;
+  assessment_results: RowOf<typeof assessmentResults>;
+  certifications: RowOf<typeof certifications>;
+  idempotency_keys: RowOf<typeof idempotencyKeys>;
+  audit_log: RowOf<typeof auditLog>;
+  move_markers: RowOf<typeof moveMarkers>;
+}

@@ -1,0 +1,68 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { Tier } from '../database/registry/tenant-record.ts';
+import { InvalidOnboardingInput, NoCellCapacity } from './errors.ts';
+
+/** A cell as a placement needs it. */
+export interface Cell {
+  cell_id: string;
+  region: string;
+  database_host: string;
+  database_port: number;
+  database_name: string;
+  writer_host: string;
+  cluster_arn: string;
+  starter_role_name: string;
+  starter_secret_arn: string;
+  max_business_tenants: number;
+  tenants: number;
+  business_tenants: number;
+}
+
+/**
+ * The residency to use: the asked one, or that of the oldest cell, which is the home region's.
+ * @throws {InvalidOnboardingInput} when no cell has it.
+ */
+export async function chooseResidency(registry: RegistryExecutor, asked: string | undefined) {
+  const [row] = await registry.query<{ data_residency: string }>(
+    `SELECT data_residency FROM cells WHERE :asked::text IS NULL OR data_residency = :asked::text
+     ORDER BY created_at, cell_id LIMIT 1`,
+    { asked: asked ?? null },
+  );
+  if (row) return row.data_residency;
+  throw new InvalidOnboardingInput([{ path: 'dataResidency', message: 'is not a region that is served' }]);
+}
+
+/**
+ * Picks the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
+ * so that onboardings running at once count each other and cannot exceed a cell's cap together.
+ * A failed tenant counts: it holds its place until it is resumed or offboarded.
+ * @throws {NoCellCapacity} when no active cell has room for the tier.
+ */
+export async function chooseCell(
+  transaction: RegistryExecutor,
+  { tier, dataResidency }: { tier: Tier; dataResidency: string },
+): Promise<Cell> {
+  const parameters = { dataResidency };
+  // The order avoids deadlock. Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
+  await transaction.query(
+    `SELECT cell_id FROM cells WHERE data_residency = :dataResidency AND status = 'active'
+     ORDER BY cell_id FOR UPDATE`,
+    parameters,
+  );
+  const cells = await transaction.query<Cell>(
+    `SELECT c.cell_id, c.region, c.database_host, c.database_port, c.database_name, c.writer_host, c.cluster_arn,
+            c.starter_role_name, c.starter_secret_arn, c.max_business_tenants,
+            count(t.tenant_id)::int AS tenants,
+            (count(t.tenant_id) FILTER (WHERE r.isolation_model = 'schema'))::int AS business_tenants
+     FROM cells c
+     LEFT JOIN tenant_database_routing r ON r.cell_id = c.cell_id
+     LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status <> 'offboarded'
+     WHERE c.data_residency = :dataResidency AND c.status = 'active'
+     GROUP BY c.cell_id
+     ORDER BY tenants, c.cell_id`,
+    parameters,
+  );
+  const cell = cells.find((each) => tier !== 'business' || each.business_tenants < each.max_business_tenants);
+  if (!cell) throw new NoCellCapacity(tier, dataResidency);
+  return cell;
+}

@@ -1,0 +1,62 @@
+import type { DataApi } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from './control-audit.ts';
+import * as errors from './errors.ts';
+import type { OnboardingInput } from './onboarding-input.ts';
+import { differingFields, findForUpdate } from './register-tenant.ts';
+
+/** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
+export interface CaughtError {
+  readonly Error: string;
+  readonly Cause?: string | undefined;
+}
+
+/** What the tenant's `status_reason`, and the execution's cause, say. Fit for a client. */
+export function reasonOf({ Error: name, Cause }: CaughtError): string {
+  const fallback = 'An internal error stopped onboarding.';
+  if (name === 'States.Timeout') return 'A step of onboarding took too long.';
+  // Only our own classes vouch for their message.
+  if (!Object.hasOwn(errors, name)) return fallback;
+  try {
+    const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
+    return typeof errorMessage === 'string' ? errorMessage.slice(0, 500) : fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+/**
+ * Marks a tenant failed, if this execution is the one in charge of it and it is still being provisioned. Its
+ * resources stay for the same input to resume with.
+ * @returns whether it was marked.
+ */
+export function failTenant(
+  registry: DataApi,
+  tenantId: string,
+  { reason, executionArn, actor }: { reason: string; executionArn: string; actor: AuditActor },
+): Promise<boolean> {
+  return registry.transaction(async (transaction) => {
+    const marked = await transaction.query(
+      `UPDATE tenants SET status = 'failed', status_reason = :reason, updated_at = now()
+       WHERE tenant_id = :tenantId::uuid AND status = 'provisioning'
+         AND (execution_arn IS NULL OR execution_arn = :executionArn)
+       RETURNING tenant_id`,
+      { tenantId, reason, executionArn },
+    );
+    if (marked.length === 0) return false;
+    await recordAudit(transaction, { actor, action: 'tenant.fail', tenantId, data: { reason } });
+    return true;
+  });
+}
+
+/**
+ * The tenant that an API call registered with this input and no execution has taken over: the one to mark when the
+ * register step itself breaks down.
+ */
+export function findUnclaimed(registry: DataApi, input: OnboardingInput): Promise<string | undefined> {
+  return registry.transaction(async (transaction) => {
+    const tenant = await findForUpdate(transaction, input.slug);
+    if (!tenant || tenant.executionArn !== null || differingFields(tenant, input).length > 0)
+      return undefined;
+    return tenant.tenantId;
+  });
+}

@@ -1,0 +1,61 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import type { Context } from 'aws-lambda';
+import * as z from 'zod';
+import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
+import { DependencyUnavailable, LifecycleError, OnboardingStepFailed } from './errors.ts';
+import { isTransient } from './transient-error.ts';
+
+/** What every state after registration carries. */
+export const tenantState = z.object({
+  executionArn: z.string().min(1),
+  tenant: z.object({
+    tenantId: z.uuid(),
+    slug: z.string(),
+    tier: z.enum(['starter', 'business', 'enterprise']),
+  }),
+});
+
+/** How a step of `tenant-onboarding` looks to Lambda. */
+export type TaskHandler<Result> = (event: unknown, context: Context) => Promise<Result>;
+
+let registry: DataApi | undefined;
+let logger: Logger | undefined;
+
+/**
+ * Makes a task out of a step: checks the workflow's state, hands over the registry, and lets only typed errors out,
+ * whose names the workflow retries or catches. Causes are logged; the answer never holds them.
+ */
+export function onboardingTask<Schema extends z.ZodType, Result>(
+  schema: Schema,
+  step: (registry: DataApi, state: z.output<Schema>) => Promise<Result>,
+): TaskHandler<Result> {
+  return async (event, context) => {
+    logger ??= new Logger();
+    logger.addContext(context);
+    try {
+      registry ??= registryFromEnvironment();
+      const result = await step(registry, schema.parse(event));
+      logger.info('step done', {
+        tenant: tenantOf(event),
+        ...(typeof result === 'string' ? { result } : {}),
+      });
+      return result;
+    } catch (error) {
+      const typed = toLifecycleError(error);
+      logger.error('step failed', { tenant: tenantOf(event), error: typed });
+      throw typed;
+    }
+  };
+}
+
+/** The typed error that an error of a driver or SDK amounts to. */
+export function toLifecycleError(error: unknown): LifecycleError {
+  if (error instanceof LifecycleError) return error;
+  if (isTransient(error)) return new DependencyUnavailable({ cause: error });
+  return new OnboardingStepFailed({ cause: error });
+}
+
+function tenantOf(event: unknown): string | undefined {
+  const parsed = tenantState.partial().safeParse(event);
+  return parsed.success ? parsed.data.tenant?.tenantId : undefined;
+}

@@ -1,0 +1,28 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
+import { tenantSecretName } from './tenant-names.ts';
+import { ensureTenantSecret } from './tenant-secret.ts';
+
+/**
+ * Creates the secret of the tenant's login role, before the role, and notes its ARN in the registry: from then on the
+ * proxy's desired list contains it.
+ */
+export function provisionCredentials(
+  registry: RegistryExecutor,
+  tenantId: string,
+  { kmsKeyArn }: { kmsKeyArn: string | undefined },
+): Promise<StepOutcome> {
+  return onProvisioningTenant(registry, tenantId, async (tenant) => {
+    const place = placeOf(tenant);
+    const { roleName, host, port, database } = place;
+    const secretArn = await ensureTenantSecret({
+      ...{ name: tenantSecretName(tenantId, roleName), kmsKeyArn, roleName, host, port, database },
+      tags: { 'strata:tenant-id': tenantId, 'strata:tier': tenant.tier },
+    });
+    await registry.query(
+      `UPDATE tenant_database_routing SET secret_arn = :secretArn, updated_at = now()
+       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint AND secret_arn IS DISTINCT FROM :secretArn`,
+      { tenantId, secretArn, epoch: place.epoch },
+    );
+  });
+}

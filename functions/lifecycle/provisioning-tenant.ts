@@ -1,0 +1,111 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { IsolationModel, TenantStatus, Tier } from '../database/registry/tenant-record.ts';
+import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
+import { dedicatedSecretName } from './tenant-names.ts';
+
+/** The place that registration planned for a tenant, or that its dedicated stack turned out to be. */
+export interface PlannedPlace {
+  /** Proxy, for requests. */
+  host: string;
+  /** Cluster, for DDL. */
+  writerHost: string;
+  port: number;
+  database: string;
+  schemaName: string;
+  roleName: string;
+  /** The login role's secret; null until it is created. */
+  secretArn: string | null;
+  /** Name or ARN of the secret of the role that owns the database's schemas. */
+  ownerSecret: string;
+  epoch: number;
+  cellId: string | null;
+}
+
+export interface ProvisioningTenant {
+  tenantId: string;
+  slug: string;
+  tier: Tier;
+  isolationModel: IsolationModel;
+  /** null while the dedicated database does not exist. */
+  place: PlannedPlace | null;
+}
+
+interface Row {
+  tenant_id: string;
+  tenant_slug: string;
+  subscription_tier: Tier;
+  isolation_model: IsolationModel;
+  status: TenantStatus;
+  database_host: string | null;
+  writer_host: string;
+  database_port: number;
+  database_name: string;
+  schema_name: string;
+  role_name: string;
+  secret_arn: string | null;
+  owner_secret_arn: string | null;
+  epoch: number | string;
+  cell_id: string | null;
+}
+
+/** What a step did; `skipped` when the tenant is already active, so that nothing is left to do. */
+export type StepOutcome = 'done' | 'skipped';
+
+/**
+ * Runs one onboarding step on a tenant that is still being provisioned. On an active tenant it does nothing: an
+ * execution that shares its work with a faster one must not touch a tenant that may have moved since.
+ * @throws {TenantNotProvisioning} the tenant failed or left meanwhile.
+ */
+export async function onProvisioningTenant(
+  registry: RegistryExecutor,
+  tenantId: string,
+  work: (tenant: ProvisioningTenant) => Promise<void>,
+): Promise<StepOutcome> {
+  const [row] = await registry.query<Row>(
+    `SELECT t.tenant_id::text AS tenant_id, t.tenant_slug, t.subscription_tier, t.isolation_model, t.status,
+            r.database_host, r.writer_host, r.database_port, r.database_name, r.schema_name, r.role_name,
+            r.secret_arn, c.owner_secret_arn, r.epoch, r.cell_id
+     FROM tenants t
+     LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
+     LEFT JOIN cells c ON c.cell_id = r.cell_id
+     WHERE t.tenant_id = :tenantId::uuid`,
+    { tenantId },
+  );
+  if (row?.status === 'active' || row?.status === 'suspended') return 'skipped';
+  if (row?.status !== 'provisioning') throw new TenantNotProvisioning();
+  await work({
+    tenantId: row.tenant_id,
+    slug: row.tenant_slug,
+    tier: row.subscription_tier,
+    isolationModel: row.isolation_model,
+    place: row.database_host === null ? null : toPlace(row, row.database_host),
+  });
+  return 'done';
+}
+
+/** @throws {OnboardingIncomplete} the dedicated database is not there yet. */
+export function placeOf(tenant: ProvisioningTenant): PlannedPlace {
+  if (!tenant.place) throw new OnboardingIncomplete('the database does not exist yet');
+  return tenant.place;
+}
+
+/** @throws {OnboardingIncomplete} the credentials are not there yet. */
+export function secretOf(place: PlannedPlace): string {
+  if (!place.secretArn) throw new OnboardingIncomplete('the credentials do not exist yet');
+  return place.secretArn;
+}
+
+function toPlace(row: Row, host: string): PlannedPlace {
+  return {
+    host,
+    writerHost: row.writer_host,
+    port: row.database_port,
+    database: row.database_name,
+    schemaName: row.schema_name,
+    roleName: row.role_name,
+    secretArn: row.secret_arn,
+    ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(row.tenant_id, 'owner'),
+    epoch: Number(row.epoch),
+    cellId: row.cell_id,
+  };
+}

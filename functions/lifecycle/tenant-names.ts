@@ -1,0 +1,25 @@
+/** Epoch of a tenant's first placement. */
+export const FIRST_EPOCH = 1;
+
+/** Database of every data cluster. */
+export const DATA_DATABASE = 'strata';
+
+/** Schema and login role of a tenant, which share one name; it carries the epoch because every move makes new ones. */
+export function tenantRoleName(tenantId: string, epoch: number): string {
+  return `tenant_${tenantId.replaceAll('-', '')}_e${epoch}`;
+}
+
+/** Secret of a tenant's login role; the request path may read `strata/tenant/*`. */
+export function tenantSecretName(tenantId: string, roleName: string): string {
+  return `strata/tenant/${tenantId}/${roleName}`;
+}
+
+/** Secrets of a dedicated database's owner and master, which the request path must not be able to read. */
+export function dedicatedSecretName(tenantId: string, role: 'owner' | 'master'): string {
+  return `strata/dedicated/${tenantId}/${role}`;
+}
+
+/** CloudFormation stack of a tenant's dedicated database. */
+export function dedicatedStackName(tenantId: string): string {
+  return `strata-tenant-${tenantId}`;
+}

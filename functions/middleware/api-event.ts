@@ -1,0 +1,31 @@
+import type { APIGatewayProxyEventV2WithJWTAuthorizer } from 'aws-lambda';
+
+/** A request as API Gateway hands it over: payload format 2.0, token verified. */
+export type ApiEvent = APIGatewayProxyEventV2WithJWTAuthorizer;
+
+/** The client's part in a request, for audit and for conditional requests. */
+export interface RequestFacts {
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+  readonly ipAddress: string | undefined;
+  readonly userAgent: string | undefined;
+  readonly ifMatch: string | undefined;
+  readonly ifNoneMatch: string | undefined;
+  readonly idempotencyKey: string | undefined;
+}
+
+export function requestFacts(event: ApiEvent): RequestFacts {
+  const { http, requestId } = event.requestContext;
+  const header = (name: string): string | undefined => event.headers[name]?.trim() || undefined;
+  return {
+    requestId,
+    method: http.method,
+    path: event.rawPath,
+    ipAddress: http.sourceIp,
+    userAgent: http.userAgent,
+    ifMatch: header('if-match'),
+    ifNoneMatch: header('if-none-match'),
+    idempotencyKey: header('idempotency-key'),
+  };
+}

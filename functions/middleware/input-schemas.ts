@@ -1,0 +1,65 @@
+import * as z from 'zod/mini';
+import { DEFAULT_LIMIT, MAX_LIMIT } from '../repositories/keyset-page.ts';
+
+/** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
+export function requiredText(max: number) {
+  return z
+    .string('must be a string')
+    .check(z.refine((text) => text.trim() !== '', 'must not be blank'))
+    .check(
+      z.refine((text) => text.length <= max || [...text].length <= max, `must be at most ${max} characters`),
+    );
+}
+
+/** The same, or null. */
+export function optionalText(max: number) {
+  return z.nullish(requiredText(max));
+}
+
+export const uuid = z.pipe(
+  z
+    .string('must be a UUID')
+    .check(z.regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i, 'must be a UUID')),
+  z.transform((text) => text.toLowerCase()),
+);
+
+/** A day of the calendar, `YYYY-MM-DD`. */
+export const day = z.iso.date('must be a date, YYYY-MM-DD');
+
+/** An instant with its offset, RFC 3339. */
+export const instant = z.iso.datetime({ offset: true, error: 'must be a time of RFC 3339' });
+
+export const email = z
+  .string('must be a string')
+  .check(z.refine((text) => text.length <= 255, 'must be at most 255 characters'))
+  .check(z.email('must be an e-mail address'));
+
+/** A JSON object of any shape. */
+export const document = z.record(z.string(), z.unknown(), 'must be an object');
+
+const LIMIT_RULE = `must be a number from 1 to ${MAX_LIMIT}`;
+
+/** `?limit=` and `?cursor=`, refused where out of range, never clamped. */
+export const pageParameters = {
+  limit: z.optional(
+    z.pipe(
+      z.string().check(
+        z.regex(/^[1-9]\d{0,2}$/, LIMIT_RULE),
+        z.refine((text) => Number(text) <= MAX_LIMIT, LIMIT_RULE),
+      ),
+      z.transform(Number),
+    ),
+  ),
+  cursor: z.optional(
+    z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(512, 'is not a cursor')),
+  ),
+};
+
+/** `?q=`: any text, meant literally. */
+export const searchText = z.optional(
+  z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(255, 'must be at most 255 characters')),
+);
+
+export function pageOf(query: { limit?: number | undefined; cursor?: string | undefined }) {
+  return { limit: query.limit ?? DEFAULT_LIMIT, cursor: query.cursor };
+}

@@ -1,0 +1,66 @@
+import middy from '@middy/core';
+import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { DataApi } from '../database/registry/data-api.ts';
+import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import { readCaller } from '../tenancy/claims.ts';
+import { type Answer, toHttp } from './answer.ts';
+import { answerProblems } from './answer-problems.ts';
+import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
+import { readJsonBody } from './json-body.ts';
+import { logger } from './logger.ts';
+import { Problem } from './problem.ts';
+import { logRequests } from './request-log.ts';
+import { type InputSchemas, readBody, readParams, readQuery } from './validated-input.ts';
+
+/** What an operator's route is given: validated input, the registry, and who asks. */
+export interface OperatorRequest<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly registry: DataApi;
+  /** The operator's address or subject, as the audit log names them. */
+  readonly operator: string;
+  readonly facts: RequestFacts;
+}
+
+type AnyRequest = OperatorRequest<never, never, never>;
+
+export interface OperatorRoute {
+  readonly schemas: InputSchemas<unknown, unknown, unknown>;
+  readonly handle: (request: AnyRequest) => Promise<Answer>;
+}
+
+/** Ties a route's handler to the types of its schemas. */
+export function operatorRoute<Params, Query, Body>(
+  schemas: InputSchemas<Params, Query, Body>,
+  handle: (request: OperatorRequest<Params, Query, Body>) => Promise<Answer>,
+): OperatorRoute {
+  return { schemas, handle: handle as OperatorRoute['handle'] };
+}
+
+let registry: DataApi | undefined;
+
+/** The chain of the control plane's functions. API Gateway has checked the scope; it is checked once more here. */
+export function operatorApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, OperatorRoute>>) {
+  const table = new Map<string, OperatorRoute>(Object.entries(routes));
+  return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, Context>()
+    .use(logRequests(logger))
+    .use(answerProblems(logger))
+    .handler(async (event) => {
+      const caller = readCaller(event.requestContext.authorizer.jwt.claims);
+      if (caller?.kind !== 'operator')
+        throw new Problem(403, 'operators-only', { detail: 'Only operators may do this.' });
+      const route = table.get(event.routeKey);
+      if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
+      registry ??= registryFromEnvironment();
+      const request = {
+        params: readParams(route.schemas.params, event.pathParameters),
+        query: readQuery(route.schemas.query, event.queryStringParameters),
+        body: route.schemas.body ? readBody(route.schemas.body, readJsonBody(event)) : undefined,
+        registry,
+        operator: caller.email ?? caller.subject,
+        facts: requestFacts(event),
+      };
+      return toHttp(await route.handle(request as AnyRequest));
+    });
+}

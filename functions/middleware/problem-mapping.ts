@@ -1,0 +1,125 @@
+import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
+import { sqlStateOf } from '../database/sql-state.ts';
+import { NotPlaced, TenantUnavailable } from '../placement/errors.ts';
+import {
+  IdempotencyKeyReused,
+  InvalidCursor,
+  InvalidReference,
+  ResourceConflict,
+  ResourceNotFound,
+  VersionMismatch,
+} from '../repositories/errors.ts';
+import {
+  NotAMember,
+  TenantMismatch,
+  TenantNotNamed,
+  TenantNotServing,
+  TenantUnknown,
+} from '../tenancy/errors.ts';
+import { invalidInput, Problem } from './problem.ts';
+
+/** Values that no column takes: too long, out of range, malformed, violating a CHECK, nested too deeply. */
+const REFUSED_VALUE = new Set([
+  '22001',
+  '22003',
+  '22007',
+  '22008',
+  '22021',
+  '22P02',
+  '22P05',
+  '23502',
+  '23514',
+  '54001',
+]);
+
+/** What the client is told of an error. Unknown errors become a bare 500: their text may hold what is not public. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const cause = error;
+  if (error instanceof ResourceNotFound) {
+    return new Problem(404, 'not-found', { detail: 'There is no such resource.', cause });
+  }
+  if (error instanceof ResourceConflict) {
+    return new Problem(409, 'conflict', {
+      detail: error.message,
+      ...(error.field ? { errors: [{ pointer: `/${error.field}`, detail: error.message }] } : {}),
+      cause,
+    });
+  }
+  if (error instanceof InvalidReference) {
+    return invalidInput([{ ...(error.field ? { pointer: `/${error.field}` } : {}), detail: error.message }]);
+  }
+  if (error instanceof InvalidCursor) {
+    return invalidInput([{ parameter: 'cursor', detail: 'is not a cursor of this list' }]);
+  }
+  if (error instanceof VersionMismatch) {
+    return new Problem(412, 'version-mismatch', {
+      detail: 'The resource has changed since that version.',
+      cause,
+    });
+  }
+  if (error instanceof IdempotencyKeyReused) {
+    return new Problem(422, 'idempotency-key-reused', {
+      detail: 'This Idempotency-Key was used with another request.',
+      cause,
+    });
+  }
+  return tenancyProblem(error) ?? databaseProblem(error) ?? internalError(error);
+}
+
+function tenancyProblem(cause: unknown): Problem | undefined {
+  if (cause instanceof TenantNotNamed) {
+    return new Problem(400, 'tenant-required', { detail: 'Name the tenant in X-Tenant-ID.', cause });
+  }
+  if (cause instanceof TenantMismatch) {
+    return new Problem(403, 'tenant-mismatch', {
+      detail: 'The token does not belong to the tenant named.',
+      cause,
+    });
+  }
+  if (cause instanceof NotAMember) {
+    return new Problem(403, 'not-a-member', { detail: 'You are not an active user of this tenant.', cause });
+  }
+  if (cause instanceof TenantUnknown) {
+    return new Problem(404, 'tenant-not-found', { detail: 'There is no such tenant.', cause });
+  }
+  if (cause instanceof TenantNotServing) {
+    if (cause.status === 'suspended') {
+      return new Problem(403, 'tenant-suspended', { detail: 'The tenant is suspended.', cause });
+    }
+    if (cause.status === 'provisioning') return unavailable('The tenant is being set up.', 5, cause);
+    return new Problem(403, 'tenant-inactive', { detail: 'The tenant is not active.', cause });
+  }
+  if (cause instanceof NotPlaced) return unavailable('The tenant is being set up.', 5, cause);
+  if (cause instanceof TenantUnavailable) {
+    return unavailable('The tenant cannot be served at this moment.', cause.retryAfter, cause);
+  }
+  return undefined;
+}
+
+function databaseProblem(cause: unknown): Problem | undefined {
+  if (cause instanceof CommitUnknown) {
+    return unavailable(
+      'It is not known whether the change was made. Send it again with its Idempotency-Key.',
+      1,
+      cause,
+    );
+  }
+  if (cause instanceof TransactionTimedOut) return unavailable('The request took too long.', 5, cause);
+  const code = sqlStateOf(cause);
+  if (code === undefined) return undefined;
+  if (code === '23505')
+    return new Problem(409, 'conflict', { detail: 'Such a resource exists already.', cause });
+  if (code === '23503')
+    return new Problem(409, 'conflict', { detail: 'Another resource refers to it.', cause });
+  if (REFUSED_VALUE.has(code)) return invalidInput([{ detail: 'a value is out of range' }]);
+  return undefined;
+}
+
+function unavailable(detail: string, retryAfter: number, cause: unknown): Problem {
+  return new Problem(503, 'unavailable', { detail, headers: { 'retry-after': String(retryAfter) }, cause });
+}
+
+function internalError(cause: unknown): Problem {
+  return new Problem(500, 'internal', { detail: 'Something went wrong on our side.', cause });
+}

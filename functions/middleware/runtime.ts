@@ -1,0 +1,30 @@
+import { CredentialStore } from '../database/credentials.ts';
+import { DatabasePools } from '../database/pools.ts';
+import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import { TenantDirectory } from '../placement/tenant-directory.ts';
+import { TenantRouter } from '../placement/tenant-router.ts';
+import type { ResolutionDependencies } from './resolve-tenant.ts';
+
+/** Pools that one container keeps open: beyond it the least recently used idle one is closed. */
+const POOL_CAP = 40;
+
+let runtime: ResolutionDependencies | undefined;
+
+/** What the data plane's functions share within one container, made at the first request. */
+export function dataPlaneRuntime(): ResolutionDependencies {
+  runtime ??= createRuntime();
+  return runtime;
+}
+
+function createRuntime(): ResolutionDependencies {
+  const directory = new TenantDirectory(registryFromEnvironment());
+  const pools = new DatabasePools(new CredentialStore(), {
+    cap: POOL_CAP,
+    pipeline: process.env.DB_PIPELINE === 'on',
+  });
+  return {
+    directory,
+    router: new TenantRouter(directory, pools),
+    domains: (process.env.TENANT_DOMAINS ?? '').split(',').filter(Boolean),
+  };
+}

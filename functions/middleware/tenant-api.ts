@@ -1,0 +1,83 @@
+import middy from '@middy/core';
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { auditInsert } from '../repositories/audit-log.ts';
+import { type Answer, toHttp } from './answer.ts';
+import { answerProblems } from './answer-problems.ts';
+import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
+import { readJsonBody } from './json-body.ts';
+import { logger } from './logger.ts';
+import { Problem } from './problem.ts';
+import { logRequests } from './request-log.ts';
+import { resolveTenant } from './resolve-tenant.ts';
+import { dataPlaneRuntime } from './runtime.ts';
+import type { TenantContext } from './tenant-context.ts';
+import { type InputSchemas, readBody, readParams, readQuery } from './validated-input.ts';
+
+/** What a route of the data plane is given: validated input, its tenant, and who asks. */
+export interface TenantRequest<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly tenant: TenantContext['tenant'];
+  readonly actor: TenantContext['actor'];
+  readonly facts: RequestFacts;
+}
+
+type AnyRequest = TenantRequest<never, never, never>;
+
+/** One route: what it accepts, and what it does. `write` routes are closed to viewers. */
+export interface TenantRoute {
+  readonly access: 'read' | 'write';
+  readonly schemas: InputSchemas<unknown, unknown, unknown>;
+  readonly handle: (request: AnyRequest) => Promise<Answer>;
+}
+
+/** Ties a route's handler to the types of its schemas. */
+export function tenantRoute<Params, Query, Body>(
+  access: 'read' | 'write',
+  schemas: InputSchemas<Params, Query, Body>,
+  handle: (request: TenantRequest<Params, Query, Body>) => Promise<Answer>,
+): TenantRoute {
+  return { access, schemas, handle: handle as TenantRoute['handle'] };
+}
+
+/** The chain of every function of the data plane; `routes` has an entry for each of its route keys. */
+export function tenantApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, TenantRoute>>) {
+  const table = new Map<string, TenantRoute>(Object.entries(routes));
+  return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
+    .use(logRequests(logger))
+    .use(answerProblems(logger))
+    .use(resolveTenant(dataPlaneRuntime))
+    .handler(async (event, context) => {
+      const route = table.get(event.routeKey);
+      if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
+      const { actor, tenant } = context;
+      if (route.access === 'write' && actor.role === 'viewer') {
+        throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
+      }
+      const facts = requestFacts(event);
+      const request = {
+        params: readParams(route.schemas.params, event.pathParameters),
+        query: readQuery(route.schemas.query, event.queryStringParameters),
+        body: route.schemas.body ? readBody(route.schemas.body, readJsonBody(event)) : undefined,
+        tenant,
+        actor,
+        facts,
+      };
+      if (actor.kind === 'operator') await auditOperatorAccess(context, event.routeKey);
+      return toHttp(await route.handle(request as AnyRequest));
+    });
+}
+
+/** An operator leaves a trace in the tenant's own log before seeing anything of it, also when only reading. */
+async function auditOperatorAccess({ tenant, actor }: TenantContext, routeKey: string): Promise<void> {
+  await tenant.batch('write', [
+    auditInsert(actor, {
+      action: 'operator.access',
+      resourceType: 'tenant',
+      resourceId: tenant.tenantId,
+      requestData: { route: routeKey },
+      responseStatus: 200,
+    }),
+  ]);
+}

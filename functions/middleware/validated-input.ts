@@ -1,0 +1,60 @@
+import type * as z from 'zod/mini';
+import { isStorableText } from './json-body.ts';
+import { type InputError, invalidInput, Problem } from './problem.ts';
+
+/** Schemas of what a route takes from the request; what has none takes nothing. */
+export interface InputSchemas<Params, Query, Body> {
+  readonly params?: z.ZodMiniType<Params>;
+  readonly query?: z.ZodMiniType<Query>;
+  readonly body?: z.ZodMiniType<Body>;
+}
+
+/** Path parameters. @throws {Problem} 404: a malformed id names nothing that exists. */
+export function readParams<Params>(schema: z.ZodMiniType<Params> | undefined, raw: unknown): Params {
+  if (!schema) return {} as Params;
+  const result = schema.safeParse(raw ?? {});
+  if (!result.success) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
+  return result.data;
+}
+
+/** Query parameters. @throws {Problem} 400, also for parameters that the route does not know. */
+export function readQuery<Query>(
+  schema: z.ZodMiniType<Query> | undefined,
+  raw: Readonly<Record<string, string | undefined>> | undefined,
+): Query {
+  const given = raw ?? {};
+  for (const [name, value] of Object.entries(given)) {
+    if (!schema) throw invalidInput([{ parameter: name, detail: 'is not a parameter of this route' }]);
+    if (!isStorableText(name) || !isStorableText(value ?? '')) {
+      throw invalidInput([{ parameter: name, detail: 'contains a NUL or an unpaired surrogate' }]);
+    }
+  }
+  if (!schema) return {} as Query;
+  const result = schema.safeParse(given);
+  if (!result.success) {
+    throw invalidInput(complaints(result.error, (path) => ({ parameter: path.join('.') })));
+  }
+  return result.data;
+}
+
+/** The body. @throws {Problem} 400 with a JSON pointer for each complaint. */
+export function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    throw invalidInput(
+      complaints(result.error, (path) => ({ pointer: path.map((part) => `/${String(part)}`).join('') })),
+    );
+  }
+  return result.data;
+}
+
+function complaints(
+  error: z.core.$ZodError,
+  locate: (path: readonly PropertyKey[]) => { pointer: string } | { parameter: string },
+): InputError[] {
+  return error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ ...locate([...issue.path, key]), detail: 'is not known' }))
+      : [{ ...locate(issue.path), detail: issue.message }],
+  );
+}

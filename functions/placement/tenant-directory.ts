@@ -1,0 +1,148 @@
+/**
+ * Who the tenants are and where they live, as this container remembers it (L1).
+ *
+ * States of an entry: fresh ──freshForMs──▶ stale ──looked up again──▶ fresh
+ * Invariants: a stale entry is used only while the registry cannot be asked; a placement is never trusted, only
+ * tried: the database refuses a wrong epoch, so the cache may be wrong but never harmful.
+ */
+import { LRUCache } from 'lru-cache';
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
+
+export interface DirectoryEntry {
+  readonly tenantId: string;
+  readonly slug: string;
+  readonly status: string;
+  readonly placement: Placement | undefined;
+}
+
+export type MemberRole = 'admin' | 'member' | 'viewer';
+export interface Member {
+  readonly userId: string;
+  readonly role: MemberRole;
+}
+
+interface DirectoryRow extends Omit<RoutingRow, 'isolation_model' | 'epoch'> {
+  readonly tenant_slug: string;
+  readonly status: string;
+  readonly isolation_model: IsolationModel | null;
+  readonly epoch: number | null;
+}
+
+const SELECT_TENANT = `
+  SELECT t.tenant_id::text, t.tenant_slug, t.status,
+         r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
+         r.connection_pool_size
+    FROM tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id`;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export interface DirectoryOptions {
+  /** How long an answer of the registry is believed: a suspension or a removed member shows after this, at most. */
+  readonly freshForMs?: number;
+  readonly cap?: number;
+}
+
+export class TenantDirectory {
+  readonly #registry: RegistryExecutor;
+  readonly #tenants: LRUCache<string, DirectoryEntry>;
+  readonly #members: LRUCache<string, Member>;
+
+  constructor(registry: RegistryExecutor, { freshForMs = 2_000, cap = 10_000 }: DirectoryOptions = {}) {
+    this.#registry = registry;
+    const options = {
+      max: cap,
+      ttl: freshForMs,
+      // With the registry down, what was known goes on serving.
+      allowStaleOnFetchRejection: true,
+      noDeleteOnFetchRejection: true,
+    };
+    this.#tenants = new LRUCache({
+      ...options,
+      fetchMethod: async (tenantId: string, known: DirectoryEntry | undefined) =>
+        keepNewerPlacement(await this.#readById(tenantId), known),
+    });
+    this.#members = new LRUCache({ ...options, fetchMethod: (key: string) => this.#readMember(key) });
+  }
+
+  /** The tenant of an id, or undefined where there is none. */
+  async byId(tenantId: string): Promise<DirectoryEntry | undefined> {
+    return this.#tenants.fetch(tenantId);
+  }
+
+  /** The tenant that an id or a slug names, or undefined where there is none. */
+  async byReference(reference: string): Promise<DirectoryEntry | undefined> {
+    if (UUID.test(reference)) return this.byId(reference);
+    // Only operators name a tenant by its slug, so this is not worth a cache of its own.
+    const [row] = await this.#registry.query<DirectoryRow>(`${SELECT_TENANT} WHERE t.tenant_slug = :slug`, {
+      slug: reference,
+    });
+    return row && this.#remember(toEntry(row));
+  }
+
+  /** The active user of that address in that tenant, or undefined. */
+  async member(tenantId: string, email: string): Promise<Member | undefined> {
+    return this.#members.fetch(`${tenantId} ${email}`);
+  }
+
+  /** Asks the registry again, whatever is remembered. @throws when the registry cannot be reached. */
+  async refresh(tenantId: string): Promise<DirectoryEntry | undefined> {
+    const entry = await this.#readById(tenantId);
+    if (!entry) this.#tenants.delete(tenantId);
+    return entry && this.#remember(entry);
+  }
+
+  /** Takes over a placement that the tenant's former database told, unless a newer one is known already. */
+  learn(placement: Placement): void {
+    const known = this.#tenants.get(placement.tenantId, { allowStale: true });
+    if (known && (known.placement?.epoch ?? 0) < placement.epoch) this.#remember({ ...known, placement });
+  }
+
+  #remember(entry: DirectoryEntry): DirectoryEntry {
+    const known = this.#tenants.get(entry.tenantId, { allowStale: true });
+    const kept = keepNewerPlacement(entry, known) ?? entry;
+    this.#tenants.set(entry.tenantId, kept);
+    return kept;
+  }
+
+  async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
+    const [row] = await this.#registry.query<DirectoryRow>(
+      `${SELECT_TENANT} WHERE t.tenant_id = :tenantId::uuid`,
+      {
+        tenantId,
+      },
+    );
+    return row && toEntry(row);
+  }
+
+  async #readMember(key: string): Promise<Member | undefined> {
+    const [tenantId, email] = key.split(' ') as [string, string];
+    const [row] = await this.#registry.query<{ user_id: string; role: MemberRole }>(
+      `SELECT user_id::text, role FROM tenant_users
+        WHERE tenant_id = :tenantId::uuid AND email = :email AND is_active`,
+      { tenantId, email },
+    );
+    return row && { userId: row.user_id, role: row.role };
+  }
+}
+
+/** The registry follows a move a moment later than the databases: its older answer must not undo a forward. */
+function keepNewerPlacement(
+  entry: DirectoryEntry | undefined,
+  known: DirectoryEntry | undefined,
+): DirectoryEntry | undefined {
+  if (!entry || !known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
+  return { ...entry, placement: known.placement };
+}
+
+function toEntry(row: DirectoryRow): DirectoryEntry {
+  const { isolation_model, epoch } = row;
+  return {
+    tenantId: row.tenant_id,
+    slug: row.tenant_slug,
+    status: row.status,
+    placement:
+      isolation_model === null || epoch === null
+        ? undefined
+        : toPlacement({ ...row, isolation_model, epoch }),
+  };
+}

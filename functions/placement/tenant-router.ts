@@ -1,0 +1,129 @@
+/**
+ * Runs transactions where their tenant lives, and follows it while it moves.
+ *
+ * States of a request: trying ──done──▶ answered
+ *   trying ──TN001 fenced──▶ waiting (without a connection) ──▶ trying
+ *   trying ──TN002 / TN003 / unreachable──▶ looking up ──▶ trying
+ *   waiting or looking up ──deadline──▶ unavailable
+ * Invariants: only the transaction is run again, and only where it is certain that it was not committed;
+ * a tenant that a database does not know is an alarm (TN004), never a reason to look elsewhere.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  PlacementUnreachable,
+  StaleEpoch,
+  TenantFenced,
+  TenantMoved,
+  TransactionConflict,
+} from '../database/errors.ts';
+import { clearExpiredFence } from '../database/fence.ts';
+import type { DatabasePools } from '../database/pools.ts';
+import {
+  type Access,
+  type RowsOf,
+  runTenantBatch,
+  runTenantTransaction,
+  type Statement,
+  type TenantTransaction,
+} from '../database/tenant-session.ts';
+import { NotPlaced, TenantUnavailable } from './errors.ts';
+import { type Placement, parseForward } from './placement.ts';
+import type { TenantDirectory } from './tenant-directory.ts';
+
+export interface RouterOptions {
+  /** How long one request may wait for a fenced or moving tenant, in milliseconds. */
+  readonly patienceMs?: number;
+}
+
+const MAX_CONFLICTS = 5;
+const MAX_UNREACHABLE = 1;
+
+export class TenantRouter {
+  readonly #directory: TenantDirectory;
+  readonly #pools: DatabasePools;
+  readonly #patienceMs: number;
+
+  constructor(directory: TenantDirectory, pools: DatabasePools, { patienceMs = 10_000 }: RouterOptions = {}) {
+    this.#directory = directory;
+    this.#pools = pools;
+    this.#patienceMs = patienceMs;
+  }
+
+  /**
+   * Runs the statements in one transaction, in one round trip where connections pipeline.
+   * @throws {NotPlaced | TenantUnavailable} and what the statements throw.
+   */
+  batch<const Statements extends readonly Statement<unknown>[]>(
+    tenantId: string,
+    access: Access,
+    statements: Statements,
+  ): Promise<RowsOf<Statements>> {
+    return this.#follow(tenantId, (placement) =>
+      runTenantBatch(this.#pools, placement.address, placement, access, statements),
+    );
+  }
+
+  /**
+   * Runs `work` in one transaction. It may be run again from its start while nothing was committed, so it must do
+   * nothing but query.
+   * @throws {NotPlaced | TenantUnavailable} and what `work` throws.
+   */
+  transaction<Result>(
+    tenantId: string,
+    access: Access,
+    work: (transaction: TenantTransaction) => Promise<Result>,
+  ): Promise<Result> {
+    return this.#follow(tenantId, (placement) =>
+      runTenantTransaction(this.#pools, placement.address, placement, access, work),
+    );
+  }
+
+  async #follow<Result>(
+    tenantId: string,
+    attempt: (placement: Placement) => Promise<Result>,
+  ): Promise<Result> {
+    const deadline = performance.now() + this.#patienceMs;
+    let conflicts = 0;
+    let unreachable = 0;
+    let lookups = 0;
+    for (;;) {
+      const placement = (await this.#directory.byId(tenantId))?.placement;
+      if (!placement) throw new NotPlaced('the tenant has no placement');
+      try {
+        return await attempt(placement);
+      } catch (error) {
+        if (error instanceof TenantFenced) {
+          if (error.fence.expired)
+            await clearExpiredFence(this.#pools, placement.address, tenantId, error.fence);
+          else await this.#wait(deadline, 20, error);
+        } else if (error instanceof TenantMoved || error instanceof StaleEpoch) {
+          const forward = error instanceof TenantMoved && parseForward(tenantId, error.forward);
+          if (forward && forward.epoch > placement.epoch) this.#directory.learn(forward);
+          else await this.#directory.refresh(tenantId);
+          // The registry may follow the databases a moment later: the first look-up is free, the next ones wait.
+          if (lookups++ > 0) await this.#wait(deadline, 50, error);
+        } else if (error instanceof PlacementUnreachable) {
+          if (unreachable++ >= MAX_UNREACHABLE) throw unavailable(error);
+          this.#pools.discard(placement.address);
+          await this.#directory.refresh(tenantId).catch(() => {});
+        } else if (error instanceof TransactionConflict) {
+          if (conflicts++ >= MAX_CONFLICTS) throw unavailable(error);
+          await this.#wait(deadline, 10 * 2 ** conflicts, error);
+        } else {
+          throw error;
+        }
+      }
+    }
+  }
+
+  /** Waits about `ms` with jitter, so that the writers behind one fence do not return all at once. */
+  async #wait(deadline: number, ms: number, cause: unknown): Promise<void> {
+    const pause = ms * (0.5 + Math.random());
+    if (performance.now() + pause > deadline) throw unavailable(cause);
+    await delay(pause);
+  }
+}
+
+function unavailable(cause: unknown): TenantUnavailable {
+  return new TenantUnavailable('the tenant could not be served in time', 2, { cause });
+}

@@ -1,0 +1,29 @@
+import { resource } from './resource.ts';
+import { ResourceStore } from './resource-store.ts';
+
+export const employees = new ResourceStore(
+  resource<'employees'>({
+    table: 'employees',
+    type: 'employee',
+    // Not the encrypted columns: they have no plain form that this listing may carry.
+    columns: [
+      'employee_id',
+      'email',
+      'first_name',
+      'last_name',
+      'job_title',
+      'department',
+      'manager_id',
+      'hire_date',
+      'status',
+      'profile_data',
+      'created_at',
+      'updated_at',
+    ],
+    key: ['employee_id'],
+    order: ['created_at', 'employee_id'],
+    searched: ['first_name', 'last_name', 'email', 'job_title'],
+    documents: ['profile_data'],
+    hasUpdatedAt: true,
+  }),
+);

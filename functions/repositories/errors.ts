@@ -1,0 +1,39 @@
+/** No such resource of this tenant. Another tenant's id is answered the same way. */
+export class ResourceNotFound extends Error {
+  override name = 'ResourceNotFound';
+}
+
+/** The change contradicts what is stored: a taken unique value, or a resource that others still refer to. */
+export class ResourceConflict extends Error {
+  override name = 'ResourceConflict';
+  readonly field: string | undefined;
+  constructor(message: string, field?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.field = field;
+  }
+}
+
+/** A field of the input refers to a resource that does not exist, or holds a value that the database refuses. */
+export class InvalidReference extends Error {
+  override name = 'InvalidReference';
+  readonly field: string | undefined;
+  constructor(message: string, field?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.field = field;
+  }
+}
+
+/** `If-Match` names another version than the stored one. */
+export class VersionMismatch extends Error {
+  override name = 'VersionMismatch';
+}
+
+/** The `Idempotency-Key` was used before, with another request. */
+export class IdempotencyKeyReused extends Error {
+  override name = 'IdempotencyKeyReused';
+}
+
+/** The cursor was not made by this listing. */
+export class InvalidCursor extends Error {
+  override name = 'InvalidCursor';
+}

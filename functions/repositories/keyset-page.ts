@@ -1,0 +1,56 @@
+import { InvalidCursor } from './errors.ts';
+import { type Item, toItem } from './field-names.ts';
+
+export const DEFAULT_LIMIT = 50;
+export const MAX_LIMIT = 200;
+
+export interface PageRequest {
+  /** 1 to 200. */
+  readonly limit: number;
+  readonly cursor: string | undefined;
+}
+
+export interface Page {
+  readonly items: readonly Item[];
+  readonly nextCursor: string | null;
+}
+
+/** Where the previous page ended: the values of the two ordering columns. */
+export interface Position {
+  readonly time: string;
+  readonly id: string;
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
+
+/** @throws {InvalidCursor} for anything that `cursorAfter` did not make. */
+export function readCursor(cursor: string): Position {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    throw new InvalidCursor('not a cursor');
+  }
+  const [time, id] = Array.isArray(parts) && parts.length === 2 ? parts : [];
+  if (typeof time !== 'string' || typeof id !== 'string' || !TIME.test(time) || !UUID.test(id)) {
+    throw new InvalidCursor('not a cursor');
+  }
+  if (Number.isNaN(Date.parse(time))) throw new InvalidCursor('not a time');
+  return { time, id };
+}
+
+/**
+ * Makes a page of `limit + 1` rows: the extra row only tells that there is a next page.
+ * @param order the columns of the listing's order: a timestamptz, then the id that breaks ties.
+ */
+export function toPage(rows: readonly object[], limit: number, order: readonly [string, string]): Page {
+  const kept = rows.slice(0, limit);
+  const last = rows.length > limit ? (kept.at(-1) as Record<string, unknown>) : undefined;
+  return {
+    items: kept.map(toItem),
+    nextCursor: last
+      ? Buffer.from(JSON.stringify([last[order[0]], last[order[1]]])).toString('base64url')
+      : null,
+  };
+}

@@ -1,0 +1,43 @@
+import type { ExpressionBuilder, Kysely } from 'kysely';
+import { tenantSql } from '../database/tenant-sql.ts';
+import type { TenantTables } from '../database/tenant-tables.ts';
+
+export type TableName = keyof TenantTables & string;
+export type ColumnName<Table extends TableName> = keyof TenantTables[Table] & string;
+
+/** What the generic statements need to know of a table that the API shows as a resource. */
+export interface Resource<Table extends string = string, Column extends string = string> {
+  readonly table: Table;
+  /** `audit_log.resource_type`. */
+  readonly type: string;
+  /** The columns that a client sees, in the order of the answer. What is not listed never leaves the database. */
+  readonly columns: readonly Column[];
+  /** The primary key; the last column is the item's own id, those before it come from the parent's path. */
+  readonly key: readonly Column[];
+  /** The order of listings: a timestamp, and the id that breaks ties. */
+  readonly order: readonly [Column, Column];
+  /** Columns that `?q=` searches. */
+  readonly searched: readonly Column[];
+  /** jsonb columns: an object in a patch is merged into the stored value (RFC 7396). */
+  readonly documents: readonly Column[];
+  readonly hasUpdatedAt: boolean;
+  /** The table whose row the first key column names: its items are listed only where that row exists. */
+  readonly parentTable?: TableName;
+}
+
+/** Checks a definition's names against the table's type. */
+export function resource<Table extends TableName>(definition: Resource<Table, ColumnName<Table>>): Resource {
+  return definition;
+}
+
+/** Values by column name. */
+export type Values = Readonly<Record<string, unknown>>;
+
+/**
+ * The builder without table types, for statements that serve every resource. Identifiers still come from `Resource`
+ * constants only, and values only as parameters.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: one builder for any table.
+export const anyTable = tenantSql as unknown as Kysely<any>;
+// biome-ignore lint/suspicious/noExplicitAny: see anyTable.
+export type AnyExpressions = ExpressionBuilder<any, any>;

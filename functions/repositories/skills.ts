@@ -1,0 +1,24 @@
+import { resource } from './resource.ts';
+import { ResourceStore } from './resource-store.ts';
+
+export const skills = new ResourceStore(
+  resource<'skills'>({
+    table: 'skills',
+    type: 'skill',
+    columns: [
+      'skill_id',
+      'skill_name',
+      'skill_category',
+      'description',
+      'framework_id',
+      'proficiency_levels',
+      'created_at',
+      'updated_at',
+    ],
+    key: ['skill_id'],
+    order: ['created_at', 'skill_id'],
+    searched: ['skill_name', 'description'],
+    documents: ['proficiency_levels'],
+    hasUpdatedAt: true,
+  }),
+);

@@ -1,0 +1,23 @@
+import { resource } from './resource.ts';
+import { ResourceStore } from './resource-store.ts';
+
+export const teams = new ResourceStore(
+  resource<'teams'>({
+    table: 'teams',
+    type: 'team',
+    columns: [
+      'team_id',
+      'team_name',
+      'description',
+      'parent_team_id',
+      'manager_id',
+      'created_at',
+      'updated_at',
+    ],
+    key: ['team_id'],
+    order: ['created_at', 'team_id'],
+    searched: ['team_name', 'description'],
+    documents: [],
+    hasUpdatedAt: true,
+  }),
+);

@@ -1,0 +1,180 @@
+import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { recordControlAudit } from './control-audit-log.ts';
+import { requireMatch } from './entity-tag.ts';
+import { ResourceConflict, ResourceNotFound } from './errors.ts';
+import { type PageRequest, readCursor } from './keyset-page.ts';
+import { getTenant } from './tenants.ts';
+
+export interface TenantUser {
+  readonly userId: string;
+  readonly tenantId: string;
+  readonly email: string;
+  readonly role: 'admin' | 'member' | 'viewer';
+  readonly isActive: boolean;
+  readonly createdAt: string;
+  readonly lastLoginAt: string | null;
+}
+
+interface UserRow {
+  readonly user_id: string;
+  readonly tenant_id: string;
+  readonly email: string;
+  readonly role: TenantUser['role'];
+  readonly is_active: boolean;
+  readonly created_at: string;
+  readonly last_login_at: string | null;
+}
+
+const COLUMNS = `user_id::text AS user_id, tenant_id::text AS tenant_id, email, role, is_active,
+  to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+  to_char(last_login_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS last_login_at`;
+
+export async function listUsers(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
+  const { tenantId } = await getTenant(registry, tenantReference);
+  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const rows = await registry.query<UserRow>(
+    `SELECT ${COLUMNS} FROM tenant_users WHERE tenant_id = :tenantId::uuid
+     ${position ? 'AND (created_at, user_id) > (:time::timestamptz, :id::uuid)' : ''}
+     ORDER BY created_at, user_id LIMIT :rows::integer`,
+    { tenantId, rows: page.limit + 1, ...position },
+  );
+  const kept = rows.slice(0, page.limit);
+  const last = rows.length > page.limit ? kept.at(-1) : undefined;
+  return {
+    items: kept.map(toUser),
+    nextCursor: last
+      ? Buffer.from(JSON.stringify([last.created_at, last.user_id])).toString('base64url')
+      : null,
+  };
+}
+
+/** @throws {ResourceNotFound} */
+export async function getUser(
+  registry: RegistryExecutor,
+  tenantReference: string,
+  userId: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<TenantUser> {
+  const { tenantId } = await getTenant(registry, tenantReference);
+  const [row] = await registry.query<UserRow>(
+    `SELECT ${COLUMNS} FROM tenant_users
+     WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid ${lock ? 'FOR UPDATE' : ''}`,
+    { tenantId, userId },
+  );
+  if (!row) throw new ResourceNotFound('no such user');
+  return toUser(row);
+}
+
+/** @throws {ResourceNotFound | ResourceConflict (the address is taken, or the tenant has no place left)} */
+export async function createUser(
+  registry: DataApi,
+  tenantReference: string,
+  { email, role }: { email: string; role: TenantUser['role'] },
+  actor: string,
+): Promise<TenantUser> {
+  try {
+    return await registry.transaction(async (transaction) => {
+      // The tenant's row is the lock under which its active users are counted.
+      const tenant = await getTenant(transaction, tenantReference, { lock: true });
+      await requirePlace(transaction, tenant);
+      const [row] = await transaction.query<UserRow>(
+        `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, :role) RETURNING ${COLUMNS}`,
+        { tenantId: tenant.tenantId, email, role },
+      );
+      const user = toUser(row as UserRow);
+      await audit(transaction, actor, 'user.create', user, { role });
+      return user;
+    });
+  } catch (error) {
+    if (error instanceof RegistryError && error.sqlState === '23505') {
+      throw new ResourceConflict('Another user of the tenant has this email.', 'email', { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left)} */
+export async function updateUser(
+  registry: DataApi,
+  tenantReference: string,
+  userId: string,
+  changes: { role?: TenantUser['role'] | undefined; isActive?: boolean | undefined },
+  { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
+): Promise<TenantUser> {
+  return registry.transaction(async (transaction) => {
+    const tenant = await getTenant(transaction, tenantReference, { lock: true });
+    const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
+    requireMatch(ifMatch, user);
+    if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
+    const [row] = await transaction.query<UserRow>(
+      `UPDATE tenant_users SET role = COALESCE(:role, role), is_active = COALESCE(:isActive::boolean, is_active)
+       WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid RETURNING ${COLUMNS}`,
+      { tenantId: tenant.tenantId, userId, role: changes.role ?? null, isActive: changes.isActive ?? null },
+    );
+    await audit(transaction, actor, 'user.update', user, { ...changes });
+    return toUser(row as UserRow);
+  });
+}
+
+/** @throws {ResourceNotFound | VersionMismatch} */
+export async function deleteUser(
+  registry: DataApi,
+  tenantReference: string,
+  userId: string,
+  { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
+): Promise<void> {
+  await registry.transaction(async (transaction) => {
+    const user = await getUser(transaction, tenantReference, userId, { lock: true });
+    requireMatch(ifMatch, user);
+    await transaction.query(
+      'DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid',
+      {
+        tenantId: user.tenantId,
+        userId,
+      },
+    );
+    await audit(transaction, actor, 'user.delete', user, {});
+  });
+}
+
+async function requirePlace(
+  transaction: RegistryExecutor,
+  { tenantId, maxUsers }: { tenantId: string; maxUsers: number | null },
+): Promise<void> {
+  if (maxUsers === null) return;
+  const [row] = await transaction.query<{ active: number }>(
+    'SELECT count(*)::integer AS active FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active',
+    { tenantId },
+  );
+  if ((row?.active ?? 0) >= maxUsers)
+    throw new ResourceConflict(`The tenant may have ${maxUsers} active users.`);
+}
+
+function audit(
+  transaction: RegistryExecutor,
+  actor: string,
+  action: string,
+  { tenantId, userId }: TenantUser,
+  data: Record<string, unknown>,
+): Promise<void> {
+  return recordControlAudit(transaction, {
+    actor,
+    action,
+    tenantId,
+    resourceType: 'user',
+    resourceId: userId,
+    data,
+  });
+}
+
+function toUser(row: UserRow): TenantUser {
+  return {
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    email: row.email,
+    role: row.role,
+    isActive: row.is_active,
+    createdAt: row.created_at,
+    lastLoginAt: row.last_login_at,
+  };
+}

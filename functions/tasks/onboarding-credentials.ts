@@ -1,0 +1,7 @@
+import { onboardingTask, tenantState } from '../lifecycle/onboarding-task.ts';
+import { provisionCredentials } from '../lifecycle/provision-credentials.ts';
+
+/** Creates the secret of the tenant's login role. */
+export const handler = onboardingTask(tenantState, (registry, { tenant }) =>
+  provisionCredentials(registry, tenant.tenantId, { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN }),
+);

@@ -1,0 +1,15 @@
+import * as z from 'zod';
+import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
+import { onboardingTask } from '../lifecycle/onboarding-task.ts';
+import { registerTenant } from '../lifecycle/register-tenant.ts';
+
+const state = z.object({ executionArn: z.string().min(1), input: z.unknown() });
+
+/** Registers the tenant, or takes an unfinished registration up again. */
+export const handler = onboardingTask(state, async (registry, { input, executionArn }) => {
+  const { tenantId, slug, tier } = await registerTenant(registry, validateOnboardingInput(input), {
+    actor: { id: executionArn, type: 'workflow' },
+    executionArn,
+  });
+  return { tenantId, slug, tier };
+});

@@ -1,0 +1,29 @@
+/** The request names no tenant, and its token is not bound to one. */
+export class TenantNotNamed extends Error {
+  override name = 'TenantNotNamed';
+}
+
+/** The token, the `X-Tenant-ID` header and the subdomain do not name one and the same tenant. */
+export class TenantMismatch extends Error {
+  override name = 'TenantMismatch';
+}
+
+/** No such tenant (told to operators only: a tenant's user learns nothing of who else exists). */
+export class TenantUnknown extends Error {
+  override name = 'TenantUnknown';
+}
+
+/** The token's user is not an active member of the tenant. */
+export class NotAMember extends Error {
+  override name = 'NotAMember';
+}
+
+/** The tenant exists but does not take requests in its present status. */
+export class TenantNotServing extends Error {
+  override name = 'TenantNotServing';
+  readonly status: string;
+  constructor(status: string) {
+    super(`the tenant is ${status}`);
+    this.status = status;
+  }
+}

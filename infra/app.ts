@@ -1,0 +1,105 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { App, Validations } from 'aws-cdk-lib';
+import { loadConfig, type StrataConfig } from './config.ts';
+import { bundleFunctions } from './constructs/function-bundle.ts';
+import { ControlPlaneStack } from './stacks/control-plane-stack.ts';
+import { DedicatedDatabaseStack } from './stacks/dedicated-database-stack.ts';
+import { RegionStack } from './stacks/region-stack.ts';
+
+const PROJECT = resolve(import.meta.dirname, '..');
+
+export interface SynthOptions {
+  readonly config: StrataConfig;
+  /** Where the cloud assembly goes. */
+  readonly outdir: string;
+  /** Check the templates with cdk-nag's AwsSolutions rules and CDK's own: what is not acknowledged throws. */
+  readonly validate: boolean;
+  /** Changes the app before it is synthesized, for tests. */
+  readonly adjust?: (app: App) => void;
+}
+
+/**
+ * Synthesizes all stacks in this process, without CDK's command line, an account or a network.
+ * @returns the directory of the cloud assembly.
+ * @throws {ConfigError} {@link FunctionBundleError} or, after printing the findings, CDK's ValidationError.
+ */
+export async function synthesize({ config, outdir, validate, adjust }: SynthOptions): Promise<string> {
+  const scratch = mkdtempSync(join(tmpdir(), 'strata-synth-'));
+  try {
+    const bundle = bundleFunctions(PROJECT, join(scratch, 'functions'));
+    const dedicatedTemplateFile = await synthesizeDedicatedTemplate(
+      config,
+      join(scratch, 'dedicated'),
+      validate,
+    );
+    const app = await createApp(outdir, validate);
+    const [home, ...others] = config.regions as [StrataConfig['regions'][0], ...StrataConfig['regions']];
+    const shared = { config, bundle };
+    const controlPlane = new ControlPlaneStack(app, 'Strata-ControlPlane', home, shared);
+    const regional = { ...shared, dedicatedTemplateFile };
+    new RegionStack(app, `Strata-${home.key}`, { ...regional, region: home, home: controlPlane });
+    for (const region of others) new RegionStack(app, `Strata-${region.key}`, { ...regional, region });
+    adjust?.(app);
+    return app.synth().directory;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The run-time template comes first, from an App of its own: the regions carry it as an asset.
+ * @returns the template's path.
+ */
+async function synthesizeDedicatedTemplate(
+  config: StrataConfig,
+  outdir: string,
+  validate: boolean,
+): Promise<string> {
+  const app = await createApp(outdir, validate);
+  const stack = new DedicatedDatabaseStack(app, 'Strata-DedicatedDatabase', config);
+  return app.synth().getStackByName(stack.stackName).templateFullPath;
+}
+
+async function createApp(outdir: string, validate: boolean): Promise<App> {
+  const app = new App({
+    outdir,
+    context: featureFlags(),
+    // CDK's command line sets CDK_OUTDIR, which would make every App synthesize once more at exit.
+    autoSynth: false,
+    analyticsReporting: false,
+    treeMetadata: false,
+    // Its engine takes seconds to load, which only a synth that validates should spend.
+    builtinCloudFormationValidation: validate,
+  });
+  if (validate) {
+    const { AwsSolutionsChecks } = await import('cdk-nag');
+    Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  }
+  return app;
+}
+
+/** Feature flags of a new CDK project, with our deviations. */
+function featureFlags(): Record<string, unknown> {
+  const file = createRequire(import.meta.url).resolve('aws-cdk-lib/recommended-feature-flags.json');
+  return {
+    ...JSON.parse(readFileSync(file, 'utf8')),
+    // An export that a stack imports cannot be removed under it; a weak reference would notice only afterwards.
+    '@aws-cdk/core:defaultCrossStackReferences': 'strong',
+  };
+}
+
+if (import.meta.main) {
+  try {
+    await synthesize({
+      config: loadConfig(),
+      outdir: resolve(PROJECT, process.env.CDK_OUTDIR ?? 'cdk.out'),
+      validate: process.env.STRATA_NAG !== 'off',
+    });
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}

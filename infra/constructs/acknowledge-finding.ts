@@ -1,0 +1,37 @@
+import { Stack, Validations } from 'aws-cdk-lib';
+import type { IGrantable } from 'aws-cdk-lib/aws-iam';
+import { Construct, type IConstruct } from 'constructs';
+
+/**
+ * Accepts one cdk-nag finding at one construct, with the reason why it is right here.
+ * Give the exact finding (`IAM5[Resource::*]`) wherever the rule reports one: a bare rule would also hide what comes later.
+ */
+export function acknowledgeFinding(scope: IConstruct, finding: string, reason: string): void {
+  Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
+}
+
+/** Accepts that a role, or a managed policy, has rights on this one resource pattern. */
+export function acknowledgePattern(holder: IGrantable, pattern: string, reason: string): void {
+  const { grantPrincipal } = holder;
+  const scope = Construct.isConstruct(grantPrincipal) ? grantPrincipal : holder;
+  if (!Construct.isConstruct(scope)) throw new Error(`no construct to acknowledge ${pattern} at`);
+  acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
+}
+
+/** A resolved value as cdk-nag spells it in finding ids: references in angle brackets. */
+function flatten(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const {
+    Ref: reference,
+    'Fn::Join': join,
+    'Fn::GetAtt': attribute,
+  } = value as {
+    Ref?: string;
+    'Fn::Join'?: [string, unknown[]];
+    'Fn::GetAtt'?: [string, string];
+  };
+  if (reference) return `<${reference}>`;
+  if (attribute) return `<${attribute.join('.')}>`;
+  if (join) return join[1].map(flatten).join(join[0]);
+  throw new Error(`cannot spell ${JSON.stringify(value)} as a finding`);
+}

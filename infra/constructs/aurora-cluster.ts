@@ -1,0 +1,163 @@
+import { type CfnCondition, CfnDeletionPolicy, type CfnResource, RemovalPolicy } from 'aws-cdk-lib';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import {
+  CfnDBCluster,
+  CfnDBClusterParameterGroup,
+  CfnDBInstance,
+  CfnDBSubnetGroup,
+} from 'aws-cdk-lib/aws-rds';
+import { Construct } from 'constructs';
+import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { auroraParameters } from './aurora-parameters.ts';
+import type { DatabaseSecret } from './database-secret.ts';
+import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
+
+/** PostgreSQL's port, also the only one that RDS Proxy offers. */
+export const POSTGRES_PORT = 5432;
+const ENGINE = 'aurora-postgresql';
+const ENGINE_VERSION = '17.7';
+
+export interface AuroraClusterProps {
+  /**
+   * Physical name. Fixed on purpose: the log group can be made before the cluster and so has a retention, and an
+   * update that would replace the cluster, and leave its data behind, fails instead.
+   */
+  readonly identifier: string;
+  readonly databaseName: string;
+  readonly masterSecret: DatabaseSecret;
+  readonly subnetIds: string[];
+  readonly securityGroupId: string;
+  readonly keyArn: string;
+  readonly minCapacity: number;
+  readonly maxCapacity: number;
+  /** Instances beside the writer; each may depend on a condition of the template. */
+  readonly readers: readonly { readonly condition?: CfnCondition }[];
+  /** `data` clusters take part in tenant moves: they replicate logically. */
+  readonly purpose: 'registry' | 'data';
+  readonly backupRetentionDays: number;
+  readonly logRetentionDays: number;
+  readonly deletionProtection: boolean;
+  readonly alarmTopicArn: string;
+}
+
+/**
+ * One Aurora PostgreSQL Serverless v2 cluster: registry, cell and dedicated clusters are all this.
+ * Plain L1 resources, so that the dedicated template can feed them from parameters.
+ */
+export class AuroraCluster extends Construct {
+  readonly clusterArn: string;
+  readonly identifier: string;
+  readonly writerHost: string;
+  readonly readerHost: string;
+  /** A token: the port is the cluster's to tell. */
+  readonly port: string;
+  readonly databaseName: string;
+  /** Exists once the cluster can serve: a cluster without an instance cannot. */
+  readonly writer: CfnDBInstance;
+  readonly resource: CfnDBCluster;
+
+  constructor(scope: Construct, id: string, props: AuroraClusterProps) {
+    super(scope, id);
+    const logs = new LogGroup(this, 'Logs', {
+      logGroupName: `/aws/rds/cluster/${props.identifier}/postgresql`,
+      retention: props.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    });
+    const subnets = new CfnDBSubnetGroup(this, 'Subnets', {
+      dbSubnetGroupDescription: `Isolated subnets of ${props.identifier}`,
+      subnetIds: props.subnetIds,
+    });
+    const parameters = new CfnDBClusterParameterGroup(this, 'Parameters', {
+      description: `Parameters of ${props.identifier}`,
+      family: 'aurora-postgresql17',
+      parameters: auroraParameters(props.purpose),
+    });
+    const cluster = new CfnDBCluster(this, 'Cluster', {
+      dbClusterIdentifier: props.identifier,
+      engine: ENGINE,
+      engineVersion: ENGINE_VERSION,
+      databaseName: props.databaseName,
+      masterUsername: props.masterSecret.username,
+      masterUserPassword: props.masterSecret.password,
+      port: POSTGRES_PORT,
+      dbSubnetGroupName: subnets.ref,
+      vpcSecurityGroupIds: [props.securityGroupId],
+      dbClusterParameterGroupName: parameters.ref,
+      serverlessV2ScalingConfiguration: { minCapacity: props.minCapacity, maxCapacity: props.maxCapacity },
+      enableHttpEndpoint: true,
+      enableIamDatabaseAuthentication: false,
+      storageEncrypted: true,
+      kmsKeyId: props.keyArn,
+      backupRetentionPeriod: props.backupRetentionDays,
+      copyTagsToSnapshot: true,
+      deletionProtection: props.deletionProtection,
+      enableCloudwatchLogsExports: ['postgresql'],
+    });
+    retain(cluster);
+    cluster.node.addDependency(logs);
+    const instance = (name: string): CfnDBInstance => {
+      const created = new CfnDBInstance(this, name, {
+        dbClusterIdentifier: cluster.ref,
+        dbInstanceClass: 'db.serverless',
+        engine: ENGINE,
+        publiclyAccessible: false,
+        autoMinorVersionUpgrade: true,
+        enablePerformanceInsights: true,
+        performanceInsightsKmsKeyId: props.keyArn,
+      });
+      retain(created);
+      return created;
+    };
+    this.writer = instance('Writer');
+    props.readers.forEach(({ condition }, index) => {
+      const reader = instance(`Reader${index + 1}`);
+      // The first instance of a cluster becomes its writer.
+      reader.node.addDependency(this.writer);
+      if (condition) reader.cfnOptions.condition = condition;
+    });
+    this.resource = cluster;
+    this.clusterArn = cluster.attrDbClusterArn;
+    this.identifier = cluster.ref;
+    this.writerHost = cluster.attrEndpointAddress;
+    this.readerHost = cluster.attrReadEndpointAddress;
+    this.port = cluster.attrEndpointPort;
+    this.databaseName = props.databaseName;
+    this.#raiseAlarms(props);
+    acknowledgeFinding(
+      cluster,
+      'RDS6',
+      'Database roles sign in with generated passwords from Secrets Manager: RDS Proxy and the Data API authenticate every tenant role that way.',
+    );
+  }
+
+  #raiseAlarms({ identifier, purpose, alarmTopicArn: topicArn }: AuroraClusterProps): void {
+    const metric = (name: string) =>
+      serviceMetric('AWS/RDS', name, { DBClusterIdentifier: this.identifier }, 'Maximum');
+    raiseAlarm(this, 'CpuAlarm', {
+      metric: metric('CPUUtilization'),
+      threshold: 85,
+      periods: 3,
+      description: `${identifier}: CPU above 85 % for 15 minutes. Look at the top SQL in Performance Insights.`,
+      topicArn,
+    });
+    raiseAlarm(this, 'CapacityAlarm', {
+      metric: metric('ACUUtilization'),
+      threshold: 90,
+      periods: 3,
+      description: `${identifier}: 90 % of the maximum capacity for 15 minutes. Raise maxCapacity or add a cell.`,
+      topicArn,
+    });
+    if (purpose === 'registry') return;
+    raiseAlarm(this, 'ReplicationSlotAlarm', {
+      metric: metric('OldestReplicationSlotLag'),
+      threshold: 8 * 1024 ** 3,
+      description: `${identifier}: a replication slot holds back 8 GiB of WAL. A tenant move is stuck or left its slot behind.`,
+      topicArn,
+    });
+  }
+}
+
+function retain(resource: CfnResource): void {
+  resource.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
+  resource.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
+}

@@ -1,0 +1,28 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
+import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import type { Construct } from 'constructs';
+
+/** The customer-managed key of one stack: clusters, secrets, backups and the alarm topic. Retained: without it they are noise. */
+export class DataKey extends Key {
+  constructor(scope: Construct, id: string, props: { readonly description: string }) {
+    super(scope, id, {
+      description: props.description,
+      enableKeyRotation: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+  }
+
+  /** Lets CloudWatch publish alarms of this account to a topic that this key encrypts. */
+  grantAlarms(account: string): void {
+    this.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'AlarmsToEncryptedTopic',
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey*'],
+        resources: ['*'],
+        conditions: { StringEquals: { 'aws:SourceAccount': account } },
+      }),
+    );
+  }
+}

@@ -1,0 +1,102 @@
+import { CfnDeletionPolicy, RemovalPolicy } from 'aws-cdk-lib';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { CfnDBProxy, CfnDBProxyTargetGroup } from 'aws-cdk-lib/aws-rds';
+import { Construct } from 'constructs';
+import type { AuroraCluster } from './aurora-cluster.ts';
+import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
+
+export interface DatabaseProxyProps {
+  /** Physical name, required by RDS. */
+  readonly name: string;
+  readonly cluster: AuroraCluster;
+  /**
+   * Secrets that clients may sign in with from the start. Tenants' secrets join at run time; an update of this
+   * resource would drop them, which Custom::StrataProxyAuth repairs on every deploy.
+   */
+  readonly secretArns: string[];
+  readonly roleArn: string;
+  readonly subnetIds: string[];
+  readonly securityGroupId: string;
+  readonly logRetentionDays: number;
+  readonly alarmTopicArn: string;
+}
+
+/** RDS Proxy in front of the writer of one cluster: TLS only, SCRAM passwords, sessions shared between requests. */
+export class DatabaseProxy extends Construct {
+  readonly host: string;
+  readonly name: string;
+  readonly proxyArn: string;
+  /** The proxy without its target: it needs no cluster. */
+  readonly resource: CfnDBProxy;
+
+  constructor(scope: Construct, id: string, props: DatabaseProxyProps) {
+    super(scope, id);
+    const logs = new LogGroup(this, 'Logs', {
+      logGroupName: `/aws/rds/proxy/${props.name}`,
+      retention: props.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    });
+    const proxy = new CfnDBProxy(this, 'Proxy', {
+      dbProxyName: props.name,
+      engineFamily: 'POSTGRESQL',
+      requireTls: true,
+      debugLogging: false,
+      idleClientTimeout: 900,
+      roleArn: props.roleArn,
+      auth: props.secretArns.map((secretArn) => ({
+        authScheme: 'SECRETS',
+        iamAuth: 'DISABLED',
+        clientPasswordAuthType: 'POSTGRES_SCRAM_SHA_256',
+        secretArn,
+      })),
+      vpcSubnetIds: props.subnetIds,
+      vpcSecurityGroupIds: [props.securityGroupId],
+    });
+    proxy.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
+    proxy.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
+    proxy.node.addDependency(logs);
+    const targets = new CfnDBProxyTargetGroup(this, 'Targets', {
+      dbProxyName: proxy.ref,
+      targetGroupName: 'default',
+      dbClusterIdentifiers: [props.cluster.identifier],
+      connectionPoolConfigurationInfo: {
+        // The rest is for workflow tasks, which connect to the cluster itself.
+        maxConnectionsPercent: 90,
+        maxIdleConnectionsPercent: 50,
+        // Seconds. A request has 29 in all and must still be able to answer 503.
+        connectionBorrowTimeout: 10,
+      },
+    });
+    // The target group registers the instances that exist; without the writer it would stay empty.
+    targets.node.addDependency(props.cluster.writer);
+    this.resource = proxy;
+    this.host = proxy.attrEndpoint;
+    this.name = proxy.ref;
+    this.proxyArn = proxy.attrDbProxyArn;
+    raiseAlarm(this, 'BorrowLatencyAlarm', {
+      metric: serviceMetric(
+        'AWS/RDS',
+        'DatabaseConnectionsBorrowLatency',
+        { ProxyName: this.name },
+        'Average',
+      ),
+      // Microseconds.
+      threshold: 1_000_000,
+      periods: 2,
+      description: `Proxy ${props.name}: clients wait more than a second for a connection, the pool is exhausted.`,
+      topicArn: props.alarmTopicArn,
+    });
+    raiseAlarm(this, 'PinnedAlarm', {
+      metric: serviceMetric(
+        'AWS/RDS',
+        'DatabaseConnectionsCurrentlySessionPinned',
+        { ProxyName: this.name },
+        'Maximum',
+      ),
+      threshold: 5,
+      periods: 3,
+      description: `Proxy ${props.name}: pinned sessions. Some statement sets session state, which also risks leaking a tenant.`,
+      topicArn: props.alarmTopicArn,
+    });
+  }
+}

@@ -1,0 +1,114 @@
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Asset } from 'aws-cdk-lib/aws-s3-assets';
+import { Construct } from 'constructs';
+import type { RegionConfig, StrataConfig } from '../config.ts';
+import { acknowledgePattern } from './acknowledge-finding.ts';
+import { DedicatedServiceRole } from './dedicated-service-role.ts';
+import type { RegionNetwork } from './region-network.ts';
+import type { RunTimeSecrets } from './run-time-secrets.ts';
+
+export interface DedicatedDatabasesProps {
+  readonly config: StrataConfig;
+  readonly region: RegionConfig;
+  /** The synthesized template of DedicatedDatabaseStack. */
+  readonly templateFile: string;
+  readonly network: RegionNetwork;
+  readonly secrets: RunTimeSecrets;
+  readonly keyArn: string;
+  readonly alarmTopicArn: string;
+}
+
+/** What workflows need to launch an Enterprise tenant's own database in this region. */
+export class DedicatedDatabases extends Construct {
+  /** Environment of the function that launches and watches the stacks. */
+  readonly launchEnvironment: Record<string, string>;
+  readonly #template: Asset;
+  readonly #serviceRole: DedicatedServiceRole;
+
+  constructor(scope: Construct, id: string, props: DedicatedDatabasesProps) {
+    super(scope, id);
+    const { network, region } = props;
+    const proxyRole = new Role(this, 'ProxyRole', {
+      assumedBy: new ServicePrincipal('rds.amazonaws.com'),
+      description: "Lets the proxies of dedicated databases read their tenants' secrets",
+    });
+    props.secrets.grantReadTenant(
+      proxyRole,
+      'One role serves the proxies of all dedicated databases, because launching one must not create IAM.',
+    );
+    this.#template = new Asset(this, 'Template', { path: props.templateFile });
+    this.#serviceRole = new DedicatedServiceRole(this, 'ServiceRole', {
+      proxyRoleArn: proxyRole.roleArn,
+      secrets: props.secrets,
+      keyArn: props.keyArn,
+    });
+    this.launchEnvironment = {
+      DEDICATED_TEMPLATE_URL: this.#template.httpUrl,
+      DEDICATED_PARAMETERS: Stack.of(this).toJsonString({
+        SubnetIds: network.subnetIds.join(','),
+        ClusterSecurityGroupId: network.clusters.securityGroupId,
+        ProxySecurityGroupId: network.proxies.securityGroupId,
+        ProxyRoleArn: proxyRole.roleArn,
+        KmsKeyArn: props.keyArn,
+        AlarmTopicArn: props.alarmTopicArn,
+        MinCapacity: String(region.dedicated.minCapacity),
+        MaxCapacity: String(region.dedicated.maxCapacity),
+        ReaderCount: String(region.dedicated.readers),
+      }),
+      CLOUDFORMATION_ROLE_ARN: this.#serviceRole.role.roleArn,
+    };
+  }
+
+  /** May create, watch and delete the stacks of dedicated databases, with this region's template and service role only. */
+  grantLaunch(grantee: IGrantable): void {
+    const stack = Stack.of(this);
+    const stacks = stack.formatArn({
+      service: 'cloudformation',
+      resource: 'stack',
+      resourceName: 'strata-tenant-*',
+    });
+    acknowledgePattern(
+      grantee,
+      stacks,
+      'Stacks of dedicated databases are created at run time; only the beginning of their names is known.',
+    );
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['cloudformation:CreateStack'],
+      resourceArns: [stacks],
+      conditions: { StringEquals: { 'cloudformation:RoleArn': this.#serviceRole.role.roleArn } },
+    });
+    Grant.addToPrincipal({
+      grantee,
+      actions: [
+        'cloudformation:DescribeStacks',
+        'cloudformation:DescribeStackEvents',
+        'cloudformation:DeleteStack',
+        'cloudformation:TagResource',
+      ],
+      resourceArns: [stacks],
+    });
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['iam:PassRole'],
+      resourceArns: [this.#serviceRole.role.roleArn],
+      conditions: { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
+    });
+    // CloudFormation reads the template with the rights of whoever calls CreateStack.
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['s3:GetObject'],
+      resourceArns: [
+        stack.formatArn({
+          service: 's3',
+          region: '',
+          account: '',
+          resource: this.#template.s3BucketName,
+          resourceName: this.#template.s3ObjectKey,
+          arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+        }),
+      ],
+    });
+  }
+}

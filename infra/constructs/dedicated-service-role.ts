@@ -1,0 +1,223 @@
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Construct, type IConstruct } from 'constructs';
+import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
+import type { RunTimeSecrets } from './run-time-secrets.ts';
+
+export interface DedicatedServiceRoleProps {
+  /** The only role it may pass on. */
+  readonly proxyRoleArn: string;
+  readonly secrets: RunTimeSecrets;
+  readonly keyArn: string;
+}
+
+/**
+ * The role that CloudFormation acts as when it launches a dedicated database. It can make exactly the resources of that
+ * template, named after a tenant. The same policy is its permissions boundary: what somebody attaches later cannot
+ * widen it.
+ */
+export class DedicatedServiceRole extends Construct {
+  readonly role: Role;
+
+  constructor(scope: Construct, id: string, props: DedicatedServiceRoleProps) {
+    super(scope, id);
+    const policy = new ManagedPolicy(this, 'Rights', {
+      description: 'Creates, changes and deletes the resources of a dedicated database, and nothing else',
+      statements: statements(this, props),
+    });
+    acknowledgePatterns(this, policy, props.secrets);
+    this.role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('cloudformation.amazonaws.com', {
+        conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } },
+      }),
+      description: 'CloudFormation acts as this role when it launches a dedicated database',
+      permissionsBoundary: policy,
+      managedPolicies: [policy],
+    });
+  }
+}
+
+/** Resources of the template by ARN pattern: identifiers begin with the tenant's stack name. */
+function patterns(scope: IConstruct) {
+  const stack = Stack.of(scope);
+  const rds = (resource: string, resourceName: string): string =>
+    stack.formatArn({ service: 'rds', resource, resourceName, arnFormat: ArnFormat.COLON_RESOURCE_NAME });
+  return {
+    databases: [
+      rds('cluster', 'strata-tenant-*'),
+      rds('db', 'strata-tenant-*'),
+      rds('subgrp', 'strata-tenant-*'),
+      rds('cluster-pg', 'strata-tenant-*'),
+    ],
+    // Their ARNs hold an id that RDS makes up, not the name.
+    proxies: [rds('db-proxy', '*'), rds('target-group', '*')],
+    logs: ['/aws/rds/cluster/strata-tenant-*', '/aws/rds/proxy/strata-tenant-*'].map((resourceName) =>
+      stack.formatArn({
+        service: 'logs',
+        resource: 'log-group',
+        resourceName,
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      }),
+    ),
+    alarms: [
+      stack.formatArn({
+        service: 'cloudwatch',
+        resource: 'alarm',
+        resourceName: 'strata-tenant-*',
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      }),
+    ],
+  };
+}
+
+function statements(scope: IConstruct, props: DedicatedServiceRoleProps): PolicyStatement[] {
+  const { databases, proxies, logs, alarms } = patterns(scope);
+  const { tenantPattern, dedicatedPattern } = props.secrets;
+  const { region } = Stack.of(scope);
+  return [
+    new PolicyStatement({
+      sid: 'Databases',
+      actions: [
+        'rds:CreateDBCluster',
+        'rds:ModifyDBCluster',
+        'rds:DeleteDBCluster',
+        'rds:CreateDBInstance',
+        'rds:ModifyDBInstance',
+        'rds:DeleteDBInstance',
+        'rds:CreateDBSubnetGroup',
+        'rds:ModifyDBSubnetGroup',
+        'rds:DeleteDBSubnetGroup',
+        'rds:CreateDBClusterParameterGroup',
+        'rds:ModifyDBClusterParameterGroup',
+        'rds:DeleteDBClusterParameterGroup',
+        'rds:DescribeDBClusterParameters',
+        'rds:RegisterDBProxyTargets',
+        'rds:AddTagsToResource',
+        'rds:ListTagsForResource',
+        'rds:RemoveTagsFromResource',
+      ],
+      resources: databases,
+    }),
+    new PolicyStatement({
+      sid: 'Proxies',
+      actions: [
+        'rds:CreateDBProxy',
+        'rds:ModifyDBProxy',
+        'rds:DeleteDBProxy',
+        'rds:ModifyDBProxyTargetGroup',
+        'rds:RegisterDBProxyTargets',
+        'rds:DeregisterDBProxyTargets',
+        'rds:AddTagsToResource',
+        'rds:ListTagsForResource',
+        'rds:RemoveTagsFromResource',
+      ],
+      resources: proxies,
+      // A proxy's ARN does not tell whose it is, its tag does: cells' proxies are out of reach.
+      conditions: { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'dedicated-database' } },
+    }),
+    new PolicyStatement({
+      sid: 'Secrets',
+      actions: [
+        'secretsmanager:CreateSecret',
+        'secretsmanager:DescribeSecret',
+        'secretsmanager:GetSecretValue',
+        'secretsmanager:UpdateSecret',
+        'secretsmanager:DeleteSecret',
+        'secretsmanager:TagResource',
+        'secretsmanager:UntagResource',
+      ],
+      resources: [tenantPattern, dedicatedPattern],
+    }),
+    new PolicyStatement({
+      sid: 'Encryption',
+      actions: ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:CreateGrant', 'kms:DescribeKey'],
+      resources: [props.keyArn],
+      conditions: {
+        StringEquals: {
+          'kms:ViaService': [`rds.${region}.amazonaws.com`, `secretsmanager.${region}.amazonaws.com`],
+        },
+      },
+    }),
+    new PolicyStatement({
+      sid: 'Logs',
+      actions: [
+        'logs:CreateLogGroup',
+        'logs:DeleteLogGroup',
+        'logs:PutRetentionPolicy',
+        'logs:TagResource',
+        'logs:UntagResource',
+        'logs:ListTagsForResource',
+      ],
+      resources: logs,
+    }),
+    new PolicyStatement({
+      sid: 'Alarms',
+      actions: [
+        'cloudwatch:PutMetricAlarm',
+        'cloudwatch:DeleteAlarms',
+        'cloudwatch:TagResource',
+        'cloudwatch:UntagResource',
+        'cloudwatch:ListTagsForResource',
+      ],
+      resources: alarms,
+    }),
+    new PolicyStatement({
+      sid: 'ProxyRole',
+      actions: ['iam:PassRole'],
+      resources: [props.proxyRoleArn],
+      conditions: { StringEquals: { 'iam:PassedToService': 'rds.amazonaws.com' } },
+    }),
+    new PolicyStatement({
+      sid: 'Describe',
+      actions: [
+        'rds:DescribeDBClusters',
+        'rds:DescribeDBInstances',
+        'rds:DescribeDBSubnetGroups',
+        'rds:DescribeDBClusterParameterGroups',
+        'rds:DescribeDBProxies',
+        'rds:DescribeDBProxyTargetGroups',
+        'rds:DescribeDBProxyTargets',
+        'rds:DescribeGlobalClusters',
+        'ec2:DescribeAvailabilityZones',
+        'ec2:DescribeSecurityGroups',
+        'ec2:DescribeSubnets',
+        'ec2:DescribeVpcs',
+        'ec2:DescribeVpcAttribute',
+        'logs:DescribeLogGroups',
+        'cloudwatch:DescribeAlarms',
+        'secretsmanager:GetRandomPassword',
+      ],
+      resources: ['*'],
+    }),
+  ];
+}
+
+function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: RunTimeSecrets): void {
+  const { databases, proxies, logs, alarms } = patterns(scope);
+  for (const pattern of [...databases, ...logs, ...alarms]) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'Resources of a dedicated database are named after its tenant, at run time.',
+    );
+  }
+  for (const pattern of [secrets.tenantPattern, secrets.dedicatedPattern]) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'The secrets of a dedicated database are named after its tenant, at run time.',
+    );
+  }
+  for (const pattern of proxies) {
+    acknowledgePattern(
+      policy,
+      pattern,
+      'RDS makes up these ids; the statement is bound to the tag of dedicated databases.',
+    );
+  }
+  acknowledgeFinding(
+    policy,
+    'IAM5[Resource::*]',
+    'Describing resources, and asking for a random password, are not authorized on single resources.',
+  );
+}

@@ -1,0 +1,161 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
+import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
+import type { Cell } from './cell.ts';
+import type { DedicatedDatabases } from './dedicated-databases.ts';
+import { raiseAlarm } from './raise-alarm.ts';
+import type { RegionNetwork } from './region-network.ts';
+import type { Registry } from './registry.ts';
+import type { RunTimeSecrets } from './run-time-secrets.ts';
+import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
+
+export interface OnboardingProps {
+  readonly settings: FunctionSettings;
+  readonly registry: Registry;
+  readonly network: RegionNetwork;
+  readonly cells: readonly Cell[];
+  readonly secrets: RunTimeSecrets;
+  readonly dedicated: DedicatedDatabases;
+}
+
+const ANY_TENANT =
+  'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
+
+/** The tenant-onboarding state machine with its task functions and what each of them may do. */
+export class Onboarding extends Construct {
+  readonly stateMachine: StateMachine;
+  readonly #props: OnboardingProps;
+
+  constructor(scope: Construct, id: string, props: OnboardingProps) {
+    super(scope, id);
+    this.#props = props;
+    const { registry, network, cells, secrets, dedicated } = props;
+    const inVpc = network.forTasks;
+
+    const register = this.#task('register', 'Registers the tenant and chooses its cell');
+    registry.grantWrite(register);
+
+    const credentials = this.#task('credentials', "Creates the secret of the tenant's login role", {
+      environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn },
+    });
+    registry.grantWrite(credentials);
+    secrets.grantCreateTenant(credentials);
+    secrets.grantReadTenant(credentials, ANY_TENANT);
+
+    const dedicatedStack = this.#task(
+      'dedicated-stack',
+      "Launches and watches the tenant's dedicated database",
+      {
+        environment: dedicated.launchEnvironment,
+      },
+    );
+    registry.grantWrite(dedicatedStack);
+    dedicated.grantLaunch(dedicatedStack);
+
+    const bootstrapDedicated = this.#task(
+      'bootstrap-dedicated',
+      'Prepares roles and tenancy of a dedicated database',
+      {
+        network: inVpc,
+        timeout: Duration.seconds(60),
+      },
+    );
+    registry.grantWrite(bootstrapDedicated);
+    secrets.grantReadDedicated(bootstrapDedicated, ANY_TENANT);
+
+    const schema = this.#task('schema', "Creates the tenant's schema and login role", {
+      network: inVpc,
+      timeout: Duration.seconds(60),
+    });
+    registry.grantWrite(schema);
+    for (const cell of cells) cell.grantOwner(schema);
+    secrets.grantReadDedicated(schema, ANY_TENANT);
+    secrets.grantReadTenant(schema, ANY_TENANT);
+
+    const proxyAuth = this.#task('proxy-auth', "Registers the tenant's secret with the cell's proxy", {
+      timeout: Duration.seconds(120),
+    });
+    registry.grantWrite(proxyAuth);
+    for (const cell of cells) cell.grantProxyAuth(proxyAuth);
+
+    const place = this.#task('place', 'Writes the placement into the data database', { network: inVpc });
+    registry.grantWrite(place);
+    for (const cell of cells) cell.grantOwner(place);
+    secrets.grantReadDedicated(place, ANY_TENANT);
+
+    const verify = this.#task('verify', 'Enters the tenant the way a request does', { network: inVpc });
+    registry.grantWrite(verify);
+    for (const cell of cells) cell.grantStarter(verify);
+    secrets.grantReadTenant(verify, ANY_TENANT);
+
+    const activate = this.#task('activate', 'Makes the tenant visible');
+    registry.grantWrite(activate);
+
+    const fail = this.#task('fail', 'Records why the tenant could not be onboarded');
+    registry.grantWrite(fail);
+
+    const logGroup = new LogGroup(this, 'Logs', {
+      retention: props.settings.config.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    const tasks = {
+      ...{ register, credentials, dedicatedStack, bootstrapDedicated, schema },
+      ...{ proxyAuth, place, verify, activate, fail },
+    };
+    this.stateMachine = new TenantOnboarding(this, 'Workflow', { tasks, logGroup }).stateMachine;
+    this.#acknowledgeRole(Object.values(tasks));
+    this.#raiseAlarms();
+  }
+
+  #task(
+    name: string,
+    description: string,
+    options: { network?: FunctionNetwork; timeout?: Duration; environment?: Record<string, string> } = {},
+  ): StrataFunction {
+    const { settings, registry } = this.#props;
+    return new StrataFunction(this, name, {
+      ...settings,
+      entry: `tasks/onboarding-${name}`,
+      description: `Onboarding: ${description}`,
+      timeout: options.timeout ?? Duration.seconds(30),
+      environment: { ...registry.writerEnvironment, ...options.environment },
+      ...(options.network ? { network: options.network } : {}),
+    });
+  }
+
+  #acknowledgeRole(tasks: readonly IFunction[]): void {
+    const { role } = this.stateMachine;
+    acknowledgeFinding(
+      role,
+      'IAM5[Resource::*]',
+      'Delivering execution logs and X-Ray traces is not authorized on single resources; AWS documents these statements.',
+    );
+    for (const { functionArn } of tasks) {
+      acknowledgePattern(
+        role,
+        `${functionArn}:*`,
+        'Versions and aliases of a task function are that function.',
+      );
+    }
+  }
+
+  #raiseAlarms(): void {
+    const { alarmTopicArn: topicArn } = this.#props.settings;
+    raiseAlarm(this, 'Failed', {
+      metric: this.stateMachine.metricFailed(),
+      threshold: 1,
+      description: 'tenant-onboarding: an execution failed. The tenant carries the reason.',
+      topicArn,
+    });
+    raiseAlarm(this, 'TimedOut', {
+      metric: this.stateMachine.metricTimedOut(),
+      threshold: 1,
+      description: 'tenant-onboarding: an execution timed out. Start it again with the same input.',
+      topicArn,
+    });
+  }
+}

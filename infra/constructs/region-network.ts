@@ -1,0 +1,90 @@
+import {
+  GatewayVpcEndpointAwsService,
+  InterfaceVpcEndpointAwsService,
+  type IVpc,
+  Peer,
+  Port,
+  SecurityGroup,
+  SubnetType,
+} from 'aws-cdk-lib/aws-ec2';
+import { Construct } from 'constructs';
+import type { RegionConfig } from '../config.ts';
+import { POSTGRES_PORT } from './aurora-cluster.ts';
+import { IsolatedVpc } from './isolated-vpc.ts';
+import type { FunctionNetwork } from './strata-function.ts';
+
+/**
+ * The region's network and who may talk to whom in it:
+ *
+ *   API functions ──5432──▶ proxies ──5432──▶ clusters
+ *   API functions ───443──▶ interface endpoints
+ *   task functions ─5432──▶ clusters, and proxies to try what a request would see
+ *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
+ *
+ * Nothing else: request functions cannot reach a cluster but through its proxy.
+ */
+export class RegionNetwork extends Construct {
+  readonly vpc: IVpc;
+  readonly subnetIds: string[];
+  readonly clusters: SecurityGroup;
+  readonly proxies: SecurityGroup;
+  readonly #apiFunctions: SecurityGroup;
+  readonly #taskFunctions: SecurityGroup;
+
+  constructor(scope: Construct, id: string, region: RegionConfig, logRetentionDays: number) {
+    super(scope, id);
+    const { vpc, subnetIds } = new IsolatedVpc(this, 'Isolated', {
+      cidr: region.cidr,
+      availabilityZones: region.availabilityZones,
+      logRetentionDays,
+    });
+    this.vpc = vpc;
+    this.subnetIds = subnetIds;
+    this.clusters = this.#group('Clusters', 'Aurora clusters of cells and of Enterprise tenants');
+    this.proxies = this.#group('Proxies', 'RDS proxies of cells and of Enterprise tenants');
+    this.#apiFunctions = this.#group('ApiFunctions', 'Functions that serve tenants');
+    this.#taskFunctions = this.#group('TaskFunctions', 'Functions of workflows and deployments');
+    const endpoints = this.#group('Endpoints', 'Interface endpoints of AWS services');
+
+    this.#allow(this.#apiFunctions, this.proxies, POSTGRES_PORT, 'requests');
+    this.#allow(this.proxies, this.clusters, POSTGRES_PORT, 'pooled sessions');
+    this.#allow(this.#taskFunctions, this.clusters, POSTGRES_PORT, 'DDL and moves');
+    this.#allow(this.#taskFunctions, this.proxies, POSTGRES_PORT, 'verification');
+    this.#allow(this.#apiFunctions, endpoints, 443, 'AWS API calls');
+    this.#allow(this.#taskFunctions, endpoints, 443, 'AWS API calls');
+    // Custom resources answer CloudFormation through a bucket; workflow tasks will write backups.
+    this.#taskFunctions.addEgressRule(Peer.prefixList(region.s3PrefixListId), Port.tcp(443), 'S3');
+
+    this.vpc.addGatewayEndpoint('S3', { service: GatewayVpcEndpointAwsService.S3 });
+    for (const [name, service] of Object.entries({
+      SecretsManager: InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+      DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
+    })) {
+      this.vpc.addInterfaceEndpoint(name, {
+        service,
+        securityGroups: [endpoints],
+        open: false,
+        subnets: { subnetType: SubnetType.PRIVATE_ISOLATED },
+      });
+    }
+  }
+
+  /** For functions that reach tenants' data through a proxy. */
+  get forApi(): FunctionNetwork {
+    return { vpc: this.vpc, securityGroup: this.#apiFunctions };
+  }
+
+  /** For functions that reach clusters themselves. */
+  get forTasks(): FunctionNetwork {
+    return { vpc: this.vpc, securityGroup: this.#taskFunctions };
+  }
+
+  #group(name: string, description: string): SecurityGroup {
+    return new SecurityGroup(this, name, { vpc: this.vpc, description, allowAllOutbound: false });
+  }
+
+  #allow(from: SecurityGroup, to: SecurityGroup, port: number, what: string): void {
+    from.addEgressRule(to, Port.tcp(port), what);
+    to.addIngressRule(from, Port.tcp(port), what);
+  }
+}

@@ -1,0 +1,64 @@
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+import { acknowledgePattern } from './acknowledge-finding.ts';
+import { grantSecretRead } from './database-secret.ts';
+
+/**
+ * Secrets that onboarding creates at run time, so that only patterns of their names are known here:
+ *  - `strata/tenant/<tenantId>/<role>`: a tenant's login role; requests sign in with it;
+ *  - `strata/dedicated/<tenantId>/owner|master`: of an Enterprise tenant's cluster; workflow tasks only.
+ */
+export class RunTimeSecrets extends Construct {
+  readonly tenantPattern: string;
+  readonly dedicatedPattern: string;
+  readonly keyArn: string;
+
+  constructor(scope: Construct, id: string, keyArn: string) {
+    super(scope, id);
+    this.keyArn = keyArn;
+    const named = (resourceName: string): string =>
+      Stack.of(this).formatArn({
+        service: 'secretsmanager',
+        resource: 'secret',
+        resourceName,
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      });
+    this.tenantPattern = named('strata/tenant/*');
+    this.dedicatedPattern = named('strata/dedicated/*');
+  }
+
+  /** May sign in as any tenant's login role. `why` goes into the acknowledged finding. */
+  grantReadTenant(grantee: IGrantable, why: string): Grant {
+    acknowledgePattern(grantee, this.tenantPattern, why);
+    return grantSecretRead(grantee, this, this.keyArn, [this.tenantPattern]);
+  }
+
+  /** May sign in as owner or master of any Enterprise tenant's cluster. */
+  grantReadDedicated(grantee: IGrantable, why: string): Grant {
+    acknowledgePattern(grantee, this.dedicatedPattern, why);
+    return grantSecretRead(grantee, this, this.keyArn, [this.dedicatedPattern]);
+  }
+
+  /** May create the secret of a tenant's login role, find it again, and bring it back from deletion. */
+  grantCreateTenant(grantee: IGrantable): Grant {
+    const { region } = Stack.of(this);
+    return Grant.addToPrincipal({
+      grantee,
+      actions: [
+        'secretsmanager:CreateSecret',
+        'secretsmanager:TagResource',
+        'secretsmanager:DescribeSecret',
+        'secretsmanager:RestoreSecret',
+      ],
+      resourceArns: [this.tenantPattern],
+    }).combine(
+      Grant.addToPrincipal({
+        grantee,
+        actions: ['kms:GenerateDataKey'],
+        resourceArns: [this.keyArn],
+        conditions: { StringEquals: { 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` } },
+      }),
+    );
+  }
+}

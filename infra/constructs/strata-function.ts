@@ -1,0 +1,128 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { type ISecurityGroup, type IVpc, SubnetType } from 'aws-cdk-lib/aws-ec2';
+import { Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { Construct } from 'constructs';
+import type { StrataConfig } from '../config.ts';
+import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { type FunctionBundle, FunctionBundleError } from './function-bundle.ts';
+import { raiseAlarm } from './raise-alarm.ts';
+
+/** What all functions of one stack share. */
+export interface FunctionSettings {
+  readonly config: StrataConfig;
+  readonly bundle: FunctionBundle;
+  readonly alarmTopicArn: string;
+}
+
+/** Where a function that talks to a database or an endpoint inside the VPC runs. */
+export interface FunctionNetwork {
+  readonly vpc: IVpc;
+  readonly securityGroup: ISecurityGroup;
+}
+
+export interface StrataFunctionProps extends FunctionSettings {
+  /** Bundle entry, such as `tasks/bootstrap-cell`. */
+  readonly entry: string;
+  readonly description: string;
+  readonly environment?: Record<string, string>;
+  readonly timeout?: Duration;
+  /** MiB; CPU grows with it. */
+  readonly memorySize?: number;
+  readonly network?: FunctionNetwork;
+}
+
+/**
+ * One Lambda function with its own role, its own log group and its own alarms.
+ * The role starts with nothing but writing to that log group: every further right is a `grant…` line in a stack.
+ */
+export class StrataFunction extends LambdaFunction {
+  constructor(scope: Construct, id: string, props: StrataFunctionProps) {
+    if (!props.bundle.entries.has(props.entry)) {
+      throw new FunctionBundleError(
+        `functions/${props.entry}.ts does not exist, but ${scope.node.path} needs it`,
+      );
+    }
+    const role = new Role(scope, `${id}Role`, {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+      description: `Runs functions/${props.entry}.ts`,
+    });
+    const logGroup = new LogGroup(scope, `${id}Logs`, {
+      retention: props.config.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    logGroup.grantWrite(role);
+    const networkInterfaces = props.network ? attachToNetwork(scope, id, role) : undefined;
+    super(scope, id, {
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      code: Code.fromAsset(props.bundle.directory, { assetHash: props.bundle.hash }),
+      handler: `${props.entry}.handler`,
+      description: props.description,
+      role,
+      logGroup,
+      timeout: props.timeout ?? Duration.seconds(29),
+      memorySize: props.memorySize ?? 512,
+      environment: {
+        ...props.environment,
+        DB_PIPELINE: props.config.databasePipeline,
+        LOG_LEVEL: props.config.logLevel,
+        POWERTOOLS_SERVICE_NAME: serviceName(props.entry),
+      },
+      ...(props.network
+        ? {
+            vpc: props.network.vpc,
+            securityGroups: [props.network.securityGroup],
+            vpcSubnets: { subnetType: SubnetType.PRIVATE_ISOLATED },
+          }
+        : {}),
+    });
+    // Lambda checks at creation that the role may attach network interfaces.
+    if (networkInterfaces) this.node.addDependency(networkInterfaces);
+    this.#raiseAlarms(props);
+  }
+
+  #raiseAlarms({ entry, alarmTopicArn: topicArn }: StrataFunctionProps): void {
+    raiseAlarm(this, 'Errors', {
+      metric: this.metricErrors(),
+      threshold: 1,
+      description: `${entry}: an invocation failed. Search its log group for level ERROR.`,
+      topicArn,
+    });
+    raiseAlarm(this, 'Throttles', {
+      metric: this.metricThrottles(),
+      threshold: 1,
+      description: `${entry}: throttled. The account's concurrency is used up.`,
+      topicArn,
+    });
+  }
+}
+
+/** `people` for `api/people/handler`, `bootstrap-cell` for `tasks/bootstrap-cell`. */
+const serviceName = (entry: string): string => entry.split('/')[1] as string;
+
+function attachToNetwork(scope: Construct, id: string, role: Role): Policy {
+  const policy = new Policy(scope, `${id}NetworkInterfaces`, {
+    roles: [role],
+    statements: [
+      new PolicyStatement({
+        actions: [
+          'ec2:CreateNetworkInterface',
+          'ec2:DescribeNetworkInterfaces',
+          'ec2:DescribeSubnets',
+          'ec2:DeleteNetworkInterface',
+          'ec2:AssignPrivateIpAddresses',
+          'ec2:UnassignPrivateIpAddresses',
+        ],
+        resources: ['*'],
+      }),
+    ],
+  });
+  acknowledgeFinding(
+    policy,
+    'IAM5[Resource::*]',
+    'Lambda attaches its network interfaces with the function role, and these EC2 actions take no resource that is known beforehand. AWS documents exactly this list.',
+  );
+  return policy;
+}

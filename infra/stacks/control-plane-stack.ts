@@ -1,0 +1,110 @@
+import { ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
+import type { Construct } from 'constructs';
+import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
+import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
+import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
+import { AlarmTopic } from '../constructs/alarm-topic.ts';
+import { ContextApi } from '../constructs/context-api.ts';
+import { DataKey } from '../constructs/data-key.ts';
+import { Identity, OPERATOR_SCOPE } from '../constructs/identity.ts';
+import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
+import { Registry } from '../constructs/registry.ts';
+import { StrataFunction } from '../constructs/strata-function.ts';
+import type { SharedSettings } from './shared-settings.ts';
+import { stackProps, tagStack } from './stack-props.ts';
+
+/** What a region takes from its control plane: its own, or in the home region this stack's. */
+export interface ControlPlane {
+  readonly registry: Registry;
+  readonly identity: Identity;
+  readonly alarmTopicArn: string;
+}
+
+/** The control plane of the home region: who the tenants are, who signs in, and the operators' API. */
+export class ControlPlaneStack extends Stack implements ControlPlane {
+  readonly registry: Registry;
+  readonly identity: Identity;
+  readonly alarmTopicArn: string;
+
+  constructor(scope: Construct, id: string, home: RegionConfig, shared: SharedSettings) {
+    super(scope, id, stackProps(home, 'Strata: registry, user pool, operator API', shared.config));
+    tagStack(this, 'control-plane', home, shared.config);
+    const { config } = shared;
+    const key = new DataKey(this, 'Key', {
+      description: 'Strata: registry, its secrets and the alarm topic',
+    });
+    const topic = new AlarmTopic(this, 'Alarms', { key, email: config.alarmEmail });
+    this.alarmTopicArn = topic.topicArn;
+    const settings = { ...shared, alarmTopicArn: this.alarmTopicArn };
+    this.registry = new Registry(this, 'Registry', {
+      ...settings,
+      identifier: 'strata-registry',
+      network: new IsolatedVpc(this, 'Network', {
+        cidr: CONTROL_PLANE_CIDR,
+        availabilityZones: home.availabilityZones,
+        logRetentionDays: config.logRetentionDays,
+      }),
+      key,
+    });
+    this.identity = new Identity(this, 'Identity', { ...settings, registry: this.registry });
+
+    const tenants = new StrataFunction(this, 'Tenants', {
+      ...settings,
+      entry: 'api/tenants/handler',
+      description: 'Operator API: tenants and their users',
+      environment: {
+        ...this.registry.writerEnvironment,
+        ONBOARDING_STATE_MACHINE_ARN: this.#onboarding('stateMachine', home.awsRegion),
+      },
+      timeout: Duration.seconds(29),
+    });
+    this.registry.grantWrite(tenants);
+    this.#grantOnboarding(tenants, config.regions);
+
+    const api = new ContextApi(this, 'OperatorApi', {
+      config,
+      description: 'Strata operator API',
+      issuer: this.identity.issuer,
+      clientId: this.identity.clientId,
+      scopes: [OPERATOR_SCOPE],
+      hostName: config.domainName && `operator.${config.domainName}`,
+      alarmTopicArn: this.alarmTopicArn,
+    });
+    api.serve('tenants', tenantRoutes, tenants);
+
+    new CfnOutput(this, 'OperatorApiUrl', { value: api.url });
+    new CfnOutput(this, 'UserPoolId', { value: this.identity.userPoolId });
+    new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientId });
+    new CfnOutput(this, 'RegistryClusterArn', { value: this.registry.cluster.clusterArn });
+  }
+
+  /** May start and watch onboardings in every region. */
+  #grantOnboarding(grantee: IGrantable, regions: readonly RegionConfig[]): void {
+    for (const { awsRegion } of regions) {
+      const executions = this.#onboarding('execution', awsRegion);
+      acknowledgePattern(
+        grantee,
+        executions,
+        'Executions are named at run time; the pattern is bound to the one state machine.',
+      );
+      Grant.addToPrincipal({
+        grantee,
+        actions: ['states:StartExecution'],
+        resourceArns: [this.#onboarding('stateMachine', awsRegion)],
+      });
+      Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
+    }
+  }
+
+  /** By name: the state machine's stack depends on this one, so this one cannot refer to it. */
+  #onboarding(resource: 'stateMachine' | 'execution', region: string): string {
+    return this.formatArn({
+      service: 'states',
+      region,
+      resource,
+      resourceName: resource === 'execution' ? 'tenant-onboarding:*' : 'tenant-onboarding',
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+  }
+}

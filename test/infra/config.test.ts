@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import {
+  ConfigError,
+  config,
+  knownRegions,
+  loadConfig,
+  type StrataConfig,
+  validateConfig,
+} from '../../infra/config.ts';
+
+const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
+  try {
+    validateConfig({ ...config, ...change });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+};
+
+test('by default there is one region with one cell, and pipelining is off', () => {
+  const loaded = loadConfig({});
+  expect(loaded.regions.map(({ key, cells }) => [key, cells.map(({ id }) => id)])).toEqual([
+    ['us', ['us-1']],
+  ]);
+  expect(loaded.databasePipeline).toBe('off');
+});
+
+test('DB_PIPELINE overrides the configuration, and only with on or off', () => {
+  expect(loadConfig({ DB_PIPELINE: 'on' }).databasePipeline).toBe('on');
+  expect(loadConfig({ DB_PIPELINE: '' }).databasePipeline).toBe('off');
+  expect(() => loadConfig({ DB_PIPELINE: 'yes' })).toThrow('DB_PIPELINE is "yes", expected "on" or "off"');
+});
+
+test('all known regions are valid, alone and together', () => {
+  for (const region of Object.values(knownRegions)) expect(problemsOf({ regions: [region] })).toEqual([]);
+  expect(problemsOf({ regions: Object.values(knownRegions) })).toEqual([]);
+});
+
+test('every mistake is named at once', () => {
+  const [cell] = knownRegions.us.cells as [(typeof knownRegions.us.cells)[0]];
+  const cells = [{ ...cell, id: 'eu-1', maxBusinessTenants: 191, minCapacity: 0.3, maxCapacity: 0.25 }];
+  const problems = problemsOf({
+    regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
+    logRetentionDays: 42,
+    backupRetentionDays: 36,
+    alarmEmail: 'nobody',
+  });
+  expect(problems).toEqual([
+    'region us: needs 2 or 3 different availability zones',
+    'region us: zone eu-west-1a is not in us-east-1',
+    'cell eu-1: id must be us-1, us-2, …',
+    'cell eu-1: maxBusinessTenants is 191, at most 190 fit behind one RDS Proxy',
+    'cell eu-1: minCapacity is 0.3, expected 0.5 to 256 in steps of 0.5',
+    'cell eu-1: maxCapacity is 0.25, expected 0.5 to 256 in steps of 0.5',
+    'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
+    expect.stringContaining('logRetentionDays is 42'),
+    'backupRetentionDays is 36, Aurora accepts 1 to 35',
+    'alarmEmail is "nobody", expected an e-mail address',
+  ]);
+});
+
+test.each([
+  ['no region', { regions: [] }, 'regions is empty'],
+  ['a region twice', { regions: [knownRegions.us, knownRegions.us] }, 'region keys must be unique'],
+  [
+    'overlapping networks',
+    { regions: [knownRegions.us, { ...knownRegions.eu, cidr: '10.16.0.0/16' }] },
+    'address ranges must be unique',
+  ],
+  ['a URL as domain', { domainName: 'https://app.example.com' }, 'expected a bare domain'],
+  ['a zone without domain', { hostedZoneId: 'Z1' }, 'hostedZoneId is set without domainName'],
+  ['no origins', { allowedOrigins: [] }, 'allowedOrigins is empty'],
+  [
+    'a network that the control plane uses',
+    { regions: [{ ...knownRegions.us, cidr: '10.15.0.0/16' }] },
+    'control plane',
+  ],
+] satisfies [string, Partial<StrataConfig>, string][])('%s is refused', (_what, change, problem) => {
+  expect(problemsOf(change).join('; ')).toContain(problem);
+});

@@ -1,0 +1,246 @@
+import aslValidator from 'asl-validator';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { config } from '../../infra/config.ts';
+import { allowStatements, listOf, text } from './iam-statements.ts';
+import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+
+let assembly: Assembly;
+beforeAll(async () => {
+  assembly = await synthesizeForTest(config);
+});
+afterAll(() => assembly.remove());
+
+const ofType = (...types: string[]) => assembly.resources.filter(({ Type }) => types.includes(Type));
+const functionNamed = (entry: string): Resource =>
+  ofType('AWS::Lambda::Function').find(
+    ({ Properties }) => Properties.Handler === `${entry}.handler`,
+  ) as Resource;
+const environmentOf = ({ Properties }: Resource): Record<string, unknown> =>
+  (Properties.Environment as { Variables: Record<string, unknown> }).Variables;
+
+test('databases, keys, buckets, secrets, proxies and user pools survive their stack', () => {
+  const retained = ofType(
+    'AWS::RDS::DBCluster',
+    'AWS::RDS::DBInstance',
+    'AWS::RDS::DBProxy',
+    'AWS::KMS::Key',
+    'AWS::S3::Bucket',
+    'AWS::SecretsManager::Secret',
+    'AWS::Cognito::UserPool',
+    'AWS::Logs::LogGroup',
+  );
+  expect(retained.length).toBeGreaterThan(20);
+  for (const { stack, logicalId, DeletionPolicy, UpdateReplacePolicy } of retained) {
+    expect(['Retain', 'RetainExceptOnCreate'], `${stack}/${logicalId}`).toContain(DeletionPolicy);
+    expect(UpdateReplacePolicy, `${stack}/${logicalId}`).toBe('Retain');
+  }
+});
+
+test('clusters and user pools are protected against deletion, stacks against termination', () => {
+  for (const { Properties } of ofType('AWS::RDS::DBCluster'))
+    expect(Properties.DeletionProtection).toBe(true);
+  for (const { Properties } of ofType('AWS::Cognito::UserPool')) {
+    expect(Properties.DeletionProtection).toBe('ACTIVE');
+  }
+});
+
+test('every cluster is encrypted with our key, has the Data API, and can go back 35 days', () => {
+  const clusters = ofType('AWS::RDS::DBCluster');
+  expect(clusters.map(({ Properties }) => Properties.DBClusterIdentifier)).toEqual([
+    'strata-registry',
+    'strata-us-1',
+  ]);
+  for (const { Properties } of clusters) {
+    expect(Properties).toMatchObject({
+      Engine: 'aurora-postgresql',
+      StorageEncrypted: true,
+      EnableHttpEndpoint: true,
+      BackupRetentionPeriod: 35,
+      EnableCloudwatchLogsExports: ['postgresql'],
+      MasterUsername: 'strata_master',
+    });
+    expect(text(Properties.KmsKeyId)).toMatch(/Key.*Arn/);
+    expect(text(Properties.MasterUserPassword)).toContain('{{resolve:secretsmanager:');
+  }
+});
+
+test('parameter groups force TLS, keep statements out of logs, and let only data clusters replicate', () => {
+  const groups = ofType('AWS::RDS::DBClusterParameterGroup').map(
+    ({ Properties }) => Properties.Parameters as Record<string, string>,
+  );
+  for (const parameters of groups) {
+    expect(parameters).toMatchObject({
+      'rds.force_ssl': '1',
+      log_statement: 'none',
+      log_min_error_statement: 'panic',
+    });
+  }
+  const [registry, cell] = groups as [Record<string, string>, Record<string, string>];
+  expect(registry).not.toHaveProperty('rds.logical_replication');
+  expect(cell).toMatchObject({ 'rds.logical_replication': '1', max_slot_wal_keep_size: '16384' });
+});
+
+test('proxies require TLS and SCRAM, and their target is the cluster', () => {
+  const proxies = ofType('AWS::RDS::DBProxy');
+  expect(proxies).toHaveLength(1);
+  for (const { Properties } of proxies) {
+    expect(Properties.RequireTLS).toBe(true);
+    expect(Properties.Auth).toMatchObject([
+      { AuthScheme: 'SECRETS', IAMAuth: 'DISABLED', ClientPasswordAuthType: 'POSTGRES_SCRAM_SHA_256' },
+    ]);
+  }
+});
+
+test('every function has a role of its own, a log group with retention, and Node 24 on arm64', () => {
+  const functions = ofType('AWS::Lambda::Function');
+  const roles = functions.map(({ stack, Properties }) => `${stack} ${text(Properties.Role)}`);
+  expect(new Set(roles).size).toBe(functions.length);
+  for (const { Properties } of functions) {
+    expect(Properties).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+    expect(Properties.LoggingConfig).toHaveProperty('LogGroup.Ref');
+  }
+  for (const { Properties } of ofType('AWS::Logs::LogGroup')) expect(Properties.RetentionInDays).toBe(90);
+});
+
+test('no policy allows an action by wildcard', () => {
+  for (const { where, statement } of allowStatements(assembly.resources)) {
+    for (const action of listOf(statement.Action)) expect(text(action), where).not.toContain('*');
+  }
+});
+
+test('only actions that know no single resource are allowed on all of them', () => {
+  const open = new Set(
+    allowStatements(assembly.resources)
+      .filter(({ statement }) => listOf(statement.Resource).includes('*'))
+      .flatMap(({ statement }) => listOf(statement.Action).map(text)),
+  );
+  const expected =
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+  expect([...open].filter((action) => !expected.test(action))).toEqual([]);
+});
+
+test('no function and no role uses a managed policy of AWS', () => {
+  for (const { logicalId, Properties } of ofType('AWS::IAM::Role')) {
+    expect(text(Properties.ManagedPolicyArns ?? ''), logicalId).not.toContain('iam::aws:policy');
+  }
+});
+
+test('functions that serve requests can read no owner, master or writer secret', () => {
+  for (const entry of ['api/people/handler', 'api/skills/handler', 'tasks/issue-claims']) {
+    const role = text(functionNamed(entry).Properties.Role);
+    const readable = allowStatements(assembly.resources)
+      .filter(
+        ({ roles, statement }) =>
+          roles.some((one) => role.includes(one)) &&
+          listOf(statement.Action).includes('secretsmanager:GetSecretValue'),
+      )
+      .flatMap(({ statement }) => listOf(statement.Resource).map(text));
+    expect(readable.length, entry).toBeGreaterThan(0);
+    for (const resource of readable) expect(resource, entry).not.toMatch(/owner|master|writer|dedicated/i);
+  }
+});
+
+test('the environment of every function has only the agreed names', () => {
+  const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
+  const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
+  const special: Record<string, string[]> = {
+    'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
+    'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
+    'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN'],
+    'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
+    'tasks/onboarding-dedicated-stack': [
+      'DEDICATED_TEMPLATE_URL',
+      'DEDICATED_PARAMETERS',
+      'CLOUDFORMATION_ROLE_ARN',
+    ],
+  };
+  // They get what they work on as properties of their custom resource, or nothing at all.
+  const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
+  for (const resource of ofType('AWS::Lambda::Function')) {
+    const entry = (resource.Properties.Handler as string).replace(/\.handler$/, '');
+    const expected = [
+      ...everywhere,
+      ...(withoutRegistry.includes(entry) ? [] : registry),
+      ...(special[entry] ?? []),
+    ];
+    expect(Object.keys(environmentOf(resource)).sort(), entry).toEqual(expected.sort());
+  }
+});
+
+test('all state machine definitions are valid', async () => {
+  const machines = ofType('AWS::StepFunctions::StateMachine');
+  expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual(['tenant-onboarding']);
+  for (const { Properties } of machines) {
+    const definition = text(Properties.DefinitionString).replace(
+      /<[^<>]*>/g,
+      'arn:aws:lambda:us-east-1:000000000000:function:task',
+    );
+    const { isValid, errorsText } = await aslValidator(JSON.parse(definition));
+    expect(isValid, errorsText()).toBe(true);
+  }
+});
+
+test('every route but the probe asks for a token, operator routes for the operator scope', () => {
+  const routes = ofType('AWS::ApiGatewayV2::Route');
+  for (const { stack, Properties } of routes) {
+    const { RouteKey, AuthorizationType, AuthorizationScopes } = Properties;
+    expect(AuthorizationType, RouteKey as string).toBe(RouteKey === 'GET /health' ? 'NONE' : 'JWT');
+    if (stack === 'Strata-ControlPlane') expect(AuthorizationScopes).toEqual(['strata/operator']);
+    else expect(AuthorizationScopes ?? []).toEqual([]);
+  }
+  expect(routes.map(({ Properties }) => Properties.RouteKey)).toContain('GET /health');
+});
+
+test('clusters let in only proxies and tasks, the registry nobody', () => {
+  const ingress = ofType('AWS::EC2::SecurityGroupIngress').map(
+    ({ Properties }) =>
+      `${text(Properties.SourceSecurityGroupId)} -> ${text(Properties.GroupId)}:${Properties.FromPort}`,
+  );
+  const named = ingress.map((rule) => rule.replace(/<Network(\w+?)[0-9A-F]{8}\.GroupId>/g, '$1')).sort();
+  expect(named).toEqual([
+    'ApiFunctions -> Endpoints:443',
+    'ApiFunctions -> Proxies:5432',
+    'Proxies -> Clusters:5432',
+    'TaskFunctions -> Clusters:5432',
+    'TaskFunctions -> Endpoints:443',
+    'TaskFunctions -> Proxies:5432',
+  ]);
+  for (const { Properties } of ofType('AWS::EC2::SecurityGroup')) {
+    expect(Properties.SecurityGroupIngress ?? []).toEqual([]);
+  }
+});
+
+test('our own custom resources are the only ones, called in the order registry, cell, proxy', () => {
+  const custom = assembly.resources.filter(
+    ({ Type }) => Type.startsWith('Custom::') || Type === 'AWS::CloudFormation::CustomResource',
+  );
+  expect(custom.map(({ Type }) => Type)).toEqual([
+    'Custom::StrataRegistryBootstrap',
+    'Custom::StrataCellBootstrap',
+    'Custom::StrataProxyAuth',
+  ]);
+  const [, cell, proxyAuth] = custom as unknown as [Resource, Resource & { logicalId: string }, Resource];
+  expect(cell.Properties).toMatchObject({
+    CellId: 'us-1',
+    Region: 'us',
+    DataResidency: 'us',
+    Database: 'strata',
+    MaxBusinessTenants: 190,
+  });
+  expect(proxyAuth.DependsOn).toContain(cell.logicalId);
+  expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
+});
+
+test('secrets carry the agreed names, and no password is in any template', () => {
+  const names = ofType('AWS::SecretsManager::Secret').map(({ Properties }) => Properties.Name);
+  expect(names.sort()).toEqual([
+    'strata/registry/master',
+    'strata/registry/reader',
+    'strata/registry/writer',
+    'strata/us-1/master',
+    'strata/us-1/owner',
+    'strata/us-1/starter',
+  ]);
+  for (const { Properties } of ofType('AWS::SecretsManager::Secret'))
+    expect(Properties).not.toHaveProperty('SecretString');
+});

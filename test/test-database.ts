@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { inject } from 'vitest';
+import { grantDatabase } from '../functions/database/bootstrap-data-database.ts';
+import { ddlTransaction } from '../functions/database/ddl-connection.ts';
+import {
+  type IsolationModel,
+  placeTenant,
+  type TenantPlacement,
+} from '../functions/database/place-tenant.ts';
+import { createTenantSchema, tenantSchemaName } from '../functions/database/tenant-schema.ts';
+import { connectAs, type DatabaseServer, type LoginName } from './database-server.ts';
+
+export interface Login {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** A tenant that is placed in a test database, and the login its requests use. */
+export interface TestTenant extends TenantPlacement {
+  readonly login: Login;
+}
+
+/**
+ * One data database of a test's own, cloned from the bootstrapped template. Roles belong to the server, not to the
+ * database: give a role that a test creates a name of its own (`addTenant` does, its names carry the tenant's id), and
+ * leave the shared ones (owner, starter) as they are.
+ */
+export class TestDatabase {
+  readonly server: DatabaseServer;
+  readonly name: string;
+  readonly #clients: pg.Client[] = [];
+
+  private constructor(server: DatabaseServer, name: string) {
+    this.server = server;
+    this.name = name;
+  }
+
+  static async clone(): Promise<TestDatabase> {
+    const server = inject('databaseServer');
+    const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
+    const superuser = await connectAs(server, server.logins.superuser, 'postgres');
+    await superuser.query(
+      `CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE ${server.templateDatabase}`,
+    );
+    await superuser.end();
+    const master = await database.connect('master');
+    await ddlTransaction(master, grantDatabase);
+    return database;
+  }
+
+  /** A connection that `drop` ends. */
+  async connect(as: LoginName | Login): Promise<pg.Client> {
+    const client = await connectAs(this.server, this.login(as), this.name);
+    this.#clients.push(client);
+    return client;
+  }
+
+  login(as: LoginName | Login): Login {
+    return typeof as === 'string' ? this.server.logins[as] : as;
+  }
+
+  /** Places a new tenant here under the given model; `schema` and `dedicated` get a schema and a role of their own. */
+  async addTenant(isolationModel: IsolationModel, tenantId: string = randomUUID()): Promise<TestTenant> {
+    const owner = await this.connect('owner');
+    const shared = isolationModel === 'shared';
+    const name = tenantSchemaName(tenantId, 1);
+    const login = shared ? this.login('starter') : { user: name, password: `password of ${name}` };
+    const placement = {
+      tenantId,
+      epoch: 1,
+      isolationModel,
+      schemaName: shared ? 'shared' : name,
+      roleName: login.user,
+    };
+    if (!shared) {
+      await createTenantSchema(owner, { ...placement, password: login.password, connectionLimit: 20 });
+    }
+    await placeTenant(owner, placement);
+    await owner.end();
+    return { ...placement, login };
+  }
+
+  /** Ends every session and drops the database; roles of its tenants stay until the server stops. */
+  async drop(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.end().catch(() => {})));
+    const superuser = await connectAs(this.server, this.server.logins.superuser, 'postgres');
+    await superuser.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    await superuser.end();
+  }
+}
