@@ -1,4 +1,4 @@
-import { onboardingTask, tenantState } from '../lifecycle/onboarding-task.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
 import { provisionCredentials } from '../lifecycle/provision-credentials.ts';
 
 /** Creates the secret of the tenant's login role. */

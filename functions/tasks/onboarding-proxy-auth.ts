@@ -1,4 +1,4 @@
-import { onboardingTask, tenantState } from '../lifecycle/onboarding-task.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
 import { onProvisioningTenant, placeOf } from '../lifecycle/provisioning-tenant.ts';
 import { reconcileProxyAuth } from '../lifecycle/proxy-auth.ts';
 
