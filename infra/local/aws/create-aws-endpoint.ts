@@ -1,27 +1,133 @@
-/** Placeholder until the AWS side replaces this file: answers only the issuer. */
-import { createServer } from 'node:http';
-import type { AwsEndpoint, AwsEndpointOptions } from '../model.ts';
+import type { AwsEndpoint, AwsEndpointOptions, ResourceFactory } from '../model.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { awsHttpServer } from './http-server.ts';
+import { Authorizer } from './iam/authorizer.ts';
+import { clusterResource, instanceResource } from './resources/database-cluster.ts';
+import { databaseGroupResources } from './resources/database-group.ts';
+import { proxyResource, targetGroupResource } from './resources/database-proxy.ts';
+import { aliasResource, keyResource } from './resources/key.ts';
+import { permitted } from './resources/permitted.ts';
+import { secretAttachmentResource, secretResource } from './resources/secret.ts';
+import { stateMachineResource } from './resources/state-machine.ts';
+import { RunTimeStacks } from './services/cloudformation/run-time-stacks.ts';
+import { cloudFormation } from './services/cloudformation/service.ts';
+import { StackStore } from './services/cloudformation/stack-store.ts';
+import { KeyStore } from './services/kms/key-store.ts';
+import { kms } from './services/kms/service.ts';
+import { lambda } from './services/lambda.ts';
+import { RdsStore } from './services/rds/rds-store.ts';
+import { rds } from './services/rds/service.ts';
+import { ConnectionPools } from './services/rds-data/connection-pools.ts';
+import { rdsData } from './services/rds-data/service.ts';
+import { Transactions } from './services/rds-data/transactions.ts';
+import { SecretPermissions } from './services/secrets-manager/secret-permissions.ts';
+import { SecretStore, versionIdOf } from './services/secrets-manager/secret-store.ts';
+import { secretsManager } from './services/secrets-manager/service.ts';
+import { sns } from './services/sns.ts';
+import { ExecutionRunner } from './services/states/execution-runner.ts';
+import { ExecutionStore } from './services/states/execution-store.ts';
+import { states } from './services/states/service.ts';
+import type { StateMachines } from './services/states/state-machines.ts';
+import { TaskResources } from './services/states/task-resources.ts';
+import { sts } from './services/sts.ts';
+import { telemetry } from './services/telemetry.ts';
 
-export function createAwsEndpoint({ before }: AwsEndpointOptions): AwsEndpoint {
-  const server = createServer(async (request, response) => {
-    for (const handle of before) if (await handle(request, response)) return;
-    response.writeHead(404).end();
-  });
+/**
+ * The local AWS endpoint: the services that the templates use, in AWS's wire protocols, with IAM decided by the
+ * templates' own policies. It listens only after `listen`; nothing of the assembly need stand before.
+ */
+export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsEndpoint {
+  const { state } = context;
+  const authorizer = new Authorizer(context);
+  const secrets = new SecretStore(state);
+  const keys = new KeyStore(state);
+  const databases = new RdsStore(state, context.waitScale);
+  const machines: StateMachines = new Map();
+  const executions = new ExecutionStore(state);
+  const stackStore = new StackStore(state);
+  const stacks = new RunTimeStacks(context, stackStore, authorizer);
+  const pools = new ConnectionPools(context);
+  const transactions = new Transactions(pools);
+  const tasks = new TaskResources(context, authorizer, (...call) => dispatcher.call(...call));
+  const runner = new ExecutionRunner(executions, tasks, authorizer, context.waitScale);
+  const dispatcher = new Dispatcher(
+    [
+      secretsManager(secrets, keys),
+      kms(keys),
+      rdsData({
+        context,
+        secrets,
+        secretPermissions: new SecretPermissions(secrets, keys),
+        pools,
+        transactions,
+        httpEndpointEnabled: (arn) => databases.clusters.get(arn)?.properties.EnableHttpEndpoint === true,
+      }),
+      rds(databases, context),
+      states(machines, executions, runner),
+      cloudFormation(context, stackStore, stacks),
+      lambda(context),
+      sts,
+      sns(context),
+      ...telemetry,
+    ],
+    authorizer,
+    context.log,
+  );
+  const server = awsHttpServer(dispatcher, before);
+
+  const factories: ResourceFactory[] = [
+    secretResource(secrets),
+    secretAttachmentResource(secrets, (targetId, region) => {
+      const cluster = databases.clusterByIdentifier(targetId, region);
+      const running = cluster && context.clusters.byArn(cluster.arn);
+      if (!cluster || !running) return undefined;
+      const { host, port, databaseName: dbname } = running;
+      return { engine: 'postgres', host, port, dbname, dbClusterIdentifier: cluster.identifier };
+    }),
+    keyResource(keys),
+    aliasResource(keys),
+    ...databaseGroupResources(),
+    clusterResource(databases, secrets),
+    instanceResource(databases),
+    proxyResource(databases, (stackName) => stacks.isRestarted(stackName)),
+    targetGroupResource(databases),
+    stateMachineResource(machines),
+  ].map((factory) =>
+    permitted(
+      factory,
+      (stackName) => (stacks.isRestarted(stackName) ? undefined : stacks.actor(stackName)),
+      (principal, permission, region) => authorizer.refuses(principal, permission, region),
+    ),
+  );
+
   return {
-    factories: [],
-    secretString() {
-      throw new Error('no secrets yet');
+    factories,
+    secretString(secretId) {
+      // A template names secrets of its own region; by ARN that is told, and a name is taken where it exists.
+      const region = secrets.all().find((one) => one.name === secretId)?.region ?? '';
+      const secret = secrets.get(secretId, region);
+      const value = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;
+      if (value === undefined) throw new Error(`secret ${secret.name} has no value`);
+      return value;
     },
     listen: (port) =>
       new Promise((resolve, reject) => {
         server.once('error', reject);
-        server.listen(port, '127.0.0.1', () => resolve());
+        server.listen(port, '127.0.0.1', () => {
+          server.off('error', reject);
+          resolve();
+        });
       }),
-    async resume() {},
-    stop: () =>
-      new Promise((resolve) => {
+    resume: () => stacks.resume(),
+    async stop() {
+      stacks.stop();
+      await runner.stopAll('The platform was stopped.').catch(() => {});
+      transactions.close();
+      await pools.close().catch(() => {});
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+      });
+    },
   };
 }

@@ -172,7 +172,7 @@ function send(response: ServerResponse, answer: HttpAnswer, extra: OutgoingHttpH
   } catch {
     // A function may name headers that HTTP does not allow.
     const { status, headers, body } = refusal(500);
-    response.writeHead(status, { ...headers, 'content-length': body.length });
+    response.writeHead(status, { ...headers, ...extra, 'content-length': body.length });
     response.end(body);
   }
 }

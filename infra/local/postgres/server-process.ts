@@ -6,7 +6,7 @@
  * straight to a file: it must not depend on this process to keep running or to shut down in order.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PostgresError, systemCode } from '../errors.ts';
@@ -61,7 +61,7 @@ export async function stopStaleServer(data: string): Promise<void> {
   const pid = Number(readPidFile(pidFile)?.[0]);
   if (!Number.isInteger(pid) || pid <= 0) return;
   const identity = identifyProcess(pid);
-  if (!identity) return;
+  if (!identity) return forgetZombie(pid, pidFile, data);
   if (!commandLine(pid).includes(data)) {
     // The id was reused by a stranger, which PostgreSQL would take for a living postmaster.
     rmSync(pidFile, { force: true });
@@ -80,6 +80,37 @@ export async function stopStaleServer(data: string): Promise<void> {
   throw new PostgresError(
     `cannot stop the PostgreSQL server (process ${pid}) that an earlier run left on ${data}`,
   );
+}
+
+/**
+ * A killed postmaster whose parent never collects it (in a container without an init process) counts as living for
+ * PostgreSQL. Its pid file may go once none of its backends is left, which it would otherwise stand guard against.
+ */
+async function forgetZombie(pid: number, pidFile: string, data: string): Promise<void> {
+  if (!exists(pid)) return;
+  for (const limit = Date.now() + 10_000; Date.now() < limit && isWorkedIn(data); await delay(50));
+  rmSync(pidFile, { force: true });
+}
+
+/** Whether a process has the data directory as its working directory, as every PostgreSQL process has. */
+function isWorkedIn(data: string): boolean {
+  if (process.platform !== 'linux') return false;
+  return readdirSync('/proc').some((entry) => {
+    try {
+      return /^\d+$/.test(entry) && readlinkSync(`/proc/${entry}/cwd`) === data;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function spawnServer(files: PostgresFiles, directory: DataDirectory): ChildProcess {

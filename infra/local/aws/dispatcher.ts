@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto';
+import { reasonOf } from '../errors.ts';
+import type { Log } from '../model.ts';
+import { credentialScope } from './credential-scope.ts';
+import { AwsError } from './errors.ts';
+import type { Authorizer } from './iam/authorizer.ts';
+import { Input } from './input.ts';
+import { type AwsService, type Call, type Principal, RawResponse } from './service.ts';
+import {
+  decodeRequest,
+  dialectOf,
+  encodeError,
+  encodeResponse,
+  type WireRequest,
+  type WireResponse,
+} from './wire.ts';
+
+/** From bytes to an operation and back: finds the service, asks IAM, runs, words the errors. */
+export class Dispatcher {
+  private readonly authorizer: Authorizer;
+  private readonly log: Log;
+  private readonly services = new Map<string, AwsService>();
+
+  constructor(services: AwsService[], authorizer: Authorizer, log: Log) {
+    this.authorizer = authorizer;
+    this.log = log;
+    for (const service of services) {
+      for (const name of service.signingNames) this.services.set(name, service);
+      authorizer.know(Object.keys(service.operations).map((operation) => `${service.prefix}:${operation}`));
+      authorizer.know(service.furtherActions ?? []);
+    }
+  }
+
+  /** Never rejects. */
+  async handle(request: WireRequest, query: URLSearchParams): Promise<WireResponse> {
+    const requestId = randomUUID();
+    const dialect = dialectOf(request);
+    let service: AwsService | undefined;
+    let response: WireResponse;
+    try {
+      const scope = credentialScope(request.headers, query);
+      if (!scope) {
+        throw new AwsError('MissingAuthenticationTokenException', 'Missing Authentication Token', {
+          status: 403,
+        });
+      }
+      const principal = this.authorizer.principal(scope.accessKeyId);
+      service = this.services.get(scope.service);
+      if (!service)
+        throw this.unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
+      const { operation, members } = decodeRequest(dialect, service, request);
+      const call: Call = {
+        service: scope.service,
+        operation,
+        region: scope.region,
+        requestId,
+        principal,
+        headers: request.headers,
+      };
+      const result = await this.run(service, members, call);
+      response =
+        result instanceof RawResponse
+          ? { status: result.status, headers: result.headers, body: result.body }
+          : encodeResponse(dialect, service, { operation, result, requestId });
+    } catch (cause) {
+      response = encodeError(dialect, service, this.asAwsError(cause, service), requestId);
+    }
+    response.headers['x-amzn-requestid'] = requestId;
+    return response;
+  }
+
+  /**
+   * Runs an operation for a principal that is known already, as state machines and CloudFormation do.
+   * @throws {AwsError}
+   */
+  async call(
+    serviceName: string,
+    operation: string,
+    members: Record<string, unknown>,
+    as: Principal,
+    region: string,
+  ) {
+    const service = this.services.get(serviceName);
+    if (!service) throw this.unknown(as, `${serviceName}:${operation}`, `service ${serviceName}`, region);
+    const call: Call = {
+      service: serviceName,
+      operation,
+      region,
+      requestId: randomUUID(),
+      principal: as,
+      headers: {},
+    };
+    return this.run(service, members, call);
+  }
+
+  private async run(service: AwsService, members: Record<string, unknown>, call: Call): Promise<unknown> {
+    const operation = service.operations[call.operation];
+    if (!operation || !Object.hasOwn(service.operations, call.operation)) {
+      throw this.unknown(
+        call.principal,
+        `${service.prefix}:${call.operation}`,
+        call.operation,
+        call.region,
+        service,
+      );
+    }
+    const invalid = service.protocol.kind === 'query' ? 'ValidationError' : 'ValidationException';
+    const input = new Input(members, invalid);
+    if (call.principal.kind === 'role') {
+      for (const permission of operation.permissions(input, call)) {
+        const refusal = this.authorizer.refuses(call.principal, permission, call.region);
+        if (refusal !== undefined) {
+          throw new AwsError(service.accessDenied.code, refusal, { status: service.accessDenied.status });
+        }
+      }
+    }
+    return operation.run(input, call);
+  }
+
+  /** To a role, what this endpoint does not know is denied; an administrator is told the truth. */
+  private unknown(
+    principal: Principal,
+    action: string,
+    what: string,
+    region: string,
+    service?: AwsService,
+  ): AwsError {
+    const refusal = this.authorizer.refuses(principal, { action, resource: '*' }, region);
+    if (refusal !== undefined) {
+      return new AwsError(service?.accessDenied.code ?? 'AccessDeniedException', refusal, { status: 403 });
+    }
+    return new AwsError('UnknownOperationException', `The local AWS endpoint does not offer ${what}`, {
+      status: 501,
+    });
+  }
+
+  private asAwsError(cause: unknown, service: AwsService | undefined): AwsError {
+    if (cause instanceof AwsError) return cause;
+    this.log(`AWS endpoint: ${service?.prefix ?? 'request'} failed: ${reasonOf(cause)}`);
+    return new AwsError('InternalFailure', 'The local AWS endpoint failed; its log says why', {
+      status: 500,
+    });
+  }
+}

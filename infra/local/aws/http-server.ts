@@ -1,0 +1,55 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { RequestHandler } from '../model.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { WireResponse } from './wire.ts';
+
+/** Largest request any service takes, in bytes (Lambda's 6 MiB leads). */
+const BODY_LIMIT = 8 * 1024 * 1024;
+
+/** The HTTP server of the endpoint, on loopback. */
+export function awsHttpServer(dispatcher: Dispatcher, before: RequestHandler[]): Server {
+  const server = createServer((request, response) => {
+    respond(dispatcher, before, request, response).catch(() => {
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  });
+  // SDK clients keep connections open between calls; a server that closes them first makes calls fail.
+  server.keepAliveTimeout = 120_000;
+  server.requestTimeout = 0;
+  return server;
+}
+
+async function respond(
+  dispatcher: Dispatcher,
+  before: RequestHandler[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  for (const handler of before) if (await handler(request, response)) return;
+  // The path is not parsed as a URL: a client may send two slashes, which would read as a host.
+  const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  const body = await readBody(request);
+  if (body === undefined) {
+    send(response, { status: 413, headers: {}, body: '' });
+    return;
+  }
+  const { method = 'GET', headers } = request;
+  send(response, await dispatcher.handle({ method, path, headers, body }, new URLSearchParams(search)));
+}
+
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += (chunk as Buffer).length;
+    // Read to the end all the same, so that the client gets to see the answer.
+    if (size <= BODY_LIMIT) chunks.push(chunk as Buffer);
+  }
+  return size > BODY_LIMIT ? undefined : Buffer.concat(chunks).toString('utf8');
+}
+
+function send(response: ServerResponse, { status, headers, body }: WireResponse): void {
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  response.end(body);
+}

@@ -1,0 +1,79 @@
+import { LOCAL_ACCOUNT, type PlatformContext } from '../../model.ts';
+import type { Permission, Principal } from '../service.ts';
+import { conditionContext } from './conditions.ts';
+import { type AccessRequest, evaluate, refusal } from './evaluator.ts';
+import type { PolicyDocument } from './policy-document.ts';
+import { RolePolicies } from './role-policies.ts';
+
+/** Says who signed a request and what that principal may do. */
+export class Authorizer {
+  private readonly context: PlatformContext;
+  private readonly policies: RolePolicies;
+  private readonly knownActions = new Set<string>();
+
+  constructor(context: PlatformContext) {
+    this.context = context;
+    this.policies = new RolePolicies(context.stacks, context.log);
+  }
+
+  /** Actions that were never made known are refused whatever the policies say. */
+  know(actions: Iterable<string>): void {
+    for (const action of actions) this.knownActions.add(action.toLowerCase());
+  }
+
+  principal(accessKeyId: string): Principal {
+    const owner = this.context.principals.byAccessKey(accessKeyId);
+    return owner === 'administrator' ? administrator() : this.session(owner.roleArn);
+  }
+
+  /** The principal that a service is when it acts with a role. */
+  session(roleArn: string, sessionName?: string): Principal {
+    const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
+    const session =
+      sessionName ?? this.context.functions.list().find((one) => one.roleArn === roleArn)?.name ?? roleName;
+    return {
+      kind: 'role',
+      roleArn,
+      arn: `arn:aws:sts::${LOCAL_ACCOUNT}:assumed-role/${roleName}/${session}`,
+      userId: `AROALOCAL:${session}`,
+    };
+  }
+
+  /** AWS's sentence when the principal may not, undefined when it may. */
+  refuses(principal: Principal, permission: Permission, region: string): string | undefined {
+    if (principal.kind === 'administrator') return undefined;
+    const request: AccessRequest = {
+      roleArn: principal.roleArn,
+      sessionArn: principal.arn,
+      action: permission.action,
+      resource: permission.resource,
+      context: conditionContext(
+        {
+          'aws:PrincipalArn': principal.roleArn,
+          'aws:PrincipalAccount': LOCAL_ACCOUNT,
+          'aws:PrincipalType': 'AssumedRole',
+          'aws:ResourceAccount': LOCAL_ACCOUNT,
+          'aws:RequestedRegion': region,
+          // Loopback stands in for HTTPS.
+          'aws:SecureTransport': 'true',
+        },
+        permission.context,
+      ),
+    };
+    const policies = this.policies.of(principal.roleArn) ?? { identity: [] };
+    const decision = evaluate(
+      request,
+      { ...policies, resource: permission.resourcePolicy as PolicyDocument | undefined },
+      this.knownActions,
+    );
+    return decision.allowed ? undefined : refusal(request, decision.why);
+  }
+}
+
+function administrator(): Principal {
+  return {
+    kind: 'administrator',
+    arn: `arn:aws:iam::${LOCAL_ACCOUNT}:user/administrator`,
+    userId: 'AIDALOCALADMINISTRATOR',
+  };
+}

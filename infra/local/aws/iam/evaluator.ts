@@ -1,0 +1,112 @@
+import { type ConditionContext, conditionsHold } from './conditions.ts';
+import { asList, type PolicyDocument, type Statement } from './policy-document.ts';
+import { matchesWildcard } from './wildcard.ts';
+
+export interface AccessRequest {
+  /** ARN of the role whose policies are evaluated. */
+  roleArn: string;
+  /** ARN of the session, as error messages name it. */
+  sessionArn: string;
+  action: string;
+  resource: string;
+  context: ConditionContext;
+}
+
+export interface Policies {
+  identity: PolicyDocument[];
+  /** When set, it must allow as well. */
+  boundary?: PolicyDocument | undefined;
+  /** Policy of the resource; a grant to the role itself suffices within one account. */
+  resource?: PolicyDocument | undefined;
+}
+
+export type Decision =
+  | { allowed: true }
+  | {
+      allowed: false;
+      why: 'unknown action' | 'explicit deny' | 'no identity-based policy' | 'no permissions boundary';
+    };
+
+/**
+ * Decides as IAM does within one account: an explicit deny anywhere wins, then an allow must be found, and a
+ * permissions boundary must allow too. What is not understood (an action, a condition operator) is refused.
+ */
+export function evaluate(
+  request: AccessRequest,
+  policies: Policies,
+  knownActions: ReadonlySet<string>,
+): Decision {
+  if (!knownActions.has(request.action.toLowerCase())) return { allowed: false, why: 'unknown action' };
+  const identity = policies.identity.flatMap(statements);
+  const boundary = policies.boundary ? statements(policies.boundary) : undefined;
+  const resource = policies.resource
+    ? statements(policies.resource).filter((statement) => namesPrincipal(statement, request))
+    : [];
+  const denies = (statement: Statement): boolean =>
+    statement.Effect === 'Deny' && applies(statement, request) !== false;
+  if ([...identity, ...(boundary ?? []), ...resource].some(denies)) {
+    return { allowed: false, why: 'explicit deny' };
+  }
+  const allows = (statement: Statement): boolean =>
+    statement.Effect === 'Allow' && applies(statement, request) === true;
+  if (!identity.some(allows) && !resource.some(allows)) {
+    return { allowed: false, why: 'no identity-based policy' };
+  }
+  if (boundary && !boundary.some(allows)) return { allowed: false, why: 'no permissions boundary' };
+  return { allowed: true };
+}
+
+/** AWS's sentence for a refusal. */
+export function refusal(request: AccessRequest, why: Exclude<Decision, { allowed: true }>['why']): string {
+  const sentence = `User: ${request.sessionArn} is not authorized to perform: ${request.action} on resource: ${request.resource}`;
+  if (why === 'explicit deny') return `${sentence} with an explicit deny in an identity-based policy`;
+  const missing = why === 'unknown action' ? 'no identity-based policy' : why;
+  return `${sentence} because ${missing} allows the ${request.action} action`;
+}
+
+function statements(document: PolicyDocument): Statement[] {
+  return asList(document.Statement);
+}
+
+/** `unknown` when only a condition operator that is not understood stands between yes and no. */
+function applies(statement: Statement, request: AccessRequest): boolean | 'unknown' {
+  const { action, resource } = request;
+  const byAction = (pattern: string): boolean => matchesWildcard(pattern, action, true);
+  const byResource = (pattern: string): boolean => {
+    const expanded = expandVariables(pattern, request.context);
+    return expanded !== undefined && matchesWildcard(expanded, resource);
+  };
+  if (statement.Action !== undefined && !asList(statement.Action).some(byAction)) return false;
+  if (statement.NotAction !== undefined && asList(statement.NotAction).some(byAction)) return false;
+  if (statement.Action === undefined && statement.NotAction === undefined) return false;
+  if (statement.Resource !== undefined && !asList(statement.Resource).some(byResource)) return false;
+  if (statement.NotResource !== undefined && asList(statement.NotResource).some(byResource)) return false;
+  if (statement.Resource === undefined && statement.NotResource === undefined) return false;
+  return conditionsHold(statement.Condition, request.context);
+}
+
+/** `${aws:PrincipalAccount}` and the like; undefined when the request has no such key. */
+function expandVariables(pattern: string, context: ConditionContext): string | undefined {
+  if (!pattern.includes('${')) return pattern;
+  let missing = false;
+  const expanded = pattern.replace(/\$\{([^}]*)\}/g, (_whole, key: string) => {
+    const value = context.get(key.toLowerCase())?.[0];
+    if (value === undefined) missing = true;
+    return value ?? '';
+  });
+  return missing ? undefined : expanded;
+}
+
+/** A grant to the account only lets identity policies decide, so it names nobody here. */
+function namesPrincipal(statement: Statement, request: AccessRequest): boolean {
+  const account = request.roleArn.split(':')[4];
+  if (statement.Principal === '*') return true;
+  return asList(statement.Principal?.AWS).some(
+    (name) =>
+      name === '*' ||
+      name === request.roleArn ||
+      name === request.sessionArn ||
+      // A deny to the whole account does reach its roles.
+      (statement.Effect === 'Deny' && name === `arn:aws:iam::${account}:root`),
+  );
+}

@@ -1,0 +1,39 @@
+import { AwsError } from '../errors.ts';
+
+/**
+ * JSON as AWS writes it: dates are epoch seconds, blobs are base64. Shared by JSON 1.0, JSON 1.1 and REST-JSON.
+ */
+export function encodeJson(value: unknown): string {
+  return JSON.stringify(value ?? {}, function replace(this: Record<string, unknown>, key: string, item) {
+    // `item` has already been through toJSON, which loses the type.
+    const original = this[key];
+    if (original instanceof Date) return original.getTime() / 1000;
+    if (original instanceof Uint8Array) return Buffer.from(original).toString('base64');
+    return item;
+  });
+}
+
+/** @throws {AwsError} SerializationException when the body is not a JSON object */
+export function decodeJson(body: string): Record<string, unknown> {
+  if (body === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new AwsError('SerializationException', 'Could not parse request body into json');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new AwsError('SerializationException', 'Start of structure or map found where not expected.');
+  }
+  return value as Record<string, unknown>;
+}
+
+/** The operation's name in `X-Amz-Target: secretsmanager.GetSecretValue`. */
+export function targetOperation(target: string): string {
+  return target.slice(target.lastIndexOf('.') + 1);
+}
+
+/** Body of an error in JSON 1.0 and 1.1. */
+export function encodeJsonError(error: AwsError): string {
+  return encodeJson({ __type: error.code, message: error.message, ...error.detail });
+}

@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto';
+import {
+  LOCAL_ACCOUNT,
+  type PlatformContext,
+  type ResourceFactory,
+  type ResourceRequest,
+} from '../../model.ts';
+import { ResourceFailure } from '../errors.ts';
+import type { RdsStore } from '../services/rds/rds-store.ts';
+import { randomPassword } from '../services/secrets-manager/random-password.ts';
+import { type SecretStore, versionIdOf } from '../services/secrets-manager/secret-store.ts';
+import { stableUuid } from './key.ts';
+
+/** `AWS::RDS::DBCluster`: one real PostgreSQL server. */
+export function clusterResource(store: RdsStore, secrets: SecretStore): ResourceFactory {
+  return {
+    type: 'AWS::RDS::DBCluster',
+    async create(request, context) {
+      const { stack, properties, defaultName } = request;
+      const identifier = String(properties.DBClusterIdentifier ?? defaultName).toLowerCase();
+      const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:cluster:${identifier}`;
+      const resourceId = `cluster-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`;
+      const username = String(properties.MasterUsername ?? 'postgres');
+      const managed = properties.ManageMasterUserPassword
+        ? managedSecret(secrets, request, identifier, username)
+        : undefined;
+      const password = managed?.password ?? (properties.MasterUserPassword as string | undefined);
+      if (password === undefined) throw new ResourceFailure('Property MasterUserPassword cannot be empty.');
+      const server = await context.clusters.create({
+        clusterIdentifier: identifier,
+        arn,
+        databaseName: String(properties.DatabaseName ?? 'postgres'),
+        masterUsername: username,
+        masterPassword: password,
+        parameters: clusterParameters(properties.DBClusterParameterGroupName, context),
+      });
+      store.clusters.set(arn, {
+        identifier,
+        arn,
+        region: stack.region,
+        resourceId,
+        properties,
+        instances: [],
+        masterSecretArn: managed?.arn,
+        createdDate: Date.now(),
+      });
+      return {
+        ref: identifier,
+        attributes: {
+          DBClusterArn: arn,
+          DBClusterResourceId: resourceId,
+          'Endpoint.Address': server.host,
+          'Endpoint.Port': String(server.port),
+          'ReadEndpoint.Address': server.host,
+          ...(managed ? { 'MasterUserSecret.SecretArn': managed.arn } : {}),
+        },
+      };
+    },
+    async remove(resource, context) {
+      const arn = String(resource.attributes.DBClusterArn);
+      const cluster = store.clusters.get(arn);
+      if (cluster?.properties.DeletionProtection === true) {
+        throw new ResourceFailure(
+          'Cannot delete protected Cluster, please disable deletion protection and try again. (Service: Rds, Status Code: 400)',
+        );
+      }
+      const secret = cluster?.masterSecretArn && secrets.find(cluster.masterSecretArn, cluster.region);
+      if (secret) secrets.remove(secret);
+      store.clusters.delete(arn);
+      await context.clusters.remove(resource.ref);
+    },
+  };
+}
+
+/** `AWS::RDS::DBInstance`: instances of a cluster are all its one server; the first is the writer. */
+export function instanceResource(store: RdsStore): ResourceFactory {
+  return {
+    type: 'AWS::RDS::DBInstance',
+    async create({ stack, properties, defaultName }, context) {
+      const identifier = String(properties.DBInstanceIdentifier ?? defaultName).toLowerCase();
+      const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:db:${identifier}`;
+      const cluster = store.clusterByIdentifier(String(properties.DBClusterIdentifier), stack.region);
+      if (!cluster)
+        throw new ResourceFailure(`DBCluster ${String(properties.DBClusterIdentifier)} not found.`);
+      if (!cluster.instances.some((one) => one.arn === arn)) cluster.instances.push({ identifier, arn });
+      return {
+        ref: identifier,
+        attributes: {
+          DBInstanceArn: arn,
+          DbiResourceId: `db-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`,
+          'Endpoint.Address': '127.0.0.1',
+          'Endpoint.Port': String(context.clusters.byArn(cluster.arn)?.port ?? 5432),
+        },
+      };
+    },
+    async remove(resource) {
+      for (const cluster of store.clusters.values()) {
+        cluster.instances = cluster.instances.filter((one) => one.identifier !== resource.ref);
+      }
+    },
+  };
+}
+
+/** The secret RDS itself manages for the master user. */
+function managedSecret(
+  secrets: SecretStore,
+  { stack, properties }: ResourceRequest,
+  identifier: string,
+  username: string,
+): { arn: string; password: string } {
+  const name = `rds!cluster-${stableUuid(`${stack.region} ${identifier}`)}`;
+  let secret = secrets.find(name, stack.region);
+  if (!secret) {
+    const { KmsKeyId } = (properties.MasterUserSecret ?? {}) as { KmsKeyId?: string };
+    secret = secrets.create({
+      name,
+      region: stack.region,
+      description: `Secret associated with primary RDS DB cluster: ${identifier}`,
+      kmsKeyId: KmsKeyId,
+      tags: [],
+    });
+    const password = randomPassword({ length: 28, excludeCharacters: '\'"@/\\ :' });
+    const secretString = JSON.stringify({ username, password });
+    secrets.addVersion(secret, randomUUID(), { secretString }, ['AWSCURRENT']);
+    secrets.save();
+  }
+  const current = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString ?? '{}';
+  return { arn: secret.arn, password: String((JSON.parse(current) as { password?: string }).password) };
+}
+
+function clusterParameters(groupName: unknown, context: PlatformContext): Record<string, string> {
+  for (const stack of context.stacks.values()) {
+    for (const resource of stack.resources.values()) {
+      if (resource.type !== 'AWS::RDS::DBClusterParameterGroup' || resource.ref !== groupName) continue;
+      const parameters = (resource.properties.Parameters ?? {}) as Record<string, unknown>;
+      return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
+    }
+  }
+  return {};
+}

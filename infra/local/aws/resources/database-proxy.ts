@@ -1,0 +1,87 @@
+import {
+  LOCAL_ACCOUNT,
+  type LocalResource,
+  type PlatformContext,
+  type ResourceFactory,
+} from '../../model.ts';
+import { ResourceFailure } from '../errors.ts';
+import { Input } from '../input.ts';
+import type { RdsStore } from '../services/rds/rds-store.ts';
+import { proxyAuth } from '../services/rds/service.ts';
+import { stableUuid } from './key.ts';
+
+/**
+ * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, deploying sends the template's Auth
+ * list and so erases what was registered at run time; only a run-time stack that is merely started again keeps it.
+ */
+export function proxyResource(store: RdsStore, isRestarted: (stackName: string) => boolean): ResourceFactory {
+  return {
+    type: 'AWS::RDS::DBProxy',
+    async create({ stack, properties, defaultName }, context) {
+      const name = String(properties.DBProxyName ?? defaultName).toLowerCase();
+      const id = stableUuid(`${stack.arn} ${name}`).replaceAll('-', '').slice(0, 17);
+      const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:db-proxy:prx-0${id}`;
+      const known = store.findProxy(name, stack.region);
+      if (known && known.arn !== arn) {
+        throw new ResourceFailure(
+          `Resource handler returned message: "DB Proxy ${name} already exists" (HandlerErrorCode: AlreadyExists)`,
+        );
+      }
+      const subnetIds = (properties.VpcSubnetIds as string[] | undefined) ?? [];
+      const vpcId = vpcOf(subnetIds[0], context);
+      const now = Date.now();
+      store.addProxy(
+        {
+          name,
+          arn,
+          region: stack.region,
+          stack: stack.name,
+          auth: new Input(properties).inputs('Auth').map(proxyAuth),
+          roleArn: String(properties.RoleArn),
+          requireTls: properties.RequireTLS === true,
+          debugLogging: properties.DebugLogging === true,
+          idleClientTimeout: Number(properties.IdleClientTimeout ?? 1800),
+          vpcId,
+          subnetIds,
+          securityGroupIds: (properties.VpcSecurityGroupIds as string[] | undefined) ?? [],
+          createdDate: now,
+          updatedDate: now,
+          busyUntil: 0,
+        },
+        isRestarted(stack.name),
+      );
+      return { ref: name, attributes: { DBProxyArn: arn, Endpoint: '127.0.0.1', VpcId: vpcId } };
+    },
+    async remove(resource) {
+      store.removeProxy(String(resource.attributes.DBProxyArn));
+    },
+  };
+}
+
+/** `AWS::RDS::DBProxyTargetGroup`. */
+export function targetGroupResource(store: RdsStore): ResourceFactory {
+  return {
+    type: 'AWS::RDS::DBProxyTargetGroup',
+    async create({ stack, properties }) {
+      const proxyName = String(properties.DBProxyName);
+      const name = String(properties.TargetGroupName ?? 'default');
+      const id = stableUuid(`${stack.arn} ${proxyName} ${name}`).replaceAll('-', '').slice(0, 17);
+      const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:target-group:prx-tg-0${id}`;
+      const clusterIdentifiers = (properties.DBClusterIdentifiers as string[] | undefined) ?? [];
+      store.targetGroups.set(arn, { name, arn, proxyName, region: stack.region, clusterIdentifiers });
+      return { ref: arn, attributes: { TargetGroupArn: arn } };
+    },
+    async remove(resource) {
+      store.targetGroups.delete(resource.ref);
+    },
+  };
+}
+
+function vpcOf(subnetId: string | undefined, context: PlatformContext): string {
+  for (const stack of context.stacks.values()) {
+    const isSubnet = (one: LocalResource): boolean => one.type === 'AWS::EC2::Subnet' && one.ref === subnetId;
+    const subnet = [...stack.resources.values()].find(isSubnet);
+    if (subnet) return String(subnet.properties.VpcId);
+  }
+  return 'vpc-local';
+}

@@ -1,0 +1,63 @@
+import type { ResourceStatus } from '../../../model.ts';
+
+export type StackStatus =
+  | 'CREATE_IN_PROGRESS'
+  | 'CREATE_COMPLETE'
+  | 'CREATE_FAILED'
+  | 'ROLLBACK_IN_PROGRESS'
+  | 'ROLLBACK_COMPLETE'
+  | 'ROLLBACK_FAILED'
+  | 'DELETE_IN_PROGRESS'
+  | 'DELETE_COMPLETE'
+  | 'DELETE_FAILED';
+
+export interface StackEvent {
+  id: string;
+  logicalId: string;
+  physicalId: string;
+  type: string;
+  status: ResourceStatus | StackStatus;
+  reason?: string | undefined;
+  /** Epoch milliseconds. */
+  timestamp: number;
+}
+
+/** What is left of a resource once it stands: enough to remove it, and no secret. */
+export interface ResourceRecord {
+  logicalId: string;
+  type: string;
+  ref: string;
+  attributes: Record<string, unknown>;
+}
+
+/** A run-time stack as it is persisted. */
+export interface StackRecord {
+  id: string;
+  name: string;
+  region: string;
+  /** Document that holds the template. */
+  templateDocument: string;
+  description?: string | undefined;
+  parameters: Record<string, string>;
+  /** Parameters whose values are not shown. */
+  hidden: string[];
+  tags: { Key: string; Value: string }[];
+  capabilities: string[];
+  roleArn?: string | undefined;
+  /** Whoever created it, when no service role was given. */
+  creatorRoleArn?: string | undefined;
+  clientRequestToken?: string | undefined;
+  onFailure: 'ROLLBACK' | 'DELETE' | 'DO_NOTHING';
+  retainExceptOnCreate: boolean;
+  terminationProtection: boolean;
+  status: StackStatus;
+  statusReason?: string | undefined;
+  creationTime: number;
+  deletionTime?: number | undefined;
+  outputs: Record<string, string>;
+  resources: ResourceRecord[];
+  /** Oldest first. */
+  events: StackEvent[];
+  /** Resources a deletion keeps besides those the template retains. */
+  retainResources: string[];
+}

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { LOCAL_ACCOUNT } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Input } from '../../input.ts';
+import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import type { Key, KeyStore } from './key-store.ts';
+
+/** AWS KMS: symmetric keys of the templates. */
+export function kms(keys: KeyStore): AwsService {
+  const permission = (action: string, key: Key, input: Input): Permission[] => {
+    const context: Record<string, string> = { 'kms:CallerAccount': LOCAL_ACCOUNT };
+    for (const [name, value] of Object.entries(encryptionContext(input))) {
+      context[`kms:EncryptionContext:${name}`] = String(value);
+    }
+    return [{ action: `kms:${action}`, resource: key.arn, resourcePolicy: key.policy, context }];
+  };
+  const named = (action: string, run: (key: Key, input: Input) => unknown): Operation => {
+    const key = (input: Input, call: Call): Key => keys.get(input.required('KeyId'), call.region);
+    return {
+      permissions: (input, call) => permission(action, key(input, call), input),
+      run: (input, call) => run(key(input, call), input),
+    };
+  };
+  const dataKey = (key: Key, input: Input): { Plaintext: Buffer; CiphertextBlob: Buffer; KeyId: string } => {
+    const size = input.integer('NumberOfBytes') ?? (input.text('KeySpec') === 'AES_128' ? 16 : 32);
+    if (size < 1 || size > 1024) throw new AwsError('ValidationException', 'NumberOfBytes is out of range');
+    const plaintext = randomBytes(size);
+    const blob = keys.encrypt(key, plaintext, encryptionContext(input));
+    return { Plaintext: plaintext, CiphertextBlob: blob, KeyId: key.arn };
+  };
+
+  return {
+    signingNames: ['kms'],
+    prefix: 'kms',
+    protocol: { kind: 'json', version: '1.1' },
+    accessDenied: { code: 'AccessDeniedException', status: 400 },
+    furtherActions: ['kms:CreateGrant', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'],
+    operations: {
+      Encrypt: named('Encrypt', (key, input) => {
+        const plaintext = input.blob('Plaintext') ?? Buffer.alloc(0);
+        if (plaintext.length < 1 || plaintext.length > 4096) {
+          throw new AwsError('ValidationException', 'Plaintext must have 1 to 4096 bytes');
+        }
+        const blob = keys.encrypt(key, plaintext, encryptionContext(input));
+        return { CiphertextBlob: blob, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+      }),
+      Decrypt: {
+        permissions: (input) => permission('Decrypt', keys.keyOf(ciphertext(input)), input),
+        run(input, call) {
+          const blob = ciphertext(input);
+          const key = keys.keyOf(blob);
+          const named = input.text('KeyId');
+          if (named !== undefined && keys.get(named, call.region).keyId !== key.keyId) {
+            throw new AwsError(
+              'IncorrectKeyException',
+              'The key ID in the request does not identify a CMK that can perform this operation.',
+            );
+          }
+          const plaintext = keys.decrypt(blob, encryptionContext(input));
+          return { Plaintext: plaintext, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+        },
+      },
+      GenerateDataKey: named('GenerateDataKey', dataKey),
+      GenerateDataKeyWithoutPlaintext: named('GenerateDataKeyWithoutPlaintext', (key, input) => {
+        const { Plaintext: _plaintext, ...answer } = dataKey(key, input);
+        return answer;
+      }),
+      DescribeKey: named('DescribeKey', (key) => ({
+        KeyMetadata: {
+          AWSAccountId: LOCAL_ACCOUNT,
+          KeyId: key.keyId,
+          Arn: key.arn,
+          CreationDate: new Date(key.createdDate),
+          Description: key.description,
+          Enabled: true,
+          KeyState: 'Enabled',
+          KeyUsage: 'ENCRYPT_DECRYPT',
+          KeyManager: 'CUSTOMER',
+          KeySpec: 'SYMMETRIC_DEFAULT',
+          CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+          EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+          Origin: 'AWS_KMS',
+          MultiRegion: false,
+        },
+      })),
+    },
+  };
+}
+
+function encryptionContext(input: Input): Record<string, unknown> {
+  return input.structure('EncryptionContext')?.members ?? {};
+}
+
+function ciphertext(input: Input): Buffer {
+  return input.blob('CiphertextBlob') ?? Buffer.alloc(0);
+}

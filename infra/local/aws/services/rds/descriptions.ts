@@ -1,0 +1,101 @@
+import type { PlatformContext } from '../../../model.ts';
+import { type ClusterRecord, type DatabaseProxy, proxyStatus, type RdsStore } from './rds-store.ts';
+
+export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
+  return {
+    DBProxyName: proxy.name,
+    DBProxyArn: proxy.arn,
+    Status: proxyStatus(proxy),
+    EngineFamily: 'POSTGRESQL',
+    VpcId: proxy.vpcId,
+    VpcSecurityGroupIds: proxy.securityGroupIds,
+    VpcSubnetIds: proxy.subnetIds,
+    Auth: proxy.auth,
+    RoleArn: proxy.roleArn,
+    Endpoint: '127.0.0.1',
+    RequireTLS: proxy.requireTls,
+    IdleClientTimeout: proxy.idleClientTimeout,
+    DebugLogging: proxy.debugLogging,
+    CreatedDate: new Date(proxy.createdDate),
+    UpdatedDate: new Date(proxy.updatedDate),
+  };
+}
+
+/** The instances behind a proxy: one entry for the cluster, one for its writer. */
+export function describeTargets(
+  store: RdsStore,
+  context: PlatformContext,
+  proxy: DatabaseProxy,
+): Record<string, unknown>[] {
+  const identifiers = [...store.targetGroups.values()]
+    .filter((group) => group.proxyName === proxy.name && group.region === proxy.region)
+    .flatMap((group) => group.clusterIdentifiers);
+  return identifiers.flatMap((identifier) => {
+    const cluster = store.clusterByIdentifier(identifier, proxy.region);
+    const server = context.clusters.byIdentifier(identifier);
+    const common = { Endpoint: '127.0.0.1', Port: server?.port, TrackedClusterId: identifier };
+    const writer = cluster?.instances[0];
+    return [
+      { ...common, RdsResourceId: identifier, Type: 'TRACKED_CLUSTER' },
+      {
+        ...common,
+        RdsResourceId: writer?.identifier ?? identifier,
+        Type: 'RDS_INSTANCE',
+        Role: 'READ_WRITE',
+        TargetHealth: server
+          ? { State: 'AVAILABLE' }
+          : { State: 'UNAVAILABLE', Reason: 'UNREACHABLE', Description: 'The server is not running' },
+      },
+    ];
+  });
+}
+
+export function describeCluster(cluster: ClusterRecord, context: PlatformContext): Record<string, unknown> {
+  const server = context.clusters.byArn(cluster.arn);
+  const { properties } = cluster;
+  return {
+    DBClusterIdentifier: cluster.identifier,
+    DBClusterArn: cluster.arn,
+    DbClusterResourceId: cluster.resourceId,
+    Status: server ? 'available' : 'stopped',
+    Engine: 'aurora-postgresql',
+    EngineVersion: properties.EngineVersion,
+    EngineMode: 'provisioned',
+    DatabaseName: server?.databaseName,
+    MasterUsername: server?.masterUsername,
+    Endpoint: '127.0.0.1',
+    ReaderEndpoint: '127.0.0.1',
+    Port: server?.port,
+    HttpEndpointEnabled: properties.EnableHttpEndpoint ?? false,
+    DeletionProtection: properties.DeletionProtection ?? false,
+    StorageEncrypted: properties.StorageEncrypted ?? false,
+    KmsKeyId: properties.KmsKeyId,
+    BackupRetentionPeriod: properties.BackupRetentionPeriod ?? 1,
+    ClusterCreateTime: new Date(cluster.createdDate),
+    MasterUserSecret: cluster.masterSecretArn
+      ? { SecretArn: cluster.masterSecretArn, SecretStatus: 'active' }
+      : undefined,
+    DBClusterMembers: cluster.instances.map((instance, index) => ({
+      DBInstanceIdentifier: instance.identifier,
+      IsClusterWriter: index === 0,
+      DBClusterParameterGroupStatus: 'in-sync',
+    })),
+  };
+}
+
+export function describeInstance(
+  instance: ClusterRecord['instances'][number],
+  cluster: ClusterRecord,
+  context: PlatformContext,
+): Record<string, unknown> {
+  const server = context.clusters.byArn(cluster.arn);
+  return {
+    DBInstanceIdentifier: instance.identifier,
+    DBInstanceArn: instance.arn,
+    DBInstanceClass: 'db.serverless',
+    DBInstanceStatus: server ? 'available' : 'stopped',
+    Engine: 'aurora-postgresql',
+    DBClusterIdentifier: cluster.identifier,
+    Endpoint: { Address: '127.0.0.1', Port: server?.port },
+  };
+}

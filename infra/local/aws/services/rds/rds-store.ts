@@ -1,0 +1,141 @@
+/**
+ * Clusters and proxies of the deployed stacks, as the RDS control plane tells about them.
+ *
+ * States of a proxy: available → (ModifyDBProxy) modifying → available. While it is modifying, another
+ * modification is refused. Its Auth list is always replaced as a whole.
+ */
+import type { StateFile } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+
+export interface ProxyAuth {
+  AuthScheme: string;
+  SecretArn?: string | undefined;
+  IAMAuth: string;
+  Description?: string | undefined;
+  UserName?: string | undefined;
+  ClientPasswordAuthType?: string | undefined;
+}
+
+export interface DatabaseProxy {
+  name: string;
+  arn: string;
+  region: string;
+  stack: string;
+  auth: ProxyAuth[];
+  roleArn: string;
+  requireTls: boolean;
+  debugLogging: boolean;
+  idleClientTimeout: number;
+  vpcId: string;
+  subnetIds: string[];
+  securityGroupIds: string[];
+  createdDate: number;
+  updatedDate: number;
+  /** Until then it is modifying. */
+  busyUntil: number;
+}
+
+export interface TargetGroup {
+  name: string;
+  arn: string;
+  proxyName: string;
+  region: string;
+  clusterIdentifiers: string[];
+}
+
+export interface ClusterRecord {
+  identifier: string;
+  arn: string;
+  region: string;
+  resourceId: string;
+  properties: Record<string, unknown>;
+  instances: { identifier: string; arn: string }[];
+  masterSecretArn?: string | undefined;
+  createdDate: number;
+}
+
+/** Secrets a proxy takes at most. */
+const PROXY_SECRETS = 200;
+const DOCUMENT = 'proxy-auth';
+
+export class RdsStore {
+  private readonly state: StateFile;
+  private readonly modificationMs: number;
+  private readonly registered: Record<string, ProxyAuth[]>;
+  readonly proxies = new Map<string, DatabaseProxy>();
+  readonly targetGroups = new Map<string, TargetGroup>();
+  /** By ARN. */
+  readonly clusters = new Map<string, ClusterRecord>();
+
+  constructor(state: StateFile, waitScale: number) {
+    this.state = state;
+    // Half a minute in AWS.
+    this.modificationMs = 30_000 * waitScale;
+    this.registered = state.load<Record<string, ProxyAuth[]>>(DOCUMENT, {});
+  }
+
+  /**
+   * Adds a proxy with its template's Auth list, as CloudFormation does. A run-time stack that is merely started
+   * again keeps the list that was registered last.
+   */
+  addProxy(proxy: DatabaseProxy, keepRegistered: boolean): void {
+    const auth = (keepRegistered ? this.registered[proxy.arn] : undefined) ?? proxy.auth;
+    this.proxies.set(proxy.arn, { ...proxy, auth });
+    this.remember(proxy.arn, auth);
+  }
+
+  removeProxy(arn: string): void {
+    this.proxies.delete(arn);
+    delete this.registered[arn];
+    this.state.save(DOCUMENT, this.registered);
+  }
+
+  findProxy(name: string, region: string): DatabaseProxy | undefined {
+    return [...this.proxies.values()].find((proxy) => proxy.name === name && proxy.region === region);
+  }
+
+  /** @throws {AwsError} DBProxyNotFoundFault */
+  proxy(name: string, region: string): DatabaseProxy {
+    const proxy = this.findProxy(name, region);
+    if (!proxy) {
+      throw new AwsError('DBProxyNotFoundFault', `DB proxy ${name} doesn't exist.`, { status: 404 });
+    }
+    return proxy;
+  }
+
+  /** @throws {AwsError} InvalidDBProxyStateFault while it is being modified */
+  modifyProxy(proxy: DatabaseProxy, changes: Partial<DatabaseProxy>): void {
+    if (proxyStatus(proxy) !== 'available') {
+      throw new AwsError(
+        'InvalidDBProxyStateFault',
+        `DB proxy ${proxy.name} is in an invalid state: ${proxyStatus(proxy)}`,
+      );
+    }
+    if ((changes.auth?.length ?? 0) > PROXY_SECRETS) {
+      throw new AwsError(
+        'InvalidParameterValue',
+        `A proxy takes at most ${PROXY_SECRETS} authentication entries`,
+      );
+    }
+    const now = Date.now();
+    Object.assign(proxy, changes, { updatedDate: now, busyUntil: now + this.modificationMs });
+    if (changes.auth) this.remember(proxy.arn, changes.auth);
+  }
+
+  clusterByIdentifier(identifier: string, region: string): ClusterRecord | undefined {
+    const wanted = identifier.toLowerCase();
+    return [...this.clusters.values()].find(
+      (cluster) => cluster.region === region && (cluster.identifier === wanted || cluster.arn === identifier),
+    );
+  }
+
+  private remember(arn: string, auth: ProxyAuth[]): void {
+    if (JSON.stringify(this.registered[arn]) === JSON.stringify(auth)) return;
+    this.registered[arn] = auth;
+    this.state.save(DOCUMENT, this.registered);
+  }
+}
+
+export function proxyStatus(proxy: DatabaseProxy): 'available' | 'modifying' {
+  return Date.now() < proxy.busyUntil ? 'modifying' : 'available';
+}

@@ -1,0 +1,211 @@
+import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Input } from '../../input.ts';
+import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
+import type { ProxyAuth, RdsStore } from './rds-store.ts';
+
+/** The part of the RDS control plane that workflows call. */
+export function rds(store: RdsStore, context: PlatformContext): AwsService {
+  /** On one named thing, or on all of its kind. */
+  const on = (action: string, kind: string, arn: string | undefined, call: Call): Permission[] => [
+    { action: `rds:${action}`, resource: arn ?? `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:${kind}:*` },
+  ];
+
+  function describing(
+    action: string,
+    options: {
+      kind: string;
+      nameMember: string;
+      resultMember: string;
+      arn(name: string, call: Call): string | undefined;
+      find(name: string | undefined, call: Call): unknown[];
+    },
+  ): Operation {
+    return {
+      permissions(input, call) {
+        const name = input.text(options.nameMember);
+        return on(action, options.kind, name === undefined ? undefined : options.arn(name, call), call);
+      },
+      run: (input, call) =>
+        paginate(input, options.resultMember, options.find(input.text(options.nameMember), call)),
+    };
+  }
+
+  const proxyArn = (name: string, call: Call): string | undefined => store.findProxy(name, call.region)?.arn;
+  const clusterArn = (name: string, call: Call): string | undefined =>
+    store.clusterByIdentifier(name, call.region)?.arn;
+
+  return {
+    signingNames: ['rds'],
+    prefix: 'rds',
+    protocol: {
+      kind: 'query',
+      namespace: 'http://rds.amazonaws.com/doc/2014-10-31/',
+      items: {
+        DBClusters: 'DBCluster',
+        DBInstances: 'DBInstance',
+        DBClusterMembers: 'DBClusterMember',
+        VpcSecurityGroups: 'VpcSecurityGroupMembership',
+        TagList: 'Tag',
+      },
+    },
+    accessDenied: { code: 'AccessDenied', status: 403 },
+    operations: {
+      DescribeDBProxies: describing('DescribeDBProxies', {
+        kind: 'db-proxy',
+        nameMember: 'DBProxyName',
+        resultMember: 'DBProxies',
+        arn: proxyArn,
+        find: (name, call) => {
+          const proxies =
+            name === undefined
+              ? [...store.proxies.values()].filter((proxy) => proxy.region === call.region)
+              : [store.proxy(name, call.region)];
+          return proxies.map(describeProxy);
+        },
+      }),
+      DescribeDBProxyTargets: describing('DescribeDBProxyTargets', {
+        kind: 'db-proxy',
+        nameMember: 'DBProxyName',
+        resultMember: 'Targets',
+        arn: proxyArn,
+        find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
+      }),
+      DescribeDBProxyTargetGroups: describing('DescribeDBProxyTargetGroups', {
+        kind: 'db-proxy',
+        nameMember: 'DBProxyName',
+        resultMember: 'TargetGroups',
+        arn: proxyArn,
+        find: (name, call) => {
+          const proxy = store.proxy(name ?? '', call.region);
+          return [...store.targetGroups.values()]
+            .filter((group) => group.proxyName === proxy.name && group.region === proxy.region)
+            .map((group) => ({
+              DBProxyName: proxy.name,
+              TargetGroupName: group.name,
+              TargetGroupArn: group.arn,
+              IsDefault: group.name === 'default',
+              Status: 'available',
+            }));
+        },
+      }),
+      ModifyDBProxy: {
+        permissions(input, call) {
+          const roleArn = input.text('RoleArn');
+          const pass: Permission[] =
+            roleArn === undefined
+              ? []
+              : [
+                  {
+                    action: 'iam:PassRole',
+                    resource: roleArn,
+                    context: { 'iam:PassedToService': 'rds.amazonaws.com' },
+                  },
+                ];
+          return [
+            ...on('ModifyDBProxy', 'db-proxy', proxyArn(input.required('DBProxyName'), call), call),
+            ...pass,
+          ];
+        },
+        run: (input, call) => modifyProxy(store, input, call),
+      },
+      DescribeDBClusters: describing('DescribeDBClusters', {
+        kind: 'cluster',
+        nameMember: 'DBClusterIdentifier',
+        resultMember: 'DBClusters',
+        arn: clusterArn,
+        find: (name, call) => {
+          const clusters =
+            name === undefined
+              ? [...store.clusters.values()].filter((cluster) => cluster.region === call.region)
+              : [requireCluster(store, name, call)];
+          return clusters.map((cluster) => describeCluster(cluster, context));
+        },
+      }),
+      DescribeDBInstances: describing('DescribeDBInstances', {
+        kind: 'db',
+        nameMember: 'DBInstanceIdentifier',
+        resultMember: 'DBInstances',
+        arn: (name, call) => `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:db:${name}`,
+        find: (name, call) => {
+          const instances = [...store.clusters.values()]
+            .filter((cluster) => cluster.region === call.region)
+            .flatMap((cluster) =>
+              cluster.instances.map((instance) => describeInstance(instance, cluster, context)),
+            )
+            .filter((instance) => name === undefined || instance.DBInstanceIdentifier === name);
+          if (name !== undefined && instances.length === 0) {
+            throw new AwsError('DBInstanceNotFound', `DBInstance ${name} not found.`, { status: 404 });
+          }
+          return instances;
+        },
+      }),
+    },
+    furtherActions: [
+      'rds:CreateDBCluster',
+      'rds:CreateDBInstance',
+      'rds:CreateDBProxy',
+      'rds:CreateDBSubnetGroup',
+      'rds:CreateDBClusterParameterGroup',
+      'rds:RegisterDBProxyTargets',
+      'rds:DeleteDBCluster',
+      'rds:DeleteDBInstance',
+      'rds:DeleteDBProxy',
+      'rds:DeleteDBSubnetGroup',
+      'rds:DeleteDBClusterParameterGroup',
+    ],
+  };
+}
+
+function modifyProxy(store: RdsStore, input: Input, call: Call): unknown {
+  const proxy = store.proxy(input.required('DBProxyName'), call.region);
+  if (input.has('NewDBProxyName')) {
+    throw new AwsError('InvalidParameterValue', 'Renaming a proxy is not supported here');
+  }
+  store.modifyProxy(proxy, {
+    ...(input.has('Auth') ? { auth: input.inputs('Auth').map(proxyAuth) } : {}),
+    requireTls: input.boolean('RequireTLS') ?? proxy.requireTls,
+    debugLogging: input.boolean('DebugLogging') ?? proxy.debugLogging,
+    idleClientTimeout: input.integer('IdleClientTimeout') ?? proxy.idleClientTimeout,
+    roleArn: input.text('RoleArn') ?? proxy.roleArn,
+  });
+  return { DBProxy: describeProxy(proxy) };
+}
+
+/** One entry of an Auth list, with AWS's defaults. */
+export function proxyAuth(auth: Input): ProxyAuth {
+  return {
+    AuthScheme: auth.text('AuthScheme') ?? 'SECRETS',
+    SecretArn: auth.text('SecretArn'),
+    IAMAuth: auth.text('IAMAuth') ?? 'DISABLED',
+    Description: auth.text('Description'),
+    UserName: auth.text('UserName'),
+    ClientPasswordAuthType: auth.text('ClientPasswordAuthType') ?? 'POSTGRES_SCRAM_SHA_256',
+  };
+}
+
+function requireCluster(store: RdsStore, name: string, call: Call) {
+  const cluster = store.clusterByIdentifier(name, call.region);
+  if (!cluster) throw new AwsError('DBClusterNotFoundFault', `DBCluster ${name} not found.`, { status: 404 });
+  return cluster;
+}
+
+/** Marker pagination as in every Describe call of RDS. @throws {AwsError} for a page size RDS refuses */
+function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
+  const size = input.integer('MaxRecords') ?? 100;
+  if (size < 20 || size > 100) {
+    throw new AwsError(
+      'InvalidParameterValue',
+      `Invalid value ${size} for MaxRecords. Must be between 20 and 100`,
+    );
+  }
+  const marker = input.text('Marker');
+  const start = marker ? Number(Buffer.from(marker, 'base64').toString()) : 0;
+  if (!Number.isInteger(start) || start < 0) throw new AwsError('InvalidParameterValue', 'Invalid Marker');
+  const next = start + size;
+  return {
+    [member]: items.slice(start, next),
+    Marker: next < items.length ? Buffer.from(String(next)).toString('base64') : undefined,
+  };
+}

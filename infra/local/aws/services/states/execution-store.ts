@@ -1,0 +1,100 @@
+/**
+ * Executions of all state machines, written through when one starts and when it ends.
+ *
+ * States: RUNNING → SUCCEEDED | FAILED | TIMED_OUT | ABORTED. Invariant: an execution that a killed platform left
+ * RUNNING is ABORTED from the moment the store is opened again, so no execution is ever RUNNING without running.
+ */
+import { createHash } from 'node:crypto';
+import type { StateFile } from '../../../model.ts';
+import type { HistoryEvent } from './history.ts';
+
+export type ExecutionStatus = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED';
+
+export interface Execution {
+  arn: string;
+  name: string;
+  stateMachineArn: string;
+  status: ExecutionStatus;
+  /** Epoch milliseconds. */
+  startDate: number;
+  stopDate?: number;
+  /** JSON text, exactly as given. */
+  input: string;
+  output?: string;
+  error?: string;
+  cause?: string;
+}
+
+const DOCUMENT = 'executions';
+/** Ended executions remembered per state machine. */
+const KEPT = 1_000;
+
+export class ExecutionStore {
+  private readonly state: StateFile;
+  private readonly executions = new Map<string, Execution>();
+  /** Histories of what runs now; the others are in documents of their own. */
+  private readonly histories = new Map<string, HistoryEvent[]>();
+
+  constructor(state: StateFile) {
+    this.state = state;
+    const interrupted: Execution[] = [];
+    for (const execution of state.load<Execution[]>(DOCUMENT, [])) {
+      this.executions.set(execution.arn, execution);
+      if (execution.status === 'RUNNING') interrupted.push(execution);
+    }
+    for (const execution of interrupted) {
+      Object.assign(execution, {
+        status: 'ABORTED',
+        stopDate: Date.now(),
+        cause: 'The platform was stopped while this execution ran.',
+      });
+    }
+    if (interrupted.length > 0) this.save();
+  }
+
+  get(arn: string): Execution | undefined {
+    return this.executions.get(arn);
+  }
+
+  /** Newest first. */
+  of(stateMachineArn: string): Execution[] {
+    return [...this.executions.values()]
+      .filter((execution) => execution.stateMachineArn === stateMachineArn)
+      .reverse();
+  }
+
+  /** Durable before it returns. */
+  start(execution: Execution, history: HistoryEvent[]): void {
+    this.executions.set(execution.arn, execution);
+    this.histories.set(execution.arn, history);
+    this.save();
+  }
+
+  /** Durable before it returns. */
+  end(execution: Execution): void {
+    this.state.save(historyDocument(execution.arn), this.histories.get(execution.arn) ?? []);
+    this.histories.delete(execution.arn);
+    this.forgetOldest(execution.stateMachineArn);
+    this.save();
+  }
+
+  history(arn: string): HistoryEvent[] {
+    return this.histories.get(arn) ?? this.state.load<HistoryEvent[]>(historyDocument(arn), []);
+  }
+
+  private forgetOldest(stateMachineArn: string): void {
+    const ended = this.of(stateMachineArn).filter((execution) => execution.status !== 'RUNNING');
+    for (const execution of ended.slice(KEPT)) {
+      this.executions.delete(execution.arn);
+      this.state.save(historyDocument(execution.arn), []);
+    }
+  }
+
+  private save(): void {
+    this.state.save(DOCUMENT, [...this.executions.values()]);
+  }
+}
+
+function historyDocument(arn: string): string {
+  return `execution-${createHash('sha256').update(arn).digest('hex').slice(0, 24)}`;
+}

@@ -1,0 +1,158 @@
+import type { StateMachineDefinition } from 'aws-local-stepfunctions';
+
+/** A state of the Amazon States Language, as far as it is rewritten here. */
+export interface State {
+  Type: string;
+  Resource?: string;
+  Seconds?: number;
+  SecondsPath?: string;
+  Timestamp?: string;
+  TimestampPath?: string;
+  TimeoutSeconds?: number;
+  TimeoutSecondsPath?: string;
+  Error?: string;
+  ErrorPath?: string;
+  Cause?: string;
+  CausePath?: string;
+  ResultPath?: string | null;
+  OutputPath?: string | null;
+  InputPath?: string | null;
+  Retry?: Retrier[];
+  Catch?: { ResultPath?: string | null }[];
+  Branches?: Definition[];
+  Iterator?: Definition;
+  ItemProcessor?: Definition;
+}
+
+interface Retrier {
+  IntervalSeconds?: number;
+  MaxDelaySeconds?: number;
+}
+
+export interface Definition {
+  StartAt: string;
+  TimeoutSeconds?: number;
+  States: Record<string, State>;
+}
+
+/** What a rewritten Task state really is. */
+export type LocalTask = { kind: 'task'; resource: string } | { kind: 'wait'; state: State };
+
+export interface LocalDefinition {
+  definition: StateMachineDefinition;
+  /** By state name, which is unique in a state machine. */
+  tasks: Map<string, LocalTask>;
+  /** The types the states had before. */
+  types: Map<string, string>;
+}
+
+/** Timers hold at most 2^31 ms; that is no limit on tasks in AWS either. */
+const LONGEST_TIMEOUT_SECONDS = 2_000_000;
+
+/**
+ * Rewrites a definition for the interpreter: shorter waits and retry intervals, no default task timeout of a minute,
+ * no `$` paths it takes for names, waits with computed ends as tasks. Every state it enters is told to `entered`
+ * before its fields are evaluated, which is how `$$.State` gets its value.
+ */
+export function localDefinition(
+  source: Definition,
+  waitScale: number,
+  entered: (stateName: string) => void,
+): LocalDefinition {
+  const tasks: LocalDefinition['tasks'] = new Map();
+  const types: LocalDefinition['types'] = new Map();
+
+  function rewrite(definition: Definition): Definition {
+    const states = Object.fromEntries(
+      Object.entries(definition.States).map(([name, state]) => [name, rewriteState(name, state)]),
+    );
+    const { TimeoutSeconds, ...rest } = definition;
+    return {
+      ...rest,
+      ...(TimeoutSeconds !== undefined && TimeoutSeconds < LONGEST_TIMEOUT_SECONDS ? { TimeoutSeconds } : {}),
+      States: new Proxy(states, {
+        get(target, name: string) {
+          if (Object.hasOwn(target, name)) entered(name);
+          return target[name];
+        },
+      }),
+    };
+  }
+
+  function rewriteState(name: string, state: State): State {
+    types.set(name, state.Type);
+    const local: State = { ...state };
+    if (local.ResultPath === '$') delete local.ResultPath;
+    if (local.OutputPath === '$') delete local.OutputPath;
+    if (local.InputPath === '$') delete local.InputPath;
+    if (state.Retry) local.Retry = state.Retry.map((retrier) => scaled(retrier, waitScale));
+    if (state.Catch) local.Catch = state.Catch.map(withoutRootPath);
+    if (state.Branches) local.Branches = state.Branches.map(rewrite);
+    if (state.Iterator) local.Iterator = rewrite(state.Iterator);
+    if (state.ItemProcessor) local.ItemProcessor = rewrite(state.ItemProcessor);
+    switch (state.Type) {
+      case 'Task':
+        tasks.set(name, { kind: 'task', resource: state.Resource ?? '' });
+        if (state.TimeoutSecondsPath === undefined) {
+          local.TimeoutSeconds = Math.min(
+            state.TimeoutSeconds ?? LONGEST_TIMEOUT_SECONDS,
+            LONGEST_TIMEOUT_SECONDS,
+          );
+        }
+        return local;
+      case 'Wait':
+        if (state.Seconds !== undefined) return { ...local, Seconds: state.Seconds * waitScale };
+        tasks.set(name, { kind: 'wait', state });
+        for (const field of ['SecondsPath', 'Timestamp', 'TimestampPath'] as const) delete local[field];
+        return { ...local, Type: 'Task', Resource: 'wait', TimeoutSeconds: LONGEST_TIMEOUT_SECONDS };
+      case 'Fail':
+        // The interpreter would invent its own words.
+        if (state.Error === undefined && state.ErrorPath === undefined) local.Error = '';
+        if (state.Cause === undefined && state.CausePath === undefined) local.Cause = '';
+        return local;
+      default:
+        return local;
+    }
+  }
+
+  return { definition: rewrite(source) as unknown as StateMachineDefinition, tasks, types };
+}
+
+function scaled(retrier: Retrier, waitScale: number): Retrier {
+  const { MaxDelaySeconds } = retrier;
+  return {
+    ...retrier,
+    IntervalSeconds: (retrier.IntervalSeconds ?? 1) * waitScale,
+    ...(MaxDelaySeconds === undefined ? {} : { MaxDelaySeconds: MaxDelaySeconds * waitScale }),
+  };
+}
+
+function withoutRootPath<T extends { ResultPath?: string | null }>(catcher: T): T {
+  if (catcher.ResultPath !== '$') return catcher;
+  const { ResultPath: _root, ...rest } = catcher;
+  return rest as T;
+}
+
+/**
+ * How long a Wait state with a computed end lasts, in seconds before scaling.
+ * @throws {Error} named States.Runtime when its path leads to nothing usable
+ */
+export function waitSeconds(state: State, input: unknown): number {
+  const seconds = state.SecondsPath === undefined ? undefined : valueAt(state.SecondsPath, input);
+  if (typeof seconds === 'number') return seconds;
+  const timestamp = state.Timestamp ?? (state.TimestampPath && valueAt(state.TimestampPath, input));
+  const end = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
+  if (Number.isNaN(end)) {
+    const error = new Error('The wait of this state leads to no number of seconds and no timestamp');
+    error.name = 'States.Runtime';
+    throw error;
+  }
+  return Math.max(0, (end - Date.now()) / 1_000);
+}
+
+/** Reference paths without filters: `$.a.b`. */
+function valueAt(path: string, input: unknown): unknown {
+  let value = input;
+  for (const key of path.split('.').slice(1)) value = (value as Record<string, unknown> | undefined)?.[key];
+  return value;
+}

@@ -1,0 +1,146 @@
+import { FunctionNotFound } from '../../../errors.ts';
+import type { PlatformContext } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Authorizer } from '../../iam/authorizer.ts';
+import type { Principal } from '../../service.ts';
+import { functionArn } from '../lambda.ts';
+import { TaskFailure } from './task-failure.ts';
+
+/** Bytes a state's input or output may have. */
+const PAYLOAD_LIMIT = 256 * 1024;
+
+/** Calls an operation of this endpoint as a principal. */
+export type ServiceCall = (
+  signingName: string,
+  operation: string,
+  members: Record<string, unknown>,
+  as: Principal,
+  region: string,
+) => Promise<unknown>;
+
+/** How the services are called in resource ARNs and in error names; some have camel case members. */
+const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelCase?: boolean }> = {
+  cloudformation: { signingName: 'cloudformation', errors: 'CloudFormation' },
+  kms: { signingName: 'kms', errors: 'Kms' },
+  rds: { signingName: 'rds', errors: 'Rds' },
+  rdsdata: { signingName: 'rds-data', errors: 'RdsData', camelCase: true },
+  secretsmanager: { signingName: 'secretsmanager', errors: 'SecretsManager' },
+  sfn: { signingName: 'states', errors: 'Sfn', camelCase: true },
+  sns: { signingName: 'sns', errors: 'Sns' },
+};
+
+/** Runs what Task states name as their resource, with the rights of the state machine's role. */
+export class TaskResources {
+  private readonly context: PlatformContext;
+  private readonly authorizer: Authorizer;
+  private readonly call: ServiceCall;
+
+  constructor(context: PlatformContext, authorizer: Authorizer, call: ServiceCall) {
+    this.context = context;
+    this.authorizer = authorizer;
+    this.call = call;
+  }
+
+  /** @throws {TaskFailure} with the error name AWS gives */
+  async run(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
+    const result = await this.dispatch(resource, input, as, region);
+    if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
+      throw new TaskFailure(
+        'States.DataLimitExceeded',
+        `The state/task '${resource}' returned a result with a size exceeding the maximum number of bytes service limit.`,
+        { terminal: true },
+      );
+    }
+    return result;
+  }
+
+  private async dispatch(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
+    if (resource.startsWith('arn:aws:lambda:')) return this.invoke(resource, input, as, region);
+    const integration = /^arn:aws:states:::(?:aws-sdk:)?([a-z]+):(\w+)$/.exec(resource);
+    const [, service = '', action = ''] = integration ?? [];
+    if (service === 'lambda' && action === 'invoke') return this.lambdaInvoke(input, as, region);
+    const target = INTEGRATIONS[service];
+    if (!integration || !target) {
+      throw new TaskFailure('States.Runtime', `The resource ${resource} is not supported here`, {
+        terminal: true,
+      });
+    }
+    return this.service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
+  }
+
+  private async lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
+    const { FunctionName, Payload, InvocationType } = input as Record<string, unknown>;
+    const type = InvocationType === 'Event' ? 'Event' : 'RequestResponse';
+    const payload = await this.invoke(String(FunctionName), Payload ?? {}, as, region, type);
+    return { ExecutedVersion: '$LATEST', Payload: payload, StatusCode: type === 'Event' ? 202 : 200 };
+  }
+
+  private async invoke(
+    nameOrArn: string,
+    payload: unknown,
+    as: Principal,
+    region: string,
+    type: 'RequestResponse' | 'Event' = 'RequestResponse',
+  ): Promise<unknown> {
+    const permission = { action: 'lambda:InvokeFunction', resource: functionArn(nameOrArn, region) };
+    const refusal = this.authorizer.refuses(as, permission, region);
+    if (refusal !== undefined) throw new TaskFailure('Lambda.AWSLambdaException', refusal);
+    try {
+      const result = await this.context.functions.invoke(nameOrArn, payload, { type });
+      if (!result.functionError) return result.payload ?? null;
+      const { errorType } = (result.payload ?? {}) as { errorType?: unknown };
+      throw new TaskFailure(
+        typeof errorType === 'string' && errorType !== '' ? errorType : 'Lambda.Unknown',
+        JSON.stringify(result.payload),
+      );
+    } catch (cause) {
+      if (cause instanceof TaskFailure) throw cause;
+      if (cause instanceof FunctionNotFound) {
+        throw new TaskFailure('Lambda.ResourceNotFoundException', cause.message);
+      }
+      throw new TaskFailure(
+        'Lambda.SdkClientException',
+        cause instanceof Error ? cause.message : String(cause),
+      );
+    }
+  }
+
+  private async service(
+    target: { signingName: string; errors: string; camelCase?: boolean },
+    action: string,
+    input: Record<string, unknown>,
+    as: Principal,
+    region: string,
+  ): Promise<unknown> {
+    const operation = capitalized(action, true);
+    const members = target.camelCase ? withKeys(input, (key) => capitalized(key, false)) : input;
+    try {
+      const result = await this.call(
+        target.signingName,
+        operation,
+        members as Record<string, unknown>,
+        as,
+        region,
+      );
+      // Dates and blobs travel as text between states.
+      const plain: unknown = JSON.parse(JSON.stringify(result ?? {}));
+      return target.camelCase ? withKeys(plain, (key) => capitalized(key, true)) : plain;
+    } catch (cause) {
+      if (!(cause instanceof AwsError)) throw cause;
+      throw new TaskFailure(`${target.errors}.${cause.code}`, cause.message);
+    }
+  }
+}
+
+function capitalized(name: string, upper: boolean): string {
+  const first = name.charAt(0);
+  return (upper ? first.toUpperCase() : first.toLowerCase()) + name.slice(1);
+}
+
+function withKeys(value: unknown, rename: (key: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item) => withKeys(item, rename));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [rename(key), withKeys(item, rename)]),
+  );
+}

@@ -1,0 +1,21 @@
+import { LOCAL_ACCOUNT } from '../../model.ts';
+import type { AwsService } from '../service.ts';
+
+/** AWS STS: tells a caller who it is. */
+export const sts: AwsService = {
+  signingNames: ['sts'],
+  prefix: 'sts',
+  protocol: { kind: 'query', namespace: 'https://sts.amazonaws.com/doc/2011-06-15/' },
+  accessDenied: { code: 'AccessDenied', status: 403 },
+  operations: {
+    GetCallerIdentity: {
+      // Needs no permission, not even against an explicit deny.
+      permissions: () => [],
+      run: (_input, call) => ({
+        UserId: call.principal.userId,
+        Account: LOCAL_ACCOUNT,
+        Arn: call.principal.arn,
+      }),
+    },
+  },
+};

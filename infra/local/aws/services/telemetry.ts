@@ -1,0 +1,54 @@
+import { LOCAL_ACCOUNT } from '../../model.ts';
+import type { AwsService, Call, Operation } from '../service.ts';
+
+/**
+ * Telemetry is accepted and dropped: functions' output is in the platform's own logs. Permissions are checked all
+ * the same, so that a missing grant shows.
+ */
+function accepted(action: string, resource: (call: Call) => string, answer: unknown = {}): Operation {
+  return { permissions: (_input, call) => [{ action, resource: resource(call) }], run: () => answer };
+}
+
+const anything = (): string => '*';
+const logGroups = (call: Call): string => `arn:aws:logs:${call.region}:${LOCAL_ACCOUNT}:log-group:*`;
+
+export const telemetry: AwsService[] = [
+  {
+    signingNames: ['logs'],
+    prefix: 'logs',
+    protocol: { kind: 'json', version: '1.1' },
+    accessDenied: { code: 'AccessDeniedException', status: 400 },
+    operations: {
+      CreateLogGroup: accepted('logs:CreateLogGroup', logGroups),
+      CreateLogStream: accepted('logs:CreateLogStream', logGroups),
+      PutLogEvents: accepted('logs:PutLogEvents', logGroups, { nextSequenceToken: '0' }),
+    },
+  },
+  {
+    signingNames: ['xray'],
+    prefix: 'xray',
+    protocol: {
+      kind: 'rest-json',
+      routes: [
+        { method: 'POST', path: /^\/TraceSegments$/, operation: 'PutTraceSegments' },
+        { method: 'POST', path: /^\/TelemetryRecords$/, operation: 'PutTelemetryRecords' },
+        { method: 'POST', path: /^\/GetSamplingRules$/, operation: 'GetSamplingRules' },
+        { method: 'POST', path: /^\/SamplingTargets$/, operation: 'GetSamplingTargets' },
+      ],
+    },
+    accessDenied: { code: 'AccessDeniedException', status: 403 },
+    operations: {
+      PutTraceSegments: accepted('xray:PutTraceSegments', anything, { UnprocessedTraceSegments: [] }),
+      PutTelemetryRecords: accepted('xray:PutTelemetryRecords', anything),
+      GetSamplingRules: accepted('xray:GetSamplingRules', anything, { SamplingRuleRecords: [] }),
+      GetSamplingTargets: accepted('xray:GetSamplingTargets', anything, { SamplingTargetDocuments: [] }),
+    },
+  },
+  {
+    signingNames: ['monitoring'],
+    prefix: 'cloudwatch',
+    protocol: { kind: 'json', version: '1.0' },
+    accessDenied: { code: 'AccessDenied', status: 403 },
+    operations: { PutMetricData: accepted('cloudwatch:PutMetricData', anything) },
+  },
+];

@@ -1,0 +1,123 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { AwsError } from './errors.ts';
+import { decodeJson, encodeJson, encodeJsonError, targetOperation } from './protocols/json.ts';
+import { decodeQuery, encodeQueryError, encodeQueryResult } from './protocols/query-xml.ts';
+import { encodeRestJsonError, matchRoute } from './protocols/rest-json.ts';
+import type { AwsService } from './service.ts';
+
+export interface WireRequest {
+  method: string;
+  path: string;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+export interface WireResponse {
+  status: number;
+  headers: Record<string, string>;
+  body: string | Buffer;
+}
+
+/**
+ * How one request speaks: a client may choose among several protocols of a service (metrics travel as JSON, as a
+ * form or as CBOR), so the request decides, not the service.
+ */
+export type Dialect = 'json' | 'query' | 'cbor' | 'rest-json';
+
+export function dialectOf(request: WireRequest): Dialect {
+  if (request.headers['smithy-protocol'] === 'rpc-v2-cbor') return 'cbor';
+  if (request.headers['x-amz-target'] !== undefined) return 'json';
+  if (/^application\/x-www-form-urlencoded/.test(request.headers['content-type'] ?? '')) return 'query';
+  return 'rest-json';
+}
+
+/** @throws {AwsError} when the request names no operation or cannot be read */
+export function decodeRequest(
+  dialect: Dialect,
+  service: AwsService,
+  request: WireRequest,
+): { operation: string; members: Record<string, unknown> } {
+  switch (dialect) {
+    case 'json':
+      return {
+        operation: targetOperation(String(request.headers['x-amz-target'])),
+        members: decodeJson(request.body),
+      };
+    case 'query':
+      return decodeQuery(request.body);
+    case 'cbor':
+      // Only telemetry is sent so, and it is dropped unread.
+      return { operation: request.path.slice(request.path.lastIndexOf('/') + 1), members: {} };
+    case 'rest-json': {
+      const routes = service.protocol.kind === 'rest-json' ? service.protocol.routes : [];
+      const match = matchRoute(routes, request.method, request.path, request.body);
+      if (!match)
+        throw new AwsError('UnknownOperationException', `No operation at ${request.method} ${request.path}`, {
+          status: 404,
+        });
+      return match;
+    }
+  }
+}
+
+export function encodeResponse(
+  dialect: Dialect,
+  service: AwsService,
+  answer: { operation: string; result: unknown; requestId: string },
+): WireResponse {
+  switch (dialect) {
+    case 'json':
+      return { status: 200, headers: jsonType(service), body: encodeJson(answer.result) };
+    case 'query': {
+      const { namespace, items } = queryOptions(service);
+      const options = { namespace, items, requestId: answer.requestId };
+      return { status: 200, headers: XML, body: encodeQueryResult(answer.operation, answer.result, options) };
+    }
+    case 'cbor':
+      // An empty map.
+      return { status: 200, headers: CBOR, body: Buffer.from([0xa0]) };
+    case 'rest-json':
+      return { status: 200, headers: JSON_TYPE, body: encodeJson(answer.result) };
+  }
+}
+
+export function encodeError(
+  dialect: Dialect,
+  service: AwsService | undefined,
+  error: AwsError,
+  requestId: string,
+): WireResponse {
+  const { status } = error;
+  switch (dialect) {
+    case 'query':
+      return {
+        status,
+        headers: XML,
+        body: encodeQueryError(error, queryOptions(service).namespace, requestId),
+      };
+    case 'json':
+      return { status, headers: jsonType(service), body: encodeJsonError(error) };
+    case 'cbor':
+      return { status, headers: { 'x-amzn-errortype': error.code, ...CBOR }, body: Buffer.from([0xa0]) };
+    case 'rest-json': {
+      const { headers, body } = encodeRestJsonError(error);
+      return { status, headers: { ...JSON_TYPE, ...headers }, body };
+    }
+  }
+}
+
+const XML = { 'content-type': 'text/xml' };
+const JSON_TYPE = { 'content-type': 'application/json' };
+const CBOR = { 'content-type': 'application/cbor', 'smithy-protocol': 'rpc-v2-cbor' };
+
+function jsonType(service: AwsService | undefined): Record<string, string> {
+  const version = service?.protocol.kind === 'json' ? service.protocol.version : '1.1';
+  return { 'content-type': `application/x-amz-json-${version}` };
+}
+
+function queryOptions(service: AwsService | undefined): {
+  namespace: string;
+  items?: Record<string, string>;
+} {
+  return service?.protocol.kind === 'query' ? service.protocol : { namespace: 'http://amazonaws.com/' };
+}
