@@ -40,5 +40,6 @@ async function onSchedule(): Promise<void> {
       failures.push(error);
     }
   }
-  if (failures.length > 0) throw new AggregateError(failures, `${failures.length} proxies were not reconciled`);
+  if (failures.length > 0)
+    throw new AggregateError(failures, `${failures.length} proxies were not reconciled`);
 }
