@@ -14,7 +14,11 @@ export class PgRegistry implements RegistryExecutor {
     const text = sql.replace(/'(?:[^']|'')*'|(?<!:):([a-zA-Z_]\w*)/g, (whole, name: string | undefined) => {
       if (name === undefined) return whole;
       const value = parameters[name];
-      values.push(typeof value === 'object' && value !== null && !(value instanceof Date) ? JSON.stringify(value) : value);
+      values.push(
+        typeof value === 'object' && value !== null && !(value instanceof Date)
+          ? JSON.stringify(value)
+          : value,
+      );
       return `$${values.length}`;
     });
     return (await this.#client.query(text, values)).rows as Row[];

@@ -61,7 +61,9 @@ logfile = ${join(directory, 'log')}
   const asUser = process.getuid?.() === 0 ? ['-u', unprivilegedUser()] : [];
   file('log', '');
   chmodSync(join(directory, 'log'), 0o666);
-  const bouncer: ChildProcess = spawn('/usr/sbin/pgbouncer', [...asUser, '-q', configuration], { stdio: 'ignore' });
+  const bouncer: ChildProcess = spawn('/usr/sbin/pgbouncer', [...asUser, '-q', configuration], {
+    stdio: 'ignore',
+  });
   await listening(port, bouncer, join(directory, 'log'));
   return {
     port,

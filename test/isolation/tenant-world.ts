@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
-import type { Credentials, CredentialSource } from '../../functions/database/credentials.ts';
+import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
 import { DatabasePools } from '../../functions/database/pools.ts';
 import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
@@ -41,7 +41,7 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
       placed.push({ tenant: await database.addTenant(model), database });
     }
   }
-  const registryDatabase = await TestDatabase.cloneEmpty();
+  const registryDatabase = await TestDatabase.empty();
   databases.push(registryDatabase);
   const registry = new PgRegistry(await registryDatabase.connect('master'));
   await bootstrapRegistry(registry, { readerPassword: randomUUID(), writerPassword: randomUUID() });
@@ -88,7 +88,12 @@ class KnownLogins implements CredentialSource {
   forget(): void {}
 }
 
-async function register(registry: PgRegistry, tenant: TestTenant, database: string, port: number): Promise<void> {
+async function register(
+  registry: PgRegistry,
+  tenant: TestTenant,
+  database: string,
+  port: number,
+): Promise<void> {
   const { tenantId, isolationModel, schemaName, roleName, epoch } = tenant;
   const tier = { shared: 'starter', schema: 'business', dedicated: 'enterprise' }[isolationModel];
   await registry.query(
