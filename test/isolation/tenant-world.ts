@@ -1,13 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
 import { DatabasePools } from '../../functions/database/pools.ts';
-import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
+import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
 import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { PgRegistry } from '../pg-registry.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
 
@@ -22,7 +20,7 @@ export interface WorldTenant extends TestTenant {
 
 export interface World {
   readonly tenants: readonly WorldTenant[];
-  readonly registry: PgRegistry;
+  readonly registry: RegistryExecutor;
   readonly cell: TestDatabase;
   /** True where requests go through PgBouncer. */
   readonly pooled: boolean;
@@ -44,10 +42,9 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
       placed.push({ tenant: await database.addTenant(model), database });
     }
   }
-  const registryDatabase = await TestDatabase.empty();
+  const registryDatabase = await TestDatabase.cloneRegistry();
   databases.push(registryDatabase);
-  const registry = new PgRegistry(await registryDatabase.connect('master'));
-  await bootstrapRegistry(registry, { readerPassword: randomUUID(), writerPassword: randomUUID() });
+  const registry = inTurn(await registryDatabase.registry());
 
   await registerCell(registry, cellRegistration(cell));
 
@@ -75,6 +72,18 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
       await pools.end();
       await pooler?.stop();
       for (const database of databases) await database.drop();
+    },
+  };
+}
+
+/** The one connection behind it takes one statement at a time; requests ask at once. */
+function inTurn(registry: RegistryExecutor): RegistryExecutor {
+  let previous: Promise<unknown> = Promise.resolve();
+  return {
+    query: <Row extends object>(sql: string, parameters?: RegistryParameters) => {
+      const answer = previous.then(() => registry.query<Row>(sql, parameters));
+      previous = answer.catch(() => {});
+      return answer;
     },
   };
 }
