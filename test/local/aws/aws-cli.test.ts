@@ -96,7 +96,16 @@ describe.runIf(findCli())('the aws CLI', () => {
 
   test('is refused in the words of AWS', async () => {
     await expect(
-      aws('rds-data', 'execute-statement', '--resource-arn', 'arn:none', '--secret-arn', 's', '--sql', 'x'),
+      aws(
+        'rds-data',
+        'execute-statement',
+        '--resource-arn',
+        'arn:aws:rds:us-east-1:000000000000:cluster:none',
+        '--secret-arn',
+        'cli/secret-nowhere',
+        '--sql',
+        'SELECT 1',
+      ),
     ).rejects.toThrow('An error occurred (NotFoundException)');
     await expect(aws('cloudformation', 'describe-stacks', '--stack-name', 'none')).rejects.toThrow(
       'An error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id none does not exist',
