@@ -49,6 +49,16 @@ export class TestDatabase {
     return database;
   }
 
+  /** An empty database that the master user owns, for what is bootstrapped by a test itself. */
+  static async empty(): Promise<TestDatabase> {
+    const server = inject('databaseServer');
+    const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
+    const superuser = await connectAs(server, server.logins.superuser, 'postgres');
+    await superuser.query(`CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE template0`);
+    await superuser.end();
+    return database;
+  }
+
   /** A connection that `drop` ends. */
   async connect(as: LoginName | Login): Promise<pg.Client> {
     const client = await connectAs(this.server, this.login(as), this.name);

@@ -1,15 +1,6 @@
-import {
-  type DatabaseIntrospector,
-  Kysely,
-  PostgresAdapter,
-  PostgresDriver,
-  PostgresQueryCompiler,
-  type SchemaMetadata,
-  sql,
-  type TableMetadata,
-  type Transaction,
-} from 'kysely';
+import { Kysely, PostgresDriver, sql, type Transaction } from 'kysely';
 import type pg from 'pg';
+import { migrationDialect } from './kysely-dialect.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: DDL is not typed by the tables it creates.
 export type DdlTransaction = Transaction<any>;
@@ -21,12 +12,7 @@ export async function ddlTransaction<Result>(
 ): Promise<Result> {
   // biome-ignore lint/suspicious/noExplicitAny: see above.
   const database = new Kysely<any>({
-    dialect: {
-      createAdapter: () => new AdapterWithoutSessionLock(),
-      createDriver: () => new PostgresDriver({ pool: poolOfOne(client) }),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-      createIntrospector: (db) => new MigrationTableIntrospector(db),
-    },
+    dialect: migrationDialect(() => new PostgresDriver({ pool: poolOfOne(client) })),
   });
   return database.transaction().execute(work);
 }
@@ -49,38 +35,4 @@ function poolOfOne(client: pg.ClientBase) {
     release: () => {},
   };
   return { connect: async () => connection, end: async () => {} } as never;
-}
-
-/**
- * Kysely's own lock is a session lock for the whole database: a failed migration would keep it until the session
- * ends, and tenants would wait for each other. Our callers hold `lockForDdl` instead.
- */
-class AdapterWithoutSessionLock extends PostgresAdapter {
-  override async acquireMigrationLock(): Promise<void> {}
-  override async releaseMigrationLock(): Promise<void> {}
-}
-
-/** The migrator asks only whether its tables exist; the stock answer reads every column of a thousand schemas. */
-class MigrationTableIntrospector implements DatabaseIntrospector {
-  // biome-ignore lint/suspicious/noExplicitAny: see above.
-  readonly #database: Kysely<any>;
-  // biome-ignore lint/suspicious/noExplicitAny: see above.
-  constructor(database: Kysely<any>) {
-    this.#database = database;
-  }
-
-  async getSchemas(): Promise<SchemaMetadata[]> {
-    const { rows } = await sql<SchemaMetadata>`select nspname as name from pg_catalog.pg_namespace`.execute(
-      this.#database,
-    );
-    return rows;
-  }
-
-  async getTables(): Promise<TableMetadata[]> {
-    const { rows } = await sql<{ schema: string; name: string }>`
-      select n.nspname as schema, c.relname as name
-      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where c.relkind = 'r' and c.relname like '%schema\_migrations%'`.execute(this.#database);
-    return rows.map(({ schema, name }) => ({ schema, name, isView: false, isForeign: false, columns: [] }));
-  }
 }

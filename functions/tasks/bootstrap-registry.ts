@@ -1,4 +1,32 @@
-/** Placeholder until this task is built: deploying it fails loudly instead of pretending. */
-export async function handler(): Promise<never> {
-  throw new Error('tasks/bootstrap-registry is not built yet');
-}
+import * as z from 'zod';
+import { CredentialStore } from '../database/credentials.ts';
+import { bootstrapRegistry } from '../database/registry/bootstrap-registry.ts';
+import { DataApi } from '../database/registry/data-api.ts';
+import { customResourceHandler } from '../middleware/custom-resource.ts';
+
+/** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */
+export const handler = customResourceHandler({
+  properties: z.object({
+    ClusterArn: z.string().min(1),
+    MasterSecretArn: z.string().min(1),
+    ReaderSecretArn: z.string().min(1),
+    WriterSecretArn: z.string().min(1),
+    Database: z.string().min(1),
+  }),
+  physicalId: ({ Database }) => `registry-${Database}`,
+  async apply(properties) {
+    // Read anew each time: a secret may have been rotated since this container last ran.
+    const secrets = new CredentialStore();
+    const registry = new DataApi({
+      clusterArn: properties.ClusterArn,
+      secretArn: properties.MasterSecretArn,
+      database: properties.Database,
+    });
+    const reader = await secrets.get(properties.ReaderSecretArn);
+    const writer = await secrets.get(properties.WriterSecretArn);
+    await bootstrapRegistry(registry, {
+      readerPassword: reader.password,
+      writerPassword: writer.password,
+    });
+  },
+});

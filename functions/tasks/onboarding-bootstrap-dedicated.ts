@@ -1,4 +1,7 @@
-/** Placeholder until this task is built: deploying it fails loudly instead of pretending. */
-export async function handler(): Promise<never> {
-  throw new Error('tasks/onboarding-bootstrap-dedicated is not built yet');
-}
+import { bootstrapDedicated } from '../lifecycle/bootstrap-dedicated.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+
+/** Prepares the tenant's dedicated database. */
+export const handler = onboardingTask(tenantState, (registry, { tenant }) =>
+  bootstrapDedicated(registry, tenant.tenantId),
+);

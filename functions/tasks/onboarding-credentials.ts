@@ -1,5 +1,5 @@
-import { onboardingTask, tenantState } from '../lifecycle/onboarding-task.ts';
 import { provisionCredentials } from '../lifecycle/provision-credentials.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
 
 /** Creates the secret of the tenant's login role. */
 export const handler = onboardingTask(tenantState, (registry, { tenant }) =>

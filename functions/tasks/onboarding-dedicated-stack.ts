@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { advanceDedicatedStack } from '../lifecycle/dedicated-stack.ts';
-import { onboardingTask, tenantState } from '../lifecycle/onboarding-task.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
 
 const state = tenantState.extend({
   stack: z

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { InvalidOnboardingInput } from '../lifecycle/errors.ts';
 import { failTenant, findUnclaimed, reasonOf } from '../lifecycle/fail-tenant.ts';
 import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
-import { onboardingTask } from '../lifecycle/onboarding-task.ts';
+import { onboardingTask } from '../middleware/onboarding-task.ts';
 
 const state = z.object({
   executionArn: z.string().min(1),

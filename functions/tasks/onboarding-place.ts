@@ -1,4 +1,7 @@
-/** Placeholder until this task is built: deploying it fails loudly instead of pretending. */
-export async function handler(): Promise<never> {
-  throw new Error('tasks/onboarding-place is not built yet');
-}
+import { provisionPlacement } from '../lifecycle/provision-placement.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+
+/** Enters the tenant into its data database. */
+export const handler = onboardingTask(tenantState, (registry, { tenant }) =>
+  provisionPlacement(registry, tenant.tenantId),
+);

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
-import { onboardingTask } from '../lifecycle/onboarding-task.ts';
 import { registerTenant } from '../lifecycle/register-tenant.ts';
+import { onboardingTask } from '../middleware/onboarding-task.ts';
 
 const state = z.object({ executionArn: z.string().min(1), input: z.unknown() });
 

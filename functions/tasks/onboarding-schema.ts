@@ -1,4 +1,7 @@
-/** Placeholder until this task is built: deploying it fails loudly instead of pretending. */
-export async function handler(): Promise<never> {
-  throw new Error('tasks/onboarding-schema is not built yet');
-}
+import { provisionSchema } from '../lifecycle/provision-schema.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+
+/** Creates the tenant's schema and login role. */
+export const handler = onboardingTask(tenantState, (registry, { tenant }) =>
+  provisionSchema(registry, tenant.tenantId),
+);

@@ -1,4 +1,7 @@
-/** Placeholder until this task is built: deploying it fails loudly instead of pretending. */
-export async function handler(): Promise<never> {
-  throw new Error('tasks/onboarding-verify is not built yet');
-}
+import { verifyTenant } from '../lifecycle/verify-tenant.ts';
+import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+
+/** Goes through the proxy to the tenant's data, as a request will. */
+export const handler = onboardingTask(tenantState, (registry, { tenant }) =>
+  verifyTenant(registry, tenant.tenantId),
+);

@@ -244,3 +244,15 @@ test('secrets carry the agreed names, and no password is in any template', () =>
   for (const { Properties } of ofType('AWS::SecretsManager::Secret'))
     expect(Properties).not.toHaveProperty('SecretString');
 });
+
+test('alarms may publish to the encrypted topic, and every alarm goes there', () => {
+  const [policy] = ofType('AWS::SNS::TopicPolicy').map(({ Properties }) =>
+    JSON.stringify(Properties.PolicyDocument),
+  );
+  expect(policy).toContain('cloudwatch.amazonaws.com');
+  const alarms = ofType('AWS::CloudWatch::Alarm');
+  expect(alarms.length).toBeGreaterThan(40);
+  for (const { logicalId, Properties } of alarms) {
+    expect(text(Properties.AlarmActions), logicalId).toMatch(/^<.*Alarms/);
+  }
+});

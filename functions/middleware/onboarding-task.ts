@@ -1,9 +1,15 @@
-import { Logger } from '@aws-lambda-powertools/logger';
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
+import { PlacementConflict as DatabasePlacementConflict, TenantSchemaInUse } from '../database/errors.ts';
 import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
-import { DependencyUnavailable, LifecycleError, OnboardingStepFailed } from './errors.ts';
-import { isTransient } from './transient-error.ts';
+import {
+  DependencyUnavailable,
+  LifecycleError,
+  OnboardingStepFailed,
+  PlacementConflict,
+} from '../lifecycle/errors.ts';
+import { isTransient } from '../lifecycle/transient-error.ts';
+import { logger } from './logger.ts';
 
 /** What every state after registration carries. */
 export const tenantState = z.object({
@@ -19,7 +25,6 @@ export const tenantState = z.object({
 export type TaskHandler<Result> = (event: unknown, context: Context) => Promise<Result>;
 
 let registry: DataApi | undefined;
-let logger: Logger | undefined;
 
 /**
  * Makes a task out of a step: checks the workflow's state, hands over the registry, and lets only typed errors out,
@@ -30,7 +35,6 @@ export function onboardingTask<Schema extends z.ZodType, Result>(
   step: (registry: DataApi, state: z.output<Schema>) => Promise<Result>,
 ): TaskHandler<Result> {
   return async (event, context) => {
-    logger ??= new Logger();
     logger.addContext(context);
     try {
       registry ??= registryFromEnvironment();
@@ -51,6 +55,9 @@ export function onboardingTask<Schema extends z.ZodType, Result>(
 /** The typed error that an error of a driver or SDK amounts to. */
 export function toLifecycleError(error: unknown): LifecycleError {
   if (error instanceof LifecycleError) return error;
+  if (error instanceof DatabasePlacementConflict || error instanceof TenantSchemaInUse) {
+    return new PlacementConflict({ cause: error });
+  }
   if (isTransient(error)) return new DependencyUnavailable({ cause: error });
   return new OnboardingStepFailed({ cause: error });
 }

