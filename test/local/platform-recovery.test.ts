@@ -102,7 +102,7 @@ describe('a platform', () => {
 
   test('stops in order while it is still starting', async () => {
     const starting = run();
-    await expect.poll(() => starting.out).toContain('deploying');
+    await expect.poll(() => starting.out, { timeout: 10_000 }).toContain('deploying');
     starting.child.kill('SIGINT');
     expect(await starting.ended).toBe(0);
     expect(existsSync(join(stateDir, 'lock.json'))).toBe(false);
