@@ -4,6 +4,7 @@ import type { RegistryExecutor, RegistryParameters } from '../functions/database
 /** A registry database spoken to directly, where a test is not about the Data API. */
 export class PgRegistry implements RegistryExecutor {
   readonly #client: pg.ClientBase;
+  #previous: Promise<unknown> = Promise.resolve();
 
   constructor(client: pg.ClientBase) {
     this.#client = client;
@@ -21,7 +22,10 @@ export class PgRegistry implements RegistryExecutor {
       );
       return `$${values.length}`;
     });
-    return (await this.#client.query(text, values)).rows as Row[];
+    // One connection takes one statement at a time.
+    const answer = this.#previous.then(() => this.#client.query(text, values));
+    this.#previous = answer.catch(() => {});
+    return (await answer).rows as Row[];
   }
 
   async transaction<Result>(work: (transaction: RegistryExecutor) => Promise<Result>): Promise<Result> {

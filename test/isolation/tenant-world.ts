@@ -3,12 +3,15 @@ import tls from 'node:tls';
 import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
 import { DatabasePools } from '../../functions/database/pools.ts';
 import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
+import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { PgRegistry } from '../pg-registry.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
+
+const CELL = 'us-1';
 
 export type Model = 'shared' | 'schema' | 'dedicated';
 
@@ -45,6 +48,8 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
   databases.push(registryDatabase);
   const registry = new PgRegistry(await registryDatabase.connect('master'));
   await bootstrapRegistry(registry, { readerPassword: randomUUID(), writerPassword: randomUUID() });
+
+  await registerCell(registry, cellRegistration(cell));
 
   const logins = new Map(placed.map(({ tenant }) => [tenant.login.user, tenant.login]));
   const { port: serverPort, certificate } = cell.server;
@@ -88,6 +93,25 @@ class KnownLogins implements CredentialSource {
   forget(): void {}
 }
 
+function cellRegistration({ name, server }: TestDatabase): CellRegistration {
+  return {
+    cellId: CELL,
+    region: 'us',
+    dataResidency: 'us',
+    databaseHost: server.host,
+    databasePort: server.port,
+    writerHost: server.host,
+    databaseName: name,
+    proxyName: 'none',
+    clusterArn: 'none',
+    masterSecretArn: 'none',
+    ownerSecretArn: 'none',
+    starterRoleName: 'strata_starter',
+    starterSecretArn: 'strata_starter',
+    maxBusinessTenants: 190,
+  };
+}
+
 async function register(
   registry: PgRegistry,
   tenant: TestTenant,
@@ -105,9 +129,12 @@ async function register(
   await registry.query(
     `INSERT INTO tenant_database_routing (tenant_id, database_type, database_host, database_port, database_name,
                                           schema_name, isolation_model, role_name, secret_arn, epoch, region,
-                                          connection_pool_size)
+                                          cell_id, connection_pool_size)
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
-             :roleName, :roleName, :epoch::bigint, 'us', 4)`,
-    { tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
+    {
+      ...{ tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+      cellId: isolationModel === 'dedicated' ? null : CELL,
+    },
   );
 }
