@@ -61,7 +61,16 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const awsPort = await freePort(undefined, new Set());
   const awsUrl = `http://127.0.0.1:${awsPort}`;
   const context: PlatformContext = {
-    ...{ stateDir, account: LOCAL_ACCOUNT, awsUrl, stacks: new Map(), clusters, state, log, waitScale: 0.005 },
+    ...{
+      stateDir,
+      account: LOCAL_ACCOUNT,
+      awsUrl,
+      stacks: new Map(),
+      clusters,
+      state,
+      log,
+      waitScale: 0.005,
+    },
     functions: { invoke: () => Promise.reject(new Error('there are no functions')), list: () => [] },
     principals: localPrincipals(state),
     assets: { path: (location) => templates.get('url' in location ? location.url : location.key)! },
