@@ -1,14 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
 import { DatabasePools } from '../../functions/database/pools.ts';
-import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
+import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
+import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { PgRegistry } from '../pg-registry.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
+
+const CELL = 'us-1';
 
 export type Model = 'shared' | 'schema' | 'dedicated';
 
@@ -19,7 +20,7 @@ export interface WorldTenant extends TestTenant {
 
 export interface World {
   readonly tenants: readonly WorldTenant[];
-  readonly registry: PgRegistry;
+  readonly registry: RegistryExecutor;
   readonly cell: TestDatabase;
   /** True where requests go through PgBouncer. */
   readonly pooled: boolean;
@@ -41,10 +42,11 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
       placed.push({ tenant: await database.addTenant(model), database });
     }
   }
-  const registryDatabase = await TestDatabase.empty();
+  const registryDatabase = await TestDatabase.cloneRegistry();
   databases.push(registryDatabase);
-  const registry = new PgRegistry(await registryDatabase.connect('master'));
-  await bootstrapRegistry(registry, { readerPassword: randomUUID(), writerPassword: randomUUID() });
+  const registry = inTurn(await registryDatabase.registry());
+
+  await registerCell(registry, cellRegistration(cell));
 
   const logins = new Map(placed.map(({ tenant }) => [tenant.login.user, tenant.login]));
   const { port: serverPort, certificate } = cell.server;
@@ -74,6 +76,18 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
   };
 }
 
+/** The one connection behind it takes one statement at a time; requests ask at once. */
+function inTurn(registry: RegistryExecutor): RegistryExecutor {
+  let previous: Promise<unknown> = Promise.resolve();
+  return {
+    query: <Row extends object>(sql: string, parameters?: RegistryParameters) => {
+      const answer = previous.then(() => registry.query<Row>(sql, parameters));
+      previous = answer.catch(() => {});
+      return answer;
+    },
+  };
+}
+
 /** Logins by role name: the role's name stands for the ARN of its secret. */
 class KnownLogins implements CredentialSource {
   readonly #logins: ReadonlyMap<string, { user: string; password: string }>;
@@ -86,6 +100,25 @@ class KnownLogins implements CredentialSource {
     return { username: login.user, password: login.password };
   }
   forget(): void {}
+}
+
+function cellRegistration({ name, server }: TestDatabase): CellRegistration {
+  return {
+    cellId: CELL,
+    region: 'us',
+    dataResidency: 'us',
+    databaseHost: server.host,
+    databasePort: server.port,
+    writerHost: server.host,
+    databaseName: name,
+    proxyName: 'none',
+    clusterArn: 'none',
+    masterSecretArn: 'none',
+    ownerSecretArn: 'none',
+    starterRoleName: 'strata_starter',
+    starterSecretArn: 'strata_starter',
+    maxBusinessTenants: 190,
+  };
 }
 
 async function register(
@@ -105,9 +138,12 @@ async function register(
   await registry.query(
     `INSERT INTO tenant_database_routing (tenant_id, database_type, database_host, database_port, database_name,
                                           schema_name, isolation_model, role_name, secret_arn, epoch, region,
-                                          connection_pool_size)
+                                          cell_id, connection_pool_size)
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
-             :roleName, :roleName, :epoch::bigint, 'us', 4)`,
-    { tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
+    {
+      ...{ tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+      cellId: isolationModel === 'dedicated' ? null : CELL,
+    },
   );
 }
