@@ -6,8 +6,15 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** Where pools get the login of a secret from. */
+export interface CredentialSource {
+  get(secretArn: string): Promise<Credentials>;
+  /** The credentials were refused: the next `get` asks anew. */
+  forget(secretArn: string): void;
+}
+
 /** Reads database credentials from Secrets Manager and remembers them for this container's life. */
-export class CredentialStore {
+export class CredentialStore implements CredentialSource {
   #client: Promise<SecretsManagerClient> | undefined;
   readonly #known: LRUCache<string, Credentials>;
 

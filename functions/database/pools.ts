@@ -7,7 +7,7 @@
  * tenants are being served at the same moment; a discarded pool takes no new work.
  */
 import pg from 'pg';
-import type { CredentialStore } from './credentials.ts';
+import type { CredentialSource } from './credentials.ts';
 import { valueParsers } from './value-parsers.ts';
 
 /** Where one tenant's data is and as whom to go there. */
@@ -28,12 +28,12 @@ export interface PoolOptions {
 }
 
 export class DatabasePools {
-  readonly #credentials: CredentialStore;
+  readonly #credentials: CredentialSource;
   readonly #options: PoolOptions;
   /** Insertion order is recency order: the first entry is the least recently used. */
   readonly #open = new Map<string, pg.Pool>();
 
-  constructor(credentials: CredentialStore, options: PoolOptions) {
+  constructor(credentials: CredentialSource, options: PoolOptions) {
     this.#credentials = credentials;
     this.#options = options;
   }

@@ -59,6 +59,10 @@ export function validateOnboardingInput(input: unknown): OnboardingInput {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
   throw new InvalidOnboardingInput(
-    result.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
+    result.error.issues.flatMap((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not known' }))
+        : [{ path: issue.path.join('.'), message: issue.message }],
+    ),
   );
 }

@@ -43,10 +43,7 @@ const LIMIT_RULE = `must be a number from 1 to ${MAX_LIMIT}`;
 export const pageParameters = {
   limit: z.optional(
     z.pipe(
-      z.string().check(
-        z.regex(/^[1-9]\d{0,2}$/, LIMIT_RULE),
-        z.refine((text) => Number(text) <= MAX_LIMIT, LIMIT_RULE),
-      ),
+      z.string().check(z.refine((text) => /^[1-9]\d*$/.test(text) && Number(text) <= MAX_LIMIT, LIMIT_RULE)),
       z.transform(Number),
     ),
   ),

@@ -75,15 +75,18 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     return stopped;
   };
   const signal = options.signal ?? new AbortController().signal;
+  const booting = boot(options, undo, signal);
   try {
     const aborted = new Promise<never>((_resolve, reject) => {
       const refuse = () => reject(new PlatformError('stopped while starting'));
       if (signal.aborted) refuse();
       signal.addEventListener('abort', refuse, { once: true });
     });
-    return { ...(await Promise.race([boot(options, undo, signal), aborted])), stop };
+    return { ...(await Promise.race([booting, aborted])), stop };
   } catch (cause) {
     await stop();
+    // What an aborted boot still finishes after that must not stay either.
+    void booting.catch(() => undefined).then(() => stopAll(undo));
     throw cause;
   }
 }

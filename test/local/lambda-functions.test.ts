@@ -155,12 +155,16 @@ test('a name, an ARN and a qualified ARN mean the same function; an unknown one 
 
 test('what a function prints is in its log file', async () => {
   await invoke({ log: 'a line for the log' });
-  await expect.poll(() => readFileSync(join(directory, 'main.log'), 'utf8')).toContain('a line for the log');
+  await expect
+    .poll(() => readFileSync(join(directory, 'main.log'), 'utf8'), { timeout: 10_000 })
+    .toContain('a line for the log');
 });
 
 test('an asynchronous invocation answers at once', async () => {
   expect(await functions.invoke('main', { ms: 50, log: 'ran later' }, { type: 'Event' })).toEqual({
     payload: null,
   });
-  await expect.poll(() => readFileSync(join(directory, 'main.log'), 'utf8')).toContain('ran later');
+  await expect
+    .poll(() => readFileSync(join(directory, 'main.log'), 'utf8'), { timeout: 10_000 })
+    .toContain('ran later');
 });

@@ -13,7 +13,8 @@ export class RolePolicies {
   private readonly stacks: Map<string, DeployedStack>;
   private readonly log: Log;
   private readonly cache = new Map<string, Omit<Policies, 'resource'>>();
-  private fingerprint = '';
+  /** What the cache was collected from. */
+  private collected: { stack: DeployedStack; size: number }[] = [];
 
   constructor(stacks: Map<string, DeployedStack>, log: Log) {
     this.stacks = stacks;
@@ -30,12 +31,17 @@ export class RolePolicies {
     return policies;
   }
 
-  /** Resources are only added and removed, so their number tells whether policies may have changed. */
+  /** A deployment makes a new stack, whose resources are only added or removed. */
   private forgetWhenStacksChanged(): void {
-    let fingerprint = '';
-    for (const [name, stack] of this.stacks) fingerprint += `${name}:${stack.resources.size};`;
-    if (fingerprint === this.fingerprint) return;
-    this.fingerprint = fingerprint;
+    const now = [...this.stacks.values()].map((stack) => ({ stack, size: stack.resources.size }));
+    const same =
+      now.length === this.collected.length &&
+      now.every(({ stack, size }, index) => {
+        const before = this.collected[index];
+        return before?.stack === stack && before.size === size;
+      });
+    if (same) return;
+    this.collected = now;
     this.cache.clear();
   }
 

@@ -76,6 +76,8 @@ export class ConnectionPools {
     });
     // An idle connection whose server stops is simply dropped; the next call finds out.
     pool.on('error', () => {});
+    // One that breaks while it is lent out fails its query; without a listener it would also end this process.
+    pool.on('connect', (client) => client.on('error', () => {}));
     this.pools.set(id, pool);
     return pool;
   }

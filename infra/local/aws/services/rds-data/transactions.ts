@@ -20,6 +20,8 @@ interface Transaction {
   client: PoolClient;
   busy: boolean;
   expiry: NodeJS.Timeout;
+  /** Ends it when its connection breaks; taken off before the connection serves somebody else. */
+  onError: () => void;
 }
 
 export class Transactions {
@@ -41,9 +43,18 @@ export class Transactions {
       throw cause;
     }
     const id = randomBytes(96).toString('base64url');
-    const transaction: Transaction = { id, owner, key, client, busy: false, expiry: this.expiryOf(id) };
+    const onError = () => this.drop(transaction, true);
+    const transaction: Transaction = {
+      id,
+      owner,
+      key,
+      client,
+      busy: false,
+      expiry: this.expiryOf(id),
+      onError,
+    };
     this.open.set(id, transaction);
-    client.once('error', () => this.drop(transaction, true));
+    client.once('error', onError);
     return id;
   }
 
@@ -108,6 +119,7 @@ export class Transactions {
 
   private drop(transaction: Transaction, broken: boolean): void {
     clearTimeout(transaction.expiry);
+    transaction.client.off('error', transaction.onError);
     if (this.open.delete(transaction.id)) this.pools.release(transaction.client, broken);
   }
 }

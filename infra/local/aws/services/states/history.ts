@@ -26,6 +26,8 @@ export class HistoryRecorder {
   private readonly types: Map<string, string>;
   private readonly resources: Map<string, string>;
   private readonly roleArn: string;
+  /** Task states whose failure is about to lead elsewhere. */
+  private readonly caught = new Set<string>();
 
   constructor(types: Map<string, string>, resources: Map<string, string>, roleArn: string) {
     this.types = types;
@@ -74,7 +76,11 @@ export class HistoryRecorder {
           this.add(`${stateType}StateFailed`, {}, timestamp);
         }
         return;
+      case 'StateCaught':
+        this.caught.add(name);
+        return;
       case 'StateExited':
+        if (stateType === 'Task' && !this.caught.delete(name)) this.succeeded(name, event);
         if (stateType === 'Map' || stateType === 'Parallel')
           this.add(`${stateType}StateSucceeded`, {}, timestamp);
         this.add(
@@ -111,6 +117,16 @@ export class HistoryRecorder {
       event.timestamp,
     );
     this.add(this.taskEvent(name, 'Started'), {}, event.timestamp);
+  }
+
+  /** The interpreter tells a state's output, not the task's: they differ where the state selects from it. */
+  private succeeded(name: string, event: InterpreterEvent): void {
+    const details = { output: json(event.state?.output) };
+    this.add(
+      this.taskEvent(name, 'Succeeded'),
+      { [this.taskDetails(name, 'Succeeded')]: details },
+      event.timestamp,
+    );
   }
 
   private taskEvent(name: string, what: string): string {

@@ -1,0 +1,149 @@
+import tls from 'node:tls';
+import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
+import { DatabasePools } from '../../functions/database/pools.ts';
+import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
+import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
+import { TenantAccess } from '../../functions/placement/tenant-access.ts';
+import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
+import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TestDatabase, type TestTenant } from '../test-database.ts';
+import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
+
+const CELL = 'us-1';
+
+export type Model = 'shared' | 'schema' | 'dedicated';
+
+export interface WorldTenant extends TestTenant {
+  readonly access: TenantAccess;
+  readonly database: TestDatabase;
+}
+
+export interface World {
+  readonly tenants: readonly WorldTenant[];
+  readonly registry: RegistryExecutor;
+  readonly cell: TestDatabase;
+  /** True where requests go through PgBouncer. */
+  readonly pooled: boolean;
+  end(): Promise<void>;
+}
+
+/**
+ * Tenants of all three models behind the router of production: a cell, a database of its own for each dedicated
+ * tenant, a registry, and in front of them PgBouncer with `poolSize` connections per role where it is installed.
+ */
+export async function createWorld(perModel: number, { poolSize = 2, pipeline = true } = {}): Promise<World> {
+  const cell = await TestDatabase.clone();
+  const databases = [cell];
+  const placed: { tenant: TestTenant; database: TestDatabase }[] = [];
+  for (let n = 0; n < perModel; n++) {
+    for (const model of ['shared', 'schema', 'dedicated'] as const) {
+      const database = model === 'dedicated' ? await TestDatabase.clone() : cell;
+      if (database !== cell) databases.push(database);
+      placed.push({ tenant: await database.addTenant(model), database });
+    }
+  }
+  const registryDatabase = await TestDatabase.cloneRegistry();
+  databases.push(registryDatabase);
+  const registry = inTurn(await registryDatabase.registry());
+
+  await registerCell(registry, cellRegistration(cell));
+
+  const logins = new Map(placed.map(({ tenant }) => [tenant.login.user, tenant.login]));
+  const { port: serverPort, certificate } = cell.server;
+  const pooler: Pooler | undefined = poolerInstalled
+    ? await startPooler(serverPort, [...logins.values()], poolSize)
+    : undefined;
+  tls.setDefaultCACertificates([...tls.rootCertificates, pooler?.certificate ?? certificate]);
+  for (const { tenant, database } of placed) {
+    await register(registry, tenant, database.name, pooler?.port ?? serverPort);
+  }
+  const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
+  const router = new TenantRouter(new TenantDirectory(registry), pools);
+  return {
+    tenants: placed.map(({ tenant, database }) => ({
+      ...tenant,
+      database,
+      access: new TenantAccess(tenant.tenantId, tenant.tenantId, router),
+    })),
+    registry,
+    cell,
+    pooled: pooler !== undefined,
+    async end() {
+      await pools.end();
+      await pooler?.stop();
+      for (const database of databases) await database.drop();
+    },
+  };
+}
+
+/** The one connection behind it takes one statement at a time; requests ask at once. */
+function inTurn(registry: RegistryExecutor): RegistryExecutor {
+  let previous: Promise<unknown> = Promise.resolve();
+  return {
+    query: <Row extends object>(sql: string, parameters?: RegistryParameters) => {
+      const answer = previous.then(() => registry.query<Row>(sql, parameters));
+      previous = answer.catch(() => {});
+      return answer;
+    },
+  };
+}
+
+/** Logins by role name: the role's name stands for the ARN of its secret. */
+class KnownLogins implements CredentialSource {
+  readonly #logins: ReadonlyMap<string, { user: string; password: string }>;
+  constructor(logins: ReadonlyMap<string, { user: string; password: string }>) {
+    this.#logins = logins;
+  }
+  async get(secretArn: string): Promise<Credentials> {
+    const login = this.#logins.get(secretArn);
+    if (!login) throw new Error(`no login ${secretArn}`);
+    return { username: login.user, password: login.password };
+  }
+  forget(): void {}
+}
+
+function cellRegistration({ name, server }: TestDatabase): CellRegistration {
+  return {
+    cellId: CELL,
+    region: 'us',
+    dataResidency: 'us',
+    databaseHost: server.host,
+    databasePort: server.port,
+    writerHost: server.host,
+    databaseName: name,
+    proxyName: 'none',
+    clusterArn: 'none',
+    masterSecretArn: 'none',
+    ownerSecretArn: 'none',
+    starterRoleName: 'strata_starter',
+    starterSecretArn: 'strata_starter',
+    maxBusinessTenants: 190,
+  };
+}
+
+async function register(
+  registry: PgRegistry,
+  tenant: TestTenant,
+  database: string,
+  port: number,
+): Promise<void> {
+  const { tenantId, isolationModel, schemaName, roleName, epoch } = tenant;
+  const tier = { shared: 'starter', schema: 'business', dedicated: 'enterprise' }[isolationModel];
+  await registry.query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, schema_name, subscription_tier,
+                          status, admin_email, data_residency, home_region)
+     VALUES (:tenantId::uuid, :tenantId, :tenantId, :isolationModel, :schemaName, :tier, 'active', 'a@b.test', 'us', 'us')`,
+    { tenantId, isolationModel, schemaName, tier },
+  );
+  await registry.query(
+    `INSERT INTO tenant_database_routing (tenant_id, database_type, database_host, database_port, database_name,
+                                          schema_name, isolation_model, role_name, secret_arn, epoch, region,
+                                          cell_id, connection_pool_size)
+     VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
+             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
+    {
+      ...{ tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+      cellId: isolationModel === 'dedicated' ? null : CELL,
+    },
+  );
+}

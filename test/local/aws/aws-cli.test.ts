@@ -1,0 +1,114 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { att, role } from './assembly.ts';
+import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
+
+/** The real CLI, wherever the machine has one. */
+function findCli(): boolean {
+  try {
+    execFileSync('aws', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    console.log('skipped: no aws CLI on this machine');
+    return false;
+  }
+}
+
+describe.runIf(findCli())('the aws CLI', () => {
+  let fixture: EndpointFixture;
+
+  beforeAll(async () => {
+    fixture = await startEndpoint([
+      {
+        name: 'Cli',
+        resources: {
+          ...role('MachineRole', []),
+          Machine: {
+            Type: 'AWS::StepFunctions::StateMachine',
+            Properties: {
+              StateMachineName: 'pass',
+              RoleArn: att('MachineRole', 'Arn'),
+              DefinitionString: '{"StartAt":"Done","States":{"Done":{"Type":"Pass","End":true}}}',
+            },
+          },
+        },
+        outputs: { Machine: { Value: { Ref: 'Machine' } } },
+      },
+    ]);
+  });
+  afterAll(() => fixture?.stop());
+
+  async function aws(...args: string[]): Promise<Record<string, unknown>> {
+    const { stdout } = await promisify(execFile)(
+      'aws',
+      ['--endpoint-url', fixture.platform.awsUrl, '--region', 'us-east-1', '--output', 'json', ...args],
+      {
+        env: {
+          PATH: process.env.PATH,
+          HOME: fixture.stateDir,
+          AWS_ACCESS_KEY_ID: 'any',
+          AWS_SECRET_ACCESS_KEY: 'any',
+        },
+      },
+    );
+    return stdout === '' ? {} : (JSON.parse(stdout) as Record<string, unknown>);
+  }
+
+  test('asks who it is', async () => {
+    expect(await aws('sts', 'get-caller-identity')).toMatchObject({ Account: '000000000000' });
+  });
+
+  test('runs state machines', async () => {
+    const { stateMachines } = await aws('stepfunctions', 'list-state-machines');
+    const [{ stateMachineArn }] = stateMachines as [{ stateMachineArn: string }];
+    const started = await aws(
+      'stepfunctions',
+      'start-execution',
+      '--state-machine-arn',
+      stateMachineArn,
+      '--input',
+      '{"a":1}',
+    );
+    const arn = ['--execution-arn', started.executionArn as string];
+    const described = await aws('stepfunctions', 'describe-execution', ...arn);
+    expect(described).toMatchObject({ status: 'SUCCEEDED', output: '{"a":1}' });
+    const { events } = await aws('stepfunctions', 'get-execution-history', ...arn);
+    expect(events).toHaveLength(4);
+  });
+
+  test('manages secrets', async () => {
+    await aws('secretsmanager', 'create-secret', '--name', 'cli/secret', '--secret-string', '{"a":"<&>"}');
+    expect(await aws('secretsmanager', 'get-secret-value', '--secret-id', 'cli/secret')).toMatchObject({
+      SecretString: '{"a":"<&>"}',
+    });
+    await expect(aws('secretsmanager', 'get-secret-value', '--secret-id', 'none')).rejects.toThrow(
+      'An error occurred (ResourceNotFoundException) when calling the GetSecretValue operation',
+    );
+  });
+
+  test('describes stacks, databases and functions', async () => {
+    const { Stacks } = await aws('cloudformation', 'describe-stacks', '--stack-name', 'Cli');
+    expect(Stacks).toMatchObject([{ StackStatus: 'CREATE_COMPLETE', Outputs: [{ OutputKey: 'Machine' }] }]);
+    expect(await aws('rds', 'describe-db-proxies')).toEqual({ DBProxies: [] });
+    expect(await aws('lambda', 'list-functions')).toEqual({ Functions: [] });
+  });
+
+  test('is refused in the words of AWS', async () => {
+    await expect(
+      aws(
+        'rds-data',
+        'execute-statement',
+        '--resource-arn',
+        'arn:aws:rds:us-east-1:000000000000:cluster:none',
+        '--secret-arn',
+        'cli/secret-nowhere',
+        '--sql',
+        'SELECT 1',
+      ),
+    ).rejects.toThrow('An error occurred (NotFoundException)');
+    await expect(aws('cloudformation', 'describe-stacks', '--stack-name', 'none')).rejects.toThrow(
+      'An error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id none does not exist',
+    );
+  });
+});

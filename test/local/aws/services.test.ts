@@ -1,0 +1,407 @@
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  DescribeDBClustersCommand,
+  DescribeDBProxiesCommand,
+  DescribeDBProxyTargetsCommand,
+  ModifyDBProxyCommand,
+  RDSClient,
+} from '@aws-sdk/client-rds';
+import {
+  CreateSecretCommand,
+  DeleteSecretCommand,
+  DescribeSecretCommand,
+  GetRandomPasswordCommand,
+  GetSecretValueCommand,
+  ListSecretsCommand,
+  PutSecretValueCommand,
+  RestoreSecretCommand,
+  SecretsManagerClient,
+  TagResourceCommand,
+  UpdateSecretCommand,
+} from '@aws-sdk/client-secrets-manager';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { att, lambdaFunction, ref, role } from './assembly.ts';
+import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
+
+const viaSecretsManager = {
+  StringEquals: { 'kms:ViaService': 'secretsmanager.us-east-1.amazonaws.com' },
+};
+const secretPattern = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:granted/*';
+
+let fixture: EndpointFixture;
+let secrets: SecretsManagerClient;
+
+beforeAll(async () => {
+  fixture = await startEndpoint([
+    {
+      name: 'Services',
+      resources: {
+        Key: { Type: 'AWS::KMS::Key', Properties: { Description: 'of the test' } },
+        Alias: { Type: 'AWS::KMS::Alias', Properties: { AliasName: 'alias/test', TargetKeyId: ref('Key') } },
+        Generated: {
+          Type: 'AWS::SecretsManager::Secret',
+          Properties: {
+            Name: 'template/generated',
+            GenerateSecretString: {
+              SecretStringTemplate: '{"username":"u"}',
+              GenerateStringKey: 'password',
+              PasswordLength: 40,
+              ExcludePunctuation: true,
+            },
+          },
+        },
+        Proxy: {
+          Type: 'AWS::RDS::DBProxy',
+          Properties: {
+            DBProxyName: 'cell-proxy',
+            RoleArn: att('FunctionRole', 'Arn'),
+            RequireTLS: true,
+            EngineFamily: 'POSTGRESQL',
+            VpcSubnetIds: ['subnet-1'],
+            Auth: [{ AuthScheme: 'SECRETS', IAMAuth: 'DISABLED', SecretArn: ref('Generated') }],
+          },
+        },
+        ...role('FunctionRole', []),
+        ...lambdaFunction('Echo', 'echo', 'FunctionRole'),
+        ...lambdaFunction('Fail', 'fail', 'FunctionRole'),
+        ...role('Granted', [
+          {
+            Action: [
+              'secretsmanager:CreateSecret',
+              'secretsmanager:TagResource',
+              'secretsmanager:GetSecretValue',
+            ],
+            Resource: secretPattern,
+          },
+          {
+            Action: ['kms:GenerateDataKey', 'kms:Decrypt'],
+            Resource: att('Key', 'Arn'),
+            Condition: viaSecretsManager,
+          },
+          { Action: 'rds:DescribeDBProxies', Resource: '*' },
+        ]),
+        ...role('WithoutKey', [{ Action: 'secretsmanager:*', Resource: '*' }]),
+        ...role('Bounded', [{ Action: 'secretsmanager:*', Resource: '*' }], {
+          PermissionsBoundary: ref('Boundary'),
+        }),
+        Boundary: {
+          Type: 'AWS::IAM::ManagedPolicy',
+          Properties: {
+            PolicyDocument: { Statement: { Effect: 'Allow', Action: 'secretsmanager:List*', Resource: '*' } },
+          },
+        },
+      },
+      outputs: { Key: { Value: att('Key', 'Arn') } },
+    },
+  ]);
+  secrets = new SecretsManagerClient(fixture.client());
+});
+
+afterAll(() => fixture?.stop());
+
+const create = (Name: string, SecretString = '1', client = secrets, extra = {}) =>
+  client.send(new CreateSecretCommand({ Name, SecretString, ...extra }));
+const read = (SecretId: string, extra = {}, client = secrets) =>
+  client.send(new GetSecretValueCommand({ SecretId, ...extra }));
+const notFound = { name: 'ResourceNotFoundException' };
+
+describe('Secrets Manager', () => {
+  test('finds a secret by name, by ARN and by ARN without suffix', async () => {
+    const { ARN } = await create('find/me', 'found');
+    expect(ARN).toMatch(/^arn:aws:secretsmanager:us-east-1:000000000000:secret:find\/me-[A-Za-z0-9]{6}$/);
+    for (const id of ['find/me', ARN!, ARN!.slice(0, -7)]) {
+      expect((await read(id)).SecretString).toBe('found');
+    }
+    await expect(read('find')).rejects.toMatchObject(notFound);
+    await expect(
+      read('find/me', {}, new SecretsManagerClient(fixture.client(undefined, 'eu-west-1'))),
+    ).rejects.toMatchObject(notFound);
+  });
+
+  test('keeps the current and the previous version', async () => {
+    await create('versions', 'one');
+    await secrets.send(new PutSecretValueCommand({ SecretId: 'versions', SecretString: 'two' }));
+    await secrets.send(new UpdateSecretCommand({ SecretId: 'versions', SecretString: 'three' }));
+    expect(await read('versions')).toMatchObject({ SecretString: 'three', VersionStages: ['AWSCURRENT'] });
+    expect(await read('versions', { VersionStage: 'AWSPREVIOUS' })).toMatchObject({ SecretString: 'two' });
+    await expect(read('versions', { VersionStage: 'OTHER' })).rejects.toMatchObject(notFound);
+    const { VersionIdsToStages } = await secrets.send(new DescribeSecretCommand({ SecretId: 'versions' }));
+    expect(Object.values(VersionIdsToStages!).flat().sort()).toEqual(['AWSCURRENT', 'AWSPREVIOUS']);
+  });
+
+  test('is idempotent by token, and refuses a second secret of a name', async () => {
+    const ClientRequestToken = '00000000-0000-4000-8000-000000000001';
+    const first = await create('once', 'a', secrets, { ClientRequestToken });
+    expect(await create('once', 'a', secrets, { ClientRequestToken })).toMatchObject({ ARN: first.ARN! });
+    const exists = { name: 'ResourceExistsException' };
+    await expect(create('once', 'b', secrets, { ClientRequestToken })).rejects.toMatchObject(exists);
+    await expect(create('once')).rejects.toMatchObject(exists);
+  });
+
+  test('deletes with a recovery window, restores, and deletes at once', async () => {
+    const { ARN } = await create('gone');
+    const { DeletionDate } = await secrets.send(
+      new DeleteSecretCommand({ SecretId: 'gone', RecoveryWindowInDays: 7 }),
+    );
+    expect(DeletionDate!.getTime()).toBeGreaterThan(Date.now() + 6 * 86_400_000);
+    const invalid = { name: 'InvalidRequestException' };
+    await expect(read('gone')).rejects.toMatchObject(invalid);
+    await expect(create('gone')).rejects.toMatchObject(invalid);
+    const described = await secrets.send(new DescribeSecretCommand({ SecretId: 'gone' }));
+    expect(described.DeletedDate).toBeInstanceOf(Date);
+    await secrets.send(new RestoreSecretCommand({ SecretId: 'gone' }));
+    expect((await read('gone')).SecretString).toBe('1');
+    await secrets.send(new DeleteSecretCommand({ SecretId: 'gone', ForceDeleteWithoutRecovery: true }));
+    await expect(read('gone')).rejects.toMatchObject(notFound);
+    expect((await create('gone')).ARN).not.toBe(ARN);
+  });
+
+  test('lists and tags', async () => {
+    await create('listed/a', '1', secrets, { Tags: [{ Key: 'tenant', Value: 't1' }] });
+    await secrets.send(new TagResourceCommand({ SecretId: 'listed/a', Tags: [{ Key: 'tier', Value: 'x' }] }));
+    const { SecretList } = await secrets.send(
+      new ListSecretsCommand({ Filters: [{ Key: 'name', Values: ['listed/'] }] }),
+    );
+    expect(SecretList).toMatchObject([
+      {
+        Name: 'listed/a',
+        Tags: [
+          { Key: 'tenant', Value: 't1' },
+          { Key: 'tier', Value: 'x' },
+        ],
+      },
+    ]);
+    expect(JSON.stringify(SecretList)).not.toContain('SecretString');
+  });
+
+  test('makes random passwords', async () => {
+    const { RandomPassword } = await secrets.send(
+      new GetRandomPasswordCommand({
+        PasswordLength: 50,
+        ExcludePunctuation: true,
+        ExcludeCharacters: 'abc',
+      }),
+    );
+    expect(RandomPassword).toMatch(/^[A-Zd-z0-9]{50}$/);
+  });
+
+  test('a role needs the action, the resource and the key', async () => {
+    const KmsKeyId = fixture.platform.context.stacks.get('Services')!.outputs.Key;
+    const granted = new SecretsManagerClient(fixture.client('Granted'));
+    const withoutKey = new SecretsManagerClient(fixture.client('WithoutKey'));
+    await create('granted/a', 'x', granted, { KmsKeyId, Tags: [{ Key: 'k', Value: 'v' }] });
+    expect((await read('granted/a', {}, granted)).SecretString).toBe('x');
+    const denied = { name: 'AccessDeniedException' };
+    await expect(create('other/a', 'x', granted)).rejects.toMatchObject(denied);
+    await expect(
+      granted.send(new PutSecretValueCommand({ SecretId: 'granted/a', SecretString: 'y' })),
+    ).rejects.toMatchObject({
+      ...denied,
+      message: expect.stringMatching(
+        /^User: arn:aws:sts::000000000000:assumed-role\/Granted\/Granted is not authorized to perform: secretsmanager:PutSecretValue on resource: arn:aws:secretsmanager:us-east-1:000000000000:secret:granted\/a-\w{6} because no identity-based policy allows the secretsmanager:PutSecretValue action$/,
+      ),
+    });
+    await expect(read('granted/a', {}, withoutKey)).rejects.toMatchObject({
+      ...denied,
+      message: expect.stringContaining('kms:Decrypt'),
+    });
+    await expect(create('with/key', 'x', withoutKey, { KmsKeyId })).rejects.toMatchObject(denied);
+    // Nothing was created by the refused call.
+    await expect(read('with/key')).rejects.toMatchObject(notFound);
+  });
+
+  test('a permissions boundary limits a role', async () => {
+    const bounded = new SecretsManagerClient(fixture.client('Bounded'));
+    await bounded.send(new ListSecretsCommand({}));
+    await expect(read('template/generated', {}, bounded)).rejects.toMatchObject({
+      message: expect.stringContaining('because no permissions boundary allows'),
+    });
+  });
+
+  test('removing a statement from the template takes the right away', async () => {
+    const stack = fixture.platform.context.stacks.get('Services')!;
+    const template = structuredClone(stack.template);
+    const granted = new SecretsManagerClient(fixture.client('Granted'));
+    await create('granted/b', 'x', granted);
+    const statements = (
+      template.Resources.GrantedPolicy!.Properties!.PolicyDocument as { Statement: { Action: unknown }[] }
+    ).Statement;
+    statements.shift();
+    await fixture.platform.context.deployer.deploy({ ...stack, template, parameters: {} });
+    await expect(read('granted/b', {}, granted)).rejects.toMatchObject({ name: 'AccessDeniedException' });
+    await fixture.platform.context.deployer.deploy({ ...stack, parameters: {} });
+    expect((await read('granted/b', {}, granted)).SecretString).toBe('x');
+  });
+
+  test('a generated secret keeps its value and ARN over restarts, and nothing is logged', async () => {
+    const before = await read('template/generated');
+    const { username, password } = JSON.parse(before.SecretString!);
+    expect(username).toBe('u');
+    expect(password).toMatch(/^[A-Za-z0-9]{40}$/);
+    await fixture.restart();
+    secrets = new SecretsManagerClient(fixture.client());
+    expect(await read('template/generated')).toMatchObject({
+      ARN: before.ARN!,
+      SecretString: before.SecretString!,
+    });
+    expect(fixture.log.join('\n')).not.toContain(password);
+  });
+});
+
+describe('KMS', () => {
+  const plaintext = Buffer.from('salary').toString('base64');
+
+  test('encrypts, and decrypts only with the same context', async () => {
+    const EncryptionContext = { tenant: 't1' };
+    const { body } = await fixture.call('TrentService.Encrypt', {
+      KeyId: 'alias/test',
+      Plaintext: plaintext,
+      EncryptionContext,
+    });
+    const { CiphertextBlob, KeyId } = body as { CiphertextBlob: string; KeyId: string };
+    expect(KeyId).toMatch(/^arn:aws:kms:us-east-1:000000000000:key\/[0-9a-f-]{36}$/);
+    await fixture.restart();
+    expect(await fixture.call('TrentService.Decrypt', { CiphertextBlob, EncryptionContext })).toMatchObject({
+      status: 200,
+      body: { Plaintext: plaintext },
+    });
+    expect(
+      await fixture.call('TrentService.Decrypt', { CiphertextBlob, EncryptionContext: { tenant: 't2' } }),
+    ).toMatchObject({ status: 400, body: { __type: 'InvalidCiphertextException' } });
+    secrets = new SecretsManagerClient(fixture.client());
+  });
+
+  test('makes data keys', async () => {
+    const { body } = await fixture.call('TrentService.GenerateDataKey', {
+      KeyId: 'alias/test',
+      KeySpec: 'AES_256',
+    });
+    const key = body as { Plaintext: string; CiphertextBlob: string };
+    expect(Buffer.from(key.Plaintext, 'base64')).toHaveLength(32);
+    const { body: again } = await fixture.call('TrentService.Decrypt', {
+      CiphertextBlob: key.CiphertextBlob,
+    });
+    expect(again).toMatchObject({ Plaintext: key.Plaintext });
+  });
+
+  test('refuses unknown keys and roles without rights', async () => {
+    expect(await fixture.call('TrentService.DescribeKey', { KeyId: 'alias/none' })).toMatchObject({
+      body: { __type: 'NotFoundException' },
+    });
+    // Only through Secrets Manager, says the condition.
+    expect(
+      await fixture.call(
+        'TrentService.GenerateDataKey',
+        { KeyId: 'alias/test', KeySpec: 'AES_256' },
+        'Granted',
+      ),
+    ).toMatchObject({ status: 400, body: { __type: 'AccessDeniedException' } });
+  });
+});
+
+describe('RDS', () => {
+  const auth = (...arns: string[]) =>
+    arns.map((SecretArn) => ({ AuthScheme: 'SECRETS' as const, SecretArn }));
+  const proxy = async (client = new RDSClient(fixture.client())) =>
+    (await client.send(new DescribeDBProxiesCommand({ DBProxyName: 'cell-proxy' }))).DBProxies![0]!;
+
+  test('replaces a proxy’s secrets as a whole, and is busy meanwhile', async () => {
+    const client = new RDSClient(fixture.client());
+    expect((await proxy()).Auth).toHaveLength(1);
+    const modify = (...arns: string[]) =>
+      client.send(new ModifyDBProxyCommand({ DBProxyName: 'cell-proxy', Auth: auth(...arns) }));
+    const { DBProxy } = await modify('arn:a', 'arn:b');
+    expect(DBProxy).toMatchObject({
+      Status: 'modifying',
+      Auth: [{ SecretArn: 'arn:a' }, { SecretArn: 'arn:b' }],
+    });
+    await expect(modify('arn:c')).rejects.toMatchObject({ name: 'InvalidDBProxyStateFault' });
+    await expect.poll(async () => (await proxy()).Status, { timeout: 5_000 }).toBe('available');
+    expect((await proxy()).Auth!.map((one) => one.SecretArn)).toEqual(['arn:a', 'arn:b']);
+    await expect(modify(...Array.from({ length: 201 }, (_, index) => `arn:${index}`))).rejects.toThrow(
+      'at most 200',
+    );
+  });
+
+  test('deploying again puts the template’s secrets back', async () => {
+    await fixture.restart();
+    secrets = new SecretsManagerClient(fixture.client());
+    expect((await proxy()).Auth!.map((one) => one.SecretArn)).toEqual([
+      expect.stringContaining('secret:template/generated-'),
+    ]);
+  });
+
+  test('errors are AWS’s own', async () => {
+    const client = new RDSClient(fixture.client());
+    await expect(
+      client.send(new DescribeDBProxyTargetsCommand({ DBProxyName: 'none' })),
+    ).rejects.toMatchObject({ name: 'DBProxyNotFoundFault' });
+    await expect(
+      client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: 'none' })),
+    ).rejects.toMatchObject({ name: 'DBClusterNotFoundFault' });
+    expect((await client.send(new DescribeDBClustersCommand({}))).DBClusters).toEqual([]);
+    const granted = new RDSClient(fixture.client('Granted'));
+    expect(await proxy(granted)).toMatchObject({ DBProxyName: 'cell-proxy', RequireTLS: true });
+    await expect(
+      granted.send(new ModifyDBProxyCommand({ DBProxyName: 'cell-proxy', Auth: [] })),
+    ).rejects.toMatchObject({ name: 'AccessDenied', $metadata: { httpStatusCode: 403 } });
+  });
+});
+
+describe('Lambda', () => {
+  const invoke = (FunctionName: string, payload: unknown, roleName?: string) =>
+    new LambdaClient(fixture.client(roleName)).send(
+      new InvokeCommand({ FunctionName, Payload: JSON.stringify(payload) }),
+    );
+
+  test('invokes by name and ARN, and marks function errors', async () => {
+    for (const name of ['Echo', 'arn:aws:lambda:us-east-1:000000000000:function:Echo']) {
+      const answer = await invoke(name, { a: 1 });
+      expect(answer.FunctionError).toBeUndefined();
+      expect(JSON.parse(Buffer.from(answer.Payload!).toString())).toEqual({ a: 1 });
+    }
+    const failed = await invoke('Fail', { key: 'x', error: 'Odd' });
+    expect(failed.FunctionError).toBe('Unhandled');
+    expect(JSON.parse(Buffer.from(failed.Payload!).toString())).toMatchObject({ errorType: 'Odd' });
+  });
+
+  test('refuses unknown functions and roles without rights', async () => {
+    await expect(invoke('Nothing', {})).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
+    await expect(invoke('Echo', {}, 'Granted')).rejects.toMatchObject({ name: 'AccessDeniedException' });
+  });
+});
+
+describe('the endpoint', () => {
+  const post = (headers: Record<string, string>, body = '{}') =>
+    fetch(fixture.platform.awsUrl, { method: 'POST', headers, body });
+
+  test('refuses requests that are not signed', async () => {
+    const response = await post({ 'x-amz-target': 'secretsmanager.ListSecrets' });
+    expect(response.status).toBe(403);
+    expect(await response.json()).toMatchObject({ __type: 'MissingAuthenticationTokenException' });
+    expect(response.headers.get('x-amzn-requestid')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test('refuses what it does not offer: denied to roles, not implemented to administrators', async () => {
+    expect(await fixture.call('secretsmanager.RotateSecret', {})).toMatchObject({
+      status: 501,
+      body: { __type: 'UnknownOperationException' },
+    });
+    expect(await fixture.call('secretsmanager.RotateSecret', {}, 'WithoutKey')).toMatchObject({
+      body: { __type: 'AccessDeniedException' },
+    });
+    expect(await fixture.call('dynamodb.GetItem', {}, 'WithoutKey')).toMatchObject({
+      body: { __type: 'AccessDeniedException' },
+    });
+    expect(await fixture.call('secretsmanager.toString', {})).toMatchObject({ status: 501 });
+  });
+
+  test('refuses bodies that are no JSON object', async () => {
+    const authorization =
+      'AWS4-HMAC-SHA256 Credential=x/20250101/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0';
+    const headers = { authorization, 'x-amz-target': 'secretsmanager.ListSecrets' };
+    for (const body of ['{', '[]', '"x"']) {
+      expect(await (await post(headers, body)).json()).toMatchObject({ __type: 'SerializationException' });
+    }
+  });
+});
