@@ -122,7 +122,7 @@ function cellRegistration({ name, server }: TestDatabase): CellRegistration {
 }
 
 async function register(
-  registry: PgRegistry,
+  registry: RegistryExecutor,
   tenant: TestTenant,
   database: string,
   port: number,
