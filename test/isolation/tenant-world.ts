@@ -31,6 +31,14 @@ export interface World {
   end(): Promise<void>;
 }
 
+export interface WorldOptions {
+  readonly poolSize?: number;
+  readonly pipeline?: boolean;
+  readonly patienceMs?: number;
+  /** Puts something in front of the port that requests connect to; answers its own port. */
+  readonly relay?: (port: number) => Promise<number>;
+}
+
 export interface Home {
   readonly database: TestDatabase;
   readonly schemaName: string;
@@ -44,7 +52,7 @@ export interface Home {
  */
 export async function createWorld(
   perModel: number,
-  { poolSize = 2, pipeline = true, patienceMs = 10_000 } = {},
+  { poolSize = 2, pipeline = true, patienceMs = 10_000, relay }: WorldOptions = {},
 ): Promise<World> {
   const cell = await TestDatabase.clone();
   const databases = [cell];
@@ -68,8 +76,10 @@ export async function createWorld(
     ? await startPooler(serverPort, [...logins.values()], poolSize)
     : undefined;
   tls.setDefaultCACertificates([...tls.rootCertificates, pooler?.certificate ?? certificate]);
+  const entrance = pooler?.port ?? serverPort;
+  const port = relay ? await relay(entrance) : entrance;
   for (const { tenant, database } of placed) {
-    await register(registry, tenant, database.name, pooler?.port ?? serverPort);
+    await register(registry, tenant, database.name, port);
   }
   const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
   const router = new TenantRouter(new TenantDirectory(registry), pools, { patienceMs });
