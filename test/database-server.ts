@@ -5,7 +5,9 @@
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { bootstrapDataDatabase } from '../functions/database/bootstrap-data-database.ts';
+import { bootstrapRegistry } from '../functions/database/registry/bootstrap-registry.ts';
 import { type PostgresServer, startPostgresServer } from './postgres-server.ts';
+import { RegistryOverPostgres } from './registry-over-postgres.ts';
 
 export interface DatabaseServer {
   readonly host: string;
@@ -13,11 +15,12 @@ export interface DatabaseServer {
   /** What it shows to TLS clients, PEM; plain connections are accepted too. */
   readonly certificate: string;
   readonly templateDatabase: string;
+  readonly templateRegistry: string;
   /** `superuser` is the platform's own (rdsadmin): tests use it to look, never in place of a role under test. */
   readonly logins: Readonly<Record<LoginName, { readonly user: string; readonly password: string }>>;
 }
 
-export type LoginName = 'superuser' | 'master' | 'owner' | 'starter';
+export type LoginName = 'superuser' | 'master' | 'owner' | 'starter' | 'registryReader' | 'registryWriter';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -65,11 +68,15 @@ async function prepare(server: PostgresServer): Promise<DatabaseServer> {
     master: { user: 'strata_master', password: 'master-password' },
     owner: { user: 'strata_owner', password: 'owner-password' },
     starter: { user: 'strata_starter', password: 'starter-password' },
+    registryReader: { user: 'strata_registry_reader', password: 'reader-password' },
+    registryWriter: { user: 'strata_registry_writer', password: 'writer-password' },
   };
   const templateDatabase = 'strata_template';
+  const templateRegistry = 'registry_template';
   const superuser = await connectAs(server, logins.superuser, 'postgres');
   await createRdsRoles(superuser, logins.master.password);
   await superuser.query(`CREATE DATABASE ${templateDatabase} OWNER strata_master`);
+  await superuser.query(`CREATE DATABASE ${templateRegistry} OWNER strata_master`);
   await superuser.end();
   const master = await connectAs(server, logins.master, templateDatabase);
   await bootstrapDataDatabase(master, {
@@ -78,11 +85,18 @@ async function prepare(server: PostgresServer): Promise<DatabaseServer> {
     starter: { roleName: logins.starter.user, password: logins.starter.password },
   });
   await master.end();
+  const registry = await connectAs(server, logins.master, templateRegistry);
+  await bootstrapRegistry(new RegistryOverPostgres(registry), {
+    readerPassword: logins.registryReader.password,
+    writerPassword: logins.registryWriter.password,
+  });
+  await registry.end();
   return {
     host: '127.0.0.1',
     port: server.port,
     certificate: server.certificate,
     templateDatabase,
+    templateRegistry,
     logins,
   };
 }

@@ -10,6 +10,7 @@ import {
 } from '../functions/database/place-tenant.ts';
 import { createTenantSchema, tenantSchemaName } from '../functions/database/tenant-schema.ts';
 import { connectAs, type DatabaseServer, type LoginName } from './database-server.ts';
+import { RegistryOverPostgres } from './registry-over-postgres.ts';
 
 export interface Login {
   readonly user: string;
@@ -37,26 +38,34 @@ export class TestDatabase {
   }
 
   static async clone(): Promise<TestDatabase> {
-    const server = inject('databaseServer');
-    const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
-    const superuser = await connectAs(server, server.logins.superuser, 'postgres');
-    await superuser.query(
-      `CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE ${server.templateDatabase}`,
-    );
-    await superuser.end();
+    const database = await TestDatabase.#copy(inject('databaseServer').templateDatabase);
     const master = await database.connect('master');
     await ddlTransaction(master, grantDatabase);
     return database;
   }
 
-  /** An empty database that the master user owns, for what is bootstrapped by a test itself. */
-  static async empty(): Promise<TestDatabase> {
+  /** A registry of a test's own; talk to it with `registry`. */
+  static cloneRegistry(): Promise<TestDatabase> {
+    return TestDatabase.#copy(inject('databaseServer').templateRegistry);
+  }
+
+  /** A database with nothing in it, as a new cluster has. The cluster's roles exist. */
+  static empty(): Promise<TestDatabase> {
+    return TestDatabase.#copy('template1');
+  }
+
+  static async #copy(template: string): Promise<TestDatabase> {
     const server = inject('databaseServer');
     const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
     const superuser = await connectAs(server, server.logins.superuser, 'postgres');
-    await superuser.query(`CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE template0`);
+    await superuser.query(`CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE ${template}`);
     await superuser.end();
     return database;
+  }
+
+  /** The registry as the Data API would show it to the role. */
+  async registry(as: LoginName | Login = 'registryWriter'): Promise<RegistryOverPostgres> {
+    return new RegistryOverPostgres(await this.connect(as));
   }
 
   /** A connection that `drop` ends. */

@@ -92,6 +92,8 @@ export class DatabasePools {
     const pool = new pg.Pool(configuration);
     // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
     pool.on('error', () => {});
+    // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
+    pool.on('connect', (client) => client.on('error', () => {}));
     this.#open.set(key, pool);
     return pool;
   }

@@ -2,7 +2,8 @@
  * The functions of schema `tenancy`. DESIGN section 4 says what they promise; here is why they look as they do.
  *
  * - SECURITY DEFINER without a `SET search_path` clause: the clause would undo the search path that `enter` sets.
- *   Names and operators are qualified instead, since the caller's path may be anything.
+ *   Names and operators are qualified instead, since the caller's path may be anything. (OPERATOR(…) binds alike
+ *   whatever the operator: parenthesize.)
  * - plpgsql, and as few statements as possible: assignments of simple expressions skip the executor, a PERFORM of
  *   several columns does not. The search path is set last: changing it makes cached plans check themselves again.
  * - VOLATILE under READ COMMITTED: each statement takes a new snapshot, so the placement that is read after the lock
@@ -95,7 +96,7 @@ BEGIN
     RAISE EXCEPTION 'the tenant is not known here' USING ERRCODE = 'TN004';
   END IF;
   IF epoch IS NULL OR place.epoch OPERATOR(pg_catalog.<>) epoch THEN
-    IF place.forward IS NOT NULL AND place.epoch OPERATOR(pg_catalog.=) epoch OPERATOR(pg_catalog.+) 1::bigint
+    IF place.forward IS NOT NULL AND (place.epoch OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog.=) epoch
        AND place.previous_role_name OPERATOR(pg_catalog.=) session_user::text THEN
       RAISE EXCEPTION 'the tenant has moved' USING ERRCODE = 'TN002', DETAIL = place.forward::text;
     END IF;

@@ -34,17 +34,17 @@ export async function reconcileProxyAuth(
   cellId: string,
   { patienceMs = 45_000 }: ReconcileOptions = {},
 ): Promise<{ changed: boolean; secrets: number }> {
-  const deadline = Date.now() + patienceMs;
+  const patience = new Patience(patienceMs);
   if (!(await listCellIds(registry)).includes(cellId)) throw new UnknownCell();
-  const lease = await waitForLease(registry, cellId, deadline);
+  const lease = await waitForLease(registry, cellId, patience);
   try {
     const { proxyName, secretArns } = await desiredAuth(registry, cellId);
     const client = await rdsClient();
-    const current = await waitUntilAvailable(client, proxyName, lease, deadline);
+    const current = await waitUntilAvailable(client, proxyName, lease, patience);
     if (sameSecrets(current, secretArns)) return { changed: false, secrets: secretArns.length };
     await lease.renew();
     await replaceAuth(client, proxyName, secretArns);
-    await verifyAuth(client, proxyName, secretArns, lease, deadline);
+    await verifyAuth(client, proxyName, secretArns, lease, patience);
     return { changed: true, secrets: secretArns.length };
   } finally {
     // It expires by itself; a failure to give it back must not hide the outcome.
@@ -61,12 +61,12 @@ export async function listCellIds(registry: RegistryExecutor): Promise<string[]>
 async function waitForLease(
   registry: RegistryExecutor,
   cellId: string,
-  deadline: number,
+  patience: Patience,
 ): Promise<ProxyLease> {
   for (;;) {
     const lease = await acquireProxyLease(registry, cellId);
     if (lease) return lease;
-    await pause(deadline);
+    await patience.pause();
   }
 }
 
@@ -95,12 +95,12 @@ async function waitUntilAvailable(
   client: RDSClient,
   proxyName: string,
   lease: ProxyLease,
-  deadline: number,
+  patience: Patience,
 ): Promise<DBProxy> {
   for (;;) {
     const proxy = await describeProxy(client, proxyName);
     if (proxy.Status === 'available') return proxy;
-    await pause(deadline);
+    await patience.pause();
     await lease.renew();
   }
 }
@@ -126,13 +126,13 @@ async function verifyAuth(
   proxyName: string,
   secretArns: string[],
   lease: ProxyLease,
-  deadline: number,
+  patience: Patience,
 ): Promise<void> {
   for (;;) {
     const proxy = await describeProxy(client, proxyName);
     await lease.renew();
     if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) return;
-    await pause(deadline);
+    await patience.pause();
   }
 }
 
@@ -149,10 +149,21 @@ function sameSecrets(proxy: DBProxy, secretArns: string[]): boolean {
   return current.length === secretArns.length && new Set([...current, ...secretArns]).size === current.length;
 }
 
-/** @throws {ProxyBusy} when the time is up. */
-async function pause(deadline: number): Promise<void> {
-  // Jitter, so that many onboardings of one cell do not ask in step.
-  const wait = 200 + Math.random() * 800;
-  if (Date.now() + wait > deadline) throw new ProxyBusy();
-  await delay(wait);
+/** Pauses that grow from a tenth of a second to two. */
+class Patience {
+  readonly #deadline: number;
+  #step = 100;
+
+  constructor(ms: number) {
+    this.#deadline = Date.now() + ms;
+  }
+
+  /** @throws {ProxyBusy} when the time is up. */
+  async pause(): Promise<void> {
+    // Jitter, so that many onboardings of one cell do not ask in step.
+    const wait = this.#step * (0.5 + Math.random());
+    if (Date.now() + wait > this.#deadline) throw new ProxyBusy();
+    this.#step = Math.min(this.#step * 1.5, 2_000);
+    await delay(wait);
+  }
 }

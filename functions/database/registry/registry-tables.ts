@@ -129,6 +129,8 @@ export const registryTables: readonly string[] = [
   'CREATE INDEX idx_tenants_status ON tenants (status)',
   'CREATE INDEX idx_tenants_created ON tenants (created_at, tenant_id)',
   'CREATE INDEX idx_tenant_users_email ON tenant_users (email)',
+  // Signing in looks for the address in whatever case the directory knows it.
+  'CREATE INDEX idx_tenant_users_lower_email ON tenant_users (lower(email))',
   'CREATE INDEX idx_tenant_users_tenant_created ON tenant_users (tenant_id, created_at, user_id)',
   'CREATE INDEX idx_tenant_database_routing_cell ON tenant_database_routing (cell_id, isolation_model)',
   'CREATE INDEX idx_control_audit_log_created ON control_audit_log (created_at, log_id)',

@@ -1,0 +1,44 @@
+import type pg from 'pg';
+import type { TestTenant } from './test-database.ts';
+
+const BEGIN = {
+  read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+  write: 'BEGIN ISOLATION LEVEL READ COMMITTED',
+} as const;
+
+/** Begins a transaction as the tenant, as requests do. After a failure the transaction is rolled back. */
+export async function enterTenant(
+  client: pg.Client,
+  { tenantId, epoch }: Pick<TestTenant, 'tenantId' | 'epoch'>,
+  access: 'read' | 'write',
+): Promise<void> {
+  try {
+    await client.query(`${BEGIN[access]}; SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`);
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
+
+/** Runs `work` in one transaction of the tenant's. */
+export async function asTenant<Result>(
+  client: pg.Client,
+  tenant: Pick<TestTenant, 'tenantId' | 'epoch'>,
+  access: 'read' | 'write',
+  work: () => Promise<Result>,
+): Promise<Result> {
+  await enterTenant(client, tenant, access);
+  try {
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
+
+/** Looks again until it is so: for what another session is doing, which no promise tells. */
+export async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo()));
+}

@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
+import { DataApi } from '../../functions/database/registry/data-api.ts';
+import { registerCell } from '../../functions/database/registry/register-cell.ts';
+import { passiveResourceTypes } from '../../infra/local/assembly/passive-resource-types.ts';
+import { TemplateDeployer } from '../../infra/local/assembly/template-deployer.ts';
+import { createAwsEndpoint } from '../../infra/local/aws/create-aws-endpoint.ts';
+import {
+  LOCAL_ACCOUNT,
+  type PlatformContext,
+  type ResourceFactory,
+  type Template,
+} from '../../infra/local/model.ts';
+import { freePort } from '../../infra/local/postgres/free-port.ts';
+import { localCertificates } from '../../infra/local/postgres/local-certificates.ts';
+import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
+import { preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
+import { localPrincipals } from '../../infra/local/principals.ts';
+import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
+import { stateFile } from '../../infra/local/state/state-file.ts';
+
+const REGION = 'us-east-1';
+const PASSWORDS = { readerPassword: 'reader-password', writerPassword: 'writer-password' };
+
+/** A registry and proxies behind the local AWS endpoint, without functions and data databases: for registry logic. */
+export interface ControlPlane {
+  /** With the rights that tasks have. */
+  registry: DataApi;
+  /** For what only a test does to a registry. */
+  master: DataApi;
+  awsUrl: string;
+  /** Of the registry, as a task's environment names it. */
+  clusterArn: string;
+  secretArn: string;
+  /** That CloudFormation acts as; it may make secrets. */
+  serviceRoleArn: string;
+  /** Adds a cell with a proxy of its own. @returns its id */
+  addCell(cell?: {
+    dataResidency?: string;
+    maxBusinessTenants?: number;
+    status?: 'active' | 'full' | 'draining';
+  }): Promise<string>;
+  /** Makes a file the CloudFormation template of that URL. */
+  serveTemplate(url: string, path: string): void;
+  stop(): Promise<void>;
+}
+
+/** Starts it, and points this process's SDK clients there. */
+export async function startControlPlane(): Promise<ControlPlane> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'strata-control-plane-'));
+  // PostgreSQL's own user has to reach its data.
+  chmodSync(stateDir, 0o755);
+  prepareStateDirectory(claimStateDirectory(stateDir));
+  const state = stateFile(join(stateDir, 'state'));
+  const certificates = await localCertificates(join(stateDir, 'tls'));
+  const log = () => {};
+  const clusters = new PostgresClusters(preparePostgresFiles(stateDir), certificates, state, log);
+  const templates = new Map<string, string>();
+  const factories = new Map<string, ResourceFactory>();
+  const awsPort = await freePort(undefined, new Set());
+  const awsUrl = `http://127.0.0.1:${awsPort}`;
+  const context: PlatformContext = {
+    ...{
+      stateDir,
+      account: LOCAL_ACCOUNT,
+      awsUrl,
+      stacks: new Map(),
+      clusters,
+      state,
+      log,
+      waitScale: 0.005,
+    },
+    functions: { invoke: () => Promise.reject(new Error('there are no functions')), list: () => [] },
+    principals: localPrincipals(state),
+    assets: { path: (location) => templates.get('url' in location ? location.url : location.key)! },
+    caCertificate: certificates.caCertificate,
+    deployer: new TemplateDeployer({
+      factory: (type) => factories.get(type),
+      secretString: (secretId) => endpoint.secretString(secretId),
+      context: () => context,
+    }),
+  };
+  const endpoint = createAwsEndpoint({ context, before: [] });
+  for (const factory of [...passiveResourceTypes(), ...endpoint.factories])
+    factories.set(factory.type, factory);
+  await endpoint.listen(awsPort);
+  Object.assign(process.env, {
+    ...{ AWS_ENDPOINT_URL: awsUrl, AWS_REGION: REGION },
+    ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },
+  });
+
+  const deploy = async (name: string, template: Template): Promise<Record<string, string>> => {
+    const arn = `arn:aws:cloudformation:${REGION}:${LOCAL_ACCOUNT}:stack/${name}/test`;
+    return (await context.deployer.deploy({ name, arn, region: REGION, template, parameters: {} })).outputs;
+  };
+  const outputs = await deploy('registry', registryTemplate);
+  const target = { clusterArn: outputs.ClusterArn!, database: 'registry' };
+  const master = new DataApi({ ...target, secretArn: outputs.MasterSecretArn! });
+  await bootstrapRegistry(master, PASSWORDS);
+
+  return {
+    registry: new DataApi({ ...target, secretArn: outputs.WriterSecretArn! }),
+    master,
+    awsUrl,
+    clusterArn: target.clusterArn,
+    secretArn: outputs.WriterSecretArn!,
+    serviceRoleArn: outputs.ServiceRoleArn!,
+    async addCell({ dataResidency = 'us', maxBusinessTenants = 190, status = 'active' } = {}) {
+      const cellId = `cell-${randomUUID().slice(0, 8)}`;
+      const cell = await deploy(cellId, cellTemplate(cellId));
+      await registerCell(master, {
+        ...{ cellId, region: dataResidency, dataResidency, maxBusinessTenants, proxyName: cellId },
+        ...{ databaseHost: '127.0.0.1', databasePort: 5432, writerHost: '127.0.0.1', databaseName: 'strata' },
+        clusterArn: `arn:aws:rds:${REGION}:${LOCAL_ACCOUNT}:cluster:${cellId}`,
+        masterSecretArn: cell.StarterSecretArn!,
+        ownerSecretArn: cell.StarterSecretArn!,
+        starterRoleName: 'strata_starter',
+        starterSecretArn: cell.StarterSecretArn!,
+      });
+      await master.query('UPDATE cells SET status = :status WHERE cell_id = :cellId', { cellId, status });
+      return cellId;
+    },
+    serveTemplate: (url, path) => templates.set(url, path),
+    async stop() {
+      await endpoint.stop();
+      await clusters.stop();
+      rmSync(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const secret = (name: string, username: string, password: string) => ({
+  Type: 'AWS::SecretsManager::Secret',
+  Properties: { Name: name, SecretString: JSON.stringify({ username, password }) },
+});
+
+const registryTemplate: Template = {
+  Resources: {
+    Master: secret('strata/registry/master', 'strata_master', 'master-password'),
+    Writer: secret('strata/registry/writer', 'strata_registry_writer', PASSWORDS.writerPassword),
+    ServiceRole: {
+      Type: 'AWS::IAM::Role',
+      Properties: {
+        RoleName: 'cloudformation',
+        Policies: [
+          {
+            PolicyName: 'secrets',
+            PolicyDocument: { Statement: [{ Effect: 'Allow', Action: 'secretsmanager:*', Resource: '*' }] },
+          },
+        ],
+      },
+    },
+    Cluster: {
+      Type: 'AWS::RDS::DBCluster',
+      Properties: {
+        ...{ DBClusterIdentifier: 'registry', DatabaseName: 'registry', EnableHttpEndpoint: true },
+        ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
+      },
+    },
+  },
+  Outputs: {
+    ClusterArn: { Value: { 'Fn::GetAtt': ['Cluster', 'DBClusterArn'] } },
+    MasterSecretArn: { Value: { Ref: 'Master' } },
+    WriterSecretArn: { Value: { Ref: 'Writer' } },
+    ServiceRoleArn: { Value: { 'Fn::GetAtt': ['ServiceRole', 'Arn'] } },
+  },
+};
+
+const cellTemplate = (cellId: string): Template => ({
+  Resources: {
+    Starter: secret(`strata/${cellId}/starter`, 'strata_starter', 'starter-password'),
+    Proxy: {
+      Type: 'AWS::RDS::DBProxy',
+      Properties: {
+        ...{ DBProxyName: cellId, EngineFamily: 'POSTGRESQL', RequireTLS: true },
+        RoleArn: `arn:aws:iam::${LOCAL_ACCOUNT}:role/proxy`,
+        Auth: [{ AuthScheme: 'SECRETS', SecretArn: { Ref: 'Starter' } }],
+        VpcSubnetIds: [],
+      },
+    },
+  },
+  Outputs: { StarterSecretArn: { Value: { Ref: 'Starter' } } },
+});

@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
+import {
+  InvalidOnboardingInput,
+  NoCellCapacity,
+  TenantExists,
+  TenantInputMismatch,
+  TenantNameTaken,
+  TenantNotProvisioning,
+} from '../../functions/lifecycle/errors.ts';
+import { failTenant, findUnclaimed } from '../../functions/lifecycle/fail-tenant.ts';
+import { type OnboardingInput, validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
+import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+
+const actor = { id: 'operator@strata.test', type: 'operator' } as const;
+let plane: ControlPlane;
+let counter = 0;
+
+beforeAll(async () => {
+  plane = await startControlPlane();
+  await plane.addCell();
+});
+afterAll(() => plane?.stop());
+
+function input(overrides: Record<string, unknown> = {}): OnboardingInput {
+  counter += 1;
+  return validateOnboardingInput({
+    ...{ name: `Tenant ${counter}`, slug: `tenant-${counter}`, adminEmail: `admin${counter}@tenant.test` },
+    ...overrides,
+  });
+}
+
+const register = (tenant: OnboardingInput, executionArn?: string) =>
+  registerTenant(plane.registry, tenant, { actor, ...(executionArn ? { executionArn } : {}) });
+
+/** What the registry holds under a slug. */
+async function rows(slug: string) {
+  const [counts] = await plane.master.query<Record<string, unknown>>(
+    `SELECT (SELECT count(*) FROM tenants WHERE tenant_slug = :slug)::int AS tenants,
+            (SELECT count(*) FROM tenant_users JOIN tenants USING (tenant_id) WHERE tenant_slug = :slug)::int AS users,
+            (SELECT count(*) FROM tenant_database_routing JOIN tenants USING (tenant_id)
+             WHERE tenant_slug = :slug)::int AS places,
+            (SELECT string_agg(a.action, ',' ORDER BY a.created_at, a.action) FROM control_audit_log a
+             JOIN tenants USING (tenant_id) WHERE tenant_slug = :slug) AS audit,
+            (SELECT status FROM tenants WHERE tenant_slug = :slug) AS status`,
+    { slug },
+  );
+  return counts;
+}
+
+test.each([
+  ['starter', 'shared', { maxUsers: 50, maxStorageGb: 5 }],
+  ['business', 'schema', { maxUsers: 500, maxStorageGb: 100 }],
+  ['enterprise', 'dedicated', { maxUsers: null, maxStorageGb: null }],
+])(
+  'a %s tenant appears with its administrator and its planned place (%s)',
+  async (tier, isolationModel, limits) => {
+    const tenant = input({ tier, complianceRequirements: ['soc2'], billingEmail: 'bill@tenant.test' });
+    const record = await register(tenant);
+    const dedicated = tier === 'enterprise';
+    expect(record).toMatchObject({
+      ...{ name: tenant.name, slug: tenant.slug, tier, isolationModel, status: 'provisioning', reason: null },
+      ...{
+        dataResidency: 'us',
+        region: 'us',
+        complianceRequirements: ['soc2'],
+        billingEmail: 'bill@tenant.test',
+      },
+      ...{ ...limits, features: {}, monthlyRevenue: null, executionArn: null },
+      epoch: dedicated ? null : 1,
+      cellId: dedicated ? null : expect.stringMatching(/^cell-/),
+      createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    });
+    expect(await rows(tenant.slug)).toEqual({
+      ...{
+        tenants: 1,
+        users: 1,
+        places: dedicated ? 0 : 1,
+        audit: 'tenant.register',
+        status: 'provisioning',
+      },
+    });
+  },
+);
+
+test('registering again with the same input is the same tenant, however the input is written', async () => {
+  const first = await register(
+    input({ slug: 'again', name: 'Again', complianceRequirements: ['gdpr', 'soc2'] }),
+  );
+  const same = {
+    slug: 'again',
+    name: 'Again',
+    complianceRequirements: ['soc2', 'gdpr'],
+    dataResidency: 'us',
+  };
+  const second = await register(input({ ...same, adminEmail: `ADMIN${counter}@tenant.test` }), 'execution-1');
+  expect(second).toEqual({ ...first, executionArn: 'execution-1', updatedAt: second.updatedAt });
+  expect(await rows('again')).toMatchObject({ tenants: 1, users: 1, places: 1, audit: 'tenant.register' });
+});
+
+test.each([
+  { name: 'Another' },
+  { adminEmail: 'other@tenant.test' },
+  { tier: 'business' },
+  { complianceRequirements: ['hipaa'] },
+  { billingEmail: 'bill@tenant.test' },
+])('an unfinished slug refuses another input and stays as it is: %j', async (change) => {
+  const original = input();
+  const before = await register(original, 'execution-1');
+  await expect(register({ ...original, ...change } as OnboardingInput, 'execution-2')).rejects.toThrow(
+    TenantInputMismatch,
+  );
+  expect(await register(original)).toEqual({ ...before, updatedAt: expect.any(String) });
+});
+
+test('an active slug is taken, except for the execution that activated it', async () => {
+  const tenant = input();
+  const { tenantId } = await register(tenant, 'execution-1');
+  await activateTenant(plane.registry, tenantId, actor);
+  await expect(register(tenant)).rejects.toThrow(TenantExists);
+  await expect(register(tenant, 'execution-2')).rejects.toThrow(TenantExists);
+  expect(await register(tenant, 'execution-1')).toMatchObject({ tenantId, status: 'active' });
+  expect((await rows(tenant.slug))?.audit).toBe('tenant.register,tenant.activate');
+});
+
+test('a name belongs to one slug', async () => {
+  const tenant = input();
+  await register(tenant);
+  const thief = input({ name: tenant.name });
+  await expect(register(thief)).rejects.toThrow(TenantNameTaken);
+  expect(await rows(thief.slug)).toMatchObject({ tenants: 0 });
+});
+
+test('a failed tenant keeps its place and goes on with the same input', async () => {
+  const tenant = input({ tier: 'business' });
+  const { tenantId, cellId } = await register(tenant, 'execution-1');
+  const failure = { reason: 'No luck.', executionArn: 'execution-1', actor };
+  expect(await failTenant(plane.registry, tenantId, failure)).toBe(true);
+  expect(await failTenant(plane.registry, tenantId, failure)).toBe(false);
+  await expect(activateTenant(plane.registry, tenantId, actor)).rejects.toThrow(TenantNotProvisioning);
+  await expect(register({ ...tenant, tier: 'starter' })).rejects.toThrow(TenantInputMismatch);
+  expect(await register(tenant, 'execution-2')).toMatchObject({
+    ...{ tenantId, cellId, status: 'provisioning', reason: null, executionArn: 'execution-2' },
+  });
+  expect((await rows(tenant.slug))?.audit).toBe('tenant.register,tenant.fail,tenant.resume');
+});
+
+test('only the execution in charge can mark a tenant failed', async () => {
+  const tenant = input();
+  const { tenantId } = await register(tenant, 'execution-1');
+  await register(tenant, 'execution-2');
+  expect(
+    await failTenant(plane.registry, tenantId, { reason: 'x', executionArn: 'execution-1', actor }),
+  ).toBe(false);
+  await activateTenant(plane.registry, tenantId, actor);
+  expect(
+    await failTenant(plane.registry, tenantId, { reason: 'x', executionArn: 'execution-2', actor }),
+  ).toBe(false);
+  expect(await rows(tenant.slug)).toMatchObject({ status: 'active' });
+});
+
+test('a register step that breaks down finds what the API registered, and nothing that others are at work on', async () => {
+  const tenant = input();
+  expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
+  const { tenantId } = await register(tenant);
+  expect(await findUnclaimed(plane.registry, { ...tenant, tier: 'business' })).toBeUndefined();
+  expect(await findUnclaimed(plane.registry, tenant)).toBe(tenantId);
+  await register(tenant, 'execution-1');
+  expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
+});
+
+test('ten registrations of one slug at once make one tenant', async () => {
+  const tenant = input({ tier: 'business' });
+  const records = await Promise.all(Array.from({ length: 10 }, (_, n) => register(tenant, `execution-${n}`)));
+  expect(new Set(records.map((record) => record.tenantId)).size).toBe(1);
+  expect(await rows(tenant.slug)).toMatchObject({
+    tenants: 1,
+    users: 1,
+    places: 1,
+    audit: 'tenant.register',
+  });
+});
+
+test('of two different inputs for one slug at once, one wins and the other is told', async () => {
+  const one = input({ tier: 'business' });
+  const outcomes = await Promise.allSettled([register(one), register({ ...one, tier: 'starter' })]);
+  expect(outcomes.map((outcome) => outcome.status).sort()).toEqual(['fulfilled', 'rejected']);
+  const rejected = outcomes.find((outcome) => outcome.status === 'rejected');
+  expect(rejected?.reason).toBeInstanceOf(TenantInputMismatch);
+  expect(await rows(one.slug)).toMatchObject({ tenants: 1, users: 1, places: 1 });
+});
+
+test('ten Business tenants at once cannot exceed the caps of two cells, and fill them evenly', async () => {
+  const cells = [
+    await plane.addCell({ dataResidency: 'eu', maxBusinessTenants: 3 }),
+    await plane.addCell({ dataResidency: 'eu', maxBusinessTenants: 3 }),
+  ];
+  await plane.addCell({ dataResidency: 'eu', status: 'draining' });
+  const tenants = Array.from({ length: 10 }, () => input({ tier: 'business', dataResidency: 'eu' }));
+  const outcomes = await Promise.allSettled(tenants.map((tenant) => register(tenant)));
+  const registered = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value.cellId] : []));
+  const refused = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+  expect(registered.sort()).toEqual([...cells, ...cells, ...cells].sort());
+  expect(refused).toHaveLength(4);
+  for (const error of refused) expect(error).toBeInstanceOf(NoCellCapacity);
+  for (const [n, outcome] of outcomes.entries()) {
+    const expected = outcome.status === 'fulfilled' ? 1 : 0;
+    expect(await rows(tenants[n]!.slug)).toMatchObject({
+      tenants: expected,
+      users: expected,
+      places: expected,
+    });
+  }
+  // The cap is of Business tenants only; a full cell still takes a Starter tenant.
+  expect((await register(input({ dataResidency: 'eu' }))).cellId).toBeOneOf(cells);
+});
+
+test('a residency without cells is refused as input, one without an active cell for want of room', async () => {
+  await expect(register(input({ dataResidency: 'apac' }))).rejects.toThrow(InvalidOnboardingInput);
+  await plane.addCell({ dataResidency: 'apac', status: 'full' });
+  for (const tier of ['starter', 'business', 'enterprise']) {
+    const tenant = input({ tier, dataResidency: 'apac' });
+    await expect(register(tenant)).rejects.toThrow(NoCellCapacity);
+    expect(await rows(tenant.slug)).toMatchObject({ tenants: 0 });
+  }
+});

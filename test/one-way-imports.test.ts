@@ -1,0 +1,98 @@
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const files = ['infra', 'workflows', 'functions', 'test']
+  .flatMap((folder) => globSync(`${folder}/**/*.{ts,mjs}`, { cwd: root }))
+  .filter((file) => !/(^|\/)(node_modules|cdk\.out)\//.test(file));
+const sources = new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+
+/** From left to right: a folder imports only from groups to its right, and from itself. */
+const GROUPS = [
+  ['api', 'tasks'],
+  ['middleware'],
+  ['move', 'backup', 'lifecycle', 'repositories'],
+  ['placement'],
+  ['tenancy'],
+  ['database'],
+];
+
+/** Our own files that a file imports, also for their types only, as paths from the root. */
+function importsOf(file: string): string[] {
+  const source = sources.get(file) ?? '';
+  return [...source.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g)].map(([, path = '']) =>
+    relative(root, join(root, dirname(file), path)),
+  );
+}
+
+const within = (folder: string) => files.filter((file) => file.startsWith(`${folder}/`));
+
+/** `file → import` for each import that the rule refuses. */
+function violations(checked: string[], allowed: (imported: string, file: string) => boolean): string[] {
+  return checked.flatMap((file) =>
+    importsOf(file)
+      .filter((imported) => !allowed(imported, file))
+      .map((imported) => `${file} → ${imported}`),
+  );
+}
+
+const groupOf = (folder: string | undefined) => GROUPS.findIndex((group) => group.includes(folder ?? ''));
+
+describe('imports go one way', () => {
+  test('inside functions/, from left to right', () => {
+    const found = violations(within('functions'), (imported, file) => {
+      const [top, to] = imported.split('/');
+      const [, from] = file.split('/');
+      return top === 'functions' && (to === from || groupOf(to) > groupOf(from));
+    });
+    expect(found).toEqual([]);
+  });
+
+  test('every folder of functions/ has its place', () => {
+    const folders = new Set(within('functions').map((file) => file.split('/')[1]));
+    expect([...folders].filter((folder) => groupOf(folder) === -1)).toEqual([]);
+  });
+
+  test('infra/local knows only what was synthesized', () => {
+    expect(violations(within('infra/local'), (imported) => imported.startsWith('infra/local/'))).toEqual([]);
+  });
+
+  test('infra and workflows take nothing but routes and the names of errors from functions', () => {
+    const found = violations([...within('infra'), ...within('workflows')], (imported) =>
+      imported.startsWith('functions/') ? /\/(routes|errors)\.ts$/.test(imported) : true,
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('the deployed code imports no test', () => {
+    const deployed = files.filter((file) => !file.startsWith('test/'));
+    expect(violations(deployed, (imported) => !imported.startsWith('test/'))).toEqual([]);
+  });
+
+  test('imports resolve to files with their extension', () => {
+    const known = new Set(files);
+    const found = violations(files, (imported) => known.has(imported) || /\.(json|css)$/.test(imported));
+    expect(found).toEqual([]);
+  });
+});
+
+describe('files', () => {
+  test('are below 300 lines', () => {
+    const long = files.filter((file) => (sources.get(file) ?? '').split('\n').length > 300);
+    expect(long).toEqual([]);
+  });
+
+  test('are named for what they do, in kebab-case', () => {
+    const vague = files.filter((file) => /(^|\/)(utils?|helpers?|common|misc)(\/|\.)/.test(file));
+    expect(vague).toEqual([]);
+    const kebab = /^([a-z0-9]+(-[a-z0-9]+)*\/)*[a-z0-9]+(-[a-z0-9]+)*(\.test|\.d)?\.(ts|mjs)$/;
+    expect(files.filter((file) => !kebab.test(file))).toEqual([]);
+  });
+
+  test('under functions and workflows behave the same everywhere', () => {
+    const deployed = [...within('functions'), ...within('workflows')];
+    const local = /\bif\s*\([^)]*\b(is_?)?local\b/i;
+    expect(deployed.filter((file) => local.test(sources.get(file) ?? ''))).toEqual([]);
+  });
+});
