@@ -1,0 +1,87 @@
+/** PostgreSQL clusters of one state directory, in runs that follow each other. For one test file: it cleans up after itself. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client, type ClientConfig } from 'pg';
+import { afterAll, afterEach, beforeAll } from 'vitest';
+import type { ClusterServer, ClusterSpec } from '../../infra/local/model.ts';
+import { type LocalCertificates, localCertificates } from '../../infra/local/postgres/local-certificates.ts';
+import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
+import { preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
+import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
+import { stateFile } from '../../infra/local/state/state-file.ts';
+import { newDirectory } from './running-fixture.ts';
+
+const root = newDirectory();
+export const stateDir = claimStateDirectory(join(root, 'state'));
+prepareStateDirectory(stateDir);
+export const files = preparePostgresFiles(stateDir);
+export let certificates: LocalCertificates;
+export const open: PostgresClusters[] = [];
+
+beforeAll(async () => {
+  certificates = await localCertificates(join(stateDir, 'tls'));
+});
+afterEach(async () => {
+  await Promise.all(open.map((clusters) => clusters.stop()));
+  open.length = 0;
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** A new run of the platform's databases on the same state. */
+export function newRun(): PostgresClusters {
+  const clusters = new PostgresClusters(files, certificates, stateFile(join(stateDir, 'state')), () => {});
+  open.push(clusters);
+  return clusters;
+}
+
+export function spec(clusterIdentifier: string, parameters: Record<string, string> = {}): ClusterSpec {
+  return {
+    clusterIdentifier,
+    arn: `arn:aws:rds:us-east-1:000000000000:cluster:${clusterIdentifier}`,
+    databaseName: 'strata',
+    masterUsername: 'strata_master',
+    masterPassword: "it's secret",
+    parameters: { 'rds.logical_replication': '1', ...parameters },
+  };
+}
+
+export function masterConnection(server: ClusterServer, change: ClientConfig = {}): ClientConfig {
+  return {
+    host: server.host,
+    port: server.port,
+    database: server.databaseName,
+    user: server.masterUsername,
+    password: "it's secret",
+    ssl: { ca: certificates.caCertificate },
+    ...change,
+  };
+}
+
+export async function query<T>(connection: ClientConfig, sql: string): Promise<T[]> {
+  const client = new Client(connection);
+  await client.connect();
+  try {
+    const { rows } = await client.query(sql);
+    return rows as T[];
+  } finally {
+    await client.end();
+  }
+}
+
+export async function runInChild(
+  cluster: ClusterSpec,
+): Promise<{ child: ChildProcess; server: ClusterServer }> {
+  const script = join(import.meta.dirname, 'fixture', 'database-run.ts');
+  const child = spawn(process.execPath, [script, stateDir, JSON.stringify(cluster)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  return { child, server: JSON.parse(line.toString()) as ClusterServer };
+}
+
+export function postmasterPid(clusterIdentifier: string): number {
+  const file = join(files.clusters, clusterIdentifier, 'data', 'postmaster.pid');
+  return existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) : 0;
+}
