@@ -14,10 +14,11 @@
  * call `enter` for each of them. So `enter` opens a cursor over the tenant's id, under a fixed name, and
  * `current_tenant` believes the cursor only. A cursor lives until the transaction ends; opening, closing and replacing
  * one take statements, and the extended protocol carries one statement at a time; opening it again fails (42P03):
- * a transaction enters one tenant, once. Measured per call on one core: `enter` +0.3 µs of 11 µs; `current_tenant`
- * 0.7 µs, as long as reading a setting takes; a keyed hash over the setting takes 3.1 µs and would not notice a second
- * `enter`. Who can send whole statements as a Starter role can begin transactions of his own, and nothing inside the
- * database can tell him apart: hence parameters everywhere, and no simple query with a value from outside.
+ * a transaction enters one tenant, once. Measured inside the server: `enter` takes 17 µs (a transaction around
+ * `SELECT 1`: 9 µs), 2 of them for the cursor; `current_tenant` 0.7 µs, as long as reading a setting takes; a keyed hash
+ * over the setting takes 3.1 µs and would not notice a second `enter`.
+ * Who can send whole statements as a Starter role can begin transactions of his own, and nothing inside the database
+ * can tell him apart: hence parameters everywhere, and no simple query with a value from outside.
  */
 const CURSOR = "'tenancy entered'";
 
