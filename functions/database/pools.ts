@@ -90,8 +90,10 @@ export class DatabasePools {
       pipeline: this.#options.pipeline,
     };
     const pool = new pg.Pool(configuration);
-    // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
+    // A connection that ends tells so beside the queries it fails; without a listener that would crash the process.
+    // The pool listens only while the connection is idle, and replaces it at the next use.
     pool.on('error', () => {});
+    pool.on('connect', (client) => client.on('error', () => {}));
     this.#open.set(key, pool);
     return pool;
   }
