@@ -10,6 +10,8 @@ import { type Platform, startPlatform } from './local/platform.ts';
 const FLAGS = new Set(['--fresh', '--empty']);
 const OPERATOR = { email: 'operator@strata.test', scope: 'strata/operator' };
 const stopping = new AbortController();
+// `npm run synth` checks the templates; a start need not.
+process.env.STRATA_NAG ??= 'off';
 
 try {
   const unknown = process.argv.slice(2).find((argument) => !FLAGS.has(argument));

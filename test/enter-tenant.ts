@@ -38,7 +38,10 @@ export async function asTenant<Result>(
   }
 }
 
-/** Looks again until it is so: for what another session is doing, which no promise tells. */
+/** Looks again until it is so: for what another session is doing, which no promise tells. @throws after 10 s. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo()));
+  const deadline = performance.now() + 10_000;
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`it never came about that ${isSo}`);
+  }
 }

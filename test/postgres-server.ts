@@ -14,6 +14,8 @@ export interface PostgresServer {
   readonly superuser: { readonly user: string; readonly password: string };
   /** The certificate it shows, PEM. */
   readonly certificate: string;
+  /** What it has logged, the last 100 kB of it. */
+  log(): string;
   stop(): Promise<void>;
 }
 
@@ -92,11 +94,16 @@ export async function startPostgresServer(settings: Record<string, string> = {})
   // Where the test process ends without its teardown, the server goes with it.
   const killWithUs = () => server.kill('SIGQUIT');
   process.once('exit', killWithUs);
-  await ready(server, port, superuser);
+  let log = '';
+  server.stderr?.on('data', (chunk: Buffer) => {
+    log = (log + chunk.toString()).slice(-100_000);
+  });
+  await ready(server, port, superuser, () => log);
   return {
     port,
     superuser,
     certificate,
+    log: () => log,
     async stop() {
       process.off('exit', killWithUs);
       if (server.exitCode === null) {
@@ -109,20 +116,22 @@ export async function startPostgresServer(settings: Record<string, string> = {})
   };
 }
 
-async function ready(server: ChildProcess, port: number, superuser: { user: string; password: string }) {
-  let log = '';
-  server.stderr?.on('data', (chunk: Buffer) => {
-    log = (log + chunk.toString()).slice(-4_000);
-  });
+async function ready(
+  server: ChildProcess,
+  port: number,
+  superuser: { user: string; password: string },
+  log: () => string,
+): Promise<void> {
   for (let attempt = 0; ; attempt++) {
-    if (server.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${log}`);
+    if (server.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${log().slice(-4_000)}`);
     const client = new pg.Client({ host: '127.0.0.1', port, database: 'postgres', ...superuser });
     try {
       await client.connect();
       await client.end();
       return;
     } catch (error) {
-      if (attempt === 200) throw new Error(`PostgreSQL does not answer:\n${log}`, { cause: error });
+      if (attempt === 200)
+        throw new Error(`PostgreSQL does not answer:\n${log().slice(-4_000)}`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
   }

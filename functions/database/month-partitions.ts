@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { type DdlTransaction, runStatements } from './ddl-connection.ts';
+import { type DdlTransaction, lockForDdl, runStatements } from './ddl-connection.ts';
 import { literal, qualified } from './identifier.ts';
 import { tenantIsolation } from './render-isolation.ts';
 import type { TenantTable } from './tenant-table.ts';
@@ -16,6 +16,7 @@ export async function ensureMonthPartitions(
   from: Date,
   months: number,
 ): Promise<void> {
+  await lockForDdl(transaction, `${schema} partitions`);
   const tables: readonly TenantTable[] = tenantTables;
   const partitioned = tables.filter(({ sharedPartitioning }) => sharedPartitioning?.by === 'month');
   for (const { name } of partitioned) {
@@ -24,9 +25,12 @@ export async function ensureMonthPartitions(
       const partition = `${name}_${first.slice(0, 7).replace('-', '_')}`;
       if (await exists(transaction, schema, partition)) continue;
       const range = `FROM (${literal(`${first} 00:00+00`)}) TO (${literal(`${monthStart(from, offset + 1)} 00:00+00`)})`;
+      const table = qualified(schema, partition);
+      // Attached, not created in place: CREATE … PARTITION OF would make all writers of the table wait.
       await runStatements(transaction, [
-        `CREATE TABLE ${qualified(schema, partition)} PARTITION OF ${qualified(schema, name)} FOR VALUES ${range}`,
-        ...tenantIsolation(qualified(schema, partition)),
+        `CREATE TABLE ${table} (LIKE ${qualified(schema, name)} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`,
+        ...tenantIsolation(table),
+        `ALTER TABLE ${qualified(schema, name)} ATTACH PARTITION ${table} FOR VALUES ${range}`,
       ]);
     }
   }

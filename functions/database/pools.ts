@@ -90,9 +90,9 @@ export class DatabasePools {
       pipeline: this.#options.pipeline,
     };
     const pool = new pg.Pool(configuration);
-    // A connection that ends tells so beside the queries it fails; without a listener that would crash the process.
-    // The pool listens only while the connection is idle, and replaces it at the next use.
+    // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
     pool.on('error', () => {});
+    // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
     pool.on('connect', (client) => client.on('error', () => {}));
     this.#open.set(key, pool);
     return pool;

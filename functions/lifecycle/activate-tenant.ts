@@ -1,3 +1,4 @@
+import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi } from '../database/registry/data-api.ts';
 import {
   type TenantRecord,
@@ -6,7 +7,6 @@ import {
   tenantSource,
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
-import { type AuditActor, recordAudit } from './control-audit.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**

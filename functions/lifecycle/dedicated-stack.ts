@@ -7,7 +7,8 @@
  *   failed (of an earlier attempt) ──delete──▶ clearing ──gone──▶ create
  *
  * Invariants: the stack's name is a function of the tenant, so there is never a second one; a stack that became ready
- * is never deleted; a failed one is deleted only by an execution that was started after it had failed.
+ * is never deleted; a failed one is deleted only when all it had created is gone, by an execution that was started after
+ * it had failed.
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
@@ -91,24 +92,21 @@ async function advance(
       return { phase: 'clearing', stackId: null };
     case 'failed':
       if (awaitedStackId) throw await failure(stack);
-      // The deletion that this execution waits for failed too: that takes a person.
-      if (previous && stack.StackStatus === 'DELETE_FAILED') throw await failure(stack);
       await deleteStack(stack);
       return { phase: 'clearing', stackId: null };
-    case 'unknown':
+    case 'stuck':
       throw await failure(stack);
   }
 }
 
-function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'failed' | 'unknown' {
+function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'failed' | 'stuck' {
   // An update, be it rolled back, leaves a stack that works; only a creation's failure makes it unusable.
   if (status === 'CREATE_COMPLETE' || /^(UPDATE|IMPORT)_.*COMPLETE/.test(status)) return 'complete';
   if (status === 'ROLLBACK_IN_PROGRESS' || status === 'DELETE_IN_PROGRESS') return 'leaving';
   if (status.endsWith('_IN_PROGRESS')) return 'building';
-  // Only what was never in use may be deleted.
-  return /^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED)$/.test(status)
-    ? 'failed'
-    : 'unknown';
+  // Only a stack that has nothing left may be deleted. What a rollback or deletion could not remove (a protected
+  // cluster, say) would stay behind without a stack: that takes a person.
+  return status === 'ROLLBACK_COMPLETE' ? 'failed' : 'stuck';
 }
 
 async function describeStack(nameOrId: string): Promise<Stack | undefined> {

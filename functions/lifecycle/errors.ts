@@ -14,9 +14,11 @@ export class InvalidOnboardingInput extends LifecycleError {
   override readonly name = 'InvalidOnboardingInput';
   readonly issues: { path: string; message: string }[];
   constructor(issues: { path: string; message: string }[]) {
-    super(
-      `The input is not valid: ${issues.map((issue) => `${issue.path || 'input'}: ${issue.message}`).join('; ')}`,
-    );
+    // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
+    const told = issues
+      .slice(0, 10)
+      .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
+    super(`The input is not valid: ${told.join('; ')}`);
     this.issues = issues;
   }
 }

@@ -7,6 +7,7 @@
  * `active` serves no request; the execution named by `execution_arn` is the one that may mark it failed.
  */
 import { randomUUID } from 'node:crypto';
+import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import {
   type TenantRecord,
@@ -16,7 +17,6 @@ import {
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
 import { chooseCell, chooseResidency } from './choose-cell.ts';
-import { type AuditActor, recordAudit } from './control-audit.ts';
 import { TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { FIRST_EPOCH, tenantRoleName } from './tenant-names.ts';

@@ -46,7 +46,10 @@ export function onboardingTask<Schema extends z.ZodType, Result>(
       return result;
     } catch (error) {
       const typed = toLifecycleError(error);
-      logger.error('step failed', { tenant: tenantOf(event), error: typed });
+      const details = { tenant: tenantOf(event), error: typed };
+      // An error without a cause is one of our own refusals: it says all there is to say.
+      if (typed.cause === undefined) logger.warn('step refused', details);
+      else logger.error('step failed', details);
       throw typed;
     }
   };

@@ -93,9 +93,11 @@ export class TenantRouter {
         return await attempt(placement);
       } catch (error) {
         if (error instanceof TenantFenced) {
-          if (error.fence.expired)
-            await clearExpiredFence(this.#pools, placement.address, tenantId, error.fence);
-          else await this.#wait(deadline, 20, error);
+          // Whoever clears it first is enough, and a mover may hold the lock: the next attempt tells.
+          if (error.fence.expired) {
+            await clearExpiredFence(this.#pools, placement.address, tenantId, error.fence).catch(() => {});
+          }
+          await this.#wait(deadline, 20, error);
         } else if (error instanceof TenantMoved || error instanceof StaleEpoch) {
           const forward = error instanceof TenantMoved && parseForward(tenantId, error.forward);
           if (forward && forward.epoch > placement.epoch) this.#directory.learn(forward);

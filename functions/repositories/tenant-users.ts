@@ -1,5 +1,5 @@
+import { recordAudit } from '../database/registry/control-audit.ts';
 import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
-import { recordControlAudit } from './control-audit-log.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
@@ -157,12 +157,12 @@ function audit(
   { tenantId, userId }: TenantUser,
   data: Record<string, unknown>,
 ): Promise<void> {
-  return recordControlAudit(transaction, {
-    actor,
+  const resource = { type: 'user', id: userId };
+  return recordAudit(transaction, {
+    actor: { id: actor, type: 'operator' },
     action,
     tenantId,
-    resourceType: 'user',
-    resourceId: userId,
+    resource,
     data,
   });
 }

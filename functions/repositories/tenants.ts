@@ -1,3 +1,4 @@
+import { recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
 import {
@@ -7,7 +8,6 @@ import {
   tenantSource,
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
-import { recordControlAudit } from './control-audit-log.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
@@ -134,12 +134,10 @@ export async function updateTenant(
           tenantId: tenant.tenantId,
         },
       );
-      await recordControlAudit(transaction, {
-        actor,
+      await recordAudit(transaction, {
+        actor: { id: actor, type: 'operator' },
         action: 'tenant.update',
         tenantId: tenant.tenantId,
-        resourceType: 'tenant',
-        resourceId: tenant.tenantId,
         data: { fields: given.map(([field]) => field) },
       });
       return getTenant(transaction, tenant.tenantId);

@@ -1,8 +1,10 @@
 import tls from 'node:tls';
 import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
+import { placeTenant } from '../../functions/database/place-tenant.ts';
 import { DatabasePools } from '../../functions/database/pools.ts';
 import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
 import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
+import { createTenantSchema } from '../../functions/database/tenant-schema.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
@@ -24,14 +26,34 @@ export interface World {
   readonly cell: TestDatabase;
   /** True where requests go through PgBouncer. */
   readonly pooled: boolean;
+  /** A second home for a tenant that has a schema, as a relocation would leave it behind. */
+  addHome(tenant: TestTenant, epoch: number): Promise<Home>;
   end(): Promise<void>;
+}
+
+export interface WorldOptions {
+  readonly poolSize?: number;
+  readonly pipeline?: boolean;
+  readonly patienceMs?: number;
+  /** Puts something in front of the port that requests connect to; answers its own port. */
+  readonly relay?: (port: number) => Promise<number>;
+}
+
+export interface Home {
+  readonly database: TestDatabase;
+  readonly schemaName: string;
+  /** What the former home tells of it. */
+  readonly forward: Record<string, unknown>;
 }
 
 /**
  * Tenants of all three models behind the router of production: a cell, a database of its own for each dedicated
  * tenant, a registry, and in front of them PgBouncer with `poolSize` connections per role where it is installed.
  */
-export async function createWorld(perModel: number, { poolSize = 2, pipeline = true } = {}): Promise<World> {
+export async function createWorld(
+  perModel: number,
+  { poolSize = 2, pipeline = true, patienceMs = 10_000, relay }: WorldOptions = {},
+): Promise<World> {
   const cell = await TestDatabase.clone();
   const databases = [cell];
   const placed: { tenant: TestTenant; database: TestDatabase }[] = [];
@@ -54,11 +76,13 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
     ? await startPooler(serverPort, [...logins.values()], poolSize)
     : undefined;
   tls.setDefaultCACertificates([...tls.rootCertificates, pooler?.certificate ?? certificate]);
+  const entrance = pooler?.port ?? serverPort;
+  const port = relay ? await relay(entrance) : entrance;
   for (const { tenant, database } of placed) {
-    await register(registry, tenant, database.name, pooler?.port ?? serverPort);
+    await register(registry, tenant, database.name, port);
   }
   const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
-  const router = new TenantRouter(new TenantDirectory(registry), pools);
+  const router = new TenantRouter(new TenantDirectory(registry), pools, { patienceMs });
   return {
     tenants: placed.map(({ tenant, database }) => ({
       ...tenant,
@@ -68,6 +92,26 @@ export async function createWorld(perModel: number, { poolSize = 2, pipeline = t
     registry,
     cell,
     pooled: pooler !== undefined,
+    async addHome(tenant, epoch) {
+      const database = await TestDatabase.clone();
+      databases.push(database);
+      const owner = await database.connect('owner');
+      const { tenantId, schemaName, roleName } = tenant;
+      await createTenantSchema(owner, {
+        ...{ tenantId, schemaName, roleName, password: tenant.login.password, connectionLimit: 20 },
+      });
+      const isolationModel = 'dedicated' as const;
+      await placeTenant(owner, { tenantId, epoch, isolationModel, schemaName, roleName });
+      const forward = {
+        ...{ epoch, isolation_model: isolationModel, region: 'us', secret_arn: roleName },
+        ...{
+          database_host: '127.0.0.1',
+          database_port: pooler?.port ?? serverPort,
+          database_name: database.name,
+        },
+      };
+      return { database, schemaName, forward };
+    },
     async end() {
       await pools.end();
       await pooler?.stop();
@@ -122,7 +166,7 @@ function cellRegistration({ name, server }: TestDatabase): CellRegistration {
 }
 
 async function register(
-  registry: PgRegistry,
+  registry: RegistryExecutor,
   tenant: TestTenant,
   database: string,
   port: number,

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -16,7 +18,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { ClusterServer, ClusterSpec } from '../../infra/local/model.ts';
 import { type LocalCertificates, localCertificates } from '../../infra/local/postgres/local-certificates.ts';
 import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
-import { preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
+import { preparePostgresFiles, removeOutsideFiles } from '../../infra/local/postgres/postgres-files.ts';
 import { identifyProcess } from '../../infra/local/state/process-identity.ts';
 import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
 import { stateFile } from '../../infra/local/state/state-file.ts';
@@ -291,6 +293,27 @@ describe('a new run', () => {
       rmSync(join(files.clusters, 'damaged', 'data', name), { recursive: true });
     }
     await expect(newRun().create(spec('damaged'))).rejects.toThrow(/are gone from .*--fresh$/);
+  });
+});
+
+// Anybody else runs PostgreSQL as themselves, and can enter what they can enter.
+describe.runIf(process.getuid?.() === 0)('started by root in a directory that others cannot enter', () => {
+  test('the data live where PostgreSQL’s user reaches them, and --fresh erases them there, too', async () => {
+    const closed = newDirectory();
+    chmodSync(closed, 0o700);
+    const state = claimStateDirectory(join(closed, 'state'));
+    prepareStateDirectory(state);
+    const elsewhere = preparePostgresFiles(state);
+    expect(elsewhere.clusters.startsWith(closed)).toBe(false);
+    expect(realpathSync(join(state, 'postgres'))).toBe(elsewhere.clusters);
+    const clusters = new PostgresClusters(elsewhere, certificates, stateFile(join(state, 'state')), () => {});
+    open.push(clusters);
+    const server = await clusters.create(spec('closed'));
+    expect(await query(masterConnection(server), 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await clusters.stop();
+    removeOutsideFiles(state);
+    expect(() => preparePostgresFiles(state)).toThrow(/^the databases of .* are gone from .*--fresh$/);
+    rmSync(closed, { recursive: true });
   });
 });
 

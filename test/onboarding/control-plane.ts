@@ -35,6 +35,8 @@ export interface ControlPlane {
   /** Of the registry, as a task's environment names it. */
   clusterArn: string;
   secretArn: string;
+  /** That CloudFormation acts as; it may make secrets. */
+  serviceRoleArn: string;
   /** Adds a cell with a proxy of its own. @returns its id */
   addCell(cell?: {
     dataResidency?: string;
@@ -61,7 +63,16 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const awsPort = await freePort(undefined, new Set());
   const awsUrl = `http://127.0.0.1:${awsPort}`;
   const context: PlatformContext = {
-    ...{ stateDir, account: LOCAL_ACCOUNT, awsUrl, stacks: new Map(), clusters, state, log, waitScale: 0.005 },
+    ...{
+      stateDir,
+      account: LOCAL_ACCOUNT,
+      awsUrl,
+      stacks: new Map(),
+      clusters,
+      state,
+      log,
+      waitScale: 0.005,
+    },
     functions: { invoke: () => Promise.reject(new Error('there are no functions')), list: () => [] },
     principals: localPrincipals(state),
     assets: { path: (location) => templates.get('url' in location ? location.url : location.key)! },
@@ -96,6 +107,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     awsUrl,
     clusterArn: target.clusterArn,
     secretArn: outputs.WriterSecretArn!,
+    serviceRoleArn: outputs.ServiceRoleArn!,
     async addCell({ dataResidency = 'us', maxBusinessTenants = 190, status = 'active' } = {}) {
       const cellId = `cell-${randomUUID().slice(0, 8)}`;
       const cell = await deploy(cellId, cellTemplate(cellId));
@@ -129,6 +141,18 @@ const registryTemplate: Template = {
   Resources: {
     Master: secret('strata/registry/master', 'strata_master', 'master-password'),
     Writer: secret('strata/registry/writer', 'strata_registry_writer', PASSWORDS.writerPassword),
+    ServiceRole: {
+      Type: 'AWS::IAM::Role',
+      Properties: {
+        RoleName: 'cloudformation',
+        Policies: [
+          {
+            PolicyName: 'secrets',
+            PolicyDocument: { Statement: [{ Effect: 'Allow', Action: 'secretsmanager:*', Resource: '*' }] },
+          },
+        ],
+      },
+    },
     Cluster: {
       Type: 'AWS::RDS::DBCluster',
       Properties: {
@@ -141,6 +165,7 @@ const registryTemplate: Template = {
     ClusterArn: { Value: { 'Fn::GetAtt': ['Cluster', 'DBClusterArn'] } },
     MasterSecretArn: { Value: { Ref: 'Master' } },
     WriterSecretArn: { Value: { Ref: 'Writer' } },
+    ServiceRoleArn: { Value: { 'Fn::GetAtt': ['ServiceRole', 'Arn'] } },
   },
 };
 

@@ -59,22 +59,20 @@ test.each([
   ['complianceRequirements', { complianceRequirements: 'soc2' }],
   ['complianceRequirements', { complianceRequirements: Array.from({ length: 21 }, (_, i) => `r${i}`) }],
   ['complianceRequirements.0', { complianceRequirements: ['not a name'] }],
+  ['unexpected', { unexpected: 1 }],
   ['complianceRequirements.1', { complianceRequirements: ['soc2', 1] }],
 ])('%s is refused in %j', (field, change) => {
   expect(refusedFields({ ...valid, ...change })).toEqual([field]);
 });
 
-test.each([null, [], 'initech', 7, undefined, { ...valid, unexpected: 1 }])(
-  '%j is refused as a whole',
-  (input) => {
-    expect(refusedFields(input)).toContain('');
-  },
-);
+test.each([null, [], 'initech', 7, undefined])('%j is refused as a whole', (input) => {
+  expect(refusedFields(input)).toContain('');
+});
 
 test('an input read from JSON cannot bring a prototype along', () => {
   expect(
     refusedFields(JSON.parse('{"name":"a","slug":"a","adminEmail":"a@b.test","__proto__":{"tier":"x"}}')),
-  ).toEqual(['']);
+  ).toEqual(['__proto__']);
 });
 
 test('whatever comes in is either accepted in normal form or refused by its own error', () => {

@@ -8,7 +8,7 @@ import {
   TenantNameTaken,
   TenantNotProvisioning,
 } from '../../functions/lifecycle/errors.ts';
-import { failTenant } from '../../functions/lifecycle/fail-tenant.ts';
+import { failTenant, findUnclaimed } from '../../functions/lifecycle/fail-tenant.ts';
 import { type OnboardingInput, validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -158,6 +158,16 @@ test('only the execution in charge can mark a tenant failed', async () => {
     await failTenant(plane.registry, tenantId, { reason: 'x', executionArn: 'execution-2', actor }),
   ).toBe(false);
   expect(await rows(tenant.slug)).toMatchObject({ status: 'active' });
+});
+
+test('a register step that breaks down finds what the API registered, and nothing that others are at work on', async () => {
+  const tenant = input();
+  expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
+  const { tenantId } = await register(tenant);
+  expect(await findUnclaimed(plane.registry, { ...tenant, tier: 'business' })).toBeUndefined();
+  expect(await findUnclaimed(plane.registry, tenant)).toBe(tenantId);
+  await register(tenant, 'execution-1');
+  expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
 });
 
 test('ten registrations of one slug at once make one tenant', async () => {

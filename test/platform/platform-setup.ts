@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,6 +9,8 @@ import './running-platform.ts';
 /** Starts the platform once for all test files of this folder, as `npm start` does. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const stateDir = mkdtempSync(join(tmpdir(), 'strata-test-'));
+  // PostgreSQL's own user must reach it.
+  chmodSync(stateDir, 0o755);
   const [apiPort, awsPort] = await Promise.all([freePort(), freePort()]);
   const platform = spawn(process.execPath, ['infra/start.ts'], {
     cwd: resolve(import.meta.dirname, '../..'),

@@ -24,7 +24,7 @@ export interface TenantRecord {
   features: Record<string, unknown>;
   /** Account currency per month, at most two decimals. */
   monthlyRevenue: number | null;
-  /** AWS region of the data. */
+  /** Key of the region that holds the data, such as `us`. */
   region: string;
   /** null for a dedicated database. */
   cellId: string | null;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AwsEndpoint, AwsEndpointOptions, ResourceFactory } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { awsHttpServer } from './http-server.ts';
@@ -123,7 +124,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       stacks.stop();
       await runner.stopAll('The platform was stopped.').catch(() => {});
       transactions.close();
-      await pools.close().catch(() => {});
+      // A statement that runs long must not hold up the end; its server is stopped next.
+      await Promise.race([pools.close(), delay(1_000, undefined, { ref: false })]);
       server.closeAllConnections();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());

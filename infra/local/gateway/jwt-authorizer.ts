@@ -47,7 +47,7 @@ export class JwtAuthorizer {
   }
 
   async #verify({ issuer, audience }: JwtAuthorizerConfiguration, token: string): Promise<JWTPayload> {
-    const key = `${issuer} ${token}`;
+    const key = `${issuer} ${audience.join()} ${token}`;
     const known = this.#verified.get(key);
     const now = Date.now() / 1000;
     if (known) {

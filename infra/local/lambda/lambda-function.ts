@@ -1,7 +1,8 @@
 /**
  * One Lambda function: a queue of invocations in front of a few execution environments.
  *
- * An invocation takes an idle environment, else starts one more up to the limit, else waits for its turn.
+ * An invocation takes an idle environment, else starts one more up to the limit, else waits for its turn. Those that
+ * stay idle are ended after a while, as in Lambda: each holds tens of megabytes.
  * Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone one
  * is in neither, and the next invocation in the queue gets a new one.
  */
@@ -13,10 +14,15 @@ import type { FunctionError } from './worker-main.ts';
 /** Lambda's limit for synchronous requests and responses, in bytes. */
 export const payloadLimit = 6 * 1024 * 1024;
 
+/** Idle time after which an environment ends, in ms: the one used last, and what a burst has left beside it. */
+const idleLimits = { last: 600_000, surplus: 30_000 };
+
 export class LambdaFunction {
   readonly spec: EnvironmentSpec;
   readonly #concurrency: number;
+  /** The one used last is at the end, and taken first. */
   readonly #idle: ExecutionEnvironment[] = [];
+  readonly #retirements = new Map<ExecutionEnvironment, NodeJS.Timeout>();
   readonly #busy = new Set<ExecutionEnvironment>();
   readonly #queue: (() => void)[] = [];
   #stopped = false;
@@ -60,6 +66,7 @@ export class LambdaFunction {
     for (;;) {
       if (this.#stopped) return undefined;
       let environment = this.#idle.pop();
+      if (environment) this.#keep(environment);
       // One may crash while it is idle, by a timer it left behind.
       if (environment?.gone) continue;
       if (!environment && this.#busy.size < this.#concurrency)
@@ -74,8 +81,25 @@ export class LambdaFunction {
 
   #giveBack(environment: ExecutionEnvironment): void {
     this.#busy.delete(environment);
-    if (!environment.gone) this.#idle.push(environment);
+    if (!environment.gone) {
+      const patience = this.#idle.length === 0 ? idleLimits.last : idleLimits.surplus;
+      this.#retirements.set(environment, setTimeout(() => this.#retire(environment), patience).unref());
+      this.#idle.push(environment);
+    }
     this.#queue.shift()?.();
+  }
+
+  #keep(environment: ExecutionEnvironment): void {
+    clearTimeout(this.#retirements.get(environment));
+    this.#retirements.delete(environment);
+  }
+
+  #retire(environment: ExecutionEnvironment): void {
+    this.#retirements.delete(environment);
+    const index = this.#idle.indexOf(environment);
+    if (index < 0) return;
+    this.#idle.splice(index, 1);
+    void environment.stop();
   }
 }
 

@@ -61,12 +61,7 @@ export async function stopStaleServer(data: string): Promise<void> {
   const pid = Number(readPidFile(pidFile)?.[0]);
   if (!Number.isInteger(pid) || pid <= 0) return;
   const identity = identifyProcess(pid);
-  if (!identity) return forgetZombie(pid, pidFile, data);
-  if (!commandLine(pid).includes(data)) {
-    // The id was reused by a stranger, which PostgreSQL would take for a living postmaster.
-    rmSync(pidFile, { force: true });
-    return;
-  }
+  if (!identity || !commandLine(pid).includes(data)) return forget(pid, pidFile, data);
   for (const [order, patience] of [
     ['SIGINT', 20_000],
     ['SIGQUIT', 5_000],
@@ -74,7 +69,7 @@ export async function stopStaleServer(data: string): Promise<void> {
   ] as const) {
     signal(pid, order);
     for (const limit = Date.now() + patience; Date.now() < limit; await delay(20)) {
-      if (!isAlive(identity)) return;
+      if (!isAlive(identity)) return forget(pid, pidFile, data);
     }
   }
   throw new PostgresError(
@@ -83,13 +78,14 @@ export async function stopStaleServer(data: string): Promise<void> {
 }
 
 /**
- * A killed postmaster whose parent never collects it (in a container without an init process) counts as living for
- * PostgreSQL. Its pid file may go once none of its backends is left, which it would otherwise stand guard against.
+ * Removes the pid file of a dead postmaster whose process id still exists: a stranger's by now, or a zombie's that
+ * nobody collects (in a container without an init process). PostgreSQL would take either for a living postmaster.
+ * The file may go once no backend is left, which it would otherwise stand guard against.
  */
-async function forgetZombie(pid: number, pidFile: string, data: string): Promise<void> {
+async function forget(pid: number, pidFile: string, data: string): Promise<void> {
   if (!exists(pid)) return;
   for (const limit = Date.now() + 10_000; Date.now() < limit && isWorkedIn(data); await delay(50));
-  rmSync(pidFile, { force: true });
+  if (Number(readPidFile(pidFile)?.[0]) === pid) rmSync(pidFile, { force: true });
 }
 
 /** Whether a process has the data directory as its working directory, as every PostgreSQL process has. */

@@ -20,6 +20,8 @@ export interface EndpointFixture {
   client(roleName?: string, region?: string): ClientOptions;
   /** A request with a hand-made signature, for services without an SDK client here. */
   call(target: string, body: unknown, roleName?: string): Promise<{ status: number; body: unknown }>;
+  /** A hand-made signature, which is not verified: only its credential scope counts. */
+  authorization(service: string, roleName?: string): string;
   /** Stops the platform and starts it on the same state, after `between` had a look. */
   restart(between?: () => void): Promise<void>;
   stop(): Promise<void>;
@@ -64,17 +66,21 @@ export async function startEndpoint(
     }),
     async call(target, body, roleName) {
       const service = target.startsWith('TrentService') ? 'kms' : target.split('.')[0]!.toLowerCase();
-      const { accessKeyId } = credentials(fixture.platform, roleName);
       const response = await fetch(fixture.platform.awsUrl, {
         method: 'POST',
         headers: {
           'content-type': 'application/x-amz-json-1.1',
           'x-amz-target': target,
-          authorization: `AWS4-HMAC-SHA256 Credential=${accessKeyId}/20250101/us-east-1/${service}/aws4_request, SignedHeaders=host, Signature=0`,
+          authorization: fixture.authorization(service, roleName),
         },
         body: JSON.stringify(body),
       });
       return { status: response.status, body: await response.json() };
+    },
+    authorization(service, roleName) {
+      const { accessKeyId } = credentials(fixture.platform, roleName);
+      const scope = `${accessKeyId}/20250101/us-east-1/${service}/aws4_request`;
+      return `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=0`;
     },
     async restart(between) {
       await fixture.platform.stop();

@@ -172,6 +172,9 @@ function poolKey(parts: RdsDataParts, input: Input, call: Call): PoolKey {
     throw new AwsError('ValidationException', 'Schema parameter is not supported for Aurora PostgreSQL');
   }
   const secret = parts.secrets.get(input.required('secretArn'), call.region);
+  if (secret.deletedDate !== undefined) {
+    throw new AwsError('InvalidSecretException', 'The secret is marked for deletion');
+  }
   const secretVersion = versionIdOf(secret, 'AWSCURRENT') ?? '';
   const { dbname, ...credentials } = credentialsOf(secret.versions[secretVersion]?.secretString);
   return {

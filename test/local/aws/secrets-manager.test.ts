@@ -1,11 +1,3 @@
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import {
-  DescribeDBClustersCommand,
-  DescribeDBProxiesCommand,
-  DescribeDBProxyTargetsCommand,
-  ModifyDBProxyCommand,
-  RDSClient,
-} from '@aws-sdk/client-rds';
 import {
   CreateSecretCommand,
   DeleteSecretCommand,
@@ -20,80 +12,14 @@ import {
   UpdateSecretCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { att, lambdaFunction, ref, role } from './assembly.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
-
-const viaSecretsManager = {
-  StringEquals: { 'kms:ViaService': 'secretsmanager.us-east-1.amazonaws.com' },
-};
-const secretPattern = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:granted/*';
+import { servicesStack } from './services-stack.ts';
 
 let fixture: EndpointFixture;
 let secrets: SecretsManagerClient;
 
 beforeAll(async () => {
-  fixture = await startEndpoint([
-    {
-      name: 'Services',
-      resources: {
-        Key: { Type: 'AWS::KMS::Key', Properties: { Description: 'of the test' } },
-        Alias: { Type: 'AWS::KMS::Alias', Properties: { AliasName: 'alias/test', TargetKeyId: ref('Key') } },
-        Generated: {
-          Type: 'AWS::SecretsManager::Secret',
-          Properties: {
-            Name: 'template/generated',
-            GenerateSecretString: {
-              SecretStringTemplate: '{"username":"u"}',
-              GenerateStringKey: 'password',
-              PasswordLength: 40,
-              ExcludePunctuation: true,
-            },
-          },
-        },
-        Proxy: {
-          Type: 'AWS::RDS::DBProxy',
-          Properties: {
-            DBProxyName: 'cell-proxy',
-            RoleArn: att('FunctionRole', 'Arn'),
-            RequireTLS: true,
-            EngineFamily: 'POSTGRESQL',
-            VpcSubnetIds: ['subnet-1'],
-            Auth: [{ AuthScheme: 'SECRETS', IAMAuth: 'DISABLED', SecretArn: ref('Generated') }],
-          },
-        },
-        ...role('FunctionRole', []),
-        ...lambdaFunction('Echo', 'echo', 'FunctionRole'),
-        ...lambdaFunction('Fail', 'fail', 'FunctionRole'),
-        ...role('Granted', [
-          {
-            Action: [
-              'secretsmanager:CreateSecret',
-              'secretsmanager:TagResource',
-              'secretsmanager:GetSecretValue',
-            ],
-            Resource: secretPattern,
-          },
-          {
-            Action: ['kms:GenerateDataKey', 'kms:Decrypt'],
-            Resource: att('Key', 'Arn'),
-            Condition: viaSecretsManager,
-          },
-          { Action: 'rds:DescribeDBProxies', Resource: '*' },
-        ]),
-        ...role('WithoutKey', [{ Action: 'secretsmanager:*', Resource: '*' }]),
-        ...role('Bounded', [{ Action: 'secretsmanager:*', Resource: '*' }], {
-          PermissionsBoundary: ref('Boundary'),
-        }),
-        Boundary: {
-          Type: 'AWS::IAM::ManagedPolicy',
-          Properties: {
-            PolicyDocument: { Statement: { Effect: 'Allow', Action: 'secretsmanager:List*', Resource: '*' } },
-          },
-        },
-      },
-      outputs: { Key: { Value: att('Key', 'Arn') } },
-    },
-  ]);
+  fixture = await startEndpoint([servicesStack]);
   secrets = new SecretsManagerClient(fixture.client());
 });
 
@@ -296,112 +222,5 @@ describe('KMS', () => {
         'Granted',
       ),
     ).toMatchObject({ status: 400, body: { __type: 'AccessDeniedException' } });
-  });
-});
-
-describe('RDS', () => {
-  const auth = (...arns: string[]) =>
-    arns.map((SecretArn) => ({ AuthScheme: 'SECRETS' as const, SecretArn }));
-  const proxy = async (client = new RDSClient(fixture.client())) =>
-    (await client.send(new DescribeDBProxiesCommand({ DBProxyName: 'cell-proxy' }))).DBProxies![0]!;
-
-  test('replaces a proxy’s secrets as a whole, and is busy meanwhile', async () => {
-    const client = new RDSClient(fixture.client());
-    expect((await proxy()).Auth).toHaveLength(1);
-    const modify = (...arns: string[]) =>
-      client.send(new ModifyDBProxyCommand({ DBProxyName: 'cell-proxy', Auth: auth(...arns) }));
-    const { DBProxy } = await modify('arn:a', 'arn:b');
-    expect(DBProxy).toMatchObject({
-      Status: 'modifying',
-      Auth: [{ SecretArn: 'arn:a' }, { SecretArn: 'arn:b' }],
-    });
-    await expect(modify('arn:c')).rejects.toMatchObject({ name: 'InvalidDBProxyStateFault' });
-    await expect.poll(async () => (await proxy()).Status, { timeout: 5_000 }).toBe('available');
-    expect((await proxy()).Auth!.map((one) => one.SecretArn)).toEqual(['arn:a', 'arn:b']);
-    await expect(modify(...Array.from({ length: 201 }, (_, index) => `arn:${index}`))).rejects.toThrow(
-      'at most 200',
-    );
-  });
-
-  test('deploying again puts the template’s secrets back', async () => {
-    await fixture.restart();
-    secrets = new SecretsManagerClient(fixture.client());
-    expect((await proxy()).Auth!.map((one) => one.SecretArn)).toEqual([
-      expect.stringContaining('secret:template/generated-'),
-    ]);
-  });
-
-  test('errors are AWS’s own', async () => {
-    const client = new RDSClient(fixture.client());
-    await expect(
-      client.send(new DescribeDBProxyTargetsCommand({ DBProxyName: 'none' })),
-    ).rejects.toMatchObject({ name: 'DBProxyNotFoundFault' });
-    await expect(
-      client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: 'none' })),
-    ).rejects.toMatchObject({ name: 'DBClusterNotFoundFault' });
-    expect((await client.send(new DescribeDBClustersCommand({}))).DBClusters).toEqual([]);
-    const granted = new RDSClient(fixture.client('Granted'));
-    expect(await proxy(granted)).toMatchObject({ DBProxyName: 'cell-proxy', RequireTLS: true });
-    await expect(
-      granted.send(new ModifyDBProxyCommand({ DBProxyName: 'cell-proxy', Auth: [] })),
-    ).rejects.toMatchObject({ name: 'AccessDenied', $metadata: { httpStatusCode: 403 } });
-  });
-});
-
-describe('Lambda', () => {
-  const invoke = (FunctionName: string, payload: unknown, roleName?: string) =>
-    new LambdaClient(fixture.client(roleName)).send(
-      new InvokeCommand({ FunctionName, Payload: JSON.stringify(payload) }),
-    );
-
-  test('invokes by name and ARN, and marks function errors', async () => {
-    for (const name of ['Echo', 'arn:aws:lambda:us-east-1:000000000000:function:Echo']) {
-      const answer = await invoke(name, { a: 1 });
-      expect(answer.FunctionError).toBeUndefined();
-      expect(JSON.parse(Buffer.from(answer.Payload!).toString())).toEqual({ a: 1 });
-    }
-    const failed = await invoke('Fail', { key: 'x', error: 'Odd' });
-    expect(failed.FunctionError).toBe('Unhandled');
-    expect(JSON.parse(Buffer.from(failed.Payload!).toString())).toMatchObject({ errorType: 'Odd' });
-  });
-
-  test('refuses unknown functions and roles without rights', async () => {
-    await expect(invoke('Nothing', {})).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
-    await expect(invoke('Echo', {}, 'Granted')).rejects.toMatchObject({ name: 'AccessDeniedException' });
-  });
-});
-
-describe('the endpoint', () => {
-  const post = (headers: Record<string, string>, body = '{}') =>
-    fetch(fixture.platform.awsUrl, { method: 'POST', headers, body });
-
-  test('refuses requests that are not signed', async () => {
-    const response = await post({ 'x-amz-target': 'secretsmanager.ListSecrets' });
-    expect(response.status).toBe(403);
-    expect(await response.json()).toMatchObject({ __type: 'MissingAuthenticationTokenException' });
-    expect(response.headers.get('x-amzn-requestid')).toMatch(/^[0-9a-f-]{36}$/);
-  });
-
-  test('refuses what it does not offer: denied to roles, not implemented to administrators', async () => {
-    expect(await fixture.call('secretsmanager.RotateSecret', {})).toMatchObject({
-      status: 501,
-      body: { __type: 'UnknownOperationException' },
-    });
-    expect(await fixture.call('secretsmanager.RotateSecret', {}, 'WithoutKey')).toMatchObject({
-      body: { __type: 'AccessDeniedException' },
-    });
-    expect(await fixture.call('dynamodb.GetItem', {}, 'WithoutKey')).toMatchObject({
-      body: { __type: 'AccessDeniedException' },
-    });
-    expect(await fixture.call('secretsmanager.toString', {})).toMatchObject({ status: 501 });
-  });
-
-  test('refuses bodies that are no JSON object', async () => {
-    const authorization =
-      'AWS4-HMAC-SHA256 Credential=x/20250101/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0';
-    const headers = { authorization, 'x-amz-target': 'secretsmanager.ListSecrets' };
-    for (const body of ['{', '[]', '"x"']) {
-      expect(await (await post(headers, body)).json()).toMatchObject({ __type: 'SerializationException' });
-    }
   });
 });

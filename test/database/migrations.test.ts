@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bootstrapDataDatabase } from '../../functions/database/bootstrap-data-database.ts';
+import { text, uuid } from '../../functions/database/column.ts';
+import { qualified } from '../../functions/database/identifier.ts';
+import { overAllTenants } from '../../functions/database/render-isolation.ts';
+import {
+  additionsOf,
+  type TenantMigration,
+  tenantMigrations,
+} from '../../functions/database/tenant-migrations.ts';
+import { createTenantSchema } from '../../functions/database/tenant-schema.ts';
+import { type TenantTable, tenantTable } from '../../functions/database/tenant-table.ts';
+import { tenantTables } from '../../functions/database/tenant-tables.ts';
+import { asTenant } from '../enter-tenant.ts';
+import { TestDatabase, type TestTenant } from '../test-database.ts';
+
+/** The definition as a later version might have it: a column with a reference, an index and a table more. */
+const badges = tenantTable(
+  'badges',
+  { badge_id: uuid().notNull().default('gen_random_uuid()'), employee_id: uuid().notNull(), label: text() },
+  {
+    primaryKey: ['badge_id'],
+    foreignKeys: [{ column: 'employee_id', references: 'employees', onDelete: 'cascade' }],
+    indexes: [{ name: 'employee', columns: ['employee_id'] }],
+    since: 2,
+  },
+);
+const nextTables: readonly TenantTable[] = [
+  ...tenantTables.map((table: TenantTable) =>
+    table.name === 'employees'
+      ? {
+          ...table,
+          columns: {
+            ...table.columns,
+            nickname: text().notNull().default(`'none'`).since(2),
+            mentor_id: uuid().since(2),
+          },
+          foreignKeys: [
+            ...table.foreignKeys,
+            { column: 'mentor_id', references: 'employees', onDelete: 'set null' as const },
+          ],
+          indexes: [...table.indexes, { name: 'mentor', columns: ['mentor_id'], since: 2 }],
+        }
+      : table,
+  ),
+  badges,
+];
+const next: TenantMigration = {
+  name: '0002-test-badges',
+  up: (target) => [
+    ...additionsOf(2, nextTables)(target),
+    ...backfill(target, `UPDATE ${qualified(target.schema, 'employees')} SET nickname = first_name`),
+  ],
+};
+
+function backfill(target: Parameters<TenantMigration['up']>[0], statement: string): string[] {
+  return target.model === 'shared'
+    ? overAllTenants([qualified(target.schema, 'employees')], [statement])
+    : [statement];
+}
+
+const migrations = [...tenantMigrations, next];
+const options = {
+  ownerPassword: 'owner-password',
+  starter: { roleName: 'strata_starter', password: 'starter-password' },
+  shared: true,
+};
+
+let database: TestDatabase;
+let master: pg.Client;
+let owner: pg.Client;
+const tenants: TestTenant[] = [];
+
+beforeAll(async () => {
+  database = await TestDatabase.clone();
+  master = await database.connect('master');
+  owner = await database.connect('owner');
+  for (const model of ['shared', 'shared', 'schema'] as const) {
+    const tenant = await database.addTenant(model);
+    tenants.push(tenant);
+    const client = await database.connect(tenant.login);
+    await asTenant(client, tenant, 'write', () =>
+      client.query(`INSERT INTO employees (email, first_name, last_name) VALUES ('a@b.test', 'Ada', 'L')`),
+    );
+  }
+});
+afterAll(() => database.drop());
+
+async function migrate(steps: readonly TenantMigration[]): Promise<void> {
+  await bootstrapDataDatabase(master, { ...options, migrations: steps });
+  const [tenant] = tenants.filter(({ isolationModel }) => isolationModel === 'schema');
+  await createTenantSchema(owner, {
+    ...tenant!,
+    password: tenant!.login.password,
+    connectionLimit: 5,
+    migrations: steps,
+  });
+}
+
+const history = async (table: string) => (await owner.query(`SELECT name FROM ${table} ORDER BY name`)).rows;
+
+describe('a later migration', () => {
+  test('that fails leaves its target as it was, and can be repeated', async () => {
+    const failing = { ...next, up: (target: never) => [...next.up(target), 'SELECT 1 / 0'] };
+    await expect(migrate([...tenantMigrations, failing])).rejects.toMatchObject({ code: '22012' });
+    expect(await history('tenancy.shared_schema_migrations')).toEqual([{ name: '0001-tenant-tables' }]);
+    expect((await owner.query(`SELECT to_regclass('shared.badges') AS found`)).rows).toEqual([
+      { found: null },
+    ]);
+  });
+
+  test('reaches every target with its rows, once, and each target keeps its own history', async () => {
+    await migrate(migrations);
+    await migrate(migrations);
+    const expected = [{ name: '0001-tenant-tables' }, { name: '0002-test-badges' }];
+    expect(await history('tenancy.shared_schema_migrations')).toEqual(expected);
+    const [, , schema] = tenants;
+    expect(await history(`${schema?.schemaName}.schema_migrations`)).toEqual(expected);
+    for (const tenant of tenants) {
+      const client = await database.connect(tenant.login);
+      await asTenant(client, tenant, 'write', async () => {
+        const { rows } = await client.query('SELECT nickname, employee_id FROM employees');
+        expect(rows).toEqual([{ nickname: 'Ada', employee_id: expect.any(String) }]);
+        await client.query(`INSERT INTO badges (employee_id, label) VALUES ($1, 'first')`, [
+          rows[0].employee_id,
+        ]);
+        await client.query('UPDATE employees SET mentor_id = employee_id');
+        expect((await client.query('SELECT label FROM badges')).rows).toEqual([{ label: 'first' }]);
+      });
+    }
+  });
+
+  test('leaves shared tables as guarded as it found them', async () => {
+    const { rows } = await owner.query(
+      `SELECT relname FROM pg_class WHERE relnamespace = 'shared'::regnamespace AND relkind IN ('r', 'p')
+         AND NOT (relrowsecurity AND relforcerowsecurity)`,
+    );
+    expect(rows).toEqual([]);
+    await expect(owner.query('SELECT * FROM shared.badges')).rejects.toMatchObject({ code: 'TN004' });
+  });
+
+  test('is part of a target that is created afterwards', async () => {
+    const tenantId = randomUUID();
+    const name = `tenant_${tenantId.replaceAll('-', '')}_e1`;
+    const created = {
+      tenantId,
+      schemaName: name,
+      roleName: name,
+      password: 'p',
+      connectionLimit: 5,
+      migrations,
+    };
+    await createTenantSchema(owner, created);
+    const { rows } = await owner.query(
+      `SELECT column_name FROM information_schema.columns
+       WHERE table_schema = $1 AND column_name IN ('nickname', 'badge_id') ORDER BY 1`,
+      [name],
+    );
+    expect(rows).toEqual([{ column_name: 'badge_id' }, { column_name: 'nickname' }]);
+  });
+});
+
+test('the first migration renders the same whatever the definition gets later', () => {
+  for (const model of ['shared', 'isolated'] as const) {
+    const target = { model, schema: 's', requestRole: 'r' };
+    expect(additionsOf(1, nextTables)(target)).toEqual(additionsOf(1)(target));
+  }
+});
+
+test('a history that is not ours is refused', async () => {
+  const fresh = await TestDatabase.clone();
+  const renamed = tenantMigrations.map(({ up }) => ({ name: '0001-something-else', up }));
+  const bootstrapping = bootstrapDataDatabase(await fresh.connect('master'), {
+    ...options,
+    migrations: renamed,
+  });
+  await expect(bootstrapping).rejects.toThrow(/corrupted migrations/);
+  await fresh.drop();
+});

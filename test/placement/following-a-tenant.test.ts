@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WrongTenant } from '../../functions/database/errors.ts';
+import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { TenantUnavailable } from '../../functions/placement/errors.ts';
+import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+
+let world: World;
+let owner: pg.Client;
+let tenant: WorldTenant;
+beforeEach(async () => {
+  world = await createWorld(1, { patienceMs: 1_500 });
+  owner = await world.cell.connect('owner');
+  tenant = of('schema');
+});
+afterEach(() => world.end());
+
+const of = (model: string) =>
+  world.tenants.find(({ isolationModel }) => isolationModel === model) as WorldTenant;
+const emails = tenantSql.selectFrom('employees').select('email');
+const add = (email: string) =>
+  tenantSql.insertInto('employees').values({ email, first_name: 'A', last_name: 'B' });
+const fence = (expiresIn: string) =>
+  owner.query(
+    `UPDATE tenancy.placement SET state = 'fenced', fence_token = $2, fence_expires_at = clock_timestamp() + $3::interval
+     WHERE tenant_id = $1`,
+    [tenant.tenantId, randomUUID(), expiresIn],
+  );
+const unfence = () =>
+  owner.query(
+    `UPDATE tenancy.placement SET state = 'active', fence_token = NULL, fence_expires_at = NULL WHERE tenant_id = $1`,
+    [tenant.tenantId],
+  );
+
+describe('a request while its tenant moves', () => {
+  test('a write waits behind a fence and succeeds after it; reads go on meanwhile', async () => {
+    await tenant.access.batch('write', [add('before@x.test')]);
+    await fence('5s');
+    let written = false;
+    const write = tenant.access.batch('write', [add('after@x.test')]).then(() => {
+      written = true;
+    });
+    for (let n = 0; n < 5; n++) {
+      const [rows] = await tenant.access.batch('read', [emails]);
+      expect(rows).toEqual([{ email: 'before@x.test' }]);
+    }
+    expect(written).toBe(false);
+    await unfence();
+    await write;
+    expect((await tenant.access.batch('read', [emails]))[0]).toHaveLength(2);
+  });
+
+  test('a fence that outlasts the request’s patience ends in "unavailable", and nothing is written', async () => {
+    await fence('1h');
+    await expect(tenant.access.batch('write', [add('never@x.test')])).rejects.toThrow(TenantUnavailable);
+    expect((await tenant.access.batch('read', [emails]))[0]).toEqual([]);
+  });
+
+  test('the fence of a dead mover is cleared by the next writer', async () => {
+    await fence('-1s');
+    await tenant.access.batch('write', [add('after@x.test')]);
+    const { rows } = await owner.query('SELECT state FROM tenancy.placement WHERE tenant_id = $1', [
+      tenant.tenantId,
+    ]);
+    expect(rows).toEqual([{ state: 'active' }]);
+  });
+
+  test('a stale epoch is refreshed from the registry, and the transaction runs once', async () => {
+    await tenant.access.batch('read', [emails]);
+    await owner.query('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', [tenant.tenantId]);
+    await world.registry.query(
+      'UPDATE tenant_database_routing SET epoch = 2 WHERE tenant_id = :tenantId::uuid',
+      {
+        tenantId: tenant.tenantId,
+      },
+    );
+    await tenant.access.batch('write', [add('once@x.test')]);
+    expect((await tenant.access.batch('read', [emails]))[0]).toEqual([{ email: 'once@x.test' }]);
+  });
+
+  test('a forward is followed to the new home, though the registry still tells the old one', async () => {
+    await tenant.access.batch('read', [emails]);
+    const home = await world.addHome(tenant, 2);
+    await owner.query(
+      `UPDATE tenancy.placement SET state = 'moved', epoch = 2, previous_role_name = role_name, forward = $2 WHERE tenant_id = $1`,
+      [tenant.tenantId, JSON.stringify(home.forward)],
+    );
+    await tenant.access.batch('write', [add('new@x.test')]);
+    const there = await home.database.connect('superuser');
+    const { rows } = await there.query(`SELECT email FROM ${home.schemaName}.employees`);
+    expect(rows).toEqual([{ email: 'new@x.test' }]);
+  });
+
+  test('a role that does not own the tenant is an alarm, not a reason to look elsewhere', async () => {
+    await owner.query(`UPDATE tenancy.placement SET role_name = 'somebody_else' WHERE tenant_id = $1`, [
+      tenant.tenantId,
+    ]);
+    await expect(tenant.access.batch('read', [emails])).rejects.toThrow(WrongTenant);
+  });
+
+  test('sessions that the server ended are replaced unnoticed', async () => {
+    await tenant.access.batch('write', [add('one@x.test')]);
+    const superuser = await world.cell.connect('superuser');
+    await superuser.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [
+      tenant.roleName,
+    ]);
+    expect((await tenant.access.batch('read', [emails]))[0]).toEqual([{ email: 'one@x.test' }]);
+  });
+
+  test('a transaction is run again as a whole when PostgreSQL asks for it', async () => {
+    await tenant.access.batch('write', [add('a@x.test'), add('b@x.test')]);
+    const rename = (from: string, to: string) =>
+      tenantSql.updateTable('employees').set({ job_title: to }).where('email', '=', from);
+    // Each takes one row and then wants the other's: one of them is a deadlock's victim, and comes again.
+    let arrived = 0;
+    let meet = () => {};
+    const both = new Promise<void>((done) => {
+      meet = done;
+    });
+    const inOrder = (first: string, second: string) =>
+      tenant.access.transaction('write', async (transaction) => {
+        await transaction.query(rename(first, first));
+        arrived += 1;
+        if (arrived === 2) meet();
+        await both;
+        await transaction.query(rename(second, first));
+      });
+    await Promise.all([inOrder('a@x.test', 'b@x.test'), inOrder('b@x.test', 'a@x.test')]);
+    expect(arrived).toBe(3);
+  });
+});
