@@ -130,9 +130,9 @@ async function withConnection<Result>(
     async send(statement) {
       const { sql, parameters } = statement.compile();
       // Without pipelining the driver takes one statement at a time: the next one waits for the answer.
-      const answer = pools.pipeline
-        ? client.query(sql, parameters as unknown[])
-        : previous.then(() => client.query(sql, parameters as unknown[]));
+      // The simple protocol, which the driver picks for a statement without parameters, takes several at once.
+      const query = { text: sql, values: parameters as unknown[], queryMode: 'extended' } as pg.QueryConfig;
+      const answer = pools.pipeline ? client.query(query) : previous.then(() => client.query(query));
       previous = settled(answer);
       return (await answer).rows;
     },
