@@ -1,4 +1,5 @@
 import type { APIGatewayProxyEventV2WithJWTAuthorizer } from 'aws-lambda';
+import { invalidInput } from './problem.ts';
 
 /** A request as API Gateway hands it over: payload format 2.0, token verified. */
 export type ApiEvent = APIGatewayProxyEventV2WithJWTAuthorizer;
@@ -28,4 +29,12 @@ export function requestFacts(event: ApiEvent): RequestFacts {
     ifNoneMatch: header('if-none-match'),
     idempotencyKey: header('idempotency-key'),
   };
+}
+
+/** @throws {Problem} 400 for a key that is too long to keep. */
+export function idempotencyKeyOf({ idempotencyKey }: RequestFacts): string | undefined {
+  if (idempotencyKey !== undefined && idempotencyKey.length > 255) {
+    throw invalidInput([{ parameter: 'Idempotency-Key', detail: 'is longer than 255 characters' }]);
+  }
+  return idempotencyKey;
 }

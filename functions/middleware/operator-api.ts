@@ -2,10 +2,11 @@ import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { DataApi } from '../database/registry/data-api.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import type { ControlIdempotencyUse } from '../repositories/control-idempotency.ts';
 import { readCaller } from '../tenancy/claims.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
-import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
+import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
 import { readJsonBody } from './json-body.ts';
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
@@ -36,6 +37,16 @@ export function operatorRoute<Params, Query, Body>(
   handle: (request: OperatorRequest<Params, Query, Body>) => Promise<Answer>,
 ): OperatorRoute {
   return { schemas, handle: handle as OperatorRoute['handle'] };
+}
+
+/** The `Idempotency-Key` of an operator's POST, if it has one. @throws {Problem} 400 for one too long to keep. */
+export function controlIdempotencyOf(
+  facts: RequestFacts,
+  operator: string,
+  body: unknown,
+): ControlIdempotencyUse | undefined {
+  const key = idempotencyKeyOf(facts);
+  return key === undefined ? undefined : { key, actor: operator, path: facts.path, body };
 }
 
 let registry: DataApi | undefined;

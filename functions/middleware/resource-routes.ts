@@ -5,9 +5,8 @@ import type { IdempotencyUse } from '../repositories/idempotent-create.ts';
 import type { Values } from '../repositories/resource.ts';
 import type { ResourceStore } from '../repositories/resource-store.ts';
 import type { Answer } from './answer.ts';
-import type { RequestFacts } from './api-event.ts';
+import { idempotencyKeyOf, type RequestFacts } from './api-event.ts';
 import { pageOf, pageParameters, searchText, uuid } from './input-schemas.ts';
-import { invalidInput } from './problem.ts';
 import { type TenantRoute, tenantRoute } from './tenant-api.ts';
 
 type Shape = Record<string, z.ZodMiniType>;
@@ -94,13 +93,9 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
   };
 }
 
-/** @throws {Problem} 400 for a key that is too long to keep. */
-export function idempotencyOf(facts: RequestFacts, body: unknown): IdempotencyUse | undefined {
-  const { idempotencyKey: key, method, path } = facts;
-  if (key === undefined) return undefined;
-  if (key.length > 255)
-    throw invalidInput([{ parameter: 'Idempotency-Key', detail: 'is longer than 255 characters' }]);
-  return { key, method, path, body };
+function idempotencyOf(facts: RequestFacts, body: unknown): IdempotencyUse | undefined {
+  const key = idempotencyKeyOf(facts);
+  return key === undefined ? undefined : { key, method: facts.method, path: facts.path, body };
 }
 
 function toColumns(fields: Fields): Values {

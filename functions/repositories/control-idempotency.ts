@@ -1,36 +1,53 @@
 import { createHash } from 'node:crypto';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { IdempotencyKeyReused } from './errors.ts';
 
+/** How an operator identifies a request that may be sent again. Keys of different operators are different keys. */
 export interface ControlIdempotencyUse {
   readonly key: string;
   readonly actor: string;
+  readonly path: string;
   readonly body: unknown;
+}
+
+/** What is told again. */
+export interface ControlAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly resourceId: string;
 }
 
 interface KeyRow {
   readonly request_hash: string;
-  readonly response_body: string | null;
+  readonly response_status: number;
+  readonly response_body: string;
+  readonly resource_id: string;
 }
 
-/** The answer that an operator's earlier POST with this key got within 24 hours. @throws {IdempotencyKeyReused} */
-export async function findAnswer(registry: DataApi, use: ControlIdempotencyUse): Promise<unknown> {
+/** The answer that the operator's earlier POST with this key got within 24 hours. @throws {IdempotencyKeyReused} */
+export async function findAnswer(
+  registry: RegistryExecutor,
+  use: ControlIdempotencyUse,
+): Promise<ControlAnswer | undefined> {
   const [row] = await registry.query<KeyRow>(
-    `SELECT request_hash, response_body::text AS response_body FROM control_idempotency_keys
+    `SELECT request_hash, response_status, response_body::text AS response_body, resource_id
+     FROM control_idempotency_keys
      WHERE actor = :actor AND idempotency_key = :key AND created_at > now() - interval '24 hours'`,
     { actor: use.actor, key: use.key },
   );
   if (!row) return undefined;
-  if (row.request_hash !== hashOf(use.body))
-    throw new IdempotencyKeyReused('the key belongs to another request');
-  return row.response_body === null ? undefined : JSON.parse(row.response_body);
+  if (row.request_hash !== hashOf(use)) throw new IdempotencyKeyReused('the key belongs to another request');
+  return { status: row.response_status, body: JSON.parse(row.response_body), resourceId: row.resource_id };
 }
 
-/** Keeps the first answer. A second writer of the same key changes nothing. */
+/**
+ * Keeps the first answer, best in the transaction of the change itself. Where another request has kept one meanwhile,
+ * that one stays.
+ */
 export async function keepAnswer(
-  registry: DataApi,
+  registry: RegistryExecutor,
   use: ControlIdempotencyUse,
-  answer: { status: number; body: object; resourceId: string },
+  { status, body, resourceId }: ControlAnswer,
 ): Promise<void> {
   await registry.query(
     `INSERT INTO control_idempotency_keys AS kept
@@ -40,17 +57,12 @@ export async function keepAnswer(
        SET request_hash = excluded.request_hash, response_status = excluded.response_status,
            response_body = excluded.response_body, resource_id = excluded.resource_id, created_at = now()
      WHERE kept.created_at <= now() - interval '24 hours'`,
-    {
-      key: use.key,
-      actor: use.actor,
-      hash: hashOf(use.body),
-      status: answer.status,
-      body: answer.body,
-      resourceId: answer.resourceId,
-    },
+    { key: use.key, actor: use.actor, hash: hashOf(use), status, body, resourceId },
   );
 }
 
-function hashOf(body: unknown): string {
-  return createHash('sha256').update(JSON.stringify(body)).digest('hex');
+function hashOf({ path, body }: ControlIdempotencyUse): string {
+  return createHash('sha256')
+    .update(JSON.stringify([path, body]))
+    .digest('hex');
 }

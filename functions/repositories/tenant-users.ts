@@ -1,5 +1,6 @@
 import { recordAudit } from '../database/registry/control-audit.ts';
 import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
@@ -65,17 +66,19 @@ export async function getUser(
   return toUser(row);
 }
 
-/** @throws {ResourceNotFound | ResourceConflict (the address is taken, or the tenant has no place left)} */
+/** @throws {ResourceNotFound | IdempotencyKeyReused | ResourceConflict (the address is taken, or no place is left)} */
 export async function createUser(
   registry: DataApi,
   tenantReference: string,
   { email, role }: { email: string; role: TenantUser['role'] },
-  actor: string,
-): Promise<TenantUser> {
+  { actor, idempotency }: { actor: string; idempotency: ControlIdempotencyUse | undefined },
+): Promise<{ user: TenantUser; replayed: boolean }> {
   try {
     return await registry.transaction(async (transaction) => {
-      // The tenant's row is the lock under which its active users are counted.
+      // The tenant's row is the lock under which its active users are counted, and repeated requests take turns.
       const tenant = await getTenant(transaction, tenantReference, { lock: true });
+      const kept = idempotency && (await findAnswer(transaction, idempotency));
+      if (kept) return { user: kept.body as TenantUser, replayed: true };
       await requirePlace(transaction, tenant);
       const [row] = await transaction.query<UserRow>(
         `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, :role) RETURNING ${COLUMNS}`,
@@ -83,7 +86,10 @@ export async function createUser(
       );
       const user = toUser(row as UserRow);
       await audit(transaction, actor, 'user.create', user, { role });
-      return user;
+      if (idempotency) {
+        await keepAnswer(transaction, idempotency, { status: 201, body: user, resourceId: user.userId });
+      }
+      return { user, replayed: false };
     });
   } catch (error) {
     if (error instanceof RegistryError && error.sqlState === '23505') {

@@ -94,6 +94,30 @@ describe('operators and tenants', () => {
     expect(list.body.items).toEqual([]);
   });
 
+  test('an operator’s POST with an Idempotency-Key is answered once and told again', async () => {
+    const input = onboarding();
+    const headers = { 'idempotency-key': unique('key') };
+    const first = await call('POST', '/tenants', { token: operator, body: input, headers });
+    await becomes(`/tenants/${first.body.tenantId}`, 'active');
+    const again = await call('POST', '/tenants', { token: operator, body: input, headers });
+    expect([again.status, again.body, again.headers.get('idempotency-replayed')]).toEqual([
+      202,
+      first.body,
+      'true',
+    ]);
+    expect((await call('POST', '/tenants', { token: operator, body: onboarding(), headers })).status).toBe(
+      422,
+    );
+    const users = `/tenants/${first.body.tenantId}/users`;
+    const user = {
+      body: { email: 'v@x.test', role: 'viewer' },
+      headers: { 'idempotency-key': unique('key') },
+    };
+    const added = await Promise.all([1, 2, 3].map(() => call('POST', users, { token: operator, ...user })));
+    expect(added.map(({ status }) => status)).toEqual([201, 201, 201]);
+    expect(new Set(added.map(({ body }) => body.userId)).size).toBe(1);
+  });
+
   test('a suspended tenant is refused within seconds, and served again when active', async () => {
     const token = await userToken('acme');
     expect((await call('GET', '/employees', { token })).status).toBe(200);

@@ -10,9 +10,8 @@ import {
   requiredText,
   searchText,
 } from '../../middleware/input-schemas.ts';
-import { type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
+import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
-import { idempotencyOf } from '../../middleware/resource-routes.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
@@ -54,10 +53,10 @@ export const create = operatorRoute(
   { body: z.unknown() },
   async (request: OperatorRequest<object, object, unknown>) => {
     const { registry, body, operator, facts } = request;
-    const used = idempotencyOf(facts, body);
-    const use = used && { key: used.key, actor: operator, body };
-    const kept = use && ((await findAnswer(registry, use)) as { tenantId: string } | undefined);
-    if (kept) return { status: 202, body: kept, location: `/tenants/${kept.tenantId}`, replayed: true };
+    const use = controlIdempotencyOf(facts, operator, body);
+    const kept = use && (await findAnswer(registry, use));
+    if (kept)
+      return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
     const tenant = await register(request);
     await startOnboarding(tenant, body as object);
     if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });

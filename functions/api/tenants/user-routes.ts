@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { email, pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
-import { operatorRoute } from '../../middleware/operator-api.ts';
+import { controlIdempotencyOf, operatorRoute } from '../../middleware/operator-api.ts';
 import { entityTag } from '../../repositories/entity-tag.ts';
 import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../repositories/tenant-users.ts';
 import { tenantParams } from './tenant-routes.ts';
@@ -22,10 +22,14 @@ export const list = operatorRoute(
 
 export const create = operatorRoute(
   { params: tenantParams, body: z.strictObject({ email: address, role }) },
-  async ({ registry, params, body, operator }) => {
-    const user = await createUser(registry, params.tenantId, body, operator);
+  async ({ registry, params, body, operator, facts }) => {
+    const idempotency = controlIdempotencyOf(facts, operator, body);
+    const { user, replayed } = await createUser(registry, params.tenantId, body, {
+      actor: operator,
+      idempotency,
+    });
     const location = `/tenants/${user.tenantId}/users/${user.userId}`;
-    return { status: 201, body: user, location, etag: entityTag(user) };
+    return { status: 201, body: user, location, etag: entityTag(user), replayed };
   },
 );
 
