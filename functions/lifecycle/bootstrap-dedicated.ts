@@ -1,5 +1,5 @@
-import { bootstrapDataDatabase } from '../database/bootstrap-data-database.ts';
-import { dataConnection } from '../database/data-connection.ts';
+import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 import { dedicatedSecretName } from './tenant-names.ts';

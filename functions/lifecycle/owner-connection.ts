@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { dataConnection } from '../database/data-connection.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
 import type { PlannedPlace } from './provisioning-tenant.ts';
 
 /**

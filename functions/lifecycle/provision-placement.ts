@@ -1,4 +1,4 @@
-import { placeTenant } from '../database/place-tenant.ts';
+import { placeTenant } from '../database/provisioning/place-tenant.ts';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { asOwner } from './owner-connection.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';

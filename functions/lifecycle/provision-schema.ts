@@ -1,5 +1,5 @@
+import { createTenantSchema } from '../database/provisioning/tenant-schema.ts';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import { createTenantSchema } from '../database/tenant-schema.ts';
 import { TenantSecretInvalid } from './errors.ts';
 import { asOwner } from './owner-connection.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';

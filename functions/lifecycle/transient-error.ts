@@ -1,4 +1,4 @@
-import { isConnectionLost, sqlStateOf } from '../database/sql-state.ts';
+import { isConnectionLost, sqlStateOf } from '../database/session/sql-state.ts';
 
 /** Conflicts, exhausted connections, statements cut short, a server that starts or stops. */
 const PASSING_SQL_STATES = new Set(['40001', '40P01', '55P03', '53300', '57014', '57P01', '57P02', '57P03']);

@@ -1,4 +1,4 @@
-import { dataConnection } from '../database/data-connection.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { TenantUnreachable } from './errors.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';

@@ -1,5 +1,5 @@
 import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
-import { sqlStateOf } from '../database/sql-state.ts';
+import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantUnavailable } from '../placement/errors.ts';
 import {
   IdempotencyKeyReused,

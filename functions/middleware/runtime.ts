@@ -1,6 +1,6 @@
-import { CredentialStore } from '../database/credentials.ts';
-import { DatabasePools } from '../database/pools.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import { CredentialStore } from '../database/session/credentials.ts';
+import { DatabasePools } from '../database/session/pools.ts';
 import { TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantRouter } from '../placement/tenant-router.ts';
 import type { ResolutionDependencies } from './resolve-tenant.ts';

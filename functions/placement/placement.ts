@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { DatabaseAddress } from '../database/pools.ts';
+import type { DatabaseAddress } from '../database/session/pools.ts';
 
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 

@@ -1,4 +1,4 @@
-import type { Access, RowsOf, Statement, TenantTransaction } from '../database/tenant-session.ts';
+import type { Access, RowsOf, Statement, TenantTransaction } from '../database/session/tenant-session.ts';
 import type { TenantRouter } from './tenant-router.ts';
 
 /** One tenant and the way to its data: the only handle on a database that request code gets. */

@@ -16,8 +16,8 @@ import {
   TenantMoved,
   TransactionConflict,
 } from '../database/errors.ts';
-import { clearExpiredFence } from '../database/fence.ts';
-import type { DatabasePools } from '../database/pools.ts';
+import { clearExpiredFence } from '../database/session/fence.ts';
+import type { DatabasePools } from '../database/session/pools.ts';
 import {
   type Access,
   type RowsOf,
@@ -25,7 +25,7 @@ import {
   runTenantTransaction,
   type Statement,
   type TenantTransaction,
-} from '../database/tenant-session.ts';
+} from '../database/session/tenant-session.ts';
 import { NotPlaced, TenantUnavailable } from './errors.ts';
 import { type Placement, parseForward } from './placement.ts';
 import type { TenantDirectory } from './tenant-directory.ts';

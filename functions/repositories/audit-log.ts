@@ -1,6 +1,6 @@
 import { type Compilable, type OperationNodeSource, type RawBuilder, sql } from 'kysely';
-import type { Statement } from '../database/tenant-session.ts';
-import { tenantSql } from '../database/tenant-sql.ts';
+import type { Statement } from '../database/session/tenant-session.ts';
+import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { Actor } from './actor.ts';
 
 export interface AuditEntry {

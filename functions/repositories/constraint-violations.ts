@@ -1,4 +1,4 @@
-import { sqlStateOf } from '../database/sql-state.ts';
+import { sqlStateOf } from '../database/session/sql-state.ts';
 import { InvalidReference, ResourceConflict, ResourceNotFound } from './errors.ts';
 import { toCamelCase } from './field-names.ts';
 import type { Resource, Values } from './resource.ts';

@@ -7,8 +7,8 @@
  */
 import { createHash } from 'node:crypto';
 import { type RawBuilder, sql } from 'kysely';
-import type { TenantTransaction } from '../database/tenant-session.ts';
-import { tenantSql } from '../database/tenant-sql.ts';
+import type { TenantTransaction } from '../database/session/tenant-session.ts';
+import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-access.ts';
 import { IdempotencyKeyReused } from './errors.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { TenantTransaction } from '../database/tenant-session.ts';
+import type { TenantTransaction } from '../database/session/tenant-session.ts';
 import type { TenantAccess } from '../placement/tenant-access.ts';
 import type { Actor } from './actor.ts';
 import { audited } from './audit-log.ts';

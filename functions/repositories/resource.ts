@@ -1,6 +1,6 @@
 import type { ExpressionBuilder, Kysely } from 'kysely';
-import { tenantSql } from '../database/tenant-sql.ts';
-import type { TenantTables } from '../database/tenant-tables.ts';
+import { tenantSql } from '../database/session/tenant-sql.ts';
+import type { TenantTables } from '../database/tables/tenant-tables.ts';
 
 export type TableName = keyof TenantTables & string;
 export type ColumnName<Table extends TableName> = keyof TenantTables[Table] & string;

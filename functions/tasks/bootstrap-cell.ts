@@ -1,9 +1,9 @@
 import * as z from 'zod';
-import { bootstrapDataDatabase } from '../database/bootstrap-data-database.ts';
-import { CredentialStore } from '../database/credentials.ts';
-import { dataConnection } from '../database/data-connection.ts';
+import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { registerCell } from '../database/registry/register-cell.ts';
+import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 
 const text = z.string().min(1);

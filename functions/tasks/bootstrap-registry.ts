@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { CredentialStore } from '../database/credentials.ts';
 import { bootstrapRegistry } from '../database/registry/bootstrap-registry.ts';
 import { DataApi } from '../database/registry/data-api.ts';
+import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 
 /** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */

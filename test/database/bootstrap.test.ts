@@ -1,13 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { bootstrapDataDatabase } from '../../functions/database/bootstrap-data-database.ts';
-import { placeTenant, removePlacement } from '../../functions/database/place-tenant.ts';
+import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
+import { placeTenant, removePlacement } from '../../functions/database/provisioning/place-tenant.ts';
 import {
   createTenantSchema,
   dropTenantSchema,
   tenantSchemaName,
-} from '../../functions/database/tenant-schema.ts';
+} from '../../functions/database/provisioning/tenant-schema.ts';
 import { connectAs, createRdsRoles } from '../database-server.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { tenantTableOrder, tenantTables } from '../../functions/database/tenant-tables.ts';
+import { tenantTableOrder, tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
 let database: TestDatabase;

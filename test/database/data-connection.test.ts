@@ -1,6 +1,6 @@
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { dataConnection } from '../../functions/database/data-connection.ts';
+import { dataConnection } from '../../functions/database/provisioning/data-connection.ts';
 import { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
@@ -51,6 +51,6 @@ function trustTestServer(): void {
 async function fresh(to: Parameters<typeof dataConnection>[0]): ReturnType<typeof dataConnection> {
   const { vi } = await import('vitest');
   vi.resetModules();
-  const module = await import('../../functions/database/data-connection.ts');
+  const module = await import('../../functions/database/provisioning/data-connection.ts');
   return module.dataConnection(to);
 }

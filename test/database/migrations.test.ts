@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bootstrapDataDatabase } from '../../functions/database/bootstrap-data-database.ts';
-import { text, uuid } from '../../functions/database/column.ts';
-import { qualified } from '../../functions/database/identifier.ts';
-import { overAllTenants } from '../../functions/database/render-isolation.ts';
+import { qualified } from '../../functions/database/ddl/identifier.ts';
+import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
+import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
+import { text, uuid } from '../../functions/database/tables/column.ts';
+import { overAllTenants } from '../../functions/database/tables/render-isolation.ts';
 import {
   additionsOf,
   type TenantMigration,
   tenantMigrations,
-} from '../../functions/database/tenant-migrations.ts';
-import { createTenantSchema } from '../../functions/database/tenant-schema.ts';
-import { type TenantTable, tenantTable } from '../../functions/database/tenant-table.ts';
-import { tenantTables } from '../../functions/database/tenant-tables.ts';
+} from '../../functions/database/tables/tenant-migrations.ts';
+import { type TenantTable, tenantTable } from '../../functions/database/tables/tenant-table.ts';
+import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 import { asTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 

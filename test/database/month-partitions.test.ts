@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ddlTransaction } from '../../functions/database/ddl-connection.ts';
-import { ensureMonthPartitions } from '../../functions/database/month-partitions.ts';
+import { ddlTransaction } from '../../functions/database/ddl/ddl-connection.ts';
+import { ensureMonthPartitions } from '../../functions/database/tables/month-partitions.ts';
 import { asTenant, enterTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 

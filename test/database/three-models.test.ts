@@ -3,9 +3,9 @@ import type { Compilable } from 'kysely';
 import { sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
-import { tenantTables } from '../../functions/database/tenant-tables.ts';
-import { valueParsers } from '../../functions/database/value-parsers.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { valueParsers } from '../../functions/database/session/value-parsers.ts';
+import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 import { asTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 

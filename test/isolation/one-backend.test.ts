@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { createWorld, type World, type WorldTenant } from './tenant-world.ts';
 
 let world: World;

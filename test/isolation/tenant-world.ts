@@ -1,10 +1,10 @@
 import tls from 'node:tls';
-import type { CredentialSource, Credentials } from '../../functions/database/credentials.ts';
-import { placeTenant } from '../../functions/database/place-tenant.ts';
-import { DatabasePools } from '../../functions/database/pools.ts';
+import { placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
+import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
 import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
-import { createTenantSchema } from '../../functions/database/tenant-schema.ts';
+import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
+import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';

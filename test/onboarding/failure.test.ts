@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { PlacementConflict, TenantSchemaInUse } from '../../functions/database/errors.ts';
+import { tenantSchemaName } from '../../functions/database/provisioning/tenant-schema.ts';
 import { RegistryError } from '../../functions/database/registry/data-api.ts';
-import { tenantSchemaName } from '../../functions/database/tenant-schema.ts';
 import { ProxyBusy } from '../../functions/lifecycle/errors.ts';
 import { reasonOf } from '../../functions/lifecycle/fail-tenant.ts';
 import { tenantRoleName } from '../../functions/lifecycle/tenant-names.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WrongTenant } from '../../functions/database/errors.ts';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 

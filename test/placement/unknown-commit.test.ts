@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CommitUnknown } from '../../functions/database/errors.ts';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 import { CuttingRelay } from './cutting-relay.ts';
 

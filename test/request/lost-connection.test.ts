@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CommitUnknown, PlacementUnreachable } from '../../functions/database/errors.ts';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { TestDatabase } from '../test-database.ts';
 import { RecordedSession } from './recorded-session.ts';
 

@@ -1,13 +1,13 @@
 import tls from 'node:tls';
 import type pg from 'pg';
-import { type DatabaseAddress, DatabasePools } from '../../functions/database/pools.ts';
+import { type DatabaseAddress, DatabasePools } from '../../functions/database/session/pools.ts';
 import {
   type Access,
   runTenantBatch,
   runTenantTransaction,
   type Statement,
   type TenantTransaction,
-} from '../../functions/database/tenant-session.ts';
+} from '../../functions/database/session/tenant-session.ts';
 import type { TestDatabase } from '../test-database.ts';
 import { type FlightRecorder, startFlightRecorder } from './flight-recorder.ts';
 

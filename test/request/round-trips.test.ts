@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { tenantSql } from '../../functions/database/tenant-sql.ts';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { TestDatabase } from '../test-database.ts';
 import { RecordedSession } from './recorded-session.ts';
 

@@ -1,5 +1,5 @@
 import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } from 'kysely';
-import { migrationDialect } from '../kysely-dialect.ts';
+import { migrationDialect } from '../ddl/kysely-dialect.ts';
 import type { RegistryExecutor, RegistryValue } from './data-api.ts';
 
 /** Lets Kysely run statements in a transaction of the Data API that somebody else began and will end. */

@@ -1,5 +1,5 @@
-import { date, jsonb, numeric, text, timestamptz, uuid, varchar } from '../column.ts';
-import { tenantTable } from '../tenant-table.ts';
+import { date, jsonb, numeric, text, timestamptz, uuid, varchar } from './column.ts';
+import { tenantTable } from './tenant-table.ts';
 import { createdAt, newId, updatedAt } from './usual-columns.ts';
 
 export const assessments = tenantTable(

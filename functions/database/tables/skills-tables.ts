@@ -1,5 +1,5 @@
-import { boolean, jsonb, numeric, text, timestamptz, uuid, varchar } from '../column.ts';
-import { tenantTable } from '../tenant-table.ts';
+import { boolean, jsonb, numeric, text, timestamptz, uuid, varchar } from './column.ts';
+import { tenantTable } from './tenant-table.ts';
 import { createdAt, newId, updatedAt } from './usual-columns.ts';
 
 export const skillsFrameworks = tenantTable(

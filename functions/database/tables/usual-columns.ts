@@ -1,4 +1,4 @@
-import { timestamptz, uuid } from '../column.ts';
+import { timestamptz, uuid } from './column.ts';
 
 export const newId = () => uuid().notNull().default('gen_random_uuid()');
 

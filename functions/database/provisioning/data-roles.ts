@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { type DdlTransaction, runStatements } from './ddl-connection.ts';
-import { identifier, literal } from './identifier.ts';
+import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
+import { identifier, literal } from '../ddl/identifier.ts';
 import { scramVerifier } from './scram-verifier.ts';
 
 /** Owns every schema and table of a data database and runs the DDL. Requests never log in as it. */

@@ -8,7 +8,7 @@ import {
   TransactionConflict,
   TransactionTimedOut,
   WrongTenant,
-} from './errors.ts';
+} from '../errors.ts';
 
 /** Serialization failure, deadlock, lock timeout, too many connections (of the role or the server). */
 const TRY_AGAIN = new Set(['40001', '40P01', '55P03', '53300']);

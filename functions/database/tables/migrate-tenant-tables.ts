@@ -1,5 +1,5 @@
 import { Migrator } from 'kysely/migration';
-import { type DdlTransaction, runStatements } from './ddl-connection.ts';
+import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
 import type { RenderTarget } from './render-tables.ts';
 import { type TenantMigration, tenantMigrations } from './tenant-migrations.ts';
 

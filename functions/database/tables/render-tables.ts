@@ -1,4 +1,4 @@
-import { identifier, literal, qualified } from './identifier.ts';
+import { identifier, literal, qualified } from '../ddl/identifier.ts';
 import { overAllTenants, tenantIsolation } from './render-isolation.ts';
 import type { AnyColumn, ForeignKey, TenantTable } from './tenant-table.ts';
 

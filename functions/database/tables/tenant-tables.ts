@@ -8,10 +8,10 @@
  * The strategy's indexes on employees(email) and employee_skills(employee_id) are the left ends of unique keys here;
  * a second index would only cost writes.
  */
-import { assessmentResults, assessments, certifications } from './tables/assessments-tables.ts';
-import { auditLog, idempotencyKeys, moveMarkers } from './tables/operations-tables.ts';
-import { employees, teamMembers, teams } from './tables/people-tables.ts';
-import { employeeSkills, roles, skills, skillsFrameworks } from './tables/skills-tables.ts';
+import { assessmentResults, assessments, certifications } from './assessments-tables.ts';
+import { auditLog, idempotencyKeys, moveMarkers } from './operations-tables.ts';
+import { employees, teamMembers, teams } from './people-tables.ts';
+import { employeeSkills, roles, skills, skillsFrameworks } from './skills-tables.ts';
 import type { RowOf, TenantTable } from './tenant-table.ts';
 
 /** In foreign-key order: a table comes after those it refers to (a test checks it). */

@@ -1,5 +1,5 @@
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
-import type { TenantTables } from './tenant-tables.ts';
+import type { TenantTables } from '../tables/tenant-tables.ts';
 
 /**
  * The query builder for tenant data. It only compiles: statements run inside a tenant's transaction

@@ -1,4 +1,4 @@
-import type { FenceDetail } from './errors.ts';
+import type { FenceDetail } from '../errors.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 
 /**

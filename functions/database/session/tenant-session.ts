@@ -10,7 +10,7 @@
  */
 import type { Compilable } from 'kysely';
 import type pg from 'pg';
-import { CommitUnknown } from './errors.ts';
+import { CommitUnknown } from '../errors.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
 

@@ -1,5 +1,10 @@
 import { sql } from 'kysely';
 import type pg from 'pg';
+import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import { identifier } from '../ddl/identifier.ts';
+import { migrateTenantTables, SHARED_SCHEMA, sharedTarget } from '../tables/migrate-tenant-tables.ts';
+import { ensureMonthPartitions } from '../tables/month-partitions.ts';
+import type { TenantMigration } from '../tables/tenant-migrations.ts';
 import {
   ensureOwnerRole,
   ensureRequestRole,
@@ -7,12 +12,7 @@ import {
   OWNER_ROLE,
   TENANT_LOGIN_GROUP,
 } from './data-roles.ts';
-import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from './ddl-connection.ts';
-import { identifier } from './identifier.ts';
-import { migrateTenantTables, SHARED_SCHEMA, sharedTarget } from './migrate-tenant-tables.ts';
-import { ensureMonthPartitions } from './month-partitions.ts';
 import { ensureTenancySchema } from './tenancy-schema.ts';
-import type { TenantMigration } from './tenant-migrations.ts';
 
 export interface DataDatabaseOptions {
   readonly ownerPassword: string;

@@ -1,7 +1,7 @@
 import tls from 'node:tls';
 import pg from 'pg';
-import { CredentialStore, type Credentials } from './credentials.ts';
-import { valueParsers } from './value-parsers.ts';
+import { CredentialStore, type Credentials } from '../session/credentials.ts';
+import { valueParsers } from '../session/value-parsers.ts';
 
 export type DataConnectionTarget = {
   readonly host: string;

@@ -1,11 +1,11 @@
 import { sql } from 'kysely';
 import type pg from 'pg';
+import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import { assertUuid, identifier, literal } from '../ddl/identifier.ts';
+import { TenantSchemaInUse } from '../errors.ts';
+import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
+import type { TenantMigration } from '../tables/tenant-migrations.ts';
 import { ensureRequestRole } from './data-roles.ts';
-import { ddlTransaction, lockForDdl, runStatements } from './ddl-connection.ts';
-import { TenantSchemaInUse } from './errors.ts';
-import { assertUuid, identifier, literal } from './identifier.ts';
-import { isolatedTarget, migrateTenantTables } from './migrate-tenant-tables.ts';
-import type { TenantMigration } from './tenant-migrations.ts';
 
 export interface TenantSchema {
   readonly tenantId: string;

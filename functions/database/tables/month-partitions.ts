@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { type DdlTransaction, lockForDdl, runStatements } from './ddl-connection.ts';
-import { literal, qualified } from './identifier.ts';
+import { type DdlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import { literal, qualified } from '../ddl/identifier.ts';
 import { tenantIsolation } from './render-isolation.ts';
 import type { TenantTable } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';

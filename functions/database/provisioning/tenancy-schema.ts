@@ -1,5 +1,5 @@
+import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
 import { OWNER_ROLE, TENANT_LOGIN_GROUP } from './data-roles.ts';
-import { type DdlTransaction, runStatements } from './ddl-connection.ts';
 import { tenancyFunctions } from './tenancy-functions.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { PlacementConflict } from './errors.ts';
+import { PlacementConflict } from '../errors.ts';
 
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 
