@@ -3,6 +3,8 @@
  *
  * States of a transaction: opening (BEGIN and `tenancy.enter` are on the wire) → entered → committing → done
  *                          any of the first three ──error──▶ rolled back, or the connection is destroyed
+ * A batch that pipelines is in all of them at once: BEGIN to COMMIT is one burst, of which the server runs what comes
+ * before the first error.
  * Invariants:
  * - the tenant is a property of the transaction, never of the session: nothing is left on a connection given back;
  * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
@@ -13,6 +15,7 @@ import type pg from 'pg';
 import { CommitUnknown } from '../errors.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
+import { StatementBurst } from './statement-burst.ts';
 
 export type Access = 'read' | 'write';
 
@@ -51,31 +54,17 @@ export async function runTenantBatch<const Statements extends readonly Statement
   statements: Statements,
 ): Promise<RowsOf<Statements>> {
   return withConnection(pools, address, async (connection) => {
-    const opening = settled(connection.open(entry, access));
     if (!pools.pipeline) {
-      await opening;
+      await connection.open(entry, access);
       const rows = await Promise.all(statements.map((statement) => connection.send(statement)));
       await connection.commit(access);
       return rows as RowsOf<Statements>;
     }
     // COMMIT travels with the statements: over a connection that is not surely alive, a write could not tell
     // "never arrived" from "committed". Waiting for `enter` there costs one round trip on rare occasions.
-    if (access === 'write' && !connection.surelyAlive) await opening;
-    // Two packets and not one: the server enters the tenant while the statements are still being compiled.
-    const [answers, committing] = connection.inOnePacket(() => [
-      settled(Promise.all(statements.map((statement) => connection.send(statement)))),
-      settled(connection.commit(access)),
-    ]);
-    try {
-      await opening;
-      const rows = await answers;
-      await committing;
-      return rows as RowsOf<Statements>;
-    } catch (error) {
-      if (access === 'write' && sqlStateOf(error) === undefined && isConnectionLost(error))
-        throw commitUnknown(error);
-      throw error;
-    }
+    const inOne = access === 'read' || connection.surelyAlive;
+    if (!inOne) await connection.open(entry, access);
+    return (await connection.burst(inOne ? entry : undefined, access, statements)) as RowsOf<Statements>;
   });
 }
 
@@ -111,8 +100,12 @@ interface Connection {
   open(entry: TenantEntry, access: Access): Promise<void>;
   send<Row>(statement: Statement<Row>): Promise<Row[]>;
   commit(access: Access): Promise<void>;
-  /** What `queue` sends leaves together when it returns: each packet costs both sides a system call and a wake-up. */
-  inOnePacket<Result>(queue: () => Result): Result;
+  /** The statements and COMMIT in one round trip, after BEGIN and `enter` where an entry is given. */
+  burst(
+    entry: TenantEntry | undefined,
+    access: Access,
+    statements: readonly Statement<unknown>[],
+  ): Promise<unknown[][]>;
 }
 
 async function withConnection<Result>(
@@ -131,7 +124,8 @@ async function withConnection<Result>(
   const connection: Connection = {
     surelyAlive: performance.now() - (lastUsed.get(client) ?? -SURELY_ALIVE_MS) < SURELY_ALIVE_MS,
     async open(entry, access) {
-      await client.query(opening(entry, access));
+      // One simple query: without pipelining too it is one round trip.
+      await client.query(`${begin(access)}; ${enter(entry, access)}`);
     },
     async send(statement) {
       const { sql, parameters } = statement.compile();
@@ -144,21 +138,36 @@ async function withConnection<Result>(
     },
     async commit(access) {
       try {
-        const { command } = await client.query('COMMIT');
-        // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error.
-        if (command !== 'COMMIT') throw new Error(`the transaction ended with ${command}`);
+        requireCommitted(await client.query('COMMIT'));
       } catch (error) {
         if (access === 'write' && isConnectionLost(error)) throw commitUnknown(error);
         throw error;
       }
     },
-    inOnePacket(queue) {
-      const { stream } = client.connection;
-      stream.cork();
+    async burst(entry, access, statements) {
+      const opening = entry
+        ? [
+            { text: begin(access), rows: false },
+            { text: enter(entry, access), rows: false },
+          ]
+        : [];
+      const compiled = statements.map((statement) => {
+        const { sql, parameters } = statement.compile();
+        return { text: sql, values: parameters, rows: true };
+      });
+      const burst = new StatementBurst([...opening, ...compiled, { text: 'COMMIT', rows: false }]);
+      const beforeCommit = opening.length + compiled.length;
       try {
-        return queue();
-      } finally {
-        stream.uncork();
+        client.query(burst);
+        const results = await burst.results;
+        requireCommitted(results[beforeCommit]);
+        return results.slice(opening.length, beforeCommit).map(({ rows }) => rows);
+      } catch (error) {
+        // Where the server itself ended the session, it told so in place of the answer to what it was running.
+        const reachedCommit = sqlStateOf(error) === undefined || burst.completed >= beforeCommit;
+        if (access === 'write' && isConnectionLost(error) && burst.sent && reachedCommit)
+          throw commitUnknown(error);
+        throw error;
       }
     },
   };
@@ -184,15 +193,22 @@ async function giveBack(client: pg.PoolClient, failure: unknown): Promise<void> 
   client.release(broken);
 }
 
-/** BEGIN and `enter` as one simple query. Both values are validated here: they are not parameters. */
-function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
+function begin(access: Access): string {
+  return access === 'read'
+    ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+    : 'BEGIN ISOLATION LEVEL READ COMMITTED';
+}
+
+/** Both values are validated here: they are not parameters, which a simple query cannot have. */
+function enter({ tenantId, epoch }: TenantEntry, access: Access): string {
   if (!UUID.test(tenantId)) throw new TypeError('tenantId is not a lower-case UUID');
   if (!Number.isSafeInteger(epoch)) throw new TypeError('epoch is not an integer');
-  const begin =
-    access === 'read'
-      ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
-      : 'BEGIN ISOLATION LEVEL READ COMMITTED';
-  return `${begin}; SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`;
+  return `SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`;
+}
+
+/** PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error. */
+function requireCommitted(answer: pg.QueryResult | undefined): void {
+  if (answer?.command !== 'COMMIT') throw new Error(`the transaction ended with ${answer?.command}`);
 }
 
 function commitUnknown(cause: unknown): CommitUnknown {
