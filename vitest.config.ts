@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // Tests wait for servers more than they compute: two at a time, also on the smallest machine.
+    maxWorkers: 2,
     projects: [
       {
         extends: true,

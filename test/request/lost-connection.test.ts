@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CommitUnknown, PlacementUnreachable } from '../../functions/database/errors.ts';
+import { tenantSchemaName } from '../../functions/database/provisioning/tenant-schema.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { TestDatabase } from '../test-database.ts';
 import { RecordedSession } from './recorded-session.ts';
@@ -28,7 +29,10 @@ test('a write whose answer is lost is unknown: it has been committed here', asyn
   session.recorder.hold();
   const answer = session.batch('write', [insert]);
   const refused = expect(answer).rejects.toBeInstanceOf(CommitUnknown);
-  await session.backend(superuser, COMMITTED);
+  // Seen by another session, it is committed; its answer is still held back.
+  const schema = tenantSchemaName(session.tenantId, 1);
+  const visible = async () => (await superuser.query(`SELECT FROM ${schema}.employees`)).rowCount;
+  await expect.poll(visible, { interval: 5 }).toBe(1);
   session.recorder.cut();
   await refused;
   session.recorder.release();
