@@ -1,4 +1,18 @@
-import { STATUS_CODES } from 'node:http';
+// Not `STATUS_CODES` of node:http: importing that module from ESM loads all of undici, a fifth of a cold start.
+const TITLES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  409: 'Conflict',
+  412: 'Precondition Failed',
+  413: 'Payload Too Large',
+  415: 'Unsupported Media Type',
+  422: 'Unprocessable Entity',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
 
 /** One complaint about the input: where (a JSON pointer into the body, or a parameter's name) and what. */
 export interface InputError {
@@ -32,7 +46,7 @@ export class Problem extends Error {
     super(options.detail ?? problemType, { cause: options.cause });
     this.status = status;
     this.problemType = problemType;
-    this.title = options.title ?? STATUS_CODES[status] ?? 'Error';
+    this.title = options.title ?? TITLES[status] ?? 'Error';
     this.detail = options.detail;
     this.errors = options.errors;
     this.headers = options.headers ?? {};

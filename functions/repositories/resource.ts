@@ -1,4 +1,4 @@
-import type { ExpressionBuilder, Kysely } from 'kysely';
+import type { ExpressionBuilder, QueryCreator } from 'kysely';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantTables } from '../database/tables/tenant-tables.ts';
 
@@ -38,6 +38,6 @@ export type Values = Readonly<Record<string, unknown>>;
  * constants only, and values only as parameters.
  */
 // biome-ignore lint/suspicious/noExplicitAny: one builder for any table.
-export const anyTable = tenantSql as unknown as Kysely<any>;
+export const anyTable = tenantSql as unknown as QueryCreator<any>;
 // biome-ignore lint/suspicious/noExplicitAny: see anyTable.
 export type AnyExpressions = ExpressionBuilder<any, any>;

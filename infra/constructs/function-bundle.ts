@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { buildSync } from 'esbuild';
+import { type BuildOptions, buildSync } from 'esbuild';
 
 /** All functions of the project, bundled into one directory that every Lambda function shares as its code. */
 export interface FunctionBundle {
@@ -20,6 +20,25 @@ export class FunctionBundleError extends Error {
 // pg and some SDK parts are CommonJS and call require() for Node's own modules, which an ESM bundle lacks.
 const banner =
   "import{createRequire as strataCreateRequire}from'node:module';const require=strataCreateRequire(import.meta.url);";
+
+/** How code is bundled for a function, whatever its entries. */
+export const bundleOptions = {
+  outExtension: { '.js': '.mjs' },
+  chunkNames: 'chunks/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  minify: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  mainFields: ['module', 'main'],
+  conditions: ['module'],
+  // pg loads it only when asked for native bindings.
+  external: ['pg-native'],
+  banner: { js: banner },
+  legalComments: 'none',
+  logLevel: 'silent',
+} satisfies BuildOptions;
 
 /**
  * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks.
@@ -46,25 +65,11 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
 function build(root: string, sources: string[], directory: string) {
   try {
     const { outputFiles } = buildSync({
+      ...bundleOptions,
       absWorkingDir: root,
       entryPoints: sources,
       outbase: '.',
       outdir: directory,
-      outExtension: { '.js': '.mjs' },
-      chunkNames: 'chunks/[name]-[hash]',
-      bundle: true,
-      splitting: true,
-      minify: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node24',
-      mainFields: ['module', 'main'],
-      conditions: ['module'],
-      // pg loads it only when asked for native bindings.
-      external: ['pg-native'],
-      banner: { js: banner },
-      legalComments: 'none',
-      logLevel: 'silent',
       write: false,
     });
     return outputFiles.sort((a, b) => (a.path < b.path ? -1 : 1));
