@@ -41,6 +41,11 @@ describe('a refused request is told why and changes nothing', () => {
       400,
       post(JSON.stringify({ ...valid, profileData: { n: 0 } }).replace('"n":0', '"n":1e999')),
     ],
+    [
+      'an integer that a double cannot hold',
+      400,
+      post(JSON.stringify({ ...valid, profileData: { n: 0 } }).replace('"n":0', '"n":12345678901234567890')),
+    ],
     ['another media type', 415, post(JSON.stringify(valid), { 'content-type': 'text/plain' })],
     ['a body over 1 MiB', 413, { body: { ...valid, profileData: { x: 'y'.repeat(1024 * 1024) } } }],
   ];
