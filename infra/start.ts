@@ -73,6 +73,18 @@ function stopOnSignals(starting: Promise<Platform>): void {
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  if (process.env.npm_lifecycle_event === 'start') stopWithNpm(stop);
+}
+
+/** npm does not pass every signal on: where it is killed alone, nobody could stop the platform but by its process id. */
+function stopWithNpm(stop: () => Promise<void>): void {
+  const npm = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(watch);
+    void stop();
+  }, 500);
+  watch.unref();
 }
 
 function port(variable: string, fallback: number): number {

@@ -11,7 +11,7 @@ const MEDIA_TYPES: Readonly<Record<string, readonly string[]>> = {
 /**
  * The request's JSON value, checked for what no later layer should meet.
  * @throws {Problem} 413 over 1 MiB, 415 for another media type, 400 for malformed JSON, `__proto__` keys, NUL or
- *   lone surrogates in strings, numbers beyond double precision, or nesting deeper than 64.
+ *   lone surrogates in strings, numbers beyond what a double holds, or nesting deeper than 64.
  */
 export function readJsonBody(event: {
   readonly body?: string | undefined;
@@ -32,11 +32,20 @@ export function readJsonBody(event: {
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
+    value = JSON.parse(text, keepExact as (key: string, value: unknown) => unknown);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
     throw invalidInput([{ pointer: '', detail: 'is not valid JSON' }]);
   }
   checkValue(value, '', 0);
+  return value;
+}
+
+/** An integer that a double cannot hold would be stored as another one: it is refused, not rounded. */
+function keepExact(key: string, value: unknown, { source }: { source?: string }): unknown {
+  if (typeof value === 'number' && source && /^-?\d{16,}$/.test(source) && BigInt(source) !== BigInt(value)) {
+    throw invalidInput([{ pointer: `/${key}`, detail: 'has more digits than can be kept' }]);
+  }
   return value;
 }
 

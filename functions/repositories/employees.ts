@@ -25,5 +25,6 @@ export const employees = new ResourceStore(
     searched: ['first_name', 'last_name', 'email', 'job_title'],
     documents: ['profile_data'],
     hasUpdatedAt: true,
+    hierarchy: 'manager_id',
   }),
 );

@@ -1,4 +1,5 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
+import { tenantSql } from '../database/session/tenant-sql.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { type AnyExpressions, anyTable, type Resource, type Values } from './resource.ts';
 
@@ -85,4 +86,19 @@ function storable(resource: Resource, values: Values): Record<string, unknown> {
     if (value !== undefined && value !== null) row[column] = JSON.stringify(value);
   }
   return row;
+}
+
+/**
+ * A row where `id` is found above `above`, following the resource's hierarchy. UNION and not UNION ALL: it ends even
+ * where a circle exists already.
+ */
+export function selectCircle(resource: Resource, id: unknown, above: unknown) {
+  const [table, key, parent] = [resource.table, resource.key[0], resource.hierarchy].map((name) =>
+    sql.ref(name ?? ''),
+  );
+  const statement = sql`WITH RECURSIVE line (id) AS (
+      SELECT ${above}::uuid
+      UNION SELECT ${parent} FROM ${table} JOIN line ON ${key} = line.id
+    ) SELECT 1 AS found FROM line WHERE id = ${id}::uuid`;
+  return { compile: () => statement.compile(tenantSql) };
 }

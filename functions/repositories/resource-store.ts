@@ -5,8 +5,8 @@ import type { Actor } from './actor.ts';
 import { audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { entityTag, requireMatch } from './entity-tag.ts';
-import { ResourceNotFound } from './errors.ts';
-import { type Item, toItem } from './field-names.ts';
+import { InvalidReference, ResourceNotFound } from './errors.ts';
+import { type Item, toCamelCase, toItem } from './field-names.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import { type Page, type PageRequest, toPage } from './keyset-page.ts';
 import { isObject, mergePatch } from './merge-patch.ts';
@@ -15,6 +15,7 @@ import {
   deleteOne,
   insertOne,
   type ListFilter,
+  selectCircle,
   selectOne,
   selectPage,
   selectParent,
@@ -105,8 +106,10 @@ export class ResourceStore {
     ifMatch: string | undefined,
   ): Promise<Item> {
     const merges = this.resource.documents.some((column) => isObject(patch[column]));
+    const { hierarchy } = this.resource;
+    const above = hierarchy && patch[hierarchy];
     try {
-      if (ifMatch === undefined && !merges && Object.keys(patch).length > 0) {
+      if (ifMatch === undefined && !merges && !above && Object.keys(patch).length > 0) {
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return toItem(row);
@@ -115,6 +118,7 @@ export class ResourceStore {
         const current = await this.#lock(transaction, key);
         requireMatch(ifMatch, toItem(current));
         if (Object.keys(patch).length === 0) return toItem(current);
+        if (above) await this.#requireNoCircle(transaction, key, above);
         const [row] = await transaction.query(this.#auditedUpdate(actor, key, this.#merge(current, patch)));
         return toItem(row as object);
       });
@@ -151,6 +155,14 @@ export class ResourceStore {
     const [row] = await transaction.query(selectOne(this.resource, key).forUpdate());
     if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
     return row;
+  }
+
+  async #requireNoCircle(transaction: TenantTransaction, key: Values, above: unknown): Promise<void> {
+    const [circle] = await transaction.query(selectCircle(this.resource, this.#ownId(key), above));
+    if (circle) {
+      const field = toCamelCase(this.resource.hierarchy ?? '');
+      throw new InvalidReference(`would put the ${this.resource.type} below itself`, field);
+    }
   }
 
   #merge(current: object, patch: Values): Values {

@@ -21,6 +21,8 @@ export interface Resource<Table extends string = string, Column extends string =
   /** jsonb columns: an object in a patch is merged into the stored value (RFC 7396). */
   readonly documents: readonly Column[];
   readonly hasUpdatedAt: boolean;
+  /** The column that refers to the same table: a row must not come below itself. */
+  readonly hierarchy?: Column;
   /** The table whose row the first key column names: its items are listed only where that row exists. */
   readonly parentTable?: TableName;
 }

@@ -19,5 +19,6 @@ export const teams = new ResourceStore(
     searched: ['team_name', 'description'],
     documents: [],
     hasUpdatedAt: true,
+    hierarchy: 'parent_team_id',
   }),
 );

@@ -2,7 +2,7 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { type ISecurityGroup, type IVpc, SubnetType } from 'aws-cdk-lib/aws-ec2';
 import { Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { FilterPattern, type ILogGroup, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
@@ -81,6 +81,7 @@ export class StrataFunction extends LambdaFunction {
     // Lambda checks at creation that the role may attach network interfaces.
     if (networkInterfaces) this.node.addDependency(networkInterfaces);
     this.#raiseAlarms(props);
+    if (props.entry.startsWith('api/')) this.#watchIsolation(props, logGroup);
   }
 
   #raiseAlarms({ entry, alarmTopicArn: topicArn }: StrataFunctionProps): void {
@@ -94,6 +95,23 @@ export class StrataFunction extends LambdaFunction {
       metric: this.metricThrottles(),
       threshold: 1,
       description: `${entry}: throttled. The account's concurrency is used up.`,
+      topicArn,
+    });
+  }
+
+  /** A request that met a tenant of another role or an unknown one (TN004) answers 500; that alone would wake nobody. */
+  #watchIsolation({ entry, alarmTopicArn: topicArn }: StrataFunctionProps, logGroup: ILogGroup): void {
+    const filter = new MetricFilter(this, 'IsolationAlerts', {
+      logGroup,
+      filterPattern: FilterPattern.stringValue('$.message', '=', 'TenantIsolationAlert'),
+      metricNamespace: 'Strata',
+      metricName: `TenantIsolationAlerts-${serviceName(entry)}`,
+      metricValue: '1',
+    });
+    raiseAlarm(this, 'Isolation', {
+      metric: filter.metric({ statistic: 'Sum', period: Duration.minutes(5) }),
+      threshold: 1,
+      description: `${entry}: registry and database disagree about who owns a tenant. Search its log for TenantIsolationAlert.`,
       topicArn,
     });
   }

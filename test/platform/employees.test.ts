@@ -93,6 +93,23 @@ describe.each(MODELS)('employees in %s (%s)', (_model, slug) => {
     expect((await call('GET', `/employees?email=${orphan.email}`, { token })).body.items).toEqual([]);
   });
 
+  test('nobody is put below themselves, directly or in a circle', async () => {
+    const make = async (managerId?: string) =>
+      (await call('POST', '/employees', { token, body: newEmployee(managerId ? { managerId } : {}) })).body
+        .employeeId;
+    const top = await make();
+    const middle = await make(top);
+    const low = await make(middle);
+    for (const managerId of [top, middle, low]) {
+      const refused = await call('PATCH', `/employees/${top}`, { token, body: { managerId } });
+      expect([refused.status, refused.body.errors[0].pointer]).toEqual([400, '/managerId']);
+    }
+    expect(
+      (await call('PATCH', `/employees/${low}`, { token, body: { managerId: top } })).body.managerId,
+    ).toBe(top);
+    expect((await call('GET', `/employees/${top}`, { token })).body.managerId).toBeNull();
+  });
+
   test('If-Match guards a change and a deletion', async () => {
     const { body, headers } = await call('POST', '/employees', { token, body: newEmployee() });
     const path = `/employees/${body.employeeId}`;

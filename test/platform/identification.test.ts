@@ -1,11 +1,13 @@
 import http from 'node:http';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { call, newEmployee, platform, unique, userToken } from './running-platform.ts';
+import { call, newEmployee, onboardOwnTenant, platform, unique, userToken } from './running-platform.ts';
 
-let initech: string;
+let slug: string;
+let own: string;
 let globex: string;
 beforeAll(async () => {
-  [initech, globex] = await Promise.all([userToken('initech'), userToken('globex')]);
+  slug = await onboardOwnTenant();
+  [own, globex] = await Promise.all([userToken(slug), userToken('globex')]);
 });
 
 /** A request with a Host of our own, which fetch would not send. */
@@ -29,26 +31,26 @@ function onHost(host: string, token: string): Promise<number> {
 
 describe('which tenant a request is for', () => {
   test('a subdomain must name the token’s tenant', async () => {
-    expect(await onHost('initech.localhost', initech)).toBe(200);
-    expect(await onHost('INITECH.localhost', initech)).toBe(200);
-    expect(await onHost('globex.localhost', initech)).toBe(403);
-    expect(await onHost('nobody.localhost', initech)).toBe(403);
+    expect(await onHost(`${slug}.localhost`, own)).toBe(200);
+    expect(await onHost(`${slug.toUpperCase()}.LOCALHOST`, own)).toBe(200);
+    expect(await onHost('globex.localhost', own)).toBe(403);
+    expect(await onHost('nobody.localhost', own)).toBe(403);
   });
 
   test('another tenant’s ids name nothing: not to read, not to change, not to refer to', async () => {
     const { body } = await call('POST', '/employees', { token: globex, body: newEmployee() });
     const path = `/employees/${body.employeeId}`;
-    expect((await call('GET', path, { token: initech })).status).toBe(404);
-    expect((await call('PATCH', path, { token: initech, body: { jobTitle: 'x' } })).status).toBe(404);
-    expect((await call('DELETE', path, { token: initech })).status).toBe(404);
+    expect((await call('GET', path, { token: own })).status).toBe(404);
+    expect((await call('PATCH', path, { token: own, body: { jobTitle: 'x' } })).status).toBe(404);
+    expect((await call('DELETE', path, { token: own })).status).toBe(404);
     const refers = newEmployee({ managerId: body.employeeId });
-    expect((await call('POST', '/employees', { token: initech, body: refers })).status).toBe(400);
+    expect((await call('POST', '/employees', { token: own, body: refers })).status).toBe(400);
     expect((await call('GET', path, { token: globex })).body).toEqual(body);
   });
 
   test('one tenant’s cursor in another tenant’s list shows that other tenant’s rows only', async () => {
     const { body } = await call('GET', '/employees?limit=1', { token: globex });
-    const foreign = await call('GET', `/employees?limit=200&cursor=${body.nextCursor}`, { token: initech });
+    const foreign = await call('GET', `/employees?limit=200&cursor=${body.nextCursor}`, { token: own });
     expect(foreign.status).toBe(200);
     for (const item of foreign.body.items) expect(item.email).not.toMatch(/@globex\.test$/);
   });
@@ -65,7 +67,7 @@ describe('SQL in every string that a client may send', () => {
   ];
 
   test.each(INJECTIONS)('%s is stored and found as text, or refused', async (text) => {
-    const token = initech;
+    const token = own;
     const before = (await call('GET', '/employees?limit=200', { token })).body.items.length;
     const fields = {
       firstName: text,

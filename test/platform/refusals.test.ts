@@ -1,10 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Call, call, newEmployee, operatorToken, userToken } from './running-platform.ts';
+import {
+  type Call,
+  call,
+  newEmployee,
+  onboardOwnTenant,
+  operatorToken,
+  userToken,
+} from './running-platform.ts';
 
+let slug: string;
 let admin: string;
 let operator: string;
 beforeAll(async () => {
-  admin = await userToken('initech');
+  slug = await onboardOwnTenant();
+  admin = await userToken(slug);
   operator = await operatorToken();
 });
 
@@ -31,6 +40,11 @@ describe('a refused request is told why and changes nothing', () => {
       'a number beyond double precision',
       400,
       post(JSON.stringify({ ...valid, profileData: { n: 0 } }).replace('"n":0', '"n":1e999')),
+    ],
+    [
+      'an integer that a double cannot hold',
+      400,
+      post(JSON.stringify({ ...valid, profileData: { n: 0 } }).replace('"n":0', '"n":12345678901234567890')),
     ],
     ['another media type', 415, post(JSON.stringify(valid), { 'content-type': 'text/plain' })],
     ['a body over 1 MiB', 413, { body: { ...valid, profileData: { x: 'y'.repeat(1024 * 1024) } } }],
@@ -89,7 +103,7 @@ describe('who is refused', () => {
   });
 
   test('a viewer may read but not write', async () => {
-    const viewer = await userToken('initech', 'viewer');
+    const viewer = await userToken(slug, 'viewer');
     expect((await call('GET', '/employees', { token: viewer })).status).toBe(200);
     const refused = await call('POST', '/employees', { token: viewer, body: newEmployee() });
     expect([refused.status, refused.body.type]).toEqual([403, 'urn:strata:problem:role-not-allowed']);
@@ -100,7 +114,10 @@ describe('who is refused', () => {
       const answer = await call('GET', '/employees', { token: admin, headers: { 'x-tenant-id': other } });
       expect([answer.status, answer.body.type]).toEqual([403, 'urn:strata:problem:tenant-mismatch']);
     }
-    const own = await call('GET', '/employees', { token: admin, headers: { 'x-tenant-id': 'Initech' } });
+    const own = await call('GET', '/employees', {
+      token: admin,
+      headers: { 'x-tenant-id': slug.toUpperCase() },
+    });
     expect(own.status).toBe(200);
   });
 

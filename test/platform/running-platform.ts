@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { inject } from 'vitest';
+import { inject, vi } from 'vitest';
 
 /** Where the platform that the whole run shares answers. */
 export interface RunningPlatform {
@@ -86,6 +86,21 @@ export async function call(
     headers: response.headers,
     body: text === '' ? undefined : JSON.parse(text),
   };
+}
+
+/** A Starter tenant that no other test file touches, with the users that demo tenants have. */
+export async function onboardOwnTenant(): Promise<string> {
+  const operator = await operatorToken();
+  const slug = unique('own');
+  const body = { name: `Tenant ${slug}`, slug, adminEmail: `admin@${slug}.test` };
+  const posted = await call('POST', '/tenants', { token: operator, body });
+  const path = String(posted.headers.get('location'));
+  await vi.waitUntil(async () => (await call('GET', path, { token: operator })).body.status === 'active', {
+    timeout: 30_000,
+  });
+  const viewer = { email: `viewer@${slug}.test`, role: 'viewer' };
+  await call('POST', `${path}/users`, { token: operator, body: viewer });
+  return slug;
 }
 
 let counter = 0;

@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import {
   call,
   newEmployee,
+  onboardOwnTenant,
   operatorToken,
   platform,
   token as tokenFor,
@@ -119,9 +120,10 @@ describe('operators and tenants', () => {
   });
 
   test('a suspended tenant is refused within seconds, and served again when active', async () => {
-    const token = await userToken('acme');
+    const slug = await onboardOwnTenant();
+    const token = await userToken(slug);
     expect((await call('GET', '/employees', { token })).status).toBe(200);
-    const suspended = await call('PATCH', '/tenants/acme', {
+    const suspended = await call('PATCH', `/tenants/${slug}`, {
       token: operator,
       body: { status: 'suspended' },
     });
@@ -134,7 +136,7 @@ describe('operators and tenants', () => {
         'urn:strata:problem:tenant-suspended',
       );
     } finally {
-      await call('PATCH', '/tenants/acme', { token: operator, body: { status: 'active' } });
+      await call('PATCH', `/tenants/${slug}`, { token: operator, body: { status: 'active' } });
     }
     await expect
       .poll(async () => (await call('GET', '/employees', { token })).status, { timeout: 10_000 })
