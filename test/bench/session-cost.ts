@@ -21,6 +21,7 @@ export interface SessionCosts {
   readonly delayed: readonly SessionCost[];
   /** What the way of `delayed` really adds to each round trip, in milliseconds. */
   readonly addedMs: number;
+  readonly serverVersion: string;
 }
 
 /** One statement by primary key through a tenant session, against the raw statement and the textbook's transaction. */
@@ -34,7 +35,9 @@ export async function measureSessionCosts(quick: boolean): Promise<SessionCosts>
     await createTextbookTable(database);
     const subjects = { shared: subject(database, shared), schema: subject(database, schema) };
     proxy = await startDelayProxy(server.port, 1, (port) => connectPlainly(database, schema, port));
+    const { rows } = await database.superuser.query<{ server_version: string }>('SHOW server_version');
     return {
+      serverVersion: rows[0]?.server_version ?? '',
       direct: await measureAll(subjects, server.port, quick ? 300 : 2_000),
       delayed: await measureAll(subjects, proxy.port, quick ? 80 : 500),
       addedMs: proxy.addedMs,

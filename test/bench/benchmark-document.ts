@@ -1,0 +1,33 @@
+/** docs/benchmarks.md around the table of one run. */
+export function benchmarkDocument(table: string, machine: string): string {
+  return `# Benchmarks
+
+\`\`\`sh
+npm run bench:request                  # all of it, about five minutes; rewrites this file
+BENCH_QUICK=1 npm run bench:request    # a short look, prints only
+API_URL=http://localhost:3000 STRATA_DIR=.strata npm run bench:request   # whole requests on a platform that runs
+\`\`\`
+
+Measured on: ${machine}. Client, servers and proxy share these cores.
+
+${table}
+
+## What is compared
+
+Times are medians of single operations over TLS, on connections that are open. Whatever is compared takes turns in one
+run, in an order drawn anew for each round.
+
+- **read / write by key**: one employee by primary key. *session*: \`runTenantBatch\`, which is BEGIN, \`tenancy.enter\`, the
+  statement and COMMIT in one round trip; *without pipelining*: the same in three. *raw query*: the bare statement, for
+  \`shared\` past row-level security with the tenant in its WHERE clause. *sequential*: BEGIN, \`SELECT set_config(…)\`, the
+  statement and COMMIT awaited one by one, for \`shared\` under a policy that compares with the setting. A write takes the
+  tenant's lock; the raw one is a single statement that commits by itself. The round trip is lengthened by a proxy that
+  hands bytes on late; the heading says what it was measured to add.
+- **people function**: its bundle as it is deployed, and for comparison one route, GET /employees/{id}, made with express,
+  serverless-http and knex, bundled with the same options. Code counts as loaded when the entry imports it statically.
+- **10 active tenants**: \`employees.get\` through directory, router, pools and session in one process, the databases of
+  different sizes side by side, each on a server of its own. A Business tenant has a schema, a role and a pool; every
+  tenant has 20 employees. More than 190 Business tenants per cell is what no configuration of ours allows.
+- **GET /employees/{id}**: over HTTP through the local platform's gateway, JWT authorizer, Lambda worker and PostgreSQL.
+`;
+}
