@@ -66,3 +66,17 @@ test('a statement that fails in a batch costs one more round trip, and leaves th
   expect(speakers()).toEqual(turns(2));
   expect(await session.batch('read', [one])).toEqual([[{ number: 1 }]]);
 });
+
+test.each([true, false])(
+  'a value that cannot be sent takes the whole batch with it (pipelining: %s)',
+  async (pipeline) => {
+    session = await RecordedSession.open(database, 'schema', { pipeline });
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    const skill = (name: string) => tenantSql.insertInto('skills').values({ skill_name: name });
+    const unsendable = { compile: () => sql`select ${circular}::jsonb`.compile(tenantSql) };
+    await expect(session.batch('write', [skill('kept?'), unsendable])).rejects.toThrow('circular');
+    const [skills] = await session.batch('read', [tenantSql.selectFrom('skills').select('skill_name')]);
+    expect(skills).toEqual([]);
+  },
+);

@@ -3,19 +3,18 @@
  *
  * States of a transaction: opening (BEGIN and `tenancy.enter` are on the wire) → entered → committing → done
  *                          any of the first three ──error──▶ rolled back, or the connection is destroyed
- * A batch that pipelines is in all of them at once: BEGIN to COMMIT is one burst, of which the server runs what comes
- * before the first error.
+ * A batch that pipelines is in all of them at once: BEGIN to COMMIT leave together, and the server refuses what comes
+ * behind an error, COMMIT included.
  * Invariants:
  * - the tenant is a property of the transaction, never of the session: nothing is left on a connection given back;
  * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
  * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have happened.
  */
 import type { Compilable } from 'kysely';
-import type pg from 'pg';
+import pg from 'pg';
 import { CommitUnknown } from '../errors.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
-import { StatementBurst } from './statement-burst.ts';
 
 export type Access = 'read' | 'write';
 
@@ -39,6 +38,8 @@ export interface TenantTransaction {
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A connection idle for longer may have been closed by the server without our knowing (a frozen Lambda sees nothing). */
 const SURELY_ALIVE_MS = 1_000;
+/** The driver's own conversion, which its type declarations leave out. */
+const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils;
 const lastUsed = new WeakMap<pg.PoolClient, number>();
 
 /**
@@ -54,17 +55,35 @@ export async function runTenantBatch<const Statements extends readonly Statement
   statements: Statements,
 ): Promise<RowsOf<Statements>> {
   return withConnection(pools, address, async (connection) => {
+    // All of it before anything is sent: behind a statement that could not be, COMMIT would be.
+    const begin = opening(entry, access);
+    const queries = statements.map(compile);
     if (!pools.pipeline) {
-      await connection.open(entry, access);
-      const rows = await Promise.all(statements.map((statement) => connection.send(statement)));
+      await connection.open(begin);
+      const rows = await Promise.all(queries.map((query) => connection.send(query)));
       await connection.commit(access);
       return rows as RowsOf<Statements>;
     }
     // COMMIT travels with the statements: over a connection that is not surely alive, a write could not tell
     // "never arrived" from "committed". Waiting for `enter` there costs one round trip on rare occasions.
-    const inOne = access === 'read' || connection.surelyAlive;
-    if (!inOne) await connection.open(entry, access);
-    return (await connection.burst(inOne ? entry : undefined, access, statements)) as RowsOf<Statements>;
+    const doubtful = access === 'write' && !connection.surelyAlive;
+    if (doubtful) await connection.open(begin);
+    // One packet: several would wake the server several times, and let it take the processor before they are written.
+    const [entering, answers, committing] = connection.inOnePacket(() => [
+      doubtful ? undefined : settled(connection.open(begin)),
+      settled(Promise.all(queries.map((query) => connection.send(query)))),
+      settled(connection.commit(access)),
+    ]);
+    try {
+      await entering;
+      const rows = await answers;
+      await committing;
+      return rows as RowsOf<Statements>;
+    } catch (error) {
+      if (access === 'write' && sqlStateOf(error) === undefined && isConnectionLost(error))
+        throw commitUnknown(error);
+      throw error;
+    }
   });
 }
 
@@ -80,16 +99,16 @@ export async function runTenantTransaction<Result>(
   work: (transaction: TenantTransaction) => Promise<Result>,
 ): Promise<Result> {
   return withConnection(pools, address, async (connection) => {
-    const opening = settled(connection.open(entry, access));
-    if (!pools.pipeline) await opening;
+    const entering = settled(connection.open(opening(entry, access)));
+    if (!pools.pipeline) await entering;
     const result = await work({
-      query: async (statement) => {
-        const answer = settled(connection.send(statement));
-        await opening;
+      query: async <Row>(statement: Statement<Row>) => {
+        const answer = settled(connection.send<Row>(compile(statement)));
+        await entering;
         return answer;
       },
     });
-    await opening;
+    await entering;
     await connection.commit(access);
     return result;
   });
@@ -97,15 +116,11 @@ export async function runTenantTransaction<Result>(
 
 interface Connection {
   readonly surelyAlive: boolean;
-  open(entry: TenantEntry, access: Access): Promise<void>;
-  send<Row>(statement: Statement<Row>): Promise<Row[]>;
+  open(begin: string): Promise<void>;
+  send<Row>(query: pg.QueryConfig): Promise<Row[]>;
   commit(access: Access): Promise<void>;
-  /** The statements and COMMIT in one round trip, after BEGIN and `enter` where an entry is given. */
-  burst(
-    entry: TenantEntry | undefined,
-    access: Access,
-    statements: readonly Statement<unknown>[],
-  ): Promise<unknown[][]>;
+  /** What `queue` sends leaves when it returns, at once. */
+  inOnePacket<Result>(queue: () => Result): Result;
 }
 
 async function withConnection<Result>(
@@ -123,51 +138,32 @@ async function withConnection<Result>(
   let previous: Promise<unknown> = Promise.resolve();
   const connection: Connection = {
     surelyAlive: performance.now() - (lastUsed.get(client) ?? -SURELY_ALIVE_MS) < SURELY_ALIVE_MS,
-    async open(entry, access) {
-      // One simple query: without pipelining too it is one round trip.
-      await client.query(`${begin(access)}; ${enter(entry, access)}`);
+    async open(begin) {
+      await client.query(begin);
     },
-    async send(statement) {
-      const { sql, parameters } = statement.compile();
+    async send(query) {
       // Without pipelining the driver takes one statement at a time: the next one waits for the answer.
-      // The simple protocol, which the driver picks for a statement without parameters, takes several at once.
-      const query = { text: sql, values: parameters as unknown[], queryMode: 'extended' } as pg.QueryConfig;
       const answer = pools.pipeline ? client.query(query) : previous.then(() => client.query(query));
       previous = settled(answer);
       return (await answer).rows;
     },
     async commit(access) {
       try {
-        requireCommitted(await client.query('COMMIT'));
+        const { command } = await client.query('COMMIT');
+        // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error.
+        if (command !== 'COMMIT') throw new Error(`the transaction ended with ${command}`);
       } catch (error) {
         if (access === 'write' && isConnectionLost(error)) throw commitUnknown(error);
         throw error;
       }
     },
-    async burst(entry, access, statements) {
-      const opening = entry
-        ? [
-            { text: begin(access), rows: false },
-            { text: enter(entry, access), rows: false },
-          ]
-        : [];
-      const compiled = statements.map((statement) => {
-        const { sql, parameters } = statement.compile();
-        return { text: sql, values: parameters, rows: true };
-      });
-      const burst = new StatementBurst([...opening, ...compiled, { text: 'COMMIT', rows: false }]);
-      const beforeCommit = opening.length + compiled.length;
+    inOnePacket(queue) {
+      const { stream } = client.connection;
+      stream.cork();
       try {
-        client.query(burst);
-        const results = await burst.results;
-        requireCommitted(results[beforeCommit]);
-        return results.slice(opening.length, beforeCommit).map(({ rows }) => rows);
-      } catch (error) {
-        // Where the server itself ended the session, it told so in place of the answer to what it was running.
-        const reachedCommit = sqlStateOf(error) === undefined || burst.completed >= beforeCommit;
-        if (access === 'write' && isConnectionLost(error) && burst.sent && reachedCommit)
-          throw commitUnknown(error);
-        throw error;
+        return queue();
+      } finally {
+        stream.uncork();
       }
     },
   };
@@ -193,22 +189,23 @@ async function giveBack(client: pg.PoolClient, failure: unknown): Promise<void> 
   client.release(broken);
 }
 
-function begin(access: Access): string {
-  return access === 'read'
-    ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
-    : 'BEGIN ISOLATION LEVEL READ COMMITTED';
-}
-
-/** Both values are validated here: they are not parameters, which a simple query cannot have. */
-function enter({ tenantId, epoch }: TenantEntry, access: Access): string {
+/** BEGIN and `enter` as one simple query. Both values are validated here: they are not parameters. */
+function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
   if (!UUID.test(tenantId)) throw new TypeError('tenantId is not a lower-case UUID');
   if (!Number.isSafeInteger(epoch)) throw new TypeError('epoch is not an integer');
-  return `SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`;
+  const begin =
+    access === 'read'
+      ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+      : 'BEGIN ISOLATION LEVEL READ COMMITTED';
+  return `${begin}; SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`;
 }
 
-/** PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error. */
-function requireCommitted(answer: pg.QueryResult | undefined): void {
-  if (answer?.command !== 'COMMIT') throw new Error(`the transaction ended with ${answer?.command}`);
+/** The driver converts values while it writes, and passes over a statement whose values it cannot: so they are converted here. */
+function compile(statement: Statement<unknown>): pg.QueryConfig {
+  const { sql, parameters } = statement.compile();
+  const values = parameters.map((value) => prepareValue(value));
+  // The simple protocol, which the driver picks for a statement without parameters, takes several at once.
+  return { text: sql, values, queryMode: 'extended' } as pg.QueryConfig;
 }
 
 function commitUnknown(cause: unknown): CommitUnknown {
