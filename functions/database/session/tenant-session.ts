@@ -3,8 +3,8 @@
  *
  * States of a transaction: opening (BEGIN and `tenancy.enter` are on the wire) → entered → committing → done
  *                          any of the first three ──error──▶ rolled back, or the connection is destroyed
- * A batch that pipelines is in all of them at once: BEGIN to COMMIT leave together, and the server refuses what comes
- * behind an error, COMMIT included.
+ * A batch that pipelines is in all of them at once: COMMIT is sent before `enter` has answered, and the server makes a
+ * ROLLBACK of it behind an error.
  * Invariants:
  * - the tenant is a property of the transaction, never of the session: nothing is left on a connection given back;
  * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
@@ -55,22 +55,21 @@ export async function runTenantBatch<const Statements extends readonly Statement
   statements: Statements,
 ): Promise<RowsOf<Statements>> {
   return withConnection(pools, address, async (connection) => {
-    // All of it before anything is sent: behind a statement that could not be, COMMIT would be.
-    const begin = opening(entry, access);
+    const entering = settled(connection.open(opening(entry, access)));
+    // All of them before any is sent: behind a statement that could not be, COMMIT would be.
     const queries = statements.map(compile);
     if (!pools.pipeline) {
-      await connection.open(begin);
+      await entering;
       const rows = await Promise.all(queries.map((query) => connection.send(query)));
       await connection.commit(access);
       return rows as RowsOf<Statements>;
     }
     // COMMIT travels with the statements: over a connection that is not surely alive, a write could not tell
     // "never arrived" from "committed". Waiting for `enter` there costs one round trip on rare occasions.
-    const doubtful = access === 'write' && !connection.surelyAlive;
-    if (doubtful) await connection.open(begin);
-    // One packet: several would wake the server several times, and let it take the processor before they are written.
-    const [entering, answers, committing] = connection.inOnePacket(() => [
-      doubtful ? undefined : settled(connection.open(begin)),
+    if (access === 'write' && !connection.surelyAlive) await entering;
+    // Two packets: the server has been entering the tenant while the statements were compiled. More of them would only
+    // cost both sides system calls and wake-ups.
+    const [answers, committing] = connection.inOnePacket(() => [
       settled(Promise.all(queries.map((query) => connection.send(query)))),
       settled(connection.commit(access)),
     ]);
