@@ -13,29 +13,43 @@ export interface Rounds {
   readonly warmup: number;
 }
 
+/** Milliseconds of each counted run. */
+export type Samples<Name extends string> = Record<Name, number[]>;
+
 /**
  * Runs every contestant once per round, one at a time, in an order that is drawn anew for each round: whatever the
  * machine does meanwhile meets all of them alike, and none always follows one that has warmed its caches.
  */
 export async function interleave<Name extends string>(
   contestants: Contestants<Name>,
-  { rounds, warmup }: Rounds,
+  rounds: Rounds,
 ): Promise<Record<Name, Timing>> {
+  return timings(await collect(contestants, rounds));
+}
+
+/** `interleave`, a part of its rounds at a time: what is collected is added to `samples`. */
+export async function collect<Name extends string>(
+  contestants: Contestants<Name>,
+  { rounds, warmup }: Rounds,
+  samples: Partial<Samples<Name>> = {},
+): Promise<Samples<Name>> {
   const order = Object.entries(contestants) as [Name, () => Promise<unknown>][];
-  const samples = new Map<Name, number[]>(order.map(([name]) => [name, []]));
+  for (const [name] of order) samples[name] ??= [];
   for (let round = -warmup; round < rounds; round++) {
     shuffle(order);
     for (const [name, run] of order) {
       const start = performance.now();
       await run();
       const elapsed = performance.now() - start;
-      if (round >= 0) samples.get(name)?.push(elapsed);
+      if (round >= 0) samples[name]?.push(elapsed);
     }
   }
-  return Object.fromEntries([...samples].map(([name, values]) => [name, timing(values)])) as Record<
-    Name,
-    Timing
-  >;
+  return samples as Samples<Name>;
+}
+
+export function timings<Name extends string>(samples: Samples<Name>): Record<Name, Timing> {
+  const entries = Object.entries<number[]>(samples).map(([name, values]) => [name, timing(values)]);
+  return Object.fromEntries(entries) as Record<Name, Timing>;
 }
 
 export function timing(samples: readonly number[]): Timing {

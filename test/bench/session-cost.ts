@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { type BenchDatabase, BenchServer, type BenchTenant, PASSWORD } from './bench-server.ts';
 import { type DelayProxy, startDelayProxy } from './delay-proxy.ts';
-import { interleave, type Timing } from './interleave.ts';
+import { collect, type Samples, type Timing, timings } from './interleave.ts';
 import {
   createTextbookTable,
   SessionContestants,
@@ -24,6 +24,8 @@ export interface SessionCosts {
   readonly serverVersion: string;
 }
 
+const PASSES = 4;
+
 /** One statement by primary key through a tenant session, against the raw statement and the textbook's transaction. */
 export async function measureSessionCosts(quick: boolean): Promise<SessionCosts> {
   const server = await BenchServer.start();
@@ -36,10 +38,21 @@ export async function measureSessionCosts(quick: boolean): Promise<SessionCosts>
     const subjects = { shared: subject(database, shared), schema: subject(database, schema) };
     proxy = await startDelayProxy(server.port, 1, (port) => connectPlainly(database, schema, port));
     const { rows } = await database.superuser.query<{ server_version: string }>('SHOW server_version');
+    const direct = groupsOf(subjects, server.port);
+    const delayed = groupsOf(subjects, proxy.port);
+    try {
+      // In turns: a disturbance of some seconds meets a part of every group, and not all of one.
+      for (let pass = 0; pass < PASSES; pass++) {
+        for (const group of direct) await measure(group, quick ? 100 : 500);
+        for (const group of delayed) await measure(group, quick ? 25 : 200);
+      }
+    } finally {
+      for (const { ways } of [...direct, ...delayed]) await ways.end();
+    }
     return {
       serverVersion: rows[0]?.server_version ?? '',
-      direct: await measureAll(subjects, server.port, quick ? 300 : 2_000),
-      delayed: await measureAll(subjects, proxy.port, quick ? 80 : 500),
+      direct: direct.map(costOf),
+      delayed: delayed.map(costOf),
       addedMs: proxy.addedMs,
     };
   } finally {
@@ -48,22 +61,31 @@ export async function measureSessionCosts(quick: boolean): Promise<SessionCosts>
   }
 }
 
-async function measureAll(
-  subjects: Readonly<Record<SessionCost['model'], Subject>>,
-  port: number,
-  rounds: number,
-): Promise<SessionCost[]> {
-  const costs: SessionCost[] = [];
-  for (const model of ['shared', 'schema'] as const) {
-    const ids = await subjects[model].database.employeeIds(subjects[model].tenant);
-    const ways = new SessionContestants(subjects[model], port);
-    for (const access of ['read', 'write'] as const) {
-      const timings = await interleave(ways.contestants(access, ids), { rounds, warmup: rounds / 5 });
-      costs.push({ model, access, timings });
-    }
-    await ways.end();
-  }
-  return costs;
+interface Group extends Pick<SessionCost, 'model' | 'access'> {
+  readonly subject: Subject;
+  readonly ways: SessionContestants;
+  readonly samples: Partial<Samples<Way>>;
+}
+
+function groupsOf(subjects: Readonly<Record<SessionCost['model'], Subject>>, port: number): Group[] {
+  return (['shared', 'schema'] as const).flatMap((model) =>
+    (['read', 'write'] as const).map((access) => ({
+      model,
+      access,
+      subject: subjects[model],
+      ways: new SessionContestants(subjects[model], port),
+      samples: {},
+    })),
+  );
+}
+
+async function measure({ access, subject, ways, samples }: Group, rounds: number): Promise<void> {
+  const ids = await subject.database.employeeIds(subject.tenant);
+  await collect(ways.contestants(access, ids), { rounds, warmup: rounds / 5 }, samples);
+}
+
+function costOf({ model, access, samples }: Group): SessionCost {
+  return { model, access, timings: timings(samples as Samples<Way>) };
 }
 
 async function connectPlainly(database: BenchDatabase, { roleName }: BenchTenant, port: number) {
