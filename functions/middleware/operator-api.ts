@@ -7,11 +7,10 @@ import { readCaller } from '../tenancy/claims.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
-import { readJsonBody } from './json-body.ts';
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
 import { logRequests } from './request-log.ts';
-import { type InputSchemas, readBody, readParams, readQuery } from './validated-input.ts';
+import { type InputSchemas, readInput } from './validated-input.ts';
 
 /** What an operator's route is given: validated input, the registry, and who asks. */
 export interface OperatorRequest<Params, Query, Body> {
@@ -65,9 +64,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
       registry ??= registryFromEnvironment();
       const request = {
-        params: readParams(route.schemas.params, event.pathParameters),
-        query: readQuery(route.schemas.query, event.queryStringParameters),
-        body: route.schemas.body ? readBody(route.schemas.body, readJsonBody(event)) : undefined,
+        ...readInput(route.schemas, event),
         registry,
         operator: caller.email ?? caller.subject,
         facts: requestFacts(event),

@@ -4,14 +4,13 @@ import { auditInsert } from '../repositories/audit-log.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
-import { readJsonBody } from './json-body.ts';
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
 import { logRequests } from './request-log.ts';
 import { resolveTenant } from './resolve-tenant.ts';
 import { dataPlaneRuntime } from './runtime.ts';
 import type { TenantContext } from './tenant-context.ts';
-import { type InputSchemas, readBody, readParams, readQuery } from './validated-input.ts';
+import { type InputSchemas, readInput } from './validated-input.ts';
 
 /** What a route of the data plane is given: validated input, its tenant, and who asks. */
 export interface TenantRequest<Params, Query, Body> {
@@ -57,9 +56,7 @@ export function tenantApi<RouteKey extends string>(routes: Readonly<Record<Route
       }
       const facts = requestFacts(event);
       const request = {
-        params: readParams(route.schemas.params, event.pathParameters),
-        query: readQuery(route.schemas.query, event.queryStringParameters),
-        body: route.schemas.body ? readBody(route.schemas.body, readJsonBody(event)) : undefined,
+        ...readInput(route.schemas, event),
         tenant,
         actor,
         facts,

@@ -1,5 +1,6 @@
 import type * as z from 'zod/mini';
-import { isStorableText } from './json-body.ts';
+import type { ApiEvent } from './api-event.ts';
+import { isStorableText, readJsonBody } from './json-body.ts';
 import { type InputError, invalidInput, Problem } from './problem.ts';
 
 /** Schemas of what a route takes from the request; what has none takes nothing. */
@@ -9,8 +10,17 @@ export interface InputSchemas<Params, Query, Body> {
   readonly body?: z.ZodMiniType<Body>;
 }
 
+/** All that a route takes from the request, validated: path first, then query, then body. @throws {Problem} */
+export function readInput(schemas: InputSchemas<unknown, unknown, unknown>, event: ApiEvent) {
+  return {
+    params: readParams(schemas.params, event.pathParameters),
+    query: readQuery(schemas.query, event.queryStringParameters),
+    body: schemas.body ? readBody(schemas.body, readJsonBody(event)) : undefined,
+  };
+}
+
 /** Path parameters. @throws {Problem} 404: a malformed id names nothing that exists. */
-export function readParams<Params>(schema: z.ZodMiniType<Params> | undefined, raw: unknown): Params {
+function readParams<Params>(schema: z.ZodMiniType<Params> | undefined, raw: unknown): Params {
   if (!schema) return {} as Params;
   const result = schema.safeParse(raw ?? {});
   if (!result.success) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
@@ -18,7 +28,7 @@ export function readParams<Params>(schema: z.ZodMiniType<Params> | undefined, ra
 }
 
 /** Query parameters. @throws {Problem} 400, also for parameters that the route does not know. */
-export function readQuery<Query>(
+function readQuery<Query>(
   schema: z.ZodMiniType<Query> | undefined,
   raw: Readonly<Record<string, string | undefined>> | undefined,
 ): Query {
@@ -38,7 +48,7 @@ export function readQuery<Query>(
 }
 
 /** The body. @throws {Problem} 400 with a JSON pointer for each complaint. */
-export function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
+function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
   const result = schema.safeParse(value);
   if (!result.success) {
     throw invalidInput(

@@ -42,15 +42,28 @@ export function readCursor(cursor: string): Position {
 
 /**
  * Makes a page of `limit + 1` rows: the extra row only tells that there is a next page.
- * @param order the columns of the listing's order: a timestamptz, then the id that breaks ties.
+ * @param positionOf where a page that ends with the row goes on.
  */
-export function toPage(rows: readonly object[], limit: number, order: readonly [string, string]): Page {
+export function pageOfRows<Row, Entry>(
+  rows: readonly Row[],
+  limit: number,
+  positionOf: (row: Row) => Position,
+  toEntry: (row: Row) => Entry,
+): { items: Entry[]; nextCursor: string | null } {
   const kept = rows.slice(0, limit);
-  const last = rows.length > limit ? (kept.at(-1) as Record<string, unknown>) : undefined;
-  return {
-    items: kept.map(toItem),
-    nextCursor: last
-      ? Buffer.from(JSON.stringify([last[order[0]], last[order[1]]])).toString('base64url')
-      : null,
+  const last = rows.length > limit ? kept.at(-1) : undefined;
+  return { items: kept.map(toEntry), nextCursor: last === undefined ? null : cursorAfter(positionOf(last)) };
+}
+
+/** A page of a resource's rows. @param order the columns of the listing's order. */
+export function toPage(rows: readonly object[], limit: number, order: readonly [string, string]): Page {
+  const positionOf = (row: object): Position => {
+    const values = row as Record<string, string>;
+    return { time: values[order[0]] as string, id: values[order[1]] as string };
   };
+  return pageOfRows(rows, limit, positionOf, toItem);
+}
+
+function cursorAfter({ time, id }: Position): string {
+  return Buffer.from(JSON.stringify([time, id])).toString('base64url');
 }

@@ -3,7 +3,7 @@ import { type DataApi, RegistryError, type RegistryExecutor } from '../database/
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
-import { type PageRequest, readCursor } from './keyset-page.ts';
+import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
 import { getTenant } from './tenants.ts';
 
 export interface TenantUser {
@@ -39,14 +39,7 @@ export async function listUsers(registry: RegistryExecutor, tenantReference: str
      ORDER BY created_at, user_id LIMIT :rows::integer`,
     { tenantId, rows: page.limit + 1, ...position },
   );
-  const kept = rows.slice(0, page.limit);
-  const last = rows.length > page.limit ? kept.at(-1) : undefined;
-  return {
-    items: kept.map(toUser),
-    nextCursor: last
-      ? Buffer.from(JSON.stringify([last.created_at, last.user_id])).toString('base64url')
-      : null,
-  };
+  return pageOfRows(rows, page.limit, (row) => ({ time: row.created_at, id: row.user_id }), toUser);
 }
 
 /** @throws {ResourceNotFound} */

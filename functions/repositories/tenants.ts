@@ -10,7 +10,7 @@ import {
 } from '../database/registry/tenant-record.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
-import { type PageRequest, readCursor } from './keyset-page.ts';
+import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
 
 export interface TenantFilter {
@@ -75,14 +75,8 @@ export async function listTenants(registry: RegistryExecutor, filter: TenantFilt
      ORDER BY t.created_at, t.tenant_id LIMIT :rows::integer`,
     parameters,
   );
-  const kept = rows.slice(0, page.limit);
-  const last = rows.length > page.limit ? kept.at(-1) : undefined;
-  return {
-    items: kept.map(toTenantRecord),
-    nextCursor: last
-      ? Buffer.from(JSON.stringify([last.cursor_time, last.tenant_id])).toString('base64url')
-      : null,
-  };
+  const positionOf = (row: (typeof rows)[number]) => ({ time: row.cursor_time, id: row.tenant_id });
+  return pageOfRows(rows, page.limit, positionOf, toTenantRecord);
 }
 
 /** The tenant of an id or a slug. @throws {ResourceNotFound} */

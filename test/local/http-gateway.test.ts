@@ -1,52 +1,18 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { importJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { IdentityDocument } from '../../infra/local/identity/local-issuer.ts';
-import { type RunningFixture, startFixture } from './running-fixture.ts';
 
-let fixture: RunningFixture;
-let identity: Required<IdentityDocument>;
+import { GatewayCalls, refused } from './gateway-calls.ts';
 
+let gateway: GatewayCalls;
 beforeAll(async () => {
-  fixture = await startFixture();
-  identity = fixture.platform.context.state.load('identity', {}) as Required<IdentityDocument>;
+  gateway = await GatewayCalls.start();
 });
-afterAll(() => fixture.stop());
-
-const call = (path: string, options: RequestInit = {}) => fetch(`${fixture.platform.apiUrl}${path}`, options);
-const withToken = (token: string, path = '/mine') =>
-  call(path, { headers: { authorization: `Bearer ${token}` } });
-const now = () => Math.floor(Date.now() / 1000);
-
-async function tokenWith(
-  change: Record<string, unknown>,
-  key = identity.privateKey,
-  kid = key.kid,
-): Promise<string> {
-  const claims = {
-    iss: identity.issuer,
-    client_id: identity.clientId,
-    iat: now(),
-    exp: now() + 60,
-    sub: 's',
-    ...change,
-  };
-  return new SignJWT(claims)
-    .setProtectedHeader({ alg: 'RS256', kid: kid! })
-    .sign(await importJWK(key, 'RS256'));
-}
-
-async function refused(response: Response, status: number, message: string) {
-  expect(response.status).toBe(status);
-  expect(await response.text()).toBe(JSON.stringify({ message }));
-  expect(response.headers.get('content-type')).toBe('application/json');
-  expect(response.headers.get('apigw-requestid')).toBeTruthy();
-}
+afterAll(() => gateway.fixture.stop());
 
 describe('the event', () => {
   test('has payload format 2.0', async () => {
-    const response = await call('/items/%C3%A9%20x?a=1&b=2&a=%26&__proto__=p', {
+    const response = await gateway.call('/items/%C3%A9%20x?a=1&b=2&a=%26&__proto__=p', {
       headers: { 'X-Mixed-Case': 'v', cookie: 'k=1; l=2', 'user-agent': 'test' },
     });
     expect(response.status).toBe(201);
@@ -94,7 +60,7 @@ describe('the event', () => {
     ['application/x-www-form-urlencoded', true],
     ['application/octet-stream', true],
   ])('carries a body of %s in base64: %s', async (type, encoded) => {
-    const response = await call('/items', {
+    const response = await gateway.call('/items', {
       method: 'POST',
       body: '{"ä":1}',
       headers: { 'content-type': type },
@@ -106,7 +72,7 @@ describe('the event', () => {
 
   test('tells the subdomain by the Host header', async () => {
     const event = await new Promise<string>((resolve, reject) => {
-      const { apiPort } = fixture;
+      const { apiPort } = gateway.fixture;
       httpRequest(
         { host: '127.0.0.1', port: apiPort, path: '/health', headers: { host: 'initech.localhost:3000' } },
         async (response) => resolve((await response.toArray()).join('')),
@@ -121,8 +87,10 @@ describe('the event', () => {
   });
 
   test('has the claims of a verified token as strings', async () => {
-    const token = await tokenWith({ tenant_id: 't', 'cognito:groups': ['a', 'b'], n: 3, yes: true });
-    const event = (await (await withToken(token)).json()) as { requestContext: { authorizer: unknown } };
+    const token = await gateway.tokenWith({ tenant_id: 't', 'cognito:groups': ['a', 'b'], n: 3, yes: true });
+    const event = (await (await gateway.withToken(token)).json()) as {
+      requestContext: { authorizer: unknown };
+    };
     expect(event.requestContext.authorizer).toMatchObject({
       jwt: { claims: { tenant_id: 't', 'cognito:groups': '[a b]', n: '3', yes: 'true' }, scopes: null },
     });
@@ -135,7 +103,7 @@ describe('routes', () => {
     ['/items/other', 'GET /items/{itemId}'],
     ['/files/a/b/c', 'GET /files/{proxy+}'],
   ])('%s is %s', async (path, routeKey) => {
-    expect(((await (await call(path)).json()) as { routeKey: string }).routeKey).toBe(routeKey);
+    expect(((await (await gateway.call(path)).json()) as { routeKey: string }).routeKey).toBe(routeKey);
   });
 
   test.each([
@@ -145,13 +113,15 @@ describe('routes', () => {
     ['GET', '/files'],
     ['PUT', '/items'],
     ['OPTIONS', '/items'],
-  ])('%s %s is not found', async (method, path) => refused(await call(path, { method }), 404, 'Not Found'));
+  ])('%s %s is not found', async (method, path) =>
+    refused(await gateway.call(path, { method }), 404, 'Not Found'),
+  );
 });
 
 describe('refusals of the gateway itself', () => {
   test('a body over 10 MB, announced or not', async () => {
     const body = Buffer.alloc(10 * 1024 * 1024 + 1, 'x');
-    await refused(await call('/items', { method: 'POST', body }), 413, 'Request Entity Too Large');
+    await refused(await gateway.call('/items', { method: 'POST', body }), 413, 'Request Entity Too Large');
     const stream = new ReadableStream({
       start(controller) {
         controller.enqueue(body);
@@ -159,18 +129,18 @@ describe('refusals of the gateway itself', () => {
       },
     });
     const chunked = { method: 'POST', body: stream, duplex: 'half' } as RequestInit;
-    await refused(await call('/items', chunked), 413, 'Request Entity Too Large');
+    await refused(await gateway.call('/items', chunked), 413, 'Request Entity Too Large');
   });
 
   test('a function that fails or that it may not invoke', async () => {
-    await refused(await call('/throw'), 500, 'Internal Server Error');
-    await refused(await call('/forbidden'), 500, 'Internal Server Error');
-    await refused(await call('/slow?ms=5000'), 500, 'Internal Server Error');
-    expect(fixture.log.join('\n')).toContain('no Lambda permission');
+    await refused(await gateway.call('/throw'), 500, 'Internal Server Error');
+    await refused(await gateway.call('/forbidden'), 500, 'Internal Server Error');
+    await refused(await gateway.call('/slow?ms=5000'), 500, 'Internal Server Error');
+    expect(gateway.fixture.log.join('\n')).toContain('no Lambda permission');
   });
 
   test('a path that is not percent-encoding', async () =>
-    refused(await call('/items/%zz'), 400, 'Bad Request'));
+    refused(await gateway.call('/items/%zz'), 400, 'Bad Request'));
 
   test.each([
     ['what is not HTTP at all', 'HELLO\r\n\r\n', 400],
@@ -189,7 +159,7 @@ describe('refusals of the gateway itself', () => {
   ])('%s', async (_what, bytes, status) => {
     const answer = await new Promise<string>((resolve, reject) => {
       let text = '';
-      const socket = connect(fixture.apiPort, '127.0.0.1', () => socket.write(bytes));
+      const socket = connect(gateway.fixture.apiPort, '127.0.0.1', () => socket.write(bytes));
       socket.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
@@ -206,7 +176,7 @@ describe('a function that answers without a status', () => {
     ['[1]', '[1]'],
     ['null', 'null'],
   ])('%s is the body', async (json, body) => {
-    const response = await call(`/raw?json=${encodeURIComponent(json)}`);
+    const response = await gateway.call(`/raw?json=${encodeURIComponent(json)}`);
     expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/json']);
     expect(await response.text()).toBe(body);
   });
@@ -217,19 +187,19 @@ describe('a function that answers without a status', () => {
     '{"statusCode":200,"body":{}}',
     '{"statusCode":200,"headers":{"a b":"c"}}',
   ])('%s is an error', async (json) =>
-    refused(await call(`/raw?json=${encodeURIComponent(json)}`), 500, 'Internal Server Error'),
+    refused(await gateway.call(`/raw?json=${encodeURIComponent(json)}`), 500, 'Internal Server Error'),
   );
 
   test('a body in base64 is decoded', async () => {
     const json = { statusCode: '200', isBase64Encoded: true, body: Buffer.from([0, 255]).toString('base64') };
-    const response = await call(`/raw?json=${encodeURIComponent(JSON.stringify(json))}`);
+    const response = await gateway.call(`/raw?json=${encodeURIComponent(JSON.stringify(json))}`);
     expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.from([0, 255]));
   });
 });
 
 describe('CORS', () => {
   const preflight = (origin: string) =>
-    call('/mine', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'GET' } });
+    gateway.call('/mine', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'GET' } });
 
   test('answers a preflight without a token', async () => {
     const response = await preflight('https://app.test');
@@ -245,7 +215,7 @@ describe('CORS', () => {
   });
 
   test('is on refusals, too', async () => {
-    const response = await call('/mine', { headers: { origin: 'https://app.test' } });
+    const response = await gateway.call('/mine', { headers: { origin: 'https://app.test' } });
     expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([
       401,
       'https://app.test',
