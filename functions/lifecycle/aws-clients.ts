@@ -7,7 +7,7 @@ let rds: Promise<RDSClient> | undefined;
 let secretsManager: Promise<SecretsManagerClient> | undefined;
 
 // One client per container, loaded at first use: SDK clients dominate a function's cold start, and no task needs all.
-// A call that hangs must end, and be repeated, well within a task's timeout and the proxy's lease.
+// A call that hangs must end, and be repeated, well within a task's timeout.
 const requestHandler = { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
 
 export function cloudFormationClient(): Promise<CloudFormationClient> {
@@ -18,7 +18,9 @@ export function cloudFormationClient(): Promise<CloudFormationClient> {
 }
 
 export function rdsClient(): Promise<RDSClient> {
-  rds ??= import('@aws-sdk/client-rds').then((sdk) => new sdk.RDSClient({ requestHandler }));
+  // Both attempts together end within the proxy's lease.
+  const inTime = { requestHandler: { ...requestHandler, requestTimeout: 6_000 }, maxAttempts: 2 };
+  rds ??= import('@aws-sdk/client-rds').then((sdk) => new sdk.RDSClient(inTime));
   return rds;
 }
 

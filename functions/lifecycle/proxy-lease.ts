@@ -10,8 +10,8 @@ import { randomUUID } from 'node:crypto';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { ProxyLeaseLost } from './errors.ts';
 
-/** Longer than one SDK call with its timeout, short enough that a dead holder is soon replaced. */
-const LEASE_SECONDS = 60;
+/** Longer than one SDK call with its repetition, short enough that a dead holder is soon replaced: nobody can tell it from a slow one. */
+const LEASE_SECONDS = 15;
 
 export interface ProxyLease {
   /** @throws {ProxyLeaseLost} another holder may have begun. */
