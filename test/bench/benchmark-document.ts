@@ -29,5 +29,19 @@ run, in an order drawn anew for each round.
   different sizes side by side, each on a server of its own. A Business tenant has a schema, a role and a pool; every
   tenant has 20 employees. More than 190 Business tenants per cell is what no configuration of ours allows.
 - **GET /employees/{id}**: over HTTP through the local platform's gateway, JWT authorizer, Lambda worker and PostgreSQL.
+
+## How to read it
+
+- What a session adds is processor time: counted in instructions of the server, the raw read takes 365,000, BEGIN and
+  COMMIT 47,000, the call of \`tenancy.enter\` 160,000, the policy of a shared table 150,000.
+- \`sequential\` is four round trips, but three of them carry next to nothing, while every read parses and plans twelve
+  columns. So at 1 ms it takes only 3.5 times as long as the raw query, and no session could be faster than that one by
+  3.5; the ratio nears 4 with the length of the round trip.
+- A batch leaves in two packets and is answered in three: the server enters the tenant while the client compiles, and the
+  client reads the first answers while the server works on. That wants a core for each, which a function and its database
+  have. With one more busy process on two cores, client and server interrupt each other instead: 2.0 and 1.25 times the
+  raw read at 0 and 1 ms. One packet and one answer are steadier there (1.8 and 1.17) and slower otherwise (1.6 and 1.14).
+- A cell with a thousand schemas creates the next one more slowly because the migrator looks for its own tables through
+  the whole catalogue; at 190 that is not felt.
 `;
 }

@@ -15,7 +15,8 @@ export interface Result {
 }
 
 const ms = (value: number) => `${value < 10 ? value.toFixed(3) : value.toFixed(1)} ms`;
-const times = (factor: number) => `${factor.toFixed(2)}×`;
+/** Digits enough to see on which side of a target it is. */
+const times = (factor: number) => `${factor.toFixed(factor < 2 ? 3 : 2)}×`;
 const kilobytes = (bytes: number) => `${Math.round(bytes / 1_000)} KB`;
 
 function atMost(factor: number, limit: number | undefined): Pick<Result, 'ratio' | 'target' | 'met'> {
