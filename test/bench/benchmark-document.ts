@@ -3,7 +3,7 @@ export function benchmarkDocument(table: string, machine: string): string {
   return `# Benchmarks
 
 \`\`\`sh
-npm run bench:request                  # all of it, about five minutes; rewrites this file
+npm run bench:request                  # all of it, about four minutes; rewrites this file
 BENCH_QUICK=1 npm run bench:request    # a short look, prints only
 API_URL=http://localhost:3000 STRATA_DIR=.strata npm run bench:request   # whole requests on a platform that runs
 \`\`\`
