@@ -1,8 +1,8 @@
 import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
-import { dedicatedSecretName } from './tenant-names.ts';
 import { readSecret } from './tenant-secret.ts';
 
 /** Prepares the tenant's own database as cells are prepared at deployment, but without shared tables. */

@@ -1,8 +1,8 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { DATA_DATABASE, dedicatedStackName, FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { DedicatedStackFailed } from './errors.ts';
-import { DATA_DATABASE, dedicatedStackName, FIRST_EPOCH, tenantRoleName } from './tenant-names.ts';
 
 /** Outputs of DedicatedDatabaseStack that a place is made of. */
 const outputs = z.object({

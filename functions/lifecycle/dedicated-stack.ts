@@ -12,17 +12,17 @@
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import { cloudFormationClient } from './aws-clients.ts';
-import { recordDedicatedPlace } from './dedicated-place.ts';
-import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
-import { onProvisioningTenant, type ProvisioningTenant } from './provisioning-tenant.ts';
 import {
   dedicatedSecretName,
   dedicatedStackName,
   FIRST_EPOCH,
   tenantRoleName,
   tenantSecretName,
-} from './tenant-names.ts';
+} from '../placement/tenant-names.ts';
+import { cloudFormationClient } from './aws-clients.ts';
+import { recordDedicatedPlace } from './dedicated-place.ts';
+import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
+import { onProvisioningTenant, type ProvisioningTenant } from './provisioning-tenant.ts';
 
 /** What the loop carries from one call to the next. */
 export interface StackProgress {

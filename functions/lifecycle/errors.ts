@@ -1,3 +1,6 @@
+// Choosing a cell belongs to `placement`, but its refusal ends an onboarding like those below.
+export { NoCellCapacity } from '../placement/errors.ts';
+
 /**
  * Errors of a tenant's lifecycle. Rules that the rest relies on:
  * - `name` equals the class name and survives minification: `workflows/` imports the classes for Retry and Catch,
@@ -47,14 +50,6 @@ export class TenantInputMismatch extends LifecycleError {
       `The slug "${slug}" is being onboarded with a different input (${fields.join(', ')}). ` +
         'Resume it with the input it was started with, or choose another slug.',
     );
-  }
-}
-
-/** No active cell of that residency takes another tenant of that tier. */
-export class NoCellCapacity extends LifecycleError {
-  override readonly name = 'NoCellCapacity';
-  constructor(tier: string, dataResidency: string) {
-    super(`No cell with data residency "${dataResidency}" has room for another ${tier} tenant.`);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { IsolationModel, TenantStatus, Tier } from '../database/registry/tenant-record.ts';
+import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
-import { dedicatedSecretName } from './tenant-names.ts';
 
 /** The place that registration planned for a tenant, or that its dedicated stack turned out to be. */
 export interface PlannedPlace {

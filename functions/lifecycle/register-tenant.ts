@@ -16,11 +16,12 @@ import {
   tenantSource,
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
-import { chooseCell, chooseResidency } from './choose-cell.ts';
+import { chooseCell } from '../placement/choose-cell.ts';
+import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
+import { tierTerms } from '../placement/tier-terms.ts';
+import { chooseResidency } from './choose-residency.ts';
 import { TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
-import { FIRST_EPOCH, tenantRoleName } from './tenant-names.ts';
-import { tierTerms } from './tier-terms.ts';
 
 export interface RegisterOptions {
   /** Who asked for it, for the audit log. */

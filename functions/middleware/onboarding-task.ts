@@ -9,6 +9,7 @@ import {
   PlacementConflict,
 } from '../lifecycle/errors.ts';
 import { isTransient } from '../lifecycle/transient-error.ts';
+import { NoCellCapacity } from '../placement/errors.ts';
 import { logger } from './logger.ts';
 
 /** What every state after registration carries. */
@@ -56,8 +57,8 @@ export function onboardingTask<Schema extends z.ZodType, Result>(
 }
 
 /** The typed error that an error of a driver or SDK amounts to. */
-export function toLifecycleError(error: unknown): LifecycleError {
-  if (error instanceof LifecycleError) return error;
+export function toLifecycleError(error: unknown): LifecycleError | NoCellCapacity {
+  if (error instanceof LifecycleError || error instanceof NoCellCapacity) return error;
   if (error instanceof DatabasePlacementConflict || error instanceof TenantSchemaInUse) {
     return new PlacementConflict({ cause: error });
   }

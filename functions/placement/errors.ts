@@ -13,3 +13,11 @@ export class TenantUnavailable extends Error {
     this.retryAfter = retryAfter;
   }
 }
+
+/** No active cell of that residency takes another tenant of that tier. The message is fit for a client. */
+export class NoCellCapacity extends Error {
+  override name = 'NoCellCapacity';
+  constructor(tier: string, dataResidency: string) {
+    super(`No cell with data residency "${dataResidency}" has room for another ${tier} tenant.`);
+  }
+}

@@ -18,7 +18,7 @@ import {
 } from '../../functions/lifecycle/errors.ts';
 import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
-import { dedicatedSecretName, dedicatedStackName } from '../../functions/lifecycle/tenant-names.ts';
+import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'test', type: 'system' } as const;

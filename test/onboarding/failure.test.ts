@@ -5,8 +5,8 @@ import { tenantSchemaName } from '../../functions/database/provisioning/tenant-s
 import { RegistryError } from '../../functions/database/registry/data-api.ts';
 import { ProxyBusy } from '../../functions/lifecycle/errors.ts';
 import { reasonOf } from '../../functions/lifecycle/fail-tenant.ts';
-import { tenantRoleName } from '../../functions/lifecycle/tenant-names.ts';
 import { toLifecycleError } from '../../functions/middleware/onboarding-task.ts';
+import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 
 const internal = 'An internal error stopped onboarding.';
 const cause = (errorMessage: string) =>

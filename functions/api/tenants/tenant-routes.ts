@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { InvalidOnboardingInput, LifecycleError, NoCellCapacity } from '../../lifecycle/errors.ts';
+import { InvalidOnboardingInput, LifecycleError } from '../../lifecycle/errors.ts';
 import { validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../lifecycle/register-tenant.ts';
 import {
@@ -12,6 +12,7 @@ import {
 } from '../../middleware/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
+import { NoCellCapacity } from '../../placement/errors.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';

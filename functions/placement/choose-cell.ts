@@ -1,6 +1,6 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { Tier } from '../database/registry/tenant-record.ts';
-import { InvalidOnboardingInput, NoCellCapacity } from './errors.ts';
+import { NoCellCapacity } from './errors.ts';
 
 /** A cell as a placement needs it. */
 export interface Cell {
@@ -16,20 +16,6 @@ export interface Cell {
   max_business_tenants: number;
   tenants: number;
   business_tenants: number;
-}
-
-/**
- * The residency to use: the asked one, or that of the oldest cell, which is the home region's.
- * @throws {InvalidOnboardingInput} when no cell has it.
- */
-export async function chooseResidency(registry: RegistryExecutor, asked: string | undefined) {
-  const [row] = await registry.query<{ data_residency: string }>(
-    `SELECT data_residency FROM cells WHERE :asked::text IS NULL OR data_residency = :asked::text
-     ORDER BY created_at, cell_id LIMIT 1`,
-    { asked: asked ?? null },
-  );
-  if (row) return row.data_residency;
-  throw new InvalidOnboardingInput([{ path: 'dataResidency', message: 'is not a region that is served' }]);
 }
 
 /**
