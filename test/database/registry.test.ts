@@ -133,13 +133,13 @@ describe('bootstrapping the registry', () => {
     const [one, two] = [await empty.registry('master'), await empty.registry('master')];
     await Promise.all([bootstrapRegistry(one, passwords), bootstrapRegistry(two, passwords)]);
     const applied = await one.query('SELECT name FROM registry_schema_migrations');
-    expect(applied).toEqual([{ name: '0001-registry-tables' }]);
+    expect(applied).toEqual(registryMigrations.map(({ name }) => ({ name })));
     await empty.drop();
   });
 
   test('runs a later migration once, and nothing of it when a statement fails', async () => {
     const master = await database.registry('master');
-    const later = { name: '0002-test', statements: ['CREATE TABLE later (id int)', 'SELECT 1 / 0'] };
+    const later = { name: '9999-test', statements: ['CREATE TABLE later (id int)', 'SELECT 1 / 0'] };
     await expect(bootstrapRegistry(master, passwords, [...registryMigrations, later])).rejects.toMatchObject({
       sqlState: '22012',
     });
@@ -148,8 +148,8 @@ describe('bootstrapping the registry', () => {
     await bootstrapRegistry(master, passwords, [...registryMigrations, repaired]);
     await bootstrapRegistry(master, passwords, [...registryMigrations, repaired]);
     expect(await master.query('SELECT name FROM registry_schema_migrations ORDER BY name')).toEqual([
-      { name: '0001-registry-tables' },
-      { name: '0002-test' },
+      ...registryMigrations.map(({ name }) => ({ name })),
+      { name: '9999-test' },
     ]);
   });
 });

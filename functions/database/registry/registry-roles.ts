@@ -16,6 +16,11 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   // What was done stays on record.
   control_audit_log: 'SELECT, INSERT',
   control_idempotency_keys: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_moves: 'SELECT, INSERT, UPDATE',
+  tenant_move_hops: 'SELECT, INSERT, UPDATE',
+  usage_samples: 'SELECT, INSERT, UPDATE',
+  tenant_offers: 'SELECT, INSERT, UPDATE',
+  promotion_decisions: 'SELECT, INSERT',
 };
 
 /** Creates the role where it is missing and gives it the password. */
