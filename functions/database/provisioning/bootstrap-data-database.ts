@@ -9,6 +9,7 @@ import {
   ensureOwnerRole,
   ensureRequestRole,
   ensureRole,
+  grantReplication,
   OWNER_ROLE,
   TENANT_LOGIN_GROUP,
 } from './data-roles.ts';
@@ -43,6 +44,7 @@ export async function bootstrapDataDatabase(
   await ddlTransaction(master, async (transaction) => {
     await lockForDdl(transaction, 'bootstrap');
     await ensureOwnerRole(transaction, options.ownerPassword);
+    await grantReplication(transaction);
     await grantDatabase(transaction);
     await runStatements(transaction, [`SET LOCAL ROLE ${identifier(OWNER_ROLE)}`]);
     await ensureRole(transaction, TENANT_LOGIN_GROUP);

@@ -57,6 +57,25 @@ export async function ensureOwnerRole(transaction: DdlTransaction, password: str
     await runStatements(transaction, [`GRANT ${owner} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE`]);
 }
 
+/**
+ * What moves between clusters ask of the owner: it publishes and subscribes, makes the replication role of a move, and
+ * sees when the last transaction on an abandoned place has ended. RDS lends the right to replicate through a role,
+ * other PostgreSQL through an attribute: whatever the master has is passed on.
+ */
+export async function grantReplication(transaction: DdlTransaction): Promise<void> {
+  const owner = identifier(OWNER_ROLE);
+  const { rows } = await sql<{ replicates: boolean; lends: boolean }>`
+    select rolreplication as replicates,
+           exists (select from pg_catalog.pg_roles where rolname = 'rds_replication') as lends
+    from pg_catalog.pg_roles where rolname = current_user`.execute(transaction);
+  const { replicates = false, lends = false } = rows[0] ?? {};
+  await runStatements(transaction, [
+    `GRANT pg_create_subscription, pg_monitor TO ${owner}`,
+    ...(replicates ? [`ALTER ROLE ${owner} REPLICATION`] : []),
+    ...(lends ? [`GRANT rds_replication TO ${owner} WITH ADMIN OPTION`] : []),
+  ]);
+}
+
 /** A role that may do nothing yet. Its creator administers it. */
 export async function ensureRole(transaction: DdlTransaction, roleName: string): Promise<void> {
   const name = identifier(roleName);

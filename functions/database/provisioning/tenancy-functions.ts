@@ -178,9 +178,16 @@ CREATE OR REPLACE FUNCTION tenancy.lock_key(tenant uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN pg_catalog.uuid_hash_extended(tenant, 0)`;
 
+/** A second key of the tenant: held shared by an attempt's transactions, exclusively by who gives or takes the claim. */
+const moverKey = `
+CREATE OR REPLACE FUNCTION tenancy.mover_key(tenant uuid) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.uuid_hash_extended(tenant, 1)`;
+
 /** In the order in which they can be created. */
 export const tenancyFunctions: readonly string[] = [
   lockKey,
+  moverKey,
   currentTenant,
   raiseFenced,
   awaitWriteLock,

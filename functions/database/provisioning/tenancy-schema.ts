@@ -12,6 +12,8 @@ import { tenancyFunctions } from './tenancy-functions.ts';
  * Invariants: `epoch` only grows; a fence has a token and an end; a flip sets epoch + 1, and leaves in `forward` the
  * placement that a caller of the previous epoch is told if it comes as `previous_role_name`. A mover changes a row only
  * while it holds the tenant's advisory lock (`tenancy.lock_key`) exclusively; writers hold it shared until they end.
+ * `mover` names the attempt at a move that works on the tenant here: only its transactions count, which hold a second
+ * lock (`tenancy.mover_key`) shared; whoever takes the tenant from it holds that one exclusively.
  */
 const placementTable = `
 CREATE TABLE IF NOT EXISTS tenancy.placement (
@@ -26,9 +28,18 @@ CREATE TABLE IF NOT EXISTS tenancy.placement (
   fence_expires_at timestamp with time zone,
   forward jsonb,
   previous_role_name text,
+  mover uuid,
   CHECK (state <> 'fenced' OR (fence_token IS NOT NULL AND fence_expires_at IS NOT NULL)),
   CHECK (state <> 'moved' OR forward IS NOT NULL),
   CHECK ((isolation_model = 'shared') = (schema_name = 'shared'))
+)`;
+
+/** Keys of rows that were written while the tenant's `capture` was on; `tenancy.capture_change` fills it. */
+const capturedChanges = `
+CREATE TABLE IF NOT EXISTS tenancy.captured_changes (
+  tenant_id uuid NOT NULL,
+  table_name text NOT NULL,
+  row_key jsonb NOT NULL
 )`;
 
 const grants: readonly string[] = [
@@ -49,6 +60,9 @@ export async function ensureTenancySchema(transaction: DdlTransaction): Promise<
   await runStatements(transaction, [
     `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
     placementTable,
+    'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS mover uuid',
+    capturedChanges,
+    'CREATE INDEX IF NOT EXISTS captured_changes_tenant ON tenancy.captured_changes (tenant_id, table_name, row_key)',
     ...tenancyFunctions,
     ...grants,
   ]);

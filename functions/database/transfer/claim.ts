@@ -1,0 +1,131 @@
+/**
+ * Which attempt at a move may work on a tenant.
+ *
+ * States of `tenancy.placement.mover`:  null ──claim──▶ attempt ──release──▶ null
+ * Invariants: an attempt works only in transactions that hold the tenant's movers' key shared and have seen its own id
+ * after they got it; a claim is given and taken under that key held exclusively. So once it has been taken away, no
+ * transaction of the attempt, not even of a function that was frozen since, can commit anything more.
+ * An advisory lock takes no transaction id: the creation of a replication slot does not wait for it.
+ */
+import type pg from 'pg';
+import { sqlStateOf } from '../session/sql-state.ts';
+import { ClaimLost, MoverBusy } from './errors.ts';
+
+/** One try at one hop of a move. */
+export interface Attempt {
+  readonly tenantId: string;
+  /** Of the place that the tenant leaves. */
+  readonly epoch: number;
+  readonly attemptId: string;
+}
+
+export interface ClaimedOptions {
+  /** One snapshot for all statements, or a new one for each. */
+  readonly isolation?: 'read committed' | 'repeatable read';
+  /** After which PostgreSQL ends the transaction, whatever it is doing. */
+  readonly seconds?: number;
+}
+
+/** A mover that is frozen inside a transaction holds up nobody for longer. */
+const IDLE_SECONDS = 5;
+const LOCK_TIMEOUT_MS = 5_000;
+
+/**
+ * Gives the tenant to the attempt, which may have it already.
+ * @throws {ClaimLost} it is placed under another epoch, has moved, or belongs to another attempt.
+ * @throws {MoverBusy}
+ */
+export async function claimTenant(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
+  await exclusively(owner, attempt, async () => {
+    const { rowCount } = await owner.query(
+      `update tenancy.placement set mover = $3
+       where tenant_id = $1 and epoch = $2 and state <> 'moved' and (mover is null or mover = $3)`,
+      [attempt.tenantId, attempt.epoch, attempt.attemptId],
+    );
+    if (rowCount === 0) throw new ClaimLost('the tenant is not there to be moved');
+  });
+}
+
+/** Takes the tenant from the attempt, once its transactions have ended. Does nothing where it is not the attempt's. @throws {MoverBusy} */
+export async function releaseClaim(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
+  await exclusively(owner, attempt, async () => {
+    await owner.query('update tenancy.placement set mover = null where tenant_id = $1 and mover = $2', [
+      attempt.tenantId,
+      attempt.attemptId,
+    ]);
+  });
+}
+
+/**
+ * One transaction of the attempt, on `owner`'s connection: what it commits, it has committed while the tenant was its.
+ * @throws {ClaimLost | MoverBusy} and what `work` throws; nothing is committed then.
+ */
+export async function claimed<Result>(
+  owner: pg.ClientBase,
+  attempt: Attempt,
+  work: () => Promise<Result>,
+  { isolation = 'read committed', seconds = 60 }: ClaimedOptions = {},
+): Promise<Result> {
+  return inTransaction(owner, isolation, seconds, async () => {
+    await lockMovers(owner, attempt.tenantId, 'shared');
+    // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
+    const lock = isolation === 'repeatable read' ? ' for share' : '';
+    const { rowCount } = await owner.query(
+      `select from tenancy.placement where tenant_id = $1 and mover = $2${lock}`,
+      [attempt.tenantId, attempt.attemptId],
+    );
+    if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
+    return work();
+  });
+}
+
+/** One transaction while no attempt is at work on the tenant here: for who gives, takes or inherits its claim. */
+export async function exclusively<Result>(
+  owner: pg.ClientBase,
+  { tenantId }: Pick<Attempt, 'tenantId'>,
+  work: () => Promise<Result>,
+  { seconds = 60 }: Pick<ClaimedOptions, 'seconds'> = {},
+): Promise<Result> {
+  return inTransaction(owner, 'read committed', seconds, async () => {
+    await lockMovers(owner, tenantId, 'exclusive');
+    return work();
+  });
+}
+
+/** Commits when `work` resolves, rolls back when it throws. */
+export async function inTransaction<Result>(
+  owner: pg.ClientBase,
+  isolation: 'read committed' | 'repeatable read',
+  seconds: number,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (!Number.isSafeInteger(seconds) || seconds < 1) throw new TypeError('seconds is not a positive integer');
+  await owner.query(
+    `BEGIN ISOLATION LEVEL ${isolation === 'repeatable read' ? 'REPEATABLE READ' : 'READ COMMITTED'};
+     SET LOCAL idle_in_transaction_session_timeout = '${IDLE_SECONDS}s'; SET LOCAL transaction_timeout = '${seconds}s';
+     SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`,
+  );
+  try {
+    const result = await work();
+    await owner.query('COMMIT');
+    return result;
+  } catch (error) {
+    await owner.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
+
+async function lockMovers(
+  owner: pg.ClientBase,
+  tenantId: string,
+  mode: 'shared' | 'exclusive',
+): Promise<void> {
+  const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock';
+  try {
+    await owner.query(`select pg_catalog.${lock}(tenancy.mover_key($1))`, [tenantId]);
+  } catch (error) {
+    if (sqlStateOf(error) === '55P03')
+      throw new MoverBusy('another mover did not end in time', { cause: error });
+    throw error;
+  }
+}

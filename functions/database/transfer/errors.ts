@@ -1,0 +1,19 @@
+/** The attempt is not (or no longer) the one that may move the tenant. Nothing was changed. */
+export class ClaimLost extends Error {
+  override name = 'ClaimLost';
+}
+
+/** Transactions of another mover did not end in time. Nothing was changed; try again later. */
+export class MoverBusy extends Error {
+  override name = 'MoverBusy';
+}
+
+/** A writer keeps its transaction open, or a fence of an earlier try has not run out yet. Nothing was changed; try again later. */
+export class WritersBusy extends Error {
+  override name = 'WritersBusy';
+}
+
+/** The fence ran out, or is another's, before the move could be committed. The tenant stays where it was. */
+export class FenceLost extends Error {
+  override name = 'FenceLost';
+}

@@ -1,0 +1,197 @@
+/**
+ * The pause of a tenant's writes at the end of a move, and its end: the flip, which is the commit point.
+ *
+ *   active ──raise──▶ fenced (fresh token, expiry) ──flip──▶ active or moved, in the next epoch
+ *      ▲                 │
+ *      └─ lower, expiry ─┘
+ *
+ * Invariants: a fence is raised under the writers' key held exclusively, so every write that entered before has ended
+ * by then, and whoever enters later is told; each raising has a token of its own, and a flip counts only under that
+ * very token before it expires, by the database's clock. A mover that wakes up too late can do nothing.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { sqlStateOf } from '../session/sql-state.ts';
+import type { Attempt } from './claim.ts';
+import { inTransaction } from './claim.ts';
+import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
+
+export interface Fence {
+  readonly token: string;
+  /** When writers began to wait, on this process's `performance.now()` clock, in milliseconds. */
+  readonly since: number;
+}
+
+export interface FenceOptions {
+  /** After which writers go on by themselves. */
+  readonly seconds?: number;
+  /** How long to go on asking for the lock. */
+  readonly patienceMs?: number;
+}
+
+/** Longer would let writers queue up behind a transaction that somebody holds open. */
+const LOCK_TIMEOUT_MS = 100;
+const TRANSACTION_SECONDS = 5;
+
+/**
+ * Pauses the tenant's writes. Those in flight end first.
+ * @throws {WritersBusy} a writer holds its transaction open, or another fence stands.
+ * @throws {ClaimLost} the tenant is not the attempt's, or not at its epoch.
+ */
+export async function raiseFence(
+  owner: pg.ClientBase,
+  attempt: Attempt,
+  { seconds = 5, patienceMs = 5_000 }: FenceOptions = {},
+): Promise<Fence> {
+  if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence stands for 5 seconds at most');
+  const { tenantId, epoch, attemptId } = attempt;
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const token = randomUUID();
+    const since = performance.now();
+    try {
+      await withoutWriters(owner, tenantId, async () => {
+        const raised = await owner.query(
+          `update tenancy.placement
+           set state = 'fenced', fence_token = $4,
+               fence_expires_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $5)
+           where tenant_id = $1 and epoch = $2 and mover = $3
+             and (state = 'active' or (state = 'fenced' and fence_expires_at < pg_catalog.clock_timestamp()))`,
+          [tenantId, epoch, attemptId, token, seconds],
+        );
+        if (raised.rowCount === 0) await refuse(owner, attempt);
+      });
+      return { token, since };
+    } catch (error) {
+      if (!(error instanceof WritersBusy)) throw error;
+      // Newcomers get their turn before the next attempt.
+      const pause = LOCK_TIMEOUT_MS * (0.5 + Math.random());
+      if (performance.now() + pause > deadline) throw error;
+      await delay(pause);
+    }
+  }
+}
+
+/** Lets the tenant's writes go on, if the fence is still that one. */
+export async function lowerFence(
+  owner: pg.ClientBase,
+  { tenantId }: Attempt,
+  { token }: Fence,
+): Promise<void> {
+  await owner.query(
+    `update tenancy.placement set state = 'active', fence_token = null, fence_expires_at = null
+     where tenant_id = $1 and state = 'fenced' and fence_token = $2`,
+    [tenantId, token],
+  );
+}
+
+/** Where the tenant goes on, and what callers who come to the old place are told of it. */
+export interface NextPlace {
+  readonly isolationModel: 'shared' | 'schema' | 'dedicated';
+  readonly schemaName: string;
+  readonly roleName: string;
+  /** As `parseForward` of placement reads it. */
+  readonly forward: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Commits a move inside one database: part of a transaction of `withoutWriters`.
+ * @throws {FenceLost}
+ */
+export async function flipReshaped(
+  owner: pg.ClientBase,
+  attempt: Attempt,
+  fence: Fence,
+  next: NextPlace,
+): Promise<void> {
+  const { rowCount } = await owner.query(
+    `update tenancy.placement
+     set epoch = epoch + 1, state = 'active', capture = false, fence_token = null, fence_expires_at = null,
+         previous_role_name = role_name, isolation_model = $5, schema_name = $6, role_name = $7, forward = $8
+     where ${STILL_FENCED}`,
+    [...conditions(attempt, fence), next.isolationModel, next.schemaName, next.roleName, next.forward],
+  );
+  if (rowCount === 0) throw new FenceLost('the fence ended before the move was committed');
+}
+
+/**
+ * Commits a move to another database, where the tenant is placed already: part of a transaction of `withoutWriters`.
+ * @throws {FenceLost}
+ */
+export async function flipRelocated(
+  owner: pg.ClientBase,
+  attempt: Attempt,
+  fence: Fence,
+  { forward }: Pick<NextPlace, 'forward'>,
+): Promise<void> {
+  const { rowCount } = await owner.query(
+    `update tenancy.placement
+     set epoch = epoch + 1, state = 'moved', capture = false, fence_token = null, fence_expires_at = null,
+         previous_role_name = role_name, forward = $5
+     where ${STILL_FENCED}`,
+    [...conditions(attempt, fence), forward],
+  );
+  if (rowCount === 0) throw new FenceLost('the fence ended before the move was committed');
+}
+
+/**
+ * One short transaction under the writers' key held exclusively: writers in flight have ended, new ones wait.
+ * @throws {WritersBusy} the lock was not to be had at once.
+ */
+export async function withoutWriters<Result>(
+  owner: pg.ClientBase,
+  tenantId: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
+    try {
+      await owner.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
+      await owner.query('select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1))', [tenantId]);
+    } catch (error) {
+      if (sqlStateOf(error) === '55P03')
+        throw new WritersBusy('a write of the tenant is still open', { cause: error });
+      throw error;
+    }
+    return work();
+  });
+}
+
+export interface PlacementRow {
+  readonly epoch: number;
+  readonly state: 'active' | 'fenced' | 'moved';
+  readonly capture: boolean;
+  readonly isolation_model: 'shared' | 'schema' | 'dedicated';
+  readonly schema_name: string;
+  readonly role_name: string;
+  readonly fence_token: string | null;
+  readonly mover: string | null;
+}
+
+/** The tenant's placement in this database: it settles what became of a COMMIT that was not answered. */
+export async function readPlacement(
+  owner: pg.ClientBase,
+  tenantId: string,
+): Promise<PlacementRow | undefined> {
+  const { rows } = await owner.query<Omit<PlacementRow, 'epoch'> & { epoch: string | number }>(
+    `select epoch, state, capture, isolation_model, schema_name, role_name, fence_token, mover
+     from tenancy.placement where tenant_id = $1`,
+    [tenantId],
+  );
+  const [row] = rows;
+  return row && { ...row, epoch: Number(row.epoch) };
+}
+
+const STILL_FENCED = `tenant_id = $1 and epoch = $2 and mover = $3 and state = 'fenced' and fence_token = $4
+       and fence_expires_at > pg_catalog.clock_timestamp()`;
+
+function conditions({ tenantId, epoch, attemptId }: Attempt, { token }: Fence): unknown[] {
+  return [tenantId, epoch, attemptId, token];
+}
+
+async function refuse(owner: pg.ClientBase, { tenantId, epoch, attemptId }: Attempt): Promise<never> {
+  const row = await readPlacement(owner, tenantId);
+  if (row?.mover === attemptId && row.epoch === epoch && row.state === 'fenced')
+    throw new WritersBusy('a fence of an earlier try has not run out yet');
+  throw new ClaimLost('the tenant is not the attempt’s any more');
+}
