@@ -17,6 +17,7 @@ import {
   TransactionConflict,
 } from '../database/errors.ts';
 import { clearExpiredFence } from '../database/session/fence.ts';
+import { noteRetry } from '../database/session/note-retry.ts';
 import type { DatabasePools } from '../database/session/pools.ts';
 import {
   type Access,
@@ -86,12 +87,16 @@ export class TenantRouter {
     let conflicts = 0;
     let unreachable = 0;
     let lookups = 0;
+    let moving = false;
     for (;;) {
       const placement = (await this.#directory.byId(tenantId))?.placement;
       if (!placement) throw new NotPlaced('the tenant has no placement');
       try {
-        return await attempt(placement);
+        const result = await attempt(placement);
+        if (moving) await noteRetry(this.#pools, placement.address, placement).catch(() => {});
+        return result;
       } catch (error) {
+        moving ||= isMove(error);
         if (error instanceof TenantFenced) {
           // Whoever clears it first is enough, and a mover may hold the lock: the next attempt tells.
           if (error.fence.expired) {
@@ -124,6 +129,11 @@ export class TenantRouter {
     if (performance.now() + pause > deadline) throw unavailable(cause);
     await delay(pause);
   }
+}
+
+/** Only for the figures of a move: whatever it is, the request goes on. */
+function isMove(error: unknown): boolean {
+  return error instanceof TenantFenced || error instanceof TenantMoved || error instanceof StaleEpoch;
 }
 
 function unavailable(cause: unknown): TenantUnavailable {

@@ -169,7 +169,7 @@ describe('roles', () => {
     expect(await names(open)).toEqual([]);
     const forRequests = `SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'tenancy'::regnamespace
       AND has_function_privilege('strata_starter', p.oid, 'EXECUTE') ORDER BY 1`;
-    expect(await names(forRequests)).toEqual(['clear_fence', 'current_tenant', 'enter']);
+    expect(await names(forRequests)).toEqual(['clear_fence', 'current_tenant', 'enter', 'note_retry']);
   });
 });
 

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WrongTenant } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { retriedRequests } from '../../functions/database/transfer/retried-requests.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 
@@ -49,6 +50,23 @@ describe('a request while its tenant moves', () => {
     await unfence();
     await write;
     expect((await tenant.access.batch('read', [emails]))[0]).toHaveLength(2);
+  });
+
+  test('a request that was run again because of a move is counted, any other is not', async () => {
+    await tenant.access.batch('write', [add('undisturbed@x.test')]);
+    await fence('5s');
+    const writes = ['a', 'b'].map((name) => tenant.access.batch('write', [add(`${name}@x.test`)]));
+    await tenant.access.batch('read', [emails]);
+    await unfence();
+    await Promise.all(writes);
+    expect(await retriedRequests(owner, tenant.tenantId, [1])).toBe(2);
+    const stranger = of('dedicated');
+    await expect(
+      world.cell
+        .connect(stranger.login)
+        .then((client) => client.query('SELECT tenancy.note_retry($1, 1)', [tenant.tenantId])),
+    ).resolves.toBeDefined();
+    expect(await retriedRequests(owner, tenant.tenantId, [1])).toBe(2);
   });
 
   test('a fence that outlasts the request’s patience ends in "unavailable", and nothing is written', async () => {

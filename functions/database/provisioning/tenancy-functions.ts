@@ -172,6 +172,21 @@ BEGIN
 END
 $function$`;
 
+/**
+ * A request that had to be run again because of a move tells so once it has succeeded; reports of moves count them.
+ * Only for the placement as it is, and only by the role that owns it.
+ */
+const noteRetryFunction = `
+CREATE OR REPLACE FUNCTION tenancy.note_retry(tenant uuid, epoch bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+  INSERT INTO tenancy.retried_requests AS r (tenant_id, epoch, requests)
+    SELECT p.tenant_id, p.epoch, 1 FROM tenancy.placement p
+    WHERE p.tenant_id = note_retry.tenant AND p.epoch = note_retry.epoch AND p.role_name = session_user
+  ON CONFLICT ON CONSTRAINT retried_requests_pkey DO UPDATE SET requests = r.requests + 1;
+END
+$function$`;
+
 /** The tenant's key in the single-bigint space of advisory locks; movers take it exclusively. */
 const lockKey = `
 CREATE OR REPLACE FUNCTION tenancy.lock_key(tenant uuid) RETURNS bigint
@@ -194,4 +209,5 @@ export const tenancyFunctions: readonly string[] = [
   enterFunction,
   enterMoveFunction,
   clearFenceFunction,
+  noteRetryFunction,
 ];

@@ -42,14 +42,26 @@ CREATE TABLE IF NOT EXISTS tenancy.captured_changes (
   row_key jsonb NOT NULL
 )`;
 
+/** How many requests were run again because of a move, per placement. */
+const retriedRequests = `
+CREATE TABLE IF NOT EXISTS tenancy.retried_requests (
+  tenant_id uuid NOT NULL,
+  epoch bigint NOT NULL,
+  requests integer NOT NULL,
+  PRIMARY KEY (tenant_id, epoch)
+)`;
+
 const grants: readonly string[] = [
   'REVOKE ALL ON SCHEMA tenancy FROM PUBLIC',
   'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tenancy FROM PUBLIC',
   `GRANT USAGE ON SCHEMA tenancy TO ${TENANT_LOGIN_GROUP}`,
   // Nobody but the owner reads `placement`, or enters as a mover.
-  ...['enter(uuid, bigint, text)', 'clear_fence(uuid, uuid)', 'current_tenant()'].map(
-    (signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`,
-  ),
+  ...[
+    'enter(uuid, bigint, text)',
+    'clear_fence(uuid, uuid)',
+    'current_tenant()',
+    'note_retry(uuid, bigint)',
+  ].map((signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`),
 ];
 
 /**
@@ -62,6 +74,7 @@ export async function ensureTenancySchema(transaction: DdlTransaction): Promise<
     placementTable,
     'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS mover uuid',
     capturedChanges,
+    retriedRequests,
     'CREATE INDEX IF NOT EXISTS captured_changes_tenant ON tenancy.captured_changes (tenant_id, table_name, row_key)',
     ...tenancyFunctions,
     ...grants,
