@@ -8,7 +8,7 @@ import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { TestDatabase, type TestTenant } from '../test-database.ts';
+import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
 
 const CELL = 'us-1';
@@ -26,12 +26,28 @@ export interface World {
   readonly cell: TestDatabase;
   /** True where requests go through PgBouncer. */
   readonly pooled: boolean;
+  /** What another execution environment has: caches and connections of its own. */
+  container(options?: ContainerOptions): Container;
+  /** Lets containers sign in as a role that came later. Only where they are not pooled. */
+  addLogin(login: Login): void;
   /** A second home for a tenant that has a schema, as a relocation would leave it behind. */
   addHome(tenant: TestTenant, epoch: number): Promise<Home>;
   end(): Promise<void>;
 }
 
+export interface Container {
+  readonly directory: TenantDirectory;
+  access(tenant: Pick<TestTenant, 'tenantId'>): TenantAccess;
+}
+
+export interface ContainerOptions {
+  /** How long it believes what the registry said, in milliseconds. */
+  readonly freshForMs?: number;
+}
+
 export interface WorldOptions {
+  /** Through PgBouncer where it is installed; false: straight to the server. */
+  readonly pooled?: boolean;
   readonly poolSize?: number;
   readonly pipeline?: boolean;
   readonly patienceMs?: number;
@@ -52,7 +68,7 @@ export interface Home {
  */
 export async function createWorld(
   perModel: number,
-  { poolSize = 2, pipeline = true, patienceMs = 10_000, relay }: WorldOptions = {},
+  { poolSize = 2, pipeline = true, patienceMs = 10_000, pooled = true, relay }: WorldOptions = {},
 ): Promise<World> {
   const cell = await TestDatabase.clone();
   const databases = [cell];
@@ -72,26 +88,34 @@ export async function createWorld(
 
   const logins = new Map(placed.map(({ tenant }) => [tenant.login.user, tenant.login]));
   const { port: serverPort, certificate } = cell.server;
-  const pooler: Pooler | undefined = poolerInstalled
-    ? await startPooler(serverPort, [...logins.values()], poolSize)
-    : undefined;
+  const pooler: Pooler | undefined =
+    pooled && poolerInstalled ? await startPooler(serverPort, [...logins.values()], poolSize) : undefined;
   tls.setDefaultCACertificates([...tls.rootCertificates, pooler?.certificate ?? certificate]);
   const entrance = pooler?.port ?? serverPort;
   const port = relay ? await relay(entrance) : entrance;
   for (const { tenant, database } of placed) {
     await register(registry, tenant, database.name, port);
   }
-  const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
-  const router = new TenantRouter(new TenantDirectory(registry), pools, { patienceMs });
+  const opened: DatabasePools[] = [];
+  const container = (options: ContainerOptions = {}): Container => {
+    const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
+    opened.push(pools);
+    const directory = new TenantDirectory(registry, options);
+    const router = new TenantRouter(directory, pools, { patienceMs });
+    return { directory, access: ({ tenantId }) => new TenantAccess(tenantId, tenantId, router) };
+  };
+  const first = container();
   return {
     tenants: placed.map(({ tenant, database }) => ({
       ...tenant,
       database,
-      access: new TenantAccess(tenant.tenantId, tenant.tenantId, router),
+      access: first.access(tenant),
     })),
     registry,
     cell,
     pooled: pooler !== undefined,
+    container,
+    addLogin: (login) => logins.set(login.user, login),
     async addHome(tenant, epoch) {
       const database = await TestDatabase.clone();
       databases.push(database);
@@ -113,7 +137,7 @@ export async function createWorld(
       return { database, schemaName, forward };
     },
     async end() {
-      await pools.end();
+      await Promise.all(opened.map((pools) => pools.end()));
       await pooler?.stop();
       for (const database of databases) await database.drop();
     },
