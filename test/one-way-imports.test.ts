@@ -13,6 +13,7 @@ const GROUPS = [
   ['api', 'tasks'],
   ['middleware'],
   ['move', 'backup', 'lifecycle', 'repositories'],
+  ['provisioning'],
   ['placement'],
   ['tenancy'],
   ['database'],

@@ -65,13 +65,20 @@ export interface StepContext {
   progress(update: PhaseProgress): Promise<void>;
   /** Keeps facts with the hop, for the move's report; merged into what is there. */
   keep(facts: Readonly<Record<string, unknown>>): Promise<void>;
+  /** What was kept so far, by this step or an earlier one. */
+  readonly kept: Readonly<Record<string, unknown>>;
+  /** Fills in what was not known of the target when the hop was planned; later steps find it in `hop.target`. */
+  amendTarget(found: Partial<Place>): Promise<void>;
 }
 
-/** What a step answers that the workflow calls until it is done; `cursor` goes into the next call as it is. */
+/** What a step answers that the workflow calls until it is done; `cursor`, which is JSON, goes into the next call as it is. */
 export interface StepOutcome<Cursor = unknown> {
   readonly done: boolean;
   readonly cursor?: Cursor;
 }
+
+/** One phase of a hop. */
+export type Step = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;
 
 /** What callers of the old place are told: the columns of the routing row that make a placement. */
 export function forwardTo(target: Place): Record<string, unknown> {
