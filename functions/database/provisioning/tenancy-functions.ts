@@ -187,6 +187,25 @@ BEGIN
 END
 $function$`;
 
+/**
+ * Notes the key of a row that a request writes while a move copies: the old and the new one, since a key can change.
+ * The tenant is the entered one, not what the row says: an isolated table has no such column.
+ */
+const captureChangeFunction = `
+CREATE OR REPLACE FUNCTION tenancy.capture_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+  versions jsonb[] := CASE TG_OP WHEN 'INSERT' THEN ARRAY[to_jsonb(NEW)] WHEN 'DELETE' THEN ARRAY[to_jsonb(OLD)]
+                      ELSE ARRAY[to_jsonb(OLD), to_jsonb(NEW)] END;
+BEGIN
+  INSERT INTO tenancy.captured_changes (tenant_id, table_name, row_key)
+    SELECT DISTINCT tenancy.current_tenant(), TG_ARGV[0],
+           (SELECT jsonb_object_agg(k, version -> k) FROM unnest(TG_ARGV[1:]) k)
+    FROM unnest(versions) version;
+  RETURN NULL;
+END
+$function$`;
+
 /** The tenant's key in the single-bigint space of advisory locks; movers take it exclusively. */
 const lockKey = `
 CREATE OR REPLACE FUNCTION tenancy.lock_key(tenant uuid) RETURNS bigint
@@ -210,4 +229,5 @@ export const tenancyFunctions: readonly string[] = [
   enterMoveFunction,
   clearFenceFunction,
   noteRetryFunction,
+  captureChangeFunction,
 ];

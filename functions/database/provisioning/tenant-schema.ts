@@ -87,9 +87,11 @@ export async function dropTenantSchema(owner: pg.ClientBase, tenantSchema: Tenan
   });
 }
 
-const commentOf = (tenantId: string) => `tenant ${tenantId}`;
+/** By which a schema is known to be the tenant's, whatever its name. */
+export const commentOf = (tenantId: string) => `tenant ${tenantId}`;
 
-async function refuseForeignSchema(
+/** @throws {TenantSchemaInUse} */
+export async function refuseForeignSchema(
   transaction: Parameters<typeof runStatements>[0],
   schemaName: string,
   tenantId: string,

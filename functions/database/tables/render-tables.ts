@@ -17,17 +17,17 @@ export interface RenderTarget {
  * The statements that create a table with its keys, checks and partitions.
  * Constraint names are the same under both models, so that `ON CONFLICT ON CONSTRAINT` and error mapping are too.
  * Month partitions other than the default one are `ensureMonthPartitions`' work: they depend on the day.
+ * @param bare without unique keys: a copy is quicker when they are built afterwards.
  */
-export function createTable(target: RenderTarget, table: TenantTable): string[] {
+export function createTable(target: RenderTarget, table: TenantTable, { bare = false } = {}): string[] {
   const shared = target.model === 'shared';
   const lines = [
     ...(shared ? ['"tenant_id" uuid NOT NULL DEFAULT tenancy.current_tenant()'] : []),
     ...Object.entries(table.columns).map(([name, { spec }]) => columnDefinition(name, spec)),
     `CONSTRAINT ${identifier(`${table.name}_pkey`)} PRIMARY KEY ${keyColumns(target, primaryKey(target, table))}`,
-    ...table.unique.map(
-      (columns) =>
-        `CONSTRAINT ${identifier(`${table.name}_${columns.join('_')}_key`)} UNIQUE ${keyColumns(target, columns)}`,
-    ),
+    ...(bare
+      ? []
+      : uniqueKeys(target, table).map(({ name, definition }) => `CONSTRAINT ${name} ${definition}`)),
     ...Object.entries(table.columns).flatMap(([name, column]) => allowedValues(table, name, column)),
   ];
   const name = qualified(target.schema, table.name);
@@ -36,6 +36,17 @@ export function createTable(target: RenderTarget, table: TenantTable): string[] 
     `CREATE TABLE ${name} (\n  ${lines.join(',\n  ')}\n)${partitioning}`,
     ...(shared ? createPartitions(target, table) : []),
   ];
+}
+
+/** Unique keys besides the primary one; names are quoted. */
+export function uniqueKeys(
+  target: RenderTarget,
+  table: TenantTable,
+): { readonly name: string; readonly definition: string }[] {
+  return table.unique.map((columns) => ({
+    name: identifier(`${table.name}_${columns.join('_')}_key`),
+    definition: `UNIQUE ${keyColumns(target, columns)}`,
+  }));
 }
 
 /** The last step for new tables: a foreign key cannot be added over rows that only a tenant may see. */

@@ -1,3 +1,4 @@
+import { captureChanges } from './render-capture.ts';
 import {
   addColumn,
   createForeignKeys,
@@ -24,6 +25,7 @@ export interface TenantMigration {
  */
 export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: additionsOf(1) },
+  { name: '0002-change-capture', up: captureOfVersion(1) },
 ];
 
 /** The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them. */
@@ -49,8 +51,18 @@ export function additionsOf(
       ),
       ...created.flatMap((table) => isolateTenants(target, table)),
       ...created.flatMap((table) => grantRows(target, table)),
+      // Those of version 1 got theirs with version 2.
+      ...(version > 2 ? created.flatMap((table) => captureChanges(target, table)) : []),
     ];
   };
+}
+
+function captureOfVersion(version: number): TenantMigration['up'] {
+  return (target) =>
+    tenantTables.flatMap((table) => {
+      const known = tableAtVersion(table, version);
+      return known ? captureChanges(target, known) : [];
+    });
 }
 
 function addColumns(target: RenderTarget, table: TenantTable, version: number): string[] {

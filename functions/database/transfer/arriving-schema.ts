@@ -1,0 +1,140 @@
+/**
+ * The schema in which a moving tenant arrives: first bare tables, which take rows quickly, then the rest of them.
+ *
+ *   none ──createArrivingSchema──▶ bare ──runs of missingPieces──▶ whole ──sealArrivingSchema──▶ as createTenantSchema makes it
+ *
+ * Invariants: a bare table has its primary key, by which changes are applied and replicated, and its checks; the tables'
+ * history is written last, so that a schema without one is never taken for a finished one.
+ */
+import type pg from 'pg';
+import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import { assertUuid, identifier, literal, qualified } from '../ddl/identifier.ts';
+import { ensureRequestRole } from '../provisioning/data-roles.ts';
+import { commentOf, refuseForeignSchema, type TenantSchemaOptions } from '../provisioning/tenant-schema.ts';
+import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
+import { CAPTURE_TRIGGER, captureChanges } from '../tables/render-capture.ts';
+import {
+  createForeignKeys,
+  createIndexes,
+  createTable,
+  grantRows,
+  type RenderTarget,
+  uniqueKeys,
+} from '../tables/render-tables.ts';
+import { tenantMigrations } from '../tables/tenant-migrations.ts';
+import type { TenantTable } from '../tables/tenant-table.ts';
+import { tenantTables } from '../tables/tenant-tables.ts';
+
+const tables: readonly TenantTable[] = tenantTables;
+
+export type ArrivingSchema = Omit<TenantSchemaOptions, 'migrations'>;
+
+/**
+ * Creates schema, login role and bare tables, or finds them. One transaction: safe to kill and to repeat.
+ * @throws {TenantSchemaInUse} when the schema is another tenant's.
+ */
+export async function createArrivingSchema(owner: pg.ClientBase, options: ArrivingSchema): Promise<void> {
+  const { tenantId, schemaName, roleName } = options;
+  assertUuid(tenantId);
+  await ddlTransaction(owner, async (transaction) => {
+    await lockForDdl(transaction, schemaName);
+    await refuseForeignSchema(transaction, schemaName, tenantId);
+    await ensureRequestRole(transaction, options);
+    const target = isolatedTarget(schemaName, roleName);
+    const known = await existingTables(owner, schemaName);
+    await runStatements(transaction, [
+      `CREATE SCHEMA IF NOT EXISTS ${identifier(schemaName)}`,
+      `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
+      ...tables
+        .filter(({ name }) => !known.has(name))
+        .flatMap((table) => createTable(target, table, { bare: true })),
+    ]);
+  });
+}
+
+/** Something that a bare table lacks, and the statement that adds it. */
+export interface Piece {
+  readonly name: string;
+  readonly table: string;
+  /** Foreign keys come after the keys that they refer to, and last: they read both tables. */
+  readonly kind: 'unique' | 'index' | 'foreign key' | 'trigger';
+  readonly statement: string;
+}
+
+/**
+ * What is still missing of the whole, in the order in which it can be added. Each statement stands for itself; unique
+ * keys and indexes of different tables may be built side by side. Run by two at once, one of them fails (42P07, 42710).
+ */
+export async function missingPieces(owner: pg.ClientBase, schemaName: string): Promise<Piece[]> {
+  const { rows } = await owner.query<{ piece: string }>(
+    `select c.relname || ' ' || k.conname as piece
+     from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1
+     union all
+     select tablename || ' ' || indexname from pg_catalog.pg_indexes where schemaname = $1
+     union all
+     select c.relname || ' ' || t.tgname
+     from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1`,
+    [schemaName],
+  );
+  const present = new Set(rows.map(({ piece }) => piece));
+  const target: RenderTarget = { model: 'isolated', schema: schemaName, requestRole: '' };
+  const of = (kind: Piece['kind'], pieces: (table: TenantTable) => { name: string; statement: string }[]) =>
+    tables.flatMap((table) => pieces(table).map((piece) => ({ ...piece, table: table.name, kind })));
+  return [
+    ...of('unique', (table) =>
+      uniqueKeys(target, table).map(({ name, definition }) => ({
+        name: name.slice(1, -1),
+        statement: `ALTER TABLE ${qualified(schemaName, table.name)} ADD CONSTRAINT ${name} ${definition}`,
+      })),
+    ),
+    ...of('index', (table) =>
+      table.indexes.flatMap((index) =>
+        createIndexes(target, { ...table, indexes: [index] }).map((statement) => ({
+          name: `idx_${table.name}_${index.name}`,
+          statement,
+        })),
+      ),
+    ),
+    ...of('foreign key', (table) =>
+      table.foreignKeys.flatMap((key) =>
+        createForeignKeys(target, { ...table, foreignKeys: [key] }).map((statement) => ({
+          name: `${table.name}_${key.column}_fkey`,
+          statement,
+        })),
+      ),
+    ),
+    ...of('trigger', (table) =>
+      captureChanges(target, table).map((statement) => ({ name: CAPTURE_TRIGGER, statement })),
+    ),
+  ].filter(({ table, name }) => !present.has(`${table} ${name}`));
+}
+
+/**
+ * Lets requests in and writes the history, as if every migration had run here. The schema is whole by then. May be
+ * repeated.
+ */
+export async function sealArrivingSchema(
+  owner: pg.ClientBase,
+  { schemaName, roleName }: Pick<ArrivingSchema, 'schemaName' | 'roleName'>,
+): Promise<void> {
+  const target = isolatedTarget(schemaName, roleName);
+  const done = tenantMigrations.map(({ name }) => ({ name, up: () => [] }));
+  await ddlTransaction(owner, async (transaction: DdlTransaction) => {
+    await lockForDdl(transaction, schemaName);
+    await migrateTenantTables(transaction, target, done);
+    await runStatements(transaction, [
+      ...tables.flatMap((table) => grantRows(target, table)),
+      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
+    ]);
+  });
+}
+
+async function existingTables(owner: pg.ClientBase, schemaName: string): Promise<Set<string>> {
+  const { rows } = await owner.query<{ name: string }>(
+    'select tablename as name from pg_catalog.pg_tables where schemaname = $1',
+    [schemaName],
+  );
+  return new Set(rows.map(({ name }) => name));
+}
