@@ -21,23 +21,24 @@ export class ApiClient {
   }
 
   get<Body>(path: string): Promise<Body> {
-    return this.#send<Body>('GET', path, undefined, {});
+    return this.send<Body>('GET', path);
   }
 
   /** Answers the created resource. `key` makes the request safe to send again. */
   post<Body>(path: string, body: object, key?: string): Promise<Body> {
-    return this.#send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
+    return this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
   }
 
   patch<Body>(path: string, body: object): Promise<Body> {
-    return this.#send<Body>('PATCH', path, body, {});
+    return this.send<Body>('PATCH', path, body);
   }
 
-  async #send<Body>(
+  /** @throws {ApiError} unless the answer is a success. */
+  async send<Body>(
     method: string,
     path: string,
-    body: object | undefined,
-    headers: Record<string, string>,
+    body?: object,
+    headers: Record<string, string> = {},
   ): Promise<Body> {
     const response = await fetch(`${this.#baseUrl}${path}`, {
       method,
