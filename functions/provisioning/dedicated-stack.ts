@@ -11,20 +11,22 @@
  * it had failed.
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
+import * as z from 'zod';
 import type { Tier } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName, dedicatedStackName, tenantSecretName } from '../placement/tenant-names.ts';
 import { cloudFormationClient } from './aws-clients.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
 
-/** What the loop carries from one call to the next. */
-export interface StackProgress {
-  ready: boolean;
-  phase: 'creating' | 'clearing' | 'ready';
+/** What the loop carries from one call to the next, as JSON. */
+export const stackProgress = z.object({
+  ready: z.boolean(),
+  phase: z.enum(['creating', 'clearing', 'ready']),
   /** The stack that this execution saw being created. */
-  stackId: string | null;
+  stackId: z.string().nullable(),
   /** When this execution began to wait, RFC 3339. */
-  since: string;
-}
+  since: z.string(),
+});
+export type StackProgress = z.output<typeof stackProgress>;
 
 export interface DedicatedStackSettings {
   readonly templateUrl: string;

@@ -1,17 +1,9 @@
 import * as z from 'zod';
 import { launchDedicated } from '../lifecycle/launch-dedicated.ts';
 import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+import { stackProgress } from '../provisioning/dedicated-stack.ts';
 
-const state = tenantState.extend({
-  stack: z
-    .object({
-      ready: z.boolean(),
-      phase: z.enum(['creating', 'clearing', 'ready']),
-      stackId: z.string().nullable(),
-      since: z.string(),
-    })
-    .optional(),
-});
+const state = tenantState.extend({ stack: stackProgress.optional() });
 
 const settings = z
   .object({
