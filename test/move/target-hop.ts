@@ -31,6 +31,8 @@ export interface OpenHop {
   context(ms?: number): Promise<StepContext>;
   setState(state: string): Promise<void>;
   abort(): void;
+  /** Ends the aborted move, so that the tenant can move again. */
+  rollBack(): Promise<void>;
 }
 
 /** Writes a move with one hop into the registry. */
@@ -50,6 +52,11 @@ export async function openHop(
      VALUES (:moveId::uuid, 0, :tenantId::uuid, :kind, :source::jsonb, :target::jsonb) RETURNING attempt_id::text`,
     { moveId, tenantId, kind, source: JSON.stringify(source), target: JSON.stringify(target) },
   );
+  const setState = async (state: string): Promise<void> => {
+    await registry.query('UPDATE tenant_move_hops SET state = :state WHERE move_id = :moveId::uuid', {
+      ...{ moveId, state },
+    });
+  };
   let aborted = false;
   const planned = {
     ...{ moveId, index: 0, kind, source, suffix: `${target.epoch}a1` },
@@ -77,13 +84,16 @@ export async function openHop(
         },
       };
     },
-    async setState(state) {
-      await registry.query('UPDATE tenant_move_hops SET state = :state WHERE move_id = :moveId::uuid', {
-        ...{ moveId, state },
-      });
-    },
+    setState,
     abort() {
       aborted = true;
+    },
+    async rollBack() {
+      await setState('rolled-back');
+      await registry.query(
+        "UPDATE tenant_moves SET status = 'aborted', finished_at = now() WHERE move_id = :moveId::uuid",
+        { moveId },
+      );
     },
   };
 }
