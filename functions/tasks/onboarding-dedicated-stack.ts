@@ -1,17 +1,9 @@
 import * as z from 'zod';
-import { advanceDedicatedStack } from '../lifecycle/dedicated-stack.ts';
+import { launchDedicated } from '../lifecycle/launch-dedicated.ts';
 import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+import { stackProgress } from '../provisioning/dedicated-stack.ts';
 
-const state = tenantState.extend({
-  stack: z
-    .object({
-      ready: z.boolean(),
-      phase: z.enum(['creating', 'clearing', 'ready']),
-      stackId: z.string().nullable(),
-      since: z.string(),
-    })
-    .optional(),
-});
+const state = tenantState.extend({ stack: stackProgress.optional() });
 
 const settings = z
   .object({
@@ -30,5 +22,5 @@ const settings = z
 
 /** Brings the stack of the dedicated database one step further; called until it says `ready`. */
 export const handler = onboardingTask(state, (registry, { tenant, stack }) =>
-  advanceDedicatedStack(registry, tenant.tenantId, settings.parse(process.env), stack),
+  launchDedicated(registry, tenant.tenantId, settings.parse(process.env), stack),
 );
