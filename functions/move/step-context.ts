@@ -90,7 +90,9 @@ class RegistryStepContext implements StepContext {
 
   async keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     const { committedAt } = facts;
-    const at = typeof committedAt === 'string' ? committedAt : null;
+    // Whatever tells a time: a step that has committed must not fail at telling so.
+    const at =
+      committedAt === undefined ? null : new Date(committedAt as string | number | Date).toISOString();
     const [row] = await this.#registry.query<{ result: string }>(
       `UPDATE tenant_move_hops SET result = result || :facts::jsonb, updated_at = now(),
               state = CASE WHEN state = 'working' AND :at::timestamptz IS NOT NULL THEN 'committed' ELSE state END,
