@@ -1,11 +1,31 @@
 import { randomUUID } from 'node:crypto';
 import { type CellRegistration, registerCell } from '../../functions/database/registry/register-cell.ts';
 import type { Tier } from '../../functions/database/registry/tenant-record.ts';
+import { beginMove } from '../../functions/move/begin-move.ts';
+import { followHop } from '../../functions/move/follow-hop.ts';
+import { setHopState } from '../../functions/move/move-records.ts';
+import { openStep } from '../../functions/move/step-context.ts';
 import { tierTerms } from '../../functions/placement/tier-terms.ts';
+import { getMove, type MoveView } from '../../functions/repositories/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
 export const STATE_MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-move';
+/** Of an execution of that name. */
+export const arn = (name: string) => `${STATE_MACHINE.replace('stateMachine', 'execution')}:${name}`;
+/** What is told of executions that nobody runs here. */
+export const dead = { isRunning: async () => false, hasFailed: async () => false };
+export const alive = { isRunning: async () => true, hasFailed: async () => false };
+/** A deadline that no test meets. */
+export const far = () => performance.now() + 60_000;
+/** What a step knows of the target by the time that it is committed. */
+const arrived = {
+  host: 'proxy.test',
+  port: 5432,
+  writerHost: 'writer.test',
+  clusterArn: 'c',
+  secretArn: 'secret',
+};
 export const operator = { id: 'operator@strata.test', type: 'operator' } as const;
 
 export interface TenantSettings {
@@ -111,6 +131,27 @@ export class MoveRegistry {
       },
     );
     return tenantId;
+  }
+
+  /** A tenant with a move that an execution has begun. */
+  async begin(settings: TenantSettings = {}, target: object = { targetTier: 'business' }) {
+    const tenantId = await this.addTenant(settings);
+    const executionArn = arn(`of-${tenantId}`);
+    const { moveId } = await beginMove(this.registry, { tenantId, ...target }, executionArn, alive);
+    return { tenantId, moveId, executionArn };
+  }
+
+  /** Settles a hop as `settleHop` does, without a database to ask. */
+  async settle(moveId: string, hopIndex: number, facts: Record<string, unknown> = {}): Promise<void> {
+    const step = await openStep(this.registry, { moveId, hopIndex, phase: 'settle' }, far());
+    await step.amendTarget(arrived);
+    await step.keep({ committedAt: '2026-01-01T00:00:00.000Z', ...facts });
+    await followHop(this.registry, step.hop);
+    await setHopState(this.registry, step.hop, ['committed'], 'settled');
+  }
+
+  view(tenantId: string, moveId: string): Promise<MoveView> {
+    return getMove(this.registry, tenantId, moveId);
   }
 
   /** The audit log's actions for a tenant, in their order. */
