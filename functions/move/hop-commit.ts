@@ -1,5 +1,3 @@
-import type pg from 'pg';
-import { exclusively } from '../database/transfer/claim.ts';
 import { type PlacementRow, readPlacement } from '../database/transfer/fence.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 
@@ -18,13 +16,11 @@ export function showsCommit(placement: PlacementRow | undefined, hop: Hop): bool
 }
 
 /**
- * The same, once every transaction of the attempt that is under way has ended.
- * @throws {MoverBusy} one did not end in time.
+ * The same, as it is now. A hop that is not committed may still be, until its claim has been taken away: the roll back
+ * of either kind does that before it drops anything, and stops where it finds a commit.
  */
 export function isCommitted(hop: Hop): Promise<boolean> {
-  return asOwnerOf(hop.source, (owner: pg.Client) =>
-    exclusively(owner, hop.attempt, async () =>
-      showsCommit(await readPlacement(owner, hop.attempt.tenantId), hop),
-    ),
+  return asOwnerOf(hop.source, async (owner) =>
+    showsCommit(await readPlacement(owner, hop.attempt.tenantId), hop),
   );
 }
