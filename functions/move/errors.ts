@@ -41,22 +41,6 @@ export class ReplicationBroken extends MoveError {
   }
 }
 
-/** Another attempt, or a recovery, has taken the tenant from this one. Nothing more was changed. */
-export class MoveOvertaken extends MoveError {
-  override readonly name = 'MoveOvertaken';
-  constructor(options?: ErrorOptions) {
-    super('The move was taken over by another operation.', options);
-  }
-}
-
-/** Anything that no other class names; the log holds the cause. */
-export class MoveStepFailed extends MoveError {
-  override readonly name = 'MoveStepFailed';
-  constructor(options?: ErrorOptions) {
-    super('An internal error stopped the move.', options);
-  }
-}
-
 /** Something that forbids a move: which rule, and what of the tenant or the target it minds. */
 export interface Forbidden {
   readonly rule:
@@ -120,6 +104,14 @@ export class TenantNotMovable extends MoveError {
   }
 }
 
+/** The move, or its claim on the tenant, is over or another's: whoever meets this has nothing more to do. */
+export class MoveOvertaken extends MoveError {
+  override readonly name = 'MoveOvertaken';
+  constructor(options?: ErrorOptions) {
+    super('The move has ended, or the tenant was taken over by another one.', options);
+  }
+}
+
 /** The workflow of the move could not be started. Nothing was changed. */
 export class MoveNotStarted extends MoveError {
   override readonly name = 'MoveNotStarted';
@@ -141,5 +133,13 @@ export class HopNotCommitted extends MoveError {
   override readonly name = 'HopNotCommitted';
   constructor() {
     super('A part of the move is not committed.');
+  }
+}
+
+/** Anything that no other class names; the log holds the cause. */
+export class MoveStepFailed extends MoveError {
+  override readonly name = 'MoveStepFailed';
+  constructor(options?: ErrorOptions) {
+    super('An internal error stopped the move.', options);
   }
 }

@@ -1,4 +1,5 @@
 import { NoCellCapacity } from '../placement/errors.ts';
+import * as provisioningErrors from '../provisioning/errors.ts';
 import * as errors from './errors.ts';
 import { describePlace, type HopRecord, isSettled } from './move-records.ts';
 
@@ -11,7 +12,7 @@ export interface MoveFailure {
 const FALLBACK = new errors.MoveStepFailed().message;
 
 /** Only these classes vouch for their message. */
-const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, NoCellCapacity };
+const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, ...provisioningErrors, NoCellCapacity };
 
 /** Why a move ended, fit for a client. */
 export function reasonOf({ Error: name, Cause }: MoveFailure): string {
