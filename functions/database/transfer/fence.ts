@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
 import { inTransaction } from './claim.ts';
@@ -173,10 +174,13 @@ export async function lockWriters(
   tenantId: string,
   { lockTimeoutMs = LOCK_TIMEOUT_MS }: LockOptions = {},
 ): Promise<void> {
+  assertUuid(tenantId);
   if (!(lockTimeoutMs >= 1 && lockTimeoutMs <= 1_000)) throw new TypeError('lockTimeoutMs is out of range');
   try {
-    await owner.query(`SET LOCAL lock_timeout = '${Math.round(lockTimeoutMs)}ms'`);
-    await owner.query('select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1))', [tenantId]);
+    await owner.query(
+      `SET LOCAL lock_timeout = '${Math.round(lockTimeoutMs)}ms';
+       SELECT pg_catalog.pg_advisory_xact_lock(tenancy.lock_key(${literal(tenantId)}))`,
+    );
   } catch (error) {
     if (sqlStateOf(error) === '55P03')
       throw new WritersBusy('a write of the tenant is still open', { cause: error });

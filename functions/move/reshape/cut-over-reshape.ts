@@ -122,8 +122,10 @@ async function applyAndFlip(
   budgetMs: number,
 ): Promise<void> {
   const enter = `tenancy.enter_move(${literal(attempt.tenantId)}, ${literal(fence.token)})`;
-  await owner.query(`SET LOCAL statement_timeout = '${Math.ceil(budgetMs)}ms'; SELECT ${enter}`);
-  const taken = await takeChanges(owner, sides.tenantId);
+  const [, taken] = await Promise.all([
+    owner.query(`SET LOCAL statement_timeout = '${Math.ceil(budgetMs)}ms'; SELECT ${enter}`),
+    takeChanges(owner, sides.tenantId),
+  ]);
   if (taken.keys > LAST_KEYS) throw new TooLate(`${taken.keys} keys were left`);
   await applyChanges(owner, sides, taken);
   const pausedMs = performance.now() - fence.since;

@@ -49,16 +49,23 @@ export async function takeChanges(owner: pg.ClientBase, tenantId: string): Promi
   };
 }
 
-/** Applies what was taken in the same transaction, which has entered as a mover. */
+/**
+ * Applies what was taken in the same transaction, which has entered as a mover. The statements run in their order; a
+ * connection that pipelines sends them at once.
+ */
 export async function applyChanges(owner: pg.ClientBase, sides: Sides, { byTable }: Taken): Promise<void> {
   const changed = movedTables.filter(({ name }) => byTable.has(name));
-  const run = (statement: string, { name }: TenantTable) => owner.query(statement, [byTable.get(name)]);
-  for (const table of changed) if (table.unique.length > 0) await run(placeholdersFor(sides, table), table);
-  for (const table of changed) {
-    if (isKeyedDifferently(sides, table)) await run(deleteChanged(sides, table), table);
-    await run(upsertChanged(sides, table), table);
-  }
-  for (const table of changed.toReversed()) await run(deleteGone(sides, table), table);
+  const statements = [
+    ...changed
+      .filter(({ unique }) => unique.length > 0)
+      .map((table) => [table, placeholdersFor(sides, table)] as const),
+    ...changed.flatMap((table) => [
+      ...(isKeyedDifferently(sides, table) ? [[table, deleteChanged(sides, table)] as const] : []),
+      [table, upsertChanged(sides, table)] as const,
+    ]),
+    ...changed.toReversed().map((table) => [table, deleteGone(sides, table)] as const),
+  ];
+  await Promise.all(statements.map(([{ name }, statement]) => owner.query(statement, [byTable.get(name)])));
 }
 
 /** Month partitions make the month a part of the key, which the log does not tell. Nothing refers to such rows. */
