@@ -53,13 +53,18 @@ export async function createTenantSchema(owner: pg.ClientBase, options: TenantSc
 /**
  * Drops a tenant's schema with all its data, ends the sessions of its role, and drops the role. Does nothing where
  * they are gone. One transaction, which gives up (55P03) when it cannot lock the tables within 5 s.
+ * @param inTransaction the transaction; one of its own when absent.
  * @throws {TenantSchemaInUse} while a placement still leads to the schema, or when it is another tenant's.
  */
-export async function dropTenantSchema(owner: pg.ClientBase, tenantSchema: TenantSchema): Promise<void> {
+export async function dropTenantSchema(
+  owner: pg.ClientBase,
+  tenantSchema: TenantSchema,
+  inTransaction: typeof ddlTransaction = ddlTransaction,
+): Promise<void> {
   const { tenantId, schemaName, roleName } = tenantSchema;
   assertUuid(tenantId);
   const role = identifier(roleName);
-  await ddlTransaction(owner, async (transaction) => {
+  await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await refuseForeignSchema(transaction, schemaName, tenantId);
     const placed = await sql`

@@ -17,3 +17,8 @@ export class WritersBusy extends Error {
 export class FenceLost extends Error {
   override name = 'FenceLost';
 }
+
+/** The placement is past the attempt that was to be rolled back. Nothing was changed. */
+export class CommittedAlready extends Error {
+  override name = 'CommittedAlready';
+}
