@@ -8,8 +8,9 @@ import {
   OnboardingStepFailed,
   PlacementConflict,
 } from '../lifecycle/errors.ts';
-import { isTransient } from '../lifecycle/transient-error.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
+import { ProvisioningError } from '../provisioning/errors.ts';
+import { isTransient } from '../provisioning/transient-error.ts';
 import { logger } from './logger.ts';
 
 /** What every state after registration carries. */
@@ -56,9 +57,13 @@ export function onboardingTask<Schema extends z.ZodType, Result>(
   };
 }
 
+/** What `lifecycle/errors` names. */
+type OnboardingError = LifecycleError | ProvisioningError | NoCellCapacity;
+
 /** The typed error that an error of a driver or SDK amounts to. */
-export function toLifecycleError(error: unknown): LifecycleError | NoCellCapacity {
-  if (error instanceof LifecycleError || error instanceof NoCellCapacity) return error;
+export function toLifecycleError(error: unknown): OnboardingError {
+  if (error instanceof LifecycleError || error instanceof ProvisioningError) return error;
+  if (error instanceof NoCellCapacity) return error;
   if (error instanceof DatabasePlacementConflict || error instanceof TenantSchemaInUse) {
     return new PlacementConflict({ cause: error });
   }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { advanceDedicatedStack } from '../lifecycle/dedicated-stack.ts';
+import { launchDedicated } from '../lifecycle/launch-dedicated.ts';
 import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
 
 const state = tenantState.extend({
@@ -30,5 +30,5 @@ const settings = z
 
 /** Brings the stack of the dedicated database one step further; called until it says `ready`. */
 export const handler = onboardingTask(state, (registry, { tenant, stack }) =>
-  advanceDedicatedStack(registry, tenant.tenantId, settings.parse(process.env), stack),
+  launchDedicated(registry, tenant.tenantId, settings.parse(process.env), stack),
 );

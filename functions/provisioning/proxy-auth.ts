@@ -160,7 +160,7 @@ class Patience {
 
   /** @throws {ProxyBusy} when the time is up. */
   async pause(): Promise<void> {
-    // Jitter, so that many onboardings of one cell do not ask in step.
+    // Jitter, so that many executions in one cell do not ask in step.
     const wait = this.#step * (0.5 + Math.random());
     if (Date.now() + wait > this.#deadline) throw new ProxyBusy();
     this.#step = Math.min(this.#step * 1.5, 2_000);
