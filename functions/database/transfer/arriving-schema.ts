@@ -31,12 +31,18 @@ export type ArrivingSchema = Omit<TenantSchemaOptions, 'migrations'>;
 
 /**
  * Creates schema, login role and bare tables, or finds them. One transaction: safe to kill and to repeat.
+ * @param guard comes first in that transaction, and ends it by throwing.
  * @throws {TenantSchemaInUse} when the schema is another tenant's.
  */
-export async function createArrivingSchema(owner: pg.ClientBase, options: ArrivingSchema): Promise<void> {
+export async function createArrivingSchema(
+  owner: pg.ClientBase,
+  options: ArrivingSchema,
+  guard: () => Promise<void> = async () => {},
+): Promise<void> {
   const { tenantId, schemaName, roleName } = options;
   assertUuid(tenantId);
   await ddlTransaction(owner, async (transaction) => {
+    await guard();
     await lockForDdl(transaction, schemaName);
     await refuseForeignSchema(transaction, schemaName, tenantId);
     await ensureRequestRole(transaction, options);
@@ -45,6 +51,8 @@ export async function createArrivingSchema(owner: pg.ClientBase, options: Arrivi
     await runStatements(transaction, [
       `CREATE SCHEMA IF NOT EXISTS ${identifier(schemaName)}`,
       `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
+      // By which the role is known to be in use, should another schema of the tenant be dropped.
+      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
       ...tables
         .filter(({ name }) => !known.has(name))
         .flatMap((table) => createTable(target, table, { bare: true })),
@@ -124,10 +132,10 @@ export async function sealArrivingSchema(
   await ddlTransaction(owner, async (transaction: DdlTransaction) => {
     await lockForDdl(transaction, schemaName);
     await migrateTenantTables(transaction, target, done);
-    await runStatements(transaction, [
-      ...tables.flatMap((table) => grantRows(target, table)),
-      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
-    ]);
+    await runStatements(
+      transaction,
+      tables.flatMap((table) => grantRows(target, table)),
+    );
   });
 }
 
