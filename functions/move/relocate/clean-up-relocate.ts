@@ -1,5 +1,0 @@
-import type { Hop } from '../hop.ts';
-
-export async function cleanUpRelocate(_hop: Hop, _deadline: number): Promise<{ done: boolean }> {
-  throw new Error('not written yet');
-}
