@@ -14,6 +14,8 @@ export interface TaskKind {
   readonly subjectOf: (event: unknown) => Record<string, unknown>;
   /** What the log says a step has done, besides that it is done. */
   readonly outcomeOf: (result: unknown) => Record<string, unknown>;
+  /** The message that an alarm watches the log for, where an error must wake somebody. */
+  readonly alertOf?: (error: Error) => string | undefined;
 }
 
 let registry: DataApi | undefined;
@@ -23,7 +25,7 @@ let registry: DataApi | undefined;
  * whose names the workflow retries or catches. Causes are logged; the answer never holds them.
  */
 export function workflowTask<Schema extends z.ZodType, Result>(
-  { toTypedError, subjectOf, outcomeOf }: TaskKind,
+  { toTypedError, subjectOf, outcomeOf, alertOf }: TaskKind,
   schema: Schema,
   step: (registry: DataApi, state: z.output<Schema>, context: Context) => Promise<Result>,
 ): TaskHandler<Result> {
@@ -37,8 +39,10 @@ export function workflowTask<Schema extends z.ZodType, Result>(
     } catch (error) {
       const typed = toTypedError(error);
       const details = { ...subjectOf(event), error: typed };
+      const alert = alertOf?.(typed);
       // An error without a cause is one of our own refusals: it says all there is to say.
-      if (typed.cause === undefined) logger.warn('step refused', details);
+      if (alert) logger.error(alert, details);
+      else if (typed.cause === undefined) logger.warn('step refused', details);
       else logger.error('step failed', details);
       throw typed;
     }
