@@ -8,8 +8,10 @@ import { transient } from './retry-policies.ts';
 export interface TaskStateProps {
   /** Of one attempt: a little more than the function's own. */
   readonly timeout: Duration;
-  /** Besides what passes by itself; they come first. */
+  /** Tried before what passes by itself. */
   readonly retries?: readonly RetryProps[];
+  /** Tried for every error that none of them names. */
+  readonly lastRetry?: RetryProps;
   /** Where the task's answer goes in the state; by default nowhere, since the registry knows. */
   readonly resultPath?: string;
 }
@@ -19,7 +21,7 @@ export function taskState(
   scope: Construct,
   name: string,
   task: IFunction,
-  { timeout, retries = [], resultPath }: TaskStateProps,
+  { timeout, retries = [], lastRetry, resultPath }: TaskStateProps,
 ): LambdaInvoke {
   const state = new LambdaInvoke(scope, name, {
     lambdaFunction: task,
@@ -29,7 +31,7 @@ export function taskState(
     taskTimeout: Timeout.duration(timeout),
     resultPath: resultPath ?? JsonPath.DISCARD,
   });
-  for (const retry of [...retries, transient]) state.addRetry(retry);
+  for (const retry of [...retries, transient, ...(lastRetry ? [lastRetry] : [])]) state.addRetry(retry);
   return state;
 }
 

@@ -14,7 +14,7 @@ const hopState = z.object({
   executionArn: z.string().min(1),
   move: z.object({ moveId: z.uuid(), tenantId: z.uuid(), hopIndex: z.int().nonnegative() }),
   /** What the phase answered last; the answer of the phase before, which has no cursor, when it begins. */
-  step: z.object({ cursor: z.unknown() }).optional(),
+  step: z.object({ cursor: z.unknown().optional() }).optional(),
 });
 
 /** One phase of a hop. */
