@@ -2,7 +2,4 @@ import { moveTask } from '../middleware/move-task.ts';
 import { bootstrapTarget } from '../move/target/bootstrap-target.ts';
 
 /** Prepares the dedicated database for a tenant. */
-export const handler = moveTask('bootstrap', async (context) => {
-  await bootstrapTarget(context);
-  return { done: true };
-});
+export const handler = moveTask('bootstrap', bootstrapTarget);
