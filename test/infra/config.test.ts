@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest';
-import {
-  ConfigError,
-  config,
-  knownRegions,
-  loadConfig,
-  type StrataConfig,
-  validateConfig,
-} from '../../infra/config.ts';
+import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
+import { loadConfig } from '../../infra/load-config.ts';
+import { ConfigError, validateConfig } from '../../infra/validate-config.ts';
 
 const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
   try {
