@@ -52,6 +52,14 @@ export interface RegionConfig {
   readonly dedicated: DedicatedConfig;
 }
 
+/** How tenants are moved. */
+export interface MoveConfig {
+  /** Minutes that a place which a tenant has left is kept for before it is cleaned up. */
+  readonly graceMinutes: number;
+  /** How long a move may pause the tenant's writes at first, milliseconds; it is tried again and again before it may be longer. */
+  readonly maxPauseMs: number;
+}
+
 export interface StrataConfig {
   /** The first region is home: it carries the control plane. */
   readonly regions: readonly RegionConfig[];
@@ -64,6 +72,7 @@ export interface StrataConfig {
   readonly logRetentionDays: number;
   /** Days Aurora can go back to any second of; the strategy asks 35 for Enterprise. */
   readonly backupRetentionDays: number;
+  readonly moves: MoveConfig;
   /** Requests per second and burst that one API accepts in all. */
   readonly throttling: { readonly rate: number; readonly burst: number };
   /** Browser origins that may call the APIs. */
@@ -135,6 +144,7 @@ export const config: StrataConfig = {
   logLevel: 'INFO',
   logRetentionDays: 90,
   backupRetentionDays: 35,
+  moves: { graceMinutes: 10, maxPauseMs: 50 },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   tags: { 'strata:application': 'strata' },

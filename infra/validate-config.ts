@@ -11,6 +11,12 @@ const LOG_RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ];
 
+/** A day: the clean-up's execution has two more for its work. */
+const MAX_GRACE_MINUTES = 24 * 60;
+
+/** The longest that a move ever pauses writes for; requests wait for it patiently. */
+const MAX_PAUSE_MS = 1_000;
+
 /** The configuration is wrong; `problems` names every mistake, not only the first. */
 export class ConfigError extends Error {
   override name = 'ConfigError';
@@ -59,6 +65,17 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     35,
   ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
+  const { graceMinutes, maxPauseMs } = candidate.moves;
+  require(isWhole(
+    graceMinutes,
+    1,
+    MAX_GRACE_MINUTES,
+  ), `moves.graceMinutes is ${graceMinutes}, expected 1 to ${MAX_GRACE_MINUTES}`);
+  require(isWhole(
+    maxPauseMs,
+    10,
+    MAX_PAUSE_MS,
+  ), `moves.maxPauseMs is ${maxPauseMs}, expected 10 to ${MAX_PAUSE_MS}`);
   require(candidate.throttling.rate > 0 &&
     candidate.throttling.burst > 0, 'throttling.rate and throttling.burst must be positive');
   require(candidate.allowedOrigins.length > 0, 'allowedOrigins is empty; use ["*"] to allow every origin');
