@@ -27,6 +27,7 @@ import {
   Pass,
   QueryLanguage,
   StateMachine,
+  Succeed,
   type TaskStateBase,
   Wait,
   WaitTime,
@@ -117,7 +118,7 @@ export class TenantMove extends Construct {
     );
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
-      this.#step('Begin', tasks.begin, { ...medium, resultPath: '$.move' }),
+      this.#step('Begin', tasks.begin, { ...long, resultPath: '$.move' }),
       nextHop,
       new Choice(this, 'All hops done?')
         .when(
@@ -184,11 +185,13 @@ export class TenantMove extends Construct {
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );
     rollBack.next(
-      new Choice(this, 'Aborted?')
+      new Choice(this, 'Outcome?')
         .when(
           Condition.stringEquals('$.outcome.outcome', 'aborted'),
           new Fail(this, 'Aborted', { error: MoveAborted.name, causePath: '$.outcome.reason' }),
         )
+        // Only the answer of the last step was lost.
+        .when(Condition.stringEquals('$.outcome.outcome', 'succeeded'), new Succeed(this, 'Finished already'))
         .otherwise(new Fail(this, 'Failed', { errorPath: '$.failure.Error', causePath: '$.outcome.reason' })),
     );
     return rollBack;

@@ -3,8 +3,8 @@ import type { Hop } from './hop.ts';
 import { executionArnOf, startExecution } from './workflow-executions.ts';
 
 /**
- * Starts the execution that cleans up the place which the hop has left, and notes it with the hop. It is named for the
- * attempt: however often this runs, also by two at once, there is one.
+ * Starts the execution that cleans up the place which the hop has left, and notes it with the hop, unless recovery has
+ * noted a later one. It is named for the attempt: however often this runs, also twice at once, there is one.
  * @param stateMachineArn of `tenant-move-cleanup`.
  * @throws Step Functions' error, or the registry's.
  */
@@ -23,8 +23,7 @@ export async function startCleanUp(
   const executionArn = executionArnOf(stateMachineArn, name);
   await registry.query(
     `UPDATE tenant_move_hops SET cleanup_execution_arn = :executionArn, updated_at = now()
-     WHERE move_id = :moveId::uuid AND hop_index = :index
-       AND cleanup_execution_arn IS DISTINCT FROM :executionArn`,
+     WHERE move_id = :moveId::uuid AND hop_index = :index::int AND cleanup_execution_arn IS NULL`,
     { moveId, index, executionArn },
   );
 }

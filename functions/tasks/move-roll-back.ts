@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { moveStateTask } from '../middleware/move-task.ts';
-import { rollBackMove } from '../move/roll-back-move.ts';
+import { reasonOf } from '../move/failure-reason.ts';
+import { type RolledBack, rollBackMove } from '../move/roll-back-move.ts';
 
 const state = z.object({
   executionArn: z.string().min(1),
@@ -9,8 +10,8 @@ const state = z.object({
 });
 
 /** Takes back what is not committed, notes on the move why it ended, and tells the execution the same. */
-export const handler = moveStateTask(state, async (registry, { move, failure }) => {
-  // Nothing was begun that is known of; should a begin have been cut off, recovery finds its move by the execution.
-  if (!move) return { outcome: 'failed', reason: 'The move was not begun.' };
+export const handler = moveStateTask(state, async (registry, { move, failure }): Promise<RolledBack> => {
+  // The move was refused. Should its beginning have been cut off instead, recovery finds it by its execution.
+  if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
   return rollBackMove(registry, move.moveId, failure);
 });

@@ -59,10 +59,12 @@ export class MoveFunctions extends Construct {
     const startsCleanUp = { MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn };
     const pause = { MOVE_MAX_PAUSE_MS: String(settings.config.moves.maxPauseMs) };
 
-    const begin = this.#task('begin', 'Plans the move and makes it the only one of the tenant', {
-      timeout: medium,
+    // It recovers a former move of the tenant first, whose execution is dead, with all that this takes.
+    const begin = this.#atDatabases('begin', 'Plans the move and makes it the only one of the tenant', {
+      timeout: long,
     });
     this.#grantWatch(begin);
+    secrets.grantDeleteTenant(begin, ANY_TENANT);
     const nextHop = this.#task('next-hop', 'Opens the next hop of the move');
     const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report');
 
@@ -125,7 +127,7 @@ export class MoveFunctions extends Construct {
     secrets.grantDeleteTenant(this.recover, ANY_TENANT);
     this.#grantStartCleanUp(this.recover, cleanUpArn);
     this.#grantWatch(this.recover);
-    this.comparing = [catchUp, cutOver, compare, this.recover];
+    this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
     this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
       timeout: long,
     });

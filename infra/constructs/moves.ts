@@ -99,7 +99,8 @@ export class Moves extends Construct {
     for (const task of this.#functions.comparing) {
       new MetricFilter(task, name, {
         logGroup: task.logGroup,
-        filterPattern: FilterPattern.stringValue('$.message', '=', 'MoveMismatchAlert'),
+        // Wherever in the line: not everybody who tells it has a logger at hand.
+        filterPattern: FilterPattern.anyTerm('MoveMismatchAlert'),
         metricNamespace: 'Strata',
         metricName: name,
         metricValue: '1',

@@ -174,11 +174,14 @@ test('every task has a timeout, a retry on passing errors and on a postponed tur
   }
 });
 
-test('a roll back is tried for every error, and the move ends as aborted or with the name of the error', () => {
+test('a roll back is tried for every error; the execution ends as its move does, or with the name of the error', () => {
   expect(States['Roll back']!.Retry!.at(-1)!.ErrorEquals).toEqual(['States.ALL']);
-  expect(States['Roll back']!.Next).toBe('Aborted?');
-  expect(States['Aborted?']).toMatchObject({
-    Choices: [{ Variable: '$.outcome.outcome', StringEquals: 'aborted', Next: 'Aborted' }],
+  expect(States['Roll back']!.Next).toBe('Outcome?');
+  expect(States['Outcome?']).toMatchObject({
+    Choices: [
+      { Variable: '$.outcome.outcome', StringEquals: 'aborted', Next: 'Aborted' },
+      { Variable: '$.outcome.outcome', StringEquals: 'succeeded', Next: 'Finished already' },
+    ],
     Default: 'Failed',
   });
   expect(States.Aborted).toMatchObject({ Error: 'MoveAborted', CausePath: '$.outcome.reason' });
@@ -232,11 +235,27 @@ test('every error name that the workflows retry is the name an error of that cla
   for (const name of own) expect(Object.keys(known)).toContain(name);
 });
 
-test('every error of a move without arguments is named as its class, in a bundle that renames classes too', () => {
-  for (const [name, Class] of Object.entries(moveErrors)) {
-    if (name === 'MoveError' || Class.length > 1) continue;
-    const error = new (Class as new () => Error)();
+test('every error of a move is named as its class, in a bundle that renames classes too', () => {
+  const instances = [
+    new moveErrors.MoveAborted(),
+    new moveErrors.MoveMismatch(),
+    new moveErrors.CutOverPostponed(),
+    new moveErrors.ReplicationBroken(),
+    new moveErrors.InvalidMoveInput([]),
+    new moveErrors.MoveInProgress(),
+    new moveErrors.MoveForbidden([]),
+    new moveErrors.NothingToMove(),
+    new moveErrors.TenantNotMovable('a'),
+    new moveErrors.MoveOvertaken(),
+    new moveErrors.MoveNotStarted(),
+    new moveErrors.MoveNotAbortable('a'),
+    new moveErrors.HopNotCommitted(),
+    new moveErrors.MoveStepFailed(),
+  ];
+  const classes = Object.keys(moveErrors).filter((name) => name !== 'MoveError');
+  expect(instances.map((error) => error.constructor.name).sort()).toEqual(classes.sort());
+  for (const error of instances) {
     // An own property: a minifier renames the class and leaves this.
-    expect(Object.getOwnPropertyDescriptor(error, 'name')?.value).toBe(name);
+    expect(Object.getOwnPropertyDescriptor(error, 'name')?.value).toBe(error.constructor.name);
   }
 });
