@@ -22,6 +22,7 @@ import {
   WaitTime,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { patient } from './retry-policies.ts';
 import { phases, taskState } from './task-state.ts';
 
@@ -40,7 +41,7 @@ export class TenantMoveCleanup extends Construct {
   constructor(scope: Construct, id: string, { cleanUp, grace, logGroup }: TenantMoveCleanupProps) {
     super(scope, id);
     const cleanUpState = taskState(this, 'Clean up', cleanUp, {
-      timeout: Duration.seconds(310),
+      timeout: beyond(MOVE_TIMEOUTS.longest),
       // Nobody waits for it, and an old transaction may keep it from beginning for hours.
       lastRetry: patient,
       resultPath: '$.step',

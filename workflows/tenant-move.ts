@@ -35,6 +35,7 @@ import {
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { MoveAborted } from '../functions/move/errors.ts';
+import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { insistent, notYetReachable, postponed, proxyTaken } from './retry-policies.ts';
 import { phases, type TaskStateProps, taskState } from './task-state.ts';
 
@@ -61,25 +62,11 @@ export interface TenantMoveProps {
   logGroup: ILogGroup;
 }
 
-/** How long the functions may take, and what a state adds to it, so that the function's own answer comes first. */
-export const MOVE_TASK_TIMEOUTS = {
-  /** The registry, or one AWS service. */
-  short: Duration.minutes(1),
-  /** A few statements, or a wait of up to 50 seconds, at a database. */
-  medium: Duration.minutes(2),
-  /** Rounds of up to 50 seconds, whose last statement may take longer. */
-  long: Duration.minutes(5),
-  /** One transaction that nothing can divide. */
-  longest: Duration.minutes(15),
-} as const;
-const withSlack = (timeout: Duration): TaskStateProps => ({
-  timeout: Duration.seconds(timeout.toSeconds() + 10),
-  retries: [postponed],
-});
-const short = withSlack(MOVE_TASK_TIMEOUTS.short);
-const medium = withSlack(MOVE_TASK_TIMEOUTS.medium);
-const long = withSlack(MOVE_TASK_TIMEOUTS.long);
-const longest = withSlack(MOVE_TASK_TIMEOUTS.longest);
+const within = (timeout: Duration): TaskStateProps => ({ timeout: beyond(timeout), retries: [postponed] });
+const short = within(MOVE_TIMEOUTS.short);
+const medium = within(MOVE_TIMEOUTS.medium);
+const long = within(MOVE_TIMEOUTS.long);
+const longest = within(MOVE_TIMEOUTS.longest);
 
 export class TenantMove extends Construct {
   readonly stateMachine: StateMachine;
@@ -103,7 +90,7 @@ export class TenantMove extends Construct {
         this.#step('Create credentials', tasks.credentials, short),
       ),
       // Before the proxy is told: it would remember a role that it could not sign in with.
-      this.#untilDone('Prepare', tasks.prepare, medium),
+      this.#untilDone('Prepare', tasks.prepare, longest),
       this.#onlyIf(
         'Needs the proxy?',
         '$.move.needsSecret',
@@ -112,13 +99,13 @@ export class TenantMove extends Construct {
       this.#untilDone('Copy', tasks.copy, longest),
       this.#untilDone('Build indexes', tasks.index, longest),
       this.#untilDone('Catch up', tasks.catchUp, { ...longest, retries: [notYetReachable, postponed] }),
-      this.#untilDone('Cut over', tasks.cutOver, medium),
+      this.#untilDone('Cut over', tasks.cutOver, long),
       this.#untilDone('Compare', tasks.compare, long),
       this.#step('Settle', tasks.settle, medium),
     );
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
-      this.#step('Begin', tasks.begin, { ...long, resultPath: '$.move' }),
+      this.#step('Begin', tasks.begin, { ...longest, resultPath: '$.move' }),
       nextHop,
       new Choice(this, 'All hops done?')
         .when(
@@ -173,7 +160,7 @@ export class TenantMove extends Construct {
   /** The execution ends with the name of the step's error, and with a reason that may be shown. */
   #rollBack(task: IFunction): LambdaInvoke {
     const rollBack = taskState(this, 'Roll back', task, {
-      ...long,
+      ...longest,
       lastRetry: insistent,
       resultPath: '$.outcome',
     });

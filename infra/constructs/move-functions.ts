@@ -1,7 +1,8 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { MOVE_TASK_TIMEOUTS, type TenantMoveProps } from '../../workflows/tenant-move.ts';
+import { MOVE_TIMEOUTS } from '../../workflows/move-timeouts.ts';
+import type { TenantMoveProps } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
@@ -32,7 +33,7 @@ const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 /** Rows that are copied, hashed or compared pass through the databases, but plans and cursors through the function. */
 const BUSY_MEMORY = 1024;
-const { short, medium, long, longest } = MOVE_TASK_TIMEOUTS;
+const { short, medium, long, longest } = MOVE_TIMEOUTS;
 
 /** By name, since the operators' API, in a stack that this one depends on, calls it. */
 export const surveyFunctionName = (regionKey: string): string => `strata-${regionKey}-move-survey`;
@@ -61,7 +62,7 @@ export class MoveFunctions extends Construct {
 
     // It recovers a former move of the tenant first, whose execution is dead, with all that this takes.
     const begin = this.#atDatabases('begin', 'Plans the move and makes it the only one of the tenant', {
-      timeout: long,
+      timeout: longest,
     });
     this.#grantWatch(begin);
     secrets.grantDeleteTenant(begin, ANY_TENANT);
@@ -85,7 +86,9 @@ export class MoveFunctions extends Construct {
     });
     for (const cell of cells) cell.grantProxyAuth(proxy);
 
-    const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target');
+    const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target', {
+      timeout: longest,
+    });
     secrets.grantReadTenant(prepare, ANY_TENANT);
     const copy = this.#atDatabases('copy', "Copies the tenant's rows", {
       timeout: longest,
@@ -103,6 +106,7 @@ export class MoveFunctions extends Construct {
     for (const cell of cells) cell.grantStarter(catchUp);
     secrets.grantReadTenant(catchUp, ANY_TENANT);
     const cutOver = this.#atDatabases('cut-over', "Pauses the tenant's writes and commits the move", {
+      timeout: long,
       environment: pause,
     });
     const compare = this.#atDatabases('compare', 'Compares both places after the commit', {
@@ -113,7 +117,7 @@ export class MoveFunctions extends Construct {
       environment: startsCleanUp,
     });
     this.#grantStartCleanUp(settle, cleanUpArn);
-    const rollBack = this.#atDatabases('roll-back', 'Takes back what is not committed', { timeout: long });
+    const rollBack = this.#atDatabases('roll-back', 'Takes back what is not committed', { timeout: longest });
     secrets.grantDeleteTenant(rollBack, ANY_TENANT);
     this.tasks = {
       ...{ begin, nextHop, launch, bootstrap, credentials, prepare, proxy, copy, index, catchUp },
@@ -121,7 +125,7 @@ export class MoveFunctions extends Construct {
     };
 
     this.recover = this.#atDatabases('recover', 'Settles or rolls back the moves of ended executions', {
-      timeout: long,
+      timeout: longest,
       environment: startsCleanUp,
     });
     secrets.grantDeleteTenant(this.recover, ANY_TENANT);
@@ -129,7 +133,7 @@ export class MoveFunctions extends Construct {
     this.#grantWatch(this.recover);
     this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
     this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
-      timeout: long,
+      timeout: longest,
     });
     secrets.grantDeleteTenant(this.cleanUp, ANY_TENANT);
     this.survey = this.#atDatabases('survey', 'Counts rows and bytes of a tenant, for dry runs', {

@@ -209,7 +209,7 @@ test('a clean-up waits for the grace period, then cleans until all is gone', () 
 
 test('a clean-up that fails is tried for about a day before it fails for good', () => {
   const { Retry, Catch, TimeoutSeconds } = cleanup.States['Clean up']!;
-  expect(TimeoutSeconds).toBeGreaterThan(300);
+  expect(TimeoutSeconds).toBeGreaterThan(900);
   const last = Retry!.at(-1)!;
   expect(last.ErrorEquals).toEqual(['States.ALL']);
   // With full jitter a pause is half of the longest on average.
