@@ -45,7 +45,7 @@ export interface EvaluationOutcome {
  * @throws {RegistryError} when the registry does not tell the tenants.
  */
 export async function evaluatePromotions(
-  registry: DataApi,
+  registry: Pick<DataApi, 'query' | 'transaction'>,
   { region, policy, actor, at, deadline, startPromotion, publish, onFailure }: EvaluationOptions,
 ): Promise<EvaluationOutcome> {
   const decisions = { keep: 0, promote: 0, defer: 0, offer: 0 };
