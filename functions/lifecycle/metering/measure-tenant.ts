@@ -22,7 +22,7 @@ export interface Measurement {
   readonly assessmentCount: number;
   /** null where adding them up took too long. */
   readonly storageBytes: number | null;
-  /** Rows written since the statistics of the schema began; null for a Starter tenant, whose tables are everybody's. */
+  /** Rows of the tenant tables written since the schema's statistics began; null for a Starter tenant, whose tables are everybody's. */
   readonly rowOperations: number | null;
   /** Of the whole database. */
   readonly databaseSizeBytes: number;
@@ -66,12 +66,12 @@ export async function measureTenant(
 async function measureSchema(owner: pg.ClientBase, schemaName: string): Promise<Measurement> {
   const counts = await countRows(owner, schemaName);
   const { rows } = await owner.query<{ bytes: number; operations: number }>(
-    `select (select coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint
+    `select (select coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::float8
              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
              where n.nspname = $1 and c.relkind in ('r', 'm')) as bytes,
-            (select coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint
-             from pg_catalog.pg_stat_user_tables s where s.schemaname = $1) as operations`,
-    [schemaName],
+            (select coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::float8
+             from pg_catalog.pg_stat_user_tables s where s.schemaname = $1 and s.relname = any ($2)) as operations`,
+    [schemaName, tenantTableOrder],
   );
   return { ...counts, storageBytes: rows[0]?.bytes ?? 0, rowOperations: rows[0]?.operations ?? 0 };
 }
@@ -82,9 +82,10 @@ async function countRows(
 ): Promise<Pick<Measurement, 'activeEmployees' | 'userCount' | 'assessmentCount' | 'databaseSizeBytes'>> {
   const schema = identifier(schemaName);
   const { rows } = await owner.query(
-    `select employees.*, (select count(*) from ${schema}.assessment_results) as "assessmentCount",
-            pg_catalog.pg_database_size(pg_catalog.current_database()) as "databaseSizeBytes"
-     from (select count(*) as "userCount", count(*) filter (where status = 'active') as "activeEmployees"
+    `select employees.*, (select count(*)::integer from ${schema}.assessment_results) as "assessmentCount",
+            pg_catalog.pg_database_size(pg_catalog.current_database())::float8 as "databaseSizeBytes"
+     from (select count(*)::integer as "userCount",
+                  (count(*) filter (where status = 'active'))::integer as "activeEmployees"
            from ${schema}.employees) employees`,
   );
   return rows[0];
@@ -109,7 +110,7 @@ async function bytesOfRows(
   await owner.query(`SAVEPOINT sizes; SET LOCAL statement_timeout = ${Math.round(patienceMs)}`);
   try {
     const { rows } = await owner.query<{ bytes: number }>(
-      `select coalesce(sum(bytes), 0)::bigint as bytes from (${sizes.join(' union all ')}) as sizes`,
+      `select coalesce(sum(bytes), 0)::float8 as bytes from (${sizes.join(' union all ')}) as sizes`,
     );
     return rows[0]?.bytes ?? 0;
   } catch (error) {
