@@ -230,3 +230,36 @@ test('time that runs out under way loses and repeats nothing', async () => {
   expect(second).toMatchObject({ done: true, skipped: 0 });
   expect([first.sampled, second.sampled]).toEqual([4, 2]);
 });
+
+test('a run that is repeated measures only those that it has not measured yet', async () => {
+  await world.addCell('again-1', 'again');
+  const [done, missed] = [
+    await world.addTenant('shared', 'again-1'),
+    await world.addTenant('shared', 'again-1'),
+  ];
+  const since = new Date(Date.now() - 1_000).toISOString();
+  const first = await meter({
+    ...{ region: 'again', since },
+    onSkipped: () => {},
+    connect: async (database) => {
+      const client = await world.connect(database);
+      await client.query('DELETE FROM tenancy.placement WHERE tenant_id = $1', [missed.tenantId]);
+      return client;
+    },
+  });
+  expect(first).toMatchObject({ sampled: 1, skipped: 1 });
+  await world.registry.query(
+    `UPDATE usage_samples SET active_employees = 99 WHERE tenant_id = :tenantId::uuid`,
+    {
+      tenantId: done.tenantId,
+    },
+  );
+  expect(await meter({ region: 'again', since, onSkipped: () => {} })).toMatchObject({
+    sampled: 0,
+    skipped: 1,
+  });
+  expect(await world.samples(done.tenantId)).toMatchObject([{ active_employees: 99 }]);
+  // Asked for anew, it is measured anew.
+  const later = new Date(Date.now() + 60_000).toISOString();
+  expect(await meter({ region: 'again', since: later, onSkipped: () => {} })).toMatchObject({ sampled: 1 });
+});

@@ -6,17 +6,15 @@ import {
   listMeteredTenants,
   type MeteredTenant,
   type MeteringCursor,
+  type MeteringRun,
 } from './metered-tenants.ts';
 import { type ConnectAsOwner, connectAsOwner, OwnerSessions } from './owner-sessions.ts';
 import { recordSample } from './record-sample.ts';
 
 const PAGE = 100;
 
-export interface MeteringOptions {
-  /** Only tenants whose data is in this region: no other region's clusters can be reached from here. */
-  readonly region: string;
-  /** UTC day of the samples, `YYYY-MM-DD`. */
-  readonly day: string;
+/** Only tenants whose data is in the region are measured: no other region's clusters can be reached from here. */
+export interface MeteringOptions extends MeteringRun {
   /** Where an earlier call stopped. */
   readonly after?: MeteringCursor | undefined;
   /** On `performance.now()`'s clock. One tenant takes two minutes at most. */
@@ -44,7 +42,7 @@ export interface MeteringOutcome {
  */
 export async function meterTenants(
   registry: RegistryExecutor,
-  { region, day, after, deadline, onSkipped, connect = connectAsOwner }: MeteringOptions,
+  { region, day, since, after, deadline, onSkipped, connect = connectAsOwner }: MeteringOptions,
 ): Promise<MeteringOutcome> {
   const sessions = new OwnerSessions(connect);
   let cursor = after;
@@ -52,7 +50,7 @@ export async function meterTenants(
   let skipped = 0;
   try {
     for (;;) {
-      const page = await listMeteredTenants(registry, { region, after: cursor, limit: PAGE });
+      const page = await listMeteredTenants(registry, { region, day, since }, { after: cursor, limit: PAGE });
       if (page.length === 0) return { done: true, sampled, skipped };
       for (const tenant of page) {
         // The rest of a database that could not be reached.

@@ -36,14 +36,23 @@ interface Row {
   readonly owner_secret_arn: string | null;
 }
 
+export interface MeteringRun {
+  readonly region: string;
+  /** UTC day of the samples, `YYYY-MM-DD`. */
+  readonly day: string;
+  /** Tenants that have had their sample of the day since then are left out; RFC 3339. Absent: nobody is. */
+  readonly since?: string | undefined;
+}
+
 /**
- * The next active tenants of the region, database by database. A cell's row is asked for where the cell is: a
+ * The next active tenants of the region to measure, database by database. A cell's row is asked for where the cell is: a
  * deployment brings that one up to date, and not the tenants' routing rows.
  * @throws {RegistryError}
  */
 export async function listMeteredTenants(
   registry: RegistryExecutor,
-  { region, after, limit }: { region: string; after: MeteringCursor | undefined; limit: number },
+  { region, day, since }: MeteringRun,
+  { after, limit }: { after: MeteringCursor | undefined; limit: number },
 ): Promise<MeteredTenant[]> {
   const rows = await registry.query<Row>(
     `SELECT t.tenant_id::text AS tenant_id, COALESCE(r.cell_id, r.tenant_id::text) AS database_key,
@@ -54,9 +63,19 @@ export async function listMeteredTenants(
      LEFT JOIN cells c ON c.cell_id = r.cell_id
      WHERE t.status = 'active' AND r.region = :region
        ${after ? `AND (COALESCE(r.cell_id, r.tenant_id::text) COLLATE "C", t.tenant_id) > (:databaseKey, :tenantId::uuid)` : ''}
+       ${
+         since
+           ? `AND NOT EXISTS (SELECT FROM usage_samples s WHERE s.tenant_id = t.tenant_id
+                                  AND s.sampled_on = :day::date AND s.sampled_at >= :since::timestamptz)`
+           : ''
+       }
      ORDER BY COALESCE(r.cell_id, r.tenant_id::text) COLLATE "C", t.tenant_id
      LIMIT :limit::integer`,
-    { region, limit, ...(after ? { databaseKey: after.databaseKey, tenantId: after.tenantId } : {}) },
+    {
+      ...{ region, limit },
+      ...(after ? { databaseKey: after.databaseKey, tenantId: after.tenantId } : {}),
+      ...(since ? { day, since } : {}),
+    },
   );
   return rows.map((row) => ({
     tenantId: row.tenant_id,
