@@ -3,6 +3,8 @@
  * A setting that is safe to get wrong is a default here; one that is not is checked by `validateConfig`.
  */
 
+import { type PromotionConfig, promotion, promotionProblems } from './promotion-config.ts';
+
 /** Log retentions that CloudWatch Logs accepts, in days. */
 const LOG_RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -82,6 +84,8 @@ export interface StrataConfig {
   readonly hostedZoneId?: string;
   /** Told about every alarm. */
   readonly alarmEmail?: string;
+  /** When tenants are promoted, and who is offered Enterprise. */
+  readonly promotion: PromotionConfig;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /** Off only for throw-away installations: clusters can then be deleted, though they are still retained. */
@@ -142,6 +146,7 @@ export const config: StrataConfig = {
   backupRetentionDays: 35,
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
+  promotion,
   tags: { 'strata:application': 'strata' },
   deletionProtection: true,
 };
@@ -198,6 +203,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   }
   for (const region of candidate.regions) problems.push(...regionProblems(region));
   problems.push(...capacityProblems('registry', candidate.registry));
+  problems.push(...promotionProblems(candidate.promotion));
   require(LOG_RETENTIONS.includes(
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);

@@ -147,6 +147,14 @@ test('the environment of every function has only the agreed names', () => {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN'],
+    'tasks/meter-tenants': ['REGION_KEY'],
+    'tasks/promotion-evaluate': [
+      'REGION_KEY',
+      'PROMOTION_POLICY',
+      'METERING_FUNCTION_ARN',
+      'MOVE_STATE_MACHINE_ARN',
+      'NOTIFICATION_TOPIC_ARN',
+    ],
     'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
     'tasks/onboarding-dedicated-stack': [
       'DEDICATED_TEMPLATE_URL',
