@@ -82,7 +82,7 @@ export interface StrataConfig {
   readonly domainName?: string;
   /** Route 53 zone of `domainName`. Without it the certificate waits for a DNS record made by hand. */
   readonly hostedZoneId?: string;
-  /** Told about every alarm. */
+  /** Told about every alarm, and about offers to tenants. */
   readonly alarmEmail?: string;
   /** When tenants are promoted, and who is offered Enterprise. */
   readonly promotion: PromotionConfig;

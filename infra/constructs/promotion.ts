@@ -1,6 +1,7 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
 import type { RegionConfig } from '../config.ts';
 import { DAILY_PROMOTION } from '../promotion-config.ts';
@@ -27,7 +28,7 @@ export interface PromotionProps {
  * offers. The first may sign in as owners and start nothing; the second has no way to a database.
  */
 export class Promotion extends Construct {
-  /** Offers are told here; people subscribe. */
+  /** Offers are told here: to who hears of alarms, and to whoever else subscribes. */
   readonly topic: Topic;
 
   constructor(scope: Construct, id: string, props: PromotionProps) {
@@ -39,6 +40,8 @@ export class Promotion extends Construct {
       masterKey: props.key,
       enforceSSL: true,
     });
+    const { alarmEmail, promotion } = settings.config;
+    if (alarmEmail) this.topic.addSubscription(new EmailSubscription(alarmEmail));
     const metering = this.#metering(props);
     const moves = this.#moveStateMachineArn();
     const evaluate = new StrataFunction(this, 'Evaluate', {
@@ -49,7 +52,7 @@ export class Promotion extends Construct {
       environment: {
         ...registry.writerEnvironment,
         REGION_KEY: region.key,
-        PROMOTION_POLICY: JSON.stringify(settings.config.promotion),
+        PROMOTION_POLICY: JSON.stringify(promotion),
         METERING_FUNCTION_ARN: metering.functionArn,
         MOVE_STATE_MACHINE_ARN: moves,
         NOTIFICATION_TOPIC_ARN: this.topic.topicArn,
