@@ -3,6 +3,8 @@
  * A setting that is safe to get wrong is a default here; one that is not is checked by validate-config.ts.
  */
 
+import { type PromotionConfig, promotion } from './promotion-config.ts';
+
 /** RDS Proxy takes 200 secrets; the owner's, the starter role's and a move's target leave 190 for Business tenants. */
 export const MAX_BUSINESS_TENANTS = 190;
 
@@ -84,8 +86,10 @@ export interface StrataConfig {
   readonly domainName?: string;
   /** Route 53 zone of `domainName`. Without it the certificate waits for a DNS record made by hand. */
   readonly hostedZoneId?: string;
-  /** Told about every alarm. */
+  /** Told about every alarm, and about offers to tenants. */
   readonly alarmEmail?: string;
+  /** When tenants are promoted, and who is offered Enterprise. */
+  readonly promotion: PromotionConfig;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /** Off only for throw-away installations: clusters can then be deleted, though they are still retained. */
@@ -147,6 +151,7 @@ export const config: StrataConfig = {
   moves: { graceMinutes: 10, maxPauseMs: 50 },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
+  promotion,
   tags: { 'strata:application': 'strata' },
   deletionProtection: true,
 };

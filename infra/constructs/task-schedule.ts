@@ -11,6 +11,8 @@ export interface TaskScheduleProps {
   /** Such as `rate(15 minutes)`. */
   readonly expression: string;
   readonly task: IFunction;
+  /** The task's event; EventBridge Scheduler fills in its context attributes. */
+  readonly input?: Readonly<Record<string, string>>;
 }
 
 /** Runs one task function again and again. Its role may invoke that function and nothing else. */
@@ -34,7 +36,7 @@ export class TaskSchedule extends Construct {
       target: {
         arn: props.task.functionArn,
         roleArn: role.roleArn,
-        input: '{}',
+        input: JSON.stringify(props.input ?? {}),
         retryPolicy: { maximumRetryAttempts: 2, maximumEventAgeInSeconds: 600 },
       },
     });

@@ -13,6 +13,7 @@ import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
 import { Identity } from '../constructs/identity.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
+import { Promotion } from '../constructs/promotion.ts';
 import { RegionNetwork } from '../constructs/region-network.ts';
 import { Registry } from '../constructs/registry.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
@@ -130,6 +131,8 @@ export class RegionStack extends Stack {
       memorySize: 128,
       timeout: Duration.seconds(5),
     });
+
+    new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
 
     const api = new ContextApi(this, 'Api', {
       config,

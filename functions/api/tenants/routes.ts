@@ -13,4 +13,9 @@ export const routes = [
   'POST /tenants/{tenantId}/moves',
   'GET /tenants/{tenantId}/moves/{moveId}',
   'POST /tenants/{tenantId}/moves/{moveId}/abort',
+  'GET /tenants/{tenantId}/usage',
+  'GET /tenants/{tenantId}/decisions',
+  'GET /tenants/{tenantId}/offers',
+  'POST /tenants/{tenantId}/offers/{offerId}/accept',
+  'POST /tenants/{tenantId}/offers/{offerId}/decline',
 ] as const;

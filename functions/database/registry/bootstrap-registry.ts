@@ -1,6 +1,7 @@
 import { Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
+import { meteringColumns } from './metering-columns.ts';
 import { moveNames } from './move-names.ts';
 import { moveTables } from './move-tables.ts';
 import { registryDialect } from './registry-dialect.ts';
@@ -19,6 +20,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0001-registry-tables', statements: registryTables },
   { name: '0002-moves', statements: moveTables },
   { name: '0003-move-names', statements: moveNames },
+  { name: '0004-metering', statements: meteringColumns },
 ];
 
 export interface RegistryRoles {
