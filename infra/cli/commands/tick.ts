@@ -1,0 +1,28 @@
+import { durationText } from '../amounts.ts';
+import type { Command } from '../command.ts';
+import { schedulesFor } from '../deployed-schedules.ts';
+import { runSchedule } from '../run-schedule.ts';
+
+export const tick: Command = {
+  name: 'tick',
+  words: 'daily|hourly|NAME',
+  summary: 'runs now what schedules of that period, or the one of that name, would run',
+  async run({ words: [which = ''] }, { aws, screen }) {
+    const clients = aws();
+    let succeeded = true;
+    // One after the other, as their times of day would have it.
+    for (const schedule of await schedulesFor(clients.scheduler, which)) {
+      const began = Date.now();
+      const after = () => durationText((Date.now() - began) / 1_000);
+      try {
+        const outcome = await runSchedule(schedule, clients);
+        screen.line(`${screen.paint('green', '✔')} ${schedule.Name}  ${after()}  ${outcome}`);
+      } catch (cause) {
+        succeeded = false;
+        const [reason] = (cause as Error).message.split('\n');
+        screen.line(`${screen.paint('red', '✘')} ${schedule.Name}  ${after()}  ${reason}`);
+      }
+    }
+    return succeeded;
+  },
+};
