@@ -5,7 +5,7 @@ import type { Screen } from './screen.ts';
 /** What a command works with. Nothing is connected before it is asked for. */
 export interface Session {
   api(): Promise<ApiClient>;
-  aws(): AwsClients;
+  aws(): Promise<AwsClients>;
   screen: Screen;
 }
 

@@ -3,7 +3,6 @@
  * works against AWS as it does against the local platform. Exit codes: 0 success, 1 failure, 2 wrong usage.
  */
 import { ApiClient } from './api-client.ts';
-import { awsClients } from './aws-clients.ts';
 import { synopsis } from './command.ts';
 import { COMMANDS } from './commands/all-commands.ts';
 import { UsageError } from './errors.ts';
@@ -38,7 +37,7 @@ async function run(argv: readonly string[]): Promise<boolean> {
   settings = found;
   return command.run(given, {
     api: async () => new ApiClient(found.apiUrl, await operatorToken(found)),
-    aws: () => awsClients(found, process.env),
+    aws: async () => (await import('./aws-clients.ts')).awsClients(found, process.env),
     screen: screenOn(process.stdout),
   });
 }

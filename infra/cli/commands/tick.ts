@@ -1,14 +1,15 @@
 import { durationText } from '../amounts.ts';
 import type { Command } from '../command.ts';
-import { schedulesFor } from '../deployed-schedules.ts';
-import { runSchedule } from '../run-schedule.ts';
 
 export const tick: Command = {
   name: 'tick',
   words: 'daily|hourly|NAME',
   summary: 'runs now what schedules of that period, or the one of that name, would run',
   async run({ words: [which = ''] }, { aws, screen }) {
-    const clients = aws();
+    // The SDK takes half a second to load, which no other command needs.
+    const { schedulesFor } = await import('../deployed-schedules.ts');
+    const { runSchedule } = await import('../run-schedule.ts');
+    const clients = await aws();
     let succeeded = true;
     // One after the other, as their times of day would have it.
     for (const schedule of await schedulesFor(clients.scheduler, which)) {
