@@ -10,6 +10,16 @@ export class ApiError extends Error {
   }
 }
 
+export interface ApiAnswer<Body> {
+  readonly status: number;
+  readonly body: Body;
+  /** Where to poll what was begun. */
+  readonly location: string | undefined;
+}
+
+/** API Gateway answers within 30 seconds. */
+const TIMEOUT_MS = 35_000;
+
 /** The public HTTP API with one token. */
 export class ApiClient {
   readonly #baseUrl: string;
@@ -20,28 +30,45 @@ export class ApiClient {
     this.#token = token;
   }
 
-  get<Body>(path: string): Promise<Body> {
-    return this.send<Body>('GET', path);
+  async get<Body>(path: string): Promise<Body> {
+    return (await this.send<Body>('GET', path)).body;
   }
 
   /** Answers the created resource. `key` makes the request safe to send again. */
-  post<Body>(path: string, body: object, key?: string): Promise<Body> {
-    return this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
+  async post<Body>(path: string, body: object, key?: string): Promise<Body> {
+    return (await this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {})).body;
   }
 
-  patch<Body>(path: string, body: object): Promise<Body> {
-    return this.send<Body>('PATCH', path, body);
+  async patch<Body>(path: string, body: object): Promise<Body> {
+    return (await this.send<Body>('PATCH', path, body)).body;
   }
 
-  /** @throws {ApiError} unless the answer is a success. */
+  /** All items of a list, page by page. */
+  async list<Item>(path: string): Promise<Item[]> {
+    const items: Item[] = [];
+    let cursor: string | null | undefined;
+    do {
+      const query = new URLSearchParams({ limit: '200', ...(cursor ? { cursor } : {}) });
+      const page = await this.get<{ items: Item[]; nextCursor?: string | null }>(`${path}?${query}`);
+      items.push(...page.items);
+      cursor = page.nextCursor;
+    } while (cursor);
+    return items;
+  }
+
+  /**
+   * @throws {ApiError} when the API refuses
+   * @throws {TypeError} when nothing answers
+   */
   async send<Body>(
     method: string,
     path: string,
     body?: object,
     headers: Record<string, string> = {},
-  ): Promise<Body> {
+  ): Promise<ApiAnswer<Body>> {
     const response = await fetch(`${this.#baseUrl}${path}`, {
       method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       headers: {
         authorization: `Bearer ${this.#token}`,
         ...(body ? { 'content-type': 'application/json' } : {}),
@@ -49,9 +76,22 @@ export class ApiClient {
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
-    const text = await response.text();
-    const answer = text === '' ? undefined : JSON.parse(text);
+    const answer = parsed(await response.text());
     if (!response.ok) throw new ApiError(method, path, response.status, answer);
-    return answer as Body;
+    return {
+      status: response.status,
+      body: answer as Body,
+      location: response.headers.get('location') ?? undefined,
+    };
+  }
+}
+
+/** A gateway between may answer in something else than JSON. */
+function parsed(text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.slice(0, 200);
   }
 }

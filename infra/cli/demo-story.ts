@@ -114,10 +114,9 @@ async function follow(
 
 /** Answers of all kinds, where `ApiClient` throws for those that are no success. */
 function sendThrough(client: ApiClient): Send {
-  const success: Readonly<Record<string, number>> = { POST: 201, PATCH: 200, DELETE: 204 };
   return async (method, path, body) => {
     try {
-      return { status: success[method] ?? 200, body: await client.send(method, path, body) };
+      return await client.send(method, path, body);
     } catch (error) {
       if (error instanceof ApiError) return { status: error.status, body: error.problem };
       throw error;
