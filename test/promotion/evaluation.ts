@@ -1,3 +1,4 @@
+import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import {
   type EvaluationOptions,
   type EvaluationOutcome,
@@ -42,8 +43,11 @@ export class Evaluation {
   }
 
   /** What a move leaves in the registry when it has been requested; nothing moves here. */
-  readonly startMove = async (request: { tenantId: string; targetTier: string }): Promise<string> => {
-    const [row] = await this.world.registry.query<{ move_id: string }>(
+  readonly startMove = async (
+    request: { tenantId: string; targetTier: string },
+    registry: RegistryExecutor = this.world.registry,
+  ): Promise<string> => {
+    const [row] = await registry.query<{ move_id: string }>(
       `INSERT INTO tenant_moves (tenant_id, input, plan, started_by)
        VALUES (:tenantId::uuid, jsonb_build_object('targetTier', :targetTier::text), '[]', 'test')
        RETURNING move_id::text AS move_id`,
@@ -55,7 +59,11 @@ export class Evaluation {
   run(options: Partial<EvaluationOptions> = {}): Promise<EvaluationOutcome> {
     return evaluatePromotions(this.world.registry, {
       ...{ region: 'us', policy: defaultPromotionPolicy, actor: { id: 'promotion', type: 'system' } },
-      ...{ at: new Date(today()), deadline: performance.now() + 60_000, startPromotion: this.startMove },
+      ...{
+        at: new Date(today()),
+        deadline: performance.now() + 60_000,
+        startPromotion: (request) => this.startMove(request),
+      },
       publish: async (notice) => void this.notices.push(notice),
       onFailure: (failure) => this.failures.push(failure),
       ...options,

@@ -34,6 +34,11 @@ export class MeteredWorld {
     return new MeteredWorld(registryDatabase, await registryDatabase.registry());
   }
 
+  /** The registry on a connection of its own, as another function has it. */
+  anotherRegistry(): Promise<RegistryOverPostgres> {
+    return this.#registryDatabase.registry();
+  }
+
   async addCell(cellId: string, region = 'us'): Promise<TestDatabase> {
     const database = await TestDatabase.clone();
     this.#databases.set(cellId, database);

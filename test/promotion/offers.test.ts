@@ -110,6 +110,29 @@ describe('an offer', () => {
     ]);
   });
 
+  test('that two operators accept at once starts one move, which both are told', async () => {
+    const { tenantId, offerId } = await openOffer();
+    const acceptances = await Promise.all(
+      ['one', 'other'].map(async (actor) => {
+        const registry = await daily.world.anotherRegistry();
+        const startMove = (request: { tenantId: string; targetTier: string }) =>
+          daily.startMove(request, registry);
+        return acceptOffer(registry, { tenantReference: tenantId, offerId }, { actor, startMove });
+      }),
+    );
+    const moves = await daily.world.registry.query<{ move_id: string }>(
+      'SELECT move_id::text AS move_id FROM tenant_moves WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+    expect(moves).toHaveLength(1);
+    for (const { moveId, status } of acceptances)
+      expect([moveId, status]).toEqual([moves[0]?.move_id, 'accepted']);
+    expect(await getOffer(daily.world.registry, tenantId, offerId)).toMatchObject({
+      status: 'accepted',
+      moveId: moves[0]?.move_id,
+    });
+  });
+
   test('is open again when its move cannot start', async () => {
     const offer = await openOffer();
     await expect(accept(offer, unstartable)).rejects.toThrow('the move cannot start');

@@ -51,6 +51,10 @@ export const decline = operatorRoute({ params: offerParams }, async ({ registry,
 /** A move that cannot start is told as one that was asked for directly. */
 function refuse(error: unknown): never {
   if (!(error instanceof MoveError)) throw error;
+  if (error.name === 'MoveNotStarted') {
+    const headers = { 'retry-after': '5' };
+    throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+  }
   const { issues = [] } = error as { issues?: readonly { detail: string }[] };
   throw new Problem(409, 'conflict', {
     detail: error.message,
