@@ -105,7 +105,7 @@ export async function asOwnerOf<Result>(
   work: (owner: pg.Client) => Promise<Result>,
 ): Promise<Result> {
   if (host === null || port === null) throw new TypeError('the place has no database yet');
-  const owner = await dataConnection({ host, port, database, secretArn });
+  const owner = await dataConnection({ host, port, database, secretArn, pipeline: true });
   try {
     return await work(owner);
   } finally {

@@ -5,6 +5,8 @@ import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler';
 import { Construct } from 'constructs';
 
 export interface TaskScheduleProps {
+  /** Physical name, for an operator who runs or stops it by hand. */
+  readonly name?: string;
   readonly description: string;
   /** Such as `rate(15 minutes)`. */
   readonly expression: string;
@@ -25,6 +27,7 @@ export class TaskSchedule extends Construct {
       new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [props.task.functionArn] }),
     );
     new CfnSchedule(this, 'Schedule', {
+      ...(props.name ? { name: props.name } : {}),
       description: props.description,
       scheduleExpression: props.expression,
       flexibleTimeWindow: { mode: 'FLEXIBLE', maximumWindowInMinutes: 5 },

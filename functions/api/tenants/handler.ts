@@ -1,4 +1,5 @@
 import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.ts';
+import * as moves from './move-routes.ts';
 import type { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
 import * as users from './user-routes.ts';
@@ -13,4 +14,8 @@ export const handler = operatorApi({
   'GET /tenants/{tenantId}/users/{userId}': users.read,
   'PATCH /tenants/{tenantId}/users/{userId}': users.update,
   'DELETE /tenants/{tenantId}/users/{userId}': users.remove,
+  'GET /tenants/{tenantId}/moves': moves.list,
+  'POST /tenants/{tenantId}/moves': moves.create,
+  'GET /tenants/{tenantId}/moves/{moveId}': moves.read,
+  'POST /tenants/{tenantId}/moves/{moveId}/abort': moves.abort,
 } satisfies Record<(typeof routes)[number], OperatorRoute>);

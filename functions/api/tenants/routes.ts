@@ -9,4 +9,8 @@ export const routes = [
   'GET /tenants/{tenantId}/users/{userId}',
   'PATCH /tenants/{tenantId}/users/{userId}',
   'DELETE /tenants/{tenantId}/users/{userId}',
+  'GET /tenants/{tenantId}/moves',
+  'POST /tenants/{tenantId}/moves',
+  'GET /tenants/{tenantId}/moves/{moveId}',
+  'POST /tenants/{tenantId}/moves/{moveId}/abort',
 ] as const;

@@ -17,6 +17,27 @@ export async function ddlTransaction<Result>(
   return database.transaction().execute(work);
 }
 
+/**
+ * Runs `work` in the transaction that the caller has open on the connection and will end: what it creates or drops
+ * is committed with what the transaction has checked, or not at all.
+ */
+export async function joinedTransaction<Result>(
+  client: pg.ClientBase,
+  work: (transaction: DdlTransaction) => Promise<Result>,
+): Promise<Result> {
+  // biome-ignore lint/suspicious/noExplicitAny: see above.
+  const database = new Kysely<any>({
+    dialect: migrationDialect(() => new JoiningDriver({ pool: poolOfOne(client) })),
+  });
+  return database.transaction().execute(work);
+}
+
+class JoiningDriver extends PostgresDriver {
+  override async beginTransaction(): Promise<void> {}
+  override async commitTransaction(): Promise<void> {}
+  override async rollbackTransaction(): Promise<void> {}
+}
+
 /** Runs statements as one simple query: one round trip, whatever their number. */
 export async function runStatements(transaction: DdlTransaction, statements: string[]): Promise<void> {
   if (statements.length > 0) await sql.raw(statements.join(';\n')).execute(transaction);

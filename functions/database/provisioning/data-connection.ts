@@ -7,6 +7,8 @@ export type DataConnectionTarget = {
   readonly host: string;
   readonly port: number;
   readonly database: string;
+  /** Statements that are sent without waiting for the one before share a round trip. Not through a proxy. */
+  readonly pipeline?: boolean;
 } & ({ readonly secretArn: string } | { readonly credentials: Credentials });
 
 /**
@@ -17,7 +19,7 @@ export type DataConnectionTarget = {
 export async function dataConnection(target: DataConnectionTarget): Promise<pg.Client> {
   const { username, password } =
     'credentials' in target ? target.credentials : await new CredentialStore().get(target.secretArn);
-  const client = new pg.Client({
+  const configuration: pg.ClientConfig & { pipeline: boolean } = {
     host: target.host,
     port: target.port,
     database: target.database,
@@ -26,8 +28,10 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
     types: valueParsers,
+    pipeline: target.pipeline ?? false,
     ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ca: await trustedAuthorities() },
-  });
+  };
+  const client = new pg.Client(configuration);
   await client.connect();
   // A session that ends while idle fails its next query; without a listener it would end the process.
   client.on('error', () => {});

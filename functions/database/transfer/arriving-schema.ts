@@ -7,7 +7,7 @@
  * history is written last, so that a schema without one is never taken for a finished one.
  */
 import type pg from 'pg';
-import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { assertUuid, identifier, literal, qualified } from '../ddl/identifier.ts';
 import { ensureRequestRole } from '../provisioning/data-roles.ts';
 import { commentOf, refuseForeignSchema, type TenantSchemaOptions } from '../provisioning/tenant-schema.ts';
@@ -31,12 +31,17 @@ export type ArrivingSchema = Omit<TenantSchemaOptions, 'migrations'>;
 
 /**
  * Creates schema, login role and bare tables, or finds them. One transaction: safe to kill and to repeat.
+ * @param inTransaction the transaction; one of its own when absent.
  * @throws {TenantSchemaInUse} when the schema is another tenant's.
  */
-export async function createArrivingSchema(owner: pg.ClientBase, options: ArrivingSchema): Promise<void> {
+export async function createArrivingSchema(
+  owner: pg.ClientBase,
+  options: ArrivingSchema,
+  inTransaction: typeof ddlTransaction = ddlTransaction,
+): Promise<void> {
   const { tenantId, schemaName, roleName } = options;
   assertUuid(tenantId);
-  await ddlTransaction(owner, async (transaction) => {
+  await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await refuseForeignSchema(transaction, schemaName, tenantId);
     await ensureRequestRole(transaction, options);
@@ -45,6 +50,8 @@ export async function createArrivingSchema(owner: pg.ClientBase, options: Arrivi
     await runStatements(transaction, [
       `CREATE SCHEMA IF NOT EXISTS ${identifier(schemaName)}`,
       `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
+      // By which the role is known to be in use, should another schema of the tenant be dropped.
+      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
       ...tables
         .filter(({ name }) => !known.has(name))
         .flatMap((table) => createTable(target, table, { bare: true })),
@@ -114,20 +121,22 @@ export async function missingPieces(owner: pg.ClientBase, schemaName: string): P
 /**
  * Lets requests in and writes the history, as if every migration had run here. The schema is whole by then. May be
  * repeated.
+ * @param inTransaction the transaction; one of its own when absent.
  */
 export async function sealArrivingSchema(
   owner: pg.ClientBase,
   { schemaName, roleName }: Pick<ArrivingSchema, 'schemaName' | 'roleName'>,
+  inTransaction: typeof ddlTransaction = ddlTransaction,
 ): Promise<void> {
   const target = isolatedTarget(schemaName, roleName);
   const done = tenantMigrations.map(({ name }) => ({ name, up: () => [] }));
-  await ddlTransaction(owner, async (transaction: DdlTransaction) => {
+  await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await migrateTenantTables(transaction, target, done);
-    await runStatements(transaction, [
-      ...tables.flatMap((table) => grantRows(target, table)),
-      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
-    ]);
+    await runStatements(
+      transaction,
+      tables.flatMap((table) => grantRows(target, table)),
+    );
   });
 }
 

@@ -17,3 +17,13 @@ export class WritersBusy extends Error {
 export class FenceLost extends Error {
   override name = 'FenceLost';
 }
+
+/** The move is committed: it cannot be taken back any more. Nothing was changed. */
+export class MoveCommitted extends Error {
+  override name = 'MoveCommitted';
+}
+
+/** The slot was lost, or changes cannot be applied: the copy cannot be completed. */
+export class ReplicationLost extends Error {
+  override name = 'ReplicationLost';
+}

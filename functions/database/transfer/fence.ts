@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
 import { inTransaction } from './claim.ts';
@@ -23,11 +24,21 @@ export interface Fence {
   readonly since: number;
 }
 
-export interface FenceOptions {
+/** How long to go on asking for the writers' key. */
+export interface Patience {
+  readonly patienceMs?: number;
+  /** Told of each time that it was asked for in vain, and for how long writers stood behind the question. */
+  readonly onBusy?: (pausedMs: number) => void;
+}
+
+export interface LockOptions {
+  /** For how long one question for the writers' key stands: newcomers wait behind it. */
+  readonly lockTimeoutMs?: number;
+}
+
+export interface FenceOptions extends Patience, LockOptions {
   /** After which writers go on by themselves. */
   readonly seconds?: number;
-  /** How long to go on asking for the lock. */
-  readonly patienceMs?: number;
 }
 
 /** Longer would let writers queue up behind a transaction that somebody holds open. */
@@ -42,35 +53,26 @@ const TRANSACTION_SECONDS = 5;
 export async function raiseFence(
   owner: pg.ClientBase,
   attempt: Attempt,
-  { seconds = 5, patienceMs = 5_000 }: FenceOptions = {},
+  { seconds = 5, ...options }: FenceOptions = {},
 ): Promise<Fence> {
   if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence stands for 5 seconds at most');
   const { tenantId, epoch, attemptId } = attempt;
-  const deadline = performance.now() + patienceMs;
-  for (;;) {
+  return patiently(options, async (since) => {
     const token = randomUUID();
-    const since = performance.now();
-    try {
-      await withoutWriters(owner, tenantId, async () => {
-        const raised = await owner.query(
-          `update tenancy.placement
-           set state = 'fenced', fence_token = $4,
-               fence_expires_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $5)
-           where tenant_id = $1 and epoch = $2 and mover = $3
-             and (state = 'active' or (state = 'fenced' and fence_expires_at < pg_catalog.clock_timestamp()))`,
-          [tenantId, epoch, attemptId, token, seconds],
-        );
-        if (raised.rowCount === 0) await refuse(owner, attempt);
-      });
-      return { token, since };
-    } catch (error) {
-      if (!(error instanceof WritersBusy)) throw error;
-      // Newcomers get their turn before the next attempt.
-      const pause = LOCK_TIMEOUT_MS * (0.5 + Math.random());
-      if (performance.now() + pause > deadline) throw error;
-      await delay(pause);
-    }
-  }
+    const raise = async () => {
+      const raised = await owner.query(
+        `update tenancy.placement
+         set state = 'fenced', fence_token = $4,
+             fence_expires_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $5)
+         where tenant_id = $1 and epoch = $2 and mover = $3
+           and (state = 'active' or (state = 'fenced' and fence_expires_at < pg_catalog.clock_timestamp()))`,
+        [tenantId, epoch, attemptId, token, seconds],
+      );
+      if (raised.rowCount === 0) await refuse(owner, attempt);
+    };
+    await withoutWriters(owner, tenantId, raise, options);
+    return { token, since };
+  });
 }
 
 /** Lets the tenant's writes go on, if the fence is still that one. */
@@ -83,6 +85,18 @@ export async function lowerFence(
     `update tenancy.placement set state = 'active', fence_token = null, fence_expires_at = null
      where tenant_id = $1 and state = 'fenced' and fence_token = $2`,
     [tenantId, token],
+  );
+}
+
+/** Lowers what a try of the same attempt has left standing that is dead: for who knows that no other one is alive. */
+export async function lowerForgottenFence(
+  owner: pg.ClientBase,
+  { tenantId, epoch, attemptId }: Attempt,
+): Promise<void> {
+  await owner.query(
+    `update tenancy.placement set state = 'active', fence_token = null, fence_expires_at = null
+     where tenant_id = $1 and epoch = $2 and mover = $3 and state = 'fenced'`,
+    [tenantId, epoch, attemptId],
   );
 }
 
@@ -143,18 +157,60 @@ export async function withoutWriters<Result>(
   owner: pg.ClientBase,
   tenantId: string,
   work: () => Promise<Result>,
+  options: LockOptions = {},
 ): Promise<Result> {
   return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
-    try {
-      await owner.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
-      await owner.query('select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1))', [tenantId]);
-    } catch (error) {
-      if (sqlStateOf(error) === '55P03')
-        throw new WritersBusy('a write of the tenant is still open', { cause: error });
-      throw error;
-    }
+    await lockWriters(owner, tenantId, options);
     return work();
   });
+}
+
+/**
+ * Takes the writers' key exclusively, for the rest of the transaction.
+ * @throws {WritersBusy}
+ */
+export async function lockWriters(
+  owner: pg.ClientBase,
+  tenantId: string,
+  { lockTimeoutMs = LOCK_TIMEOUT_MS }: LockOptions = {},
+): Promise<void> {
+  assertUuid(tenantId);
+  if (!(lockTimeoutMs >= 1 && lockTimeoutMs <= 1_000)) throw new TypeError('lockTimeoutMs is out of range');
+  try {
+    await owner.query(
+      `SET LOCAL lock_timeout = '${Math.round(lockTimeoutMs)}ms';
+       SELECT pg_catalog.pg_advisory_xact_lock(tenancy.lock_key(${literal(tenantId)}))`,
+    );
+  } catch (error) {
+    if (sqlStateOf(error) === '55P03')
+      throw new WritersBusy('a write of the tenant is still open', { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * Tries again while writers are in the way.
+ * @param work gets the time on `performance.now()`'s clock from which on writers may wait for it.
+ * @throws {WritersBusy} when patience ends.
+ */
+export async function patiently<Result>(
+  { patienceMs = 5_000, onBusy }: Patience,
+  work: (since: number) => Promise<Result>,
+): Promise<Result> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const since = performance.now();
+    try {
+      return await work(since);
+    } catch (error) {
+      if (!(error instanceof WritersBusy)) throw error;
+      onBusy?.(performance.now() - since);
+      // Newcomers get their turn before the next attempt.
+      const pause = LOCK_TIMEOUT_MS * (0.5 + Math.random());
+      if (performance.now() + pause > deadline) throw error;
+      await delay(pause);
+    }
+  }
 }
 
 export interface PlacementRow {

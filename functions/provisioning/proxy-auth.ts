@@ -22,7 +22,8 @@ export interface ReconcileOptions {
 }
 
 /**
- * Makes the cell's proxy accept the starter secret and the secret of every Business tenant that is not failed or gone.
+ * Makes the cell's proxy accept the starter secret, the secret of every Business tenant that is not failed or gone, and
+ * the secrets of schemas that tenants are moving to or from.
  * @returns whether the proxy had to be changed, and how many secrets it accepts.
  * @throws {ProxyBusy} the lease or the proxy did not become free in time; transient.
  * @throws {ProxyLeaseLost} the change may have raced another; transient.
@@ -78,11 +79,19 @@ async function desiredAuth(
     'SELECT proxy_name, starter_secret_arn FROM cells WHERE cell_id = :cellId',
     { cellId },
   );
+  // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
+  // one, and the new one is tried before it serves. One statement, so that no move passes between two looks.
   const tenants = await registry.query<{ secret_arn: string }>(
     `SELECT r.secret_arn FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
      WHERE r.cell_id = :cellId AND r.isolation_model = 'schema' AND r.secret_arn IS NOT NULL
        AND t.status NOT IN ('failed', 'offboarded')
-     ORDER BY t.created_at, t.tenant_id`,
+     UNION
+     SELECT side.place ->> 'secretArn'
+     FROM tenant_move_hops h CROSS JOIN LATERAL (VALUES (h.source), (h.target)) AS side (place)
+     WHERE h.state NOT IN ('cleaned', 'rolled-back')
+       AND side.place ->> 'isolationModel' = 'schema' AND side.place ->> 'cellId' = :cellId
+       AND side.place ->> 'secretArn' IS NOT NULL
+     ORDER BY secret_arn`,
     { cellId },
   );
   const secretArns = [cell!.starter_secret_arn, ...tenants.map((row) => row.secret_arn)];
@@ -160,7 +169,7 @@ class Patience {
 
   /** @throws {ProxyBusy} when the time is up. */
   async pause(): Promise<void> {
-    // Jitter, so that many onboardings of one cell do not ask in step.
+    // Jitter, so that many executions in one cell do not ask in step.
     const wait = this.#step * (0.5 + Math.random());
     if (Date.now() + wait > this.#deadline) throw new ProxyBusy();
     this.#step = Math.min(this.#step * 1.5, 2_000);

@@ -38,7 +38,11 @@ export interface LoadFigures {
   readonly writes: number;
   /** Of all requests, in milliseconds. */
   readonly slowestMs: number;
+  /** Of the last 500 requests, in milliseconds. */
+  readonly recentP99Ms: number;
 }
+
+const RECENT = 500;
 
 export class ClientLoad {
   /** In words; empty is what a test expects. */
@@ -52,6 +56,7 @@ export class ClientLoad {
   #requests = 0;
   #writes = 0;
   #slowestMs = 0;
+  readonly #recentMs: number[] = [];
   #next = 0;
 
   constructor(send: Send, options: LoadOptions) {
@@ -77,7 +82,13 @@ export class ClientLoad {
   }
 
   get figures(): LoadFigures {
-    return { requests: this.#requests, writes: this.#writes, slowestMs: this.#slowestMs };
+    const sorted = this.#recentMs.toSorted((a, b) => a - b);
+    return {
+      requests: this.#requests,
+      writes: this.#writes,
+      slowestMs: this.#slowestMs,
+      recentP99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0,
+    };
   }
 
   /** Resolves when that many more writes were acknowledged. */
@@ -192,8 +203,10 @@ export class ClientLoad {
   async #timed(method: string, path: string, body?: object): Promise<HttpAnswer> {
     const start = performance.now();
     const answer = await this.#send(method, path, body);
+    const elapsed = performance.now() - start;
+    this.#recentMs[this.#requests % RECENT] = elapsed;
     this.#requests += 1;
-    this.#slowestMs = Math.max(this.#slowestMs, performance.now() - start);
+    this.#slowestMs = Math.max(this.#slowestMs, elapsed);
     return answer;
   }
 }

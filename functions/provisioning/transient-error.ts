@@ -21,7 +21,7 @@ const PASSING_NAMES = new Set([
   'TransactionNotFoundException',
 ]);
 
-/** Whether trying again later may help. The steps of onboarding are idempotent, so it never hurts. */
+/** Whether trying again later may help. The steps of our workflows are idempotent, so it never hurts. */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { sqlState, $retryable, $metadata } = error as {

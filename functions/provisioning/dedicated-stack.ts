@@ -1,8 +1,8 @@
 /**
- * The CloudFormation stack of a tenant's dedicated database, driven towards readiness one observation at a time: the
- * workflow calls `advanceDedicatedStack` in a loop with what the last call returned.
+ * The CloudFormation stack of a tenant's dedicated database, driven towards readiness one observation at a time: a
+ * workflow calls `driveDedicatedStack` in a loop with what the last call returned.
  *
- *   none ──create──▶ creating ──CREATE_COMPLETE──▶ ready (its outputs are the tenant's place)
+ *   none ──create──▶ creating ──CREATE_COMPLETE──▶ ready (its outputs are where the tenant can live)
  *                    creating ──rollback begins──▶ DedicatedStackFailed, when this execution saw it being created
  *   failed (of an earlier attempt) ──delete──▶ clearing ──gone──▶ create
  *
@@ -11,28 +11,22 @@
  * it had failed.
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import {
-  dedicatedSecretName,
-  dedicatedStackName,
-  FIRST_EPOCH,
-  tenantRoleName,
-  tenantSecretName,
-} from '../placement/tenant-names.ts';
+import * as z from 'zod';
+import type { Tier } from '../database/registry/tenant-record.ts';
+import { dedicatedSecretName, dedicatedStackName, tenantSecretName } from '../placement/tenant-names.ts';
 import { cloudFormationClient } from './aws-clients.ts';
-import { recordDedicatedPlace } from './dedicated-place.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
-import { onProvisioningTenant, type ProvisioningTenant } from './provisioning-tenant.ts';
 
-/** What the loop carries from one call to the next. */
-export interface StackProgress {
-  ready: boolean;
-  phase: 'creating' | 'clearing' | 'ready';
+/** What the loop carries from one call to the next, as JSON. */
+export const stackProgress = z.object({
+  ready: z.boolean(),
+  phase: z.enum(['creating', 'clearing', 'ready']),
   /** The stack that this execution saw being created. */
-  stackId: string | null;
+  stackId: z.string().nullable(),
   /** When this execution began to wait, RFC 3339. */
-  since: string;
-}
+  since: z.string(),
+});
+export type StackProgress = z.output<typeof stackProgress>;
 
 export interface DedicatedStackSettings {
   readonly templateUrl: string;
@@ -42,49 +36,50 @@ export interface DedicatedStackSettings {
   readonly roleArn: string;
 }
 
+/** Whose stack it is, and what a new one is made with. */
+export interface DedicatedLaunch {
+  readonly tenantId: string;
+  readonly slug: string;
+  readonly tier: Tier;
+  /** Login role of the tenant; a stack that exists keeps the one it was made with. */
+  readonly roleName: string;
+}
+
 const CREATE_MINUTES = 60;
 /** Besides creation, an earlier attempt's rollback and deletion have to fit. */
 const PATIENCE_MS = 2 * CREATE_MINUTES * 60_000;
 
 /**
- * Looks at the stack and does the one thing that is due: create it, delete a failed predecessor, record the outputs
- * of a finished one in the registry, or nothing.
+ * Looks at the stack and does the one thing that is due: create it, delete a failed predecessor, or nothing.
+ * @returns how far it is, and the stack itself once it is ready.
  * @throws {DedicatedStackFailed} the stack that this execution waits for failed.
  * @throws {DedicatedStackTimeout} it took too long.
  */
-export async function advanceDedicatedStack(
-  registry: RegistryExecutor,
-  tenantId: string,
+export async function driveDedicatedStack(
+  launch: DedicatedLaunch,
   settings: DedicatedStackSettings,
   previous: StackProgress | undefined,
-): Promise<StackProgress> {
+): Promise<{ progress: StackProgress; stack: Stack | undefined }> {
   const since = previous?.since ?? new Date().toISOString();
-  let progress: StackProgress = { ready: true, phase: 'ready', stackId: previous?.stackId ?? null, since };
-  await onProvisioningTenant(registry, tenantId, async (tenant) => {
-    const step = await advance(registry, tenant, settings, previous);
-    progress = { ...step, ready: step.phase === 'ready', since };
-    if (!progress.ready && Date.now() - Date.parse(since) > PATIENCE_MS) throw new DedicatedStackTimeout();
-  });
-  return progress;
+  const { phase, stackId, stack } = await advance(launch, settings, previous?.stackId ?? null);
+  if (phase !== 'ready' && Date.now() - Date.parse(since) > PATIENCE_MS) throw new DedicatedStackTimeout();
+  return { progress: { ready: phase === 'ready', phase, stackId, since }, stack };
 }
 
 async function advance(
-  registry: RegistryExecutor,
-  tenant: ProvisioningTenant,
+  launch: DedicatedLaunch,
   settings: DedicatedStackSettings,
-  previous: StackProgress | undefined,
-): Promise<Pick<StackProgress, 'phase' | 'stackId'>> {
-  const awaitedStackId = previous?.stackId;
+  awaitedStackId: string | null,
+): Promise<Pick<StackProgress, 'phase' | 'stackId'> & { stack?: Stack }> {
   // By its id a deleted stack is still found, by its name it is not.
-  const stack = await describeStack(awaitedStackId ?? dedicatedStackName(tenant.tenantId));
+  const stack = await describeStack(awaitedStackId ?? dedicatedStackName(launch.tenantId));
   // Somebody deleted the stack that this execution waits for; by its name there is none any more.
   if (stack?.StackStatus === 'DELETE_COMPLETE') throw await failure(stack);
-  if (!stack) return { phase: 'creating', stackId: await createStack(tenant, settings) };
+  if (!stack) return { phase: 'creating', stackId: await createStack(launch, settings) };
   const stackId = stack.StackId ?? null;
   switch (conditionOf(stack.StackStatus ?? '')) {
     case 'complete':
-      await recordDedicatedPlace(registry, tenant.tenantId, stack);
-      return { phase: 'ready', stackId };
+      return { phase: 'ready', stackId, stack };
     case 'building':
       return { phase: 'creating', stackId };
     case 'leaving':
@@ -126,12 +121,11 @@ async function describeStack(nameOrId: string): Promise<Stack | undefined> {
 
 /** Returns null when another execution created it meanwhile: the next look finds it. */
 async function createStack(
-  { tenantId, slug, tier }: ProvisioningTenant,
+  { tenantId, slug, tier, roleName }: DedicatedLaunch,
   { templateUrl, parameters, roleArn }: DedicatedStackSettings,
 ): Promise<string | null> {
   const { AlreadyExistsException, CreateStackCommand } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient();
-  const roleName = tenantRoleName(tenantId, FIRST_EPOCH);
   const all: Record<string, string> = {
     ...parameters,
     TenantId: tenantId,

@@ -1,0 +1,126 @@
+/**
+ * One round of catching up: takes the keys that were noted since the last one, and brings their rows at the target to
+ * what the source shows in this very transaction.
+ *
+ * Before a round the target equals the source at some earlier moment, but for rows whose keys are in the log; after it,
+ * the source as the transaction sees it. A key and its change are committed together, so a snapshot shows both or
+ * neither: which keys to take is decided by visibility alone, never by a sequence number. Let C be the keys taken.
+ *
+ * All constraints of the target are in force, and every statement satisfies them:
+ * 1. Placeholders. A target row of C gets a value of its own in its unique columns, unless the source's row has the same
+ *    there. No two placeholders are equal (they carry the primary key), and none is a tenant's (they carry the attempt).
+ * 2. Upserts of C's rows, in foreign-key order, one statement a table. Unique keys: a target row that stands in the way
+ *    of the source's value does not have it at the source, where the key is unique too, so it is in C and was given its
+ *    placeholder. Foreign keys: a row that the source refers to is at the source; it is at the target too, either because
+ *    it is not in C, or because it was upserted earlier or in the same statement, at whose end references are checked.
+ *    Nothing was deleted yet.
+ * 3. Deletes of C's rows that the source no longer has, in reverse order, one statement a table. A target row that
+ *    still refers to such a row does not so at the source, so it is in C (cascades are noted like other changes), and
+ *    either an upsert has pointed it elsewhere, or it went before, or it goes in the same statement. So no cascade
+ *    of the target finds anything to do.
+ */
+import type pg from 'pg';
+import { identifier, literal } from '../../ddl/identifier.ts';
+import type { TenantTable } from '../../tables/tenant-table.ts';
+import { insertFromSource, movedTables, ofTenant, rowsOf, type Sides } from './sides.ts';
+
+export interface Taken {
+  readonly keys: number;
+  /** Length of the keys in the log, as text. */
+  readonly bytes: number;
+  /** The distinct keys of each table, as a JSON array. */
+  readonly byTable: ReadonlyMap<string, string>;
+}
+
+/** Takes what was noted so far, as this transaction sees it: it is gone when the transaction commits. */
+export async function takeChanges(owner: pg.ClientBase, tenantId: string): Promise<Taken> {
+  const { rows } = await owner.query<{ name: string; keys: number; list: string }>(
+    `with taken as (
+       delete from tenancy.captured_changes where tenant_id = $1 returning table_name, row_key
+     )
+     select table_name as name, pg_catalog.count(*)::integer as keys, pg_catalog.jsonb_agg(row_key)::text as list
+     from (select distinct table_name, row_key from taken) as changed group by table_name`,
+    [tenantId],
+  );
+  return {
+    keys: rows.reduce((sum, { keys }) => sum + keys, 0),
+    bytes: rows.reduce((sum, { list }) => sum + list.length, 0),
+    byTable: new Map(rows.map(({ name, list }) => [name, list])),
+  };
+}
+
+/**
+ * Applies what was taken in the same transaction, which has entered as a mover. The statements run in their order; a
+ * connection that pipelines sends them at once.
+ */
+export async function applyChanges(owner: pg.ClientBase, sides: Sides, { byTable }: Taken): Promise<void> {
+  const changed = movedTables.filter(({ name }) => byTable.has(name));
+  const statements = [
+    ...changed
+      .filter(({ unique }) => unique.length > 0)
+      .map((table) => [table, placeholdersFor(sides, table)] as const),
+    ...changed.flatMap((table) => [
+      ...(isKeyedDifferently(sides, table) ? [[table, deleteChanged(sides, table)] as const] : []),
+      [table, upsertChanged(sides, table)] as const,
+    ]),
+    ...changed.toReversed().map((table) => [table, deleteGone(sides, table)] as const),
+  ];
+  await Promise.all(statements.map(([{ name }, statement]) => owner.query(statement, [byTable.get(name)])));
+}
+
+/** Month partitions make the month a part of the key, which the log does not tell. Nothing refers to such rows. */
+function isKeyedDifferently({ target }: Sides, { sharedPartitioning }: TenantTable): boolean {
+  return target.model === 'shared' && sharedPartitioning?.by === 'month';
+}
+
+function upsertChanged(sides: Sides, table: TenantTable): string {
+  const values = Object.keys(table.columns)
+    .filter((name) => !table.primaryKey.includes(name))
+    .map((name) => `${identifier(name)} = excluded.${identifier(name)}`);
+  const insert = `${insertFromSource(sides, table)} JOIN ${changedKeys(table)} ON ${sameKey(table, 's', 'k')}
+    WHERE ${ofTenant(sides.source, 's', sides.tenantId)}`;
+  if (isKeyedDifferently(sides, table)) return insert;
+  return `${insert}
+    ON CONFLICT ON CONSTRAINT ${identifier(`${table.name}_pkey`)} DO UPDATE SET ${values.join(', ')}`;
+}
+
+function deleteChanged({ target, tenantId }: Sides, table: TenantTable): string {
+  return `DELETE FROM ${rowsOf(target, table, 't')} USING ${changedKeys(table)}
+    WHERE ${sameKey(table, 't', 'k')} AND ${ofTenant(target, 't', tenantId)}`;
+}
+
+function deleteGone(sides: Sides, table: TenantTable): string {
+  const { source, tenantId } = sides;
+  return `${deleteChanged(sides, table)} AND NOT EXISTS (
+      SELECT FROM ${rowsOf(source, table, 's')} WHERE ${sameKey(table, 's', 'k')} AND ${ofTenant(source, 's', tenantId)}
+    )`;
+}
+
+function placeholdersFor(sides: Sides, table: TenantTable): string {
+  const { source, target, tenantId, attemptId } = sides;
+  const columns = [...new Set(table.unique.map((key) => placeholderColumn(table, key)))].map(identifier);
+  const key = table.primaryKey.map((name) => `t.${identifier(name)}`).join(` || ' ' || `);
+  const placeholder = `${literal(`moving ${attemptId} `)} || ${key}`;
+  return `UPDATE ${rowsOf(target, table, 't')} SET ${columns.map((name) => `${name} = ${placeholder}`).join(', ')}
+    FROM ${changedKeys(table)} LEFT JOIN ${rowsOf(source, table, 's')}
+      ON ${sameKey(table, 's', 'k')} AND ${ofTenant(source, 's', tenantId)}
+    WHERE ${sameKey(table, 't', 'k')} AND ${ofTenant(target, 't', tenantId)}
+      AND (${table.primaryKey.map((name) => `s.${identifier(name)} IS NULL`).join(' AND ')}
+        OR ${columns.map((name) => `s.${name} IS DISTINCT FROM t.${name}`).join(' OR ')})`;
+}
+
+/** The column of a unique key that can hold a placeholder. @throws {TypeError} where none can: then a move is impossible. */
+export function placeholderColumn({ name, columns }: TenantTable, key: readonly string[]): string {
+  const column = key.find((each) => /^(text|character varying)/.test(columns[each]?.spec.type ?? ''));
+  if (!column) throw new TypeError(`a unique key of ${name} has no column of text`);
+  return column;
+}
+
+function changedKeys({ primaryKey, columns }: TenantTable): string {
+  const types = primaryKey.map((name) => `${identifier(name)} ${columns[name]?.spec.type}`);
+  return `pg_catalog.jsonb_to_recordset($1::jsonb) AS k(${types.join(', ')})`;
+}
+
+function sameKey({ primaryKey }: TenantTable, one: string, other: string): string {
+  return primaryKey.map((name) => `${one}.${identifier(name)} = ${other}.${identifier(name)}`).join(' AND ');
+}

@@ -1,0 +1,77 @@
+import type pg from 'pg';
+import type { Attempt } from '../../database/transfer/claim.ts';
+import { lowerForgottenFence } from '../../database/transfer/fence.ts';
+import { applyChanges, type Taken, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
+import { atSource } from '../../database/transfer/reshape/at-source.ts';
+import { compareSides, isEqual, type TableContent } from '../../database/transfer/reshape/compare-sides.ts';
+import type { Sides } from '../../database/transfer/reshape/sides.ts';
+import { MoveMismatch } from '../errors.ts';
+import type { StepContext, StepOutcome } from '../hop.ts';
+import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
+
+const SMALL_KEYS = 500;
+const QUICK_MS = 500;
+
+/**
+ * Applies what was noted, round by round, until little is left; then one snapshot in which both sides are compared
+ * row by row.
+ * @throws {MoveMismatch} they differ; nothing of that round is committed.
+ * @throws {ClaimLost | MoverBusy | MoveAborted}
+ */
+export async function catchUpReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+  const { attempt } = context.hop;
+  const sides = sidesOf(context.hop);
+  return inTurn(context, cursor, async (owner) => {
+    await lowerForgottenFence(owner, attempt);
+    let applied = appliedBefore(cursor);
+    for (;;) {
+      const started = performance.now();
+      const { keys, bytes } = await round(owner, attempt, sides);
+      applied += keys;
+      await context.progress({ rowsDone: applied, lagBytes: bytes });
+      if (keys <= SMALL_KEYS && performance.now() - started <= QUICK_MS) break;
+      if (performance.now() > context.deadline) return { done: false, cursor: { applied } };
+    }
+    const tables = await comparedRound(owner, attempt, sides);
+    await context.keep({
+      tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({
+        ...{ name, rows, sourceHash, targetHash },
+      })),
+    });
+    return { done: true };
+  });
+}
+
+/** One round in a snapshot of its own, while writers go on. */
+export function round(owner: pg.Client, attempt: Attempt, sides: Sides): Promise<Taken> {
+  return atSource(owner, attempt, () => applyNoted(owner, sides), {
+    ...{ isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
+  });
+}
+
+async function applyNoted(owner: pg.Client, sides: Sides): Promise<Taken> {
+  await owner.query('select tenancy.enter_move($1, null)', [sides.tenantId]);
+  const taken = await takeChanges(owner, sides.tenantId);
+  await applyChanges(owner, sides, taken);
+  return taken;
+}
+
+function comparedRound(owner: pg.Client, attempt: Attempt, sides: Sides): Promise<TableContent[]> {
+  return atSource(
+    owner,
+    attempt,
+    async () => {
+      await applyNoted(owner, sides);
+      const tables = await compareSides(owner, sides);
+      const different = tables.filter((table) => !isEqual(table));
+      if (different.length > 0) throw new MoveMismatch({ cause: different });
+      return tables;
+    },
+    { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
+  );
+}
+
+function appliedBefore(cursor: unknown): number {
+  const { applied } = (cursor ?? {}) as { applied?: unknown };
+  return typeof applied === 'number' ? applied : 0;
+}

@@ -1,0 +1,61 @@
+import type pg from 'pg';
+import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
+import { TenantSchemaInUse } from '../../database/errors.ts';
+import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
+import { exclusively } from '../../database/transfer/claim.ts';
+import { MoverBusy } from '../../database/transfer/errors.ts';
+import { readPlacement } from '../../database/transfer/fence.ts';
+import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
+import { hasOlderReaders } from '../../database/transfer/reshape/older-readers.ts';
+import { asOwnerOf, type Hop } from '../hop.ts';
+
+/**
+ * Removes what the tenant has left at the source of a reshape that was committed, once nobody can be reading it any
+ * more. Who has come back meanwhile keeps everything.
+ * @param deadline on `performance.now()`'s clock.
+ * @returns not done: somebody still reads there, another move is at work, or time was up; call it again.
+ */
+export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ readonly done: boolean }> {
+  return asOwnerOf(hop.source, async (owner) => {
+    try {
+      if (await hasOlderReaders(owner, hop.attempt.tenantId)) return { done: false };
+      if (hop.source.isolationModel === 'shared') return await eraseRows(owner, hop, deadline);
+      return await dropSchema(owner, hop);
+    } catch (error) {
+      if (error instanceof MoverBusy) return { done: false };
+      throw error;
+    }
+  });
+}
+
+async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<{ done: boolean }> {
+  const { tenantId } = attempt;
+  let isBack = false;
+  const guarded = (batch: () => Promise<number>) =>
+    exclusively(
+      owner,
+      attempt,
+      async () => {
+        const placement = await readPlacement(owner, tenantId);
+        isBack = placement?.isolation_model === 'shared' && placement.state !== 'moved';
+        // An attempt that has the tenant may be filling these very tables.
+        return isBack || placement?.mover != null ? undefined : batch();
+      },
+      { seconds: 600 },
+    );
+  const outcome = await eraseSharedRows(owner, tenantId, guarded, deadline);
+  return { done: outcome === 'erased' || isBack };
+}
+
+async function dropSchema(owner: pg.Client, { attempt, source }: Hop): Promise<{ done: boolean }> {
+  const { tenantId } = attempt;
+  const { schemaName, roleName } = source;
+  try {
+    await exclusively(owner, attempt, () =>
+      dropTenantSchema(owner, { tenantId, schemaName, roleName }, joinedTransaction),
+    );
+  } catch (error) {
+    if (!(error instanceof TenantSchemaInUse)) throw error;
+  }
+  return { done: true };
+}

@@ -1,0 +1,52 @@
+import { atSource } from '../../database/transfer/reshape/at-source.ts';
+import { copyTable, emptyTarget, sizesAtSource } from '../../database/transfer/reshape/copy-rows.ts';
+import { movedTables } from '../../database/transfer/reshape/sides.ts';
+import type { StepContext, StepOutcome } from '../hop.ts';
+import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
+import { ProgressMeter } from './progress-meter.ts';
+
+/**
+ * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; run again it
+ * begins anew.
+ * @throws {ClaimLost | MoverBusy | MoveAborted}
+ */
+export async function copyReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+  if (context.kept.copiedRows !== undefined) return { done: true };
+  const { attempt } = context.hop;
+  const sides = sidesOf(context.hop);
+  return inTurn(context, cursor, async (owner) => {
+    const meter = new ProgressMeter(context);
+    const copied = await atSource(
+      owner,
+      attempt,
+      async () => {
+        await owner.query('select tenancy.enter_move($1, null)', [attempt.tenantId]);
+        const sizes = await sizesAtSource(owner, sides);
+        const [rowsTotal, bytesTotal] = [sumOf(sizes, 'rows'), sumOf(sizes, 'bytes')];
+        await emptyTarget(owner, sides);
+        let [rowsDone, bytesDone] = [0, 0];
+        for (const [index, table] of movedTables.entries()) {
+          const { rows, bytes } = sizes[index] ?? { rows: 0, bytes: 0 };
+          meter.show({ rowsDone, rowsTotal, bytesDone: Math.round(bytesDone), bytesTotal });
+          await copyTable(owner, sides, table, rows, (copiedRows) => {
+            rowsDone += copiedRows;
+            bytesDone += rows === 0 ? 0 : (bytes * copiedRows) / rows;
+            meter.show({ rowsDone, rowsTotal, bytesDone: Math.round(bytesDone), bytesTotal });
+          });
+        }
+        return { rowsDone, bytesTotal, sizes };
+      },
+      { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
+    );
+    await context.keep({
+      ...{ copiedRows: copied.rowsDone, copiedBytes: copied.bytesTotal },
+      tables: copied.sizes.map(({ name, rows }) => ({ name, rows })),
+    });
+    await meter.settle();
+    return { done: true };
+  });
+}
+
+function sumOf<Key extends string>(items: readonly Record<Key, number>[], key: Key): number {
+  return items.reduce((sum, item) => sum + item[key], 0);
+}

@@ -1,0 +1,181 @@
+/**
+ * The commit point of a reshape.
+ *
+ *   [rounds while writers go on] ─▶ fence ─▶ last delta and flip, one transaction ─▶ committed
+ *            ▲                         │                 │
+ *            └──── rest ◀── lowered ◀──┴─ too late ──────┘
+ *
+ * Invariants: nothing but the delta and the flip happens behind the fence, on a session that has just done the same
+ * work; a try whose pause has grown too long is given up before it flips; whether a try was committed is told by the
+ * placement alone. A mover that dies behind its fence is waited for as long as the fence stands.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { literal } from '../../database/ddl/identifier.ts';
+import { sqlStateOf } from '../../database/session/sql-state.ts';
+import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
+import {
+  type Fence,
+  flipReshaped,
+  lowerFence,
+  lowerForgottenFence,
+  raiseFence,
+  readPlacement,
+  withoutWriters,
+} from '../../database/transfer/fence.ts';
+import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
+import type { Sides } from '../../database/transfer/reshape/sides.ts';
+import { CutOverPostponed } from '../errors.ts';
+import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import { round } from './catch-up-reshape.ts';
+import { inTurn, sidesOf } from './in-turn.ts';
+
+export interface CutOverOptions {
+  /** Longest pause of the tenant's writes, in milliseconds; after every 20 tries in vain twice as much, up to 1 s. */
+  readonly maxPauseMs?: number;
+}
+
+const TRIES_PER_BUDGET = 20;
+const LONGEST_BUDGET_MS = 1_000;
+/** Behind a fence only so many keys are worth a try. */
+const LAST_KEYS = 500;
+const PATIENCE_MS = 2_000;
+/** Twice the longest pause: a mover that dies holds up writers for no longer. */
+const FENCE_SECONDS = 2;
+const REST_MS = 200;
+
+/**
+ * Takes the tenant to its new place. Done when the placement leads there, whoever committed it.
+ * @throws {CutOverPostponed} no try was quick enough. @throws {ClaimLost | MoverBusy | MoveAborted}
+ */
+export async function cutOverReshape(
+  context: StepContext,
+  cursor?: unknown,
+  { maxPauseMs = 50 }: CutOverOptions = {},
+): Promise<StepOutcome> {
+  const { hop } = context;
+  const sides = sidesOf(hop);
+  const pauses = numbersOf(context.kept.pauses);
+  return inTurn(context, cursor, async (owner) => {
+    if (await isCommitted(owner, hop)) return committed(context, owner, pauses);
+    await lowerForgottenFence(owner, hop.attempt);
+    for (let tries = triesBefore(cursor); ; tries++) {
+      await context.progress(pauses.length > 0 ? { pauseMs: Math.max(...pauses) } : {});
+      await catchUp(owner, hop, sides);
+      const budgetMs = Math.min(maxPauseMs * 2 ** Math.floor(tries / TRIES_PER_BUDGET), LONGEST_BUDGET_MS);
+      if (await cutOver(owner, hop, sides, budgetMs, pauses))
+        return committed(context, owner, pauses, tries + 1);
+      await context.keep({ pauses, fenceTries: tries + 1 });
+      if (budgetMs === LONGEST_BUDGET_MS && tries % TRIES_PER_BUDGET === TRIES_PER_BUDGET - 1)
+        throw new CutOverPostponed();
+      if (performance.now() > context.deadline) return { done: false, cursor: { tries: tries + 1 } };
+      await delay(REST_MS * (0.5 + Math.random()));
+    }
+  });
+}
+
+/** So that little is left to do behind the fence, and the session has everything at hand that it needs there. */
+async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promise<void> {
+  for (let rounds = 0; rounds < 10; rounds++) {
+    const { keys } = await round(owner, attempt, sides);
+    if (rounds > 0 && keys <= LAST_KEYS / 10) return;
+  }
+}
+
+/** One try. @returns whether it was committed; its pause is among `pauses` in any case. */
+async function cutOver(
+  owner: pg.Client,
+  hop: Hop,
+  sides: Sides,
+  budgetMs: number,
+  pauses: number[],
+): Promise<boolean> {
+  let fence: Fence;
+  try {
+    fence = await raiseFence(owner, hop.attempt, {
+      ...{ seconds: FENCE_SECONDS, patienceMs: PATIENCE_MS, lockTimeoutMs: budgetMs },
+      onBusy: (pausedMs) => pauses.push(pausedMs),
+    });
+  } catch (error) {
+    if (error instanceof WritersBusy) return false;
+    throw error;
+  }
+  try {
+    await withoutWriters(owner, sides.tenantId, () => applyAndFlip(owner, hop, sides, fence, budgetMs));
+    return true;
+  } catch (error) {
+    // Where the connection is gone, the fence runs out; where it was COMMIT that failed, the token is no longer there.
+    await lowerFence(owner, hop.attempt, fence).catch(() => {});
+    if (isTooLate(error)) return false;
+    throw error;
+  } finally {
+    pauses.push(performance.now() - fence.since);
+  }
+}
+
+/** Nothing writes behind the fence, so that each statement's own snapshot shows the same source. */
+async function applyAndFlip(
+  owner: pg.Client,
+  { attempt, target }: Hop,
+  sides: Sides,
+  fence: Fence,
+  budgetMs: number,
+): Promise<void> {
+  const enter = `tenancy.enter_move(${literal(attempt.tenantId)}, ${literal(fence.token)})`;
+  const [, taken] = await Promise.all([
+    owner.query(`SET LOCAL statement_timeout = '${Math.ceil(budgetMs)}ms'; SELECT ${enter}`),
+    takeChanges(owner, sides.tenantId),
+  ]);
+  if (taken.keys > LAST_KEYS) throw new TooLate(`${taken.keys} keys were left`);
+  await applyChanges(owner, sides, taken);
+  const pausedMs = performance.now() - fence.since;
+  if (pausedMs > budgetMs) throw new TooLate(`the pause has taken ${pausedMs} ms`);
+  const { isolationModel, schemaName, roleName } = target;
+  const next = { isolationModel, schemaName, roleName, forward: forwardTo(target) };
+  await flipReshaped(owner, attempt, fence, next);
+}
+
+class TooLate extends Error {
+  override name = 'TooLate';
+}
+
+/** 57014: the statement took longer than the whole pause may; 40P01, 40001: PostgreSQL asks for another try. */
+function isTooLate(error: unknown): boolean {
+  if (error instanceof TooLate || error instanceof WritersBusy || error instanceof FenceLost) return true;
+  return ['57014', '55P03', '40P01', '40001'].includes(sqlStateOf(error) ?? '');
+}
+
+/** Settles what became of a COMMIT that was not answered. */
+export async function isCommitted(owner: pg.ClientBase, { attempt, target }: Hop): Promise<boolean> {
+  const placement = await readPlacement(owner, attempt.tenantId);
+  return (
+    placement?.epoch === target.epoch &&
+    placement.schema_name === target.schemaName &&
+    placement.role_name === target.roleName
+  );
+}
+
+async function committed(
+  context: StepContext,
+  owner: pg.Client,
+  pauses: readonly number[],
+  fenceTries?: number,
+): Promise<StepOutcome> {
+  // Read after the commit: whoever began before that time may have seen the former place.
+  const { rows } = await owner.query<{ now: string }>('select pg_catalog.clock_timestamp() as now');
+  await context.keep({
+    ...{ pauses, committedAt: context.kept.committedAt ?? rows[0]?.now },
+    ...(pauses.length > 0 ? { writePauseMs: Math.max(...pauses) } : {}),
+    ...(fenceTries === undefined ? {} : { fenceTries }),
+  });
+  return { done: true };
+}
+
+function triesBefore(cursor: unknown): number {
+  const { tries } = (cursor ?? {}) as { tries?: unknown };
+  return typeof tries === 'number' ? tries : 0;
+}
+
+function numbersOf(value: unknown): number[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'number') : [];
+}

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { releaseClaim } from '../../functions/database/transfer/claim.ts';
+import { cleanUpReshape } from '../../functions/move/reshape/clean-up-reshape.ts';
+import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
+import type { LocalSecrets } from './local-secrets.ts';
+import { reshape } from './reshape-steps.ts';
+import { TableLoad } from './table-load.ts';
+
+let world: World;
+let secrets: LocalSecrets;
+beforeAll(async () => {
+  world = await createWorld(2, { pooled: false, poolSize: 4 });
+  secrets = await startHopWorld();
+});
+afterAll(async () => {
+  await world.end();
+  await secrets.stop();
+});
+
+const tenantsOf = (model: string) => world.tenants.filter(({ isolationModel }) => isolationModel === model);
+
+async function hopFor(tenant: WorldTenant, source = placeOf(world.cell, tenant)) {
+  const model = source.isolationModel === 'shared' ? 'schema' : 'shared';
+  const { tenantId } = tenant;
+  const target = await arrivalIn(world.cell, secrets, model, { tenantId, epoch: source.epoch + 1 });
+  world.addLogin({
+    user: target.roleName,
+    password: model === 'shared' ? world.cell.login('starter').password : `password of ${target.roleName}`,
+  });
+  return hopOf('reshape', tenantId, source, target);
+}
+
+test.each(['shared', 'schema'] as const)(
+  'from %s there and back again under writers, nothing is lost, doubled or refused',
+  async (model) => {
+    const [tenant, neighbour] = tenantsOf(model) as [WorldTenant, WorldTenant];
+    const owner = await world.cell.connect('owner');
+    const quiet = new TableLoad(neighbour.access);
+    quiet.start(1);
+    await quiet.written(30);
+    await quiet.stop();
+    const load = new TableLoad(tenant.access);
+    load.start();
+    await load.written(200);
+
+    let source = placeOf(world.cell, tenant);
+    for (let round = 0; round < 2; round++) {
+      const log = new StepLog(await hopFor(tenant, source));
+      await reshape(log);
+      expect(log.kept.writePauseMs).toBeLessThan(1_000);
+      expect(log.kept.tables).toContainEqual(expect.objectContaining({ name: 'employees' }));
+      await releaseClaim(owner, log.hop.attempt);
+      await load.written(100);
+      await expect
+        .poll(() => cleanUpReshape(log.hop, performance.now() + 10_000), { timeout: 20_000 })
+        .toEqual({ done: true });
+      source = log.hop.target;
+    }
+
+    await load.stop();
+    expect(load.violations).toEqual([]);
+    expect(await load.verify()).toEqual([]);
+    expect(await quiet.verify(neighbour.access)).toEqual([]);
+    const [rows] = await neighbour.access.batch('read', [tenantSql.selectFrom('employees').select('email')]);
+    const { rows: noted } = await owner.query(
+      'SELECT count(*)::int AS keys FROM tenancy.captured_changes WHERE tenant_id = $1',
+      [tenant.tenantId],
+    );
+    expect(noted).toEqual([{ keys: 0 }]);
+    expect(rows.length).toBeGreaterThan(0);
+  },
+);
