@@ -30,17 +30,17 @@ export class ApiClient {
     this.#token = token;
   }
 
-  async get<Body>(path: string): Promise<Body> {
-    return (await this.send<Body>('GET', path)).body;
+  get<Body>(path: string): Promise<Body> {
+    return this.send<Body>('GET', path);
   }
 
   /** Answers the created resource. `key` makes the request safe to send again. */
-  async post<Body>(path: string, body: object, key?: string): Promise<Body> {
-    return (await this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {})).body;
+  post<Body>(path: string, body: object, key?: string): Promise<Body> {
+    return this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
   }
 
-  async patch<Body>(path: string, body: object): Promise<Body> {
-    return (await this.send<Body>('PATCH', path, body)).body;
+  patch<Body>(path: string, body: object): Promise<Body> {
+    return this.send<Body>('PATCH', path, body);
   }
 
   /** All items of a list, page by page. */
@@ -56,11 +56,22 @@ export class ApiClient {
     return items;
   }
 
+  /** The body of an answer. @throws {ApiError} unless the answer is a success. */
+  async send<Body>(
+    method: string,
+    path: string,
+    body?: object,
+    headers: Record<string, string> = {},
+  ): Promise<Body> {
+    return (await this.ask<Body>(method, path, body, headers)).body;
+  }
+
   /**
-   * @throws {ApiError} when the API refuses
+   * An answer with where it leads to.
+   * @throws {ApiError} unless the answer is a success
    * @throws {TypeError} when nothing answers
    */
-  async send<Body>(
+  async ask<Body>(
     method: string,
     path: string,
     body?: object,

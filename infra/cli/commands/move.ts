@@ -19,7 +19,7 @@ export const move: Command = {
     if (dryRun && flags.has('watch')) throw new UsageError('a dry run moves nothing that could be watched');
     const wanted = readTarget(target);
     const client = await api();
-    const answer = await client.send<Partial<Move> | MovePlan>('POST', `${tenantPath(slug)}/moves`, {
+    const answer = await client.ask<Partial<Move> | MovePlan>('POST', `${tenantPath(slug)}/moves`, {
       ...wanted,
       ...(dryRun ? { dryRun } : {}),
       ...(flags.has('force') ? { force: true } : {}),

@@ -62,7 +62,7 @@ export const accept: Command = {
   summary: 'accepts an offer, which starts its move',
   async run({ words: [slug = '', offerId = ''] }, { api, screen }) {
     const path = `${tenantPath(slug)}/offers/${encodeURIComponent(offerId)}/accept`;
-    const { location } = await (await api()).send('POST', path);
+    const { location } = await (await api()).ask('POST', path);
     const moveId = location?.split('/').at(-1) ?? '';
     screen.line(`offer accepted: move ${moveId} of ${slug} has started`);
     screen.line(`watch it with: strata watch ${slug} ${moveId}`);
