@@ -60,6 +60,7 @@ export class Moves extends Construct {
       name: `strata-${region.key}-move-recovery`,
       description: 'Looks for moves whose executions have ended',
       expression: 'rate(5 minutes)',
+      punctual: true,
       task: recover,
     });
   }
