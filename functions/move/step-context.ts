@@ -48,6 +48,7 @@ class RegistryStepContext implements StepContext {
   #kept: Readonly<Record<string, unknown>>;
   #unreported: PhaseProgress = {};
   #reportedAt = Number.NEGATIVE_INFINITY;
+  #previous: Promise<unknown> = Promise.resolve();
 
   constructor(registry: RegistryExecutor, hop: HopRecord, phase: string, deadline: number) {
     this.#registry = registry;
@@ -74,7 +75,26 @@ class RegistryStepContext implements StepContext {
     );
   }
 
-  async progress(update: PhaseProgress): Promise<void> {
+  progress(update: PhaseProgress): Promise<void> {
+    return this.#inTurn(() => this.#progress(update));
+  }
+
+  keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
+    return this.#inTurn(() => this.#keep(facts));
+  }
+
+  amendTarget(found: Partial<Place>): Promise<void> {
+    return this.#inTurn(() => this.#amendTarget(found));
+  }
+
+  /** A step may tell its progress beside its work; what it told first must not be written last. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#previous.then(work);
+    this.#previous = turn.catch(() => {});
+    return turn;
+  }
+
+  async #progress(update: PhaseProgress): Promise<void> {
     this.#unreported = { ...this.#unreported, ...update };
     const now = performance.now();
     const due = now - this.#reportedAt >= REPORT_EVERY_MS || isFinal(update);
@@ -88,7 +108,7 @@ class RegistryStepContext implements StepContext {
     if (row.abort_requested && !this.committed) throw new MoveAborted();
   }
 
-  async keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
+  async #keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     const { committedAt } = facts;
     // Whatever tells a time: a step that has committed must not fail at telling so.
     const at =
@@ -105,7 +125,7 @@ class RegistryStepContext implements StepContext {
     this.#kept = JSON.parse(row.result) as Record<string, unknown>;
   }
 
-  async amendTarget(found: Partial<Place>): Promise<void> {
+  async #amendTarget(found: Partial<Place>): Promise<void> {
     const [row] = await this.#registry.query<{ target: string }>(
       `UPDATE tenant_move_hops SET target = target || :found::jsonb, updated_at = now()
        WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'working'
