@@ -13,6 +13,10 @@ export interface RolledBack {
   readonly reason: string;
 }
 
+// Of instances: the bundle renames the classes, and their own `name` with them.
+const ABORTED = new MoveAborted().name;
+const MISMATCH = new MoveMismatch().name;
+
 /**
  * The workflow's answer to a failed step: what is committed is settled, never rolled back; what is not is rolled back;
  * the move ends as `aborted` where that was asked for, and as `failed` otherwise. Does nothing where it has ended.
@@ -30,8 +34,8 @@ export async function rollBackMove(
   }
   const reason = reasonOf(failure);
   const { status, reason: told } = await unwindMove(registry, move, {
-    end: { status: failure.Error === MoveAborted.name ? 'aborted' : 'failed', reason },
-    mismatch: failure.Error === MoveMismatch.name,
+    end: { status: failure.Error === ABORTED ? 'aborted' : 'failed', reason },
+    mismatch: failure.Error === MISMATCH,
     actor: { id: move.executionArn ?? moveId, type: 'workflow' },
   });
   return { outcome: status, reason: told };
