@@ -96,4 +96,11 @@ describe('files', () => {
     const local = /\bif\s*\([^)]*\b(is_?)?local\b/i;
     expect(deployed.filter((file) => local.test(sources.get(file) ?? ''))).toEqual([]);
   });
+
+  test('under functions never ask a class for its name, which the bundle changes', () => {
+    const asking = within('functions').filter((file) =>
+      /\b[A-Z]\w*[a-z]\w*\.name\b/.test(sources.get(file) ?? ''),
+    );
+    expect(asking).toEqual([]);
+  });
 });
