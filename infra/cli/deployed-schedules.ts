@@ -9,7 +9,7 @@ import { schedulePeriod } from './schedule-period.ts';
 
 /**
  * The schedules that `daily`, `hourly` or a name means, by name. A period takes enabled ones only. A name may also be
- * a part of exactly one schedule's name: CloudFormation adds to the names it makes.
+ * whole words of exactly one schedule's name, such as `proxy-auth` of `strata-us-proxy-auth`.
  * @throws {CommandError} when there is none
  */
 export async function schedulesFor(
@@ -33,7 +33,7 @@ export async function schedulesFor(
   }
   const exact = all.filter(({ Name }) => Name === which);
   if (exact.length > 0) return exact;
-  const similar = all.filter(({ Name }) => Name!.toLowerCase().includes(which.toLowerCase()));
+  const similar = all.filter(({ Name }) => `-${Name}-`.toLowerCase().includes(`-${which.toLowerCase()}-`));
   if (similar.length === 1) return similar;
   const names = (similar.length > 1 ? similar : all).map(({ Name }) => Name).join(', ');
   if (similar.length > 1) throw new CommandError(`"${which}" names more than one schedule: ${names}`);

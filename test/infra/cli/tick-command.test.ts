@@ -86,7 +86,7 @@ describe('tick', () => {
     );
   });
 
-  test('a name runs that one, also when it is paused; a part of a name will do', async () => {
+  test('a name runs that one, also when it is paused; whole words of a name will do', async () => {
     expect(await tick('us-paused')).toMatchObject({ code: 0 });
     expect(await tick('Metering')).toMatchObject({ code: 0 });
     expect(ran().slice(-2)).toEqual(['paused', 'metering']);
@@ -102,7 +102,11 @@ describe('tick', () => {
 
   test.each([
     ['nobody', /^there is no schedule "nobody": there are us-broken, us-metering-1A2B, /],
-    ['us-p', /^"us-p" names more than one schedule: us-paused, us-promotion$/],
+    [
+      'us',
+      /^"us" names more than one schedule: us-broken, us-metering-1A2B, us-paused, us-promotion, us-upkeep$/,
+    ],
+    ['prom', /^there is no schedule "prom": /],
   ])('%s runs nothing', async (which, line) => {
     const before = ran().length;
     const outcome = await tick(which);
