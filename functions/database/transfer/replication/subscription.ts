@@ -36,6 +36,8 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
         password: publisher.password,
         connect_timeout: '10',
         keepalives_idle: '10',
+        // Otherwise the server's own user is asked for one, whose home may not even be readable.
+        sslcertmode: 'disable',
       }).map(([key, value]) => `${key}=${quoted(value)}`),
       replicationTls(),
     ].join(' '),

@@ -14,6 +14,7 @@ export interface SyncState {
 /**
  * How far a subscription is. Rows of a table that is being copied are told by its COPY, those of a finished one by the
  * statistics, which follow a moment later; bytes are those that the tables take on disk.
+ * @param schemaName where the tables are; the subscription knows them by their aliases.
  */
 export async function syncState(
   target: pg.ClientBase,
@@ -30,9 +31,10 @@ export async function syncState(
      from pg_catalog.pg_subscription s
        join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()
        join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
-       join pg_catalog.pg_class c on c.oid = r.srrelid
+       join pg_catalog.pg_class a on a.oid = r.srrelid
+       join pg_catalog.pg_class c on c.relname = a.relname
        join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = $2
-       left join pg_catalog.pg_stat_progress_copy p on p.relid = c.oid and p.datname = pg_catalog.current_database()
+       left join pg_catalog.pg_stat_progress_copy p on p.relid = a.oid and p.datname = pg_catalog.current_database()
      where s.subname = $1`,
     [name, schemaName],
   );
