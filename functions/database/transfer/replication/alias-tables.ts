@@ -15,6 +15,7 @@ import { TenantSchemaInUse } from '../../errors.ts';
 import { sqlStateOf } from '../../session/sql-state.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
 import { tenantTables } from '../../tables/tenant-tables.ts';
+import { takeTurn } from './in-turn.ts';
 
 const tables: readonly TenantTable[] = tenantTables;
 
@@ -34,6 +35,7 @@ export async function createAliasTables(
   target: pg.ClientBase,
   { alias, schemaName, attemptId }: AliasSchema,
 ): Promise<void> {
+  await takeTurn(target, alias);
   const owner = await attemptOf(target, alias);
   if (owner === attemptId) return;
   if (owner !== undefined) throw new TenantSchemaInUse('the schema’s name is taken at the target');
