@@ -8,15 +8,17 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import type pg from 'pg';
 import { inject } from 'vitest';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
+import { placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
+import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { CredentialStore } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import { type Hop, type Place, replicationName, type StepContext } from '../../functions/move/hop.ts';
+import type { Hop, Place, StepContext } from '../../functions/move/hop.ts';
 import { finalizeRelocate } from '../../functions/move/relocate/finalize.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { connectAs, createRdsRoles, type LoginName } from '../database-server.ts';
+import { connectAs, createRdsRoles } from '../database-server.ts';
 import { startControlPlane } from '../onboarding/control-plane.ts';
 import { startPostgresServer } from '../postgres-server.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -42,7 +44,7 @@ export interface WorldTenant {
 export interface RelocationWorld {
   readonly x: Side;
   readonly y: Side;
-  addTenant(): Promise<WorldTenant>;
+  addTenant(on?: Side): Promise<WorldTenant>;
   /** The next hop of a tenant, with the secret that its target's role has. */
   hop(tenant: WorldTenant, to: Side, model?: 'schema' | 'dedicated'): Promise<Hop>;
   /** As the workflow's step does: the registry follows, the replication ends, the claim is released. */
@@ -113,7 +115,7 @@ export async function createRelocationWorld(): Promise<RelocationWorld> {
     return {
       ...{ isolationModel, cellId: isolationModel === 'dedicated' ? null : cellId, region: 'us', host, port },
       ...{ writerHost: host, readerHost: null, clusterArn: null, database, schemaName: name, roleName: name },
-      ...{ secretArn: await addSecret(name, `password of ${name}`), ownerSecret, stackName: null },
+      ...{ secretArn: await addSecret(name, passwordOf(name)), ownerSecret, stackName: null },
       ...{ poolSize: 4, epoch },
     };
   };
@@ -121,9 +123,15 @@ export async function createRelocationWorld(): Promise<RelocationWorld> {
   return {
     x,
     y,
-    async addTenant() {
-      const { tenantId } = await here.addTenant('schema');
-      const place = await placeAt(x, tenantId, 1, '1', 'schema');
+    async addTenant(on = x) {
+      const tenantId = randomUUID();
+      const place = await placeAt(on, tenantId, 1, '1', 'schema');
+      const owner = await on.connect('owner');
+      const { schemaName, roleName } = place;
+      const password = passwordOf(roleName);
+      await createTenantSchema(owner, { tenantId, schemaName, roleName, password, connectionLimit: 20 });
+      await placeTenant(owner, { tenantId, epoch: 1, isolationModel: 'schema', schemaName, roleName });
+      await owner.end();
       await registry.query(ADD_TENANT, { tenantId });
       await registry.query(ADD_ROUTE, routeOf(tenantId, place));
       return { tenantId, place, access: new TenantAccess(tenantId, tenantId, router) };
@@ -141,6 +149,7 @@ export async function createRelocationWorld(): Promise<RelocationWorld> {
       await finalizeRelocate(hop);
       const source = await (hop.source.port === x.port ? x : y).connect('owner');
       await releaseClaim(source, hop.attempt);
+      await source.end();
       tenant.place = hop.target;
     },
     inventory: () => inventoryOf([x, y]),
@@ -150,6 +159,8 @@ export async function createRelocationWorld(): Promise<RelocationWorld> {
     },
   };
 }
+
+const passwordOf = (roleName: string) => `password of ${roleName}`;
 
 /** What steps are given; facts are kept as the registry would keep them. */
 export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, seconds = 20): StepContext {
@@ -209,8 +220,6 @@ export function linesOf(inventory: readonly string[], { tenantId }: Pick<WorldTe
   );
 }
 
-export const leftovers = (hop: Hop) => replicationName(hop);
-
 /** The one connection behind it takes one statement at a time; requests ask at once. */
 function inTurn(registry: RegistryOverPostgres): Pick<RegistryOverPostgres, 'query'> {
   let previous: Promise<unknown> = Promise.resolve();
@@ -250,5 +259,3 @@ function routeOf(tenantId: string, place: Place) {
   const { host, port, database, schemaName, isolationModel, secretArn, epoch, cellId } = place;
   return { tenantId, host, port, database, schemaName, isolationModel, secretArn, epoch, cellId };
 }
-
-export type { LoginName };

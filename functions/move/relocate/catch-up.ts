@@ -56,7 +56,7 @@ export async function lagOf(sides: BothSides, hop: Hop): Promise<number | undefi
   const name = replicationName(hop);
   if ((await isEnabled(sides.target, name)) === false)
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
-  const state = await syncState(sides.target, name, hop.target.schemaName);
+  const state = await syncState(sides.target, name);
   refuseFailures(state);
   const lag = await slotLag(sides.source, name);
   if (!lag) throw new ReplicationLost('there is no slot');
