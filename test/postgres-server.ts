@@ -30,6 +30,11 @@ const SETTINGS = {
   full_page_writes: 'off',
   max_connections: '200',
   max_locks_per_transaction: '256',
+  // Tests relocate tenants at the same time.
+  max_worker_processes: '32',
+  max_logical_replication_workers: '24',
+  max_replication_slots: '24',
+  max_wal_senders: '24',
   shared_buffers: '128MB',
   timezone: 'UTC',
   log_timezone: 'UTC',

@@ -23,6 +23,8 @@ export class CredentialStore implements CredentialSource {
       max: cap,
       // A rotated password is met twice: at the latest after this time, and at once when the old one is refused.
       ttl: ttlMs,
+      // Who asked before somebody else had them forgotten still gets an answer.
+      ignoreFetchAbort: true,
       fetchMethod: (secretArn) => this.#read(secretArn),
     });
   }

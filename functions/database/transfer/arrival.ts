@@ -46,7 +46,7 @@ export async function withdrawArrival(
     `update tenancy.placement p
      set (epoch, state, capture, isolation_model, schema_name, role_name, forward, previous_role_name, former)
        = (select f.epoch, f.state, f.capture, f.isolation_model, f.schema_name, f.role_name, f.forward,
-                 f.previous_role_name, null
+                 f.previous_role_name, null::jsonb
           from pg_catalog.jsonb_populate_record(null::tenancy.placement, p.former) f)
      where tenant_id = $1 and epoch = $2 and schema_name = $3 and former is not null`,
     values,

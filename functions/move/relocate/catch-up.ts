@@ -26,18 +26,18 @@ const POLL_MS = 500;
  */
 export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
   const { hop, deadline } = context;
-  const tries = Number(context.kept.fenceTries ?? 0);
+  let slowRehearsals = Number(context.kept.slowRehearsals ?? 0);
   return orReplicationBroken(() =>
     onBothSides(hop, async (sides) => {
       for (;;) {
         const lagBytes = await lagOf(sides, hop);
         await context.progress(lagBytes === undefined ? {} : { lagBytes });
-        if (
-          lagBytes !== undefined &&
-          lagBytes <= SMALL_LAG_BYTES &&
-          (await rehearse(sides, hop, pauseBudget(tries).markerMs))
-        )
-          break;
+        if (lagBytes !== undefined && lagBytes <= SMALL_LAG_BYTES) {
+          const { markerMs } = pauseBudget({ ...context.kept, slowRehearsals });
+          if (await rehearse(sides, hop, markerMs)) break;
+          slowRehearsals += 1;
+          await context.keep({ slowRehearsals });
+        }
         if (performance.now() + POLL_MS > deadline) return { done: false };
         await delay(POLL_MS);
       }
@@ -56,7 +56,7 @@ export async function lagOf(sides: BothSides, hop: Hop): Promise<number | undefi
   const name = replicationName(hop);
   if ((await isEnabled(sides.target, name)) === false)
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
-  const state = await syncState(sides.target, name, hop.target.schemaName);
+  const state = await syncState(sides.target, name);
   refuseFailures(state);
   const lag = await slotLag(sides.source, name);
   if (!lag) throw new ReplicationLost('there is no slot');

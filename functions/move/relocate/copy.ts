@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
-import { schemaSize, syncState } from '../../database/transfer/replication/sync-state.ts';
+import { arrivedSize, schemaSize, syncState } from '../../database/transfer/replication/sync-state.ts';
 import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { onBothSides } from './both-sides.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
@@ -19,12 +19,12 @@ export function copyRelocate(context: StepContext): Promise<StepOutcome> {
   return orReplicationBroken(() =>
     onBothSides(hop, async ({ source, target }) => {
       for (let pause = POLL_MS; ; pause = Math.min(pause * 1.5, MAX_POLL_MS)) {
-        const state = await syncState(target, name, hop.target.schemaName);
+        const state = await syncState(target, name);
         refuseFailures(state);
         if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
         const total = await schemaSize(source, hop.source.schemaName);
-        const { rows, bytes, copied, tables } = state!;
-        const done = copied === tables;
+        const { rows, bytes } = await arrivedSize(target, name, hop.target.schemaName);
+        const done = state?.copied === state?.tables;
         await context.progress({
           rowsDone: rows,
           rowsTotal: done ? rows : Math.max(rows, total.rows),

@@ -76,7 +76,7 @@ export function cutOverRelocate(context: StepContext): Promise<StepOutcome> {
       await context.progress(lagBytes === undefined ? {} : { lagBytes });
       if (lagBytes === undefined) throw postponed(new Error('a table is in its first copy'));
       try {
-        return await committed(context, await tryOnce(connections, hop, pauseBudget(triesOf(context))));
+        return await committed(context, await tryOnce(connections, hop, pauseBudget(context.kept)));
       } catch (error) {
         // Another run may have been quicker, or the answer of our own COMMIT was lost. On a connection of its own:
         // the one that flipped may be broken.
@@ -99,6 +99,7 @@ async function tryOnce(
     try {
       const raised = await inTransaction(placing, 'read committed', 10, async () => {
         await holdTarget({ source: claim, target: placing }, attempt);
+        await placing.query('SET LOCAL synchronous_commit = on');
         await placeArrival(placing, { ...to, tenantId: attempt.tenantId });
         fence = await raiseFence(source, attempt, {
           seconds: Math.min(4, 2 + (2 * budget.pauseMs) / 1_000),

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { inTransaction } from '../../database/transfer/claim.ts';
+import { dropAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { unpublish } from '../../database/transfer/replication/publication.ts';
 import { dropSlots } from '../../database/transfer/replication/slot.ts';
@@ -33,6 +34,7 @@ export async function endSubscription(source: pg.Client, target: pg.Client, hop:
   await endWorkers(target, name);
   await dropSlots(source, name, await subscriptionOid(target, name));
   await inTransaction(target, 'read committed', SECONDS, () => unsubscribe(target, name));
+  await dropAliasTables(target, { alias: hop.source.schemaName, attemptId: hop.attempt.attemptId });
 }
 
 export async function endPublication(source: pg.Client, hop: Hop): Promise<void> {

@@ -12,8 +12,15 @@ export interface PauseBudget {
   readonly markerMs: number;
 }
 
+/** Tries in vain, of both kinds; where two regions are far apart, already the rehearsals find it out. */
+export interface TriesInVain {
+  readonly fenceTries?: unknown;
+  readonly slowRehearsals?: unknown;
+}
+
 /** The budget for the next try: `MOVE_MAX_PAUSE_MS`, doubled by each try after the twentieth, up to a second. */
-export function pauseBudget(tries = 0): PauseBudget {
+export function pauseBudget({ fenceTries, slowRehearsals }: TriesInVain): PauseBudget {
+  const tries = Math.max(Number(fenceTries ?? 0), Number(slowRehearsals ?? 0));
   const allowed = Number(process.env.MOVE_MAX_PAUSE_MS ?? DEFAULT_PAUSE_MS);
   if (!(allowed > 0)) throw new TypeError('MOVE_MAX_PAUSE_MS is not a positive number');
   const pauseMs = Math.max(

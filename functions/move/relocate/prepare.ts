@@ -6,6 +6,7 @@ import { isolatedTarget, migrateTenantTables } from '../../database/tables/migra
 import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
 import { claimed, claimTenant, holdClaim } from '../../database/transfer/claim.ts';
 import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
+import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { takeTurn } from '../../database/transfer/replication/in-turn.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { publish } from '../../database/transfer/replication/publication.ts';
@@ -57,7 +58,7 @@ async function updateSourceTables(source: pg.Client, { source: place, attempt }:
   });
 }
 
-async function createTargetTables(sides: BothSides, { target: place, attempt }: Hop): Promise<void> {
+async function createTargetTables(sides: BothSides, { source, target: place, attempt }: Hop): Promise<void> {
   const { schemaName, roleName, secretArn, isolationModel } = place;
   const { username, password } = await new CredentialStore().get(secretArn!);
   if (username !== roleName) throw new TenantSecretInvalid();
@@ -73,6 +74,9 @@ async function createTargetTables(sides: BothSides, { target: place, attempt }: 
           return work(transaction);
         }),
     ),
+  );
+  await claimedAtTarget(sides, attempt, () =>
+    createAliasTables(sides.target, { alias: source.schemaName, schemaName, attemptId: attempt.attemptId }),
   );
 }
 

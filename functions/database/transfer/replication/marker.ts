@@ -5,6 +5,9 @@ import { qualified } from '../../ddl/identifier.ts';
 import type { Attempt } from '../claim.ts';
 import type { Fence } from '../fence.ts';
 
+/** Only what is flushed is sent; where commits need not wait for that, it would be up to 200 ms later. */
+const FLUSHED = "pg_catalog.set_config('synchronous_commit', 'on', true) = 'on'";
+
 const markers = (schemaName: string) => qualified(schemaName, 'move_markers');
 
 /**
@@ -21,7 +24,7 @@ export async function markFence(
   const { rowCount } = await source.query(
     `insert into ${markers(schemaName)} (marker)
      select fence_token from tenancy.placement
-     where tenant_id = $1 and mover = $2 and state = 'fenced' and fence_token = $3`,
+     where tenant_id = $1 and mover = $2 and state = 'fenced' and fence_token = $3 and ${FLUSHED}`,
     [tenantId, attemptId, token],
   );
   return rowCount === 1;
@@ -30,7 +33,7 @@ export async function markFence(
 /** Writes a marker of no meaning; part of the caller's transaction. */
 export async function markRehearsal(source: pg.ClientBase, schemaName: string): Promise<string> {
   const marker = randomUUID();
-  await source.query(`insert into ${markers(schemaName)} (marker) values ($1)`, [marker]);
+  await source.query(`insert into ${markers(schemaName)} (marker) select $1 where ${FLUSHED}`, [marker]);
   return marker;
 }
 

@@ -11,7 +11,7 @@ import { ReplicationLost } from '../errors.ts';
  */
 export async function ensureSlot(owner: pg.ClientBase, name: string, seconds: number): Promise<void> {
   if (await slotLag(owner, name)) return;
-  await owner.query(`SET LOCAL statement_timeout = '${seconds}s'`);
+  await owner.query(`SET LOCAL statement_timeout = '${seconds}s'; SET LOCAL lock_timeout = 0`);
   try {
     await owner.query("select from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
   } finally {

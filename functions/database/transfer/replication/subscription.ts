@@ -36,6 +36,8 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
         password: publisher.password,
         connect_timeout: '10',
         keepalives_idle: '10',
+        // Otherwise the server's own user is asked for one, whose home may not even be readable.
+        sslcertmode: 'disable',
       }).map(([key, value]) => `${key}=${quoted(value)}`),
       replicationTls(),
     ].join(' '),
@@ -85,18 +87,26 @@ export async function isEnabled(target: pg.ClientBase, name: string): Promise<bo
   return rows[0]?.enabled;
 }
 
+/** A worker that waits for a lock, or for rows, does not hear that it should end. */
+const HEARING_MS = 2_000;
+
 /**
- * Ends the workers of a suspended subscription and waits until they are gone. They act as the subscription's owner,
- * and what one was applying is applied again later.
+ * Waits until the workers of a suspended subscription have ended, and ends those that do not. They act as its owner,
+ * and what one was applying is applied again later. (One that ends by itself may be followed by another at once, after
+ * one that was ended PostgreSQL waits for five seconds.)
  */
 export async function endWorkers(target: pg.ClientBase, name: string): Promise<void> {
+  const patience = performance.now() + HEARING_MS;
   for (;;) {
-    const { rowCount } = await target.query(
-      `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_subscription
-       where subname = $1 and pid is not null`,
+    const { rows } = await target.query<{ pid: number }>(
+      'select pid from pg_catalog.pg_stat_subscription where subname = $1 and pid is not null',
       [name],
     );
-    if (rowCount === 0) return;
+    if (rows.length === 0) return;
+    if (performance.now() > patience)
+      await target.query('select pg_catalog.pg_terminate_backend(pid) from unnest($1::integer[]) pid', [
+        rows.map(({ pid }) => pid),
+      ]);
     await delay(20);
   }
 }

@@ -1,0 +1,113 @@
+/**
+ * The names under which rows arrive. A subscriber looks for a change's table under the publisher's own names, and the
+ * schema of the tenant's new place has another one: names of schemas are never used twice. So at the target there is,
+ * while the replication lasts, a schema with the source's name. Its tables have one partition each, the real table,
+ * as DEFAULT: such a partition has no constraint, and is otherwise a table like any other.
+ *
+ * Invariants: a table of the alias schema exists only with the real one attached to it, and they are parted in one
+ * transaction. (Dropping a table drops its partitions, so nothing here is ever dropped with CASCADE.) The schema's
+ * comment names the attempt whose it is; nobody else touches it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { identifier, literal, qualified } from '../../ddl/identifier.ts';
+import { TenantSchemaInUse } from '../../errors.ts';
+import { sqlStateOf } from '../../session/sql-state.ts';
+import type { TenantTable } from '../../tables/tenant-table.ts';
+import { tenantTables } from '../../tables/tenant-tables.ts';
+import { takeTurn } from './in-turn.ts';
+
+const tables: readonly TenantTable[] = tenantTables;
+
+export interface AliasSchema {
+  /** Of the source's schema. */
+  readonly alias: string;
+  readonly schemaName: string;
+  readonly attemptId: string;
+}
+
+/** Requests wait behind whoever asks for a table, so it asks for a moment at a time. */
+const LOCK_TIMEOUT_MS = 150;
+const PATIENCE = 60;
+
+/** Part of a transaction of the attempt's. @throws {TenantSchemaInUse} the name is taken. */
+export async function createAliasTables(
+  target: pg.ClientBase,
+  { alias, schemaName, attemptId }: AliasSchema,
+): Promise<void> {
+  await takeTurn(target, alias);
+  const owner = await attemptOf(target, alias);
+  if (owner === attemptId) return;
+  if (owner !== undefined) throw new TenantSchemaInUse('the schema’s name is taken at the target');
+  await target.query(
+    [
+      `CREATE SCHEMA ${identifier(alias)}`,
+      `COMMENT ON SCHEMA ${identifier(alias)} IS ${literal(commentOf(attemptId))}`,
+      ...tables.flatMap(({ name, primaryKey }) => [
+        `CREATE TABLE ${qualified(alias, name)} (LIKE ${qualified(schemaName, name)})
+         PARTITION BY RANGE (${primaryKey.map(identifier).join(', ')})`,
+        `ALTER TABLE ${qualified(alias, name)} ATTACH PARTITION ${qualified(schemaName, name)} DEFAULT`,
+      ]),
+    ].join(';\n'),
+  );
+}
+
+/**
+ * Parts the real tables from their aliases and drops these. Nothing may be applied any more. Does nothing where the
+ * schema is gone or another attempt's; may be repeated.
+ * @throws PostgreSQL's 55P03 where a transaction holds on to a table; try again later.
+ */
+export async function dropAliasTables(
+  target: pg.ClientBase,
+  { alias, attemptId }: Pick<AliasSchema, 'alias' | 'attemptId'>,
+): Promise<void> {
+  if ((await attemptOf(target, alias)) !== attemptId) return;
+  const { rows } = await target.query<{ alias: string; schema: string | null; name: string | null }>(
+    `select a.relname as alias, n.nspname as schema, c.relname as name
+     from pg_catalog.pg_class a join pg_catalog.pg_namespace s on s.oid = a.relnamespace
+       left join pg_catalog.pg_inherits i on i.inhparent = a.oid
+       left join pg_catalog.pg_class c on c.oid = i.inhrelid
+       left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where s.nspname = $1 and a.relkind = 'p'`,
+    [alias],
+  );
+  for (const { alias: table, schema, name } of rows) {
+    const parent = qualified(alias, table);
+    // One message, hence one transaction.
+    await patiently(target, [
+      `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`,
+      ...(schema && name ? [`ALTER TABLE ${parent} DETACH PARTITION ${qualified(schema, name)}`] : []),
+      `DROP TABLE ${parent}`,
+    ]);
+  }
+  await patiently(target, [`DROP SCHEMA ${identifier(alias)}`]);
+}
+
+async function patiently(target: pg.ClientBase, statements: readonly string[]): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await target.query(statements.join(';\n'));
+      return;
+    } catch (error) {
+      const code = sqlStateOf(error);
+      // Another run has done it.
+      if (code === '42P01' || code === '3F000') return;
+      if ((code !== '55P03' && code !== '40P01') || tries === PATIENCE) throw error;
+      await delay(LOCK_TIMEOUT_MS * (0.5 + Math.random()));
+    }
+  }
+}
+
+const commentOf = (attemptId: string) => `arrivals of attempt ${attemptId}`;
+
+/** Undefined where there is no such schema; empty where it is none of ours. */
+async function attemptOf(target: pg.ClientBase, alias: string): Promise<string | undefined> {
+  const { rows } = await target.query<{ comment: string | null }>(
+    `select pg_catalog.obj_description(oid, 'pg_namespace') as comment
+     from pg_catalog.pg_namespace where nspname = $1`,
+    [alias],
+  );
+  const [schema] = rows;
+  if (!schema) return undefined;
+  return schema.comment?.match(/^arrivals of attempt ([0-9a-f-]{36})$/)?.[1] ?? '';
+}

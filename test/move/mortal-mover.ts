@@ -1,0 +1,72 @@
+/**
+ * Runs work as a process that dies behind its n-th commit: from then on none of its connections answers, and the
+ * servers find them closed.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import pg from 'pg';
+
+interface Life {
+  /** How many commits it lives through; Infinity to count them. */
+  readonly limit: number;
+  commits: number;
+  dead: boolean;
+  readonly clients: Set<pg.Client>;
+}
+
+const lives = new AsyncLocalStorage<Life>();
+const inTransaction = new WeakSet<pg.Client>();
+
+/** A statement outside of a transaction that changes something is a commit of its own. */
+const CHANGES =
+  /^\s*(insert|update|delete|alter|create|drop|grant|analyze|set local lock_timeout|select from pg_catalog\.pg_(drop|create)_)/i;
+
+/** Answers how many commits the work made, and whether it died. */
+export async function mortal(
+  limit: number,
+  work: () => Promise<unknown>,
+): Promise<{ readonly commits: number; readonly died: boolean }> {
+  const life: Life = { limit, commits: 0, dead: false, clients: new Set() };
+  try {
+    await lives.run(life, work);
+  } catch (error) {
+    if (!life.dead) throw error;
+  }
+  return { commits: life.commits, died: life.dead };
+}
+
+function die(life: Life): never {
+  life.dead = true;
+  for (const client of life.clients) {
+    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+  }
+  throw new Error('the process was killed');
+}
+
+/** Makes clients mortal; answers what undoes it. */
+export function patchClients(): () => void {
+  const { connect, query } = pg.Client.prototype;
+  pg.Client.prototype.connect = function (this: pg.Client, ...args: never[]) {
+    const life = lives.getStore();
+    if (life?.dead) return die(life);
+    life?.clients.add(this);
+    return Reflect.apply(connect, this, args);
+  } as never;
+  pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+    const life = lives.getStore();
+    if (!life) return Reflect.apply(query, this, args as never);
+    if (life.dead) return Promise.reject(new Error('the process was killed'));
+    const [first] = args as [string | { text: string }];
+    const text = typeof first === 'string' ? first : first.text;
+    if (/^\s*(begin|start transaction)/i.test(text)) inTransaction.add(this);
+    const commits = /^\s*commit/i.test(text) || (!inTransaction.has(this) && CHANGES.test(text));
+    if (/^\s*(commit|rollback)/i.test(text)) inTransaction.delete(this);
+    const answer = Reflect.apply(query, this, args as never) as unknown as Promise<unknown>;
+    if (!commits) return answer;
+    return answer.then((result) => {
+      life.commits += 1;
+      if (life.commits >= life.limit) die(life);
+      return result;
+    });
+  } as never;
+  return () => Object.assign(pg.Client.prototype, { connect, query });
+}

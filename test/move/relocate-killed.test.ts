@@ -1,0 +1,119 @@
+/**
+ * The mover is killed behind each of its commits, in turn. Then the same steps are run again to the end, or the attempt
+ * is rolled back: the tenant is in one place, writable, with all its rows, and nothing is left over.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { readPlacement } from '../../functions/database/transfer/fence.ts';
+import { cleanUpRelocate } from '../../functions/move/relocate/clean-up.ts';
+import { finalizeRelocate } from '../../functions/move/relocate/finalize.ts';
+import { rollBackRelocate } from '../../functions/move/relocate/roll-back.ts';
+import { mortal, patchClients } from './mortal-mover.ts';
+import {
+  createRelocationWorld,
+  linesOf,
+  type RelocationWorld,
+  type WorldTenant,
+} from './relocation-world.ts';
+import { type PhaseName, runRelocation } from './run-relocation.ts';
+
+let world: RelocationWorld;
+let unpatch: () => void;
+beforeAll(async () => {
+  process.env.MOVE_MAX_PAUSE_MS = '1000';
+  world = await createRelocationWorld();
+  unpatch = patchClients();
+});
+afterAll(async () => {
+  unpatch?.();
+  await world?.end();
+});
+
+const emails = tenantSql.selectFrom('employees').select('email').orderBy('email');
+const write = ({ access }: WorldTenant, email: string) =>
+  access.batch('write', [
+    tenantSql.insertInto('employees').values({ email, first_name: 'A', last_name: 'B' }),
+  ]);
+
+/** Every one, or about as many as are killed in a minute. */
+const EVERYWHERE = process.env.KILL_EVERYWHERE === '1';
+const chosen = (n: number, sparse: number) => EVERYWHERE || n % sparse === 0;
+
+async function killed(n: number, from: PhaseName, to: PhaseName, ending: 'finished' | 'rolled back') {
+  const tenant = await world.addTenant();
+  const others = new Set(await world.inventory());
+  const before = linesOf([...others], tenant);
+  await write(tenant, 'a@x.test');
+  const hop = await world.hop(tenant, world.y);
+  const kept = {};
+  if (from !== 'prepare') await runRelocation(hop, { to: before_(from), kept });
+  const { died } = await mortal(n, () => runRelocation(hop, { from, to, kept }));
+  await write(tenant, 'b@x.test');
+  const source = await world.x.connect('owner');
+  const committed = (await readPlacement(source, tenant.tenantId))?.state === 'moved';
+  await source.end();
+  if (ending === 'rolled back' && !committed) {
+    await rollBackRelocate(hop);
+    expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toEqual(before);
+  } else {
+    await runRelocation(hop, { from, kept });
+    await world.settle(tenant, hop);
+    await cleanUpRelocate(hop, performance.now() + 10_000);
+    expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toEqual([
+      `x: placement ${tenant.tenantId} 2 moved `,
+      `y: placement ${tenant.tenantId} 2 active `,
+      `y: role ${hop.target.roleName}`,
+      `y: schema ${hop.target.schemaName}`,
+    ]);
+    expect(kept).toMatchObject({ pauses: expect.any(Array), writePauseMs: expect.any(Number) });
+  }
+  await write(tenant, 'c@x.test');
+  const [rows] = await tenant.access.batch('read', [emails]);
+  expect(rows.map(({ email }) => email)).toEqual(['a@x.test', 'b@x.test', 'c@x.test']);
+  return died;
+}
+
+const ORDER: readonly PhaseName[] = ['prepare', 'copy', 'index', 'catch-up', 'cut-over', 'compare'];
+const before_ = (phase: PhaseName) => ORDER[ORDER.indexOf(phase) - 1]!;
+
+test.for([
+  { from: 'prepare', to: 'copy', sparse: 3 },
+  { from: 'index', to: 'index', sparse: 14 },
+  { from: 'catch-up', to: 'catch-up', sparse: 2 },
+  { from: 'cut-over', to: 'compare', sparse: 1 },
+] as const)('killed from $from to $to', { timeout: 600_000 }, async ({ from, to, sparse }) => {
+  for (let n = 1; ; n++) {
+    if (n > 1 && !chosen(n, sparse)) continue;
+    const died = await killed(n, from, to, n % 2 === 0 ? 'rolled back' : 'finished');
+    if (EVERYWHERE && died) await killed(n, from, to, n % 2 === 0 ? 'finished' : 'rolled back');
+    if (!died) break;
+  }
+});
+
+test('killed while it is rolled back, or ended, it is rolled back or ended by who comes next', {
+  timeout: 600_000,
+}, async () => {
+  for (let n = 1; ; n++) {
+    const tenant = await world.addTenant();
+    const before = linesOf(await world.inventory(), tenant);
+    const hop = await world.hop(tenant, world.y);
+    await runRelocation(hop, { to: 'prepare' });
+    const { died } = await mortal(n, () => rollBackRelocate(hop));
+    await rollBackRelocate(hop);
+    expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toEqual(before);
+    if (!died) break;
+    if (!EVERYWHERE) n += 4;
+  }
+  for (let n = 2; ; n++) {
+    const tenant = await world.addTenant();
+    const hop = await world.hop(tenant, world.y);
+    await runRelocation(hop);
+    const { died } = await mortal(n, () => finalizeRelocate(hop));
+    await world.settle(tenant, hop);
+    await mortal(1, () => cleanUpRelocate(hop, performance.now() + 10_000));
+    await cleanUpRelocate(hop, performance.now() + 10_000);
+    expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toHaveLength(4);
+    if (!died) break;
+    if (!EVERYWHERE) n += 5;
+  }
+});

@@ -1,0 +1,80 @@
+/** One tenant from cluster to cluster and back, while it is used. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { cleanUpRelocate } from '../../functions/move/relocate/clean-up.ts';
+import {
+  createRelocationWorld,
+  linesOf,
+  type RelocationWorld,
+  type WorldTenant,
+} from './relocation-world.ts';
+import { runRelocation } from './run-relocation.ts';
+
+let world: RelocationWorld;
+beforeAll(async () => {
+  world = await createRelocationWorld();
+});
+afterAll(() => world?.end());
+
+const emails = tenantSql.selectFrom('employees').select('email').orderBy('email');
+const add = (email: string) =>
+  tenantSql.insertInto('employees').values({ email, first_name: 'A', last_name: 'B' });
+
+/** Clients that write one row after the other and read it back; answers what was acknowledged. */
+function writers({ access }: WorldTenant, count: number): { stop(): Promise<string[]> } {
+  const written: string[] = [];
+  let running = true;
+  const clients = Array.from({ length: count }, async () => {
+    while (running) {
+      const email = `${randomUUID()}@x.test`;
+      await access.batch('write', [add(email)]);
+      written.push(email);
+      const [rows] = await access.batch('read', [emails.where('email', '=', email)]);
+      expect(rows).toHaveLength(1);
+      await delay(5);
+    }
+  });
+  return {
+    async stop() {
+      running = false;
+      await Promise.all(clients);
+      return written;
+    },
+  };
+}
+
+test('schema to dedicated, back, and to a schema again: nothing is lost, nothing fails, nothing is left', async () => {
+  const tenant = await world.addTenant();
+  const { tenantId } = tenant;
+  await tenant.access.batch('write', [add('first@x.test')]);
+  const load = writers(tenant, 3);
+  try {
+    for (const [to, model] of [
+      [world.y, 'dedicated'],
+      [world.x, 'schema'],
+      [world.y, 'schema'],
+    ] as const) {
+      const hop = await world.hop(tenant, to, model);
+      const kept = await runRelocation(hop);
+      await world.settle(tenant, hop);
+      console.log(`pauses ${JSON.stringify(kept.pauses)} ms, ${kept.copiedRows} rows`);
+      expect(kept.tables).toContainEqual(expect.objectContaining({ name: 'employees' }));
+      expect(await cleanUpRelocate(hop, performance.now() + 10_000)).toEqual({ done: true });
+    }
+  } catch (error) {
+    await load.stop();
+    throw error;
+  }
+  const written = await load.stop();
+  const [rows] = await tenant.access.batch('read', [emails]);
+  expect(rows.map(({ email }) => email)).toEqual([...written, 'first@x.test'].sort());
+  const name = tenant.place.schemaName;
+  expect(linesOf(await world.inventory(), tenant)).toEqual([
+    `x: placement ${tenantId} 4 moved `,
+    `y: placement ${tenantId} 4 active `,
+    `y: role ${name}`,
+    `y: schema ${name}`,
+  ]);
+});

@@ -1,0 +1,61 @@
+import type { Hop, StepContext, StepOutcome } from '../../functions/move/hop.ts';
+import { catchUpRelocate } from '../../functions/move/relocate/catch-up.ts';
+import { compareRelocate } from '../../functions/move/relocate/compare.ts';
+import { copyRelocate } from '../../functions/move/relocate/copy.ts';
+import { cutOverRelocate } from '../../functions/move/relocate/cut-over.ts';
+import { indexRelocate } from '../../functions/move/relocate/index-target.ts';
+import { prepareRelocate } from '../../functions/move/relocate/prepare.ts';
+import { stepContext } from './relocation-world.ts';
+
+export type RelocateStep = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;
+
+/** The phases of a hop that relocates, in their order. */
+export const relocateSteps = {
+  prepare: prepareRelocate,
+  copy: copyRelocate,
+  index: indexRelocate,
+  'catch-up': catchUpRelocate,
+  'cut-over': cutOverRelocate,
+  compare: compareRelocate,
+} as const satisfies Record<string, RelocateStep>;
+
+export type PhaseName = keyof typeof relocateSteps;
+
+/** What the workflow tries again. */
+const TRANSIENT = new Set(['CutOverPostponed', 'WritersBusy', 'MoverBusy', 'TenantUnreachable']);
+
+/** Calls a step until it is done, as the workflow does. */
+export async function untilDone(
+  phase: PhaseName,
+  hop: Hop,
+  kept: Record<string, unknown>,
+  seconds?: number,
+): Promise<void> {
+  const step: RelocateStep = relocateSteps[phase];
+  let outcome: StepOutcome = { done: false };
+  for (let tries = 0; !outcome.done; tries++) {
+    try {
+      outcome = await step(stepContext(hop, kept, seconds), outcome.cursor);
+    } catch (error) {
+      if (tries > 60 || !TRANSIENT.has((error as Error).name)) throw error;
+    }
+  }
+}
+
+/** All phases up to the comparison, or those from one to another. @returns what was kept with the hop. */
+export async function runRelocation(
+  hop: Hop,
+  {
+    from = 'prepare',
+    to = 'compare',
+    kept = {},
+  }: { from?: PhaseName; to?: PhaseName; kept?: Record<string, unknown> } = {},
+): Promise<Record<string, unknown>> {
+  const phases = Object.keys(relocateSteps) as PhaseName[];
+  for (const phase of phases.slice(phases.indexOf(from), phases.indexOf(to) + 1)) {
+    const start = performance.now();
+    await untilDone(phase, hop, kept);
+    if (process.env.SHOW_PHASES) console.log(phase, Math.round(performance.now() - start), 'ms');
+  }
+  return kept;
+}
