@@ -1,0 +1,46 @@
+/**
+ * What the model of the placement protocol finds in the claim as it is (guard `claimChecksEpoch`). Each test fails as
+ * long as the flaw is there: where it is mended, `fails` goes.
+ */
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import { type Attempt, claimed, claimTenant } from '../../functions/database/transfer/claim.ts';
+import { ClaimLost, WritersBusy } from '../../functions/database/transfer/errors.ts';
+import {
+  flipReshaped,
+  lowerFence,
+  raiseFence,
+  withoutWriters,
+} from '../../functions/database/transfer/fence.ts';
+import { TestDatabase } from '../test-database.ts';
+
+async function claimedTenant(): Promise<{ database: TestDatabase; owner: pg.Client; attempt: Attempt }> {
+  const database = await TestDatabase.clone();
+  const { tenantId } = await database.addTenant('schema');
+  const owner = await database.connect('owner');
+  const attempt = { tenantId, epoch: 1, attemptId: randomUUID() };
+  await claimTenant(owner, attempt);
+  return { database, owner, attempt };
+}
+
+test.fails('a step that is delivered once more after the flip, before the release, is refused', async () => {
+  const { owner, attempt } = await claimedTenant();
+  const fence = await raiseFence(owner, attempt);
+  const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
+  await withoutWriters(owner, attempt.tenantId, () => flipReshaped(owner, attempt, fence, next));
+  await expect(claimed(owner, attempt, async () => 'empties the target')).rejects.toThrow(ClaimLost);
+});
+
+test.fails('a fence that meets a snapshot of the same attempt says that it can be tried again', async () => {
+  const { database, owner, attempt } = await claimedTenant();
+  const other = await database.connect('owner');
+  // A step that runs twice: its snapshot locks the placement's row.
+  const work = async () => {
+    const raising = raiseFence(other, attempt, { patienceMs: 0 });
+    const error = await raising.catch((caught: unknown) => caught);
+    if (!(error instanceof Error)) await lowerFence(other, attempt, error as Awaited<typeof raising>);
+    return error;
+  };
+  expect(await claimed(owner, attempt, work, { isolation: 'repeatable read' })).toBeInstanceOf(WritersBusy);
+});
