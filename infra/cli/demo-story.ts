@@ -116,7 +116,7 @@ async function follow(
 function sendThrough(client: ApiClient): Send {
   return async (method, path, body) => {
     try {
-      return await client.send(method, path, body);
+      return await client.ask(method, path, body);
     } catch (error) {
       if (error instanceof ApiError) return { status: error.status, body: error.problem };
       throw error;
