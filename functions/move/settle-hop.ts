@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
-import { releaseClaim } from '../database/transfer/claim.ts';
+import { exclusively, releaseClaim } from '../database/transfer/claim.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { retriedRequests } from '../database/transfer/retried-requests.ts';
 import { HopNotCommitted } from './errors.ts';
@@ -27,6 +27,9 @@ export async function settleHop(
     const placement = await readPlacement(owner, attempt.tenantId);
     if (!showsCommit(placement, hop)) throw new HopNotCommitted();
     const claimed = placement?.mover === attempt.attemptId;
+    // A step before the flip that was delivered twice may still be open, and would make anew what is dropped here. It
+    // ends first, and after the flip no other one begins.
+    if (claimed) await exclusively(owner, attempt, async () => {});
     if (kind === 'relocate' && claimed) await finalizeRelocate(hop);
     await followHop(registry, hop, { retried: await retriesAround(owner, hop) });
     await releaseClaim(owner, attempt);

@@ -1,7 +1,4 @@
-/**
- * What the model of the placement protocol finds in the claim as it is (guard `claimChecksEpoch`). Each test fails as
- * long as the flaw is there: where it is mended, `fails` goes.
- */
+/** What the model of the placement protocol found in an earlier form of the claim (guard `claimChecksEpoch`). */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
@@ -24,7 +21,7 @@ async function claimedTenant(): Promise<{ database: TestDatabase; owner: pg.Clie
   return { database, owner, attempt };
 }
 
-test.fails('a step that is delivered once more after the flip, before the release, is refused', async () => {
+test('a step that is delivered once more after the flip, before the release, is refused', async () => {
   const { owner, attempt } = await claimedTenant();
   const fence = await raiseFence(owner, attempt);
   const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
@@ -32,7 +29,7 @@ test.fails('a step that is delivered once more after the flip, before the releas
   await expect(claimed(owner, attempt, async () => 'empties the target')).rejects.toThrow(ClaimLost);
 });
 
-test.fails('a fence that meets a snapshot of the same attempt says that it can be tried again', async () => {
+test('a fence that meets a snapshot of the same attempt says that it can be tried again', async () => {
   const { database, owner, attempt } = await claimedTenant();
   const other = await database.connect('owner');
   // A step that runs twice: its snapshot locks the placement's row.

@@ -3,7 +3,8 @@
  *
  * States of `tenancy.placement.mover`:  null ──claim──▶ attempt ──release──▶ null
  * Invariants: an attempt works only in transactions that hold the tenant's movers' key shared and have seen its own id
- * after they got it; a claim is given and taken under that key held exclusively. So once it has been taken away, no
+ * after they got it, under the epoch that belongs to their work; a claim is given and taken under that key held
+ * exclusively. So once it has been taken away, no
  * transaction of the attempt, not even of a function that was frozen since, can commit anything more.
  * An advisory lock takes no transaction id: the creation of a replication slot does not wait for it.
  */
@@ -24,7 +25,15 @@ export interface ClaimedOptions {
   readonly isolation?: 'read committed' | 'repeatable read';
   /** After which PostgreSQL ends the transaction, whatever it is doing. */
   readonly seconds?: number;
+  /** Which side of the flip the work belongs to; before it when absent. */
+  readonly phase?: ClaimPhase;
 }
+
+/**
+ * The claim outlives the flip, but not the work that leads up to it: a step of that, delivered once more, would empty
+ * or fill the very place where the tenant lives by then.
+ */
+export type ClaimPhase = 'before the flip' | 'after the flip';
 
 /** A mover that is frozen inside a transaction holds up nobody for longer. */
 const IDLE_SECONDS = 5;
@@ -64,10 +73,10 @@ export async function claimed<Result>(
   owner: pg.ClientBase,
   attempt: Attempt,
   work: () => Promise<Result>,
-  { isolation = 'read committed', seconds = 60 }: ClaimedOptions = {},
+  { isolation = 'read committed', seconds = 60, phase }: ClaimedOptions = {},
 ): Promise<Result> {
   return inTransaction(owner, isolation, seconds, async () => {
-    await holdClaim(owner, attempt, isolation);
+    await holdClaim(owner, attempt, { isolation, ...(phase ? { phase } : {}) });
     return work();
   });
 }
@@ -78,15 +87,15 @@ export async function claimed<Result>(
  */
 export async function holdClaim(
   owner: pg.ClientBase,
-  { tenantId, attemptId }: Attempt,
-  isolation: ClaimedOptions['isolation'] = 'read committed',
+  { tenantId, epoch, attemptId }: Attempt,
+  { isolation = 'read committed', phase = 'before the flip' }: Omit<ClaimedOptions, 'seconds'> = {},
 ): Promise<void> {
   await lockMovers(owner, tenantId, 'shared');
   // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
   const lock = isolation === 'repeatable read' ? ' for share' : '';
   const { rowCount } = await owner.query(
-    `select from tenancy.placement where tenant_id = $1 and mover = $2${lock}`,
-    [tenantId, attemptId],
+    `select from tenancy.placement where tenant_id = $1 and mover = $2 and epoch = $3${lock}`,
+    [tenantId, attemptId, phase === 'before the flip' ? epoch : epoch + 1],
   );
   if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
 }

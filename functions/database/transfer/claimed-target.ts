@@ -7,7 +7,7 @@
  * then, and what it begins later finds its claim gone, also where its session at the source was ended from outside.
  */
 import type pg from 'pg';
-import { type Attempt, claimed, inTransaction, lockMovers } from './claim.ts';
+import { type Attempt, type ClaimedOptions, claimed, inTransaction, lockMovers } from './claim.ts';
 
 /** A transaction of a frozen mover ends by itself, so that nobody waits for it for longer. */
 const TARGET_SECONDS = 30;
@@ -26,13 +26,14 @@ export async function claimedAtTarget<Result>(
   { source, target }: BothSides,
   attempt: Attempt,
   work: () => Promise<Result>,
+  options: Pick<ClaimedOptions, 'phase'> = {},
 ): Promise<Result> {
-  return claimed(source, attempt, () =>
+  const atTarget = () =>
     inTransaction(target, 'read committed', TARGET_SECONDS, async () => {
       await holdTarget({ source, target }, attempt);
       return work();
-    }),
-  );
+    });
+  return claimed(source, attempt, atTarget, options);
 }
 
 /**

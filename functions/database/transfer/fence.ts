@@ -159,10 +159,16 @@ export async function withoutWriters<Result>(
   work: () => Promise<Result>,
   options: LockOptions = {},
 ): Promise<Result> {
-  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
-    await lockWriters(owner, tenantId, options);
-    return work();
-  });
+  try {
+    return await inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
+      await lockWriters(owner, tenantId, options);
+      return work();
+    });
+  } catch (error) {
+    // A step of the same attempt that runs twice has the placement's row locked with its snapshot.
+    if (sqlStateOf(error) === '55P03') throw new WritersBusy('the placement is locked', { cause: error });
+    throw error;
+  }
 }
 
 /**

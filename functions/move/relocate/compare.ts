@@ -14,6 +14,7 @@ import type { Hop, StepContext, StepOutcome } from '../hop.ts';
 import { onBothSides } from './both-sides.ts';
 
 const ROWS_AT_ONCE = 20_000;
+const committed = { phase: 'after the flip' } as const;
 /** How often to ask writers for a moment without them; a tenth of a second each. */
 const PATIENCE = 30;
 
@@ -46,7 +47,12 @@ export function compareRelocate(context: StepContext, cursor?: unknown): Promise
     for (;;) {
       const table = compared[at.tables.length - 1]!;
       // In a transaction of the attempt's: a run of it that was frozen must not judge what the next move writes.
-      const upTo = await claimed(sides.source, hop.attempt, () => compareNext(sides, hop, table, at));
+      const upTo = await claimed(
+        sides.source,
+        hop.attempt,
+        () => compareNext(sides, hop, table, at),
+        committed,
+      );
       await context.progress({ rowsDone: at.rows, rowsTotal: Math.max(total, at.rows) });
       if (upTo === 'compared already') {
         await endCapture(sides, hop);
@@ -117,7 +123,7 @@ async function endCapture(
   { attempt, target: place }: Hop,
 ): Promise<void> {
   const { tenantId } = attempt;
-  await claimed(source, attempt, async () => {
+  const switchOff = async () => {
     for (let tries = 1; ; tries++) {
       try {
         return await withoutWriters(target, tenantId, async () => {
@@ -128,8 +134,10 @@ async function endCapture(
         if (!(error instanceof WritersBusy) || tries === PATIENCE) throw error;
       }
     }
-  });
-  await claimedAtTarget({ source, target }, attempt, async () => {
+  };
+  await claimed(source, attempt, switchOff, committed);
+  const forget = async () => {
     await target.query('delete from tenancy.captured_changes where tenant_id = $1', [tenantId]);
-  });
+  };
+  await claimedAtTarget({ source, target }, attempt, forget, committed);
 }
