@@ -16,9 +16,8 @@ export interface EndedExecution {
 }
 
 export interface Probes {
-  /** Whether the execution may still do something; false where there is none of that name. */
-  readonly isRunning?: (executionArn: string) => Promise<boolean>;
-  readonly hasFailed?: (executionArn: string) => Promise<boolean>;
+  /** What has become of an execution; Step Functions is asked when absent. */
+  readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
 }
 
 export interface RecoverOptions extends Probes {
@@ -91,19 +90,20 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
 /** Whether something may still be going on with the move's execution. */
 export async function mayStillRun(
   { phase, ageSeconds, executionArn }: MoveRecord,
-  { isRunning = executions.isRunning, ended }: Probes & Pick<RecoverOptions, 'ended'>,
+  { statusOf = executions.executionStatus }: Probes,
 ): Promise<boolean> {
-  if (executionArn !== null && (await isRunning(executionArn))) return true;
-  return !ended && phase === 'planned' && ageSeconds < TIME_TO_START_SECONDS;
+  const status = executionArn === null ? 'none' : await statusOf(executionArn);
+  if (status === 'none') return phase === 'planned' && ageSeconds < TIME_TO_START_SECONDS;
+  return status === 'running';
 }
 
 /** Ends a move whose execution is dead. @throws whatever kept it from being done; it can be called again. */
 export async function recoverMove(
   registry: Registry,
   move: MoveRecord,
-  { hasFailed = executions.hasFailed, deadline }: Probes & Pick<RecoverOptions, 'deadline'>,
+  { statusOf = executions.executionStatus, deadline }: Probes & Pick<RecoverOptions, 'deadline'>,
 ): Promise<void> {
-  const failed = move.executionArn !== null && (await hasFailed(move.executionArn));
+  const failed = move.executionArn !== null && (await statusOf(move.executionArn)) === 'failed';
   const reason = move.abortRequested
     ? 'The move was aborted.'
     : 'The workflow of the move ended before the move was done.';
@@ -118,9 +118,9 @@ export async function recoverMove(
 async function restartCleanUp(
   registry: Registry,
   { moveId, index, attempt, cleanUpExecutionArn: previous }: HopRecord,
-  { cleanUp, isRunning = executions.isRunning }: RecoverOptions,
+  { cleanUp, statusOf = executions.executionStatus }: RecoverOptions,
 ): Promise<string | undefined> {
-  if (!cleanUp || (previous !== null && (await isRunning(previous)))) return undefined;
+  if (!cleanUp || (previous !== null && (await statusOf(previous)) === 'running')) return undefined;
   const name = `cleanup-${attempt.attemptId}-${Date.now().toString(36)}`;
   const executionArn = executions.executionArnOf(cleanUp.stateMachineArn, name);
   if (!(await noteCleanUp(registry, { moveId, index }, { previous, executionArn }))) return undefined;

@@ -26,10 +26,11 @@ export async function startExecution(stateMachineArn: string, name: string, inpu
   );
 }
 
-/** What an execution is; `none` where there is no such one. @throws Step Functions' error. */
-export async function executionStatus(
-  executionArn: string,
-): Promise<'running' | 'failed' | 'ended' | 'none'> {
+/** `none`: there is no execution of that name (yet). `ended`: whichever way but by failing. */
+export type ExecutionStatus = 'running' | 'failed' | 'ended' | 'none';
+
+/** What has become of an execution. @throws Step Functions' error. */
+export async function executionStatus(executionArn: string): Promise<ExecutionStatus> {
   const { DescribeExecutionCommand, ExecutionDoesNotExist } = await import('@aws-sdk/client-sfn');
   try {
     const { status } = await (await states()).send(new DescribeExecutionCommand({ executionArn }));
@@ -39,14 +40,4 @@ export async function executionStatus(
     if (error instanceof ExecutionDoesNotExist) return 'none';
     throw error;
   }
-}
-
-/** Whether the execution may still do something. @throws Step Functions' error. */
-export async function isRunning(executionArn: string): Promise<boolean> {
-  return (await executionStatus(executionArn)) === 'running';
-}
-
-/** @throws Step Functions' error. */
-export async function hasFailed(executionArn: string): Promise<boolean> {
-  return (await executionStatus(executionArn)) === 'failed';
 }

@@ -5,7 +5,7 @@ import { HopNotCommitted, MoveAborted, MoveNotAbortable } from '../../functions/
 import { finishMove } from '../../functions/move/finish-move.ts';
 import { hopsOf } from '../../functions/move/move-records.ts';
 import { nextHop } from '../../functions/move/next-hop.ts';
-import { recoverMoves } from '../../functions/move/recover-moves.ts';
+import { type Probes, recoverMoves } from '../../functions/move/recover-moves.ts';
 import { rollBackMove } from '../../functions/move/roll-back-move.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
@@ -190,17 +190,14 @@ describe('recovery', () => {
     const [one, two, three] = [await world.begin(), await world.begin(), await world.begin()];
     const status = async ({ tenantId, moveId }: typeof one) => (await world.view(tenantId, moveId)).status;
     const ended = { executionArn: one.executionArn, status: 'FAILED' };
-    const failed = { isRunning: async () => false, hasFailed: async () => true };
+    const failed: Probes = { statusOf: async () => 'failed' };
     expect(await recoverMoves(world.registry, { ...failed, ended })).toEqual({
       moves: [one.moveId],
       cleanUps: [],
     });
     expect([await status(one), await status(two)]).toEqual(['failed', 'running']);
     const { moves } = await recoverMoves(world.registry, {
-      ...{
-        isRunning: async (executionArn: string) => executionArn !== three.executionArn,
-        hasFailed: dead.hasFailed,
-      },
+      statusOf: async (executionArn) => (executionArn === three.executionArn ? 'ended' : 'running'),
     });
     expect(moves).toContain(three.moveId);
     expect([await status(two), await status(three)]).toEqual(['running', 'aborted']);

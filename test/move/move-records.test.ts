@@ -14,7 +14,7 @@ import { recoverMoves } from '../../functions/move/recover-moves.ts';
 import { requestMove } from '../../functions/move/request-move.ts';
 import { listMoves } from '../../functions/repositories/moves.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';
-import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
+import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE, unknown } from './move-registry.ts';
 
 let world: MoveRegistry;
 beforeAll(async () => {
@@ -147,9 +147,9 @@ describe('an execution that begins', () => {
     const tenantId = await world.addTenant();
     const moveId = await request(tenantId, { tier: 'business' }, async () => {});
     const begin = () =>
-      beginMove(world.registry, { tenantId, targetTier: 'business' }, arn(`x-${tenantId}`), dead);
+      beginMove(world.registry, { tenantId, targetTier: 'business' }, arn(`x-${tenantId}`), unknown);
     await expect(begin()).rejects.toThrow(MoveInProgress);
-    expect(await recoverMoves(world.registry, dead)).toMatchObject({ cleanUps: [] });
+    expect(await recoverMoves(world.registry, unknown)).toMatchObject({ cleanUps: [] });
     expect((await world.view(tenantId, moveId)).status).toBe('running');
     await world.registry.query(
       "UPDATE tenant_moves SET started_at = started_at - interval '2 minutes' WHERE move_id = :moveId::uuid",

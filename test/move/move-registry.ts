@@ -4,6 +4,7 @@ import type { Tier } from '../../functions/database/registry/tenant-record.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
 import { followHop } from '../../functions/move/follow-hop.ts';
 import { setHopState } from '../../functions/move/move-records.ts';
+import type { Probes } from '../../functions/move/recover-moves.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { tierTerms } from '../../functions/placement/tier-terms.ts';
 import { getMove, type MoveView } from '../../functions/repositories/moves.ts';
@@ -14,8 +15,9 @@ export const STATE_MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine
 /** Of an execution of that name. */
 export const arn = (name: string) => `${STATE_MACHINE.replace('stateMachine', 'execution')}:${name}`;
 /** What is told of executions that nobody runs here. */
-export const dead = { isRunning: async () => false, hasFailed: async () => false };
-export const alive = { isRunning: async () => true, hasFailed: async () => false };
+export const dead: Probes = { statusOf: async () => 'ended' };
+export const alive: Probes = { statusOf: async () => 'running' };
+export const unknown: Probes = { statusOf: async () => 'none' };
 /** A deadline that no test meets. */
 export const far = () => performance.now() + 60_000;
 /** What a step knows of the target by the time that it is committed. */

@@ -204,6 +204,28 @@ describe('sides that differ', () => {
     },
   );
 
+  test.each([
+    ['rolled back', false, 'rolled-back'],
+    ['settled', true, 'settled'],
+  ] as const)('are %s by recovery, once a person hands the move to it', async (_, committed, state) => {
+    const { tenantId, moveId, context } = await atCommitPoint();
+    if (committed) await commit(context.hop);
+    await context.keep({ mismatchAt: new Date().toISOString() });
+    await rollBackMove(world.registry, moveId, { Error: 'MoveMismatch' });
+    await world.registry.query(
+      `UPDATE tenant_move_hops SET state = 'working', result = result - 'mismatchAt' - 'compareCursor'
+       WHERE state = 'mismatch' AND tenant_id = :tenantId::uuid`,
+      { tenantId },
+    );
+    await world.registry.query(
+      `UPDATE tenant_moves SET status = 'running', finished_at = NULL WHERE move_id = :moveId::uuid`,
+      { moveId },
+    );
+    await recover(tenantId);
+    expect(await stateOf(moveId)).toBe(state);
+    expect(await readPlacement(owner, tenantId)).toMatchObject({ state: 'active', mover: null });
+  });
+
   test('are kept by recovery too, which knows of them from the step that found them', async () => {
     const { tenantId, moveId, context } = await atCommitPoint();
     await context.keep({ mismatchAt: new Date().toISOString() });
