@@ -1,0 +1,71 @@
+import { vi } from 'vitest';
+import { ClientLoad, type LoadOptions, type Send } from '../../infra/cli/client-load.ts';
+import { call, onboardOwnTenant, operatorToken, platform, userToken } from './running-platform.ts';
+import { tracesOf } from './tenant-traces.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: a move as the API tells it.
+export type MoveBody = any;
+
+/** A tenant of a test's own that is moved about while clients work with it. */
+export class MovingTenant {
+  readonly slug: string;
+  readonly tenantId: string;
+
+  private constructor(slug: string, tenantId: string) {
+    this.slug = slug;
+    this.tenantId = tenantId;
+  }
+
+  /** A new Starter tenant. */
+  static async create(): Promise<MovingTenant> {
+    const slug = await onboardOwnTenant();
+    const { body } = await call('GET', `/tenants/${slug}`, { token: await operatorToken() });
+    return new MovingTenant(slug, body.tenantId);
+  }
+
+  readonly send: Send = async (method, path, body) => {
+    const token = await userToken(this.slug);
+    return call(method, path, { token, ...(body ? { body } : {}) });
+  };
+
+  load(options: Partial<LoadOptions> = {}): ClientLoad {
+    return new ClientLoad(this.send, { prefix: this.slug, ...options });
+  }
+
+  async tenant(): Promise<MoveBody> {
+    return (await call('GET', `/tenants/${this.slug}`, { token: await operatorToken() })).body;
+  }
+
+  /** Asks for a move; answers what the API answers. */
+  async ask(body: object) {
+    return call('POST', `/tenants/${this.slug}/moves`, { token: await operatorToken(), body });
+  }
+
+  /** Asks for a move and waits for its end. */
+  async move(body: object): Promise<MoveBody> {
+    const { status, headers, body: answer } = await this.ask(body);
+    if (status !== 202) throw new Error(`the move was answered ${status}: ${JSON.stringify(answer)}`);
+    return this.ended(String(headers.get('location')));
+  }
+
+  async ended(location: string): Promise<MoveBody> {
+    let move: MoveBody;
+    const over = async () => {
+      move = (await call('GET', location, { token: await operatorToken() })).body;
+      return move.status !== 'running';
+    };
+    await vi.waitUntil(over, { timeout: 90_000, interval: 50 });
+    return move;
+  }
+
+  /** Waits until clean-up has left nothing but what `expected` says. */
+  async traces(expected: readonly string[]): Promise<string[]> {
+    let found: string[] = [];
+    const settled = async () => {
+      found = await tracesOf(platform(), this.tenantId);
+      return JSON.stringify(found) === JSON.stringify([...expected].sort());
+    };
+    await vi.waitUntil(settled, { timeout: 60_000, interval: 250 }).catch(() => {});
+    return found;
+  }
+}
