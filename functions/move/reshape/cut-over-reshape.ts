@@ -122,8 +122,9 @@ async function applyAndFlip(
   budgetMs: number,
 ): Promise<void> {
   const enter = `tenancy.enter_move(${literal(attempt.tenantId)}, ${literal(fence.token)})`;
+  const leftMs = Math.max(1, Math.ceil(fence.since + budgetMs - performance.now()));
   const [, taken] = await Promise.all([
-    owner.query(`SET LOCAL statement_timeout = '${Math.ceil(budgetMs)}ms'; SELECT ${enter}`),
+    owner.query(`SET LOCAL statement_timeout = '${leftMs}ms'; SELECT ${enter}`),
     takeChanges(owner, sides.tenantId),
   ]);
   if (taken.keys > LAST_KEYS) throw new TooLate(`${taken.keys} keys were left`);
