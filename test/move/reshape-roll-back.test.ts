@@ -48,6 +48,9 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
     await expect(log.run(reshapeSteps['catch-up'])).rejects.toThrow(MoveMismatch);
     const counted = await superuser.query(`SELECT first_name FROM ${target.schemaName}.employees ${mine}`);
     expect(counted.rows).toContainEqual({ first_name: 'Mallory' });
+    const tables = log.kept.tables as { name: string; sourceHash: string; targetHash: string }[];
+    const different = tables.filter(({ sourceHash, targetHash }) => sourceHash !== targetHash);
+    expect(different.map(({ name }) => name)).toEqual(['employees']);
     expect(await emailsAt(database, source, tenantId)).toHaveLength(3);
   });
 

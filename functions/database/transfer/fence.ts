@@ -15,7 +15,7 @@ import type pg from 'pg';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
-import { inTransaction } from './claim.ts';
+import { behind, inTransaction } from './claim.ts';
 import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
 
 export interface Fence {
@@ -159,10 +159,9 @@ export async function withoutWriters<Result>(
   work: () => Promise<Result>,
   options: LockOptions = {},
 ): Promise<Result> {
-  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
-    await lockWriters(owner, tenantId, options);
-    return work();
-  });
+  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, () =>
+    behind(owner, lockWriters(owner, tenantId, options), work),
+  );
 }
 
 /**

@@ -77,7 +77,7 @@ export async function cutOverReshape(
 /** So that little is left to do behind the fence, and the session has everything at hand that it needs there. */
 async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promise<void> {
   for (let rounds = 0; rounds < 10; rounds++) {
-    const { keys } = await round(owner, attempt, sides);
+    const { keys } = await round(owner, attempt, sides, { everyTable: rounds === 0 });
     if (rounds > 0 && keys <= LAST_KEYS / 10) return;
   }
 }
@@ -128,12 +128,17 @@ async function applyAndFlip(
     takeChanges(owner, sides.tenantId),
   ]);
   if (taken.keys > LAST_KEYS) throw new TooLate(`${taken.keys} keys were left`);
-  await applyChanges(owner, sides, taken);
   const pausedMs = performance.now() - fence.since;
   if (pausedMs > budgetMs) throw new TooLate(`the pause has taken ${pausedMs} ms`);
   const { isolationModel, schemaName, roleName } = target;
   const next = { isolationModel, schemaName, roleName, forward: forwardTo(target) };
-  await flipReshaped(owner, attempt, fence, next);
+  await Promise.all([
+    applyChanges(owner, sides, taken),
+    // Its own statement fails behind one that has failed, so that nothing is flipped without its delta.
+    flipReshaped(owner, attempt, fence, next),
+  ]);
+  const flippedMs = performance.now() - fence.since;
+  if (flippedMs > budgetMs) throw new TooLate(`the pause has taken ${flippedMs} ms`);
 }
 
 class TooLate extends Error {
