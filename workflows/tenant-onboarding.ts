@@ -32,33 +32,24 @@ import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
-  Chain,
   Choice,
   Condition,
   DefinitionBody,
   Errors,
   Fail,
   type IChainable,
-  JitterType,
-  JsonPath,
   LogLevel,
   Pass,
   QueryLanguage,
-  type RetryProps,
   StateMachine,
   type TaskStateBase,
-  Timeout,
   Wait,
   WaitTime,
 } from 'aws-cdk-lib/aws-stepfunctions';
-import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
-import {
-  DependencyUnavailable,
-  ProxyBusy,
-  ProxyLeaseLost,
-  TenantUnreachable,
-} from '../functions/lifecycle/errors.ts';
+import { notYetReachable, proxyTaken } from './retry-policies.ts';
+import { phases, type TaskStateProps, taskState } from './task-state.ts';
 
 export interface TenantOnboardingProps {
   /** The task functions; key `x` is the entry `onboarding-x` in kebab-case. */
@@ -78,54 +69,8 @@ export interface TenantOnboardingProps {
   logGroup: ILogGroup;
 }
 
-/** What passes by itself: a dependency that is away, a function that was throttled, killed or cut off. */
-const transient: RetryProps = {
-  errors: [
-    DependencyUnavailable.name,
-    Errors.TIMEOUT,
-    'Lambda.ServiceException',
-    'Lambda.AWSLambdaException',
-    'Lambda.SdkClientException',
-    'Lambda.TooManyRequestsException',
-    'Lambda.Unknown',
-    'Sandbox.Timedout',
-  ],
-  interval: Duration.seconds(2),
-  backoffRate: 2,
-  maxAttempts: 6,
-  maxDelay: Duration.seconds(60),
-  jitterStrategy: JitterType.FULL,
-};
-
-/** Another onboarding changes the same proxy; each needs well under a minute. */
-const proxyTaken: RetryProps = {
-  errors: [ProxyBusy.name, ProxyLeaseLost.name],
-  interval: Duration.seconds(5),
-  backoffRate: 1.2,
-  maxAttempts: 30,
-  maxDelay: Duration.seconds(30),
-  jitterStrategy: JitterType.FULL,
-};
-
-/** A proxy takes a while before it knows a new secret or cluster. */
-const notYetReachable: RetryProps = {
-  errors: [TenantUnreachable.name],
-  interval: Duration.seconds(3),
-  backoffRate: 1.5,
-  maxAttempts: 12,
-  maxDelay: Duration.seconds(30),
-};
-
-interface Step {
-  /** Of one attempt: a little more than the function's own. */
-  timeout: Duration;
-  retries?: RetryProps[];
-  /** Where the task's answer goes in the state; by default nowhere, since the registry knows. */
-  resultPath?: string;
-}
-
-const quick: Step = { timeout: Duration.seconds(40) };
-const ddl: Step = { timeout: Duration.seconds(70) };
+const quick: TaskStateProps = { timeout: Duration.seconds(40) };
+const ddl: TaskStateProps = { timeout: Duration.seconds(70) };
 
 export class TenantOnboarding extends Construct {
   readonly stateMachine: StateMachine;
@@ -133,7 +78,11 @@ export class TenantOnboarding extends Construct {
   constructor(scope: Construct, id: string, { tasks, logGroup }: TenantOnboardingProps) {
     super(scope, id);
     const failed = this.#recordFailure(tasks.fail);
-    const step = (name: string, task: IFunction, settings: Step) => this.#step(name, task, settings, failed);
+    const step = (name: string, task: IFunction, settings: TaskStateProps) =>
+      taskState(this, name, task, settings).addCatch(failed, {
+        errors: [Errors.ALL],
+        resultPath: '$.failure',
+      });
 
     const finish = phases(
       step('Place', tasks.place, quick),
@@ -175,19 +124,6 @@ export class TenantOnboarding extends Construct {
     });
   }
 
-  #step(name: string, task: IFunction, { timeout, retries = [], resultPath }: Step, failed: LambdaInvoke) {
-    const state = new LambdaInvoke(this, name, {
-      lambdaFunction: task,
-      // The function's answer and error names as they are, without the envelope of lambda:invoke.
-      payloadResponseOnly: true,
-      retryOnServiceExceptions: false,
-      taskTimeout: Timeout.duration(timeout),
-      resultPath: resultPath ?? JsonPath.DISCARD,
-    });
-    for (const retry of [...retries, transient]) state.addRetry(retry);
-    return state.addCatch(failed, { errors: [Errors.ALL], resultPath: '$.failure' });
-  }
-
   /** Repeats the launch, which does what is due and says whether the database is ready. */
   #untilReady(launch: TaskStateBase, then: IChainable): IChainable {
     const wait = new Wait(this, 'Wait for dedicated database', {
@@ -203,14 +139,7 @@ export class TenantOnboarding extends Construct {
 
   /** The execution ends with the name of the step's error, and with a reason that may be shown. */
   #recordFailure(task: IFunction): LambdaInvoke {
-    const record = new LambdaInvoke(this, 'Record failure', {
-      lambdaFunction: task,
-      payloadResponseOnly: true,
-      retryOnServiceExceptions: false,
-      taskTimeout: Timeout.duration(quick.timeout),
-      resultPath: '$.outcome',
-    });
-    record.addRetry(transient);
+    const record = taskState(this, 'Record failure', task, { ...quick, resultPath: '$.outcome' });
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
@@ -221,9 +150,4 @@ export class TenantOnboarding extends Construct {
     record.next(new Fail(this, 'Failed', { errorPath: '$.failure.Error', causePath: '$.outcome.reason' }));
     return record;
   }
-}
-
-/** One after the other. */
-function phases(first: IChainable, ...rest: IChainable[]): Chain {
-  return rest.reduce<Chain>((chain, next) => chain.next(next), Chain.start(first));
 }

@@ -1,18 +1,7 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
-import * as z from 'zod';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { DATA_DATABASE, dedicatedStackName, FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
-import { DedicatedStackFailed } from './errors.ts';
-
-/** Outputs of DedicatedDatabaseStack that a place is made of. */
-const outputs = z.object({
-  ClusterArn: z.string().min(1),
-  WriterHost: z.string().min(1),
-  ReaderHost: z.string().optional(),
-  ProxyHost: z.string().min(1),
-  Port: z.coerce.number().int().positive(),
-  TenantSecretArn: z.string().min(1),
-});
+import { dedicatedOutputs } from '../provisioning/dedicated-outputs.ts';
 
 /**
  * Writes the finished stack's outputs as the tenant's planned place. It becomes visible with the activation.
@@ -23,10 +12,7 @@ export async function recordDedicatedPlace(
   tenantId: string,
   stack: Stack,
 ): Promise<void> {
-  const parsed = outputs.safeParse(
-    Object.fromEntries((stack.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue])),
-  );
-  if (!parsed.success) throw new DedicatedStackFailed({ cause: parsed.error });
+  const { proxyHost, port, writerHost, readerHost, clusterArn, secretArn } = dedicatedOutputs(stack);
   const name = tenantRoleName(tenantId, FIRST_EPOCH);
   await registry.query(
     `INSERT INTO tenant_database_routing AS r
@@ -42,9 +28,8 @@ export async function recordDedicatedPlace(
            updated_at = now()
        WHERE r.epoch = excluded.epoch`,
     {
-      ...{ tenantId, name, host: parsed.data.ProxyHost, port: parsed.data.Port, database: DATA_DATABASE },
-      ...{ readerHost: parsed.data.ReaderHost ?? null, clusterArn: parsed.data.ClusterArn },
-      ...{ secretArn: parsed.data.TenantSecretArn, epoch: FIRST_EPOCH, writerHost: parsed.data.WriterHost },
+      ...{ tenantId, name, host: proxyHost, port, database: DATA_DATABASE, readerHost, clusterArn },
+      ...{ secretArn, epoch: FIRST_EPOCH, writerHost },
       stackName: dedicatedStackName(tenantId),
     },
   );

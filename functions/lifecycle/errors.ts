@@ -1,5 +1,17 @@
-// Choosing a cell belongs to `placement`, but its refusal ends an onboarding like those below.
+// Choosing a cell belongs to `placement`, and making what tenants live in to `provisioning`, but their refusals end an
+// onboarding like those below.
 export { NoCellCapacity } from '../placement/errors.ts';
+export {
+  DedicatedStackFailed,
+  DedicatedStackTimeout,
+  DependencyUnavailable,
+  ProxyBusy,
+  ProxyLeaseLost,
+  ProxySecretsExhausted,
+  TenantSecretInvalid,
+  TenantUnreachable,
+  UnknownCell,
+} from '../provisioning/errors.ts';
 
 /**
  * Errors of a tenant's lifecycle. Rules that the rest relies on:
@@ -69,83 +81,11 @@ export class OnboardingIncomplete extends LifecycleError {
   }
 }
 
-/** The tenant's (or its owner's) secret has not the form `{ username, password }` that Strata writes. */
-export class TenantSecretInvalid extends LifecycleError {
-  override readonly name = 'TenantSecretInvalid';
-  constructor(options?: ErrorOptions) {
-    super('The stored credentials of the tenant are not usable.', options);
-  }
-}
-
 /** The data database holds another, or a newer, placement of this tenant. */
 export class PlacementConflict extends LifecycleError {
   override readonly name = 'PlacementConflict';
   constructor(options?: ErrorOptions) {
     super('The data database holds a different placement of this tenant.', options);
-  }
-}
-
-/** CloudFormation could not create the dedicated database; started again, onboarding replaces the failed stack. */
-export class DedicatedStackFailed extends LifecycleError {
-  override readonly name = 'DedicatedStackFailed';
-  constructor(options?: ErrorOptions) {
-    super('The dedicated database could not be created.', options);
-  }
-}
-
-/** The dedicated database was not ready in time; started again, onboarding goes on waiting for the same stack. */
-export class DedicatedStackTimeout extends LifecycleError {
-  override readonly name = 'DedicatedStackTimeout';
-  constructor() {
-    super('The dedicated database was not ready in time.');
-  }
-}
-
-/** The registry has no such cell. */
-export class UnknownCell extends LifecycleError {
-  override readonly name = 'UnknownCell';
-  constructor() {
-    super('The cell is not known.');
-  }
-}
-
-/** A proxy takes 200 secrets (AWS quota); the cell holds more tenants than that. */
-export class ProxySecretsExhausted extends LifecycleError {
-  override readonly name = 'ProxySecretsExhausted';
-  constructor() {
-    super('The proxy of the cell takes no more credentials.');
-  }
-}
-
-/** Another session holds the proxy's lease, or the proxy is being modified. Transient. */
-export class ProxyBusy extends LifecycleError {
-  override readonly name = 'ProxyBusy';
-  constructor(options?: ErrorOptions) {
-    super('The proxy of the cell is being changed by another operation.', options);
-  }
-}
-
-/** The lease ran out while the proxy was being changed: the change may have raced another. Transient. */
-export class ProxyLeaseLost extends LifecycleError {
-  override readonly name = 'ProxyLeaseLost';
-  constructor() {
-    super('The lease on the proxy was lost while it was being changed.');
-  }
-}
-
-/** The tenant's own credentials do not (yet) reach its data through the proxy. Transient for a while. */
-export class TenantUnreachable extends LifecycleError {
-  override readonly name = 'TenantUnreachable';
-  constructor(options?: ErrorOptions) {
-    super("The tenant's data could not be reached with its own credentials.", options);
-  }
-}
-
-/** A service or database that a step needs did not answer, or refused for the moment. Transient. */
-export class DependencyUnavailable extends LifecycleError {
-  override readonly name = 'DependencyUnavailable';
-  constructor(options?: ErrorOptions) {
-    super('A service that onboarding depends on is unavailable.', options);
   }
 }
 

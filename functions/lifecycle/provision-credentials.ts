@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
+import { ensureTenantSecret } from '../provisioning/tenant-secret.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
-import { ensureTenantSecret } from './tenant-secret.ts';
 
 /**
  * Creates the secret of the tenant's login role, before the role, and notes its ARN in the registry: from then on the

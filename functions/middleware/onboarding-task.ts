@@ -1,16 +1,16 @@
-import type { Context } from 'aws-lambda';
 import * as z from 'zod';
 import { PlacementConflict as DatabasePlacementConflict, TenantSchemaInUse } from '../database/errors.ts';
-import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
+import type { DataApi } from '../database/registry/data-api.ts';
 import {
   DependencyUnavailable,
   LifecycleError,
   OnboardingStepFailed,
   PlacementConflict,
 } from '../lifecycle/errors.ts';
-import { isTransient } from '../lifecycle/transient-error.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
-import { logger } from './logger.ts';
+import { ProvisioningError } from '../provisioning/errors.ts';
+import { isTransient } from '../provisioning/transient-error.ts';
+import { type TaskHandler, workflowTask } from './workflow-task.ts';
 
 /** What every state after registration carries. */
 export const tenantState = z.object({
@@ -22,43 +22,29 @@ export const tenantState = z.object({
   }),
 });
 
-/** How a step of `tenant-onboarding` looks to Lambda. */
-export type TaskHandler<Result> = (event: unknown, context: Context) => Promise<Result>;
-
-let registry: DataApi | undefined;
-
-/**
- * Makes a task out of a step: checks the workflow's state, hands over the registry, and lets only typed errors out,
- * whose names the workflow retries or catches. Causes are logged; the answer never holds them.
- */
+/** Makes a task of `tenant-onboarding` out of a step. */
 export function onboardingTask<Schema extends z.ZodType, Result>(
   schema: Schema,
   step: (registry: DataApi, state: z.output<Schema>) => Promise<Result>,
 ): TaskHandler<Result> {
-  return async (event, context) => {
-    logger.addContext(context);
-    try {
-      registry ??= registryFromEnvironment();
-      const result = await step(registry, schema.parse(event));
-      logger.info('step done', {
-        tenant: tenantOf(event),
-        ...(typeof result === 'string' ? { result } : {}),
-      });
-      return result;
-    } catch (error) {
-      const typed = toLifecycleError(error);
-      const details = { tenant: tenantOf(event), error: typed };
-      // An error without a cause is one of our own refusals: it says all there is to say.
-      if (typed.cause === undefined) logger.warn('step refused', details);
-      else logger.error('step failed', details);
-      throw typed;
-    }
-  };
+  return workflowTask(
+    {
+      toTypedError: toLifecycleError,
+      subjectOf: (event) => ({ tenant: tenantOf(event) }),
+      outcomeOf: (result) => (typeof result === 'string' ? { result } : {}),
+    },
+    schema,
+    step,
+  );
 }
 
+/** What `lifecycle/errors` names. */
+type OnboardingError = LifecycleError | ProvisioningError | NoCellCapacity;
+
 /** The typed error that an error of a driver or SDK amounts to. */
-export function toLifecycleError(error: unknown): LifecycleError | NoCellCapacity {
-  if (error instanceof LifecycleError || error instanceof NoCellCapacity) return error;
+export function toLifecycleError(error: unknown): OnboardingError {
+  if (error instanceof LifecycleError || error instanceof ProvisioningError) return error;
+  if (error instanceof NoCellCapacity) return error;
   if (error instanceof DatabasePlacementConflict || error instanceof TenantSchemaInUse) {
     return new PlacementConflict({ cause: error });
   }

@@ -14,10 +14,11 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-/** One complaint about the input: where (a JSON pointer into the body, or a parameter's name) and what. */
+/** One complaint about the input: where (a JSON pointer into the body, a parameter's name, or a rule's) and what. */
 export interface InputError {
   readonly pointer?: string;
   readonly parameter?: string;
+  readonly rule?: string;
   readonly detail: string;
 }
 

@@ -40,3 +40,106 @@ export class ReplicationBroken extends MoveError {
     super('The replication to the new place broke.', options);
   }
 }
+
+/** Something that forbids a move: which rule, and what of the tenant or the target it minds. */
+export interface Forbidden {
+  readonly rule:
+    | 'status'
+    | 'moving'
+    | 'mismatch'
+    | 'nothing-to-move'
+    | 'residency'
+    | 'compliance'
+    | 'cell'
+    | 'users'
+    | 'storage';
+  readonly detail: string;
+}
+
+/** What was asked is malformed, or names a cell or residency that is not there; `issues` names each field. */
+export class InvalidMoveInput extends MoveError {
+  override readonly name = 'InvalidMoveInput';
+  readonly issues: readonly { readonly path: string; readonly message: string }[];
+  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
+    // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
+    const told = issues
+      .slice(0, 10)
+      .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
+    super(`The input is not valid: ${told.join('; ')}`);
+    this.issues = issues;
+  }
+}
+
+/** Another move of the tenant is under way. */
+export class MoveInProgress extends MoveError {
+  override readonly name = 'MoveInProgress';
+  constructor() {
+    super('The tenant is being moved already.');
+  }
+}
+
+/** Rules stand against the move; `issues` tells each. */
+export class MoveForbidden extends MoveError {
+  override readonly name = 'MoveForbidden';
+  readonly issues: readonly Forbidden[];
+  constructor(issues: readonly Forbidden[]) {
+    super(`The move is not allowed: ${issues.map(({ detail }) => detail).join(' ')}`);
+    this.issues = issues;
+  }
+}
+
+/** The tenant is where it was asked to go. */
+export class NothingToMove extends MoveError {
+  override readonly name = 'NothingToMove';
+  constructor() {
+    super('The tenant is there already.');
+  }
+}
+
+/** The tenant is not active, has no place, or an earlier move left differences that a person has to look at. */
+export class TenantNotMovable extends MoveError {
+  override readonly name = 'TenantNotMovable';
+  constructor(why: string) {
+    super(why);
+  }
+}
+
+/** The move, or its claim on the tenant, is over or another's: whoever meets this has nothing more to do. */
+export class MoveOvertaken extends MoveError {
+  override readonly name = 'MoveOvertaken';
+  constructor(options?: ErrorOptions) {
+    super('The move has ended, or the tenant was taken over by another one.', options);
+  }
+}
+
+/** The workflow of the move could not be started. Nothing was changed. */
+export class MoveNotStarted extends MoveError {
+  override readonly name = 'MoveNotStarted';
+  constructor(options?: ErrorOptions) {
+    super('The move could not be started. Try again later.', options);
+  }
+}
+
+/** It is too late to abort: the tenant has arrived, or the move has ended. */
+export class MoveNotAbortable extends MoveError {
+  override readonly name = 'MoveNotAbortable';
+  constructor(why: string) {
+    super(why);
+  }
+}
+
+/** The hop is not committed in the database that the tenant leaves. */
+export class HopNotCommitted extends MoveError {
+  override readonly name = 'HopNotCommitted';
+  constructor() {
+    super('A part of the move is not committed.');
+  }
+}
+
+/** Anything that no other class names; the log holds the cause. */
+export class MoveStepFailed extends MoveError {
+  override readonly name = 'MoveStepFailed';
+  constructor(options?: ErrorOptions) {
+    super('An internal error stopped the move.', options);
+  }
+}

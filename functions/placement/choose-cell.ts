@@ -21,7 +21,8 @@ export interface Cell {
 /**
  * Picks the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
  * so that onboardings running at once count each other and cannot exceed a cell's cap together.
- * A failed tenant counts: it holds its place until it is resumed or offboarded.
+ * A failed tenant counts: it holds its place until it is resumed or offboarded. So does one that is on its way there
+ * by a move; one that has just arrived counts twice until its move has ended.
  * @throws {NoCellCapacity} when no active cell has room for the tier.
  */
 export async function chooseCell(
@@ -39,7 +40,10 @@ export async function chooseCell(
     `SELECT c.cell_id, c.region, c.database_host, c.database_port, c.database_name, c.writer_host, c.cluster_arn,
             c.starter_role_name, c.starter_secret_arn, c.max_business_tenants,
             count(t.tenant_id)::int AS tenants,
-            (count(t.tenant_id) FILTER (WHERE r.isolation_model = 'schema'))::int AS business_tenants
+            ((count(t.tenant_id) FILTER (WHERE r.isolation_model = 'schema'))
+             + (SELECT count(*) FROM tenant_moves m WHERE m.status = 'running'
+                AND m.plan -> -1 -> 'to' @> jsonb_build_object('cellId', c.cell_id, 'isolationModel', 'schema'))
+            )::int AS business_tenants
      FROM cells c
      LEFT JOIN tenant_database_routing r ON r.cell_id = c.cell_id
      LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status <> 'offboarded'

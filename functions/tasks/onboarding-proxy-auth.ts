@@ -1,6 +1,6 @@
 import { onProvisioningTenant, placeOf } from '../lifecycle/provisioning-tenant.ts';
-import { reconcileProxyAuth } from '../lifecycle/proxy-auth.ts';
 import { onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+import { reconcileProxyAuth } from '../provisioning/proxy-auth.ts';
 
 /** Makes the cell's proxy accept the tenant's secret. */
 export const handler = onboardingTask(tenantState, (registry, { tenant }) =>

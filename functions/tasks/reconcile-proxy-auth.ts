@@ -1,9 +1,9 @@
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import * as z from 'zod';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
-import { listCellIds, reconcileProxyAuth } from '../lifecycle/proxy-auth.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
+import { listCellIds, reconcileProxyAuth } from '../provisioning/proxy-auth.ts';
 
 /** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
 const onDeployment = customResourceHandler({

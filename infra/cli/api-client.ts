@@ -10,6 +10,16 @@ export class ApiError extends Error {
   }
 }
 
+export interface ApiAnswer<Body> {
+  readonly status: number;
+  readonly body: Body;
+  /** Where to poll what was begun. */
+  readonly location: string | undefined;
+}
+
+/** API Gateway answers within 30 seconds. */
+const TIMEOUT_MS = 35_000;
+
 /** The public HTTP API with one token. */
 export class ApiClient {
   readonly #baseUrl: string;
@@ -21,26 +31,55 @@ export class ApiClient {
   }
 
   get<Body>(path: string): Promise<Body> {
-    return this.#send<Body>('GET', path, undefined, {});
+    return this.send<Body>('GET', path);
   }
 
   /** Answers the created resource. `key` makes the request safe to send again. */
   post<Body>(path: string, body: object, key?: string): Promise<Body> {
-    return this.#send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
+    return this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
   }
 
   patch<Body>(path: string, body: object): Promise<Body> {
-    return this.#send<Body>('PATCH', path, body, {});
+    return this.send<Body>('PATCH', path, body);
   }
 
-  async #send<Body>(
+  /** All items of a list, page by page. */
+  async list<Item>(path: string): Promise<Item[]> {
+    const items: Item[] = [];
+    let cursor: string | null | undefined;
+    do {
+      const query = new URLSearchParams({ limit: '200', ...(cursor ? { cursor } : {}) });
+      const page = await this.get<{ items: Item[]; nextCursor?: string | null }>(`${path}?${query}`);
+      items.push(...page.items);
+      cursor = page.nextCursor;
+    } while (cursor);
+    return items;
+  }
+
+  /** The body of an answer. @throws {ApiError} unless the answer is a success. */
+  async send<Body>(
     method: string,
     path: string,
-    body: object | undefined,
-    headers: Record<string, string>,
+    body?: object,
+    headers: Record<string, string> = {},
   ): Promise<Body> {
+    return (await this.ask<Body>(method, path, body, headers)).body;
+  }
+
+  /**
+   * An answer with where it leads to.
+   * @throws {ApiError} unless the answer is a success
+   * @throws {TypeError} when nothing answers
+   */
+  async ask<Body>(
+    method: string,
+    path: string,
+    body?: object,
+    headers: Record<string, string> = {},
+  ): Promise<ApiAnswer<Body>> {
     const response = await fetch(`${this.#baseUrl}${path}`, {
       method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       headers: {
         authorization: `Bearer ${this.#token}`,
         ...(body ? { 'content-type': 'application/json' } : {}),
@@ -48,9 +87,22 @@ export class ApiClient {
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
-    const text = await response.text();
-    const answer = text === '' ? undefined : JSON.parse(text);
+    const answer = parsed(await response.text());
     if (!response.ok) throw new ApiError(method, path, response.status, answer);
-    return answer as Body;
+    return {
+      status: response.status,
+      body: answer as Body,
+      location: response.headers.get('location') ?? undefined,
+    };
+  }
+}
+
+/** A gateway between may answer in something else than JSON. */
+function parsed(text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.slice(0, 200);
   }
 }

@@ -1,5 +1,6 @@
 import { Stack, Validations } from 'aws-cdk-lib';
-import type { IGrantable } from 'aws-cdk-lib/aws-iam';
+import type { IGrantable, IRole } from 'aws-cdk-lib/aws-iam';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IConstruct } from 'constructs';
 
 /**
@@ -16,6 +17,22 @@ export function acknowledgePattern(holder: IGrantable, pattern: string, reason: 
   const scope = Construct.isConstruct(grantPrincipal) ? grantPrincipal : holder;
   if (!Construct.isConstruct(scope)) throw new Error(`no construct to acknowledge ${pattern} at`);
   acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
+}
+
+/** Accepts what CDK lets the role of a state machine do: write logs and traces, and invoke these task functions. */
+export function acknowledgeWorkflow(role: IRole, tasks: readonly IFunction[]): void {
+  acknowledgeFinding(
+    role,
+    'IAM5[Resource::*]',
+    'Delivering execution logs and X-Ray traces is not authorized on single resources; AWS documents these statements.',
+  );
+  for (const { functionArn } of tasks) {
+    acknowledgePattern(
+      role,
+      `${functionArn}:*`,
+      'Versions and aliases of a task function are that function.',
+    );
+  }
 }
 
 /** A resolved value as cdk-nag spells it in finding ids: references in angle brackets. */

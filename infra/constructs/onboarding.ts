@@ -1,10 +1,9 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
-import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
-import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
+import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import { raiseAlarm } from './raise-alarm.ts';
@@ -107,7 +106,7 @@ export class Onboarding extends Construct {
       ...{ proxyAuth, place, verify, activate, fail },
     };
     this.stateMachine = new TenantOnboarding(this, 'Workflow', { tasks, logGroup }).stateMachine;
-    this.#acknowledgeRole(Object.values(tasks));
+    acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));
     this.#raiseAlarms();
   }
 
@@ -125,22 +124,6 @@ export class Onboarding extends Construct {
       environment: { ...registry.writerEnvironment, ...options.environment },
       ...(options.network ? { network: options.network } : {}),
     });
-  }
-
-  #acknowledgeRole(tasks: readonly IFunction[]): void {
-    const { role } = this.stateMachine;
-    acknowledgeFinding(
-      role,
-      'IAM5[Resource::*]',
-      'Delivering execution logs and X-Ray traces is not authorized on single resources; AWS documents these statements.',
-    );
-    for (const { functionArn } of tasks) {
-      acknowledgePattern(
-        role,
-        `${functionArn}:*`,
-        'Versions and aliases of a task function are that function.',
-      );
-    }
   }
 
   #raiseAlarms(): void {

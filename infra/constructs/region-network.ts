@@ -20,6 +20,7 @@ import type { FunctionNetwork } from './strata-function.ts';
  *   API functions ───443──▶ interface endpoints
  *   task functions ─5432──▶ clusters, and proxies to try what a request would see
  *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
+ *   clusters ──────5432──▶ clusters, which replicate the tenants that move between them
  *
  * Nothing else: request functions cannot reach a cluster but through its proxy.
  */
@@ -50,6 +51,7 @@ export class RegionNetwork extends Construct {
     this.#allow(this.proxies, this.clusters, POSTGRES_PORT, 'pooled sessions');
     this.#allow(this.#taskFunctions, this.clusters, POSTGRES_PORT, 'DDL and moves');
     this.#allow(this.#taskFunctions, this.proxies, POSTGRES_PORT, 'verification');
+    this.#allow(this.clusters, this.clusters, POSTGRES_PORT, 'replication between clusters');
     this.#allow(this.#apiFunctions, endpoints, 443, 'AWS API calls');
     this.#allow(this.#taskFunctions, endpoints, 443, 'AWS API calls');
     // Custom resources answer CloudFormation through a bucket; workflow tasks will write backups.
@@ -59,6 +61,8 @@ export class RegionNetwork extends Construct {
     for (const [name, service] of Object.entries({
       SecretsManager: InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
       DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
+      // A task that has settled a move in a database starts the execution that cleans up after it.
+      StepFunctions: InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
     })) {
       this.vpc.addInterfaceEndpoint(name, {
         service,

@@ -5,7 +5,7 @@ import { acknowledgePattern } from './acknowledge-finding.ts';
 import { grantSecretRead } from './database-secret.ts';
 
 /**
- * Secrets that onboarding creates at run time, so that only patterns of their names are known here:
+ * Secrets that onboarding and moves create at run time, so that only patterns of their names are known here:
  *  - `strata/tenant/<tenantId>/<role>`: a tenant's login role; requests sign in with it;
  *  - `strata/dedicated/<tenantId>/owner|master`: of an Enterprise tenant's cluster; workflow tasks only.
  */
@@ -38,6 +38,16 @@ export class RunTimeSecrets extends Construct {
   grantReadDedicated(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.dedicatedPattern, why);
     return grantSecretRead(grantee, this, this.keyArn, [this.dedicatedPattern]);
+  }
+
+  /** May delete the secret of any tenant's login role, at once and for good. */
+  grantDeleteTenant(grantee: IGrantable, why: string): Grant {
+    acknowledgePattern(grantee, this.tenantPattern, why);
+    return Grant.addToPrincipal({
+      grantee,
+      actions: ['secretsmanager:DeleteSecret'],
+      resourceArns: [this.tenantPattern],
+    });
   }
 
   /** May create the secret of a tenant's login role, find it again, and bring it back from deletion. */

@@ -31,6 +31,8 @@ export interface StrataFunctionProps extends FunctionSettings {
   /** MiB; CPU grows with it. */
   readonly memorySize?: number;
   readonly network?: FunctionNetwork;
+  /** Physical name, for a function that another stack knows by name only. */
+  readonly functionName?: string;
 }
 
 /**
@@ -59,6 +61,7 @@ export class StrataFunction extends LambdaFunction {
       architecture: Architecture.ARM_64,
       code: Code.fromAsset(props.bundle.directory, { assetHash: props.bundle.hash }),
       handler: `${props.entry}.handler`,
+      ...(props.functionName ? { functionName: props.functionName } : {}),
       description: props.description,
       role,
       logGroup,

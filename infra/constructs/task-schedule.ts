@@ -5,10 +5,16 @@ import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler';
 import { Construct } from 'constructs';
 
 export interface TaskScheduleProps {
+  /** Physical name, for an operator who runs or stops it by hand. */
+  readonly name?: string;
   readonly description: string;
   /** Such as `rate(15 minutes)`. */
   readonly expression: string;
   readonly task: IFunction;
+  /** The task's event; EventBridge Scheduler fills in its context attributes. */
+  readonly input?: Readonly<Record<string, string>>;
+  /** On time. Otherwise a run may be put off by up to five minutes, so that not everything happens at once. */
+  readonly punctual?: boolean;
 }
 
 /** Runs one task function again and again. Its role may invoke that function and nothing else. */
@@ -25,13 +31,14 @@ export class TaskSchedule extends Construct {
       new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [props.task.functionArn] }),
     );
     new CfnSchedule(this, 'Schedule', {
+      ...(props.name ? { name: props.name } : {}),
       description: props.description,
       scheduleExpression: props.expression,
-      flexibleTimeWindow: { mode: 'FLEXIBLE', maximumWindowInMinutes: 5 },
+      flexibleTimeWindow: props.punctual ? { mode: 'OFF' } : { mode: 'FLEXIBLE', maximumWindowInMinutes: 5 },
       target: {
         arn: props.task.functionArn,
         roleArn: role.roleArn,
-        input: '{}',
+        input: JSON.stringify(props.input ?? {}),
         retryPolicy: { maximumRetryAttempts: 2, maximumEventAgeInSeconds: 600 },
       },
     });

@@ -4,13 +4,11 @@
  *
  * Prints one JWT for the running platform and nothing else; on any problem one line on stderr, and exit code 1.
  */
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PlatformError, reasonOf } from './errors.ts';
-import { type IdentityDocument, identityDocumentName } from './identity/local-issuer.ts';
+import { readIdentity } from './identity/read-identity.ts';
 import { signToken } from './identity/sign-token.ts';
-import { readJson } from './state/state-file.ts';
 
 const usage = 'usage: token --tenant SLUG --user EMAIL [--role admin|member|viewer] | token --operator';
 const operatorScope = 'strata/operator';
@@ -25,7 +23,11 @@ try {
 
 async function token(argv: string[]): Promise<string> {
   const options = readOptions(argv);
-  const identity = readIdentity(resolve(process.env.STRATA_DIR || '.strata'));
+  const stateDir = resolve(process.env.STRATA_DIR || '.strata');
+  const identity = readIdentity(stateDir);
+  if (!identity) {
+    throw new PlatformError(`no platform has been started in ${stateDir}: run npm start, or set STRATA_DIR`);
+  }
   const operatorToken = await signToken(identity, {
     email: options.user ?? operatorEmail,
     scope: operatorScope,
@@ -65,16 +67,6 @@ function readOptions(argv: string[]) {
     throw new PlatformError(usage);
   if (values.role && !['admin', 'member', 'viewer'].includes(values.role)) throw new PlatformError(usage);
   return values;
-}
-
-function readIdentity(stateDir: string): Required<IdentityDocument> {
-  const path = join(stateDir, 'state', `${identityDocumentName}.json`);
-  const document = existsSync(path) ? readJson<IdentityDocument>(path, {}) : {};
-  const { privateKey, issuer, clientId } = document;
-  if (!privateKey || !issuer || !clientId) {
-    throw new PlatformError(`no platform has been started in ${stateDir}: run npm start, or set STRATA_DIR`);
-  }
-  return { privateKey, issuer, clientId };
 }
 
 async function askPlatform(path: string, bearer: string): Promise<{ status: number; body: unknown }> {

@@ -9,6 +9,7 @@ import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
 import { Identity, OPERATOR_SCOPE } from '../constructs/identity.ts';
 import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
+import { surveyFunctionName } from '../constructs/move-functions.ts';
 import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import type { SharedSettings } from './shared-settings.ts';
@@ -55,12 +56,18 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       description: 'Operator API: tenants and their users',
       environment: {
         ...this.registry.writerEnvironment,
-        ONBOARDING_STATE_MACHINE_ARN: this.#onboarding('stateMachine', home.awsRegion),
+        ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-onboarding', home.awsRegion),
+        MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-move', home.awsRegion),
+        MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
       timeout: Duration.seconds(29),
     });
     this.registry.grantWrite(tenants);
-    this.#grantOnboarding(tenants, config.regions);
+    for (const region of config.regions) {
+      this.#grantWorkflow(tenants, 'tenant-onboarding', region);
+      this.#grantWorkflow(tenants, 'tenant-move', region);
+      this.#grantSurvey(tenants, region);
+    }
 
     const api = new ContextApi(this, 'OperatorApi', {
       config,
@@ -79,31 +86,46 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     new CfnOutput(this, 'RegistryClusterArn', { value: this.registry.cluster.clusterArn });
   }
 
-  /** May start and watch onboardings in every region. */
-  #grantOnboarding(grantee: IGrantable, regions: readonly RegionConfig[]): void {
-    for (const { awsRegion } of regions) {
-      const executions = this.#onboarding('execution', awsRegion);
-      acknowledgePattern(
-        grantee,
-        executions,
-        'Executions are named at run time; the pattern is bound to the one state machine.',
-      );
-      Grant.addToPrincipal({
-        grantee,
-        actions: ['states:StartExecution'],
-        resourceArns: [this.#onboarding('stateMachine', awsRegion)],
-      });
-      Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
-    }
+  /** May start and watch executions of one workflow of one region. */
+  #grantWorkflow(grantee: IGrantable, name: string, { awsRegion }: RegionConfig): void {
+    const executions = this.#states('execution', `${name}:*`, awsRegion);
+    acknowledgePattern(
+      grantee,
+      executions,
+      'Executions are named at run time; the pattern is bound to the one state machine.',
+    );
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['states:StartExecution'],
+      resourceArns: [this.#states('stateMachine', name, awsRegion)],
+    });
+    Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
   }
 
-  /** By name: the state machine's stack depends on this one, so this one cannot refer to it. */
-  #onboarding(resource: 'stateMachine' | 'execution', region: string): string {
+  /** May have the tenants of one region measured. */
+  #grantSurvey(grantee: IGrantable, { key, awsRegion }: RegionConfig): void {
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['lambda:InvokeFunction'],
+      resourceArns: [
+        this.formatArn({
+          service: 'lambda',
+          region: awsRegion,
+          resource: 'function',
+          resourceName: surveyFunctionName(key),
+          arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+        }),
+      ],
+    });
+  }
+
+  /** By name: the state machines' stacks depend on this one, so this one cannot refer to them. */
+  #states(resource: 'stateMachine' | 'execution', resourceName: string, region: string): string {
     return this.formatArn({
       service: 'states',
       region,
       resource,
-      resourceName: resource === 'execution' ? 'tenant-onboarding:*' : 'tenant-onboarding',
+      resourceName,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }

@@ -11,7 +11,9 @@ import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
 import { Identity } from '../constructs/identity.ts';
+import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
+import { Promotion } from '../constructs/promotion.ts';
 import { RegionNetwork } from '../constructs/region-network.ts';
 import { Registry } from '../constructs/registry.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
@@ -75,6 +77,7 @@ export class RegionStack extends Stack {
     registry.grantWrite(reconcileProxyAuth);
     for (const cell of cells) cell.grantProxyAuth(reconcileProxyAuth);
     new TaskSchedule(this, 'ProxyAuthSchedule', {
+      name: `strata-${region.key}-proxy-auth`,
       description: 'Repairs the secrets of proxies',
       expression: 'rate(15 minutes)',
       task: reconcileProxyAuth,
@@ -92,14 +95,9 @@ export class RegionStack extends Stack {
       templateFile: props.dedicatedTemplateFile,
       keyArn: key.keyArn,
     });
-    const onboarding = new Onboarding(this, 'Onboarding', {
-      settings,
-      registry,
-      network,
-      cells,
-      secrets,
-      dedicated,
-    });
+    const workflows = { settings, registry, network, cells, secrets, dedicated };
+    const onboarding = new Onboarding(this, 'Onboarding', workflows);
+    const moves = new Moves(this, 'Moves', { ...workflows, region });
 
     const domain = config.domainName && `${props.home ? '' : `${region.key}.`}${config.domainName}`;
     const environment = {
@@ -134,6 +132,8 @@ export class RegionStack extends Stack {
       timeout: Duration.seconds(5),
     });
 
+    new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
+
     const api = new ContextApi(this, 'Api', {
       config,
       description: `Strata data plane ${region.key}`,
@@ -151,6 +151,7 @@ export class RegionStack extends Stack {
 
     new CfnOutput(this, 'ApiUrl', { value: api.url });
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'MoveStateMachineArn', { value: moves.stateMachine.stateMachineArn });
   }
 
   /** Users' addresses stay in their region, so a further region has its own registry and user pool. */

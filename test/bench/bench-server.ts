@@ -38,8 +38,9 @@ export class BenchServer {
     this.superuser = server.superuser;
   }
 
-  static async start(): Promise<BenchServer> {
-    const server = new BenchServer(await startPostgresServer());
+  /** @param settings over those of the test servers, which do not wait for the disk. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<BenchServer> {
+    const server = new BenchServer(await startPostgresServer({ ...settings }));
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), server.#server.certificate]);
     const superuser = await server.connect('postgres');
     await createRdsRoles(superuser, PASSWORD);

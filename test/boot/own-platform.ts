@@ -113,9 +113,13 @@ export class OwnPlatform {
     return new ApiClient(this.apiUrl, await signToken(identity as Required<IdentityDocument>, subject));
   }
 
-  async startOnboarding(input: object): Promise<string> {
+  startOnboarding(input: object): Promise<string> {
+    return this.startExecution('tenant-onboarding', input);
+  }
+
+  async startExecution(stateMachine: string, input: object): Promise<string> {
     const { stateMachines = [] } = await this.states.send(new ListStateMachinesCommand({}));
-    const stateMachineArn = stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn;
+    const stateMachineArn = stateMachines.find(({ name }) => name === stateMachine)?.stateMachineArn;
     const { executionArn } = await this.states.send(
       new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(input) }),
     );

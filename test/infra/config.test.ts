@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest';
-import {
-  ConfigError,
-  config,
-  knownRegions,
-  loadConfig,
-  type StrataConfig,
-  validateConfig,
-} from '../../infra/config.ts';
+import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
+import { loadConfig } from '../../infra/load-config.ts';
+import { ConfigError, validateConfig } from '../../infra/validate-config.ts';
 
 const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
   try {
@@ -32,6 +27,21 @@ test('DB_PIPELINE overrides the configuration, and only with on or off', () => {
   expect(() => loadConfig({ DB_PIPELINE: 'yes' })).toThrow('DB_PIPELINE is "yes", expected "on" or "off"');
 });
 
+test('STRATA_CELLS gives a region more cells like its first one', () => {
+  const [us] = loadConfig({ STRATA_CELLS: 'us=2' }).regions;
+  const [first] = config.regions[0]!.cells;
+  expect(us!.cells).toEqual([first, { ...first, id: 'us-2' }]);
+  expect(loadConfig({ STRATA_CELLS: '' }).regions).toEqual(config.regions);
+});
+
+test.each(['us', 'us=', 'us=0', 'us=10', 'us=two', 'eu=2', '2', 'us=2,', 'us=2=3'])(
+  'STRATA_CELLS=%s is refused',
+  (wish) => {
+    expect(() => loadConfig({ STRATA_CELLS: wish })).toThrow(ConfigError);
+    expect(() => loadConfig({ STRATA_CELLS: wish })).toThrow(`STRATA_CELLS is "${wish}", expected`);
+  },
+);
+
 test('all known regions are valid, alone and together', () => {
   for (const region of Object.values(knownRegions)) expect(problemsOf({ regions: [region] })).toEqual([]);
   expect(problemsOf({ regions: Object.values(knownRegions) })).toEqual([]);
@@ -44,6 +54,7 @@ test('every mistake is named at once', () => {
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
     backupRetentionDays: 36,
+    moves: { graceMinutes: 0, maxPauseMs: 5_000 },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -56,6 +67,8 @@ test('every mistake is named at once', () => {
     'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
     expect.stringContaining('logRetentionDays is 42'),
     'backupRetentionDays is 36, Aurora accepts 1 to 35',
+    'moves.graceMinutes is 0, expected 1 to 1440',
+    'moves.maxPauseMs is 5000, expected 10 to 1000',
     'alarmEmail is "nobody", expected an e-mail address',
   ]);
 });

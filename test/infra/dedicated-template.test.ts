@@ -41,24 +41,27 @@ test('takes the agreed parameters and gives the agreed outputs', () => {
   );
 });
 
-test('the launching function knows every parameter that is not the tenant’s own', () => {
-  const launch = assembly.resources.find(
-    ({ Properties }) => Properties.Handler === 'tasks/onboarding-dedicated-stack.handler',
-  ) as Resource;
-  const { Variables } = launch.Properties.Environment as { Variables: Record<string, unknown> };
-  const given = Object.keys(JSON.parse(text(Variables.DEDICATED_PARAMETERS)));
-  const tenantsOwn = [
-    'TenantId',
-    'TenantSlug',
-    'RoleName',
-    'SecretName',
-    'OwnerSecretName',
-    'MasterSecretName',
-  ];
-  expect([...given, ...tenantsOwn].sort()).toEqual(
-    Object.keys(assembly.dedicated.template.Parameters ?? {}).sort(),
-  );
-});
+test.each(['onboarding-dedicated-stack', 'move-launch'])(
+  '%s knows every parameter that is not the tenant’s own',
+  (task) => {
+    const launch = assembly.resources.find(
+      ({ Properties }) => Properties.Handler === `tasks/${task}.handler`,
+    ) as Resource;
+    const { Variables } = launch.Properties.Environment as { Variables: Record<string, unknown> };
+    const given = Object.keys(JSON.parse(text(Variables.DEDICATED_PARAMETERS)));
+    const tenantsOwn = [
+      'TenantId',
+      'TenantSlug',
+      'RoleName',
+      'SecretName',
+      'OwnerSecretName',
+      'MasterSecretName',
+    ];
+    expect([...given, ...tenantsOwn].sort()).toEqual(
+      Object.keys(assembly.dedicated.template.Parameters ?? {}).sort(),
+    );
+  },
+);
 
 test('the cluster is named after the tenant, protected, retained once made, and can go back 35 days', () => {
   const [cluster] = ofType('AWS::RDS::DBCluster') as [Resource];

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { App } from 'aws-cdk-lib';
 import { onTestFinished } from 'vitest';
 import { synthesize } from '../../infra/app.ts';
-import { type StrataConfig, validateConfig } from '../../infra/config.ts';
+import type { StrataConfig } from '../../infra/config.ts';
+import { validateConfig } from '../../infra/validate-config.ts';
 
 export interface Resource {
   readonly Type: string;

@@ -143,16 +143,27 @@ test('functions that serve requests can read no owner, master or writer secret',
 test('the environment of every function has only the agreed names', () => {
   const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
+  const launch = ['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'];
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
-    'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN'],
-    'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
-    'tasks/onboarding-dedicated-stack': [
-      'DEDICATED_TEMPLATE_URL',
-      'DEDICATED_PARAMETERS',
-      'CLOUDFORMATION_ROLE_ARN',
+    'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'MOVE_SURVEY_FUNCTION'],
+    'tasks/meter-tenants': ['REGION_KEY'],
+    'tasks/promotion-evaluate': [
+      'REGION_KEY',
+      'PROMOTION_POLICY',
+      'METERING_FUNCTION_ARN',
+      'MOVE_STATE_MACHINE_ARN',
+      'NOTIFICATION_TOPIC_ARN',
     ],
+    'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
+    'tasks/onboarding-dedicated-stack': launch,
+    'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
+    'tasks/move-launch': launch,
+    'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
+    'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
+    'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
+    'tasks/move-recover': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
   const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
@@ -169,7 +180,11 @@ test('the environment of every function has only the agreed names', () => {
 
 test('all state machine definitions are valid', async () => {
   const machines = ofType('AWS::StepFunctions::StateMachine');
-  expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual(['tenant-onboarding']);
+  expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual([
+    'tenant-onboarding',
+    'tenant-move',
+    'tenant-move-cleanup',
+  ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString).replace(
       /<[^<>]*>/g,
@@ -191,7 +206,7 @@ test('every route but the probe asks for a token, operator routes for the operat
   expect(routes.map(({ Properties }) => Properties.RouteKey)).toContain('GET /health');
 });
 
-test('clusters let in only proxies and tasks, the registry nobody', () => {
+test('clusters let in only proxies, tasks and each other, the registry nobody', () => {
   const ingress = ofType('AWS::EC2::SecurityGroupIngress').map(
     ({ Properties }) =>
       `${text(Properties.SourceSecurityGroupId)} -> ${text(Properties.GroupId)}:${Properties.FromPort}`,
@@ -200,6 +215,7 @@ test('clusters let in only proxies and tasks, the registry nobody', () => {
   expect(named).toEqual([
     'ApiFunctions -> Endpoints:443',
     'ApiFunctions -> Proxies:5432',
+    'Clusters -> Clusters:5432',
     'Proxies -> Clusters:5432',
     'TaskFunctions -> Clusters:5432',
     'TaskFunctions -> Endpoints:443',

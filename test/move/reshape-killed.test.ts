@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import { CommittedAlready } from '../../functions/database/transfer/errors.ts';
+import { MoveCommitted } from '../../functions/database/transfer/errors.ts';
 import type { Place } from '../../functions/move/hop.ts';
 import { rollBackReshape } from '../../functions/move/reshape/roll-back-reshape.ts';
 import { until } from '../enter-tenant.ts';
@@ -124,7 +124,7 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
         for (const earlier of names.slice(0, names.indexOf(step))) await log.run(reshapeSteps[earlier]);
         expect(await die(log, step, at, 'after'), label).toBe(true);
         if ((await whereNow(tenantId, log.hop)) === log.hop.target) {
-          await expect(rollBackReshape(log.hop), label).rejects.toThrow(CommittedAlready);
+          await expect(rollBackReshape(log.hop), label).rejects.toThrow(MoveCommitted);
           continue;
         }
         await rollBackReshape(log.hop);

@@ -10,15 +10,16 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
-import { advanceDedicatedStack, type StackProgress } from '../../functions/lifecycle/dedicated-stack.ts';
 import {
   DedicatedStackFailed,
   DedicatedStackTimeout,
   OnboardingIncomplete,
 } from '../../functions/lifecycle/errors.ts';
+import { launchDedicated } from '../../functions/lifecycle/launch-dedicated.ts';
 import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
+import type { StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'test', type: 'system' } as const;
@@ -80,7 +81,7 @@ async function addTenant(): Promise<string> {
 }
 
 const advance = (tenantId: string, previous?: StackProgress) =>
-  advanceDedicatedStack(plane.registry, tenantId, { ...settings, roleArn: plane.serviceRoleArn }, previous);
+  launchDedicated(plane.registry, tenantId, { ...settings, roleArn: plane.serviceRoleArn }, previous);
 
 /** Goes on as the workflow's loop does, without its pauses. */
 async function untilReady(tenantId: string, seen: StackProgress[] = []): Promise<StackProgress[]> {

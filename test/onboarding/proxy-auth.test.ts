@@ -3,17 +3,17 @@ import type { AddressInfo } from 'node:net';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
+import { provisionCredentials } from '../../functions/lifecycle/provision-credentials.ts';
+import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import {
   ProxyBusy,
   ProxyLeaseLost,
   ProxySecretsExhausted,
   UnknownCell,
-} from '../../functions/lifecycle/errors.ts';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { provisionCredentials } from '../../functions/lifecycle/provision-credentials.ts';
-import { reconcileProxyAuth } from '../../functions/lifecycle/proxy-auth.ts';
-import { acquireProxyLease } from '../../functions/lifecycle/proxy-lease.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+} from '../../functions/provisioning/errors.ts';
+import { reconcileProxyAuth } from '../../functions/provisioning/proxy-auth.ts';
+import { acquireProxyLease } from '../../functions/provisioning/proxy-lease.ts';
 import { handler as reconcileTask } from '../../functions/tasks/reconcile-proxy-auth.ts';
 import { type AwsRelay, bodyOf, startAwsRelay } from './aws-relay.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';

@@ -1,6 +1,9 @@
 import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.ts';
+import * as moves from './move-routes.ts';
+import * as promotion from './promotion-routes.ts';
 import type { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
+import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
 export const handler = operatorApi({
@@ -13,4 +16,13 @@ export const handler = operatorApi({
   'GET /tenants/{tenantId}/users/{userId}': users.read,
   'PATCH /tenants/{tenantId}/users/{userId}': users.update,
   'DELETE /tenants/{tenantId}/users/{userId}': users.remove,
+  'GET /tenants/{tenantId}/moves': moves.list,
+  'POST /tenants/{tenantId}/moves': moves.create,
+  'GET /tenants/{tenantId}/moves/{moveId}': moves.read,
+  'POST /tenants/{tenantId}/moves/{moveId}/abort': moves.abort,
+  'GET /tenants/{tenantId}/usage': usage.list,
+  'GET /tenants/{tenantId}/decisions': promotion.decisions,
+  'GET /tenants/{tenantId}/offers': promotion.offers,
+  'POST /tenants/{tenantId}/offers/{offerId}/accept': promotion.accept,
+  'POST /tenants/{tenantId}/offers/{offerId}/decline': promotion.decline,
 } satisfies Record<(typeof routes)[number], OperatorRoute>);

@@ -9,4 +9,13 @@ export const routes = [
   'GET /tenants/{tenantId}/users/{userId}',
   'PATCH /tenants/{tenantId}/users/{userId}',
   'DELETE /tenants/{tenantId}/users/{userId}',
+  'GET /tenants/{tenantId}/moves',
+  'POST /tenants/{tenantId}/moves',
+  'GET /tenants/{tenantId}/moves/{moveId}',
+  'POST /tenants/{tenantId}/moves/{moveId}/abort',
+  'GET /tenants/{tenantId}/usage',
+  'GET /tenants/{tenantId}/decisions',
+  'GET /tenants/{tenantId}/offers',
+  'POST /tenants/{tenantId}/offers/{offerId}/accept',
+  'POST /tenants/{tenantId}/offers/{offerId}/decline',
 ] as const;

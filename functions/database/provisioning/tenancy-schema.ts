@@ -14,6 +14,7 @@ import { tenancyFunctions } from './tenancy-functions.ts';
  * while it holds the tenant's advisory lock (`tenancy.lock_key`) exclusively; writers hold it shared until they end.
  * `mover` names the attempt at a move that works on the tenant here: only its transactions count, which hold a second
  * lock (`tenancy.mover_key`) shared; whoever takes the tenant from it holds that one exclusively.
+ * `former` is the row that an arrival from another cluster replaced (the tenant was here before), until it is settled.
  */
 const placementTable = `
 CREATE TABLE IF NOT EXISTS tenancy.placement (
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS tenancy.placement (
   forward jsonb,
   previous_role_name text,
   mover uuid,
+  former jsonb,
   CHECK (state <> 'fenced' OR (fence_token IS NOT NULL AND fence_expires_at IS NOT NULL)),
   CHECK (state <> 'moved' OR forward IS NOT NULL),
   CHECK ((isolation_model = 'shared') = (schema_name = 'shared'))
@@ -73,6 +75,7 @@ export async function ensureTenancySchema(transaction: DdlTransaction): Promise<
     `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
     placementTable,
     'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS mover uuid',
+    'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS former jsonb',
     capturedChanges,
     retriedRequests,
     'CREATE INDEX IF NOT EXISTS captured_changes_tenant ON tenancy.captured_changes (tenant_id, table_name, row_key)',

@@ -51,8 +51,9 @@ export async function createTenantSchema(owner: pg.ClientBase, options: TenantSc
 }
 
 /**
- * Drops a tenant's schema with all its data, ends the sessions of its role, and drops the role. Does nothing where
- * they are gone. One transaction, which gives up (55P03) when it cannot lock the tables within 5 s.
+ * Drops a tenant's schema with all its data, ends the sessions of its role, and drops the role, unless it has rights on
+ * another schema (in a dedicated database the tenant comes back under the same role). Does nothing where they are gone.
+ * One transaction, which gives up (55P03) when it cannot lock the tables within 5 s.
  * @param inTransaction the transaction; one of its own when absent.
  * @throws {TenantSchemaInUse} while a placement still leads to the schema, or when it is another tenant's.
  */
@@ -72,11 +73,13 @@ export async function dropTenantSchema(
       transaction,
     );
     if (placed.rows.length > 0) throw new TenantSchemaInUse('a placement leads to the schema');
-    const { rows } = await sql`select from pg_catalog.pg_roles where rolname = ${roleName}`.execute(
-      transaction,
-    );
-    const roleExists = rows.length > 0;
-    if (roleExists) {
+    const { rows } = await sql`
+      select from pg_catalog.pg_roles r where rolname = ${roleName} and not exists (
+        select from pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+        where a.grantee = r.oid and n.nspname <> ${schemaName}
+      )`.execute(transaction);
+    const dropsRole = rows.length > 0;
+    if (dropsRole) {
       // The owner administers the role but has none of its rights, and only those let it end its sessions.
       await runStatements(transaction, [
         `ALTER ROLE ${role} NOLOGIN`,
@@ -87,7 +90,7 @@ export async function dropTenantSchema(
     await runStatements(transaction, [
       "SET LOCAL lock_timeout = '5s'",
       `DROP SCHEMA IF EXISTS ${identifier(schemaName)} CASCADE`,
-      ...(roleExists ? [`DROP ROLE ${role}`] : []),
+      ...(dropsRole ? [`DROP ROLE ${role}`] : []),
     ]);
   });
 }

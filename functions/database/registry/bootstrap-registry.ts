@@ -1,6 +1,8 @@
 import { Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
+import { meteringColumns } from './metering-columns.ts';
+import { moveNames } from './move-names.ts';
 import { moveTables } from './move-tables.ts';
 import { registryDialect } from './registry-dialect.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
@@ -17,6 +19,8 @@ export interface RegistryMigration {
 export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0001-registry-tables', statements: registryTables },
   { name: '0002-moves', statements: moveTables },
+  { name: '0003-move-names', statements: moveNames },
+  { name: '0004-metering', statements: meteringColumns },
 ];
 
 export interface RegistryRoles {

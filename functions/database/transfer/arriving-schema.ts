@@ -50,6 +50,8 @@ export async function createArrivingSchema(
     await runStatements(transaction, [
       `CREATE SCHEMA IF NOT EXISTS ${identifier(schemaName)}`,
       `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
+      // By which the role is known to be in use, should another schema of the tenant be dropped.
+      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
       ...tables
         .filter(({ name }) => !known.has(name))
         .flatMap((table) => createTable(target, table, { bare: true })),
@@ -131,10 +133,10 @@ export async function sealArrivingSchema(
   await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await migrateTenantTables(transaction, target, done);
-    await runStatements(transaction, [
-      ...tables.flatMap((table) => grantRows(target, table)),
-      `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
-    ]);
+    await runStatements(
+      transaction,
+      tables.flatMap((table) => grantRows(target, table)),
+    );
   });
 }
 

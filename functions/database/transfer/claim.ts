@@ -67,16 +67,28 @@ export async function claimed<Result>(
   { isolation = 'read committed', seconds = 60 }: ClaimedOptions = {},
 ): Promise<Result> {
   return inTransaction(owner, isolation, seconds, async () => {
-    await lockMovers(owner, attempt.tenantId, 'shared');
-    // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
-    const lock = isolation === 'repeatable read' ? ' for share' : '';
-    const { rowCount } = await owner.query(
-      `select from tenancy.placement where tenant_id = $1 and mover = $2${lock}`,
-      [attempt.tenantId, attempt.attemptId],
-    );
-    if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
+    await holdClaim(owner, attempt, isolation);
     return work();
   });
+}
+
+/**
+ * Makes the open transaction of `owner` one of the attempt's, for as long as it lasts.
+ * @throws {ClaimLost | MoverBusy}
+ */
+export async function holdClaim(
+  owner: pg.ClientBase,
+  { tenantId, attemptId }: Attempt,
+  isolation: ClaimedOptions['isolation'] = 'read committed',
+): Promise<void> {
+  await lockMovers(owner, tenantId, 'shared');
+  // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
+  const lock = isolation === 'repeatable read' ? ' for share' : '';
+  const { rowCount } = await owner.query(
+    `select from tenancy.placement where tenant_id = $1 and mover = $2${lock}`,
+    [tenantId, attemptId],
+  );
+  if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
 }
 
 /** One transaction while no attempt is at work on the tenant here: for who gives, takes or inherits its claim. */
@@ -135,7 +147,8 @@ export async function behind<Result>(
   return working;
 }
 
-async function lockMovers(
+/** @throws {MoverBusy} */
+export async function lockMovers(
   owner: pg.ClientBase,
   tenantId: string,
   mode: 'shared' | 'exclusive',

@@ -18,7 +18,12 @@ export class FenceLost extends Error {
   override name = 'FenceLost';
 }
 
-/** The placement is past the attempt that was to be rolled back. Nothing was changed. */
-export class CommittedAlready extends Error {
-  override name = 'CommittedAlready';
+/** The move is committed: it cannot be taken back any more. Nothing was changed. */
+export class MoveCommitted extends Error {
+  override name = 'MoveCommitted';
+}
+
+/** The slot was lost, or changes cannot be applied: the copy cannot be completed. */
+export class ReplicationLost extends Error {
+  override name = 'ReplicationLost';
 }

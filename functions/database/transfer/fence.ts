@@ -34,6 +34,11 @@ export interface Patience {
 export interface LockOptions {
   /** For how long one question for the writers' key stands: newcomers wait behind it. */
   readonly lockTimeoutMs?: number;
+  /**
+   * The work begins with statements on the same connection, and does nothing elsewhere before they are answered: they
+   * may be sent along with the question.
+   */
+  readonly withQuestion?: boolean;
 }
 
 export interface FenceOptions extends Patience, LockOptions {
@@ -70,7 +75,7 @@ export async function raiseFence(
       );
       if (raised.rowCount === 0) await refuse(owner, attempt);
     };
-    await withoutWriters(owner, tenantId, raise, options);
+    await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });
     return { token, since };
   });
 }
@@ -159,9 +164,12 @@ export async function withoutWriters<Result>(
   work: () => Promise<Result>,
   options: LockOptions = {},
 ): Promise<Result> {
-  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, () =>
-    behind(owner, lockWriters(owner, tenantId, options), work),
-  );
+  return inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
+    const locking = lockWriters(owner, tenantId, options);
+    if (options.withQuestion) return behind(owner, locking, work);
+    await locking;
+    return work();
+  });
 }
 
 /**

@@ -101,7 +101,8 @@ async function cutOver(
     throw error;
   }
   try {
-    await withoutWriters(owner, sides.tenantId, () => applyAndFlip(owner, hop, sides, fence, budgetMs));
+    const work = () => applyAndFlip(owner, hop, sides, fence, budgetMs);
+    await withoutWriters(owner, sides.tenantId, work, { withQuestion: true });
     return true;
   } catch (error) {
     // Where the connection is gone, the fence runs out; where it was COMMIT that failed, the token is no longer there.

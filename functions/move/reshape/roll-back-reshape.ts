@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
-import { CommittedAlready } from '../../database/transfer/errors.ts';
+import { MoveCommitted } from '../../database/transfer/errors.ts';
 import { lockWriters, patiently, readPlacement } from '../../database/transfer/fence.ts';
 import { discardUnusedChanges } from '../../database/transfer/reshape/capture.ts';
 import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
@@ -15,7 +15,7 @@ const PATIENCE_MS = 40_000;
 /**
  * Ends the attempt before its commit point: takes the tenant from it, then drops what it made, and nothing else. May
  * be repeated, and does nothing where nothing is left. The secret of the target is not touched.
- * @throws {CommittedAlready} the placement is past the attempt: there is nothing to roll back.
+ * @throws {MoveCommitted} the placement is past the attempt: there is nothing to roll back.
  * @throws {MoverBusy | WritersBusy} and 55P03: nothing is decided yet, or not everything is dropped; call it again.
  */
 export async function rollBackReshape(hop: Hop): Promise<void> {
@@ -39,7 +39,7 @@ async function takeAway(owner: pg.Client, { attempt }: Hop): Promise<void> {
       await lockWriters(owner, tenantId);
       const placement = await readPlacement(owner, tenantId);
       if (placement && (placement.epoch > epoch || placement.state === 'moved'))
-        throw new CommittedAlready('the tenant has gone on from where the attempt found it');
+        throw new MoveCommitted('the tenant has gone on from where the attempt found it');
       await owner.query(
         `update tenancy.placement
          set mover = null, capture = false, fence_token = null, fence_expires_at = null,

@@ -160,13 +160,6 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
     return { ref: name, attributes };
   },
   'AWS::KMS::Alias': byName('AliasName'),
-  'AWS::Events::Rule': byName('Name', (name, { arn }) => ({ Arn: arn('events', `rule/${name}`) })),
-  'AWS::Scheduler::ScheduleGroup': byName('Name', (name, { arn }) => ({
-    Arn: arn('scheduler', `schedule-group/${name}`),
-  })),
-  'AWS::Scheduler::Schedule': byName('Name', (name, { arn, properties }) => ({
-    Arn: arn('scheduler', `schedule/${String(properties.GroupName ?? 'default')}/${name}`),
-  })),
   'AWS::RDS::DBSubnetGroup': byName('DBSubnetGroupName'),
   'AWS::RDS::DBClusterParameterGroup': byName('DBClusterParameterGroupName'),
   'AWS::RDS::DBParameterGroup': byName('DBParameterGroupName'),

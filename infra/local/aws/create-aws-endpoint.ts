@@ -6,13 +6,16 @@ import { Authorizer } from './iam/authorizer.ts';
 import { clusterResource, instanceResource } from './resources/database-cluster.ts';
 import { databaseGroupResources } from './resources/database-group.ts';
 import { proxyResource, targetGroupResource } from './resources/database-proxy.ts';
+import { eventRuleResource } from './resources/event-rule.ts';
 import { aliasResource, keyResource } from './resources/key.ts';
 import { permitted } from './resources/permitted.ts';
+import { scheduleResources } from './resources/schedule.ts';
 import { secretAttachmentResource, secretResource } from './resources/secret.ts';
 import { stateMachineResource } from './resources/state-machine.ts';
 import { RunTimeStacks } from './services/cloudformation/run-time-stacks.ts';
 import { cloudFormation } from './services/cloudformation/service.ts';
 import { StackStore } from './services/cloudformation/stack-store.ts';
+import { EventBus } from './services/events/event-bus.ts';
 import { KeyStore } from './services/kms/key-store.ts';
 import { kms } from './services/kms/service.ts';
 import { lambda } from './services/lambda.ts';
@@ -21,6 +24,10 @@ import { rds } from './services/rds/service.ts';
 import { ConnectionPools } from './services/rds-data/connection-pools.ts';
 import { rdsData } from './services/rds-data/service.ts';
 import { Transactions } from './services/rds-data/transactions.ts';
+import { ScheduleRunner } from './services/scheduler/schedule-runner.ts';
+import { runTarget } from './services/scheduler/schedule-target.ts';
+import { Schedules } from './services/scheduler/schedules.ts';
+import { scheduler } from './services/scheduler/service.ts';
 import { SecretPermissions } from './services/secrets-manager/secret-permissions.ts';
 import { SecretStore, versionIdOf } from './services/secrets-manager/secret-store.ts';
 import { secretsManager } from './services/secrets-manager/service.ts';
@@ -29,7 +36,8 @@ import { ExecutionRunner } from './services/states/execution-runner.ts';
 import { ExecutionStore } from './services/states/execution-store.ts';
 import { states } from './services/states/service.ts';
 import type { StateMachines } from './services/states/state-machines.ts';
-import { TaskResources } from './services/states/task-resources.ts';
+import { statusEvent } from './services/states/status-event.ts';
+import { type ServiceCall, TaskResources } from './services/states/task-resources.ts';
 import { sts } from './services/sts.ts';
 import { telemetry } from './services/telemetry.ts';
 
@@ -49,8 +57,19 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const stacks = new RunTimeStacks(context, stackStore, authorizer);
   const pools = new ConnectionPools(context);
   const transactions = new Transactions(pools);
-  const tasks = new TaskResources(context, authorizer, (...call) => dispatcher.call(...call));
-  const runner = new ExecutionRunner(executions, tasks, authorizer, context.waitScale);
+  const call: ServiceCall = (...parameters) => dispatcher.call(...parameters);
+  const tasks = new TaskResources(context, authorizer, call);
+  const bus = new EventBus(context);
+  const runner = new ExecutionRunner(executions, tasks, authorizer, context.waitScale, (execution) =>
+    bus.publish(statusEvent(execution)),
+  );
+  const schedules = new Schedules(state);
+  const scheduleRunner = new ScheduleRunner({
+    schedules,
+    waitScale: context.waitScale,
+    run: (schedule, run) => runTarget(schedule, run, { context, authorizer, call }),
+    log: context.log,
+  });
   const dispatcher = new Dispatcher(
     [
       secretsManager(secrets, keys),
@@ -67,6 +86,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       states(machines, executions, runner),
       cloudFormation(context, stackStore, stacks),
       lambda(context),
+      scheduler(schedules),
       sts,
       sns(context),
       ...telemetry,
@@ -93,6 +113,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     proxyResource(databases, (stackName) => stacks.isRestarted(stackName)),
     targetGroupResource(databases),
     stateMachineResource(machines),
+    eventRuleResource(bus),
+    ...scheduleResources(scheduleRunner),
   ].map((factory) =>
     permitted(
       factory,
@@ -119,9 +141,18 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
           resolve();
         });
       }),
-    resume: () => stacks.resume(),
+    async resume() {
+      await stacks.resume();
+      bus.open();
+      // After the bus, which makes durable what it is told only once it is open.
+      runner.resume();
+      scheduleRunner.start();
+    },
     async stop() {
       stacks.stop();
+      scheduleRunner.stop();
+      // First, so that the ends of executions are told to the functions of the next start.
+      bus.close();
       await runner.stopAll('The platform was stopped.').catch(() => {});
       transactions.close();
       // A statement that runs long must not hold up the end; its server is stopped next.

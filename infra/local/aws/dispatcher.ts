@@ -48,7 +48,7 @@ export class Dispatcher {
       service = this.services.get(scope.service);
       if (!service)
         throw this.unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
-      const { operation, members } = decodeRequest(dialect, service, request);
+      const { operation, members } = decodeRequest(dialect, service, request, query);
       const call: Call = {
         service: scope.service,
         operation,

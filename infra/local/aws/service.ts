@@ -52,6 +52,8 @@ export interface Route {
   path: RegExp;
   operation: string;
   parameters?: string[];
+  /** Names in the query string that are members. */
+  query?: string[];
   /** The body is a payload of its own, found under this member as text. */
   payload?: string;
 }

@@ -36,6 +36,7 @@ export function decodeRequest(
   dialect: Dialect,
   service: AwsService,
   request: WireRequest,
+  query: URLSearchParams,
 ): { operation: string; members: Record<string, unknown> } {
   switch (dialect) {
     case 'json':
@@ -50,7 +51,7 @@ export function decodeRequest(
       return { operation: request.path.slice(request.path.lastIndexOf('/') + 1), members: {} };
     case 'rest-json': {
       const routes = service.protocol.kind === 'rest-json' ? service.protocol.routes : [];
-      const match = matchRoute(routes, request.method, request.path, request.body);
+      const match = matchRoute(routes, request.method, request.path, request.body, query);
       if (!match)
         throw new AwsError('UnknownOperationException', `No operation at ${request.method} ${request.path}`, {
           status: 404,

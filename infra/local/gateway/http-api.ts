@@ -1,5 +1,5 @@
+import { lambdaPermissions, mayInvoke } from '../lambda/lambda-permission.ts';
 import type { DeployedStack, LocalResource, Properties, ResourceFactory } from '../model.ts';
-import { lambdaPermissions, mayInvoke } from './lambda-permission.ts';
 
 /** One HTTP API of the assembly, ready to serve. */
 export interface HttpApi {
@@ -49,7 +49,7 @@ export function httpApis(stacks: Iterable<DeployedStack>): HttpApi[] {
     resources.filter((resource) => resource.type === `AWS::ApiGatewayV2::${type}`);
   const byRef = new Map(resources.map((resource) => [`${resource.type} ${resource.ref}`, resource]));
   const find = (type: string, ref: unknown) => byRef.get(`AWS::ApiGatewayV2::${type} ${String(ref)}`);
-  const permissions = lambdaPermissions(resources);
+  const permissions = lambdaPermissions(resources, 'apigateway.amazonaws.com');
   return ofType('Api').map((resource) => {
     const apiId = resource.ref;
     const region = all.find(({ name }) => name === resource.stack)!.region;

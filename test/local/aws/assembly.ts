@@ -80,7 +80,12 @@ export function role(logicalId: string, statements: PolicyStatement[], propertie
 }
 
 /** A function of `functions/handler.mjs`. */
-export function lambdaFunction(name: string, handler: string, roleId: string): Resources {
+export function lambdaFunction(
+  name: string,
+  handler: string,
+  roleId: string,
+  variables: Record<string, string> = {},
+): Resources {
   return {
     [name]: {
       Type: 'AWS::Lambda::Function',
@@ -90,6 +95,7 @@ export function lambdaFunction(name: string, handler: string, roleId: string): R
         Role: att(roleId, 'Arn'),
         Runtime: 'nodejs24.x',
         Timeout: 5,
+        Environment: { Variables: variables },
         Code: { S3Bucket: 'assets-000000000000-us-east-1', S3Key: FUNCTIONS_KEY },
       },
     },

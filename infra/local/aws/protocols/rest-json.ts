@@ -8,6 +8,7 @@ export function matchRoute(
   method: string,
   path: string,
   body: string,
+  query: URLSearchParams,
 ): { operation: string; members: Record<string, unknown> } | undefined {
   for (const route of routes) {
     const match = route.method === method ? route.path.exec(path) : null;
@@ -16,6 +17,10 @@ export function matchRoute(
     route.parameters?.forEach((name, index) => {
       members[name] = decodeURIComponent(match[index + 1] ?? '');
     });
+    for (const name of route.query ?? []) {
+      const value = query.get(name);
+      if (value !== null) members[name] = value;
+    }
     return { operation: route.operation, members };
   }
   return undefined;

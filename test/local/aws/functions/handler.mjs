@@ -1,5 +1,7 @@
 // Functions of the fixture's state machines; written as a deployed bundle is, in plain JavaScript.
 
+import { appendFileSync } from 'node:fs';
+
 const attempts = new Map();
 
 export async function echo(event) {
@@ -14,6 +16,14 @@ export async function fail(event) {
   const error = new Error(event.message ?? 'failed on purpose');
   error.name = event.error ?? 'Error';
   throw error;
+}
+
+/** Appends what it was given, one JSON line each time, and fails as {@link fail} does when asked to. */
+export async function record(event) {
+  appendFileSync(process.env.RECORD_FILE, `${JSON.stringify(event)}\n`);
+  if (event.error) return fail(event);
+  if (event.hangMs) await slow({ ms: event.hangMs });
+  return {};
 }
 
 /** Answers only after a while. */

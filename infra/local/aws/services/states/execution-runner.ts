@@ -33,13 +33,22 @@ export class ExecutionRunner {
   private readonly tasks: TaskResources;
   private readonly authorizer: Authorizer;
   private readonly waitScale: number;
+  private readonly changed: (execution: Execution) => void;
   private readonly running = new Map<string, Running>();
 
-  constructor(store: ExecutionStore, tasks: TaskResources, authorizer: Authorizer, waitScale: number) {
+  /** @param changed told of every status an execution takes, once it is durable */
+  constructor(
+    store: ExecutionStore,
+    tasks: TaskResources,
+    authorizer: Authorizer,
+    waitScale: number,
+    changed: (execution: Execution) => void,
+  ) {
     this.store = store;
     this.tasks = tasks;
     this.authorizer = authorizer;
     this.waitScale = waitScale;
+    this.changed = changed;
   }
 
   /** The execution is durable when this returns; it runs on by itself. */
@@ -59,6 +68,7 @@ export class ExecutionRunner {
     }
     const recorder = new HistoryRecorder(local.types, resources, machine.roleArn);
     this.store.start(execution, recorder.events);
+    this.changed(execution);
     const interpreter = new StateMachine(local.definition, { validationOptions: { noValidate: true } });
     const run = interpreter.run(JSON.parse(execution.input), {
       overrides: { taskResourceLocalHandlers: handlers },
@@ -80,6 +90,11 @@ export class ExecutionRunner {
     this.running.set(execution.arn, running);
     const events = this.follow(run.eventLogs as AsyncGenerator<InterpreterEvent>, running);
     running.ended = this.settle(run.result, events, running);
+  }
+
+  /** Once functions can run: what the last run left behind has become ABORTED. */
+  resume(): void {
+    this.store.settleInterrupted(this.changed);
   }
 
   /** Returns whether it was running. Resolves once it has ended. */
@@ -155,6 +170,7 @@ export class ExecutionRunner {
     );
     this.running.delete(execution.arn);
     this.store.end(execution);
+    this.changed(execution);
   }
 }
 

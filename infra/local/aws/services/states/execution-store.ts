@@ -2,7 +2,8 @@
  * Executions of all state machines, written through when one starts and when it ends.
  *
  * States: RUNNING → SUCCEEDED | FAILED | TIMED_OUT | ABORTED. Invariant: an execution that a killed platform left
- * RUNNING is ABORTED from the moment the store is opened again, so no execution is ever RUNNING without running.
+ * RUNNING is ABORTED from the moment the store is opened again, so no execution is ever RUNNING without running. That
+ * is durable only once it has been told on, so that a second kill does not swallow the news.
  */
 import { createHash } from 'node:crypto';
 import type { StateFile } from '../../../model.ts';
@@ -34,22 +35,28 @@ export class ExecutionStore {
   private readonly executions = new Map<string, Execution>();
   /** Histories of what runs now; the others are in documents of their own. */
   private readonly histories = new Map<string, HistoryEvent[]>();
+  private readonly interrupted: Execution[] = [];
 
   constructor(state: StateFile) {
     this.state = state;
-    const interrupted: Execution[] = [];
     for (const execution of state.load<Execution[]>(DOCUMENT, [])) {
       this.executions.set(execution.arn, execution);
-      if (execution.status === 'RUNNING') interrupted.push(execution);
+      if (execution.status === 'RUNNING') this.interrupted.push(execution);
     }
-    for (const execution of interrupted) {
+    for (const execution of this.interrupted) {
       Object.assign(execution, {
         status: 'ABORTED',
         stopDate: Date.now(),
         cause: 'The platform was stopped while this execution ran.',
       });
     }
-    if (interrupted.length > 0) this.save();
+  }
+
+  /** Tells of each execution that the last run left behind, then makes their end durable. */
+  settleInterrupted(tell: (execution: Execution) => void): void {
+    if (this.interrupted.length === 0) return;
+    for (const execution of this.interrupted.splice(0)) tell(execution);
+    this.save();
   }
 
   get(arn: string): Execution | undefined {

@@ -1,0 +1,108 @@
+import * as z from 'zod/mini';
+import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
+import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
+import { invalidInput, Problem } from '../../middleware/problem.ts';
+import { abortMove } from '../../move/abort-move.ts';
+import { InvalidMoveInput, MoveError, MoveForbidden, MoveNotStarted } from '../../move/errors.ts';
+import { readMoveRequest } from '../../move/move-target.ts';
+import { requestMove } from '../../move/request-move.ts';
+import { tryMove } from '../../move/try-move.ts';
+import { startExecution } from '../../move/workflow-executions.ts';
+import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
+import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { ResourceNotFound } from '../../repositories/errors.ts';
+import { getMove, listMoves } from '../../repositories/moves.ts';
+import { getTenant } from '../../repositories/tenants.ts';
+import { surveyByFunction } from './survey.ts';
+import { tenantParams } from './tenant-routes.ts';
+
+const moveParams = z.extend(tenantParams, { moveId: uuid });
+
+export const list = operatorRoute(
+  { params: tenantParams, query: z.strictObject(pageParameters) },
+  async ({ registry, params, query }) => ({
+    status: 200,
+    body: await listMoves(registry, params.tenantId, pageOf(query)),
+  }),
+);
+
+/** Starts a move: 202, to be polled at its Location until it has ended. A dry run answers 200 at once. */
+export const create = operatorRoute(
+  { params: tenantParams, body: z.unknown() },
+  async (request: OperatorRequest<z.output<typeof tenantParams>, object, unknown>) => {
+    const { registry, params, body, operator, facts } = request;
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    const locate = (moveId: string) => `/tenants/${tenantId}/moves/${moveId}`;
+    return answering(async () => {
+      const { dryRun, ...asked } = readMoveRequest(body);
+      if (dryRun) {
+        return { status: 200, body: await tryMove(registry, { tenantId, ...asked }, surveyByFunction) };
+      }
+      const use = controlIdempotencyOf(facts, operator, body);
+      const kept = use && (await findAnswer(registry, use));
+      if (kept) return { status: 202, body: kept.body, location: locate(kept.resourceId), replayed: true };
+      const stateMachineArn = process.env.MOVE_STATE_MACHINE_ARN as string;
+      const moveId = await requestMove(
+        registry,
+        { tenantId, ...asked },
+        {
+          ...{ actor: { id: operator, type: 'operator' }, startedBy: operator, stateMachineArn },
+          start: (name, input) => startExecution(stateMachineArn, name, input),
+        },
+      );
+      const move = await getMove(registry, tenantId, moveId);
+      if (use) await keepAnswer(registry, use, { status: 202, body: move, resourceId: moveId });
+      return { status: 202, body: move, location: locate(moveId) };
+    });
+  },
+);
+
+export const read = operatorRoute({ params: moveParams }, async ({ registry, params, facts }) => {
+  const move = await getMove(registry, params.tenantId, params.moveId);
+  const etag = entityTag(move);
+  if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
+  return { status: 200, body: move, etag };
+});
+
+/** Asks a move to stop: 202, to be polled until it has rolled back. */
+export const abort = operatorRoute({ params: moveParams }, async ({ registry, params, operator }) => {
+  const { tenantId } = await getTenant(registry, params.tenantId);
+  const { moveId } = params;
+  return answering(async () => {
+    const known = await abortMove(registry, { tenantId, moveId, operator });
+    if (!known) throw new ResourceNotFound('no such move');
+    const body = await getMove(registry, tenantId, moveId);
+    return { status: 202, body, location: `/tenants/${tenantId}/moves/${moveId}` };
+  });
+});
+
+/** Turns what moves refuse into problems. */
+async function answering<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof InvalidMoveInput) {
+      throw invalidInput(
+        error.issues.map(({ path, message }) => ({
+          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+          detail: message,
+        })),
+      );
+    }
+    if (error instanceof MoveNotStarted) {
+      const headers = { 'retry-after': '5' };
+      throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+    }
+    if (error instanceof MoveForbidden) {
+      const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
+      throw new Problem(409, 'conflict', {
+        detail: 'Rules stand against the move.',
+        errors,
+        cause: error,
+      });
+    }
+    if (error instanceof MoveError)
+      throw new Problem(409, 'conflict', { detail: error.message, cause: error });
+    throw error;
+  }
+}

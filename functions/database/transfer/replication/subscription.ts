@@ -1,0 +1,116 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { identifier, literal } from '../../ddl/identifier.ts';
+import { takeTurn } from './in-turn.ts';
+
+/** The publisher as the subscriber's server reaches it. */
+export interface Publisher {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly password: string;
+}
+
+/**
+ * How the subscriber's server checks the publisher's certificate, in libpq's words. On AWS set
+ * `sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem`: the file with RDS's authorities, on the
+ * subscriber's own disk. Where no such file is known, `require` is the floor: encrypted, and both ends are addressed
+ * inside our own network.
+ */
+const replicationTls = () => process.env.REPLICATION_SSL ?? 'sslmode=require';
+
+/**
+ * Subscribes to a publication whose slot exists, or tells an existing subscription the publisher's present password.
+ * Part of the caller's transaction; the workers start with its end.
+ * Commits of what is applied are not flushed one by one: a commit of ours flushes them all (see the cut-over).
+ */
+export async function subscribe(target: pg.ClientBase, name: string, publisher: Publisher): Promise<void> {
+  const subscription = identifier(name);
+  const connection = literal(
+    [
+      ...Object.entries({
+        host: publisher.host,
+        port: String(publisher.port),
+        dbname: publisher.database,
+        user: name,
+        password: publisher.password,
+        connect_timeout: '10',
+        keepalives_idle: '10',
+      }).map(([key, value]) => `${key}=${quoted(value)}`),
+      replicationTls(),
+    ].join(' '),
+  );
+  await takeTurn(target, name);
+  await target.query(
+    (await subscriptionOid(target, name))
+      ? `ALTER SUBSCRIPTION ${subscription} CONNECTION ${connection}`
+      : `CREATE SUBSCRIPTION ${subscription} CONNECTION ${connection} PUBLICATION ${subscription}
+         WITH (create_slot = false, slot_name = ${literal(name)}, enabled = true, copy_data = true, binary = true,
+               streaming = off, synchronous_commit = off)`,
+  );
+}
+
+/** Undefined where there is none. */
+export async function subscriptionOid(target: pg.ClientBase, name: string): Promise<string | undefined> {
+  // Not all columns of pg_subscription may be read: the connection is a secret.
+  const { rows } = await target.query<{ oid: string }>(
+    `select s.oid::text as oid from pg_catalog.pg_subscription s join pg_catalog.pg_database d on d.oid = s.subdbid
+     where s.subname = $1 and d.datname = pg_catalog.current_database()`,
+    [name],
+  );
+  return rows[0]?.oid;
+}
+
+/** Lets the workers run. Does nothing where they may, or where there is no subscription. Part of a transaction. */
+export async function resume(target: pg.ClientBase, name: string): Promise<void> {
+  await takeTurn(target, name);
+  if ((await isEnabled(target, name)) === false)
+    await target.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`);
+}
+
+/** Keeps workers from starting; those that run are ended by `endWorkers`, once this transaction is committed. */
+export async function suspend(target: pg.ClientBase, name: string): Promise<void> {
+  await takeTurn(target, name);
+  if (await isEnabled(target, name)) await target.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`);
+}
+
+/** Undefined where there is no subscription. */
+export async function isEnabled(target: pg.ClientBase, name: string): Promise<boolean | undefined> {
+  const { rows } = await target.query<{ enabled: boolean }>(
+    `select s.subenabled as enabled
+     from pg_catalog.pg_subscription s join pg_catalog.pg_database d on d.oid = s.subdbid
+     where s.subname = $1 and d.datname = pg_catalog.current_database()`,
+    [name],
+  );
+  return rows[0]?.enabled;
+}
+
+/**
+ * Ends the workers of a suspended subscription and waits until they are gone. They act as the subscription's owner,
+ * and what one was applying is applied again later.
+ */
+export async function endWorkers(target: pg.ClientBase, name: string): Promise<void> {
+  for (;;) {
+    const { rowCount } = await target.query(
+      `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_subscription
+       where subname = $1 and pid is not null`,
+      [name],
+    );
+    if (rowCount === 0) return;
+    await delay(20);
+  }
+}
+
+/**
+ * Drops a suspended subscription and leaves its slots to the publisher's side. Part of a transaction, where it is told
+ * that it has no slot first: otherwise PostgreSQL would go there itself.
+ */
+export async function unsubscribe(target: pg.ClientBase, name: string): Promise<void> {
+  await takeTurn(target, name);
+  if ((await isEnabled(target, name)) === undefined) return;
+  const subscription = identifier(name);
+  await target.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);
+  await target.query(`DROP SUBSCRIPTION ${subscription}`);
+}
+
+const quoted = (value: string) => `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;

@@ -1,0 +1,33 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
+import {
+  type DedicatedStackSettings,
+  driveDedicatedStack,
+  type StackProgress,
+} from '../provisioning/dedicated-stack.ts';
+import { recordDedicatedPlace } from './dedicated-place.ts';
+import { onProvisioningTenant } from './provisioning-tenant.ts';
+
+/**
+ * Brings the stack of the tenant's dedicated database one step further, and records the outputs of a finished one in
+ * the registry. Called in a loop with what the last call returned, until that is `ready`.
+ * @throws {DedicatedStackFailed} the stack that this execution waits for failed.
+ * @throws {DedicatedStackTimeout} it took too long.
+ */
+export async function launchDedicated(
+  registry: RegistryExecutor,
+  tenantId: string,
+  settings: DedicatedStackSettings,
+  previous: StackProgress | undefined,
+): Promise<StackProgress> {
+  // What a tenant that is active already needs of it.
+  const since = previous?.since ?? new Date().toISOString();
+  let progress: StackProgress = { ready: true, phase: 'ready', stackId: previous?.stackId ?? null, since };
+  await onProvisioningTenant(registry, tenantId, async ({ slug, tier }) => {
+    const launch = { tenantId, slug, tier, roleName: tenantRoleName(tenantId, FIRST_EPOCH) };
+    const { progress: made, stack } = await driveDedicatedStack(launch, settings, previous);
+    if (stack) await recordDedicatedPlace(registry, tenantId, stack);
+    progress = made;
+  });
+  return progress;
+}

@@ -1,0 +1,58 @@
+import { type AuditActor, recordAudit } from '../../database/registry/control-audit.ts';
+import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
+import { type DecisionRecord, recordDecision } from './record-decision.ts';
+
+/**
+ * Makes the offer of a decision together with the decision's record. A tenant has at most one open offer of a tier.
+ * @returns whether it was made: false where one is open already.
+ * @throws {RegistryError}
+ */
+export function recordOffer(
+  registry: Pick<DataApi, 'transaction'>,
+  record: DecisionRecord,
+  actor: AuditActor,
+): Promise<boolean> {
+  const { tenantId, decision, figures } = record;
+  return registry.transaction(async (transaction) => {
+    const [offer] = await transaction.query<{ offer_id: string }>(
+      `INSERT INTO tenant_offers (tenant_id, target_tier, reasons, figures)
+       VALUES (:tenantId::uuid, :targetTier, :reasons::jsonb, :figures::jsonb)
+       ON CONFLICT (tenant_id, target_tier) WHERE status = 'open' DO NOTHING
+       RETURNING offer_id::text AS offer_id`,
+      {
+        ...{ tenantId, targetTier: decision.targetTier, figures },
+        reasons: JSON.stringify(decision.reasons),
+      },
+    );
+    if (!offer) return false;
+    await recordDecision(transaction, { ...record, offerId: offer.offer_id });
+    const rules = decision.reasons.map(({ rule }) => rule);
+    await recordAudit(transaction, {
+      ...{ actor, action: 'offer.make', tenantId, resource: { type: 'offer', id: offer.offer_id } },
+      data: { targetTier: decision.targetTier, rules },
+    });
+    return true;
+  });
+}
+
+/**
+ * Takes back open offers that have no object any more: the tenant has the tier, left the one it was offered from, or is
+ * gone.
+ * @returns how many.
+ * @throws {RegistryError}
+ */
+export async function withdrawOffers(registry: RegistryExecutor, actor: AuditActor): Promise<number> {
+  const withdrawn = await registry.query<{ offer_id: string; tenant_id: string }>(
+    `UPDATE tenant_offers o SET status = 'withdrawn', decided_by = :actor, updated_at = now()
+     FROM tenants t
+     WHERE t.tenant_id = o.tenant_id AND o.status = 'open'
+       AND (t.subscription_tier <> 'business' OR t.status NOT IN ('active', 'suspended'))
+     RETURNING o.offer_id::text AS offer_id, o.tenant_id::text AS tenant_id`,
+    { actor: actor.id },
+  );
+  for (const { offer_id: id, tenant_id: tenantId } of withdrawn) {
+    const resource = { type: 'offer', id };
+    await recordAudit(registry, { actor, action: 'offer.withdraw', tenantId, resource, data: {} });
+  }
+  return withdrawn.length;
+}

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import type { DataApi } from '../database/registry/data-api.ts';
+import { draftMove, requireAllowed } from './draft-move.ts';
+import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
+import { insertMove } from './insert-move.ts';
+import { type MoveRecord, selectMoves } from './move-records.ts';
+import { type MoveInput, readMoveInput } from './move-target.ts';
+import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
+import { mayStillRun, type Probes, recoverMove } from './recover-moves.ts';
+
+/** The move that an execution works on. */
+export interface BegunMove {
+  readonly moveId: string;
+  readonly tenantId: string;
+}
+
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
+
+/**
+ * The first step of an execution. What was recorded under the execution's name, by the request that started it or by an
+ * earlier run of this step, is taken up. Otherwise the move is planned and recorded, after a former one whose execution
+ * is dead has been recovered.
+ * @throws {InvalidMoveInput | TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} nothing was changed.
+ * @throws {MoveOvertaken} the execution's move has ended: its starter, or recovery, has given it up.
+ */
+export async function beginMove(
+  registry: Registry,
+  input: unknown,
+  executionArn: string,
+  probes: Probes = {},
+): Promise<BegunMove> {
+  const read = readMoveInput(input);
+  for (;;) {
+    const known = await takeUp(registry, executionArn);
+    if (known) return known;
+    const begun = await insert(registry, read, executionArn);
+    if (!('status' in begun)) return begun;
+    if (await mayStillRun(begun, probes)) throw new MoveInProgress();
+    await recoverMove(registry, begun, probes);
+  }
+}
+
+async function takeUp(registry: Registry, executionArn: string): Promise<BegunMove | undefined> {
+  const [own] = await selectMoves(registry, 'm.execution_arn = :executionArn', { executionArn });
+  if (!own) return undefined;
+  const { moveId, tenantId, status } = own;
+  if (status === 'running') {
+    await registry.query(
+      `UPDATE tenant_moves SET phase = 'begun', updated_at = now()
+       WHERE move_id = :moveId::uuid AND status = 'running' AND phase = 'planned'`,
+      { moveId },
+    );
+  } else if (status !== 'succeeded') throw new MoveOvertaken();
+  return { moveId, tenantId };
+}
+
+/** @returns the new move, or the one that the tenant has. */
+function insert(registry: Registry, input: MoveInput, executionArn: string): Promise<BegunMove | MoveRecord> {
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const tenant = await findMovingTenant(transaction, input.tenant, { lock: true });
+    if (!tenant) throw new InvalidMoveInput([{ path: 'tenantId', message: 'names no tenant' }]);
+    const { tenantId } = tenant;
+    const [running] = await selectMoves(
+      transaction,
+      "m.tenant_id = :tenantId::uuid AND m.status = 'running'",
+      { tenantId },
+    );
+    if (running) return running;
+    const draft = await draftMove(transaction, tenant, input.target, { force: input.force });
+    requireAllowed(draft);
+    const moveId = randomUUID();
+    const startedBy = input.startedBy ?? executionArn;
+    const actor = { id: executionArn, type: 'workflow' } as const;
+    await insertMove(
+      transaction,
+      { moveId, tenantId, input, draft, executionArn, startedBy, phase: 'begun' },
+      actor,
+    );
+    return { moveId, tenantId };
+  });
+}

@@ -1,0 +1,84 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
+import { complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
+import type { MoveTarget } from './move-target.ts';
+import type { MovingTenant } from './moving-tenant.ts';
+import { type PlannedHop, planMove } from './plan.ts';
+import { resolveTarget } from './resolve-target.ts';
+
+/** A move that could be begun. */
+export interface MoveDraft {
+  readonly plan: readonly PlannedHop[];
+  /** Everything that stands against it. */
+  readonly forbidden: readonly Forbidden[];
+  /** The limits that `force` sets aside. */
+  readonly overridden: readonly Forbidden[];
+}
+
+export interface DraftOptions {
+  readonly force: boolean;
+  /** What was counted just now, instead of the last sample. */
+  readonly storageBytes?: number | undefined;
+}
+
+/**
+ * Plans the way of a tenant, which the caller has locked, to a target, and collects what forbids it.
+ * @throws {TenantNotMovable} it has no place yet.
+ * @throws {InvalidMoveInput} the target does not exist.
+ */
+export async function draftMove(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  target: MoveTarget,
+  { force, storageBytes }: DraftOptions,
+): Promise<MoveDraft> {
+  const { tenantId, spot, status } = tenant;
+  if (!spot) throw new TenantNotMovable('The tenant has no place yet.');
+  const forbidden: Forbidden[] = [];
+  if (status !== 'active') forbidden.push({ rule: 'status', detail: `The tenant is ${status}.` });
+  forbidden.push(...(await otherMovesForbid(transaction, tenantId)));
+  const resolved = await resolveTarget(transaction, tenant, target);
+  forbidden.push(...resolved.forbidden);
+  const plan = resolved.spot ? planMove(spot, resolved.spot) : [];
+  if (resolved.spot) {
+    // A tenant between two tiers has nowhere to go, but something to get.
+    if (plan.length === 0 && resolved.tier === tenant.tier) {
+      forbidden.push({ rule: 'nothing-to-move', detail: new NothingToMove().message });
+    }
+    const { isolationModel } = resolved.spot;
+    forbidden.push(...complianceForbids(tenant.complianceRequirements, spot.isolationModel, isolationModel));
+  }
+  const limits = limitsForbid(tenant, resolved.tier, await usageOf(transaction, tenantId, storageBytes));
+  if (!force) forbidden.push(...limits);
+  return { plan, forbidden, overridden: force ? limits : [] };
+}
+
+/** @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} the first of these that applies. */
+export function requireAllowed({ forbidden }: MoveDraft): void {
+  const found = (rule: Forbidden['rule']) => forbidden.find((each) => each.rule === rule);
+  const immovable = found('status') ?? found('mismatch');
+  if (immovable) throw new TenantNotMovable(immovable.detail);
+  if (found('moving')) throw new MoveInProgress();
+  if (found('nothing-to-move')) throw new NothingToMove();
+  if (forbidden.length > 0) throw new MoveForbidden(forbidden);
+}
+
+/** For the audit log: which limits were set aside. */
+export function overriddenLimits({ overridden }: MoveDraft): string[] {
+  return LIMITS.filter((rule) => overridden.some((each) => each.rule === rule));
+}
+
+async function otherMovesForbid(transaction: RegistryExecutor, tenantId: string): Promise<Forbidden[]> {
+  const [row] = await transaction.query<{ moving: boolean; differs: boolean }>(
+    `SELECT EXISTS (SELECT FROM tenant_moves WHERE tenant_id = :tenantId::uuid AND status = 'running') AS moving,
+            EXISTS (SELECT FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid AND state = 'mismatch') AS differs`,
+    { tenantId },
+  );
+  const forbidden: Forbidden[] = [];
+  if (row?.moving) forbidden.push({ rule: 'moving', detail: new MoveInProgress().message });
+  if (row?.differs) {
+    const detail = 'An earlier move of the tenant found differences, which a person has to settle first.';
+    forbidden.push({ rule: 'mismatch', detail });
+  }
+  return forbidden;
+}

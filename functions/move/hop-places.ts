@@ -1,0 +1,94 @@
+import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { DATA_DATABASE, dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
+import { MoveOvertaken } from './errors.ts';
+import type { Place } from './hop.ts';
+import type { Spot } from './plan.ts';
+
+interface SourceRow {
+  readonly isolation_model: Place['isolationModel'];
+  readonly cell_id: string | null;
+  readonly region: string;
+  readonly database_host: string;
+  readonly database_port: number;
+  readonly writer_host: string | null;
+  readonly read_replica_host: string | null;
+  readonly cluster_arn: string | null;
+  readonly database_name: string;
+  readonly schema_name: string | null;
+  readonly role_name: string;
+  readonly secret_arn: string | null;
+  readonly owner_secret_arn: string | null;
+  readonly stack_name: string | null;
+  readonly connection_pool_size: number;
+  readonly epoch: number | string;
+}
+
+interface CellRow {
+  readonly database_host: string;
+  readonly database_port: number;
+  readonly writer_host: string;
+  readonly cluster_arn: string;
+  readonly database_name: string;
+  readonly owner_secret_arn: string;
+  readonly starter_role_name: string;
+  readonly starter_secret_arn: string;
+}
+
+/** Where the tenant is now, as far as the registry knows. @throws {MoveOvertaken} it has no place any more. */
+export async function presentPlace(registry: RegistryExecutor, tenantId: string): Promise<Place> {
+  const [row] = await registry.query<SourceRow>(
+    `SELECT r.isolation_model, r.cell_id, r.region, r.database_host, r.database_port,
+            COALESCE(c.writer_host, r.writer_host) AS writer_host, r.read_replica_host,
+            COALESCE(c.cluster_arn, r.cluster_arn) AS cluster_arn, r.database_name, r.schema_name, r.role_name,
+            r.secret_arn, c.owner_secret_arn, r.stack_name, r.connection_pool_size, r.epoch
+     FROM tenant_database_routing r LEFT JOIN cells c ON c.cell_id = r.cell_id
+     WHERE r.tenant_id = :tenantId::uuid`,
+    { tenantId },
+  );
+  if (!row) throw new MoveOvertaken();
+  return {
+    ...{ isolationModel: row.isolation_model, cellId: row.cell_id, region: row.region },
+    ...{ host: row.database_host, port: row.database_port, database: row.database_name },
+    ...{ writerHost: row.writer_host, readerHost: row.read_replica_host, clusterArn: row.cluster_arn },
+    schemaName: row.isolation_model === 'shared' ? 'shared' : (row.schema_name ?? row.role_name),
+    ...{ roleName: row.role_name, secretArn: row.secret_arn, stackName: row.stack_name },
+    ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId, 'owner'),
+    ...{ poolSize: row.connection_pool_size, epoch: Number(row.epoch) },
+  };
+}
+
+/**
+ * The place that an attempt makes for the tenant. What only its steps find out (a secret, the hosts of a database that
+ * does not exist yet) is null.
+ */
+export async function nextPlace(
+  registry: RegistryExecutor,
+  { tenantId, source, spot, suffix }: { tenantId: string; source: Place; spot: Spot; suffix: string },
+): Promise<Place> {
+  const ownName = `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
+  const known = { ...spot, poolSize: source.poolSize, epoch: source.epoch + 1, readerHost: null };
+  if (spot.cellId === null) {
+    return {
+      ...{ ...known, host: null, port: null, writerHost: null, clusterArn: null },
+      ...{ database: DATA_DATABASE, schemaName: ownName, roleName: ownName, secretArn: null },
+      ...{ ownerSecret: dedicatedSecretName(tenantId, 'owner'), stackName: dedicatedStackName(tenantId) },
+    };
+  }
+  const [cell] = await registry.query<CellRow>(
+    `SELECT database_host, database_port, writer_host, cluster_arn, database_name, owner_secret_arn,
+            starter_role_name, starter_secret_arn
+     FROM cells WHERE cell_id = :cellId`,
+    { cellId: spot.cellId },
+  );
+  if (!cell) throw new MoveOvertaken({ cause: new Error('the cell of the plan is gone') });
+  const shared = spot.isolationModel === 'shared';
+  return {
+    ...known,
+    ...{ host: cell.database_host, port: cell.database_port, database: cell.database_name },
+    ...{ writerHost: cell.writer_host, clusterArn: cell.cluster_arn, ownerSecret: cell.owner_secret_arn },
+    schemaName: shared ? 'shared' : ownName,
+    roleName: shared ? cell.starter_role_name : ownName,
+    secretArn: shared ? cell.starter_secret_arn : null,
+    stackName: null,
+  };
+}

@@ -1,0 +1,42 @@
+import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
+import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { type MoveDraft, overriddenLimits } from './draft-move.ts';
+import { MoveInProgress } from './errors.ts';
+import { type MoveInput, writeMoveInput } from './move-target.ts';
+
+export interface NewMove {
+  readonly moveId: string;
+  readonly tenantId: string;
+  readonly input: MoveInput;
+  readonly draft: MoveDraft;
+  readonly executionArn: string;
+  readonly startedBy: string;
+  /** `planned` until the execution has begun. */
+  readonly phase: 'planned' | 'begun';
+}
+
+/** Records a running move, with its line in the audit log. @throws {MoveInProgress} the tenant has one. */
+export async function insertMove(
+  transaction: RegistryExecutor,
+  { moveId, tenantId, input, draft, executionArn, startedBy, phase }: NewMove,
+  actor: AuditActor,
+): Promise<void> {
+  try {
+    await transaction.query(
+      `INSERT INTO tenant_moves (move_id, tenant_id, phase, input, plan, execution_arn, started_by)
+       VALUES (:moveId::uuid, :tenantId::uuid, :phase, :input::jsonb, :plan::jsonb, :executionArn, :startedBy)`,
+      {
+        ...{ moveId, tenantId, phase, executionArn, startedBy },
+        ...{ input: JSON.stringify(writeMoveInput(input)), plan: JSON.stringify(draft.plan) },
+      },
+    );
+  } catch (error) {
+    // Whoever comes second meets the index `one_running_move`.
+    if (error instanceof RegistryError && error.sqlState === '23505') throw new MoveInProgress();
+    throw error;
+  }
+  await recordAudit(transaction, {
+    ...{ actor, action: 'move.start', tenantId, resource: { type: 'move', id: moveId } },
+    data: { target: input.target, force: input.force, overridden: overriddenLimits(draft), startedBy },
+  });
+}

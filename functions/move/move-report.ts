@@ -1,0 +1,85 @@
+import type { HopKind } from './hop.ts';
+import type { HopRecord, PhaseRecord } from './move-records.ts';
+import type { Retried } from './settle-hop.ts';
+
+/** What is kept of a move that succeeded. Times in seconds, pauses in milliseconds. */
+export interface MoveReport {
+  /** The longest pause of the tenant's writes, of all tries of all hops. */
+  readonly writePauseMs: number;
+  /** What the last hop copied: each hop copies all of the tenant. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Counts and hashes of both sides, of the last hop. */
+  readonly tables: readonly unknown[];
+  readonly retriedRequests: number;
+  readonly startedBy: string;
+  readonly seconds: number;
+  readonly phases: readonly { readonly hop: number; readonly name: string; readonly seconds: number }[];
+  readonly hops: readonly HopReport[];
+}
+
+interface HopReport {
+  readonly kind: HopKind;
+  readonly writePauseMs: number;
+  readonly pauses: readonly number[];
+  readonly rows: number;
+  readonly bytes: number;
+  readonly committedAt: string | null;
+}
+
+export interface ReportedMove {
+  readonly startedBy: string;
+  readonly seconds: number;
+  readonly phases: readonly PhaseRecord[];
+  readonly hops: readonly HopRecord[];
+  /** Retries at the first place that an earlier move has told of already. */
+  readonly retriedBefore: number;
+}
+
+export function reportMove({ startedBy, seconds, phases, hops, retriedBefore }: ReportedMove): MoveReport {
+  const reports = hops.map(reportHop);
+  const last = reports.at(-1);
+  return {
+    writePauseMs: Math.max(0, ...reports.map(({ writePauseMs }) => writePauseMs)),
+    rows: last?.rows ?? 0,
+    bytes: last?.bytes ?? 0,
+    tables: listOf(hops.at(-1)?.result.tables),
+    retriedRequests: retriedDuring(hops, retriedBefore),
+    startedBy,
+    seconds: round(seconds),
+    phases: phases.map(({ hop, name, startedAt, finishedAt }) => ({
+      hop,
+      name,
+      seconds: round((Date.parse(finishedAt ?? startedAt) - Date.parse(startedAt)) / 1000),
+    })),
+    hops: reports,
+  };
+}
+
+function reportHop({ kind, result }: HopRecord): HopReport {
+  return {
+    kind,
+    writePauseMs: numberOf(result.writePauseMs),
+    pauses: listOf(result.pauses).map(numberOf),
+    rows: numberOf(result.copiedRows),
+    bytes: numberOf(result.copiedBytes),
+    committedAt: typeof result.committedAt === 'string' ? result.committedAt : null,
+  };
+}
+
+/** The source of each hop is the target of the one before, where counting went on: the last count of each place. */
+function retriedDuring(hops: readonly HopRecord[], before: number): number {
+  const counts = hops.map(({ result }) => retriedOf(result));
+  const atSources = counts.reduce((sum, { source }) => sum + source, 0);
+  return Math.max(0, atSources + (counts.at(-1)?.target ?? 0) - before);
+}
+
+export function retriedOf(result: Readonly<Record<string, unknown>>): Retried {
+  const { source, target } = (result.retried ?? {}) as Partial<Retried>;
+  return { source: numberOf(source), target: numberOf(target) };
+}
+
+const numberOf = (value: unknown): number =>
+  typeof value === 'number' && Number.isFinite(value) ? value : 0;
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;

@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
+import type { Place } from './hop.ts';
+import { nextPlace, presentPlace } from './hop-places.ts';
+import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
+import { boundTransaction } from './moving-tenant.ts';
+import { sameSpot } from './plan.ts';
+
+/** What the workflow goes on with. */
+export interface NextHop {
+  readonly moveId: string;
+  readonly tenantId: string;
+  /** The length of the plan where it is finished. */
+  readonly hopIndex: number;
+  readonly finished: boolean;
+  /** A dedicated database is to be made, or found. */
+  readonly needsDatabase: boolean;
+  /** A secret is to be made, and the cell's proxy to take it. */
+  readonly needsSecret: boolean;
+}
+
+/**
+ * Opens the next hop of the plan, from where the tenant is now, or finds the one that is open already.
+ * @throws {MoveAborted} that was asked for, and there is a hop left.
+ * @throws {MoveOvertaken} the move has ended, is being rolled back, or the tenant is not where the plan expects it.
+ * @throws {MoveInProgress} a hop of another move is open.
+ */
+export function nextHop(registry: Pick<DataApi, 'transaction'>, moveId: string): Promise<NextHop> {
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const move = await findMove(transaction, moveId, { lock: true });
+    if (move?.status !== 'running') throw new MoveOvertaken();
+    const { tenantId, plan } = move;
+    const hops = await hopsOf(transaction, moveId);
+    const hopIndex = hops.filter(isSettled).length;
+    const planned = plan[hopIndex];
+    if (!planned) {
+      return { moveId, tenantId, hopIndex, finished: true, needsDatabase: false, needsSecret: false };
+    }
+    const known = hops.find(({ index }) => index === hopIndex);
+    if (known && known.state !== 'working' && known.state !== 'committed') throw new MoveOvertaken();
+    if (move.abortRequested && known?.state !== 'committed') throw new MoveAborted();
+    if (!known) await openHop(transaction, move, hopIndex);
+    return {
+      ...{ moveId, tenantId, hopIndex, finished: false },
+      needsDatabase: planned.to.isolationModel === 'dedicated',
+      needsSecret: planned.to.isolationModel === 'schema',
+    };
+  });
+}
+
+async function openHop(
+  transaction: RegistryExecutor,
+  { moveId, tenantId, plan }: MoveRecord,
+  hopIndex: number,
+): Promise<void> {
+  const earlier = await selectHops(transaction, 'h.tenant_id = :tenantId::uuid', { tenantId });
+  if (earlier.some(isOpen)) throw new MoveInProgress();
+  const planned = plan[hopIndex]!;
+  const source = await presentPlace(transaction, tenantId);
+  if (!sameSpot(planned.from, source)) throw new MoveOvertaken();
+  const suffix = nextSuffix(
+    source,
+    earlier.map((hop) => hop.source),
+  );
+  const target = await nextPlace(transaction, { tenantId, source, spot: planned.to, suffix });
+  await transaction.query(
+    `INSERT INTO tenant_move_hops (move_id, hop_index, attempt_id, tenant_id, kind, suffix, source, target)
+     VALUES (:moveId::uuid, :hopIndex::int, :attemptId::uuid, :tenantId::uuid, :kind, :suffix, :source::jsonb,
+             :target::jsonb)`,
+    {
+      ...{ moveId, hopIndex, attemptId: randomUUID(), tenantId, kind: planned.kind, suffix },
+      ...{ source: JSON.stringify(source), target: JSON.stringify(target) },
+    },
+  );
+}
+
+/** `<epoch>a<number>`: however often a tenant leaves a place, no two attempts share a name. */
+function nextSuffix({ epoch }: Place, earlierSources: readonly Place[]): string {
+  const tries = earlierSources.filter((source) => source.epoch === epoch).length;
+  return `${epoch + 1}a${tries + 1}`;
+}

@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { claimed } from '../../database/transfer/claim.ts';
+import { type BothSides, claimedAtTarget } from '../../database/transfer/claimed-target.ts';
+import { ReplicationLost } from '../../database/transfer/errors.ts';
+import { awaitMarker, markRehearsal } from '../../database/transfer/replication/marker.ts';
+import { slotLag } from '../../database/transfer/replication/slot.ts';
+import { isEnabled, resume } from '../../database/transfer/replication/subscription.ts';
+import { syncState } from '../../database/transfer/replication/sync-state.ts';
+import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { onBothSides } from './both-sides.ts';
+import { flyCanary } from './canary.ts';
+import { pauseBudget } from './pause-budget.ts';
+import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
+
+/** Above it a rehearsal would only tell what the lag tells already. */
+const SMALL_LAG_BYTES = 16 * 1024 ** 2;
+const REHEARSALS = 3;
+/** A rehearsal that late has failed; its marker arrives some time later and means nothing. */
+const PATIENCE_MS = 2_000;
+const POLL_MS = 500;
+
+/**
+ * Waits until the target follows the source closely: every table is past its first copy, and markers arrive within the
+ * budget of a pause, several times in a row. Then tries the way of a request to the target.
+ * @throws {ReplicationBroken | TenantUnreachable | ClaimLost | MoverBusy}
+ */
+export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
+  const { hop, deadline } = context;
+  const tries = Number(context.kept.fenceTries ?? 0);
+  return orReplicationBroken(() =>
+    onBothSides(hop, async (sides) => {
+      for (;;) {
+        const lagBytes = await lagOf(sides, hop);
+        await context.progress(lagBytes === undefined ? {} : { lagBytes });
+        if (
+          lagBytes !== undefined &&
+          lagBytes <= SMALL_LAG_BYTES &&
+          (await rehearse(sides, hop, pauseBudget(tries).markerMs))
+        )
+          break;
+        if (performance.now() + POLL_MS > deadline) return { done: false };
+        await delay(POLL_MS);
+      }
+      await flyCanary(sides, hop);
+      return { done: true };
+    }),
+  );
+}
+
+/**
+ * What the target lacks, in bytes of the source's log; undefined while a table is in its first copy.
+ * A subscription that an interrupted run has left suspended goes on.
+ * @throws {ReplicationLost}
+ */
+export async function lagOf(sides: BothSides, hop: Hop): Promise<number | undefined> {
+  const name = replicationName(hop);
+  if ((await isEnabled(sides.target, name)) === false)
+    await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
+  const state = await syncState(sides.target, name, hop.target.schemaName);
+  refuseFailures(state);
+  const lag = await slotLag(sides.source, name);
+  if (!lag) throw new ReplicationLost('there is no slot');
+  return state?.ready === state?.tables ? lag.bytes : undefined;
+}
+
+/** Whether markers arrive within the budget, several times in a row. */
+async function rehearse({ source, target }: BothSides, hop: Hop, budgetMs: number): Promise<boolean> {
+  for (let n = 0; n < REHEARSALS; n++) {
+    const marker = await claimed(source, hop.attempt, () => markRehearsal(source, hop.source.schemaName));
+    const since = performance.now();
+    const arrived = await awaitMarker(target, hop.target.schemaName, marker, since + PATIENCE_MS);
+    if (!arrived || performance.now() - since > budgetMs) return false;
+  }
+  return true;
+}

@@ -1,0 +1,39 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { TenantSchemaInUse } from '../../database/errors.ts';
+import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
+import { exclusively } from '../../database/transfer/claim.ts';
+import { readPlacement } from '../../database/transfer/fence.ts';
+import { olderTransactions } from '../../database/transfer/older-transactions.ts';
+import type { Hop, StepOutcome } from '../hop.ts';
+import { asOwners } from './both-sides.ts';
+
+const POLL_MS = 1_000;
+
+/**
+ * Drops schema and role that the tenant left, once nobody can be reading there any more. The placement stays: it
+ * forwards whoever comes with an old address. A tenant that has come back meanwhile lives in another schema, of a
+ * later epoch. The replication was ended when the hop was settled.
+ * @param deadline on `performance.now()`'s clock.
+ * @throws {TenantSchemaInUse} the tenant has not left. {MoverBusy} and the drivers' errors: try again later.
+ */
+export function cleanUpRelocate({ attempt, source: place }: Hop, deadline: number): Promise<StepOutcome> {
+  const { tenantId, epoch } = attempt;
+  return asOwners([place, place], async ([source, second]) => {
+    await refuseAtHome(source!, tenantId, epoch);
+    while ((await olderTransactions(source!, tenantId, place.roleName)) > 0) {
+      if (performance.now() + POLL_MS > deadline) return { done: false };
+      await delay(POLL_MS);
+    }
+    await exclusively(source!, attempt, async () => {
+      await refuseAtHome(source!, tenantId, epoch);
+      await dropTenantSchema(second!, { tenantId, ...place });
+    });
+    return { done: true };
+  });
+}
+
+async function refuseAtHome(source: pg.Client, tenantId: string, epoch: number): Promise<void> {
+  const row = await readPlacement(source, tenantId);
+  if (row && row.epoch <= epoch) throw new TenantSchemaInUse('the tenant has not left');
+}

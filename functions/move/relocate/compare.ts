@@ -1,0 +1,135 @@
+import type pg from 'pg';
+import * as z from 'zod/mini';
+import type { TenantTable } from '../../database/tables/tenant-table.ts';
+import { tenantTables } from '../../database/tables/tenant-tables.ts';
+import { settleArrival } from '../../database/transfer/arrival.ts';
+import { claimed } from '../../database/transfer/claim.ts';
+import { claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
+import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-range.ts';
+import { WritersBusy } from '../../database/transfer/errors.ts';
+import { withoutWriters } from '../../database/transfer/fence.ts';
+import { schemaSize } from '../../database/transfer/replication/sync-state.ts';
+import { MoveMismatch } from '../errors.ts';
+import type { Hop, StepContext, StepOutcome } from '../hop.ts';
+import { onBothSides } from './both-sides.ts';
+
+const ROWS_AT_ONCE = 20_000;
+/** How often to ask writers for a moment without them; a tenth of a second each. */
+const PATIENCE = 30;
+
+/** Markers are the move's own, and nobody captures them. */
+const compared: readonly TenantTable[] = tenantTables.filter(({ name }) => name !== 'move_markers');
+
+const sums = z.object({ name: z.string(), rows: z.number(), sourceHash: z.string(), targetHash: z.string() });
+const cursorSchema = z.object({
+  /** How many rows were compared. */
+  rows: z.number(),
+  /** The last one is of the table that is being compared. */
+  tables: z.array(sums),
+  after: z.nullable(z.array(z.string())),
+});
+type Cursor = z.infer<typeof cursorSchema>;
+
+/**
+ * Compares what the tenant left with what has arrived, while it is at work there: key range by key range, by count and
+ * hash, without the rows that were written at the target since it was placed. They are known because it has captured
+ * them from the moment it was placed, and nobody could enter before. The source does not change any more.
+ * @throws {MoveMismatch} both sides are kept as they are.
+ */
+export function compareRelocate(context: StepContext, cursor?: unknown): Promise<StepOutcome<Cursor>> {
+  const { hop, deadline } = context;
+  return onBothSides(hop, async (sides) => {
+    const at: Cursor =
+      cursor === undefined ? { rows: 0, tables: [], after: null } : cursorSchema.parse(cursor);
+    const total = Math.max(at.rows, (await schemaSize(sides.source, hop.source.schemaName)).rows);
+    if (at.tables.length === 0) at.tables.push(nothingOf(compared[0]!));
+    for (;;) {
+      const table = compared[at.tables.length - 1]!;
+      // In a transaction of the attempt's: a run of it that was frozen must not judge what the next move writes.
+      const upTo = await claimed(sides.source, hop.attempt, () => compareNext(sides, hop, table, at));
+      await context.progress({ rowsDone: at.rows, rowsTotal: Math.max(total, at.rows) });
+      if (upTo === 'compared already') {
+        await endCapture(sides, hop);
+        return { done: true };
+      }
+      at.after = upTo as string[] | null;
+      if (upTo === null) {
+        const next = compared[at.tables.length];
+        if (!next) break;
+        at.tables.push(nothingOf(next));
+      }
+      if (performance.now() > deadline) return { done: false, cursor: at };
+    }
+    await context.keep({ tables: at.tables });
+    await endCapture(sides, hop);
+    return { done: true };
+  });
+}
+
+const nothingOf = ({ name }: TenantTable) => ({ name, rows: 0, sourceHash: '0', targetHash: '0' });
+
+/**
+ * @returns where the range ended; null where that was the table's end. `compared already` where another run has
+ * compared all of it and has ended the capture.
+ * @throws {MoveMismatch}
+ */
+async function compareNext(
+  { source, target }: { readonly source: pg.Client; readonly target: pg.Client },
+  hop: Hop,
+  table: TenantTable,
+  at: Cursor,
+): Promise<KeyRange['upTo'] | 'compared already'> {
+  const { schemaName } = hop.source;
+  const upTo = await rangeEnd(source, schemaName, table, at.after, ROWS_AT_ONCE);
+  const found = await compareRange(
+    { owner: source, schemaName },
+    { owner: target, schemaName: hop.target.schemaName },
+    { tenantId: hop.attempt.tenantId, epoch: hop.target.epoch },
+    table,
+    { after: at.after, upTo },
+  );
+  if (!found) return 'compared already';
+  if (found.source.rows !== found.target.rows || found.source.hash !== found.target.hash) {
+    const [here, there] = [found.source.rows, found.target.rows];
+    throw new MoveMismatch({
+      cause: new Error(`${table.name} differs: ${here} rows at the source, ${there} at the target`),
+    });
+  }
+  const sum = at.tables.at(-1)!;
+  at.tables[at.tables.length - 1] = {
+    name: sum.name,
+    rows: sum.rows + found.source.rows,
+    sourceHash: String(BigInt(sum.sourceHash) + found.source.hash),
+    targetHash: String(BigInt(sum.targetHash) + found.target.hash),
+  };
+  at.rows += found.source.rows;
+  return upTo;
+}
+
+/**
+ * Switches the capture off once writers have ended that still note what they write (they go by what `enter` told
+ * them), and then removes what they noted. All of it while the tenant is the attempt's: the next move of the tenant
+ * captures here too.
+ * @throws {WritersBusy} try again later.
+ */
+async function endCapture(
+  { source, target }: { readonly source: pg.Client; readonly target: pg.Client },
+  { attempt, target: place }: Hop,
+): Promise<void> {
+  const { tenantId } = attempt;
+  await claimed(source, attempt, async () => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await withoutWriters(target, tenantId, async () => {
+          await holdTarget({ source, target }, attempt);
+          await settleArrival(target, { tenantId, ...place });
+        });
+      } catch (error) {
+        if (!(error instanceof WritersBusy) || tries === PATIENCE) throw error;
+      }
+    }
+  });
+  await claimedAtTarget({ source, target }, attempt, async () => {
+    await target.query('delete from tenancy.captured_changes where tenant_id = $1', [tenantId]);
+  });
+}

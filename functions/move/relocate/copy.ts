@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ReplicationLost } from '../../database/transfer/errors.ts';
+import { slotLag } from '../../database/transfer/replication/slot.ts';
+import { schemaSize, syncState } from '../../database/transfer/replication/sync-state.ts';
+import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { onBothSides } from './both-sides.ts';
+import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
+
+const POLL_MS = 250;
+const MAX_POLL_MS = 2_000;
+
+/**
+ * Watches PostgreSQL copy the tables.
+ * @throws {ReplicationBroken}
+ */
+export function copyRelocate(context: StepContext): Promise<StepOutcome> {
+  const { hop, deadline } = context;
+  const name = replicationName(hop);
+  return orReplicationBroken(() =>
+    onBothSides(hop, async ({ source, target }) => {
+      for (let pause = POLL_MS; ; pause = Math.min(pause * 1.5, MAX_POLL_MS)) {
+        const state = await syncState(target, name, hop.target.schemaName);
+        refuseFailures(state);
+        if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
+        const total = await schemaSize(source, hop.source.schemaName);
+        const { rows, bytes, copied, tables } = state!;
+        const done = copied === tables;
+        await context.progress({
+          rowsDone: rows,
+          rowsTotal: done ? rows : Math.max(rows, total.rows),
+          bytesDone: bytes,
+          bytesTotal: done ? bytes : Math.max(bytes, total.bytes),
+        });
+        if (done) {
+          await context.keep({ copiedRows: rows, copiedBytes: bytes });
+          return { done };
+        }
+        if (performance.now() + pause > deadline) return { done };
+        await delay(pause);
+      }
+    }),
+  );
+}

@@ -1,0 +1,170 @@
+/**
+ * The end of a relocation: the tenant leaves the source and is at the target.
+ *
+ *   source   active ──fence──▶ fenced ── marker ──────────────────▶ flip: moved (COMMIT POINT)
+ *   target   none ──place (open transaction)── marker arrives ──▶ commit: placed, capturing
+ *
+ * Invariants:
+ * - a flip counts only under the token of this try's fence, unexpired, and only after the marker that carries this
+ *   token has arrived and the target's placement is committed. The marker was written after every write that entered
+ *   before the fence, and all tables were past their first copy: what it follows has arrived as well;
+ * - the commit of the placement flushes the target's log, and with it what the subscription applied without flushing
+ *   (its synchronous_commit is off). So nothing that the source gave up can be lost by a crash of the target;
+ * - the target's placement has the next epoch. Nobody knows it before the flip, so nobody can enter there, also where
+ *   a try ends between the two commits. Such a placement stays: the next try finds it, a roll-back withdraws it, and
+ *   only a roll-back does, which has made a flip impossible before. A try of ours that lost its fence must not: another
+ *   run of the same step may have committed the move since;
+ * - two runs at once: one raises the fence, the other finds it standing (WritersBusy), or the move committed.
+ *   A run that was frozen finds its fence gone (FenceLost); frozen between the flip and its commit, it holds the
+ *   writers' key, which the next fence and the roll-back wait for.
+ */
+import type pg from 'pg';
+import { sqlStateOf } from '../../database/session/sql-state.ts';
+import { placeArrival } from '../../database/transfer/arrival.ts';
+import { claimed, inTransaction } from '../../database/transfer/claim.ts';
+import { holdTarget } from '../../database/transfer/claimed-target.ts';
+import { departure, departureOf } from '../../database/transfer/departure.ts';
+import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
+import {
+  type Fence,
+  flipRelocated,
+  lowerFence,
+  raiseFence,
+  withoutWriters,
+} from '../../database/transfer/fence.ts';
+import { awaitMarker, markFence } from '../../database/transfer/replication/marker.ts';
+import { CutOverPostponed, MoveAborted } from '../errors.ts';
+import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import { asOwners } from './both-sides.ts';
+import { lagOf } from './catch-up.ts';
+import { type PauseBudget, pauseBudget } from './pause-budget.ts';
+import { orReplicationBroken } from './replication-broken.ts';
+
+interface Connections {
+  /** Holds the claim open at the source. */
+  readonly claim: pg.Client;
+  /** Fences, marks and flips at the source. */
+  readonly source: pg.Client;
+  /** Looks for the marker at the target. */
+  readonly target: pg.Client;
+  /** Places the tenant there. */
+  readonly placing: pg.Client;
+}
+
+/** Opened beforehand, because nothing is as slow as to connect. */
+function connected<Result>({ source, target }: Hop, work: (connections: Connections) => Promise<Result>) {
+  return asOwners([source, source, target, target], ([claim, second, third, placing]) =>
+    work({ claim: claim!, source: second!, target: third!, placing: placing! }),
+  );
+}
+
+/** Longer would be too long for the transaction that waits at the target. */
+const PATIENCE_MS = 2_000;
+
+/**
+ * Commits the move, or leaves the tenant where it is, writable.
+ * @throws {CutOverPostponed} the marker was late, or the fence could not be kept; try again later.
+ * @throws {WritersBusy | MoverBusy} the same. {ClaimLost | ReplicationBroken | MoveAborted}
+ */
+export function cutOverRelocate(context: StepContext): Promise<StepOutcome> {
+  const { hop } = context;
+  return orReplicationBroken(() =>
+    connected(hop, async (connections) => {
+      const before = await departureOf(connections.source, hop.attempt);
+      if (before) return committed(context, before.pauseMs);
+      const lagBytes = await lagOf({ source: connections.claim, target: connections.target }, hop);
+      await context.progress(lagBytes === undefined ? {} : { lagBytes });
+      if (lagBytes === undefined) throw postponed(new Error('a table is in its first copy'));
+      try {
+        return await committed(context, await tryOnce(connections, hop, pauseBudget(triesOf(context))));
+      } catch (error) {
+        // Another run may have been quicker, or the answer of our own COMMIT was lost. On a connection of its own:
+        // the one that flipped may be broken.
+        const departure = await asOwners([hop.source], ([owner]) => departureOf(owner!, hop.attempt));
+        if (departure) return committed(context, departure.pauseMs);
+        throw await kept(context, error);
+      }
+    }),
+  );
+}
+
+/** @returns how long writes were paused, in milliseconds. @throws {Interrupted} and others; nothing is committed at the source. */
+async function tryOnce(
+  { claim, source, target, placing }: Connections,
+  { attempt, source: from, target: to }: Hop,
+  budget: PauseBudget,
+): Promise<number> {
+  return claimed(claim, attempt, async () => {
+    let fence: Fence | undefined;
+    try {
+      const raised = await inTransaction(placing, 'read committed', 10, async () => {
+        await holdTarget({ source: claim, target: placing }, attempt);
+        await placeArrival(placing, { ...to, tenantId: attempt.tenantId });
+        fence = await raiseFence(source, attempt, {
+          seconds: Math.min(4, 2 + (2 * budget.pauseMs) / 1_000),
+          patienceMs: PATIENCE_MS,
+        });
+        if (!(await markFence(source, from.schemaName, attempt, fence)))
+          throw new FenceLost('no fence stands');
+        const until = performance.now() + budget.markerMs;
+        if (!(await awaitMarker(target, to.schemaName, fence.token, until))) throw new LateMarker();
+        return fence;
+      });
+      await withoutWriters(source, attempt.tenantId, () =>
+        flipRelocated(source, attempt, raised, { forward: departure(forwardTo(to), attempt, since(raised)) }),
+      );
+      return since(raised);
+    } catch (error) {
+      if (!fence) throw error;
+      // Does nothing where the fence is another's, or the move committed.
+      await lowerFence(source, attempt, fence).catch(() => {});
+      throw new Interrupted(since(fence), error);
+    }
+  });
+}
+
+class LateMarker extends Error {
+  override name = 'LateMarker';
+}
+
+/** The fence was lowered again. */
+class Interrupted extends Error {
+  override name = 'Interrupted';
+  readonly pauseMs: number;
+  constructor(pauseMs: number, cause: unknown) {
+    super('the cut-over was interrupted behind its fence', { cause });
+    this.pauseMs = pauseMs;
+  }
+}
+
+const since = (fence: Fence) => performance.now() - fence.since;
+const triesOf = ({ kept }: StepContext) => Number(kept.fenceTries ?? 0);
+const postponed = (cause: unknown) => new CutOverPostponed({ cause });
+
+/** Keeps the pause of a try in vain, if there was one. @returns the error to be thrown. */
+async function kept(context: StepContext, error: unknown): Promise<unknown> {
+  // Another run of this step is placing the tenant at this moment.
+  if (sqlStateOf(error) === '55P03') return postponed(error);
+  if (!(error instanceof Interrupted)) return error;
+  const { pauseMs, cause } = error;
+  await context.keep({ fenceTries: triesOf(context) + 1, ...pauses(context, pauseMs) });
+  await context.progress({ pauseMs });
+  const passing = cause instanceof LateMarker || cause instanceof FenceLost || cause instanceof WritersBusy;
+  return passing ? postponed(cause) : cause;
+}
+
+async function committed(context: StepContext, pauseMs: number): Promise<StepOutcome> {
+  if (context.kept.committedAt === undefined) {
+    await context.keep({ committedAt: new Date().toISOString(), ...pauses(context, pauseMs) });
+    await context.progress({ pauseMs }).catch((error: unknown) => {
+      // Too late to be aborted.
+      if (!(error instanceof MoveAborted)) throw error;
+    });
+  }
+  return { done: true };
+}
+
+function pauses({ kept }: StepContext, pauseMs: number) {
+  const all = [...((kept.pauses as number[] | undefined) ?? []), Math.round(pauseMs * 100) / 100];
+  return { pauses: all, writePauseMs: Math.max(...all) };
+}

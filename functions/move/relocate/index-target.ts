@@ -1,0 +1,60 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { qualified } from '../../database/ddl/identifier.ts';
+import { tenantTableOrder } from '../../database/tables/tenant-tables.ts';
+import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
+import { buildPieces } from '../../database/transfer/build-pieces.ts';
+import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
+import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
+import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { asOwners } from './both-sides.ts';
+
+/**
+ * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
+ * applies changes would lock the same tables in different orders. What changes meanwhile waits in the slot.
+ *
+ * Runs of it resume each other by the catalogue. One that is asked to end leaves a build that is under way to
+ * PostgreSQL. Whoever finds nothing missing lets the changes flow again.
+ */
+export async function indexRelocate(context: StepContext): Promise<StepOutcome> {
+  const { hop, deadline } = context;
+  const name = replicationName(hop);
+  const { schemaName } = hop.target;
+  return asOwners([hop.source, hop.target, hop.target], async ([source, target, second]) => {
+    const sides = { source: source!, target: target! };
+    await context.progress({});
+    if ((await missingPieces(sides.target, schemaName)).length > 0) {
+      await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
+      await endWorkers(sides.target, name);
+      // An abort is heard between two of them.
+      const building = buildPieces([sides.target, second!], schemaName, () => context.progress({}));
+      if (!(await endsBefore(deadline, building))) return { done: false };
+    }
+    if (!(await endsBefore(deadline, analyze(sides.target, schemaName)))) return { done: false };
+    await seal(sides.target, hop);
+    await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
+    return { done: true };
+  });
+}
+
+async function seal(target: pg.Client, { target: { schemaName, roleName } }: Hop): Promise<void> {
+  await sealArrivingSchema(target, { schemaName, roleName });
+}
+
+/** Without statistics the first requests would be planned as if the tables were empty. */
+async function analyze(target: pg.Client, schemaName: string): Promise<void> {
+  await target.query(`ANALYZE ${tenantTableOrder.map((table) => qualified(schemaName, table)).join(', ')}`);
+}
+
+/** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */
+async function endsBefore(deadline: number, work: Promise<void>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = delay(Math.max(0, deadline - performance.now()), false, { signal: timer.signal });
+  late.catch(() => {});
+  work.catch(() => {});
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    timer.abort();
+  }
+}

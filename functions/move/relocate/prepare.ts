@@ -1,0 +1,115 @@
+import { createHmac } from 'node:crypto';
+import type pg from 'pg';
+import { ddlTransaction, lockForDdl } from '../../database/ddl/ddl-connection.ts';
+import { CredentialStore } from '../../database/session/credentials.ts';
+import { isolatedTarget, migrateTenantTables } from '../../database/tables/migrate-tenant-tables.ts';
+import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
+import { claimed, claimTenant, holdClaim } from '../../database/transfer/claim.ts';
+import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
+import { takeTurn } from '../../database/transfer/replication/in-turn.ts';
+import { clearMarkers } from '../../database/transfer/replication/marker.ts';
+import { publish } from '../../database/transfer/replication/publication.ts';
+import { ensureSlot } from '../../database/transfer/replication/slot.ts';
+import { subscribe } from '../../database/transfer/replication/subscription.ts';
+import { tierTerms } from '../../placement/tier-terms.ts';
+import { TenantSecretInvalid } from '../../provisioning/errors.ts';
+import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { asOwners } from './both-sides.ts';
+import { orReplicationBroken } from './replication-broken.ts';
+
+/** How long the slot may wait for write transactions of the cluster that are open. */
+const SLOT_SECONDS = 20;
+
+/**
+ * Claims the tenant, makes the bare tables at the target, and lets PostgreSQL copy into them: from its end on, rows
+ * flow from cluster to cluster. The publication comes first: without it, nothing is at the target (see the roll-back).
+ * @throws {ClaimLost | MoverBusy | ReplicationBroken | TenantSecretInvalid} and the drivers' errors.
+ */
+export async function prepareRelocate({ hop }: StepContext): Promise<StepOutcome> {
+  const password = await replicationPassword(hop);
+  return asOwners([hop.source, hop.source, hop.target], async ([source, second, target]) => {
+    const sides = { source: source!, target: target! };
+    await claimTenant(sides.source, hop.attempt);
+    await updateSourceTables(sides.source, hop);
+    await publishSource(sides.source, hop, password);
+    await createTargetTables(sides, hop);
+    await orReplicationBroken(() => startReplication(sides, second!, hop, password));
+    return { done: true };
+  });
+}
+
+/**
+ * Kept nowhere but in the subscription, and the same for each run of the step: another one would lock out the workers
+ * of a run that came before, until the subscription has been told too.
+ */
+async function replicationPassword({ source, attempt }: Hop): Promise<string> {
+  const owner = await new CredentialStore().get(source.ownerSecret);
+  return createHmac('sha256', owner.password).update(`replication ${attempt.attemptId}`).digest('base64url');
+}
+
+/** A column that the target's tables have and the source's have not would never be filled. */
+async function updateSourceTables(source: pg.Client, { source: place, attempt }: Hop): Promise<void> {
+  await ddlTransaction(source, async (transaction) => {
+    await holdClaim(source, attempt);
+    await source.query("SET LOCAL lock_timeout = '5s'");
+    await lockForDdl(transaction, place.schemaName);
+    await migrateTenantTables(transaction, isolatedTarget(place.schemaName, place.roleName));
+  });
+}
+
+async function createTargetTables(sides: BothSides, { target: place, attempt }: Hop): Promise<void> {
+  const { schemaName, roleName, secretArn, isolationModel } = place;
+  const { username, password } = await new CredentialStore().get(secretArn!);
+  if (username !== roleName) throw new TenantSecretInvalid();
+  const tier = isolationModel === 'dedicated' ? tierTerms.enterprise : tierTerms.business;
+  const connectionLimit = tier.connectionLimit ?? -1;
+  await claimed(sides.source, attempt, () =>
+    createArrivingSchema(
+      sides.target,
+      { tenantId: attempt.tenantId, schemaName, roleName, password, connectionLimit },
+      (client, work) =>
+        ddlTransaction(client, async (transaction) => {
+          await holdTarget(sides, attempt);
+          return work(transaction);
+        }),
+    ),
+  );
+}
+
+async function publishSource(source: pg.Client, hop: Hop, password: string): Promise<void> {
+  const name = replicationName(hop);
+  const { schemaName } = hop.source;
+  await claimed(source, hop.attempt, async () => {
+    await takeTurn(source, name);
+    // Of an earlier attempt whose end was never told.
+    await clearMarkers(source, schemaName);
+    await publish(source, { name, schemaName }, password);
+  });
+}
+
+/**
+ * The slot is created in the transaction that holds the claim. It waits for transactions that have written, so this
+ * one must not: advisory locks leave no trace. One run at a time, since only one can create it.
+ */
+async function startReplication(
+  sides: BothSides,
+  second: pg.Client,
+  hop: Hop,
+  password: string,
+): Promise<void> {
+  const { attempt, source: place } = hop;
+  const name = replicationName(hop);
+  const work = async () => {
+    await takeTurn(sides.source, name);
+    await ensureSlot(sides.source, name, SLOT_SECONDS);
+    await claimedAtTarget({ source: second, target: sides.target }, attempt, () =>
+      subscribe(sides.target, name, {
+        host: place.writerHost!,
+        port: place.port!,
+        database: place.database,
+        password,
+      }),
+    );
+  };
+  await claimed(sides.source, attempt, work, { seconds: SLOT_SECONDS + 40 });
+}

@@ -1,0 +1,21 @@
+import { ReplicationLost } from '../../database/transfer/errors.ts';
+import { ReplicationBroken } from '../errors.ts';
+
+/** A worker that fails is started again by PostgreSQL, every five seconds; so many failures are no accident. */
+const FAILURES = 5;
+
+/** @throws {ReplicationBroken} where the replication cannot go on; and what `work` throws. */
+export async function orReplicationBroken<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ReplicationLost) throw new ReplicationBroken({ cause: error });
+    throw error;
+  }
+}
+
+/** @throws {ReplicationLost} */
+export function refuseFailures(state: { readonly failures: number } | undefined): void {
+  if (!state) throw new ReplicationLost('there is no subscription');
+  if (state.failures >= FAILURES) throw new ReplicationLost('changes or rows cannot be applied');
+}

@@ -1,0 +1,36 @@
+import { MoveMismatch } from './errors.ts';
+import type { HopKind, Step } from './hop.ts';
+import { catchUpRelocate } from './relocate/catch-up.ts';
+import { compareRelocate } from './relocate/compare.ts';
+import { copyRelocate } from './relocate/copy.ts';
+import { cutOverRelocate } from './relocate/cut-over.ts';
+import { indexRelocate } from './relocate/index-target.ts';
+import { prepareRelocate } from './relocate/prepare.ts';
+import { catchUpReshape } from './reshape/catch-up-reshape.ts';
+import { copyReshape } from './reshape/copy-reshape.ts';
+import { cutOverReshape } from './reshape/cut-over-reshape.ts';
+import { indexReshape } from './reshape/index-reshape.ts';
+import { prepareReshape } from './reshape/prepare-reshape.ts';
+
+/** A reshape has compared both sides in one snapshot before it was committed. */
+const nothing: Step = async () => ({ done: true });
+
+/** The phases of a hop in which its two kinds differ. */
+export const prepare = byKind({ reshape: prepareReshape, relocate: prepareRelocate });
+export const copy = byKind({ reshape: copyReshape, relocate: copyRelocate });
+export const index = byKind({ reshape: indexReshape, relocate: indexRelocate });
+export const catchUp = byKind({ reshape: catchUpReshape, relocate: catchUpRelocate });
+export const cutOver = byKind({ reshape: cutOverReshape, relocate: cutOverRelocate });
+export const compare = byKind({ reshape: nothing, relocate: compareRelocate });
+
+function byKind(kinds: Readonly<Record<HopKind, Step>>): Step {
+  return async (context, cursor) => {
+    try {
+      return await kinds[context.hop.kind](context, cursor);
+    } catch (error) {
+      // Kept before it is told: should the workflow end now, recovery must neither drop nor go on with either side.
+      if (error instanceof MoveMismatch) await context.keep({ mismatchAt: new Date().toISOString() });
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,16 @@
+import { bootstrapDedicatedDatabase } from '../../provisioning/bootstrap-dedicated-database.ts';
+import type { StepContext, StepOutcome } from '../hop.ts';
+
+/**
+ * Prepares the tenant's own database, new or of an earlier stay, at this code's version.
+ * @throws {TenantSecretInvalid} and the errors of the driver and of Secrets Manager.
+ */
+export async function bootstrapTarget(context: StepContext): Promise<StepOutcome> {
+  const { attempt, target } = context.hop;
+  if (target.isolationModel !== 'dedicated') return { done: true };
+  const { writerHost, port, database, ownerSecret } = target;
+  if (writerHost === null || port === null) throw new TypeError('the dedicated database is not launched yet');
+  await context.progress({});
+  await bootstrapDedicatedDatabase(attempt.tenantId, { writerHost, port, database, ownerSecret });
+  return { done: true };
+}

@@ -1,0 +1,20 @@
+import { secretsManagerClient } from '../../provisioning/aws-clients.ts';
+
+/**
+ * Deletes the secret of a schema in a cell, by name or ARN, at once and for good; succeeds where there is none. The role
+ * must be gone, or go: nobody knows its password afterwards. Never for a dedicated database, whose secrets are its
+ * stack's.
+ *
+ * A name is never used by another attempt, so there is nothing to keep it free for, and no recovery window that could
+ * bring back a role that does not exist.
+ * @throws Secrets Manager's own error.
+ */
+export async function discardCredentials(secretId: string): Promise<void> {
+  const { DeleteSecretCommand, ResourceNotFoundException } = await import('@aws-sdk/client-secrets-manager');
+  const client = await secretsManagerClient();
+  try {
+    await client.send(new DeleteSecretCommand({ SecretId: secretId, ForceDeleteWithoutRecovery: true }));
+  } catch (error) {
+    if (!(error instanceof ResourceNotFoundException)) throw error;
+  }
+}

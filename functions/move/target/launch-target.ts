@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
+import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import { DATA_DATABASE, dedicatedSecretName } from '../../placement/tenant-names.ts';
+import { dedicatedOutputs } from '../../provisioning/dedicated-outputs.ts';
+import {
+  type DedicatedLaunch,
+  type DedicatedStackSettings,
+  driveDedicatedStack,
+  type StackProgress,
+  stackProgress,
+} from '../../provisioning/dedicated-stack.ts';
+import { DedicatedStackFailed } from '../../provisioning/errors.ts';
+import type { Hop, Place, StepContext, StepOutcome } from '../hop.ts';
+import { targetTier } from './target-tier.ts';
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 5_000;
+
+/**
+ * Makes the tenant's own database, or finds the one that it had before, and fills in where it is. A stack takes a
+ * quarter of an hour, so the workflow calls this until it is done.
+ * @throws {MoveAborted} also while the stack is being made: it is left as it is, and the next launch adopts it.
+ * @throws {DedicatedStackFailed} the stack that this execution waits for failed, or is not one of ours.
+ * @throws {DedicatedStackTimeout} it took too long.
+ */
+export async function launchTarget(
+  registry: RegistryExecutor,
+  context: StepContext,
+  settings: DedicatedStackSettings,
+  cursor?: unknown,
+): Promise<StepOutcome<StackProgress>> {
+  const { hop, deadline } = context;
+  if (hop.target.isolationModel !== 'dedicated') return { done: true };
+  const launch = await launchOf(registry, hop);
+  let previous = stackProgress.optional().parse(cursor);
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
+    // Nobody should pay for a cluster that is not wanted any more.
+    await context.progress({});
+    const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
+    if (stack) {
+      await context.amendTarget(placeIn(stack, launch.tenantId));
+      return { done: true, cursor: progress };
+    }
+    previous = progress;
+    if (performance.now() + pause > deadline) return { done: false, cursor: progress };
+    await delay(pause);
+  }
+}
+
+async function launchOf(
+  registry: RegistryExecutor,
+  { attempt: { tenantId }, target }: Hop,
+): Promise<DedicatedLaunch> {
+  const [tenant] = await registry.query<{ tenant_slug: string }>(
+    'SELECT tenant_slug FROM tenants WHERE tenant_id = :tenantId::uuid',
+    { tenantId },
+  );
+  return { tenantId, slug: tenant!.tenant_slug, tier: targetTier(target), roleName: target.roleName };
+}
+
+/** Role and secret belong to the stack: one of an earlier stay has them from then, whatever this hop planned. */
+function placeIn(stack: Stack, tenantId: string): Partial<Place> {
+  const { proxyHost: host, port, writerHost, readerHost, clusterArn, secretArn } = dedicatedOutputs(stack);
+  const roleName = parameterOf(stack.Parameters, 'RoleName');
+  const { StackName: stackName } = stack;
+  if (!roleName || !stackName) {
+    throw new DedicatedStackFailed({ cause: new Error(`${stackName} has no parameter RoleName`) });
+  }
+  return {
+    ...{ host, port, writerHost, readerHost, clusterArn, secretArn, stackName, roleName },
+    ...{ database: DATA_DATABASE, ownerSecret: dedicatedSecretName(tenantId, 'owner') },
+  };
+}
+
+function parameterOf(parameters: readonly Parameter[] | undefined, key: string): string | undefined {
+  return parameters?.find(({ ParameterKey }) => ParameterKey === key)?.ParameterValue;
+}

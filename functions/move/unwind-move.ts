@@ -1,0 +1,146 @@
+/**
+ * The end of a move that stops before its plan is done, whoever ends it: its own workflow, or recovery.
+ *
+ *   open hop ──the source shows its commit──▶ followed, compared, settled
+ *            ──the sides differ──▶ mismatch (both sides kept)
+ *            ──otherwise──▶ rolling-back ──▶ rolled-back
+ * Invariants: the database that the tenant leaves decides, before the roll back and after it, whether the hop is
+ * committed; the move ends last, so that a move which has ended has no open hop. Each step may be cut off and be done
+ * again, or twice at once.
+ */
+import type { AuditActor } from '../database/registry/control-audit.ts';
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { releaseClaim } from '../database/transfer/claim.ts';
+import { readPlacement } from '../database/transfer/fence.ts';
+import { tenantSecretName } from '../placement/tenant-names.ts';
+import { endMove, type MoveEnd } from './end-move.ts';
+import { MoveMismatch, MoveStepFailed } from './errors.ts';
+import { whereabouts } from './failure-reason.ts';
+import { followHop } from './follow-hop.ts';
+import { asOwnerOf, type Hop } from './hop.ts';
+import { isCommitted, showsCommit } from './hop-commit.ts';
+import { type HopRecord, hopsOf, isOpen, type MoveRecord, setHopState } from './move-records.ts';
+import { rollBackRelocate } from './relocate/roll-back.ts';
+import { rollBackReshape } from './reshape/roll-back-reshape.ts';
+import { settleHop } from './settle-hop.ts';
+import { openStep } from './step-context.ts';
+import { compare } from './steps.ts';
+import { discardCredentials } from './target/discard-credentials.ts';
+
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
+
+export interface Unwinding {
+  readonly end: MoveEnd;
+  readonly actor: AuditActor;
+  /** The sides were found to differ. */
+  readonly mismatch?: boolean;
+  /** On `performance.now()`'s clock; a comparison that is not done by then goes on at the next call. */
+  readonly deadline?: number;
+}
+
+const COMPARE_MS = 4 * 60_000;
+
+/**
+ * Settles or rolls back the open hop of a running move, and ends the move.
+ * @returns how the move has ended, in this call or before.
+ * @throws whatever kept it from being done; it can be called again.
+ */
+export async function unwindMove(
+  registry: Registry,
+  move: MoveRecord,
+  unwinding: Unwinding,
+): Promise<MoveEnd> {
+  const { deadline = performance.now() + COMPARE_MS, actor } = unwinding;
+  const open = (await hopsOf(registry, move.moveId)).find(isOpen);
+  const differs = unwinding.mismatch || open?.result.mismatchAt !== undefined;
+  const different =
+    open !== undefined &&
+    (differs ? await keepBoth(registry, open) : await unwindHop(registry, open, deadline));
+  const { status, reason } = different
+    ? { status: 'failed' as const, reason: new MoveMismatch().message }
+    : unwinding.end;
+  const end = { status, reason: `${reason}${whereabouts(await hopsOf(registry, move.moveId))}` };
+  await registry.transaction((transaction) => endMove(transaction, move, end, actor));
+  return end;
+}
+
+/** @returns whether the sides turned out to differ. */
+async function unwindHop(registry: Registry, hop: HopRecord, deadline: number): Promise<boolean> {
+  if (!(await isCommitted(hop))) {
+    await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'rolling-back');
+    try {
+      await (hop.kind === 'reshape' ? rollBackReshape(hop) : rollBackRelocate(hop));
+    } catch (error) {
+      if (!(await isCommitted(hop))) throw error;
+    }
+    // The flip of a function that was frozen may have come before the roll back took the claim.
+    if (!(await isCommitted(hop))) {
+      await giveBack(hop);
+      await setHopState(registry, hop, ['rolling-back'], 'rolled-back');
+      return false;
+    }
+  }
+  await followHop(registry, hop);
+  try {
+    await compareFirst(registry, hop, deadline);
+  } catch (error) {
+    if (error instanceof MoveMismatch) return keepBoth(registry, hop);
+    throw error;
+  }
+  await settleHop(registry, { hop });
+  return false;
+}
+
+async function giveBack(hop: Hop): Promise<void> {
+  const { attempt, source, target } = hop;
+  await asOwnerOf(source, (owner) => releaseClaim(owner, attempt));
+  // A dedicated database's secrets are its stack's, the shared tables' the cell's.
+  if (target.isolationModel !== 'schema') return;
+  await discardCredentials(target.secretArn ?? tenantSecretName(attempt.tenantId, target.roleName));
+}
+
+/** What the workflow had left to do between commit and settling: nothing is cleaned up that was not compared. */
+async function compareFirst(registry: Registry, hop: HopRecord, deadline: number): Promise<void> {
+  if (hop.kind === 'reshape' || (await hasBegunToSettle(registry, hop))) return;
+  const context = await openStep(
+    registry,
+    { moveId: hop.moveId, hopIndex: hop.index, phase: 'compare' },
+    deadline,
+  );
+  let cursor: unknown = context.kept.compareCursor ?? undefined;
+  while (performance.now() < deadline) {
+    const outcome = await compare(context, cursor);
+    if (outcome.done) return;
+    cursor = outcome.cursor;
+    await context.keep({ compareCursor: cursor ?? null });
+  }
+  throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+}
+
+async function hasBegunToSettle(registry: RegistryExecutor, { moveId, index }: Hop): Promise<boolean> {
+  const rows = await registry.query(
+    `SELECT 1 AS settling FROM tenant_moves, jsonb_array_elements(phases) AS each (p)
+     WHERE move_id = :moveId::uuid AND p ->> 'hop' = :hop::text AND p ->> 'name' = 'settle'`,
+    { moveId, hop: String(index) },
+  );
+  return rows.length > 0;
+}
+
+/** Nothing is dropped on either side. The registry tells where requests go, which is to the target after a commit. */
+async function keepBoth(registry: Registry, hop: Hop): Promise<true> {
+  const placement = await asOwnerOf(hop.source, (owner) => readPlacement(owner, hop.attempt.tenantId));
+  if (showsCommit(placement, hop)) await followHop(registry, hop);
+  await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'mismatch');
+  // The name that the alarm looks for in the log.
+  const { moveId, index, attempt } = hop;
+  console.error(
+    JSON.stringify({
+      level: 'ERROR',
+      message: 'MoveMismatchAlert',
+      moveId,
+      hopIndex: index,
+      tenantId: attempt.tenantId,
+    }),
+  );
+  return true;
+}

@@ -1,0 +1,24 @@
+import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
+import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import type { OwnedDatabase } from './owner-connection.ts';
+import { readSecret } from './tenant-secret.ts';
+
+/**
+ * Prepares the tenant's own database as cells are prepared at deployment, but without shared tables. Run again, on a
+ * database in use too, it changes nothing but the owner's password, which it sets to what the secret says.
+ * @throws {TenantSecretInvalid} and the errors of the driver and of Secrets Manager.
+ */
+export async function bootstrapDedicatedDatabase(
+  tenantId: string,
+  { writerHost: host, port, database, ownerSecret }: OwnedDatabase,
+): Promise<void> {
+  const { password: ownerPassword } = await readSecret(ownerSecret);
+  const secretArn = dedicatedSecretName(tenantId, 'master');
+  const master = await dataConnection({ host, port, database, secretArn });
+  try {
+    await bootstrapDataDatabase(master, { ownerPassword, shared: false });
+  } finally {
+    await master.end();
+  }
+}

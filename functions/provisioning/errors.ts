@@ -1,0 +1,81 @@
+/**
+ * Errors of making what a tenant's data lives in: credentials, a proxy's list, a database of its own. Onboarding and
+ * moves share them, and they keep the rules of both: `name` equals the class name and survives minification (the
+ * workflows' Retry and Catch import the classes), `message` is fit for a client, and what an operator needs besides
+ * travels in `cause`, which is logged and never shown.
+ */
+export abstract class ProvisioningError extends Error {
+  abstract override readonly name: string;
+}
+
+/** The tenant's (or its owner's) secret has not the form `{ username, password }` that Strata writes. */
+export class TenantSecretInvalid extends ProvisioningError {
+  override readonly name = 'TenantSecretInvalid';
+  constructor(options?: ErrorOptions) {
+    super('The stored credentials of the tenant are not usable.', options);
+  }
+}
+
+/** CloudFormation could not create the dedicated database; the same work, started again, replaces the failed stack. */
+export class DedicatedStackFailed extends ProvisioningError {
+  override readonly name = 'DedicatedStackFailed';
+  constructor(options?: ErrorOptions) {
+    super('The dedicated database could not be created.', options);
+  }
+}
+
+/** The dedicated database was not ready in time; the same work, started again, goes on waiting for the same stack. */
+export class DedicatedStackTimeout extends ProvisioningError {
+  override readonly name = 'DedicatedStackTimeout';
+  constructor() {
+    super('The dedicated database was not ready in time.');
+  }
+}
+
+/** The registry has no such cell. */
+export class UnknownCell extends ProvisioningError {
+  override readonly name = 'UnknownCell';
+  constructor() {
+    super('The cell is not known.');
+  }
+}
+
+/** A proxy takes 200 secrets (AWS quota); the cell holds more tenants than that. */
+export class ProxySecretsExhausted extends ProvisioningError {
+  override readonly name = 'ProxySecretsExhausted';
+  constructor() {
+    super('The proxy of the cell takes no more credentials.');
+  }
+}
+
+/** Another session holds the proxy's lease, or the proxy is being modified. Transient. */
+export class ProxyBusy extends ProvisioningError {
+  override readonly name = 'ProxyBusy';
+  constructor(options?: ErrorOptions) {
+    super('The proxy of the cell is being changed by another operation.', options);
+  }
+}
+
+/** The lease ran out while the proxy was being changed: the change may have raced another. Transient. */
+export class ProxyLeaseLost extends ProvisioningError {
+  override readonly name = 'ProxyLeaseLost';
+  constructor() {
+    super('The lease on the proxy was lost while it was being changed.');
+  }
+}
+
+/** The tenant's own credentials do not (yet) reach its data through the proxy. Transient for a while. */
+export class TenantUnreachable extends ProvisioningError {
+  override readonly name = 'TenantUnreachable';
+  constructor(options?: ErrorOptions) {
+    super("The tenant's data could not be reached with its own credentials.", options);
+  }
+}
+
+/** A service or database that a step needs did not answer, or refused for the moment. Transient. */
+export class DependencyUnavailable extends ProvisioningError {
+  override readonly name = 'DependencyUnavailable';
+  constructor(options?: ErrorOptions) {
+    super('A service that this step depends on is unavailable.', options);
+  }
+}

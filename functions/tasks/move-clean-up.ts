@@ -1,0 +1,13 @@
+import * as z from 'zod';
+import { moveStateTask } from '../middleware/move-task.ts';
+import { cleanUpHop } from '../move/clean-up-hop.ts';
+
+const state = z.object({
+  executionArn: z.string().min(1),
+  move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }),
+});
+
+/** Drops what the tenant left at the place that it moved away from; called until all is gone. */
+export const handler = moveStateTask(state, (registry, { move }, deadline) =>
+  cleanUpHop(registry, move, deadline),
+);

@@ -1,0 +1,97 @@
+import * as z from 'zod';
+import { meteringFunction, runMetering } from '../lifecycle/metering/run-metering.ts';
+import { PromotionIncomplete, PromotionRefused } from '../lifecycle/promotion/errors.ts';
+import { evaluatePromotions, type StartPromotion } from '../lifecycle/promotion/evaluate-promotions.ts';
+import { readPromotionPolicy } from '../lifecycle/promotion/promotion-policy.ts';
+import { publishTo } from '../lifecycle/promotion/publish-notice.ts';
+import { logger } from '../middleware/logger.ts';
+import { type PromotionTaskContext, promotionTask } from '../middleware/promotion-task.ts';
+import { startTierMove } from '../middleware/start-tier-move.ts';
+import { MoveError } from '../move/errors.ts';
+import { NoCellCapacity } from '../placement/errors.ts';
+
+/** A call of the metering function, and then the decisions. */
+const METERING_CALL_MS = 6 * 60_000;
+const LAST_DECISION_MS = 60_000;
+const ACTOR = { id: 'promotion', type: 'system' } as const;
+
+const scheduled = z.object({
+  /**
+   * The time of day, UTC, that the schedule stands for: with its input the run decides as it does then, whenever it is
+   * started. Absent: now.
+   */
+  timeOfDay: z
+    .string()
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$/)
+    .optional(),
+  /** When the schedule asked for it. A run that is repeated does not measure again whom it has measured since. */
+  scheduledTime: z.iso.datetime({ offset: true }).optional(),
+});
+
+const settings = z.object({
+  REGION_KEY: z.string().min(1),
+  METERING_FUNCTION_ARN: z.string().min(1),
+  NOTIFICATION_TOPIC_ARN: z.string().min(1),
+});
+
+/**
+ * The daily run: measures every tenant, decides upon each one's tier, and does what is due. What went wrong is told at
+ * the end, so that Lambda, which runs a scheduled invocation twice more, tries again what was left.
+ */
+export const handler = promotionTask(
+  'promotion',
+  scheduled,
+  async ({ timeOfDay, scheduledTime }, { registry, remainingMs }) => {
+    const environment = settings.parse(process.env);
+    const policy = readPromotionPolicy();
+    const today = new Date().toISOString().slice(0, 10);
+    const at = timeOfDay ? new Date(`${today}T${timeOfDay}:00.000Z`) : new Date();
+    const metering = await runMetering(
+      meteringFunction(environment.METERING_FUNCTION_ARN),
+      { day: today, since: scheduledTime },
+      () => remainingMs() > METERING_CALL_MS,
+    ).catch((error: Error) => {
+      // Yesterday's samples are good enough to decide upon.
+      logger.error('metering failed', { error });
+      return { done: false, sampled: 0, skipped: 0 };
+    });
+    const evaluation = await evaluatePromotions(registry, {
+      ...{ region: environment.REGION_KEY, policy, actor: ACTOR, at },
+      deadline: performance.now() + remainingMs() - LAST_DECISION_MS,
+      startPromotion: startPromotionWith(registry),
+      publish: publishTo(environment.NOTIFICATION_TOPIC_ARN),
+      onFailure: ({ tenantId, error }) =>
+        logger.error('not decided upon', { tenantId, error: error as Error }),
+    });
+    const result = { metering, evaluation };
+    const missing = [
+      ...(metering.done ? [] : ['not all tenants were measured']),
+      ...(metering.skipped > 0 ? [`${metering.skipped} tenants or databases could not be measured`] : []),
+      ...(evaluation.done ? [] : ['not all tenants were decided upon']),
+      ...(evaluation.failures > 0 ? [`${evaluation.failures} decisions or notices failed`] : []),
+    ];
+    if (missing.length === 0) return result;
+    logger.warn('promotion incomplete', { result });
+    throw new PromotionIncomplete(missing.join(', '));
+  },
+);
+
+function startPromotionWith(registry: PromotionTaskContext['registry']): StartPromotion {
+  return async (request) => {
+    try {
+      return await startTierMove(registry, request, { actor: ACTOR, startedBy: 'promotion' });
+    } catch (error) {
+      if (error instanceof MoveError) throw refusalOf(error);
+      if (error instanceof NoCellCapacity)
+        throw new PromotionRefused('cell', error.message, { cause: error });
+      throw error;
+    }
+  };
+}
+
+/** The first rule that stands against the move, or else the error's own name, as the decision's reason. */
+function refusalOf(error: MoveError): PromotionRefused {
+  const { issues = [] } = error as { issues?: readonly { rule?: string }[] };
+  const name = error.name.replaceAll(/\B[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
+  return new PromotionRefused(issues[0]?.rule ?? name, error.message, { cause: error });
+}

@@ -1,0 +1,28 @@
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { SchedulerClient } from '@aws-sdk/client-scheduler';
+import { SFNClient } from '@aws-sdk/client-sfn';
+import type { Settings } from './settings.ts';
+
+export interface AwsClients {
+  scheduler: SchedulerClient;
+  lambda: LambdaClient;
+  states: SFNClient;
+}
+
+/** Clients with the caller's own credentials; the local endpoint takes any, so it is given some. */
+export function awsClients(settings: Settings, environment: NodeJS.ProcessEnv): AwsClients {
+  const own = environment.AWS_ACCESS_KEY_ID || environment.AWS_PROFILE;
+  const options = {
+    ...(settings.awsEndpoint ? { endpoint: settings.awsEndpoint } : {}),
+    ...(settings.region ? { region: settings.region } : {}),
+    ...(settings.local && !own
+      ? { credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' } }
+      : {}),
+  };
+  return {
+    scheduler: new SchedulerClient(options),
+    // A task may run for 15 minutes, and a second attempt would run it twice.
+    lambda: new LambdaClient({ ...options, maxAttempts: 1 }),
+    states: new SFNClient(options),
+  };
+}

@@ -1,0 +1,36 @@
+import type { ApiClient } from './api-client.ts';
+import type { AwsClients } from './aws-clients.ts';
+import type { Screen } from './screen.ts';
+
+/** What a command works with. Nothing is connected before it is asked for. */
+export interface Session {
+  api(): Promise<ApiClient>;
+  aws(): Promise<AwsClients>;
+  screen: Screen;
+}
+
+export interface Arguments {
+  /** As many as the synopsis has; the optional ones may be missing. */
+  words: readonly string[];
+  flags: ReadonlySet<string>;
+}
+
+export interface Command {
+  name: string;
+  /** Such as `SLUG [MOVEID]`: brackets are optional. */
+  words: string;
+  /** Without the dashes. */
+  flags?: readonly string[];
+  /** One line. */
+  summary: string;
+  /**
+   * @returns whether what it was to do has succeeded
+   * @throws {CommandError}
+   */
+  run(given: Arguments, session: Session): Promise<boolean>;
+}
+
+/** `move SLUG TARGET [--dry-run]` */
+export function synopsis({ name, words, flags = [] }: Command): string {
+  return [name, words, ...flags.map((flag) => `[--${flag}]`)].filter((part) => part !== '').join(' ');
+}

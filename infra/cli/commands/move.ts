@@ -1,0 +1,66 @@
+import { bytesText, counted, durationText, pauseText } from '../amounts.ts';
+import { movePath, tenantPath } from '../api-paths.ts';
+import type { Command } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { type Move, type MovePlan, placeText } from '../moves/move-json.ts';
+import { watchMove } from '../moves/watch-move.ts';
+import type { Screen } from '../screen.ts';
+import { table } from '../table.ts';
+
+const TIERS = ['starter', 'business', 'enterprise'];
+
+export const move: Command = {
+  name: 'move',
+  words: 'SLUG TIER|cell:ID|residency:KEY',
+  flags: ['dry-run', 'force', 'watch'],
+  summary: 'starts a move, or only plans it',
+  async run({ words: [slug = '', target = ''], flags }, { api, screen }) {
+    const dryRun = flags.has('dry-run');
+    if (dryRun && flags.has('watch')) throw new UsageError('a dry run moves nothing that could be watched');
+    const wanted = readTarget(target);
+    const client = await api();
+    const answer = await client.ask<Partial<Move> | MovePlan>('POST', `${tenantPath(slug)}/moves`, {
+      ...wanted,
+      ...(dryRun ? { dryRun } : {}),
+      ...(flags.has('force') ? { force: true } : {}),
+    });
+    if (dryRun) return showPlan(answer.body as MovePlan, screen);
+    const moveId = (answer.body as Partial<Move>)?.moveId ?? answer.location?.split('/').at(-1) ?? '';
+    screen.line(`move ${moveId} of ${slug} to ${target} has started`);
+    if (!flags.has('watch')) {
+      screen.line(`watch it with: strata watch ${slug} ${moveId}`);
+      return true;
+    }
+    return watchMove(client, screen, { tenant: slug, path: movePath(slug, moveId) });
+  },
+};
+
+/** @throws {UsageError} when it is neither tier, nor cell, nor residency */
+export function readTarget(
+  text: string,
+): { targetTier: string } | { targetCell: string } | { targetResidency: string } {
+  if (TIERS.includes(text)) return { targetTier: text };
+  const [, kind, name] = /^(cell|residency):(.+)$/.exec(text) ?? [];
+  if (kind === 'cell' && name) return { targetCell: name };
+  if (kind === 'residency' && name) return { targetResidency: name };
+  throw new UsageError(`"${text}" is no target: give ${TIERS.join(', ')}, cell:ID or residency:KEY`);
+}
+
+/** @returns whether the move would be allowed */
+function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen): boolean {
+  for (const hop of plan) screen.line(`${hop.kind} ${placeText(hop.from)} → ${placeText(hop.to)}`);
+  const rows = [...sizes.tables]
+    .sort((a, b) => b.rows - a.rows)
+    .map(({ name, rows: count, bytes }) => [
+      name,
+      count,
+      typeof bytes === 'number' ? bytesText(bytes) : null,
+    ]);
+  for (const line of table(['table', 'rows', 'bytes'], rows)) screen.line(line);
+  screen.line(
+    `${counted(sizes.rows, 'row')}, ${bytesText(sizes.bytes)}: about ${durationText(estimate.seconds)}, writes paused for about ${pauseText(estimate.writePauseMs)}`,
+  );
+  for (const { rule, detail } of forbidden)
+    screen.line(screen.paint('red', `forbidden (${rule}): ${detail}`));
+  return forbidden.length === 0;
+}

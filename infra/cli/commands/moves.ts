@@ -1,0 +1,60 @@
+import { bytesText, countText, durationText, pauseText } from '../amounts.ts';
+import type { ApiClient } from '../api-client.ts';
+import type { Command } from '../command.ts';
+import { movesOf } from '../moves/find-move.ts';
+import { type Move, targetText } from '../moves/move-json.ts';
+import { table } from '../table.ts';
+
+const TITLES = ['started', 'tenant', 'move', 'target', 'status', 'phase', 'time', 'pause', 'rows', 'bytes'];
+/** Tenants whose moves are asked for at once. */
+const AT_ONCE = 8;
+
+export const moves: Command = {
+  name: 'moves',
+  words: '[SLUG]',
+  summary: 'moves, of all tenants or of one, newest first',
+  async run({ words: [slug] }, { api, screen }) {
+    const client = await api();
+    const found = slug === undefined ? await allMoves(client) : (await movesOf(client, slug)).map(of(slug));
+    for (const line of table(TITLES, found.map(row))) screen.line(line);
+    return true;
+  },
+};
+
+interface TenantMove {
+  slug: string;
+  move: Move;
+}
+
+const of = (slug: string) => (move: Move) => ({ slug, move });
+
+async function allMoves(api: ApiClient): Promise<TenantMove[]> {
+  const waiting = await api.list<{ slug: string }>('/tenants');
+  const found: TenantMove[] = [];
+  const worker = async () => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      found.push(...(await movesOf(api, next.slug)).map(of(next.slug)));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return found.sort((a, b) => Date.parse(b.move.startedAt) - Date.parse(a.move.startedAt));
+}
+
+function row({ slug, move }: TenantMove): (string | null)[] {
+  const { report } = move;
+  const end = move.finishedAt ? Date.parse(move.finishedAt) : Date.now();
+  const figure = (value: number | null | undefined, text: (value: number) => string) =>
+    value === null || value === undefined ? null : text(value);
+  return [
+    move.startedAt.slice(0, 19).replace('T', ' '),
+    slug,
+    move.moveId,
+    targetText(move.target),
+    move.status,
+    move.phase,
+    durationText((end - Date.parse(move.startedAt)) / 1_000),
+    figure(report?.writePauseMs, pauseText),
+    figure(report?.rows, countText),
+    figure(report?.bytes, bytesText),
+  ];
+}

@@ -1,0 +1,130 @@
+/**
+ * The story that `npm run demo` tells: one tenant goes from Starter to Business, to Enterprise and back down, while
+ * clients work with it. Every figure is measured: by the clients' ledger, or by the moves' own reports.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ApiClient, ApiError } from './api-client.ts';
+import { ClientLoad, type Send } from './client-load.ts';
+import { type Move, moveLine, type Screen } from './demo-screen.ts';
+
+export interface DemoPlatform {
+  readonly operator: ApiClient;
+  /** The API as an administrator of that tenant. */
+  asAdmin(tenantId: string): Promise<ApiClient>;
+  readonly screen: Screen;
+}
+
+export interface StoryOutcome {
+  readonly failedRequests: number;
+  readonly lostRows: number;
+}
+
+const SLUG = 'nomad';
+export const DEMO_ADMIN = `admin@${SLUG}.test`;
+const TIERS = ['business', 'enterprise', 'business', 'starter'] as const;
+
+/** @throws {Error} when a move does not succeed, or the platform does not answer. */
+export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Promise<StoryOutcome> {
+  const tenantId = await starterTenant(operator, screen);
+  const admin = await asAdmin(tenantId);
+  const load = new ClientLoad(sendThrough(admin), {
+    prefix: `demo-${Date.now().toString(36)}`,
+    writers: 3,
+    readers: 3,
+  });
+  screen.say(`3 writers and 3 readers work with ${SLUG}, over HTTP, from now on.`);
+  load.start();
+  await load.written(100);
+  const moves: Move[] = [];
+  for (const tier of TIERS) {
+    screen.say('');
+    screen.say(`${SLUG} goes to ${tier}`);
+    moves.push(await follow(operator, await moveTo(operator, tier), load, screen));
+    await load.written(100);
+  }
+  const figures = await load.stop();
+  const problems = [...load.violations, ...(await load.verify())];
+  const failedRequests = load.violations.length;
+  const lostRows = problems.length - failedRequests;
+  screen.say('');
+  screen.table(moves);
+  screen.say('');
+  screen.say(
+    `${figures.requests.toLocaleString('en')} requests, ${figures.writes.toLocaleString('en')} of them writes; ` +
+      `the slowest took ${Math.round(figures.slowestMs)} ms`,
+  );
+  screen.say(`${failedRequests} failed requests, ${lostRows} rows lost`);
+  for (const problem of problems.slice(0, 5)) screen.say(`  ${problem}`);
+  return { failedRequests, lostRows };
+}
+
+/** The demo's own tenant, back at Starter if an earlier demo was interrupted. */
+async function starterTenant(operator: ApiClient, screen: Screen): Promise<string> {
+  const known = await operator.get<TenantBody>(`/tenants/${SLUG}`).catch(unlessMissing);
+  if (!known) {
+    await operator.post('/tenants', { name: 'Nomad Ltd', slug: SLUG, adminEmail: DEMO_ADMIN });
+  }
+  let tenant = await operator.get<TenantBody>(`/tenants/${SLUG}`);
+  for (; tenant.status === 'provisioning'; tenant = await operator.get(`/tenants/${SLUG}`)) await delay(50);
+  if (tenant.status !== 'active') throw new Error(`the demo's tenant is ${tenant.status}: ${tenant.reason}`);
+  if (tenant.tier !== 'starter') {
+    screen.say(`${SLUG} is at ${tenant.tier} from an earlier demo: back to starter first`);
+    await follow(operator, await moveTo(operator, 'starter'), undefined, screen);
+  }
+  screen.say(`${SLUG} is a Starter tenant: rows in tables that it shares with others.`);
+  return tenant.tenantId;
+}
+
+interface TenantBody {
+  readonly tenantId: string;
+  readonly status: string;
+  readonly tier: string;
+  readonly reason: string | null;
+}
+
+async function moveTo(operator: ApiClient, targetTier: string): Promise<string> {
+  const { moveId } = await operator.post<{ moveId: string }>(`/tenants/${SLUG}/moves`, { targetTier });
+  return moveId;
+}
+
+/** Shows the move with the load beside it until it is over. */
+async function follow(
+  operator: ApiClient,
+  moveId: string,
+  load: ClientLoad | undefined,
+  screen: Screen,
+): Promise<Move> {
+  let before = load?.figures;
+  let since = performance.now();
+  for (;;) {
+    const move = await operator.get<Move>(`/tenants/${SLUG}/moves/${moveId}`);
+    const figures = load?.figures;
+    const seconds = (performance.now() - since) / 1_000;
+    const perSecond = figures && before && seconds > 0 ? (figures.requests - before.requests) / seconds : 0;
+    [before, since] = [figures, performance.now()];
+    screen.progress(
+      moveLine(move, figures && { ...figures, perSecond, failed: load?.violations.length ?? 0 }),
+      move,
+    );
+    if (move.status === 'succeeded') return move;
+    if (move.status !== 'running') throw new Error(`the move ended ${move.status}: ${move.reason}`);
+    await delay(100);
+  }
+}
+
+/** Answers of all kinds, where `ApiClient` throws for those that are no success. */
+function sendThrough(client: ApiClient): Send {
+  return async (method, path, body) => {
+    try {
+      return await client.send(method, path, body);
+    } catch (error) {
+      if (error instanceof ApiError) return { status: error.status, body: error.problem };
+      throw error;
+    }
+  };
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (error instanceof ApiError && error.status === 404) return undefined;
+  throw error;
+}

@@ -1,0 +1,40 @@
+import { ApiError } from './api-client.ts';
+import { CommandError } from './errors.ts';
+import type { Settings } from './settings.ts';
+
+/** One line on what went wrong, for a person. */
+export function explainFailure(cause: unknown, settings: Settings | undefined): string {
+  if (cause instanceof CommandError) return cause.message;
+  if (cause instanceof ApiError) return explainRefusal(cause);
+  const { message, name, cause: inner } = cause as Error & { cause?: { code?: string } };
+  const code = inner?.code ?? (cause as { code?: string }).code;
+  if (name === 'TypeError' && message === 'fetch failed') {
+    const start = settings?.local ? 'run npm start, or ' : '';
+    return `nothing answers at ${settings?.apiUrl}${code ? ` (${code})` : ''}: ${start}set STRATA_API_URL`;
+  }
+  if (name === 'TimeoutError') return `${settings?.apiUrl} does not answer in time`;
+  // Both addresses of localhost refused.
+  if (name === 'AggregateError' || code === 'ECONNREFUSED') {
+    return `nothing answers at ${settings?.awsEndpoint ?? 'AWS'}: set AWS_ENDPOINT_URL`;
+  }
+  if (name === 'CredentialsProviderError') return 'there are no AWS credentials: set AWS_PROFILE or keys';
+  return `${name}: ${message}`.split('\n', 1)[0]!;
+}
+
+/** What the problem document says, else the status. */
+function explainRefusal({ status, problem }: ApiError): string {
+  if (status === 401)
+    return 'the API does not accept this token: set STRATA_TOKEN, or STRATA_DIR and API_PORT alike';
+  const { title, detail, message, errors } = (
+    typeof problem === 'object' && problem !== null ? problem : {}
+  ) as Record<string, unknown>;
+  const reasons = Array.isArray(errors)
+    ? errors.map((one) => {
+        const { detail: text, rule, pointer, parameter } = one as Record<string, unknown>;
+        const where = pointer || parameter || rule;
+        return `${where ? `${String(where)}: ` : ''}${String(text ?? JSON.stringify(one))}`;
+      })
+    : [];
+  const text = String(detail ?? message ?? title ?? 'the API refused');
+  return `${text} (HTTP ${status})${reasons.length > 0 ? `; ${reasons.join('; ')}` : ''}`;
+}

@@ -1,0 +1,73 @@
+/** A move as the API answers it. Figures are null or missing until they are known. */
+export interface Move {
+  moveId: string;
+  tenantId: string;
+  status: 'running' | 'succeeded' | 'failed' | 'aborted';
+  phase: string;
+  reason: string | null;
+  target: { tier?: string | null; cell?: string | null; residency?: string | null };
+  plan: PlannedHop[];
+  phases: MovePhase[];
+  currentPauseMs?: number | null;
+  report?: MoveReport | null;
+  abortRequestedAt?: string | null;
+  executionArn?: string | null;
+  startedBy?: string;
+  startedAt: string;
+  finishedAt: string | null;
+}
+
+export interface MovePlace {
+  isolationModel: 'shared' | 'schema' | 'dedicated';
+  cellId?: string | null;
+  region?: string;
+}
+
+export interface PlannedHop {
+  hop?: number;
+  kind: 'reshape' | 'relocate';
+  from: MovePlace;
+  to: MovePlace;
+  state?: string;
+}
+
+export interface MovePhase {
+  hop: number;
+  name: string;
+  status: 'running' | 'done';
+  startedAt: string;
+  finishedAt: string | null;
+  rowsDone?: number | null;
+  rowsTotal?: number | null;
+  bytesDone?: number | null;
+  bytesTotal?: number | null;
+  lagBytes?: number | null;
+  pauseMs?: number | null;
+}
+
+export interface MoveReport {
+  writePauseMs?: number | null;
+  rows?: number | null;
+  bytes?: number | null;
+  retriedRequests?: number | null;
+  seconds?: number | null;
+}
+
+/** Answer to a dry run. */
+export interface MovePlan {
+  dryRun: true;
+  plan: PlannedHop[];
+  sizes: { rows: number; bytes: number; tables: { name: string; rows: number; bytes?: number | null }[] };
+  estimate: { seconds: number; writePauseMs: number };
+  forbidden: { rule: string; detail: string }[];
+}
+
+/** `schema@us-1`, or `dedicated@us`, which is in no cell. */
+export function placeText({ isolationModel, cellId, region }: MovePlace): string {
+  return `${isolationModel}@${cellId ?? region ?? '?'}`;
+}
+
+/** `business`, `cell:us-2`, `residency:eu` */
+export function targetText({ tier, cell, residency }: Move['target']): string {
+  return tier ?? (cell ? `cell:${cell}` : residency ? `residency:${residency}` : '-');
+}

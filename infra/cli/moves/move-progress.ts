@@ -1,0 +1,134 @@
+import { bytesText, countText, durationText, pauseText } from '../amounts.ts';
+import type { Style } from '../screen.ts';
+import { type Move, type MovePhase, type PlannedHop, placeText, targetText } from './move-json.ts';
+
+export interface ProgressLine {
+  text: string;
+  style?: Style;
+}
+
+export interface ProgressOptions {
+  /** How the tenant is called. */
+  tenant: string;
+  /** Epoch milliseconds. */
+  now: number;
+  /** Columns there are; longer lines are cut. */
+  width: number;
+}
+
+const BAR_CELLS = 20;
+const NAME_CELLS = 12;
+
+/** The live view of a move: its hops, their phases, how far the running one is, and the pause there is now. */
+export function moveProgress(move: Move, { tenant, now, width }: ProgressOptions): ProgressLine[] {
+  const end = move.finishedAt ? Date.parse(move.finishedAt) : now;
+  const seconds = Math.max(0, end - Date.parse(move.startedAt)) / 1_000;
+  const abort = move.status === 'running' && move.abortRequestedAt ? ', abort requested' : '';
+  const lines: ProgressLine[] = [
+    {
+      text: `${tenant} → ${targetText(move.target)}  ${move.status}${abort}  ${durationText(seconds)}  ${move.moveId}`,
+      style: 'bold',
+    },
+  ];
+  for (const [index, hop] of move.plan.entries()) {
+    lines.push({ text: `  ${hop.kind} ${placeText(hop.from)} → ${placeText(hop.to)}` });
+    const begun = move.phases.filter((phase) => phase.hop === (hop.hop ?? index));
+    for (const phase of begun) lines.push(phaseLine(phase, now, move.status === 'running'));
+    if (move.status === 'running') {
+      for (const name of phasesToCome(hop, begun)) lines.push({ text: `    · ${name}`, style: 'dim' });
+    }
+  }
+  const known = new Set(move.plan.map((hop, index) => hop.hop ?? index));
+  for (const phase of move.phases.filter(({ hop }) => !known.has(hop))) {
+    lines.push(phaseLine(phase, now, move.status === 'running'));
+  }
+  if (move.status === 'running' && move.currentPauseMs) {
+    lines.push({ text: `  writes pause for ${pauseText(move.currentPauseMs)}`, style: 'yellow' });
+  }
+  return lines.map((line) => ({ ...line, text: cut(line.text, width) }));
+}
+
+/** One line for each phase that began or ended since the move was seen last. */
+export function phaseChanges(before: Move | undefined, move: Move): string[] {
+  const seen = new Map(before?.phases.map((phase) => [keyOf(phase), phase.status]));
+  return move.phases.flatMap((phase) => {
+    const status = seen.get(keyOf(phase));
+    const name = move.plan.length > 1 ? `hop ${phase.hop + 1} ${phase.name}` : phase.name;
+    const lines: string[] = [];
+    if (status === undefined) lines.push(`${name}: begun`);
+    if (phase.status === 'done' && status !== 'done') {
+      const facts = [durationText(secondsOf(phase, 0)), ...figures(phase)];
+      lines.push(`${name}: done in ${facts.join(', ')}`);
+    }
+    return lines;
+  });
+}
+
+/** What share of a phase is done, 0 to 1; undefined when nothing tells. */
+export function shareDone({ rowsDone, rowsTotal, bytesDone, bytesTotal }: MovePhase): number | undefined {
+  // Bytes tell more: rows differ in size.
+  if (bytesTotal) return Math.min(1, (bytesDone ?? 0) / bytesTotal);
+  if (rowsTotal) return Math.min(1, (rowsDone ?? 0) / rowsTotal);
+  return undefined;
+}
+
+function phaseLine(phase: MovePhase, now: number, running: boolean): ProgressLine {
+  const time = durationText(secondsOf(phase, now));
+  const name = phase.name.padEnd(NAME_CELLS);
+  const facts = [time, ...figures(phase)].join('  ');
+  if (phase.status === 'done') return { text: `    ✔ ${name}${facts}`, style: 'green' };
+  if (!running) return { text: `    ✘ ${name}${facts}`, style: 'red' };
+  const share = shareDone(phase);
+  const bar = share === undefined ? '' : `${barOf(share)} ${String(Math.floor(share * 100)).padStart(3)}%  `;
+  return { text: `    ▸ ${name}${bar}${facts}`, style: 'cyan' };
+}
+
+function figures(phase: MovePhase): string[] {
+  const { rowsDone, rowsTotal, bytesDone, bytesTotal, lagBytes, pauseMs } = phase;
+  const found: string[] = [];
+  const running = phase.status === 'running';
+  if (rowsDone !== null && rowsDone !== undefined) {
+    found.push(`${countText(rowsDone)}${running && rowsTotal ? ` of ${countText(rowsTotal)}` : ''} rows`);
+  }
+  if (bytesDone !== null && bytesDone !== undefined) {
+    found.push(`${bytesText(bytesDone)}${running && bytesTotal ? ` of ${bytesText(bytesTotal)}` : ''}`);
+  }
+  if (running && lagBytes !== null && lagBytes !== undefined) found.push(`lag ${bytesText(lagBytes)}`);
+  if (pauseMs !== null && pauseMs !== undefined) found.push(`pause ${pauseText(pauseMs)}`);
+  return found;
+}
+
+function secondsOf({ startedAt, finishedAt }: MovePhase, now: number): number {
+  return Math.max(0, (finishedAt ? Date.parse(finishedAt) : now) - Date.parse(startedAt)) / 1_000;
+}
+
+/** Phases of a hop after the last one that began, in their order. */
+function phasesToCome({ kind, to }: PlannedHop, begun: MovePhase[]): string[] {
+  const dedicated = to.isolationModel === 'dedicated';
+  const ownSecret = to.isolationModel === 'schema';
+  const all = [
+    ...(dedicated ? ['launch', 'bootstrap'] : []),
+    ...(ownSecret ? ['credentials'] : []),
+    'prepare',
+    ...(ownSecret ? ['proxy'] : []),
+    ...['copy', 'index', 'catch-up', 'cut-over'],
+    ...(kind === 'relocate' ? ['compare'] : []),
+    'settle',
+  ];
+  const last = Math.max(-1, ...begun.map(({ name }) => all.indexOf(name)));
+  return all.slice(last + 1);
+}
+
+function barOf(share: number): string {
+  const filled = Math.floor(share * BAR_CELLS);
+  return `[${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)}]`;
+}
+
+function keyOf({ hop, name, startedAt }: MovePhase): string {
+  return `${hop} ${name} ${startedAt}`;
+}
+
+/** A line that wraps would spoil the next drawing. */
+function cut(text: string, width: number): string {
+  return text.length < width ? text : `${text.slice(0, Math.max(0, width - 2))}…`;
+}

@@ -1,0 +1,43 @@
+/**
+ * `npm run strata -- COMMAND …`: the operator's command line. It speaks the public HTTP API and the AWS SDK, so it
+ * works against AWS as it does against the local platform. Exit codes: 0 success, 1 failure, 2 wrong usage.
+ */
+import { ApiClient } from './api-client.ts';
+import { synopsis } from './command.ts';
+import { COMMANDS } from './commands/all-commands.ts';
+import { UsageError } from './errors.ts';
+import { explainFailure } from './explain-failure.ts';
+import { operatorToken } from './operator-token.ts';
+import { readArguments } from './read-arguments.ts';
+import { screenOn } from './screen.ts';
+import { readSettings, type Settings } from './settings.ts';
+
+let settings: Settings | undefined;
+try {
+  process.exitCode = (await run(process.argv.slice(2))) ? 0 : 1;
+} catch (cause) {
+  console.error(process.env.DEBUG ? cause : explainFailure(cause, settings));
+  process.exitCode = cause instanceof UsageError ? 2 : 1;
+}
+
+async function run(argv: readonly string[]): Promise<boolean> {
+  const [first = 'help', ...rest] = argv;
+  const name = first === '--help' || first === '-h' ? 'help' : first;
+  const command = COMMANDS.find((one) => one.name === name);
+  if (!command) {
+    const names = COMMANDS.map((one) => one.name).join(', ');
+    throw new UsageError(`there is no command "${name}": there are ${names}`);
+  }
+  if (rest.includes('--help')) {
+    console.log(`usage: strata ${synopsis(command)}\n  ${command.summary}`);
+    return true;
+  }
+  const given = readArguments(command, rest);
+  const found = readSettings(process.env);
+  settings = found;
+  return command.run(given, {
+    api: async () => new ApiClient(found.apiUrl, await operatorToken(found)),
+    aws: async () => (await import('./aws-clients.ts')).awsClients(found, process.env),
+    screen: screenOn(process.stdout),
+  });
+}

@@ -1,0 +1,46 @@
+/** Cells of one row; numbers are aligned to the right. */
+export type Row = readonly (string | number | null | undefined)[];
+
+/** Aligned columns under their titles, two spaces apart. Empty cells show a dash. */
+export function table(titles: readonly string[], rows: readonly Row[]): string[] {
+  const cells = rows.map((row) => titles.map((_title, column) => textOf(row[column])));
+  const widths = titles.map((title, column) =>
+    Math.max(title.length, ...cells.map((row) => row[column]!.length)),
+  );
+  const right = titles.map((_title, column) => rows.some((row) => typeof row[column] === 'number'));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => (right[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join('  ')
+      .trimEnd();
+  return [line(titles.map((title) => title.toUpperCase())), ...cells.map(line)];
+}
+
+/** Aligned `name  value` lines of whatever an answer holds; nested objects are named with dots. */
+export function fields(value: object): string[] {
+  const pairs = flat(value, '');
+  const width = Math.max(0, ...pairs.map(([name]) => name.length));
+  return pairs.map(([name, text]) => `${name.padEnd(width)}  ${text}`);
+}
+
+function flat(value: object, prefix: string): [string, string][] {
+  return Object.entries(value).flatMap(([key, item]): [string, string][] => {
+    const name = `${prefix}${key}`;
+    const nested = typeof item === 'object' && item !== null && !Array.isArray(item);
+    if (nested && Object.keys(item).length > 0) return flat(item as object, `${name}.`);
+    return [[name, valueText(item)]];
+  });
+}
+
+function valueText(item: unknown): string {
+  if (Array.isArray(item) && item.length > 0 && item.every((one) => typeof one !== 'object'))
+    return item.join(', ');
+  if (item === null || item === undefined || (typeof item === 'object' && Object.keys(item).length === 0))
+    return '-';
+  return typeof item === 'object' ? JSON.stringify(item) : String(item);
+}
+
+function textOf(cell: Row[number]): string {
+  if (typeof cell === 'number') return cell.toLocaleString('en-US', { maximumFractionDigits: 1 });
+  return cell === null || cell === undefined || cell === '' ? '-' : cell;
+}

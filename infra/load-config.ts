@@ -1,0 +1,45 @@
+import { type CellConfig, config, type RegionConfig, type StrataConfig } from './config.ts';
+import { ConfigError, validateConfig } from './validate-config.ts';
+
+/**
+ * The configuration with what the environment overrides, for trying it out:
+ *  - `DB_PIPELINE`: `on` or `off`.
+ *  - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; the further ones are like its first.
+ * @throws {ConfigError}
+ */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
+  const { DB_PIPELINE: pipeline, STRATA_CELLS: cells } = environment;
+  if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
+    throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
+  }
+  return validateConfig({
+    ...config,
+    ...(cells ? { regions: withCells(config.regions, cells) } : {}),
+    ...(pipeline ? { databasePipeline: pipeline as 'on' | 'off' } : {}),
+  });
+}
+
+/** The regions with as many cells each as `wish` says. @throws {ConfigError} */
+function withCells(regions: readonly RegionConfig[], wish: string): RegionConfig[] {
+  const known = regions.map(({ key }) => key);
+  const counts = new Map<string, number>();
+  for (const part of wish.split(',')) {
+    const [, key = '', count] = /^(\w+)=([1-9])$/.exec(part.trim()) ?? [];
+    if (!known.includes(key)) {
+      throw new ConfigError([
+        `STRATA_CELLS is "${wish}", expected a number from 1 to 9 for some of ${known.join(', ')}, such as us=2`,
+      ]);
+    }
+    counts.set(key, Number(count));
+  }
+  return regions.map((region) => {
+    const count = counts.get(region.key);
+    if (count === undefined) return region;
+    const [first] = region.cells as [CellConfig, ...CellConfig[]];
+    const cells = Array.from({ length: count }, (_, index) => {
+      const id = `${region.key}-${index + 1}`;
+      return region.cells.find((existing) => existing.id === id) ?? { ...first, id };
+    });
+    return { ...region, cells };
+  });
+}

@@ -1,0 +1,89 @@
+import type { PlatformContext, Properties } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import type { BusEvent } from './event.ts';
+import { type EventPattern, parsePattern } from './event-pattern.ts';
+
+export interface EventRule {
+  arn: string;
+  name: string;
+  region: string;
+  pattern: EventPattern;
+  targets: RuleTarget[];
+}
+
+export interface RuleTarget {
+  id: string;
+  functionArn: string;
+  /** Instead of the event: JSON, already parsed. */
+  input?: unknown;
+  /** The part of the event to hand over, such as `$.detail`. */
+  inputPath?: string;
+}
+
+/**
+ * Reads an `AWS::Events::Rule` of the default bus.
+ * @returns undefined for a rule that never matches here: disabled, or of another bus
+ * @throws {ResourceFailure} for what is not run here
+ */
+export function readRule(
+  arn: string,
+  region: string,
+  name: string,
+  properties: Properties,
+  context: PlatformContext,
+): EventRule | undefined {
+  if (properties.ScheduleExpression !== undefined) {
+    throw new ResourceFailure('rules with a schedule are not run locally: use AWS::Scheduler::Schedule');
+  }
+  const pattern = parsePattern(properties.EventPattern);
+  const targets: RuleTarget[] = [];
+  for (const target of (properties.Targets ?? []) as Record<string, unknown>[]) {
+    const targetArn = String(target.Arn);
+    if (targetArn.startsWith('arn:aws:sns:')) {
+      context.log(`rule ${name}: topics receive nothing locally (${targetArn})`);
+      continue;
+    }
+    targets.push(readTarget(targetArn, target));
+  }
+  const enabled = properties.State !== 'DISABLED';
+  const onDefaultBus = (properties.EventBusName ?? 'default') === 'default';
+  return enabled && onDefaultBus ? { arn, name, region, pattern, targets } : undefined;
+}
+
+/** What the target gets instead of the event, where the rule says so. */
+export function payloadOf(target: RuleTarget, event: BusEvent): unknown {
+  if (target.input !== undefined) return target.input;
+  if (target.inputPath === undefined) return event;
+  let value: unknown = event;
+  for (const key of target.inputPath.split('.').slice(1)) {
+    value = (value as Record<string, unknown> | null | undefined)?.[key];
+  }
+  return value ?? null;
+}
+
+function readTarget(arn: string, target: Record<string, unknown>): RuleTarget {
+  if (!arn.startsWith('arn:aws:lambda:')) {
+    throw new ResourceFailure(`rules invoke functions locally, not ${arn}`);
+  }
+  if (target.InputTransformer !== undefined) {
+    throw new ResourceFailure('input transformers are not understood locally: use Input or InputPath');
+  }
+  const { InputPath: inputPath, Input: input } = target as { InputPath?: string; Input?: string };
+  if (inputPath !== undefined && !/^\$(\.[\w-]+)*$/.test(inputPath)) {
+    throw new ResourceFailure(`the InputPath ${inputPath} is not understood locally`);
+  }
+  return {
+    id: String(target.Id),
+    functionArn: arn,
+    ...(input === undefined ? {} : { input: parsedInput(input) }),
+    ...(inputPath === undefined ? {} : { inputPath }),
+  };
+}
+
+function parsedInput(input: string): unknown {
+  try {
+    return JSON.parse(input);
+  } catch {
+    throw new ResourceFailure('the Input of a target must be JSON');
+  }
+}

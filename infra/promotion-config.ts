@@ -1,0 +1,99 @@
+/**
+ * When tenants are promoted, and who is offered Enterprise. `functions/lifecycle/promotion` reads it as
+ * PROMOTION_POLICY and says what each value means in detail.
+ */
+export interface PromotionConfig {
+  /** A Starter tenant with one of these is moved to Business. */
+  readonly business: { readonly users: number; readonly monthlyRevenue: number };
+  /** A Business tenant is offered Enterprise. */
+  readonly enterprise: {
+    /** Requirements that a schema beside others does not satisfy. */
+    readonly compliance: readonly string[];
+    /** Load, which must be exceeded on some of the last daily samples. */
+    readonly users: number;
+    /** Part of the tenant's storage limit. */
+    readonly storageShare: number;
+    readonly rowOperationsPerDay: number;
+    readonly sustained: { readonly samples: number; readonly last: number };
+  };
+  /** By what part a tenant that was moved down must exceed the thresholds. */
+  readonly demotionMargin: number;
+  /** After any move that succeeded, and after one that failed or was aborted. */
+  readonly cooldownDays: number;
+  readonly retryDays: number;
+  /** After an offer was declined. */
+  readonly declinePauseDays: number;
+  /** Promotions start only while fewer moves run. */
+  readonly maxRunningMoves: number;
+  /** Hours, UTC, in which promotions start. The daily run must be among them. */
+  readonly maintenanceWindow: { readonly startHour: number; readonly endHour: number };
+  readonly sampleMaxAgeDays: number;
+}
+
+/** When the daily run comes, UTC. */
+export const DAILY_PROMOTION = { hour: 2, minute: 30 };
+
+export const promotion: PromotionConfig = {
+  business: { users: 50, monthlyRevenue: 500 },
+  enterprise: {
+    compliance: ['hipaa', 'pci', 'pci-dss'],
+    users: 400,
+    storageShare: 0.8,
+    rowOperationsPerDay: 5_000_000,
+    sustained: { samples: 3, last: 5 },
+  },
+  demotionMargin: 0.1,
+  cooldownDays: 14,
+  retryDays: 3,
+  declinePauseDays: 90,
+  maxRunningMoves: 3,
+  maintenanceWindow: { startHour: 1, endHour: 5 },
+  sampleMaxAgeDays: 2,
+};
+
+/** Every mistake that would keep the daily run from working, or from ever promoting anybody. */
+export function promotionProblems(config: PromotionConfig): string[] {
+  const problems: string[] = [];
+  const require = (name: string, value: number, holds: boolean, expected: string): void => {
+    if (!holds) problems.push(`promotion: ${name} is ${value}, expected ${expected}`);
+  };
+  const { business, enterprise, maintenanceWindow } = config;
+  const thresholds = {
+    'business.users': business.users,
+    'business.monthlyRevenue': business.monthlyRevenue,
+    'enterprise.users': enterprise.users,
+    'enterprise.rowOperationsPerDay': enterprise.rowOperationsPerDay,
+  };
+  for (const [name, value] of Object.entries(thresholds))
+    require(name, value, value > 0 && Number.isFinite(value), 'more than 0');
+  const { storageShare, sustained } = enterprise;
+  require('enterprise.storageShare', storageShare, storageShare > 0 &&
+    storageShare <= 1, 'more than 0, at most 1');
+  require('enterprise.sustained.last', sustained.last, isWhole(sustained.last, 1, 30), '1 to 30');
+  require('enterprise.sustained.samples', sustained.samples, isWhole(
+    sustained.samples,
+    1,
+    sustained.last,
+  ), `1 to ${sustained.last}`);
+  require('demotionMargin', config.demotionMargin, config.demotionMargin >= 0 &&
+    config.demotionMargin <= 10, '0 to 10');
+  for (const name of ['cooldownDays', 'retryDays', 'declinePauseDays', 'sampleMaxAgeDays'] as const)
+    require(name, config[name], config[name] >= 0 && config[name] <= 365, '0 to 365');
+  require('maxRunningMoves', config.maxRunningMoves, isWhole(config.maxRunningMoves, 0, 100), '0 to 100');
+  const { startHour, endHour } = maintenanceWindow;
+  require('maintenanceWindow.startHour', startHour, isWhole(startHour, 0, 23), '0 to 23');
+  require('maintenanceWindow.endHour', endHour, isWhole(endHour, 0, 23), '0 to 23');
+  if (!isInside(DAILY_PROMOTION.hour, startHour, endHour))
+    problems.push(
+      `promotion: maintenanceWindow ${startHour} to ${endHour} leaves out ${DAILY_PROMOTION.hour}, the hour of the daily run`,
+    );
+  return problems;
+}
+
+function isInside(hour: number, start: number, end: number): boolean {
+  if (start === end) return true;
+  return start < end ? hour >= start && hour < end : hour >= start || hour < end;
+}
+
+const isWhole = (value: number, least: number, most: number): boolean =>
+  Number.isInteger(value) && value >= least && value <= most;

@@ -1,0 +1,146 @@
+import {
+  type CapacityConfig,
+  CONTROL_PLANE_CIDR,
+  MAX_BUSINESS_TENANTS,
+  type RegionConfig,
+  type StrataConfig,
+} from './config.ts';
+import { promotionProblems } from './promotion-config.ts';
+
+/** Log retentions that CloudWatch Logs accepts, in days. */
+const LOG_RETENTIONS = [
+  1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+];
+
+/** A day: the clean-up's execution has two more for its work. */
+const MAX_GRACE_MINUTES = 24 * 60;
+
+/** The longest that a move ever pauses writes for; requests wait for it patiently. */
+const MAX_PAUSE_MS = 1_000;
+
+/** The configuration is wrong; `problems` names every mistake, not only the first. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`infra/config.ts: ${problems.join('; ')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Answers the configuration unchanged when it can be deployed.
+ * @throws {ConfigError} with every mistake found.
+ */
+export function validateConfig(candidate: StrataConfig): StrataConfig {
+  const problems: string[] = [];
+  const require = (holds: boolean, problem: string): void => {
+    if (!holds) problems.push(problem);
+  };
+  const unique = (values: readonly string[], what: string): void =>
+    require(new Set(values).size === values.length, `${what} must be unique, got ${values.join(', ')}`);
+
+  require(candidate.regions.length > 0, 'regions is empty, at least one is needed');
+  unique(
+    candidate.regions.map(({ key }) => key),
+    'region keys',
+  );
+  unique(
+    candidate.regions.map(({ awsRegion }) => awsRegion),
+    'AWS regions',
+  );
+  unique(
+    candidate.regions.map(({ cidr }) => cidr),
+    'address ranges',
+  );
+  for (const { key, cidr } of candidate.regions) {
+    require(cidr !== CONTROL_PLANE_CIDR, `region ${key}: ${cidr} is the control plane's network`);
+  }
+  for (const region of candidate.regions) problems.push(...regionProblems(region));
+  problems.push(...capacityProblems('registry', candidate.registry));
+  problems.push(...promotionProblems(candidate.promotion));
+  require(LOG_RETENTIONS.includes(
+    candidate.logRetentionDays,
+  ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);
+  require(isWhole(
+    candidate.backupRetentionDays,
+    1,
+    35,
+  ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
+  const { graceMinutes, maxPauseMs } = candidate.moves;
+  require(isWhole(
+    graceMinutes,
+    1,
+    MAX_GRACE_MINUTES,
+  ), `moves.graceMinutes is ${graceMinutes}, expected 1 to ${MAX_GRACE_MINUTES}`);
+  require(isWhole(
+    maxPauseMs,
+    10,
+    MAX_PAUSE_MS,
+  ), `moves.maxPauseMs is ${maxPauseMs}, expected 10 to ${MAX_PAUSE_MS}`);
+  require(candidate.throttling.rate > 0 &&
+    candidate.throttling.burst > 0, 'throttling.rate and throttling.burst must be positive');
+  require(candidate.allowedOrigins.length > 0, 'allowedOrigins is empty; use ["*"] to allow every origin');
+  require(candidate.domainName === undefined ||
+    /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(
+      candidate.domainName,
+    ), `domainName is "${candidate.domainName}", expected a bare domain such as app.example.com`);
+  require(!candidate.hostedZoneId || !!candidate.domainName, 'hostedZoneId is set without domainName');
+  require(candidate.alarmEmail === undefined ||
+    /^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(
+      candidate.alarmEmail,
+    ), `alarmEmail is "${candidate.alarmEmail}", expected an e-mail address`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return candidate;
+}
+
+function regionProblems(region: RegionConfig): string[] {
+  const problems: string[] = [];
+  const name = `region ${region.key}`;
+  if (!/^[a-z][a-z0-9]{1,9}$/.test(region.key))
+    problems.push(`${name}: key must be 2 to 10 lower-case letters or digits`);
+  if (!/^[a-z]{2}(?:-[a-z]+)+-\d$/.test(region.awsRegion))
+    problems.push(`${name}: "${region.awsRegion}" is no AWS region`);
+  const zones = region.availabilityZones;
+  if (zones.length < 2 || zones.length > 3 || new Set(zones).size !== zones.length)
+    problems.push(`${name}: needs 2 or 3 different availability zones`);
+  for (const zone of zones) {
+    if (!zone.startsWith(region.awsRegion))
+      problems.push(`${name}: zone ${zone} is not in ${region.awsRegion}`);
+  }
+  if (!/^10\.\d{1,3}\.0\.0\/16$/.test(region.cidr))
+    problems.push(`${name}: cidr is "${region.cidr}", expected 10.x.0.0/16`);
+  if (!/^pl-[0-9a-f]{8,17}$/.test(region.s3PrefixListId))
+    problems.push(`${name}: s3PrefixListId "${region.s3PrefixListId}" is no prefix list`);
+  if (region.cells.length === 0) problems.push(`${name}: has no cell`);
+  if (new Set(region.cells.map(({ id }) => id)).size !== region.cells.length)
+    problems.push(`${name}: cell ids must be unique`);
+  for (const { id, maxBusinessTenants, ...capacity } of region.cells) {
+    if (!new RegExp(`^${region.key}-[1-9]\\d{0,2}$`).test(id))
+      problems.push(`cell ${id}: id must be ${region.key}-1, ${region.key}-2, …`);
+    if (!isWhole(maxBusinessTenants, 0, MAX_BUSINESS_TENANTS))
+      problems.push(
+        `cell ${id}: maxBusinessTenants is ${maxBusinessTenants}, at most ${MAX_BUSINESS_TENANTS} fit behind one RDS Proxy`,
+      );
+    problems.push(...capacityProblems(`cell ${id}`, capacity));
+  }
+  return [...problems, ...capacityProblems(`${name}: dedicated`, region.dedicated)];
+}
+
+function capacityProblems(name: string, { minCapacity, maxCapacity, readers }: CapacityConfig): string[] {
+  const problems: string[] = [];
+  for (const [setting, value] of Object.entries({ minCapacity, maxCapacity })) {
+    if (!(value >= 0.5 && value <= 256 && Number.isInteger(value * 2)))
+      problems.push(`${name}: ${setting} is ${value}, expected 0.5 to 256 in steps of 0.5`);
+  }
+  // Aurora refuses a maximum of 0.5.
+  if (maxCapacity < Math.max(minCapacity, 1))
+    problems.push(
+      `${name}: maxCapacity ${maxCapacity} must be at least 1 and not below minCapacity ${minCapacity}`,
+    );
+  if (!isWhole(readers, 0, 15)) problems.push(`${name}: readers is ${readers}, expected 0 to 15`);
+  return problems;
+}
+
+const isWhole = (value: number, least: number, most: number): boolean =>
+  Number.isInteger(value) && value >= least && value <= most;

@@ -1,0 +1,256 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeJwt, exportJWK, generateKeyPair } from 'jose';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { unusedPorts } from '../../local/running-fixture.ts';
+import { type ApiPeer, endedMove, MOVE_ID, startApiPeer } from './api-peer.ts';
+import { strata } from './run-command.ts';
+
+let peer: ApiPeer;
+let environment: Record<string, string>;
+beforeAll(async () => {
+  peer = await startApiPeer();
+  environment = { STRATA_API_URL: peer.url, STRATA_TOKEN: 'a.b.c' };
+});
+beforeEach(() => {
+  peer.requests.length = 0;
+});
+afterAll(() => peer.close());
+
+const tenant = (slug: string, change: object = {}) => ({
+  tenantId: `id-of-${slug}`,
+  slug,
+  name: `${slug} Inc.`,
+  tier: 'business',
+  isolationModel: 'schema',
+  cellId: 'us-1',
+  dataResidency: 'us',
+  status: 'active',
+  complianceRequirements: ['soc2', 'gdpr'],
+  features: {},
+  ...change,
+});
+
+async function lines(...args: string[]): Promise<string[]> {
+  const { code, out, error } = await strata(args, environment);
+  expect([code, error]).toEqual([0, '']);
+  return out.trimEnd().split('\n');
+}
+
+describe('tables', () => {
+  test('tenants of all pages are aligned and in the order of their slugs, without colours', async () => {
+    const enterprise = { tier: 'enterprise', isolationModel: 'dedicated', cellId: null };
+    peer.on('GET /tenants?limit=200', { body: { items: [tenant('globex')], nextCursor: 'next+page' } });
+    peer.on('GET /tenants?limit=200&cursor=next%2Bpage', {
+      body: { items: [tenant('acme', enterprise)], nextCursor: null },
+    });
+    expect(await lines('tenants')).toEqual([
+      'SLUG    NAME         TIER        MODEL      CELL  RESIDENCY  STATUS',
+      'acme    acme Inc.    enterprise  dedicated  -     us         active',
+      'globex  globex Inc.  business    schema     us-1  us         active',
+    ]);
+    expect(peer.requests.map(({ authorization }) => authorization)).toEqual(['Bearer a.b.c', 'Bearer a.b.c']);
+  });
+
+  test('a tenant is all its fields', async () => {
+    peer.on('GET /tenants/globex', { body: tenant('globex', { maxUsers: null, features: { sso: true } }) });
+    const shown = await lines('tenant', 'globex');
+    expect(shown).toContain('slug                    globex');
+    expect(shown).toContain('complianceRequirements  soc2, gdpr');
+    expect(shown).toContain('maxUsers                -');
+    expect(shown).toContain('features.sso            true');
+  });
+
+  test('moves of all tenants come newest first', async () => {
+    const older = { ...endedMove('failed'), startedAt: '2026-04-01T10:00:00.000Z', moveId: 'older' };
+    const newest = { ...endedMove('succeeded'), startedAt: '2026-05-02T10:00:00.000Z', moveId: 'newest' };
+    peer.on('GET /tenants?limit=200', {
+      body: { items: [tenant('acme'), tenant('globex')], nextCursor: null },
+    });
+    peer.on('GET /tenants/acme/moves', { body: { items: [older, newest], nextCursor: null } });
+    peer.on('GET /tenants/globex/moves', { body: { items: [endedMove('aborted')], nextCursor: null } });
+    const shown = await lines('moves');
+    expect(shown.slice(1).map((line) => line.split(/ {2,}/)[2])).toEqual(['newest', MOVE_ID, 'older']);
+    expect(shown[2]).toBe(
+      `2026-05-01 10:00:00  globex  ${MOVE_ID}  business  aborted    finish  12.3 s        12.9 ms  1,234  56.8 kB`,
+    );
+  });
+
+  test('usage, decisions and offers', async () => {
+    const sample = {
+      sampledOn: '2026-05-01',
+      activeUsers: 48,
+      activeEmployees: 1_200,
+      storageBytes: 1_300_000_000,
+      rowOperations: null,
+      monthlyRevenue: 499.5,
+    };
+    peer.on('GET /tenants/globex/usage', { body: { items: [sample], nextCursor: null } });
+    expect(await lines('usage', 'globex')).toEqual([
+      'DAY         USERS  EMPLOYEES  STORAGE  ROWS WRITTEN  MONTHLY REVENUE',
+      '2026-05-01     48      1,200  1.3 GB   -                       499.5',
+    ]);
+    const reasons = [
+      { rule: 'users', detail: 'It has 51 users.' },
+      { rule: 'revenue', detail: 'It pays 499.' },
+    ];
+    const decision = {
+      decision: 'offer',
+      targetTier: 'enterprise',
+      reasons,
+      decidedAt: '2026-05-01T02:00:03.000Z',
+    };
+    peer.on('GET /tenants/globex/decisions', { body: { items: [decision], nextCursor: null } });
+    expect((await lines('decisions', 'globex'))[1]).toBe(
+      '2026-05-01 02:00  offer     enterprise  -     It has 51 users. It pays 499.',
+    );
+    const offer = {
+      offerId: 'o-1',
+      targetTier: 'enterprise',
+      status: 'open',
+      reasons,
+      createdAt: decision.decidedAt,
+    };
+    peer.on('GET /tenants/globex/offers', { body: { items: [offer], nextCursor: null } });
+    expect((await lines('offers', 'globex'))[1]).toBe(
+      '2026-05-01 02:00  o-1    enterprise  open    -     It has 51 users. It pays 499.',
+    );
+  });
+
+  test('an accepted offer tells its move', async () => {
+    peer.on('POST /tenants/globex/offers/o-1/accept', {
+      status: 202,
+      headers: { location: `/tenants/x/moves/${MOVE_ID}` },
+      body: {},
+    });
+    expect(await lines('accept', 'globex', 'o-1')).toEqual([
+      `offer accepted: move ${MOVE_ID} of globex has started`,
+      `watch it with: strata watch globex ${MOVE_ID}`,
+    ]);
+  });
+
+  test('help names every command', async () => {
+    const help = (await lines('help')).join('\n');
+    for (const name of [
+      'tenants',
+      'moves',
+      'move',
+      'watch',
+      'abort',
+      'usage',
+      'decisions',
+      'offers',
+      'accept',
+      'tick',
+    ])
+      expect(help).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
+    expect(await lines()).toEqual(await lines('--help'));
+  });
+});
+
+describe('a failure is one line on stderr', () => {
+  async function refused(args: string[], code: number, line: RegExp, change: Record<string, string> = {}) {
+    const outcome = await strata(args, { ...environment, ...change });
+    expect(outcome).toMatchObject({ code, out: '' });
+    expect(outcome.error.trimEnd().split('\n')).toEqual([expect.stringMatching(line)]);
+  }
+
+  test.each([
+    ['an unknown command', ['explode'], /^there is no command "explode": there are tenants, /],
+    [
+      'an unknown flag',
+      ['move', 'globex', 'business', '--fast'],
+      /^move does not take --fast; usage: strata move /,
+    ],
+    [
+      'a flag of another command',
+      ['tenants', '--watch'],
+      /^tenants does not take --watch; usage: strata tenants$/,
+    ],
+    ['a flag with a value', ['move', 'globex', 'business', '--watch=1'], /^--watch has no value; usage: /],
+    ['a missing word', ['tenant'], /^SLUG is missing; usage: strata tenant SLUG$/],
+    ['a word too many', ['tenants', 'globex'], /^"globex" is one word too many; usage: strata tenants$/],
+    [
+      'an unknown tier',
+      ['move', 'globex', 'platinum'],
+      /^"platinum" is no target: give starter, .*residency:KEY$/,
+    ],
+    ['an empty cell', ['move', 'globex', 'cell:'], /^"cell:" is no target/],
+    [
+      'watching a dry run',
+      ['move', 'globex', 'business', '--dry-run', '--watch'],
+      /^a dry run moves nothing/,
+    ],
+  ])('%s: exit code 2, and nothing is asked for', async (_what, args, line) => {
+    await refused(args, 2, line);
+    expect(peer.requests).toEqual([]);
+  });
+
+  test('a refusal of the API, with its reasons', async () => {
+    await refused(['tenant', 'nobody'], 1, /^There is no such tenant\. \(HTTP 404\)$/);
+    const errors = [
+      { detail: 'It has 60 users and starter takes 50.' },
+      { pointer: '/targetTier', detail: 'is full' },
+    ];
+    peer.on('POST /tenants/globex/moves', {
+      status: 409,
+      body: { title: 'Conflict', detail: 'The move is forbidden.', errors },
+    });
+    const line =
+      /^The move is forbidden\. \(HTTP 409\); It has 60 users and starter takes 50\.; \/targetTier: is full$/;
+    await refused(['move', 'globex', 'starter'], 1, line);
+  });
+
+  test('a token that is not accepted', async () => {
+    peer.on('GET /tenants?limit=200', { status: 401, body: { message: 'Unauthorized' } });
+    await refused(['tenants'], 1, /^the API does not accept this token: /);
+  });
+
+  test('no API, no key, no URL', async () => {
+    const [port] = await unusedPorts();
+    const url = { STRATA_API_URL: `http://127.0.0.1:${port}` };
+    await refused(
+      ['tenants'],
+      1,
+      new RegExp(`^nothing answers at http://127.0.0.1:${port} \\(ECONNREFUSED\\): `),
+      url,
+    );
+    const noKey = { STRATA_TOKEN: '', STRATA_DIR: '/nonexistent' };
+    await refused(['tenants'], 1, /^no platform has been started in \/nonexistent: run npm start, /, noKey);
+    const remote = { STRATA_API_URL: 'https://api.example.com', STRATA_TOKEN: '' };
+    await refused(['tenants'], 1, /^STRATA_TOKEN is not set: /, remote);
+    await refused(['tenants'], 2, /^STRATA_API_URL is "nowhere", expected a URL$/, {
+      STRATA_API_URL: 'nowhere',
+    });
+  });
+
+  test('no AWS endpoint', async () => {
+    const [port] = await unusedPorts();
+    const line = new RegExp(`^nothing answers at http://localhost:${port}: set AWS_ENDPOINT_URL$`);
+    await refused(['tick', 'daily'], 1, line, { AWS_PORT: String(port) });
+  });
+});
+
+test('without a token, it signs an operator’s with the key of the local platform', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'strata-cli-'));
+  try {
+    const { privateKey } = await generateKeyPair('RS256', { extractable: true });
+    mkdirSync(join(stateDir, 'state'));
+    writeFileSync(
+      join(stateDir, 'state', 'identity.json'),
+      JSON.stringify({
+        privateKey: { ...(await exportJWK(privateKey)), kid: 'k' },
+        issuer: 'i',
+        clientId: 'c',
+      }),
+    );
+    peer.on('GET /tenants?limit=200', { body: { items: [], nextCursor: null } });
+    const outcome = await strata(['tenants'], { STRATA_API_URL: peer.url, STRATA_DIR: stateDir });
+    expect(outcome).toMatchObject({ code: 0, error: '' });
+    const claims = decodeJwt(peer.requests[0]!.authorization!.replace('Bearer ', ''));
+    expect(claims).toMatchObject({ scope: 'strata/operator', iss: 'i', client_id: 'c' });
+  } finally {
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { config, knownRegions } from '../../infra/config.ts';
+import { allowStatements, listOf, text } from './iam-statements.ts';
+import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+
+let assembly: Assembly;
+beforeAll(async () => {
+  assembly = await synthesizeForTest({
+    ...config,
+    regions: [knownRegions.us, knownRegions.eu],
+    moves: { graceMinutes: 3, maxPauseMs: 80 },
+  });
+});
+afterAll(() => assembly.remove());
+
+type Found = Assembly['resources'][number];
+const inUs = (type: string): Found[] =>
+  assembly.resources.filter(({ stack, Type }) => stack === 'Strata-us' && Type === type);
+const functionOf = (entry: string): Found =>
+  assembly.resources.find(
+    ({ stack, Properties }) => stack !== 'Strata-eu' && Properties.Handler === `${entry}.handler`,
+  ) as Found;
+const moveTasks = () =>
+  inUs('AWS::Lambda::Function').filter(({ Properties }) => /^tasks\/move-/.test(String(Properties.Handler)));
+const taskName = ({ Properties }: Resource) =>
+  String(Properties.Handler).replace(/^tasks\/move-|\.handler$/g, '');
+const variablesOf = ({ Properties }: Resource) =>
+  (Properties.Environment as { Variables: Record<string, unknown> }).Variables;
+
+/** Entries of the move's tasks, sorted, that may do this to a resource like that. */
+function mayDo(action: string, resource: RegExp): string[] {
+  const allowed = allowStatements(assembly.resources).filter(
+    ({ where, statement }) =>
+      where.startsWith('Strata-us/') &&
+      listOf(statement.Action).includes(action) &&
+      listOf(statement.Resource).some((one) => resource.test(text(one))),
+  );
+  return moveTasks()
+    .filter(({ Properties }) =>
+      allowed.some(({ roles }) => roles.some((role) => text(Properties.Role) === `<${role}.Arn>`)),
+    )
+    .map(taskName)
+    .sort();
+}
+
+interface Machine {
+  readonly definition: {
+    States: Record<string, { Type: string; Seconds?: number; TimeoutSeconds?: number }>;
+  };
+  /** Logical id of the function that a Task state calls. */
+  calls(state: string): string;
+}
+
+function machineNamed(name: string): Machine {
+  const [machine] = inUs('AWS::StepFunctions::StateMachine').filter(
+    ({ Properties }) => Properties.StateMachineName === name,
+  ) as [Found];
+  const definition = JSON.parse(text(machine.Properties.DefinitionString)) as Machine['definition'];
+  return {
+    definition,
+    calls: (state) =>
+      (definition.States[state] as unknown as { Resource: string }).Resource.replace(/^<(\w+)\.Arn>$/, '$1'),
+  };
+}
+
+test('a state waits a little longer for its function than the function may run', () => {
+  for (const name of ['tenant-move', 'tenant-move-cleanup']) {
+    const { definition, calls } = machineNamed(name);
+    const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
+    expect(tasks.length).toBeGreaterThan(0);
+    for (const [state, { TimeoutSeconds = 0 }] of tasks) {
+      const task = inUs('AWS::Lambda::Function').find(({ logicalId }) => logicalId === calls(state)) as Found;
+      expect(TimeoutSeconds - Number(task.Properties.Timeout), state).toBe(10);
+    }
+  }
+});
+
+test('every task of a move but those of recovery and surveys is called by a workflow', () => {
+  const called = ['tenant-move', 'tenant-move-cleanup'].flatMap((name) => {
+    const { definition, calls } = machineNamed(name);
+    return Object.entries(definition.States).flatMap(([state, { Type }]) =>
+      Type === 'Task' ? [calls(state)] : [],
+    );
+  });
+  const others = moveTasks().filter(({ logicalId }) => !called.includes(logicalId));
+  expect(others.map(taskName).sort()).toEqual(['recover', 'survey']);
+});
+
+test('the grace period and the pause are the configuration’s', () => {
+  expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
+  for (const entry of ['tasks/move-catch-up', 'tasks/move-cut-over'])
+    expect(variablesOf(functionOf(entry)).MOVE_MAX_PAUSE_MS).toBe('80');
+});
+
+test('who reaches a database runs in the network, who calls other services does not', () => {
+  const outside = moveTasks().filter(({ Properties }) => Properties.VpcConfig === undefined);
+  expect(outside.map(taskName).sort()).toEqual(['credentials', 'finish', 'launch', 'next-hop', 'proxy']);
+});
+
+const atDatabases = [
+  ...[
+    'begin',
+    'catch-up',
+    'clean-up',
+    'compare',
+    'copy',
+    'cut-over',
+    'index',
+    'prepare',
+    'recover',
+    'roll-back',
+  ],
+  ...['settle', 'survey'],
+];
+
+test('secrets are read, made and deleted only where that is the step’s work', () => {
+  const read = 'secretsmanager:GetSecretValue';
+  expect(mayDo(read, /ownersecret/i)).toEqual(atDatabases);
+  expect(mayDo(read, /strata\/dedicated/)).toEqual(['bootstrap', ...atDatabases].sort());
+  expect(mayDo(read, /strata\/tenant/)).toEqual(['catch-up', 'credentials', 'prepare']);
+  expect(mayDo(read, /startersecret/i)).toEqual(['catch-up']);
+  expect(mayDo(read, /mastersecret/i)).toEqual([]);
+  expect(mayDo('secretsmanager:CreateSecret', /strata\/tenant/)).toEqual(['credentials']);
+  expect(mayDo('secretsmanager:DeleteSecret', /strata\/tenant/)).toEqual([
+    'begin',
+    'clean-up',
+    'recover',
+    'roll-back',
+  ]);
+  expect(mayDo('secretsmanager:DeleteSecret', /dedicated|owner|starter|master/i)).toEqual([]);
+});
+
+test('only one task launches databases, and one changes proxies', () => {
+  expect(mayDo('cloudformation:CreateStack', /./)).toEqual(['launch']);
+  expect(mayDo('rds:ModifyDBProxy', /./)).toEqual(['proxy']);
+});
+
+test('clean-ups are started, and executions looked at, by those who settle and recover', () => {
+  expect(mayDo('states:StartExecution', /stateMachine:tenant-move-cleanup$/)).toEqual(['recover', 'settle']);
+  expect(mayDo('states:StartExecution', /stateMachine:tenant-move$/)).toEqual([]);
+  expect(mayDo('states:DescribeExecution', /execution:tenant-move:\*$/)).toEqual(['begin', 'recover']);
+  expect(mayDo('states:DescribeExecution', /execution:tenant-move-cleanup:\*$/)).toEqual([
+    'begin',
+    'recover',
+  ]);
+  const cleanup = /stateMachine:tenant-move-cleanup$/;
+  for (const entry of ['tasks/move-settle', 'tasks/move-recover'])
+    expect(text(variablesOf(functionOf(entry)).MOVE_CLEANUP_STATE_MACHINE_ARN)).toMatch(cleanup);
+  const services = inUs('AWS::EC2::VPCEndpoint').map(({ Properties }) => text(Properties.ServiceName));
+  expect(services).toContainEqual(expect.stringMatching(/\.states$/));
+});
+
+test('an execution that ends badly is told to recovery, which also looks every five minutes', () => {
+  const [rule] = inUs('AWS::Events::Rule') as [Found];
+  expect(rule.Properties).toMatchObject({
+    State: 'ENABLED',
+    EventPattern: {
+      source: ['aws.states'],
+      'detail-type': ['Step Functions Execution Status Change'],
+      detail: {
+        stateMachineArn: [
+          { Ref: expect.stringMatching(/Workflow/) },
+          { Ref: expect.stringMatching(/Cleanup/) },
+        ],
+        status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
+      },
+    },
+  });
+  const recover = `<${functionOf('tasks/move-recover').logicalId}.Arn>`;
+  expect(text((rule.Properties.Targets as { Arn: unknown }[])[0]?.Arn)).toBe(recover);
+  const schedules = inUs('AWS::Scheduler::Schedule').map(({ Properties }) => [
+    Properties.Name,
+    Properties.ScheduleExpression,
+  ]);
+  expect(schedules).toEqual([
+    ['strata-us-proxy-auth', 'rate(15 minutes)'],
+    ['strata-us-move-recovery', 'rate(5 minutes)'],
+  ]);
+  const [, recovery] = inUs('AWS::Scheduler::Schedule') as [Found, Found];
+  expect(text((recovery.Properties.Target as { Arn: unknown }).Arn)).toBe(recover);
+});
+
+test('the operators’ API may start and watch moves in every region, and measure tenants of any', () => {
+  const tenants = functionOf('api/tenants/handler');
+  const allowed = (action: string) =>
+    allowStatements(assembly.resources)
+      .filter(({ roles }) => roles.some((role) => text(tenants.Properties.Role) === `<${role}.Arn>`))
+      .filter(({ statement }) => listOf(statement.Action).includes(action))
+      .flatMap(({ statement }) => listOf(statement.Resource).map(text))
+      .map((arn) => arn.replaceAll(/<AWS::\w+>/g, ''))
+      .sort();
+  expect(allowed('states:StartExecution')).toEqual([
+    'arn:aws:states:eu-west-1::stateMachine:tenant-move',
+    'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
+    'arn:aws:states:us-east-1::stateMachine:tenant-move',
+    'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
+  ]);
+  expect(allowed('states:DescribeExecution')).toContain('arn:aws:states:us-east-1::execution:tenant-move:*');
+  expect(allowed('states:StopExecution')).toEqual([]);
+  expect(allowed('lambda:InvokeFunction')).toEqual([
+    'arn:aws:lambda:eu-west-1::function:strata-eu-move-survey',
+    'arn:aws:lambda:us-east-1::function:strata-us-move-survey',
+  ]);
+  expect(text(variablesOf(tenants).MOVE_STATE_MACHINE_ARN)).toMatch(/us-east-1.*:stateMachine:tenant-move$/);
+  expect(variablesOf(tenants).MOVE_SURVEY_FUNCTION).toBe('strata-us-move-survey');
+  expect(functionOf('tasks/move-survey').Properties.FunctionName).toBe('strata-us-move-survey');
+});
+
+test('a mismatch wakes somebody, whichever task has found it', () => {
+  const filters = inUs('AWS::Logs::MetricFilter').filter(({ Properties }) =>
+    String(Properties.FilterPattern).includes('MoveMismatchAlert'),
+  );
+  const logGroups = filters.map(({ Properties }) => (Properties.LogGroupName as { Ref: string }).Ref);
+  const watched = moveTasks().filter(({ Properties }) =>
+    logGroups.includes((Properties.LoggingConfig as { LogGroup: { Ref: string } }).LogGroup.Ref),
+  );
+  expect(watched.map(taskName).sort()).toEqual([
+    'begin',
+    'catch-up',
+    'compare',
+    'cut-over',
+    'recover',
+    'roll-back',
+  ]);
+  const alarms = inUs('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties.MetricName);
+  expect(alarms.filter((name) => name === 'MoveMismatchAlerts')).toHaveLength(1);
+});

@@ -1,0 +1,58 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { planMove, type Spot, sameSpot } from '../../functions/move/plan.ts';
+
+const shared = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'shared', cellId, region });
+const schema = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'schema', cellId, region });
+const dedicated = (region = 'us'): Spot => ({ isolationModel: 'dedicated', cellId: null, region });
+
+describe('the way from one place to another', () => {
+  test.each([
+    ['up a tier in the cell', shared('a'), schema('a'), ['reshape']],
+    ['down a tier in the cell', schema('a'), shared('a'), ['reshape']],
+    ['to another cell', schema('a'), schema('b'), ['relocate']],
+    ['to a dedicated database', schema('a'), dedicated(), ['relocate']],
+    ['back from it', dedicated(), schema('b'), ['relocate']],
+    ['a dedicated database to another region', dedicated('us'), dedicated('eu'), ['relocate']],
+    ['two tiers up', shared('a'), dedicated(), ['reshape', 'relocate']],
+    ['two tiers down', dedicated(), shared('b'), ['relocate', 'reshape']],
+    ['up a tier in another cell', shared('a'), schema('b'), ['reshape', 'relocate']],
+    ['down a tier in another cell', schema('a'), shared('b'), ['relocate', 'reshape']],
+    ['shared rows to another cell', shared('a'), shared('b'), ['reshape', 'relocate', 'reshape']],
+    ['shared rows to another region', shared('a'), shared('e', 'eu'), ['reshape', 'relocate', 'reshape']],
+    ['nowhere', shared('a'), shared('a'), []],
+    ['nowhere, dedicated', dedicated(), dedicated(), []],
+  ] as const)('%s', (_, from, to, kinds) => {
+    expect(planMove(from, to).map(({ kind }) => kind)).toEqual(kinds);
+  });
+
+  const cells = fc.constantFrom(['a', 'us'], ['b', 'us'], ['c', 'eu'], ['d', 'eu']);
+  const spots = fc.oneof(
+    cells.map(([cell, region]) => shared(cell as string, region)),
+    cells.map(([cell, region]) => schema(cell as string, region)),
+    fc.constantFrom('us', 'eu').map(dedicated),
+  );
+
+  test('chains, ends at the target, and takes at most three hops of which each is possible', () => {
+    fc.assert(
+      fc.property(spots, spots, (from, to) => {
+        const hops = planMove(from, to);
+        expect(hops.length).toBeLessThanOrEqual(3);
+        let here = from;
+        for (const hop of hops) {
+          expect(hop.from).toEqual(here);
+          expect(sameSpot(hop.from, hop.to)).toBe(false);
+          const models = [hop.from.isolationModel, hop.to.isolationModel];
+          if (hop.kind === 'reshape') {
+            expect([hop.to.cellId, hop.to.region]).toEqual([hop.from.cellId, hop.from.region]);
+            expect(models.sort()).toEqual(['schema', 'shared']);
+          } else {
+            expect(models).not.toContain('shared');
+          }
+          here = hop.to;
+        }
+        expect(here).toEqual(to);
+      }),
+    );
+  });
+});

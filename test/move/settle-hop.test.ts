@@ -1,0 +1,260 @@
+/** What follows a commit, on a real data database: the commit itself is made by hand, with nothing to copy. */
+import tls from 'node:tls';
+import type pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
+import { claimTenant } from '../../functions/database/transfer/claim.ts';
+import {
+  flipReshaped,
+  raiseFence,
+  readPlacement,
+  withoutWriters,
+} from '../../functions/database/transfer/fence.ts';
+import { HopNotCommitted } from '../../functions/move/errors.ts';
+import { estimateMove } from '../../functions/move/estimate-move.ts';
+import { finishMove } from '../../functions/move/finish-move.ts';
+import { forwardTo, type Hop, type StepContext } from '../../functions/move/hop.ts';
+import { hopsOf } from '../../functions/move/move-records.ts';
+import { nextHop } from '../../functions/move/next-hop.ts';
+import { recoverMoves } from '../../functions/move/recover-moves.ts';
+import { requestMove } from '../../functions/move/request-move.ts';
+import { rollBackMove } from '../../functions/move/roll-back-move.ts';
+import { settleHop } from '../../functions/move/settle-hop.ts';
+import { openStep } from '../../functions/move/step-context.ts';
+import { surveyTenant } from '../../functions/move/survey-tenant.ts';
+import { tryMove } from '../../functions/move/try-move.ts';
+import { getTenant } from '../../functions/repositories/tenants.ts';
+import { enterTenant } from '../enter-tenant.ts';
+import { TestDatabase } from '../test-database.ts';
+import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
+import { arn, dead, far, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
+
+let world: MoveRegistry;
+let cell: TestDatabase;
+let secrets: LocalSecrets;
+let owner: pg.Client;
+beforeAll(async () => {
+  [world, cell, secrets] = [
+    await MoveRegistry.create(),
+    await TestDatabase.clone(),
+    await startLocalSecrets(),
+  ];
+  const { host, port, certificate } = cell.server;
+  tls.setDefaultCACertificates([...tls.rootCertificates, certificate]);
+  await secrets.put('owner-of-a', cell.login('owner'));
+  await world.addCell('a', {
+    ...{
+      databaseHost: host,
+      databasePort: port,
+      writerHost: host,
+      databaseName: cell.name,
+      ownerSecretArn: 'owner-of-a',
+    },
+  });
+  owner = await cell.connect('owner');
+});
+afterAll(async () => {
+  await cell?.drop();
+  await world?.drop();
+  await secrets?.stop();
+});
+
+/** Starter to Business, just before the commit point. */
+async function atCommitPoint(): Promise<{ tenantId: string; moveId: string; context: StepContext }> {
+  const { tenantId, moveId } = await world.begin();
+  await world.registry.query(
+    `UPDATE tenant_database_routing r SET database_host = c.database_host, database_port = c.database_port,
+            database_name = c.database_name FROM cells c WHERE c.cell_id = r.cell_id AND tenant_id = :tenantId::uuid`,
+    { tenantId },
+  );
+  await cell.addTenant('shared', tenantId);
+  await nextHop(world.registry, moveId);
+  const context = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
+  const { schemaName, roleName } = context.hop.target;
+  await createTenantSchema(owner, { tenantId, schemaName, roleName, password: 'secret', connectionLimit: 5 });
+  await context.amendTarget({ secretArn: `secret of ${roleName}` });
+  await claimTenant(owner, context.hop.attempt);
+  return { tenantId, moveId, context };
+}
+
+async function commit({ attempt, target }: Hop): Promise<void> {
+  const fence = await raiseFence(owner, attempt);
+  await withoutWriters(owner, attempt.tenantId, () =>
+    flipReshaped(owner, attempt, fence, { ...target, forward: forwardTo(target) }),
+  );
+}
+
+/** As when EventBridge tells of the end of the execution. */
+const recover = (tenantId: string) =>
+  recoverMoves(world.registry, {
+    ...dead,
+    ended: { executionArn: arn(`of-${tenantId}`), status: 'ABORTED' },
+  });
+
+const stateOf = async (moveId: string) => (await hopsOf(world.registry, moveId))[0]?.state;
+
+describe('a hop', () => {
+  test('is settled once its database says that it is committed, and not before', async () => {
+    const { tenantId, moveId, context } = await atCommitPoint();
+    await expect(settleHop(world.registry, context)).rejects.toThrow(HopNotCommitted);
+    await commit(context.hop);
+    for (const [epoch, requests] of [
+      [1, 2],
+      [2, 3],
+    ]) {
+      await owner.query('INSERT INTO tenancy.retried_requests VALUES ($1, $2, $3)', [
+        tenantId,
+        epoch,
+        requests,
+      ]);
+    }
+    const settle = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'settle' }, far());
+    await settleHop(world.registry, settle);
+    await settleHop(world.registry, settle);
+    expect(await readPlacement(owner, tenantId)).toMatchObject({ epoch: 2, state: 'active', mover: null });
+    const { target } = context.hop;
+    const [routing] = await world.registry.query(
+      `SELECT epoch, isolation_model, schema_name, role_name, secret_arn, cell_id FROM tenant_database_routing
+       WHERE tenant_id = :tenantId::uuid`,
+      { tenantId },
+    );
+    expect(routing).toEqual({
+      ...{ epoch: 2, isolation_model: 'schema', schema_name: target.schemaName, role_name: target.roleName },
+      ...{ secret_arn: `secret of ${target.roleName}`, cell_id: 'a' },
+    });
+    const [hop] = await hopsOf(world.registry, moveId);
+    expect(hop).toMatchObject({ state: 'settled', result: { retried: { source: 2, target: 3 } } });
+    expect((await finishMove(world.registry, moveId)).report.retriedRequests).toBe(5);
+  });
+
+  test('of another attempt is not taken for this one’s', async () => {
+    const { context } = await atCommitPoint();
+    await commit(context.hop);
+    await owner.query('UPDATE tenancy.placement SET mover = gen_random_uuid() WHERE tenant_id = $1', [
+      context.hop.attempt.tenantId,
+    ]);
+    await expect(settleHop(world.registry, context)).rejects.toThrow(HopNotCommitted);
+  });
+});
+
+describe('a move that fails behind its commit', () => {
+  test('is not rolled back: the tenant stays where it is, and the same input finishes the rest', async () => {
+    const { tenantId, moveId, context } = await atCommitPoint();
+    await commit(context.hop);
+    const reason = 'A step of the move took too long. The tenant is in a schema of cell a now.';
+    expect(await rollBackMove(world.registry, moveId, { Error: 'States.Timeout' })).toEqual({
+      ...{ outcome: 'failed', reason },
+    });
+    expect(await stateOf(moveId)).toBe('settled');
+    expect(await getTenant(world.registry, tenantId)).toMatchObject({
+      tier: 'starter',
+      isolationModel: 'schema',
+      epoch: 2,
+    });
+    expect(await readPlacement(owner, tenantId)).toMatchObject({ state: 'active', mover: null });
+    const again = await requestMove(
+      world.registry,
+      { tenantId, target: { tier: 'business' }, force: false },
+      { actor: operator, startedBy: 'x', stateMachineArn: STATE_MACHINE, start: async () => {} },
+    );
+    expect(await nextHop(world.registry, again)).toMatchObject({ finished: true });
+    await finishMove(world.registry, again);
+    expect(await getTenant(world.registry, tenantId)).toMatchObject({ tier: 'business', maxUsers: 500 });
+  });
+
+  test('with its execution is settled by recovery, wherever the settling was cut off', async () => {
+    const { tenantId, moveId, context } = await atCommitPoint();
+    await commit(context.hop);
+    // The claim was given back, the hop not yet marked.
+    await owner.query('UPDATE tenancy.placement SET mover = NULL WHERE tenant_id = $1', [tenantId]);
+    await recover(tenantId);
+    expect(await stateOf(moveId)).toBe('settled');
+    expect(await world.view(tenantId, moveId)).toMatchObject({
+      status: 'aborted',
+      reason:
+        'The workflow of the move ended before the move was done. The tenant is in a schema of cell a now.',
+    });
+  });
+});
+
+describe('sides that differ', () => {
+  test.each([
+    ['before the commit', false, 1],
+    ['behind it', true, 2],
+  ] as const)(
+    '%s are both kept, and no move follows until a person has looked',
+    async (_, committed, epoch) => {
+      const { tenantId, moveId, context } = await atCommitPoint();
+      if (committed) await commit(context.hop);
+      expect(await rollBackMove(world.registry, moveId, { Error: 'MoveMismatch' })).toEqual({
+        ...{ outcome: 'failed', reason: 'The data of the two places differ; both are kept.' },
+      });
+      expect(await stateOf(moveId)).toBe('mismatch');
+      expect(await getTenant(world.registry, tenantId)).toMatchObject({ epoch });
+      const { rows } = await owner.query('SELECT to_regnamespace($1) IS NOT NULL AS kept', [
+        context.hop.target.schemaName,
+      ]);
+      expect(rows).toEqual([{ kept: true }]);
+      const { forbidden } = await tryMove(
+        world.registry,
+        { tenantId, target: { tier: 'enterprise' }, force: true },
+        async () => ({ rows: 0, bytes: 0, tables: [] }),
+      );
+      expect(forbidden.map(({ rule }) => rule)).toEqual(['mismatch']);
+    },
+  );
+
+  test('are kept by recovery too, which knows of them from the step that found them', async () => {
+    const { tenantId, moveId, context } = await atCommitPoint();
+    await context.keep({ mismatchAt: new Date().toISOString() });
+    await recover(tenantId);
+    expect(await stateOf(moveId)).toBe('mismatch');
+  });
+});
+
+describe('a survey', () => {
+  let shared: string;
+  let schema: string;
+  beforeEach(async () => {
+    shared = await world.addTenant();
+    schema = await world.addTenant({ tier: 'business' });
+    await world.registry.query(
+      `UPDATE tenant_database_routing SET database_host = :host, database_port = :port::int, database_name = :name
+       WHERE tenant_id IN (:shared::uuid, :schema::uuid)`,
+      { host: cell.server.host, port: cell.server.port, name: cell.name, shared, schema },
+    );
+    for (const [tenantId, model] of [
+      [shared, 'shared'],
+      [schema, 'schema'],
+    ] as const) {
+      const tenant = await cell.addTenant(model, tenantId);
+      const client = await cell.connect(tenant.login);
+      await enterTenant(client, tenant, 'write');
+      await client.query(
+        "INSERT INTO employees (email, first_name, last_name) SELECT n || '@x.test', 'A', 'B' FROM generate_series(1, 25) n",
+      );
+      await client.query('COMMIT');
+    }
+  });
+
+  test('counts the tenant’s own rows and bytes under either model', async () => {
+    for (const tenantId of [shared, schema]) {
+      const { rows, bytes, tables } = await surveyTenant(world.registry, tenantId);
+      expect(rows).toBe(25);
+      expect(bytes).toBeGreaterThan(25 * 50);
+      expect(tables.find(({ name }) => name === 'employees')?.rows).toBe(25);
+      expect(tables.find(({ name }) => name === 'teams')?.rows).toBe(0);
+    }
+  });
+
+  test('is part of a dry run, which changes nothing', async () => {
+    const survey = (tenantId: string) => surveyTenant(world.registry, tenantId);
+    const asked = { tenantId: shared, target: { tier: 'enterprise' }, force: false } as const;
+    const tried = await tryMove(world.registry, asked, survey);
+    expect(tried).toMatchObject({ dryRun: true, sizes: { rows: 25 }, forbidden: [] });
+    expect(tried.plan.map(({ kind }) => kind)).toEqual(['reshape', 'relocate']);
+    expect(tried.estimate).toEqual(estimateMove(tried.plan, tried.sizes));
+    expect(tried.estimate.seconds).toBeGreaterThan(0);
+    expect(await world.audited(shared)).toEqual([]);
+  });
+});

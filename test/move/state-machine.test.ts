@@ -1,0 +1,261 @@
+import aslValidator from 'asl-validator';
+import { App, Duration, Stack } from 'aws-cdk-lib';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { expect, test } from 'vitest';
+import * as moveErrors from '../../functions/move/errors.ts';
+import * as provisioningErrors from '../../functions/provisioning/errors.ts';
+import { TenantMove, type TenantMoveProps } from '../../workflows/tenant-move.ts';
+import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
+
+type State = {
+  Type: string;
+  Next?: string;
+  Seconds?: number;
+  ResultPath?: string | null;
+  TimeoutSeconds?: number;
+  Retry?: { ErrorEquals: string[]; MaxAttempts: number; MaxDelaySeconds: number }[];
+  Catch?: { ErrorEquals: string[]; Next: string; ResultPath: string }[];
+  Choices?: { Variable: string; BooleanEquals?: boolean; Next: string }[];
+  Default?: string;
+};
+
+interface Definition {
+  StartAt: string;
+  States: Record<string, State>;
+  QueryLanguage?: string;
+}
+
+const taskNames = [
+  ...[
+    'begin',
+    'nextHop',
+    'launch',
+    'bootstrap',
+    'credentials',
+    'prepare',
+    'proxy',
+    'copy',
+    'index',
+    'catchUp',
+  ],
+  ...['cutOver', 'compare', 'settle', 'finish', 'rollBack'],
+] as (keyof TenantMoveProps['tasks'])[];
+
+const template = synthesize();
+const definitions = Object.fromEntries(
+  Object.values(template.findResources('AWS::StepFunctions::StateMachine')).map(({ Properties }) => [
+    Properties.StateMachineName as string,
+    JSON.parse(Properties.DefinitionString) as Definition,
+  ]),
+);
+const { StartAt, States } = definitions['tenant-move']!;
+const cleanup = definitions['tenant-move-cleanup']!;
+
+function synthesize() {
+  const stack = new Stack(new App(), 'Test', { env: { account: '000000000000', region: 'us-east-1' } });
+  const task = (name: string) =>
+    LambdaFunction.fromFunctionArn(stack, name, `arn:aws:lambda:us-east-1:000000000000:function:${name}`);
+  const tasks = Object.fromEntries(taskNames.map((name) => [name, task(name)])) as TenantMoveProps['tasks'];
+  new TenantMove(stack, 'Move', { tasks, logGroup: new LogGroup(stack, 'MoveLog') });
+  new TenantMoveCleanup(stack, 'Cleanup', {
+    cleanUp: task('cleanUp'),
+    grace: Duration.minutes(7),
+    logGroup: new LogGroup(stack, 'CleanupLog'),
+  });
+  return Template.fromStack(stack);
+}
+
+interface Answers {
+  finished?: boolean;
+  needsDatabase?: boolean;
+  needsSecret?: boolean;
+}
+
+/** The states that do something, from `name` until `last`; every phase is done when it is first called. */
+function path(name: string, last: string, move: Answers): string[] {
+  const state = States[name]!;
+  if (name === last) return [name];
+  if (state.Type !== 'Choice') return [name, ...path(state.Next!, last, move)];
+  const answer: Record<string, unknown> = { '$.step.done': true };
+  for (const [field, value] of Object.entries(move)) answer[`$.move.${field}`] = value;
+  const chosen = state.Choices!.find(({ Variable, BooleanEquals }) => answer[Variable] === BooleanEquals);
+  return path(chosen?.Next ?? state.Default!, last, move);
+}
+
+const tasksOf = (definition: Definition) =>
+  Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
+const everyHop = ['Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare', 'Settle', 'Next hop'];
+const newHop = (needs: Answers) => path('All hops done?', 'Next hop', { finished: false, ...needs });
+
+test.each(['tenant-move', 'tenant-move-cleanup'])(
+  '%s is a standard JSONPath state machine, logged without data, and traced',
+  (name) => {
+    template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
+      StateMachineName: name,
+      StateMachineType: Match.absent(),
+      TracingConfiguration: { Enabled: true },
+      LoggingConfiguration: Match.objectLike({ Level: 'ALL', IncludeExecutionData: false }),
+    });
+    expect(definitions[name]!.QueryLanguage ?? 'JSONPath').toBe('JSONPath');
+  },
+);
+
+test.each(['tenant-move', 'tenant-move-cleanup'])('%s is valid Amazon States Language', (name) => {
+  const { isValid, errorsText } = aslValidator(definitions[name]!);
+  expect(errorsText()).toBe('');
+  expect(isValid).toBe(true);
+});
+
+test('a move begins, opens hop after hop, and finishes when none is left', () => {
+  expect(path(StartAt, 'Next hop', {})).toEqual(['Start', 'Begin', 'Next hop']);
+  expect(States['Next hop']!.Next).toBe('All hops done?');
+  expect(path('All hops done?', 'Finish', { finished: true })).toEqual(['Finish']);
+  expect(States.Finish).toMatchObject({ Type: 'Task', End: true });
+});
+
+test('a hop to the shared tables needs neither a database nor a secret', () => {
+  expect(newHop({ needsDatabase: false, needsSecret: false })).toEqual(['Prepare', ...everyHop]);
+});
+
+test('a hop to a schema in a cell makes a secret, and the proxy is told once the role is there', () => {
+  expect(newHop({ needsDatabase: false, needsSecret: true })).toEqual([
+    ...['Create credentials', 'Prepare', 'Register with proxy'],
+    ...everyHop,
+  ]);
+});
+
+test('a hop to a dedicated database launches and bootstraps it; its stack makes the secret', () => {
+  expect(newHop({ needsDatabase: true, needsSecret: false })).toEqual([
+    ...['Launch', 'Bootstrap', 'Prepare'],
+    ...everyHop,
+  ]);
+});
+
+test.each(['Launch', 'Prepare', 'Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare'])(
+  '%s is called with its own answer until it is done',
+  (name) => {
+    expect(States[name]).toMatchObject({ ResultPath: '$.step', Next: `${name}: done?` });
+    const [again] = States[`${name}: done?`]!.Choices!;
+    expect(again).toMatchObject({ Variable: '$.step.done', BooleanEquals: false });
+    // A launch takes minutes and answers at once; the others wait inside their function.
+    if (name === 'Launch') {
+      expect(again!.Next).toBe('Wait for launch');
+      expect(States['Wait for launch']).toMatchObject({ Type: 'Wait', Seconds: 20, Next: 'Launch' });
+    } else expect(again!.Next).toBe(name);
+  },
+);
+
+test('besides the phases that loop, only what names the move or its end is kept in the state', () => {
+  const kept = tasksOf(definitions['tenant-move']!)
+    .filter(([, { ResultPath }]) => ResultPath !== null && ResultPath !== '$.step')
+    .map(([name, { ResultPath = '$' }]) => [name, ResultPath]);
+  expect(Object.fromEntries(kept)).toEqual({
+    Begin: '$.move',
+    'Next hop': '$.move',
+    Finish: '$',
+    'Roll back': '$.outcome',
+  });
+});
+
+test('every task has a timeout, a retry on passing errors and on a postponed turn, and ends in a roll back', () => {
+  for (const [name, state] of tasksOf(definitions['tenant-move']!)) {
+    expect(state.TimeoutSeconds, name).toBeGreaterThan(60);
+    const retried = state.Retry!.flatMap((retry) => retry.ErrorEquals);
+    expect(retried, name).toEqual(expect.arrayContaining(['DependencyUnavailable', 'CutOverPostponed']));
+    expect(state.Catch, name).toEqual([
+      {
+        ErrorEquals: ['States.ALL'],
+        Next: name === 'Roll back' ? 'Failed without roll back' : 'Roll back',
+        ResultPath: name === 'Roll back' ? '$.outcome' : '$.failure',
+      },
+    ]);
+  }
+});
+
+test('a roll back is tried for every error; the execution ends as its move does, or with the name of the error', () => {
+  expect(States['Roll back']!.Retry!.at(-1)!.ErrorEquals).toEqual(['States.ALL']);
+  expect(States['Roll back']!.Next).toBe('Outcome?');
+  expect(States['Outcome?']).toMatchObject({
+    Choices: [
+      { Variable: '$.outcome.outcome', StringEquals: 'aborted', Next: 'Aborted' },
+      { Variable: '$.outcome.outcome', StringEquals: 'succeeded', Next: 'Finished already' },
+    ],
+    Default: 'Failed',
+  });
+  expect(States.Aborted).toMatchObject({ Error: 'MoveAborted', CausePath: '$.outcome.reason' });
+  expect(States.Failed).toMatchObject({
+    Type: 'Fail',
+    ErrorPath: '$.failure.Error',
+    CausePath: '$.outcome.reason',
+  });
+});
+
+test('a clean-up waits for the grace period, then cleans until all is gone', () => {
+  const { Start, 'Grace period': grace, 'Clean up': cleanUp, 'Clean?': clean, Wait: wait } = cleanup.States;
+  expect(Start).toMatchObject({
+    Parameters: { 'move.$': '$', 'executionArn.$': '$$.Execution.Id' },
+    Next: 'Grace period',
+  });
+  expect(grace).toMatchObject({ Type: 'Wait', Seconds: 420, Next: 'Clean up' });
+  expect(cleanUp).toMatchObject({ ResultPath: '$.step', Next: 'Clean?' });
+  expect(clean).toMatchObject({
+    Choices: [{ Variable: '$.step.done', BooleanEquals: true, Next: 'Cleaned up' }],
+    Default: 'Wait',
+  });
+  expect(wait).toMatchObject({ Type: 'Wait', Next: 'Clean up' });
+});
+
+test('a clean-up that fails is tried for about a day before it fails for good', () => {
+  const { Retry, Catch, TimeoutSeconds } = cleanup.States['Clean up']!;
+  expect(TimeoutSeconds).toBeGreaterThan(900);
+  const last = Retry!.at(-1)!;
+  expect(last.ErrorEquals).toEqual(['States.ALL']);
+  // With full jitter a pause is half of the longest on average.
+  expect((last.MaxAttempts * last.MaxDelaySeconds) / 2 / 3600).toBeGreaterThan(20);
+  expect(Catch).toEqual([{ ErrorEquals: ['States.ALL'], Next: 'Not cleaned up', ResultPath: '$.failure' }]);
+  expect(cleanup.States['Not cleaned up']).toMatchObject({ Type: 'Fail', ErrorPath: '$.failure.Error' });
+});
+
+test('every error name that the workflows retry is the name an error of that class carries', () => {
+  const retried = Object.values(definitions)
+    .flatMap((definition) => Object.values(definition.States))
+    .flatMap((state) => state.Retry ?? [])
+    .flatMap((retry) => retry.ErrorEquals);
+  const own = new Set(retried.filter((name) => !name.includes('.')));
+  expect([...own].sort()).toEqual([
+    'CutOverPostponed',
+    'DependencyUnavailable',
+    'ProxyBusy',
+    'ProxyLeaseLost',
+    'TenantUnreachable',
+  ]);
+  const known = { ...moveErrors, ...provisioningErrors };
+  for (const name of own) expect(Object.keys(known)).toContain(name);
+});
+
+test('every error of a move is named as its class, in a bundle that renames classes too', () => {
+  const instances = [
+    new moveErrors.MoveAborted(),
+    new moveErrors.MoveMismatch(),
+    new moveErrors.CutOverPostponed(),
+    new moveErrors.ReplicationBroken(),
+    new moveErrors.InvalidMoveInput([]),
+    new moveErrors.MoveInProgress(),
+    new moveErrors.MoveForbidden([]),
+    new moveErrors.NothingToMove(),
+    new moveErrors.TenantNotMovable('a'),
+    new moveErrors.MoveOvertaken(),
+    new moveErrors.MoveNotStarted(),
+    new moveErrors.MoveNotAbortable('a'),
+    new moveErrors.HopNotCommitted(),
+    new moveErrors.MoveStepFailed(),
+  ];
+  const classes = Object.keys(moveErrors).filter((name) => name !== 'MoveError');
+  expect(instances.map((error) => error.constructor.name).sort()).toEqual(classes.sort());
+  for (const error of instances) {
+    // An own property: a minifier renames the class and leaves this.
+    expect(Object.getOwnPropertyDescriptor(error, 'name')?.value).toBe(error.constructor.name);
+  }
+});
