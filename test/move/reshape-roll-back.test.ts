@@ -6,6 +6,7 @@ import { placeholderColumn } from '../../functions/database/transfer/reshape/app
 import { MoveAborted, MoveMismatch } from '../../functions/move/errors.ts';
 import { copyReshape } from '../../functions/move/reshape/copy-reshape.ts';
 import { rollBackReshape } from '../../functions/move/reshape/roll-back-reshape.ts';
+import { TenantUnreachable } from '../../functions/provisioning/errors.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
@@ -84,6 +85,15 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
     await rollBackReshape(log.hop);
     await until(async () => (await catalogueOfMoves(superuser, tenant.tenantId)).join() === before.join());
   });
+});
+
+test('a target that lets nobody in is found out before the commit point', async () => {
+  const { log } = await begin('shared');
+  for (const step of ['prepare', 'copy', 'index'] as const) await log.run(reshapeSteps[step]);
+  await superuser.query(`ALTER ROLE ${log.hop.target.roleName} NOLOGIN`);
+  await expect(log.run(reshapeSteps['catch-up'])).rejects.toThrow(TenantUnreachable);
+  await superuser.query(`ALTER ROLE ${log.hop.target.roleName} LOGIN`);
+  await log.run(reshapeSteps['catch-up']);
 });
 
 test('a writer in flight is waited for, and what it notes is forgotten', async () => {

@@ -12,6 +12,7 @@ import { compareSides, isEqual, type TableContent } from '../../database/transfe
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
 import { MoveMismatch } from '../errors.ts';
 import type { StepContext, StepOutcome } from '../hop.ts';
+import { verifyLogin } from '../target/verify-login.ts';
 import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
 
 const SMALL_KEYS = 500;
@@ -21,6 +22,7 @@ const QUICK_MS = 500;
  * Applies what was noted, round by round, until little is left; then one snapshot in which both sides are compared
  * row by row.
  * @throws {MoveMismatch} they differ; what was compared is kept.
+ * @throws {TenantUnreachable} the target's secret opens no session through its proxy (yet).
  * @throws {ClaimLost | MoverBusy | MoveAborted}
  */
 export async function catchUpReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
@@ -37,6 +39,8 @@ export async function catchUpReshape(context: StepContext, cursor?: unknown): Pr
       if (keys <= SMALL_KEYS && performance.now() - started <= QUICK_MS) break;
       if (performance.now() > context.deadline) return { done: false, cursor: { applied } };
     }
+    // What requests will do at once after the commit must be possible before it.
+    await verifyLogin(context.hop.target);
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({
       tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({
