@@ -5,7 +5,7 @@ import { ClaimLost } from '../../functions/database/transfer/errors.ts';
 import type { Hop, StepContext } from '../../functions/move/hop.ts';
 import { cutOverReshape } from '../../functions/move/reshape/cut-over-reshape.ts';
 import { rollBackReshape } from '../../functions/move/reshape/roll-back-reshape.ts';
-import { enterTenant } from '../enter-tenant.ts';
+import { enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { addPeople, emailsAt } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
@@ -73,7 +73,7 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
     const { tenant, hop, log } = await begin(model);
     for (const step of ['prepare', 'copy', 'index', 'catch-up'] as const) await log.run(reshapeSteps[step]);
     await addPeople(database, hop.source, tenant.tenantId, 'late');
-    for (const step of ['catch-up', 'prepare', 'copy', 'index'] as const)
+    for (const step of ['copy', 'index', 'catch-up', 'prepare'] as const)
       expect(await reshapeSteps[step](forgetful(log))).toEqual({ done: true });
     await log.run(reshapeSteps['cut-over']);
     expect(await emailsAt(database, hop.target, tenant.tenantId)).toHaveLength(6);
@@ -96,6 +96,27 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
     for (const step of ['copy', 'catch-up', 'cut-over'] as const)
       await expect(reshapeSteps[step](forgetful(log)), step).rejects.toThrow(ClaimLost);
   });
+});
+
+test('a write that began before the capture is in the copy: its end is awaited', async () => {
+  const { tenant, hop, log } = await begin('shared');
+  const writer = await database.connect(tenant.login);
+  await enterTenant(writer, tenant, 'write');
+  await writer.query(`INSERT INTO employees (email, first_name, last_name) VALUES ('open@x.test', 'A', 'B')`);
+  let prepared = false;
+  const preparing = log.run(reshapeSteps.prepare).then(() => {
+    prepared = true;
+  });
+  const isWaiting = async () => {
+    const { rows } = await owner.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`);
+    return rows.length > 0 || prepared;
+  };
+  await until(isWaiting);
+  expect(prepared).toBe(false);
+  await writer.query('COMMIT');
+  await preparing;
+  for (const step of ['copy', 'index', 'catch-up', 'cut-over'] as const) await log.run(reshapeSteps[step]);
+  expect(await emailsAt(database, hop.target, tenant.tenantId)).toHaveLength(4);
 });
 
 test('a writer that holds its transaction open puts off the commit, and others go on writing', async () => {
