@@ -69,6 +69,8 @@ export class StepLog {
   hop: Hop;
   readonly progress: PhaseProgress[] = [];
   readonly kept: Record<string, unknown> = {};
+  /** Run before a step tells anything; throws where its process is dead. */
+  beforeTelling: () => void = () => {};
   /** Run with every showing of progress. */
   onProgress: (update: PhaseProgress) => void | Promise<void> = () => {};
 
@@ -83,10 +85,12 @@ export class StepLog {
       deadline: performance.now() + ms,
       kept: structuredClone(this.kept),
       progress: async (update) => {
+        this.beforeTelling();
         this.progress.push(update);
         await this.onProgress(update);
       },
       keep: async (facts) => {
+        this.beforeTelling();
         Object.assign(this.kept, structuredClone(facts));
       },
       amendTarget: async (found) => {

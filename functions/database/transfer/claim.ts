@@ -121,19 +121,39 @@ export async function inTransaction<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   if (!Number.isSafeInteger(seconds) || seconds < 1) throw new TypeError('seconds is not a positive integer');
-  await owner.query(
+  const begun = owner.query(
     `BEGIN ISOLATION LEVEL ${isolation === 'repeatable read' ? 'REPEATABLE READ' : 'READ COMMITTED'};
      SET LOCAL idle_in_transaction_session_timeout = '${IDLE_SECONDS}s'; SET LOCAL transaction_timeout = '${seconds}s';
      SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`,
   );
   try {
-    const result = await work();
+    const result = await behind(owner, begun, work);
     await owner.query('COMMIT');
     return result;
   } catch (error) {
     await owner.query('ROLLBACK').catch(() => {});
     throw error;
   }
+}
+
+/**
+ * Runs `work` behind a statement that it depends on. On a connection that pipelines, `work` begins at once, and its
+ * first statements share a round trip with that one; where that one fails, they fail too, in the aborted transaction.
+ */
+export async function behind<Result>(
+  owner: pg.ClientBase,
+  statement: Promise<unknown>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if ((owner as { pipeline?: boolean }).pipeline !== true) {
+    await statement;
+    return work();
+  }
+  const working = work();
+  // Who fails because the statement did has nothing of his own to tell.
+  working.catch(() => {});
+  await statement;
+  return working;
 }
 
 /** @throws {MoverBusy} */

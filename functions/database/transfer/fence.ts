@@ -15,7 +15,7 @@ import type pg from 'pg';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
-import { inTransaction } from './claim.ts';
+import { behind, inTransaction } from './claim.ts';
 import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
 
 export interface Fence {
@@ -34,6 +34,11 @@ export interface Patience {
 export interface LockOptions {
   /** For how long one question for the writers' key stands: newcomers wait behind it. */
   readonly lockTimeoutMs?: number;
+  /**
+   * The work begins with statements on the same connection, and does nothing elsewhere before they are answered: they
+   * may be sent along with the question.
+   */
+  readonly withQuestion?: boolean;
 }
 
 export interface FenceOptions extends Patience, LockOptions {
@@ -70,7 +75,7 @@ export async function raiseFence(
       );
       if (raised.rowCount === 0) await refuse(owner, attempt);
     };
-    await withoutWriters(owner, tenantId, raise, options);
+    await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });
     return { token, since };
   });
 }
@@ -161,7 +166,9 @@ export async function withoutWriters<Result>(
 ): Promise<Result> {
   try {
     return await inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
-      await lockWriters(owner, tenantId, options);
+      const locking = lockWriters(owner, tenantId, options);
+      if (options.withQuestion) return behind(owner, locking, work);
+      await locking;
       return work();
     });
   } catch (error) {

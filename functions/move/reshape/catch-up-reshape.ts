@@ -1,12 +1,18 @@
 import type pg from 'pg';
 import type { Attempt } from '../../database/transfer/claim.ts';
 import { lowerForgottenFence } from '../../database/transfer/fence.ts';
-import { applyChanges, type Taken, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
+import {
+  type ApplyOptions,
+  applyChanges,
+  type Taken,
+  takeChanges,
+} from '../../database/transfer/reshape/apply-changes.ts';
 import { atSource } from '../../database/transfer/reshape/at-source.ts';
 import { compareSides, isEqual, type TableContent } from '../../database/transfer/reshape/compare-sides.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
 import { MoveMismatch } from '../errors.ts';
 import type { StepContext, StepOutcome } from '../hop.ts';
+import { verifyLogin } from '../target/verify-login.ts';
 import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
 
 const SMALL_KEYS = 500;
@@ -15,7 +21,8 @@ const QUICK_MS = 500;
 /**
  * Applies what was noted, round by round, until little is left; then one snapshot in which both sides are compared
  * row by row.
- * @throws {MoveMismatch} they differ; nothing of that round is committed.
+ * @throws {MoveMismatch} they differ; what was compared is kept.
+ * @throws {TenantUnreachable} the target's secret opens no session through its proxy (yet).
  * @throws {ClaimLost | MoverBusy | MoveAborted}
  */
 export async function catchUpReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
@@ -32,27 +39,36 @@ export async function catchUpReshape(context: StepContext, cursor?: unknown): Pr
       if (keys <= SMALL_KEYS && performance.now() - started <= QUICK_MS) break;
       if (performance.now() > context.deadline) return { done: false, cursor: { applied } };
     }
+    // What requests will do at once after the commit must be possible before it.
+    await verifyLogin(context.hop.target);
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({
       tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({
         ...{ name, rows, sourceHash, targetHash },
       })),
     });
+    const different = tables.filter((table) => !isEqual(table));
+    if (different.length > 0) throw new MoveMismatch({ cause: different });
     return { done: true };
   });
 }
 
 /** One round in a snapshot of its own, while writers go on. */
-export function round(owner: pg.Client, attempt: Attempt, sides: Sides): Promise<Taken> {
-  return atSource(owner, attempt, () => applyNoted(owner, sides), {
+export function round(
+  owner: pg.Client,
+  attempt: Attempt,
+  sides: Sides,
+  options: ApplyOptions = {},
+): Promise<Taken> {
+  return atSource(owner, attempt, () => applyNoted(owner, sides, options), {
     ...{ isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
   });
 }
 
-async function applyNoted(owner: pg.Client, sides: Sides): Promise<Taken> {
+async function applyNoted(owner: pg.Client, sides: Sides, options: ApplyOptions = {}): Promise<Taken> {
   await owner.query('select tenancy.enter_move($1, null)', [sides.tenantId]);
   const taken = await takeChanges(owner, sides.tenantId);
-  await applyChanges(owner, sides, taken);
+  await applyChanges(owner, sides, taken, options);
   return taken;
 }
 
@@ -62,10 +78,7 @@ function comparedRound(owner: pg.Client, attempt: Attempt, sides: Sides): Promis
     attempt,
     async () => {
       await applyNoted(owner, sides);
-      const tables = await compareSides(owner, sides);
-      const different = tables.filter((table) => !isEqual(table));
-      if (different.length > 0) throw new MoveMismatch({ cause: different });
-      return tables;
+      return compareSides(owner, sides);
     },
     { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
   );

@@ -30,21 +30,23 @@ export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ read
 
 async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<{ done: boolean }> {
   const { tenantId } = attempt;
-  let isBack = false;
+  // Back here, or gone for good: whoever ends a tenant erases its rows himself.
+  let hasNothingToErase = false;
   const guarded = (batch: () => Promise<number>) =>
     exclusively(
       owner,
       attempt,
       async () => {
         const placement = await readPlacement(owner, tenantId);
-        isBack = placement?.isolation_model === 'shared' && placement.state !== 'moved';
+        const isBack = placement?.isolation_model === 'shared' && placement.state !== 'moved';
+        hasNothingToErase = !placement || isBack;
         // An attempt that has the tenant may be filling these very tables.
-        return isBack || placement?.mover != null ? undefined : batch();
+        return hasNothingToErase || placement?.mover !== null ? undefined : batch();
       },
       { seconds: 600 },
     );
   const outcome = await eraseSharedRows(owner, tenantId, guarded, deadline);
-  return { done: outcome === 'erased' || isBack };
+  return { done: outcome === 'erased' || hasNothingToErase };
 }
 
 async function dropSchema(owner: pg.Client, { attempt, source }: Hop): Promise<{ done: boolean }> {

@@ -77,7 +77,7 @@ export async function cutOverReshape(
 /** So that little is left to do behind the fence, and the session has everything at hand that it needs there. */
 async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promise<void> {
   for (let rounds = 0; rounds < 10; rounds++) {
-    const { keys } = await round(owner, attempt, sides);
+    const { keys } = await round(owner, attempt, sides, { everyTable: rounds === 0 });
     if (rounds > 0 && keys <= LAST_KEYS / 10) return;
   }
 }
@@ -101,7 +101,8 @@ async function cutOver(
     throw error;
   }
   try {
-    await withoutWriters(owner, sides.tenantId, () => applyAndFlip(owner, hop, sides, fence, budgetMs));
+    const work = () => applyAndFlip(owner, hop, sides, fence, budgetMs);
+    await withoutWriters(owner, sides.tenantId, work, { withQuestion: true });
     return true;
   } catch (error) {
     // Where the connection is gone, the fence runs out; where it was COMMIT that failed, the token is no longer there.
@@ -122,17 +123,23 @@ async function applyAndFlip(
   budgetMs: number,
 ): Promise<void> {
   const enter = `tenancy.enter_move(${literal(attempt.tenantId)}, ${literal(fence.token)})`;
+  const leftMs = Math.max(1, Math.ceil(fence.since + budgetMs - performance.now()));
   const [, taken] = await Promise.all([
-    owner.query(`SET LOCAL statement_timeout = '${Math.ceil(budgetMs)}ms'; SELECT ${enter}`),
+    owner.query(`SET LOCAL statement_timeout = '${leftMs}ms'; SELECT ${enter}`),
     takeChanges(owner, sides.tenantId),
   ]);
   if (taken.keys > LAST_KEYS) throw new TooLate(`${taken.keys} keys were left`);
-  await applyChanges(owner, sides, taken);
   const pausedMs = performance.now() - fence.since;
   if (pausedMs > budgetMs) throw new TooLate(`the pause has taken ${pausedMs} ms`);
   const { isolationModel, schemaName, roleName } = target;
   const next = { isolationModel, schemaName, roleName, forward: forwardTo(target) };
-  await flipReshaped(owner, attempt, fence, next);
+  await Promise.all([
+    applyChanges(owner, sides, taken),
+    // Its own statement fails behind one that has failed, so that nothing is flipped without its delta.
+    flipReshaped(owner, attempt, fence, next),
+  ]);
+  const flippedMs = performance.now() - fence.since;
+  if (flippedMs > budgetMs) throw new TooLate(`the pause has taken ${flippedMs} ms`);
 }
 
 class TooLate extends Error {

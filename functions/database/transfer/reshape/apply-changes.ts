@@ -49,23 +49,38 @@ export async function takeChanges(owner: pg.ClientBase, tenantId: string): Promi
   };
 }
 
+export interface ApplyOptions {
+  /** Also runs the statements of tables that have not changed: the session has their plans at hand afterwards. */
+  readonly everyTable?: boolean;
+}
+
 /**
  * Applies what was taken in the same transaction, which has entered as a mover. The statements run in their order; a
- * connection that pipelines sends them at once.
+ * connection that pipelines sends them at once. They are named and planned once a session, because planning them takes
+ * longer than running them for a few rows; the number of keys, which is all that differs, would not change a plan.
  */
-export async function applyChanges(owner: pg.ClientBase, sides: Sides, { byTable }: Taken): Promise<void> {
-  const changed = movedTables.filter(({ name }) => byTable.has(name));
+export async function applyChanges(
+  owner: pg.ClientBase,
+  sides: Sides,
+  { byTable }: Taken,
+  { everyTable = false }: ApplyOptions = {},
+): Promise<void> {
+  const changed = movedTables.filter(({ name }) => everyTable || byTable.has(name));
+  const named = (what: string, { name }: TenantTable, text: string): pg.QueryConfig => ({
+    ...{ name: `${what} ${name}`, text, values: [byTable.get(name) ?? '[]'] },
+  });
   const statements = [
+    'SET LOCAL plan_cache_mode = force_generic_plan',
     ...changed
       .filter(({ unique }) => unique.length > 0)
-      .map((table) => [table, placeholdersFor(sides, table)] as const),
+      .map((table) => named('set aside', table, placeholdersFor(sides, table))),
     ...changed.flatMap((table) => [
-      ...(isKeyedDifferently(sides, table) ? [[table, deleteChanged(sides, table)] as const] : []),
-      [table, upsertChanged(sides, table)] as const,
+      ...(isKeyedDifferently(sides, table) ? [named('replace', table, deleteChanged(sides, table))] : []),
+      named('upsert', table, upsertChanged(sides, table)),
     ]),
-    ...changed.toReversed().map((table) => [table, deleteGone(sides, table)] as const),
+    ...changed.toReversed().map((table) => named('delete', table, deleteGone(sides, table))),
   ];
-  await Promise.all(statements.map(([{ name }, statement]) => owner.query(statement, [byTable.get(name)])));
+  await Promise.all(statements.map((statement) => owner.query(statement)));
 }
 
 /** Month partitions make the month a part of the key, which the log does not tell. Nothing refers to such rows. */
