@@ -18,6 +18,7 @@ export const transient: RetryProps = {
     'Lambda.SdkClientException',
     'Lambda.TooManyRequestsException',
     'Lambda.Unknown',
+    'Runtime.ExitError',
     'Sandbox.Timedout',
   ],
   interval: Duration.seconds(2),
