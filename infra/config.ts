@@ -60,6 +60,11 @@ export interface MoveConfig {
   readonly graceMinutes: number;
   /** How long a move may pause the tenant's writes at first, milliseconds; it is tried again and again before it may be longer. */
   readonly maxPauseMs: number;
+  /**
+   * How a cluster checks the certificate of the one that it replicates from, in libpq's words: at least
+   * `sslmode=require`. Every Aurora cluster has RDS's authorities in that file.
+   */
+  readonly replicationTls: string;
 }
 
 export interface StrataConfig {
@@ -148,7 +153,11 @@ export const config: StrataConfig = {
   logLevel: 'INFO',
   logRetentionDays: 90,
   backupRetentionDays: 35,
-  moves: { graceMinutes: 10, maxPauseMs: 50 },
+  moves: {
+    graceMinutes: 10,
+    maxPauseMs: 50,
+    replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
+  },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,

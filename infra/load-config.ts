@@ -4,17 +4,24 @@ import { ConfigError, validateConfig } from './validate-config.ts';
 /**
  * The configuration with what the environment overrides, for trying it out:
  *  - `DB_PIPELINE`: `on` or `off`.
+ *  - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`: `moves.replicationTls`, `moves.maxPauseMs`.
  *  - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; the further ones are like its first.
  * @throws {ConfigError}
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
   const { DB_PIPELINE: pipeline, STRATA_CELLS: cells } = environment;
+  const { REPLICATION_TLS: replicationTls, MOVE_MAX_PAUSE_MS: maxPauseMs } = environment;
   if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
     throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
   }
   return validateConfig({
     ...config,
     ...(cells ? { regions: withCells(config.regions, cells) } : {}),
+    moves: {
+      ...config.moves,
+      ...(replicationTls ? { replicationTls } : {}),
+      ...(maxPauseMs ? { maxPauseMs: Number(maxPauseMs) } : {}),
+    },
     ...(pipeline ? { databasePipeline: pipeline as 'on' | 'off' } : {}),
   });
 }

@@ -67,7 +67,10 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     35,
   ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
-  const { graceMinutes, maxPauseMs } = candidate.moves;
+  const { graceMinutes, maxPauseMs, replicationTls } = candidate.moves;
+  require(/^sslmode=(?:require|verify-ca|verify-full)(?: sslrootcert=[\w./-]+)?$/.test(
+    replicationTls,
+  ), `moves.replicationTls is "${replicationTls}", expected such as sslmode=verify-full sslrootcert=/a/file.pem`);
   require(isWhole(
     graceMinutes,
     1,

@@ -88,6 +88,7 @@ export class MoveFunctions extends Construct {
 
     const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target', {
       timeout: longest,
+      environment: { REPLICATION_TLS: settings.config.moves.replicationTls },
     });
     secrets.grantReadTenant(prepare, ANY_TENANT);
     const copy = this.#atDatabases('copy', "Copies the tenant's rows", {

@@ -31,6 +31,8 @@ export async function synthesize({ projectDir, output, logFile, signal }: Synthe
     signal,
     env: {
       DB_PIPELINE: 'on',
+      // Beside each server's own certificate, and relative to its data directory.
+      REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
       ...process.env,
       PATH: path,
       CDK_OUTDIR: output,

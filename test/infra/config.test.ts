@@ -54,7 +54,7 @@ test('every mistake is named at once', () => {
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
     backupRetentionDays: 36,
-    moves: { graceMinutes: 0, maxPauseMs: 5_000 },
+    moves: { graceMinutes: 0, maxPauseMs: 5_000, replicationTls: 'sslmode=disable' },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -67,6 +67,7 @@ test('every mistake is named at once', () => {
     'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
     expect.stringContaining('logRetentionDays is 42'),
     'backupRetentionDays is 36, Aurora accepts 1 to 35',
+    'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.graceMinutes is 0, expected 1 to 1440',
     'moves.maxPauseMs is 5000, expected 10 to 1000',
     'alarmEmail is "nobody", expected an e-mail address',

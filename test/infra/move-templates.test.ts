@@ -8,7 +8,7 @@ beforeAll(async () => {
   assembly = await synthesizeForTest({
     ...config,
     regions: [knownRegions.us, knownRegions.eu],
-    moves: { graceMinutes: 3, maxPauseMs: 80 },
+    moves: { ...config.moves, graceMinutes: 3, maxPauseMs: 80 },
   });
 });
 afterAll(() => assembly.remove());

@@ -19,6 +19,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
       API_PORT: String(apiPort),
       AWS_PORT: String(awsPort),
       STRATA_DIR: stateDir,
+      // Tenants move from one to the other; and what they leave is cleaned up after seconds.
+      STRATA_CELLS: 'us=2',
+      WAIT_SCALE: '0.005',
+      // Everything happens at once on this machine, so a move has no need to wait for a quiet moment.
+      MOVE_MAX_PAUSE_MS: '250',
       CDK_OUTDIR: join(stateDir, 'cdk.out'),
     },
     stdio: ['ignore', 'pipe', 'inherit'],

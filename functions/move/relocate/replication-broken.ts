@@ -1,8 +1,8 @@
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { ReplicationBroken } from '../errors.ts';
 
-/** A worker that fails is started again by PostgreSQL, every five seconds; so many failures are no accident. */
-const FAILURES = 5;
+/** A worker that fails is started again by PostgreSQL, every five seconds; so many failures are neither an accident nor a failover. */
+const FAILURES = 10;
 
 /** @throws {ReplicationBroken} where the replication cannot go on; and what `work` throws. */
 export async function orReplicationBroken<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -82,6 +82,8 @@ export function configureDataDirectory(
     ['postgresql.conf', "include 'strata.conf'\n", 0o600],
     ['pg_hba.conf', contents.hostBasedAuthentication, 0o600],
     ['server.crt', contents.certificates.serverCertificate, 0o600],
+    // By which the server, as a subscriber, checks others.
+    ['ca.crt', contents.certificates.caCertificate, 0o644],
     ['server.key', contents.certificates.serverKey, 0o600],
   ];
   let changed = false;

@@ -12,12 +12,11 @@ export interface Publisher {
 }
 
 /**
- * How the subscriber's server checks the publisher's certificate, in libpq's words. On AWS set
- * `sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem`: the file with RDS's authorities, on the
- * subscriber's own disk. Where no such file is known, `require` is the floor: encrypted, and both ends are addressed
- * inside our own network.
+ * How the subscriber's server checks the publisher's certificate, in libpq's words. The file with the authorities is on
+ * that server's disk, so where it is belongs to the deployment's configuration. Without one, `require` is the floor:
+ * encrypted, and both ends are addressed inside our own network.
  */
-const replicationTls = () => process.env.REPLICATION_SSL ?? 'sslmode=require';
+const replicationTls = () => process.env.REPLICATION_TLS ?? 'sslmode=require';
 
 /**
  * Subscribes to a publication whose slot exists, or tells an existing subscription the publisher's present password.
