@@ -167,6 +167,7 @@ export class MoveFunctions extends Construct {
       ...settings,
       ...options,
       entry: `tasks/move-${name}`,
+      retriedByWorkflow: name !== 'recover' && name !== 'survey',
       description: `Move: ${description}`,
       environment: { ...registry.writerEnvironment, ...options.environment },
       ...(inVpc ? { network: network.forTasks } : {}),

@@ -31,6 +31,11 @@ export interface StrataFunctionProps extends FunctionSettings {
   /** MiB; CPU grows with it. */
   readonly memorySize?: number;
   readonly network?: FunctionNetwork;
+  /**
+   * For a step that a workflow tries again: refusals and passing errors are its daily work, and the workflow has alarms
+   * of its own for what remains.
+   */
+  readonly retriedByWorkflow?: boolean;
   /** Physical name, for a function that another stack knows by name only. */
   readonly functionName?: string;
 }
@@ -87,13 +92,15 @@ export class StrataFunction extends LambdaFunction {
     if (props.entry.startsWith('api/')) this.#watchIsolation(props, logGroup);
   }
 
-  #raiseAlarms({ entry, alarmTopicArn: topicArn }: StrataFunctionProps): void {
-    raiseAlarm(this, 'Errors', {
-      metric: this.metricErrors(),
-      threshold: 1,
-      description: `${entry}: an invocation failed. Search its log group for level ERROR.`,
-      topicArn,
-    });
+  #raiseAlarms({ entry, alarmTopicArn: topicArn, retriedByWorkflow }: StrataFunctionProps): void {
+    if (!retriedByWorkflow) {
+      raiseAlarm(this, 'Errors', {
+        metric: this.metricErrors(),
+        threshold: 1,
+        description: `${entry}: an invocation failed. Search its log group for level ERROR.`,
+        topicArn,
+      });
+    }
     raiseAlarm(this, 'Throttles', {
       metric: this.metricThrottles(),
       threshold: 1,

@@ -7,9 +7,9 @@ import { slotLag } from '../../database/transfer/replication/slot.ts';
 import { isEnabled, resume } from '../../database/transfer/replication/subscription.ts';
 import { syncState } from '../../database/transfer/replication/sync-state.ts';
 import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { pauseBudget } from '../pause-budget.ts';
 import { onBothSides } from './both-sides.ts';
 import { flyCanary } from './canary.ts';
-import { pauseBudget } from './pause-budget.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
 
 /** Above it a rehearsal would only tell what the lag tells already. */

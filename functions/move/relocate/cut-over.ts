@@ -35,9 +35,9 @@ import {
 import { awaitMarker, markFence } from '../../database/transfer/replication/marker.ts';
 import { CutOverPostponed, MoveAborted } from '../errors.ts';
 import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import { type PauseBudget, pauseBudget } from '../pause-budget.ts';
 import { asOwners } from './both-sides.ts';
 import { lagOf } from './catch-up.ts';
-import { type PauseBudget, pauseBudget } from './pause-budget.ts';
 import { orReplicationBroken } from './replication-broken.ts';
 
 interface Connections {

@@ -29,16 +29,12 @@ import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
 import { CutOverPostponed } from '../errors.ts';
 import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import { pauseBudget } from '../pause-budget.ts';
 import { round } from './catch-up-reshape.ts';
 import { inTurn, sidesOf } from './in-turn.ts';
 
-export interface CutOverOptions {
-  /** Longest pause of the tenant's writes, in milliseconds; after every 20 tries in vain twice as much, up to 1 s. */
-  readonly maxPauseMs?: number;
-}
-
-const TRIES_PER_BUDGET = 20;
-const LONGEST_BUDGET_MS = 1_000;
+/** So many tries are made at least, and so many more each time that the workflow asks again. */
+const TRIES = 40;
 /** Behind a fence only so many keys are worth a try. */
 const LAST_KEYS = 500;
 const PATIENCE_MS = 2_000;
@@ -50,11 +46,7 @@ const REST_MS = 200;
  * Takes the tenant to its new place. Done when the placement leads there, whoever committed it.
  * @throws {CutOverPostponed} no try was quick enough. @throws {ClaimLost | MoverBusy | MoveAborted}
  */
-export async function cutOverReshape(
-  context: StepContext,
-  cursor?: unknown,
-  { maxPauseMs = 50 }: CutOverOptions = {},
-): Promise<StepOutcome> {
+export async function cutOverReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
   const { hop } = context;
   const sides = sidesOf(hop);
   const pauses = numbersOf(context.kept.pauses);
@@ -62,16 +54,15 @@ export async function cutOverReshape(
     if (await isCommitted(owner, hop)) return committed(context, owner, pauses);
     await lowerForgottenFence(owner, hop.attempt);
     await rehearse(owner, hop);
-    for (let tries = triesBefore(cursor); ; tries++) {
+    for (let tries = Number(context.kept.fenceTries ?? 0); ; tries++) {
       await context.progress(pauses.length > 0 ? { pauseMs: Math.max(...pauses) } : {});
       await catchUp(owner, hop, sides);
-      const budgetMs = Math.min(maxPauseMs * 2 ** Math.floor(tries / TRIES_PER_BUDGET), LONGEST_BUDGET_MS);
-      if (await cutOver(owner, hop, sides, budgetMs, pauses))
+      const { pauseMs } = pauseBudget({ fenceTries: tries });
+      if (await cutOver(owner, hop, sides, pauseMs, pauses))
         return committed(context, owner, pauses, tries + 1);
       await context.keep({ pauses, fenceTries: tries + 1 });
-      if (budgetMs === LONGEST_BUDGET_MS && tries % TRIES_PER_BUDGET === TRIES_PER_BUDGET - 1)
-        throw new CutOverPostponed();
-      if (performance.now() > context.deadline) return { done: false, cursor: { tries: tries + 1 } };
+      if (tries % TRIES === TRIES - 1) throw new CutOverPostponed();
+      if (performance.now() > context.deadline) return { done: false };
       await delay(REST_MS * (0.5 + Math.random()));
     }
   });
@@ -192,11 +183,6 @@ async function committed(
     ...(fenceTries === undefined ? {} : { fenceTries }),
   });
   return { done: true };
-}
-
-function triesBefore(cursor: unknown): number {
-  const { tries } = (cursor ?? {}) as { tries?: unknown };
-  return typeof tries === 'number' ? tries : 0;
 }
 
 function numbersOf(value: unknown): number[] {
