@@ -8,7 +8,6 @@ import { logger } from '../middleware/logger.ts';
 import { type PromotionTaskContext, promotionTask } from '../middleware/promotion-task.ts';
 import { startTierMove } from '../middleware/start-tier-move.ts';
 import { MoveError, MoveForbidden } from '../move/errors.ts';
-import { NoCellCapacity } from '../placement/errors.ts';
 
 /** A call of the metering function, and then the decisions. */
 const METERING_CALL_MS = 6 * 60_000;
@@ -81,10 +80,7 @@ function startPromotionWith(registry: PromotionTaskContext['registry']): StartPr
     try {
       return await startTierMove(registry, request, { actor: ACTOR, startedBy: 'promotion' });
     } catch (error) {
-      if (error instanceof MoveError) throw refusalOf(error);
-      if (error instanceof NoCellCapacity)
-        throw new PromotionRefused('cell', error.message, { cause: error });
-      throw error;
+      throw error instanceof MoveError ? refusalOf(error) : error;
     }
   };
 }

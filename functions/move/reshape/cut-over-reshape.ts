@@ -25,7 +25,7 @@ import {
 } from '../../database/transfer/fence.ts';
 import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
-import { CutOverPostponed } from '../errors.ts';
+import { CutOverPostponed, MoveAborted } from '../errors.ts';
 import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
 import { round } from './catch-up-reshape.ts';
 import { inTurn, sidesOf } from './in-turn.ts';
@@ -168,6 +168,12 @@ async function committed(
     ...(pauses.length > 0 ? { writePauseMs: Math.max(...pauses) } : {}),
     ...(fenceTries === undefined ? {} : { fenceTries }),
   });
+  if (pauses.length > 0) {
+    await context.progress({ pauseMs: Math.max(...pauses) }).catch((error: unknown) => {
+      // Too late to be aborted.
+      if (!(error instanceof MoveAborted)) throw error;
+    });
+  }
   return { done: true };
 }
 
