@@ -89,7 +89,9 @@ interface TenantBody {
 }
 
 async function moveTo(operator: ApiClient, targetTier: string): Promise<string> {
-  const { moveId } = await operator.post<{ moveId: string }>(`${tenantPath(SLUG)}/moves`, { targetTier });
+  // Demo after demo the tenant grows beyond the limits of the lower tiers.
+  const body = { targetTier, force: true };
+  const { moveId } = await operator.post<{ moveId: string }>(`${tenantPath(SLUG)}/moves`, body);
   return moveId;
 }
 
