@@ -7,8 +7,7 @@ import { publishTo } from '../lifecycle/promotion/publish-notice.ts';
 import { logger } from '../middleware/logger.ts';
 import { type PromotionTaskContext, promotionTask } from '../middleware/promotion-task.ts';
 import { startTierMove } from '../middleware/start-tier-move.ts';
-import { MoveError } from '../move/errors.ts';
-import { NoCellCapacity } from '../placement/errors.ts';
+import { MoveError, MoveForbidden } from '../move/errors.ts';
 
 /** A call of the metering function, and then the decisions. */
 const METERING_CALL_MS = 6 * 60_000;
@@ -81,17 +80,14 @@ function startPromotionWith(registry: PromotionTaskContext['registry']): StartPr
     try {
       return await startTierMove(registry, request, { actor: ACTOR, startedBy: 'promotion' });
     } catch (error) {
-      if (error instanceof MoveError) throw refusalOf(error);
-      if (error instanceof NoCellCapacity)
-        throw new PromotionRefused('cell', error.message, { cause: error });
-      throw error;
+      throw error instanceof MoveError ? refusalOf(error) : error;
     }
   };
 }
 
 /** The first rule that stands against the move, or else the error's own name, as the decision's reason. */
 function refusalOf(error: MoveError): PromotionRefused {
-  const { issues = [] } = error as { issues?: readonly { rule?: string }[] };
+  const [issue] = error instanceof MoveForbidden ? error.issues : [];
   const name = error.name.replaceAll(/\B[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
-  return new PromotionRefused(issues[0]?.rule ?? name, error.message, { cause: error });
+  return new PromotionRefused(issue?.rule ?? name, error.message, { cause: error });
 }

@@ -1,20 +1,7 @@
-/** A move as the API tells it, as far as the demo shows it. */
-export interface Move {
-  readonly moveId: string;
-  readonly status: string;
-  readonly phase: string;
-  readonly reason: string | null;
-  readonly target: Readonly<Record<string, string>>;
-  readonly plan: readonly { readonly kind: string }[];
-  readonly currentPauseMs: number | null;
-  readonly report: {
-    readonly writePauseMs: number;
-    readonly rows: number;
-    readonly bytes: number;
-    readonly retriedRequests: number;
-    readonly seconds: number;
-  } | null;
-}
+import { countText, pauseText } from './amounts.ts';
+import { type Move, targetText } from './moves/move-json.ts';
+import type { Screen } from './screen.ts';
+import { columns } from './table.ts';
 
 export interface LoadNow {
   readonly perSecond: number;
@@ -22,67 +9,50 @@ export interface LoadNow {
   readonly failed: number;
 }
 
-/** One line of what is going on. */
-export function moveLine(
-  { phase, status }: Pick<Move, 'phase' | 'status'>,
-  load: LoadNow | undefined,
-): string {
+type Stage = Pick<Move, 'phase' | 'status'>;
+
+/** Shows each phase of a move in one line: on a terminal drawn again while it lasts, else told once. */
+export class PhaseLines {
+  readonly #screen: Screen;
+  #stage: string | undefined;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  show({ phase, status }: Stage, load: LoadNow | undefined): void {
+    const stage = `${phase} ${status}`;
+    const isNew = stage !== this.#stage;
+    this.#stage = stage;
+    const line = phaseLine({ phase, status }, load);
+    if (!this.#screen.live) {
+      if (isNew) this.#screen.line(line);
+      return;
+    }
+    // A phase that is over keeps its line.
+    if (isNew) this.#screen.keep();
+    this.#screen.redraw([line]);
+  }
+}
+
+function phaseLine({ phase, status }: Stage, load: LoadNow | undefined): string {
   const what = (status === 'running' ? phase : status).padEnd(12);
   if (!load) return `  ${what}`;
   const rate = Math.round(load.perSecond).toString().padStart(5);
   return `  ${what} load ${rate} requests/s, p99 ${Math.round(load.recentP99Ms)} ms, ${load.failed} failed`;
 }
 
-/** Where the demo is shown: a terminal that rewrites its last line, or a file that gets one line per phase. */
-export class Screen {
-  readonly #out: NodeJS.WriteStream;
-  #drawn = false;
-  #phase = '';
-
-  constructor(out: NodeJS.WriteStream) {
-    this.#out = out;
-  }
-
-  say(line: string): void {
-    if (this.#drawn) this.#out.write('\n');
-    this.#drawn = false;
-    this.#phase = '';
-    this.#out.write(`${line}\n`);
-  }
-
-  progress(line: string, { phase, status }: Pick<Move, 'phase' | 'status'>): void {
-    const now = `${phase} ${status}`;
-    if (this.#out.isTTY) {
-      // A phase that is over keeps its line.
-      if (this.#drawn && now !== this.#phase) this.#out.write('\n');
-      this.#out.write(`\r\u001b[K${line}`);
-      this.#drawn = true;
-    } else if (now !== this.#phase) {
-      this.#out.write(`${line}\n`);
-    }
-    this.#phase = now;
-  }
-
-  /** The figures of the moves' reports. */
-  table(moves: readonly Move[]): void {
-    const rows = [
-      ['move to', 'hops', 'rows', 'seconds', 'write pause', 'requests retried'],
-      ...moves.map(({ target, plan, report }) => [
-        Object.values(target)[0] ?? '',
-        plan.map(({ kind }) => kind).join(' + '),
-        (report?.rows ?? 0).toLocaleString('en'),
-        (report?.seconds ?? 0).toFixed(1),
-        `${(report?.writePauseMs ?? 0).toFixed(1)} ms`,
-        String(report?.retriedRequests ?? 0),
-      ]),
-    ];
-    const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-    for (const row of rows)
-      this.say(
-        row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join('  ')
-          .trimEnd(),
-      );
-  }
+/** The figures of the moves' reports. */
+export function moveFigures(moves: readonly Move[]): string[] {
+  return columns([
+    ['move to', 'hops', 'rows', 'seconds', 'write pause', 'requests retried'],
+    ...moves.map(({ target, plan, report }) => [
+      targetText(target),
+      plan.map(({ kind }) => kind).join(' + '),
+      countText(report?.rows ?? 0),
+      (report?.seconds ?? 0).toFixed(1),
+      pauseText(report?.writePauseMs ?? 0),
+      String(report?.retriedRequests ?? 0),
+    ]),
+  ]);
 }

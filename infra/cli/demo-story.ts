@@ -3,9 +3,14 @@
  * clients work with it. Every figure is measured: by the clients' ledger, or by the moves' own reports.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { countText } from './amounts.ts';
 import { type ApiClient, ApiError } from './api-client.ts';
+import { movePath, tenantPath } from './api-paths.ts';
 import { ClientLoad, type Send } from './client-load.ts';
-import { type Move, moveLine, type Screen } from './demo-screen.ts';
+import { moveFigures, PhaseLines } from './demo-screen.ts';
+import { CommandError } from './errors.ts';
+import type { Move } from './moves/move-json.ts';
+import type { Screen } from './screen.ts';
 
 export interface DemoPlatform {
   readonly operator: ApiClient;
@@ -23,7 +28,7 @@ const SLUG = 'nomad';
 export const DEMO_ADMIN = `admin@${SLUG}.test`;
 const TIERS = ['business', 'enterprise', 'business', 'starter'] as const;
 
-/** @throws {Error} when a move does not succeed, or the platform does not answer. */
+/** @throws {CommandError} when a move does not succeed. @throws {ApiError | TypeError} when the platform refuses or does not answer */
 export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Promise<StoryOutcome> {
   const tenantId = await starterTenant(operator, screen);
   const admin = await asAdmin(tenantId);
@@ -32,13 +37,13 @@ export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Pr
     writers: 3,
     readers: 3,
   });
-  screen.say(`3 writers and 3 readers work with ${SLUG}, over HTTP, from now on.`);
+  screen.line(`3 writers and 3 readers work with ${SLUG}, over HTTP, from now on.`);
   load.start();
   await load.written(100);
   const moves: Move[] = [];
   for (const tier of TIERS) {
-    screen.say('');
-    screen.say(`${SLUG} goes to ${tier}`);
+    screen.line('');
+    screen.line(`${SLUG} goes to ${tier}`);
     moves.push(await follow(operator, await moveTo(operator, tier), load, screen));
     await load.written(100);
   }
@@ -46,32 +51,33 @@ export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Pr
   const problems = [...load.violations, ...(await load.verify())];
   const failedRequests = load.violations.length;
   const lostRows = problems.length - failedRequests;
-  screen.say('');
-  screen.table(moves);
-  screen.say('');
-  screen.say(
-    `${figures.requests.toLocaleString('en')} requests, ${figures.writes.toLocaleString('en')} of them writes; ` +
+  screen.line('');
+  for (const line of moveFigures(moves)) screen.line(line);
+  screen.line('');
+  screen.line(
+    `${countText(figures.requests)} requests, ${countText(figures.writes)} of them writes; ` +
       `the slowest took ${Math.round(figures.slowestMs)} ms`,
   );
-  screen.say(`${failedRequests} failed requests, ${lostRows} rows lost`);
-  for (const problem of problems.slice(0, 5)) screen.say(`  ${problem}`);
+  screen.line(`${failedRequests} failed requests, ${lostRows} rows lost`);
+  for (const problem of problems.slice(0, 5)) screen.line(`  ${problem}`);
   return { failedRequests, lostRows };
 }
 
 /** The demo's own tenant, back at Starter if an earlier demo was interrupted. */
 async function starterTenant(operator: ApiClient, screen: Screen): Promise<string> {
-  const known = await operator.get<TenantBody>(`/tenants/${SLUG}`).catch(unlessMissing);
+  const known = await operator.get<TenantBody>(tenantPath(SLUG)).catch(unlessMissing);
   if (!known) {
     await operator.post('/tenants', { name: 'Nomad Ltd', slug: SLUG, adminEmail: DEMO_ADMIN });
   }
-  let tenant = await operator.get<TenantBody>(`/tenants/${SLUG}`);
-  for (; tenant.status === 'provisioning'; tenant = await operator.get(`/tenants/${SLUG}`)) await delay(50);
-  if (tenant.status !== 'active') throw new Error(`the demo's tenant is ${tenant.status}: ${tenant.reason}`);
+  let tenant = await operator.get<TenantBody>(tenantPath(SLUG));
+  for (; tenant.status === 'provisioning'; tenant = await operator.get(tenantPath(SLUG))) await delay(50);
+  if (tenant.status !== 'active')
+    throw new CommandError(`the demo's tenant is ${tenant.status}: ${tenant.reason}`);
   if (tenant.tier !== 'starter') {
-    screen.say(`${SLUG} is at ${tenant.tier} from an earlier demo: back to starter first`);
+    screen.line(`${SLUG} is at ${tenant.tier} from an earlier demo: back to starter first`);
     await follow(operator, await moveTo(operator, 'starter'), undefined, screen);
   }
-  screen.say(`${SLUG} is a Starter tenant: rows in tables that it shares with others.`);
+  screen.line(`${SLUG} is a Starter tenant: rows in tables that it shares with others.`);
   return tenant.tenantId;
 }
 
@@ -83,7 +89,9 @@ interface TenantBody {
 }
 
 async function moveTo(operator: ApiClient, targetTier: string): Promise<string> {
-  const { moveId } = await operator.post<{ moveId: string }>(`/tenants/${SLUG}/moves`, { targetTier });
+  // Demo after demo the tenant grows beyond the limits of the lower tiers.
+  const body = { targetTier, force: true };
+  const { moveId } = await operator.post<{ moveId: string }>(`${tenantPath(SLUG)}/moves`, body);
   return moveId;
 }
 
@@ -94,20 +102,18 @@ async function follow(
   load: ClientLoad | undefined,
   screen: Screen,
 ): Promise<Move> {
+  const lines = new PhaseLines(screen);
   let before = load?.figures;
   let since = performance.now();
   for (;;) {
-    const move = await operator.get<Move>(`/tenants/${SLUG}/moves/${moveId}`);
+    const move = await operator.get<Move>(movePath(SLUG, moveId));
     const figures = load?.figures;
     const seconds = (performance.now() - since) / 1_000;
     const perSecond = figures && before && seconds > 0 ? (figures.requests - before.requests) / seconds : 0;
     [before, since] = [figures, performance.now()];
-    screen.progress(
-      moveLine(move, figures && { ...figures, perSecond, failed: load?.violations.length ?? 0 }),
-      move,
-    );
+    lines.show(move, figures && { ...figures, perSecond, failed: load?.violations.length ?? 0 });
     if (move.status === 'succeeded') return move;
-    if (move.status !== 'running') throw new Error(`the move ended ${move.status}: ${move.reason}`);
+    if (move.status !== 'running') throw new CommandError(`the move ended ${move.status}: ${move.reason}`);
     await delay(100);
   }
 }

@@ -13,6 +13,8 @@ export interface Screen {
   paint(style: Style, text: string): string;
   /** Writes lines in the place of those of the last `redraw`. Only where `live`. */
   redraw(lines: readonly string[]): void;
+  /** What was drawn stays: the next `redraw` begins below it. */
+  keep(): void;
 }
 
 /** @param stream such as `process.stdout` */
@@ -33,6 +35,9 @@ export function screenOn(stream: NodeJS.WriteStream): Screen {
       const back = drawn > 0 ? `\x1b[${drawn}A\x1b[0J` : '';
       stream.write(`${back}${lines.map((line) => `${line}\n`).join('')}`);
       drawn = lines.length;
+    },
+    keep() {
+      drawn = 0;
     },
   };
 }

@@ -4,16 +4,19 @@ export type Row = readonly (string | number | null | undefined)[];
 /** Aligned columns under their titles, two spaces apart. Empty cells show a dash. */
 export function table(titles: readonly string[], rows: readonly Row[]): string[] {
   const cells = rows.map((row) => titles.map((_title, column) => textOf(row[column])));
-  const widths = titles.map((title, column) =>
-    Math.max(title.length, ...cells.map((row) => row[column]!.length)),
-  );
   const right = titles.map((_title, column) => rows.some((row) => typeof row[column] === 'number'));
-  const line = (row: readonly string[]): string =>
+  return columns([titles.map((title) => title.toUpperCase()), ...cells], right);
+}
+
+/** Lines of aligned columns, two spaces apart. @param right which columns are aligned to the right. */
+export function columns(rows: readonly (readonly string[])[], right: readonly boolean[] = []): string[] {
+  const widths = (rows[0] ?? []).map((_cell, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) =>
     row
       .map((cell, column) => (right[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
       .join('  ')
-      .trimEnd();
-  return [line(titles.map((title) => title.toUpperCase())), ...cells.map(line)];
+      .trimEnd(),
+  );
 }
 
 /** Aligned `name  value` lines of whatever an answer holds; nested objects are named with dots. */

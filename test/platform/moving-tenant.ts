@@ -16,9 +16,9 @@ export class MovingTenant {
     this.tenantId = tenantId;
   }
 
-  /** A new Starter tenant. */
-  static async create(): Promise<MovingTenant> {
-    const slug = await onboardOwnTenant();
+  /** A new tenant, of Starter unless `fields` say otherwise. */
+  static async create(fields: object = {}): Promise<MovingTenant> {
+    const slug = await onboardOwnTenant(fields);
     const { body } = await call('GET', `/tenants/${slug}`, { token: await operatorToken() });
     return new MovingTenant(slug, body.tenantId);
   }

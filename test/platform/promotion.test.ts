@@ -1,12 +1,13 @@
 import { InvokeCommand, LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { strata } from '../infra/cli/run-command.ts';
+import { MovingTenant } from './moving-tenant.ts';
 import {
   call,
   newEmployee,
   onboardOwnTenant,
   operatorToken,
   platform,
-  unique,
   userToken,
 } from './running-platform.ts';
 
@@ -34,6 +35,15 @@ async function invoke(name: string, event: object) {
 
 const get = async (path: string) => (await call('GET', path, { token: operator })).body;
 const post = (path: string) => call('POST', path, { token: operator });
+const patch = (path: string, body: object) => call('PATCH', path, { token: operator, body });
+/** What the daily run does once there are figures. Whoever is moved by another test file is not measured meanwhile. */
+const evaluate = (timeOfDay = '02:30') => invoke('PromotionEvaluate', { timeOfDay });
+const regulated = { tier: 'business', complianceRequirements: ['hipaa'] };
+
+async function onboard(fields: object = {}) {
+  const tenant = await MovingTenant.create(fields);
+  return { tenant, path: `/tenants/${tenant.slug}` };
+}
 
 test('every demo tenant is measured where its data is, by the rights that the template gives', async () => {
   const { error, payload } = await invoke('PromotionMetering', { day: '2026-03-10' });
@@ -78,23 +88,9 @@ test('a tenant’s usage follows what it does, and its revenue what the billing 
 });
 
 describe('the daily run', () => {
-  async function onboardRegulated(): Promise<string> {
-    const slug = unique('hipaa');
-    const body = {
-      name: slug,
-      slug,
-      adminEmail: `admin@${slug}.test`,
-      tier: 'business',
-      complianceRequirements: ['hipaa'],
-    };
-    const path = String((await call('POST', '/tenants', { token: operator, body })).headers.get('location'));
-    await vi.waitUntil(async () => (await get(path)).status === 'active', { timeout: 30_000, interval: 200 });
-    return path;
-  }
-
   test('keeps small tenants, and offers a regulated Business tenant Enterprise, which it can decline', async () => {
-    const path = await onboardRegulated();
-    await invoke('PromotionEvaluate', { timeOfDay: '02:30' });
+    const path = (await onboard(regulated)).path;
+    await evaluate();
     const { items: decisions } = await get('/tenants/initech/decisions');
     expect(decisions[0]).toMatchObject({ decision: 'keep', reasons: [{ rule: 'below-threshold' }] });
     const { items: offers } = await get(`${path}/offers`);
@@ -113,6 +109,82 @@ describe('the daily run', () => {
   test('is told what is wrong with its event by name only', async () => {
     const { error, payload } = await invoke('PromotionEvaluate', { timeOfDay: 'noon' });
     expect([error !== undefined, payload.errorType]).toEqual([true, 'PromotionIncomplete']);
+  });
+});
+
+describe.concurrent('what the daily run starts', () => {
+  type Recorded = { decision: string; reasons: { rule: string }[]; moveId: string | null };
+  const decisionsOn = async (path: string): Promise<Recorded[]> => (await get(`${path}/decisions`)).items;
+  const rulesOf = ({ decision, reasons }: Recorded) => [decision, ...reasons.map(({ rule }) => rule)];
+
+  /** `npm run strata -- COMMAND …` */
+  function command(...args: string[]) {
+    const { apiUrl, awsUrl, stateDir } = platform();
+    const environment = { API_PORT: new URL(apiUrl).port, AWS_PORT: new URL(awsUrl).port };
+    return strata(args, { ...environment, STRATA_DIR: stateDir });
+  }
+
+  /** Again and again, since the moves of other test files may leave no room for another one. */
+  async function tickUntil(decision: string, path: string): Promise<Recorded> {
+    let found: Recorded | undefined;
+    const decided = async () => {
+      await command('tick', 'daily');
+      found = (await decisionsOn(path)).find((one) => one.decision === decision);
+      return found !== undefined;
+    };
+    await vi.waitUntil(decided, { timeout: 60_000, interval: 100 });
+    return found as Recorded;
+  }
+
+  test('moves a Starter tenant of 50 employees to Business, within its hours, and once', async () => {
+    const { tenant, path } = await onboard();
+    const hiring = Array.from({ length: 50 }, () => tenant.send('POST', '/employees', newEmployee()));
+    expect(new Set((await Promise.all(hiring)).map(({ status }) => status))).toEqual(new Set([201]));
+    await evaluate('12:00');
+    const [early] = await decisionsOn(path);
+    expect(rulesOf(early!)).toEqual(expect.arrayContaining(['defer', 'users', 'maintenance-window']));
+    const promotion = await tickUntil('promote', path);
+    expect(promotion).toMatchObject({
+      targetTier: 'business',
+      reasons: [{ rule: 'users', detail: '50 users; Business begins at 50.' }],
+      figures: { tier: 'starter', users: 50, activeEmployees: 50, activeUsers: 2 },
+      moveId: expect.any(String),
+    });
+    const { items: moves } = await get(`${path}/moves`);
+    expect(moves).toMatchObject([{ moveId: promotion.moveId, startedBy: 'promotion' }]);
+    const move = await tenant.ended(`${path}/moves/${promotion.moveId}`);
+    expect(move).toMatchObject({ status: 'succeeded', report: { startedBy: 'promotion' } });
+    expect(await tenant.tenant()).toMatchObject({ tier: 'business', isolationModel: 'schema' });
+    await evaluate();
+    const [settled] = await decisionsOn(path);
+    expect(rulesOf(settled!)).toEqual(['keep', 'schema-suffices']);
+    expect((await get(`${path}/moves`)).items).toHaveLength(1);
+    expect((await command('decisions', tenant.slug)).out).toContain('50 users; Business begins at 50.');
+  });
+
+  test('offers a regulated Business tenant a database of its own, to which it moves once that is accepted', async () => {
+    const { tenant, path } = await onboard(regulated);
+    await tickUntil('offer', path);
+    const [{ offerId }] = (await get(`${path}/offers`)).items;
+    // It has an administrator and a viewer.
+    await patch(path, { maxUsers: 1 });
+    const refused = await post(`${path}/offers/${offerId}/accept`);
+    expect([refused.status, refused.body.errors]).toEqual([
+      409,
+      [{ rule: 'users', detail: expect.stringContaining('2 active users') }],
+    ]);
+    expect((await get(`${path}/offers`)).items).toMatchObject([{ status: 'open', moveId: null }]);
+    await patch(path, { maxUsers: null });
+    const accepted = await command('accept', tenant.slug, offerId);
+    expect(accepted).toMatchObject({ code: 0, out: expect.stringMatching(/^offer accepted: move /) });
+    const again = await post(`${path}/offers/${offerId}/accept`);
+    expect(again).toMatchObject({ status: 202, body: { status: 'accepted', moveId: expect.any(String) } });
+    expect(accepted.out).toContain(again.body.moveId);
+    const move = await tenant.ended(String(again.headers.get('location')));
+    expect(move).toMatchObject({ status: 'succeeded', startedBy: again.body.decidedBy });
+    expect(await tenant.tenant()).toMatchObject({ tier: 'enterprise', isolationModel: 'dedicated' });
+    expect((await post(`${path}/offers/${offerId}/accept`)).body).toEqual(again.body);
+    expect((await get(`${path}/moves`)).items).toHaveLength(1);
   });
 });
 

@@ -88,11 +88,14 @@ export async function call(
   };
 }
 
-/** A Starter tenant that no other test file touches, with the users that demo tenants have. */
-export async function onboardOwnTenant(): Promise<string> {
+/**
+ * A Starter tenant that no other test file touches, with the users that demo tenants have.
+ * @param fields what else, or else, to onboard it with.
+ */
+export async function onboardOwnTenant(fields: object = {}): Promise<string> {
   const operator = await operatorToken();
   const slug = unique('own');
-  const body = { name: `Tenant ${slug}`, slug, adminEmail: `admin@${slug}.test` };
+  const body = { name: `Tenant ${slug}`, slug, adminEmail: `admin@${slug}.test`, ...fields };
   const posted = await call('POST', '/tenants', { token: operator, body });
   const path = String(posted.headers.get('location'));
   await vi.waitUntil(async () => (await call('GET', path, { token: operator })).body.status === 'active', {

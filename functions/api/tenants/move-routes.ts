@@ -1,9 +1,7 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
-import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { abortMove } from '../../move/abort-move.ts';
-import { InvalidMoveInput, MoveError, MoveForbidden, MoveNotStarted } from '../../move/errors.ts';
 import { readMoveRequest } from '../../move/move-target.ts';
 import { requestMove } from '../../move/request-move.ts';
 import { tryMove } from '../../move/try-move.ts';
@@ -13,6 +11,7 @@ import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';
 import { getMove, listMoves } from '../../repositories/moves.ts';
 import { getTenant } from '../../repositories/tenants.ts';
+import { answeringMoveRefusals } from './move-refusals.ts';
 import { surveyByFunction } from './survey.ts';
 import { tenantParams } from './tenant-routes.ts';
 
@@ -33,7 +32,7 @@ export const create = operatorRoute(
     const { registry, params, body, operator, facts } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
     const locate = (moveId: string) => `/tenants/${tenantId}/moves/${moveId}`;
-    return answering(async () => {
+    return answeringMoveRefusals(async () => {
       const { dryRun, ...asked } = readMoveRequest(body);
       if (dryRun) {
         return { status: 200, body: await tryMove(registry, { tenantId, ...asked }, surveyByFunction) };
@@ -68,41 +67,10 @@ export const read = operatorRoute({ params: moveParams }, async ({ registry, par
 export const abort = operatorRoute({ params: moveParams }, async ({ registry, params, operator }) => {
   const { tenantId } = await getTenant(registry, params.tenantId);
   const { moveId } = params;
-  return answering(async () => {
+  return answeringMoveRefusals(async () => {
     const known = await abortMove(registry, { tenantId, moveId, operator });
     if (!known) throw new ResourceNotFound('no such move');
     const body = await getMove(registry, tenantId, moveId);
     return { status: 202, body, location: `/tenants/${tenantId}/moves/${moveId}` };
   });
 });
-
-/** Turns what moves refuse into problems. */
-async function answering<Result>(work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof InvalidMoveInput) {
-      throw invalidInput(
-        error.issues.map(({ path, message }) => ({
-          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
-          detail: message,
-        })),
-      );
-    }
-    if (error instanceof MoveNotStarted) {
-      const headers = { 'retry-after': '5' };
-      throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
-    }
-    if (error instanceof MoveForbidden) {
-      const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
-      throw new Problem(409, 'conflict', {
-        detail: 'Rules stand against the move.',
-        errors,
-        cause: error,
-      });
-    }
-    if (error instanceof MoveError)
-      throw new Problem(409, 'conflict', { detail: error.message, cause: error });
-    throw error;
-  }
-}

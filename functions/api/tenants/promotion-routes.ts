@@ -1,12 +1,11 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
 import { operatorRoute } from '../../middleware/operator-api.ts';
-import { Problem } from '../../middleware/problem.ts';
 import { startTierMove } from '../../middleware/start-tier-move.ts';
-import { MoveError } from '../../move/errors.ts';
 import { acceptOffer, declineOffer } from '../../repositories/answer-offer.ts';
 import { listDecisions } from '../../repositories/decisions.ts';
 import { listOffers } from '../../repositories/offers.ts';
+import { answeringMoveRefusals } from './move-refusals.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const offerParams = z.extend(tenantParams, { offerId: uuid });
@@ -24,17 +23,17 @@ export const offers = operatorRoute(page, async ({ registry, params, query }) =>
 
 /** Starts the move of the offer: 202, to be polled at its Location. Accepting again answers the same move. */
 export const accept = operatorRoute({ params: offerParams }, async ({ registry, params, operator }) => {
-  const offer = await acceptOffer(
-    registry,
-    { tenantReference: params.tenantId, offerId: params.offerId },
-    {
-      actor: operator,
-      startMove: (request) =>
-        startTierMove(registry, request, {
-          actor: { id: operator, type: 'operator' },
-          startedBy: operator,
-        }).catch(refuse),
-    },
+  const { tenantId: tenantReference, offerId } = params;
+  const actor = { id: operator, type: 'operator' } as const;
+  const offer = await answeringMoveRefusals(() =>
+    acceptOffer(
+      registry,
+      { tenantReference, offerId },
+      {
+        actor: operator,
+        startMove: (request) => startTierMove(registry, request, { actor, startedBy: operator }),
+      },
+    ),
   );
   return { status: 202, body: offer, location: `/tenants/${offer.tenantId}/moves/${offer.moveId}` };
 });
@@ -47,18 +46,3 @@ export const decline = operatorRoute({ params: offerParams }, async ({ registry,
     { actor: operator },
   ),
 }));
-
-/** A move that cannot start is told as one that was asked for directly. */
-function refuse(error: unknown): never {
-  if (!(error instanceof MoveError)) throw error;
-  if (error.name === 'MoveNotStarted') {
-    const headers = { 'retry-after': '5' };
-    throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
-  }
-  const { issues = [] } = error as { issues?: readonly { detail: string }[] };
-  throw new Problem(409, 'conflict', {
-    detail: error.message,
-    ...(issues.length > 0 ? { errors: issues.map(({ detail }) => ({ detail })) } : {}),
-    cause: error,
-  });
-}

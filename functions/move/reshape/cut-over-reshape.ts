@@ -27,7 +27,7 @@ import {
 } from '../../database/transfer/fence.ts';
 import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
-import { CutOverPostponed } from '../errors.ts';
+import { CutOverPostponed, MoveAborted } from '../errors.ts';
 import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
 import { round } from './catch-up-reshape.ts';
@@ -182,6 +182,12 @@ async function committed(
     ...(pauses.length > 0 ? { writePauseMs: Math.max(...pauses) } : {}),
     ...(fenceTries === undefined ? {} : { fenceTries }),
   });
+  if (pauses.length > 0) {
+    await context.progress({ pauseMs: Math.max(...pauses) }).catch((error: unknown) => {
+      // Too late to be aborted.
+      if (!(error instanceof MoveAborted)) throw error;
+    });
+  }
   return { done: true };
 }
 

@@ -5,7 +5,7 @@ import { UsageError } from '../errors.ts';
 import { type Move, type MovePlan, placeText } from '../moves/move-json.ts';
 import { watchMove } from '../moves/watch-move.ts';
 import type { Screen } from '../screen.ts';
-import { table } from '../table.ts';
+import { type Row, table } from '../table.ts';
 
 const TIERS = ['starter', 'business', 'enterprise'];
 
@@ -49,18 +49,27 @@ export function readTarget(
 /** @returns whether the move would be allowed */
 function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen): boolean {
   for (const hop of plan) screen.line(`${hop.kind} ${placeText(hop.from)} → ${placeText(hop.to)}`);
-  const rows = [...sizes.tables]
-    .sort((a, b) => b.rows - a.rows)
-    .map(({ name, rows: count, bytes }) => [
-      name,
-      count,
-      typeof bytes === 'number' ? bytesText(bytes) : null,
-    ]);
-  for (const line of table(['table', 'rows', 'bytes'], rows)) screen.line(line);
+  for (const line of table(['table', 'rows', 'bytes'], sizeRows(sizes.tables))) screen.line(line);
   screen.line(
     `${counted(sizes.rows, 'row')}, ${bytesText(sizes.bytes)}: about ${durationText(estimate.seconds)}, writes paused for about ${pauseText(estimate.writePauseMs)}`,
   );
   for (const { rule, detail } of forbidden)
     screen.line(screen.paint('red', `forbidden (${rule}): ${detail}`));
   return forbidden.length === 0;
+}
+
+/** The largest tables first; the empty ones are one row. */
+function sizeRows(tables: MovePlan['sizes']['tables']): Row[] {
+  const row = (name: string, rows: number, bytes: number | null | undefined): Row => [
+    ...[name, rows, typeof bytes === 'number' ? bytesText(bytes) : null],
+  ];
+  const empty = tables.filter(({ rows }) => rows === 0);
+  const emptyBytes = empty.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+  return [
+    ...tables
+      .filter(({ rows }) => rows > 0)
+      .sort((a, b) => b.rows - a.rows)
+      .map(({ name, rows, bytes }) => row(name, rows, bytes)),
+    ...(empty.length > 0 ? [row(`(${counted(empty.length, 'empty table')})`, 0, emptyBytes)] : []),
+  ];
 }

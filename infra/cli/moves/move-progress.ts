@@ -87,8 +87,11 @@ function figures(phase: MovePhase): string[] {
   const { rowsDone, rowsTotal, bytesDone, bytesTotal, lagBytes, pauseMs } = phase;
   const found: string[] = [];
   const running = phase.status === 'running';
-  if (rowsDone !== null && rowsDone !== undefined) {
-    found.push(`${countText(rowsDone)}${running && rowsTotal ? ` of ${countText(rowsTotal)}` : ''} rows`);
+  // The phase `index` counts indexes and keys, which are of interest only for how many there still are to build.
+  const building = phase.name === 'index';
+  if (rowsDone !== null && rowsDone !== undefined && (running || !building)) {
+    const of = running && rowsTotal ? ` of ${countText(rowsTotal)}` : '';
+    found.push(`${countText(rowsDone)}${of} ${building ? 'pieces' : 'rows'}`);
   }
   if (bytesDone !== null && bytesDone !== undefined) {
     found.push(`${bytesText(bytesDone)}${running && bytesTotal ? ` of ${bytesText(bytesTotal)}` : ''}`);
@@ -103,7 +106,7 @@ function secondsOf({ startedAt, finishedAt }: MovePhase, now: number): number {
 }
 
 /** Phases of a hop after the last one that began, in their order. */
-function phasesToCome({ kind, to }: PlannedHop, begun: MovePhase[]): string[] {
+function phasesToCome({ to }: PlannedHop, begun: MovePhase[]): string[] {
   const dedicated = to.isolationModel === 'dedicated';
   const ownSecret = to.isolationModel === 'schema';
   const all = [
@@ -111,9 +114,7 @@ function phasesToCome({ kind, to }: PlannedHop, begun: MovePhase[]): string[] {
     ...(ownSecret ? ['credentials'] : []),
     'prepare',
     ...(ownSecret ? ['proxy'] : []),
-    ...['copy', 'index', 'catch-up', 'cut-over'],
-    ...(kind === 'relocate' ? ['compare'] : []),
-    'settle',
+    ...['copy', 'index', 'catch-up', 'cut-over', 'compare', 'settle'],
   ];
   const last = Math.max(-1, ...begun.map(({ name }) => all.indexOf(name)));
   return all.slice(last + 1);

@@ -41,8 +41,10 @@ describe('move', () => {
       plan: aMove().plan,
       sizes: {
         rows: 1_300,
-        bytes: 56_789,
+        bytes: 73_173,
         tables: [
+          { name: 'roles', rows: 0, bytes: 8_192 },
+          { name: 'teams', rows: 0, bytes: 8_192 },
           { name: 'skills', rows: 100, bytes: 6_789 },
           { name: 'employees', rows: 1_200, bytes: 50_000 },
         ],
@@ -55,10 +57,11 @@ describe('move', () => {
     expect(allowed).toMatchObject({ code: 0, error: '' });
     expect(allowed.out.trimEnd().split('\n')).toEqual([
       'reshape shared@us-1 → schema@us-1',
-      'TABLE       ROWS  BYTES',
-      'employees  1,200  50.0 kB',
-      'skills       100  6.8 kB',
-      '1,300 rows, 56.8 kB: about 3.2 s, writes paused for about 15.0 ms',
+      'TABLE              ROWS  BYTES',
+      'employees         1,200  50.0 kB',
+      'skills              100  6.8 kB',
+      '(2 empty tables)      0  16.4 kB',
+      '1,300 rows, 73.2 kB: about 3.2 s, writes paused for about 15.0 ms',
     ]);
     expect(peer.requests[0]!.body).toEqual({ targetTier: 'business', dryRun: true });
     const forbidden = [{ rule: 'max-users', detail: 'It has 60 users.' }];

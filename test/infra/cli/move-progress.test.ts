@@ -32,6 +32,7 @@ describe('the live view', () => {
       '    · index',
       '    · catch-up',
       '    · cut-over',
+      '    · compare',
       '    · settle',
     ]);
   });
@@ -109,6 +110,14 @@ test('changes are told once each', () => {
     ],
   });
   expect(phaseChanges(begun, copied)).toEqual(['copy: done in 1.5 s, 2,000,000 rows, pause 7.0 ms']);
+});
+
+test('the phase that builds indexes counts pieces, and is silent about them once it is over', () => {
+  const index = { startedAt: copying.startedAt, rowsDone: 10, rowsTotal: 40 };
+  const building = aMove({ phases: [phase('index', { ...index, status: 'running', finishedAt: null })] });
+  expect(view(building)).toContainEqual(expect.stringMatching(/▸ index .* 25% .*10 of 40 pieces$/));
+  const built = aMove({ phases: [phase('index', index)] });
+  expect(phaseChanges(building, built)).toEqual(['index: done in 1.5 s']);
 });
 
 describe('the report', () => {

@@ -1,0 +1,20 @@
+import type { TokenSubject } from '../local/identity/sign-token.ts';
+import { CommandError } from './errors.ts';
+import type { Settings } from './settings.ts';
+
+/**
+ * A token of anybody, signed with the key of the local platform.
+ * @throws {CommandError} when no platform was ever started in the state directory
+ */
+export async function signLocally({ stateDir }: Settings, subject: TokenSubject): Promise<string> {
+  // Only here, so that a command with a token of its own loads nothing of the local platform.
+  const { readIdentity } = await import('../local/identity/read-identity.ts');
+  const identity = readIdentity(stateDir);
+  if (!identity) {
+    throw new CommandError(
+      `no platform has been started in ${stateDir}: run npm start, or set STRATA_DIR or STRATA_TOKEN`,
+    );
+  }
+  const { signToken } = await import('../local/identity/sign-token.ts');
+  return signToken(identity, subject);
+}
