@@ -1,8 +1,10 @@
-import type { Mutation } from './protocol-code.ts';
-import type { scenarios } from './scenarios.ts';
+import type { Mutation } from './mutated-protocol.ts';
+import type { relocationScenarios, scenarios } from './scenarios.ts';
 
-export interface Mutant extends Mutation {
-  readonly scenario: keyof typeof scenarios;
+export interface Mutant<Name extends string> extends Mutation {
+  /** What the code does no more. */
+  readonly name: string;
+  readonly scenario: Name;
   /** What the scenario shows then, and not otherwise. */
   readonly harm: string;
 }
@@ -18,7 +20,7 @@ const TAKE_WRITERS_KEY = `    IF NOT pg_catalog.pg_try_advisory_xact_lock_shared
 const LOST = 'ada: acknowledged was second, at home is first';
 
 /** The guards of the protocol inside one database, each taken out. */
-export const mutants: readonly Mutant[] = [
+export const mutants: readonly Mutant<keyof typeof scenarios>[] = [
   {
     name: 'a write takes no advisory lock',
     file: TENANCY,
@@ -85,8 +87,8 @@ ${TAKE_WRITERS_KEY}  END IF;
     file: CLAIM,
     edits: [
       {
-        found: 'mover = $2 and epoch = $3${lock}',
-        put: 'mover = $2 and $3::bigint is not null${lock}',
+        found: 'mover = $2 and epoch = $3$',
+        put: 'mover = $2 and $3::bigint is not null$',
       },
     ],
     scenario: 'stepDeliveredAfterTheFlip',
@@ -136,5 +138,69 @@ ${TAKE_WRITERS_KEY}  END IF;
     edits: [{ found: ' || found.source.hash !== found.target.hash', put: '' }],
     scenario: 'rowThatDiffersAfterTheFlip',
     harm: 'ada: acknowledged was first, at home is tampered',
+  },
+];
+
+const BOB_LOST = 'bob: acknowledged was second, at home is first';
+
+/** Those that a relocation needs besides. */
+export const relocationMutants: readonly Mutant<keyof typeof relocationScenarios>[] = [
+  {
+    name: 'the marker is not waited for',
+    file: 'move/relocate/cut-over.ts',
+    edits: [
+      {
+        found: 'if (!(await awaitMarker(target, to.schemaName, fence.token, until))) throw',
+        put: 'if (!until) throw',
+      },
+    ],
+    scenario: 'writeThatHasNotArrived',
+    harm: LOST,
+  },
+  {
+    name: 'a fence refuses no writer',
+    file: TENANCY,
+    edits: [
+      {
+        found: `IF access OPERATOR(pg_catalog.=) 'write' THEN
+      PERFORM tenancy.raise_fenced(place.fence_token, place.fence_expires_at);`,
+        put: `IF access OPERATOR(pg_catalog.=) 'write' THEN
+      NULL;`,
+      },
+    ],
+    scenario: 'writeBehindTheFence',
+    harm: BOB_LOST,
+  },
+  {
+    name: 'a fence is raised beside the writers in flight',
+    file: FENCE,
+    edits: [
+      { found: 'await withoutWriters(owner, tenantId, raise, options);', put: 'await raise();' },
+      // The flip waits for the write, which gives the test more time to end it.
+      { found: 'const LOCK_TIMEOUT_MS = 100;', put: 'const LOCK_TIMEOUT_MS = 1_000;' },
+    ],
+    scenario: 'writeInFlightAtTheFence',
+    harm: LOST,
+  },
+  {
+    name: 'all fences of an attempt have one token',
+    file: FENCE,
+    edits: [{ found: 'const token = randomUUID();', put: 'const token = attemptId;' }],
+    scenario: 'moverThatWakesUp',
+    harm: LOST,
+  },
+  {
+    name: 'a flip counts under any token',
+    file: FENCE,
+    edits: [
+      {
+        found: `state = 'fenced' and fence_token = $4
+       and fence_expires_at`,
+        put: `state = 'fenced' and $4::uuid is not null
+       and fence_expires_at`,
+      },
+    ],
+    scenario: 'moverThatWakesUp',
+    harm: LOST,
   },
 ];

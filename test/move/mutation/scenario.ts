@@ -1,10 +1,10 @@
 import type { TestTenant } from '../../test-database.ts';
 import type { LocalSecrets } from '../local-secrets.ts';
-import type { ProtocolCode } from './protocol-code.ts';
+import type { Protocol } from './mutated-protocol.ts';
 import { Stage } from './stage.ts';
 
 /** Plays one interleaving with the given code. @returns what a client of the tenant must never see, one line each. */
-export type Scenario = (code: ProtocolCode, secrets: LocalSecrets) => Promise<string[]>;
+export type Scenario = (code: Protocol, secrets: LocalSecrets) => Promise<string[]>;
 
 /** A scenario that begins with a tenant of this model. */
 export function onStage(

@@ -12,10 +12,10 @@ import { asTenant, enterTenant } from '../../enter-tenant.ts';
 import { type Login, TestDatabase, type TestTenant } from '../../test-database.ts';
 import { arrivalIn, hopOf, placeOf } from '../hop-world.ts';
 import type { LocalSecrets } from '../local-secrets.ts';
-import type { ProtocolCode } from './protocol-code.ts';
+import type { Protocol } from './mutated-protocol.ts';
 
 export class Stage {
-  readonly code: ProtocolCode;
+  readonly code: Protocol;
   readonly database: TestDatabase;
   readonly tenant: TestTenant;
   readonly #secrets: LocalSecrets;
@@ -25,7 +25,7 @@ export class Stage {
   readonly #acknowledged = new Map<string, string | null>();
 
   private constructor(
-    code: ProtocolCode,
+    code: Protocol,
     secrets: LocalSecrets,
     database: TestDatabase,
     tenant: TestTenant,
@@ -40,7 +40,7 @@ export class Stage {
 
   /** With Ada and Bob, who are employees of the tenant. */
   static async set(
-    code: ProtocolCode,
+    code: Protocol,
     secrets: LocalSecrets,
     model: TestTenant['isolationModel'],
   ): Promise<Stage> {
@@ -144,6 +144,13 @@ export class Stage {
     mover.then(end, end);
     await this.somebodyWaits('exclusive', () => ended);
     return !ended;
+  }
+
+  /** At the place where the tenant was set. */
+  isFenced(): Promise<boolean> {
+    return readPlacement(this.#watcher, this.tenant.tenantId).then(
+      (placement) => placement?.state === 'fenced',
+    );
   }
 
   placement(database: TestDatabase = this.database) {
