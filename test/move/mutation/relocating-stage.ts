@@ -1,0 +1,62 @@
+import { readPlacement } from '../../../functions/database/transfer/fence.ts';
+import type { Hop } from '../../../functions/move/hop.ts';
+import { finalizeRelocate } from '../../../functions/move/relocate/finalize.ts';
+import { rollBackRelocate } from '../../../functions/move/relocate/roll-back.ts';
+import type { TestDatabase } from '../../test-database.ts';
+import { runRelocation } from '../run-relocation.ts';
+import { onStage, type Scenario } from './scenario.ts';
+import type { Stage } from './stage.ts';
+
+/** A tenant that is about to be cut over to another database, to which its rows are replicated. */
+export interface Relocation {
+  readonly hop: Hop;
+  readonly away: TestDatabase;
+  /** Where the tenant is at home. */
+  home(): Promise<TestDatabase>;
+  /** Keeps back what happens to the employee's row on its way to the target, and all that follows. @returns what lets it through. */
+  keepBack(email: string): Promise<() => Promise<void>>;
+}
+
+/** A scenario that begins behind the catch-up. That far the hop is taken by the code as it is. */
+export function onRelocatingStage(
+  script: (stage: Stage, relocation: Relocation) => Promise<string[]>,
+): Scenario {
+  return onStage('schema', async (stage) => {
+    const away = await stage.addDatabase();
+    const hop = await stage.hop('relocate', 'schema', { to: away });
+    const home = async () => ((await stage.placement())?.state === 'moved' ? away : stage.database);
+    const owner = await stage.owner();
+    stage.beforeEnd(async () => {
+      const placement = await readPlacement(owner, hop.attempt.tenantId);
+      await (placement?.state === 'moved' ? finalizeRelocate(hop) : rollBackRelocate(hop));
+    });
+    await withinPause(1_000, () => runRelocation(hop, { to: 'catch-up' }));
+    return script(stage, {
+      ...{ hop, away, home },
+      async keepBack(email) {
+        const client = await stage.owner(away);
+        await client.query('BEGIN');
+        const { rowCount } = await client.query(
+          `SELECT FROM ${hop.target.schemaName}.employees WHERE email = $1 FOR UPDATE`,
+          [email],
+        );
+        if (rowCount !== 1) throw new Error('the row is not there yet');
+        const letThrough = async () => void (await client.query('ROLLBACK'));
+        stage.beforeEnd(letThrough);
+        return letThrough;
+      },
+    });
+  });
+}
+
+/** Runs `work` under a longest pause of writes, in milliseconds. */
+export async function withinPause<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
+  const before = process.env.MOVE_MAX_PAUSE_MS;
+  process.env.MOVE_MAX_PAUSE_MS = String(ms);
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete process.env.MOVE_MAX_PAUSE_MS;
+    else process.env.MOVE_MAX_PAUSE_MS = before;
+  }
+}

@@ -1,0 +1,12 @@
+import { stepContext } from '../../relocation-world.ts';
+import { onRelocatingStage, withinPause } from '../relocating-stage.ts';
+import { refused } from '../scenario.ts';
+
+/** A write was acknowledged long before the fence, and is late on its way to the target. */
+export const writeThatHasNotArrived = onRelocatingStage(async (stage, { hop, home, keepBack }) => {
+  await keepBack('ada');
+  await stage.write((visitor) => visitor.rename('ada', 'second'));
+  const cuttingOver = () => stage.code.cutOverRelocate(stepContext(hop));
+  await refused(withinPause(60, cuttingOver), 'CutOverPostponed');
+  return stage.violations(await home());
+});
