@@ -139,7 +139,34 @@ ${TAKE_WRITERS_KEY}  END IF;
     scenario: 'rowThatDiffersAfterTheFlip',
     harm: 'ada: acknowledged was first, at home is tampered',
   },
+  ...secondLines(),
 ];
+
+/** Each stands behind another guard, so that no write is lost where it fails; what it promises is shown all the same. */
+function secondLines(): Mutant<'moverOutOfTurn'>[] {
+  const flips = `\`tenant_id = $1 and epoch = $2 and mover = $3 and state = 'fenced'`;
+  const raises = `where tenant_id = $1 and epoch = $2 and mover = $3
+           and (state = 'active' or (state = 'fenced' and fence_expires_at < pg_catalog.clock_timestamp()))`;
+  const conditions: readonly (readonly [string, string, string])[] = [
+    [
+      ' and fence_expires_at > pg_catalog.clock_timestamp()`',
+      '`',
+      'a flip counts after its fence has run out',
+    ],
+    [flips, flips.replace('mover = $3', '$3::uuid is not null'), 'a flip counts without the claim'],
+    [raises, raises.replace('mover = $3', '$3::uuid is not null'), 'writers are paused without the claim'],
+    [raises, raises.replace(/and \(state.*/, ''), 'a standing fence is replaced'],
+    [
+      "and state = 'fenced' and fence_token = $2`",
+      "and state = 'fenced' and $2::uuid is not null`",
+      'a fence is lowered by who raised another one',
+    ],
+  ];
+  return conditions.map(([found, put, harm]) => ({
+    ...{ name: 'a condition is left out', file: FENCE, edits: [{ found, put }] },
+    ...{ scenario: 'moverOutOfTurn', harm },
+  }));
+}
 
 const BOB_LOST = 'bob: acknowledged was second, at home is first';
 

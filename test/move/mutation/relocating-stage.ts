@@ -2,6 +2,7 @@ import { readPlacement } from '../../../functions/database/transfer/fence.ts';
 import type { Hop } from '../../../functions/move/hop.ts';
 import { finalizeRelocate } from '../../../functions/move/relocate/finalize.ts';
 import { rollBackRelocate } from '../../../functions/move/relocate/roll-back.ts';
+import { until } from '../../enter-tenant.ts';
 import type { TestDatabase } from '../../test-database.ts';
 import { runRelocation } from '../run-relocation.ts';
 import { onStage, type Scenario } from './scenario.ts';
@@ -15,6 +16,8 @@ export interface Relocation {
   home(): Promise<TestDatabase>;
   /** Keeps back what happens to the employee's row on its way to the target, and all that follows. @returns what lets it through. */
   keepBack(email: string): Promise<() => Promise<void>>;
+  /** Waits until the employee's row at the target has this name. */
+  arrived(email: string, name: string): Promise<void>;
 }
 
 /** A scenario that begins behind the catch-up. That far the hop is taken by the code as it is. */
@@ -44,6 +47,11 @@ export function onRelocatingStage(
         const letThrough = async () => void (await client.query('ROLLBACK'));
         stage.beforeEnd(letThrough);
         return letThrough;
+      },
+      async arrived(email, name) {
+        const client = await stage.owner(away);
+        const sql = `SELECT FROM ${hop.target.schemaName}.employees WHERE email = $1 AND first_name = $2`;
+        await until(async () => (await client.query(sql, [email, name])).rowCount === 1);
       },
     });
   });

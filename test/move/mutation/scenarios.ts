@@ -1,6 +1,7 @@
 import type { Scenario } from './scenario.ts';
 import { clientFromAnEarlierStay } from './scenarios/client-from-an-earlier-stay.ts';
 import { copyFrozenSinceBeforeTheRounds } from './scenarios/copy-frozen-since-before-the-rounds.ts';
+import { moverOutOfTurn } from './scenarios/mover-out-of-turn.ts';
 import { moverThatWakesUp } from './scenarios/mover-that-wakes-up.ts';
 import { rowThatDiffersAfterTheCopy } from './scenarios/row-that-differs-after-the-copy.ts';
 import { rowThatDiffersAfterTheFlip } from './scenarios/row-that-differs-after-the-flip.ts';
@@ -26,6 +27,7 @@ export const scenarios = {
   copyFrozenSinceBeforeTheRounds,
   rowThatDiffersAfterTheCopy,
   rowThatDiffersAfterTheFlip,
+  moverOutOfTurn,
 } as const satisfies Record<string, Scenario>;
 
 /** In which rows are replicated. */

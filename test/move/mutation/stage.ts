@@ -10,7 +10,7 @@ import { readPlacement } from '../../../functions/database/transfer/fence.ts';
 import type { Hop, Place } from '../../../functions/move/hop.ts';
 import { asTenant, enterTenant } from '../../enter-tenant.ts';
 import { type Login, TestDatabase, type TestTenant } from '../../test-database.ts';
-import { arrivalIn, hopOf, placeOf } from '../hop-world.ts';
+import { arrivalIn, hopOf, placeOf, type StepLog } from '../hop-world.ts';
 import type { LocalSecrets } from '../local-secrets.ts';
 import type { Protocol } from './mutated-protocol.ts';
 
@@ -83,6 +83,11 @@ export class Stage {
     const target = await arrivalIn(to, this.#secrets, model, { tenantId, epoch: epoch + 1, number });
     if (model !== 'shared') await this.#secrets.put(this.tenant.roleName, this.tenant.login);
     return hopOf(kind, tenantId, placeOf(this.database, this.tenant), target, number);
+  }
+
+  /** The last step of a reshape, under the longest pause: how quick this machine is, is not the question. */
+  cutOver(log: StepLog): Promise<void> {
+    return log.run((context, cursor) => this.code.cutOverReshape(context, cursor, { maxPauseMs: 1_000 }));
   }
 
   owner(database: TestDatabase = this.database): Promise<pg.Client> {

@@ -19,6 +19,6 @@ export const copyFrozenSinceBeforeTheRounds = onStage('shared', async (stage) =>
   emptying.thaw();
   await copying;
   // Nothing but the turn stands behind the comparison: the flip looks at what was noted since, and at no other row.
-  await log.run(code.cutOverReshape);
+  await stage.cutOver(log);
   return stage.violations();
 });

@@ -16,7 +16,9 @@ export const moverThatWakesUp = onRelocatingStage(async (stage, { hop, away, hom
   );
   const first = await fence.raiseFence(frozen, attempt, { seconds: 1 });
   await marker.markFence(frozen, source.schemaName, attempt, first);
-  await marker.awaitMarker(arriving, target.schemaName, first.token, performance.now() + 10_000);
+  const patience = performance.now() + 10_000;
+  if (!(await marker.awaitMarker(arriving, target.schemaName, first.token, patience)))
+    throw new Error('the marker has not arrived');
   const client = await stage.database.connect(stage.tenant.login);
   await until(async () => {
     const { rows } = await client.query('SELECT tenancy.clear_fence($1, $2) AS cleared', [

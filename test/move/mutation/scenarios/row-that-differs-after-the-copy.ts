@@ -12,6 +12,6 @@ export const rowThatDiffersAfterTheCopy = onStage('schema', async (stage) => {
   await owner.query('SELECT tenancy.enter_move($1, NULL)', [stage.tenant.tenantId]);
   await owner.query("UPDATE shared.employees SET first_name = 'tampered' WHERE email = 'ada'");
   await owner.query('COMMIT');
-  if (!(await refused(log.run(code.catchUpReshape), 'MoveMismatch'))) await log.run(code.cutOverReshape);
+  if (!(await refused(log.run(code.catchUpReshape), 'MoveMismatch'))) await stage.cutOver(log);
   return stage.violations();
 });

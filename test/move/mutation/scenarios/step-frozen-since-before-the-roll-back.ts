@@ -35,7 +35,7 @@ export const stepFrozenSinceBeforeTheRollBack = onStage('schema', async (stage) 
   for (const step of [code.prepareReshape, code.copyReshape, code.catchUpReshape]) await log.run(step);
   thawed.resolve();
   await copying;
-  await log.run(code.cutOverReshape);
+  await stage.cutOver(log);
   return stage.violations();
 });
 

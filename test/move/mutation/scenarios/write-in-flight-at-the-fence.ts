@@ -7,9 +7,8 @@ import { refused } from '../scenario.ts';
  * at the flip, when the marker has arrived without it. (Where the flip's patience was too short for this test, the move
  * is put off, and it all begins anew.)
  */
-export const writeInFlightAtTheFence = onRelocatingStage(async (stage, { hop, home, keepBack }) => {
+export const writeInFlightAtTheFence = onRelocatingStage(async (stage, { hop, home, keepBack, arrived }) => {
   for (let tries = 0; tries < 5; tries++) {
-    await stage.write((visitor) => visitor.rename('ada', 'first'));
     const letThrough = await keepBack('ada');
     const writer = await stage.enter();
     await writer.rename('ada', 'second');
@@ -20,6 +19,9 @@ export const writeInFlightAtTheFence = onRelocatingStage(async (stage, { hop, ho
     await writer.commit();
     if (!(await postponed)) break;
     await letThrough();
+    await arrived('ada', 'second');
+    await stage.write((visitor) => visitor.rename('ada', 'first'));
+    await arrived('ada', 'first');
   }
   return stage.violations(await home());
 });

@@ -8,7 +8,7 @@ export const writeInFlightAtTheFlip = onStage('schema', async (stage) => {
   for (const step of [code.prepareReshape, code.copyReshape, code.catchUpReshape]) await log.run(step);
   const writer = await stage.enter();
   await writer.rename('ada', 'second');
-  const cuttingOver = log.run(code.cutOverReshape);
+  const cuttingOver = stage.cutOver(log);
   await stage.waitsOrEnds(cuttingOver);
   await writer.commit();
   await cuttingOver;

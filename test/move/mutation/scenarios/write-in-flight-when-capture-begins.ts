@@ -16,7 +16,7 @@ export const writeInFlightWhenCaptureBegins = onStage('schema', async (stage) =>
   await preparing;
   await log.run(code.copyReshape);
   await log.run(code.catchUpReshape);
-  const cuttingOver = log.run(code.cutOverReshape);
+  const cuttingOver = stage.cutOver(log);
   if (!drained) {
     await stage.waitsOrEnds(cuttingOver);
     await writer.commit();

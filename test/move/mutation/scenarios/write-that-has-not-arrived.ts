@@ -7,6 +7,6 @@ export const writeThatHasNotArrived = onRelocatingStage(async (stage, { hop, hom
   await keepBack('ada');
   await stage.write((visitor) => visitor.rename('ada', 'second'));
   const cuttingOver = () => stage.code.cutOverRelocate(stepContext(hop));
-  await refused(withinPause(60, cuttingOver), 'CutOverPostponed');
+  await refused(withinPause(1_000, cuttingOver), 'CutOverPostponed');
   return stage.violations(await home());
 });

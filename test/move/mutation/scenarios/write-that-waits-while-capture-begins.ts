@@ -17,7 +17,7 @@ export const writeThatWaitsWhileCaptureBegins = onStage('schema', async (stage) 
   await writer.rename('ada', 'second');
   await log.run(code.copyReshape);
   await log.run(code.catchUpReshape);
-  const cuttingOver = log.run(code.cutOverReshape);
+  const cuttingOver = stage.cutOver(log);
   await stage.waitsOrEnds(cuttingOver);
   await writer.commit();
   await cuttingOver;
