@@ -2,7 +2,7 @@ import type { DataApi } from '../database/registry/data-api.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { hopsOf, setHopState } from './move-records.ts';
-import { cleanUpRelocate } from './relocate/clean-up.ts';
+import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
 import { cleanUpReshape } from './reshape/clean-up-reshape.ts';
 import { discardCredentials } from './target/discard-credentials.ts';
 

@@ -8,7 +8,7 @@ import { followHop } from './follow-hop.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { showsCommit } from './hop-commit.ts';
 import { hopsOf, isSettled, setHopState } from './move-records.ts';
-import { finalizeRelocate } from './relocate/finalize.ts';
+import { finalizeRelocate } from './relocate/finalize-relocate.ts';
 
 /**
  * What follows a commit: what the attempt needed is dropped, the registry follows, the tenant is given free. Each may

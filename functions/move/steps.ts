@@ -1,11 +1,11 @@
 import { MoveMismatch } from './errors.ts';
 import type { HopKind, Step } from './hop.ts';
-import { catchUpRelocate } from './relocate/catch-up.ts';
-import { compareRelocate } from './relocate/compare.ts';
-import { copyRelocate } from './relocate/copy.ts';
-import { cutOverRelocate } from './relocate/cut-over.ts';
-import { indexRelocate } from './relocate/index-target.ts';
-import { prepareRelocate } from './relocate/prepare.ts';
+import { catchUpRelocate } from './relocate/catch-up-relocate.ts';
+import { compareRelocate } from './relocate/compare-relocate.ts';
+import { copyRelocate } from './relocate/copy-relocate.ts';
+import { cutOverRelocate } from './relocate/cut-over-relocate.ts';
+import { indexRelocate } from './relocate/index-relocate.ts';
+import { prepareRelocate } from './relocate/prepare-relocate.ts';
 import { catchUpReshape } from './reshape/catch-up-reshape.ts';
 import { copyReshape } from './reshape/copy-reshape.ts';
 import { cutOverReshape } from './reshape/cut-over-reshape.ts';

@@ -20,7 +20,7 @@ import { followHop } from './follow-hop.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { isCommitted, showsCommit } from './hop-commit.ts';
 import { type HopRecord, hopsOf, isOpen, type MoveRecord, setHopState } from './move-records.ts';
-import { rollBackRelocate } from './relocate/roll-back.ts';
+import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
 import { rollBackReshape } from './reshape/roll-back-reshape.ts';
 import { settleHop } from './settle-hop.ts';
 import { openStep } from './step-context.ts';

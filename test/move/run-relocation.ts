@@ -1,10 +1,10 @@
 import type { Hop, StepContext, StepOutcome } from '../../functions/move/hop.ts';
-import { catchUpRelocate } from '../../functions/move/relocate/catch-up.ts';
-import { compareRelocate } from '../../functions/move/relocate/compare.ts';
-import { copyRelocate } from '../../functions/move/relocate/copy.ts';
-import { cutOverRelocate } from '../../functions/move/relocate/cut-over.ts';
-import { indexRelocate } from '../../functions/move/relocate/index-target.ts';
-import { prepareRelocate } from '../../functions/move/relocate/prepare.ts';
+import { catchUpRelocate } from '../../functions/move/relocate/catch-up-relocate.ts';
+import { compareRelocate } from '../../functions/move/relocate/compare-relocate.ts';
+import { copyRelocate } from '../../functions/move/relocate/copy-relocate.ts';
+import { cutOverRelocate } from '../../functions/move/relocate/cut-over-relocate.ts';
+import { indexRelocate } from '../../functions/move/relocate/index-relocate.ts';
+import { prepareRelocate } from '../../functions/move/relocate/prepare-relocate.ts';
 import { stepContext } from './relocation-world.ts';
 
 export type RelocateStep = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;

@@ -134,7 +134,7 @@ ${TAKE_WRITERS_KEY}  END IF;
   },
   {
     name: 'a relocation compares counts only',
-    file: 'move/relocate/compare.ts',
+    file: 'move/relocate/compare-relocate.ts',
     edits: [{ found: ' || found.source.hash !== found.target.hash', put: '' }],
     scenario: 'rowThatDiffersAfterTheFlip',
     harm: 'ada: acknowledged was first, at home is tampered',
@@ -174,7 +174,7 @@ const BOB_LOST = 'bob: acknowledged was second, at home is first';
 export const relocationMutants: readonly Mutant<keyof typeof relocationScenarios>[] = [
   {
     name: 'the marker is not waited for',
-    file: 'move/relocate/cut-over.ts',
+    file: 'move/relocate/cut-over-relocate.ts',
     edits: [
       {
         found: 'if (!(await awaitMarker(target, to.schemaName, fence.token, until))) throw',

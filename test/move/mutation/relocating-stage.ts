@@ -1,12 +1,13 @@
 import { readPlacement } from '../../../functions/database/transfer/fence.ts';
 import type { Hop } from '../../../functions/move/hop.ts';
-import { finalizeRelocate } from '../../../functions/move/relocate/finalize.ts';
-import { rollBackRelocate } from '../../../functions/move/relocate/roll-back.ts';
+import { finalizeRelocate } from '../../../functions/move/relocate/finalize-relocate.ts';
+import { rollBackRelocate } from '../../../functions/move/relocate/roll-back-relocate.ts';
 import { until } from '../../enter-tenant.ts';
 import type { TestDatabase } from '../../test-database.ts';
 import { runRelocation } from '../run-relocation.ts';
 import { onStage, type Scenario } from './scenario.ts';
 import type { Stage } from './stage.ts';
+import { withinPause } from './within-pause.ts';
 
 /** A tenant that is about to be cut over to another database, to which its rows are replicated. */
 export interface Relocation {
@@ -55,16 +56,4 @@ export function onRelocatingStage(
       },
     });
   });
-}
-
-/** Runs `work` under a longest pause of writes, in milliseconds. */
-export async function withinPause<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
-  const before = process.env.MOVE_MAX_PAUSE_MS;
-  process.env.MOVE_MAX_PAUSE_MS = String(ms);
-  try {
-    return await work();
-  } finally {
-    if (before === undefined) delete process.env.MOVE_MAX_PAUSE_MS;
-    else process.env.MOVE_MAX_PAUSE_MS = before;
-  }
 }

@@ -13,6 +13,7 @@ import { type Login, TestDatabase, type TestTenant } from '../../test-database.t
 import { arrivalIn, hopOf, placeOf, type StepLog } from '../hop-world.ts';
 import type { LocalSecrets } from '../local-secrets.ts';
 import type { Protocol } from './mutated-protocol.ts';
+import { withinPause } from './within-pause.ts';
 
 export class Stage {
   readonly code: Protocol;
@@ -87,7 +88,7 @@ export class Stage {
 
   /** The last step of a reshape, under the longest pause: how quick this machine is, is not the question. */
   cutOver(log: StepLog): Promise<void> {
-    return log.run((context, cursor) => this.code.cutOverReshape(context, cursor, { maxPauseMs: 1_000 }));
+    return withinPause(1_000, () => log.run(this.code.cutOverReshape));
   }
 
   owner(database: TestDatabase = this.database): Promise<pg.Client> {

@@ -1,7 +1,8 @@
 import { until } from '../../../enter-tenant.ts';
 import { stepContext } from '../../relocation-world.ts';
-import { onRelocatingStage, withinPause } from '../relocating-stage.ts';
+import { onRelocatingStage } from '../relocating-stage.ts';
 import { refused } from '../scenario.ts';
+import { withinPause } from '../within-pause.ts';
 
 /** The marker is on its way, and a client writes behind it: or it is told to come again. */
 export const writeBehindTheFence = onRelocatingStage(async (stage, { hop, home, keepBack }) => {

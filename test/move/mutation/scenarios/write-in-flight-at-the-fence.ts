@@ -1,6 +1,7 @@
 import { stepContext } from '../../relocation-world.ts';
-import { onRelocatingStage, withinPause } from '../relocating-stage.ts';
+import { onRelocatingStage } from '../relocating-stage.ts';
 import { refused } from '../scenario.ts';
+import { withinPause } from '../within-pause.ts';
 
 /**
  * A write has entered before the fence, and is committed once the mover waits for it: before the fence stands, or only

@@ -1,6 +1,7 @@
 import { stepContext } from '../../relocation-world.ts';
-import { onRelocatingStage, withinPause } from '../relocating-stage.ts';
+import { onRelocatingStage } from '../relocating-stage.ts';
 import { refused } from '../scenario.ts';
+import { withinPause } from '../within-pause.ts';
 
 /** A write was acknowledged long before the fence, and is late on its way to the target. */
 export const writeThatHasNotArrived = onRelocatingStage(async (stage, { hop, home, keepBack }) => {

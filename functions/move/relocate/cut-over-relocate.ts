@@ -37,7 +37,7 @@ import { CutOverPostponed, MoveAborted } from '../errors.ts';
 import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
 import { type PauseBudget, pauseBudget } from '../pause-budget.ts';
 import { asOwners } from './both-sides.ts';
-import { lagOf } from './catch-up.ts';
+import { lagOf } from './catch-up-relocate.ts';
 import { orReplicationBroken } from './replication-broken.ts';
 
 interface Connections {

@@ -7,7 +7,7 @@ import { isPublished } from '../../database/transfer/replication/publication.ts'
 import { takeBack } from '../../database/transfer/take-back.ts';
 import { asOwnerOf, type Hop, replicationName } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
-import { endPublication, endSubscription } from './finalize.ts';
+import { endPublication, endSubscription } from './finalize-relocate.ts';
 
 /**
  * Undoes an attempt that has not committed the move: the tenant is writable at the source as soon as the first
