@@ -77,8 +77,9 @@ test('hops that share a place name its secret once', async () => {
   const source = place({ cellId, secretArn: 'arn:old' });
   await openHop(plane.registry, tenantId, { source, target: place({ cellId, secretArn: 'arn:new' }) });
   await plane.master.query(
-    `INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target)
-     SELECT move_id, 1, tenant_id, kind, target, source FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid`,
+    `INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix, state)
+     SELECT move_id, 1, tenant_id, kind, target, source, '3a1', 'settled'
+     FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid`,
     { tenantId },
   );
   expect(await accepted()).toEqual(['arn:new', 'arn:old']);

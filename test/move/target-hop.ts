@@ -48,9 +48,14 @@ export async function openHop(
   );
   const moveId = move!.move_id;
   const [hop] = await registry.query<{ attempt_id: string }>(
-    `INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target)
-     VALUES (:moveId::uuid, 0, :tenantId::uuid, :kind, :source::jsonb, :target::jsonb) RETURNING attempt_id::text`,
-    { moveId, tenantId, kind, source: JSON.stringify(source), target: JSON.stringify(target) },
+    `INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix)
+     SELECT :moveId::uuid, 0, :tenantId::uuid, :kind, :source::jsonb, :target::jsonb,
+            :epoch || 'a' || (1 + count(*)) FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid
+     RETURNING attempt_id::text`,
+    {
+      ...{ moveId, tenantId, kind, epoch: String(target.epoch) },
+      ...{ source: JSON.stringify(source), target: JSON.stringify(target) },
+    },
   );
   const setState = async (state: string): Promise<void> => {
     await registry.query('UPDATE tenant_move_hops SET state = :state WHERE move_id = :moveId::uuid', {
