@@ -202,7 +202,10 @@ export const relocationMutants: readonly Mutant<keyof typeof relocationScenarios
     name: 'a fence is raised beside the writers in flight',
     file: FENCE,
     edits: [
-      { found: 'await withoutWriters(owner, tenantId, raise, options);', put: 'await raise();' },
+      {
+        found: 'await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });',
+        put: 'await raise();',
+      },
       // The flip waits for the write, which gives the test more time to end it.
       { found: 'const LOCK_TIMEOUT_MS = 100;', put: 'const LOCK_TIMEOUT_MS = 1_000;' },
     ],
