@@ -195,9 +195,12 @@ async function inventoryOf(sides: readonly Side[]): Promise<string[]> {
   const lines = sides.map(async (side) => {
     const client = await side.connect('superuser');
     const { rows } = await client.query<{ line: string }>(
-      `select 'slot ' || slot_name as line from pg_replication_slots
+      // Other tests move other tenants on the same server: what belongs to another database is theirs.
+      `select 'slot ' || slot_name as line from pg_replication_slots where database = current_database()
        union all select 'subscription ' || subname from pg_subscription
-       union all select 'origin ' || roname from pg_replication_origin
+       union all select 'origin ' || roname from pg_replication_origin where not exists (
+         select from pg_subscription s join pg_database d on d.oid = s.subdbid
+         where d.datname <> current_database() and roname ~ ('^pg_' || s.oid || '(_|$)'))
        union all select 'publication ' || pubname from pg_publication
        union all select 'role ' || rolname from pg_roles
        union all select 'schema ' || nspname from pg_namespace where nspname !~ '^pg_'
