@@ -36,8 +36,13 @@ export async function beginMove(
     const begun = await insert(registry, read, executionArn);
     if (!('status' in begun)) return begun;
     if (await mayStillRun(begun, probes)) throw new MoveInProgress();
-    await recoverMove(registry, begun, probes);
+    await recoverMove(registry, begun, probes).catch(unlessEnded);
   }
+}
+
+/** Recovery is told of the dead execution as well, and may have been quicker. */
+function unlessEnded(error: unknown): void {
+  if (!(error instanceof MoveOvertaken)) throw error;
 }
 
 async function takeUp(registry: Registry, executionArn: string): Promise<BegunMove | undefined> {

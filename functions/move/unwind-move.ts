@@ -11,6 +11,7 @@
 import type { AuditActor } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import { releaseClaim } from '../database/transfer/claim.ts';
+import { ClaimLost } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { endMove, type MoveEnd } from './end-move.ts';
@@ -108,13 +109,24 @@ async function compareFirst(registry: Registry, hop: HopRecord, deadline: number
     deadline,
   );
   let cursor: unknown = context.kept.compareCursor ?? undefined;
-  while (performance.now() < deadline) {
-    const outcome = await compare(context, cursor);
-    if (outcome.done) return;
-    cursor = outcome.cursor;
-    await context.keep({ compareCursor: cursor ?? null });
+  try {
+    while (performance.now() < deadline) {
+      const outcome = await compare(context, cursor);
+      if (outcome.done) return;
+      cursor = outcome.cursor;
+      await context.keep({ compareCursor: cursor ?? null });
+    }
+  } catch (error) {
+    // Recovery may run twice at once, or be cut off late: who gives the claim back has compared before.
+    if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
+    throw error;
   }
   throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+}
+
+async function isClaimed({ attempt, source }: Hop): Promise<boolean> {
+  const placement = await asOwnerOf(source, (owner) => readPlacement(owner, attempt.tenantId));
+  return placement?.mover === attempt.attemptId;
 }
 
 async function hasBegunToSettle(registry: RegistryExecutor, { moveId, index }: Hop): Promise<boolean> {

@@ -21,6 +21,7 @@ export interface Execution {
   readonly executionArn: string;
   readonly status: string;
   readonly error: string | undefined;
+  readonly cause: string | undefined;
 }
 
 /** A platform of a test's own, in a process group that can be killed as a whole, and started again on its state. */
@@ -127,8 +128,8 @@ export class OwnPlatform {
   }
 
   async execution(executionArn: string): Promise<Execution> {
-    const { status, error } = await this.states.send(new DescribeExecutionCommand({ executionArn }));
-    return { executionArn, status: String(status), error };
+    const { status, error, cause } = await this.states.send(new DescribeExecutionCommand({ executionArn }));
+    return { executionArn, status: String(status), error, cause };
   }
 
   /** Waits until the execution is over. */
