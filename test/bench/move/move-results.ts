@@ -26,8 +26,9 @@ export function relocationResults({ rows, bytes, ours, dumps }: RelocationCost):
   const [writes, failed] = [sum(ours.map((run) => run.writes)), sum(ours.map((run) => run.failed))];
   const compressed = dumps && median(dumps.compressed);
   const uncompressed = dumps && median(dumps.uncompressed);
-  const against = (name: string, value: number) => `pg_dump ${name} | pg_restore ${time(value)}`;
-  const duration = compressed === undefined ? '' : `all of pg_dump -Fc | pg_restore: ${time(compressed)}`;
+  const against = (name: string, value: number) => `pg_dump ${name} to pg_restore ${time(value)}`;
+  const duration =
+    compressed === undefined ? '' : `pg_dump -Fc to pg_restore, all of it: ${time(compressed)}`;
   const compared =
     compressed === undefined || uncompressed === undefined
       ? [{ what: `${what}: committed`, measured: time(toCommit), against: '', ...noTarget }]

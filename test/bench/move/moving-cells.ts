@@ -22,13 +22,17 @@ import {
 
 const OWNER = 'strata_owner';
 
+export interface Container {
+  /** For requests of a tenant that has not moved yet; from then on they follow it. */
+  access(database: BenchDatabase, tenant: BenchTenant): TenantAccess;
+}
+
 export class MovingCells {
   readonly databases: readonly BenchDatabase[];
   readonly #servers: readonly BenchServer[];
   readonly #secrets: LocalSecrets;
   readonly #registry = new BenchRegistry();
-  readonly #pools = new DatabasePools(benchCredentials, { cap: 40, pipeline: true });
-  readonly #router = new TenantRouter(new TenantDirectory(this.#registry), this.#pools);
+  readonly #pools: DatabasePools[] = [];
 
   private constructor(databases: BenchDatabase[], servers: BenchServer[], secrets: LocalSecrets) {
     this.databases = databases;
@@ -55,10 +59,17 @@ export class MovingCells {
     }
   }
 
-  /** A tenant that its database has placed, for requests. */
-  access(database: BenchDatabase, tenant: BenchTenant): TenantAccess {
-    this.#registry.routeTo(tenant.tenantId, database.route(tenant));
-    return new TenantAccess(tenant.tenantId, tenant.tenantId, this.#router);
+  /** What one container of a function has: connections and a memory of its own. */
+  container(): Container {
+    const pools = new DatabasePools(benchCredentials, { cap: 40, pipeline: true });
+    this.#pools.push(pools);
+    const router = new TenantRouter(new TenantDirectory(this.#registry), pools);
+    return {
+      access: (database, tenant) => {
+        this.#registry.routeTo(tenant.tenantId, database.route(tenant));
+        return new TenantAccess(tenant.tenantId, tenant.tenantId, router);
+      },
+    };
   }
 
   /** Where a tenant is that has not moved yet. */
@@ -93,7 +104,7 @@ export class MovingCells {
   }
 
   async stop(): Promise<void> {
-    await this.#pools.end();
+    await Promise.all(this.#pools.map((pools) => pools.end()));
     await Promise.all(this.#servers.map((server) => server.stop()));
     await this.#secrets.stop();
   }

@@ -62,7 +62,7 @@ export async function measureRelocation(
   await insertBulkRows(here.superuser, schemaName, rows);
   const bytes = await schemaBytes(here.superuser, schemaName);
   say(`  ${rows} rows, ${bytes} bytes`);
-  const writer = new Writer(cells.access(here, tenant), await here.employeeIds(tenant));
+  const writer = new Writer(cells.container().access(here, tenant), await here.employeeIds(tenant));
   const dump = debianPostgresInstalled ? await startDumpContest(schemaName, rows, sized) : undefined;
   try {
     const [compressed, uncompressed, ours]: [number[], number[], Relocation[]] = [[], [], []];

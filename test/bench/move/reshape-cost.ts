@@ -6,7 +6,7 @@ import { type BenchDatabase, type BenchTenant, PASSWORD } from '../bench-server.
 import { quantile } from '../interleave.ts';
 import { insertBulkRows } from './bulk-rows.ts';
 import { describePhases, type MoveRun, runMove, spanOf } from './move-steps.ts';
-import type { MovingCells } from './moving-cells.ts';
+import type { Container, MovingCells } from './moving-cells.ts';
 import { PacedLoad } from './paced-load.ts';
 import { moveInOneTransaction } from './strategy-sql.ts';
 import { changesOf, neighbourRequests } from './tenant-requests.ts';
@@ -59,13 +59,14 @@ export async function measureReshape(
   const sizes = quick ? [1_000, 10_000] : [1_000, 10_000, 100_000, 1_000_000];
   const [cell] = cells.databases as [BenchDatabase];
   const neighbours = await cell.addSharedTenants(NEIGHBOURS, 20);
-  const request = await neighbourRequests(cells, cell, neighbours);
+  const request = await neighbourRequests(cells.container(), cell, neighbours);
+  const movers = cells.container();
   const collected = new Map(sizes.map((rows) => [rows, new Collected()]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const [rows, found] of collected) {
       const enough = (ENOUGH_REQUESTS * (round + 1)) / ROUNDS;
       const most = (MOST_MOVES * (round + 1)) / ROUNDS;
-      do await reshapeOne({ cells, cell, request, rows, found, say });
+      do await reshapeOne({ cells, movers, cell, request, rows, found, say });
       while (!quick && found.moving.length < enough && found.pauses.length < most);
     }
   }
@@ -77,6 +78,8 @@ export async function measureReshape(
 
 interface Trial {
   readonly cells: MovingCells;
+  /** Serves the tenants that move, and nobody else: their writes wait for connections only among themselves. */
+  readonly movers: Container;
   readonly cell: BenchDatabase;
   /** One of another tenant. */
   readonly request: () => Promise<unknown>;
@@ -85,12 +88,12 @@ interface Trial {
   readonly say: (text: string) => void;
 }
 
-async function reshapeOne({ cells, cell, request, rows, found, say }: Trial): Promise<void> {
+async function reshapeOne({ cells, movers, cell, request, rows, found, say }: Trial): Promise<void> {
   const [tenant] = (await cell.addSharedTenants(1, 0)) as [BenchTenant];
   await insertBulkRows(cell.superuser, 'shared', rows, tenant.tenantId);
   await tidy(cell);
   const hop = await cells.hopTo(cell, 'reshape', tenant.tenantId, cells.placeOf(cell, tenant));
-  const change = changesOf(cells.access(cell, tenant), await cell.employeeIds(tenant));
+  const change = changesOf(movers.access(cell, tenant), await cell.employeeIds(tenant));
   const writer = new PacedLoad(WRITES_PER_SECOND, change);
   const others = new PacedLoad(NEIGHBOUR_REQUESTS_PER_SECOND, request);
   let run: MoveRun;

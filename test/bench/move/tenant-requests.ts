@@ -2,7 +2,7 @@ import { tenantSql } from '../../../functions/database/session/tenant-sql.ts';
 import type { TenantAccess } from '../../../functions/placement/tenant-access.ts';
 import type { BenchDatabase, BenchTenant } from '../bench-server.ts';
 import { inTurn } from '../in-turn.ts';
-import type { MovingCells } from './moving-cells.ts';
+import type { Container } from './moving-cells.ts';
 
 /** Writes of one tenant, each of which changes an employee by key. */
 export function changesOf(access: TenantAccess, employeeIds: readonly string[]): () => Promise<unknown> {
@@ -12,14 +12,14 @@ export function changesOf(access: TenantAccess, employeeIds: readonly string[]):
 
 /** Requests of one tenant after the other: employees by key, read and changed by turns, half and half. */
 export async function neighbourRequests(
-  cells: MovingCells,
+  container: Container,
   cell: BenchDatabase,
   tenants: readonly BenchTenant[],
 ): Promise<() => Promise<unknown>> {
   const known: { access: TenantAccess; employeeId: () => string }[] = [];
   for (const tenant of tenants) {
     known.push({
-      access: cells.access(cell, tenant),
+      access: container.access(cell, tenant),
       employeeId: inTurn(await cell.employeeIds(tenant)),
     });
   }
