@@ -15,6 +15,9 @@ import { measureProtocolCost } from './protocol-cost.ts';
 import { measureRelocation, type RelocationCost } from './relocation-cost.ts';
 import { measureReshape } from './reshape-cost.ts';
 
+// Whoever gives up leaves no server running: they end with the process, if it ends by itself.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const quick = Boolean(process.env.BENCH_QUICK);
 const machine = machineOf();
 const say = (text: string) => console.error(text);

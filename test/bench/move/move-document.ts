@@ -16,8 +16,9 @@ at which it was due, so that a pause cannot hide.
 
 - **relocate**: a tenant's schema goes to another server by the steps of \`functions/move\`, while it is written to
   through the router of production. *Committed* is from the beginning of \`prepare\` to the end of \`cut-over\`, *compared*
-  to the end of \`compare\`. It takes 200 writes a second, each an employee changed and an entry of the audit log. The next
-  round takes it back, to a server that its rows have been dropped from.
+  to the end of \`compare\`. It takes 200 writes a second, employees changed and entries of the audit log by turns. The next
+  round takes it back, to a server that its rows have been dropped from: so every round reads rows that were vacuumed
+  and fills an empty schema, as the dumps do.
 - **pg_dump | pg_restore**: the same rows between two PostgreSQL 15 servers of Debian, because Debian's tools are of that
   version and refuse a server of 17; ours run on 17. Nobody writes meanwhile: what was written would be lost, so the pause
   is all of it. Nothing is compared afterwards. Left out where \`apt-get install postgresql-15\` was not done.

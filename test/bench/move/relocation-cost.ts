@@ -147,10 +147,11 @@ async function relocate(
 const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const WRITTEN = 'bench.write';
 
-/** Changes an employee and notes it, as a request does. */
+/** Changes employees and adds to the audit log, by turns. */
 class Writer {
   /** Acknowledged entries of the audit log. */
   inserted = 0;
+  #writes = 0;
   readonly #access: TenantAccess;
   readonly #employeeId: () => string;
 
@@ -159,14 +160,18 @@ class Writer {
     this.#employeeId = inTurn(employeeIds);
   }
 
-  async write(): Promise<void> {
-    const id = this.#employeeId();
-    await this.#access.batch('write', [
-      tenantSql.updateTable('employees').set({ job_title: 'Moved' }).where('employee_id', '=', id),
-      tenantSql.insertInto('audit_log').values({
-        ...{ log_id: randomUUID(), action: WRITTEN, resource_type: 'employee', resource_id: id },
-      }),
-    ]);
+  write(): Promise<unknown> {
+    return this.#writes++ % 2 === 0 ? this.#change() : this.#note();
+  }
+
+  #change(): Promise<unknown> {
+    const change = tenantSql.updateTable('employees').set({ job_title: 'Moved' });
+    return this.#access.batch('write', [change.where('employee_id', '=', this.#employeeId())]);
+  }
+
+  async #note(): Promise<void> {
+    const values = { log_id: randomUUID(), action: WRITTEN, resource_type: 'employee' };
+    await this.#access.batch('write', [tenantSql.insertInto('audit_log').values(values)]);
     this.inserted += 1;
   }
 }
