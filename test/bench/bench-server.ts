@@ -8,6 +8,7 @@ import type { CredentialSource } from '../../functions/database/session/credenti
 import type { DatabaseAddress } from '../../functions/database/session/pools.ts';
 import { connectAs, createRdsRoles } from '../database-server.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';
+import type { Route } from './bench-registry.ts';
 
 export interface BenchTenant {
   readonly tenantId: string;
@@ -15,7 +16,7 @@ export interface BenchTenant {
   readonly roleName: string;
 }
 
-const STARTER = 'strata_starter';
+export const STARTER = 'strata_starter';
 /** Every role's: who may log in as whom is not what is measured. */
 export const PASSWORD = 'bench-password';
 
@@ -89,6 +90,12 @@ export class BenchDatabase {
 
   address(tenant: BenchTenant, port = this.server.port): DatabaseAddress {
     return { host: '127.0.0.1', port, database: this.name, secretArn: tenant.roleName, poolSize: 10 };
+  }
+
+  /** What the registry tells of a tenant here. */
+  route(tenant: BenchTenant): Route {
+    const isolationModel = tenant.schemaName === 'shared' ? 'shared' : 'schema';
+    return { epoch: 1, isolationModel, address: this.address(tenant) };
   }
 
   /** A Business tenant, made as onboarding makes it, with its employees. */

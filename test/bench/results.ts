@@ -1,37 +1,11 @@
 import type { HandlerBundles } from './handler-bundles.ts';
 import type { HttpRequests } from './http-requests.ts';
 import type { Timing } from './interleave.ts';
+import { atMost, fasterBy, ms, type Result, times } from './result-table.ts';
 import type { SessionCost, SessionCosts } from './session-cost.ts';
 import type { TenantCount, TenantCounts } from './tenant-counts.ts';
 
-/** One line of the table. `ratio` is by which factor `measured` stands to `against`, or the other way where told. */
-export interface Result {
-  readonly what: string;
-  readonly measured: string;
-  readonly against: string;
-  readonly ratio: string;
-  readonly target: string;
-  readonly met: '' | 'yes' | 'no';
-}
-
-const ms = (value: number) => `${value < 10 ? value.toFixed(3) : value.toFixed(1)} ms`;
-/** Digits enough to see on which side of a target it is. */
-const times = (factor: number) => `${factor.toFixed(factor < 2 ? 3 : 2)}×`;
 const kilobytes = (bytes: number) => `${Math.round(bytes / 1_000)} KB`;
-
-function atMost(factor: number, limit: number | undefined): Pick<Result, 'ratio' | 'target' | 'met'> {
-  if (limit === undefined) return { ratio: times(factor), target: '', met: '' };
-  return { ratio: times(factor), target: `≤ ${limit}×`, met: factor <= limit ? 'yes' : 'no' };
-}
-
-function fasterBy(factor: number, limit: number | undefined): Pick<Result, 'ratio' | 'target' | 'met'> {
-  if (limit === undefined) return { ratio: `${times(factor)} faster`, target: '', met: '' };
-  return {
-    ratio: `${times(factor)} faster`,
-    target: `≥ ${limit}× faster`,
-    met: factor >= limit ? 'yes' : 'no',
-  };
-}
 
 export function sessionResults({ direct, delayed, addedMs }: SessionCosts): Result[] {
   return [
@@ -129,25 +103,4 @@ export function httpResults(requests: readonly HttpRequests[]): Result[] {
       ...atMost(eightAtOnce.p50 / alone.p50, undefined),
     },
   ]);
-}
-
-/** As a table of Markdown, which is also what the console shows. */
-export function table(results: readonly Result[]): string {
-  const rows = [
-    ['', 'p50', 'against', 'ratio', 'target', 'met'],
-    ...results.map(({ what, measured, against, ratio, target, met }) => [
-      what,
-      measured,
-      against,
-      ratio,
-      target,
-      met,
-    ]),
-  ];
-  const widths =
-    rows[0]?.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  const [head = [], ...body] = rows;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n');
 }

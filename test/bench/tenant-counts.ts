@@ -1,9 +1,9 @@
-import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { employees } from '../../functions/repositories/employees.ts';
+import { BenchRegistry } from './bench-registry.ts';
 import { type BenchDatabase, BenchServer, type BenchTenant, benchCredentials } from './bench-server.ts';
 import { inTurn } from './in-turn.ts';
 import { interleave, quantile, type Timing } from './interleave.ts';
@@ -97,7 +97,9 @@ async function readsOf(
   tenants: readonly BenchTenant[],
   pools: DatabasePools,
 ): Promise<() => Promise<unknown>> {
-  const router = new TenantRouter(new TenantDirectory(registryOf(database, tenants)), pools);
+  const registry = new BenchRegistry();
+  for (const tenant of tenants) registry.routeTo(tenant.tenantId, database.route(tenant));
+  const router = new TenantRouter(new TenantDirectory(registry), pools);
   const targets: { access: TenantAccess; employeeId: () => string }[] = [];
   for (const tenant of tenants) {
     targets.push({
@@ -109,36 +111,5 @@ async function readsOf(
   return () => {
     const { access, employeeId } = target();
     return employees.get(access, { employee_id: employeeId() });
-  };
-}
-
-/** A registry that knows these tenants by heart: what it costs is not what is measured, and it is asked rarely. */
-function registryOf(database: BenchDatabase, tenants: readonly BenchTenant[]): RegistryExecutor {
-  const rows = new Map(
-    tenants.map((tenant) => {
-      const { host, port, database: name, secretArn, poolSize } = database.address(tenant);
-      return [
-        tenant.tenantId,
-        {
-          tenant_id: tenant.tenantId,
-          tenant_slug: tenant.tenantId,
-          status: 'active',
-          epoch: 1,
-          isolation_model: tenant.schemaName === 'shared' ? 'shared' : 'schema',
-          region: 'us-east-1',
-          database_host: host,
-          database_port: port,
-          database_name: name,
-          secret_arn: secretArn,
-          connection_pool_size: poolSize,
-        },
-      ];
-    }),
-  );
-  return {
-    query: async <Row extends object>(_sql: string, parameters: Record<string, unknown> = {}) => {
-      const row = rows.get(String(parameters.tenantId));
-      return (row ? [row] : []) as unknown as Row[];
-    },
   };
 }

@@ -30,7 +30,7 @@ export async function indexRelocate(context: StepContext): Promise<StepOutcome> 
       const building = buildPieces([sides.target, second!], schemaName, () => context.progress({}));
       if (!(await endsBefore(deadline, building))) return { done: false };
     }
-    if (!(await endsBefore(deadline, analyze(sides.target, schemaName)))) return { done: false };
+    if (!(await endsBefore(deadline, analyze([sides.target, second!], schemaName)))) return { done: false };
     await seal(sides.target, hop);
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
     return { done: true };
@@ -41,9 +41,15 @@ async function seal(target: pg.Client, { target: { schemaName, roleName } }: Hop
   await sealArrivingSchema(target, { schemaName, roleName });
 }
 
-/** Without statistics the first requests would be planned as if the tables were empty. */
-async function analyze(target: pg.Client, schemaName: string): Promise<void> {
-  await target.query(`ANALYZE ${tenantTableOrder.map((table) => qualified(schemaName, table)).join(', ')}`);
+/** Without statistics the first requests would be planned as if the tables were empty. A table on each connection. */
+async function analyze(connections: readonly pg.Client[], schemaName: string): Promise<void> {
+  const queue = [...tenantTableOrder];
+  await Promise.all(
+    connections.map(async (connection) => {
+      for (let table = queue.shift(); table; table = queue.shift())
+        await connection.query(`ANALYZE ${qualified(schemaName, table)}`);
+    }),
+  );
 }
 
 /** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */

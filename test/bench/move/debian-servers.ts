@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { chown, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +45,11 @@ export async function startDebianServer(settings: Readonly<Record<string, string
     ['-D', data, ...Object.entries(flags).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     { ...run, stdio: 'ignore' },
   );
-  const killWithUs = () => server.kill('SIGQUIT');
+  // Where the benchmark ends without stopping it.
+  const killWithUs = () => {
+    server.kill('SIGKILL');
+    rmSync(data, { recursive: true, force: true, maxRetries: 5 });
+  };
   process.once('exit', killWithUs);
   const clients: pg.Client[] = [];
   const connect = async (database: string) => {
