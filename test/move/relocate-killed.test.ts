@@ -78,10 +78,10 @@ const before_ = (phase: PhaseName) => ORDER[ORDER.indexOf(phase) - 1]!;
 
 test.for([
   { from: 'prepare', to: 'copy', sparse: 5, commits: 9 },
-  { from: 'index', to: 'index', sparse: 23, commits: 40 },
+  { from: 'index', to: 'index', sparse: 31, commits: 40 },
   { from: 'catch-up', to: 'catch-up', sparse: 3, commits: 5 },
   { from: 'cut-over', to: 'cut-over', sparse: 1, commits: 5 },
-  { from: 'compare', to: 'compare', sparse: 17, commits: 25 },
+  { from: 'compare', to: 'compare', sparse: 29, commits: 25 },
 ] as const)('killed from $from to $to', { timeout: 600_000 }, async ({ from, to, sparse, commits }) => {
   for (let n = 1; ; n++) {
     if (n > 1 && !chosen(n, sparse)) continue;
@@ -107,7 +107,7 @@ test('killed while it is rolled back, or ended, it is rolled back or ended by wh
     await rollBackRelocate(hop);
     expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toEqual(before);
     if (!died) break;
-    if (!EVERYWHERE) n += 4;
+    if (!EVERYWHERE) n += 8;
   }
   for (let n = 2; ; n++) {
     const tenant = await world.addTenant();
@@ -119,6 +119,6 @@ test('killed while it is rolled back, or ended, it is rolled back or ended by wh
     await cleanUpRelocate(hop, performance.now() + 10_000);
     expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toHaveLength(4);
     if (!died) break;
-    if (!EVERYWHERE) n += 5;
+    if (!EVERYWHERE) n += 9;
   }
 });

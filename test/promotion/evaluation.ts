@@ -119,9 +119,9 @@ export class Evaluation {
       `WITH m AS (
          INSERT INTO tenant_moves (tenant_id, input, plan, started_by, status, started_at, finished_at)
          VALUES (:tenantId::uuid, '{}', '[]', 'test', :status, :at::timestamptz, :at::timestamptz) RETURNING move_id)
-       INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, state)
+       INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, state, suffix)
        SELECT m.move_id, 0, :tenantId::uuid, 'reshape', jsonb_build_object('isolationModel', :from::text),
-              jsonb_build_object('isolationModel', :to::text), :state FROM m`,
+              jsonb_build_object('isolationModel', :to::text), :state, m.move_id::text FROM m`,
       { tenantId, from, to, at, state, status: state === 'rolled-back' ? 'failed' : 'succeeded' },
     );
   }
