@@ -23,9 +23,8 @@ describe('a dry run', () => {
   });
 
   test('names the rule where compliance forbids the target', async () => {
-    const tenant = await MovingTenant.create();
+    const tenant = await MovingTenant.create({ tier: 'business' });
     const token = await operatorToken();
-    await tenant.move({ targetTier: 'business' });
     await call('PATCH', `/tenants/${tenant.slug}`, { token, body: { complianceRequirements: ['hipaa'] } });
     const { body } = await tenant.ask({ targetTier: 'starter', dryRun: true });
     expect(body.forbidden).toEqual([{ rule: 'compliance', detail: expect.any(String) }]);
@@ -37,9 +36,9 @@ describe('a dry run', () => {
 
 test('a second move of a moving tenant is refused, and the first one ends well', async () => {
   const tenant = await MovingTenant.create();
-  const first = await tenant.ask({ targetTier: 'enterprise' });
+  const first = await tenant.ask({ targetTier: 'business' });
   expect(first.status).toBe(202);
-  const second = await tenant.ask({ targetTier: 'business' });
+  const second = await tenant.ask({ targetTier: 'enterprise' });
   expect(second.status).toBe(409);
   expect(second.body.type).toMatch(/^urn:strata:problem:/);
   const move = await tenant.ended(String(first.headers.get('location')));
@@ -51,7 +50,7 @@ test('aborted before its commit point a move leaves the tenant as it was, and th
   const load = tenant.load();
   load.start();
   await load.written(10);
-  const { headers } = await tenant.ask({ targetTier: 'enterprise' });
+  const { headers } = await tenant.ask({ targetTier: 'business' });
   const location = String(headers.get('location'));
   const aborted = await call('POST', `${location}/abort`, { token: await operatorToken() });
   expect(aborted.status).toBe(202);

@@ -4,7 +4,7 @@ import { MovingTenant } from './moving-tenant.ts';
 /** Paths that together use both hops in both directions, alone and composed. */
 const TOURS = [
   ['up a tier at a time and back down', ['business', 'enterprise', 'business', 'starter']],
-  ['from one end to the other', ['enterprise', 'starter', 'enterprise']],
+  ['from one end to the other', ['enterprise', 'starter']],
 ] as const;
 
 test.concurrent.each(TOURS)(
