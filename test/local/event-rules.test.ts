@@ -225,9 +225,16 @@ describe('the next start', () => {
     sfn = new SFNClient(fixture.client());
   };
 
+  /** Waits until every answer was noted: what a stop interrupts before is told again. */
+  const delivered = async () => {
+    const document = join(fixture.stateDir, 'state', 'event-deliveries.json');
+    await expect.poll(() => readFileSync(document, 'utf8'), { timeout: 10_000 }).toBe('[]');
+  };
+
   test('tells of an execution that the stop ended', async () => {
     const executionArn = await start('wait');
     await told('All', executionArn, 'RUNNING');
+    await delivered();
     await restart();
     await told('All', executionArn, 'RUNNING', 'ABORTED');
   });
@@ -235,6 +242,7 @@ describe('the next start', () => {
   test('tells of an execution that ran when the platform was killed', async () => {
     const executionArn = await start('pass');
     await told('All', executionArn, 'RUNNING', 'SUCCEEDED');
+    await delivered();
     const document = join(fixture.stateDir, 'state', 'executions.json');
     // As a kill in the midst of it would have left it.
     await restart(() => {
@@ -247,6 +255,7 @@ describe('the next start', () => {
       writeFileSync(document, JSON.stringify(executions));
     });
     await told('All', executionArn, 'RUNNING', 'SUCCEEDED', 'ABORTED');
+    await delivered();
     await restart();
     const later = await start('pass');
     await told('All', later, 'RUNNING', 'SUCCEEDED');
@@ -258,8 +267,7 @@ describe('the next start', () => {
     await expect.poll(() => recordedLines(recordFile('Slow')), { timeout: 10_000 }).toHaveLength(1);
     await restart();
     await expect.poll(() => recordedLines(recordFile('Slow')), { timeout: 10_000 }).toHaveLength(2);
-    const document = join(fixture.stateDir, 'state', 'event-deliveries.json');
-    await expect.poll(() => readFileSync(document, 'utf8'), { timeout: 10_000 }).toBe('[]');
+    await delivered();
     await restart();
     const later = await start('pass');
     await told('All', later, 'RUNNING', 'SUCCEEDED');

@@ -110,7 +110,7 @@ function functionLog(path: string, echo: boolean): Writable {
   let file: Writable | undefined;
   const log = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      file ??= createWriteStream(path, { flags: 'a' });
+      file ??= openLog(path);
       if (echo) process.stderr.write(chunk);
       if (file.write(chunk)) done();
       else file.once('drain', done);
@@ -119,4 +119,11 @@ function functionLog(path: string, echo: boolean): Writable {
   // Every environment of the function pipes into it.
   log.setMaxListeners(0);
   return log;
+}
+
+function openLog(path: string): Writable {
+  const file = createWriteStream(path, { flags: 'a' });
+  // A disk that is full, or a state directory that was removed, must not end the platform.
+  file.on('error', () => {});
+  return file;
 }
