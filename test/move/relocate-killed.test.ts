@@ -77,9 +77,9 @@ const ORDER: readonly PhaseName[] = ['prepare', 'copy', 'index', 'catch-up', 'cu
 const before_ = (phase: PhaseName) => ORDER[ORDER.indexOf(phase) - 1]!;
 
 test.for([
-  { from: 'prepare', to: 'copy', sparse: 5, commits: 9 },
+  { from: 'prepare', to: 'copy', sparse: 9, commits: 9 },
   { from: 'index', to: 'index', sparse: 31, commits: 40 },
-  { from: 'catch-up', to: 'catch-up', sparse: 3, commits: 5 },
+  { from: 'catch-up', to: 'catch-up', sparse: 5, commits: 5 },
   { from: 'cut-over', to: 'cut-over', sparse: 1, commits: 5 },
   { from: 'compare', to: 'compare', sparse: 29, commits: 25 },
 ] as const)('killed from $from to $to', { timeout: 600_000 }, async ({ from, to, sparse, commits }) => {
