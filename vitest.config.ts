@@ -6,6 +6,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Tests wait for servers more than they compute: two at a time, also on the smallest machine.
     maxWorkers: 2,
+    // Where nobody watches, a test that failed beside others on a busy machine is tried once more; the report says so.
+    retry: process.env.CI ? 1 : 0,
     projects: [
       {
         extends: true,

@@ -1,3 +1,4 @@
+import { sqlStateOf } from '../../functions/database/session/sql-state.ts';
 import type { Hop, StepContext, StepOutcome } from '../../functions/move/hop.ts';
 import { catchUpRelocate } from '../../functions/move/relocate/catch-up-relocate.ts';
 import { compareRelocate } from '../../functions/move/relocate/compare-relocate.ts';
@@ -21,8 +22,9 @@ export const relocateSteps = {
 
 export type PhaseName = keyof typeof relocateSteps;
 
-/** What the workflow tries again. */
+/** What the workflow tries again: of ours, and of PostgreSQL's (autovacuum may have met a new table). */
 const TRANSIENT = new Set(['CutOverPostponed', 'WritersBusy', 'MoverBusy', 'TenantUnreachable']);
+const TRY_AGAIN = new Set(['40P01', '40001', '55P03']);
 
 /** Calls a step until it is done, as the workflow does. */
 export async function untilDone(
@@ -37,7 +39,8 @@ export async function untilDone(
     try {
       outcome = await step(stepContext(hop, kept, seconds), outcome.cursor);
     } catch (error) {
-      if (tries > 60 || !TRANSIENT.has((error as Error).name)) throw error;
+      const transient = TRANSIENT.has((error as Error).name) || TRY_AGAIN.has(sqlStateOf(error) ?? '');
+      if (tries > 60 || !transient) throw error;
     }
   }
 }

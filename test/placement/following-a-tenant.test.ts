@@ -5,6 +5,7 @@ import { WrongTenant } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { retriedRequests } from '../../functions/database/transfer/retried-requests.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
+import { until } from '../enter-tenant.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 
 let world: World;
@@ -54,8 +55,19 @@ describe('a request while its tenant moves', () => {
 
   test('a request that was run again because of a move is counted, any other is not', async () => {
     await tenant.access.batch('write', [add('undisturbed@x.test')]);
-    await fence('5s');
+    // Both stand behind the mover's question for the lock, and so meet the fence that it leaves.
+    await owner.query('BEGIN');
+    await owner.query('SELECT pg_advisory_xact_lock(tenancy.lock_key($1))', [tenant.tenantId]);
     const writes = ['a', 'b'].map((name) => tenant.access.batch('write', [add(`${name}@x.test`)]));
+    await until(async () => {
+      const { rows } = await owner.query(
+        `SELECT count(*)::int AS waiting FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+         WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()`,
+      );
+      return rows[0].waiting === 2;
+    });
+    await fence('5s');
+    await owner.query('COMMIT');
     await tenant.access.batch('read', [emails]);
     await unfence();
     await Promise.all(writes);
