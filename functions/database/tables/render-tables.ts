@@ -75,7 +75,7 @@ export function createForeignKeys(
   isolated: ReadonlySet<string> = new Set(),
 ): string[] {
   const statements = table.foreignKeys.map((key) => {
-    const name = identifier(`${table.name}_${key.column}_fkey`);
+    const name = identifier(foreignKeyName(table, key));
     const references = qualified(target.schema, key.references);
     return [
       `ALTER TABLE ${qualified(target.schema, table.name)} ADD CONSTRAINT ${name}`,
@@ -91,6 +91,10 @@ export function createForeignKeys(
     statements,
   );
 }
+
+/** Of the constraint. */
+export const foreignKeyName = (table: Pick<TenantTable, 'name'>, { column }: { readonly column: string }) =>
+  `${table.name}_${column}_fkey`;
 
 /** For a migration: adds one column of the definition, with its check, to a table that exists. */
 export function addColumn(target: RenderTarget, table: TenantTable, columnName: string): string[] {

@@ -17,6 +17,7 @@ import {
   createForeignKeys,
   createIndexes,
   createTable,
+  foreignKeyName,
   grantRows,
   type RenderTarget,
   uniqueKeys,
@@ -63,27 +64,36 @@ export async function createArrivingSchema(
 export interface Piece {
   readonly name: string;
   readonly table: string;
-  /** Foreign keys come after the keys that they refer to, and last: they read both tables. */
-  readonly kind: 'unique' | 'index' | 'foreign key' | 'trigger';
+  /**
+   * A foreign key comes after the key that it refers to, and without a look at the rows: that look is its check, which
+   * locks neither of the two tables against those of others.
+   */
+  readonly kind: 'unique' | 'index' | 'foreign key' | 'check' | 'trigger';
   readonly statement: string;
 }
 
+/** At the end of the name of a foreign key's check. */
+const CHECKED = ' checked';
+
 /**
- * What is still missing of the whole, in the order in which it can be added. Each statement stands for itself; unique
- * keys and indexes of different tables may be built side by side. Run by two at once, one of them fails (42P07, 42710).
+ * What is still missing of the whole, in the order in which it can be added. Each statement stands for itself; keys and
+ * indexes of different tables may be built, and their foreign keys be checked, side by side. Run by two at once, one of
+ * them fails (42P07, 42710).
  */
 export async function missingPieces(owner: pg.ClientBase, schemaName: string): Promise<Piece[]> {
   const { rows } = await owner.query<{ piece: string }>(
-    `select c.relname || ' ' || k.conname as piece
+    `select c.relname || ' ' || k.conname || suffix as piece
      from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid
-       join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+       cross join unnest(array['', $2]) suffix
+     where n.nspname = $1 and (k.convalidated or suffix = '')
      union all
      select tablename || ' ' || indexname from pg_catalog.pg_indexes where schemaname = $1
      union all
      select c.relname || ' ' || t.tgname
      from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
        join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1`,
-    [schemaName],
+    [schemaName, CHECKED],
   );
   const present = new Set(rows.map(({ piece }) => piece));
   const target: RenderTarget = { model: 'isolated', schema: schemaName, requestRole: '' };
@@ -107,10 +117,20 @@ export async function missingPieces(owner: pg.ClientBase, schemaName: string): P
     ...of('foreign key', (table) =>
       table.foreignKeys.flatMap((key) =>
         createForeignKeys(target, { ...table, foreignKeys: [key] }).map((statement) => ({
-          name: `${table.name}_${key.column}_fkey`,
-          statement,
+          name: foreignKeyName(table, key),
+          statement: `${statement} NOT VALID`,
         })),
       ),
+    ),
+    ...of('check', (table) =>
+      table.foreignKeys.map((key) => {
+        const name = foreignKeyName(table, key);
+        const validate = `VALIDATE CONSTRAINT ${identifier(name)}`;
+        return {
+          name: name + CHECKED,
+          statement: `ALTER TABLE ${qualified(schemaName, table.name)} ${validate}`,
+        };
+      }),
     ),
     ...of('trigger', (table) =>
       captureChanges(target, table).map((statement) => ({ name: CAPTURE_TRIGGER, statement })),

@@ -1,55 +1,97 @@
 import type pg from 'pg';
-import { literal } from '../ddl/identifier.ts';
+import { literal, qualified } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { missingPieces, type Piece } from './arriving-schema.ts';
 
-/** For each of the connections that build side by side. */
-const MEMORY = '256MB';
+/** How much of the machine a build may take. */
+export interface BuildPower {
+  /** For each connection. */
+  readonly memory: '128MB' | '256MB';
+  /** Processes beside the connection's own. */
+  readonly workers: number;
+}
+
 /** There already: 42P07 as an index, 42710 as a constraint or trigger, 23505 in the catalogue, a moment ago. */
 const BUILT_MEANWHILE = new Set(['42P07', '42710', '23505']);
 
 /**
- * Builds what the arriving schema lacks: first keys and indexes, a table on each of the connections, then foreign keys
- * and triggers one after the other. Each is one statement, which PostgreSQL finishes also when nobody waits for it any
- * more; who comes again waits for it, or finds it there.
- * @param built is told of each; nothing more is begun once it throws.
+ * Builds what the arriving schema lacks: keys and indexes, a table on each of the connections; then foreign keys, which
+ * are checked in the same manner; then triggers. Each is one statement, which PostgreSQL finishes also when nobody waits
+ * for it any more; who comes again waits for it, or finds it there.
+ * @param proceed is asked before each; nothing more is begun once it answers false, or throws.
+ * @returns whether all of it is there.
  */
 export async function buildPieces(
   connections: readonly pg.ClientBase[],
   schemaName: string,
-  built: () => Promise<void> = async () => {},
-): Promise<void> {
+  power: BuildPower,
+  proceed: () => Promise<boolean> = async () => true,
+): Promise<boolean> {
   const [first] = connections;
   if (!first) throw new TypeError('there is no connection');
-  const missing = await missingPieces(first, schemaName);
+  let going = true;
   const build = async (connection: pg.ClientBase, pieces: readonly Piece[]) => {
     for (const piece of pieces) {
-      await buildPiece(connection, schemaName, piece);
-      await built();
+      going &&= await proceed();
+      if (!going) return;
+      await buildPiece(connection, schemaName, piece, power);
     }
   };
-  const perTable = new Map<string, Piece[]>();
-  for (const piece of missing.filter(({ kind }) => kind === 'unique' || kind === 'index')) {
-    perTable.set(piece.table, [...(perTable.get(piece.table) ?? []), piece]);
-  }
-  const queue = [...perTable.values()];
-  await Promise.all(
-    connections.map(async (connection) => {
-      for (let pieces = queue.shift(); pieces; pieces = queue.shift()) await build(connection, pieces);
-    }),
-  );
-  await build(
-    first,
-    missing.filter(({ kind }) => kind === 'foreign key' || kind === 'trigger'),
-  );
+  const missing = await missingPieces(first, schemaName);
+  const sizes = await tableSizes(first, schemaName);
+  const sideBySide = async (...kinds: Piece['kind'][]) => {
+    const queue = perTable(
+      missing.filter(({ kind }) => kinds.includes(kind)),
+      sizes,
+    );
+    await Promise.all(
+      connections.map(async (connection) => {
+        for (let pieces = queue.shift(); pieces; pieces = queue.shift()) await build(connection, pieces);
+      }),
+    );
+  };
+  const oneByOne = (which: Piece['kind']) =>
+    build(
+      first,
+      missing.filter(({ kind }) => kind === which),
+    );
+  await sideBySide('unique', 'index');
+  await oneByOne('foreign key');
+  await sideBySide('check');
+  await oneByOne('trigger');
+  return going;
 }
 
-async function buildPiece(connection: pg.ClientBase, schemaName: string, piece: Piece): Promise<void> {
+/** The largest tables first, so that no connection is left alone with one of them. */
+function perTable(pieces: readonly Piece[], sizes: ReadonlyMap<string, number>): Piece[][] {
+  const grouped = new Map<string, Piece[]>();
+  for (const piece of pieces) grouped.set(piece.table, [...(grouped.get(piece.table) ?? []), piece]);
+  const size = ([piece]: readonly Piece[]) => sizes.get(piece!.table) ?? 0;
+  return [...grouped.values()].sort((one, other) => size(other) - size(one));
+}
+
+async function tableSizes(owner: pg.ClientBase, schemaName: string): Promise<Map<string, number>> {
+  const { rows } = await owner.query<{ name: string; bytes: string }>(
+    `select c.relname as name, pg_catalog.pg_table_size(c.oid) as bytes
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relkind = 'r'`,
+    [schemaName],
+  );
+  return new Map(rows.map(({ name, bytes }) => [name, Number(bytes)]));
+}
+
+async function buildPiece(
+  connection: pg.ClientBase,
+  schemaName: string,
+  piece: Piece,
+  { memory, workers }: BuildPower,
+): Promise<void> {
   const lock = literal(`strata build ${schemaName} ${piece.table} ${piece.name}`);
   try {
     // One message, hence one transaction, and one that is sent whole. Another's build of the same piece ends first.
     await connection.query(
-      `SET LOCAL maintenance_work_mem = '${MEMORY}';
+      `SET LOCAL maintenance_work_mem = '${memory}';
+       SET LOCAL max_parallel_maintenance_workers = ${workers};
        SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0));
        ${piece.statement}`,
     );
@@ -59,4 +101,19 @@ async function buildPiece(connection: pg.ClientBase, schemaName: string, piece: 
     const missing = await missingPieces(connection, schemaName);
     if (missing.some(({ table, name }) => table === piece.table && name === piece.name)) throw error;
   }
+}
+
+/** Statistics of what has arrived, a table on each connection: autovacuum would come only after the first requests. */
+export async function gatherStatistics(
+  connections: readonly pg.ClientBase[],
+  schemaName: string,
+  tables: readonly string[],
+): Promise<void> {
+  const queue = [...tables];
+  await Promise.all(
+    connections.map(async (connection) => {
+      for (let table = queue.shift(); table; table = queue.shift())
+        await connection.query(`ANALYZE ${qualified(schemaName, table)}`);
+    }),
+  );
 }

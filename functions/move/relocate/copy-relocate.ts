@@ -7,7 +7,6 @@ import { onBothSides } from './both-sides.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
 
 const POLL_MS = 250;
-const MAX_POLL_MS = 2_000;
 
 /**
  * Watches PostgreSQL copy the tables.
@@ -18,7 +17,7 @@ export function copyRelocate(context: StepContext): Promise<StepOutcome> {
   const name = replicationName(hop);
   return orReplicationBroken(() =>
     onBothSides(hop, async ({ source, target }) => {
-      for (let pause = POLL_MS; ; pause = Math.min(pause * 1.5, MAX_POLL_MS)) {
+      for (;;) {
         const state = await syncState(target, name);
         refuseFailures(state);
         if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
@@ -35,8 +34,8 @@ export function copyRelocate(context: StepContext): Promise<StepOutcome> {
           await context.keep({ copiedRows: rows, copiedBytes: bytes });
           return { done };
         }
-        if (performance.now() + pause > deadline) return { done };
-        await delay(pause);
+        if (performance.now() + POLL_MS > deadline) return { done };
+        await delay(POLL_MS);
       }
     }),
   );

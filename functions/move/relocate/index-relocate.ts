@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { qualified } from '../../database/ddl/identifier.ts';
 import { tenantTableOrder } from '../../database/tables/tenant-tables.ts';
 import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { buildPieces } from '../../database/transfer/build-pieces.ts';
+import { buildPieces, gatherStatistics } from '../../database/transfer/build-pieces.ts';
 import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
 import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
 import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
+
+/** Nobody works in that schema yet. */
+const POWER = { memory: '256MB', workers: 2 } as const;
 
 /**
  * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
@@ -22,15 +24,20 @@ export async function indexRelocate(context: StepContext): Promise<StepOutcome> 
   const { schemaName } = hop.target;
   return asOwners([hop.source, hop.target, hop.target], async ([source, target, second]) => {
     const sides = { source: source!, target: target! };
+    const connections = [sides.target, second!];
     await context.progress({});
     if ((await missingPieces(sides.target, schemaName)).length > 0) {
       await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
       await endWorkers(sides.target, name);
-      // An abort is heard between two of them.
-      const building = buildPieces([sides.target, second!], schemaName, () => context.progress({}));
+      const building = buildPieces(connections, schemaName, POWER, async () => {
+        // An abort is heard between two of them.
+        await context.progress({});
+        return true;
+      });
       if (!(await endsBefore(deadline, building))) return { done: false };
     }
-    if (!(await endsBefore(deadline, analyze([sides.target, second!], schemaName)))) return { done: false };
+    const gathering = gatherStatistics(connections, schemaName, tenantTableOrder);
+    if (!(await endsBefore(deadline, gathering))) return { done: false };
     await seal(sides.target, hop);
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
     return { done: true };
@@ -41,19 +48,8 @@ async function seal(target: pg.Client, { target: { schemaName, roleName } }: Hop
   await sealArrivingSchema(target, { schemaName, roleName });
 }
 
-/** Without statistics the first requests would be planned as if the tables were empty. A table on each connection. */
-async function analyze(connections: readonly pg.Client[], schemaName: string): Promise<void> {
-  const queue = [...tenantTableOrder];
-  await Promise.all(
-    connections.map(async (connection) => {
-      for (let table = queue.shift(); table; table = queue.shift())
-        await connection.query(`ANALYZE ${qualified(schemaName, table)}`);
-    }),
-  );
-}
-
 /** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */
-async function endsBefore(deadline: number, work: Promise<void>): Promise<boolean> {
+async function endsBefore(deadline: number, work: Promise<unknown>): Promise<boolean> {
   const timer = new AbortController();
   const late = delay(Math.max(0, deadline - performance.now()), false, { signal: timer.signal });
   late.catch(() => {});

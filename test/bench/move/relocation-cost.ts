@@ -9,7 +9,8 @@ import { insertBulkRows } from './bulk-rows.ts';
 import { debianPostgresInstalled } from './debian-servers.ts';
 import { schemaBytes, startDumpContest, versionOf } from './dump-contest.ts';
 import { sized } from './durable-settings.ts';
-import { describePhases, phaseOf, runMove, spanOf } from './move-steps.ts';
+import { describePhases, phaseOf, spanOf } from './move-steps.ts';
+import { Mover } from './mover.ts';
 import type { MovingCells } from './moving-cells.ts';
 import { longest, PacedLoad } from './paced-load.ts';
 
@@ -63,13 +64,14 @@ export async function measureRelocation(
   const bytes = await schemaBytes(here.superuser, schemaName);
   say(`  ${rows} rows, ${bytes} bytes`);
   const writer = new Writer(cells.container().access(here, tenant), await here.employeeIds(tenant));
+  const mover = await Mover.start();
   const dump = debianPostgresInstalled ? await startDumpContest(schemaName, rows, sized) : undefined;
   try {
     const [compressed, uncompressed, ours]: [number[], number[], Relocation[]] = [[], [], []];
     let place = cells.placeOf(here, tenant);
     for (let round = 0; round < ROUNDS; round++) {
       const [from, to] = between(cells, round);
-      const moved = await relocate(cells, tenantId, place, from, to, writer, say);
+      const moved = await relocate({ cells, mover, tenantId, writer, say }, place, from, to);
       place = moved.place;
       ours.push(moved.relocation);
       if (!dump) continue;
@@ -82,6 +84,7 @@ export async function measureRelocation(
     const dumps = dump && { serverVersion: dump.serverVersion, bytes: dump.bytes, compressed, uncompressed };
     return { serverVersion, rows, bytes, ours, ...(dumps && { dumps }) };
   } finally {
+    await mover.stop();
     await dump?.stop();
   }
 }
@@ -104,14 +107,19 @@ async function refuseLosses(
   if (Number(rows[0]?.rows) !== writer.inserted) throw new Error('acknowledged writes were lost');
 }
 
+interface Journey {
+  readonly cells: MovingCells;
+  readonly mover: Mover;
+  readonly tenantId: string;
+  readonly writer: Writer;
+  readonly say: (text: string) => void;
+}
+
 async function relocate(
-  cells: MovingCells,
-  tenantId: string,
+  { cells, mover, tenantId, writer, say }: Journey,
   source: Place,
   from: BenchDatabase,
   to: BenchDatabase,
-  writer: Writer,
-  say: (text: string) => void,
 ): Promise<{ relocation: Relocation; place: Place }> {
   const hop = await cells.hopTo(to, 'relocate', tenantId, source);
   await from.superuser.query('VACUUM (ANALYZE)');
@@ -119,7 +127,7 @@ async function relocate(
   const load = new PacedLoad(WRITES_PER_SECOND, () => writer.write());
   try {
     await rest(MARGIN_MS);
-    const run = await runMove(hop);
+    const run = await mover.move(hop);
     await cells.settle(hop);
     await rest(MARGIN_MS);
     await load.stop();

@@ -5,7 +5,8 @@ import { asOwnerOf, type Hop } from '../../../functions/move/hop.ts';
 import { type BenchDatabase, type BenchTenant, PASSWORD } from '../bench-server.ts';
 import { quantile } from '../interleave.ts';
 import { insertBulkRows } from './bulk-rows.ts';
-import { describePhases, type MoveRun, runMove, spanOf } from './move-steps.ts';
+import { describePhases, type MoveRun, spanOf } from './move-steps.ts';
+import { Mover } from './mover.ts';
 import type { Container, MovingCells } from './moving-cells.ts';
 import { PacedLoad } from './paced-load.ts';
 import { moveInOneTransaction } from './strategy-sql.ts';
@@ -62,13 +63,18 @@ export async function measureReshape(
   const request = await neighbourRequests(cells.container(), cell, neighbours);
   const movers = cells.container();
   const collected = new Map(sizes.map((rows) => [rows, new Collected()]));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [rows, found] of collected) {
-      const enough = (ENOUGH_REQUESTS * (round + 1)) / ROUNDS;
-      const most = (MOST_MOVES * (round + 1)) / ROUNDS;
-      do await reshapeOne({ cells, movers, cell, request, rows, found, say });
-      while (!quick && found.moving.length < enough && found.pauses.length < most);
+  const mover = await Mover.start();
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [rows, found] of collected) {
+        const enough = (ENOUGH_REQUESTS * (round + 1)) / ROUNDS;
+        const most = (MOST_MOVES * (round + 1)) / ROUNDS;
+        do await reshapeOne({ cells, mover, movers, cell, request, rows, found, say });
+        while (!quick && found.moving.length < enough && found.pauses.length < most);
+      }
     }
+  } finally {
+    await mover.stop();
   }
   return [...collected].map(([rows, { quiet, moving, ...found }]) => ({
     ...{ rows, ...found },
@@ -78,6 +84,7 @@ export async function measureReshape(
 
 interface Trial {
   readonly cells: MovingCells;
+  readonly mover: Mover;
   /** Serves the tenants that move, and nobody else: their writes wait for connections only among themselves. */
   readonly movers: Container;
   readonly cell: BenchDatabase;
@@ -88,7 +95,7 @@ interface Trial {
   readonly say: (text: string) => void;
 }
 
-async function reshapeOne({ cells, movers, cell, request, rows, found, say }: Trial): Promise<void> {
+async function reshapeOne({ cells, mover, movers, cell, request, rows, found, say }: Trial): Promise<void> {
   const [tenant] = (await cell.addSharedTenants(1, 0)) as [BenchTenant];
   await insertBulkRows(cell.superuser, 'shared', rows, tenant.tenantId);
   await tidy(cell);
@@ -103,7 +110,7 @@ async function reshapeOne({ cells, movers, cell, request, rows, found, say }: Tr
     const quietFrom = performance.now();
     await rest(QUIET_MS);
     const movingFrom = performance.now();
-    run = await runMove(hop);
+    run = await mover.move(hop);
     const movedAt = performance.now();
     await rest(500);
     await Promise.all([writer.stop(), others.stop()]);
