@@ -28,7 +28,8 @@ at which it was due, so that a pause cannot hide.
 - **one transaction**: the strategy's own SQL with the same rows: \`INSERT … SELECT\` of all tables, the \`UPDATE\` of the
   placement and \`DELETE\`, into a schema that is ready. Nobody writes meanwhile; its pause is its duration.
 - **a write while nothing moves**: BEGIN, \`tenancy.enter(…, 'write')\`, an UPDATE by key and COMMIT in one round trip,
-  against the same without \`enter\`. *Without waiting for the disk* is \`fsync = off\`: what is left is processor time.
+  against the same without \`enter\`, each on a plain connection. *Through our sessions* adds what request code uses: pool,
+  query builder, and the care for unknown commits. *Without waiting for the disk* is \`fsync = off\`: what is left is processor time.
 
 ### How to read it
 

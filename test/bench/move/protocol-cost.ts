@@ -15,9 +15,14 @@ import { durable } from './durable-settings.ts';
 
 export interface ProtocolCost {
   readonly storage: 'durable' | 'without waiting for the disk';
-  /** BEGIN, `tenancy.enter(…, 'write')`, an UPDATE by key, COMMIT; and the same without `enter`. Both pipelined, over TLS. */
-  readonly timings: Readonly<Record<'entered' | 'plain', Timing>>;
+  readonly timings: Readonly<Record<Way, Timing>>;
 }
+
+/**
+ * BEGIN, `tenancy.enter(…, 'write')`, an UPDATE by key, COMMIT: through the sessions of production, and on a plain
+ * connection; and the same without `enter`. All pipelined, over TLS.
+ */
+type Way = 'session' | 'entered' | 'plain';
 
 /** What the placement protocol costs a write while nothing moves. */
 export async function measureProtocolCost(quick: boolean): Promise<ProtocolCost[]> {
@@ -59,24 +64,23 @@ async function contestants(database: BenchDatabase, tenant: BenchTenant) {
     ...{ user: tenant.roleName, password: PASSWORD, pipeline: true },
     ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' },
   };
-  const plain = new pg.Client(configuration);
-  await plain.connect();
+  const [entered, plain] = [new pg.Client(configuration), new pg.Client(configuration)];
+  await Promise.all([entered.connect(), plain.connect()]);
   const id = inTurn(ids);
+  const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
   const text = `UPDATE ${tenant.schemaName}.employees SET job_title = $1 WHERE employee_id = $2 RETURNING job_title`;
-  const ways: Contestants<'entered' | 'plain'> = {
-    entered: () =>
+  const write = (client: pg.Client, opening: string) =>
+    Promise.all([client.query(opening), client.query(text, ['Engineer', id()]), client.query('COMMIT')]);
+  const ways: Contestants<Way> = {
+    session: () =>
       runTenantBatch(pools, address, { tenantId: tenant.tenantId, epoch: 1 }, 'write', [statement()]),
-    plain: () =>
-      Promise.all([
-        plain.query('BEGIN ISOLATION LEVEL READ COMMITTED'),
-        plain.query(text, ['Engineer', id()]),
-        plain.query('COMMIT'),
-      ]),
+    entered: () => write(entered, `${begin}; SELECT tenancy.enter('${tenant.tenantId}', 1, 'write')`),
+    plain: () => write(plain, begin),
   };
   return {
     contestants: ways,
     end: async () => {
-      await Promise.all([pools.end(), plain.end()]);
+      await Promise.all([pools.end(), entered.end(), plain.end()]);
     },
   };
 }
