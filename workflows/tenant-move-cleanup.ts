@@ -50,7 +50,7 @@ export class TenantMoveCleanup extends Construct {
       new Fail(this, 'Not cleaned up', {
         errorPath: '$.failure.Error',
         cause:
-          'What the tenant left at its old place is still there. Start the execution again with the same input.',
+          'What the tenant left at its old place is still there. move-recover starts it again within five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { dataConnection } from '../database/provisioning/data-connection.ts';
 import type { Attempt } from '../database/transfer/claim.ts';
+import { asOwner } from '../provisioning/owner-connection.ts';
 
 /** Where a tenant's data is or will be: `source` and `target` of a hop, as the registry keeps them. */
 export interface Place {
@@ -99,16 +99,11 @@ export function replicationName({ attempt, suffix }: Hop): string {
   return `move_${attempt.tenantId.replaceAll('-', '')}_e${suffix}`;
 }
 
-/** Runs `work` as the owner of the place's database, on the cluster itself. @throws the driver's errors. */
+/** Runs `work` as the owner of the place's database. @throws {TypeError} before there is one; and the driver's errors. */
 export async function asOwnerOf<Result>(
-  { writerHost: host, port, database, ownerSecret: secretArn }: Place,
+  { writerHost, port, database, ownerSecret }: Place,
   work: (owner: pg.Client) => Promise<Result>,
 ): Promise<Result> {
-  if (host === null || port === null) throw new TypeError('the place has no database yet');
-  const owner = await dataConnection({ host, port, database, secretArn, pipeline: true });
-  try {
-    return await work(owner);
-  } finally {
-    await owner.end();
-  }
+  if (writerHost === null || port === null) throw new TypeError('the place has no database yet');
+  return asOwner({ writerHost, port, database, ownerSecret }, work, { pipeline: true });
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { identifier } from '../database/ddl/identifier.ts';
 import type { DataApi } from '../database/registry/data-api.ts';
+import { sqlStateOf } from '../database/session/sql-state.ts';
 import { tenantTableOrder } from '../database/tables/tenant-tables.ts';
 import { inTransaction } from '../database/transfer/claim.ts';
 import { asOwnerOf, type Place } from './hop.ts';
@@ -10,6 +11,8 @@ export interface TableSize {
   readonly name: string;
   readonly rows: number;
   readonly bytes: number;
+  /** Rows, and in shared tables bytes, were not counted. */
+  readonly estimated?: boolean;
 }
 
 /** How much data a tenant has. */
@@ -19,28 +22,31 @@ export interface TenantSurvey {
   readonly tables: readonly TableSize[];
 }
 
-/** The operator who waits for a dry run has 30 seconds in all. */
-const STATEMENT_SECONDS = 20;
+/** The operator who waits for a dry run has 30 seconds in all; what is not counted by then is estimated. */
+const COUNT_MS = 15_000;
+const TRANSACTION_SECONDS = 24;
 /** Beyond this a table's rows are what the last ANALYZE estimated: counting them would take too long. */
 const COUNTED_BYTES = 512 * 1024 ** 2;
 
 /**
  * Counts rows and bytes of the tenant's tables where it lives now. In shared tables bytes are those of its rows, without
  * indexes; in a schema they are the tables' whole size on disk.
+ * @param countMs how long to count; the rest is estimated.
  * @throws the driver's errors; TN001 while the tenant is fenced.
  */
 export async function surveyTenant(
   registry: Pick<DataApi, 'query'>,
   tenantId: string,
+  countMs: number = COUNT_MS,
 ): Promise<TenantSurvey> {
   const place = await presentPlace(registry, tenantId);
+  const until = performance.now() + countMs;
   const tables = await asOwnerOf(place, (owner) =>
-    inTransaction(owner, 'repeatable read', 2 * STATEMENT_SECONDS, async () => {
-      await owner.query(`SET LOCAL statement_timeout = '${STATEMENT_SECONDS}s'`);
+    inTransaction(owner, 'repeatable read', TRANSACTION_SECONDS, async () => {
       if (place.isolationModel === 'shared')
         await owner.query('SELECT tenancy.enter_move($1, NULL)', [tenantId]);
       const sizes: TableSize[] = [];
-      for (const name of tenantTableOrder) sizes.push(...(await measure(owner, place, name)));
+      for (const name of tenantTableOrder) sizes.push(...(await measure(owner, place, name, until)));
       return sizes;
     }),
   );
@@ -49,7 +55,7 @@ export async function surveyTenant(
 }
 
 /** Nothing for a table that this place does not have yet. */
-async function measure(owner: pg.Client, place: Place, name: string): Promise<TableSize[]> {
+async function measure(owner: pg.Client, place: Place, name: string, until: number): Promise<TableSize[]> {
   const table = `${identifier(place.schemaName)}.${identifier(name)}`;
   const { rows: found } = await owner.query<{ bytes: string | number; estimate: number }>(
     `select pg_catalog.pg_total_relation_size(oid) as bytes, greatest(reltuples, 0)::float8 as estimate
@@ -60,15 +66,45 @@ async function measure(owner: pg.Client, place: Place, name: string): Promise<Ta
   if (!relation) return [];
   if (place.isolationModel === 'shared') {
     // The policies let through this tenant's rows only.
-    const { rows } = await owner.query<{ rows: string; bytes: string }>(
+    const counted = await countInTime(
+      owner,
       `select count(*) as rows, coalesce(sum(pg_catalog.pg_column_size(t.*)), 0) as bytes from ${table} t`,
+      until,
     );
-    return [{ name, rows: Number(rows[0]?.rows), bytes: Number(rows[0]?.bytes) }];
+    return [{ name, ...(counted ?? (await planned(owner, table))) }];
   }
   const bytes = Number(relation.bytes);
-  if (bytes > COUNTED_BYTES && relation.estimate > 0) {
-    return [{ name, rows: Math.round(relation.estimate), bytes }];
+  const estimated = { name, rows: Math.round(relation.estimate), bytes, estimated: true };
+  if (bytes > COUNTED_BYTES && relation.estimate > 0) return [estimated];
+  const counted = await countInTime(owner, `select count(*) as rows, 0 as bytes from ${table}`, until);
+  return [counted ? { name, rows: counted.rows, bytes } : estimated];
+}
+
+/** Undefined where it would have taken longer. */
+async function countInTime(
+  owner: pg.Client,
+  statement: string,
+  until: number,
+): Promise<{ readonly rows: number; readonly bytes: number } | undefined> {
+  const leftMs = Math.ceil(until - performance.now());
+  if (leftMs <= 0) return undefined;
+  await owner.query(`SAVEPOINT counting; SET LOCAL statement_timeout = ${leftMs}`);
+  try {
+    const { rows } = await owner.query<{ rows: string; bytes: string }>(statement);
+    await owner.query('RELEASE SAVEPOINT counting');
+    return { rows: Number(rows[0]?.rows), bytes: Number(rows[0]?.bytes) };
+  } catch (error) {
+    if (sqlStateOf(error) !== '57014') throw error;
+    await owner.query('ROLLBACK TO SAVEPOINT counting');
+    return undefined;
   }
-  const { rows } = await owner.query<{ rows: string }>(`select count(*) as rows from ${table}`);
-  return [{ name, rows: Number(rows[0]?.rows), bytes }];
+}
+
+/** What the planner expects of the tenant's rows. */
+async function planned(owner: pg.Client, table: string): Promise<Omit<TableSize, 'name'>> {
+  const { rows } = await owner.query<{ 'QUERY PLAN': [{ Plan: Record<string, unknown> }] }>(
+    `explain (format json) select * from ${table}`,
+  );
+  const { 'Plan Rows': expected, 'Plan Width': width } = rows[0]!['QUERY PLAN'][0].Plan;
+  return { rows: Number(expected), bytes: Number(expected) * Number(width), estimated: true };
 }

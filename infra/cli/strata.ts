@@ -13,6 +13,11 @@ import { screenOn } from './screen.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 let settings: Settings | undefined;
+// Whoever reads the first lines only (`| head`) has got what he wanted.
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+  if (cause.code === 'EPIPE') process.exit(0);
+  throw cause;
+});
 try {
   process.exitCode = (await run(process.argv.slice(2))) ? 0 : 1;
 } catch (cause) {

@@ -269,6 +269,15 @@ describe('a survey', () => {
     }
   });
 
+  test('estimates what there is no time to count', async () => {
+    for (const tenantId of [shared, schema]) {
+      const { rows, tables } = await surveyTenant(world.registry, tenantId, 0);
+      expect(tables.length).toBeGreaterThan(5);
+      expect(tables.filter(({ estimated }) => !estimated)).toEqual([]);
+      expect(rows).toBeGreaterThanOrEqual(0);
+    }
+  });
+
   test('is part of a dry run, which changes nothing', async () => {
     const survey = (tenantId: string) => surveyTenant(world.registry, tenantId);
     const asked = { tenantId: shared, target: { tier: 'enterprise' }, force: false } as const;

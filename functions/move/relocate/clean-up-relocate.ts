@@ -4,7 +4,7 @@ import { TenantSchemaInUse } from '../../database/errors.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
-import { olderTransactions } from '../../database/transfer/older-transactions.ts';
+import { hasOlderReaders } from '../../database/transfer/older-readers.ts';
 import type { Hop, StepOutcome } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
 
@@ -21,7 +21,7 @@ export function cleanUpRelocate({ attempt, source: place }: Hop, deadline: numbe
   const { tenantId, epoch } = attempt;
   return asOwners([place, place], async ([source, second]) => {
     await refuseAtHome(source!, tenantId, epoch);
-    while ((await olderTransactions(source!, tenantId, place.roleName)) > 0) {
+    while (await hasOlderReaders(source!, tenantId)) {
       if (performance.now() + POLL_MS > deadline) return { done: false };
       await delay(POLL_MS);
     }

@@ -1,10 +1,9 @@
 import { createHmac } from 'node:crypto';
 import type pg from 'pg';
-import { ddlTransaction, lockForDdl } from '../../database/ddl/ddl-connection.ts';
+import { ddlTransaction } from '../../database/ddl/ddl-connection.ts';
 import { CredentialStore } from '../../database/session/credentials.ts';
-import { isolatedTarget, migrateTenantTables } from '../../database/tables/migrate-tenant-tables.ts';
 import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { claimed, claimTenant, holdClaim } from '../../database/transfer/claim.ts';
+import { claimed, claimTenant } from '../../database/transfer/claim.ts';
 import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { takeTurn } from '../../database/transfer/replication/in-turn.ts';
@@ -12,9 +11,9 @@ import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { publish } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
-import { tierTerms } from '../../placement/tier-terms.ts';
-import { TenantSecretInvalid } from '../../provisioning/errors.ts';
 import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { updateSourceTables } from '../source-tables.ts';
+import { arrivingSchemaOf } from '../target/arriving-schema-of.ts';
 import { asOwners } from './both-sides.ts';
 import { orReplicationBroken } from './replication-broken.ts';
 
@@ -48,26 +47,14 @@ async function replicationPassword({ source, attempt }: Hop): Promise<string> {
   return createHmac('sha256', owner.password).update(`replication ${attempt.attemptId}`).digest('base64url');
 }
 
-/** A column that the target's tables have and the source's have not would never be filled. */
-async function updateSourceTables(source: pg.Client, { source: place, attempt }: Hop): Promise<void> {
-  await ddlTransaction(source, async (transaction) => {
-    await holdClaim(source, attempt);
-    await source.query("SET LOCAL lock_timeout = '5s'");
-    await lockForDdl(transaction, place.schemaName);
-    await migrateTenantTables(transaction, isolatedTarget(place.schemaName, place.roleName));
-  });
-}
-
-async function createTargetTables(sides: BothSides, { source, target: place, attempt }: Hop): Promise<void> {
-  const { schemaName, roleName, secretArn, isolationModel } = place;
-  const { username, password } = await new CredentialStore().get(secretArn!);
-  if (username !== roleName) throw new TenantSecretInvalid();
-  const tier = isolationModel === 'dedicated' ? tierTerms.enterprise : tierTerms.business;
-  const connectionLimit = tier.connectionLimit ?? -1;
+async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
+  const { source, attempt } = hop;
+  const schema = await arrivingSchemaOf(hop);
+  const { schemaName } = schema;
   await claimed(sides.source, attempt, () =>
     createArrivingSchema(
       sides.target,
-      { tenantId: attempt.tenantId, schemaName, roleName, password, connectionLimit },
+      schema,
       (client, work) =>
         ddlTransaction(client, async (transaction) => {
           await holdTarget(sides, attempt);

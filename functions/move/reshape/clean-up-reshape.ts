@@ -5,8 +5,8 @@ import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
 import { MoverBusy } from '../../database/transfer/errors.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
+import { hasOlderReaders } from '../../database/transfer/older-readers.ts';
 import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
-import { hasOlderReaders } from '../../database/transfer/reshape/older-readers.ts';
 import { asOwnerOf, type Hop } from '../hop.ts';
 
 /**
