@@ -30,18 +30,20 @@ const PACES: Readonly<Record<HopKind, Pace>> = {
   },
 };
 
-/** Our guess at an Aurora cluster with its instances and its proxy, where the tenant has none of an earlier stay. */
+/** Our guess at an Aurora cluster with its instances and its proxy. */
 const LAUNCH_SECONDS = 15 * 60;
 
+/** @param hasDatabase whether a dedicated database of an earlier stay will be found. */
 export function estimateMove(
   plan: readonly PlannedHop[],
   { rows, bytes }: { readonly rows: number; readonly bytes: number },
+  { hasDatabase = false }: { readonly hasDatabase?: boolean } = {},
 ): MoveEstimate {
   let seconds = 0;
   for (const { kind, to } of plan) {
     const { bytesPerSecond, rowsPerSecond, atLeastSeconds } = PACES[kind];
     seconds += Math.max(bytes / bytesPerSecond, rows / rowsPerSecond) + atLeastSeconds;
-    if (to.isolationModel === 'dedicated') seconds += LAUNCH_SECONDS;
+    if (to.isolationModel === 'dedicated' && !hasDatabase) seconds += LAUNCH_SECONDS;
   }
   const pauses = plan.map(({ kind }) => PACES[kind].writePauseMs);
   return { seconds: Math.ceil(seconds), writePauseMs: Math.max(0, ...pauses) };

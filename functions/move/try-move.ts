@@ -1,4 +1,4 @@
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import { draftMove } from './draft-move.ts';
 import { type Forbidden, TenantNotMovable } from './errors.ts';
 import { estimateMove, type MoveEstimate } from './estimate-move.ts';
@@ -23,7 +23,7 @@ export interface TriedMove {
  * @throws {InvalidMoveInput} the target does not exist.
  */
 export async function tryMove(
-  registry: Pick<DataApi, 'transaction'>,
+  registry: Pick<DataApi, 'transaction' | 'query'>,
   { tenantId, target, force }: AskedMove,
   survey: (tenantId: string) => Promise<TenantSurvey>,
 ): Promise<TriedMove> {
@@ -38,5 +38,19 @@ export async function tryMove(
   await draft();
   const sizes = await survey(tenantId);
   const { plan, forbidden } = await draft(sizes.bytes);
-  return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes), forbidden };
+  const hasDatabase = await knewDatabase(registry, tenantId);
+  return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
+}
+
+/** A dedicated database outlives the stay of its tenant, and an attempt to bring it there. */
+async function knewDatabase(registry: RegistryExecutor, tenantId: string): Promise<boolean> {
+  const [row] = await registry.query<{ known: boolean }>(
+    `SELECT EXISTS (
+       SELECT FROM tenant_move_hops CROSS JOIN LATERAL (VALUES (source), (target)) AS side (place)
+       WHERE tenant_id = :tenantId::uuid AND place ->> 'isolationModel' = 'dedicated'
+         AND place ->> 'clusterArn' IS NOT NULL
+     ) AS known`,
+    { tenantId },
+  );
+  return row?.known ?? false;
 }
