@@ -79,7 +79,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     caCertificate: certificates.caCertificate,
     deployer: new TemplateDeployer({
       factory: (type) => factories.get(type),
-      secretString: (secretId) => endpoint.secretString(secretId),
+      secretString: (secretId, region) => endpoint.secretString(secretId, region),
       context: () => context,
     }),
   };

@@ -163,13 +163,4 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
   'AWS::RDS::DBSubnetGroup': byName('DBSubnetGroupName'),
   'AWS::RDS::DBClusterParameterGroup': byName('DBClusterParameterGroupName'),
   'AWS::RDS::DBParameterGroup': byName('DBParameterGroupName'),
-  'AWS::RDS::DBInstance': byName('DBInstanceIdentifier', (name, { arn, context, properties }) => {
-    const cluster = context.clusters.byIdentifier(String(properties.DBClusterIdentifier));
-    return {
-      DBInstanceArn: arn('rds', `db:${name}`),
-      DbiResourceId: name,
-      'Endpoint.Address': cluster?.host ?? '127.0.0.1',
-      'Endpoint.Port': String(cluster?.port ?? 5432),
-    };
-  }),
 };

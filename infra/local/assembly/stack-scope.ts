@@ -7,7 +7,7 @@ export function stackScope(
   stack: DeployedStack,
   account: string,
   exports: Map<string, string>,
-  secretString: (secretId: string) => string,
+  secretString: (secretId: string, region: string) => string,
 ): IntrinsicScope {
   const pseudoParameters: Record<string, unknown> = {
     'AWS::AccountId': account,
@@ -50,7 +50,7 @@ export function stackScope(
         throw new DeployError(`dynamic references to ${service} are not supported locally`);
       const [secretId, rest = ''] = reference.split(/:SecretString(?::|$)/);
       const key = rest.split(':')[0];
-      const secret = secretString(secretId!);
+      const secret = secretString(secretId!, stack.region);
       if (!key) return secret;
       const value = (JSON.parse(secret) as Record<string, unknown>)[key];
       if (value === undefined) throw new DeployError(`secret ${secretId} has no key ${key}`);

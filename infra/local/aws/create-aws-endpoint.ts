@@ -110,7 +110,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     ...databaseGroupResources(),
     clusterResource(databases, secrets),
     instanceResource(databases),
-    proxyResource(databases, (stackName) => stacks.isRestarted(stackName)),
+    proxyResource(databases, (stackArn) => stacks.isRestarted(stackArn)),
     targetGroupResource(databases),
     stateMachineResource(machines),
     eventRuleResource(bus),
@@ -118,16 +118,14 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   ].map((factory) =>
     permitted(
       factory,
-      (stackName) => (stacks.isRestarted(stackName) ? undefined : stacks.actor(stackName)),
+      (stackArn) => (stacks.isRestarted(stackArn) ? undefined : stacks.actor(stackArn)),
       (principal, permission, region) => authorizer.refuses(principal, permission, region),
     ),
   );
 
   return {
     factories,
-    secretString(secretId) {
-      // A template names secrets of its own region; by ARN that is told, and a name is taken where it exists.
-      const region = secrets.all().find((one) => one.name === secretId)?.region ?? '';
+    secretString(secretId, region) {
       const secret = secrets.get(secretId, region);
       const value = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;
       if (value === undefined) throw new Error(`secret ${secret.name} has no value`);

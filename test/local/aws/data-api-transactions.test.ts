@@ -118,7 +118,7 @@ describe('permissions', () => {
 test('a new password in the secret is used at once', async () => {
   const secrets = new SecretsManagerClient(api.fixture.client());
   const secretString = JSON.stringify({ username: 'strata_master', password: 'changed-1' });
-  await api.fixture.platform.context.clusters.setMasterPassword('registry', 'changed-1');
+  await api.fixture.platform.context.clusters.setMasterPassword(CLUSTER, 'changed-1');
   await secrets.send(new PutSecretValueCommand({ SecretId: api.secretArn, SecretString: secretString }));
   expect(await value('SELECT 1')).toEqual({ longValue: 1 });
 });
