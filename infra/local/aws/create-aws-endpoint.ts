@@ -80,7 +80,11 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
         secretPermissions: new SecretPermissions(secrets, keys),
         pools,
         transactions,
-        httpEndpointEnabled: (arn) => databases.clusters.get(arn)?.properties.EnableHttpEndpoint === true,
+        httpEndpointEnabled: (arn) => {
+          const deployed = databases.clusters.get(arn);
+          // Until its stack is deployed again, a cluster of the last start is what it was.
+          return !deployed || deployed.properties.EnableHttpEndpoint === true;
+        },
       }),
       rds(databases, context),
       states(machines, executions, runner),

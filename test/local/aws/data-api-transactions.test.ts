@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   BatchExecuteStatementCommand,
   BeginTransactionCommand,
@@ -8,6 +9,7 @@ import {
 } from '@aws-sdk/client-rds-data';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { role, writeAssembly } from './assembly.ts';
 import { CLUSTER, type DataApiFixture, startDataApi, text } from './data-api-fixture.ts';
 
 let api: DataApiFixture;
@@ -134,4 +136,12 @@ test('a warm call takes a few milliseconds', async () => {
   times.sort((a, b) => a - b);
   // Generous: this machine runs other tests at the same time.
   expect(times[25]).toBeLessThan(25);
+});
+
+test('a cluster of the last start answers before its own stack is deployed again', async () => {
+  const { fixture } = api;
+  await fixture.restart(() => {
+    writeAssembly(join(fixture.stateDir, '..', 'cdk.out'), [{ name: 'Other', resources: role('Any', []) }]);
+  });
+  expect(await value('SELECT 1')).toEqual({ longValue: 1 });
 });

@@ -12,7 +12,9 @@ export interface TwinFiles {
 }
 
 const ASSUMED = { Version: '2012-10-17', Statement: [] };
-const OWN_WHERE = { 'Fn::Sub': 'arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:where' };
+const OWN_WHERE = {
+  'Fn::Join': [':', ['arn:aws:lambda', ref('AWS::Region'), ref('AWS::AccountId'), 'function:where']],
+};
 
 /** @param files of the machine that both run on */
 export function twinStack(region: string, files: TwinFiles): FixtureStack {
@@ -29,9 +31,7 @@ export function twinStack(region: string, files: TwinFiles): FixtureStack {
             {
               PolicyName: 'own',
               PolicyDocument: {
-                Statement: [
-                  { Effect: 'Allow', Action: 'lambda:InvokeFunction', Resource: OWN_WHERE },
-                ],
+                Statement: [{ Effect: 'Allow', Action: 'lambda:InvokeFunction', Resource: OWN_WHERE }],
               },
             },
           ],
