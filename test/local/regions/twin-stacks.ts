@@ -87,8 +87,8 @@ export function twinStack(region: string, files: TwinFiles): FixtureStack {
           Targets: [{ Id: 'record', Arn: att('record', 'Arn'), InputPath: '$.region' }],
         },
       },
-      // Names its function as its own region's; the other region's rule is not let by it.
-      ...(region === US
+      // Names its function as what it is called in its own region; the other region's rule is not let by it.
+      ...(region === EU
         ? { MayRecord: permission('record', 'events.amazonaws.com', att('Rule', 'Arn')) }
         : {}),
       ...httpApi(region),
