@@ -4,6 +4,7 @@ import { InvokeCommand, type LambdaClient } from '@aws-sdk/client-lambda';
 import { GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stateFile } from '../../../infra/local/state/state-file.ts';
 import { strata } from '../../infra/cli/run-command.ts';
 import { recordedLines } from '../aws/recorded-lines.ts';
 import { EU, US } from './twin-stacks.ts';
@@ -35,16 +36,29 @@ async function outputOf(client: SFNClient, region: string): Promise<unknown> {
   return JSON.parse((await execution()).output!);
 }
 
+/** Custom resources went by the name of their stack. */
+function asByEarlierVersions(): void {
+  const state = stateFile(join(twins.fixture.stateDir, 'state'));
+  const document = state.load<Record<string, unknown>>('custom-resources', {});
+  const entries = Object.entries(document).map(([key, value]) => [
+    key.replace(/.*stack\/Twin\/local/, 'Twin'),
+    value,
+  ]);
+  expect(Object.keys(Object.fromEntries(entries))).toEqual(['Twin/Thing']);
+  state.save('custom-resources', Object.fromEntries(entries));
+}
+
 test('a region that is added changes nothing at home, and shares nothing with it', async () => {
   const { apiUrl } = twins.fixture.platform;
   expect([...twins.fixture.platform.apiUrls]).toEqual([[US, apiUrl]]);
-  const before = twins.outputs(US);
-  await twins.restart([US, EU]);
+  const { Request, ...before } = twins.outputs(US);
+  await twins.restart([US, EU], asByEarlierVersions);
   clients = clientsOf(twins);
   expect(twins.fixture.platform).toMatchObject({ apiUrl, homeRegion: US });
   expect([...twins.fixture.platform.apiUrls.keys()]).toEqual([US, EU]);
-  expect(twins.outputs(US)).toEqual(before);
   const there = twins.outputs(EU);
+  expect([Request, twins.outputs(US).Request, there.Request]).toEqual(['Create', 'Update', 'Create']);
+  expect(twins.outputs(US)).toEqual({ ...before, Request: 'Update' });
   expect(there.Endpoint).toBe(twins.fixture.platform.apiUrls.get(EU));
   for (const [name, value] of Object.entries(before)) expect([name, there[name]]).not.toEqual([name, value]);
 });

@@ -40,6 +40,8 @@ export function twinStack(region: string, files: TwinFiles): FixtureStack {
       ...lambdaFunction('where', 'where', 'Role'),
       ...lambdaFunction('record', 'record', 'Role', { RECORD_FILE: files.record(region) }),
       ...lambdaFunction('tenant', 'tenant', 'Role', { TENANTS_FILE: files.tenants }),
+      ...lambdaFunction('maker', 'customResource', 'Role'),
+      Thing: { Type: 'Custom::Thing', Properties: { ServiceToken: att('maker', 'Arn') } },
       Key: { Type: 'AWS::KMS::Key', Properties: {} },
       Alias: { Type: 'AWS::KMS::Alias', Properties: { AliasName: 'alias/twin', TargetKeyId: ref('Key') } },
       Secret: {
@@ -99,6 +101,7 @@ export function twinStack(region: string, files: TwinFiles): FixtureStack {
       Role: { Value: att('Role', 'Arn') },
       Key: { Value: ref('Key') },
       Topic: { Value: ref('Topic') },
+      Request: { Value: att('Thing', 'Request') },
       Secret: { Value: ref('Secret') },
       Password: { Value: '{{resolve:secretsmanager:twin/secret:SecretString:password}}' },
     },

@@ -43,3 +43,9 @@ export async function tenant(event) {
   const found = JSON.parse(readFileSync(process.env.TENANTS_FILE, 'utf8'))[event.pathParameters.tenantId];
   return { statusCode: found ? 200 : 404, body: JSON.stringify(found ?? {}) };
 }
+
+/** A custom resource whose attribute tells what it was asked for. */
+export async function customResource({ RequestType, ResponseURL }) {
+  const response = { Status: 'SUCCESS', PhysicalResourceId: 'thing', Data: { Request: RequestType } };
+  await fetch(ResponseURL, { method: 'PUT', body: JSON.stringify(response) });
+}
