@@ -8,6 +8,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { CrossRegionReferences } from './assembly/cross-region-references.ts';
 import { CustomResources } from './assembly/custom-resources.ts';
 import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
 import { TemplateDeployer } from './assembly/template-deployer.ts';
@@ -127,6 +128,7 @@ async function boot(
     log,
   });
   undo.push(() => functions.stop());
+  const crossRegion = new CrossRegionReferences();
   const customResources = new CustomResources();
   undo.push(() => customResources.stop());
 
@@ -151,6 +153,7 @@ async function boot(
     deployer: new TemplateDeployer({
       factory: (type) => factories.get(type) ?? (type.startsWith('Custom::') ? customResources : undefined),
       secretString: (secretId, region) => awsEndpoint.secretString(secretId, region),
+      parameter: (name, region) => crossRegion.parameter(name, region),
       homeRegion: () => homeRegion,
       context: () => context,
     }),
@@ -166,6 +169,7 @@ async function boot(
     ...httpApiResources((region) => gateways.urlOf(region)),
     ...issuer.factories(),
     ...functionResources(functions),
+    ...crossRegion.factories(),
     customResources,
     ...awsEndpoint.factories,
   ]) {

@@ -17,13 +17,12 @@ import type {
   TemplateResource,
 } from '../model.ts';
 import { conditionHolds, type IntrinsicScope, resolveIntrinsics } from './intrinsics.ts';
-import { stackScope } from './stack-scope.ts';
+import { type DynamicValues, stackScope } from './stack-scope.ts';
 import { referencesOf } from './template-references.ts';
 
-export interface TemplateDeployerOptions {
+export interface TemplateDeployerOptions extends DynamicValues {
   /** @returns undefined for a type nobody knows */
   factory(type: string): ResourceFactory | undefined;
-  secretString(secretId: string, region: string): string;
   /** Generated names differ from home's elsewhere. Asked late; undefined: there is one region only. */
   homeRegion?(): string | undefined;
   /** Asked late: the context names the deployer too. */
@@ -52,7 +51,7 @@ export class TemplateDeployer implements StackDeployer {
     };
     const context = this.#options.context();
     context.stacks.set(arn, stack);
-    const scope = stackScope(stack, context.account, this.#exports, this.#options.secretString);
+    const scope = stackScope(stack, context.account, this.#exports, this.#options);
     await this.#createAll(stack, scope, spec.onEvent ?? (() => {}));
     for (const [outputId, output] of Object.entries(template.Outputs ?? {})) {
       if (!conditionHolds(output.Condition, scope)) continue;
