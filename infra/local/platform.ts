@@ -182,6 +182,8 @@ async function boot(
     throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
   });
   undo.push(() => awsEndpoint.stop());
+  // After the ports that somebody chose.
+  await gateways.listenAgain();
 
   const output = options.cdkOut ?? join(stateDir, 'cdk.out');
   await Promise.all([

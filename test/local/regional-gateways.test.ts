@@ -33,6 +33,7 @@ async function listening(): Promise<{ gateways: RegionalGateways; homePort: numb
   });
   const [homePort] = await unusedPorts();
   await gateways.listen(homePort);
+  await gateways.listenAgain();
   open.push(gateways);
   return { gateways, homePort };
 }
@@ -59,7 +60,10 @@ test('a region keeps its port over restarts, also over one that it is left out o
   await gateways.open(regions);
   await gateways.close();
   const without = await listening();
+  const statusOfEu = async () => (await fetch(gateways.urlOf('eu-west-1'))).status;
+  expect(await statusOfEu()).toBe(503);
   await without.gateways.open(regions.slice(0, 1));
+  await expect(statusOfEu()).rejects.toThrow('fetch failed');
   await without.gateways.close();
   const { gateways: again } = await listening();
   await again.open(regions.toReversed());

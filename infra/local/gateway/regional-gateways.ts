@@ -1,11 +1,11 @@
 /**
  * One gateway per AWS region of the assembly, in front of that region's HTTP APIs.
  *
- * States: listening (home's only, before the assembly is known) → opened (one per region, URLs are known) → serving →
- * closed. Until they serve, all answer 503. Home has the port it was given; each further region has a loopback port of
- * its own, which is kept for as long as nobody else takes it.
+ * States: listening (home's and those of the last start, before the assembly is known) → opened (one per region, URLs
+ * are known) → serving → closed. Until they serve, all answer 503. Home has the port it was given; each further region
+ * has a loopback port of its own, which is kept for as long as nobody else takes it.
  */
-import { PlatformError } from '../errors.ts';
+import { PlatformError, PortBusy } from '../errors.ts';
 import type { DeployedStack, Functions, Log, StateFile } from '../model.ts';
 import { freePort } from '../postgres/free-port.ts';
 import { type HttpApi, httpApis } from './http-api.ts';
@@ -27,6 +27,8 @@ const portRange = { from: 30_000, to: 32_000 };
 export class RegionalGateways {
   readonly #options: RegionalGatewaysOptions;
   readonly #all: HttpGateway[] = [];
+  /** Listening since before it was known whether their regions are wanted. */
+  readonly #early = new Map<string, HttpGateway>();
   readonly #byRegion = new Map<string, HttpGateway>();
   readonly #urls = new Map<string, string>();
   #homePort = 0;
@@ -35,29 +37,39 @@ export class RegionalGateways {
     this.#options = options;
   }
 
-  /** @throws {PortBusy} */
+  /** At home. @throws {PortBusy} */
   async listen(homePort: number): Promise<void> {
     this.#homePort = homePort;
     await this.#gateway().listen(homePort);
   }
 
+  /** On the ports that further regions had at the last start, as far as they are free. */
+  async listenAgain(): Promise<void> {
+    for (const [region, port] of Object.entries(this.#remembered())) {
+      const gateway = this.#gateway();
+      try {
+        await gateway.listen(port);
+        this.#early.set(region, gateway);
+      } catch (cause) {
+        if (!(cause instanceof PortBusy)) throw cause;
+      }
+    }
+  }
+
   /** @param regions home first */
   async open([home, ...others]: readonly string[]): Promise<void> {
     this.#serveAt(home!, this.#all[0]!, this.#homePort);
-    const { state, log } = this.#options;
-    const remembered = state.load<Record<string, number>>(stateName, {});
+    const { state } = this.#options;
+    const remembered = this.#remembered();
     for (const region of others) {
-      const before = remembered[region];
-      const port = await freePort(before, new Set(), portRange);
-      if (before !== undefined && port !== before) {
-        log(`port ${before} is busy: the API of ${region} is on port ${port} from now on`);
-      }
-      const gateway = this.#gateway();
-      await gateway.listen(port);
-      this.#serveAt(region, gateway, port);
-      remembered[region] = port;
+      const early = this.#early.get(region);
+      this.#early.delete(region);
+      remembered[region] = early
+        ? this.#serveAt(region, early, remembered[region]!)
+        : await this.#listenAnywhere(region, remembered[region]);
     }
     if (others.length > 0) state.save(stateName, remembered);
+    await Promise.all([...this.#early.values()].map((gateway) => gateway.close()));
   }
 
   /** By AWS region, home first; none before they are opened. */
@@ -89,14 +101,31 @@ export class RegionalGateways {
     await Promise.all(this.#all.map((gateway) => gateway.close()));
   }
 
+  /** @returns the port: the one before, if it is free */
+  async #listenAnywhere(region: string, before: number | undefined): Promise<number> {
+    const port = await freePort(before, new Set(), portRange);
+    if (before !== undefined && port !== before) {
+      this.#options.log(`port ${before} is busy: the API of ${region} is on port ${port} from now on`);
+    }
+    const gateway = this.#gateway();
+    await gateway.listen(port);
+    return this.#serveAt(region, gateway, port);
+  }
+
+  /** Ports by region, home's not among them. */
+  #remembered(): Record<string, number> {
+    return this.#options.state.load<Record<string, number>>(stateName, {});
+  }
+
   #gateway(): HttpGateway {
     const gateway = new HttpGateway(this.#options);
     this.#all.push(gateway);
     return gateway;
   }
 
-  #serveAt(region: string, gateway: HttpGateway, port: number): void {
+  #serveAt(region: string, gateway: HttpGateway, port: number): number {
     this.#byRegion.set(region, gateway);
     this.#urls.set(region, `http://127.0.0.1:${port}`);
+    return port;
   }
 }
