@@ -2,7 +2,19 @@
 export type Tier = 'starter' | 'business' | 'enterprise';
 /** Where a tenant's rows live; see DESIGN, "Words". */
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
-export type TenantStatus = 'provisioning' | 'active' | 'suspended' | 'failed' | 'offboarding' | 'offboarded';
+/**
+ * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its id,
+ * slug and region are kept here.
+ */
+export type TenantStatus =
+  | 'provisioning'
+  | 'active'
+  | 'suspended'
+  | 'failed'
+  | 'offboarding'
+  | 'offboarded'
+  | 'arriving'
+  | 'elsewhere';
 
 /** One tenant as the registry knows it: its `tenants` row and where its `tenant_database_routing` row points. */
 export interface TenantRecord {
