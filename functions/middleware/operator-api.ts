@@ -2,9 +2,8 @@ import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { DataApi } from '../database/registry/data-api.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
-import { isTransient } from '../provisioning/transient-error.ts';
+import { actInRegion } from '../repositories/ask-region.ts';
 import type { ControlIdempotencyUse } from '../repositories/control-idempotency.ts';
-import { RegionUnavailable } from '../repositories/errors.ts';
 import { regionOfTenant } from '../repositories/region-of-tenant.ts';
 import { readCaller } from '../tenancy/claims.ts';
 import { type Answer, toHttp } from './answer.ts';
@@ -85,13 +84,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
         operator: caller.email ?? caller.subject,
         facts: requestFacts(event),
       };
-      try {
-        return toHttp(await route.handle(request as AnyRequest));
-      } catch (error) {
-        if (key !== registries.ownKey && isTransient(error))
-          throw new RegionUnavailable(key, { cause: error });
-        throw error;
-      }
+      return toHttp(await actInRegion(registries, key, () => route.handle(request as AnyRequest)));
     });
 }
 

@@ -45,3 +45,26 @@ export function askRegions<Result>(
 ): Promise<Result[]> {
   return Promise.all(regionKeys.map((key) => askRegion(registries, key, read)));
 }
+
+/**
+ * Does something in one region that may also change it, and so is not cut short.
+ * @throws {RegionUnavailable} it is another region and cannot be reached, or not yet; else what `work` throws.
+ */
+export async function actInRegion<Result>(
+  registries: Pick<Regions, 'ownKey'>,
+  regionKey: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    const unreached = isTransient(error) || isRefusedByAws(error);
+    if (regionKey === registries.ownKey || !unreached) throw error;
+    throw new RegionUnavailable(regionKey, { cause: error });
+  }
+}
+
+/** A region whose deployment is not complete has no secret to find and no workflow to start. */
+function isRefusedByAws(error: unknown): boolean {
+  return error instanceof Error && '$fault' in error;
+}

@@ -245,6 +245,12 @@ test('POST /tenants registers and starts the onboarding in the region of the res
     return executions?.filter(({ name }) => name?.startsWith(slug)).length;
   };
   expect([await started('us-east-1'), await started('eu-west-1')]).toEqual([0, 1]);
+  await start({ down: true });
+  const lost = { ...body, slug: `${slug}-2`, dataResidency: 'apac' };
+  expect(await call('POST /tenants', { body: lost })).toMatchObject({
+    status: 503,
+    body: { type: 'urn:strata:problem:region-unavailable' },
+  });
   expect(await call('POST /tenants', { body: { ...body, dataResidency: 'mars' } })).toMatchObject({
     status: 400,
     body: { errors: [{ pointer: '/dataResidency' }] },

@@ -19,10 +19,9 @@ import {
 } from '../../middleware/operator-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
-import { isTransient } from '../../provisioning/transient-error.ts';
+import { actInRegion } from '../../repositories/ask-region.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
-import { RegionUnavailable } from '../../repositories/errors.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
@@ -71,8 +70,11 @@ export const create = operatorRoute(
       return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
     const input = validated(body);
     const region = regionOfResidency(input.dataResidency, request);
-    const tenant = await register(input, region, request);
-    await startOnboarding(tenant, body as object, region.awsRegion);
+    const tenant = await actInRegion(request.registries, region.key, async () => {
+      const registered = await register(input, region, request);
+      await startOnboarding(registered, body as object, region.awsRegion);
+      return registered;
+    });
     if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });
     return { status: 202, body: tenant, location: `/tenants/${tenant.tenantId}` };
   },
@@ -149,7 +151,6 @@ async function register(
       region: { key, registries },
     });
   } catch (error) {
-    if (key !== registries.ownKey && isTransient(error)) throw new RegionUnavailable(key, { cause: error });
     throw asProblem(error);
   }
 }
