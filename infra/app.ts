@@ -5,10 +5,13 @@ import { join, resolve } from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import type { StrataConfig } from './config.ts';
 import { bundleFunctions } from './constructs/function-bundle.ts';
+import { regionStackName } from './constructs/region-names.ts';
 import { loadConfig } from './load-config.ts';
 import { ControlPlaneStack } from './stacks/control-plane-stack.ts';
 import { DedicatedDatabaseStack } from './stacks/dedicated-database-stack.ts';
+import { RegionLinkStack } from './stacks/region-link-stack.ts';
 import { RegionStack } from './stacks/region-stack.ts';
+import type { SharedSettings } from './stacks/shared-settings.ts';
 
 const PROJECT = resolve(import.meta.dirname, '..');
 
@@ -41,13 +44,27 @@ export async function synthesize({ config, outdir, validate, adjust }: SynthOpti
     const shared = { config, bundle };
     const controlPlane = new ControlPlaneStack(app, 'Strata-ControlPlane', home, shared);
     const regional = { ...shared, dedicatedTemplateFile };
-    new RegionStack(app, `Strata-${home.key}`, { ...regional, region: home, home: controlPlane });
-    for (const region of others) new RegionStack(app, `Strata-${region.key}`, { ...regional, region });
+    const regions = [
+      new RegionStack(app, regionStackName(home.key), { ...regional, region: home, home: controlPlane }),
+      ...others.map((region) => new RegionStack(app, regionStackName(region.key), { ...regional, region })),
+    ];
+    linkRegions(app, regions, shared);
     adjust?.(app);
     return app.synth().directory;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Every two regions, in both directions. */
+function linkRegions(app: App, regions: readonly RegionStack[], shared: SharedSettings): void {
+  regions.forEach((near, index) => {
+    for (const far of regions.slice(index + 1)) {
+      const link = (from: RegionStack, to: RegionStack) => `Strata-Link-${from.place.key}-${to.place.key}`;
+      const there = new RegionLinkStack(app, link(near, far), { ...shared, near, far });
+      new RegionLinkStack(app, link(far, near), { ...shared, near: far, far: near, counterpart: there });
+    }
+  });
 }
 
 /**

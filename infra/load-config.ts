@@ -1,22 +1,24 @@
-import { type CellConfig, config, type RegionConfig, type StrataConfig } from './config.ts';
+import { type CellConfig, config, knownRegions, type RegionConfig, type StrataConfig } from './config.ts';
 import { ConfigError, validateConfig } from './validate-config.ts';
 
 /**
  * The configuration with what the environment overrides, for trying it out:
  *  - `DB_PIPELINE`: `on` or `off`.
  *  - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`: `moves.replicationTls`, `moves.maxPauseMs`.
+ *  - `STRATA_REGIONS`: which regions, home first, such as `us,eu`.
  *  - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; the further ones are like its first.
  * @throws {ConfigError}
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
-  const { DB_PIPELINE: pipeline, STRATA_CELLS: cells } = environment;
+  const { DB_PIPELINE: pipeline, STRATA_CELLS: cells, STRATA_REGIONS: keys } = environment;
   const { REPLICATION_TLS: replicationTls, MOVE_MAX_PAUSE_MS: maxPauseMs } = environment;
   if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
     throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
   }
+  const regions = keys ? namedRegions(keys) : config.regions;
   return validateConfig({
     ...config,
-    ...(cells ? { regions: withCells(config.regions, cells) } : {}),
+    regions: cells ? withCells(regions, cells) : regions,
     moves: {
       ...config.moves,
       ...(replicationTls ? { replicationTls } : {}),
@@ -24,6 +26,20 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Strata
     },
     ...(pipeline ? { databasePipeline: pipeline as 'on' | 'off' } : {}),
   });
+}
+
+/** The regions of those keys: as the configuration has them, or as Strata knows them. @throws {ConfigError} */
+function namedRegions(wish: string): RegionConfig[] {
+  const known = new Map<string, RegionConfig>(Object.entries(knownRegions));
+  for (const region of config.regions) known.set(region.key, region);
+  const keys = wish.split(',').map((key) => key.trim());
+  const regions = keys.map((key) => known.get(key)).filter((region) => region !== undefined);
+  if (regions.length < keys.length || new Set(keys).size < keys.length) {
+    throw new ConfigError([
+      `STRATA_REGIONS is "${wish}", expected some of ${[...known.keys()].join(', ')}, each once and home first, such as us,eu`,
+    ]);
+  }
+  return regions;
 }
 
 /** The regions with as many cells each as `wish` says. @throws {ConfigError} */

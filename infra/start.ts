@@ -31,6 +31,9 @@ try {
   const platform = await starting;
   await demo(platform);
   platform.markReady();
+  for (const [region, apiUrl] of platform.apiUrls) {
+    if (region !== platform.homeRegion) console.log(`region ${region}  API ${url(apiUrl)}`);
+  }
   console.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
 } catch (error) {
   if (!stopping.signal.aborted) {
@@ -49,7 +52,7 @@ async function demo(platform: Platform): Promise<void> {
     const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});
     const states = new SFNClient({
       endpoint: platform.awsUrl,
-      region: 'us-east-1',
+      region: platform.homeRegion,
       credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
     });
     const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));

@@ -6,6 +6,7 @@ import {
   type StrataConfig,
 } from './config.ts';
 import { promotionProblems } from './promotion-config.ts';
+import { rangesOverlap } from './ranges-overlap.ts';
 
 /** Log retentions that CloudWatch Logs accepts, in days. */
 const LOG_RETENTIONS = [
@@ -49,13 +50,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     candidate.regions.map(({ awsRegion }) => awsRegion),
     'AWS regions',
   );
-  unique(
-    candidate.regions.map(({ cidr }) => cidr),
-    'address ranges',
-  );
-  for (const { key, cidr } of candidate.regions) {
-    require(cidr !== CONTROL_PLANE_CIDR, `region ${key}: ${cidr} is the control plane's network`);
-  }
+  problems.push(...overlapProblems(candidate.regions));
   for (const region of candidate.regions) problems.push(...regionProblems(region));
   problems.push(...capacityProblems('registry', candidate.registry));
   problems.push(...promotionProblems(candidate.promotion));
@@ -95,6 +90,23 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     ), `alarmEmail is "${candidate.alarmEmail}", expected an e-mail address`);
   if (problems.length > 0) throw new ConfigError(problems);
   return candidate;
+}
+
+/** Networks that overlap can never be peered. */
+function overlapProblems(regions: readonly RegionConfig[]): string[] {
+  const networks = [
+    { name: 'the control plane', cidr: CONTROL_PLANE_CIDR },
+    ...regions.map(({ key, cidr }) => ({ name: `region ${key}`, cidr })),
+  ];
+  return networks.flatMap((one, index) =>
+    networks
+      .slice(index + 1)
+      .filter((other) => rangesOverlap(one.cidr, other.cidr))
+      .map(
+        (other) =>
+          `address ranges must not overlap: ${one.name} has ${one.cidr}, ${other.name} has ${other.cidr}`,
+      ),
+  );
 }
 
 function regionProblems(region: RegionConfig): string[] {

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
 import {
   type TenantRecord,
   type TenantRow,
@@ -22,15 +22,33 @@ import { tierTerms } from '../placement/tier-terms.ts';
 import { chooseResidency } from './choose-residency.ts';
 import { TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
+import { homeOf, type RegistrationRegion } from './registration-region.ts';
+import {
+  boundTransaction,
+  findReservation,
+  lockSlug,
+  ReservedElsewhere,
+  reserveSlug,
+  takeOverSlug,
+} from './reserved-slug.ts';
 
 export interface RegisterOptions {
   /** Who asked for it, for the audit log. */
   actor: AuditActor;
   /** The execution that takes the tenant over; absent when an API call registers before any execution runs. */
   executionArn?: string;
+  /** Whose registry it is, where there are several regions. */
+  region?: RegistrationRegion;
 }
 
 type ResolvedInput = OnboardingInput & { dataResidency: string };
+
+interface Asked {
+  readonly actor: AuditActor;
+  readonly executionArn: string | undefined;
+  /** Undefined where there is one region only: nobody else could have the slug then. */
+  readonly region: RegistrationRegion | undefined;
+}
 
 /**
  * Writes the tenant as `provisioning`, or takes up again a registration that is unfinished or failed.
@@ -44,19 +62,23 @@ type ResolvedInput = OnboardingInput & { dataResidency: string };
 export async function registerTenant(
   registry: DataApi,
   input: OnboardingInput,
-  { actor, executionArn }: RegisterOptions,
+  { actor, executionArn, region: given }: RegisterOptions,
 ): Promise<TenantRecord> {
+  const region = given && given.registries.keys.length > 1 ? given : undefined;
+  const asked: Asked = { actor, executionArn, region };
   // Two inputs with one slug or name may meet in the INSERT; the loser sees nothing inserted, and looks again.
   for (;;) {
-    const record = await registry.transaction(async (transaction) => {
+    const outcome = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      const dataResidency = await chooseResidency(transaction, input.dataResidency);
-      const resolved: ResolvedInput = { ...input, dataResidency };
-      const resumed = await resume(transaction, resolved, { actor, executionArn });
-      if (resumed) return resumed;
-      return insert(transaction, resolved, { actor, executionArn });
+      if (region) await lockSlug(transaction, input.slug);
+      const dataResidency = await chooseResidency(transaction, input.dataResidency, region);
+      return register(transaction, { ...input, dataResidency }, asked);
     });
-    if (record) return record;
+    if (outcome instanceof ReservedElsewhere) {
+      await takeOverSlug(input.slug, outcome.regionKey, region as RegistrationRegion);
+    } else if (outcome) {
+      return outcome;
+    }
   }
 }
 
@@ -89,20 +111,38 @@ export async function findForUpdate(
   return row && { ...toTenantRecord(row), adminEmail: row.admin_email };
 }
 
-/** A caller that dies inside the transaction must not hold the cells' locks for the Data API's three minutes. */
-async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
-  await transaction.query(
-    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
-  );
+/** Returns undefined when another transaction holds the slug. */
+async function register(
+  transaction: RegistryExecutor,
+  input: ResolvedInput,
+  asked: Asked,
+): Promise<TenantRecord | ReservedElsewhere | undefined> {
+  const { region } = asked;
+  const tenant = await findForUpdate(transaction, input.slug);
+  const atHome = region === undefined || region.key === homeOf(region.registries);
+  if (tenant?.status === 'elsewhere') {
+    // Home's row is every other region's reservation as well; in another region it is a tenant that has left.
+    if (!region || !atHome) throw new TenantExists(input.slug);
+    if (tenant.region !== region.key) return new ReservedElsewhere(tenant.region);
+    return insert(transaction, input, asked, { tenantId: tenant.tenantId, here: true });
+  }
+  if (tenant) return resume(transaction, tenant, input, asked);
+  if (atHome) return insert(transaction, input, asked);
+  const reserved = await findReservation(input.slug, region);
+  if (reserved instanceof ReservedElsewhere) return reserved;
+  const reservation = reserved === undefined ? undefined : { tenantId: reserved, here: false };
+  const record = await insert(transaction, input, asked, reservation);
+  // Last, when nothing of the region stands against the tenant any more: what is refused leaves nothing at home.
+  if (record) await reserveSlug(record, region);
+  return record;
 }
 
 async function resume(
   transaction: RegistryExecutor,
+  tenant: TenantRecord & { adminEmail: string },
   input: ResolvedInput,
-  { actor, executionArn }: { actor: AuditActor; executionArn: string | undefined },
-): Promise<TenantRecord | undefined> {
-  const tenant = await findForUpdate(transaction, input.slug);
-  if (!tenant) return undefined;
+  { actor, executionArn }: Asked,
+): Promise<TenantRecord> {
   const { adminEmail: _, ...record } = tenant;
   if (tenant.status !== 'provisioning' && tenant.status !== 'failed') {
     // A step of the very execution that activated it, delivered once more.
@@ -124,34 +164,58 @@ async function resume(
   return read(transaction, tenant.tenantId);
 }
 
+/** A reservation of the slug that no tenant came of. */
+interface Reservation {
+  readonly tenantId: string;
+  /** Its row is in this registry, and becomes the tenant's. */
+  readonly here: boolean;
+}
+
+const BECOME_THE_TENANT = `(tenant_id) DO UPDATE
+  SET tenant_name = excluded.tenant_name, isolation_model = excluded.isolation_model,
+      schema_name = excluded.schema_name, subscription_tier = excluded.subscription_tier,
+      status = excluded.status, billing_email = excluded.billing_email, admin_email = excluded.admin_email,
+      max_users = excluded.max_users, max_storage_gb = excluded.max_storage_gb,
+      data_residency = excluded.data_residency, compliance_requirements = excluded.compliance_requirements,
+      home_region = excluded.home_region, execution_arn = excluded.execution_arn,
+      created_at = now(), updated_at = now()
+  WHERE tenants.status = 'elsewhere'`;
+
 /** Returns undefined when another transaction holds the slug. */
 async function insert(
   transaction: RegistryExecutor,
   input: ResolvedInput,
-  { actor, executionArn }: { actor: AuditActor; executionArn: string | undefined },
+  { actor, executionArn }: Asked,
+  reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
   // A dedicated database has no cell, but stands in the region of the residency's cells.
   const cell = await chooseCell(transaction, input);
-  const tenantId = randomUUID();
+  const tenantId = reserved?.tenantId ?? randomUUID();
   const ownName = tenantRoleName(tenantId, FIRST_EPOCH);
   const schemaName = isolationModel === 'shared' ? 'shared' : ownName;
 
-  const inserted = await transaction.query(
-    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, schema_name, subscription_tier,
-                          status, billing_email, admin_email, max_users, max_storage_gb, data_residency,
-                          compliance_requirements, home_region, execution_arn)
-     VALUES (:tenantId::uuid, :name, :slug, :isolationModel, :schemaName, :tier, 'provisioning', :billingEmail,
-             :adminEmail, :maxUsers::int, :maxStorageGb::int, :dataResidency, :compliance::jsonb, :region,
-             :executionArn)
-     ON CONFLICT DO NOTHING RETURNING tenant_id`,
-    {
-      ...{ tenantId, name: input.name, slug: input.slug, isolationModel, schemaName, tier: input.tier },
-      ...{ billingEmail: input.billingEmail, adminEmail: input.adminEmail, maxUsers, maxStorageGb },
-      ...{ dataResidency: input.dataResidency, compliance: JSON.stringify(input.complianceRequirements) },
-      ...{ region: cell.region, executionArn: executionArn ?? null },
-    },
-  );
+  const inserted = await transaction
+    .query(
+      `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, schema_name, subscription_tier,
+                            status, billing_email, admin_email, max_users, max_storage_gb, data_residency,
+                            compliance_requirements, home_region, execution_arn)
+       VALUES (:tenantId::uuid, :name, :slug, :isolationModel, :schemaName, :tier, 'provisioning', :billingEmail,
+               :adminEmail, :maxUsers::int, :maxStorageGb::int, :dataResidency, :compliance::jsonb, :region,
+               :executionArn)
+       ON CONFLICT ${reserved?.here ? BECOME_THE_TENANT : 'DO NOTHING'} RETURNING tenant_id`,
+      {
+        ...{ tenantId, name: input.name, slug: input.slug, isolationModel, schemaName, tier: input.tier },
+        ...{ billingEmail: input.billingEmail, adminEmail: input.adminEmail, maxUsers, maxStorageGb },
+        ...{ dataResidency: input.dataResidency, compliance: JSON.stringify(input.complianceRequirements) },
+        ...{ region: cell.region, executionArn: executionArn ?? null },
+      },
+    )
+    .catch((error) => {
+      // Id and slug are the reservation's own, which leaves the name.
+      const taken = reserved?.here && error instanceof RegistryError && error.sqlState === '23505';
+      throw taken ? new TenantNameTaken(input.name) : error;
+    });
   if (inserted.length === 0) {
     const [taken] = await transaction.query<{ tenant_slug: string }>(
       'SELECT tenant_slug FROM tenants WHERE tenant_name = :name',

@@ -10,13 +10,19 @@ import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { logger } from './logger.ts';
 
+/** What a template may refer to by `Fn::GetAtt`. */
+type Attributes = Readonly<Record<string, string>>;
+
 export interface CustomResource<Schema extends z.ZodType> {
   /** Of the resource's properties, which CloudFormation delivers as strings. */
   readonly properties: Schema;
   /** The same for Create and Update: a change would make CloudFormation delete the old one. */
   physicalId(properties: z.output<Schema>): string;
-  /** Brings the resource to its properties. Runs on every deployment, and may be run twice. */
-  apply(properties: z.output<Schema>): Promise<void>;
+  /**
+   * Brings the resource to its properties. Runs on every deployment, and may be run twice.
+   * @returns the resource's attributes, where it has some; about 3 KB at most.
+   */
+  apply(properties: z.output<Schema>): Promise<Attributes | undefined>;
 }
 
 export type CustomResourceHandler = (
@@ -39,10 +45,11 @@ export function customResourceHandler<Schema extends z.ZodType>(
       () => reject(new DeadlineReached('the function’s time is nearly up')),
       Math.max(context.getRemainingTimeInMillis() - TIME_TO_ANSWER, 0),
     );
+    let attributes: Attributes | undefined;
     try {
       const properties = resource.properties.parse(event.ResourceProperties);
       physicalId = resource.physicalId(properties);
-      await Promise.race([resource.apply(properties), late]);
+      attributes = await Promise.race([resource.apply(properties), late]);
     } catch (error) {
       logger.error('the custom resource failed', {
         resource: event.LogicalResourceId,
@@ -53,7 +60,7 @@ export function customResourceHandler<Schema extends z.ZodType>(
     } finally {
       clearTimeout(timer);
     }
-    return answer(event, physicalId, { Status: 'SUCCESS' });
+    return answer(event, physicalId, { Status: 'SUCCESS', ...(attributes ? { Data: attributes } : {}) });
   };
 }
 
@@ -73,7 +80,7 @@ function nameOf(error: unknown): string {
 async function answer(
   event: CloudFormationCustomResourceEvent,
   physicalId: string,
-  outcome: { Status: 'SUCCESS' } | { Status: 'FAILED'; Reason: string },
+  outcome: { Status: 'SUCCESS'; Data?: Attributes } | { Status: 'FAILED'; Reason: string },
 ): Promise<void> {
   const { StackId, RequestId, LogicalResourceId } = event;
   const document = { ...outcome, PhysicalResourceId: physicalId, StackId, RequestId, LogicalResourceId };

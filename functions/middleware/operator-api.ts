@@ -1,8 +1,10 @@
 import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { DataApi } from '../database/registry/data-api.ts';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import { RegionalRegistries } from '../database/registry/regional-registries.ts';
+import { actInRegion } from '../repositories/ask-region.ts';
 import type { ControlIdempotencyUse } from '../repositories/control-idempotency.ts';
+import { regionOfTenant } from '../repositories/region-of-tenant.ts';
 import { readCaller } from '../tenancy/claims.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
@@ -17,10 +19,21 @@ export interface OperatorRequest<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
+  /** Of the region of the tenant that the path names; home's where it names none. */
   readonly registry: DataApi;
+  readonly region: OperatorRegion;
+  /** Those of all regions. */
+  readonly registries: RegionalRegistries;
   /** The operator's address or subject, as the audit log names them. */
   readonly operator: string;
   readonly facts: RequestFacts;
+}
+
+/** The region that a request is about. */
+export interface OperatorRegion {
+  readonly key: string;
+  /** Such as `eu-west-1`; undefined where it is the function's own. */
+  readonly awsRegion: string | undefined;
 }
 
 type AnyRequest = OperatorRequest<never, never, never>;
@@ -48,7 +61,7 @@ export function controlIdempotencyOf(
   return key === undefined ? undefined : { key, actor: operator, path: facts.path, body };
 }
 
-let registry: DataApi | undefined;
+let registries: RegionalRegistries | undefined;
 
 /** The chain of the control plane's functions. API Gateway has checked the scope; it is checked once more here. */
 export function operatorApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, OperatorRoute>>) {
@@ -62,13 +75,25 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
         throw new Problem(403, 'operators-only', { detail: 'Only operators may do this.' });
       const route = table.get(event.routeKey);
       if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
-      registry ??= registryFromEnvironment();
+      registries ??= RegionalRegistries.fromEnvironment();
+      const input = readInput(route.schemas, event);
+      const key = await regionOf(input.params, registries);
       const request = {
-        ...readInput(route.schemas, event),
-        registry,
+        ...input,
+        ...{ registry: registries.of(key), region: operatorRegion(registries, key), registries },
         operator: caller.email ?? caller.subject,
         facts: requestFacts(event),
       };
-      return toHttp(await route.handle(request as AnyRequest));
+      return toHttp(await actInRegion(registries, key, () => route.handle(request as AnyRequest)));
     });
+}
+
+/** The one place where a tenant's registry is looked up. */
+function regionOf(params: unknown, registries: RegionalRegistries): string | Promise<string> {
+  const { tenantId } = params as { tenantId?: string };
+  return tenantId === undefined ? registries.ownKey : regionOfTenant(registries, tenantId);
+}
+
+export function operatorRegion(registries: RegionalRegistries, key: string): OperatorRegion {
+  return { key, awsRegion: key === registries.ownKey ? undefined : registries.awsRegionOf(key) };
 }

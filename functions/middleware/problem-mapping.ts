@@ -1,12 +1,14 @@
 import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
-import { NotPlaced, TenantUnavailable } from '../placement/errors.ts';
+import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import {
   IdempotencyKeyReused,
   InvalidCursor,
   InvalidReference,
+  RegionUnavailable,
   ResourceConflict,
   ResourceNotFound,
+  TenantBetweenRegions,
   VersionMismatch,
 } from '../repositories/errors.ts';
 import {
@@ -64,7 +66,23 @@ export function toProblem(error: unknown): Problem {
       cause,
     });
   }
-  return tenancyProblem(error) ?? databaseProblem(error) ?? internalError(error);
+  return regionProblem(error) ?? tenancyProblem(error) ?? databaseProblem(error) ?? internalError(error);
+}
+
+function regionProblem(cause: unknown): Problem | undefined {
+  if (cause instanceof RegionUnavailable) {
+    return new Problem(503, 'region-unavailable', {
+      detail: `The region "${cause.region}" cannot be reached at this moment.`,
+      headers: { 'retry-after': '10' },
+      cause,
+    });
+  }
+  if (cause instanceof TenantBetweenRegions) {
+    return unavailable('The tenant is on its way to another region.', 2, cause);
+  }
+  // Where no chain redirects it.
+  if (cause instanceof TenantElsewhere) return unavailable('The tenant is in another region.', 5, cause);
+  return undefined;
 }
 
 function tenancyProblem(cause: unknown): Problem | undefined {

@@ -1,5 +1,6 @@
 // Not `STATUS_CODES` of node:http: importing that module from ESM loads all of undici, a fifth of a cold start.
 const TITLES: Readonly<Record<number, string>> = {
+  308: 'Permanent Redirect',
   400: 'Bad Request',
   401: 'Unauthorized',
   403: 'Forbidden',

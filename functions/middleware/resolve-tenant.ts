@@ -1,5 +1,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { awaitArrival } from '../placement/await-arrival.ts';
+import { TenantElsewhere } from '../placement/errors.ts';
 import { TenantAccess } from '../placement/tenant-access.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import type { TenantRouter } from '../placement/tenant-router.ts';
@@ -20,6 +22,8 @@ export interface ResolutionDependencies {
   readonly directory: TenantDirectory;
   readonly router: TenantRouter;
   readonly domains: readonly string[];
+  /** How long a request waits for a tenant that is arriving, in milliseconds; absent: ten seconds. */
+  readonly patienceMs?: number;
 }
 
 /**
@@ -31,14 +35,14 @@ export function resolveTenant(
 ): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext> {
   return {
     before: async ({ event, context }) => {
-      const { directory, router, domains } = dependencies();
+      const { directory, router, domains, patienceMs } = dependencies();
       const naming = readTenantNaming(event.headers, event.requestContext.domainName, domains);
       const caller = readCaller(event.requestContext.authorizer.jwt.claims);
       if (!caller) throw new NotAMember('the token names no tenant');
       const [entry, actor] =
         caller.kind === 'user'
-          ? await resolveUser(directory, caller, naming)
-          : await resolveOperator(directory, caller, naming);
+          ? await resolveUser(directory, caller, naming, patienceMs)
+          : await resolveOperator(directory, caller, naming, patienceMs);
       if (entry.status !== 'active') throw new TenantNotServing(entry.status);
       context.tenant = new TenantAccess(entry.tenantId, entry.slug, router);
       const { sourceIp, userAgent } = event.requestContext.http;
@@ -47,20 +51,41 @@ export function resolveTenant(
   };
 }
 
+/**
+ * The tenant once it has arrived. Asked before membership: nobody is a member where the tenant is not.
+ * @throws {TenantElsewhere | TenantUnavailable}
+ */
+async function served(
+  directory: TenantDirectory,
+  known: DirectoryEntry,
+  patienceMs: number | undefined,
+): Promise<DirectoryEntry | undefined> {
+  const entry = await awaitArrival(directory, known, patienceMs);
+  if (entry?.status === 'elsewhere')
+    throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
+  return entry;
+}
+
 type Identity = Omit<Actor, 'ipAddress' | 'userAgent'>;
 
 async function resolveUser(
   directory: TenantDirectory,
   caller: Caller & { kind: 'user' },
   naming: TenantNaming,
+  patienceMs: number | undefined,
 ): Promise<[DirectoryEntry, Identity]> {
   // An id that differs needs no look-up, and none is made: the answer is the same for known and unknown tenants.
-  const [entry, member] = await Promise.all([
+  const [known, knownMember] = await Promise.all([
     directory.byId(caller.tenantId),
     directory.member(caller.tenantId, caller.email),
   ]);
-  if (!entry) throw new NotAMember('the tenant of the token does not exist');
-  if (!namingAgrees(naming, entry)) throw new TenantMismatch('header or subdomain names another tenant');
+  if (!known) throw new NotAMember('the tenant of the token does not exist');
+  if (!namingAgrees(naming, known)) throw new TenantMismatch('header or subdomain names another tenant');
+  const entry = await served(directory, known, patienceMs);
+  if (!entry) throw new NotAMember('the tenant of the token does not exist any more');
+  // Its users come with it.
+  const member =
+    knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
   if (!member) throw new NotAMember('no active user of that address');
   return [entry, { kind: 'user', userId: member.userId, name: caller.email, role: member.role }];
 }
@@ -69,12 +94,15 @@ async function resolveOperator(
   directory: TenantDirectory,
   caller: Caller & { kind: 'operator' },
   naming: TenantNaming,
+  patienceMs: number | undefined,
 ): Promise<[DirectoryEntry, Identity]> {
   const reference = naming.header ?? naming.subdomain;
   if (reference === undefined) throw new TenantNotNamed('an operator names the tenant');
-  const entry = await directory.byReference(reference);
-  if (!entry) throw new TenantUnknown('no such tenant');
-  if (!namingAgrees(naming, entry)) throw new TenantMismatch('header and subdomain name different tenants');
+  const known = await directory.byReference(reference);
+  if (!known) throw new TenantUnknown('no such tenant');
+  if (!namingAgrees(naming, known)) throw new TenantMismatch('header and subdomain name different tenants');
+  const entry = await served(directory, known, patienceMs);
+  if (!entry) throw new TenantUnknown('the tenant is not known any more');
   return [
     entry,
     { kind: 'operator', userId: undefined, name: caller.email ?? caller.subject, role: 'admin' },

@@ -24,7 +24,7 @@ function createRuntime(): ResolutionDependencies {
   });
   return {
     directory,
-    router: new TenantRouter(directory, pools),
+    router: new TenantRouter(directory, pools, { regionKey: process.env.REGION_KEY }),
     domains: (process.env.TENANT_DOMAINS ?? '').split(',').filter(Boolean),
   };
 }

@@ -6,8 +6,9 @@ import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
+import { redirectElsewhere } from './redirect-elsewhere.ts';
 import { logRequests } from './request-log.ts';
-import { resolveTenant } from './resolve-tenant.ts';
+import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
 import { dataPlaneRuntime } from './runtime.ts';
 import type { TenantContext } from './tenant-context.ts';
 import { type InputSchemas, readInput } from './validated-input.ts';
@@ -41,12 +42,16 @@ export function tenantRoute<Params, Query, Body>(
 }
 
 /** The chain of every function of the data plane; `routes` has an entry for each of its route keys. */
-export function tenantApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, TenantRoute>>) {
+export function tenantApi<RouteKey extends string>(
+  routes: Readonly<Record<RouteKey, TenantRoute>>,
+  runtime: () => ResolutionDependencies = dataPlaneRuntime,
+) {
   const table = new Map<string, TenantRoute>(Object.entries(routes));
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
     .use(logRequests(logger))
     .use(answerProblems(logger))
-    .use(resolveTenant(dataPlaneRuntime))
+    .use(redirectElsewhere(runtime))
+    .use(resolveTenant(runtime))
     .handler(async (event, context) => {
       const route = table.get(event.routeKey);
       if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });

@@ -22,7 +22,7 @@ export interface Cell {
  * Picks the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
  * so that onboardings running at once count each other and cannot exceed a cell's cap together.
  * A failed tenant counts: it holds its place until it is resumed or offboarded. So does one that is on its way there
- * by a move; one that has just arrived counts twice until its move has ended.
+ * by a move, also from another region (`arriving`); one that has just arrived counts twice until its move has ended.
  * @throws {NoCellCapacity} when no active cell has room for the tier.
  */
 export async function chooseCell(
@@ -46,7 +46,7 @@ export async function chooseCell(
             )::int AS business_tenants
      FROM cells c
      LEFT JOIN tenant_database_routing r ON r.cell_id = c.cell_id
-     LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status <> 'offboarded'
+     LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status NOT IN ('offboarded', 'elsewhere')
      WHERE c.data_residency = :dataResidency AND c.status = 'active'
      GROUP BY c.cell_id
      ORDER BY tenants, c.cell_id`,

@@ -14,6 +14,19 @@ export class TenantUnavailable extends Error {
   }
 }
 
+/** Another region serves the tenant. Nothing was done here: the request belongs to that region's API. */
+export class TenantElsewhere extends Error {
+  override name = 'TenantElsewhere';
+  readonly slug: string;
+  /** Key of the region, such as `eu`. */
+  readonly region: string;
+  constructor({ slug, region }: { slug: string; region: string }) {
+    super(`the tenant is served by region ${region}`);
+    this.slug = slug;
+    this.region = region;
+  }
+}
+
 /** No active cell of that residency takes another tenant of that tier. The message is fit for a client. */
 export class NoCellCapacity extends Error {
   override name = 'NoCellCapacity';

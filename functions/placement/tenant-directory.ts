@@ -12,7 +12,11 @@ import { type IsolationModel, type Placement, type RoutingRow, toPlacement } fro
 export interface DirectoryEntry {
   readonly tenantId: string;
   readonly slug: string;
+  /** `elsewhere`: `homeRegion` serves it; `arriving`: a move is bringing it here. */
   readonly status: string;
+  /** Key of the region that serves the tenant. */
+  readonly homeRegion: string;
+  /** Undefined for a tenant of another region, whatever the registry still holds of it. */
   readonly placement: Placement | undefined;
 }
 
@@ -25,15 +29,18 @@ export interface Member {
 interface DirectoryRow extends Omit<RoutingRow, 'isolation_model' | 'epoch'> {
   readonly tenant_slug: string;
   readonly status: string;
+  readonly home_region: string;
   readonly isolation_model: IsolationModel | null;
   readonly epoch: number | null;
 }
 
 const SELECT_TENANT = `
-  SELECT t.tenant_id::text, t.tenant_slug, t.status,
+  SELECT t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
          r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
          r.connection_pool_size
     FROM tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id`;
+/** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
+const API_URL_FRESH_FOR = 60_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface DirectoryOptions {
@@ -46,6 +53,7 @@ export class TenantDirectory {
   readonly #registry: RegistryExecutor;
   readonly #tenants: LRUCache<string, DirectoryEntry>;
   readonly #members: LRUCache<string, Member>;
+  readonly #apiUrls: LRUCache<string, string>;
 
   constructor(registry: RegistryExecutor, { freshForMs = 2_000, cap = 10_000 }: DirectoryOptions = {}) {
     this.#registry = registry;
@@ -62,6 +70,10 @@ export class TenantDirectory {
         keepNewerPlacement(await this.#readById(tenantId), known),
     });
     this.#members = new LRUCache({ ...options, fetchMethod: (key: string) => this.#readMember(key) });
+    this.#apiUrls = new LRUCache({
+      ...{ ...options, max: 20, ttl: API_URL_FRESH_FOR },
+      fetchMethod: (regionKey: string) => this.#readApiUrl(regionKey),
+    });
   }
 
   /** The tenant of an id, or undefined where there is none. */
@@ -82,6 +94,11 @@ export class TenantDirectory {
   /** The active user of that address in that tenant, or undefined. */
   async member(tenantId: string, email: string): Promise<Member | undefined> {
     return this.#members.fetch(`${tenantId} ${email}`);
+  }
+
+  /** Where a region serves its tenants, or undefined where the registry does not know it. */
+  async apiUrlOf(regionKey: string): Promise<string | undefined> {
+    return this.#apiUrls.fetch(regionKey);
   }
 
   /** Asks the registry again, whatever is remembered. @throws when the registry cannot be reached. */
@@ -123,6 +140,14 @@ export class TenantDirectory {
     );
     return row && { userId: row.user_id, role: row.role };
   }
+
+  async #readApiUrl(regionKey: string): Promise<string | undefined> {
+    const [row] = await this.#registry.query<{ api_url: string }>(
+      'SELECT api_url FROM regions WHERE region_key = :regionKey',
+      { regionKey },
+    );
+    return row?.api_url;
+  }
 }
 
 /** The registry follows a move a moment later than the databases: its older answer must not undo a forward. */
@@ -130,7 +155,8 @@ function keepNewerPlacement(
   entry: DirectoryEntry | undefined,
   known: DirectoryEntry | undefined,
 ): DirectoryEntry | undefined {
-  if (!entry || !known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
+  if (!entry || entry.status === 'elsewhere') return entry;
+  if (!known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
   return { ...entry, placement: known.placement };
 }
 
@@ -140,8 +166,9 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
     tenantId: row.tenant_id,
     slug: row.tenant_slug,
     status: row.status,
+    homeRegion: row.home_region,
     placement:
-      isolation_model === null || epoch === null
+      isolation_model === null || epoch === null || row.status === 'elsewhere'
         ? undefined
         : toPlacement({ ...row, isolation_model, epoch }),
   };

@@ -5,6 +5,7 @@
  *   trying ──TN001 fenced──▶ waiting (without a connection) ──▶ trying
  *   trying ──TN002 / TN003 / unreachable──▶ looking up ──▶ trying
  *   waiting or looking up ──deadline──▶ unavailable
+ *   trying ──TN002 into another region──▶ elsewhere
  * Invariants: only the transaction is run again, and only where it is certain that it was not committed;
  * a tenant that a database does not know is an alarm (TN004), never a reason to look elsewhere.
  */
@@ -27,13 +28,15 @@ import {
   type Statement,
   type TenantTransaction,
 } from '../database/session/tenant-session.ts';
-import { NotPlaced, TenantUnavailable } from './errors.ts';
+import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
 import { type Placement, parseForward } from './placement.ts';
-import type { TenantDirectory } from './tenant-directory.ts';
+import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
 
 export interface RouterOptions {
   /** How long one request may wait for a fenced or moving tenant, in milliseconds. */
   readonly patienceMs?: number;
+  /** Key of the own region. A tenant that has gone to another one is not followed. Absent: there is no other. */
+  readonly regionKey?: string | undefined;
 }
 
 const MAX_CONFLICTS = 5;
@@ -43,16 +46,22 @@ export class TenantRouter {
   readonly #directory: TenantDirectory;
   readonly #pools: DatabasePools;
   readonly #patienceMs: number;
+  readonly #regionKey: string | undefined;
 
-  constructor(directory: TenantDirectory, pools: DatabasePools, { patienceMs = 10_000 }: RouterOptions = {}) {
+  constructor(
+    directory: TenantDirectory,
+    pools: DatabasePools,
+    { patienceMs = 10_000, regionKey }: RouterOptions = {},
+  ) {
     this.#directory = directory;
     this.#pools = pools;
     this.#patienceMs = patienceMs;
+    this.#regionKey = regionKey;
   }
 
   /**
    * Runs the statements in one transaction, in one round trip where connections pipeline.
-   * @throws {NotPlaced | TenantUnavailable} and what the statements throw.
+   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable} and what the statements throw.
    */
   batch<const Statements extends readonly Statement<unknown>[]>(
     tenantId: string,
@@ -67,7 +76,7 @@ export class TenantRouter {
   /**
    * Runs `work` in one transaction. It may be run again from its start while nothing was committed, so it must do
    * nothing but query.
-   * @throws {NotPlaced | TenantUnavailable} and what `work` throws.
+   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable} and what `work` throws.
    */
   transaction<Result>(
     tenantId: string,
@@ -89,7 +98,9 @@ export class TenantRouter {
     let lookups = 0;
     let moving = false;
     for (;;) {
-      const placement = (await this.#directory.byId(tenantId))?.placement;
+      const entry = await this.#directory.byId(tenantId);
+      if (entry?.status === 'elsewhere') throw elsewhere(entry, entry.homeRegion);
+      const placement = entry?.placement;
       if (!placement) throw new NotPlaced('the tenant has no placement');
       try {
         const result = await attempt(placement);
@@ -105,6 +116,7 @@ export class TenantRouter {
           await this.#wait(deadline, 20, error);
         } else if (error instanceof TenantMoved || error instanceof StaleEpoch) {
           const forward = error instanceof TenantMoved && parseForward(tenantId, error.forward);
+          if (forward && this.#isElsewhere(forward)) throw elsewhere(entry, forward.region);
           if (forward && forward.epoch > placement.epoch) this.#directory.learn(forward);
           else await this.#directory.refresh(tenantId);
           // The registry may follow the databases a moment later: the first look-up is free, the next ones wait.
@@ -123,6 +135,11 @@ export class TenantRouter {
     }
   }
 
+  /** The registry may still say that the tenant is here: it follows the databases a moment later. */
+  #isElsewhere(forward: Placement): boolean {
+    return this.#regionKey !== undefined && forward.region !== this.#regionKey;
+  }
+
   /** Waits about `ms` with jitter, so that the writers behind one fence do not return all at once. */
   async #wait(deadline: number, ms: number, cause: unknown): Promise<void> {
     const pause = ms * (0.5 + Math.random());
@@ -134,6 +151,10 @@ export class TenantRouter {
 /** Only for the figures of a move: whatever it is, the request goes on. */
 function isMove(error: unknown): boolean {
   return error instanceof TenantFenced || error instanceof TenantMoved || error instanceof StaleEpoch;
+}
+
+function elsewhere({ slug }: DirectoryEntry, region: string): TenantElsewhere {
+  return new TenantElsewhere({ slug, region });
 }
 
 function unavailable(cause: unknown): TenantUnavailable {

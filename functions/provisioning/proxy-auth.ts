@@ -80,11 +80,12 @@ async function desiredAuth(
     { cellId },
   );
   // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
-  // one, and the new one is tried before it serves. One statement, so that no move passes between two looks.
+  // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
+  // its routing row here. One statement, so that no move passes between two looks.
   const tenants = await registry.query<{ secret_arn: string }>(
     `SELECT r.secret_arn FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
      WHERE r.cell_id = :cellId AND r.isolation_model = 'schema' AND r.secret_arn IS NOT NULL
-       AND t.status NOT IN ('failed', 'offboarded')
+       AND t.status NOT IN ('failed', 'offboarded', 'elsewhere')
      UNION
      SELECT side.place ->> 'secretArn'
      FROM tenant_move_hops h CROSS JOIN LATERAL (VALUES (h.source), (h.target)) AS side (place)

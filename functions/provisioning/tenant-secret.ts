@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { regionOfArn } from '../database/session/credentials.ts';
 import { secretsManagerClient } from './aws-clients.ts';
 import { TenantSecretInvalid } from './errors.ts';
 
@@ -41,14 +42,15 @@ export async function ensureTenantSecret(target: SecretTarget): Promise<string> 
 }
 
 /**
- * Reads a secret of the RDS form, by name or ARN.
+ * Reads a secret of the RDS form, by name or ARN; by name in that AWS region, or in the function's own.
  * @throws {TenantSecretInvalid} it holds no username and password.
  */
 export async function readSecret(
   secretId: string,
+  awsRegion: string | undefined = regionOfArn(secretId),
 ): Promise<{ arn: string; username: string; password: string }> {
   const { GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
-  const client = await secretsManagerClient();
+  const client = await secretsManagerClient(awsRegion);
   const { ARN, SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretId }));
   let value: { username?: unknown; password?: unknown };
   try {

@@ -37,3 +37,19 @@ export class IdempotencyKeyReused extends Error {
 export class InvalidCursor extends Error {
   override name = 'InvalidCursor';
 }
+
+/** The registry of another region does not answer, so that a list of all regions would have a gap. */
+export class RegionUnavailable extends Error {
+  override name = 'RegionUnavailable';
+  /** Key of the region, such as `eu`. */
+  readonly region: string;
+  constructor(region: string, options?: ErrorOptions) {
+    super(`the registry of region ${region} does not answer`, options);
+    this.region = region;
+  }
+}
+
+/** The tenant is leaving the region that was asked, or has not arrived there yet; a moment later it is somewhere. */
+export class TenantBetweenRegions extends Error {
+  override name = 'TenantBetweenRegions';
+}

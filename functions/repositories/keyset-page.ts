@@ -55,6 +55,28 @@ export function pageOfRows<Row, Entry>(
   return { items: kept.map(toEntry), nextCursor: last === undefined ? null : cursorAfter(positionOf(last)) };
 }
 
+/**
+ * Puts lists that are each in the order of their positions into one; of two rows with one id, which a move between
+ * regions may have in both for a moment, the first stays.
+ */
+export function mergeRows<Row>(
+  lists: readonly (readonly Row[])[],
+  positionOf: (row: Row) => Position,
+): Row[] {
+  const merged = new Map<string, Row>();
+  for (const row of lists.flat().sort((a, b) => comparePositions(positionOf(a), positionOf(b)))) {
+    const { id } = positionOf(row);
+    if (!merged.has(id)) merged.set(id, row);
+  }
+  return [...merged.values()];
+}
+
+/** Times of one form and ids in lower case sort as text as PostgreSQL sorts them by value. */
+function comparePositions(a: Position, b: Position): number {
+  if (a.time !== b.time) return a.time < b.time ? -1 : 1;
+  return a.id < b.id ? -1 : Number(a.id > b.id);
+}
+
 /** A page of a resource's rows. @param order the columns of the listing's order. */
 export function toPage(rows: readonly object[], limit: number, order: readonly [string, string]): Page {
   const positionOf = (row: object): Position => {

@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
-import { getTenant } from './tenants.ts';
+import { mergeRows, type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
 
 /** A move as the API shows it. */
 export interface MoveView {
@@ -53,33 +53,66 @@ const COLUMNS = `m.move_id::text AS move_id, m.tenant_id::text AS tenant_id, m.s
    WHERE h.move_id = m.move_id) AS states,
   ${time('abort_requested_at')}, ${time('started_at')}, ${time('finished_at')}`;
 
-/** One page of a tenant's moves, in the order in which they were asked for. @throws {ResourceNotFound | InvalidCursor} */
-export async function listMoves(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
-  const { tenantId } = await getTenant(registry, tenantReference);
+/**
+ * One page of a tenant's moves, in the order in which they were asked for: a move stays on record in the region that
+ * the tenant left by it.
+ * @throws {InvalidCursor | RegionUnavailable}
+ */
+export async function listMoves(registries: Regions, tenantId: string, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rows = await registry.query<MoveRow>(
-    `SELECT ${COLUMNS} FROM tenant_moves m WHERE m.tenant_id = :tenantId::uuid
-     ${position ? 'AND (m.started_at, m.move_id) > (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY m.started_at, m.move_id LIMIT :rows::integer`,
-    { tenantId, rows: page.limit + 1, ...position },
+  const lists = await askRegions(registries, registries.keys, (registry) =>
+    registry.query<MoveRow>(
+      `SELECT ${COLUMNS} FROM tenant_moves m WHERE m.tenant_id = :tenantId::uuid
+       ${position ? 'AND (m.started_at, m.move_id) > (:time::timestamptz, :id::uuid)' : ''}
+       ORDER BY m.started_at, m.move_id LIMIT :rows::integer`,
+      { tenantId, rows: page.limit + 1, ...position },
+    ),
   );
-  return pageOfRows(rows, page.limit, (row) => ({ time: row.started_at, id: row.move_id }), toView);
+  const positionOf = (row: MoveRow) => ({ time: row.started_at, id: row.move_id });
+  return pageOfRows(mergeRows(lists, positionOf), page.limit, positionOf, toView);
 }
 
-/** @throws {ResourceNotFound} */
+/** Of a registry that has the tenant's move. @throws {ResourceNotFound} */
 export async function getMove(
   registry: RegistryExecutor,
-  tenantReference: string,
+  tenantId: string,
   moveId: string,
 ): Promise<MoveView> {
-  const { tenantId } = await getTenant(registry, tenantReference);
+  const move = await readMove(registry, tenantId, moveId);
+  if (!move) throw new ResourceNotFound('no such move');
+  return move;
+}
+
+/**
+ * The tenant's move and the region that has it on record: the tenant's own, or one that it left.
+ * @throws {ResourceNotFound | RegionUnavailable}
+ */
+export async function findMoveAndRegion(
+  registries: Regions,
+  { region, tenantId }: { region: string; tenantId: string },
+  moveId: string,
+): Promise<{ move: MoveView; region: string }> {
+  const read = (registry: RegistryExecutor) => readMove(registry, tenantId, moveId);
+  const move = await askRegion(registries, region, read);
+  if (move) return { move, region };
+  const others = registries.keys.filter((key) => key !== region);
+  const found = await askRegions(registries, others, read);
+  const index = found.findIndex((each) => each !== undefined);
+  if (index === -1) throw new ResourceNotFound('no such move');
+  return { move: found[index] as MoveView, region: others[index] as string };
+}
+
+async function readMove(
+  registry: RegistryExecutor,
+  tenantId: string,
+  moveId: string,
+): Promise<MoveView | undefined> {
   const [row] = await registry.query<MoveRow>(
     `SELECT ${COLUMNS} FROM tenant_moves m
      WHERE m.tenant_id = :tenantId::uuid AND m.move_id = :moveId::uuid`,
     { tenantId, moveId },
   );
-  if (!row) throw new ResourceNotFound('no such move');
-  return toView(row);
+  return row && toView(row);
 }
 
 interface StoredInput {

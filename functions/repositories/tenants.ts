@@ -8,9 +8,10 @@ import {
   tenantSource,
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
+import { askRegions, type Regions } from './ask-region.ts';
 import { requireMatch } from './entity-tag.ts';
-import { ResourceConflict, ResourceNotFound } from './errors.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { ResourceConflict, ResourceNotFound, TenantBetweenRegions } from './errors.ts';
+import { mergeRows, type PageRequest, type Position, pageOfRows, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
 
 export interface TenantFilter {
@@ -46,10 +47,32 @@ const COLUMNS: Readonly<Record<keyof TenantChanges, readonly [column: string, ca
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PRECISE_TIME = `to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor_time`;
 
-/** One page of tenants by creation. @throws {InvalidCursor} */
-export async function listTenants(registry: RegistryExecutor, filter: TenantFilter, page: PageRequest) {
-  const where: string[] = [];
-  const parameters: RegistryParameters = { rows: page.limit + 1 };
+/**
+ * One page of the tenants of all regions by creation; a residency is asked of its own region only.
+ * @throws {InvalidCursor | RegionUnavailable}
+ */
+export async function listTenants(registries: Regions, filter: TenantFilter, page: PageRequest) {
+  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const { dataResidency } = filter;
+  const regions = registries.keys.filter((key) => dataResidency === undefined || dataResidency === key);
+  // With one region its cells may have any residency; of several, none has one that is not a region's.
+  const asked = registries.keys.length < 2 ? registries.keys : regions;
+  const lists = await askRegions(registries, asked, (registry) =>
+    readTenants(registry, filter, { position, rows: page.limit + 1 }),
+  );
+  const positionOf = (row: ListedRow) => ({ time: row.cursor_time, id: row.tenant_id });
+  return pageOfRows(mergeRows(lists, positionOf), page.limit, positionOf, toTenantRecord);
+}
+
+type ListedRow = TenantRow & { cursor_time: string };
+
+async function readTenants(
+  registry: RegistryExecutor,
+  filter: TenantFilter,
+  { position, rows }: { position: Position | undefined; rows: number },
+): Promise<ListedRow[]> {
+  const where: string[] = ["t.status NOT IN ('elsewhere', 'arriving')"];
+  const parameters: RegistryParameters = { rows };
   const equals = {
     status: filter.status,
     subscription_tier: filter.tier,
@@ -64,33 +87,41 @@ export async function listTenants(registry: RegistryExecutor, filter: TenantFilt
     where.push('(t.tenant_name ILIKE :pattern OR t.tenant_slug ILIKE :pattern)');
     parameters.pattern = `%${filter.q.replace(/[\\%_]/g, '\\$&')}%`;
   }
-  if (page.cursor !== undefined) {
-    const { time, id } = readCursor(page.cursor);
+  if (position) {
     where.push('(t.created_at, t.tenant_id) > (:time::timestamptz, :id::uuid)');
-    Object.assign(parameters, { time, id });
+    Object.assign(parameters, position);
   }
-  const rows = await registry.query<TenantRow & { cursor_time: string }>(
+  return registry.query<ListedRow>(
     `SELECT ${tenantColumns}, ${PRECISE_TIME} FROM ${tenantSource}
-     ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''}
+     WHERE ${where.join(' AND ')}
      ORDER BY t.created_at, t.tenant_id LIMIT :rows::integer`,
     parameters,
   );
-  const positionOf = (row: (typeof rows)[number]) => ({ time: row.cursor_time, id: row.tenant_id });
-  return pageOfRows(rows, page.limit, positionOf, toTenantRecord);
 }
 
-/** The tenant of an id or a slug. @throws {ResourceNotFound} */
+/** Of `tenants t`, for the parameter `reference`: an id or a slug. */
+export function tenantCondition(reference: string): string {
+  return UUID.test(reference) ? 't.tenant_id = :reference::uuid' : 't.tenant_slug = :reference';
+}
+
+/**
+ * The tenant of an id or a slug, in the registry of its region.
+ * @throws {ResourceNotFound}
+ * @throws {TenantBetweenRegions} it has left this registry since that was looked up, or has not arrived yet.
+ */
 export async function getTenant(
   registry: RegistryExecutor,
   reference: string,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<TenantRecord> {
-  const where = UUID.test(reference) ? 't.tenant_id = :reference::uuid' : 't.tenant_slug = :reference';
   const [row] = await registry.query<TenantRow>(
-    `SELECT ${tenantColumns} FROM ${tenantSource} WHERE ${where} ${lock ? 'FOR UPDATE OF t' : ''}`,
+    `SELECT ${tenantColumns} FROM ${tenantSource} WHERE ${tenantCondition(reference)} ${lock ? 'FOR UPDATE OF t' : ''}`,
     { reference },
   );
   if (!row) throw new ResourceNotFound('no such tenant');
+  if (row.status === 'elsewhere' || row.status === 'arriving') {
+    throw new TenantBetweenRegions(`the tenant is ${row.status}`);
+  }
   return toTenantRecord(row);
 }
 

@@ -54,12 +54,12 @@ function verifiedEmail(attributes: Record<string, string>): string | undefined {
   return attributes.email_verified === 'true' ? attributes.email?.toLowerCase() : undefined;
 }
 
-/** Tenants that are suspended or still being made are told too: the API explains what is the matter with them. */
+/** Tenants that are suspended, arriving or still being made are told too: the API explains what is the matter. */
 function memberships(email: string): Promise<Membership[]> {
   return registry.query<Membership>(
     `SELECT u.tenant_id::text, t.tenant_slug, u.role
        FROM tenant_users u JOIN tenants t USING (tenant_id)
-      WHERE lower(u.email) = :email AND u.is_active AND t.status IN ('provisioning', 'active', 'suspended')
+      WHERE lower(u.email) = :email AND u.is_active AND t.status IN ('provisioning', 'active', 'suspended', 'arriving')
       ORDER BY t.tenant_slug`,
     { email },
   );

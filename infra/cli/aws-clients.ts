@@ -1,6 +1,7 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SFNClient } from '@aws-sdk/client-sfn';
+import { localRegions } from './local-regions.ts';
 import type { Settings } from './settings.ts';
 
 export interface AwsClients {
@@ -9,12 +10,25 @@ export interface AwsClients {
   states: SFNClient;
 }
 
-/** Clients with the caller's own credentials; the local endpoint takes any, so it is given some. */
-export function awsClients(settings: Settings, environment: NodeJS.ProcessEnv): AwsClients {
+/**
+ * Clients of each AWS region that is meant, home first. They have the caller's own credentials; the local endpoint takes
+ * any, so it is given some.
+ */
+export async function awsClients(settings: Settings, environment: NodeJS.ProcessEnv): Promise<AwsClients[]> {
+  const regions =
+    settings.region === undefined && settings.local ? await localRegions(settings) : [settings.region];
+  return regions.map((region) => clientsOf(settings, environment, region));
+}
+
+function clientsOf(
+  settings: Settings,
+  environment: NodeJS.ProcessEnv,
+  region: string | undefined,
+): AwsClients {
   const own = environment.AWS_ACCESS_KEY_ID || environment.AWS_PROFILE;
   const options = {
     ...(settings.awsEndpoint ? { endpoint: settings.awsEndpoint } : {}),
-    ...(settings.region ? { region: settings.region } : {}),
+    ...(region ? { region } : {}),
     ...(settings.local && !own
       ? { credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' } }
       : {}),

@@ -5,7 +5,8 @@ import type { Screen } from './screen.ts';
 /** What a command works with. Nothing is connected before it is asked for. */
 export interface Session {
   api(): Promise<ApiClient>;
-  aws(): Promise<AwsClients>;
+  /** Of each AWS region that is meant. */
+  aws(): Promise<AwsClients[]>;
   screen: Screen;
 }
 

@@ -12,6 +12,7 @@ export interface Settings {
   stateDir: string;
   /** Undefined: AWS itself. */
   awsEndpoint: string | undefined;
+  /** AWS region to work in; undefined: all of the local platform's, or what the SDK finds. */
   region: string | undefined;
 }
 
@@ -33,6 +34,6 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     awsEndpoint:
       environment.AWS_ENDPOINT_URL ||
       (local ? `http://localhost:${environment.AWS_PORT || 4566}` : undefined),
-    region: environment.AWS_REGION || environment.AWS_DEFAULT_REGION || (local ? 'us-east-1' : undefined),
+    region: environment.AWS_REGION || environment.AWS_DEFAULT_REGION || undefined,
   };
 }

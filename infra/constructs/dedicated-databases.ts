@@ -1,5 +1,5 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
-import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { type CfnRole, Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
@@ -23,6 +23,8 @@ export interface DedicatedDatabasesProps {
 export class DedicatedDatabases extends Construct {
   /** Environment of the function that launches and watches the stacks. */
   readonly launchEnvironment: Record<string, string>;
+  /** Of the service role; the same in every region's stack. */
+  readonly serviceRoleLogicalId: string;
   readonly #template: Asset;
   readonly #serviceRole: DedicatedServiceRole;
 
@@ -43,6 +45,9 @@ export class DedicatedDatabases extends Construct {
       secrets: props.secrets,
       keyArn: props.keyArn,
     });
+    this.serviceRoleLogicalId = Stack.of(this).getLogicalId(
+      this.#serviceRole.role.node.defaultChild as CfnRole,
+    );
     this.launchEnvironment = {
       DEDICATED_TEMPLATE_URL: this.#template.httpUrl,
       DEDICATED_PARAMETERS: Stack.of(this).toJsonString({
@@ -58,6 +63,21 @@ export class DedicatedDatabases extends Construct {
       }),
       CLOUDFORMATION_ROLE_ARN: this.#serviceRole.role.roleArn,
     };
+  }
+
+  /** The same, as properties of the custom resource that tells other regions. */
+  get launchProperties(): Record<string, string | undefined> {
+    const { DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS, CLOUDFORMATION_ROLE_ARN } = this.launchEnvironment;
+    return {
+      DedicatedTemplateUrl: DEDICATED_TEMPLATE_URL,
+      DedicatedRoleArn: CLOUDFORMATION_ROLE_ARN,
+      DedicatedParameters: DEDICATED_PARAMETERS,
+    };
+  }
+
+  /** Of the template in the bucket of CDK's assets; the same in every region. */
+  get templateKey(): string {
+    return this.#template.s3ObjectKey;
   }
 
   /** May create, watch and delete the stacks of dedicated databases, with this region's template and service role only. */

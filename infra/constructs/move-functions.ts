@@ -7,6 +7,7 @@ import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
+import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
@@ -20,6 +21,8 @@ export interface MoveFunctionsProps {
   readonly cells: readonly Cell[];
   readonly secrets: RunTimeSecrets;
   readonly dedicated: DedicatedDatabases;
+  /** A tenant may move to another region: what a task may do here, it may do there. */
+  readonly elsewhere: RegionGrants;
 }
 
 interface TaskOptions {
@@ -55,7 +58,7 @@ export class MoveFunctions extends Construct {
   constructor(scope: Construct, id: string, props: MoveFunctionsProps) {
     super(scope, id);
     this.#props = props;
-    const { cells, secrets, dedicated, settings } = props;
+    const { cells, secrets, dedicated, settings, elsewhere } = props;
     const cleanUpArn = this.#stateMachine('tenant-move-cleanup');
     const startsCleanUp = { MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn };
     const pause = { MOVE_MAX_PAUSE_MS: String(settings.config.moves.maxPauseMs) };
@@ -65,32 +68,42 @@ export class MoveFunctions extends Construct {
       timeout: longest,
     });
     this.#grantWatch(begin);
-    secrets.grantDeleteTenant(begin, ANY_TENANT);
+    this.#grantDeleteTenant(begin);
     const nextHop = this.#task('next-hop', 'Opens the next hop of the move');
-    const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report');
+    const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report', {
+      environment: { MOVE_STATE_MACHINE_ARN: this.#stateMachine('tenant-move') },
+    });
+    // What is left of a move that has crossed over goes on there.
+    elsewhere.grantStartMove(finish);
 
     const launch = this.#task('launch', "Launches the tenant's dedicated database, or finds it", {
       timeout: medium,
       environment: dedicated.launchEnvironment,
     });
     dedicated.grantLaunch(launch);
+    elsewhere.grantLaunch(launch, dedicated);
     const bootstrap = this.#inVpc('bootstrap', 'Prepares roles and tenancy of a dedicated database');
     secrets.grantReadDedicated(bootstrap, ANY_TENANT);
+    elsewhere.grantReadDedicated(bootstrap, ANY_TENANT);
     const credentials = this.#task('credentials', 'Creates the secret of the role at the target', {
       environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn },
     });
     secrets.grantCreateTenant(credentials);
     secrets.grantReadTenant(credentials, ANY_TENANT);
+    elsewhere.grantCreateTenant(credentials, ANY_TENANT);
+    elsewhere.grantReadTenant(credentials, ANY_TENANT);
     const proxy = this.#task('proxy', "Registers the target's secret with the cell's proxy", {
       timeout: medium,
     });
     for (const cell of cells) cell.grantProxyAuth(proxy);
+    elsewhere.grantProxyAuth(proxy);
 
     const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target', {
       timeout: longest,
       environment: { REPLICATION_TLS: settings.config.moves.replicationTls },
     });
     secrets.grantReadTenant(prepare, ANY_TENANT);
+    elsewhere.grantReadTenant(prepare, ANY_TENANT);
     const copy = this.#atDatabases('copy', "Copies the tenant's rows", {
       timeout: longest,
       memorySize: BUSY_MEMORY,
@@ -105,7 +118,9 @@ export class MoveFunctions extends Construct {
       environment: pause,
     });
     for (const cell of cells) cell.grantStarter(catchUp);
+    elsewhere.grantStarter(catchUp);
     secrets.grantReadTenant(catchUp, ANY_TENANT);
+    elsewhere.grantReadTenant(catchUp, ANY_TENANT);
     const cutOver = this.#atDatabases('cut-over', "Pauses the tenant's writes and commits the move", {
       timeout: long,
       environment: pause,
@@ -119,7 +134,7 @@ export class MoveFunctions extends Construct {
     });
     this.#grantStartCleanUp(settle, cleanUpArn);
     const rollBack = this.#atDatabases('roll-back', 'Takes back what is not committed', { timeout: longest });
-    secrets.grantDeleteTenant(rollBack, ANY_TENANT);
+    this.#grantDeleteTenant(rollBack);
     this.tasks = {
       ...{ begin, nextHop, launch, bootstrap, credentials, prepare, proxy, copy, index, catchUp },
       ...{ cutOver, compare, settle, finish, rollBack },
@@ -129,14 +144,14 @@ export class MoveFunctions extends Construct {
       timeout: longest,
       environment: startsCleanUp,
     });
-    secrets.grantDeleteTenant(this.recover, ANY_TENANT);
+    this.#grantDeleteTenant(this.recover);
     this.#grantStartCleanUp(this.recover, cleanUpArn);
     this.#grantWatch(this.recover);
     this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
     this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
       timeout: longest,
     });
-    secrets.grantDeleteTenant(this.cleanUp, ANY_TENANT);
+    this.#grantDeleteTenant(this.cleanUp);
     this.survey = this.#atDatabases('survey', 'Counts rows and bytes of a tenant, for dry runs', {
       // Whoever asks is an HTTP request, which has 30 seconds.
       timeout: Duration.seconds(25),
@@ -153,27 +168,37 @@ export class MoveFunctions extends Construct {
     return this.#function(name, description, { timeout: medium, ...options }, true);
   }
 
-  /** It signs in as the owner of source and target, wherever they are in the region. */
+  /** It signs in as the owner of source and target, wherever they are. */
   #atDatabases(name: string, description: string, options: TaskOptions = {}): StrataFunction {
     const task = this.#inVpc(name, description, options);
-    for (const cell of this.#props.cells) cell.grantOwner(task);
-    this.#props.secrets.grantReadDedicated(task, ANY_TENANT);
+    const { cells, secrets, elsewhere } = this.#props;
+    for (const cell of cells) cell.grantOwner(task);
+    elsewhere.grantOwner(task);
+    secrets.grantReadDedicated(task, ANY_TENANT);
+    elsewhere.grantReadDedicated(task, ANY_TENANT);
     return task;
   }
 
   #function(name: string, description: string, options: TaskOptions, inVpc = false): StrataFunction {
-    const { settings, registry, network } = this.#props;
+    const { settings, registry, network, elsewhere } = this.#props;
     const task = new StrataFunction(this, name, {
       ...settings,
       ...options,
       entry: `tasks/move-${name}`,
       retriedByWorkflow: name !== 'recover' && name !== 'survey',
       description: `Move: ${description}`,
-      environment: { ...registry.writerEnvironment, ...options.environment },
+      environment: { ...registry.writerEnvironment, ...elsewhere.environment, ...options.environment },
       ...(inVpc ? { network: network.forTasks } : {}),
     });
     registry.grantWrite(task);
+    elsewhere.grantRegistries(task);
     return task;
+  }
+
+  /** May delete the secret of any tenant's login role, wherever the tenant is moved to or from. */
+  #grantDeleteTenant(grantee: IGrantable): void {
+    this.#props.secrets.grantDeleteTenant(grantee, ANY_TENANT);
+    this.#props.elsewhere.grantDeleteTenant(grantee, ANY_TENANT);
   }
 
   #grantStartCleanUp(grantee: IGrantable, cleanUpArn: string): void {

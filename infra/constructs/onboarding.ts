@@ -7,6 +7,7 @@ import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import { raiseAlarm } from './raise-alarm.ts';
+import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
@@ -19,6 +20,7 @@ export interface OnboardingProps {
   readonly cells: readonly Cell[];
   readonly secrets: RunTimeSecrets;
   readonly dedicated: DedicatedDatabases;
+  readonly elsewhere: RegionGrants;
 }
 
 const ANY_TENANT =
@@ -32,11 +34,15 @@ export class Onboarding extends Construct {
   constructor(scope: Construct, id: string, props: OnboardingProps) {
     super(scope, id);
     this.#props = props;
-    const { registry, network, cells, secrets, dedicated } = props;
+    const { registry, network, cells, secrets, dedicated, elsewhere } = props;
     const inVpc = network.forTasks;
 
-    const register = this.#task('register', 'Registers the tenant and chooses its cell');
+    // Slugs are unique everywhere: it reserves the tenant's in the home registry.
+    const register = this.#task('register', 'Registers the tenant and chooses its cell', {
+      environment: elsewhere.environment,
+    });
     registry.grantWrite(register);
+    elsewhere.grantRegistries(register);
 
     const credentials = this.#task('credentials', "Creates the secret of the tenant's login role", {
       environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn },
@@ -94,8 +100,11 @@ export class Onboarding extends Construct {
     const activate = this.#task('activate', 'Makes the tenant visible');
     registry.grantWrite(activate);
 
-    const fail = this.#task('fail', 'Records why the tenant could not be onboarded');
+    const fail = this.#task('fail', 'Records why the tenant could not be onboarded', {
+      environment: elsewhere.environment,
+    });
     registry.grantWrite(fail);
+    elsewhere.grantRegistries(fail);
 
     const logGroup = new LogGroup(this, 'Logs', {
       retention: props.settings.config.logRetentionDays,

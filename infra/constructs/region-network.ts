@@ -1,3 +1,4 @@
+import { Fn } from 'aws-cdk-lib';
 import {
   GatewayVpcEndpointAwsService,
   InterfaceVpcEndpointAwsService,
@@ -8,10 +9,20 @@ import {
   SubnetType,
 } from 'aws-cdk-lib/aws-ec2';
 import { Construct } from 'constructs';
-import type { RegionConfig } from '../config.ts';
+import type { RegionConfig, StrataConfig } from '../config.ts';
 import { POSTGRES_PORT } from './aurora-cluster.ts';
 import { IsolatedVpc } from './isolated-vpc.ts';
 import type { FunctionNetwork } from './strata-function.ts';
+
+/** Services that functions inside the network call. */
+export const ENDPOINT_SERVICES = {
+  SecretsManager: InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+  DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
+  // A task that has settled a move in a database starts the execution that cleans up after it.
+  StepFunctions: InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
+};
+
+export type EndpointName = keyof typeof ENDPOINT_SERVICES;
 
 /**
  * The region's network and who may talk to whom in it:
@@ -22,7 +33,9 @@ import type { FunctionNetwork } from './strata-function.ts';
  *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
  *   clusters ──────5432──▶ clusters, which replicate the tenants that move between them
  *
- * Nothing else: request functions cannot reach a cluster but through its proxy.
+ * Nothing else: request functions cannot reach a cluster but through its proxy. Where there are other regions, task
+ * functions and clusters reach theirs in the same way (`RegionLinkStack` makes the way there); a security group cannot
+ * be named across regions, so those rules name address ranges.
  */
 export class RegionNetwork extends Construct {
   readonly vpc: IVpc;
@@ -31,8 +44,15 @@ export class RegionNetwork extends Construct {
   readonly proxies: SecurityGroup;
   readonly #apiFunctions: SecurityGroup;
   readonly #taskFunctions: SecurityGroup;
+  /** A token: hosted zone and host name of each service's endpoint, as `Z…:vpce-….amazonaws.com`. */
+  readonly endpoints: Readonly<Record<EndpointName, string>>;
 
-  constructor(scope: Construct, id: string, region: RegionConfig, logRetentionDays: number) {
+  constructor(
+    scope: Construct,
+    id: string,
+    region: RegionConfig,
+    { regions, logRetentionDays }: Pick<StrataConfig, 'regions' | 'logRetentionDays'>,
+  ) {
     super(scope, id);
     const { vpc, subnetIds } = new IsolatedVpc(this, 'Isolated', {
       cidr: region.cidr,
@@ -58,19 +78,22 @@ export class RegionNetwork extends Construct {
     this.#taskFunctions.addEgressRule(Peer.prefixList(region.s3PrefixListId), Port.tcp(443), 'S3');
 
     this.vpc.addGatewayEndpoint('S3', { service: GatewayVpcEndpointAwsService.S3 });
-    for (const [name, service] of Object.entries({
-      SecretsManager: InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
-      DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
-      // A task that has settled a move in a database starts the execution that cleans up after it.
-      StepFunctions: InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
-    })) {
-      this.vpc.addInterfaceEndpoint(name, {
-        service,
+    const dnsEntry = (name: EndpointName): string => {
+      const endpoint = this.vpc.addInterfaceEndpoint(name, {
+        service: ENDPOINT_SERVICES[name],
         securityGroups: [endpoints],
         open: false,
         subnets: { subnetType: SubnetType.PRIVATE_ISOLATED },
       });
-    }
+      // The first one is the endpoint's as a whole, the others are those of single zones.
+      return Fn.select(0, endpoint.vpcEndpointDnsEntries);
+    };
+    this.endpoints = {
+      SecretsManager: dnsEntry('SecretsManager'),
+      DataApi: dnsEntry('DataApi'),
+      StepFunctions: dnsEntry('StepFunctions'),
+    };
+    for (const other of regions) if (other.key !== region.key) this.#openTo(other, endpoints);
   }
 
   /** For functions that reach tenants' data through a proxy. */
@@ -81,6 +104,18 @@ export class RegionNetwork extends Construct {
   /** For functions that reach clusters themselves. */
   get forTasks(): FunctionNetwork {
     return { vpc: this.vpc, securityGroup: this.#taskFunctions };
+  }
+
+  /** Clusters replicate with theirs, and their tasks work here as ours do there. */
+  #openTo({ key, cidr }: RegionConfig, endpoints: SecurityGroup): void {
+    const there = Peer.ipv4(cidr);
+    const postgres = Port.tcp(POSTGRES_PORT);
+    this.clusters.addIngressRule(there, postgres, `replication and moves of region ${key}`);
+    this.clusters.addEgressRule(there, postgres, `replication from region ${key}`);
+    this.proxies.addIngressRule(there, postgres, `verification by region ${key}`);
+    this.#taskFunctions.addEgressRule(there, postgres, `moves to and from region ${key}`);
+    this.#taskFunctions.addEgressRule(there, Port.tcp(443), `AWS API calls to region ${key}`);
+    endpoints.addIngressRule(there, Port.tcp(443), `AWS API calls of region ${key}`);
   }
 
   #group(name: string, description: string): SecurityGroup {

@@ -5,9 +5,16 @@ import { Construct } from 'constructs';
 import { AuroraCluster } from './aurora-cluster.ts';
 import type { DataKey } from './data-key.ts';
 import { DatabaseSecret } from './database-secret.ts';
+import { REGISTRY_DATABASE as DATABASE } from './region-names.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 
-const DATABASE = 'registry';
+export const DATA_API_ACTIONS = [
+  'rds-data:ExecuteStatement',
+  'rds-data:BatchExecuteStatement',
+  'rds-data:BeginTransaction',
+  'rds-data:CommitTransaction',
+  'rds-data:RollbackTransaction',
+];
 
 export interface RegistryProps extends FunctionSettings {
   /** Physical name of the cluster. */
@@ -107,13 +114,7 @@ export class Registry extends Construct {
   grantDataApi(grantee: IGrantable): Grant {
     return Grant.addToPrincipal({
       grantee,
-      actions: [
-        'rds-data:ExecuteStatement',
-        'rds-data:BatchExecuteStatement',
-        'rds-data:BeginTransaction',
-        'rds-data:CommitTransaction',
-        'rds-data:RollbackTransaction',
-      ],
+      actions: DATA_API_ACTIONS,
       resourceArns: [this.cluster.clusterArn],
     });
   }

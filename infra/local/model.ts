@@ -16,6 +16,7 @@ export type Properties = Record<string, unknown>;
 
 /** One deployed resource of a stack. `properties` have their intrinsics resolved. */
 export interface LocalResource {
+  /** ARN of its stack. */
   stack: string;
   logicalId: string;
   type: string;
@@ -95,7 +96,10 @@ export interface PlatformContext {
   account: string;
   /** `http://127.0.0.1:<awsPort>`, known before the endpoint listens. */
   awsUrl: string;
-  /** Stacks of the assembly and run-time stacks, by name. The deployer adds and removes them. */
+  /**
+   * Stacks of the assembly and run-time stacks, by ARN: two regions may each have one of the same name. The deployer
+   * adds and removes them.
+   */
   stacks: Map<string, DeployedStack>;
   clusters: Clusters;
   functions: Functions;
@@ -180,19 +184,18 @@ export interface ClusterServer {
   stop(): Promise<void>;
 }
 
-/** One real PostgreSQL server per Aurora cluster. */
+/** One real PostgreSQL server per Aurora cluster. Identifiers are unique within a region only, ARNs everywhere. */
 export interface Clusters {
   /** Initializes a data directory, or starts the server of an existing one. Idempotent, also concurrently. */
   create(spec: ClusterSpec): Promise<ClusterServer>;
   byArn(arn: string): ClusterServer | undefined;
-  byIdentifier(clusterIdentifier: string): ClusterServer | undefined;
   list(): ClusterServer[];
   /** Stops the server and erases its data. Does nothing when it is gone. */
-  remove(clusterIdentifier: string): Promise<void>;
+  remove(arn: string): Promise<void>;
   /** Connection of the platform's own superuser, by a private socket: for the platform only, never handed out. */
   superuser(clusterArn: string, database?: string): ClientConfig;
   /** Sets the master password, as ModifyDBCluster and rotation do. */
-  setMasterPassword(clusterIdentifier: string, password: string): Promise<void>;
+  setMasterPassword(arn: string, password: string): Promise<void>;
 }
 
 export interface InvokeResult {
@@ -201,16 +204,18 @@ export interface InvokeResult {
   functionError?: 'Unhandled';
 }
 
+export interface InvokeOptions {
+  type?: 'RequestResponse' | 'Event';
+  /** The caller's, where names are looked up. Without it a name is understood if one region only has it. */
+  region?: string;
+}
+
 export interface Functions {
   /**
    * Invokes by name, ARN or qualified ARN. With type `Event` it answers at once (payload null) and runs later.
-   * @throws {FunctionNotFound}
+   * @throws {FunctionNotFound} also for a function of another region than the caller's
    */
-  invoke(
-    functionNameOrArn: string,
-    payload: unknown,
-    options?: { type?: 'RequestResponse' | 'Event' },
-  ): Promise<InvokeResult>;
+  invoke(functionNameOrArn: string, payload: unknown, options?: InvokeOptions): Promise<InvokeResult>;
   list(): { name: string; arn: string; roleArn: string; timeoutSeconds: number; memoryMb: number }[];
 }
 
@@ -243,8 +248,8 @@ export type RequestHandler = (
 export interface AwsEndpoint {
   /** One per resource type the AWS side provides. */
   factories: ResourceFactory[];
-  /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}`. @throws when it does not exist */
-  secretString(secretId: string): string;
+  /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not exist */
+  secretString(secretId: string, region: string): string;
   listen(port: number): Promise<void>;
   /** Called once all stacks stand: ends what was running when the platform was killed, recreates run-time stacks. */
   resume(): Promise<void>;

@@ -1,21 +1,23 @@
 /**
  * The local platform: a synthesized assembly, running on one machine.
  *
- * States: locked → listening (both public ports answer, nothing is deployed) → deployed → ready → stopped. Whatever
- * fails on the way stops everything begun so far, in the reverse order, and releases the lock last.
+ * States: locked → listening (both public ports answer, nothing is deployed) → opened (the assembly is known, and each
+ * of its regions has a gateway) → deployed → ready → stopped. Whatever fails on the way stops everything begun so far,
+ * in the reverse order, and releases the lock last.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { CrossRegionReferences } from './assembly/cross-region-references.ts';
 import { CustomResources } from './assembly/custom-resources.ts';
 import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
 import { TemplateDeployer } from './assembly/template-deployer.ts';
 import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
 import { AssetNotFound, PlatformError, PortBusy, systemCode } from './errors.ts';
-import { httpApiResources, httpApis } from './gateway/http-api.ts';
-import { HttpGateway } from './gateway/http-gateway.ts';
+import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
 import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
-import { LocalIssuer } from './identity/local-issuer.ts';
+import { RegionalGateways } from './gateway/regional-gateways.ts';
+import { type IdentityDocument, LocalIssuer } from './identity/local-issuer.ts';
 import { functionResources } from './lambda/function-resources.ts';
 import { LambdaFunctions } from './lambda/lambda-functions.ts';
 import { LOCAL_ACCOUNT, type Log, type PlatformContext, type ResourceFactory } from './model.ts';
@@ -50,7 +52,12 @@ export interface PlatformOptions {
 }
 
 export interface Platform {
+  /** Of the home region. */
   apiUrl: string;
+  /** By AWS region, home first. */
+  apiUrls: ReadonlyMap<string, string>;
+  /** AWS region of the app's first stack. */
+  homeRegion: string;
   awsUrl: string;
   /** True until a start on this state directory has once become ready. */
   firstStart: boolean;
@@ -107,7 +114,6 @@ async function boot(
   const firstStart = !state.load<{ ready?: boolean }>('platform', {}).ready;
   const logsDir = join(stateDir, 'logs');
   const awsUrl = `http://127.0.0.1:${awsPort}`;
-  const apiUrl = `http://127.0.0.1:${apiPort}`;
 
   const files = preparePostgresFiles(stateDir);
   const certificates = await localCertificates(join(stateDir, 'tls'));
@@ -122,10 +128,14 @@ async function boot(
     log,
   });
   undo.push(() => functions.stop());
+  const crossRegion = new CrossRegionReferences();
   const customResources = new CustomResources();
   undo.push(() => customResources.stop());
 
+  const authorizer = new JwtAuthorizer((name) => issuer.keySet(name));
+  const gateways = new RegionalGateways({ functions, authorizer, state, log });
   const factories = new Map<string, ResourceFactory>();
+  let homeRegion: string | undefined;
   const context: PlatformContext = {
     stateDir,
     account: LOCAL_ACCOUNT,
@@ -142,7 +152,9 @@ async function boot(
     },
     deployer: new TemplateDeployer({
       factory: (type) => factories.get(type) ?? (type.startsWith('Custom::') ? customResources : undefined),
-      secretString: (secretId) => awsEndpoint.secretString(secretId),
+      secretString: (secretId, region) => awsEndpoint.secretString(secretId, region),
+      parameter: (name, region) => crossRegion.parameter(name, region),
+      homeRegion: () => homeRegion,
       context: () => context,
     }),
     waitScale,
@@ -154,23 +166,24 @@ async function boot(
   for (const factory of [
     ...ignoredResourceFactories(),
     ...passiveResourceTypes(),
-    ...httpApiResources(apiUrl),
+    ...httpApiResources((region) => gateways.urlOf(region)),
     ...issuer.factories(),
     ...functionResources(functions),
+    ...crossRegion.factories(),
     customResources,
     ...awsEndpoint.factories,
   ]) {
     factories.set(factory.type, factory);
   }
 
-  const authorizer = new JwtAuthorizer((name) => issuer.keySet(name));
-  const gateway = new HttpGateway({ functions, authorizer, log });
-  await gateway.listen(apiPort);
-  undo.push(() => gateway.close());
+  undo.push(() => gateways.close());
+  await gateways.listen(apiPort);
   await awsEndpoint.listen(awsPort).catch((cause: unknown) => {
     throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
   });
   undo.push(() => awsEndpoint.stop());
+  // After the ports that somebody chose.
+  await gateways.listenAgain();
 
   const output = options.cdkOut ?? join(stateDir, 'cdk.out');
   await Promise.all([
@@ -181,6 +194,9 @@ async function boot(
   signal.throwIfAborted();
   const assembly = readCloudAssembly(output);
   context.assets = assembly.assets;
+  homeRegion = assembly.homeRegion;
+  const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);
+  await gateways.open([...regions]);
   for (const { name, region, template } of assembly.stacks) {
     log(`deploying ${name}`);
     const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
@@ -188,11 +204,29 @@ async function boot(
     signal.throwIfAborted();
   }
   await awsEndpoint.resume();
-  const apis = httpApis(context.stacks.values());
-  const accepted = apis.flatMap(({ routes }) => routes).find((route) => route.authorizer)?.authorizer;
-  if (accepted) issuer.announce(accepted);
-  gateway.serve(apis);
-  return { apiUrl, awsUrl, firstStart, context, markReady: () => state.save('platform', { ready: true }) };
+  issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  return {
+    ...{ awsUrl, homeRegion, firstStart, context },
+    apiUrl: gateways.urlOf(homeRegion),
+    apiUrls: gateways.urls,
+    markReady: () => state.save('platform', { ready: true }),
+  };
+}
+
+/** By URL of the API. */
+function acceptedIssuers(
+  apis: ReadonlyMap<string, HttpApi[]>,
+  urls: ReadonlyMap<string, string>,
+): NonNullable<IdentityDocument['issuers']> {
+  const issuers: NonNullable<IdentityDocument['issuers']> = {};
+  for (const [awsRegion, served] of apis) {
+    const routes = served.flatMap((api) => api.routes);
+    const accepted = routes.find((route) => route.authorizer)?.authorizer;
+    if (!accepted) continue;
+    const [clientId = ''] = accepted.audience;
+    issuers[urls.get(awsRegion)!] = { issuer: accepted.issuer, clientId, awsRegion };
+  }
+  return issuers;
 }
 
 /** Erases everything an earlier run left, its servers included. */

@@ -3,11 +3,12 @@
  * `npm run --silent token -- --operator [--user EMAIL]`
  *
  * Prints one JWT for the running platform and nothing else; on any problem one line on stderr, and exit code 1.
+ * A tenant's is signed as the user pool of the region that the tenant is in, an operator's as home's.
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PlatformError, reasonOf } from './errors.ts';
-import { readIdentity } from './identity/read-identity.ts';
+import { identityFor, readIdentity } from './identity/read-identity.ts';
 import { signToken } from './identity/sign-token.ts';
 
 const usage = 'usage: token --tenant SLUG --user EMAIL [--role admin|member|viewer] | token --operator';
@@ -36,10 +37,10 @@ async function token(argv: string[]): Promise<string> {
   const { status, body } = await askPlatform(path, operatorToken);
   if (options.operator) return operatorToken;
   if (status === 404) throw new PlatformError(`there is no tenant ${options.tenant}`);
-  const { tenantId } = body as { tenantId?: string };
+  const { tenantId, apiUrl } = body as { tenantId?: string; apiUrl?: string };
   if (status !== 200 || !tenantId)
     throw new PlatformError(`cannot look up tenant ${options.tenant}: HTTP ${status}`);
-  return signToken(identity, {
+  return signToken(identityFor(identity, apiUrl), {
     email: options.user!,
     tenantId,
     // The registry's role decides; a claim can only be wrong about it, and admin hides nothing.

@@ -10,6 +10,8 @@ import { DataKey } from '../constructs/data-key.ts';
 import { Identity, OPERATOR_SCOPE } from '../constructs/identity.ts';
 import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
 import { surveyFunctionName } from '../constructs/move-functions.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
+import { registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import type { SharedSettings } from './shared-settings.ts';
@@ -40,7 +42,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     const settings = { ...shared, alarmTopicArn: this.alarmTopicArn };
     this.registry = new Registry(this, 'Registry', {
       ...settings,
-      identifier: 'strata-registry',
+      identifier: registryClusterName(config, home.key),
       network: new IsolatedVpc(this, 'Network', {
         cidr: CONTROL_PLANE_CIDR,
         availabilityZones: home.availabilityZones,
@@ -50,12 +52,14 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     });
     this.identity = new Identity(this, 'Identity', { ...settings, registry: this.registry });
 
+    const regions = new RegionGrants(this, config, home);
     const tenants = new StrataFunction(this, 'Tenants', {
       ...settings,
       entry: 'api/tenants/handler',
       description: 'Operator API: tenants and their users',
       environment: {
         ...this.registry.writerEnvironment,
+        ...regions.environment,
         ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-onboarding', home.awsRegion),
         MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-move', home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
@@ -63,6 +67,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       timeout: Duration.seconds(29),
     });
     this.registry.grantWrite(tenants);
+    regions.grantRegistries(tenants);
     for (const region of config.regions) {
       this.#grantWorkflow(tenants, 'tenant-onboarding', region);
       this.#grantWorkflow(tenants, 'tenant-move', region);

@@ -1,4 +1,4 @@
-import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
@@ -14,7 +14,9 @@ import { Identity } from '../constructs/identity.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
 import { Promotion } from '../constructs/promotion.ts';
-import { RegionNetwork } from '../constructs/region-network.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
+import { registryClusterName } from '../constructs/region-names.ts';
+import { type EndpointName, RegionNetwork } from '../constructs/region-network.ts';
 import { Registry } from '../constructs/registry.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
@@ -31,11 +33,19 @@ export interface RegionStackProps extends SharedSettings {
   readonly dedicatedTemplateFile: string;
 }
 
+/** Outputs of a region's stack, where there are several regions. */
+export const VPC_OUTPUT = 'VpcId';
+export const endpointOutput = (name: EndpointName): string => `${name}Endpoint`;
+
 const SERVES_ALL =
   'The function serves whichever tenant a request is for, so tenants’ secrets are known by pattern only.';
 
 /** One region: its network, its cells, the data-plane API and the workflows that work on them. */
 export class RegionStack extends Stack {
+  readonly place: RegionConfig;
+  readonly network: RegionNetwork;
+  readonly alarmTopicArn: string;
+
   constructor(scope: Construct, id: string, props: RegionStackProps) {
     const { config, region } = props;
     super(scope, id, stackProps(region, `Strata: data plane of region ${region.key}`, config));
@@ -43,8 +53,11 @@ export class RegionStack extends Stack {
     const key = new DataKey(this, 'Key', {
       description: `Strata ${region.key}: clusters, secrets and backups`,
     });
-    const network = new RegionNetwork(this, 'Network', region, config.logRetentionDays);
+    const network = new RegionNetwork(this, 'Network', region, config);
     const { registry, identity, alarmTopicArn } = props.home ?? this.#ownControlPlane(props, key, network);
+    this.place = region;
+    this.network = network;
+    this.alarmTopicArn = alarmTopicArn;
     const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
     const secrets = new RunTimeSecrets(this, 'Secrets', key.keyArn);
     new BackupBucket(this, 'Backup', { key, logRetentionDays: config.logRetentionDays });
@@ -95,7 +108,8 @@ export class RegionStack extends Stack {
       templateFile: props.dedicatedTemplateFile,
       keyArn: key.keyArn,
     });
-    const workflows = { settings, registry, network, cells, secrets, dedicated };
+    const elsewhere = new RegionGrants(this, config, region);
+    const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', workflows);
     const moves = new Moves(this, 'Moves', { ...workflows, region });
 
@@ -149,9 +163,44 @@ export class RegionStack extends Stack {
         'Load balancers and uptime probes have no token; the answer says nothing but that the API runs.',
     });
 
+    const registerRegion = new StrataFunction(this, 'RegisterRegion', {
+      ...settings,
+      entry: 'tasks/register-region',
+      description: 'Makes the region known in the registries of all regions, on every deployment',
+      environment: { ...registry.writerEnvironment, ...elsewhere.environment },
+      timeout: Duration.minutes(5),
+    });
+    registry.grantWrite(registerRegion);
+    elsewhere.grantRegistries(registerRegion);
+    const registered = new CustomResource(this, 'Registered', {
+      resourceType: 'Custom::StrataRegion',
+      serviceToken: registerRegion.functionArn,
+      serviceTimeout: Duration.minutes(10),
+      properties: {
+        RegionKey: region.key,
+        AwsRegion: region.awsRegion,
+        ApiUrl: api.url,
+        SecretsKeyArn: key.keyArn,
+        ...dedicated.launchProperties,
+        // A region that joins is told of this one, and this one of it.
+        Registries: elsewhere.environment.REGISTRIES,
+        SchemaHash: props.bundle.hash,
+      },
+    });
+    registered.node.addDependency(registry.schema, registerRegion);
+
     new CfnOutput(this, 'ApiUrl', { value: api.url });
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });
     new CfnOutput(this, 'MoveStateMachineArn', { value: moves.stateMachine.stateMachineArn });
+    if (config.regions.length > 1) this.#tellLinks();
+  }
+
+  /** What stacks of other regions read of this one, which they cannot refer to. */
+  #tellLinks(): void {
+    new CfnOutput(this, VPC_OUTPUT, { value: this.network.vpc.vpcId });
+    for (const [name, value] of Object.entries(this.network.endpoints)) {
+      new CfnOutput(this, endpointOutput(name as EndpointName), { value });
+    }
   }
 
   /** Users' addresses stay in their region, so a further region has its own registry and user pool. */
@@ -160,7 +209,7 @@ export class RegionStack extends Stack {
     const settings = { config: props.config, bundle: props.bundle, alarmTopicArn: topic.topicArn };
     const registry = new Registry(this, 'Registry', {
       ...settings,
-      identifier: `strata-registry-${props.region.key}`,
+      identifier: registryClusterName(props.config, props.region.key),
       network,
       key,
     });

@@ -37,12 +37,15 @@ export interface World {
 
 export interface Container {
   readonly directory: TenantDirectory;
+  readonly router: TenantRouter;
   access(tenant: Pick<TestTenant, 'tenantId'>): TenantAccess;
 }
 
 export interface ContainerOptions {
   /** How long it believes what the registry said, in milliseconds. */
   readonly freshForMs?: number;
+  /** Of the region that it runs in, where there are several. */
+  readonly regionKey?: string;
 }
 
 export interface WorldOptions {
@@ -97,12 +100,12 @@ export async function createWorld(
     await register(registry, tenant, database.name, port);
   }
   const opened: DatabasePools[] = [];
-  const container = (options: ContainerOptions = {}): Container => {
+  const container = ({ regionKey, ...options }: ContainerOptions = {}): Container => {
     const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
     opened.push(pools);
     const directory = new TenantDirectory(registry, options);
-    const router = new TenantRouter(directory, pools, { patienceMs });
-    return { directory, access: ({ tenantId }) => new TenantAccess(tenantId, tenantId, router) };
+    const router = new TenantRouter(directory, pools, { patienceMs, regionKey });
+    return { directory, router, access: ({ tenantId }) => new TenantAccess(tenantId, tenantId, router) };
   };
   const first = container();
   return {

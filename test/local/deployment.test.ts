@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { startFixture } from './running-fixture.ts';
+import { stackNamed, startFixture } from './running-fixture.ts';
 
 test('custom resources are created, then updated at the next start, and their data are attributes', async () => {
   const fixture = await startFixture();
   try {
-    const outputs = () => fixture.platform.context.stacks.get('Api')?.outputs;
+    const outputs = () => stackNamed(fixture.platform, 'Api').outputs;
     expect(outputs()).toMatchObject({ Request: 'Create', Count: '3' });
-    const stack = fixture.platform.context.stacks.get('Api')!;
+    const stack = stackNamed(fixture.platform, 'Api');
     await fixture.platform.context.deployer.deploy({ ...stack, parameters: {} });
     expect(outputs()).toMatchObject({ Request: 'Update', Count: '3' });
   } finally {
@@ -17,13 +17,9 @@ test('custom resources are created, then updated at the next start, and their da
 test('references across stacks are resolved', async () => {
   const fixture = await startFixture();
   try {
-    const { stacks } = fixture.platform.context;
-    const pool = [...stacks.get('Home')!.resources.values()].find(
-      ({ type }) => type === 'AWS::Cognito::UserPool',
-    )!;
-    const main = [...stacks.get('Api')!.resources.values()].find(({ logicalId }) =>
-      /^Main[^S]/.test(logicalId),
-    )!;
+    const resourcesOf = (name: string) => [...stackNamed(fixture.platform, name).resources.values()];
+    const pool = resourcesOf('Home').find(({ type }) => type === 'AWS::Cognito::UserPool')!;
+    const main = resourcesOf('Api').find(({ logicalId }) => /^Main[^S]/.test(logicalId))!;
     expect(main.properties.Environment).toEqual({ Variables: { POOL_ID: pool.ref } });
   } finally {
     await fixture.stop();

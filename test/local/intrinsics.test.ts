@@ -49,7 +49,7 @@ const scope: IntrinsicScope = stackScope(
   stack,
   '000000000000',
   new Map([['us-east-1 Home:Bus', 'bus-arn']]),
-  (secretId) => secrets[secretId] ?? 'none',
+  { secretString: (secretId) => secrets[secretId] ?? 'none' },
 );
 const resolve = (value: unknown) => resolveIntrinsics(value, scope);
 

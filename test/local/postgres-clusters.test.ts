@@ -39,7 +39,7 @@ describe('the master user', () => {
   test('gets a new password, and the old one is refused', async () => {
     const clusters = newRun();
     const server = await clusters.create(spec('master'));
-    await clusters.setMasterPassword('master', 'another');
+    await clusters.setMasterPassword(server.arn, 'another');
     await expect(query(masterConnection(server), 'SELECT 1')).rejects.toMatchObject({ code: '28P01' });
     expect(await query(masterConnection(server, { password: 'another' }), 'SELECT 1 AS one')).toEqual([
       { one: 1 },
@@ -118,8 +118,8 @@ describe('a server', () => {
   test('is gone with its data after remove', async () => {
     const clusters = newRun();
     const server = await clusters.create(spec('removed'));
-    await clusters.remove('removed');
-    await clusters.remove('removed');
+    await clusters.remove(server.arn);
+    await clusters.remove(server.arn);
     expect(clusters.byArn(server.arn)).toBeUndefined();
     expect(existsSync(join(files.clusters, 'removed'))).toBe(false);
     await expect(query(masterConnection(server), 'SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });

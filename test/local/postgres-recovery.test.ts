@@ -45,7 +45,7 @@ describe('a new run', () => {
     expect(identifyProcess(left)).toBeDefined();
     const clusters = newRun();
     await clusters.startKnown();
-    expect(clusters.byIdentifier('killed')).toMatchObject({ port: before.port });
+    expect(clusters.byArn(before.arn)).toMatchObject({ port: before.port });
     expect(identifyProcess(left)).toBeUndefined();
     const after = await clusters.create(spec('killed'));
     expect(await query(masterConnection(after), 'SELECT id FROM kept')).toEqual([{ id: 7 }]);

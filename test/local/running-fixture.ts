@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DeployedStack } from '../../infra/local/model.ts';
 import { type Platform, startPlatform } from '../../infra/local/platform.ts';
 import { type FixtureOptions, synthesizeFixture } from './fixture/app.ts';
 
@@ -41,6 +42,13 @@ export async function startFixture(options: Omit<FixtureOptions, 'outdir'> = {})
     rmSync(directory, { recursive: true, force: true });
     throw cause;
   }
+}
+
+/** A stack of the assembly, as it stands. */
+export function stackNamed({ context }: Platform, name: string, region = 'us-east-1'): DeployedStack {
+  const stack = [...context.stacks.values()].find((one) => one.name === name && one.region === region);
+  if (!stack) throw new Error(`there is no stack ${name} in ${region}`);
+  return stack;
 }
 
 /** A new directory that PostgreSQL's user may enter, too, when the tests run as root. */

@@ -42,7 +42,15 @@ export interface ControlPlane {
     dataResidency?: string;
     maxBusinessTenants?: number;
     status?: 'active' | 'full' | 'draining';
+    /** The registry that knows it, with a master's rights; the plane's where there is none. */
+    master?: DataApi;
   }): Promise<string>;
+  /** Another AWS region's registry, where everything has the same names. */
+  addRegistry(
+    region: string,
+  ): Promise<{ registry: DataApi; master: DataApi; clusterArn: string; secretArn: string }>;
+  /** Deploys further resources. @returns the template's outputs */
+  deploy(name: string, template: Template, region?: string): Promise<Record<string, string>>;
   /** Makes a file the CloudFormation template of that URL. */
   serveTemplate(url: string, path: string): void;
   stop(): Promise<void>;
@@ -79,7 +87,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     caCertificate: certificates.caCertificate,
     deployer: new TemplateDeployer({
       factory: (type) => factories.get(type),
-      secretString: (secretId) => endpoint.secretString(secretId),
+      secretString: (secretId, region) => endpoint.secretString(secretId, region),
       context: () => context,
     }),
   };
@@ -92,9 +100,13 @@ export async function startControlPlane(): Promise<ControlPlane> {
     ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },
   });
 
-  const deploy = async (name: string, template: Template): Promise<Record<string, string>> => {
-    const arn = `arn:aws:cloudformation:${REGION}:${LOCAL_ACCOUNT}:stack/${name}/test`;
-    return (await context.deployer.deploy({ name, arn, region: REGION, template, parameters: {} })).outputs;
+  const deploy = async (
+    name: string,
+    template: Template,
+    region = REGION,
+  ): Promise<Record<string, string>> => {
+    const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/test`;
+    return (await context.deployer.deploy({ name, arn, region, template, parameters: {} })).outputs;
   };
   const outputs = await deploy('registry', registryTemplate);
   const target = { clusterArn: outputs.ClusterArn!, database: 'registry' };
@@ -108,10 +120,27 @@ export async function startControlPlane(): Promise<ControlPlane> {
     clusterArn: target.clusterArn,
     secretArn: outputs.WriterSecretArn!,
     serviceRoleArn: outputs.ServiceRoleArn!,
-    async addCell({ dataResidency = 'us', maxBusinessTenants = 190, status = 'active' } = {}) {
+    deploy,
+    async addRegistry(region) {
+      const { ServiceRole: _, ...Resources } = registryTemplate.Resources;
+      const { ServiceRoleArn: __, ...Outputs } = registryTemplate.Outputs!;
+      const further = await deploy('registry', { Resources, Outputs }, region);
+      const its = { clusterArn: further.ClusterArn!, database: 'registry', region };
+      const itsMaster = new DataApi({ ...its, secretArn: further.MasterSecretArn! });
+      await bootstrapRegistry(itsMaster, PASSWORDS);
+      const secretArn = further.WriterSecretArn!;
+      const registry = new DataApi({ ...its, secretArn });
+      return { registry, master: itsMaster, clusterArn: its.clusterArn, secretArn };
+    },
+    async addCell({
+      dataResidency = 'us',
+      maxBusinessTenants = 190,
+      status = 'active',
+      master: itsMaster = master,
+    } = {}) {
       const cellId = `cell-${randomUUID().slice(0, 8)}`;
       const cell = await deploy(cellId, cellTemplate(cellId));
-      await registerCell(master, {
+      await registerCell(itsMaster, {
         ...{ cellId, region: dataResidency, dataResidency, maxBusinessTenants, proxyName: cellId },
         ...{ databaseHost: '127.0.0.1', databasePort: 5432, writerHost: '127.0.0.1', databaseName: 'strata' },
         clusterArn: `arn:aws:rds:${REGION}:${LOCAL_ACCOUNT}:cluster:${cellId}`,
@@ -120,7 +149,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
         starterRoleName: 'strata_starter',
         starterSecretArn: cell.StarterSecretArn!,
       });
-      await master.query('UPDATE cells SET status = :status WHERE cell_id = :cellId', { cellId, status });
+      await itsMaster.query('UPDATE cells SET status = :status WHERE cell_id = :cellId', { cellId, status });
       return cellId;
     },
     serveTemplate: (url, path) => templates.set(url, path),

@@ -5,11 +5,11 @@ import { abortMove } from '../../move/abort-move.ts';
 import { readMoveRequest } from '../../move/move-target.ts';
 import { requestMove } from '../../move/request-move.ts';
 import { tryMove } from '../../move/try-move.ts';
-import { startExecution } from '../../move/workflow-executions.ts';
+import { inAwsRegion, startExecution } from '../../move/workflow-executions.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';
-import { getMove, listMoves } from '../../repositories/moves.ts';
+import { findMoveAndRegion, getMove, listMoves } from '../../repositories/moves.ts';
 import { getTenant } from '../../repositories/tenants.ts';
 import { answeringMoveRefusals } from './move-refusals.ts';
 import { surveyByFunction } from './survey.ts';
@@ -19,28 +19,31 @@ const moveParams = z.extend(tenantParams, { moveId: uuid });
 
 export const list = operatorRoute(
   { params: tenantParams, query: z.strictObject(pageParameters) },
-  async ({ registry, params, query }) => ({
-    status: 200,
-    body: await listMoves(registry, params.tenantId, pageOf(query)),
-  }),
+  async ({ registry, registries, params, query }) => {
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    return { status: 200, body: await listMoves(registries, tenantId, pageOf(query)) };
+  },
 );
 
 /** Starts a move: 202, to be polled at its Location until it has ended. A dry run answers 200 at once. */
 export const create = operatorRoute(
   { params: tenantParams, body: z.unknown() },
   async (request: OperatorRequest<z.output<typeof tenantParams>, object, unknown>) => {
-    const { registry, params, body, operator, facts } = request;
+    const { registry, region, params, body, operator, facts } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
     const locate = (moveId: string) => `/tenants/${tenantId}/moves/${moveId}`;
     return answeringMoveRefusals(async () => {
       const { dryRun, ...asked } = readMoveRequest(body);
       if (dryRun) {
-        return { status: 200, body: await tryMove(registry, { tenantId, ...asked }, surveyByFunction) };
+        return {
+          status: 200,
+          body: await tryMove(registry, { tenantId, ...asked }, surveyByFunction(region)),
+        };
       }
       const use = controlIdempotencyOf(facts, operator, body);
       const kept = use && (await findAnswer(registry, use));
       if (kept) return { status: 202, body: kept.body, location: locate(kept.resourceId), replayed: true };
-      const stateMachineArn = process.env.MOVE_STATE_MACHINE_ARN as string;
+      const stateMachineArn = inAwsRegion(process.env.MOVE_STATE_MACHINE_ARN as string, region.awsRegion);
       const moveId = await requestMove(
         registry,
         { tenantId, ...asked },
@@ -56,21 +59,31 @@ export const create = operatorRoute(
   },
 );
 
-export const read = operatorRoute({ params: moveParams }, async ({ registry, params, facts }) => {
-  const move = await getMove(registry, params.tenantId, params.moveId);
-  const etag = entityTag(move);
-  if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
-  return { status: 200, body: move, etag };
-});
+export const read = operatorRoute(
+  { params: moveParams },
+  async ({ registry, registries, region, params, facts }) => {
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    const { move } = await findMoveAndRegion(registries, { region: region.key, tenantId }, params.moveId);
+    const etag = entityTag(move);
+    if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
+    return { status: 200, body: move, etag };
+  },
+);
 
 /** Asks a move to stop: 202, to be polled until it has rolled back. */
-export const abort = operatorRoute({ params: moveParams }, async ({ registry, params, operator }) => {
-  const { tenantId } = await getTenant(registry, params.tenantId);
-  const { moveId } = params;
-  return answeringMoveRefusals(async () => {
-    const known = await abortMove(registry, { tenantId, moveId, operator });
-    if (!known) throw new ResourceNotFound('no such move');
-    const body = await getMove(registry, tenantId, moveId);
-    return { status: 202, body, location: `/tenants/${tenantId}/moves/${moveId}` };
-  });
-});
+export const abort = operatorRoute(
+  { params: moveParams },
+  async ({ registry, registries, region, params, operator }) => {
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    const { moveId } = params;
+    // One that has brought the tenant to its region is on record where it came from, and says so there.
+    const found = await findMoveAndRegion(registries, { region: region.key, tenantId }, moveId);
+    const itsRegistry = registries.of(found.region);
+    return answeringMoveRefusals(async () => {
+      const known = await abortMove(itsRegistry, { tenantId, moveId, operator });
+      if (!known) throw new ResourceNotFound('no such move');
+      const body = await getMove(itsRegistry, tenantId, moveId);
+      return { status: 202, body, location: `/tenants/${tenantId}/moves/${moveId}` };
+    });
+  },
+);

@@ -22,21 +22,25 @@ export const offers = operatorRoute(page, async ({ registry, params, query }) =>
 }));
 
 /** Starts the move of the offer: 202, to be polled at its Location. Accepting again answers the same move. */
-export const accept = operatorRoute({ params: offerParams }, async ({ registry, params, operator }) => {
-  const { tenantId: tenantReference, offerId } = params;
-  const actor = { id: operator, type: 'operator' } as const;
-  const offer = await answeringMoveRefusals(() =>
-    acceptOffer(
-      registry,
-      { tenantReference, offerId },
-      {
-        actor: operator,
-        startMove: (request) => startTierMove(registry, request, { actor, startedBy: operator }),
-      },
-    ),
-  );
-  return { status: 202, body: offer, location: `/tenants/${offer.tenantId}/moves/${offer.moveId}` };
-});
+export const accept = operatorRoute(
+  { params: offerParams },
+  async ({ registry, region, params, operator }) => {
+    const { tenantId: tenantReference, offerId } = params;
+    const actor = { id: operator, type: 'operator' } as const;
+    const offer = await answeringMoveRefusals(() =>
+      acceptOffer(
+        registry,
+        { tenantReference, offerId },
+        {
+          actor: operator,
+          startMove: (request) =>
+            startTierMove(registry, request, { actor, startedBy: operator, awsRegion: region.awsRegion }),
+        },
+      ),
+    );
+    return { status: 202, body: offer, location: `/tenants/${offer.tenantId}/moves/${offer.moveId}` };
+  },
+);
 
 export const decline = operatorRoute({ params: offerParams }, async ({ registry, params, operator }) => ({
   status: 200,

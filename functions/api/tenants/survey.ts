@@ -1,25 +1,44 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
+import type { OperatorRegion } from '../../middleware/operator-api.ts';
 import type { TenantSurvey } from '../../move/survey-tenant.ts';
 
-let client: Promise<LambdaClient> | undefined;
+const clients = new Map<string, Promise<LambdaClient>>();
 
-/** Asks the function that reaches the databases how much data a tenant has. @throws when it failed or took too long. */
-export async function surveyByFunction(tenantId: string): Promise<TenantSurvey> {
-  const { InvokeCommand, LambdaClient } = await import('@aws-sdk/client-lambda');
-  // API Gateway waits for 30 seconds: no second try.
-  client ??= Promise.resolve(
-    new LambdaClient({
-      requestHandler: { connectionTimeout: 3_000, requestTimeout: 25_000, throwOnRequestTimeout: true },
-      maxAttempts: 1,
-    }),
-  );
-  const { FunctionError, Payload } = await (await client).send(
-    new InvokeCommand({
-      FunctionName: process.env.MOVE_SURVEY_FUNCTION,
-      Payload: JSON.stringify({ tenantId }),
-    }),
-  );
-  const answer = Buffer.from(Payload ?? []).toString('utf8');
-  if (FunctionError) throw new Error('the survey failed', { cause: answer });
-  return JSON.parse(answer) as TenantSurvey;
+function clientOf(awsRegion: string | undefined): Promise<LambdaClient> {
+  let client = clients.get(awsRegion ?? '');
+  if (!client) {
+    // API Gateway waits for 30 seconds: no second try.
+    client = import('@aws-sdk/client-lambda').then(
+      ({ LambdaClient }) =>
+        new LambdaClient({
+          ...(awsRegion ? { region: awsRegion } : {}),
+          requestHandler: { connectionTimeout: 3_000, requestTimeout: 25_000, throwOnRequestTimeout: true },
+          maxAttempts: 1,
+        }),
+    );
+    clients.set(awsRegion ?? '', client);
+  }
+  return client;
+}
+
+/**
+ * Asks the function that reaches the databases of a region how much data a tenant there has.
+ * @returns a function of the tenant's id, which throws when the other one failed or took too long.
+ */
+export function surveyByFunction({
+  key,
+  awsRegion,
+}: OperatorRegion): (tenantId: string) => Promise<TenantSurvey> {
+  return async (tenantId) => {
+    const { InvokeCommand } = await import('@aws-sdk/client-lambda');
+    const { FunctionError, Payload } = await (await clientOf(awsRegion)).send(
+      new InvokeCommand({
+        FunctionName: awsRegion ? `strata-${key}-move-survey` : process.env.MOVE_SURVEY_FUNCTION,
+        Payload: JSON.stringify({ tenantId }),
+      }),
+    );
+    const answer = Buffer.from(Payload ?? []).toString('utf8');
+    if (FunctionError) throw new Error('the survey failed', { cause: answer });
+    return JSON.parse(answer) as TenantSurvey;
+  };
 }

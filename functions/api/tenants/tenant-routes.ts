@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { InvalidOnboardingInput, LifecycleError } from '../../lifecycle/errors.ts';
-import { validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
+import { type OnboardingInput, validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../lifecycle/register-tenant.ts';
 import {
   document,
@@ -10,9 +10,16 @@ import {
   requiredText,
   searchText,
 } from '../../middleware/input-schemas.ts';
-import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
+import {
+  controlIdempotencyOf,
+  type OperatorRegion,
+  type OperatorRequest,
+  operatorRegion,
+  operatorRoute,
+} from '../../middleware/operator-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
+import { actInRegion } from '../../repositories/ask-region.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
@@ -46,10 +53,13 @@ export const list = operatorRoute(
       dataResidency: z.optional(requiredText(50)),
     }),
   },
-  async ({ registry, query }) => ({ status: 200, body: await listTenants(registry, query, pageOf(query)) }),
+  async ({ registries, query }) => ({
+    status: 200,
+    body: await listTenants(registries, query, pageOf(query)),
+  }),
 );
 
-/** Registers the tenant and starts its onboarding: 202, to be polled at its Location until it is active or failed. */
+/** Registers the tenant and starts its onboarding, in the region of its residency: 202, to be polled at its Location until it is active or failed. */
 export const create = operatorRoute(
   { body: z.unknown() },
   async (request: OperatorRequest<object, object, unknown>) => {
@@ -58,8 +68,13 @@ export const create = operatorRoute(
     const kept = use && (await findAnswer(registry, use));
     if (kept)
       return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
-    const tenant = await register(request);
-    await startOnboarding(tenant, body as object);
+    const input = validated(body);
+    const region = regionOfResidency(input.dataResidency, request);
+    const tenant = await actInRegion(request.registries, region.key, async () => {
+      const registered = await register(input, region, request);
+      await startOnboarding(registered, body as object, region.awsRegion);
+      return registered;
+    });
     if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });
     return { status: 202, body: tenant, location: `/tenants/${tenant.tenantId}` };
   },
@@ -106,29 +121,58 @@ export const update = operatorRoute(
   },
 );
 
-async function register({ registry, body, operator }: OperatorRequest<object, object, unknown>) {
+/** One that is no region's is refused at home. */
+function regionOfResidency(
+  dataResidency: string | undefined,
+  { registries }: OperatorRequest<object, object, unknown>,
+): OperatorRegion {
+  const known = dataResidency !== undefined && registries.keys.includes(dataResidency);
+  return operatorRegion(registries, known ? dataResidency : registries.ownKey);
+}
+
+/** @throws {Problem} */
+function validated(body: unknown): OnboardingInput {
   try {
-    return await registerTenant(registry, validateOnboardingInput(body), {
+    return validateOnboardingInput(body);
+  } catch (error) {
+    throw asProblem(error);
+  }
+}
+
+/** @throws {Problem} and whatever no rule of registration stands behind. */
+async function register(
+  input: OnboardingInput,
+  { key }: OperatorRegion,
+  { registries, operator }: OperatorRequest<object, object, unknown>,
+) {
+  try {
+    return await registerTenant(registries.of(key), input, {
       actor: { id: operator, type: 'operator' },
+      region: { key, registries },
     });
   } catch (error) {
-    if (error instanceof InvalidOnboardingInput) {
-      throw invalidInput(
-        error.issues.map(({ path, message }) => ({
-          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
-          detail: message,
-        })),
-      );
-    }
-    if (error instanceof NoCellCapacity) {
-      throw new Problem(503, 'no-capacity', {
-        detail: error.message,
-        headers: { 'retry-after': '3600' },
-        cause: error,
-      });
-    }
-    if (error instanceof LifecycleError)
-      throw new Problem(409, 'conflict', { detail: error.message, cause: error });
-    throw error;
+    throw asProblem(error);
   }
+}
+
+function asProblem(error: unknown): unknown {
+  if (error instanceof InvalidOnboardingInput) {
+    return invalidInput(
+      error.issues.map(({ path, message }) => ({
+        pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+        detail: message,
+      })),
+    );
+  }
+  if (error instanceof NoCellCapacity) {
+    return new Problem(503, 'no-capacity', {
+      detail: error.message,
+      headers: { 'retry-after': '3600' },
+      cause: error,
+    });
+  }
+  if (error instanceof LifecycleError) {
+    return new Problem(409, 'conflict', { detail: error.message, cause: error });
+  }
+  return error;
 }

@@ -9,7 +9,15 @@ export type DataConnectionTarget = {
   readonly database: string;
   /** Statements that are sent without waiting for the one before share a round trip. Not through a proxy. */
   readonly pipeline?: boolean;
-} & ({ readonly secretArn: string } | { readonly credentials: Credentials });
+} & (
+  | {
+      /** Name or ARN of the secret. */
+      readonly secretArn: string;
+      /** AWS region of a secret that is given by name, where it is not our own. */
+      readonly region?: string | undefined;
+    }
+  | { readonly credentials: Credentials }
+);
 
 /**
  * One connection for a task, over verified TLS. A proxy's certificate comes from a public authority, a cluster's own
@@ -18,7 +26,9 @@ export type DataConnectionTarget = {
  */
 export async function dataConnection(target: DataConnectionTarget): Promise<pg.Client> {
   const { username, password } =
-    'credentials' in target ? target.credentials : await new CredentialStore().get(target.secretArn);
+    'credentials' in target
+      ? target.credentials
+      : await new CredentialStore({ region: target.region }).get(target.secretArn);
   const configuration: pg.ClientConfig & { pipeline: boolean } = {
     host: target.host,
     port: target.port,

@@ -4,6 +4,7 @@ import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { meteringColumns } from './metering-columns.ts';
 import { moveNames } from './move-names.ts';
 import { moveTables } from './move-tables.ts';
+import { regionTables } from './region-tables.ts';
 import { registryDialect } from './registry-dialect.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
 import { registryTables } from './registry-tables.ts';
@@ -21,6 +22,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0002-moves', statements: moveTables },
   { name: '0003-move-names', statements: moveNames },
   { name: '0004-metering', statements: meteringColumns },
+  { name: '0005-regions', statements: regionTables },
 ];
 
 export interface RegistryRoles {

@@ -26,8 +26,11 @@ export class RegistryError extends Error {
 
 export interface DataApiTarget {
   readonly clusterArn: string;
-  readonly secretArn: string;
+  /** A function is asked anew before each call: it remembers what it found. */
+  readonly secretArn: string | (() => Promise<string>);
   readonly database: string;
+  /** AWS region of the cluster and its secret, where it is not the function's own. */
+  readonly region?: string;
 }
 
 /** The control-plane database over the RDS Data API: no connection to hold, no VPC needed. */
@@ -52,7 +55,8 @@ export class DataApi implements RegistryExecutor {
       '@aws-sdk/client-rds-data'
     );
     const client = await this.#connect();
-    const { clusterArn: resourceArn, secretArn, database } = this.#target;
+    const { clusterArn: resourceArn, database } = this.#target;
+    const secretArn = await this.#secretArn();
     const { transactionId } = await client.send(
       new BeginTransactionCommand({ resourceArn, secretArn, database }),
     );
@@ -80,11 +84,12 @@ export class DataApi implements RegistryExecutor {
   ): Promise<Row[]> {
     const { ExecuteStatementCommand } = await import('@aws-sdk/client-rds-data');
     const client = await this.#connect();
+    const secretArn = await this.#secretArn();
     try {
       const answer = await client.send(
         new ExecuteStatementCommand({
           resourceArn: this.#target.clusterArn,
-          secretArn: this.#target.secretArn,
+          secretArn,
           database: this.#target.database,
           sql,
           parameters: Object.entries(parameters).map(([name, value]) => toSqlParameter(name, value)),
@@ -98,9 +103,21 @@ export class DataApi implements RegistryExecutor {
     }
   }
 
+  async #secretArn(): Promise<string> {
+    const { secretArn } = this.#target;
+    return typeof secretArn === 'string' ? secretArn : secretArn();
+  }
+
   #connect(): Promise<RDSDataClient> {
+    const { region } = this.#target;
+    // Another region may be out of reach while this one is well: such a call must end in time to be told.
+    const elsewhere = {
+      requestHandler: { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true },
+    };
     // Loaded on first use: SDK clients dominate a function's cold start, and a cached placement needs none.
-    this.#client ??= import('@aws-sdk/client-rds-data').then(({ RDSDataClient }) => new RDSDataClient({}));
+    this.#client ??= import('@aws-sdk/client-rds-data').then(
+      ({ RDSDataClient }) => new RDSDataClient(region ? { region, ...elsewhere } : {}),
+    );
     return this.#client;
   }
 }

@@ -7,20 +7,22 @@ export const READER_ROLE = 'strata_registry_reader';
 /** Registers tenants and records what workflows do: the operator API and tasks. It changes no table. */
 export const WRITER_ROLE = 'strata_registry_writer';
 
-const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells'] as const;
+const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions'] as const;
 const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenants: 'SELECT, INSERT, UPDATE',
   tenant_users: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_database_routing: 'SELECT, INSERT, UPDATE, DELETE',
   cells: 'SELECT, INSERT, UPDATE',
+  regions: 'SELECT, INSERT, UPDATE',
   // What was done stays on record.
   control_audit_log: 'SELECT, INSERT',
   control_idempotency_keys: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_moves: 'SELECT, INSERT, UPDATE',
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
-  usage_samples: 'SELECT, INSERT, UPDATE',
-  tenant_offers: 'SELECT, INSERT, UPDATE',
-  promotion_decisions: 'SELECT, INSERT',
+  // A tenant that leaves for another region takes these along.
+  usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
+  promotion_decisions: 'SELECT, INSERT, DELETE',
 };
 
 /** Creates the role where it is missing and gives it the password. */

@@ -2,7 +2,19 @@
 export type Tier = 'starter' | 'business' | 'enterprise';
 /** Where a tenant's rows live; see DESIGN, "Words". */
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
-export type TenantStatus = 'provisioning' | 'active' | 'suspended' | 'failed' | 'offboarding' | 'offboarded';
+/**
+ * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its id,
+ * slug and region are kept here.
+ */
+export type TenantStatus =
+  | 'provisioning'
+  | 'active'
+  | 'suspended'
+  | 'failed'
+  | 'offboarding'
+  | 'offboarded'
+  | 'arriving'
+  | 'elsewhere';
 
 /** One tenant as the registry knows it: its `tenants` row and where its `tenant_database_routing` row points. */
 export interface TenantRecord {
@@ -26,6 +38,8 @@ export interface TenantRecord {
   monthlyRevenue: number | null;
   /** Key of the region that holds the data, such as `us`. */
   region: string;
+  /** Where the region serves its tenants; null while the registry does not know it. */
+  apiUrl: string | null;
   /** null for a dedicated database. */
   cellId: string | null;
   /** Grows with every move; null until the place is decided. */
@@ -45,12 +59,13 @@ export const tenantColumns = `
   t.tenant_id::text AS tenant_id, t.tenant_name, t.tenant_slug, t.subscription_tier, t.isolation_model, t.status,
   t.status_reason, t.data_residency, t.compliance_requirements::text AS compliance_requirements, t.billing_email,
   t.max_users, t.max_storage_gb, t.features::text AS features, t.monthly_revenue::float8 AS monthly_revenue,
-  COALESCE(r.region, t.home_region) AS region, r.cell_id, r.epoch, t.execution_arn,
+  COALESCE(r.region, t.home_region) AS region, g.api_url, r.cell_id, r.epoch, t.execution_arn,
   to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at,
   to_char(t.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS updated_at`;
 
 /** FROM clause of `tenantColumns`. */
-export const tenantSource = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
+export const tenantSource = `tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
+  LEFT JOIN regions g ON g.region_key = COALESCE(r.region, t.home_region)`;
 
 /** A row of `tenantColumns`, as the Data API returns it. */
 export interface TenantRow {
@@ -69,6 +84,7 @@ export interface TenantRow {
   features: string | null;
   monthly_revenue: number | null;
   region: string;
+  api_url: string | null;
   cell_id: string | null;
   epoch: number | string | null;
   execution_arn: string | null;
@@ -93,6 +109,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     features: JSON.parse(row.features ?? '{}') as Record<string, unknown>,
     monthlyRevenue: row.monthly_revenue,
     region: row.region,
+    apiUrl: row.api_url,
     cellId: row.cell_id,
     epoch: row.epoch === null ? null : Number(row.epoch),
     executionArn: row.execution_arn,

@@ -13,12 +13,21 @@ export interface CredentialSource {
   forget(secretArn: string): void;
 }
 
-/** Reads database credentials from Secrets Manager and remembers them for this container's life. */
+/**
+ * Reads database credentials from Secrets Manager and remembers them for this container's life. A secret that is named
+ * by its ARN is read where it is; `region` says where those are that are given by name, by default in our own.
+ */
 export class CredentialStore implements CredentialSource {
-  #client: Promise<SecretsManagerClient> | undefined;
+  readonly #clients = new Map<string | undefined, SecretsManagerClient>();
   readonly #known: LRUCache<string, Credentials>;
+  readonly #region: string | undefined;
 
-  constructor({ cap = 500, ttlMs = 15 * 60_000 }: { cap?: number; ttlMs?: number } = {}) {
+  constructor({
+    cap = 500,
+    ttlMs = 15 * 60_000,
+    region,
+  }: { cap?: number; ttlMs?: number; region?: string | undefined } = {}) {
+    this.#region = region;
     this.#known = new LRUCache({
       max: cap,
       // A rotated password is met twice: at the latest after this time, and at once when the old one is refused.
@@ -42,12 +51,20 @@ export class CredentialStore implements CredentialSource {
 
   async #read(secretArn: string): Promise<Credentials> {
     const { SecretsManagerClient, GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
-    this.#client ??= Promise.resolve(new SecretsManagerClient({}));
-    const { SecretString } = await (await this.#client).send(
-      new GetSecretValueCommand({ SecretId: secretArn }),
-    );
+    const region = regionOfArn(secretArn) ?? this.#region;
+    let client = this.#clients.get(region);
+    if (!client) {
+      client = new SecretsManagerClient(region ? { region } : {});
+      this.#clients.set(region, client);
+    }
+    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretArn }));
     const { username, password } = JSON.parse(SecretString ?? '{}') as Partial<Credentials>;
     if (!username || !password) throw new Error('the secret holds no username and password');
     return { username, password };
   }
+}
+
+/** The AWS region that an ARN names; undefined for a name, which is one of the caller's own region. */
+export function regionOfArn(nameOrArn: string): string | undefined {
+  return /^arn:[^:]+:[^:]+:([^:]+):/.exec(nameOrArn)?.[1];
 }

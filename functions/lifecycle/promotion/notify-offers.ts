@@ -33,7 +33,7 @@ export async function notifyOffers(
     `SELECT o.offer_id::text AS offer_id, o.tenant_id::text AS tenant_id, t.tenant_name, t.tenant_slug,
             o.target_tier, o.reasons::text AS reasons
      FROM tenant_offers o JOIN tenants t ON t.tenant_id = o.tenant_id
-     WHERE o.status = 'open' AND o.notified_at IS NULL
+     WHERE o.status = 'open' AND o.notified_at IS NULL AND t.status NOT IN ('arriving', 'elsewhere')
      ORDER BY o.created_at, o.offer_id`,
   );
   const failed: { offerId: string; tenantId: string; error: unknown }[] = [];

@@ -37,7 +37,7 @@ export function recordOffer(
 
 /**
  * Takes back open offers that have no object any more: the tenant has the tier, left the one it was offered from, or is
- * gone.
+ * gone. Those of a tenant that a move is bringing come with it.
  * @returns how many.
  * @throws {RegistryError}
  */
@@ -46,7 +46,7 @@ export async function withdrawOffers(registry: RegistryExecutor, actor: AuditAct
     `UPDATE tenant_offers o SET status = 'withdrawn', decided_by = :actor, updated_at = now()
      FROM tenants t
      WHERE t.tenant_id = o.tenant_id AND o.status = 'open'
-       AND (t.subscription_tier <> 'business' OR t.status NOT IN ('active', 'suspended'))
+       AND (t.subscription_tier <> 'business' OR t.status NOT IN ('active', 'suspended', 'arriving'))
      RETURNING o.offer_id::text AS offer_id, o.tenant_id::text AS tenant_id`,
     { actor: actor.id },
   );

@@ -9,10 +9,9 @@ export const tick: Command = {
     // The SDK takes half a second to load, which no other command needs.
     const { schedulesFor } = await import('../deployed-schedules.ts');
     const { runSchedule } = await import('../run-schedule.ts');
-    const clients = await aws();
     let succeeded = true;
     // One after the other, as their times of day would have it.
-    for (const schedule of await schedulesFor(clients.scheduler, which)) {
+    for (const { schedule, clients } of await schedulesFor(await aws(), which)) {
       const began = Date.now();
       const after = () => durationText((Date.now() - began) / 1_000);
       try {

@@ -14,6 +14,8 @@ export interface AssemblyStack {
 export interface CloudAssembly {
   /** In an order in which each stack follows those it depends on. */
   stacks: AssemblyStack[];
+  /** Where the app's first stack is. */
+  homeRegion: string;
   assets: Assets;
 }
 
@@ -48,6 +50,7 @@ export function readCloudAssembly(directory: string): CloudAssembly {
   if (stacks.length === 0) throw new AssemblyError(`${directory} holds no stack`);
   return {
     stacks,
+    homeRegion: firstRegion(directory) ?? defaultRegion,
     assets: {
       path(location) {
         const wanted = 'url' in location ? location.url : `s3://${location.bucket}/${location.key}`;
@@ -61,8 +64,7 @@ export function readCloudAssembly(directory: string): CloudAssembly {
 }
 
 function readAssembly(directory: string, assetPaths: Map<string, string>): AssemblyStack[] {
-  const manifest = readDocument<Manifest>(join(directory, 'manifest.json'));
-  const artifacts = manifest.artifacts ?? {};
+  const artifacts = readArtifacts(directory);
   const stacks: AssemblyStack[] = [];
   for (const id of inDependencyOrder(artifacts)) {
     const { type, environment, properties } = artifacts[id]!;
@@ -71,15 +73,34 @@ function readAssembly(directory: string, assetPaths: Map<string, string>): Assem
     } else if (type === 'cdk:asset-manifest' && properties?.file) {
       readAssets(directory, properties.file, assetPaths);
     } else if (type === 'aws:cloudformation:stack' && properties?.templateFile) {
-      const region = environment?.split('/').at(-1) ?? defaultRegion;
       stacks.push({
         name: properties.stackName ?? id,
-        region: region === 'unknown-region' ? defaultRegion : region,
+        region: regionOf(environment),
         template: readDocument<Template>(join(directory, properties.templateFile)),
       });
     }
   }
   return stacks;
+}
+
+/** Of the first stack in the order in which the app made them. */
+function firstRegion(directory: string): string | undefined {
+  for (const { type, environment, properties } of Object.values(readArtifacts(directory))) {
+    if (type === 'aws:cloudformation:stack') return regionOf(environment);
+    if (type !== 'cdk:cloud-assembly' || !properties?.directoryName) continue;
+    const region = firstRegion(join(directory, properties.directoryName));
+    if (region) return region;
+  }
+  return undefined;
+}
+
+function readArtifacts(directory: string): Record<string, Artifact> {
+  return readDocument<Manifest>(join(directory, 'manifest.json')).artifacts ?? {};
+}
+
+function regionOf(environment: string | undefined): string {
+  const region = environment?.split('/').at(-1) ?? defaultRegion;
+  return region === 'unknown-region' ? defaultRegion : region;
 }
 
 function readAssets(directory: string, file: string, assetPaths: Map<string, string>): void {

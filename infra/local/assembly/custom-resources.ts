@@ -37,8 +37,8 @@ export class CustomResources implements ResourceFactory {
   #server: Promise<Server> | undefined;
 
   async create(request: ResourceRequest, context: PlatformContext): Promise<CreatedResource> {
-    const key = `${request.stack.name}/${request.logicalId}`;
-    const before = context.state.load<Record<string, Remembered>>(stateName, {})[key];
+    const key = `${request.stack.arn}/${request.logicalId}`;
+    const { [key]: before = byStackName(request, context) } = remembered(context);
     const properties = asStrings(request.properties) as Properties;
     const response = await this.#request(
       before ? 'Update' : 'Create',
@@ -48,8 +48,7 @@ export class CustomResources implements ResourceFactory {
     );
     const physicalId = response.PhysicalResourceId ?? before?.physicalId ?? request.defaultName;
     // Loaded again: other custom resources were created meanwhile.
-    const remembered = context.state.load<Record<string, Remembered>>(stateName, {});
-    context.state.save(stateName, { ...remembered, [key]: { physicalId, properties } });
+    context.state.save(stateName, { ...remembered(context), [key]: { physicalId, properties } });
     return { ref: physicalId, attributes: response.Data ?? {} };
   }
 
@@ -57,9 +56,7 @@ export class CustomResources implements ResourceFactory {
     resource: { stack: string; logicalId: string; type: string },
     context: PlatformContext,
   ): Promise<void> {
-    const { [`${resource.stack}/${resource.logicalId}`]: before, ...others } = context.state.load<
-      Record<string, Remembered>
-    >(stateName, {});
+    const { [`${resource.stack}/${resource.logicalId}`]: before, ...others } = remembered(context);
     const stack = context.stacks.get(resource.stack);
     if (!before || !stack) return;
     await this.#request(
@@ -95,7 +92,7 @@ export class CustomResources implements ResourceFactory {
       response = received;
     });
     try {
-      const { functionError, payload } = await context.functions.invoke(token, {
+      const event = {
         RequestType,
         ResponseURL: `http://127.0.0.1:${port}/${RequestId}`,
         StackId: stack.arn,
@@ -105,7 +102,9 @@ export class CustomResources implements ResourceFactory {
         ...(before && { PhysicalResourceId: before.physicalId }),
         ResourceProperties: properties,
         ...(RequestType === 'Update' && { OldResourceProperties: before?.properties }),
-      });
+      };
+      const { region } = stack;
+      const { functionError, payload } = await context.functions.invoke(token, event, { region });
       if (functionError) throw new DeployError(errorText(payload));
       if (!response) throw new DeployError('its handler returned without sending a response');
       if (response.Status !== 'SUCCESS')
@@ -138,6 +137,20 @@ export class CustomResources implements ResourceFactory {
       server.listen(0, '127.0.0.1', () => resolve(server));
     });
   }
+}
+
+/** By ARN of the stack and logical id. */
+function remembered(context: PlatformContext): Record<string, Remembered> {
+  return context.state.load<Record<string, Remembered>>(stateName, {});
+}
+
+/** State of earlier versions goes by the stack's name; its function tells the region. */
+function byStackName(
+  { stack, logicalId }: ResourceRequest,
+  context: PlatformContext,
+): Remembered | undefined {
+  const found = remembered(context)[`${stack.name}/${logicalId}`];
+  return String(found?.properties.ServiceToken).split(':')[3] === stack.region ? found : undefined;
 }
 
 /** CloudFormation hands scalars over as strings. */

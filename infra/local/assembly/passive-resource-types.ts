@@ -35,8 +35,6 @@ export const ignoredResourceTypes: Record<string, string> = {
   'Custom::S3BucketNotifications': 'CDK-internal: buckets send no notifications locally',
   'Custom::LogRetention': 'CDK-internal: logs are files',
   'Custom::AWS': 'CDK-internal: AWS calls at deployment',
-  'Custom::CrossRegionExportWriter': 'CDK-internal: one machine has no other region',
-  'Custom::CrossRegionExportReader': 'CDK-internal: one machine has no other region',
 };
 
 /** One factory per ignored type. */
@@ -108,7 +106,12 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
   'AWS::EC2::VPCGatewayAttachment': ec2('igw-attach'),
   'AWS::EC2::NatGateway': ec2('nat', (NatGatewayId) => ({ NatGatewayId })),
   'AWS::EC2::EIP': ec2('eipalloc', (AllocationId) => ({ AllocationId, PublicIp: '127.0.0.1' })),
-  'AWS::EC2::VPCEndpoint': ec2('vpce'),
+  'AWS::EC2::VPCEndpoint': ec2('vpce', (vpce, { id }) => ({
+    // As AWS lists them: hosted zone and name.
+    DnsEntries: [`${id('Z')}:${vpce}.vpce.localhost`],
+    NetworkInterfaceIds: [id('eni')],
+  })),
+  'AWS::EC2::VPCPeeringConnection': ec2('pcx'),
   'AWS::EC2::SecurityGroup': ec2('sg', (GroupId, { properties }) => ({ GroupId, VpcId: properties.VpcId })),
   'AWS::EC2::SecurityGroupIngress': ec2('sgr'),
   'AWS::EC2::SecurityGroupEgress': ec2('sgr'),
@@ -159,17 +162,10 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
     };
     return { ref: name, attributes };
   },
+  'AWS::Route53::HostedZone': ec2('Z', () => ({ NameServers: [] })),
+  'AWS::Route53::RecordSet': byName('Name'),
   'AWS::KMS::Alias': byName('AliasName'),
   'AWS::RDS::DBSubnetGroup': byName('DBSubnetGroupName'),
   'AWS::RDS::DBClusterParameterGroup': byName('DBClusterParameterGroupName'),
   'AWS::RDS::DBParameterGroup': byName('DBParameterGroupName'),
-  'AWS::RDS::DBInstance': byName('DBInstanceIdentifier', (name, { arn, context, properties }) => {
-    const cluster = context.clusters.byIdentifier(String(properties.DBClusterIdentifier));
-    return {
-      DBInstanceArn: arn('rds', `db:${name}`),
-      DbiResourceId: name,
-      'Endpoint.Address': cluster?.host ?? '127.0.0.1',
-      'Endpoint.Port': String(cluster?.port ?? 5432),
-    };
-  }),
 };

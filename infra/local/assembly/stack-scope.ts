@@ -2,12 +2,19 @@ import { DeployError } from '../errors.ts';
 import type { DeployedStack, LocalResource } from '../model.ts';
 import type { IntrinsicScope } from './intrinsics.ts';
 
+/** What dynamic references of a template stand for. @throws when it does not exist */
+export interface DynamicValues {
+  secretString(secretId: string, region: string): string;
+  /** Of SSM. Absent: there are none. */
+  parameter?(name: string, region: string): string;
+}
+
 /** What intrinsic functions see while a stack is being created. */
 export function stackScope(
   stack: DeployedStack,
   account: string,
   exports: Map<string, string>,
-  secretString: (secretId: string) => string,
+  values: DynamicValues,
 ): IntrinsicScope {
   const pseudoParameters: Record<string, unknown> = {
     'AWS::AccountId': account,
@@ -46,11 +53,12 @@ export function stackScope(
       return value;
     },
     dynamicReference(service, reference) {
+      if (service === 'ssm' && values.parameter) return values.parameter(reference, stack.region);
       if (service !== 'secretsmanager')
         throw new DeployError(`dynamic references to ${service} are not supported locally`);
       const [secretId, rest = ''] = reference.split(/:SecretString(?::|$)/);
       const key = rest.split(':')[0];
-      const secret = secretString(secretId!);
+      const secret = values.secretString(secretId!, stack.region);
       if (!key) return secret;
       const value = (JSON.parse(secret) as Record<string, unknown>)[key];
       if (value === undefined) throw new DeployError(`secret ${secretId} has no key ${key}`);

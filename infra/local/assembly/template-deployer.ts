@@ -17,13 +17,14 @@ import type {
   TemplateResource,
 } from '../model.ts';
 import { conditionHolds, type IntrinsicScope, resolveIntrinsics } from './intrinsics.ts';
-import { stackScope } from './stack-scope.ts';
+import { type DynamicValues, stackScope } from './stack-scope.ts';
 import { referencesOf } from './template-references.ts';
 
-export interface TemplateDeployerOptions {
+export interface TemplateDeployerOptions extends DynamicValues {
   /** @returns undefined for a type nobody knows */
   factory(type: string): ResourceFactory | undefined;
-  secretString(secretId: string): string;
+  /** Generated names differ from home's elsewhere. Asked late; undefined: there is one region only. */
+  homeRegion?(): string | undefined;
   /** Asked late: the context names the deployer too. */
   context(): PlatformContext;
 }
@@ -49,8 +50,8 @@ export class TemplateDeployer implements StackDeployer {
       parameters: parameterValues(spec),
     };
     const context = this.#options.context();
-    context.stacks.set(name, stack);
-    const scope = stackScope(stack, context.account, this.#exports, this.#options.secretString);
+    context.stacks.set(arn, stack);
+    const scope = stackScope(stack, context.account, this.#exports, this.#options);
     await this.#createAll(stack, scope, spec.onEvent ?? (() => {}));
     for (const [outputId, output] of Object.entries(template.Outputs ?? {})) {
       if (!conditionHolds(output.Condition, scope)) continue;
@@ -82,7 +83,7 @@ export class TemplateDeployer implements StackDeployer {
       stack.resources.delete(logicalId);
       onEvent({ logicalId, type, physicalId, status: 'DELETE_COMPLETE' });
     }
-    context.stacks.delete(stack.name);
+    context.stacks.delete(stack.arn);
   }
 
   async #createAll(
@@ -129,10 +130,15 @@ export class TemplateDeployer implements StackDeployer {
         string,
         unknown
       >;
-      const request = { stack, logicalId, type, properties, defaultName: defaultName(stack.name, logicalId) };
+      const isHome = stack.region === (this.#options.homeRegion?.() ?? stack.region);
+      const place = isHome ? stack.name : `${stack.region}/${stack.name}`;
+      const request = {
+        ...{ stack, logicalId, type, properties },
+        defaultName: defaultName(place, stack.name, logicalId),
+      };
       const { ref, attributes } = await factory.create(request, this.#options.context());
       onEvent({ ...event, physicalId: ref, status: 'CREATE_COMPLETE' });
-      return { stack: stack.name, logicalId, type, properties, ref, attributes };
+      return { stack: stack.arn, logicalId, type, properties, ref, attributes };
     } catch (cause) {
       const reason = reasonOf(cause);
       onEvent({ ...event, status: 'CREATE_FAILED', reason });
@@ -141,9 +147,12 @@ export class TemplateDeployer implements StackDeployer {
   }
 }
 
-/** Stable over restarts, and short enough for every service's limit on names. */
-function defaultName(stack: string, logicalId: string): string {
-  const hash = createHash('sha256').update(`${stack}/${logicalId}`).digest('hex').slice(0, 12).toUpperCase();
+/**
+ * Stable over restarts, short enough for every service's limit on names, and another one for a stack of the same name
+ * at another place: roles, buckets and APIs share one namespace over all regions.
+ */
+function defaultName(place: string, stack: string, logicalId: string): string {
+  const hash = createHash('sha256').update(`${place}/${logicalId}`).digest('hex').slice(0, 12).toUpperCase();
   return `${`${stack}-${logicalId}`.slice(0, 50)}-${hash}`;
 }
 

@@ -80,7 +80,11 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
         secretPermissions: new SecretPermissions(secrets, keys),
         pools,
         transactions,
-        httpEndpointEnabled: (arn) => databases.clusters.get(arn)?.properties.EnableHttpEndpoint === true,
+        httpEndpointEnabled: (arn) => {
+          const deployed = databases.clusters.get(arn);
+          // Until its stack is deployed again, a cluster of the last start is what it was.
+          return !deployed || deployed.properties.EnableHttpEndpoint === true;
+        },
       }),
       rds(databases, context),
       states(machines, executions, runner),
@@ -110,7 +114,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     ...databaseGroupResources(),
     clusterResource(databases, secrets),
     instanceResource(databases),
-    proxyResource(databases, (stackName) => stacks.isRestarted(stackName)),
+    proxyResource(databases, (stackArn) => stacks.isRestarted(stackArn)),
     targetGroupResource(databases),
     stateMachineResource(machines),
     eventRuleResource(bus),
@@ -118,16 +122,14 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   ].map((factory) =>
     permitted(
       factory,
-      (stackName) => (stacks.isRestarted(stackName) ? undefined : stacks.actor(stackName)),
+      (stackArn) => (stacks.isRestarted(stackArn) ? undefined : stacks.actor(stackArn)),
       (principal, permission, region) => authorizer.refuses(principal, permission, region),
     ),
   );
 
   return {
     factories,
-    secretString(secretId) {
-      // A template names secrets of its own region; by ARN that is told, and a name is taken where it exists.
-      const region = secrets.all().find((one) => one.name === secretId)?.region ?? '';
+    secretString(secretId, region) {
       const secret = secrets.get(secretId, region);
       const value = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;
       if (value === undefined) throw new Error(`secret ${secret.name} has no value`);

@@ -41,10 +41,9 @@ export interface CorsConfiguration {
 /** API Gateway's own limit on an integration. */
 const integrationTimeoutMs = 30_000;
 
-/** Reads the HTTP APIs of all deployed stacks. */
-export function httpApis(stacks: Iterable<DeployedStack>): HttpApi[] {
-  const all = [...stacks];
-  const resources = all.flatMap((stack) => [...stack.resources.values()]);
+/** Reads the HTTP APIs of deployed stacks of one region. */
+export function httpApis(stacks: DeployedStack[]): HttpApi[] {
+  const resources = stacks.flatMap((stack) => [...stack.resources.values()]);
   const ofType = (type: string) =>
     resources.filter((resource) => resource.type === `AWS::ApiGatewayV2::${type}`);
   const byRef = new Map(resources.map((resource) => [`${resource.type} ${resource.ref}`, resource]));
@@ -52,7 +51,7 @@ export function httpApis(stacks: Iterable<DeployedStack>): HttpApi[] {
   const permissions = lambdaPermissions(resources, 'apigateway.amazonaws.com');
   return ofType('Api').map((resource) => {
     const apiId = resource.ref;
-    const region = all.find(({ name }) => name === resource.stack)!.region;
+    const { region } = stacks.find(({ arn }) => arn === resource.stack)!;
     const stage = ofType('Stage').find(({ properties }) => properties.ApiId === apiId);
     const api: HttpApi = {
       apiId,
@@ -105,20 +104,20 @@ function functionArnOf(uri: string): string {
   return /functions\/(arn:[^/]+)\/invocations/.exec(uri)?.[1] ?? uri;
 }
 
-/** Factories of the AWS::ApiGatewayV2 types; what they mean is read by {@link httpApis}. */
-export function httpApiResources(apiUrl: string): ResourceFactory[] {
-  const named = (
-    type: string,
-    attributes: (ref: string, properties: Properties) => Properties,
-  ): ResourceFactory => ({
+/**
+ * Factories of the AWS::ApiGatewayV2 types; what they mean is read by {@link httpApis}.
+ * @param urlOf where the APIs of a region are served
+ */
+export function httpApiResources(urlOf: (region: string) => string): ResourceFactory[] {
+  const named = (type: string, attributes: (ref: string, region: string) => Properties): ResourceFactory => ({
     type: `AWS::ApiGatewayV2::${type}`,
-    async create({ defaultName, properties }) {
+    async create({ defaultName, properties, stack }) {
       const ref = type === 'Stage' ? String(properties.StageName) : defaultName.slice(-10).toLowerCase();
-      return { ref, attributes: attributes(ref, properties) };
+      return { ref, attributes: attributes(ref, stack.region) };
     },
   });
   return [
-    named('Api', (ApiId) => ({ ApiId, ApiEndpoint: apiUrl })),
+    named('Api', (ApiId, region) => ({ ApiId, ApiEndpoint: urlOf(region) })),
     named('Stage', () => ({})),
     named('Route', (RouteId) => ({ RouteId })),
     named('Integration', (IntegrationId) => ({ IntegrationId })),

@@ -1,5 +1,5 @@
 /**
- * The HTTP server in front of all HTTP APIs of the assembly, whose routes are disjoint.
+ * The HTTP server in front of all HTTP APIs of one region, whose routes are disjoint.
  *
  * States: listening, answering 503 to everything → serving (after `serve`) → closed. It listens before anything is
  * deployed, so that a busy port is found at once.

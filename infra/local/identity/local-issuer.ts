@@ -6,11 +6,17 @@ import { createHash } from 'node:crypto';
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWK, type JWTVerifyGetKey } from 'jose';
 import type { CreatedResource, RequestHandler, ResourceFactory, StateFile } from '../model.ts';
 
+/** Whose tokens an API accepts, and for which client. */
+export interface AcceptedIssuer {
+  issuer: string;
+  clientId: string;
+}
+
 /** The document the token command reads; without `issuer` nothing has been deployed yet. */
-export interface IdentityDocument {
+export interface IdentityDocument extends Partial<AcceptedIssuer> {
   privateKey?: JWK;
-  issuer?: string;
-  clientId?: string;
+  /** Of every region's API by its URL, home's first; home's are the ones above as well. */
+  issuers?: Record<string, AcceptedIssuer & { awsRegion: string }>;
 }
 
 export const identityDocumentName = 'identity';
@@ -50,11 +56,13 @@ export class LocalIssuer {
     return this.#pools.has(pool) ? this.#keySet : undefined;
   }
 
-  /** Tells the token command whose tokens the deployed API accepts. */
-  announce(authorizer: { issuer: string; audience: string[] }): void {
+  /** Tells the token command whose tokens the deployed APIs accept. @param issuers by URL of the API, home's first */
+  announce(issuers: NonNullable<IdentityDocument['issuers']>): void {
     const document = this.#state.load<IdentityDocument>(identityDocumentName, {});
-    const announced = { ...document, issuer: authorizer.issuer, clientId: authorizer.audience[0] };
-    this.#state.save(identityDocumentName, announced);
+    const [home] = Object.values(issuers);
+    if (!home) return;
+    const { issuer, clientId } = home;
+    this.#state.save(identityDocumentName, { ...document, issuer, clientId, issuers });
   }
 
   /** Answers the well-known documents of its pools. */

@@ -1,6 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { importJWK, SignJWT } from 'jose';
-import type { IdentityDocument } from './local-issuer.ts';
+import { importJWK, type JWK, SignJWT } from 'jose';
+import type { AcceptedIssuer } from './local-issuer.ts';
+
+/** As whom a token is signed. */
+export interface SigningIdentity extends AcceptedIssuer {
+  privateKey: JWK;
+}
 
 export interface TokenSubject {
   email: string;
@@ -12,10 +17,7 @@ export interface TokenSubject {
 const lifetimeSeconds = 8 * 3600;
 
 /** An access token as Cognito's pre-token-generation trigger would shape it. Lives 8 hours. */
-export async function signToken(
-  identity: Required<IdentityDocument>,
-  subject: TokenSubject,
-): Promise<string> {
+export async function signToken(identity: SigningIdentity, subject: TokenSubject): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
   const sub = stableUuid(subject.email);
   return new SignJWT({

@@ -11,7 +11,7 @@ export function functionResources(functions: LambdaFunctions): ResourceFactory[]
         functions.define(definition);
         return { ref: definition.name, attributes: { Arn: definition.arn, FunctionArn: definition.arn } };
       },
-      remove: (resource) => functions.remove(resource.ref),
+      remove: ({ attributes }) => functions.remove(String(attributes.Arn)),
     },
     {
       type: 'AWS::Lambda::Version',

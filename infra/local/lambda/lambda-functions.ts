@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { FunctionNotFound, reasonOf } from '../errors.ts';
-import type { Functions, InvokeResult, Log } from '../model.ts';
+import { type Functions, type InvokeOptions, type InvokeResult, LOCAL_ACCOUNT, type Log } from '../model.ts';
 import { LambdaFunction } from './lambda-function.ts';
 
 export interface FunctionDefinition {
@@ -24,13 +24,22 @@ export interface FunctionDefinition {
 /** Environments per function at most: enough to show concurrency, few enough for a small machine. */
 const localConcurrency = 4;
 
-/** All deployed functions. Their output goes to `<logsDir>/<name>.log`, and to stderr when asked. */
+interface Deployed {
+  definition: FunctionDefinition;
+  runner: LambdaFunction;
+}
+
+/**
+ * All deployed functions. Their output goes to `<logsDir>/<name>.log`, and to stderr when asked; where another region
+ * has a function of that name already, to `<logsDir>/<name>.<region>.log`.
+ */
 export class LambdaFunctions implements Functions {
   readonly #logsDir: string;
   readonly #caCertificate: string;
   readonly #echo: boolean;
   readonly #log: Log;
-  readonly #functions = new Map<string, { definition: FunctionDefinition; runner: LambdaFunction }>();
+  /** By ARN: two regions may each have a function of one name. */
+  readonly #functions = new Map<string, Deployed>();
 
   constructor(options: { logsDir: string; caCertificate: string; echo: boolean; log: Log }) {
     this.#logsDir = options.logsDir;
@@ -41,8 +50,8 @@ export class LambdaFunctions implements Functions {
 
   /** Registers a function, or replaces it; nothing runs before its first invocation. */
   define(definition: FunctionDefinition): void {
-    const { name } = definition;
-    void this.#functions.get(name)?.runner.stop();
+    const { name, arn } = definition;
+    void this.#functions.get(arn)?.runner.stop();
     const runner = new LambdaFunction(
       {
         setup: {
@@ -50,35 +59,34 @@ export class LambdaFunctions implements Functions {
           handler: definition.handler,
           caCertificate: this.#caCertificate,
           functionName: name,
-          functionArn: definition.arn,
+          functionArn: arn,
           memoryMb: definition.memoryMb,
           logGroupName: definition.logGroupName,
           logStreamName: `${new Date().toISOString().slice(0, 10).replaceAll('-', '/')}/[$LATEST]local`,
         },
         variables: definition.variables,
         timeoutSeconds: definition.timeoutSeconds,
-        log: functionLog(join(this.#logsDir, `${name}.log`), this.#echo),
+        log: functionLog(join(this.#logsDir, this.#logName(definition)), this.#echo),
       },
       Math.min(localConcurrency, definition.reservedConcurrency ?? localConcurrency),
     );
-    this.#functions.set(name, { definition, runner });
+    this.#functions.set(arn, { definition, runner });
   }
 
-  async remove(name: string): Promise<void> {
-    const found = this.#functions.get(name);
-    this.#functions.delete(name);
+  async remove(arn: string): Promise<void> {
+    const found = this.#functions.get(arn);
+    this.#functions.delete(arn);
     await found?.runner.stop();
   }
 
   async invoke(
     functionNameOrArn: string,
     payload: unknown,
-    options?: { type?: 'RequestResponse' | 'Event' },
+    { type, region }: InvokeOptions = {},
   ): Promise<InvokeResult> {
-    const name = functionName(functionNameOrArn);
-    const found = this.#functions.get(name);
-    if (!found) throw new FunctionNotFound(`Function not found: ${functionNameOrArn}`);
-    if (options?.type !== 'Event') return found.runner.invoke(payload);
+    const found = this.#find(functionNameOrArn, region);
+    const { name } = found.definition;
+    if (type !== 'Event') return found.runner.invoke(payload);
     void found.runner.invoke(payload).then(
       ({ functionError }) =>
         functionError && this.#log(`asynchronous invocation of ${name} failed (see its log)`),
@@ -97,12 +105,33 @@ export class LambdaFunctions implements Functions {
   async stop(): Promise<void> {
     await Promise.allSettled([...this.#functions.values()].map(({ runner }) => runner.stop()));
   }
-}
 
-/** Accepts a name, `arn:…:function:name`, and either with a qualifier. */
-function functionName(nameOrArn: string): string {
-  const parts = nameOrArn.split(':');
-  return (parts.length > 2 ? parts[6] : parts[0]) ?? nameOrArn;
+  /** Accepts a name, `account:function:name`, `arn:…:function:name`, and each with a qualifier. */
+  #find(nameOrArn: string, region: string | undefined): Deployed {
+    const [, home, name] =
+      /^(?:arn:aws:lambda:([^:]+):\d+:function:|\d+:function:)?([^:]+)/.exec(nameOrArn) ?? [];
+    if (home && region && home !== region) {
+      throw new FunctionNotFound(`Functions from '${home}' are not reachable in this region ('${region}')`);
+    }
+    const where = home ?? region;
+    const found = where
+      ? this.#functions.get(`arn:aws:lambda:${where}:${LOCAL_ACCOUNT}:function:${name}`)
+      : this.#onlyOne(name);
+    if (!found) throw new FunctionNotFound(`Function not found: ${nameOrArn}`);
+    return found;
+  }
+
+  #onlyOne(name: string | undefined): Deployed | undefined {
+    const [found, ...others] = [...this.#functions.values()].filter(
+      ({ definition }) => definition.name === name,
+    );
+    return others.length === 0 ? found : undefined;
+  }
+
+  #logName({ name, arn }: FunctionDefinition): string {
+    const holder = [...this.#functions.values()].find(({ definition }) => definition.name === name);
+    return holder && holder.definition.arn !== arn ? `${name}.${arn.split(':')[3]}.log` : `${name}.log`;
+  }
 }
 
 /** Opened on the first line: most functions of a template are never invoked here. */

@@ -23,8 +23,8 @@ export interface DataDirectory {
   record: string;
 }
 
-export function dataDirectory(clusters: string, clusterIdentifier: string): DataDirectory {
-  const home = join(clusters, clusterIdentifier);
+export function dataDirectory(clusters: string, name: string): DataDirectory {
+  const home = join(clusters, name);
   return { data: join(home, 'data'), log: join(home, 'server.log'), record: join(home, 'cluster.json') };
 }
 
@@ -34,16 +34,16 @@ export function dataDirectory(clusters: string, clusterIdentifier: string): Data
  */
 export async function initializeDataDirectory(
   files: PostgresFiles,
-  clusterIdentifier: string,
+  name: string,
   superuserPassword: string,
 ): Promise<void> {
-  const home = join(files.clusters, clusterIdentifier);
+  const home = join(files.clusters, name);
   const marker = join(home, 'initialized');
-  const { data } = dataDirectory(files.clusters, clusterIdentifier);
+  const { data } = dataDirectory(files.clusters, name);
   if (existsSync(marker)) {
     if (existsSync(join(data, 'PG_VERSION'))) return;
     throw new PostgresError(
-      `the data of database cluster ${clusterIdentifier} are gone from ${data}: start over with --fresh`,
+      `the data of database cluster ${name} are gone from ${data}: start over with --fresh`,
     );
   }
   rmSync(home, { recursive: true, force: true });

@@ -1,19 +1,24 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
-import { PostgresError } from '../errors.ts';
+import { PlatformError } from '../errors.ts';
 
 /**
  * A loopback port nobody listens on. The remembered one is preferred, since rows and secrets may name it; new ones
  * come from below the range that systems hand out for outgoing connections, so that they stay free between runs.
  * @param taken ports promised to servers that do not listen yet
+ * @param range where new ones come from, `to` excluded
  */
-export async function freePort(remembered: number | undefined, taken: Set<number>): Promise<number> {
+export async function freePort(
+  remembered: number | undefined,
+  taken: Set<number>,
+  range = { from: 15_000, to: 30_000 },
+): Promise<number> {
   if (remembered !== undefined && !taken.has(remembered) && (await isFree(remembered))) return remembered;
   for (let attempt = 0; attempt < 200; attempt++) {
-    const port = randomInt(15_000, 30_000);
+    const port = randomInt(range.from, range.to);
     if (!taken.has(port) && (await isFree(port))) return port;
   }
-  throw new PostgresError('found no free loopback port for a PostgreSQL server');
+  throw new PlatformError('found no free loopback port');
 }
 
 function isFree(port: number): Promise<boolean> {

@@ -1,5 +1,5 @@
 /**
- * The PostgreSQL servers of this platform, one per Aurora cluster.
+ * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN tells.
  *
  * Of each cluster: unknown → (create) initialized and running ⇄ stopped → (remove) unknown. Known ones are started
  * early by `startKnown`, while the app is still being synthesized; `create` then finds them running.
@@ -7,12 +7,13 @@
  * data directory is whole; a port is kept for as long as nobody else takes it.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { PostgresError, reasonOf } from '../errors.ts';
 import type { ClusterServer, ClusterSpec, Clusters, Log, StateFile } from '../model.ts';
 import { readJson, writeDurably } from '../state/state-file.ts';
+import { ClusterDirectories } from './cluster-directories.ts';
 import {
   configureDataDirectory,
   dataDirectory,
@@ -38,6 +39,7 @@ export class PostgresClusters implements Clusters {
   readonly #certificates: LocalCertificates;
   readonly #log: Log;
   readonly #superuserPassword: string;
+  readonly #directories: ClusterDirectories;
   readonly #known = new Map<string, Known>();
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #promisedPorts = new Set<number>();
@@ -47,6 +49,7 @@ export class PostgresClusters implements Clusters {
     this.#files = files;
     this.#certificates = certificates;
     this.#log = log;
+    this.#directories = new ClusterDirectories(files.clusters);
     const remembered = state.load<{ password?: string }>('postgres-superuser', {}).password;
     this.#superuserPassword = remembered ?? randomBytes(24).toString('base64url');
     if (!remembered) state.save('postgres-superuser', { password: this.#superuserPassword });
@@ -54,42 +57,33 @@ export class PostgresClusters implements Clusters {
 
   /** Starts every cluster of an earlier run at once. Failures are kept for `create`, which tries again. */
   async startKnown(): Promise<void> {
-    const identifiers = readdirSync(this.#files.clusters).filter((name) =>
-      existsSync(this.#directory(name).record),
-    );
     await Promise.allSettled(
-      identifiers.map((identifier) =>
-        this.#inTurn(identifier, async () => {
-          const record = readJson<ClusterRecord | null>(this.#directory(identifier).record, null);
-          if (record) await this.#run(record);
+      this.#directories.entries().map(([arn, name]) =>
+        this.#inTurn(arn, async () => {
+          const { record } = dataDirectory(this.#files.clusters, name);
+          await this.#run(readJson<ClusterRecord>(record, {} as ClusterRecord));
         }),
       ),
     );
   }
 
   create(spec: ClusterSpec): Promise<ClusterServer> {
-    return this.#inTurn(spec.clusterIdentifier, async () => {
+    return this.#inTurn(spec.arn, async () => {
       const { masterPassword, ...rest } = spec;
-      const { clusterIdentifier } = spec;
-      await initializeDataDirectory(this.#files, clusterIdentifier, this.#superuserPassword);
-      const known = await this.#run({ ...rest, port: this.#known.get(clusterIdentifier)?.record.port ?? 0 });
+      const name = this.#directories.of(spec);
+      await initializeDataDirectory(this.#files, name, this.#superuserPassword);
+      const known = await this.#run({ ...rest, port: this.#known.get(spec.arn)?.record.port ?? 0 });
       try {
         await provisionMasterUser(this.#superuserOf(known, 'postgres'), { ...rest, masterPassword });
       } catch (cause) {
-        throw new PostgresError(
-          `database cluster ${clusterIdentifier} refused its master user: ${reasonOf(cause)}`,
-        );
+        throw new PostgresError(`database cluster ${name} refused its master user: ${reasonOf(cause)}`);
       }
       return this.#serverOf(known);
     });
   }
 
   byArn(arn: string): ClusterServer | undefined {
-    return this.list().find((server) => server.arn === arn);
-  }
-
-  byIdentifier(clusterIdentifier: string): ClusterServer | undefined {
-    const known = this.#known.get(clusterIdentifier);
+    const known = this.#known.get(arn);
     return known && this.#serverOf(known);
   }
 
@@ -97,24 +91,26 @@ export class PostgresClusters implements Clusters {
     return [...this.#known.values()].map((known) => this.#serverOf(known));
   }
 
-  remove(clusterIdentifier: string): Promise<void> {
-    return this.#inTurn(clusterIdentifier, async () => {
-      const known = this.#known.get(clusterIdentifier);
-      this.#known.delete(clusterIdentifier);
+  remove(arn: string): Promise<void> {
+    return this.#inTurn(arn, async () => {
+      const known = this.#known.get(arn);
+      this.#known.delete(arn);
       await known?.process.stop();
-      rmSync(join(this.#files.clusters, clusterIdentifier), { recursive: true, force: true });
+      const name = this.#directories.named(arn);
+      if (name) rmSync(join(this.#files.clusters, name), { recursive: true, force: true });
+      this.#directories.release(arn);
     });
   }
 
   superuser(clusterArn: string, database?: string): ClientConfig {
-    const known = [...this.#known.values()].find(({ record }) => record.arn === clusterArn);
+    const known = this.#known.get(clusterArn);
     if (!known) throw new PostgresError(`no database cluster ${clusterArn}`);
     return this.#superuserOf(known, database ?? known.record.databaseName);
   }
 
-  async setMasterPassword(clusterIdentifier: string, password: string): Promise<void> {
-    const known = this.#known.get(clusterIdentifier);
-    if (!known) throw new PostgresError(`no database cluster ${clusterIdentifier}`);
+  async setMasterPassword(arn: string, password: string): Promise<void> {
+    const known = this.#known.get(arn);
+    if (!known) throw new PostgresError(`no database cluster ${arn}`);
     await provisionMasterUser(this.#superuserOf(known, 'postgres'), {
       ...known.record,
       masterPassword: password,
@@ -130,10 +126,11 @@ export class PostgresClusters implements Clusters {
 
   /** Runs the server with this configuration: starts, restarts or leaves it alone. */
   async #run(wanted: ClusterRecord): Promise<Known> {
-    const { clusterIdentifier } = wanted;
+    const { arn } = wanted;
     if (this.#stopping) throw new PostgresError('the platform is stopping');
-    const directory = this.#directory(clusterIdentifier);
-    const running = this.#known.get(clusterIdentifier);
+    const name = this.#directories.of(wanted);
+    const directory = dataDirectory(this.#files.clusters, name);
+    const running = this.#known.get(arn);
     if (!running) await stopStaleServer(directory.data);
     const remembered = wanted.port || readJson<ClusterRecord | null>(directory.record, null)?.port;
     const port = running?.record.port ?? (await freePort(remembered, this.#promisedPorts));
@@ -154,28 +151,29 @@ export class PostgresClusters implements Clusters {
       return running;
     }
     if (running) {
-      this.#known.delete(clusterIdentifier);
+      this.#known.delete(arn);
       await running.process.stop();
     }
     this.#promisedPorts.add(port);
-    const process = await startServer(this.#files, clusterIdentifier, directory).finally(() =>
+    const process = await startServer(this.#files, name, directory).finally(() =>
       this.#promisedPorts.delete(port),
     );
     writeDurably(directory.record, JSON.stringify(record));
     const known: Known = { record, process };
-    this.#known.set(clusterIdentifier, known);
+    this.#known.set(arn, known);
     void process.ended.then(() => this.#revive(known));
     return known;
   }
 
   /** A server that ends by itself is started again once, as Aurora restarts a failed instance. */
   #revive(ended: Known): void {
-    const { clusterIdentifier } = ended.record;
-    if (this.#stopping || this.#known.get(clusterIdentifier) !== ended) return;
-    this.#log(`PostgreSQL of database cluster ${clusterIdentifier} ended unexpectedly; starting it again`);
-    void this.#inTurn(clusterIdentifier, async () => {
-      if (this.#known.get(clusterIdentifier) !== ended) return;
-      this.#known.delete(clusterIdentifier);
+    const { arn } = ended.record;
+    if (this.#stopping || this.#known.get(arn) !== ended) return;
+    const name = this.#directories.of(ended.record);
+    this.#log(`PostgreSQL of database cluster ${name} ended unexpectedly; starting it again`);
+    void this.#inTurn(arn, async () => {
+      if (this.#known.get(arn) !== ended) return;
+      this.#known.delete(arn);
       await this.#run(ended.record);
     }).catch((cause: unknown) => this.#log(reasonOf(cause)));
   }
@@ -190,9 +188,9 @@ export class PostgresClusters implements Clusters {
       databaseName,
       masterUsername,
       stop: () =>
-        this.#inTurn(clusterIdentifier, async () => {
-          if (this.#known.get(clusterIdentifier) !== known) return;
-          this.#known.delete(clusterIdentifier);
+        this.#inTurn(arn, async () => {
+          if (this.#known.get(arn) !== known) return;
+          this.#known.delete(arn);
           await known.process.stop();
         }),
     };
@@ -209,15 +207,11 @@ export class PostgresClusters implements Clusters {
     };
   }
 
-  #directory(clusterIdentifier: string) {
-    return dataDirectory(this.#files.clusters, clusterIdentifier);
-  }
-
-  #inTurn<T>(clusterIdentifier: string, work: () => Promise<T>): Promise<T> {
-    const previous = this.#turns.get(clusterIdentifier) ?? Promise.resolve();
+  #inTurn<T>(arn: string, work: () => Promise<T>): Promise<T> {
+    const previous = this.#turns.get(arn) ?? Promise.resolve();
     const turn = previous.then(work, work);
     this.#turns.set(
-      clusterIdentifier,
+      arn,
       turn.catch(() => undefined),
     );
     return turn;

@@ -7,6 +7,7 @@ export type Resources = Record<string, TemplateResource>;
 
 export interface FixtureStack {
   name: string;
+  /** us-east-1 where it does not say; two regions may each have a stack of one name. */
   region?: string;
   resources: Resources;
   outputs?: Template['Outputs'];
@@ -36,12 +37,13 @@ export function writeAssembly(directory: string, stacks: FixtureStack[], runTime
     assets: { type: 'cdk:asset-manifest', properties: { file: 'assets.json' } },
   };
   for (const { name, region = 'us-east-1', resources, outputs } of stacks) {
-    const templateFile = `${name}.template.json`;
+    const id = region === 'us-east-1' ? name : `${name}-${region}`;
+    const templateFile = `${id}.template.json`;
     writeFileSync(
       join(directory, templateFile),
       JSON.stringify({ Resources: resources, Outputs: outputs ?? {} }),
     );
-    artifacts[name] = {
+    artifacts[id] = {
       type: 'aws:cloudformation:stack',
       environment: `aws://unknown-account/${region}`,
       properties: { templateFile, stackName: name },

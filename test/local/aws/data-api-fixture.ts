@@ -4,6 +4,7 @@ import {
   RDSDataClient,
   type SqlParameter,
 } from '@aws-sdk/client-rds-data';
+import { stackNamed } from '../running-fixture.ts';
 import { att, type FixtureStack, ref, role } from './assembly.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 
@@ -78,7 +79,7 @@ export interface DataApiFixture {
 export async function startDataApi(): Promise<DataApiFixture> {
   const fixture = await startEndpoint([dataStack]);
   const client = new RDSDataClient(fixture.client());
-  const secretArn = fixture.platform.context.stacks.get('Data')!.outputs.Secret!;
+  const secretArn = stackNamed(fixture.platform, 'Data').outputs.Secret!;
   const execute: DataApiFixture['execute'] = (sql, parameters = [], extra = {}, as = client) =>
     executeOn(as, { secretArn, sql, parameters, ...extra });
   await execute(`CREATE TABLE things (

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   BatchExecuteStatementCommand,
   BeginTransactionCommand,
@@ -8,6 +9,7 @@ import {
 } from '@aws-sdk/client-rds-data';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { role, writeAssembly } from './assembly.ts';
 import { CLUSTER, type DataApiFixture, startDataApi, text } from './data-api-fixture.ts';
 
 let api: DataApiFixture;
@@ -118,7 +120,7 @@ describe('permissions', () => {
 test('a new password in the secret is used at once', async () => {
   const secrets = new SecretsManagerClient(api.fixture.client());
   const secretString = JSON.stringify({ username: 'strata_master', password: 'changed-1' });
-  await api.fixture.platform.context.clusters.setMasterPassword('registry', 'changed-1');
+  await api.fixture.platform.context.clusters.setMasterPassword(CLUSTER, 'changed-1');
   await secrets.send(new PutSecretValueCommand({ SecretId: api.secretArn, SecretString: secretString }));
   expect(await value('SELECT 1')).toEqual({ longValue: 1 });
 });
@@ -134,4 +136,12 @@ test('a warm call takes a few milliseconds', async () => {
   times.sort((a, b) => a - b);
   // Generous: this machine runs other tests at the same time.
   expect(times[25]).toBeLessThan(25);
+});
+
+test('a cluster of the last start answers before its own stack is deployed again', async () => {
+  const { fixture } = api;
+  await fixture.restart(() => {
+    writeAssembly(join(fixture.stateDir, '..', 'cdk.out'), [{ name: 'Other', resources: role('Any', []) }]);
+  });
+  expect(await value('SELECT 1')).toEqual({ longValue: 1 });
 });

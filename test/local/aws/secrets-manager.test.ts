@@ -12,6 +12,7 @@ import {
   UpdateSecretCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stackNamed } from '../running-fixture.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 import { servicesStack } from './services-stack.ts';
 
@@ -112,7 +113,7 @@ describe('Secrets Manager', () => {
   });
 
   test('a role needs the action, the resource and the key', async () => {
-    const KmsKeyId = fixture.platform.context.stacks.get('Services')!.outputs.Key;
+    const KmsKeyId = stackNamed(fixture.platform, 'Services').outputs.Key;
     const granted = new SecretsManagerClient(fixture.client('Granted'));
     const withoutKey = new SecretsManagerClient(fixture.client('WithoutKey'));
     await create('granted/a', 'x', granted, { KmsKeyId, Tags: [{ Key: 'k', Value: 'v' }] });
@@ -145,7 +146,7 @@ describe('Secrets Manager', () => {
   });
 
   test('removing a statement from the template takes the right away', async () => {
-    const stack = fixture.platform.context.stacks.get('Services')!;
+    const stack = stackNamed(fixture.platform, 'Services');
     const template = structuredClone(stack.template);
     const granted = new SecretsManagerClient(fixture.client('Granted'));
     await create('granted/b', 'x', granted);

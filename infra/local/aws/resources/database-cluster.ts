@@ -32,7 +32,7 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
         databaseName: String(properties.DatabaseName ?? 'postgres'),
         masterUsername: username,
         masterPassword: password,
-        parameters: clusterParameters(properties.DBClusterParameterGroupName, context),
+        parameters: clusterParameters(properties.DBClusterParameterGroupName, stack.region, context),
       });
       store.clusters.set(arn, {
         identifier,
@@ -67,7 +67,7 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
       const secret = cluster?.masterSecretArn && secrets.find(cluster.masterSecretArn, cluster.region);
       if (secret) secrets.remove(secret);
       store.clusters.delete(arn);
-      await context.clusters.remove(resource.ref);
+      await context.clusters.remove(arn);
     },
   };
 }
@@ -95,7 +95,7 @@ export function instanceResource(store: RdsStore): ResourceFactory {
     },
     async remove(resource) {
       for (const cluster of store.clusters.values()) {
-        cluster.instances = cluster.instances.filter((one) => one.identifier !== resource.ref);
+        cluster.instances = cluster.instances.filter((one) => one.arn !== resource.attributes.DBInstanceArn);
       }
     },
   };
@@ -128,8 +128,13 @@ function managedSecret(
   return { arn: secret.arn, password: String((JSON.parse(current) as { password?: string }).password) };
 }
 
-function clusterParameters(groupName: unknown, context: PlatformContext): Record<string, string> {
+function clusterParameters(
+  groupName: unknown,
+  region: string,
+  context: PlatformContext,
+): Record<string, string> {
   for (const stack of context.stacks.values()) {
+    if (stack.region !== region) continue;
     for (const resource of stack.resources.values()) {
       if (resource.type !== 'AWS::RDS::DBClusterParameterGroup' || resource.ref !== groupName) continue;
       const parameters = (resource.properties.Parameters ?? {}) as Record<string, unknown>;

@@ -14,7 +14,7 @@ import { stableUuid } from './key.ts';
  * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, deploying sends the template's Auth
  * list and so erases what was registered at run time; only a run-time stack that is merely started again keeps it.
  */
-export function proxyResource(store: RdsStore, isRestarted: (stackName: string) => boolean): ResourceFactory {
+export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) => boolean): ResourceFactory {
   return {
     type: 'AWS::RDS::DBProxy',
     async create({ stack, properties, defaultName }, context) {
@@ -28,14 +28,13 @@ export function proxyResource(store: RdsStore, isRestarted: (stackName: string) 
         );
       }
       const subnetIds = (properties.VpcSubnetIds as string[] | undefined) ?? [];
-      const vpcId = vpcOf(subnetIds[0], context);
+      const vpcId = vpcOf(subnetIds[0], stack.region, context);
       const now = Date.now();
       store.addProxy(
         {
           name,
           arn,
           region: stack.region,
-          stack: stack.name,
           auth: new Input(properties).inputs('Auth').map(proxyAuth),
           roleArn: String(properties.RoleArn),
           requireTls: properties.RequireTLS === true,
@@ -48,7 +47,7 @@ export function proxyResource(store: RdsStore, isRestarted: (stackName: string) 
           updatedDate: now,
           busyUntil: 0,
         },
-        isRestarted(stack.name),
+        isRestarted(stack.arn),
       );
       return { ref: name, attributes: { DBProxyArn: arn, Endpoint: '127.0.0.1', VpcId: vpcId } };
     },
@@ -77,8 +76,9 @@ export function targetGroupResource(store: RdsStore): ResourceFactory {
   };
 }
 
-function vpcOf(subnetId: string | undefined, context: PlatformContext): string {
+function vpcOf(subnetId: string | undefined, region: string, context: PlatformContext): string {
   for (const stack of context.stacks.values()) {
+    if (stack.region !== region) continue;
     const isSubnet = (one: LocalResource): boolean => one.type === 'AWS::EC2::Subnet' && one.ref === subnetId;
     const subnet = [...stack.resources.values()].find(isSubnet);
     if (subnet) return String(subnet.properties.VpcId);

@@ -11,13 +11,13 @@ export type Refuses = (principal: Principal, permission: Permission, region: str
  */
 export function permitted(
   factory: ResourceFactory,
-  actor: (stackName: string) => Principal | undefined,
+  actor: (stackArn: string) => Principal | undefined,
   refuses: Refuses,
 ): ResourceFactory {
   return {
     ...factory,
     async create(request, context) {
-      const principal = actor(request.stack.name);
+      const principal = actor(request.stack.arn);
       const needed = principal ? (CREATE_PERMISSIONS[factory.type]?.(request) ?? []) : [];
       for (const permission of needed) {
         const refusal = refuses(principal!, permission, request.stack.region);

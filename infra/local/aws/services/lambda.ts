@@ -48,7 +48,9 @@ export function lambda(context: PlatformContext): AwsService {
             throw new AwsError('InvalidParameterValueException', `Unknown invocation type ${type}`);
           }
           try {
-            const result = await context.functions.invoke(input.required('FunctionName'), payload, { type });
+            const functionName = input.required('FunctionName');
+            const { region } = call;
+            const result = await context.functions.invoke(functionName, payload, { type, region });
             if (type === 'Event') return new RawResponse(202, {}, '');
             const headers: Record<string, string> = {
               'content-type': 'application/json',
@@ -59,7 +61,9 @@ export function lambda(context: PlatformContext): AwsService {
           } catch (cause) {
             if (!(cause instanceof FunctionNotFound)) throw cause;
             const arn = functionArn(input.required('FunctionName'), call.region);
-            throw new AwsError('ResourceNotFoundException', `Function not found: ${arn}`, { status: 404 });
+            const here = arn.split(':')[3] === call.region;
+            const message = here ? `Function not found: ${arn}` : cause.message;
+            throw new AwsError('ResourceNotFoundException', message, { status: 404 });
           }
         },
       },

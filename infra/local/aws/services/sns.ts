@@ -15,8 +15,11 @@ export function sns(context: PlatformContext): AwsService {
         permissions: (input) => [
           { action: 'sns:Publish', resource: input.text('TopicArn') ?? input.required('TargetArn') },
         ],
-        run(input) {
+        run(input, call) {
           const arn = input.text('TopicArn') ?? input.required('TargetArn');
+          if (arn.split(':')[3] !== call.region) {
+            throw new AwsError('InvalidParameter', 'Invalid parameter: TopicArn');
+          }
           const known = [...context.stacks.values()].some((stack) =>
             [...stack.resources.values()].some((one) => one.type === 'AWS::SNS::Topic' && one.ref === arn),
           );

@@ -1,6 +1,6 @@
 // Functions of the fixture's state machines; written as a deployed bundle is, in plain JavaScript.
 
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 
 const attempts = new Map();
 
@@ -30,4 +30,22 @@ export async function record(event) {
 export async function slow(event) {
   await new Promise((resolve) => setTimeout(resolve, event.ms ?? 60_000));
   return {};
+}
+
+/** Tells where it runs and as which function, in its log too. */
+export async function where(_event, context) {
+  console.log(process.env.AWS_REGION);
+  return { region: process.env.AWS_REGION, arn: context.invokedFunctionArn };
+}
+
+/** The entry of a JSON file that the request's path names; 404 where it has none. */
+export async function tenant(event) {
+  const found = JSON.parse(readFileSync(process.env.TENANTS_FILE, 'utf8'))[event.pathParameters.tenantId];
+  return { statusCode: found ? 200 : 404, body: JSON.stringify(found ?? {}) };
+}
+
+/** A custom resource whose attribute tells what it was asked for. */
+export async function customResource({ RequestType, ResponseURL }) {
+  const response = { Status: 'SUCCESS', PhysicalResourceId: 'thing', Data: { Request: RequestType } };
+  await fetch(ResponseURL, { method: 'PUT', body: JSON.stringify(response) });
 }

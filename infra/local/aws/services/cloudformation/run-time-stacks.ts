@@ -38,13 +38,13 @@ export class RunTimeStacks {
   }
 
   /** Whether the stack is only being started again: nothing of it is new. */
-  isRestarted(stackName: string): boolean {
-    return this.restarting.has(stackName);
+  isRestarted(stackArn: string): boolean {
+    return this.restarting.has(stackArn);
   }
 
   /** With whose rights CloudFormation makes a stack's resources; undefined for the assembly's own stacks. */
-  actor(stackName: string): Principal | undefined {
-    const record = this.store.all().find((one) => one.name === stackName && one.status !== 'DELETE_COMPLETE');
+  actor(stackArn: string): Principal | undefined {
+    const record = this.store.all().find((one) => one.id === stackArn);
     const roleArn = record?.roleArn ?? record?.creatorRoleArn;
     if (!record || roleArn === undefined) return undefined;
     return this.authorizer.session(roleArn, record.roleArn ? 'AWSCloudFormation' : undefined);
@@ -100,13 +100,13 @@ export class RunTimeStacks {
   }
 
   private async restart(record: StackRecord): Promise<void> {
-    this.restarting.add(record.name);
+    this.restarting.add(record.id);
     try {
       await this.deploy(record);
     } catch (cause) {
       this.context.log(`stack ${record.name} did not start: ${reasonOf(cause)}`);
     } finally {
-      this.restarting.delete(record.name);
+      this.restarting.delete(record.id);
     }
   }
 
@@ -201,18 +201,18 @@ export class RunTimeStacks {
       const keep = retained(resource.DeletionPolicy) || record.retainResources.includes(logicalId);
       resource.DeletionPolicy = keep ? 'Retain' : 'Delete';
     }
-    const live = this.context.stacks.get(record.name);
-    if (live && live.arn === record.id) return { ...live, template };
+    const live = this.context.stacks.get(record.id);
+    if (live) return { ...live, template };
     const resources = new Map<string, LocalResource>(
-      record.resources.map((one) => [one.logicalId, { ...one, stack: record.name, properties: {} }]),
+      record.resources.map((one) => [one.logicalId, { ...one, stack: record.id, properties: {} }]),
     );
     const stack = { name: record.name, arn: record.id, region: record.region, template, resources };
     return { ...stack, outputs: record.outputs, parameters: record.parameters };
   }
 
   private keepResources(record: StackRecord): void {
-    const live = this.context.stacks.get(record.name);
-    if (!live || live.arn !== record.id) return;
+    const live = this.context.stacks.get(record.id);
+    if (!live) return;
     record.resources = [...live.resources.values()].map(({ logicalId, type, ref, attributes }) => ({
       logicalId,
       type,

@@ -108,14 +108,17 @@ export class EventBus {
 
   async #invoke(rule: EventRule, target: RuleTarget, event: BusEvent): Promise<void> {
     const { functionArn } = target;
-    const resources = [...this.#context.stacks.values()].flatMap((stack) => [...stack.resources.values()]);
+    const { region } = rule;
+    const resources = [...this.#context.stacks.values()]
+      .filter((stack) => stack.region === region)
+      .flatMap((stack) => [...stack.resources.values()]);
     if (!mayInvoke(lambdaPermissions(resources, 'events.amazonaws.com'), functionArn, rule.arn)) {
       throw new Undeliverable(
         `events.amazonaws.com is not authorized to perform: lambda:InvokeFunction on resource: ${functionArn} because no resource-based policy allows the lambda:InvokeFunction action`,
       );
     }
     try {
-      const result = await this.#context.functions.invoke(functionArn, payloadOf(target, event));
+      const result = await this.#context.functions.invoke(functionArn, payloadOf(target, event), { region });
       if (!result.functionError) return;
       const { errorType, errorMessage } = result.payload as Record<string, unknown>;
       throw new Error(`${functionArn} failed: ${errorType}: ${errorMessage}`);

@@ -58,13 +58,13 @@ export class KeyStore {
     this.aliases.set(`${region} ${name}`, this.get(keyId, region).keyId);
   }
 
-  /** By key id, key ARN, alias or alias ARN. @throws {AwsError} NotFoundException */
+  /** By key id, key ARN, alias or alias ARN. @throws {AwsError} NotFoundException, also for a key of another region */
   get(keyId: string, region: string): Key {
     const parts = keyId.split(':');
     const [where, name] = keyId.startsWith('arn:') ? [parts[3]!, parts[5] ?? ''] : [region, keyId];
     const id = name.startsWith('alias/') ? this.aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
     const key = id === undefined ? undefined : this.keys.get(id);
-    if (!key) {
+    if (where !== region || key?.region !== region) {
       throw new AwsError(
         'NotFoundException',
         `${name.startsWith('alias/') ? 'Alias' : 'Key'} '${keyId}' does not exist`,
@@ -83,18 +83,20 @@ export class KeyStore {
     return Buffer.concat([Buffer.from([FORMAT]), id, nonce, cipher.getAuthTag(), body]);
   }
 
-  /** The key a blob was made with. @throws {AwsError} InvalidCiphertextException */
-  keyOf(blob: Buffer): Key {
+  /** The key a blob was made with. @throws {AwsError} InvalidCiphertextException, also in another region than the key's */
+  keyOf(blob: Buffer, region: string): Key {
     const hex = blob.subarray(1, 17).toString('hex');
     const keyId = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
     const key = blob[0] === FORMAT ? this.keys.get(keyId) : undefined;
-    if (!key) throw new AwsError('InvalidCiphertextException', 'The ciphertext is invalid');
+    if (key?.region !== region) {
+      throw new AwsError('InvalidCiphertextException', 'The ciphertext is invalid');
+    }
     return key;
   }
 
   /** @throws {AwsError} InvalidCiphertextException when blob or context are not those of the encryption */
-  decrypt(blob: Buffer, context: Record<string, unknown>): Buffer {
-    const key = this.keyOf(blob);
+  decrypt(blob: Buffer, region: string, context: Record<string, unknown>): Buffer {
+    const key = this.keyOf(blob, region);
     try {
       const decipher = createDecipheriv('aes-256-gcm', this.material.get(key.keyId)!, blob.subarray(17, 29));
       decipher.setAAD(canonical(context));

@@ -45,10 +45,11 @@ export function kms(keys: KeyStore): AwsService {
         return { CiphertextBlob: blob, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
       }),
       Decrypt: {
-        permissions: (input) => permission('Decrypt', keys.keyOf(ciphertext(input)), input),
+        permissions: (input, call) =>
+          permission('Decrypt', keys.keyOf(ciphertext(input), call.region), input),
         run(input, call) {
           const blob = ciphertext(input);
-          const key = keys.keyOf(blob);
+          const key = keys.keyOf(blob, call.region);
           const named = input.text('KeyId');
           if (named !== undefined && keys.get(named, call.region).keyId !== key.keyId) {
             throw new AwsError(
@@ -56,7 +57,7 @@ export function kms(keys: KeyStore): AwsService {
               'The key ID in the request does not identify a CMK that can perform this operation.',
             );
           }
-          const plaintext = keys.decrypt(blob, encryptionContext(input));
+          const plaintext = keys.decrypt(blob, call.region, encryptionContext(input));
           return { Plaintext: plaintext, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
         },
       },

@@ -160,7 +160,8 @@ export function rdsData(parts: RdsDataParts): AwsService {
 
 function poolKey(parts: RdsDataParts, input: Input, call: Call): PoolKey {
   const arn = input.required('resourceArn');
-  const cluster = parts.context.clusters.byArn(arn);
+  const here = arn.split(':')[3] === call.region;
+  const cluster = here ? parts.context.clusters.byArn(arn) : undefined;
   if (!cluster) throw new AwsError('NotFoundException', `DBCluster ${arn} was not found`, { status: 404 });
   if (!parts.httpEndpointEnabled(arn)) {
     throw new AwsError(

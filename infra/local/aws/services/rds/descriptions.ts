@@ -32,7 +32,7 @@ export function describeTargets(
     .flatMap((group) => group.clusterIdentifiers);
   return identifiers.flatMap((identifier) => {
     const cluster = store.clusterByIdentifier(identifier, proxy.region);
-    const server = context.clusters.byIdentifier(identifier);
+    const server = cluster && context.clusters.byArn(cluster.arn);
     const common = { Endpoint: '127.0.0.1', Port: server?.port, TrackedClusterId: identifier };
     const writer = cluster?.instances[0];
     return [

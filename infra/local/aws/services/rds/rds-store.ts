@@ -20,7 +20,6 @@ export interface DatabaseProxy {
   name: string;
   arn: string;
   region: string;
-  stack: string;
   auth: ProxyAuth[];
   roleArn: string;
   requireTls: boolean;

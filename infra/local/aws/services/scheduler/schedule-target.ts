@@ -77,7 +77,7 @@ export async function runTarget(
   const refusal = authorizer.refuses(principal, permission, region);
   if (refusal !== undefined) throw new Undeliverable(refusal);
   try {
-    const { functionError, payload } = await context.functions.invoke(target.arn, parsed(input));
+    const { functionError, payload } = await context.functions.invoke(target.arn, parsed(input), { region });
     if (!functionError) return;
     const { errorType, errorMessage } = payload as Record<string, unknown>;
     throw new Error(`${errorType}: ${errorMessage}`);

@@ -52,14 +52,13 @@ export class SecretStore {
     return [...this.byArn.values()];
   }
 
-  /** By name, full ARN, or ARN without its random suffix. */
+  /** By name, full ARN, or ARN without its random suffix; never one of another region. */
   find(secretId: string, region: string): Secret | undefined {
     this.expire();
     if (!secretId.startsWith('arn:')) return this.byName.get(`${region} ${secretId}`);
-    const whole = this.byArn.get(secretId);
-    if (whole) return whole;
     const [, , , arnRegion, , , name] = secretId.split(':');
-    return name === undefined ? undefined : this.byName.get(`${arnRegion} ${name}`);
+    if (arnRegion !== region) return undefined;
+    return this.byArn.get(secretId) ?? this.byName.get(`${region} ${name}`);
   }
 
   /** @throws {AwsError} ResourceNotFoundException */

@@ -16,14 +16,15 @@ export function states(machines: StateMachines, store: ExecutionStore, runner: E
     run: (machine: StateMachineRecord, input: Input) => unknown,
   ): Operation => ({
     permissions: (input) => [{ action: `states:${action}`, resource: input.required('stateMachineArn') }],
-    run: (input) => run(machineOf(machines, input.required('stateMachineArn')), input),
+    run: (input, call) => run(machineOf(machines, input.required('stateMachineArn'), call.region), input),
   });
   const onExecution = (action: string, run: (execution: Execution, input: Input) => unknown): Operation => ({
     permissions: (input) => [{ action: `states:${action}`, resource: input.required('executionArn') }],
-    run(input) {
+    run(input, call) {
       const arn = input.required('executionArn');
       const execution = store.get(arn);
-      if (!execution) throw new AwsError('ExecutionDoesNotExist', `Execution Does Not Exist: '${arn}'`);
+      if (!execution || regionOf(arn) !== call.region)
+        throw new AwsError('ExecutionDoesNotExist', `Execution Does Not Exist: '${arn}'`);
       return run(execution, input);
     },
   });
@@ -65,7 +66,7 @@ export function states(machines: StateMachines, store: ExecutionStore, runner: E
         redriveStatus: 'NOT_REDRIVABLE',
       })),
       DescribeStateMachineForExecution: onExecution('DescribeStateMachineForExecution', (execution) => {
-        const machine = machineOf(machines, execution.stateMachineArn);
+        const machine = machineOf(machines, execution.stateMachineArn, regionOf(execution.arn));
         return {
           stateMachineArn: machine.arn,
           name: machine.name,
@@ -133,10 +134,15 @@ function start(
   return { executionArn: arn, startDate: new Date(startDate) };
 }
 
-function machineOf(machines: StateMachines, arn: string): StateMachineRecord {
+function machineOf(machines: StateMachines, arn: string, region: string): StateMachineRecord {
   const machine = machines.get(arn);
-  if (!machine) throw new AwsError('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
+  if (machine?.region !== region)
+    throw new AwsError('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
   return machine;
+}
+
+function regionOf(arn: string): string {
+  return arn.split(':')[3] ?? '';
 }
 
 function summary(machine: StateMachineRecord): Record<string, unknown> {

@@ -86,7 +86,7 @@ export class TaskResources {
     const refusal = this.authorizer.refuses(as, permission, region);
     if (refusal !== undefined) throw new TaskFailure('Lambda.AWSLambdaException', refusal);
     try {
-      const result = await this.context.functions.invoke(nameOrArn, payload, { type });
+      const result = await this.context.functions.invoke(nameOrArn, payload, { type, region });
       if (!result.functionError) return result.payload ?? null;
       const { errorType } = (result.payload ?? {}) as { errorType?: unknown };
       throw new TaskFailure(

@@ -1,0 +1,96 @@
+import type { RegistryExecutor } from './data-api.ts';
+import type { RegionalRegistries } from './regional-registries.ts';
+
+/** What one region tells the others of itself. */
+export interface RegionRecord {
+  /** Such as `us`. */
+  readonly regionKey: string;
+  /** Such as `us-east-1`. */
+  readonly awsRegion: string;
+  /** Base URL of its data plane, without a slash at the end. */
+  readonly apiUrl: string;
+  /** Key that encrypts secrets which are made there at run time. */
+  readonly secretsKeyArn: string;
+  /** How a dedicated database is launched there: the template, its service role, and the parameters of the place. */
+  readonly dedicatedTemplateUrl: string;
+  readonly dedicatedRoleArn: string;
+  readonly dedicatedParameters: Readonly<Record<string, string>>;
+}
+
+/** Another region's registry could not be asked or told. */
+export interface RegionUnreached {
+  readonly regionKey: string;
+  readonly error: unknown;
+}
+
+/** Makes the region known, or brings what is known of it up to date. @throws {RegistryError} */
+export async function registerRegion(registry: RegistryExecutor, record: RegionRecord): Promise<void> {
+  await registry.query(
+    `INSERT INTO regions (region_key, aws_region, api_url, secrets_key_arn, dedicated_template_url,
+                          dedicated_role_arn, dedicated_parameters)
+     VALUES (:regionKey, :awsRegion, :apiUrl, :secretsKeyArn, :dedicatedTemplateUrl,
+             :dedicatedRoleArn, :dedicatedParameters::jsonb)
+     ON CONFLICT (region_key) DO UPDATE SET
+       aws_region = excluded.aws_region, api_url = excluded.api_url,
+       secrets_key_arn = excluded.secrets_key_arn,
+       dedicated_template_url = excluded.dedicated_template_url,
+       dedicated_role_arn = excluded.dedicated_role_arn,
+       dedicated_parameters = excluded.dedicated_parameters, updated_at = now()`,
+    { ...record },
+  );
+}
+
+/** What the registry knows of the region; undefined when it was not registered there. @throws {RegistryError} */
+export async function findRegion(registry: RegistryExecutor, key: string): Promise<RegionRecord | undefined> {
+  const [row] = await registry.query<{
+    region_key: string;
+    aws_region: string;
+    api_url: string;
+    secrets_key_arn: string;
+    dedicated_template_url: string;
+    dedicated_role_arn: string;
+    dedicated_parameters: string;
+  }>(
+    `SELECT region_key, aws_region, api_url, secrets_key_arn, dedicated_template_url, dedicated_role_arn,
+            dedicated_parameters::text AS dedicated_parameters
+     FROM regions WHERE region_key = :key`,
+    { key },
+  );
+  if (!row) return undefined;
+  return {
+    regionKey: row.region_key,
+    awsRegion: row.aws_region,
+    apiUrl: row.api_url,
+    secretsKeyArn: row.secrets_key_arn,
+    dedicatedTemplateUrl: row.dedicated_template_url,
+    dedicatedRoleArn: row.dedicated_role_arn,
+    dedicatedParameters: JSON.parse(row.dedicated_parameters) as Record<string, string>,
+  };
+}
+
+/**
+ * Registers our own region here and with every other registry, and copies here what each of them says of itself.
+ * Whoever is deployed later does the same, so all know each other once the last was.
+ * @returns the registries that could not be asked or told, such as those of regions that are not deployed yet.
+ * @throws {RegistryError} our own registry refused.
+ */
+export async function exchangeRegions(
+  registries: RegionalRegistries,
+  ownRecord: RegionRecord,
+): Promise<RegionUnreached[]> {
+  await registerRegion(registries.own, ownRecord);
+  const others = registries.keys.filter((key) => key !== registries.ownKey);
+  const unreached: RegionUnreached[] = [];
+  for (const regionKey of others) {
+    let theirs: RegionRecord | undefined;
+    try {
+      const registry = registries.of(regionKey);
+      theirs = await findRegion(registry, regionKey);
+      await registerRegion(registry, ownRecord);
+    } catch (error) {
+      unreached.push({ regionKey, error });
+    }
+    if (theirs) await registerRegion(registries.own, theirs);
+  }
+  return unreached;
+}

@@ -1,0 +1,103 @@
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { UnknownRegion } from '../errors.ts';
+import { DataApi, registryFromEnvironment } from './data-api.ts';
+
+/** The registry of one region. */
+export interface RegionalRegistry {
+  /** Such as `us`. */
+  readonly region: string;
+  /** Such as `us-east-1`. */
+  readonly awsRegion: string;
+  readonly registry: DataApi;
+}
+
+/** An element of the environment variable REGISTRIES. */
+interface RegistryAddress extends Omit<RegionalRegistry, 'registry'> {
+  readonly clusterArn: string;
+  /** Name of the writer's secret there: its ARN ends in letters that only that region knows. */
+  readonly secretName: string;
+  readonly database: string;
+}
+
+/**
+ * The registries of all regions of the configuration, in its order: home's is the first. Another region's is looked for
+ * at first use, so a function that never looks further than its own pays nothing.
+ */
+export class RegionalRegistries {
+  readonly own: DataApi;
+  readonly ownKey: string;
+  /** Keys of all regions, our own included. */
+  readonly keys: readonly string[];
+  readonly #registries: ReadonlyMap<string, RegionalRegistry>;
+
+  /** @throws {UnknownRegion} our own is not among them. */
+  constructor(ownKey: string, registries: readonly RegionalRegistry[]) {
+    this.#registries = new Map(registries.map((one) => [one.region, one]));
+    this.keys = [...this.#registries.keys()];
+    this.ownKey = ownKey;
+    this.own = this.of(ownKey);
+  }
+
+  /**
+   * From REGISTRIES and REGION_KEY, and of our own registry what `registryFromEnvironment` reads. Without REGISTRIES
+   * there is only our own.
+   * @throws when a variable is missing.
+   */
+  static fromEnvironment(environment: NodeJS.ProcessEnv = process.env): RegionalRegistries {
+    const { REGISTRIES: registries, REGION_KEY: ownKey = 'own', AWS_REGION: awsRegion = '' } = environment;
+    const own = registryFromEnvironment(environment);
+    if (!registries) return new RegionalRegistries(ownKey, [{ region: ownKey, awsRegion, registry: own }]);
+    const addresses = JSON.parse(registries) as RegistryAddress[];
+    return new RegionalRegistries(
+      ownKey,
+      addresses.map((address) => ({
+        region: address.region,
+        awsRegion: address.awsRegion,
+        registry: address.region === ownKey ? own : registryAt(address),
+      })),
+    );
+  }
+
+  /** @throws {UnknownRegion} */
+  of(regionKey: string): DataApi {
+    return this.#find(regionKey).registry;
+  }
+
+  /** Such as `us-east-1` for `us`. @throws {UnknownRegion} */
+  awsRegionOf(regionKey: string): string {
+    return this.#find(regionKey).awsRegion;
+  }
+
+  #find(regionKey: string): RegionalRegistry {
+    const found = this.#registries.get(regionKey);
+    if (!found) throw new UnknownRegion(regionKey);
+    return found;
+  }
+}
+
+function registryAt({ awsRegion: region, clusterArn, database, secretName }: RegistryAddress): DataApi {
+  let arn: Promise<string> | undefined;
+  return new DataApi({
+    ...{ clusterArn, database, region },
+    secretArn: () => {
+      // A failure is not remembered: the region may be deployed, or reached, a moment later.
+      arn ??= describeSecret(region, secretName).catch((error: unknown) => {
+        arn = undefined;
+        throw error;
+      });
+      return arn;
+    },
+  });
+}
+
+const clients = new Map<string, SecretsManagerClient>();
+
+async function describeSecret(region: string, secretName: string): Promise<string> {
+  const { DescribeSecretCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
+  const requestHandler = { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
+  const client = clients.get(region) ?? new SecretsManagerClient({ region, requestHandler });
+  clients.set(region, client);
+  const { ARN } = await client.send(new DescribeSecretCommand({ SecretId: secretName }));
+  if (!ARN) throw new Error(`the secret ${secretName} of ${region} has no ARN`);
+  return ARN;
+}

@@ -1,0 +1,122 @@
+/**
+ * A slug belongs to one tenant of all regions: home's registry knows every one. A registration in another region
+ * reserves it there, as the row `elsewhere` that stays for as long as the tenant is another region's.
+ *
+ * States of a slug at home, as region R sees it:
+ *   free ──reserve──▶ R's, without a tenant ──R commits──▶ R's tenant
+ *   R's, without a tenant ──next registration in R, which uses its id──▶ R's tenant
+ *   R's, without a tenant ──take over──▶ another region's, without a tenant
+ * Invariants: a reservation of R is made, used or taken away only under the lock on the slug in R's registry, and made
+ * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
+ * died, and blocks nobody.
+ */
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { TenantStatus } from '../database/registry/tenant-record.ts';
+import { TenantExists, TenantInputMismatch } from './errors.ts';
+import { homeOf, type RegistrationRegion } from './registration-region.ts';
+
+/** Who has a slug, as home's registry tells it. */
+interface SlugHolder {
+  readonly tenant_id: string;
+  readonly status: TenantStatus;
+  readonly home_region: string;
+}
+
+/** Another region has reserved the slug, and it is to be seen whether its tenant ever came. */
+export class ReservedElsewhere {
+  readonly regionKey: string;
+  constructor(regionKey: string) {
+    this.regionKey = regionKey;
+  }
+}
+
+/** A caller that dies inside the transaction must not hold its locks for the Data API's three minutes. */
+export async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
+  await transaction.query(
+    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
+  );
+}
+
+/** Registrations of one slug in one region take turns until their transactions end. */
+export async function lockSlug(transaction: RegistryExecutor, slug: string): Promise<void> {
+  await transaction.query(
+    `SELECT pg_advisory_xact_lock(hashtextextended('strata slug ' || :slug, 0))::text AS locked`,
+    { slug },
+  );
+}
+
+/**
+ * What a registration in a region other than home finds of its slug at home: an id that a dead registration of the
+ * region has left, another region's reservation, or nothing.
+ * @throws {TenantExists | TenantInputMismatch} the slug is a tenant's of home.
+ */
+export async function findReservation(
+  slug: string,
+  region: RegistrationRegion,
+): Promise<string | ReservedElsewhere | undefined> {
+  const holder = await holderOf(homeRegistry(region), slug);
+  if (!holder) return undefined;
+  if (holder.status !== 'elsewhere') throw refusalBy(holder.status, slug);
+  return holder.home_region === region.key ? holder.tenant_id : new ReservedElsewhere(holder.home_region);
+}
+
+/**
+ * Makes the slug the region's at home. Making it again with the same id changes nothing.
+ * @throws {TenantExists | TenantInputMismatch} somebody else was faster.
+ */
+export async function reserveSlug(
+  { slug, tenantId, tier }: { slug: string; tenantId: string; tier: string },
+  region: RegistrationRegion,
+): Promise<void> {
+  const home = homeRegistry(region);
+  await home.query(
+    // What the row must have and another region's tenant does not tell: its name is its id, its tier's model is any.
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
+                          data_residency, compliance_requirements, home_region)
+     VALUES (:tenantId::uuid, :tenantId, :slug, 'shared', :tier, 'elsewhere', :key, '[]', :key)
+     ON CONFLICT DO NOTHING`,
+    { tenantId, slug, tier, key: region.key },
+  );
+  const holder = await holderOf(home, slug);
+  const ours =
+    holder?.status === 'elsewhere' && holder.home_region === region.key && holder.tenant_id === tenantId;
+  if (!ours) throw refusalBy(holder?.status, slug);
+}
+
+/**
+ * Gives the slug that another region has reserved to this one, unless that region has a tenant of it.
+ * @throws {TenantExists | TenantInputMismatch} it has.
+ */
+export async function takeOverSlug(slug: string, from: string, region: RegistrationRegion): Promise<void> {
+  await region.registries.of(from).transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    await lockSlug(transaction, slug);
+    const holder = await holderOf(transaction, slug);
+    if (holder) throw refusalBy(holder.status, slug);
+    // Before the lock is given back: a registration there must not find its region's reservation any more.
+    await homeRegistry(region).query(
+      `UPDATE tenants SET home_region = :key, data_residency = :key, updated_at = now()
+       WHERE tenant_slug = :slug AND status = 'elsewhere' AND home_region = :from`,
+      { slug, from, key: region.key },
+    );
+  });
+}
+
+function homeRegistry({ registries }: RegistrationRegion): DataApi {
+  return registries.of(homeOf(registries));
+}
+
+async function holderOf(registry: RegistryExecutor, slug: string): Promise<SlugHolder | undefined> {
+  const [holder] = await registry.query<SlugHolder>(
+    'SELECT tenant_id::text AS tenant_id, status, home_region FROM tenants WHERE tenant_slug = :slug',
+    { slug },
+  );
+  return holder;
+}
+
+/** An unfinished tenant of another region is one that was asked for with another residency. */
+function refusalBy(status: TenantStatus | undefined, slug: string): TenantExists | TenantInputMismatch {
+  return status === 'provisioning' || status === 'failed'
+    ? new TenantInputMismatch(slug, ['dataResidency'])
+    : new TenantExists(slug);
+}

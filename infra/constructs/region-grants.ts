@@ -1,0 +1,247 @@
+import { ArnFormat, DefaultStackSynthesizer, Stack } from 'aws-cdk-lib';
+import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
+import type { Construct } from 'constructs';
+import type { RegionConfig, StrataConfig } from '../config.ts';
+import { acknowledgePattern } from './acknowledge-finding.ts';
+import type { DedicatedDatabases } from './dedicated-databases.ts';
+import {
+  REGISTRY_DATABASE,
+  REGISTRY_WRITER_SECRET,
+  regionStackName,
+  registryClusterName,
+} from './region-names.ts';
+import { DATA_API_ACTIONS } from './registry.ts';
+
+interface Rights {
+  readonly actions: string[];
+  readonly resources: string[];
+  readonly conditions?: Record<string, Record<string, unknown>>;
+}
+
+/**
+ * What functions of one region know of the others, and may do there. It mirrors the grants of `Registry`, `Cell`,
+ * `RunTimeSecrets` and `DedicatedDatabases` by the names of what stands there, since one region's stack cannot refer to
+ * another's. With one region in the configuration nothing is granted.
+ */
+export class RegionGrants {
+  /** For functions that reach further than their region: the registries of all regions, and which is our own. */
+  readonly environment: Record<string, string>;
+  readonly #stack: Stack;
+  readonly #others: readonly RegionConfig[];
+  readonly #clusterArn: (region: RegionConfig) => string;
+
+  constructor(scope: Construct, config: StrataConfig, own: RegionConfig) {
+    this.#stack = Stack.of(scope);
+    this.#others = config.regions.filter(({ key }) => key !== own.key);
+    this.#clusterArn = ({ key, awsRegion }) =>
+      this.#arn(awsRegion, 'rds', 'cluster', registryClusterName(config, key));
+    this.environment = {
+      REGION_KEY: own.key,
+      REGISTRIES: this.#stack.toJsonString(
+        config.regions.map((region) => ({
+          region: region.key,
+          awsRegion: region.awsRegion,
+          clusterArn: this.#clusterArn(region),
+          secretName: REGISTRY_WRITER_SECRET,
+          database: REGISTRY_DATABASE,
+        })),
+      ),
+    };
+  }
+
+  /** May read and change the other registries, and find their writers' secrets by name. */
+  grantRegistries(grantee: IGrantable): void {
+    this.#grant(grantee, { actions: DATA_API_ACTIONS, resources: this.#others.map(this.#clusterArn) });
+    this.#grantSecrets(grantee, ({ awsRegion }) => [this.#fixedSecret(awsRegion, REGISTRY_WRITER_SECRET)], [
+      'secretsmanager:DescribeSecret',
+      'secretsmanager:GetSecretValue',
+    ]);
+  }
+
+  /** May sign in as the owner of any cell there. */
+  grantOwner(grantee: IGrantable): void {
+    this.#grantCells(grantee, 'owner');
+  }
+
+  /** May sign in as the role of all Starter tenants of any cell there. */
+  grantStarter(grantee: IGrantable): void {
+    this.#grantCells(grantee, 'starter');
+  }
+
+  /** May sign in as any tenant's login role there. `why` goes into the acknowledged finding, here and below. */
+  grantReadTenant(grantee: IGrantable, why: string): void {
+    this.#grantNamed(grantee, 'strata/tenant/*', ['secretsmanager:GetSecretValue'], why);
+    this.#grantKey(grantee, ['kms:Decrypt']);
+  }
+
+  /** May sign in as owner or master of any Enterprise tenant's cluster there. */
+  grantReadDedicated(grantee: IGrantable, why: string): void {
+    this.#grantNamed(grantee, 'strata/dedicated/*', ['secretsmanager:GetSecretValue'], why);
+    this.#grantKey(grantee, ['kms:Decrypt']);
+  }
+
+  /** May delete the secret of any tenant's login role there, at once and for good. */
+  grantDeleteTenant(grantee: IGrantable, why: string): void {
+    this.#grantNamed(grantee, 'strata/tenant/*', ['secretsmanager:DeleteSecret'], why);
+  }
+
+  /** May create the secret of a tenant's login role there, find it again, and bring it back from deletion. */
+  grantCreateTenant(grantee: IGrantable, why: string): void {
+    const actions = ['CreateSecret', 'TagResource', 'DescribeSecret', 'RestoreSecret'];
+    this.#grantNamed(
+      grantee,
+      'strata/tenant/*',
+      actions.map((action) => `secretsmanager:${action}`),
+      why,
+    );
+    this.#grantKey(grantee, ['kms:GenerateDataKey']);
+  }
+
+  /** May replace the list of secrets that a cell's proxy there accepts. */
+  grantProxyAuth(grantee: IGrantable): void {
+    const proxies = this.#others.map(({ awsRegion }) => this.#arn(awsRegion, 'rds', 'db-proxy', '*'));
+    for (const proxy of proxies) {
+      acknowledgePattern(
+        grantee,
+        proxy,
+        'RDS makes up the ids of proxies in another region; changing one is bound to the tag of cells.',
+      );
+    }
+    this.#grant(grantee, { actions: ['rds:DescribeDBProxies'], resources: proxies });
+    this.#grant(grantee, {
+      actions: ['rds:ModifyDBProxy'],
+      resources: proxies,
+      // A proxy's ARN does not tell whose it is, its tag does: proxies of dedicated databases are out of reach.
+      conditions: { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'data-plane' } },
+    });
+  }
+
+  /** May create, watch and delete the stacks of dedicated databases there, with that region's template and role only. */
+  grantLaunch(grantee: IGrantable, dedicated: DedicatedDatabases): void {
+    for (const { key, awsRegion } of this.#others) {
+      const stacks = this.#stack.formatArn({
+        ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
+        resourceName: 'strata-tenant-*',
+      });
+      // CloudFormation ends the role's name in letters of its own; the rest is the same in every region's stack.
+      const role = this.#stack.formatArn({
+        ...{ service: 'iam', region: '', resource: 'role' },
+        resourceName: `${regionStackName(key)}-${dedicated.serviceRoleLogicalId}-*`,
+      });
+      acknowledgePattern(
+        grantee,
+        stacks,
+        'Stacks of dedicated databases are created at run time; only the beginning of their names is known.',
+      );
+      acknowledgePattern(
+        grantee,
+        role,
+        'The service role of that region’s stack, but for the letters that CloudFormation makes up; it can be passed to CloudFormation only.',
+      );
+      this.#grant(grantee, {
+        actions: ['cloudformation:CreateStack'],
+        resources: [stacks],
+        conditions: { ArnLike: { 'cloudformation:RoleArn': role } },
+      });
+      const actions = ['DescribeStacks', 'DescribeStackEvents', 'DeleteStack', 'TagResource'];
+      this.#grant(grantee, {
+        actions: actions.map((action) => `cloudformation:${action}`),
+        resources: [stacks],
+      });
+      this.#grant(grantee, {
+        actions: ['iam:PassRole'],
+        resources: [role],
+        conditions: { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
+      });
+      // CloudFormation reads the template with the rights of whoever calls CreateStack.
+      this.#grant(grantee, {
+        actions: ['s3:GetObject'],
+        resources: [
+          this.#stack.formatArn({
+            ...{ service: 's3', region: '', account: '', resource: this.#assetBucket(awsRegion) },
+            resourceName: dedicated.templateKey,
+          }),
+        ],
+      });
+    }
+  }
+
+  /** May start moves there. */
+  grantStartMove(grantee: IGrantable): void {
+    const machines = this.#others.map(({ awsRegion }) =>
+      this.#arn(awsRegion, 'states', 'stateMachine', 'tenant-move'),
+    );
+    this.#grant(grantee, { actions: ['states:StartExecution'], resources: machines });
+  }
+
+  #grantCells(grantee: IGrantable, role: 'owner' | 'starter'): void {
+    this.#grantSecrets(
+      grantee,
+      ({ awsRegion, cells }) => cells.map(({ id }) => this.#fixedSecret(awsRegion, `strata/${id}/${role}`)),
+      ['secretsmanager:GetSecretValue'],
+    );
+  }
+
+  #grantSecrets(grantee: IGrantable, arns: (region: RegionConfig) => string[], actions: string[]): void {
+    this.#grant(grantee, { actions, resources: this.#others.flatMap(arns) });
+    this.#grantKey(grantee, ['kms:Decrypt']);
+  }
+
+  /** Secrets that are made at run time. */
+  #grantNamed(grantee: IGrantable, pattern: string, actions: string[], why: string): void {
+    const resources = this.#others.map(({ awsRegion }) =>
+      this.#arn(awsRegion, 'secretsmanager', 'secret', pattern),
+    );
+    for (const resource of resources) acknowledgePattern(grantee, resource, why);
+    this.#grant(grantee, { actions, resources });
+  }
+
+  /** Keys have made-up names; through Secrets Manager they open what the secrets' own grants allow, and nothing else. */
+  #grantKey(grantee: IGrantable, actions: string[]): void {
+    const keys = this.#others.map(({ awsRegion }) =>
+      this.#stack.formatArn({ service: 'kms', region: awsRegion, resource: 'key', resourceName: '*' }),
+    );
+    for (const key of keys) {
+      acknowledgePattern(
+        grantee,
+        key,
+        'The ids of another region’s keys are not known here; they can be used through Secrets Manager only, for secrets that are granted.',
+      );
+    }
+    const services = this.#others.map(({ awsRegion }) => `secretsmanager.${awsRegion}.amazonaws.com`);
+    this.#grant(grantee, {
+      actions,
+      resources: keys,
+      conditions: { StringEquals: { 'kms:ViaService': services } },
+    });
+  }
+
+  #grant(grantee: IGrantable, { actions, resources, conditions }: Rights): void {
+    if (resources.length === 0) return;
+    Grant.addToPrincipal({
+      grantee,
+      actions,
+      resourceArns: resources,
+      ...(conditions ? { conditions } : {}),
+    });
+  }
+
+  /** The ARN of a secret that a template names: Secrets Manager adds a hyphen and six characters. */
+  #fixedSecret(awsRegion: string, name: string): string {
+    return this.#arn(awsRegion, 'secretsmanager', 'secret', `${name}-??????`);
+  }
+
+  #arn(region: string, service: string, resource: string, resourceName: string): string {
+    return this.#stack.formatArn({
+      ...{ service, region, resource, resourceName },
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+  }
+
+  /** Where CDK puts the assets of a region's stack. */
+  #assetBucket(awsRegion: string): string {
+    const { synthesizer, account } = this.#stack;
+    const qualifier = synthesizer.bootstrapQualifier ?? DefaultStackSynthesizer.DEFAULT_QUALIFIER;
+    return `cdk-${qualifier}-assets-${account}-${awsRegion}`;
+  }
+}
