@@ -1,4 +1,7 @@
 import * as z from 'zod';
+import { UnknownRegion } from '../database/errors.ts';
+import { findRegion } from '../database/registry/region-records.ts';
+import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 
 const environment = z
   .object({
@@ -14,6 +17,19 @@ const environment = z
     parameters: variables.DEDICATED_PARAMETERS,
     roleArn: variables.CLOUDFORMATION_ROLE_ARN,
   }));
+
+/**
+ * How another region launches dedicated databases and keeps secrets: as its deployment has told its registry.
+ * @throws {UnknownRegion} the region's deployment has not told it yet; and the Data API's errors.
+ */
+export async function regionOf(registries: RegionalRegistries, regionKey: string) {
+  const record = await findRegion(registries.of(regionKey), regionKey);
+  if (!record) throw new UnknownRegion(regionKey);
+  const { awsRegion, secretsKeyArn } = record;
+  const { dedicatedTemplateUrl: templateUrl, dedicatedRoleArn: roleArn } = record;
+  const launch = { templateUrl, roleArn, parameters: record.dedicatedParameters, awsRegion };
+  return { awsRegion, secretsKeyArn, launch };
+}
 
 /** How this region launches dedicated databases. @throws {z.ZodError} the function's environment is incomplete. */
 export const launchSettings = () => environment.parse(process.env);

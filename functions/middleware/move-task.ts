@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { DataApi } from '../database/registry/data-api.ts';
+import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../database/transfer/errors.ts';
 import { CutOverPostponed, MoveError, MoveMismatch, MoveOvertaken, MoveStepFailed } from '../move/errors.ts';
 import type { StepContext, StepOutcome } from '../move/hop.ts';
@@ -18,7 +19,12 @@ const hopState = z.object({
 });
 
 /** One phase of a hop. */
-export type MoveStep = (context: StepContext, cursor: unknown, registry: DataApi) => Promise<StepOutcome>;
+export type MoveStep = (
+  context: StepContext,
+  cursor: unknown,
+  registry: DataApi,
+  registries: RegionalRegistries,
+) => Promise<StepOutcome>;
 
 /** A step stops well before Lambda would stop it, ... */
 const MARGIN_MS = 10_000;
@@ -30,10 +36,10 @@ const LONGEST_STEP_MS = 50_000;
  * cursor: the next one, or the same one of the next hop, begins without.
  */
 export function moveTask(phase: string, step: MoveStep): TaskHandler<StepOutcome> {
-  return moveStateTask(hopState, async (registry, { move, step: last }, deadline) => {
+  return moveStateTask(hopState, async (registry, { move, step: last }, deadline, registries) => {
     const { moveId, hopIndex } = move;
     const context = await openStep(registry, { moveId, hopIndex, phase, cursor: last?.cursor }, deadline);
-    const { done, cursor } = await step(context, last?.cursor, registry);
+    const { done, cursor } = await step(context, last?.cursor, registry, registries);
     return done || cursor === undefined ? { done } : { done, cursor };
   });
 }
@@ -44,7 +50,12 @@ export function moveTask(phase: string, step: MoveStep): TaskHandler<StepOutcome
  */
 export function moveStateTask<Schema extends z.ZodType, Result>(
   schema: Schema,
-  step: (registry: DataApi, state: z.output<Schema>, deadline: number) => Promise<Result>,
+  step: (
+    registry: DataApi,
+    state: z.output<Schema>,
+    deadline: number,
+    registries: RegionalRegistries,
+  ) => Promise<Result>,
 ): TaskHandler<Result> {
   return workflowTask(
     {
@@ -54,9 +65,9 @@ export function moveStateTask<Schema extends z.ZodType, Result>(
       alertOf: (error) => (error instanceof MoveMismatch ? 'MoveMismatchAlert' : undefined),
     },
     schema,
-    (registry, state, lambda) => {
+    (registry, state, lambda, registries) => {
       const left = Math.min(lambda.getRemainingTimeInMillis() - MARGIN_MS, LONGEST_STEP_MS);
-      return step(registry, state, performance.now() + left);
+      return step(registry, state, performance.now() + left, registries);
     },
   );
 }

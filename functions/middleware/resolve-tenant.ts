@@ -86,7 +86,12 @@ async function resolveUser(
   // Its users come with it.
   const member =
     knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
-  if (!member) throw new NotAMember('no active user of that address');
+  if (!member) {
+    // Users leave with their tenant, and what is remembered of that may be a moment old.
+    const now = await directory.refresh(caller.tenantId);
+    if (now) await served(directory, now, patienceMs);
+    throw new NotAMember('no active user of that address');
+  }
   return [entry, { kind: 'user', userId: member.userId, name: caller.email, role: member.role }];
 }
 

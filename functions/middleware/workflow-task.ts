@@ -1,6 +1,7 @@
 import type { Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
+import type { DataApi } from '../database/registry/data-api.ts';
+import { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { logger } from './logger.ts';
 
 /** How a step of a workflow looks to Lambda. */
@@ -18,22 +19,27 @@ export interface TaskKind {
   readonly alertOf?: (error: Error) => string | undefined;
 }
 
-let registry: DataApi | undefined;
+let registries: RegionalRegistries | undefined;
 
 /**
- * Makes a task out of a step: checks the workflow's state, hands over the registry, and lets only typed errors out,
+ * Makes a task out of a step: checks the workflow's state, hands over the registry of the region (and those of the others), and lets only typed errors out,
  * whose names the workflow retries or catches. Causes are logged; the answer never holds them.
  */
 export function workflowTask<Schema extends z.ZodType, Result>(
   { toTypedError, subjectOf, outcomeOf, alertOf }: TaskKind,
   schema: Schema,
-  step: (registry: DataApi, state: z.output<Schema>, context: Context) => Promise<Result>,
+  step: (
+    registry: DataApi,
+    state: z.output<Schema>,
+    context: Context,
+    registries: RegionalRegistries,
+  ) => Promise<Result>,
 ): TaskHandler<Result> {
   return async (event, context) => {
     logger.addContext(context);
     try {
-      registry ??= registryFromEnvironment();
-      const result = await step(registry, schema.parse(event), context);
+      registries ??= RegionalRegistries.fromEnvironment();
+      const result = await step(registries.own, schema.parse(event), context, registries);
       logger.info('step done', { ...subjectOf(event), ...outcomeOf(result) });
       return result;
     } catch (error) {

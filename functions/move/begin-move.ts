@@ -7,6 +7,7 @@ import { type MoveRecord, selectMoves } from './move-records.ts';
 import { type MoveInput, readMoveInput } from './move-target.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
 import { mayStillRun, type Probes, recoverMove } from './recover-moves.ts';
+import type { Regions } from './regions.ts';
 
 /** The move that an execution works on. */
 export interface BegunMove {
@@ -33,7 +34,7 @@ export async function beginMove(
   for (;;) {
     const known = await takeUp(registry, executionArn);
     if (known) return known;
-    const begun = await insert(registry, read, executionArn);
+    const begun = await insert(registry, read, executionArn, probes.regions);
     if (!('status' in begun)) return begun;
     if (await mayStillRun(begun, probes)) throw new MoveInProgress();
     await recoverMove(registry, begun, probes).catch(unlessEnded);
@@ -60,7 +61,12 @@ async function takeUp(registry: Registry, executionArn: string): Promise<BegunMo
 }
 
 /** @returns the new move, or the one that the tenant has. */
-function insert(registry: Registry, input: MoveInput, executionArn: string): Promise<BegunMove | MoveRecord> {
+function insert(
+  registry: Registry,
+  input: MoveInput,
+  executionArn: string,
+  regions: Regions | undefined,
+): Promise<BegunMove | MoveRecord> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const tenant = await findMovingTenant(transaction, input.tenant, { lock: true });
@@ -72,7 +78,7 @@ function insert(registry: Registry, input: MoveInput, executionArn: string): Pro
       { tenantId },
     );
     if (running) return running;
-    const draft = await draftMove(transaction, tenant, input.target, { force: input.force });
+    const draft = await draftMove(transaction, tenant, input.target, { force: input.force, regions });
     requireAllowed(draft);
     const moveId = randomUUID();
     const startedBy = input.startedBy ?? executionArn;

@@ -1,14 +1,18 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
+import { isNameTaken, nameTaken } from './handover/announce-arrival.ts';
 import { complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
 import type { MoveTarget } from './move-target.ts';
 import type { MovingTenant } from './moving-tenant.ts';
-import { type PlannedHop, planMove } from './plan.ts';
+import { type PlannedHop, planMove, splitAtBorder } from './plan.ts';
+import { crossesBorder, type Regions } from './regions.ts';
 import { resolveTarget } from './resolve-target.ts';
 
 /** A move that could be begun. */
 export interface MoveDraft {
   readonly plan: readonly PlannedHop[];
+  /** What the region that it leads to does afterwards, as a move of its own. */
+  readonly onward: readonly PlannedHop[];
   /** Everything that stands against it. */
   readonly forbidden: readonly Forbidden[];
   /** The limits that `force` sets aside. */
@@ -19,6 +23,7 @@ export interface DraftOptions {
   readonly force: boolean;
   /** What was counted just now, instead of the last sample. */
   readonly storageBytes?: number | undefined;
+  readonly regions?: Regions | undefined;
 }
 
 /**
@@ -30,16 +35,21 @@ export async function draftMove(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
   target: MoveTarget,
-  { force, storageBytes }: DraftOptions,
+  { force, storageBytes, regions }: DraftOptions,
 ): Promise<MoveDraft> {
   const { tenantId, spot, status } = tenant;
   if (!spot) throw new TenantNotMovable('The tenant has no place yet.');
   const forbidden: Forbidden[] = [];
   if (status !== 'active') forbidden.push({ rule: 'status', detail: `The tenant is ${status}.` });
   forbidden.push(...(await otherMovesForbid(transaction, tenantId)));
-  const resolved = await resolveTarget(transaction, tenant, target);
+  const resolved = await resolveTarget(transaction, tenant, target, regions);
   forbidden.push(...resolved.forbidden);
-  const plan = resolved.spot ? planMove(spot, resolved.spot) : [];
+  const { plan, onward } = splitAtBorder(resolved.spot ? planMove(spot, resolved.spot) : []);
+  const border = plan.at(-1);
+  if (regions && border && crossesBorder({ source: border.from, target: border.to })) {
+    const named = { tenant_id: tenantId, tenant_name: tenant.name };
+    if (await isNameTaken(regions.of(border.to.region), named)) forbidden.push(nameTaken(border.to.region));
+  }
   if (resolved.spot) {
     // A tenant between two tiers has nowhere to go, but something to get.
     if (plan.length === 0 && resolved.tier === tenant.tier) {
@@ -50,7 +60,7 @@ export async function draftMove(
   }
   const limits = limitsForbid(tenant, resolved.tier, await usageOf(transaction, tenantId, storageBytes));
   if (!force) forbidden.push(...limits);
-  return { plan, forbidden, overridden: force ? limits : [] };
+  return { plan, onward, forbidden, overridden: force ? limits : [] };
 }
 
 /** @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} the first of these that applies. */

@@ -52,7 +52,8 @@ export interface Forbidden {
     | 'compliance'
     | 'cell'
     | 'users'
-    | 'storage';
+    | 'storage'
+    | 'name';
   readonly detail: string;
 }
 

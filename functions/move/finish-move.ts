@@ -1,5 +1,7 @@
 import { recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { Tier } from '../database/registry/tenant-record.ts';
+import { tierTerms } from '../placement/tier-terms.ts';
 import { FINISHED_PHASES } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { findMove, type HopRecord, hopsOf, isSettled, type MoveRecord, selectHops } from './move-records.ts';
@@ -14,6 +16,8 @@ export interface FinishedMove {
   readonly tenantId: string;
   readonly status: 'succeeded';
   readonly report: MoveReport;
+  /** What the region that the tenant has come to still has to do. */
+  readonly onward?: { readonly region: string; readonly tier: Tier };
 }
 
 /**
@@ -32,12 +36,16 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
     if (!move || !tenant) throw new MoveOvertaken();
     const { tenantId, startedBy, plan } = move;
     if (move.status === 'succeeded')
-      return { moveId, tenantId, status: move.status, report: await reportOf(transaction, moveId) };
+      return {
+        ...{ moveId, tenantId, status: move.status, report: await reportOf(transaction, moveId) },
+        ...onwardOf(move, tenant.tier),
+      };
     if (move.status !== 'running') throw new MoveOvertaken();
     const hops = await hopsOf(transaction, moveId);
     if (hops.filter(isSettled).length < plan.length) throw new HopNotCommitted();
 
-    await applyTarget(transaction, tenant, move);
+    // Who has left the region is told of in the registry that it was handed over to.
+    if (!leavesRegion(move)) await applyTarget(transaction, tenant, move);
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriesTold(transaction, tenantId, hops[0]);
     const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore });
@@ -51,8 +59,20 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
       ...{ actor: { id: move.executionArn ?? moveId, type: 'workflow' }, action: 'move.succeed', tenantId },
       ...{ resource: { type: 'move', id: moveId }, data: { hops: hops.length, writePauseMs, rows, bytes } },
     });
-    return { moveId, tenantId, status: 'succeeded', report };
+    return { moveId, tenantId, status: 'succeeded', report, ...onwardOf(move, tenant.tier) };
   });
+}
+
+function leavesRegion({ plan }: MoveRecord): boolean {
+  const last = plan.at(-1);
+  return last !== undefined && last.from.region !== last.to.region;
+}
+
+/** A Starter tenant has come in a schema of its own, which is not what it has bought. */
+function onwardOf(move: MoveRecord, tier: Tier): Pick<FinishedMove, 'onward'> {
+  const last = move.plan.at(-1);
+  if (!last || !leavesRegion(move) || last.to.isolationModel === tierTerms[tier].isolationModel) return {};
+  return { onward: { region: last.to.region, tier } };
 }
 
 /** Tier and residency; limits follow the tier, but for those that an operator had set for this tenant. */

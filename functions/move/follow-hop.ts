@@ -1,17 +1,32 @@
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { handOver } from './handover/hand-over.ts';
 import type { Hop } from './hop.ts';
+import { crossesBorder, type Regions } from './regions.ts';
+
+export interface FollowOptions {
+  /** Kept with the hop. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+  readonly regions?: Regions | undefined;
+}
 
 /**
- * Makes the registry tell the place that a committed hop has led to. Repeating it changes nothing, and neither does a
- * late one: the epoch only grows.
+ * Makes the registry, or both of them where the tenant has left the region, tell the place that a committed hop has led
+ * to. Repeating it changes nothing, and neither does a late one: the epoch only grows.
  */
 export function followHop(
   registry: Pick<DataApi, 'transaction'>,
-  { moveId, index, attempt: { tenantId }, target }: Hop,
-  facts: Readonly<Record<string, unknown>> = {},
+  hop: Hop,
+  { facts = {}, regions }: FollowOptions = {},
 ): Promise<void> {
+  const {
+    attempt: { tenantId },
+    target,
+  } = hop;
   const { host, port, secretArn } = target;
   if (host === null || port === null || secretArn === null) throw new TypeError('the target was never there');
+  if (regions && crossesBorder(hop)) {
+    return handOver(registry, regions, hop, (transaction) => noteCommit(transaction, hop, facts));
+  }
   return registry.transaction(async (transaction) => {
     const followed = await transaction.query(
       `UPDATE tenant_database_routing
@@ -37,12 +52,20 @@ export function followHop(
         { tenantId, isolationModel: target.isolationModel, schemaName: target.schemaName },
       );
     }
-    await transaction.query(
-      `UPDATE tenant_move_hops SET result = result || :facts::jsonb, committed_at = COALESCE(committed_at, now()),
+    await noteCommit(transaction, hop, facts);
+  });
+}
+
+async function noteCommit(
+  transaction: RegistryExecutor,
+  { moveId, index }: Hop,
+  facts: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await transaction.query(
+    `UPDATE tenant_move_hops SET result = result || :facts::jsonb, committed_at = COALESCE(committed_at, now()),
               state = CASE WHEN state IN ('working', 'rolling-back') THEN 'committed' ELSE state END,
               updated_at = now()
        WHERE move_id = :moveId::uuid AND hop_index = :index::int`,
-      { moveId, index, facts: JSON.stringify(facts) },
-    );
-  });
+    { moveId, index, facts: JSON.stringify(facts) },
+  );
 }

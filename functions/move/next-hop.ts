@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
+import { announceArrival } from './handover/announce-arrival.ts';
+import { lockTenantRow } from './handover/tenant-row.ts';
 import type { Place } from './hop.ts';
 import { nextPlace, presentPlace } from './hop-places.ts';
 import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
 import { boundTransaction } from './moving-tenant.ts';
 import { sameSpot } from './plan.ts';
+import { crossesBorder, type Regions } from './regions.ts';
 
 /** What the workflow goes on with. */
 export interface NextHop {
@@ -26,7 +29,11 @@ export interface NextHop {
  * @throws {MoveOvertaken} the move has ended, is being rolled back, or the tenant is not where the plan expects it.
  * @throws {MoveInProgress} a hop of another move is open.
  */
-export function nextHop(registry: Pick<DataApi, 'transaction'>, moveId: string): Promise<NextHop> {
+export function nextHop(
+  registry: Pick<DataApi, 'transaction'>,
+  moveId: string,
+  regions?: Regions,
+): Promise<NextHop> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const move = await findMove(transaction, moveId, { lock: true });
@@ -41,7 +48,7 @@ export function nextHop(registry: Pick<DataApi, 'transaction'>, moveId: string):
     const known = hops.find(({ index }) => index === hopIndex);
     if (known && known.state !== 'working' && known.state !== 'committed') throw new MoveOvertaken();
     if (move.abortRequested && known?.state !== 'committed') throw new MoveAborted();
-    if (!known) await openHop(transaction, move, hopIndex);
+    if (!known) await openHop(transaction, move, hopIndex, regions);
     return {
       ...{ moveId, tenantId, hopIndex, finished: false },
       needsDatabase: planned.to.isolationModel === 'dedicated',
@@ -54,6 +61,7 @@ async function openHop(
   transaction: RegistryExecutor,
   { moveId, tenantId, plan }: MoveRecord,
   hopIndex: number,
+  regions: Regions | undefined,
 ): Promise<void> {
   const earlier = await selectHops(transaction, 'h.tenant_id = :tenantId::uuid', { tenantId });
   if (earlier.some(isOpen)) throw new MoveInProgress();
@@ -64,7 +72,18 @@ async function openHop(
     source,
     earlier.map((hop) => hop.source),
   );
-  const target = await nextPlace(transaction, { tenantId, source, spot: planned.to, suffix });
+  const wanted = { tenantId, source, spot: planned.to, suffix };
+  let target: Place;
+  if (regions && crossesBorder({ source: planned.from, target: planned.to })) {
+    const there = regions.of(planned.to.region);
+    target = await nextPlace(there, wanted);
+    const row = await lockTenantRow(transaction, tenantId);
+    if (!row) throw new MoveOvertaken();
+    // Before the hop: where this is cut off, the tenant is announced to the region and not on its way there.
+    await announceArrival(there, row, target);
+  } else {
+    target = await nextPlace(transaction, wanted);
+  }
   await transaction.query(
     `INSERT INTO tenant_move_hops (move_id, hop_index, attempt_id, tenant_id, kind, suffix, source, target)
      VALUES (:moveId::uuid, :hopIndex::int, :attemptId::uuid, :tenantId::uuid, :kind, :suffix, :source::jsonb,

@@ -34,6 +34,16 @@ export function planMove(from: Spot, to: Spot): PlannedHop[] {
   return hops.filter((hop) => !sameSpot(hop.from, hop.to));
 }
 
+/** What a region's registry drives itself, and what is left to that of the region that the tenant has come to. */
+export function splitAtBorder(plan: readonly PlannedHop[]): {
+  readonly plan: PlannedHop[];
+  readonly onward: PlannedHop[];
+} {
+  const border = plan.findIndex(({ from, to }) => from.region !== to.region);
+  const end = border < 0 ? plan.length : border + 1;
+  return { plan: plan.slice(0, end), onward: plan.slice(end) };
+}
+
 export function sameSpot(one: Spot, other: Spot): boolean {
   return (
     one.isolationModel === other.isolationModel && one.cellId === other.cellId && one.region === other.region

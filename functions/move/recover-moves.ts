@@ -6,6 +6,7 @@
 import type { DataApi } from '../database/registry/data-api.ts';
 import type { Hop } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
+import type { Regions } from './regions.ts';
 import { unwindMove } from './unwind-move.ts';
 import * as executions from './workflow-executions.ts';
 
@@ -18,6 +19,8 @@ export interface EndedExecution {
 export interface Probes {
   /** What has become of an execution; Step Functions is asked when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
+  /** For moves that leave the region. */
+  readonly regions?: Regions | undefined;
 }
 
 export interface RecoverOptions extends Probes {
@@ -101,7 +104,7 @@ export async function mayStillRun(
 export async function recoverMove(
   registry: Registry,
   move: MoveRecord,
-  { statusOf = executions.executionStatus, deadline }: Probes & Pick<RecoverOptions, 'deadline'>,
+  { statusOf = executions.executionStatus, deadline, regions }: Probes & Pick<RecoverOptions, 'deadline'>,
 ): Promise<void> {
   const failed = move.executionArn !== null && (await statusOf(move.executionArn)) === 'failed';
   const reason = move.abortRequested
@@ -111,6 +114,7 @@ export async function recoverMove(
     end: { status: failed && !move.abortRequested ? 'failed' : 'aborted', reason },
     actor: { id: 'move-recover', type: 'system' },
     ...(deadline === undefined ? {} : { deadline }),
+    ...(regions ? { regions } : {}),
   });
 }
 

@@ -7,6 +7,7 @@ import { MoveNotStarted, TenantNotMovable } from './errors.ts';
 import { insertMove } from './insert-move.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
+import type { Regions } from './regions.ts';
 import { executionArnOf } from './workflow-executions.ts';
 
 /** What is asked of a known tenant. */
@@ -23,6 +24,7 @@ export interface RequestMoveOptions {
   readonly stateMachineArn: string;
   /** `StartExecution` of `tenant-move`. */
   readonly start: (name: string, input: object) => Promise<void>;
+  readonly regions?: Regions | undefined;
 }
 
 /**
@@ -35,7 +37,7 @@ export interface RequestMoveOptions {
 export async function requestMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { tenantId, target, force }: AskedMove,
-  { actor, startedBy, stateMachineArn, start }: RequestMoveOptions,
+  { actor, startedBy, stateMachineArn, start, regions }: RequestMoveOptions,
 ): Promise<string> {
   const moveId = randomUUID();
   const name = `move-${moveId}`;
@@ -44,7 +46,7 @@ export async function requestMove(
     await boundTransaction(transaction);
     const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
     if (!tenant) throw new TenantNotMovable('The tenant is not known.');
-    const draft = await draftMove(transaction, tenant, target, { force });
+    const draft = await draftMove(transaction, tenant, target, { force, regions });
     requireAllowed(draft);
     const executionArn = executionArnOf(stateMachineArn, name);
     await insertMove(

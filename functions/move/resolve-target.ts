@@ -7,6 +7,7 @@ import { type Forbidden, InvalidMoveInput } from './errors.ts';
 import type { MoveTarget } from './move-target.ts';
 import type { MovingTenant } from './moving-tenant.ts';
 import type { Spot } from './plan.ts';
+import type { Regions } from './regions.ts';
 
 /** What the tenant will have, and where. */
 export interface ResolvedTarget {
@@ -30,19 +31,24 @@ interface CellRow {
  * Finds the place for a target. A tier keeps residency and, where it can, the cell; a cell keeps the tier; a residency
  * keeps the tier too and takes the cell with the fewest tenants. The isolation model follows from the tier, so that a
  * tenant which an unfinished move left between two tiers gets what it bought. Locks the cells that it counts.
+ * @param regions whose registries are asked for a residency that this one does not serve.
  * @throws {InvalidMoveInput} there is no such cell or residency.
  */
 export async function resolveTarget(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
   target: MoveTarget,
+  regions?: Regions,
 ): Promise<ResolvedTarget> {
   const tier = 'tier' in target ? target.tier : tenant.tier;
   const { isolationModel } = tierTerms[tier];
   if ('cell' in target) return inCell(transaction, tenant, target.cell, isolationModel);
   const dataResidency = 'residency' in target ? target.residency : tenant.dataResidency;
   const known = { tier, dataResidency };
-  if ('residency' in target) await requireResidency(transaction, dataResidency);
+  const served = await isServedHere(transaction, dataResidency);
+  // A region keeps the data of the residency of its name.
+  const elsewhere = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
+  if ('residency' in target && !served && !elsewhere) throw noResidency();
   const { spot: here } = tenant;
   if (dataResidency === tenant.dataResidency && here) {
     if (isolationModel === 'dedicated') {
@@ -53,7 +59,9 @@ export async function resolveTarget(
     }
   }
   try {
-    const { cell_id, region } = await chooseCell(transaction, known);
+    const { cell_id, region } = elsewhere
+      ? await elsewhere.transaction((there) => chooseCell(there, known))
+      : await chooseCell(transaction, known);
     const cellId = isolationModel === 'dedicated' ? null : cell_id;
     return { ...known, spot: { isolationModel, cellId, region }, forbidden: [] };
   } catch (error) {
@@ -130,14 +138,13 @@ async function readCell(
   return cell;
 }
 
-async function requireResidency(transaction: RegistryExecutor, dataResidency: string): Promise<void> {
+async function isServedHere(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {
   const served = await transaction.query(
     'SELECT 1 AS served FROM cells WHERE data_residency = :dataResidency LIMIT 1',
-    {
-      dataResidency,
-    },
+    { dataResidency },
   );
-  if (served.length === 0) {
-    throw new InvalidMoveInput([{ path: 'targetResidency', message: 'is not a region that is served' }]);
-  }
+  return served.length > 0;
 }
+
+const noResidency = () =>
+  new InvalidMoveInput([{ path: 'targetResidency', message: 'is not a region that is served' }]);

@@ -2,6 +2,7 @@ import type { DataApi } from '../database/registry/data-api.ts';
 import { MoveAborted, MoveMismatch, MoveOvertaken } from './errors.ts';
 import { type MoveFailure, reasonOf } from './failure-reason.ts';
 import { findMove, type MoveStatus } from './move-records.ts';
+import type { Regions } from './regions.ts';
 import { unwindMove } from './unwind-move.ts';
 
 export type { MoveFailure } from './failure-reason.ts';
@@ -26,6 +27,7 @@ export async function rollBackMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   moveId: string,
   failure: MoveFailure,
+  regions?: Regions,
 ): Promise<RolledBack> {
   const move = await findMove(registry, moveId);
   if (!move) throw new MoveOvertaken();
@@ -37,6 +39,7 @@ export async function rollBackMove(
     end: { status: failure.Error === ABORTED ? 'aborted' : 'failed', reason },
     mismatch: failure.Error === MISMATCH,
     actor: { id: move.executionArn ?? moveId, type: 'workflow' },
+    ...(regions ? { regions } : {}),
   });
   return { outcome: status, reason: told };
 }

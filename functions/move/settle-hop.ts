@@ -8,6 +8,7 @@ import { followHop } from './follow-hop.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { showsCommit } from './hop-commit.ts';
 import { hopsOf, isSettled, setHopState } from './move-records.ts';
+import type { Regions } from './regions.ts';
 import { finalizeRelocate } from './relocate/finalize-relocate.ts';
 
 /**
@@ -20,6 +21,7 @@ import { finalizeRelocate } from './relocate/finalize-relocate.ts';
 export async function settleHop(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { hop }: { readonly hop: Hop },
+  regions?: Regions,
 ): Promise<void> {
   if (await settledAlready(registry, hop)) return;
   const { attempt, source, kind } = hop;
@@ -31,7 +33,7 @@ export async function settleHop(
     // ends first, and after the flip no other one begins.
     if (claimed) await exclusively(owner, attempt, async () => {});
     if (kind === 'relocate' && claimed) await finalizeRelocate(hop);
-    await followHop(registry, hop, { retried: await retriesAround(owner, hop) });
+    await followHop(registry, hop, { facts: { retried: await retriesAround(owner, hop) }, regions });
     await releaseClaim(owner, attempt);
   });
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'settled');

@@ -4,6 +4,7 @@ import { type Forbidden, TenantNotMovable } from './errors.ts';
 import { estimateMove, type MoveEstimate } from './estimate-move.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
 import type { PlannedHop } from './plan.ts';
+import type { Regions } from './regions.ts';
 import type { AskedMove } from './request-move.ts';
 import type { TenantSurvey } from './survey-tenant.ts';
 
@@ -26,18 +27,20 @@ export async function tryMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { tenantId, target, force }: AskedMove,
   survey: (tenantId: string) => Promise<TenantSurvey>,
+  regions?: Regions,
 ): Promise<TriedMove> {
   const draft = async (storageBytes?: number) =>
     registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
       const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
       if (!tenant) throw new TenantNotMovable('The tenant is not known.');
-      return draftMove(transaction, tenant, target, { force, storageBytes });
+      return draftMove(transaction, tenant, target, { force, storageBytes, regions });
     });
   // First what the registry alone can refuse: a survey takes seconds, and must not be held in a transaction.
   await draft();
   const sizes = await survey(tenantId);
-  const { plan, forbidden } = await draft(sizes.bytes);
+  const { forbidden, ...drafted } = await draft(sizes.bytes);
+  const plan = [...drafted.plan, ...drafted.onward];
   const hasDatabase = await knewDatabase(registry, tenantId);
   return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
 }

@@ -18,9 +18,11 @@ import { endMove, type MoveEnd } from './end-move.ts';
 import { MoveMismatch, MoveStepFailed } from './errors.ts';
 import { whereabouts } from './failure-reason.ts';
 import { followHop } from './follow-hop.ts';
+import { withdrawAnnouncement } from './handover/announce-arrival.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { isCommitted, showsCommit } from './hop-commit.ts';
 import { type HopRecord, hopsOf, isOpen, type MoveRecord, setHopState } from './move-records.ts';
+import { crossesBorder, type Regions } from './regions.ts';
 import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
 import { rollBackReshape } from './reshape/roll-back-reshape.ts';
 import { settleHop } from './settle-hop.ts';
@@ -37,6 +39,7 @@ export interface Unwinding {
   readonly mismatch?: boolean;
   /** On `performance.now()`'s clock; a comparison that is not done by then goes on at the next call. */
   readonly deadline?: number;
+  readonly regions?: Regions | undefined;
 }
 
 const COMPARE_MS = 4 * 60_000;
@@ -51,12 +54,13 @@ export async function unwindMove(
   move: MoveRecord,
   unwinding: Unwinding,
 ): Promise<MoveEnd> {
-  const { deadline = performance.now() + COMPARE_MS, actor } = unwinding;
+  const { deadline = performance.now() + COMPARE_MS, actor, regions } = unwinding;
   const open = (await hopsOf(registry, move.moveId)).find(isOpen);
   const differs = unwinding.mismatch || open?.result.mismatchAt !== undefined;
   const different =
     open !== undefined &&
-    (differs ? await keepBoth(registry, open) : await unwindHop(registry, open, deadline));
+    (differs ? await keepBoth(registry, open, regions) : await unwindHop(registry, open, deadline, regions));
+  if (regions) await withdrawFrom(regions, move, await hopsOf(registry, move.moveId));
   const { status, reason } = different
     ? { status: 'failed' as const, reason: new MoveMismatch().message }
     : unwinding.end;
@@ -66,7 +70,12 @@ export async function unwindMove(
 }
 
 /** @returns whether the sides turned out to differ. */
-async function unwindHop(registry: Registry, hop: HopRecord, deadline: number): Promise<boolean> {
+async function unwindHop(
+  registry: Registry,
+  hop: HopRecord,
+  deadline: number,
+  regions: Regions | undefined,
+): Promise<boolean> {
   if (!(await isCommitted(hop))) {
     await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'rolling-back');
     try {
@@ -76,28 +85,40 @@ async function unwindHop(registry: Registry, hop: HopRecord, deadline: number): 
     }
     // The flip of a function that was frozen may have come before the roll back took the claim.
     if (!(await isCommitted(hop))) {
-      await giveBack(hop);
+      await giveBack(hop, regions);
       await setHopState(registry, hop, ['rolling-back'], 'rolled-back');
       return false;
     }
   }
-  await followHop(registry, hop);
+  await followHop(registry, hop, { regions });
   try {
     await compareFirst(registry, hop, deadline);
   } catch (error) {
-    if (error instanceof MoveMismatch) return keepBoth(registry, hop);
+    if (error instanceof MoveMismatch) return keepBoth(registry, hop, regions);
     throw error;
   }
-  await settleHop(registry, { hop });
+  await settleHop(registry, { hop }, regions);
   return false;
 }
 
-async function giveBack(hop: Hop): Promise<void> {
+/** A region that the tenant was announced to and has not come to forgets it. */
+async function withdrawFrom(regions: Regions, { tenantId, plan }: MoveRecord, hops: readonly HopRecord[]) {
+  const border = plan.find(({ from, to }) => from.region !== to.region);
+  const arrived = hops.some((hop) => crossesBorder(hop) && hop.state !== 'rolled-back');
+  if (border && !arrived)
+    await withdrawAnnouncement(regions.of(border.to.region), tenantId, border.from.region);
+}
+
+async function giveBack(hop: Hop, regions: Regions | undefined): Promise<void> {
   const { attempt, source, target } = hop;
   await asOwnerOf(source, (owner) => releaseClaim(owner, attempt));
   // A dedicated database's secrets are its stack's, the shared tables' the cell's.
   if (target.isolationModel !== 'schema') return;
-  await discardCredentials(target.secretArn ?? tenantSecretName(attempt.tenantId, target.roleName));
+  if (target.secretArn) await discardCredentials(target.secretArn);
+  else {
+    const awsRegion = crossesBorder(hop) ? regions?.awsRegionOf(target.region) : undefined;
+    await discardCredentials(tenantSecretName(attempt.tenantId, target.roleName), awsRegion);
+  }
 }
 
 /** What the workflow had left to do between commit and settling: nothing is cleaned up that was not compared. */
@@ -139,9 +160,9 @@ async function hasBegunToSettle(registry: RegistryExecutor, { moveId, index }: H
 }
 
 /** Nothing is dropped on either side. The registry tells where requests go, which is to the target after a commit. */
-async function keepBoth(registry: Registry, hop: Hop): Promise<true> {
+async function keepBoth(registry: Registry, hop: Hop, regions: Regions | undefined): Promise<true> {
   const placement = await asOwnerOf(hop.source, (owner) => readPlacement(owner, hop.attempt.tenantId));
-  if (showsCommit(placement, hop)) await followHop(registry, hop);
+  if (showsCommit(placement, hop)) await followHop(registry, hop, { regions });
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'mismatch');
   // The name that the alarm looks for in the log.
   const { moveId, index, attempt } = hop;

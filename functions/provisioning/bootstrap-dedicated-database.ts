@@ -1,5 +1,6 @@
 import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
+import { regionOfArn } from '../database/session/credentials.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from './owner-connection.ts';
 import { readSecret } from './tenant-secret.ts';
@@ -14,8 +15,8 @@ export async function bootstrapDedicatedDatabase(
   { writerHost: host, port, database, ownerSecret }: OwnedDatabase,
 ): Promise<void> {
   const { password: ownerPassword } = await readSecret(ownerSecret);
-  const secretArn = dedicatedSecretName(tenantId, 'master');
-  const master = await dataConnection({ host, port, database, secretArn });
+  const credentials = await readSecret(dedicatedSecretName(tenantId, 'master'), regionOfArn(ownerSecret));
+  const master = await dataConnection({ host, port, database, credentials });
   try {
     await bootstrapDataDatabase(master, { ownerPassword, shared: false });
   } finally {

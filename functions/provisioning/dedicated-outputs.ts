@@ -9,6 +9,7 @@ const outputs = z.object({
   ProxyHost: z.string().min(1),
   Port: z.coerce.number().int().positive(),
   TenantSecretArn: z.string().min(1),
+  OwnerSecretArn: z.string().min(1),
 });
 
 /** What a place is made of, as DedicatedDatabaseStack tells it. */
@@ -20,6 +21,8 @@ export interface DedicatedOutputs {
   readonly port: number;
   /** Of the tenant's login role. */
   readonly secretArn: string;
+  /** Of the owner of its schemas. */
+  readonly ownerSecretArn: string;
 }
 
 /** Reads the outputs of a finished stack. @throws {DedicatedStackFailed} it lacks one. */
@@ -28,9 +31,10 @@ export function dedicatedOutputs(stack: Stack): DedicatedOutputs {
     Object.fromEntries((stack.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue])),
   );
   if (!parsed.success) throw new DedicatedStackFailed({ cause: parsed.error });
-  const { ClusterArn, WriterHost, ReaderHost, ProxyHost, Port, TenantSecretArn } = parsed.data;
+  const { ClusterArn, WriterHost, ReaderHost, ProxyHost, Port, TenantSecretArn, OwnerSecretArn } =
+    parsed.data;
   return {
     ...{ clusterArn: ClusterArn, writerHost: WriterHost, readerHost: ReaderHost ?? null },
-    ...{ proxyHost: ProxyHost, port: Port, secretArn: TenantSecretArn },
+    ...{ proxyHost: ProxyHost, port: Port, secretArn: TenantSecretArn, ownerSecretArn: OwnerSecretArn },
   };
 }

@@ -13,6 +13,7 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import type { Tier } from '../database/registry/tenant-record.ts';
+import { regionOfArn } from '../database/session/credentials.ts';
 import { dedicatedSecretName, dedicatedStackName, tenantSecretName } from '../placement/tenant-names.ts';
 import { cloudFormationClient } from './aws-clients.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
@@ -31,9 +32,11 @@ export type StackProgress = z.output<typeof stackProgress>;
 export interface DedicatedStackSettings {
   readonly templateUrl: string;
   /** Template parameters that are the same for every tenant: network, keys, capacity. */
-  readonly parameters: Record<string, string>;
+  readonly parameters: Readonly<Record<string, string>>;
   /** Service role that CloudFormation acts as. */
   readonly roleArn: string;
+  /** Where the stack stands; the function's own AWS region when absent. */
+  readonly awsRegion?: string | undefined;
 }
 
 /** Whose stack it is, and what a new one is made with. */
@@ -72,7 +75,10 @@ async function advance(
   awaitedStackId: string | null,
 ): Promise<Pick<StackProgress, 'phase' | 'stackId'> & { stack?: Stack }> {
   // By its id a deleted stack is still found, by its name it is not.
-  const stack = await describeStack(awaitedStackId ?? dedicatedStackName(launch.tenantId));
+  const stack = await describeStack(
+    awaitedStackId ?? dedicatedStackName(launch.tenantId),
+    settings.awsRegion,
+  );
   // Somebody deleted the stack that this execution waits for; by its name there is none any more.
   if (stack?.StackStatus === 'DELETE_COMPLETE') throw await failure(stack);
   if (!stack) return { phase: 'creating', stackId: await createStack(launch, settings) };
@@ -104,9 +110,9 @@ function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'fai
   return status === 'ROLLBACK_COMPLETE' ? 'failed' : 'stuck';
 }
 
-async function describeStack(nameOrId: string): Promise<Stack | undefined> {
+async function describeStack(nameOrId: string, awsRegion: string | undefined): Promise<Stack | undefined> {
   const { DescribeStacksCommand } = await import('@aws-sdk/client-cloudformation');
-  const client = await cloudFormationClient();
+  const client = await cloudFormationClient(awsRegion);
   try {
     const { Stacks } = await client.send(new DescribeStacksCommand({ StackName: nameOrId }));
     return Stacks?.[0];
@@ -122,10 +128,10 @@ async function describeStack(nameOrId: string): Promise<Stack | undefined> {
 /** Returns null when another execution created it meanwhile: the next look finds it. */
 async function createStack(
   { tenantId, slug, tier, roleName }: DedicatedLaunch,
-  { templateUrl, parameters, roleArn }: DedicatedStackSettings,
+  { templateUrl, parameters, roleArn, awsRegion }: DedicatedStackSettings,
 ): Promise<string | null> {
   const { AlreadyExistsException, CreateStackCommand } = await import('@aws-sdk/client-cloudformation');
-  const client = await cloudFormationClient();
+  const client = await cloudFormationClient(awsRegion);
   const all: Record<string, string> = {
     ...parameters,
     TenantId: tenantId,
@@ -163,7 +169,7 @@ async function createStack(
 
 async function deleteStack(stack: Stack): Promise<void> {
   const { DeleteStackCommand } = await import('@aws-sdk/client-cloudformation');
-  const client = await cloudFormationClient();
+  const client = await cloudFormationClient(regionOfArn(stack.StackId ?? ''));
   // By id: a stack that another execution created anew under the name stays.
   await client.send(new DeleteStackCommand({ StackName: stack.StackId ?? stack.StackName }));
 }
@@ -171,7 +177,7 @@ async function deleteStack(stack: Stack): Promise<void> {
 /** The reason that CloudFormation gives names resources, so it is for the log only. */
 async function failure(stack: Stack): Promise<DedicatedStackFailed> {
   const { DescribeStackEventsCommand } = await import('@aws-sdk/client-cloudformation');
-  const client = await cloudFormationClient();
+  const client = await cloudFormationClient(regionOfArn(stack.StackId ?? ''));
   const reasons = await client
     .send(new DescribeStackEventsCommand({ StackName: stack.StackId ?? stack.StackName }))
     .then(({ StackEvents }) =>

@@ -9,6 +9,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DBProxy, RDSClient } from '@aws-sdk/client-rds';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { regionOfArn } from '../database/session/credentials.ts';
 import { rdsClient } from './aws-clients.ts';
 import { ProxyBusy, ProxySecretsExhausted, UnknownCell } from './errors.ts';
 import { acquireProxyLease, type ProxyLease } from './proxy-lease.ts';
@@ -39,8 +40,9 @@ export async function reconcileProxyAuth(
   if (!(await listCellIds(registry)).includes(cellId)) throw new UnknownCell();
   const lease = await waitForLease(registry, cellId, patience);
   try {
-    const { proxyName, secretArns } = await desiredAuth(registry, cellId);
-    const client = await rdsClient();
+    const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
+    // The proxy stands where its cluster does.
+    const client = await rdsClient(regionOfArn(clusterArn));
     const current = await waitUntilAvailable(client, proxyName, lease, patience);
     if (sameSecrets(current, secretArns)) return { changed: false, secrets: secretArns.length };
     await lease.renew();
@@ -74,11 +76,12 @@ async function waitForLease(
 async function desiredAuth(
   registry: RegistryExecutor,
   cellId: string,
-): Promise<{ proxyName: string; secretArns: string[] }> {
-  const [cell] = await registry.query<{ proxy_name: string; starter_secret_arn: string }>(
-    'SELECT proxy_name, starter_secret_arn FROM cells WHERE cell_id = :cellId',
-    { cellId },
-  );
+): Promise<{ proxyName: string; secretArns: string[]; clusterArn: string }> {
+  const [cell] = await registry.query<{
+    proxy_name: string;
+    starter_secret_arn: string;
+    cluster_arn: string;
+  }>('SELECT proxy_name, starter_secret_arn, cluster_arn FROM cells WHERE cell_id = :cellId', { cellId });
   // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
   // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
   // its routing row here. One statement, so that no move passes between two looks.
@@ -97,7 +100,7 @@ async function desiredAuth(
   );
   const secretArns = [cell!.starter_secret_arn, ...tenants.map((row) => row.secret_arn)];
   if (secretArns.length > MAX_SECRETS) throw new ProxySecretsExhausted();
-  return { proxyName: cell!.proxy_name, secretArns };
+  return { proxyName: cell!.proxy_name, secretArns, clusterArn: cell!.cluster_arn };
 }
 
 /** RDS refuses to modify a proxy that is being created or modified. */

@@ -19,6 +19,8 @@ export interface SecretTarget {
   readonly port: number;
   readonly database: string;
   readonly tags: Record<string, string>;
+  /** Where it is kept; the function's own AWS region when absent. */
+  readonly awsRegion?: string | undefined;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface SecretTarget {
  * @throws {TenantSecretInvalid} the existing secret belongs to another role.
  */
 export async function ensureTenantSecret(target: SecretTarget): Promise<string> {
-  const client = await secretsManagerClient();
+  const client = await secretsManagerClient(target.awsRegion);
   const existing = await describe(client, target.name);
   if (existing === 'none') {
     const created = await create(client, target);
@@ -36,7 +38,7 @@ export async function ensureTenantSecret(target: SecretTarget): Promise<string> 
     const { RestoreSecretCommand } = await import('@aws-sdk/client-secrets-manager');
     await client.send(new RestoreSecretCommand({ SecretId: target.name }));
   }
-  const { arn, username } = await readSecret(target.name);
+  const { arn, username } = await readSecret(target.name, target.awsRegion);
   if (username !== target.roleName) throw new TenantSecretInvalid();
   return arn;
 }

@@ -5,4 +5,6 @@ import { nextHop } from '../move/next-hop.ts';
 const state = z.object({ move: z.object({ moveId: z.uuid() }) });
 
 /** Opens the next hop of the move, or says that all are done. */
-export const handler = moveStateTask(state, (registry, { move }) => nextHop(registry, move.moveId));
+export const handler = moveStateTask(state, (registry, { move }, _deadline, regions) =>
+  nextHop(registry, move.moveId, regions),
+);

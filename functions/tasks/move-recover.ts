@@ -11,11 +11,11 @@ const event = z.object({
 });
 
 /** Settles or rolls back the moves whose executions ended without doing so: of the one that is told, or of all. */
-export const handler = moveStateTask(event, async (registry, { detail }, deadline) => {
+export const handler = moveStateTask(event, async (registry, { detail }, deadline, regions) => {
   const stateMachineArn = cleanUpStateMachine();
   const recovered = await recoverMoves(registry, {
     ...(detail ? { ended: detail } : {}),
-    deadline,
+    ...{ deadline, regions },
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(tellEach);
   // Nothing should be left to recover: whoever looks into the log wants to see what was.

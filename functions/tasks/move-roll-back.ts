@@ -10,8 +10,11 @@ const state = z.object({
 });
 
 /** Takes back what is not committed, notes on the move why it ended, and tells the execution the same. */
-export const handler = moveStateTask(state, async (registry, { move, failure }): Promise<RolledBack> => {
-  // The move was refused. Should its beginning have been cut off instead, recovery finds it by its execution.
-  if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
-  return rollBackMove(registry, move.moveId, failure);
-});
+export const handler = moveStateTask(
+  state,
+  async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
+    // The move was refused. Should its beginning have been cut off instead, recovery finds it by its execution.
+    if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
+    return rollBackMove(registry, move.moveId, failure, regions);
+  },
+);

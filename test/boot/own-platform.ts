@@ -29,12 +29,18 @@ export class OwnPlatform {
   readonly directory: string;
   readonly stateDir: string;
   readonly #project: string;
+  readonly #environment: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #ports: readonly [number, number] = [0, 0];
 
-  /** @param project where infra/start.ts is. */
-  constructor(project: string, directory = mkdtempSync(join(tmpdir(), 'strata-boot-'))) {
+  /** @param project where infra/start.ts is. @param environment of its process, beside this one's. */
+  constructor(
+    project: string,
+    directory = mkdtempSync(join(tmpdir(), 'strata-boot-')),
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     this.#project = project;
+    this.#environment = environment;
     this.directory = directory;
     chmodSync(directory, 0o755);
     this.stateDir = join(directory, 'state');
@@ -64,6 +70,7 @@ export class OwnPlatform {
       cwd: this.#project,
       env: {
         ...process.env,
+        ...this.#environment,
         STRATA_DIR: this.stateDir,
         API_PORT: String(this.#ports[0]),
         AWS_PORT: String(this.#ports[1]),
@@ -105,9 +112,14 @@ export class OwnPlatform {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** What signs the tokens of all its user pools. */
+  get identity(): IdentityDocument {
+    return stateFile(join(this.stateDir, 'state')).load<IdentityDocument>(identityDocumentName, {});
+  }
+
   /** A client of the API as that user, or as an operator. */
   async client(user?: { tenantId: string; email: string }): Promise<ApiClient> {
-    const identity = stateFile(join(this.stateDir, 'state')).load<IdentityDocument>(identityDocumentName, {});
+    const { identity } = this;
     const subject = user
       ? { ...user, role: 'admin', scope: '' }
       : { email: 'operator@strata.test', scope: 'strata/operator' };

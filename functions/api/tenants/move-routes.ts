@@ -29,16 +29,15 @@ export const list = operatorRoute(
 export const create = operatorRoute(
   { params: tenantParams, body: z.unknown() },
   async (request: OperatorRequest<z.output<typeof tenantParams>, object, unknown>) => {
-    const { registry, region, params, body, operator, facts } = request;
+    const { registry, registries, region, params, body, operator, facts } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
     const locate = (moveId: string) => `/tenants/${tenantId}/moves/${moveId}`;
     return answeringMoveRefusals(async () => {
       const { dryRun, ...asked } = readMoveRequest(body);
+      const regions = registries.seenFrom(region.key);
       if (dryRun) {
-        return {
-          status: 200,
-          body: await tryMove(registry, { tenantId, ...asked }, surveyByFunction(region)),
-        };
+        const tried = await tryMove(registry, { tenantId, ...asked }, surveyByFunction(region), regions);
+        return { status: 200, body: tried };
       }
       const use = controlIdempotencyOf(facts, operator, body);
       const kept = use && (await findAnswer(registry, use));
@@ -48,7 +47,7 @@ export const create = operatorRoute(
         registry,
         { tenantId, ...asked },
         {
-          ...{ actor: { id: operator, type: 'operator' }, startedBy: operator, stateMachineArn },
+          ...{ actor: { id: operator, type: 'operator' }, startedBy: operator, stateMachineArn, regions },
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },
       );

@@ -63,6 +63,15 @@ export class RegionalRegistries {
     return this.#find(regionKey).registry;
   }
 
+  /** The same, as a function of that region has them. */
+  seenFrom(regionKey: string): Pick<RegionalRegistries, 'keys' | 'ownKey' | 'of' | 'awsRegionOf'> {
+    return {
+      ...{ keys: this.keys, ownKey: regionKey },
+      of: (key) => this.of(key),
+      awsRegionOf: (key) => this.awsRegionOf(key),
+    };
+  }
+
   /** Such as `us-east-1` for `us`. @throws {UnknownRegion} */
   awsRegionOf(regionKey: string): string {
     return this.#find(regionKey).awsRegion;

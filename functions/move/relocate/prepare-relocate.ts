@@ -52,14 +52,11 @@ async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
   const schema = await arrivingSchemaOf(hop);
   const { schemaName } = schema;
   await claimed(sides.source, attempt, () =>
-    createArrivingSchema(
-      sides.target,
-      schema,
-      (client, work) =>
-        ddlTransaction(client, async (transaction) => {
-          await holdTarget(sides, attempt);
-          return work(transaction);
-        }),
+    createArrivingSchema(sides.target, schema, (client, work) =>
+      ddlTransaction(client, async (transaction) => {
+        await holdTarget(sides, attempt);
+        return work(transaction);
+      }),
     ),
   );
   await claimedAtTarget(sides, attempt, () =>

@@ -1,7 +1,8 @@
+import { regionOfArn } from '../../database/session/credentials.ts';
 import { secretsManagerClient } from '../../provisioning/aws-clients.ts';
 
 /**
- * Deletes the secret of a schema in a cell, by name or ARN, at once and for good; succeeds where there is none. The role
+ * Deletes the secret of a schema in a cell, by ARN or by its name in an AWS region, at once and for good; succeeds where there is none. The role
  * must be gone, or go: nobody knows its password afterwards. Never for a dedicated database, whose secrets are its
  * stack's.
  *
@@ -9,9 +10,12 @@ import { secretsManagerClient } from '../../provisioning/aws-clients.ts';
  * bring back a role that does not exist.
  * @throws Secrets Manager's own error.
  */
-export async function discardCredentials(secretId: string): Promise<void> {
+export async function discardCredentials(
+  secretId: string,
+  awsRegion: string | undefined = regionOfArn(secretId),
+): Promise<void> {
   const { DeleteSecretCommand, ResourceNotFoundException } = await import('@aws-sdk/client-secrets-manager');
-  const client = await secretsManagerClient();
+  const client = await secretsManagerClient(awsRegion);
   try {
     await client.send(new DeleteSecretCommand({ SecretId: secretId, ForceDeleteWithoutRecovery: true }));
   } catch (error) {

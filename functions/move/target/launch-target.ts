@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
 import type { RegistryExecutor } from '../../database/registry/data-api.ts';
-import { DATA_DATABASE, dedicatedSecretName } from '../../placement/tenant-names.ts';
+import { DATA_DATABASE } from '../../placement/tenant-names.ts';
 import { dedicatedOutputs } from '../../provisioning/dedicated-outputs.ts';
 import {
   type DedicatedLaunch,
@@ -39,7 +39,7 @@ export async function launchTarget(
     await context.progress({});
     const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
     if (stack) {
-      await context.amendTarget(placeIn(stack, launch.tenantId));
+      await context.amendTarget(placeIn(stack));
       return { done: true, cursor: progress };
     }
     previous = progress;
@@ -60,8 +60,9 @@ async function launchOf(
 }
 
 /** Role and secret belong to the stack: one of an earlier stay has them from then, whatever this hop planned. */
-function placeIn(stack: Stack, tenantId: string): Partial<Place> {
-  const { proxyHost: host, port, writerHost, readerHost, clusterArn, secretArn } = dedicatedOutputs(stack);
+function placeIn(stack: Stack): Partial<Place> {
+  const outputs = dedicatedOutputs(stack);
+  const { proxyHost: host, port, writerHost, readerHost, clusterArn, secretArn } = outputs;
   const roleName = parameterOf(stack.Parameters, 'RoleName');
   const { StackName: stackName } = stack;
   if (!roleName || !stackName) {
@@ -69,7 +70,7 @@ function placeIn(stack: Stack, tenantId: string): Partial<Place> {
   }
   return {
     ...{ host, port, writerHost, readerHost, clusterArn, secretArn, stackName, roleName },
-    ...{ database: DATA_DATABASE, ownerSecret: dedicatedSecretName(tenantId, 'owner') },
+    ...{ database: DATA_DATABASE, ownerSecret: outputs.ownerSecretArn },
   };
 }
 

@@ -14,7 +14,7 @@ import { targetTier } from './target-tier.ts';
  */
 export async function provideCredentials(
   context: StepContext,
-  { kmsKeyArn }: { readonly kmsKeyArn: string | undefined },
+  { kmsKeyArn, awsRegion }: { readonly kmsKeyArn: string | undefined; readonly awsRegion?: string },
 ): Promise<StepOutcome> {
   const {
     attempt: { tenantId },
@@ -26,6 +26,7 @@ export async function provideCredentials(
   await context.progress({});
   const secretArn = await ensureTenantSecret({
     ...{ name: tenantSecretName(tenantId, roleName), kmsKeyArn, roleName, host, port, database },
+    awsRegion,
     tags: { 'strata:tenant-id': tenantId, 'strata:tier': targetTier(target) },
   });
   await context.amendTarget({ secretArn });

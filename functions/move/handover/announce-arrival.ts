@@ -1,0 +1,63 @@
+import type { DataApi } from '../../database/registry/data-api.ts';
+import { MoveForbidden, MoveOvertaken } from '../errors.ts';
+import type { Hop, Place } from '../hop.ts';
+import { boundTransaction } from '../moving-tenant.ts';
+import { becomeElsewhere, lockTenantRow, type TenantRow, writeRoute, writeTenantRow } from './tenant-row.ts';
+
+type Registry = Pick<DataApi, 'query' | 'transaction'>;
+
+/**
+ * Makes a tenant known in the registry of the region that it is going to, as `arriving`: its name and its room in the
+ * cell are taken, nobody is served yet. May be repeated, for another attempt too.
+ * @throws {MoveForbidden} another tenant there has its name. {MoveOvertaken} it lives there.
+ */
+export function announceArrival(registry: Registry, tenant: TenantRow, place: Place): Promise<void> {
+  const tenantId = String(tenant.tenant_id);
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const known = await lockTenantRow(transaction, tenantId);
+    if (known && known.status !== 'arriving' && known.status !== 'elsewhere') throw new MoveOvertaken();
+    if (await isNameTaken(transaction, tenant)) throw new MoveForbidden([nameTaken(place.region)]);
+    const { region } = place;
+    await writeTenantRow(transaction, {
+      ...tenant,
+      ...{ status: 'arriving', data_residency: region, home_region: region },
+    });
+    // A dedicated database has no address before it is launched.
+    if (place.host !== null) await writeRoute(transaction, tenantId, place);
+  });
+}
+
+/** Why a tenant cannot go to a region. */
+export const nameTaken = (region: string) =>
+  ({ rule: 'name', detail: `Another tenant of region "${region}" has the same name.` }) as const;
+
+export async function isNameTaken(
+  registry: Pick<DataApi, 'query'>,
+  { tenant_id: tenantId, tenant_name: name }: { readonly tenant_id?: unknown; readonly tenant_name: string },
+): Promise<boolean> {
+  const rows = await registry.query(
+    'SELECT 1 AS taken FROM tenants WHERE tenant_name = :name AND tenant_id <> :tenantId::uuid',
+    { name, tenantId: String(tenantId) },
+  );
+  return rows.length > 0;
+}
+
+/** Adds the secret with which the tenant will sign in, so that the cell's proxy is told to accept it. */
+export async function announceSecret(registry: Registry, { attempt, target }: Hop): Promise<void> {
+  await registry.query(
+    `UPDATE tenant_database_routing r SET secret_arn = :secretArn, updated_at = now()
+     FROM tenants t
+     WHERE t.tenant_id = r.tenant_id AND r.tenant_id = :tenantId::uuid AND t.status = 'arriving'
+       AND r.epoch = :epoch::bigint`,
+    { tenantId: attempt.tenantId, secretArn: target.secretArn, epoch: target.epoch },
+  );
+}
+
+/** The tenant stays where it is, in region `stays`. Does nothing where it has arrived, or was never announced. */
+export function withdrawAnnouncement(registry: Registry, tenantId: string, stays: string): Promise<void> {
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    await becomeElsewhere(transaction, tenantId, stays, ['arriving']);
+  });
+}
