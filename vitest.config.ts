@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Tests wait for servers more than they compute: two at a time, also on the smallest machine.
-    maxWorkers: 2,
+    // Tests wait for servers more than they compute: three at a time, also on a machine with two cores.
+    maxWorkers: 3,
     // Where nobody watches, a test that failed beside others on a busy machine is tried once more; the report says so.
     retry: process.env.CI ? 1 : 0,
     projects: [

@@ -43,14 +43,19 @@ async function ask(url: string, token: string, method: string, body?: object) {
 
 /** Somebody who has signed in to the pools of both regions, begins at home's API, and goes where he is sent. */
 function travelling(tenantId: string, email: string): Send {
+  const tokens = new Map<string, Promise<string>>();
+  const tokenFor = (origin: string): Promise<string> => {
+    const { privateKey, issuers = {} } = platform.identity;
+    const identity = { privateKey, ...issuers[origin] } as Required<IdentityDocument>;
+    return signToken(identity, { tenantId, email, role: 'admin', scope: '' });
+  };
   return async (method, path, body) => {
     let url = `${platform.apiUrl}${path}`;
     for (;;) {
-      const { privateKey, issuers = {} } = platform.identity;
-      const issuer = issuers[new URL(url).origin];
-      const identity = { privateKey, ...issuer } as Required<IdentityDocument>;
-      const token = await signToken(identity, { tenantId, email, role: 'admin', scope: '' });
-      const answer = await ask(url, token, method, body);
+      const { origin } = new URL(url);
+      const token = tokens.get(origin) ?? tokenFor(origin);
+      tokens.set(origin, token);
+      const answer = await ask(url, await token, method, body);
       if (answer.status !== 308 || !answer.location) return answer;
       url = answer.location;
     }
@@ -112,7 +117,9 @@ test('a tenant is onboarded into the region of its residency, and served there o
 
 test('a Starter tenant changes its residency while clients work: none is refused, nothing is lost', async () => {
   const { tenantId } = await onboard('nomad');
-  const load = new ClientLoad(travelling(tenantId, 'a@nomad.test'), { prefix: 'nomad' });
+  const load = new ClientLoad(travelling(tenantId, 'a@nomad.test'), {
+    ...{ prefix: 'nomad', writers: 2, readers: 2, restMs: 10 },
+  });
   load.start();
   await load.written(20);
   const location = await move('nomad', { targetResidency: 'eu' });
@@ -146,7 +153,7 @@ test('a move that is aborted on its way leaves the tenant at home, and nothing i
 test('killed while it crosses the border, the platform finds the tenant in one region, with all of its data', async () => {
   const { tenantId } = await onboard('pilgrim', { tier: 'business', dataResidency: 'eu' });
   const send = travelling(tenantId, 'a@pilgrim.test');
-  const load = new ClientLoad(send, { prefix: 'pilgrim', writers: 2, readers: 1 });
+  const load = new ClientLoad(send, { prefix: 'pilgrim', writers: 2, readers: 1, restMs: 10 });
   load.start();
   await load.written(10);
   const location = await move('pilgrim', { targetResidency: 'us' });
