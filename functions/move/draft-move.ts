@@ -38,6 +38,8 @@ export async function draftMove(
   { force, storageBytes, regions }: DraftOptions,
 ): Promise<MoveDraft> {
   const { tenantId, spot, status } = tenant;
+  if (status === 'elsewhere')
+    throw new TenantNotMovable('The tenant lives in another region. Move it from there.');
   if (!spot) throw new TenantNotMovable('The tenant has no place yet.');
   const forbidden: Forbidden[] = [];
   if (status !== 'active') forbidden.push({ rule: 'status', detail: `The tenant is ${status}.` });

@@ -38,14 +38,14 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
     if (move.status === 'succeeded')
       return {
         ...{ moveId, tenantId, status: move.status, report: await reportOf(transaction, moveId) },
-        ...onwardOf(move, tenant.tier),
+        ...onwardOf(move, tenant),
       };
     if (move.status !== 'running') throw new MoveOvertaken();
     const hops = await hopsOf(transaction, moveId);
     if (hops.filter(isSettled).length < plan.length) throw new HopNotCommitted();
 
     // Who has left the region is told of in the registry that it was handed over to.
-    if (!leavesRegion(move)) await applyTarget(transaction, tenant, move);
+    if (tenant.status !== 'elsewhere') await applyTarget(transaction, tenant, move);
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriesTold(transaction, tenantId, hops[0]);
     const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore });
@@ -59,20 +59,16 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
       ...{ actor: { id: move.executionArn ?? moveId, type: 'workflow' }, action: 'move.succeed', tenantId },
       ...{ resource: { type: 'move', id: moveId }, data: { hops: hops.length, writePauseMs, rows, bytes } },
     });
-    return { moveId, tenantId, status: 'succeeded', report, ...onwardOf(move, tenant.tier) };
+    return { moveId, tenantId, status: 'succeeded', report, ...onwardOf(move, tenant) };
   });
 }
 
-function leavesRegion({ plan }: MoveRecord): boolean {
-  const last = plan.at(-1);
-  return last !== undefined && last.from.region !== last.to.region;
-}
-
 /** A Starter tenant has come in a schema of its own, which is not what it has bought. */
-function onwardOf(move: MoveRecord, tier: Tier): Pick<FinishedMove, 'onward'> {
-  const last = move.plan.at(-1);
-  if (!last || !leavesRegion(move) || last.to.isolationModel === tierTerms[tier].isolationModel) return {};
-  return { onward: { region: last.to.region, tier } };
+function onwardOf({ plan }: MoveRecord, { tier, status }: MovingTenant): Pick<FinishedMove, 'onward'> {
+  const place = plan.at(-1)?.to;
+  if (status !== 'elsewhere' || !place) return {};
+  if (place.isolationModel === tierTerms[tier].isolationModel) return {};
+  return { onward: { region: place.region, tier } };
 }
 
 /** Tier and residency; limits follow the tier, but for those that an operator had set for this tenant. */

@@ -45,7 +45,7 @@ export function handOver(
         await tellHome(regions.of(home), tenantId, target.region);
       }
       await becomeElsewhere(source, tenantId, target.region, [
-        ...(['active', 'suspended', 'failed', 'provisioning'] as const),
+        ...(['active', 'suspended', 'offboarding'] as const),
       ]);
     }
     await note(source);
