@@ -30,6 +30,8 @@ interface TaskOptions {
   readonly memorySize?: number;
   readonly environment?: Record<string, string>;
   readonly functionName?: string;
+  /** It has nothing to do in other regions. */
+  readonly ownRegionOnly?: boolean;
 }
 
 const ANY_TENANT =
@@ -156,6 +158,8 @@ export class MoveFunctions extends Construct {
       // Whoever asks is an HTTP request, which has 30 seconds.
       timeout: Duration.seconds(25),
       functionName: surveyFunctionName(props.region.key),
+      // Each region has one.
+      ownRegionOnly: true,
     });
   }
 
@@ -173,8 +177,9 @@ export class MoveFunctions extends Construct {
     const task = this.#inVpc(name, description, options);
     const { cells, secrets, elsewhere } = this.#props;
     for (const cell of cells) cell.grantOwner(task);
-    elsewhere.grantOwner(task);
     secrets.grantReadDedicated(task, ANY_TENANT);
+    if (options.ownRegionOnly) return task;
+    elsewhere.grantOwner(task);
     elsewhere.grantReadDedicated(task, ANY_TENANT);
     return task;
   }
@@ -191,7 +196,7 @@ export class MoveFunctions extends Construct {
       ...(inVpc ? { network: network.forTasks } : {}),
     });
     registry.grantWrite(task);
-    elsewhere.grantRegistries(task);
+    if (!options.ownRegionOnly) elsewhere.grantRegistries(task);
     return task;
   }
 

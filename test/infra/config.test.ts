@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
 import { loadConfig } from '../../infra/load-config.ts';
+import { rangesOverlap } from '../../infra/ranges-overlap.ts';
 import { ConfigError, validateConfig } from '../../infra/validate-config.ts';
 
 const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
@@ -42,6 +43,52 @@ test.each(['us', 'us=', 'us=0', 'us=10', 'us=two', 'eu=2', '2', 'us=2,', 'us=2=3
   },
 );
 
+test('STRATA_REGIONS names the regions, home first, and STRATA_CELLS counts their cells', () => {
+  const keysOf = (environment: NodeJS.ProcessEnv) =>
+    loadConfig(environment).regions.map(({ key, cells }) => [key, cells.length]);
+  expect(keysOf({ STRATA_REGIONS: 'us,eu' })).toEqual([
+    ['us', 1],
+    ['eu', 1],
+  ]);
+  expect(keysOf({ STRATA_REGIONS: 'eu, us', STRATA_CELLS: 'us=2' })).toEqual([
+    ['eu', 1],
+    ['us', 2],
+  ]);
+  expect(loadConfig({ STRATA_REGIONS: '' }).regions).toEqual(config.regions);
+  expect(() => loadConfig({ STRATA_REGIONS: 'eu', STRATA_CELLS: 'us=2' })).toThrow('STRATA_CELLS is "us=2"');
+});
+
+test.each(['us,us', 'us,', ',', 'mars', 'us;eu', 'US', 'toString'])(
+  'STRATA_REGIONS=%s is refused',
+  (wish) => {
+    expect(() => loadConfig({ STRATA_REGIONS: wish })).toThrow(ConfigError);
+    expect(() => loadConfig({ STRATA_REGIONS: wish })).toThrow(
+      `STRATA_REGIONS is "${wish}", expected some of us, eu, apac, each once and home first, such as us,eu`,
+    );
+  },
+);
+
+test('address ranges overlap where they have an address in common, however they are written', () => {
+  for (const [one, other] of [
+    ['10.16.0.0/16', '10.16.0.0/16'],
+    ['10.0.0.0/8', '10.16.0.0/16'],
+    ['10.16.240.0/20', '10.16.0.0/16'],
+    ['10.16.9.0/16', '10.16.0.0/20'],
+    ['0.0.0.0/0', '192.0.2.1/32'],
+  ] as const) {
+    expect([one, rangesOverlap(one, other), rangesOverlap(other, one)]).toEqual([one, true, true]);
+  }
+  for (const [one, other] of [
+    ['10.16.0.0/16', '10.17.0.0/16'],
+    ['10.16.0.0/17', '10.16.128.0/17'],
+    ['10.16.0.0/16', '10.16.0.0'],
+    ['10.16.0.0/16', '10.16.0.0/33'],
+    ['300.16.0.0/16', '300.16.0.0/16'],
+  ] as const) {
+    expect([one, rangesOverlap(one, other), rangesOverlap(other, one)]).toEqual([one, false, false]);
+  }
+});
+
 test('all known regions are valid, alone and together', () => {
   for (const region of Object.values(knownRegions)) expect(problemsOf({ regions: [region] })).toEqual([]);
   expect(problemsOf({ regions: Object.values(knownRegions) })).toEqual([]);
@@ -80,7 +127,7 @@ test.each([
   [
     'overlapping networks',
     { regions: [knownRegions.us, { ...knownRegions.eu, cidr: '10.16.0.0/16' }] },
-    'address ranges must be unique',
+    'address ranges must not overlap: region us has 10.16.0.0/16, region eu has 10.16.0.0/16',
   ],
   ['a URL as domain', { domainName: 'https://app.example.com' }, 'expected a bare domain'],
   ['a zone without domain', { hostedZoneId: 'Z1' }, 'hostedZoneId is set without domainName'],
@@ -88,7 +135,7 @@ test.each([
   [
     'a network that the control plane uses',
     { regions: [{ ...knownRegions.us, cidr: '10.15.0.0/16' }] },
-    'control plane',
+    'address ranges must not overlap: the control plane has 10.15.0.0/16, region us has 10.15.0.0/16',
   ],
 ] satisfies [string, Partial<StrataConfig>, string][])('%s is refused', (_what, change, problem) => {
   expect(problemsOf(change).join('; ')).toContain(problem);

@@ -4,6 +4,7 @@ export interface Statement {
   readonly Effect: 'Allow' | 'Deny';
   readonly Action: unknown;
   readonly Resource: unknown;
+  readonly Condition?: unknown;
 }
 
 interface Document {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { config, knownRegions } from '../../infra/config.ts';
+import { text } from './iam-statements.ts';
 import { type Assembly, synthesizeForTest, synthesizeForThisTest } from './synthesized-app.ts';
 
 let world: Assembly;
@@ -8,10 +9,10 @@ beforeAll(async () => {
 });
 afterAll(() => world.remove());
 
+const inStack = (stack: string, ...types: string[]) =>
+  world.resources.filter((resource) => resource.stack === stack && types.includes(resource.Type));
 const identifiers = (stack: string, type: string, property: string) =>
-  world.resources
-    .filter((resource) => resource.stack === stack && resource.Type === type)
-    .map(({ Properties }) => Properties[property]);
+  inStack(stack, type).map(({ Properties }) => Properties[property]);
 
 test('three regions pass all checks, each with its own cells', () => {
   expect(identifiers('Strata-us', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual(['strata-us-1']);
@@ -31,9 +32,7 @@ test.each(['eu', 'apac'])(
     const stack = `Strata-${key}`;
     expect(identifiers(stack, 'AWS::Cognito::UserPool', 'DeletionProtection')).toEqual(['ACTIVE']);
     expect(identifiers(stack, 'Custom::StrataRegistryBootstrap', 'Database')).toEqual(['registry']);
-    const template = JSON.stringify(world.template(stack));
-    expect(template).not.toContain('Fn::ImportValue');
-    expect(template).not.toContain('us-east-1');
+    expect(JSON.stringify(world.template(stack))).not.toContain('Fn::ImportValue');
   },
 );
 
@@ -43,11 +42,98 @@ test('no region needs a custom resource of CDK', () => {
   );
   expect([...types].sort()).toEqual([
     'Custom::StrataCellBootstrap',
+    'Custom::StrataOutputs',
     'Custom::StrataProxyAuth',
+    'Custom::StrataRegion',
     'Custom::StrataRegistryBootstrap',
   ]);
 });
 
+const pairs = Object.values(knownRegions).flatMap((near) =>
+  Object.values(knownRegions)
+    .filter((far) => far.key !== near.key)
+    .map((far) => [near, far] as const),
+);
+
+test.each(pairs)('from $key there is a way to $key', (near, far) => {
+  const stack = `Strata-Link-${near.key}-${far.key}`;
+  const routes = inStack(stack, 'AWS::EC2::Route').map(({ Properties }) => Properties);
+  expect(routes).toHaveLength(near.availabilityZones.length);
+  const makes = inStack(stack, 'AWS::EC2::VPCPeeringConnection').length === 1;
+  for (const route of routes) {
+    expect(route.DestinationCidrBlock).toBe(far.cidr);
+    expect(text(route.RouteTableId)).toContain(`Strata-${near.key}:`);
+    expect(text(route.VpcPeeringConnectionId)).toBe(
+      makes ? '<Peering.Id>' : `<StrataLink${far.key}${near.key}Outputs.PeeringConnectionId>`,
+    );
+  }
+  const zones = inStack(stack, 'AWS::Route53::HostedZone').map(({ Properties }) => Properties);
+  expect(zones.map(({ Name }) => Name)).toEqual(
+    ['secretsmanager', 'rds-data', 'states'].map((name) => `${name}.${far.awsRegion}.amazonaws.com.`),
+  );
+  for (const { VPCs } of zones) {
+    const [{ VPCId, VPCRegion }] = VPCs as [{ VPCId: unknown; VPCRegion: string }];
+    expect([text(VPCId), VPCRegion]).toEqual([
+      expect.stringContaining(`Strata-${near.key}:`),
+      near.awsRegion,
+    ]);
+  }
+  const targets = inStack(stack, 'AWS::Route53::RecordSet').map(({ Properties }) =>
+    JSON.stringify(Properties.AliasTarget),
+  );
+  expect(targets).toHaveLength(3);
+  for (const target of targets) expect(target).toContain(`"Strata${far.key}Outputs","`);
+});
+
+test('each two regions have one connection, made by the first', () => {
+  const connections = world.resources.filter(({ Type }) => Type === 'AWS::EC2::VPCPeeringConnection');
+  expect(
+    connections.map(({ stack, Properties }) => [stack, Properties.PeerRegion, text(Properties.PeerVpcId)]),
+  ).toEqual([
+    ['Strata-Link-us-eu', 'eu-west-1', '<StrataeuOutputs.VpcId>'],
+    ['Strata-Link-us-apac', 'ap-southeast-1', '<StrataapacOutputs.VpcId>'],
+    ['Strata-Link-eu-apac', 'ap-southeast-1', '<StrataapacOutputs.VpcId>'],
+  ]);
+});
+
+test('what a link reads of another region’s stack, that stack tells', () => {
+  for (const { stack, Properties } of world.resources.filter(
+    ({ Type }) => Type === 'Custom::StrataOutputs',
+  )) {
+    const { StackName, Outputs } = Properties as { StackName: string; Outputs: string[] };
+    const told = Object.keys(world.template(StackName).Outputs ?? {});
+    expect(told, stack).toEqual(expect.arrayContaining(Outputs));
+  }
+});
+
+test('regions deploy without each other; links follow both, and the one that makes the connection is the first', () => {
+  const dependenciesOf = (name: string) => world.dependencies(name).filter((one) => !one.endsWith('.assets'));
+  expect(dependenciesOf('Strata-us')).toEqual(['Strata-ControlPlane']);
+  expect(dependenciesOf('Strata-eu')).toEqual([]);
+  expect(dependenciesOf('Strata-Link-us-eu')).toEqual(expect.arrayContaining(['Strata-us', 'Strata-eu']));
+  expect(dependenciesOf('Strata-Link-eu-us')).toContain('Strata-Link-us-eu');
+});
+
+test('clusters, proxies and endpoints let in the other regions’ networks, tasks and clusters may go there', () => {
+  const rules = (name: string, property: 'SecurityGroupIngress' | 'SecurityGroupEgress') =>
+    inStack('Strata-eu', 'AWS::EC2::SecurityGroup')
+      .filter(({ logicalId }) => logicalId.startsWith(`Network${name}`))
+      .flatMap(({ Properties }) => (Properties[property] ?? []) as { CidrIp?: string; FromPort: number }[])
+      .filter(({ CidrIp }) => CidrIp?.startsWith('10.'))
+      .map(({ CidrIp, FromPort }) => `${CidrIp}:${FromPort}`);
+  const others = (port: number) => [`10.16.0.0/16:${port}`, `10.18.0.0/16:${port}`];
+  expect(rules('Clusters', 'SecurityGroupIngress')).toEqual(others(5432));
+  expect(rules('Clusters', 'SecurityGroupEgress')).toEqual(others(5432));
+  expect(rules('Proxies', 'SecurityGroupIngress')).toEqual(others(5432));
+  expect(rules('Endpoints', 'SecurityGroupIngress')).toEqual(others(443));
+  expect(rules('TaskFunctions', 'SecurityGroupEgress').sort()).toEqual(
+    [...others(5432), ...others(443)].sort(),
+  );
+  for (const name of ['ApiFunctions', 'Proxies', 'Endpoints'])
+    expect(rules(name, 'SecurityGroupEgress')).toEqual([]);
+  for (const name of ['ApiFunctions', 'TaskFunctions'])
+    expect(rules(name, 'SecurityGroupIngress')).toEqual([]);
+});
 test('a second cell is one more entry', async () => {
   const { us } = knownRegions;
   const cells = [...us.cells, { ...us.cells[0]!, id: 'us-2' }];

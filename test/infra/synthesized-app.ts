@@ -26,6 +26,8 @@ export interface Assembly {
   readonly directory: string;
   /** Template by stack name. */
   template(stackName: string): Template;
+  /** Names of the artifacts that are deployed before the stack. */
+  dependencies(stackName: string): readonly string[];
   /** Every resource of every stack, with its place for messages. */
   readonly resources: readonly (Resource & { readonly stack: string; readonly logicalId: string })[];
   /** The template that workflows launch at run time, and its size in bytes. */
@@ -65,7 +67,9 @@ export async function synthesizeForThisTest(
 
 function readAssembly(directory: string, remove: () => void): Assembly {
   const readJson = (file: string) => JSON.parse(readFileSync(join(directory, file), 'utf8'));
-  const { artifacts } = readJson('manifest.json') as { artifacts: Record<string, { type: string }> };
+  const { artifacts } = readJson('manifest.json') as {
+    artifacts: Record<string, { type: string; dependencies?: string[] }>;
+  };
   const stacks = Object.keys(artifacts).filter(
     (name) => artifacts[name]?.type === 'aws:cloudformation:stack',
   );
@@ -80,6 +84,7 @@ function readAssembly(directory: string, remove: () => void): Assembly {
     directory,
     remove,
     template: (name) => templates.get(name) as Template,
+    dependencies: (name) => artifacts[name]?.dependencies ?? [],
     resources: [...templates].flatMap(([stack, { Resources }]) =>
       Object.entries(Resources).map(([logicalId, resource]) => ({ stack, logicalId, ...resource })),
     ),

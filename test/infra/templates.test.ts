@@ -1,6 +1,6 @@
 import aslValidator from 'asl-validator';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config } from '../../infra/config.ts';
+import { config, knownRegions } from '../../infra/config.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
 import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
 
@@ -144,6 +144,9 @@ test('the environment of every function has only the agreed names', () => {
   const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
   const launch = ['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'];
+  const regions = ['REGION_KEY', 'REGISTRIES'];
+  const reachesFurther =
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-(?:register|fail)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
@@ -163,6 +166,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/move-prepare': ['REPLICATION_TLS'],
     'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
     'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
+    'tasks/move-finish': ['MOVE_STATE_MACHINE_ARN'],
     'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
     'tasks/move-recover': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
   };
@@ -174,6 +178,7 @@ test('the environment of every function has only the agreed names', () => {
       ...everywhere,
       ...(withoutRegistry.includes(entry) ? [] : registry),
       ...(special[entry] ?? []),
+      ...(reachesFurther.test(entry) ? regions : []),
     ];
     expect(Object.keys(environmentOf(resource)).sort(), entry).toEqual(expected.sort());
   }
@@ -227,7 +232,7 @@ test('clusters let in only proxies, tasks and each other, the registry nobody', 
   }
 });
 
-test('our own custom resources are the only ones, called in the order registry, cell, proxy', () => {
+test('our own custom resources are the only ones, called in the order registry, cell, proxy, region', () => {
   const custom = assembly.resources.filter(
     ({ Type }) => Type.startsWith('Custom::') || Type === 'AWS::CloudFormation::CustomResource',
   );
@@ -235,6 +240,7 @@ test('our own custom resources are the only ones, called in the order registry, 
     'Custom::StrataRegistryBootstrap',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
+    'Custom::StrataRegion',
   ]);
   const [, cell, proxyAuth] = custom as unknown as [Resource, Resource & { logicalId: string }, Resource];
   expect(cell.Properties).toMatchObject({
@@ -246,6 +252,22 @@ test('our own custom resources are the only ones, called in the order registry, 
   });
   expect(proxyAuth.DependsOn).toContain(cell.logicalId);
   expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
+});
+
+test('with one region nothing knows of, reaches or lets in another', () => {
+  const everything = JSON.stringify(assembly.resources);
+  for (const { awsRegion, key, cidr } of [knownRegions.eu, knownRegions.apac]) {
+    for (const name of [awsRegion, `strata-registry-${key}`, `Strata-${key}`, cidr]) {
+      expect(everything, name).not.toContain(name);
+    }
+  }
+  expect(everything).not.toContain('key/*');
+  expect(ofType('AWS::EC2::VPCPeeringConnection', 'AWS::Route53::HostedZone')).toEqual([]);
+  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(2);
+  for (const resource of ofType('AWS::Lambda::Function')) {
+    const { REGISTRIES } = environmentOf(resource);
+    if (REGISTRIES) expect(JSON.parse(text(REGISTRIES))).toMatchObject([{ region: 'us' }]);
+  }
 });
 
 test('secrets carry the agreed names, and no password is in any template', () => {

@@ -10,14 +10,14 @@ import { customResourceHandler } from '../../functions/middleware/custom-resourc
 interface Answer {
   method: string | undefined;
   contentType: string | undefined;
-  body: Record<string, string>;
+  body: Record<string, unknown>;
 }
 
 let answers: Answer[] = [];
 /** Statuses of the next answers to the handler's PUTs; 200 when empty. */
 let refusals: number[] = [];
 let applied: unknown[] = [];
-let apply = async (_properties: unknown): Promise<void> => {};
+let apply = async (_properties: unknown): Promise<Record<string, string> | undefined> => undefined;
 
 const server = createServer(async (request: IncomingMessage, response) => {
   const body = JSON.parse(await text(request));
@@ -30,7 +30,7 @@ const handler = customResourceHandler({
   physicalId: ({ Name }) => `thing-${Name}`,
   async apply(properties) {
     applied.push(properties);
-    await apply(properties);
+    return apply(properties);
   },
 });
 
@@ -40,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 beforeEach(() => {
-  [answers, refusals, applied, apply] = [[], [], [], async () => {}];
+  [answers, refusals, applied, apply] = [[], [], [], async () => undefined];
 });
 
 const event = (
@@ -69,6 +69,14 @@ test.each(['Create', 'Update'] as const)('%s applies the properties and answers 
       contentType: undefined,
       body: { ...identity, Status: 'SUCCESS', PhysicalResourceId: 'thing-a' },
     },
+  ]);
+});
+
+test('what it returns are the attributes that templates refer to', async () => {
+  apply = async () => ({ VpcId: 'vpc-1' });
+  await handler(event('Create'), context);
+  expect(answers.map(({ body }) => body)).toEqual([
+    { ...identity, Status: 'SUCCESS', PhysicalResourceId: 'thing-a', Data: { VpcId: 'vpc-1' } },
   ]);
 });
 

@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { config, knownRegions } from '../../infra/config.ts';
+import { allowStatements, listOf, text } from './iam-statements.ts';
+import { type Assembly, synthesizeForTest } from './synthesized-app.ts';
+
+let world: Assembly;
+beforeAll(async () => {
+  world = await synthesizeForTest({ ...config, regions: Object.values(knownRegions) });
+});
+afterAll(() => world.remove());
+
+const inStack = (stack: string, type: string) =>
+  world.resources.filter((resource) => resource.stack === stack && resource.Type === type);
+const statementsOf = (stack: string) =>
+  allowStatements(world.resources).filter(({ where }) => where.startsWith(`${stack}/`));
+
+/** What each function of a stack may do in another AWS region, as `service:Action resource`, by the function's entry. */
+function reachOf(stack: string, awsRegion: string, account = /<AWS::AccountId>/g): Map<string, string[]> {
+  const statements = statementsOf(stack);
+  return new Map(
+    inStack(stack, 'AWS::Lambda::Function').map(({ Properties }) => {
+      const role = text(Properties.Role);
+      const rights = statements
+        .filter(({ roles }) => roles.some((one) => role === `<${one}.Arn>`))
+        .flatMap(({ statement }) =>
+          listOf(statement.Action).flatMap((action) =>
+            listOf(statement.Resource).map((resource) => `${text(action)} ${text(resource)}`),
+          ),
+        )
+        .filter((right) => right.includes(awsRegion))
+        .map((right) => right.replace(account, ''));
+      return [String(Properties.Handler).replace(/\.handler$/, ''), rights.sort()];
+    }),
+  );
+}
+
+const actionsIn = (rights: readonly string[] | undefined): Set<string> =>
+  new Set(rights?.map((right) => right.split(' ')[0] as string));
+
+test.each(['us', 'eu', 'apac'])(
+  'in %s only those who work for moves, registrations and the region itself reach another region',
+  (key) => {
+    for (const other of Object.values(knownRegions)) {
+      if (other.key === key) continue;
+      const reaching = [...reachOf(`Strata-${key}`, other.awsRegion)]
+        .filter(([, rights]) => rights.length > 0)
+        .map(([entry]) => entry);
+      const moves = reaching.filter((entry) => entry.startsWith('tasks/move-'));
+      expect(reaching.filter((entry) => !moves.includes(entry)).sort()).toEqual([
+        'tasks/onboarding-fail',
+        'tasks/onboarding-register',
+        'tasks/register-region',
+      ]);
+      expect(moves).toHaveLength(17);
+      expect(moves).not.toContain('tasks/move-survey');
+    }
+  },
+);
+
+test('what a step of a move may do to secrets, databases and proxies here, it may do there', () => {
+  const services = /^(secretsmanager|kms|rds|rds-data|cloudformation):/;
+  const here = statementsOf('Strata-us');
+  for (const [entry, rights] of reachOf('Strata-us', 'eu-west-1')) {
+    if (!entry.startsWith('tasks/move-') || entry === 'tasks/move-survey') continue;
+    const [own] = inStack('Strata-us', 'AWS::Lambda::Function').filter(
+      ({ Properties }) => Properties.Handler === `${entry}.handler`,
+    );
+    const atHome = here
+      .filter(({ roles }) => roles.some((role) => text(own!.Properties.Role) === `<${role}.Arn>`))
+      .filter(({ statement }) =>
+        listOf(statement.Resource).some((one) => !/eu-west-1|ap-southeast-1/.test(text(one))),
+      )
+      .flatMap(({ statement }) => listOf(statement.Action).map(text));
+    const expected = [...atHome, 'secretsmanager:DescribeSecret'].filter((action) => services.test(action));
+    const there = [...actionsIn(rights)].filter((action) => services.test(action));
+    expect([entry, there.sort()]).toEqual([entry, [...new Set(expected)].sort()]);
+  }
+});
+
+const REGISTRY_THERE = [
+  ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction'],
+  ...['ExecuteStatement', 'RollbackTransaction'],
+]
+  .map((action) => `rds-data:${action} arn:aws:rds:eu-west-1::cluster:strata-registry-eu`)
+  .concat(
+    ['DescribeSecret', 'GetSecretValue'].map(
+      (action) =>
+        `secretsmanager:${action} arn:aws:secretsmanager:eu-west-1::secret:strata/registry/writer-??????`,
+    ),
+    ['kms:Decrypt arn:aws:kms:eu-west-1::key/*'],
+  );
+
+test('the reach is as narrow as names allow', () => {
+  const reach = reachOf('Strata-us', 'eu-west-1');
+  const beyondRegistry = (entry: string) =>
+    (reach.get(`tasks/${entry}`) ?? []).filter((right) => !REGISTRY_THERE.includes(right));
+  for (const entry of ['register-region', 'onboarding-register', 'onboarding-fail', 'move-next-hop']) {
+    expect(reach.get(`tasks/${entry}`), entry).toEqual([...REGISTRY_THERE].sort());
+  }
+  const read = 'secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-west-1::secret:strata';
+  expect(beyondRegistry('move-copy')).toEqual([`${read}/dedicated/*`, `${read}/eu-1/owner-??????`]);
+  expect(beyondRegistry('move-catch-up')).toEqual([
+    ...[`${read}/dedicated/*`, `${read}/eu-1/owner-??????`],
+    ...[`${read}/eu-1/starter-??????`, `${read}/tenant/*`],
+  ]);
+  expect(beyondRegistry('move-finish')).toEqual([
+    'states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-move',
+  ]);
+  expect(beyondRegistry('move-proxy')).toEqual([
+    'rds:DescribeDBProxies arn:aws:rds:eu-west-1::db-proxy:*',
+    'rds:ModifyDBProxy arn:aws:rds:eu-west-1::db-proxy:*',
+  ]);
+  const stacks = 'arn:aws:cloudformation:eu-west-1::stack/strata-tenant-*';
+  const [template, ...rest] = beyondRegistry('move-launch').reverse();
+  expect(template).toMatch(/^s3:GetObject arn:aws:s3:::cdk-hnb659fds-assets--eu-west-1\/[0-9a-f]{64}\.json$/);
+  expect(rest.reverse()).toEqual(
+    ['CreateStack', 'DeleteStack', 'DescribeStackEvents', 'DescribeStacks', 'TagResource'].map(
+      (action) => `cloudformation:${action} ${stacks}`,
+    ),
+  );
+  const operators = reachOf('Strata-ControlPlane', 'eu-west-1').get('api/tenants/handler') ?? [];
+  expect(operators.filter((right) => !REGISTRY_THERE.includes(right))).toEqual(
+    [
+      `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-move-survey`,
+      ...['onboarding', 'move'].map(
+        (name) => `states:DescribeExecution arn:aws:states:eu-west-1::execution:tenant-${name}:*`,
+      ),
+      ...['onboarding', 'move'].map(
+        (name) => `states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-${name}`,
+      ),
+    ].sort(),
+  );
+});
+
+test('keys of another region open secrets only, its proxies cells only, its service role goes to CloudFormation only', () => {
+  const conditionsOf = (action: string, resource: RegExp) =>
+    statementsOf('Strata-us')
+      .map(({ statement }) => statement)
+      .filter(({ Action }) => listOf(Action).includes(action))
+      .filter(({ Resource }) => listOf(Resource).some((name) => resource.test(text(name))))
+      .map(({ Condition }) => Condition);
+  for (const condition of conditionsOf('kms:Decrypt', /key\/\*/)) {
+    expect(condition).toEqual({
+      StringEquals: {
+        'kms:ViaService': [
+          'secretsmanager.eu-west-1.amazonaws.com',
+          'secretsmanager.ap-southeast-1.amazonaws.com',
+        ],
+      },
+    });
+  }
+  expect(conditionsOf('rds:ModifyDBProxy', /eu-west-1/)).toEqual([
+    { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'data-plane' } },
+  ]);
+  const [role] = inStack('Strata-eu', 'AWS::IAM::Role').filter(({ Properties }) =>
+    String(Properties.Description).startsWith('CloudFormation acts as this role'),
+  );
+  const pattern = new RegExp(`:role/Strata-eu-${role!.logicalId}-\\*$`);
+  expect(conditionsOf('iam:PassRole', pattern)).toEqual([
+    { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
+  ]);
+  const [create] = conditionsOf('cloudformation:CreateStack', /eu-west-1/);
+  expect(text((create as { ArnLike: Record<string, unknown> }).ArnLike['cloudformation:RoleArn'])).toMatch(
+    pattern,
+  );
+});
+
+test('every function that reaches further knows all registries by name, and its own region', () => {
+  const [eu] = inStack('Strata-eu', 'AWS::Lambda::Function').filter(
+    ({ Properties }) => Properties.Handler === 'tasks/move-settle.handler',
+  );
+  const { Variables } = eu!.Properties.Environment as { Variables: Record<string, unknown> };
+  expect(Variables.REGION_KEY).toBe('eu');
+  const named = { secretName: 'strata/registry/writer', database: 'registry' };
+  const cluster = (region: string, name: string) => `arn:aws:rds:${region}:<AWS::AccountId>:cluster:${name}`;
+  expect(JSON.parse(text(Variables.REGISTRIES))).toEqual([
+    {
+      ...{ region: 'us', awsRegion: 'us-east-1', ...named },
+      clusterArn: cluster('us-east-1', 'strata-registry'),
+    },
+    {
+      ...{ region: 'eu', awsRegion: 'eu-west-1', ...named },
+      clusterArn: cluster('eu-west-1', 'strata-registry-eu'),
+    },
+    {
+      ...{ region: 'apac', awsRegion: 'ap-southeast-1', ...named },
+      clusterArn: cluster('ap-southeast-1', 'strata-registry-apac'),
+    },
+  ]);
+});
