@@ -22,6 +22,8 @@ export interface ResolutionDependencies {
   readonly directory: TenantDirectory;
   readonly router: TenantRouter;
   readonly domains: readonly string[];
+  /** Of the region that it runs in. */
+  readonly regionKey?: string | undefined;
   /** How long a request waits for a tenant that is arriving, in milliseconds; absent: ten seconds. */
   readonly patienceMs?: number;
 }
@@ -35,14 +37,14 @@ export function resolveTenant(
 ): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext> {
   return {
     before: async ({ event, context }) => {
-      const { directory, router, domains, patienceMs } = dependencies();
+      const { directory, router, domains, ...settings } = dependencies();
       const naming = readTenantNaming(event.headers, event.requestContext.domainName, domains);
       const caller = readCaller(event.requestContext.authorizer.jwt.claims);
       if (!caller) throw new NotAMember('the token names no tenant');
       const [entry, actor] =
         caller.kind === 'user'
-          ? await resolveUser(directory, caller, naming, patienceMs)
-          : await resolveOperator(directory, caller, naming, patienceMs);
+          ? await resolveUser(directory, caller, naming, settings)
+          : await resolveOperator(directory, caller, naming, settings);
       if (entry.status !== 'active') throw new TenantNotServing(entry.status);
       context.tenant = new TenantAccess(entry.tenantId, entry.slug, router);
       const { sourceIp, userAgent } = event.requestContext.http;
@@ -51,6 +53,8 @@ export function resolveTenant(
   };
 }
 
+type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
+
 /**
  * The tenant once it has arrived. Asked before membership: nobody is a member where the tenant is not.
  * @throws {TenantElsewhere | TenantUnavailable}
@@ -58,9 +62,11 @@ export function resolveTenant(
 async function served(
   directory: TenantDirectory,
   known: DirectoryEntry,
-  patienceMs: number | undefined,
+  { patienceMs, regionKey }: ArrivalSettings,
 ): Promise<DirectoryEntry | undefined> {
   const entry = await awaitArrival(directory, known, patienceMs);
+  // A slug that is reserved for this region, and has no tenant yet.
+  if (entry?.status === 'elsewhere' && entry.homeRegion === regionKey) return undefined;
   if (entry?.status === 'elsewhere')
     throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
   return entry;
@@ -72,7 +78,7 @@ async function resolveUser(
   directory: TenantDirectory,
   caller: Caller & { kind: 'user' },
   naming: TenantNaming,
-  patienceMs: number | undefined,
+  settings: ArrivalSettings,
 ): Promise<[DirectoryEntry, Identity]> {
   // An id that differs needs no look-up, and none is made: the answer is the same for known and unknown tenants.
   const [known, knownMember] = await Promise.all([
@@ -81,7 +87,7 @@ async function resolveUser(
   ]);
   if (!known) throw new NotAMember('the tenant of the token does not exist');
   if (!namingAgrees(naming, known)) throw new TenantMismatch('header or subdomain names another tenant');
-  const entry = await served(directory, known, patienceMs);
+  const entry = await served(directory, known, settings);
   if (!entry) throw new NotAMember('the tenant of the token does not exist any more');
   // Its users come with it.
   const member =
@@ -99,14 +105,14 @@ async function resolveOperator(
   directory: TenantDirectory,
   caller: Caller & { kind: 'operator' },
   naming: TenantNaming,
-  patienceMs: number | undefined,
+  settings: ArrivalSettings,
 ): Promise<[DirectoryEntry, Identity]> {
   const reference = naming.header ?? naming.subdomain;
   if (reference === undefined) throw new TenantNotNamed('an operator names the tenant');
   const known = await directory.byReference(reference);
   if (!known) throw new TenantUnknown('no such tenant');
   if (!namingAgrees(naming, known)) throw new TenantMismatch('header and subdomain name different tenants');
-  const entry = await served(directory, known, patienceMs);
+  const entry = await served(directory, known, settings);
   if (!entry) throw new TenantUnknown('the tenant is not known any more');
   return [
     entry,

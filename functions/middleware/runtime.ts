@@ -22,9 +22,11 @@ function createRuntime(): ResolutionDependencies {
     cap: POOL_CAP,
     pipeline: process.env.DB_PIPELINE === 'on',
   });
+  const regionKey = process.env.REGION_KEY;
   return {
     directory,
-    router: new TenantRouter(directory, pools, { regionKey: process.env.REGION_KEY }),
+    router: new TenantRouter(directory, pools, { regionKey }),
+    regionKey,
     domains: (process.env.TENANT_DOMAINS ?? '').split(',').filter(Boolean),
   };
 }

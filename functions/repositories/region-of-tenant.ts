@@ -23,8 +23,9 @@ export async function regionOfTenant(registries: Regions, reference: string): Pr
   while (!asked.has(key)) {
     asked.add(key);
     const seen = await askRegion(registries, key, look);
-    // Also a slug that a registration reserved before it died.
-    if (!seen) throw new ResourceNotFound('no such tenant');
+    // Also a slug that a registration reserved before it died, elsewhere or for home itself.
+    if (!seen || (seen.status === 'elsewhere' && seen.home_region === key))
+      throw new ResourceNotFound('no such tenant');
     if (seen.status === 'arriving') break;
     if (seen.status !== 'elsewhere') return key;
     key = seen.home_region;

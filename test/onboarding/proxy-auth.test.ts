@@ -90,13 +90,17 @@ test('a list that is right is left alone', async () => {
   expect(await reconcileProxyAuth(plane.registry, cellId)).toEqual({ changed: false, secrets: 2 });
 });
 
-test('suspended tenants stay accepted, failed and offboarded ones do not', async () => {
-  const [active, suspended, failed, offboarded] = await Promise.all([1, 2, 3, 4].map(addTenant));
+test('suspended and arriving tenants stay accepted, failed, offboarded and departed ones do not', async () => {
+  const [active, suspended, failed, offboarded, arriving, gone] = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map(addTenant),
+  );
   for (const [tenant, status] of [
     [active, 'active'],
     [suspended, 'suspended'],
     [failed, 'failed'],
     [offboarded, 'offboarded'],
+    [arriving, 'arriving'],
+    [gone, 'elsewhere'],
   ] as const) {
     const { tenantId } = tenant!;
     await plane.master.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
@@ -105,8 +109,10 @@ test('suspended tenants stay accepted, failed and offboarded ones do not', async
   }
   await reconcileProxyAuth(plane.registry, cellId);
   const list = await accepted();
-  expect(list).toHaveLength(3);
-  expect(list).toEqual(expect.arrayContaining([active!.secretArn, suspended!.secretArn]));
+  expect(list).toHaveLength(4);
+  expect(list).toEqual(
+    expect.arrayContaining([active!.secretArn, suspended!.secretArn, arriving!.secretArn]),
+  );
 });
 
 test('a deployment that erased the run-time secrets is answered, and puts them back', async () => {

@@ -225,3 +225,19 @@ test('a residency without cells is refused as input, one without an active cell 
     expect(await rows(tenant.slug)).toMatchObject({ tenants: 0 });
   }
 });
+
+test('a tenant that a move is bringing takes its room in the cell, one that has left takes none', async () => {
+  await plane.master.query(`UPDATE cells SET max_business_tenants = 1 WHERE data_residency = 'apac'`);
+  await plane.master.query(`UPDATE cells SET status = 'active' WHERE data_residency = 'apac'`);
+  const { tenantId } = await register(input({ tier: 'business', dataResidency: 'apac' }));
+  const becomes = (status: string) =>
+    plane.master.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
+      status,
+      tenantId,
+    });
+  const next = input({ tier: 'business', dataResidency: 'apac' });
+  await becomes('arriving');
+  await expect(register(next)).rejects.toThrow(NoCellCapacity);
+  await becomes('elsewhere');
+  expect(await register(next)).toMatchObject({ status: 'provisioning' });
+});

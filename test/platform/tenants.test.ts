@@ -47,7 +47,10 @@ describe('operators and tenants', () => {
       const path = String(posted.headers.get('location'));
       expect(path).toBe(`/tenants/${posted.body.tenantId}`);
       const tenant = await becomes(path, 'active');
-      expect(tenant).toMatchObject({ region: 'us', apiUrl: platform().apiUrl });
+      expect(tenant).toMatchObject({
+        region: 'us',
+        apiUrl: platform().apiUrl.replace('localhost', '127.0.0.1'),
+      });
       expect(tenant.isolationModel).toBe(
         { starter: 'shared', business: 'schema', enterprise: 'dedicated' }[tier],
       );

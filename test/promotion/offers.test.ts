@@ -60,10 +60,10 @@ describe('a Business tenant with hipaa', () => {
     expect(await daily.offersOf(tenantId)).toMatchObject([{ status: 'withdrawn', decidedBy: 'promotion' }]);
   });
 
-  test('keeps its offer while it is suspended', async () => {
+  test.each(['suspended', 'arriving'])('keeps its offer while it is %s', async (status) => {
     const tenantId = await daily.regulated();
     await daily.run();
-    await daily.change(tenantId, `status = 'suspended'`);
+    await daily.change(tenantId, `status = '${status}'`);
     expect((await daily.run()).withdrawn).toBe(0);
   });
 });

@@ -193,6 +193,8 @@ describe('a tenant of another region', () => {
   test('is not there where a registration died before it', async () => {
     const id = await addTenant('us', { status: 'elsewhere', region: 'eu' });
     expect((await call('GET /tenants/{tenantId}', { path: { tenantId: id } })).status).toBe(404);
+    const here = await addTenant('us', { status: 'elsewhere', region: 'us' });
+    expect((await call('GET /tenants/{tenantId}', { path: { tenantId: here } })).status).toBe(404);
     expect((await call('GET /tenants/{tenantId}', { path: { tenantId: randomUUID() } })).status).toBe(404);
   });
 

@@ -31,7 +31,7 @@ beforeEach(() => {
   const { router, ...container } = world.container({ freshForMs: 60_000, regionKey: 'us' });
   directory = container.directory;
   handler = tenantApi(peopleRoutes, () => ({
-    ...{ directory, router, domains: ['app.test', 'localhost'], patienceMs },
+    ...{ directory, router, domains: ['app.test', 'localhost'], patienceMs, regionKey: 'us' },
   }));
 });
 afterAll(() => world?.end());
@@ -94,6 +94,12 @@ describe('a tenant of another region', () => {
     expect((await request({ headers: { 'x-tenant-id': 'other' } })).status).toBe(403);
     const unknown = { sub: 'u', email: 'a@b.test', tenant_id: randomUUID() };
     expect((await request({ claims: unknown })).status).toBe(403);
+  });
+
+  test('that is none, but a slug reserved for this region, is unknown', async () => {
+    await becomes('elsewhere', 'us');
+    const headers = { 'x-tenant-id': tenant.tenantId };
+    expect((await request({ claims: operator, headers })).status).toBe(404);
   });
 
   test('whose API is not known is a 503', async () => {
