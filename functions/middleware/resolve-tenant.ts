@@ -95,7 +95,7 @@ async function resolveUser(
   if (!member) {
     // Users leave with their tenant, and what is remembered of that may be a moment old.
     const now = await directory.refresh(caller.tenantId);
-    if (now) await served(directory, now, patienceMs);
+    if (now) await served(directory, now, settings);
     throw new NotAMember('no active user of that address');
   }
   return [entry, { kind: 'user', userId: member.userId, name: caller.email, role: member.role }];

@@ -40,6 +40,7 @@ export function serveDedicatedTemplate(
       ProxyHost: { Value: server.host },
       Port: { Value: String(server.port) },
       TenantSecretArn: { Value: { Ref: 'Tenant' } },
+      OwnerSecretArn: { Value: { Ref: 'Owner' } },
     },
   };
   const file = join(directory, 'dedicated.json');

@@ -69,6 +69,7 @@ const template = {
     ProxyHost: { Value: 'proxy.test' },
     Port: { Value: '5432' },
     TenantSecretArn: { Value: { Ref: 'Tenant' } },
+    OwnerSecretArn: { Value: { Ref: 'Owner' } },
   },
 };
 
