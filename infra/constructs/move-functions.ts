@@ -72,9 +72,7 @@ export class MoveFunctions extends Construct {
     this.#grantWatch(begin);
     this.#grantDeleteTenant(begin);
     const nextHop = this.#task('next-hop', 'Opens the next hop of the move');
-    const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report', {
-      environment: { MOVE_STATE_MACHINE_ARN: this.#stateMachine('tenant-move') },
-    });
+    const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report');
     // What is left of a move that has crossed over goes on there.
     elsewhere.grantStartMove(finish);
 

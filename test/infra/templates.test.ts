@@ -166,7 +166,6 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/move-prepare': ['REPLICATION_TLS'],
     'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
     'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
-    'tasks/move-finish': ['MOVE_STATE_MACHINE_ARN'],
     'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
     'tasks/move-recover': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
   };
