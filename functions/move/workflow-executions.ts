@@ -35,6 +35,11 @@ export function executionArnOf(stateMachineArn: string, executionName: string): 
   return `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${executionName}`;
 }
 
+/** Whose execution it is. */
+export function stateMachineArnOf(executionArn: string): string {
+  return executionArn.replace(':execution:', ':stateMachine:').replace(/:[^:]*$/, '');
+}
+
 /** Starts an execution. Repeating it with the same name and input is the same execution. @throws Step Functions' error. */
 export async function startExecution(stateMachineArn: string, name: string, input: object): Promise<void> {
   const { StartExecutionCommand } = await import('@aws-sdk/client-sfn');

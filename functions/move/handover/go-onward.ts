@@ -1,23 +1,23 @@
 import type { FinishedMove } from '../finish-move.ts';
 import { writeMoveInput } from '../move-target.ts';
 import type { Regions } from '../regions.ts';
-import { executionArnOf, inAwsRegion, startExecution } from '../workflow-executions.ts';
+import { executionArnOf, inAwsRegion, startExecution, stateMachineArnOf } from '../workflow-executions.ts';
 
 /**
  * Starts, in the region that a tenant has come to, the move that brings it where its tier belongs. Should this never be
  * done, the tenant lives well where it is, and the same move can be asked for.
- * @param stateMachineArn of `tenant-move` in our own region; it has the same name there.
+ * @param executionArn of the move that has finished: the state machine has the same name there.
  * @returns the execution there; undefined where nothing is left to do. @throws Step Functions' errors.
  */
 export async function goOnward(
   regions: Regions,
   { moveId, tenantId, report, onward }: FinishedMove,
-  stateMachineArn: string,
+  executionArn: string,
 ): Promise<{ readonly region: string; readonly executionArn: string } | undefined> {
   if (!onward) return undefined;
   const { region, tier } = onward;
   const name = `onward-${moveId}`;
-  const there = inAwsRegion(stateMachineArn, regions.awsRegionOf(region));
+  const there = inAwsRegion(stateMachineArnOf(executionArn), regions.awsRegionOf(region));
   // What it has bought, whatever it uses of it.
   const input = { tenant: tenantId, target: { tier }, force: true, moveId: undefined };
   try {
