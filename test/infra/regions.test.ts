@@ -52,10 +52,10 @@ test('no region needs a custom resource of CDK', () => {
 const pairs = Object.values(knownRegions).flatMap((near) =>
   Object.values(knownRegions)
     .filter((far) => far.key !== near.key)
-    .map((far) => [near, far] as const),
+    .map((far) => ({ near, far })),
 );
 
-test.each(pairs)('from $key there is a way to $key', (near, far) => {
+test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) => {
   const stack = `Strata-Link-${near.key}-${far.key}`;
   const routes = inStack(stack, 'AWS::EC2::Route').map(({ Properties }) => Properties);
   expect(routes).toHaveLength(near.availabilityZones.length);
