@@ -288,18 +288,4 @@ describe('a survey', () => {
     expect(tried.estimate.seconds).toBeGreaterThan(0);
     expect(await world.audited(shared)).toEqual([]);
   });
-
-  test('reckons with the dedicated database that an earlier attempt has launched', async () => {
-    const { tenantId, moveId } = await world.begin({ tier: 'business' }, { targetTier: 'enterprise' });
-    await nextHop(world.registry, moveId);
-    const asked = { tenantId, target: { tier: 'enterprise' }, force: false } as const;
-    const estimated = async () => {
-      const survey = async () => ({ rows: 10, bytes: 1_000, tables: [] });
-      return (await tryMove(world.registry, asked, survey)).estimate.seconds;
-    };
-    const before = await estimated();
-    const launch = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'launch' }, far());
-    await launch.amendTarget({ clusterArn: 'arn of the cluster' });
-    expect(before - (await estimated())).toBe(15 * 60);
-  });
 });

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import { nextHop } from '../../functions/move/next-hop.ts';
+import { openStep } from '../../functions/move/step-context.ts';
+import { tryMove } from '../../functions/move/try-move.ts';
+import { far, MoveRegistry } from './move-registry.ts';
+
+test('a dry run reckons with the dedicated database that an earlier attempt has launched', async () => {
+  const world = await MoveRegistry.create();
+  try {
+    await world.addCell('a');
+    const { tenantId, moveId } = await world.begin({ tier: 'business' }, { targetTier: 'enterprise' });
+    await nextHop(world.registry, moveId);
+    const asked = { tenantId, target: { tier: 'enterprise' }, force: false } as const;
+    const estimated = async () => {
+      const survey = async () => ({ rows: 10, bytes: 1_000, tables: [] });
+      return (await tryMove(world.registry, asked, survey)).estimate.seconds;
+    };
+    const before = await estimated();
+    const launch = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'launch' }, far());
+    await launch.amendTarget({ clusterArn: 'arn of the cluster' });
+    expect(before - (await estimated())).toBe(15 * 60);
+  } finally {
+    await world.drop();
+  }
+});
