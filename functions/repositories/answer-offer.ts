@@ -73,7 +73,8 @@ export function declineOffer(
   { actor }: { actor: string },
 ): Promise<Offer> {
   return registry.transaction(async (transaction) => {
-    const { tenantId } = await getTenant(transaction, tenantReference);
+    // Locked: an answer must not stay behind when the tenant is handed to another region.
+    const { tenantId } = await getTenant(transaction, tenantReference, { lock: true });
     const offer = await getOffer(transaction, tenantId, offerId, { lock: true });
     if (offer.status === 'declined') return offer;
     if (offer.status !== 'open') throw new ResourceConflict(`The offer was ${offer.status}.`);
@@ -87,7 +88,7 @@ async function accept(
   { tenantReference, offerId }: AnswerTarget,
   actor: string,
 ): Promise<Offer> {
-  const { tenantId, tier, status } = await getTenant(transaction, tenantReference);
+  const { tenantId, tier, status } = await getTenant(transaction, tenantReference, { lock: true });
   const offer = await getOffer(transaction, tenantId, offerId, { lock: true });
   if (offer.status === 'accepted') return offer;
   if (offer.status !== 'open') throw new ResourceConflict(`The offer was ${offer.status}.`);

@@ -123,7 +123,9 @@ export async function deleteUser(
   { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
 ): Promise<void> {
   await registry.transaction(async (transaction) => {
-    const user = await getUser(transaction, tenantReference, userId, { lock: true });
+    // Under the tenant's lock, as all changes of users: one that is being handed to another region keeps none behind.
+    const tenant = await getTenant(transaction, tenantReference, { lock: true });
+    const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
     await transaction.query(
       'DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid',

@@ -1,0 +1,117 @@
+import { beginMove } from '../../functions/move/begin-move.ts';
+import { finishMove } from '../../functions/move/finish-move.ts';
+import { followHop } from '../../functions/move/follow-hop.ts';
+import type { Hop } from '../../functions/move/hop.ts';
+import { findMove } from '../../functions/move/move-records.ts';
+import { nextHop } from '../../functions/move/next-hop.ts';
+import type { Regions } from '../../functions/move/regions.ts';
+import { openStep } from '../../functions/move/step-context.ts';
+import { unwindMove } from '../../functions/move/unwind-move.ts';
+import { arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
+
+const KEYS = ['us', 'eu', 'apac'] as const;
+export type Key = (typeof KEYS)[number];
+
+export interface Crossing {
+  readonly tenantId: string;
+  readonly moveId: string;
+  readonly hop: Hop;
+}
+
+/** Three regions, each with a registry and a cell; home is `us`. */
+export class BorderWorld {
+  readonly #registries: Readonly<Record<Key, MoveRegistry>>;
+  #moves = 0;
+
+  private constructor(registries: Readonly<Record<Key, MoveRegistry>>) {
+    this.#registries = registries;
+  }
+
+  static async create(): Promise<BorderWorld> {
+    const [us, eu, apac] = await Promise.all([
+      MoveRegistry.create(),
+      MoveRegistry.create(),
+      MoveRegistry.create(),
+    ]);
+    const world = new BorderWorld({ us, eu, apac });
+    for (const key of KEYS) await world.in(key).addCell(`${key}-1`, { region: key, dataResidency: key });
+    return world;
+  }
+
+  in(key: Key): MoveRegistry {
+    return this.#registries[key];
+  }
+
+  seenFrom(ownKey: Key): Regions {
+    return {
+      ...{ ownKey, keys: KEYS, awsRegionOf: (key) => `${key}-aws` },
+      of: (key) => this.in(key as Key).registry as never,
+    };
+  }
+
+  /** A tenant of `us`. */
+  addTenant(settings: TenantSettings = { tier: 'business' }): Promise<string> {
+    return this.in('us').addTenant({ cellId: 'us-1', ...settings });
+  }
+
+  /** Begins a move and opens its hop over the border; what lies before that in the plan is settled. */
+  async cross(tenantId: string, from: Key, to: Key): Promise<Crossing> {
+    const { registry } = this.in(from);
+    const regions = this.seenFrom(from);
+    const probes = { statusOf: async () => 'running' as const, regions };
+    this.#moves += 1;
+    const executionArn = arn(`${this.#moves}-of-${tenantId}`);
+    const { moveId } = await beginMove(registry, { tenantId, targetResidency: to }, executionArn, probes);
+    const { hopIndex } = await nextHop(registry, moveId, regions);
+    const last = (await findMove(registry, moveId))!.plan.length - 1;
+    for (let index = hopIndex; index < last; index++) {
+      await this.in(from).settle(moveId, index);
+      await nextHop(registry, moveId, regions);
+    }
+    const step = await openStep(registry, { moveId, hopIndex: last, phase: 'cut-over' }, far());
+    await step.amendTarget({ secretArn: 'arn:aws:secretsmanager:eu-west-1:0:secret:s' });
+    return { tenantId, moveId, hop: step.hop };
+  }
+
+  /** What a workflow does once the databases have committed. */
+  async arrive({ moveId, hop }: Crossing, from: Key) {
+    const { registry } = this.in(from);
+    await followHop(registry, hop, { regions: this.seenFrom(from) });
+    await this.#setState(from, moveId, 'settled');
+    return finishMove(registry, moveId);
+  }
+
+  async move(tenantId: string, from: Key, to: Key) {
+    return this.arrive(await this.cross(tenantId, from, to), from);
+  }
+
+  /** Ends a move as after the roll back of its databases. */
+  async giveUp({ moveId }: Crossing, from: Key): Promise<void> {
+    const { registry } = this.in(from);
+    await this.#setState(from, moveId, 'rolled-back');
+    const end = { status: 'aborted', reason: 'The move was aborted.' } as const;
+    const move = (await findMove(registry, moveId))!;
+    await unwindMove(registry, move, { end, actor: operator, regions: this.seenFrom(from) });
+  }
+
+  async #setState(key: Key, moveId: string, state: string): Promise<void> {
+    await this.in(key).registry.query(
+      `UPDATE tenant_move_hops SET state = :state
+       WHERE move_id = :moveId::uuid AND state IN ('working', 'committed')`,
+      { moveId, state },
+    );
+  }
+
+  /** All rows of a tenant in one of its tables, as JSON. */
+  async rows(key: Key, table: string, tenantId: string): Promise<Record<string, unknown>[]> {
+    const rows = await this.in(key).registry.query<{ row: string }>(
+      `SELECT to_jsonb(r)::text AS row FROM ${table} r WHERE tenant_id = :tenantId::uuid ORDER BY to_jsonb(r)::text`,
+      { tenantId },
+    );
+    return rows.map(({ row }) => JSON.parse(row));
+  }
+
+  async drop(): Promise<void> {
+    for (const key of KEYS) await this.in(key).drop();
+  }
+}
