@@ -1,4 +1,8 @@
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  CreateSecretCommand,
+  DeleteSecretCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DataApi } from '../../functions/database/registry/data-api.ts';
 import {
@@ -178,7 +182,7 @@ describe('a secret is read where it is', () => {
     expect(await readSecret('strata/twin', EU)).toMatchObject({ arn, username: 'of_eu' });
   });
 
-  test('a registry writer’s that is not there is looked for again by the next statement', async () => {
+  test('a registry writer’s that is not there is looked for again by the next statement, and once it is found, no more', async () => {
     const own = { REGISTRY_CLUSTER_ARN: 'arn', REGISTRY_SECRET_ARN: 'arn', REGISTRY_DATABASE: 'registry' };
     const address = { secretName: 'strata/registry/writer', database: 'registry', clusterArn: 'arn:eu' };
     const registry = RegionalRegistries.fromEnvironment({
@@ -193,6 +197,10 @@ describe('a secret is read where it is', () => {
     const SecretString = JSON.stringify({ username: 'writer', password: 'p' });
     await eu.send(new CreateSecretCommand({ Name: 'strata/registry/writer', SecretString }));
     // Here is a secret, but no cluster.
+    expect(await refusal()).not.toBe('ResourceNotFoundException');
+    await eu.send(
+      new DeleteSecretCommand({ SecretId: 'strata/registry/writer', ForceDeleteWithoutRecovery: true }),
+    );
     expect(await refusal()).not.toBe('ResourceNotFoundException');
   });
 });

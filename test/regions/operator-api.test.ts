@@ -206,15 +206,17 @@ describe('a tenant of another region', () => {
       await addMove('us', id, '2026-01-03T00:00:00Z'),
     ];
     const path = { tenantId: id };
-    const seen: string[] = [];
-    let cursor: string | undefined;
-    do {
-      const query = { limit: '1', ...(cursor ? { cursor } : {}) };
-      const { body } = await call('GET /tenants/{tenantId}/moves', { path, query });
-      seen.push(...body.items.map(({ moveId }: { moveId: string }) => moveId));
-      cursor = body.nextCursor ?? undefined;
-    } while (cursor);
-    expect(seen).toEqual(moves);
+    for (const limit of ['1', '2', '3', '4']) {
+      const seen: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const query = { limit, ...(cursor ? { cursor } : {}) };
+        const { body } = await call('GET /tenants/{tenantId}/moves', { path, query });
+        seen.push(...body.items.map(({ moveId }: { moveId: string }) => moveId));
+        cursor = body.nextCursor ?? undefined;
+      } while (cursor);
+      expect(seen).toEqual(moves);
+    }
     for (const moveId of moves) {
       const read = await call('GET /tenants/{tenantId}/moves/{moveId}', { path: { ...path, moveId } });
       expect(read).toMatchObject({ status: 200, body: { moveId } });
