@@ -5,7 +5,7 @@
  * States of a slug at home, as region R sees it:
  *   free ──reserve──▶ R's, without a tenant ──R commits──▶ R's tenant
  *   R's, without a tenant ──next registration in R, which uses its id──▶ R's tenant
- *   R's, without a tenant ──take over──▶ another region's, without a tenant
+ *   R's, without a tenant ──take over──▶ another region's, without a tenant (home's too, with the row `elsewhere`)
  * Invariants: a reservation of R is made, used or taken away only under the lock on the slug in R's registry, and made
  * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
  * died, and blocks nobody.
@@ -88,11 +88,15 @@ export async function reserveSlug(
  * @throws {TenantExists | TenantInputMismatch} it has.
  */
 export async function takeOverSlug(slug: string, from: string, region: RegistrationRegion): Promise<void> {
+  const fromHome = from === homeOf(region.registries);
   await region.registries.of(from).transaction(async (transaction) => {
     await boundTransaction(transaction);
     await lockSlug(transaction, slug);
     const holder = await holderOf(transaction, slug);
-    if (holder) throw refusalBy(holder.status, slug);
+    // `elsewhere` is a tenant that has left, but at home a mere reservation: home itself may have taken one over, and
+    // then have refused its own registration.
+    const reservation = fromHome && holder?.status === 'elsewhere';
+    if (holder && !reservation) throw refusalBy(holder.status, slug);
     // Before the lock is given back: a registration there must not find its region's reservation any more.
     await homeRegistry(region).query(
       `UPDATE tenants SET home_region = :key, data_residency = :key, updated_at = now()

@@ -171,6 +171,30 @@ describe('a registration that died between its reservation and its tenant', () =
     expect((await register('us', { ...tenant, name: 'Free' })).name).toBe('Free');
   });
 
+  test('and at home is refused: the slug, which home has by then, is free for every region', async () => {
+    const other = input();
+    await register('us', other);
+    const tenant = input({ name: other.name });
+    const reserved = await reservedByTheDead(tenant.slug, 'eu');
+    await expect(register('us', tenant)).rejects.toThrow(TenantNameTaken);
+    expect(await row('us', tenant.slug)).toMatchObject({ status: 'elsewhere', region: 'us' });
+    expect((await register('eu', { ...tenant, dataResidency: 'eu' })).tenantId).toBe(reserved);
+    expect(await row('us', tenant.slug)).toMatchObject({ status: 'elsewhere', region: 'eu' });
+    await expect(register('us', { ...tenant, name: 'Late' })).rejects.toThrow(TenantInputMismatch);
+  });
+
+  test('is told from a tenant that has left its region, whose slug nobody takes', async () => {
+    const { slug, name } = input();
+    await reservedByTheDead(slug, 'eu');
+    await two.eu.query(
+      `INSERT INTO tenants (tenant_name, tenant_slug, isolation_model, subscription_tier, status, home_region)
+       VALUES (:slug, :slug, 'shared', 'starter', 'elsewhere', 'us')`,
+      { slug },
+    );
+    await expect(register('us', { ...input(), name, slug })).rejects.toThrow(TenantExists);
+    expect(await row('us', slug)).toMatchObject({ status: 'elsewhere', region: 'eu' });
+  });
+
   test('is not taken for dead while it is still under way', async () => {
     const tenant = input();
     await reservedByTheDead(tenant.slug, 'eu');
@@ -208,8 +232,13 @@ async function waiting(): Promise<void> {
   }
 }
 
-test('of many registrations of one slug in both regions at once, one tenant comes', async () => {
+test.each([
+  ['a slug that is free', undefined],
+  ['a slug that the dead have reserved', 'eu'],
+  ['a slug that home has taken over in vain', 'us'],
+])('of many registrations in both regions at once of %s, one tenant comes', async (_, reserved) => {
   const tenant = input();
+  if (reserved) await reservedByTheDead(tenant.slug, reserved);
   const attempts = Array.from({ length: 8 }, (_, n) =>
     n % 2 === 0 ? register('us', tenant) : register('eu', { ...tenant, dataResidency: 'eu' }),
   );
