@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import pg from 'pg';
 import { CredentialStore, type Credentials } from '../session/credentials.ts';
@@ -9,6 +10,8 @@ export type DataConnectionTarget = {
   readonly database: string;
   /** Statements that are sent without waiting for the one before share a round trip. Not through a proxy. */
   readonly pipeline?: boolean;
+  /** To be connected by it; whoever made it can break the connection. */
+  readonly socket?: Socket;
 } & (
   | {
       /** Name or ARN of the secret. */
@@ -29,6 +32,7 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
     'credentials' in target
       ? target.credentials
       : await new CredentialStore({ region: target.region }).get(target.secretArn);
+  const { socket } = target;
   const configuration: pg.ClientConfig & { pipeline: boolean } = {
     host: target.host,
     port: target.port,
@@ -39,6 +43,7 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
     keepAlive: true,
     types: valueParsers,
     pipeline: target.pipeline ?? false,
+    ...(socket ? { stream: () => socket } : {}),
     ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ca: await trustedAuthorities() },
   };
   const client = new pg.Client(configuration);

@@ -17,17 +17,21 @@ export interface RenderTarget {
  * The statements that create a table with its keys, checks and partitions.
  * Constraint names are the same under both models, so that `ON CONFLICT ON CONSTRAINT` and error mapping are too.
  * Month partitions other than the default one are `ensureMonthPartitions`' work: they depend on the day.
- * @param bare without unique keys: a copy is quicker when they are built afterwards.
+ * @param keys without some of them, a copy is quicker: they are built afterwards.
  */
-export function createTable(target: RenderTarget, table: TenantTable, { bare = false } = {}): string[] {
+export function createTable(
+  target: RenderTarget,
+  table: TenantTable,
+  { keys = 'all' }: { readonly keys?: 'all' | 'primary' | 'none' } = {},
+): string[] {
   const shared = target.model === 'shared';
   const lines = [
     ...(shared ? ['"tenant_id" uuid NOT NULL DEFAULT tenancy.current_tenant()'] : []),
     ...Object.entries(table.columns).map(([name, { spec }]) => columnDefinition(name, spec)),
-    `CONSTRAINT ${identifier(`${table.name}_pkey`)} PRIMARY KEY ${keyColumns(target, primaryKey(target, table))}`,
-    ...(bare
-      ? []
-      : uniqueKeys(target, table).map(({ name, definition }) => `CONSTRAINT ${name} ${definition}`)),
+    ...[
+      ...(keys === 'none' ? [] : [primaryKey(target, table)]),
+      ...(keys === 'all' ? uniqueKeys(target, table) : []),
+    ].map(({ name, definition }) => `CONSTRAINT ${name} ${definition}`),
     ...Object.entries(table.columns).flatMap(([name, column]) => allowedValues(table, name, column)),
   ];
   const name = qualified(target.schema, table.name);
@@ -38,11 +42,21 @@ export function createTable(target: RenderTarget, table: TenantTable, { bare = f
   ];
 }
 
-/** Unique keys besides the primary one; names are quoted. */
-export function uniqueKeys(
-  target: RenderTarget,
-  table: TenantTable,
-): { readonly name: string; readonly definition: string }[] {
+/** A constraint's quoted name, and what follows it. */
+interface Key {
+  readonly name: string;
+  readonly definition: string;
+}
+
+export function primaryKey(target: RenderTarget, table: TenantTable): Key {
+  return {
+    name: identifier(`${table.name}_pkey`),
+    definition: `PRIMARY KEY ${keyColumns(target, primaryKeyColumns(target, table))}`,
+  };
+}
+
+/** Unique keys besides the primary one. */
+export function uniqueKeys(target: RenderTarget, table: TenantTable): Key[] {
   return table.unique.map((columns) => ({
     name: identifier(`${table.name}_${columns.join('_')}_key`),
     definition: `UNIQUE ${keyColumns(target, columns)}`,
@@ -139,7 +153,7 @@ function keyColumns({ model }: RenderTarget, columns: readonly string[]): string
   return `(${all.map(identifier).join(', ')})`;
 }
 
-function primaryKey(
+function primaryKeyColumns(
   { model }: RenderTarget,
   { primaryKey, sharedPartitioning }: TenantTable,
 ): readonly string[] {

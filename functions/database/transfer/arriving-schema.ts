@@ -3,8 +3,8 @@
  *
  *   none ──createArrivingSchema──▶ bare ──runs of missingPieces──▶ whole ──sealArrivingSchema──▶ as createTenantSchema makes it
  *
- * Invariants: a bare table has its primary key, by which changes are applied and replicated, and its checks; the tables'
- * history is written last, so that a schema without one is never taken for a finished one.
+ * Invariants: a bare table has its checks, and its primary key where the caller has asked for it; the tables' history is
+ * written last, so that a schema without one is never taken for a finished one.
  */
 import type pg from 'pg';
 import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
@@ -19,6 +19,7 @@ import {
   createTable,
   foreignKeyName,
   grantRows,
+  primaryKey,
   type RenderTarget,
   uniqueKeys,
 } from '../tables/render-tables.ts';
@@ -32,12 +33,14 @@ export type ArrivingSchema = Omit<TenantSchemaOptions, 'migrations'>;
 
 /**
  * Creates schema, login role and bare tables, or finds them. One transaction: safe to kill and to repeat.
+ * @param isKeyed which tables have their primary key from the start.
  * @param inTransaction the transaction; one of its own when absent.
  * @throws {TenantSchemaInUse} when the schema is another tenant's.
  */
 export async function createArrivingSchema(
   owner: pg.ClientBase,
   options: ArrivingSchema,
+  isKeyed: (table: string) => boolean,
   inTransaction: typeof ddlTransaction = ddlTransaction,
 ): Promise<void> {
   const { tenantId, schemaName, roleName } = options;
@@ -55,7 +58,7 @@ export async function createArrivingSchema(
       `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
       ...tables
         .filter(({ name }) => !known.has(name))
-        .flatMap((table) => createTable(target, table, { bare: true })),
+        .flatMap((table) => createTable(target, table, { keys: isKeyed(table.name) ? 'primary' : 'none' })),
     ]);
   });
 }
@@ -68,7 +71,7 @@ export interface Piece {
    * A foreign key comes after the key that it refers to, and without a look at the rows: that look is its check, which
    * locks neither of the two tables against those of others.
    */
-  readonly kind: 'unique' | 'index' | 'foreign key' | 'check' | 'trigger';
+  readonly kind: 'primary key' | 'unique' | 'index' | 'foreign key' | 'check' | 'trigger';
   readonly statement: string;
 }
 
@@ -97,15 +100,17 @@ export async function missingPieces(owner: pg.ClientBase, schemaName: string): P
   );
   const present = new Set(rows.map(({ piece }) => piece));
   const target: RenderTarget = { model: 'isolated', schema: schemaName, requestRole: '' };
+  const keyPiece =
+    (table: TenantTable) =>
+    ({ name, definition }: ReturnType<typeof primaryKey>) => ({
+      name: name.slice(1, -1),
+      statement: `ALTER TABLE ${qualified(schemaName, table.name)} ADD CONSTRAINT ${name} ${definition}`,
+    });
   const of = (kind: Piece['kind'], pieces: (table: TenantTable) => { name: string; statement: string }[]) =>
     tables.flatMap((table) => pieces(table).map((piece) => ({ ...piece, table: table.name, kind })));
   return [
-    ...of('unique', (table) =>
-      uniqueKeys(target, table).map(({ name, definition }) => ({
-        name: name.slice(1, -1),
-        statement: `ALTER TABLE ${qualified(schemaName, table.name)} ADD CONSTRAINT ${name} ${definition}`,
-      })),
-    ),
+    ...of('primary key', (table) => [primaryKey(target, table)].map(keyPiece(table))),
+    ...of('unique', (table) => uniqueKeys(target, table).map(keyPiece(table))),
     ...of('index', (table) =>
       table.indexes.flatMap((index) =>
         createIndexes(target, { ...table, indexes: [index] }).map((statement) => ({

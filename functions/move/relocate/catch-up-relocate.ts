@@ -30,7 +30,7 @@ export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
   return orReplicationBroken(() =>
     onBothSides(hop, async (sides) => {
       for (;;) {
-        const lagBytes = await lagOf(sides, hop);
+        const lagBytes = await lagOf(sides, context);
         await context.progress(lagBytes === undefined ? {} : { lagBytes });
         if (lagBytes !== undefined && lagBytes <= SMALL_LAG_BYTES) {
           const { markerMs } = pauseBudget({ ...context.kept, slowRehearsals });
@@ -52,12 +52,15 @@ export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
  * A subscription that an interrupted run has left suspended goes on.
  * @throws {ReplicationLost}
  */
-export async function lagOf(sides: BothSides, hop: Hop): Promise<number | undefined> {
+export async function lagOf(
+  sides: BothSides,
+  { hop, kept }: Pick<StepContext, 'hop' | 'kept'>,
+): Promise<number | undefined> {
   const name = replicationName(hop);
   if ((await isEnabled(sides.target, name)) === false)
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
   const state = await syncState(sides.target, name);
-  refuseFailures(state);
+  refuseFailures(state, kept);
   const lag = await slotLag(sides.source, name);
   if (!lag) throw new ReplicationLost('there is no slot');
   return state?.ready === state?.tables ? lag.bytes : undefined;

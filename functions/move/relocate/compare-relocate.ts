@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import * as z from 'zod/mini';
 import type { TenantTable } from '../../database/tables/tenant-table.ts';
-import { tenantTables } from '../../database/tables/tenant-tables.ts';
+import { tenantTableOrder, tenantTables } from '../../database/tables/tenant-tables.ts';
 import { settleArrival } from '../../database/transfer/arrival.ts';
+import { gatherStatistics } from '../../database/transfer/build-pieces.ts';
 import { claimed } from '../../database/transfer/claim.ts';
 import { claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
 import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-range.ts';
@@ -34,7 +35,8 @@ type Cursor = z.infer<typeof cursorSchema>;
 /**
  * Compares what the tenant left with what has arrived, while it is at work there: key range by key range, by count and
  * hash, without the rows that were written at the target since it was placed. They are known because it has captured
- * them from the moment it was placed, and nobody could enter before. The source does not change any more.
+ * them from the moment it was placed, and nobody could enter before. The source does not change any more. First, though,
+ * come the full statistics that the tenant's queries there want.
  * @throws {MoveMismatch} both sides are kept as they are.
  */
 export function compareRelocate(context: StepContext, cursor?: unknown): Promise<StepOutcome<Cursor>> {
@@ -43,7 +45,10 @@ export function compareRelocate(context: StepContext, cursor?: unknown): Promise
     const at: Cursor =
       cursor === undefined ? { rows: 0, tables: [], after: null } : cursorSchema.parse(cursor);
     const total = Math.max(at.rows, (await schemaSize(sides.source, hop.source.schemaName)).rows);
-    if (at.tables.length === 0) at.tables.push(nothingOf(compared[0]!));
+    if (at.tables.length === 0) {
+      await gatherStatistics([sides.target], hop.target.schemaName, tenantTableOrder);
+      at.tables.push(nothingOf(compared[0]!));
+    }
     for (;;) {
       const table = compared[at.tables.length - 1]!;
       // In a transaction of the attempt's: a run of it that was frozen must not judge what the next move writes.

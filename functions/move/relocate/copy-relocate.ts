@@ -3,40 +3,67 @@ import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
 import { arrivedSize, schemaSize, syncState } from '../../database/transfer/replication/sync-state.ts';
 import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
-import { onBothSides } from './both-sides.ts';
+import { type BothSides, onBothSides } from './both-sides.ts';
+import { LateKeys } from './late-keys.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
 
-const POLL_MS = 250;
+/** A key must be asked for while the copy of its table is at work, which takes several times as long. */
+const POLL_MS = 100;
+/** Sizes cost more to ask for. */
+const REPORT_MS = 1_000;
 
 /**
- * Watches PostgreSQL copy the tables.
+ * Watches PostgreSQL copy the tables, and has it build the keys of the large ones behind their copies.
  * @throws {ReplicationBroken}
  */
 export function copyRelocate(context: StepContext): Promise<StepOutcome> {
   const { hop, deadline } = context;
-  const name = replicationName(hop);
-  return orReplicationBroken(() =>
-    onBothSides(hop, async ({ source, target }) => {
-      for (;;) {
-        const state = await syncState(target, name);
-        refuseFailures(state);
-        if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
-        const total = await schemaSize(source, hop.source.schemaName);
-        const { rows, bytes } = await arrivedSize(target, name, hop.target.schemaName);
-        const done = state?.copied === state?.tables;
-        await context.progress({
-          rowsDone: rows,
-          rowsTotal: done ? rows : Math.max(rows, total.rows),
-          bytesDone: bytes,
-          bytesTotal: done ? bytes : Math.max(bytes, total.bytes),
-        });
+  const keys = new LateKeys(hop);
+  const watching = onBothSides(hop, async (sides) => {
+    let reportAt = 0;
+    for (;;) {
+      const done = await hasCopied(sides, context, keys);
+      if (done || performance.now() >= reportAt) {
+        const arrived = await report(sides, context, done);
         if (done) {
-          await context.keep({ copiedRows: rows, copiedBytes: bytes });
+          await context.keep({ copiedRows: arrived.rows, copiedBytes: arrived.bytes });
           return { done };
         }
-        if (performance.now() + POLL_MS > deadline) return { done };
-        await delay(POLL_MS);
+        reportAt = performance.now() + REPORT_MS;
       }
-    }),
-  );
+      if (performance.now() + POLL_MS > deadline) return { done };
+      await delay(POLL_MS);
+    }
+  });
+  return orReplicationBroken(() => watching.finally(() => keys.end()));
+}
+
+/** Whether all tables are past their first copy, and have their keys. @throws {ReplicationLost} */
+async function hasCopied(
+  { source, target }: BothSides,
+  context: StepContext,
+  keys: LateKeys,
+): Promise<boolean> {
+  const name = replicationName(context.hop);
+  const { tables, late } = await keys.tend(target);
+  const state = await syncState(target, name);
+  if (!late) refuseFailures(state, context.kept);
+  else if (state?.failures !== context.kept.forgivenFailures)
+    await context.keep({ forgivenFailures: state?.failures });
+  if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
+  return state?.copied === state?.tables && tables === 0;
+}
+
+/** @throws {MoveAborted} */
+async function report({ source, target }: BothSides, context: StepContext, done: boolean) {
+  const { hop } = context;
+  const arrived = await arrivedSize(target, replicationName(hop), hop.target.schemaName);
+  const total = done ? arrived : await schemaSize(source, hop.source.schemaName);
+  await context.progress({
+    rowsDone: arrived.rows,
+    rowsTotal: Math.max(arrived.rows, total.rows),
+    bytesDone: arrived.bytes,
+    bytesTotal: Math.max(arrived.bytes, total.bytes),
+  });
+  return arrived;
 }

@@ -72,7 +72,7 @@ export function cutOverRelocate(context: StepContext): Promise<StepOutcome> {
     connected(hop, async (connections) => {
       const before = await departureOf(connections.source, hop.attempt);
       if (before) return committed(context, before.pauseMs);
-      const lagBytes = await lagOf({ source: connections.claim, target: connections.target }, hop);
+      const lagBytes = await lagOf({ source: connections.claim, target: connections.target }, context);
       await context.progress(lagBytes === undefined ? {} : { lagBytes });
       if (lagBytes === undefined) throw postponed(new Error('a table is in its first copy'));
       try {

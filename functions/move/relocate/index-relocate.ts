@@ -7,16 +7,14 @@ import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
 import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
 import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
-
-/** Nobody works in that schema yet. */
-const POWER = { memory: '256MB', workers: 2 } as const;
+import { POWER } from './build-power.ts';
 
 /**
  * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
  * applies changes would lock the same tables in different orders. What changes meanwhile waits in the slot.
  *
  * Runs of it resume each other by the catalogue. One that is asked to end leaves a build that is under way to
- * PostgreSQL. Whoever finds nothing missing lets the changes flow again.
+ * PostgreSQL. Whoever finds nothing missing lets the changes flow again. Statistics are rough here: the tenant waits.
  */
 export async function indexRelocate(context: StepContext): Promise<StepOutcome> {
   const { hop, deadline } = context;
@@ -36,7 +34,7 @@ export async function indexRelocate(context: StepContext): Promise<StepOutcome> 
       });
       if (!(await endsBefore(deadline, building))) return { done: false };
     }
-    const gathering = gatherStatistics(connections, schemaName, tenantTableOrder);
+    const gathering = gatherStatistics(connections, schemaName, tenantTableOrder, 'rough');
     if (!(await endsBefore(deadline, gathering))) return { done: false };
     await seal(sides.target, hop);
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { ddlTransaction } from '../../database/ddl/ddl-connection.ts';
 import { CredentialStore } from '../../database/session/credentials.ts';
 import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
+import { tableSizes } from '../../database/transfer/build-pieces.ts';
 import { claimed, claimTenant } from '../../database/transfer/claim.ts';
 import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
@@ -15,6 +16,7 @@ import { type Hop, replicationName, type StepContext, type StepOutcome } from '.
 import { updateSourceTables } from '../source-tables.ts';
 import { arrivingSchemaOf } from '../target/arriving-schema-of.ts';
 import { asOwners } from './both-sides.ts';
+import { LARGE_BYTES } from './late-keys.ts';
 import { orReplicationBroken } from './replication-broken.ts';
 
 /** How long the slot may wait for write transactions of the cluster that are open. */
@@ -51,8 +53,10 @@ async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
   const { source, attempt } = hop;
   const schema = await arrivingSchemaOf(hop);
   const { schemaName } = schema;
+  const sizes = await tableSizes(sides.source, source.schemaName);
+  const isKeyed = (table: string) => (sizes.get(table) ?? 0) < LARGE_BYTES;
   await claimed(sides.source, attempt, () =>
-    createArrivingSchema(sides.target, schema, (client, work) =>
+    createArrivingSchema(sides.target, schema, isKeyed, (client, work) =>
       ddlTransaction(client, async (transaction) => {
         await holdTarget(sides, attempt);
         return work(transaction);

@@ -14,8 +14,15 @@ export async function orReplicationBroken<Result>(work: () => Promise<Result>): 
   }
 }
 
-/** @throws {ReplicationLost} */
-export function refuseFailures(state: { readonly failures: number } | undefined): void {
+/**
+ * @param kept by an earlier step: failures that were to be expected (see late-keys).
+ * @throws {ReplicationLost}
+ */
+export function refuseFailures(
+  state: { readonly failures: number } | undefined,
+  kept: Readonly<Record<string, unknown>>,
+): void {
   if (!state) throw new ReplicationLost('there is no subscription');
-  if (state.failures >= FAILURES) throw new ReplicationLost('changes or rows cannot be applied');
+  if (state.failures - Number(kept.forgivenFailures ?? 0) >= FAILURES)
+    throw new ReplicationLost('changes or rows cannot be applied');
 }

@@ -32,7 +32,9 @@ export async function prepareReshape(context: StepContext, cursor?: unknown): Pr
 
 async function makeSchema(owner: pg.Client, hop: Hop): Promise<void> {
   const schema = await arrivingSchemaOf(hop);
-  await atSource(owner, hop.attempt, () => createArrivingSchema(owner, schema, joinedTransaction));
+  await atSource(owner, hop.attempt, () =>
+    createArrivingSchema(owner, schema, () => false, joinedTransaction),
+  );
 }
 
 /** An earlier stay of the tenant, or an attempt that was rolled back halfway, may have left rows that nobody reads. */

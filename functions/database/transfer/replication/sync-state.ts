@@ -28,7 +28,8 @@ export async function syncState(target: pg.ClientBase, name: string): Promise<Sy
 
 /**
  * What has arrived. Rows of a table that is being copied are told by its COPY, those of a finished one by the
- * statistics, which follow a moment later; bytes are those that the tables take on disk.
+ * statistics, which follow a moment later; bytes are those that the tables take on disk. A table without its primary key
+ * is not asked for: the key may be under way, and whoever asks for the table would wait for it.
  * @param schemaName where the tables are; the subscription knows them by their aliases.
  */
 export async function arrivedSize(
@@ -38,7 +39,9 @@ export async function arrivedSize(
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   const { rows } = await target.query<{ rows: string; bytes: string }>(
     `select coalesce(sum(greatest(p.tuples_processed, pg_catalog.pg_stat_get_live_tuples(c.oid))), 0) as rows,
-            coalesce(sum(greatest(p.bytes_processed, pg_catalog.pg_table_size(c.oid))), 0) as bytes
+            coalesce(sum(greatest(p.bytes_processed, case
+              when exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary)
+              then pg_catalog.pg_table_size(c.oid) end)), 0) as bytes
      from pg_catalog.pg_subscription s
        join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()
        join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid

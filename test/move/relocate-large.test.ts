@@ -1,0 +1,160 @@
+/** Tables so large that they arrive without their primary keys: these are built behind the copies, whoever is there then. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { type Hop, replicationName } from '../../functions/move/hop.ts';
+import { copyRelocate } from '../../functions/move/relocate/copy-relocate.ts';
+import { LARGE_BYTES } from '../../functions/move/relocate/late-keys.ts';
+import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import {
+  createRelocationWorld,
+  linesOf,
+  type RelocationWorld,
+  stepContext,
+  type WorldTenant,
+} from './relocation-world.ts';
+import { runRelocation } from './run-relocation.ts';
+
+let world: RelocationWorld;
+beforeAll(async () => {
+  world = await createRelocationWorld();
+});
+afterAll(() => world?.end());
+
+const ROW_BYTES = 1_800;
+
+/** A tenant whose employees take more room than a table that has its key from the start. */
+async function largeTenant(): Promise<WorldTenant> {
+  const tenant = await world.addTenant();
+  const owner = await world.x.connect('owner');
+  const filler = Array.from({ length: Math.ceil(ROW_BYTES / 32) }, (_, n) => `md5((n + ${n})::text)`);
+  await owner.query(
+    `INSERT INTO ${tenant.place.schemaName}.employees (email, first_name, last_name, profile_data)
+     SELECT n || '@x.test', 'Ada', 'Lovelace', to_jsonb(${filler.join(' || ')}) FROM generate_series(1, $1::integer) n`,
+    [Math.ceil((1.2 * LARGE_BYTES) / ROW_BYTES)],
+  );
+  await owner.end();
+  return tenant;
+}
+
+/** Changes all employees, some at a time, until it is stopped. @returns how many it has changed. */
+function changing({ access, place }: WorldTenant): () => Promise<number> {
+  let stopping = false;
+  let changed = 0;
+  const run = async () => {
+    const ids = await employeeIds(place.schemaName);
+    for (let n = 0; !stopping; n = (n + 1) % ids.length) {
+      const employee = tenantSql.updateTable('employees').where('employee_id', '=', ids[n]!);
+      await access.batch('write', [employee.set({ job_title: `Changed ${++changed}` })]);
+    }
+    return changed;
+  };
+  const running = run();
+  return () => {
+    stopping = true;
+    return running;
+  };
+}
+
+async function employeeIds(schemaName: string): Promise<string[]> {
+  const owner = await world.x.connect('owner');
+  const { rows } = await owner.query<{ id: string }>(`SELECT employee_id AS id FROM ${schemaName}.employees`);
+  await owner.end();
+  return rows.map(({ id }) => id);
+}
+
+async function atTarget<Row>(sql: string, values: unknown[] = []): Promise<Row> {
+  const superuser = await world.y.connect('superuser');
+  const { rows } = await superuser.query(sql, values);
+  await superuser.end();
+  return rows[0] as Row;
+}
+
+const isKeyed = async ({ target }: Hop) =>
+  (
+    await atTarget<{ keyed: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = $1::text::regclass AND indisprimary) AS keyed`,
+      [`${target.schemaName}.employees`],
+    )
+  ).keyed;
+
+const isAwaited = async ({ target }: Hop) =>
+  (
+    await atTarget<{ awaited: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass) AS awaited`,
+      [`${target.schemaName}.employees`],
+    )
+  ).awaited;
+
+const failuresOf = async (hop: Hop) =>
+  (
+    await atTarget<{ failures: number }>(
+      `SELECT coalesce(sum(apply_error_count + sync_error_count), 0)::integer AS failures
+       FROM pg_stat_subscription_stats WHERE subname = $1`,
+      [replicationName(hop)],
+    )
+  ).failures;
+
+async function changedRows(tenant: WorldTenant): Promise<number> {
+  const [rows] = await tenant.access.batch('read', [
+    tenantSql.selectFrom('employees').select('job_title').where('job_title', 'like', 'Changed %'),
+  ]);
+  return (rows as unknown[]).length;
+}
+
+test('the key is built behind the copy, and no change meanwhile fails for want of it', {
+  timeout: 120_000,
+}, async () => {
+  const tenant = await largeTenant();
+  const hop = await world.hop(tenant, world.y);
+  const stop = changing(tenant);
+  const kept = await runRelocation(hop, { to: 'prepare' });
+  expect(await isKeyed(hop)).toBe(false);
+  await runRelocation(hop, { from: 'copy', to: 'copy', kept });
+  expect(await isKeyed(hop)).toBe(true);
+  await runRelocation(hop, { from: 'index', to: 'cut-over', kept });
+  expect(await failuresOf(hop)).toBe(0);
+  expect(kept).not.toHaveProperty('forgivenFailures');
+  const changed = await stop();
+  await runRelocation(hop, { from: 'compare', kept });
+  await world.settle(tenant, hop);
+  expect(changed).toBeGreaterThan(0);
+  expect(await changedRows(tenant)).toBe(changed);
+});
+
+test('where no mover was there in time, the worker fails until one is, and nothing is lost', {
+  timeout: 120_000,
+}, async () => {
+  const tenant = await largeTenant();
+  const hop = await world.hop(tenant, world.y);
+  const stop = changing(tenant);
+  const kept = await runRelocation(hop, { to: 'prepare' });
+  await expect.poll(() => failuresOf(hop), { timeout: 60_000, interval: 100 }).toBeGreaterThan(0);
+  await runRelocation(hop, { from: 'copy', to: 'cut-over', kept });
+  expect(kept.forgivenFailures).toBeGreaterThan(0);
+  const changed = await stop();
+  await runRelocation(hop, { from: 'compare', kept });
+  await world.settle(tenant, hop);
+  expect(await changedRows(tenant)).toBe(changed);
+});
+
+test('given up while a key waits behind its copy, the move leaves nothing', {
+  timeout: 120_000,
+}, async () => {
+  const tenant = await largeTenant();
+  const before = linesOf(await world.inventory(), tenant);
+  const hop = await world.hop(tenant, world.y);
+  const kept = await runRelocation(hop, { to: 'prepare' });
+  // As the copy does, only for longer.
+  const writer = await world.y.connect('owner');
+  await writer.query(`BEGIN; LOCK TABLE ${hop.target.schemaName}.employees IN ROW EXCLUSIVE MODE`);
+  const aborted = copyRelocate({
+    ...stepContext(hop, kept),
+    progress: async () => {
+      if (await isAwaited(hop)) throw new Error('aborted');
+    },
+  });
+  await expect(aborted).rejects.toThrow('aborted');
+  await writer.query('COMMIT');
+  await rollBackRelocate(hop);
+  expect(linesOf(await world.inventory(), tenant)).toEqual(before);
+});
