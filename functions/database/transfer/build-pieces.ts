@@ -18,6 +18,12 @@ export interface BuildPower {
 const BUILT_MEANWHILE = new Set(['42P07', '42710', '42P16', '23505']);
 
 /**
+ * Dozens of small transactions, whose flushes others in the cell would wait behind. What a crash of the server takes
+ * away is missing then, and built again; whoever seals the schema flushes all that was built before.
+ */
+const UNFLUSHED = 'SET LOCAL synchronous_commit = off';
+
+/**
  * Builds what the arriving schema lacks: keys and indexes, a table on each of the connections; then foreign keys, which
  * are checked in the same manner; then triggers. Each is one statement, which PostgreSQL finishes also when nobody waits
  * for it any more; who comes again waits for it, or finds it there.
@@ -106,7 +112,7 @@ async function buildPiece(
   try {
     // One message, hence one transaction, and one that is sent whole. Another's build of the same piece ends first.
     await connection.query(
-      `SET LOCAL maintenance_work_mem = '${memory}';
+      `${UNFLUSHED}; SET LOCAL maintenance_work_mem = '${memory}';
        SET LOCAL max_parallel_maintenance_workers = ${workers};
        SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0));
        ${piece.statement}`,
@@ -121,7 +127,8 @@ async function buildPiece(
 
 /**
  * Statistics of what has arrived, a table on each connection: autovacuum would come only after the first requests.
- * `rough` ones take a tenth of the time and suffice to choose an index by; they are no reason for autovacuum to come.
+ * `rough` ones take a tenth of the time and suffice to choose an index by. Autovacuum would leave them as they are for
+ * long: full ones must follow.
  */
 export async function gatherStatistics(
   connections: readonly pg.ClientBase[],
@@ -129,12 +136,12 @@ export async function gatherStatistics(
   tables: readonly string[],
   precision: 'full' | 'rough' = 'full',
 ): Promise<void> {
-  const target = precision === 'rough' ? 'SET LOCAL default_statistics_target = 10; ' : '';
+  const target = precision === 'rough' ? 'SET LOCAL default_statistics_target = 10;' : '';
   const queue = [...tables];
   await Promise.all(
     connections.map(async (connection) => {
       for (let table = queue.shift(); table; table = queue.shift())
-        await connection.query(`${target}ANALYZE ${qualified(schemaName, table)}`);
+        await connection.query(`${UNFLUSHED}; ${target} ANALYZE ${qualified(schemaName, table)}`);
     }),
   );
 }

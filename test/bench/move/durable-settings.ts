@@ -7,4 +7,6 @@ export const sized = {
   ...{ wal_level: 'logical', shared_buffers: '1GB', maintenance_work_mem: '256MB' },
   // A move or a restore is not the moment to meet a checkpoint; one is made before each of them.
   ...{ max_wal_size: '8GB', checkpoint_timeout: '30min' },
+  // A server that has run for a while writes into log files that it has had before; new ones are filled with zeros first.
+  min_wal_size: '4GB',
 } as const;
