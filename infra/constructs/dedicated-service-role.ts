@@ -4,6 +4,10 @@ import { Construct, type IConstruct } from 'constructs';
 import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
+const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
+/** How the template of dedicated databases tags its resources. */
+const COMPONENT = 'dedicated-database';
+
 export interface DedicatedServiceRoleProps {
   /** The only role it may pass on. */
   readonly proxyRoleArn: string;
@@ -50,7 +54,8 @@ function patterns(scope: IConstruct) {
       rds('cluster-pg', 'strata-tenant-*'),
     ],
     // Their ARNs hold an id that RDS makes up, not the name.
-    proxies: [rds('db-proxy', '*'), rds('target-group', '*')],
+    proxies: rds('db-proxy', '*'),
+    targetGroups: rds('target-group', '*'),
     logs: ['/aws/rds/cluster/strata-tenant-*', '/aws/rds/proxy/strata-tenant-*'].map((resourceName) =>
       stack.formatArn({
         service: 'logs',
@@ -71,7 +76,7 @@ function patterns(scope: IConstruct) {
 }
 
 function statements(scope: IConstruct, props: DedicatedServiceRoleProps): PolicyStatement[] {
-  const { databases, proxies, logs, alarms } = patterns(scope);
+  const { databases, proxies, targetGroups, logs, alarms } = patterns(scope);
   const { tenantPattern, dedicatedPattern } = props.secrets;
   const { region } = Stack.of(scope);
   return [
@@ -101,9 +106,33 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
     new PolicyStatement({
       sid: 'Proxies',
       actions: [
-        'rds:CreateDBProxy',
         'rds:ModifyDBProxy',
         'rds:DeleteDBProxy',
+        'rds:RegisterDBProxyTargets',
+        'rds:DeregisterDBProxyTargets',
+        'rds:AddTagsToResource',
+        'rds:ListTagsForResource',
+        'rds:RemoveTagsFromResource',
+      ],
+      resources: [proxies],
+      // A proxy's ARN does not tell whose it is, its tag does: cells' proxies and those that others made without a
+      // tag are out of reach.
+      conditions: { StringEquals: { [RESOURCE_TAG]: COMPONENT } },
+    }),
+    new PolicyStatement({
+      sid: 'NewProxies',
+      // RDS asks for both when a proxy is created with tags.
+      actions: ['rds:CreateDBProxy', 'rds:AddTagsToResource'],
+      resources: [proxies],
+      conditions: {
+        StringEquals: { 'aws:RequestTag/strata:component': COMPONENT },
+        // What is being created has no tag yet. What has another one cannot be made ours by tagging it.
+        StringEqualsIfExists: { [RESOURCE_TAG]: COMPONENT },
+      },
+    }),
+    new PolicyStatement({
+      sid: 'TargetGroups',
+      actions: [
         'rds:ModifyDBProxyTargetGroup',
         'rds:RegisterDBProxyTargets',
         'rds:DeregisterDBProxyTargets',
@@ -111,9 +140,10 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:ListTagsForResource',
         'rds:RemoveTagsFromResource',
       ],
-      resources: proxies,
-      // A proxy's ARN does not tell whose it is, its tag does: cells' proxies are out of reach.
-      conditions: { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'dedicated-database' } },
+      resources: [targetGroups],
+      // RDS makes a target group with its proxy, and nothing says that it has the tag before CloudFormation works on
+      // it. Cells' target groups have theirs and are out of reach.
+      conditions: { StringEqualsIfExists: { [RESOURCE_TAG]: COMPONENT } },
     }),
     new PolicyStatement({
       sid: 'Secrets',
@@ -193,7 +223,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
 }
 
 function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: RunTimeSecrets): void {
-  const { databases, proxies, logs, alarms } = patterns(scope);
+  const { databases, proxies, targetGroups, logs, alarms } = patterns(scope);
   for (const pattern of [...databases, ...logs, ...alarms]) {
     acknowledgePattern(
       policy,
@@ -208,11 +238,11 @@ function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: 
       'The secrets of a dedicated database are named after its tenant, at run time.',
     );
   }
-  for (const pattern of proxies) {
+  for (const pattern of [proxies, targetGroups]) {
     acknowledgePattern(
       policy,
       pattern,
-      'RDS makes up these ids; the statement is bound to the tag of dedicated databases.',
+      'RDS makes up these ids; the statements are bound to the tag of dedicated databases.',
     );
   }
   acknowledgeFinding(

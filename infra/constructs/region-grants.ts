@@ -111,8 +111,9 @@ export class RegionGrants {
     this.#grant(grantee, {
       actions: ['rds:ModifyDBProxy'],
       resources: proxies,
-      // A proxy's ARN does not tell whose it is, its tag does: proxies of dedicated databases are out of reach.
-      conditions: { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'data-plane' } },
+      // A proxy's ARN does not tell whose it is, its tag does: proxies of dedicated databases and those that others
+      // made without a tag are out of reach.
+      conditions: { StringEquals: { 'aws:ResourceTag/strata:component': 'data-plane' } },
     });
   }
 

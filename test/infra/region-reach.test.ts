@@ -150,7 +150,7 @@ test('keys of another region open secrets only, its proxies cells only, its serv
     });
   }
   expect(conditionsOf('rds:ModifyDBProxy', /eu-west-1/)).toEqual([
-    { StringEqualsIfExists: { 'aws:ResourceTag/strata:component': 'data-plane' } },
+    { StringEquals: { 'aws:ResourceTag/strata:component': 'data-plane' } },
   ]);
   const [role] = inStack('Strata-eu', 'AWS::IAM::Role').filter(({ Properties }) =>
     String(Properties.Description).startsWith('CloudFormation acts as this role'),

@@ -6,9 +6,11 @@ import {
   type ResourceRequest,
 } from '../../model.ts';
 import { ResourceFailure } from '../errors.ts';
+import { Input } from '../input.ts';
 import type { RdsStore } from '../services/rds/rds-store.ts';
 import { randomPassword } from '../services/secrets-manager/random-password.ts';
 import { type SecretStore, versionIdOf } from '../services/secrets-manager/secret-store.ts';
+import { tagsOf } from '../tags.ts';
 import { stableUuid } from './key.ts';
 
 /** `AWS::RDS::DBCluster`: one real PostgreSQL server. */
@@ -40,6 +42,7 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
         region: stack.region,
         resourceId,
         properties,
+        tags: tagsOf(new Input(properties)),
         instances: [],
         masterSecretArn: managed?.arn,
         createdDate: Date.now(),
@@ -82,7 +85,9 @@ export function instanceResource(store: RdsStore): ResourceFactory {
       const cluster = store.clusterByIdentifier(String(properties.DBClusterIdentifier), stack.region);
       if (!cluster)
         throw new ResourceFailure(`DBCluster ${String(properties.DBClusterIdentifier)} not found.`);
-      if (!cluster.instances.some((one) => one.arn === arn)) cluster.instances.push({ identifier, arn });
+      if (!cluster.instances.some((one) => one.arn === arn)) {
+        cluster.instances.push({ identifier, arn, tags: tagsOf(new Input(properties)) });
+      }
       return {
         ref: identifier,
         attributes: {

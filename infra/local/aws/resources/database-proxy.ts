@@ -8,6 +8,7 @@ import { ResourceFailure } from '../errors.ts';
 import { Input } from '../input.ts';
 import type { RdsStore } from '../services/rds/rds-store.ts';
 import { proxyAuth } from '../services/rds/service.ts';
+import { tagsOf } from '../tags.ts';
 import { stableUuid } from './key.ts';
 
 /**
@@ -29,13 +30,14 @@ export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) =
       }
       const subnetIds = (properties.VpcSubnetIds as string[] | undefined) ?? [];
       const vpcId = vpcOf(subnetIds[0], stack.region, context);
+      const input = new Input(properties);
       const now = Date.now();
       store.addProxy(
         {
           name,
           arn,
           region: stack.region,
-          auth: new Input(properties).inputs('Auth').map(proxyAuth),
+          auth: input.inputs('Auth').map(proxyAuth),
           roleArn: String(properties.RoleArn),
           requireTls: properties.RequireTLS === true,
           debugLogging: properties.DebugLogging === true,
@@ -43,6 +45,7 @@ export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) =
           vpcId,
           subnetIds,
           securityGroupIds: (properties.VpcSecurityGroupIds as string[] | undefined) ?? [],
+          tags: tagsOf(input),
           createdDate: now,
           updatedDate: now,
           busyUntil: 0,

@@ -1,6 +1,8 @@
 import { LOCAL_ACCOUNT, type ResourceFactory, type ResourceRequest } from '../../model.ts';
 import { ResourceFailure } from '../errors.ts';
+import { Input } from '../input.ts';
 import type { Permission, Principal } from '../service.ts';
+import { requestTags, tagsOf } from '../tags.ts';
 
 /** Why a principal may not; undefined when it may. */
 export type Refuses = (principal: Principal, permission: Permission, region: string) => string | undefined;
@@ -45,42 +47,53 @@ const CREATE_PERMISSIONS: Record<string, (request: ResourceRequest) => Permissio
     }
     return permissions;
   },
-  'AWS::RDS::DBSubnetGroup': (request) => [
-    rds(request, 'CreateDBSubnetGroup', 'subgrp', 'DBSubnetGroupName'),
-  ],
-  'AWS::RDS::DBClusterParameterGroup': (request) => [
-    rds(request, 'CreateDBClusterParameterGroup', 'cluster-pg', 'DBClusterParameterGroupName'),
-  ],
-  'AWS::RDS::DBCluster': (request) => [rds(request, 'CreateDBCluster', 'cluster', 'DBClusterIdentifier')],
-  'AWS::RDS::DBInstance': (request) => [rds(request, 'CreateDBInstance', 'db', 'DBInstanceIdentifier')],
+  'AWS::RDS::DBSubnetGroup': (request) =>
+    creating(request, 'CreateDBSubnetGroup', named(request, 'subgrp', 'DBSubnetGroupName')),
+  'AWS::RDS::DBClusterParameterGroup': (request) =>
+    creating(
+      request,
+      'CreateDBClusterParameterGroup',
+      named(request, 'cluster-pg', 'DBClusterParameterGroupName'),
+    ),
+  'AWS::RDS::DBCluster': (request) =>
+    creating(request, 'CreateDBCluster', named(request, 'cluster', 'DBClusterIdentifier')),
+  'AWS::RDS::DBInstance': (request) =>
+    creating(request, 'CreateDBInstance', named(request, 'db', 'DBInstanceIdentifier')),
   'AWS::RDS::DBProxy': (request) => [
-    {
-      action: 'rds:CreateDBProxy',
-      resource: `arn:aws:rds:${request.stack.region}:${LOCAL_ACCOUNT}:db-proxy:*`,
-    },
+    ...creating(request, 'CreateDBProxy', arn(request, 'db-proxy', '*')),
     {
       action: 'iam:PassRole',
       resource: String(request.properties.RoleArn),
       context: { 'iam:PassedToService': 'rds.amazonaws.com' },
     },
   ],
-  'AWS::RDS::DBProxyTargetGroup': ({ stack }) => [
-    {
-      action: 'rds:RegisterDBProxyTargets',
-      resource: `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:target-group:*`,
-    },
-  ],
+  // RDS made it with its proxy; nothing says that the proxy's tags went to it.
+  'AWS::RDS::DBProxyTargetGroup': (request) => {
+    const resource = arn(request, 'target-group', '*');
+    return [
+      { action: 'rds:ModifyDBProxyTargetGroup', resource },
+      { action: 'rds:RegisterDBProxyTargets', resource },
+      ...tagging(request, resource),
+    ];
+  },
 };
 
-function rds(
-  { stack, properties, defaultName }: ResourceRequest,
-  action: string,
-  kind: string,
-  nameProperty: string,
-): Permission {
-  const name = String(properties[nameProperty] ?? defaultName).toLowerCase();
-  return {
-    action: `rds:${action}`,
-    resource: `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:${kind}:${name}`,
-  };
+/** What is created has no tags yet that a policy could ask for; those of the request count. */
+function creating(request: ResourceRequest, action: string, resource: string): Permission[] {
+  const context = requestTags(tagsOf(new Input(request.properties)));
+  return [{ action: `rds:${action}`, resource, context }, ...tagging(request, resource)];
+}
+
+/** RDS asks for this right as well when tags come along. */
+function tagging({ properties }: ResourceRequest, resource: string): Permission[] {
+  const tags = tagsOf(new Input(properties));
+  return tags.length === 0 ? [] : [{ action: 'rds:AddTagsToResource', resource, context: requestTags(tags) }];
+}
+
+function named(request: ResourceRequest, kind: string, nameProperty: string): string {
+  return arn(request, kind, String(request.properties[nameProperty] ?? request.defaultName).toLowerCase());
+}
+
+function arn({ stack }: ResourceRequest, kind: string, name: string): string {
+  return `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:${kind}:${name}`;
 }

@@ -5,6 +5,7 @@ import { LOCAL_ACCOUNT, type PlatformContext, type Template } from '../../../mod
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { Call } from '../../service.ts';
+import { tagsOf } from '../../tags.ts';
 import type { StackRecord } from './stack-record.ts';
 import type { StackStore } from './stack-store.ts';
 
@@ -35,7 +36,7 @@ export function newStackRecord(
     hidden: Object.entries(template.Parameters ?? {})
       .filter(([, definition]) => definition.NoEcho)
       .map(([parameter]) => parameter),
-    tags: input.inputs('Tags').map((tag) => ({ Key: tag.required('Key'), Value: tag.text('Value') ?? '' })),
+    tags: tagsOf(input),
     capabilities: input.texts('Capabilities'),
     roleArn: input.text('RoleARN'),
     creatorRoleArn: call.principal.kind === 'role' ? call.principal.roleArn : undefined,

@@ -2,7 +2,7 @@ import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission } from '../../service.ts';
-import { requestTags } from '../secrets-manager/secret-permissions.ts';
+import { requestTags, tagsOf } from '../../tags.ts';
 import { newStackRecord, templateLocation } from './create-stack.ts';
 import type { RunTimeStacks } from './run-time-stacks.ts';
 import { type StackView, viewOfDeployed, viewOfRecord } from './stack-descriptions.ts';
@@ -162,7 +162,7 @@ export function cloudFormation(
 function createPermissions(input: Input, call: Call): Permission[] {
   const roleArn = input.text('RoleARN');
   const url = input.text('TemplateURL');
-  const context: Record<string, string | string[]> = requestTags(input.inputs('Tags'));
+  const context: Record<string, string | string[]> = requestTags(tagsOf(input));
   if (roleArn !== undefined) context['cloudformation:RoleArn'] = roleArn;
   if (url !== undefined) context['cloudformation:TemplateUrl'] = url;
   const resource = stackArn(input.required('StackName'), call);

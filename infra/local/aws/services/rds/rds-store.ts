@@ -6,6 +6,7 @@
  */
 import type { StateFile } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
+import type { Tag } from '../../tags.ts';
 
 export interface ProxyAuth {
   AuthScheme: string;
@@ -28,6 +29,7 @@ export interface DatabaseProxy {
   vpcId: string;
   subnetIds: string[];
   securityGroupIds: string[];
+  tags: Tag[];
   createdDate: number;
   updatedDate: number;
   /** Until then it is modifying. */
@@ -48,7 +50,8 @@ export interface ClusterRecord {
   region: string;
   resourceId: string;
   properties: Record<string, unknown>;
-  instances: { identifier: string; arn: string }[];
+  tags: Tag[];
+  instances: { identifier: string; arn: string; tags: Tag[] }[];
   masterSecretArn?: string | undefined;
   createdDate: number;
 }

@@ -2,14 +2,24 @@ import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import { resourceTags, type Tag } from '../../tags.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
 
+interface Tagged {
+  arn: string;
+  tags: Tag[];
+}
+
 /** The part of the RDS control plane that workflows call. */
 export function rds(store: RdsStore, context: PlatformContext): AwsService {
-  /** On one named thing, or on all of its kind. */
-  const on = (action: string, kind: string, arn: string | undefined, call: Call): Permission[] => [
-    { action: `rds:${action}`, resource: arn ?? `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:${kind}:*` },
+  /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
+  const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
+    {
+      action: `rds:${action}`,
+      resource: one?.arn ?? `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:${kind}:*`,
+      context: resourceTags(one?.tags ?? []),
+    },
   ];
 
   function describing(
@@ -18,23 +28,31 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
       kind: string;
       nameMember: string;
       resultMember: string;
-      arn(name: string, call: Call): string | undefined;
+      named(name: string, call: Call): Tagged | undefined;
       find(name: string | undefined, call: Call): unknown[];
     },
   ): Operation {
     return {
       permissions(input, call) {
         const name = input.text(options.nameMember);
-        return on(action, options.kind, name === undefined ? undefined : options.arn(name, call), call);
+        return on(action, options.kind, name === undefined ? undefined : options.named(name, call), call);
       },
       run: (input, call) =>
         paginate(input, options.resultMember, options.find(input.text(options.nameMember), call)),
     };
   }
 
-  const proxyArn = (name: string, call: Call): string | undefined => store.findProxy(name, call.region)?.arn;
-  const clusterArn = (name: string, call: Call): string | undefined =>
-    store.clusterByIdentifier(name, call.region)?.arn;
+  const proxyNamed = (name: string, call: Call): Tagged | undefined => store.findProxy(name, call.region);
+  const clusterNamed = (name: string, call: Call): Tagged | undefined =>
+    store.clusterByIdentifier(name, call.region);
+  const instanceNamed = (name: string, call: Call): Tagged =>
+    [...store.clusters.values()]
+      .filter((cluster) => cluster.region === call.region)
+      .flatMap((cluster) => cluster.instances)
+      .find((instance) => instance.identifier === name) ?? {
+      arn: `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:db:${name}`,
+      tags: [],
+    };
 
   return {
     signingNames: ['rds'],
@@ -56,7 +74,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
         kind: 'db-proxy',
         nameMember: 'DBProxyName',
         resultMember: 'DBProxies',
-        arn: proxyArn,
+        named: proxyNamed,
         find: (name, call) => {
           const proxies =
             name === undefined
@@ -69,14 +87,14 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
         kind: 'db-proxy',
         nameMember: 'DBProxyName',
         resultMember: 'Targets',
-        arn: proxyArn,
+        named: proxyNamed,
         find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
       }),
       DescribeDBProxyTargetGroups: describing('DescribeDBProxyTargetGroups', {
         kind: 'db-proxy',
         nameMember: 'DBProxyName',
         resultMember: 'TargetGroups',
-        arn: proxyArn,
+        named: proxyNamed,
         find: (name, call) => {
           const proxy = store.proxy(name ?? '', call.region);
           return [...store.targetGroups.values()]
@@ -104,7 +122,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
                   },
                 ];
           return [
-            ...on('ModifyDBProxy', 'db-proxy', proxyArn(input.required('DBProxyName'), call), call),
+            ...on('ModifyDBProxy', 'db-proxy', proxyNamed(input.required('DBProxyName'), call), call),
             ...pass,
           ];
         },
@@ -114,7 +132,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
         kind: 'cluster',
         nameMember: 'DBClusterIdentifier',
         resultMember: 'DBClusters',
-        arn: clusterArn,
+        named: clusterNamed,
         find: (name, call) => {
           const clusters =
             name === undefined
@@ -127,7 +145,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
         kind: 'db',
         nameMember: 'DBInstanceIdentifier',
         resultMember: 'DBInstances',
-        arn: (name, call) => `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:db:${name}`,
+        named: instanceNamed,
         find: (name, call) => {
           const instances = [...store.clusters.values()]
             .filter((cluster) => cluster.region === call.region)
@@ -148,7 +166,9 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
       'rds:CreateDBProxy',
       'rds:CreateDBSubnetGroup',
       'rds:CreateDBClusterParameterGroup',
+      'rds:ModifyDBProxyTargetGroup',
       'rds:RegisterDBProxyTargets',
+      'rds:AddTagsToResource',
       'rds:DeleteDBCluster',
       'rds:DeleteDBInstance',
       'rds:DeleteDBProxy',

@@ -1,6 +1,7 @@
 import { LOCAL_ACCOUNT } from '../../../model.ts';
 import type { Input } from '../../input.ts';
 import type { Call, Permission } from '../../service.ts';
+import { requestTags, resourceTags, tagsOf } from '../../tags.ts';
 import type { KeyStore } from '../kms/key-store.ts';
 import { type Secret, type SecretStore, versionIdOf } from './secret-store.ts';
 
@@ -45,7 +46,7 @@ export class SecretPermissions {
   onNew(input: Input, call: Call): Permission[] {
     const name = input.required('Name');
     const arn = `${bareArn(name, call.region)}-??????`;
-    const tags = input.inputs('Tags');
+    const tags = tagsOf(input);
     const context: Record<string, string | string[]> = { 'secretsmanager:Name': name };
     const kmsKeyId = input.text('KmsKeyId');
     if (kmsKeyId !== undefined) context['secretsmanager:KmsKeyId'] = kmsKeyId;
@@ -59,26 +60,14 @@ export class SecretPermissions {
   }
 }
 
-/** Condition keys for tags sent along. */
-export function requestTags(tags: Input[]): Record<string, string | string[]> {
-  const context: Record<string, string | string[]> = {
-    'aws:TagKeys': tags.map((tag) => tag.required('Key')),
-  };
-  for (const tag of tags) context[`aws:RequestTag/${tag.required('Key')}`] = tag.text('Value') ?? '';
-  return context;
-}
-
 function attributes(secret: Secret | undefined): Record<string, string> {
   if (!secret) return {};
   const context: Record<string, string> = {
     'secretsmanager:SecretId': secret.arn,
     'secretsmanager:VersionId': versionIdOf(secret, 'AWSCURRENT') ?? '',
   };
-  for (const tag of secret.tags) {
-    context[`aws:ResourceTag/${tag.Key}`] = tag.Value;
-    context[`secretsmanager:ResourceTag/${tag.Key}`] = tag.Value;
-  }
-  return context;
+  for (const tag of secret.tags) context[`secretsmanager:ResourceTag/${tag.Key}`] = tag.Value;
+  return { ...context, ...resourceTags(secret.tags) };
 }
 
 function bareArn(name: string, region: string): string {

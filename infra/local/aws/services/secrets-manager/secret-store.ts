@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import { LOCAL_ACCOUNT, type StateFile } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
+import type { Tag } from '../../tags.ts';
 
 export interface SecretVersion {
   secretString?: string | undefined;
@@ -25,7 +26,7 @@ export interface Secret {
   region: string;
   description?: string | undefined;
   kmsKeyId?: string | undefined;
-  tags: { Key: string; Value: string }[];
+  tags: Tag[];
   createdDate: number;
   lastChangedDate: number;
   /** When it will be gone, if deletion is scheduled. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation } from '../../service.ts';
+import { tagsOf } from '../../tags.ts';
 import type { KeyStore } from '../kms/key-store.ts';
 import { randomPassword } from './random-password.ts';
 import { describeSecret, listSecrets } from './secret-listing.ts';
@@ -245,10 +246,6 @@ function remove(secrets: SecretStore, secret: Secret, input: Input): unknown {
     secrets.save();
   }
   return { ARN: secret.arn, Name: secret.name, DeletionDate: new Date(deletionDate) };
-}
-
-function tagsOf(input: Input): { Key: string; Value: string }[] {
-  return input.inputs('Tags').map((tag) => ({ Key: tag.required('Key'), Value: tag.text('Value') ?? '' }));
 }
 
 /** @throws {AwsError} when there are two values, none (unless optional), or too much */
