@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import type { Tier } from '../../functions/database/registry/tenant-record.ts';
 import { MoveForbidden } from '../../functions/move/errors.ts';
-import { findMove } from '../../functions/move/move-records.ts';
+import { findMove, hopsOf } from '../../functions/move/move-records.ts';
+import { nextHop } from '../../functions/move/next-hop.ts';
+import { rollBackMove } from '../../functions/move/roll-back-move.ts';
 import { tryMove } from '../../functions/move/try-move.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
@@ -104,14 +106,101 @@ describe('a place that is promised to a tenant', () => {
       late = await untilItWaits(other.begin(second, 'us', 'eu'), world.in('us').registry);
       return chosen;
     };
-    const query: RegistryExecutor['query'] = (sql, parameters) => eu.query(sql, parameters);
     await world.begin(first, 'us', 'eu', {
       ...world.seenFrom('us'),
-      of: () => ({ transaction, query }) as never,
+      of: () => inTheirRegistry(transaction),
     });
     expect(await late?.end).toBeInstanceOf(MoveForbidden);
   });
 });
+
+describe('when the hop over the border opens, room is looked for again', () => {
+  const open = (moveId: string, from: Key = 'us', by = world) =>
+    nextHop(by.in(from).registry, moveId, by.seenFrom(from));
+  const failed = (error: Error) => ({
+    ...{ Error: error.name, Cause: JSON.stringify({ errorType: error.name, errorMessage: error.message }) },
+  });
+  const full = 'Cell eu-1 of region "eu" has no room for another tenant any more.';
+
+  test.each([
+    ['has filled up', () => world.in('eu').addTenant({ tier: 'business', cellId: 'eu-1', residency: 'eu' })],
+    ['was closed', () => world.in('eu').registry.query("UPDATE cells SET status = 'full'")],
+    ['is being emptied', () => world.in('eu').registry.query("UPDATE cells SET status = 'draining'")],
+  ])('the cell %s: the move ends, and the tenant stays where it has got', async (_, meanwhile) => {
+    await limit(1);
+    const tenantId = await world.addTenant({ tier: 'starter' });
+    const moveId = await world.begin(tenantId, 'us', 'eu');
+    await world.approach(moveId, 'us');
+    await meanwhile();
+    const refusal: Error = await open(moveId).then(
+      () => undefined as never,
+      (error) => error,
+    );
+    expect(refusal).toEqual(new MoveForbidden([{ rule: 'cell', detail: full }]));
+
+    const regions = world.seenFrom('us');
+    expect(await rollBackMove(world.in('us').registry, moveId, failed(refusal), regions)).toEqual({
+      outcome: 'failed',
+      reason: `The move is not allowed: ${full} The tenant is in a schema of cell us-1 now.`,
+    });
+    expect(await world.rows('eu', 'tenants', tenantId)).toEqual([]);
+    expect(await world.rows('us', 'tenants', tenantId)).toMatchObject([
+      { status: 'active', home_region: 'us', data_residency: 'us' },
+    ]);
+    expect((await hopsOf(world.in('us').registry, moveId)).map(({ state }) => state)).toEqual(['settled']);
+    // Nothing of the first one stands in the way of the next.
+    await world.in('eu').addCell('eu-2', { region: 'eu', dataResidency: 'eu' });
+    expect(await plannedCell(await world.begin(tenantId, 'us', 'eu'))).toBe('eu-2');
+  });
+
+  test('of two that come from two regions at once, one gets the last place', async () => {
+    await limit(1);
+    const settings = { tier: 'business', cellId: 'apac-1', residency: 'apac' } as const;
+    const ours = await world.begin(await world.addTenant(), 'us', 'eu');
+    // No region knows what another one has promised.
+    const theirs = await world.begin(await world.in('apac').addTenant(settings), 'apac', 'eu');
+    const other = await world.beside();
+    const { registry: eu } = world.in('eu');
+    let late: Outcome | undefined;
+    const transaction = (work: (there: RegistryExecutor) => Promise<unknown>) =>
+      eu.transaction(async (there) => {
+        const announced = await work(there);
+        late = await untilItWaits(open(theirs, 'apac', other), there);
+        return announced;
+      });
+    await nextHop(world.in('us').registry, ours, {
+      ...world.seenFrom('us'),
+      of: () => inTheirRegistry(transaction),
+    });
+    expect(await late?.end).toEqual(new MoveForbidden([{ rule: 'cell', detail: full }]));
+  });
+
+  test('a tenant that is announced already has its place, however often it is announced', async () => {
+    await limit(1);
+    const moveId = await world.begin(await world.addTenant({ tier: 'starter' }), 'us', 'eu');
+    const border = await world.approach(moveId, 'us');
+    const transaction = async (work: (there: RegistryExecutor) => Promise<unknown>) => {
+      await world.in('eu').registry.transaction(work);
+      throw new Error('killed');
+    };
+    const killed = nextHop(world.in('us').registry, moveId, {
+      ...world.seenFrom('us'),
+      of: () => inTheirRegistry(transaction),
+    });
+    await expect(killed).rejects.toThrow('killed');
+    await expect(onboard('business')).rejects.toThrow(NoCellCapacity);
+    expect(await open(moveId)).toMatchObject({ hopIndex: border });
+  });
+});
+
+/** The registry of `eu`, with other transactions. */
+function inTheirRegistry(
+  transaction: (work: (there: RegistryExecutor) => Promise<unknown>) => Promise<unknown>,
+) {
+  const { registry } = world.in('eu');
+  const query: RegistryExecutor['query'] = (sql, parameters) => registry.query(sql, parameters);
+  return { transaction, query } as never;
+}
 
 interface Outcome {
   /** Its result, or its error. */
