@@ -1,9 +1,11 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { IsolationModel, Tier } from '../database/registry/tenant-record.ts';
+import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
+import { chooseLanding } from './handover/choose-landing.ts';
 import type { MoveTarget } from './move-target.ts';
 import type { MovingTenant } from './moving-tenant.ts';
 import type { Spot } from './plan.ts';
@@ -19,18 +21,11 @@ export interface ResolvedTarget {
   readonly forbidden: readonly Forbidden[];
 }
 
-interface CellRow {
-  readonly region: string;
-  readonly data_residency: string;
-  readonly status: string;
-  readonly max_business_tenants: number;
-  readonly business_tenants: number;
-}
-
 /**
  * Finds the place for a target. A tier keeps residency and, where it can, the cell; a cell keeps the tier; a residency
- * keeps the tier too and takes the cell with the fewest tenants. The isolation model follows from the tier, so that a
- * tenant which an unfinished move left between two tiers gets what it bought. Locks the cells that it counts.
+ * keeps the tier too and takes, of the cells with room, the one with the fewest tenants. The isolation model follows
+ * from the tier, so that a tenant which an unfinished move left between two tiers gets what it bought. Locks the cells
+ * that it counts.
  * @param regions whose registries are asked for a residency that this one does not serve.
  * @throws {InvalidMoveInput} there is no such cell or residency.
  */
@@ -60,7 +55,7 @@ export async function resolveTarget(
   }
   try {
     const { cell_id, region } = elsewhere
-      ? await elsewhere.transaction((there) => chooseCell(there, known))
+      ? await chooseLanding(transaction, elsewhere, known)
       : await chooseCell(transaction, known);
     const cellId = isolationModel === 'dedicated' ? null : cell_id;
     return { ...known, spot: { isolationModel, cellId, region }, forbidden: [] };
@@ -76,7 +71,7 @@ async function inCell(
   cellId: string,
   isolationModel: IsolationModel,
 ): Promise<ResolvedTarget> {
-  const cell = await readCell(transaction, tenant, cellId);
+  const cell = await readCellRoom(transaction, cellId, tenant.tenantId);
   if (!cell) throw new InvalidMoveInput([{ path: 'targetCell', message: 'is not a cell' }]);
   const { tier, dataResidency } = tenant;
   if (isolationModel === 'dedicated') {
@@ -104,38 +99,9 @@ async function mayStay(
   isolationModel: IsolationModel,
 ): Promise<boolean> {
   if (here.isolationModel === isolationModel) return true;
-  const cell = await readCell(transaction, tenant, here.cellId as string);
+  const cell = await readCellRoom(transaction, here.cellId as string, tenant.tenantId);
   if (!cell) return false;
   return isolationModel === 'shared' ? cell.status !== 'draining' : hasRoom(cell, isolationModel);
-}
-
-function hasRoom(cell: CellRow, isolationModel: IsolationModel): boolean {
-  if (cell.status !== 'active') return false;
-  return isolationModel === 'shared' || cell.business_tenants < cell.max_business_tenants;
-}
-
-/** The cell, locked, with the schemas that others have in it or are on their way to. */
-async function readCell(
-  transaction: RegistryExecutor,
-  { tenantId }: MovingTenant,
-  cellId: string,
-): Promise<CellRow | undefined> {
-  const parameters = { cellId, tenantId };
-  // Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
-  await transaction.query('SELECT cell_id FROM cells WHERE cell_id = :cellId FOR UPDATE', { cellId });
-  const [cell] = await transaction.query<CellRow>(
-    `SELECT c.region, c.data_residency, c.status, c.max_business_tenants,
-            (SELECT count(*)::int FROM tenants t
-             LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-             LEFT JOIN tenant_moves m ON m.tenant_id = t.tenant_id AND m.status = 'running'
-             WHERE t.tenant_id <> :tenantId::uuid AND t.status <> 'offboarded'
-               AND ((r.cell_id = c.cell_id AND r.isolation_model = 'schema')
-                    OR m.plan -> -1 -> 'to' @> jsonb_build_object('cellId', c.cell_id, 'isolationModel', 'schema'))
-            ) AS business_tenants
-     FROM cells c WHERE c.cell_id = :cellId`,
-    parameters,
-  );
-  return cell;
 }
 
 async function isServedHere(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {

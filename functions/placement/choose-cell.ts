@@ -18,6 +18,16 @@ export interface Cell {
   business_tenants: number;
 }
 
+/** For whom a cell is picked. */
+export interface CellWish {
+  readonly tier: Tier;
+  readonly dataResidency: string;
+  /** The tenant takes the place of a schema, also if that is not what its tier has. */
+  readonly needsSchema?: boolean;
+  /** By cell, schemas of tenants that this registry does not know of yet. */
+  readonly promised?: ReadonlyMap<string, number> | undefined;
+}
+
 /**
  * Picks the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
  * so that onboardings running at once count each other and cannot exceed a cell's cap together.
@@ -27,7 +37,7 @@ export interface Cell {
  */
 export async function chooseCell(
   transaction: RegistryExecutor,
-  { tier, dataResidency }: { tier: Tier; dataResidency: string },
+  { tier, dataResidency, needsSchema = tier === 'business', promised }: CellWish,
 ): Promise<Cell> {
   const parameters = { dataResidency };
   // The order avoids deadlock. Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
@@ -52,7 +62,10 @@ export async function chooseCell(
      ORDER BY tenants, c.cell_id`,
     parameters,
   );
-  const cell = cells.find((each) => tier !== 'business' || each.business_tenants < each.max_business_tenants);
-  if (!cell) throw new NoCellCapacity(tier, dataResidency);
+  const cell = cells.find(
+    ({ cell_id: cellId, business_tenants: schemas, max_business_tenants: most }) =>
+      !needsSchema || schemas + (promised?.get(cellId) ?? 0) < most,
+  );
+  if (!cell) throw new NoCellCapacity(tier, dataResidency, { needsSchema });
   return cell;
 }

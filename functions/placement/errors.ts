@@ -1,3 +1,6 @@
+import type { Tier } from '../database/registry/tenant-record.ts';
+import { tierTerms } from './tier-terms.ts';
+
 /** The tenant has no placement in the registry: it was never onboarded whole, or it is gone. */
 export class NotPlaced extends Error {
   override name = 'NotPlaced';
@@ -30,7 +33,9 @@ export class TenantElsewhere extends Error {
 /** No active cell of that residency takes another tenant of that tier. The message is fit for a client. */
 export class NoCellCapacity extends Error {
   override name = 'NoCellCapacity';
-  constructor(tier: string, dataResidency: string) {
-    super(`No cell with data residency "${dataResidency}" has room for another ${tier} tenant.`);
+  constructor(tier: Tier, dataResidency: string, { needsSchema = false } = {}) {
+    const unlikeItsTier = needsSchema && tierTerms[tier].isolationModel !== 'schema';
+    const why = unlikeItsTier ? ', which comes in a schema of its own' : '';
+    super(`No cell with data residency "${dataResidency}" has room for another ${tier} tenant${why}.`);
   }
 }

@@ -1,3 +1,4 @@
+import type { Tier } from '../../functions/database/registry/tenant-record.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
 import { finishMove } from '../../functions/move/finish-move.ts';
 import { followHop } from '../../functions/move/follow-hop.ts';
@@ -7,7 +8,7 @@ import { nextHop } from '../../functions/move/next-hop.ts';
 import type { Regions } from '../../functions/move/regions.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { unwindMove } from '../../functions/move/unwind-move.ts';
-import { arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
+import { alive, arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
 
 const KEYS = ['us', 'eu', 'apac'] as const;
 export type Key = (typeof KEYS)[number];
@@ -38,6 +39,12 @@ export class BorderWorld {
     return world;
   }
 
+  /** The same world by other connections, for what happens at once. */
+  async beside(): Promise<BorderWorld> {
+    const [us, eu, apac] = await Promise.all(KEYS.map((key) => this.in(key).beside()));
+    return new BorderWorld({ us: us!, eu: eu!, apac: apac! });
+  }
+
   in(key: Key): MoveRegistry {
     return this.#registries[key];
   }
@@ -54,21 +61,34 @@ export class BorderWorld {
     return this.in('us').addTenant({ cellId: 'us-1', ...settings });
   }
 
-  /** Begins a move and opens its hop over the border; what lies before that in the plan is settled. */
-  async cross(tenantId: string, from: Key, to: Key): Promise<Crossing> {
+  /** Begins a move, and opens none of its hops. @returns the move's id. */
+  async begin(tenantId: string, from: Key, to: Key, regions = this.seenFrom(from)): Promise<string> {
     const { registry } = this.in(from);
-    const regions = this.seenFrom(from);
-    const probes = { statusOf: async () => 'running' as const, regions };
+    const probes = { ...alive, regions };
     this.#moves += 1;
     const executionArn = arn(`${this.#moves}-of-${tenantId}`);
     const { moveId } = await beginMove(registry, { tenantId, targetResidency: to }, executionArn, probes);
-    const { hopIndex } = await nextHop(registry, moveId, regions);
-    const last = (await findMove(registry, moveId))!.plan.length - 1;
-    for (let index = hopIndex; index < last; index++) {
+    return moveId;
+  }
+
+  /** Settles the hops that lie before the one over the border. @returns that one's index. */
+  async approach(moveId: string, from: Key): Promise<number> {
+    const { registry } = this.in(from);
+    const border = (await findMove(registry, moveId))!.plan.length - 1;
+    for (let index = 0; index < border; index++) {
+      await nextHop(registry, moveId, this.seenFrom(from));
       await this.in(from).settle(moveId, index);
-      await nextHop(registry, moveId, regions);
     }
-    const step = await openStep(registry, { moveId, hopIndex: last, phase: 'cut-over' }, far());
+    return border;
+  }
+
+  /** Begins a move and opens its hop over the border; what lies before that in the plan is settled. */
+  async cross(tenantId: string, from: Key, to: Key): Promise<Crossing> {
+    const { registry } = this.in(from);
+    const moveId = await this.begin(tenantId, from, to);
+    const hopIndex = await this.approach(moveId, from);
+    await nextHop(registry, moveId, this.seenFrom(from));
+    const step = await openStep(registry, { moveId, hopIndex, phase: 'cut-over' }, far());
     await step.amendTarget({ secretArn: 'arn:aws:secretsmanager:eu-west-1:0:secret:s' });
     return { tenantId, moveId, hop: step.hop };
   }
@@ -83,6 +103,16 @@ export class BorderWorld {
 
   async move(tenantId: string, from: Key, to: Key) {
     return this.arrive(await this.cross(tenantId, from, to), from);
+  }
+
+  /** What is left to do where a tenant has come to, as a move of that region. */
+  async goOnward(tenantId: string, { region, tier }: { readonly region: Key; readonly tier: Tier }) {
+    const { registry } = this.in(region);
+    const input = { tenantId, targetTier: tier, force: true };
+    const { moveId } = await beginMove(registry, input, arn(`onward-${tenantId}`), alive);
+    await nextHop(registry, moveId);
+    await this.in(region).settle(moveId, 0);
+    return finishMove(registry, moveId);
   }
 
   /** Ends a move as after the roll back of its databases. */

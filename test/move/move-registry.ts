@@ -59,6 +59,11 @@ export class MoveRegistry {
     return this.#database.registry();
   }
 
+  /** The same registry by another connection. */
+  async beside(): Promise<MoveRegistry> {
+    return new MoveRegistry(this.#database, await this.another());
+  }
+
   async addCell(
     cellId: string,
     settings: Partial<CellRegistration> & { status?: string } = {},

@@ -1,5 +1,6 @@
 import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import type { TenantStatus, Tier } from '../../database/registry/tenant-record.ts';
+import { FIRST_EPOCH } from '../../placement/tenant-names.ts';
 import type { Decision } from './decide.ts';
 import type { PromotionFigures, Sample } from './figures.ts';
 
@@ -48,10 +49,18 @@ const samples = `
      FROM usage_samples u WHERE u.tenant_id = t.tenant_id
      ORDER BY u.sampled_on DESC LIMIT :samples::integer) s)::text`;
 
+/**
+ * A move from another region is on record there; here it has left its time, which is when it wrote the routing row. That
+ * row is younger than its tenant, which has moved before (its epoch has grown): one that was onboarded here has either
+ * had the row since then, or moves of this registry that ended later.
+ */
 const lastMove = `
-  (SELECT json_build_object('finishedAt', ${utc('m.finished_at')}, 'succeeded', m.status = 'succeeded')
-   FROM tenant_moves m WHERE m.tenant_id = t.tenant_id AND m.finished_at IS NOT NULL
-   ORDER BY m.finished_at DESC LIMIT 1)::text`;
+  (SELECT json_build_object('finishedAt', ${utc('ended.at')}, 'succeeded', ended.succeeded)
+   FROM (SELECT m.finished_at AS at, m.status = 'succeeded' AS succeeded
+         FROM tenant_moves m WHERE m.tenant_id = t.tenant_id AND m.finished_at IS NOT NULL
+         UNION ALL
+         SELECT r.created_at, true WHERE r.epoch > ${FIRST_EPOCH} AND r.created_at > t.created_at) AS ended
+   ORDER BY ended.at DESC LIMIT 1)::text`;
 
 /** Of the last move that changed the isolation model. What came of a move is told by its hops that were committed. */
 const movedDown = `

@@ -1,4 +1,5 @@
-import type { DataApi } from '../../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
+import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
 import { MoveForbidden, MoveOvertaken } from '../errors.ts';
 import type { Hop, Place } from '../hop.ts';
 import { boundTransaction } from '../moving-tenant.ts';
@@ -9,7 +10,8 @@ type Registry = Pick<DataApi, 'query' | 'transaction'>;
 /**
  * Makes a tenant known in the registry of the region that it is going to, as `arriving`: its name and its room in the
  * cell are taken, nobody is served yet. May be repeated, for another attempt too.
- * @throws {MoveForbidden} another tenant there has its name. {MoveOvertaken} it lives there.
+ * @throws {MoveForbidden} another tenant there has its name, or the cell has filled up since the move was planned.
+ *   {MoveOvertaken} it lives there.
  */
 export function announceArrival(registry: Registry, tenant: TenantRow, place: Place): Promise<void> {
   const tenantId = String(tenant.tenant_id);
@@ -18,6 +20,7 @@ export function announceArrival(registry: Registry, tenant: TenantRow, place: Pl
     const known = await lockTenantRow(transaction, tenantId);
     if (known && known.status !== 'arriving' && known.status !== 'elsewhere') throw new MoveOvertaken();
     if (await isNameTaken(transaction, tenant)) throw new MoveForbidden([nameTaken(place.region)]);
+    await requireRoom(transaction, tenantId, place);
     const { region } = place;
     await writeTenantRow(transaction, {
       ...tenant,
@@ -26,6 +29,19 @@ export function announceArrival(registry: Registry, tenant: TenantRow, place: Pl
     // A dedicated database has no address before it is launched.
     if (place.host !== null) await writeRoute(transaction, tenantId, place);
   });
+}
+
+/** A plan may be hours old, and those of other regions do not know of it: the cell's lock decides who gets a place. */
+async function requireRoom(
+  transaction: RegistryExecutor,
+  tenantId: string,
+  { cellId, region, isolationModel }: Place,
+): Promise<void> {
+  if (cellId === null) return;
+  const cell = await readCellRoom(transaction, cellId, tenantId);
+  if (cell && hasRoom(cell, isolationModel)) return;
+  const detail = `Cell ${cellId} of region "${region}" has no room for another tenant any more.`;
+  throw new MoveForbidden([{ rule: 'cell', detail }]);
 }
 
 /** Why a tenant cannot go to a region. */

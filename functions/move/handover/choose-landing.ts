@@ -1,0 +1,47 @@
+import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { Tier } from '../../database/registry/tenant-record.ts';
+import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
+import { tierTerms } from '../../placement/tier-terms.ts';
+
+/**
+ * Picks the cell of another region in which a tenant lands. Only whole schemas cross a border: whatever the tenant has
+ * bought, unless it is a database of its own, it takes the place of a schema there, until a move of that region
+ * brings it where it belongs.
+ *
+ * That region's registry is told of the tenant when the hop over the border opens, which may be hours later. Until then
+ * this registry counts for itself whom it has promised a place. The moves of a third region, and who is onboarded
+ * meanwhile, it does not know: the announcement decides.
+ * @param own of the region that the tenant leaves; the move has to be recorded in this transaction.
+ * @throws {NoCellCapacity} no active cell there has room.
+ */
+export async function chooseLanding(
+  own: RegistryExecutor,
+  there: Pick<DataApi, 'transaction'>,
+  { tier, dataResidency }: { readonly tier: Tier; readonly dataResidency: string },
+): Promise<Cell> {
+  const needsSchema = tierTerms[tier].isolationModel !== 'dedicated';
+  const promised = needsSchema ? await promisedSchemas(own, dataResidency) : undefined;
+  return there.transaction((transaction) =>
+    chooseCell(transaction, { tier, dataResidency, needsSchema, promised }),
+  );
+}
+
+/** By cell, the tenants whose moves will take them there and are not announced there yet. */
+async function promisedSchemas(own: RegistryExecutor, region: string): Promise<Map<string, number>> {
+  // Plans that are made at once count each other. Counting is a statement of its own, with a snapshot after the lock's.
+  await own.query(
+    `SELECT pg_advisory_xact_lock(hashtextextended('strata moves to ' || :region, 0))::text AS locked`,
+    { region },
+  );
+  const rows = await own.query<{ cell_id: string; schemas: number }>(
+    `SELECT m.plan -> -1 -> 'to' ->> 'cellId' AS cell_id, count(*)::int AS schemas
+     FROM tenant_moves m
+     WHERE m.status = 'running'
+       AND m.plan -> -1 -> 'to' @> jsonb_build_object('region', :region::text, 'isolationModel', 'schema')
+       AND NOT EXISTS (SELECT FROM tenant_move_hops h
+                       WHERE h.move_id = m.move_id AND h.hop_index = jsonb_array_length(m.plan) - 1)
+     GROUP BY 1`,
+    { region },
+  );
+  return new Map(rows.map(({ cell_id: cellId, schemas }) => [cellId, schemas]));
+}
