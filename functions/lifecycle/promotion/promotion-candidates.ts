@@ -1,4 +1,5 @@
 import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import { isNotOnward } from '../../database/registry/onward-move.ts';
 import type { TenantStatus, Tier } from '../../database/registry/tenant-record.ts';
 import { FIRST_EPOCH } from '../../placement/tenant-names.ts';
 import type { Decision } from './decide.ts';
@@ -62,13 +63,13 @@ const lastMove = `
          SELECT r.created_at, true WHERE r.epoch > ${FIRST_EPOCH} AND r.created_at > t.created_at) AS ended
    ORDER BY ended.at DESC LIMIT 1)::text`;
 
-/** Of the last move that changed the isolation model. What came of a move is told by its hops that were committed. */
+/** Of the last move that changed what the tenant has. What came of a move is told by its hops that were committed. */
 const movedDown = `
   (SELECT ${rank('(array_agg(h.target ORDER BY h.hop_index DESC))[1]')}
           < ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}
    FROM tenant_moves m
    JOIN tenant_move_hops h ON h.move_id = m.move_id AND h.state IN ('committed', 'settled', 'cleaned')
-   WHERE m.tenant_id = t.tenant_id
+   WHERE m.tenant_id = t.tenant_id AND coalesce(${isNotOnward('m')}, true)
    GROUP BY m.move_id
    HAVING ${rank('(array_agg(h.target ORDER BY h.hop_index DESC))[1]')}
           <> ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}

@@ -1,3 +1,4 @@
+import { onwardExecutionName } from '../../database/registry/onward-move.ts';
 import type { FinishedMove } from '../finish-move.ts';
 import { writeMoveInput } from '../move-target.ts';
 import type { Regions } from '../regions.ts';
@@ -16,7 +17,7 @@ export async function goOnward(
 ): Promise<{ readonly region: string; readonly executionArn: string } | undefined> {
   if (!onward) return undefined;
   const { region, tier } = onward;
-  const name = `onward-${moveId}`;
+  const name = onwardExecutionName(moveId);
   const there = inAwsRegion(stateMachineArnOf(executionArn), regions.awsRegionOf(region));
   // What it has bought, whatever it uses of it.
   const input = { tenant: tenantId, target: { tier }, force: true, moveId: undefined };
