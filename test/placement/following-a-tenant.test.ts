@@ -68,7 +68,15 @@ describe('a request while its tenant moves', () => {
     });
     await fence('5s');
     await owner.query('COMMIT');
-    await tenant.access.batch('read', [emails]);
+    // Until both have met it: from their wait for the lock to the fence's refusal they are one statement.
+    await until(async () => {
+      const { rows } = await owner.query(
+        `SELECT count(*)::int AS active FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_type = 'client backend' AND state = 'active'
+           AND pid <> pg_backend_pid()`,
+      );
+      return rows[0].active === 0;
+    });
     await unfence();
     await Promise.all(writes);
     expect(await retriedRequests(owner, tenant.tenantId, [1])).toBe(2);
