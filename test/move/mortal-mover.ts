@@ -18,7 +18,7 @@ const inTransaction = new WeakSet<pg.Client>();
 
 /** A statement outside of a transaction that changes something is a commit of its own. */
 const CHANGES =
-  /^\s*(insert|update|delete|alter|create|drop|grant|analyze|set local (lock_timeout|maintenance_work_mem)|select from pg_catalog\.pg_(drop|create)_)/i;
+  /^\s*(insert|update|delete|alter|create|drop|grant|analyze|set local (lock_timeout|synchronous_commit)|select from pg_catalog\.pg_(drop|create)_)/i;
 
 /** Answers how many commits the work made, and whether it died. */
 export async function mortal(
