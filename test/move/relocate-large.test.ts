@@ -105,13 +105,18 @@ async function changedRows(tenant: WorldTenant): Promise<number> {
   return (rows as unknown[]).length;
 }
 
-test('the key is built when the rows have been copied, and no change meanwhile is lost', {
-  timeout: 120_000,
-}, async () => {
+/** A move that is prepared, under changes of what it will copy. */
+async function prepared() {
   const tenant = await largeTenant();
   const hop = await world.hop(tenant, world.y);
   const stop = changing(tenant);
-  const kept = await runRelocation(hop, { to: 'prepare' });
+  return { tenant, hop, stop, kept: await runRelocation(hop, { to: 'prepare' }) };
+}
+
+test('the key is built when the rows have been copied, and no change meanwhile is lost', {
+  timeout: 120_000,
+}, async () => {
+  const { tenant, hop, stop, kept } = await prepared();
   await copying(hop, 'DISABLE');
   expect(await isKeyed(hop)).toBe(false);
   // A mover is there when the copy begins.
@@ -130,10 +135,7 @@ test('the key is built when the rows have been copied, and no change meanwhile i
 test('where no mover was there in time, the worker fails until one is, and nothing is lost', {
   timeout: 120_000,
 }, async () => {
-  const tenant = await largeTenant();
-  const hop = await world.hop(tenant, world.y);
-  const stop = changing(tenant);
-  const kept = await runRelocation(hop, { to: 'prepare' });
+  const { tenant, hop, stop, kept } = await prepared();
   await expect.poll(() => failuresOf(hop), { timeout: 60_000, interval: 100 }).toBeGreaterThan(0);
   await runRelocation(hop, { from: 'copy', to: 'cut-over', kept });
   expect(kept.forgivenFailures).toBeGreaterThan(0);

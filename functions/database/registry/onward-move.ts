@@ -4,5 +4,5 @@
  */
 export const onwardExecutionName = (crossingMoveId: string) => `onward-${crossingMoveId}`;
 
-/** SQL of a row of `tenant_moves`: whether it is none. */
-export const isNotOnward = (move: string) => `${move}.execution_arn !~ ':onward-[0-9a-f-]{36}$'`;
+/** SQL of a row of `tenant_moves`: whether it is none. A move may have no execution. */
+export const isNotOnward = (move: string) => `(${move}.execution_arn ~ ':onward-[0-9a-f-]{36}$') IS NOT TRUE`;

@@ -69,7 +69,7 @@ const movedDown = `
           < ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}
    FROM tenant_moves m
    JOIN tenant_move_hops h ON h.move_id = m.move_id AND h.state IN ('committed', 'settled', 'cleaned')
-   WHERE m.tenant_id = t.tenant_id AND coalesce(${isNotOnward('m')}, true)
+   WHERE m.tenant_id = t.tenant_id AND ${isNotOnward('m')}
    GROUP BY m.move_id
    HAVING ${rank('(array_agg(h.target ORDER BY h.hop_index DESC))[1]')}
           <> ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}

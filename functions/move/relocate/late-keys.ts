@@ -12,7 +12,7 @@
  */
 import type pg from 'pg';
 import { buildPrimaryKey } from '../../database/transfer/build-pieces.ts';
-import { keylessTables } from '../../database/transfer/replication/keyless-tables.ts';
+import { keylessTables } from '../../database/transfer/replication/sync-state.ts';
 import { asOwnerOf, type Hop, replicationName } from '../hop.ts';
 import { POWER } from './build-power.ts';
 

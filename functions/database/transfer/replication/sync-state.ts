@@ -9,6 +9,16 @@ export interface SyncState {
   readonly failures: number;
 }
 
+/** A subscription's tables, `r`, under their aliases, `a`, and as they are in the schema `$2`, `c`; `$1` is its name. */
+const ARRIVING_TABLES = `pg_catalog.pg_subscription s
+       join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()
+       join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
+       join pg_catalog.pg_class a on a.oid = r.srrelid
+       join pg_catalog.pg_class c on c.relname = a.relname
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = $2`;
+
+const IS_KEYED = 'exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary)';
+
 /** How far a subscription is; undefined where there is none. It asks for no table, so it waits for nobody. */
 export async function syncState(target: pg.ClientBase, name: string): Promise<SyncState | undefined> {
   const { rows } = await target.query<SyncState>(
@@ -39,20 +49,43 @@ export async function arrivedSize(
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   const { rows } = await target.query<{ rows: string; bytes: string }>(
     `select coalesce(sum(greatest(p.tuples_processed, pg_catalog.pg_stat_get_live_tuples(c.oid))), 0) as rows,
-            coalesce(sum(greatest(p.bytes_processed, case
-              when exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary)
-              then pg_catalog.pg_table_size(c.oid) end)), 0) as bytes
-     from pg_catalog.pg_subscription s
-       join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()
-       join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
-       join pg_catalog.pg_class a on a.oid = r.srrelid
-       join pg_catalog.pg_class c on c.relname = a.relname
-       join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = $2
+            coalesce(sum(greatest(p.bytes_processed,
+              case when ${IS_KEYED} then pg_catalog.pg_table_size(c.oid) end)), 0) as bytes
+     from ${ARRIVING_TABLES}
        left join pg_catalog.pg_stat_progress_copy p on p.relid = a.oid and p.datname = pg_catalog.current_database()
      where s.subname = $1`,
     [name, schemaName],
   );
   return { rows: Number(rows[0]?.rows ?? 0), bytes: Number(rows[0]?.bytes ?? 0) };
+}
+
+export interface KeylessTable {
+  readonly name: string;
+  /** `copying` while its first copy writes rows, `copied` from that one's commit on. */
+  readonly state: 'copying' | 'copied';
+}
+
+/**
+ * Tables that lack their primary key and whose first copy is at work or has ended. It asks for no table, so it waits for
+ * nobody.
+ * @param schemaName as above.
+ */
+export async function keylessTables(
+  target: pg.ClientBase,
+  name: string,
+  schemaName: string,
+): Promise<KeylessTable[]> {
+  const { rows } = await target.query<KeylessTable>(
+    // A copy holds its table from its first row to its commit.
+    `select c.relname as name, case when r.srsubstate in ('i', 'd') then 'copying' else 'copied' end as state
+     from ${ARRIVING_TABLES}
+     where s.subname = $1 and not ${IS_KEYED}
+       and (r.srsubstate not in ('i', 'd') or exists (
+         select from pg_catalog.pg_locks l
+         where l.database = d.oid and l.relation = c.oid and l.mode = 'RowExclusiveLock' and l.granted))`,
+    [name, schemaName],
+  );
+  return rows;
 }
 
 /** Rows (an estimate) and bytes on disk of a schema's tables. */
