@@ -71,18 +71,6 @@ export async function buildPieces(
   return going;
 }
 
-/** Builds a table's primary key, or finds it. It waits for who is writing there, and whoever comes later waits for it. */
-export async function buildPrimaryKey(
-  connection: pg.ClientBase,
-  schemaName: string,
-  table: string,
-  power: BuildPower,
-): Promise<void> {
-  const missing = await missingPieces(connection, schemaName);
-  const key = missing.find((piece) => piece.table === table && piece.kind === 'primary key');
-  if (key) await buildPiece(connection, schemaName, key, power);
-}
-
 /** The largest tables first, so that no connection is left alone with one of them. */
 function perTable(pieces: readonly Piece[], sizes: ReadonlyMap<string, number>): Piece[][] {
   const grouped = new Map<string, Piece[]>();
@@ -102,7 +90,11 @@ export async function tableSizes(owner: pg.ClientBase, schemaName: string): Prom
   return new Map(rows.map(({ name, bytes }) => [name, Number(bytes)]));
 }
 
-async function buildPiece(
+/**
+ * Builds one piece, or finds it. Sent as one message at once: it waits for who is at work in the table, and whoever comes
+ * later waits for it.
+ */
+export async function buildPiece(
   connection: pg.ClientBase,
   schemaName: string,
   piece: Piece,

@@ -1,10 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
-import { arrivedSize, schemaSize, syncState } from '../../database/transfer/replication/sync-state.ts';
+import { isEnabled, resume } from '../../database/transfer/replication/subscription.ts';
+import {
+  arrivedSize,
+  type SyncState,
+  schemaSize,
+  syncState,
+} from '../../database/transfer/replication/sync-state.ts';
 import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { type BothSides, onBothSides } from './both-sides.ts';
-import { LateKeys } from './late-keys.ts';
+import { type LateKeys, withLateKeys } from './late-keys.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
 
 /** A key must be asked for while the copy of its table is at work, which takes several times as long. */
@@ -13,29 +20,44 @@ const POLL_MS = 100;
 const REPORT_MS = 1_000;
 
 /**
- * Watches PostgreSQL copy the tables, and has it build the keys of the large ones behind their copies.
- * @throws {ReplicationBroken}
+ * Lets PostgreSQL copy the tables and watches it, and has it build the keys of the large ones behind their copies: who
+ * asks for them is there before the first copy begins.
+ * @throws {ReplicationBroken | ClaimLost | MoverBusy}
  */
 export function copyRelocate(context: StepContext): Promise<StepOutcome> {
-  const { hop, deadline } = context;
-  const keys = new LateKeys(hop);
-  const watching = onBothSides(hop, async (sides) => {
-    let reportAt = 0;
-    for (;;) {
-      const done = await hasCopied(sides, context, keys);
-      if (done || performance.now() >= reportAt) {
-        const arrived = await report(sides, context, done);
-        if (done) {
-          await context.keep({ copiedRows: arrived.rows, copiedBytes: arrived.bytes });
-          return { done };
-        }
-        reportAt = performance.now() + REPORT_MS;
+  return orReplicationBroken(() =>
+    onBothSides(context.hop, (sides) =>
+      withLateKeys(context.hop, sides.target, async (keys) => {
+        await startCopies(sides, context);
+        return watchCopies(sides, context, keys);
+      }),
+    ),
+  );
+}
+
+/** A later step suspends the subscription in its turn, once all is copied: that is not for this one to undo. */
+async function startCopies(sides: BothSides, { hop }: StepContext): Promise<void> {
+  const name = replicationName(hop);
+  if (isCopied(await syncState(sides.target, name)) || (await isEnabled(sides.target, name)) !== false)
+    return;
+  await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
+}
+
+async function watchCopies(sides: BothSides, context: StepContext, keys: LateKeys): Promise<StepOutcome> {
+  let reportAt = 0;
+  for (;;) {
+    const done = await hasCopied(sides, context, keys);
+    if (done || performance.now() >= reportAt) {
+      const arrived = await report(sides, context, done);
+      if (done) {
+        await context.keep({ copiedRows: arrived.rows, copiedBytes: arrived.bytes });
+        return { done };
       }
-      if (performance.now() + POLL_MS > deadline) return { done };
-      await delay(POLL_MS);
+      reportAt = performance.now() + REPORT_MS;
     }
-  });
-  return orReplicationBroken(() => watching.finally(() => keys.end()));
+    if (performance.now() + POLL_MS > context.deadline) return { done };
+    await delay(POLL_MS);
+  }
 }
 
 /** Whether all tables are past their first copy, and have their keys. @throws {ReplicationLost} */
@@ -45,14 +67,16 @@ async function hasCopied(
   keys: LateKeys,
 ): Promise<boolean> {
   const name = replicationName(context.hop);
-  const { tables, late } = await keys.tend(target);
+  const { tables, late } = await keys.tend();
   const state = await syncState(target, name);
   if (!late) refuseFailures(state, context.kept);
   else if (state?.failures !== context.kept.forgivenFailures)
     await context.keep({ forgivenFailures: state?.failures });
   if (!(await slotLag(source, name))) throw new ReplicationLost('there is no slot');
-  return state?.copied === state?.tables && tables === 0;
+  return isCopied(state) && tables === 0;
 }
+
+const isCopied = (state: SyncState | undefined) => state !== undefined && state.copied === state.tables;
 
 /** @throws {MoveAborted} */
 async function report({ source, target }: BothSides, context: StepContext, done: boolean) {

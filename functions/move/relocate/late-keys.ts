@@ -6,14 +6,16 @@
  *   bare ──its copy begins──▶ the build waits for the table, behind the copy ──the copy commits──▶ being built ──▶ keyed
  *
  * Invariant: PostgreSQL gives the table to whoever waited first. So where the build was asked for while the copy was at
- * work, also by a mover that has died since, no worker finds the table without its key. Where it was not, the worker
- * fails for want of it and is started again until the key is there: such a table is late, and failures until then are
- * forgiven.
+ * work, also by a mover that has died since, no worker finds the table without its key. Where it was not, because a
+ * mover died and none followed in time, the worker fails for want of it and is started again until the key is there:
+ * such a table is late, and failures until then are forgiven.
  */
 import type pg from 'pg';
-import { buildPrimaryKey } from '../../database/transfer/build-pieces.ts';
+import { missingPieces, type Piece } from '../../database/transfer/arriving-schema.ts';
+import { buildPiece } from '../../database/transfer/build-pieces.ts';
 import { keylessTables } from '../../database/transfer/replication/sync-state.ts';
-import { asOwnerOf, type Hop, replicationName } from '../hop.ts';
+import { type Hop, replicationName } from '../hop.ts';
+import { asOwners } from './both-sides.ts';
 import { POWER } from './build-power.ts';
 
 /** Smaller tables have their key from the start: their copies might end before anybody has seen them begin. */
@@ -26,52 +28,69 @@ export interface KeysUnderWay {
   readonly late: boolean;
 }
 
+/**
+ * Has a connection ready for each key that is missing: to sign in takes longer than some copies. Builds that are under
+ * way when `work` ends are left to PostgreSQL.
+ */
+export async function withLateKeys<Result>(
+  hop: Hop,
+  target: pg.ClientBase,
+  work: (keys: LateKeys) => Promise<Result>,
+): Promise<Result> {
+  const missing = (await missingPieces(target, hop.target.schemaName)).filter(isPrimaryKey);
+  return asOwners(
+    missing.map(() => hop.target),
+    (builders) => work(new LateKeys(hop, target, missing, builders)),
+  );
+}
+
+const isPrimaryKey = ({ kind }: Piece) => kind === 'primary key';
+
 export class LateKeys {
   readonly #hop: Hop;
-  readonly #building = new Map<string, Promise<void>>();
+  readonly #target: pg.ClientBase;
+  readonly #waiting: Map<string, { readonly key: Piece; readonly builder: pg.ClientBase }>;
+  readonly #building = new Set<string>();
   readonly #late = new Set<string>();
-  readonly #ended = Promise.withResolvers<void>();
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(hop: Hop) {
+  constructor(hop: Hop, target: pg.ClientBase, keys: readonly Piece[], builders: readonly pg.ClientBase[]) {
     this.#hop = hop;
+    this.#target = target;
+    this.#waiting = new Map(keys.map((key, n) => [key.table, { key, builder: builders[n]! }]));
   }
 
   /**
-   * Asks for the keys that can be asked for by now, each on a connection of its own.
+   * Asks for the keys that can be asked for by now.
    * @throws what a build has thrown.
    */
-  async tend(target: pg.ClientBase): Promise<KeysUnderWay> {
-    const tables = await keylessTables(target, replicationName(this.#hop), this.#hop.target.schemaName);
-    for (const { name, state } of tables) {
-      if (this.#building.has(name)) continue;
-      if (state === 'copied') this.#late.add(name);
-      this.#building.set(name, this.#build(name));
+  async tend(): Promise<KeysUnderWay> {
+    if (this.#waiting.size > 0) {
+      const { target } = this.#hop;
+      for (const { name, state } of await keylessTables(
+        this.#target,
+        replicationName(this.#hop),
+        target.schemaName,
+      ))
+        this.#begin(name, state === 'copied');
     }
     if (this.#failure) throw this.#failure.error;
     return { tables: this.#building.size, late: this.#late.size > 0 };
   }
 
-  /** Leaves to PostgreSQL what it has been asked for. */
-  async end(): Promise<void> {
-    this.#ended.resolve();
-    await Promise.all(this.#building.values());
-  }
-
-  async #build(table: string): Promise<void> {
-    const { schemaName } = this.#hop.target;
-    try {
-      await asOwnerOf(this.#hop.target, (owner) => {
-        const built = buildPrimaryKey(owner, schemaName, table, POWER);
-        // Fails with its connection where it is not waited for.
-        built.catch(() => {});
-        return Promise.race([built, this.#ended.promise]);
+  #begin(table: string, late: boolean): void {
+    const waiting = this.#waiting.get(table);
+    if (!waiting) return;
+    this.#waiting.delete(table);
+    this.#building.add(table);
+    if (late) this.#late.add(table);
+    buildPiece(waiting.builder, this.#hop.target.schemaName, waiting.key, POWER)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#building.delete(table);
+        this.#late.delete(table);
       });
-    } catch (error) {
-      this.#failure ??= { error };
-    } finally {
-      this.#building.delete(table);
-      this.#late.delete(table);
-    }
   }
 }

@@ -20,7 +20,7 @@ const replicationTls = () => process.env.REPLICATION_TLS ?? 'sslmode=require';
 
 /**
  * Subscribes to a publication whose slot exists, or tells an existing subscription the publisher's present password.
- * Part of the caller's transaction; the workers start with its end.
+ * Part of the caller's transaction. A new one is suspended: nothing is copied before `resume`.
  * Commits of what is applied are not flushed one by one: a commit of ours flushes them all (see the cut-over).
  */
 export async function subscribe(target: pg.ClientBase, name: string, publisher: Publisher): Promise<void> {
@@ -46,7 +46,7 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
     (await subscriptionOid(target, name))
       ? `ALTER SUBSCRIPTION ${subscription} CONNECTION ${connection}`
       : `CREATE SUBSCRIPTION ${subscription} CONNECTION ${connection} PUBLICATION ${subscription}
-         WITH (create_slot = false, slot_name = ${literal(name)}, enabled = true, copy_data = true, binary = true,
+         WITH (create_slot = false, slot_name = ${literal(name)}, enabled = false, copy_data = true, binary = true,
                streaming = off, synchronous_commit = off)`,
   );
 }
