@@ -1,9 +1,8 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
-import { tierTerms } from '../placement/tier-terms.ts';
 import { FINISHED_PHASES } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
+import { type Onward, onwardOf } from './handover/go-onward.ts';
 import { findMove, type HopRecord, hopsOf, isSettled, type MoveRecord, selectHops } from './move-records.ts';
 import { type MoveReport, reportMove, retriedOf } from './move-report.ts';
 import { limitsUnder } from './move-rules.ts';
@@ -17,16 +16,21 @@ export interface FinishedMove {
   readonly status: 'succeeded';
   readonly report: MoveReport;
   /** What the region that the tenant has come to still has to do. */
-  readonly onward?: { readonly region: string; readonly tier: Tier };
+  readonly onward?: Onward;
 }
 
 /**
  * Ends a move whose hops are all settled: the tenant has what it moved for, and the move its report. Repeating it
  * changes nothing.
+ * @param actor who is recorded to have ended it; its workflow when absent.
  * @throws {HopNotCommitted} a hop is missing.
  * @throws {MoveOvertaken} the move has ended in another way.
  */
-export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: string): Promise<FinishedMove> {
+export function finishMove(
+  registry: Pick<DataApi, 'transaction'>,
+  moveId: string,
+  actor?: AuditActor,
+): Promise<FinishedMove> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const named = await findMove(transaction, moveId);
@@ -38,7 +42,7 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
     if (move.status === 'succeeded')
       return {
         ...{ moveId, tenantId, status: move.status, report: await reportOf(transaction, moveId) },
-        ...onwardOf(move, tenant),
+        ...withOnward(move, tenant),
       };
     if (move.status !== 'running') throw new MoveOvertaken();
     const hops = await hopsOf(transaction, moveId);
@@ -56,19 +60,17 @@ export function finishMove(registry: Pick<DataApi, 'transaction'>, moveId: strin
     );
     const { writePauseMs, rows, bytes } = report;
     await recordAudit(transaction, {
-      ...{ actor: { id: move.executionArn ?? moveId, type: 'workflow' }, action: 'move.succeed', tenantId },
+      actor: actor ?? { id: move.executionArn ?? moveId, type: 'workflow' },
+      ...{ action: 'move.succeed', tenantId },
       ...{ resource: { type: 'move', id: moveId }, data: { hops: hops.length, writePauseMs, rows, bytes } },
     });
-    return { moveId, tenantId, status: 'succeeded', report, ...onwardOf(move, tenant) };
+    return { moveId, tenantId, status: 'succeeded', report, ...withOnward(move, tenant) };
   });
 }
 
-/** A Starter tenant has come in a schema of its own, which is not what it has bought. */
-function onwardOf({ plan }: MoveRecord, { tier, status }: MovingTenant): Pick<FinishedMove, 'onward'> {
-  const place = plan.at(-1)?.to;
-  if (status !== 'elsewhere' || !place) return {};
-  if (place.isolationModel === tierTerms[tier].isolationModel) return {};
-  return { onward: { region: place.region, tier } };
+function withOnward(move: MoveRecord, tenant: MovingTenant): Pick<FinishedMove, 'onward'> {
+  const onward = onwardOf(move, tenant);
+  return onward ? { onward } : {};
 }
 
 /** Tier and residency; limits follow the tier, but for those that an operator had set for this tenant. */

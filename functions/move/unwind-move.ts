@@ -1,9 +1,11 @@
 /**
- * The end of a move that stops before its plan is done, whoever ends it: its own workflow, or recovery.
+ * The end of a move that its workflow does not bring to its end, whoever ends it: that workflow, or recovery.
  *
  *   open hop ──the source shows its commit──▶ followed, compared, settled
  *            ──the sides differ──▶ mismatch (both sides kept)
  *            ──otherwise──▶ rolling-back ──▶ rolled-back
+
+ *   all hops settled ──▶ succeeded, whatever stopped it ── otherwise ──▶ failed or aborted
  * Invariants: the database that the tenant leaves decides, before the roll back and after it, whether the hop is
  * committed; the move ends last, so that a move which has ended has no open hop. Each step may be cut off and be done
  * again, or twice at once.
@@ -17,11 +19,14 @@ import { tenantSecretName } from '../placement/tenant-names.ts';
 import { endMove, type MoveEnd } from './end-move.ts';
 import { MoveMismatch, MoveStepFailed } from './errors.ts';
 import { whereabouts } from './failure-reason.ts';
+import { finishMove } from './finish-move.ts';
 import { followHop } from './follow-hop.ts';
 import { withdrawAnnouncement } from './handover/announce-arrival.ts';
+import { goOnward, onwardOf } from './handover/go-onward.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { isCommitted, showsCommit } from './hop-commit.ts';
-import { type HopRecord, hopsOf, isOpen, type MoveRecord, setHopState } from './move-records.ts';
+import { type HopRecord, hopsOf, isOpen, isSettled, type MoveRecord, setHopState } from './move-records.ts';
+import { findMovingTenant } from './moving-tenant.ts';
 import { crossesBorder, type Regions } from './regions.ts';
 import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
 import { rollBackReshape } from './reshape/roll-back-reshape.ts';
@@ -42,10 +47,13 @@ export interface Unwinding {
   readonly regions?: Regions | undefined;
 }
 
+export type Unwound = MoveEnd | { readonly status: 'succeeded'; readonly reason: string };
+
 const COMPARE_MS = 4 * 60_000;
 
 /**
- * Settles or rolls back the open hop of a running move, and ends the move.
+ * Settles or rolls back the open hop of a running move, and ends the move: as it was meant to end where nothing but
+ * that was left to do, also if it was to be aborted. It has committed then, and that cannot be taken back.
  * @returns how the move has ended, in this call or before.
  * @throws whatever kept it from being done; it can be called again.
  */
@@ -53,7 +61,7 @@ export async function unwindMove(
   registry: Registry,
   move: MoveRecord,
   unwinding: Unwinding,
-): Promise<MoveEnd> {
+): Promise<Unwound> {
   const { deadline = performance.now() + COMPARE_MS, actor, regions } = unwinding;
   const open = (await hopsOf(registry, move.moveId)).find(isOpen);
   const differs = unwinding.mismatch || open?.result.mismatchAt !== undefined;
@@ -64,9 +72,22 @@ export async function unwindMove(
   const { status, reason } = different
     ? { status: 'failed' as const, reason: new MoveMismatch().message }
     : unwinding.end;
-  const end = { status, reason: `${reason}${whereabouts(await hopsOf(registry, move.moveId))}` };
+  const hops = await hopsOf(registry, move.moveId);
+  if (move.plan.length > 0 && hops.filter(isSettled).length === move.plan.length)
+    return finish(registry, move, unwinding);
+  const end = { status, reason: `${reason}${whereabouts(hops)}` };
   await registry.transaction((transaction) => endMove(transaction, move, end, actor));
   return end;
+}
+
+async function finish(registry: Registry, move: MoveRecord, { actor, regions }: Unwinding): Promise<Unwound> {
+  const tenant = await findMovingTenant(registry, move.tenantId);
+  const onward = tenant && onwardOf(move, tenant);
+  // Before the end is told: afterwards nobody would come back for it.
+  if (onward && regions && move.executionArn !== null)
+    await goOnward(regions, move, onward, move.executionArn);
+  const { status } = await finishMove(registry, move.moveId, actor);
+  return { status, reason: 'The move was done when it stopped.' };
 }
 
 /** @returns whether the sides turned out to differ. */

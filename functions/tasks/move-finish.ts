@@ -8,6 +8,8 @@ const state = z.object({ executionArn: z.string().min(1), move: z.object({ moveI
 /** Gives the tenant its new tier and the move its report; what it answers is the execution's output. */
 export const handler = moveStateTask(state, async (registry, { move, executionArn }, _deadline, regions) => {
   const finished = await finishMove(registry, move.moveId);
-  const onward = await goOnward(regions, finished, executionArn);
-  return onward === undefined ? finished : { ...finished, onward };
+  const { onward, tenantId, report } = finished;
+  if (!onward) return finished;
+  const moved = { moveId: move.moveId, tenantId, startedBy: report.startedBy };
+  return { ...finished, onward: await goOnward(regions, moved, onward, executionArn) };
 });

@@ -73,8 +73,6 @@ export class MoveFunctions extends Construct {
     this.#grantDeleteTenant(begin);
     const nextHop = this.#task('next-hop', 'Opens the next hop of the move');
     const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report');
-    // What is left of a move that has crossed over goes on there.
-    elsewhere.grantStartMove(finish);
 
     const launch = this.#task('launch', "Launches the tenant's dedicated database, or finds it", {
       timeout: medium,
@@ -147,6 +145,8 @@ export class MoveFunctions extends Construct {
     this.#grantDeleteTenant(this.recover);
     this.#grantStartCleanUp(this.recover, cleanUpArn);
     this.#grantWatch(this.recover);
+    // What is left of a move that has crossed over goes on there, whoever of them finds it done.
+    for (const task of [finish, begin, rollBack, this.recover]) elsewhere.grantStartMove(task);
     this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
     this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
       timeout: longest,

@@ -165,6 +165,27 @@ describe('the end of a move', () => {
     expect((await getTenant(world.registry, tenantId)).tier).toBe('business');
   });
 
+  test('between two hops leaves the tenant where the first one took it, and the same input does the rest', async () => {
+    const { tenantId, moveId } = await world.begin({}, { targetTier: 'enterprise' });
+    await nextHop(world.registry, moveId);
+    await world.settle(moveId, 0);
+    expect(await rollBackMove(world.registry, moveId, { Error: 'States.Timeout' })).toEqual({
+      outcome: 'failed',
+      reason: 'A step of the move took too long. The tenant is in a schema of cell a now.',
+    });
+    expect(await getTenant(world.registry, tenantId)).toMatchObject({
+      ...{ tier: 'starter', isolationModel: 'schema', epoch: 2 },
+    });
+    const input = { tenantId, targetTier: 'enterprise' };
+    const again = await beginMove(world.registry, input, arn(`a-${tenantId}`), alive);
+    await nextHop(world.registry, again.moveId);
+    await world.settle(again.moveId, 0);
+    await finishMove(world.registry, again.moveId);
+    expect(await getTenant(world.registry, tenantId)).toMatchObject({
+      ...{ tier: 'enterprise', isolationModel: 'dedicated', epoch: 3 },
+    });
+  });
+
   test('by an error says no more than our own errors vouch for', async () => {
     const told = async (failure: { Error: string; Cause?: string }) => {
       const { tenantId, moveId } = await world.begin();
