@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import type { StrataConfig } from './config.ts';
-import { bundleFunctions } from './constructs/function-bundle.ts';
+import { bundleFunctions, type FunctionBundle } from './constructs/function-bundle.ts';
 import { regionStackName } from './constructs/region-names.ts';
 import { loadConfig } from './load-config.ts';
 import { ControlPlaneStack } from './stacks/control-plane-stack.ts';
@@ -21,6 +21,8 @@ export interface SynthOptions {
   readonly outdir: string;
   /** Check the templates with cdk-nag's AwsSolutions rules and CDK's own: what is not acknowledged throws. */
   readonly validate: boolean;
+  /** What the functions run; bundled from the sources when absent. */
+  readonly bundle?: FunctionBundle;
   /** Changes the app before it is synthesized, for tests. */
   readonly adjust?: (app: App) => void;
 }
@@ -30,10 +32,16 @@ export interface SynthOptions {
  * @returns the directory of the cloud assembly.
  * @throws {ConfigError} {@link FunctionBundleError} or, after printing the findings, CDK's ValidationError.
  */
-export async function synthesize({ config, outdir, validate, adjust }: SynthOptions): Promise<string> {
+export async function synthesize({
+  config,
+  outdir,
+  validate,
+  adjust,
+  ...options
+}: SynthOptions): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), 'strata-synth-'));
   try {
-    const bundle = bundleFunctions(PROJECT, join(scratch, 'functions'));
+    const bundle = options.bundle ?? bundleFunctions(PROJECT, join(scratch, 'functions'));
     const dedicatedTemplateFile = await synthesizeDedicatedTemplate(
       config,
       join(scratch, 'dedicated'),

@@ -58,7 +58,10 @@ export class TestDatabase {
     const server = inject('databaseServer');
     const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
     const superuser = await connectAs(server, server.logins.superuser, 'postgres');
-    await superuser.query(`CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE ${template}`);
+    // Through its log, the server would write each page twice.
+    await superuser.query(
+      `CREATE DATABASE ${database.name} OWNER strata_master TEMPLATE ${template} STRATEGY FILE_COPY`,
+    );
     await superuser.end();
     return database;
   }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, rmSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { compileCache } from './compile-cache.ts';
 import { AssemblyError } from './errors.ts';
 import { readJson } from './state/state-file.ts';
 
@@ -30,6 +31,7 @@ export async function synthesize({ projectDir, output, logFile, signal }: Synthe
     cwd: projectDir,
     signal,
     env: {
+      NODE_COMPILE_CACHE: compileCache,
       DB_PIPELINE: 'on',
       // Beside each server's own certificate, and relative to its data directory.
       REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',

@@ -1,10 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { App } from 'aws-cdk-lib';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { synthesize } from '../../infra/app.ts';
 import type { StrataConfig } from '../../infra/config.ts';
+import { bundleFunctions, type FunctionBundle } from '../../infra/constructs/function-bundle.ts';
 import { validateConfig } from '../../infra/validate-config.ts';
 
 export interface Resource {
@@ -35,6 +36,16 @@ export interface Assembly {
   remove(): void;
 }
 
+const bundleDirectory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
+let bundle: FunctionBundle | undefined;
+afterAll(() => rmSync(bundleDirectory, { recursive: true, force: true }));
+
+/** The sources are the same for all tests of a file. */
+function bundledOnce(): FunctionBundle {
+  bundle ??= bundleFunctions(resolve(import.meta.dirname, '../..'), bundleDirectory);
+  return bundle;
+}
+
 /** Synthesizes the app into a directory of its own. */
 export async function synthesizeForTest(
   config: StrataConfig,
@@ -47,6 +58,7 @@ export async function synthesizeForTest(
       config: validateConfig(config),
       outdir,
       validate: false,
+      bundle: bundledOnce(),
       ...options,
     });
     return readAssembly(directory, remove);

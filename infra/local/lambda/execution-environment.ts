@@ -6,6 +6,7 @@
  */
 import type { Writable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
+import { compileCache } from '../compile-cache.ts';
 import type { FunctionError, WorkerAnswer, WorkerInvocation, WorkerSetup } from './worker-main.ts';
 
 export interface EnvironmentSpec {
@@ -31,7 +32,7 @@ export class ExecutionEnvironment {
     this.#spec = spec;
     this.#worker = new Worker(new URL('./worker-main.ts', import.meta.url), {
       workerData: spec.setup,
-      env: spec.variables,
+      env: { ...spec.variables, NODE_COMPILE_CACHE: compileCache },
       execArgv: ['--no-warnings'],
       stdout: true,
       stderr: true,

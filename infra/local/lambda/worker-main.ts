@@ -50,6 +50,9 @@ type Handler = (event: unknown, context: object) => unknown;
 const setup = workerData as WorkerSetup;
 const parent = parentPort!;
 
+// It was for this thread's start: a function sees its own variables only.
+delete process.env.NODE_COMPILE_CACHE;
+
 tls.setDefaultCACertificates([...tls.getCACertificates('default'), setup.caCertificate]);
 
 let handler: Handler;
