@@ -1,0 +1,76 @@
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeEach, expect, test } from 'vitest';
+import { synthesize } from '../../infra/local/synthesize.ts';
+import { newDirectory } from './running-fixture.ts';
+
+const root = newDirectory();
+const projectDir = join(root, 'project');
+const output = join(root, 'cdk.out');
+const runs = join(root, 'runs');
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const write = (path: string, content: string) => writeFileSync(join(projectDir, path), content);
+
+/** An app that tells of each of its runs, and fails when it is told to. */
+beforeEach(() => {
+  rmSync(projectDir, { recursive: true, force: true });
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(join(projectDir, 'infra'), { recursive: true });
+  mkdirSync(join(projectDir, 'docs'));
+  mkdirSync(join(projectDir, 'node_modules'));
+  writeFileSync(runs, '');
+  write('cdk.json', JSON.stringify({ app: 'node infra/app.mjs' }));
+  write('infra/part.mjs', 'export const part = 1;');
+  write('node_modules/.package-lock.json', '{}');
+  write(
+    'infra/app.mjs',
+    `import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+     import { part } from './part.mjs';
+     appendFileSync(${JSON.stringify(runs)}, part + ' ');
+     mkdirSync(process.env.CDK_OUTDIR, { recursive: true });
+     writeFileSync(process.env.CDK_OUTDIR + '/manifest.json', String(part));
+     if (process.env.FAILS) throw new Error('the app fails');`,
+  );
+});
+
+async function runsAfter(environment: Record<string, string> = {}): Promise<number> {
+  Object.assign(process.env, environment);
+  try {
+    const { signal } = new AbortController();
+    await synthesize({ projectDir, output, logFile: join(root, 'synth.log'), signal });
+  } finally {
+    for (const name of Object.keys(environment)) delete process.env[name];
+  }
+  return readFileSync(runs, 'utf8').split(' ').length - 1;
+}
+
+test('what has not changed is not synthesized again, wherever the platform listens', async () => {
+  expect(await runsAfter({ API_PORT: '1' })).toBe(1);
+  appendFileSync(join(projectDir, 'docs', 'guide.md'), 'of no account');
+  expect(await runsAfter({ API_PORT: '2' })).toBe(1);
+  expect(readFileSync(join(output, 'manifest.json'), 'utf8')).toBe('1');
+});
+
+test.each([
+  ['a source', () => write('infra/part.mjs', 'export const part = 2;')],
+  ['a new file', () => write('infra/new.mjs', '')],
+  ['the app’s settings', () => write('cdk.json', JSON.stringify({ app: 'node infra/app.mjs', context: {} }))],
+  ['an installed package', () => write('node_modules/.package-lock.json', '{"newer":true}')],
+])('%s has changed: it is synthesized again', async (_, change) => {
+  await runsAfter();
+  change();
+  expect(await runsAfter()).toBe(2);
+  expect(await runsAfter()).toBe(2);
+});
+
+test('another environment is another assembly', async () => {
+  await runsAfter();
+  expect(await runsAfter({ STRATA_REGIONS: 'us,eu' })).toBe(2);
+});
+
+test('an assembly that was not finished is not taken for one', async () => {
+  await expect(runsAfter({ FAILS: 'yes' })).rejects.toThrow('the app fails');
+  await expect(runsAfter({ FAILS: 'yes' })).rejects.toThrow('the app fails');
+  expect(await runsAfter()).toBe(3);
+});
