@@ -21,6 +21,8 @@ export class FunctionBundleError extends Error {
 const banner =
   "import{createRequire as strataCreateRequire}from'node:module';const require=strataCreateRequire(import.meta.url);";
 
+const http = join(import.meta.dirname, 'builtin-http.cjs');
+
 /** How code is bundled for a function, whatever its entries. */
 export const bundleOptions = {
   outExtension: { '.js': '.mjs' },
@@ -35,6 +37,7 @@ export const bundleOptions = {
   conditions: ['module'],
   // pg loads it only when asked for native bindings.
   external: ['pg-native'],
+  alias: { http, 'node:http': http },
   banner: { js: banner },
   legalComments: 'none',
   logLevel: 'silent',

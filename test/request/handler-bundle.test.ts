@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bundleFunctions } from '../../infra/constructs/function-bundle.ts';
 import { staticModules } from './static-modules.ts';
 
@@ -28,4 +28,14 @@ describe.each(['people', 'skills'])('the bundle of the %s function', (context) =
   test('does not import node:http, which loads a whole HTTP client', () => {
     expect(code).not.toMatch(/(?:from|import|require\()\s*"(?:node:)?https?"/);
   });
+});
+
+test('no SDK client loads that HTTP client either: it asks for node:http in another way', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  bundleFunctions(resolve(import.meta.dirname, '../..'), directory);
+  const files = globSync('**/*.mjs', { cwd: directory });
+  const codes = files.map((file) => readFileSync(join(directory, file), 'utf8'));
+  expect(codes.filter((code) => /(?:from|import)\s*"(?:node:)?http"/.test(code))).toEqual([]);
+  expect(codes.filter((code) => code.includes('getBuiltinModule("node:http")'))).toHaveLength(1);
 });
