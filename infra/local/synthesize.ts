@@ -39,7 +39,7 @@ export async function synthesize({ projectDir, output, logFile, signal }: Synthe
     CDK_OUTDIR: output,
     CDK_CONTEXT_JSON: JSON.stringify(context ?? {}),
   };
-  const inputs = hashSynthesisInputs(projectDir, env);
+  const inputs = hashSynthesisInputs(projectDir, output, env);
   const inputsFile = join(output, INPUTS);
   if (existsSync(inputsFile) && readFileSync(inputsFile, 'utf8') === inputs) return;
   rmSync(output, { recursive: true, force: true });

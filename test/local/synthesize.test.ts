@@ -16,7 +16,7 @@ const write = (path: string, content: string) => writeFileSync(join(projectDir, 
 beforeEach(() => {
   rmSync(projectDir, { recursive: true, force: true });
   rmSync(output, { recursive: true, force: true });
-  mkdirSync(join(projectDir, 'infra'), { recursive: true });
+  mkdirSync(join(projectDir, 'infra', 'test'), { recursive: true });
   mkdirSync(join(projectDir, 'docs'));
   mkdirSync(join(projectDir, 'node_modules'));
   writeFileSync(runs, '');
@@ -34,11 +34,11 @@ beforeEach(() => {
   );
 });
 
-async function runsAfter(environment: Record<string, string> = {}): Promise<number> {
+async function runsAfter(environment: Record<string, string> = {}, into = output): Promise<number> {
   Object.assign(process.env, environment);
   try {
     const { signal } = new AbortController();
-    await synthesize({ projectDir, output, logFile: join(root, 'synth.log'), signal });
+    await synthesize({ projectDir, output: into, logFile: join(root, 'synth.log'), signal });
   } finally {
     for (const name of Object.keys(environment)) delete process.env[name];
   }
@@ -54,7 +54,9 @@ test('what has not changed is not synthesized again, wherever the platform liste
 
 test.each([
   ['a source', () => write('infra/part.txt', '2')],
-  ['a new file', () => write('infra/new.mjs', '')],
+  ['a new file', () => write('infra/test/new.mjs', '')],
+  ['a hidden file', () => write('infra/test/.env', '')],
+  ['one at the top', () => write('.env', '')],
   ['the app’s settings', () => write('cdk.json', JSON.stringify({ app: 'node infra/app.mjs', context: {} }))],
   ['an installed package', () => write('node_modules/.package-lock.json', '{"newer":true}')],
 ])('%s has changed: it is synthesized again', async (_, change) => {
@@ -62,6 +64,14 @@ test.each([
   change();
   expect(await runsAfter()).toBe(2);
   expect(await runsAfter()).toBe(2);
+});
+
+test('what the platform keeps inside the project is no part of it', async () => {
+  const inside = join(projectDir, 'state', 'cdk.out');
+  mkdirSync(join(projectDir, 'state'));
+  expect(await runsAfter({}, inside)).toBe(1);
+  write('state/other', 'changes all the time');
+  expect(await runsAfter({}, inside)).toBe(1);
 });
 
 test('another environment is another assembly', async () => {
