@@ -80,6 +80,14 @@ const isKeyed = async ({ target }: Hop) =>
 /** As a mover does that dies a moment later. */
 const startCopies = (hop: Hop) => atTarget(`ALTER SUBSCRIPTION ${replicationName(hop)} ENABLE`);
 
+const mayCopy = async (hop: Hop) =>
+  (
+    await atTarget<{ enabled: boolean }>(
+      'SELECT subenabled AS enabled FROM pg_subscription WHERE subname = $1',
+      [replicationName(hop)],
+    )
+  ).enabled;
+
 const isAwaited = async ({ target }: Hop) =>
   (
     await atTarget<{ awaited: boolean }>(
@@ -117,6 +125,8 @@ test('the key is built when the rows have been copied, and no change meanwhile i
 }, async () => {
   const { tenant, hop, stop, kept } = await prepared();
   expect(await isKeyed(hop)).toBe(false);
+  // Nobody is there yet who would ask for the key.
+  expect(await mayCopy(hop)).toBe(false);
   await runRelocation(hop, { from: 'copy', to: 'copy', kept });
   expect(await isKeyed(hop)).toBe(true);
   expect(await failuresOf(hop)).toBe(0);
