@@ -4,7 +4,6 @@
  *   open hop ──the source shows its commit──▶ followed, compared, settled
  *            ──the sides differ──▶ mismatch (both sides kept)
  *            ──otherwise──▶ rolling-back ──▶ rolled-back
-
  *   all hops settled ──▶ succeeded, whatever stopped it ── otherwise ──▶ failed or aborted
  * Invariants: the database that the tenant leaves decides, before the roll back and after it, whether the hop is
  * committed; the move ends last, so that a move which has ended has no open hop. Each step may be cut off and be done
@@ -16,17 +15,15 @@ import { releaseClaim } from '../database/transfer/claim.ts';
 import { ClaimLost } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
+import { completeMove } from './complete-move.ts';
 import { endMove, type MoveEnd } from './end-move.ts';
 import { MoveMismatch, MoveStepFailed } from './errors.ts';
 import { whereabouts } from './failure-reason.ts';
-import { finishMove } from './finish-move.ts';
 import { followHop } from './follow-hop.ts';
 import { withdrawAnnouncement } from './handover/announce-arrival.ts';
-import { goOnward, onwardOf } from './handover/go-onward.ts';
 import { asOwnerOf, type Hop } from './hop.ts';
 import { isCommitted, showsCommit } from './hop-commit.ts';
 import { type HopRecord, hopsOf, isOpen, isSettled, type MoveRecord, setHopState } from './move-records.ts';
-import { findMovingTenant } from './moving-tenant.ts';
 import { crossesBorder, type Regions } from './regions.ts';
 import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
 import { rollBackReshape } from './reshape/roll-back-reshape.ts';
@@ -73,21 +70,13 @@ export async function unwindMove(
     ? { status: 'failed' as const, reason: new MoveMismatch().message }
     : unwinding.end;
   const hops = await hopsOf(registry, move.moveId);
-  if (move.plan.length > 0 && hops.filter(isSettled).length === move.plan.length)
-    return finish(registry, move, unwinding);
+  if (move.plan.length > 0 && hops.filter(isSettled).length === move.plan.length) {
+    const { status } = await completeMove(registry, move, regions, actor);
+    return { status, reason: 'The move was done when it stopped.' };
+  }
   const end = { status, reason: `${reason}${whereabouts(hops)}` };
   await registry.transaction((transaction) => endMove(transaction, move, end, actor));
   return end;
-}
-
-async function finish(registry: Registry, move: MoveRecord, { actor, regions }: Unwinding): Promise<Unwound> {
-  const tenant = await findMovingTenant(registry, move.tenantId);
-  const onward = tenant && onwardOf(move, tenant);
-  // Before the end is told: afterwards nobody would come back for it.
-  if (onward && regions && move.executionArn !== null)
-    await goOnward(regions, move, onward, move.executionArn);
-  const { status } = await finishMove(registry, move.moveId, actor);
-  return { status, reason: 'The move was done when it stopped.' };
 }
 
 /** @returns whether the sides turned out to differ. */

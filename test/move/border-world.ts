@@ -93,12 +93,16 @@ export class BorderWorld {
     return { tenantId, moveId, hop: step.hop };
   }
 
-  /** What a workflow does once the databases have committed. */
-  async arrive({ moveId, hop }: Crossing, from: Key) {
-    const { registry } = this.in(from);
-    await followHop(registry, hop, { regions: this.seenFrom(from) });
+  /** Hands over and settles a hop whose databases have committed. */
+  async land({ moveId, hop }: Crossing, from: Key): Promise<void> {
+    await followHop(this.in(from).registry, hop, { regions: this.seenFrom(from) });
     await this.#setState(from, moveId, 'settled');
-    return finishMove(registry, moveId);
+  }
+
+  /** What a workflow does once the databases have committed. */
+  async arrive(crossing: Crossing, from: Key) {
+    await this.land(crossing, from);
+    return finishMove(this.in(from).registry, crossing.moveId);
   }
 
   async move(tenantId: string, from: Key, to: Key) {

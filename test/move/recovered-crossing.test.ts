@@ -3,7 +3,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { followHop } from '../../functions/move/follow-hop.ts';
 import { recoverMoves } from '../../functions/move/recover-moves.ts';
 import { BorderWorld } from './border-world.ts';
 import { dead } from './move-registry.ts';
@@ -45,15 +44,10 @@ beforeEach(() => {
 });
 
 async function settledCrossing() {
-  const { tenantId, moveId, hop } = await world.cross(await world.addTenant({ tier: 'starter' }), 'us', 'eu');
-  const { registry } = world.in('us');
-  await followHop(registry, hop, { regions: world.seenFrom('us') });
-  await registry.query(
-    "UPDATE tenant_move_hops SET state = 'settled' WHERE move_id = :moveId::uuid AND state = 'committed'",
-    { moveId },
-  );
-  const recover = () => recoverMoves(registry, { ...dead, regions: world.seenFrom('us') });
-  return { tenantId, moveId, recover };
+  const crossing = await world.cross(await world.addTenant({ tier: 'starter' }), 'us', 'eu');
+  await world.land(crossing, 'us');
+  const recover = () => recoverMoves(world.in('us').registry, { ...dead, regions: world.seenFrom('us') });
+  return { ...crossing, recover };
 }
 
 const statusOf = async (moveId: string) => {
