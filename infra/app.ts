@@ -36,12 +36,12 @@ export async function synthesize({
   config,
   outdir,
   validate,
+  bundle: bundled,
   adjust,
-  ...options
 }: SynthOptions): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), 'strata-synth-'));
   try {
-    const bundle = options.bundle ?? bundleFunctions(PROJECT, join(scratch, 'functions'));
+    const bundle = bundled ?? bundleFunctions(PROJECT, join(scratch, 'functions'));
     const dedicatedTemplateFile = await synthesizeDedicatedTemplate(
       config,
       join(scratch, 'dedicated'),

@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { claimed } from '../../database/transfer/claim.ts';
-import { type BothSides, claimedAtTarget } from '../../database/transfer/claimed-target.ts';
+import type { BothSides } from '../../database/transfer/claimed-target.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { awaitMarker, markRehearsal } from '../../database/transfer/replication/marker.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
-import { isEnabled, resume } from '../../database/transfer/replication/subscription.ts';
 import { syncState } from '../../database/transfer/replication/sync-state.ts';
 import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
 import { onBothSides } from './both-sides.ts';
 import { flyCanary } from './canary.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
+import { resumeReplication } from './resume-replication.ts';
 
 /** Above it a rehearsal would only tell what the lag tells already. */
 const SMALL_LAG_BYTES = 16 * 1024 ** 2;
@@ -57,8 +57,7 @@ export async function lagOf(
   { hop, kept }: Pick<StepContext, 'hop' | 'kept'>,
 ): Promise<number | undefined> {
   const name = replicationName(hop);
-  if ((await isEnabled(sides.target, name)) === false)
-    await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
+  await resumeReplication(sides, hop);
   const state = await syncState(sides.target, name);
   refuseFailures(state, kept);
   const lag = await slotLag(sides.source, name);

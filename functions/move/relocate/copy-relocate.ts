@@ -1,8 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
-import { isEnabled, resume } from '../../database/transfer/replication/subscription.ts';
 import {
   arrivedSize,
   type SyncState,
@@ -13,6 +11,7 @@ import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
 import { type BothSides, onBothSides } from './both-sides.ts';
 import { type LateKeys, withLateKeys } from './late-keys.ts';
 import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
+import { resumeReplication } from './resume-replication.ts';
 
 /** A key must be asked for while the copy of its table is at work, which takes several times as long. */
 const POLL_MS = 100;
@@ -37,10 +36,7 @@ export function copyRelocate(context: StepContext): Promise<StepOutcome> {
 
 /** A later step suspends the subscription in its turn, once all is copied: that is not for this one to undo. */
 async function startCopies(sides: BothSides, { hop }: StepContext): Promise<void> {
-  const name = replicationName(hop);
-  if (isCopied(await syncState(sides.target, name)) || (await isEnabled(sides.target, name)) !== false)
-    return;
-  await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
+  if (!isCopied(await syncState(sides.target, replicationName(hop)))) await resumeReplication(sides, hop);
 }
 
 async function watchCopies(sides: BothSides, context: StepContext, keys: LateKeys): Promise<StepOutcome> {
