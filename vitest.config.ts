@@ -1,4 +1,28 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+
+/** `npm run test:full`: every kill point, every mutant, regions, sizes. `npm test` shows every behaviour once. */
+const full = Boolean(process.env.STRATA_TEST_FULL);
+const rest = full ? [] : ['test/**/*.full.test.ts'];
+
+/** They read what CDK synthesizes, or run it. */
+const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts'];
+/** One running platform serves all of these files. */
+const onPlatform = ['test/platform/*.test.ts'];
+/** Each is a process of its own, since they change what a process remembers: trusted authorities, clients of AWS. */
+const alone = [
+  ...['test/onboarding/*.test.ts', 'test/regions/*.test.ts', 'test/database/data-connection.test.ts'],
+  ...['target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(
+    (name) => `test/move/${name}.test.ts`,
+  ),
+];
+
+const project = (
+  name: string,
+  { include, exclude = [], ...options }: TestProjectInlineConfiguration['test'] & { include: string[] },
+) => ({
+  extends: true as const,
+  test: { name, include, exclude: [...exclude, ...rest], ...options },
+});
 
 export default defineConfig({
   test: {
@@ -6,27 +30,21 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Tests wait for servers more than they compute: three at a time, also on a machine with two cores.
     maxWorkers: 3,
-    // Where nobody watches, a test that failed beside others on a busy machine is tried once more; the report says so.
-    retry: process.env.CI ? 1 : 0,
+    // Modules are loaded once a worker, not once a file: no test leaves anything changed behind.
+    isolate: false,
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'parts',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/platform/**'],
-          globalSetup: ['test/database-server.ts'],
-        },
-      },
-      {
-        extends: true,
-        // One running platform serves all of these files.
-        test: {
-          name: 'platform',
-          include: ['test/platform/**/*.test.ts'],
-          globalSetup: ['test/platform/platform-setup.ts'],
-        },
-      },
+      project('platform', {
+        include: onPlatform,
+        globalSetup: ['test/platform/platform-setup.ts'],
+        setupFiles: ['test/platform/await-platform.ts'],
+      }),
+      project('synthesized', { include: synthesized, globalSetup: ['test/infra/assemblies-setup.ts'] }),
+      project('parts', {
+        include: ['test/**/*.test.ts'],
+        exclude: [...synthesized, ...onPlatform, ...alone],
+        globalSetup: ['test/database-server.ts'],
+      }),
+      project('alone', { include: alone, globalSetup: ['test/database-server.ts'], isolate: true }),
     ],
   },
 });

@@ -1,13 +1,15 @@
 /**
- * Vitest's global setup: one PostgreSQL server for the whole run, with the roles that RDS has, and a bootstrapped
- * template database of which every test file takes clones (`test-database.ts`).
+ * Vitest's global setup: two PostgreSQL servers for the whole run, two clusters to the tests, with the roles that RDS
+ * has and bootstrapped template databases of which every test file takes clones (`test-database.ts`).
  */
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { bootstrapDataDatabase } from '../functions/database/provisioning/bootstrap-data-database.ts';
 import { bootstrapRegistry } from '../functions/database/registry/bootstrap-registry.ts';
+import { provisionMasterUser } from '../infra/local/postgres/master-user.ts';
 import { type PostgresServer, startPostgresServer } from './postgres-server.ts';
 import { RegistryOverPostgres } from './registry-over-postgres.ts';
+import { claimRunDirectory } from './run-directory.ts';
 
 export interface DatabaseServer {
   readonly host: string;
@@ -20,34 +22,42 @@ export interface DatabaseServer {
   readonly logins: Readonly<Record<LoginName, { readonly user: string; readonly password: string }>>;
 }
 
-export type LoginName = 'superuser' | 'master' | 'owner' | 'starter' | 'registryReader' | 'registryWriter';
+export type LoginName = 'superuser' | keyof typeof LOGINS;
 
 declare module 'vitest' {
   export interface ProvidedContext {
     databaseServer: DatabaseServer;
+    /** Another cluster, to which tenants are relocated. */
+    otherServer: DatabaseServer;
   }
 }
 
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startPostgresServer();
+export default async function setup(project: TestProject): Promise<() => Promise<unknown>> {
+  await claimRunDirectory();
+  // Another project of this run has started them, and stops them.
+  if (process.env.STRATA_TEST_SERVERS) {
+    provide(project, JSON.parse(process.env.STRATA_TEST_SERVERS));
+    return async () => {};
+  }
+  const servers = [await startPostgresServer(), await startPostgresServer()] as const;
+  const stop = () => Promise.all(servers.map((server) => server.stop()));
   try {
-    project.provide('databaseServer', await prepare(server));
+    const [databaseServer, otherServer] = await Promise.all([prepare(servers[0]), prepare(servers[1])]);
+    provide(project, { databaseServer, otherServer });
+    process.env.STRATA_TEST_SERVERS = JSON.stringify({ databaseServer, otherServer });
   } catch (error) {
-    await server.stop();
+    await stop();
     throw error;
   }
-  return () => server.stop();
+  return stop;
 }
 
-/** The roles that every RDS cluster has from its creation; the master user is none of the superusers. */
-export async function createRdsRoles(superuser: pg.Client, masterPassword: string): Promise<void> {
-  await superuser.query(`
-    CREATE ROLE rds_superuser NOLOGIN;
-    CREATE ROLE rds_replication NOLOGIN;
-    CREATE ROLE rds_iam NOLOGIN;
-    GRANT pg_monitor, pg_signal_backend, pg_create_subscription, rds_replication TO rds_superuser WITH ADMIN OPTION;
-    CREATE ROLE strata_master LOGIN CREATEROLE CREATEDB REPLICATION
-      PASSWORD ${superuser.escapeLiteral(masterPassword)} IN ROLE rds_superuser`);
+function provide(
+  project: TestProject,
+  servers: Record<'databaseServer' | 'otherServer', DatabaseServer>,
+): void {
+  project.provide('databaseServer', servers.databaseServer);
+  project.provide('otherServer', servers.otherServer);
 }
 
 export async function connectAs(
@@ -63,32 +73,21 @@ export async function connectAs(
 }
 
 async function prepare(server: PostgresServer): Promise<DatabaseServer> {
-  const logins = {
-    superuser: server.superuser,
-    master: { user: 'strata_master', password: 'master-password' },
-    owner: { user: 'strata_owner', password: 'owner-password' },
-    starter: { user: 'strata_starter', password: 'starter-password' },
-    registryReader: { user: 'strata_registry_reader', password: 'reader-password' },
-    registryWriter: { user: 'strata_registry_writer', password: 'writer-password' },
-  };
   const templateDatabase = 'strata_template';
   const templateRegistry = 'registry_template';
-  const superuser = await connectAs(server, logins.superuser, 'postgres');
-  await createRdsRoles(superuser, logins.master.password);
-  await superuser.query(`CREATE DATABASE ${templateDatabase} OWNER strata_master`);
-  await superuser.query(`CREATE DATABASE ${templateRegistry} OWNER strata_master`);
-  await superuser.end();
-  const master = await connectAs(server, logins.master, templateDatabase);
+  await provisionMaster(server, templateDatabase);
+  await provisionMaster(server, templateRegistry);
+  const master = await connectAs(server, LOGINS.master, templateDatabase);
   await bootstrapDataDatabase(master, {
-    ownerPassword: logins.owner.password,
+    ownerPassword: LOGINS.owner.password,
     shared: true,
-    starter: { roleName: logins.starter.user, password: logins.starter.password },
+    starter: { roleName: LOGINS.starter.user, password: LOGINS.starter.password },
   });
   await master.end();
-  const registry = await connectAs(server, logins.master, templateRegistry);
+  const registry = await connectAs(server, LOGINS.master, templateRegistry);
   await bootstrapRegistry(new RegistryOverPostgres(registry), {
-    readerPassword: logins.registryReader.password,
-    writerPassword: logins.registryWriter.password,
+    readerPassword: LOGINS.registryReader.password,
+    writerPassword: LOGINS.registryWriter.password,
   });
   await registry.end();
   return {
@@ -97,6 +96,25 @@ async function prepare(server: PostgresServer): Promise<DatabaseServer> {
     certificate: server.certificate,
     templateDatabase,
     templateRegistry,
-    logins,
+    logins: { superuser: server.superuser, ...LOGINS },
   };
 }
+
+/** The roles that every RDS cluster has from its creation, and a database of the master user, who is no superuser. */
+export function provisionMaster(
+  { port, superuser }: Pick<PostgresServer, 'port' | 'superuser'>,
+  databaseName: string,
+  masterPassword = LOGINS.master.password as string,
+): Promise<void> {
+  const masterUsername = LOGINS.master.user;
+  const connection = { host: '127.0.0.1', port, database: 'postgres', ...superuser };
+  return provisionMasterUser(connection, { masterUsername, masterPassword, databaseName });
+}
+
+export const LOGINS = {
+  master: { user: 'strata_master', password: 'master-password' },
+  owner: { user: 'strata_owner', password: 'owner-password' },
+  starter: { user: 'strata_starter', password: 'starter-password' },
+  registryReader: { user: 'strata_registry_reader', password: 'reader-password' },
+  registryWriter: { user: 'strata_registry_writer', password: 'writer-password' },
+} as const;

@@ -12,6 +12,9 @@ import { createTenantSchema, tenantSchemaName } from '../functions/database/prov
 import { connectAs, type DatabaseServer, type LoginName } from './database-server.ts';
 import { RegistryOverPostgres } from './registry-over-postgres.ts';
 
+/** SQLSTATE object_in_use: replication still uses the database. */
+const IN_USE = '55006';
+
 export interface Login {
   readonly user: string;
   readonly password: string;
@@ -37,8 +40,10 @@ export class TestDatabase {
     this.name = name;
   }
 
-  static async clone(): Promise<TestDatabase> {
-    const database = await TestDatabase.#copy(inject('databaseServer').templateDatabase);
+  /** @param on the cluster; the other one stands for another cell's or a tenant's own. */
+  static async clone(on: 'databaseServer' | 'otherServer' = 'databaseServer'): Promise<TestDatabase> {
+    const server = inject(on);
+    const database = await TestDatabase.#copy(server.templateDatabase, server);
     const master = await database.connect('master');
     await ddlTransaction(master, grantDatabase);
     return database;
@@ -54,8 +59,7 @@ export class TestDatabase {
     return TestDatabase.#copy('template1');
   }
 
-  static async #copy(template: string): Promise<TestDatabase> {
-    const server = inject('databaseServer');
+  static async #copy(template: string, server = inject('databaseServer')): Promise<TestDatabase> {
     const database = new TestDatabase(server, `test_${randomUUID().replaceAll('-', '')}`);
     const superuser = await connectAs(server, server.logins.superuser, 'postgres');
     // Through its log, the server would write each page twice.
@@ -107,7 +111,34 @@ export class TestDatabase {
   async drop(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.end().catch(() => {})));
     const superuser = await connectAs(this.server, this.server.logins.superuser, 'postgres');
-    await superuser.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    const dropping = () => superuser.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    await dropping().catch(async (error: pg.DatabaseError) => {
+      if (error.code !== IN_USE) throw error;
+      await this.#endReplication();
+      await dropping();
+    });
+    await superuser.end();
+  }
+
+  /** Of moves that a test left unfinished. */
+  async #endReplication(): Promise<void> {
+    const superuser = await connectAs(this.server, this.server.logins.superuser, this.name);
+    const { rows } = await superuser.query<{ name: string }>(
+      `SELECT quote_ident(subname) AS name FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+       WHERE datname = current_database()`,
+    );
+    for (const { name } of rows) {
+      await superuser.query(`ALTER SUBSCRIPTION ${name} DISABLE`);
+      await superuser.query(`ALTER SUBSCRIPTION ${name} SET (slot_name = NONE)`);
+      await superuser.query(`DROP SUBSCRIPTION ${name}`);
+    }
+    await superuser.query(
+      `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
+       WHERE database = current_database() AND active_pid IS NOT NULL`,
+    );
+    await superuser.query(
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()',
+    );
     await superuser.end();
   }
 }

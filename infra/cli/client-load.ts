@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly readers?: number;
   /** Milliseconds that each client rests between two requests. */
   readonly restMs?: number;
+  /** Rows that it keeps at most: a tier takes only so many employees. */
+  readonly atMost?: number;
   /** Begins every address that this load writes. */
   readonly prefix: string;
 }
@@ -58,10 +60,11 @@ export class ClientLoad {
   #slowestMs = 0;
   readonly #recentMs: number[] = [];
   #next = 0;
+  #kept = 0;
 
   constructor(send: Send, options: LoadOptions) {
     this.#send = send;
-    this.#options = { writers: 3, readers: 3, restMs: 2, ...options };
+    this.#options = { writers: 3, readers: 3, restMs: 2, atMost: 300, ...options };
   }
 
   start(): void {
@@ -140,6 +143,7 @@ export class ClientLoad {
   async #write(): Promise<void> {
     const choice = Math.random();
     const entry = this.#pick();
+    if (entry && this.#kept >= this.#options.atMost) return this.#delete(entry);
     if (!entry || choice < 0.5) return this.#create();
     return choice < 0.9 ? this.#update(entry) : this.#delete(entry);
   }
@@ -152,6 +156,7 @@ export class ClientLoad {
     });
     if (status !== 201) return this.#refused(`POST ${email}`, status, body);
     this.#ledger.push(Object.assign(entry, { employeeId: body.employeeId, busy: false }));
+    this.#kept += 1;
     this.#writes += 1;
   }
 
@@ -171,6 +176,7 @@ export class ClientLoad {
     const { status, body } = await this.#timed('DELETE', `/employees/${entry.employeeId}`);
     if (status !== 204) return this.#refused(`DELETE ${entry.email}`, status, body);
     Object.assign(entry, { deleted: true, busy: false });
+    this.#kept -= 1;
     this.#writes += 1;
   }
 

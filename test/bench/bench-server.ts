@@ -6,7 +6,7 @@ import { placeTenant } from '../../functions/database/provisioning/place-tenant.
 import { createTenantSchema, tenantSchemaName } from '../../functions/database/provisioning/tenant-schema.ts';
 import type { CredentialSource } from '../../functions/database/session/credentials.ts';
 import type { DatabaseAddress } from '../../functions/database/session/pools.ts';
-import { connectAs, createRdsRoles } from '../database-server.ts';
+import { connectAs, provisionMaster } from '../database-server.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';
 import type { Route } from './bench-registry.ts';
 
@@ -43,8 +43,7 @@ export class BenchServer {
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<BenchServer> {
     const server = new BenchServer(await startPostgresServer({ ...settings }));
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), server.#server.certificate]);
-    const superuser = await server.connect('postgres');
-    await createRdsRoles(superuser, PASSWORD);
+    await provisionMaster(server.#server, 'postgres', PASSWORD);
     return server;
   }
 

@@ -6,6 +6,8 @@ import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
 import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
 import { signToken } from '../../infra/local/identity/sign-token.ts';
 import { type Platform, startPlatform } from '../../infra/local/platform.ts';
+import { sampled } from '../full-run.ts';
+import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { newDirectory, unusedPorts } from '../local/running-fixture.ts';
 import { tracesOf } from '../platform/tenant-traces.ts';
 import { WorkerKiller } from './worker-killer.ts';
@@ -18,9 +20,9 @@ let operator: ApiClient;
 beforeAll(async () => {
   killer.install();
   const [apiPort, awsPort] = await unusedPorts();
-  process.env.STRATA_NAG = 'off';
   platform = await startPlatform({
     projectDir: resolve(import.meta.dirname, '../..'),
+    cdkOut: (await sharedAssembly('local')).directory,
     stateDir: join(directory, 'state'),
     ...{ apiPort, awsPort, waitScale: 0.002, log: () => {} },
   });
@@ -51,11 +53,23 @@ async function onboard(): Promise<string> {
 }
 
 /**
- * Delays after which the worker is killed: before it has done anything, in the middle, and about when it is done. The
- * suite takes one move, which has all phases, `npm run test:kill` all.
+ * Milliseconds after which the worker is killed: before it has done anything, in the middle, and about when it is done.
+ * `npm test` takes one move of one hop.
  */
-const DELAYS = process.env.KILL_EVERYWHERE ? [0, 4, 12, 30, 80] : [12];
-const TIERS = ['enterprise', 'starter', 'business', 'enterprise', 'starter'] as const;
+const MOVES = sampled(
+  [{ to: 'business', afterMs: 12 }],
+  [
+    ...[
+      { to: 'enterprise', afterMs: 0 },
+      { to: 'starter', afterMs: 4 },
+      { to: 'business', afterMs: 12 },
+    ],
+    ...[
+      { to: 'enterprise', afterMs: 30 },
+      { to: 'starter', afterMs: 80 },
+    ],
+  ],
+);
 
 test('a move ends well although the worker of each of its tasks is killed at work, under load', async () => {
   const tenantId = await onboard();
@@ -69,13 +83,13 @@ test('a move ends well although the worker of each of its tasks is killed at wor
     const text = await response.text();
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
   };
-  const load = new ClientLoad(send, { prefix: 'killed', writers: 2, readers: 2 });
+  const load = new ClientLoad(send, { prefix: 'killed', writers: 2, readers: 1, restMs: 20 });
   load.start();
   await load.written(10);
-  for (const [n, afterMs] of DELAYS.entries()) {
+  for (const { to: targetTier, afterMs } of MOVES) {
     killer.arm(/^tasks\/move-(?!recover|survey|clean-up|roll-back)/, afterMs);
     const { moveId } = await operator.post<{ moveId: string }>('/tenants/killed/moves', {
-      targetTier: TIERS[n],
+      targetTier,
     });
     let move: { status: string; reason: string | null } = { status: 'running', reason: null };
     const over = async () => {

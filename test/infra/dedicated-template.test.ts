@@ -1,15 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
 import { listOf, text } from './iam-statements.ts';
-import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
 let assembly: Assembly;
 let resources: Resource[];
 beforeAll(async () => {
-  assembly = await synthesizeForTest(config);
+  assembly = await sharedAssembly('default');
   resources = Object.values(assembly.dedicated.template.Resources);
 });
-afterAll(() => assembly.remove());
 
 const ofType = (type: string) => resources.filter(({ Type }) => Type === type);
 

@@ -1,46 +1,29 @@
-import { execFile } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiClient } from '../../infra/cli/api-client.ts';
 import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
 import { signToken } from '../../infra/local/identity/sign-token.ts';
 import { type Platform, startPlatform } from '../../infra/local/platform.ts';
 import { newDirectory, unusedPorts } from '../local/running-fixture.ts';
-
-const PROJECT = resolve(import.meta.dirname, '../..');
-const GRANTS = {
-  'infra/stacks/region-stack.ts': 'for (const cell of cells) cell.grantStarter(people);',
-  'infra/constructs/move-functions.ts': 'secrets.grantReadTenant(prepare, ANY_TENANT);',
-};
+import { type Resource, sharedAssembly, type Template } from './synthesized-app.ts';
 
 let directory: string;
 let platform: Platform;
 
-/** The project's own CDK code without two lines of it, synthesized and running. */
+/** The project's own assembly, running without two of the secrets that it lets functions read. */
 beforeAll(async () => {
   directory = newDirectory();
-  const copy = join(directory, 'project');
-  for (const part of ['infra', 'functions', 'workflows', 'package.json', 'cdk.json']) {
-    cpSync(join(PROJECT, part), join(copy, part), { recursive: true });
-  }
-  symlinkSync(join(PROJECT, 'node_modules'), join(copy, 'node_modules'));
-  for (const [path, grant] of Object.entries(GRANTS)) {
-    const file = join(copy, path);
-    const lines = readFileSync(file, 'utf8').split('\n');
-    const kept = lines.filter((line) => line.trim() !== grant);
-    expect(kept).toHaveLength(lines.length - 1);
-    writeFileSync(file, kept.join('\n'));
-  }
   const cdkOut = join(directory, 'cdk.out');
-  await promisify(execFile)(process.execPath, ['infra/app.ts'], {
-    cwd: copy,
-    env: { ...process.env, CDK_OUTDIR: cdkOut, STRATA_NAG: 'off' },
-  });
+  cpSync((await sharedAssembly('local')).directory, cdkOut, { recursive: true });
+  const file = join(cdkOut, 'Strata-us.template.json');
+  const template = JSON.parse(readFileSync(file, 'utf8')) as Template;
+  takeAway(template, 'api/people/handler', /startersecret/);
+  takeAway(template, 'tasks/move-prepare', /:secret:strata\/tenant\/\*/);
+  writeFileSync(file, JSON.stringify(template));
   const [apiPort, awsPort] = await unusedPorts();
   platform = await startPlatform({
-    ...{ projectDir: copy, stateDir: join(directory, 'state'), apiPort, awsPort, cdkOut },
+    ...{ projectDir: directory, stateDir: join(directory, 'state'), apiPort, awsPort, cdkOut },
     waitScale: 0.02,
     log: () => {},
   });
@@ -49,6 +32,25 @@ afterAll(async () => {
   await platform?.stop();
   rmSync(directory, { recursive: true, force: true });
 });
+
+/** Takes the secrets that match out of the statement by which the function may read secrets. */
+function takeAway({ Resources }: Template, entry: string, secret: RegExp): void {
+  const resources = Object.entries(Resources);
+  const code = resources.find(([, { Properties }]) => Properties?.Handler === `${entry}.handler`)![1];
+  const [role] = (code.Properties.Role as { 'Fn::GetAtt': [string] })['Fn::GetAtt'];
+  type Statement = { Action: unknown; Resource: unknown[] };
+  const statements = resources
+    .filter(([, { Type, Properties }]: [string, Resource]) => {
+      return Type === 'AWS::IAM::Policy' && JSON.stringify(Properties.Roles).includes(`"${role}"`);
+    })
+    .flatMap(([, policy]) => (policy.Properties.PolicyDocument as { Statement: Statement[] }).Statement)
+    .filter(({ Action }) => JSON.stringify(Action).includes('secretsmanager:GetSecretValue'));
+  expect(statements).toHaveLength(1);
+  const [statement] = statements as [Statement];
+  const kept = statement.Resource.filter((resource) => !secret.test(JSON.stringify(resource)));
+  expect(kept.length).toBeLessThan(statement.Resource.length);
+  statement.Resource = kept;
+}
 
 async function client(subject: { email: string; tenantId?: string; role?: string; scope: string }) {
   const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});

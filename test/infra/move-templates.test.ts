@@ -1,17 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config, knownRegions } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
 import { allowStatements, listOf, text } from './iam-statements.ts';
-import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
 let assembly: Assembly;
 beforeAll(async () => {
-  assembly = await synthesizeForTest({
-    ...config,
-    regions: [knownRegions.us, knownRegions.eu],
-    moves: { ...config.moves, graceMinutes: 3, maxPauseMs: 80 },
-  });
+  assembly = await sharedAssembly('twoRegions');
 });
-afterAll(() => assembly.remove());
 
 type Found = Assembly['resources'][number];
 const inUs = (type: string): Found[] =>

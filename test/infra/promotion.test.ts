@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import {
   defaultPromotionPolicy,
   readPromotionPolicy,
@@ -6,13 +6,12 @@ import {
 import { config } from '../../infra/config.ts';
 import { promotion, promotionProblems } from '../../infra/promotion-config.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
-import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
 let assembly: Assembly;
 beforeAll(async () => {
-  assembly = await synthesizeForTest(config);
+  assembly = await sharedAssembly('default');
 });
-afterAll(() => assembly.remove());
 
 const functionNamed = (entry: string): Resource =>
   assembly.resources.find(({ Properties }) => Properties?.Handler === `${entry}.handler`) as Resource;

@@ -1,16 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config, knownRegions } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
 import { conditionContext } from '../../infra/local/aws/iam/conditions.ts';
 import { evaluate } from '../../infra/local/aws/iam/evaluator.ts';
 import { requestTags, resourceTags, type Tag } from '../../infra/local/aws/tags.ts';
 import { allowStatements, type FoundStatement, listOf, text } from './iam-statements.ts';
-import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
 let world: Assembly;
 beforeAll(async () => {
-  world = await synthesizeForTest({ ...config, regions: Object.values(knownRegions) });
+  world = await sharedAssembly('threeRegions');
 });
-afterAll(() => world.remove());
 
 const resolved = (value: unknown): string => text(value).replaceAll('<AWS::AccountId>', '000000000000');
 const tagsOf = ({ Properties }: Resource): Tag[] =>

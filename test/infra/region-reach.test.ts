@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config, knownRegions } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { knownRegions } from '../../infra/config.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
-import { type Assembly, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, sharedAssembly } from './synthesized-app.ts';
 
 let world: Assembly;
 beforeAll(async () => {
-  world = await synthesizeForTest({ ...config, regions: Object.values(knownRegions) });
+  world = await sharedAssembly('threeRegions');
 });
-afterAll(() => world.remove());
 
 const inStack = (stack: string, type: string) =>
   world.resources.filter((resource) => resource.stack === stack && resource.Type === type);

@@ -1,20 +1,19 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config, knownRegions } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { knownRegions } from '../../infra/config.ts';
 import { text } from './iam-statements.ts';
-import { type Assembly, synthesizeForTest, synthesizeForThisTest } from './synthesized-app.ts';
+import { type Assembly, sharedAssembly } from './synthesized-app.ts';
 
 let world: Assembly;
 beforeAll(async () => {
-  world = await synthesizeForTest({ ...config, regions: Object.values(knownRegions) }, { validate: true });
+  world = await sharedAssembly('threeRegions');
 });
-afterAll(() => world.remove());
 
 const inStack = (stack: string, ...types: string[]) =>
   world.resources.filter((resource) => resource.stack === stack && types.includes(resource.Type));
 const identifiers = (stack: string, type: string, property: string) =>
   inStack(stack, type).map(({ Properties }) => Properties[property]);
 
-test('three regions pass all checks, each with its own cells', () => {
+test('three regions have cells of their own', () => {
   expect(identifiers('Strata-us', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual(['strata-us-1']);
   expect(identifiers('Strata-eu', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual([
     'strata-registry-eu',
@@ -135,26 +134,13 @@ test('clusters, proxies and endpoints let in the other regions’ networks, task
     expect(rules(name, 'SecurityGroupIngress')).toEqual([]);
 });
 test('a second cell is one more entry', async () => {
-  const { us } = knownRegions;
-  const cells = [...us.cells, { ...us.cells[0]!, id: 'us-2' }];
-  const assembly = await synthesizeForThisTest(
-    { ...config, regions: [{ ...us, cells }] },
-    { validate: true },
-  );
+  const assembly = await sharedAssembly('twoCells');
   const proxies = assembly.resources.filter(({ Type }) => Type === 'AWS::RDS::DBProxy');
   expect(proxies.map(({ Properties }) => Properties.DBProxyName)).toEqual(['strata-us-1', 'strata-us-2']);
 });
 
 test('with a domain, tenants have a wildcard host name and operators one of their own', async () => {
-  const assembly = await synthesizeForThisTest(
-    {
-      ...config,
-      domainName: 'app.example.com',
-      hostedZoneId: 'Z0123456789',
-      alarmEmail: 'oncall@example.com',
-    },
-    { validate: true },
-  );
+  const assembly = await sharedAssembly('domain');
   const names = assembly.resources.filter(({ Type }) => Type === 'AWS::ApiGatewayV2::DomainName');
   expect(names.map(({ Properties }) => Properties.DomainName)).toEqual([
     'operator.app.example.com',

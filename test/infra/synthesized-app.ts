@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { App } from 'aws-cdk-lib';
-import { afterAll, onTestFinished } from 'vitest';
-import { synthesize } from '../../infra/app.ts';
+import { inject, onTestFinished, vi } from 'vitest';
 import type { StrataConfig } from '../../infra/config.ts';
-import { bundleFunctions, type FunctionBundle } from '../../infra/constructs/function-bundle.ts';
 import { validateConfig } from '../../infra/validate-config.ts';
+import type { Variant } from './assemblies.ts';
 
 export interface Resource {
   readonly Type: string;
@@ -33,51 +32,31 @@ export interface Assembly {
   readonly resources: readonly (Resource & { readonly stack: string; readonly logicalId: string })[];
   /** The template that workflows launch at run time, and its size in bytes. */
   readonly dedicated: { readonly template: Template; readonly bytes: number };
-  remove(): void;
 }
 
-const bundleDirectory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
-let bundle: FunctionBundle | undefined;
-afterAll(() => rmSync(bundleDirectory, { recursive: true, force: true }));
-
-/** The sources are the same for all tests of a file. */
-function bundledOnce(): FunctionBundle {
-  bundle ??= bundleFunctions(resolve(import.meta.dirname, '../..'), bundleDirectory);
-  return bundle;
+/** One of the assemblies that all tests share, once it has been synthesized. */
+export async function sharedAssembly(variant: Variant): Promise<Assembly> {
+  const directory = inject('assemblies');
+  const failure = join(directory, 'failed');
+  await vi.waitUntil(() => existsSync(join(directory, `${variant}.done`)) || existsSync(failure), {
+    timeout: 60_000,
+  });
+  if (existsSync(failure)) throw new Error(readFileSync(failure, 'utf8'));
+  return readAssembly(join(directory, variant));
 }
 
-/** Synthesizes the app into a directory of its own. */
-export async function synthesizeForTest(
+/** Synthesizes the app and checks its templates, as `npm run synth` does; the assembly goes when the running test ends. */
+export async function validateForThisTest(
   config: StrataConfig,
-  options: { validate?: boolean; adjust?: (app: App) => void } = {},
+  adjust: (app: App) => void = () => {},
 ): Promise<Assembly> {
   const outdir = mkdtempSync(join(tmpdir(), 'strata-assembly-'));
-  const remove = (): void => rmSync(outdir, { recursive: true, force: true });
-  try {
-    const directory = await synthesize({
-      config: validateConfig(config),
-      outdir,
-      validate: false,
-      bundle: bundledOnce(),
-      ...options,
-    });
-    return readAssembly(directory, remove);
-  } catch (error) {
-    remove();
-    throw error;
-  }
+  onTestFinished(() => rmSync(outdir, { recursive: true, force: true }));
+  const { synthesize } = await import('../../infra/app.ts');
+  return readAssembly(await synthesize({ config: validateConfig(config), outdir, validate: true, adjust }));
 }
 
-/** Like `synthesizeForTest`, removed when the running test ends. */
-export async function synthesizeForThisTest(
-  ...parameters: Parameters<typeof synthesizeForTest>
-): Promise<Assembly> {
-  const assembly = await synthesizeForTest(...parameters);
-  onTestFinished(() => assembly.remove());
-  return assembly;
-}
-
-function readAssembly(directory: string, remove: () => void): Assembly {
+function readAssembly(directory: string): Assembly {
   const readJson = (file: string) => JSON.parse(readFileSync(join(directory, file), 'utf8'));
   const { artifacts } = readJson('manifest.json') as {
     artifacts: Record<string, { type: string; dependencies?: string[] }>;
@@ -94,7 +73,6 @@ function readAssembly(directory: string, remove: () => void): Assembly {
   const dedicated = readFileSync(join(directory, dedicatedFile));
   return {
     directory,
-    remove,
     template: (name) => templates.get(name) as Template,
     dependencies: (name) => artifacts[name]?.dependencies ?? [],
     resources: [...templates].flatMap(([stack, { Resources }]) =>

@@ -1,14 +1,13 @@
 import aslValidator from 'asl-validator';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { config, knownRegions } from '../../infra/config.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { knownRegions } from '../../infra/config.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
-import { type Assembly, type Resource, synthesizeForTest } from './synthesized-app.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
 let assembly: Assembly;
 beforeAll(async () => {
-  assembly = await synthesizeForTest(config);
+  assembly = await sharedAssembly('default');
 });
-afterAll(() => assembly.remove());
 
 const ofType = (...types: string[]) => assembly.resources.filter(({ Type }) => types.includes(Type));
 const functionNamed = (entry: string): Resource =>

@@ -22,6 +22,9 @@ export interface LocalSecrets {
   stop(): Promise<void>;
 }
 
+/** The same for all files of a worker: modules of the code under test keep their clients of it. */
+let port: Promise<number> | undefined;
+
 /** Starts it, and points this process's SDK clients there. */
 export async function startLocalSecrets(): Promise<LocalSecrets> {
   const stateDir = mkdtempSync(join(tmpdir(), 'strata-local-secrets-'));
@@ -29,16 +32,17 @@ export async function startLocalSecrets(): Promise<LocalSecrets> {
   prepareStateDirectory(claimStateDirectory(stateDir));
   const state = stateFile(join(stateDir, 'state'));
   const absent = () => Promise.reject(new Error('there is nothing here but secrets'));
-  const port = await freePort(undefined, new Set());
+  port ??= freePort(undefined, new Set());
+  const awsUrl = `http://127.0.0.1:${await port}`;
   const context = {
-    ...{ stateDir, account: LOCAL_ACCOUNT, awsUrl: `http://127.0.0.1:${port}`, stacks: new Map(), state },
+    ...{ stateDir, account: LOCAL_ACCOUNT, awsUrl, stacks: new Map(), state },
     ...{ waitScale: 0, caCertificate: '', log: () => {}, principals: localPrincipals(state) },
     functions: { invoke: absent, list: () => [] },
     clusters: { stop: async () => {} },
     ...{ assets: {}, deployer: {} },
   } as unknown as PlatformContext;
   const endpoint = createAwsEndpoint({ context, before: [] });
-  await endpoint.listen(port);
+  await endpoint.listen(await port);
   Object.assign(process.env, {
     ...{ AWS_ENDPOINT_URL: context.awsUrl, AWS_REGION: 'us-east-1' },
     ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
 import { cleanUpHop } from '../../functions/move/clean-up-hop.ts';
@@ -16,9 +15,8 @@ import { openStep } from '../../functions/move/step-context.ts';
 import * as steps from '../../functions/move/steps.ts';
 import { provideCredentials } from '../../functions/move/target/provide-credentials.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';
-import { connectAs, createRdsRoles } from '../database-server.ts';
 import { enterTenant } from '../enter-tenant.ts';
-import { startPostgresServer } from '../postgres-server.ts';
+import { sampled } from '../full-run.ts';
 import { TestDatabase } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
 import { alive, arn, dead, far, MoveRegistry } from './move-registry.ts';
@@ -27,32 +25,21 @@ let world: MoveRegistry;
 let cell: TestDatabase;
 let secrets: LocalSecrets;
 let owner: pg.Client;
-let other: Awaited<ReturnType<typeof startPostgresServer>>;
+let other: TestDatabase;
 beforeAll(async () => {
-  [world, cell, secrets] = [
+  [world, cell, other, secrets] = [
     await MoveRegistry.create(),
     await TestDatabase.clone(),
+    await TestDatabase.clone('otherServer'),
     await startLocalSecrets(),
   ];
-  other = await startPostgresServer();
-  tls.setDefaultCACertificates([...tls.rootCertificates, cell.server.certificate, other.certificate]);
-  const login = { user: 'strata_owner', password: 'other-owner-password' };
-  const superuser = await connectAs(other, other.superuser, 'postgres');
-  await createRdsRoles(superuser, 'master-password');
-  await superuser.query('CREATE DATABASE strata OWNER strata_master');
-  await superuser.end();
-  const master = await connectAs(other, { user: 'strata_master', password: 'master-password' }, 'strata');
-  await bootstrapDataDatabase(master, {
-    ...{ ownerPassword: login.password, shared: true },
-    starter: { roleName: 'strata_starter', password: 'starter-password' },
-  });
-  await master.end();
+  tls.setDefaultCACertificates([...tls.rootCertificates, cell.server.certificate]);
   await secrets.put('owner-of-a', cell.login('owner'));
-  await secrets.put('owner-of-b', login);
+  await secrets.put('owner-of-b', other.login('owner'));
   const host = '127.0.0.1';
   for (const [cellId, databasePort, databaseName] of [
     ['a', cell.server.port, cell.name],
-    ['b', other.port, 'strata'],
+    ['b', other.server.port, other.name],
   ] as const) {
     const address = { databaseHost: host, databasePort, writerHost: host, databaseName };
     await world.addCell(cellId, {
@@ -67,7 +54,7 @@ afterAll(async () => {
   await cell?.drop();
   await world?.drop();
   await secrets?.stop();
-  await other?.stop();
+  await other?.drop();
 });
 
 /** A Business tenant with rows in cell a. */
@@ -142,8 +129,10 @@ async function runPhases(moveId: string, end?: string): Promise<void> {
 }
 
 async function replicationLeft(): Promise<number> {
-  const superuser = await connectAs(other, other.superuser, 'strata');
-  const there = await superuser.query('SELECT subname FROM pg_subscription');
+  const superuser = await other.connect('superuser');
+  const there = await superuser.query(
+    'SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE datname = current_database()',
+  );
   await superuser.end();
   const here = await owner.query(
     'SELECT pubname FROM pg_publication UNION ALL SELECT slot_name FROM pg_replication_slots WHERE database = current_database()',
@@ -170,7 +159,7 @@ test('a Business tenant goes to another cell, with a report, and nothing is left
   expect((await hopsOf(world.registry, moveId))[0]?.state).toBe('cleaned');
 });
 
-test.each(['copy', 'catch-up', 'cut-over', 'compare', 'settle'])(
+test.each(sampled(['catch-up', 'compare'], ['copy', 'catch-up', 'cut-over', 'compare', 'settle']))(
   'an execution that dies before %s is recovered, and the same input succeeds',
   async (phase) => {
     const tenantId = await business(50);

@@ -15,7 +15,7 @@ import { runRelocation } from './run-relocation.ts';
 let world: RelocationWorld;
 beforeAll(async () => {
   process.env.MOVE_MAX_PAUSE_MS = '500';
-  world = await createRelocationWorld();
+  world = await createRelocationWorld({ max_wal_size: '1GB' });
 });
 afterAll(() => world?.end());
 afterEach(() => {

@@ -8,6 +8,7 @@ import { readPlacement } from '../../functions/database/transfer/fence.ts';
 import { cleanUpRelocate } from '../../functions/move/relocate/clean-up-relocate.ts';
 import { finalizeRelocate } from '../../functions/move/relocate/finalize-relocate.ts';
 import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { mortal, patchClients } from './mortal-mover.ts';
 import {
   createRelocationWorld,
@@ -34,10 +35,6 @@ const write = ({ access }: WorldTenant, email: string) =>
   access.batch('write', [
     tenantSql.insertInto('employees').values({ email, first_name: 'A', last_name: 'B' }),
   ]);
-
-/** Every one, or about as many as are killed in a minute. */
-const EVERYWHERE = Boolean(process.env.KILL_EVERYWHERE);
-const chosen = (n: number, sparse: number) => EVERYWHERE || n % sparse === 0;
 
 async function killed(n: number, from: PhaseName, to: PhaseName, ending: 'finished' | 'rolled back') {
   const tenant = await world.addTenant();
@@ -76,29 +73,43 @@ async function killed(n: number, from: PhaseName, to: PhaseName, ending: 'finish
 const ORDER: readonly PhaseName[] = ['prepare', 'copy', 'index', 'catch-up', 'cut-over', 'compare'];
 const before_ = (phase: PhaseName) => ORDER[ORDER.indexOf(phase) - 1]!;
 
-test.for([
-  { from: 'prepare', to: 'copy', sparse: 9, commits: 9 },
-  { from: 'index', to: 'index', sparse: 31, commits: 40 },
-  { from: 'catch-up', to: 'catch-up', sparse: 5, commits: 5 },
-  { from: 'cut-over', to: 'cut-over', sparse: 1, commits: 5 },
-  { from: 'compare', to: 'compare', sparse: 29, commits: 25 },
-] as const)('killed from $from to $to', { timeout: 600_000 }, async ({ from, to, sparse, commits }) => {
-  for (let n = 1; ; n++) {
-    if (n > 1 && !chosen(n, sparse)) continue;
-    const died = await killed(n, from, to, n % 2 === 0 ? 'rolled back' : 'finished');
-    if (EVERYWHERE && died) await killed(n, from, to, n % 2 === 0 ? 'finished' : 'rolled back');
-    if (!died) {
-      // As many as there are, or the test would kill nobody.
-      expect(n).toBeGreaterThan(commits);
-      break;
-    }
-  }
-});
+/** `sample`: the commits at which `npm test` kills. `commits`: how many the phases make at least. */
+const PHASES = [
+  { from: 'prepare', to: 'copy', sample: [6], commits: 9 },
+  { from: 'index', to: 'index', sample: [31], commits: 40 },
+  { from: 'catch-up', to: 'catch-up', sample: [4], commits: 5 },
+  { from: 'cut-over', to: 'cut-over', sample: [2, 3], commits: 5 },
+  { from: 'compare', to: 'compare', sample: [25], commits: 25 },
+] as const satisfies readonly { from: PhaseName; to: PhaseName; sample: number[]; commits: number }[];
+const endings = ['finished', 'rolled back'] as const;
 
-test('killed while it is rolled back, or ended, it is rolled back or ended by who comes next', {
-  timeout: 600_000,
-}, async () => {
-  for (let n = 1; ; n++) {
+if (FULL_RUN) {
+  test.for(PHASES)('killed behind every commit from $from to $to', { timeout: 600_000 }, async (phases) => {
+    const { from, to, commits } = phases;
+    for (let n = 1; ; n++) {
+      const died = await killed(n, from, to, endings[n % 2]!);
+      if (died) await killed(n, from, to, endings[(n + 1) % 2]!);
+      else {
+        // As many as there are, or the test would kill nobody.
+        expect(n).toBeGreaterThan(commits);
+        break;
+      }
+    }
+  });
+} else {
+  test.for(PHASES)('killed from $from to $to', async ({ from, to, sample }) => {
+    for (const n of sample) expect(await killed(n, from, to, endings[(n + 1) % 2]!)).toBe(true);
+  });
+}
+
+/** The commits at which a roll back or an end is killed, until it was not any more. */
+async function killedAt(sample: number, kill: (n: number) => Promise<boolean>): Promise<void> {
+  if (FULL_RUN) for (let n = 1; await kill(n); n++);
+  else expect(await kill(sample)).toBe(true);
+}
+
+test('killed while it is rolled back, it is rolled back by the next one', { timeout: 600_000 }, async () => {
+  await killedAt(5, async (n) => {
     const tenant = await world.addTenant();
     const before = linesOf(await world.inventory(), tenant);
     const hop = await world.hop(tenant, world.y);
@@ -106,10 +117,12 @@ test('killed while it is rolled back, or ended, it is rolled back or ended by wh
     const { died } = await mortal(n, () => rollBackRelocate(hop));
     await rollBackRelocate(hop);
     expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toEqual(before);
-    if (!died) break;
-    if (!EVERYWHERE) n += 8;
-  }
-  for (let n = 2; ; n++) {
+    return died;
+  });
+});
+
+test('killed while it is ended, it is ended by the next one', { timeout: 600_000 }, async () => {
+  await killedAt(2, async (n) => {
     const tenant = await world.addTenant();
     const hop = await world.hop(tenant, world.y);
     await runRelocation(hop);
@@ -118,7 +131,6 @@ test('killed while it is rolled back, or ended, it is rolled back or ended by wh
     await mortal(1, () => cleanUpRelocate(hop, performance.now() + 10_000));
     await cleanUpRelocate(hop, performance.now() + 10_000);
     expect(linesOf(await world.inventory(), tenant), `killed behind commit ${n}`).toHaveLength(4);
-    if (!died) break;
-    if (!EVERYWHERE) n += 9;
-  }
+    return died;
+  });
 });

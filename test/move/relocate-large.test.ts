@@ -5,6 +5,7 @@ import { type Hop, replicationName } from '../../functions/move/hop.ts';
 import { copyRelocate } from '../../functions/move/relocate/copy-relocate.ts';
 import { LARGE_BYTES } from '../../functions/move/relocate/late-keys.ts';
 import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { FULL_RUN } from '../full-run.ts';
 import {
   createRelocationWorld,
   linesOf,
@@ -139,38 +140,46 @@ test('the key is built when the rows have been copied, and no change meanwhile i
   expect(await changedRows(tenant)).toBe(changed);
 });
 
-test('where no mover was there in time, the worker fails until one is, and nothing is lost', {
-  timeout: 120_000,
-}, async () => {
-  const { tenant, hop, stop, kept } = await prepared();
-  await startCopies(hop);
-  await expect.poll(() => failuresOf(hop), { timeout: 60_000, interval: 100 }).toBeGreaterThan(0);
-  await runRelocation(hop, { from: 'copy', to: 'cut-over', kept });
-  expect(kept.forgivenFailures).toBeGreaterThan(0);
-  const changed = await stop();
-  await runRelocation(hop, { from: 'compare', kept });
-  await world.settle(tenant, hop);
-  expect(await changedRows(tenant)).toBe(changed);
-});
+test.runIf(FULL_RUN)(
+  'where no mover was there in time, the worker fails until one is, and nothing is lost',
+  {
+    timeout: 120_000,
+  },
+  async () => {
+    const { tenant, hop, stop, kept } = await prepared();
+    await startCopies(hop);
+    await expect.poll(() => failuresOf(hop), { timeout: 60_000, interval: 100 }).toBeGreaterThan(0);
+    await runRelocation(hop, { from: 'copy', to: 'cut-over', kept });
+    expect(kept.forgivenFailures).toBeGreaterThan(0);
+    const changed = await stop();
+    await runRelocation(hop, { from: 'compare', kept });
+    await world.settle(tenant, hop);
+    expect(await changedRows(tenant)).toBe(changed);
+  },
+);
 
-test('given up while a key waits behind its copy, the move leaves nothing', {
-  timeout: 120_000,
-}, async () => {
-  const tenant = await largeTenant();
-  const before = linesOf(await world.inventory(), tenant);
-  const hop = await world.hop(tenant, world.y);
-  const kept = await runRelocation(hop, { to: 'prepare' });
-  // As the copy does, only for longer.
-  const writer = await world.y.connect('owner');
-  await writer.query(`BEGIN; LOCK TABLE ${hop.target.schemaName}.employees IN ROW EXCLUSIVE MODE`);
-  const aborted = copyRelocate({
-    ...stepContext(hop, kept, 60),
-    progress: async () => {
-      if (await isAwaited(hop)) throw new Error('aborted');
-    },
-  });
-  await expect(aborted).rejects.toThrow('aborted');
-  await writer.query('COMMIT');
-  await rollBackRelocate(hop);
-  expect(linesOf(await world.inventory(), tenant)).toEqual(before);
-});
+test.runIf(FULL_RUN)(
+  'given up while a key waits behind its copy, the move leaves nothing',
+  {
+    timeout: 120_000,
+  },
+  async () => {
+    const tenant = await largeTenant();
+    const before = linesOf(await world.inventory(), tenant);
+    const hop = await world.hop(tenant, world.y);
+    const kept = await runRelocation(hop, { to: 'prepare' });
+    // As the copy does, only for longer.
+    const writer = await world.y.connect('owner');
+    await writer.query(`BEGIN; LOCK TABLE ${hop.target.schemaName}.employees IN ROW EXCLUSIVE MODE`);
+    const aborted = copyRelocate({
+      ...stepContext(hop, kept, 60),
+      progress: async () => {
+        if (await isAwaited(hop)) throw new Error('aborted');
+      },
+    });
+    await expect(aborted).rejects.toThrow('aborted');
+    await writer.query('COMMIT');
+    await rollBackRelocate(hop);
+    expect(linesOf(await world.inventory(), tenant)).toEqual(before);
+  },
+);

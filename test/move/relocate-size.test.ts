@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { createRelocationWorld, type RelocationWorld } from './relocation-world.ts';
 import { runRelocation } from './run-relocation.ts';
 
@@ -11,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.end());
 
-const ROWS = 100_000;
+const ROWS = FULL_RUN ? 100_000 : 2_000;
 
 /** Everything about a schema in which two of them can differ, without their names. */
 const DESCRIPTION = `
@@ -28,7 +29,7 @@ const DESCRIPTION = `
   where relnamespace = $1::text::regnamespace
   order by 1`;
 
-test('a hundred thousand rows arrive as they were, in a schema like any other', {
+test(`${ROWS} rows arrive as they were, in a schema like any other`, {
   timeout: 180_000,
 }, async () => {
   const tenant = await world.addTenant();

@@ -4,9 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type pg from 'pg';
-import { inject } from 'vitest';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
 import { placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
@@ -18,11 +16,11 @@ import { finalizeRelocate } from '../../functions/move/relocate/finalize-relocat
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { connectAs, createRdsRoles } from '../database-server.ts';
-import { startControlPlane } from '../onboarding/control-plane.ts';
+import { connectAs, LOGINS, provisionMaster } from '../database-server.ts';
 import { startPostgresServer } from '../postgres-server.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
+import { startLocalSecrets } from './local-secrets.ts';
 
 /** One of the two clusters. */
 export interface Side {
@@ -54,43 +52,39 @@ export interface RelocationWorld {
   end(): Promise<void>;
 }
 
-const LOGINS = {
-  master: { user: 'strata_master', password: 'master-password' },
-  owner: { user: 'strata_owner', password: 'owner-password' },
-};
-
-export async function createRelocationWorld(): Promise<RelocationWorld> {
-  const controlPlane = await startControlPlane();
-  const secrets = new SecretsManagerClient({});
+/** @param settings of a server of Y's own, for tests that change its configuration; the shared one where absent. */
+export async function createRelocationWorld(settings?: Record<string, string>): Promise<RelocationWorld> {
+  const secrets = await startLocalSecrets();
   const clients: pg.Client[] = [];
-  const closing: (() => Promise<unknown>)[] = [() => controlPlane.stop()];
-  const addSecret = async (username: string, password: string) => {
-    const SecretString = JSON.stringify({ username, password });
-    const { ARN } = await secrets.send(
-      new CreateSecretCommand({ Name: `test/${randomUUID()}`, SecretString }),
-    );
-    return ARN!;
+  const closing: (() => Promise<unknown>)[] = [() => secrets.stop()];
+  /** Answers its name, by which it is found. */
+  const addSecret = async (login: { user: string; password: string }) => {
+    const name = `test/${randomUUID()}`;
+    await secrets.put(name, login);
+    return name;
   };
-  const ownerSecret = await addSecret(LOGINS.owner.user, LOGINS.owner.password);
-
-  const server = await startPostgresServer();
-  closing.push(() => server.stop());
-  await prepareServer(server);
-  const shared = inject('databaseServer');
-  tls.setDefaultCACertificates([...tls.rootCertificates, shared.certificate, server.certificate]);
+  const ownerSecret = await addSecret(LOGINS.owner);
 
   const here = await TestDatabase.clone();
   closing.push(() => here.drop());
-  const side = (cellId: string, port: number, database: string, superuser: Login): Side => ({
+  const { server } = here;
+  tls.setDefaultCACertificates([...tls.rootCertificates, server.certificate]);
+  const there = await (settings ? ownServer(settings) : TestDatabase.clone('otherServer'));
+  closing.push(() => there.drop());
+  const side = (cellId: string, port: number, database: string): Side => ({
     ...{ cellId, port, database, ownerSecret },
     async connect(as) {
-      const client = await connectAs({ port }, as === 'owner' ? LOGINS.owner : superuser, database);
+      const client = await connectAs(
+        { port },
+        as === 'owner' ? LOGINS.owner : server.logins.superuser,
+        database,
+      );
       clients.push(client);
       return client;
     },
   });
-  const x = side('x', shared.port, here.name, shared.logins.superuser);
-  const y = side('y', server.port, 'strata', server.superuser);
+  const x = side('x', server.port, here.name);
+  const y = side('y', there.server.port, there.name);
   const registryDatabase = await TestDatabase.cloneRegistry();
   closing.push(() => registryDatabase.drop());
   const registry = inTurn(await registryDatabase.registry());
@@ -115,7 +109,11 @@ export async function createRelocationWorld(): Promise<RelocationWorld> {
     return {
       ...{ isolationModel, cellId: isolationModel === 'dedicated' ? null : cellId, region: 'us', host, port },
       ...{ writerHost: host, readerHost: null, clusterArn: null, database, schemaName: name, roleName: name },
-      ...{ secretArn: await addSecret(name, passwordOf(name)), ownerSecret, stackName: null },
+      ...{
+        secretArn: await addSecret({ user: name, password: passwordOf(name) }),
+        ownerSecret,
+        stackName: null,
+      },
       ...{ poolSize: 4, epoch },
     };
   };
@@ -176,19 +174,18 @@ export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, second
   };
 }
 
-type Login = { readonly user: string; readonly password: string };
-
-async function prepareServer(server: Awaited<ReturnType<typeof startPostgresServer>>): Promise<void> {
-  const superuser = await connectAs(server, server.superuser, 'postgres');
-  await createRdsRoles(superuser, LOGINS.master.password);
-  await superuser.query('CREATE DATABASE strata OWNER strata_master');
-  await superuser.end();
-  const master = await connectAs(server, LOGINS.master, 'strata');
+/** A database on a new server, which goes with it. */
+async function ownServer(settings: Record<string, string>) {
+  const server = await startPostgresServer(settings);
+  const name = 'strata';
+  await provisionMaster(server, name);
+  const master = await connectAs(server, LOGINS.master, name);
   await bootstrapDataDatabase(master, {
     ...{ ownerPassword: LOGINS.owner.password, shared: true },
-    starter: { roleName: 'strata_starter', password: 'starter-password' },
+    starter: { roleName: LOGINS.starter.user, password: LOGINS.starter.password },
   });
   await master.end();
+  return { server, name, drop: () => server.stop() };
 }
 
 async function inventoryOf(sides: readonly Side[]): Promise<string[]> {
@@ -197,7 +194,8 @@ async function inventoryOf(sides: readonly Side[]): Promise<string[]> {
     const { rows } = await client.query<{ line: string }>(
       // Other tests move other tenants on the same server: what belongs to another database is theirs.
       `select 'slot ' || slot_name as line from pg_replication_slots where database = current_database()
-       union all select 'subscription ' || subname from pg_subscription
+       union all select 'subscription ' || subname from pg_subscription s
+         join pg_database d on d.oid = s.subdbid where datname = current_database()
        union all select 'origin ' || roname from pg_replication_origin where not exists (
          select from pg_subscription s join pg_database d on d.oid = s.subdbid
          where d.datname <> current_database() and roname ~ ('^pg_' || s.oid || '(_|$)'))
@@ -208,7 +206,7 @@ async function inventoryOf(sides: readonly Side[]): Promise<string[]> {
        union all select 'captured ' || table_name from tenancy.captured_changes`,
     );
     await client.end();
-    // The server of X is everybody's.
+    // The servers are shared with other tests.
     return rows.filter(({ line }) => !line.startsWith('role ') || /tenant_|move_/.test(line));
   });
   const all = await Promise.all(lines);

@@ -29,7 +29,7 @@ export class MovingTenant {
   };
 
   load(options: Partial<LoadOptions> = {}): ClientLoad {
-    return new ClientLoad(this.send, { prefix: this.slug, ...options });
+    return new ClientLoad(this.send, { prefix: this.slug, writers: 2, readers: 2, restMs: 15, ...options });
   }
 
   async tenant(): Promise<MoveBody> {

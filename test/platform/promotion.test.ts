@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import {
@@ -162,30 +163,33 @@ describe.concurrent('what the daily run starts', () => {
     expect((await command('decisions', tenant.slug)).out).toContain('50 users; Business begins at 50.');
   });
 
-  test('offers a regulated Business tenant a database of its own, to which it moves once that is accepted', async () => {
-    const { tenant, path } = await onboard(regulated);
-    await tickUntil('offer', path);
-    const [{ offerId }] = (await get(`${path}/offers`)).items;
-    // It has an administrator and a viewer.
-    await patch(path, { maxUsers: 1 });
-    const refused = await post(`${path}/offers/${offerId}/accept`);
-    expect([refused.status, refused.body.errors]).toEqual([
-      409,
-      [{ rule: 'users', detail: expect.stringContaining('2 active users') }],
-    ]);
-    expect((await get(`${path}/offers`)).items).toMatchObject([{ status: 'open', moveId: null }]);
-    await patch(path, { maxUsers: null });
-    const accepted = await command('accept', tenant.slug, offerId);
-    expect(accepted).toMatchObject({ code: 0, out: expect.stringMatching(/^offer accepted: move /) });
-    const again = await post(`${path}/offers/${offerId}/accept`);
-    expect(again).toMatchObject({ status: 202, body: { status: 'accepted', moveId: expect.any(String) } });
-    expect(accepted.out).toContain(again.body.moveId);
-    const move = await tenant.ended(String(again.headers.get('location')));
-    expect(move).toMatchObject({ status: 'succeeded', startedBy: again.body.decidedBy });
-    expect(await tenant.tenant()).toMatchObject({ tier: 'enterprise', isolationModel: 'dedicated' });
-    expect((await post(`${path}/offers/${offerId}/accept`)).body).toEqual(again.body);
-    expect((await get(`${path}/moves`)).items).toHaveLength(1);
-  });
+  test.runIf(FULL_RUN)(
+    'offers a regulated Business tenant a database of its own, to which it moves once that is accepted',
+    async () => {
+      const { tenant, path } = await onboard(regulated);
+      await tickUntil('offer', path);
+      const [{ offerId }] = (await get(`${path}/offers`)).items;
+      // It has an administrator and a viewer.
+      await patch(path, { maxUsers: 1 });
+      const refused = await post(`${path}/offers/${offerId}/accept`);
+      expect([refused.status, refused.body.errors]).toEqual([
+        409,
+        [{ rule: 'users', detail: expect.stringContaining('2 active users') }],
+      ]);
+      expect((await get(`${path}/offers`)).items).toMatchObject([{ status: 'open', moveId: null }]);
+      await patch(path, { maxUsers: null });
+      const accepted = await command('accept', tenant.slug, offerId);
+      expect(accepted).toMatchObject({ code: 0, out: expect.stringMatching(/^offer accepted: move /) });
+      const again = await post(`${path}/offers/${offerId}/accept`);
+      expect(again).toMatchObject({ status: 202, body: { status: 'accepted', moveId: expect.any(String) } });
+      expect(accepted.out).toContain(again.body.moveId);
+      const move = await tenant.ended(String(again.headers.get('location')));
+      expect(move).toMatchObject({ status: 'succeeded', startedBy: again.body.decidedBy });
+      expect(await tenant.tenant()).toMatchObject({ tier: 'enterprise', isolationModel: 'dedicated' });
+      expect((await post(`${path}/offers/${offerId}/accept`)).body).toEqual(again.body);
+      expect((await get(`${path}/moves`)).items).toHaveLength(1);
+    },
+  );
 });
 
 describe('usage, decisions and offers', () => {

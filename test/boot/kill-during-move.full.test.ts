@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ApiClient, ApiError } from '../../infra/cli/api-client.ts';
 import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
 import { tracesOf } from '../platform/tenant-traces.ts';
 import { OwnPlatform } from './own-platform.ts';
@@ -20,33 +19,15 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => platform.stop());
 
-/** Every state with an effect. The suite takes five, `npm run test:kill` all of them. */
-const ALL_STATES = [
+/** Every state with an effect. */
+const STATES = [
   ...['Begin', 'Next hop', 'Create credentials', 'Prepare', 'Register with proxy', 'Copy', 'Build indexes'],
   ...['Catch up', 'Cut over', 'Settle', 'Launch', 'Bootstrap', 'Compare', 'Finish'],
 ] as const;
-const STATES = process.env.KILL_EVERYWHERE
-  ? ALL_STATES
-  : ALL_STATES.filter((state) => ['Prepare', 'Copy', 'Cut over', 'Compare', 'Settle'].includes(state));
+/** Between the ends both kinds of hop are made, one after the other. */
+const nextTier = (tier: string) => (tier === 'enterprise' ? 'starter' : 'enterprise');
 
-/** Between the ends both kinds of hop are made, one after the other; the suite makes one hop at a time. */
-function nextTier(tier: string): string {
-  const ends = process.env.KILL_EVERYWHERE ? ['enterprise', 'starter'] : ['business', 'enterprise'];
-  return ends.find((end) => end !== tier) as string;
-}
-
-/** Requests of the tenant's administrator to the platform as it is running now. */
-async function sender(): Promise<Send> {
-  const client: ApiClient = await platform.client({ tenantId, email: `admin@${SLUG}.test` });
-  return async (method, path, body) => {
-    try {
-      return await client.ask(method, path, body);
-    } catch (error) {
-      if (error instanceof ApiError) return { status: error.status, body: error.problem };
-      throw error;
-    }
-  };
-}
+const sender = (): Promise<Send> => platform.sender({ tenantId, email: `admin@${SLUG}.test` });
 
 test.each(STATES)(
   'the platform killed at "%s" of a move: one home, writable, with all data, and the same move can be finished',
@@ -54,7 +35,7 @@ test.each(STATES)(
     const { tier } = await (await platform.client()).get<{ tier: string }>(`/tenants/${SLUG}`);
     const input = { tenantId, targetTier: nextTier(tier) };
     const load = new ClientLoad(await sender(), {
-      prefix: `k${ALL_STATES.indexOf(state)}`,
+      prefix: `k${STATES.indexOf(state)}`,
       writers: 2,
       readers: 1,
     });

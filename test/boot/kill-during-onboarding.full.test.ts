@@ -47,8 +47,8 @@ async function writeUntilKilled(admin: ApiClient, prefix: string, began: () => v
   }
 }
 
-/** Every state with an effect. The suite takes one or two of each tier, `npm run test:kill` all of them. */
-const ALL_KILLS = [
+/** Every state with an effect. */
+const KILLS = [
   ['starter', 'Place'],
   ['business', 'Create credentials'],
   ['business', 'Create schema'],
@@ -59,16 +59,10 @@ const ALL_KILLS = [
   ['enterprise', 'Create dedicated schema'],
 ] as const;
 
-const KILLS = process.env.KILL_EVERYWHERE
-  ? ALL_KILLS
-  : ALL_KILLS.filter(([, state]) =>
-      ['Place', 'Register with proxy', 'Bootstrap dedicated database'].includes(state),
-    );
-
 test.each(KILLS)(
   '%s killed at "%s": the same input then ends well, and no acknowledged write is lost',
   async (tier, state) => {
-    const slug = `${tier}-${ALL_KILLS.findIndex(([a, b]) => a === tier && b === state)}`;
+    const slug = `${tier}-${KILLS.findIndex(([a, b]) => a === tier && b === state)}`;
     const { admin } = await adminOf('witness');
     let began = () => {};
     const writing = new Promise<void>((done) => {

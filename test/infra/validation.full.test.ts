@@ -2,22 +2,25 @@ import type { App, Stack } from 'aws-cdk-lib';
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { expect, test } from 'vitest';
-import { config } from '../../infra/config.ts';
-import { synthesizeForThisTest } from './synthesized-app.ts';
+import { VARIANTS } from './assemblies.ts';
+import { validateForThisTest } from './synthesized-app.ts';
 
 /** What the synth of a changed app is refused with. */
 async function refusalOf(adjust: (app: App) => void): Promise<string> {
   try {
-    await synthesizeForThisTest(config, { validate: true, adjust });
+    await validateForThisTest(VARIANTS.default, adjust);
   } catch (error) {
     return (error as Error).message;
   }
   throw new Error('the synth was not refused');
 }
 
-test('the default configuration passes cdk-nag and CloudFormation validation', async () => {
-  await expect(synthesizeForThisTest(config, { validate: true })).resolves.toBeDefined();
-});
+test.each(Object.entries(VARIANTS))(
+  'the configuration "%s" passes cdk-nag and CloudFormation validation',
+  async (_name, config) => {
+    await expect(validateForThisTest(config)).resolves.toBeDefined();
+  },
+);
 
 test('a finding that nobody acknowledged fails the synth and is named with its place', async () => {
   const refusal = await refusalOf((app) => {

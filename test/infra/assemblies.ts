@@ -1,0 +1,53 @@
+/**
+ * The assemblies that the tests of templates read, synthesized once a run: `node assemblies.ts DIRECTORY`. Each is in a
+ * directory of its variant's name, and complete when `<name>.done` is there; `failed` says why none will come.
+ */
+import { renameSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { synthesize } from '../../infra/app.ts';
+import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
+import { bundleFunctions } from '../../infra/constructs/function-bundle.ts';
+import { loadConfig } from '../../infra/load-config.ts';
+import { validateConfig } from '../../infra/validate-config.ts';
+
+const { us, eu } = knownRegions;
+
+export const VARIANTS = {
+  default: config,
+  threeRegions: { ...config, regions: Object.values(knownRegions) },
+  twoRegions: {
+    ...config,
+    regions: [us, eu],
+    moves: { ...config.moves, graceMinutes: 3, maxPauseMs: 80 },
+  },
+  twoCells: { ...config, regions: [{ ...us, cells: [...us.cells, { ...us.cells[0]!, id: 'us-2' }] }] },
+  domain: {
+    ...config,
+    domainName: 'app.example.com',
+    hostedZoneId: 'Z0123456789',
+    alarmEmail: 'oncall@example.com',
+  },
+  /** As `npm start` has it, with a second cell, for platforms that tests start. */
+  local: loadConfig({
+    ...{ DB_PIPELINE: 'on', REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt' },
+    // Everything happens at once on the machine of the tests, so a move has no need to wait for a quiet moment.
+    ...{ STRATA_CELLS: 'us=2', MOVE_MAX_PAUSE_MS: '250' },
+  }),
+} satisfies Record<string, StrataConfig>;
+
+export type Variant = keyof typeof VARIANTS;
+
+if (import.meta.main) {
+  const [directory = ''] = process.argv.slice(2);
+  try {
+    const bundle = bundleFunctions(resolve(import.meta.dirname, '../..'), join(directory, 'bundle'));
+    for (const [name, variant] of Object.entries<StrataConfig>(VARIANTS)) {
+      const outdir = join(directory, name);
+      await synthesize({ config: validateConfig(variant), outdir, validate: false, bundle });
+      writeFileSync(`${outdir}.done`, '');
+    }
+  } catch (error) {
+    writeFileSync(join(directory, 'failing'), String(error instanceof Error ? error.stack : error));
+    renameSync(join(directory, 'failing'), join(directory, 'failed'));
+  }
+}
