@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../../infra/local/postgres/free-port.ts';
+import { unusedPorts } from '../local/running-fixture.ts';
 
 /** A running local platform with its demo tenants. */
 export interface BenchPlatform {
@@ -25,8 +25,7 @@ export async function benchPlatform(): Promise<BenchPlatform> {
   const stateDir = mkdtempSync(join(tmpdir(), 'strata-bench-'));
   // PostgreSQL's own user must reach it.
   chmodSync(stateDir, 0o755);
-  const apiPort = await freePort(undefined, new Set());
-  const awsPort = await freePort(undefined, new Set([apiPort]));
+  const [apiPort, awsPort] = await unusedPorts();
   const platform = spawn(process.execPath, ['infra/start.ts'], {
     cwd: PROJECT,
     env: { ...process.env, API_PORT: String(apiPort), AWS_PORT: String(awsPort), STRATA_DIR: stateDir },

@@ -1,10 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
+import { freePort } from '../../infra/local/postgres/free-port.ts';
 
 /** A transaction-pooling PgBouncer in front of a server, with two connections per database and role. */
 export interface Pooler {
@@ -25,7 +25,7 @@ export async function startPooler(
   const directory = mkdtempSync(join(tmpdir(), 'strata-pooler-'));
   // PgBouncer refuses to run as root; whoever it becomes must reach its files.
   chmodSync(directory, 0o755);
-  const port = await freePort();
+  const port = await freePort(undefined, new Set());
   const { cert, private: key } = await generate([{ name: 'commonName', value: 'localhost' }], {
     algorithm: 'sha256',
     extensions: [
@@ -84,14 +84,6 @@ function unprivilegedUser(): string {
   } catch {
     return 'nobody';
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
 }
 
 /** Waits for the log to say that it listens: the process says nothing on its own. */

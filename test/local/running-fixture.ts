@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeployedStack } from '../../infra/local/model.ts';
 import { type Platform, startPlatform } from '../../infra/local/platform.ts';
+import { freePort } from '../../infra/local/postgres/free-port.ts';
 import { type FixtureOptions, synthesizeFixture } from './fixture/app.ts';
 
 export interface RunningFixture {
@@ -58,11 +59,10 @@ export function newDirectory(): string {
   return directory;
 }
 
-/** Two loopback ports that were free a moment ago. */
+/** Two loopback ports that were free a moment ago, of those that no outgoing connection is given. */
 export async function unusedPorts(): Promise<[number, number]> {
-  const servers = await Promise.all([occupyPort(), occupyPort()]);
-  await Promise.all(servers.map(({ release }) => release()));
-  return servers.map(({ port }) => port) as [number, number];
+  const first = await freePort(undefined, new Set());
+  return [first, await freePort(undefined, new Set([first]))];
 }
 
 /** Listens on a port of the system's choice. */

@@ -1,13 +1,15 @@
 /**
- * Runs work as a process that dies behind its n-th commit: from then on none of its connections answers, and the
- * servers find them closed.
+ * Runs work as a process that dies at its n-th commit: from then on none of its connections answers, it tells nothing,
+ * and the servers find its connections closed. The test's own connections live on.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import pg from 'pg';
 
 interface Life {
-  /** How many commits it lives through; Infinity to count them. */
+  /** At which commit it ends, from 1; Infinity to count them. */
   readonly limit: number;
+  /** Whether the server gets that commit, and has answered it. */
+  readonly moment: 'before' | 'after';
   commits: number;
   dead: boolean;
   readonly clients: Set<pg.Client>;
@@ -24,8 +26,9 @@ const CHANGES =
 export async function mortal(
   limit: number,
   work: () => Promise<unknown>,
+  moment: Life['moment'] = 'after',
 ): Promise<{ readonly commits: number; readonly died: boolean }> {
-  const life: Life = { limit, commits: 0, dead: false, clients: new Set() };
+  const life: Life = { limit, moment, commits: 0, dead: false, clients: new Set() };
   try {
     await lives.run(life, work);
   } catch (error) {
@@ -34,12 +37,21 @@ export async function mortal(
   return { commits: life.commits, died: life.dead };
 }
 
+/** For what a process tells by other ways than its connections. @throws when it is dead. */
+export function mustLive(): void {
+  if (lives.getStore()?.dead) throw new Killed();
+}
+
+class Killed extends Error {
+  override name = 'Killed';
+}
+
 function die(life: Life): never {
   life.dead = true;
   for (const client of life.clients) {
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
   }
-  throw new Error('the process was killed');
+  throw new Killed();
 }
 
 /** Makes clients mortal; answers what undoes it. */
@@ -54,19 +66,18 @@ export function patchClients(): () => void {
   pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
     const life = lives.getStore();
     if (!life) return Reflect.apply(query, this, args as never);
-    if (life.dead) return Promise.reject(new Error('the process was killed'));
+    if (life.dead) return Promise.reject(new Killed());
     const [first] = args as [string | { text: string }];
     const text = typeof first === 'string' ? first : first.text;
     if (/^\s*(begin|start transaction)/i.test(text)) inTransaction.add(this);
     const commits = /^\s*commit/i.test(text) || (!inTransaction.has(this) && CHANGES.test(text));
     if (/^\s*(commit|rollback)/i.test(text)) inTransaction.delete(this);
-    const answer = Reflect.apply(query, this, args as never) as unknown as Promise<unknown>;
-    if (!commits) return answer;
-    return answer.then((result) => {
-      life.commits += 1;
-      if (life.commits >= life.limit) die(life);
-      return result;
-    });
+    const send = () => Reflect.apply(query, this, args as never) as unknown as Promise<unknown>;
+    if (!commits) return send();
+    life.commits += 1;
+    const last = life.commits >= life.limit;
+    if (last && life.moment === 'before') return Promise.resolve().then(() => die(life));
+    return send().then((result) => (last ? die(life) : result));
   } as never;
   return () => Object.assign(pg.Client.prototype, { connect, query });
 }

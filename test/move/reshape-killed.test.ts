@@ -1,6 +1,5 @@
 /**
- * The process of a step dies at a COMMIT: the first ones and the last ones of each step, when the server has answered,
- * and at the very last before the server gets it. Then the move is finished by another process, or rolled back with nothing left.
+ * The process of a step dies at a commit, when the server has answered, and at the very last one before the server gets it. Then the move is finished by another process, or rolled back with nothing left.
  */
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -15,20 +14,23 @@ import { catalogueOfMoves } from './catalogue-of-moves.ts';
 import { addPeople, emailsAt } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
 import type { LocalSecrets } from './local-secrets.ts';
+import { mortal, mustLive, patchClients } from './mortal-mover.ts';
 import { reshape, reshapeSteps } from './reshape-steps.ts';
-import { Killed, SuddenDeath } from './sudden-death.ts';
 
 let database: TestDatabase;
 let secrets: LocalSecrets;
 let owner: pg.Client;
 let superuser: pg.Client;
+let unpatch: () => void;
 beforeAll(async () => {
+  unpatch = patchClients();
   database = await TestDatabase.clone();
   secrets = await startHopWorld();
   owner = await database.connect('owner');
   superuser = await database.connect('superuser');
 });
 afterAll(async () => {
+  unpatch?.();
   await database.drop();
   await secrets.stop();
 });
@@ -49,28 +51,16 @@ async function begin(model: 'shared' | 'schema'): Promise<{ tenant: TestTenant; 
 
 /** Runs the step, whose process dies; answers whether it did, or the step was over before. */
 async function die(log: StepLog, step: StepName, at: number, moment: 'before' | 'after'): Promise<boolean> {
-  const death = new SuddenDeath(at, moment);
-  log.beforeTelling = death.check;
-  try {
-    await log.run(reshapeSteps[step]);
-  } catch (error) {
-    if (!(error instanceof Killed) && !death.dead) throw error;
-  } finally {
-    death.revive();
-    log.beforeTelling = () => {};
-  }
-  return death.dead;
+  log.beforeTelling = mustLive;
+  return (await mortal(at, () => log.run(reshapeSteps[step]), moment)).died;
 }
 
-/** How many COMMITs each step makes. */
+/** How many commits each step makes. */
 async function countCommits(model: 'shared' | 'schema'): Promise<Map<StepName, number>> {
   const { log } = await begin(model);
   const counts = new Map<StepName, number>();
   for (const step of names) {
-    const census = new SuddenDeath(0, 'after');
-    await log.run(reshapeSteps[step]);
-    census.revive();
-    counts.set(step, census.commits);
+    counts.set(step, (await mortal(Infinity, () => log.run(reshapeSteps[step]))).commits);
   }
   return counts;
 }
