@@ -64,7 +64,7 @@ export class ClientLoad {
 
   constructor(send: Send, options: LoadOptions) {
     this.#send = send;
-    this.#options = { writers: 3, readers: 3, restMs: 2, atMost: 300, ...options };
+    this.#options = { writers: 3, readers: 3, restMs: 2, atMost: Infinity, ...options };
   }
 
   start(): void {

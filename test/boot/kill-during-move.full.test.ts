@@ -38,6 +38,8 @@ test.each(STATES)(
       prefix: `k${STATES.indexOf(state)}`,
       writers: 2,
       readers: 1,
+      restMs: 10,
+      atMost: 10,
     });
     load.start();
     await load.written(5);

@@ -83,7 +83,7 @@ test('a move ends well although the worker of each of its tasks is killed at wor
     const text = await response.text();
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
   };
-  const load = new ClientLoad(send, { prefix: 'killed', writers: 2, readers: 1, restMs: 20 });
+  const load = new ClientLoad(send, { prefix: 'killed', writers: 2, readers: 1, restMs: 20, atMost: 40 });
   load.start();
   await load.written(10);
   for (const { to: targetTier, afterMs } of MOVES) {

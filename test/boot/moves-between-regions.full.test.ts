@@ -118,7 +118,7 @@ test('a tenant is onboarded into the region of its residency, and served there o
 test('a Starter tenant changes its residency while clients work: none is refused, nothing is lost', async () => {
   const { tenantId } = await onboard('nomad');
   const load = new ClientLoad(travelling(tenantId, 'a@nomad.test'), {
-    ...{ prefix: 'nomad', writers: 2, readers: 2, restMs: 10 },
+    ...{ prefix: 'nomad', writers: 2, readers: 2, restMs: 10, atMost: 40 },
   });
   load.start();
   await load.written(20);
