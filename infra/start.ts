@@ -23,6 +23,7 @@ try {
     awsPort: port('AWS_PORT', 4566),
     waitScale: waitScale(),
     fresh: process.argv.includes('--fresh'),
+    ...(process.env.STRATA_ASSEMBLY && { cdkOut: resolve(process.env.STRATA_ASSEMBLY) }),
     echoFunctionLogs: process.env.LOG === '1',
     signal: stopping.signal,
     log: (line) => console.log(line),

@@ -1,0 +1,66 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { synthesizeFixture } from './fixture/app.ts';
+import { newDirectory, unusedPorts } from './running-fixture.ts';
+
+const project = resolve(import.meta.dirname, '../..');
+const root = newDirectory();
+const started: ChildProcess[] = [];
+
+beforeAll(() => {
+  synthesizeFixture({ outdir: join(root, 'cdk.out') });
+});
+afterAll(async () => {
+  for (const child of started.filter(
+    ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
+  )) {
+    const ended = once(child, 'exit');
+    child.kill('SIGINT');
+    await ended;
+  }
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** `npm start` with an assembly; resolves with what it printed once it is ready or has ended. */
+async function start(assembly: string, ...flags: string[]) {
+  const [apiPort, awsPort] = await unusedPorts();
+  const child = spawn(process.execPath, [join(project, 'infra/start.ts'), ...flags], {
+    cwd: root,
+    env: {
+      ...process.env,
+      STRATA_ASSEMBLY: assembly,
+      STRATA_DIR: join(root, `state-${started.length}`),
+      API_PORT: String(apiPort),
+      AWS_PORT: String(awsPort),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  started.push(child);
+  let out = '';
+  let error = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    error += text;
+  });
+  await new Promise<void>((done) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+      if (/^ready .*\n/m.test(out)) done();
+    });
+    child.once('close', () => done());
+  });
+  return { out, error, health: () => fetch(`http://127.0.0.1:${apiPort}/health`) };
+}
+
+test('STRATA_ASSEMBLY is run as it is, and nothing is synthesized', async () => {
+  const { out, health } = await start('cdk.out', '--empty');
+  expect(out).toMatch(/^ready API http:\/\/localhost:\d+ {2}AWS http:\/\/localhost:\d+$/m);
+  expect((await health()).status).toBe(201);
+});
+
+test('a STRATA_ASSEMBLY that is no assembly stops the start in one line that names it', async () => {
+  const { error } = await start('nowhere', '--empty');
+  expect(error.trim().split('\n')).toEqual([expect.stringMatching(/nowhere\/manifest\.json is missing/)]);
+});
