@@ -43,6 +43,11 @@ export class ConnectionQueue {
     this.#pool.on('release', () => queueMicrotask(() => this.#serve()));
   }
 
+  /** Whether there is a connection, or one is being opened. */
+  get isOpen(): boolean {
+    return this.#pool.totalCount > 0;
+  }
+
   /** Whether no request uses a connection or waits for one. */
   get isIdle(): boolean {
     return this.#pool.totalCount === this.#pool.idleCount && this.#waiting.length === 0;

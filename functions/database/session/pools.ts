@@ -54,6 +54,18 @@ export class DatabasePools {
     return pool.connect();
   }
 
+  /** Opens one connection to a place that requests will soon go to, unless there is one. Never rejects. */
+  async prepare(address: DatabaseAddress): Promise<void> {
+    const key = keyOf(address);
+    try {
+      const pool = this.#open.get(key) ?? (await this.#create(key, address));
+      if (pool.isOpen) return;
+      (await pool.connect()).release();
+    } catch {
+      // The first request there tells what is wrong, or the move does.
+    }
+  }
+
   /** Forgets the pool and the credentials of an address that turned out to be wrong or outdated. */
   discard(address: DatabaseAddress): void {
     const key = keyOf(address);
