@@ -1,15 +1,14 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
-import { createDemoTenants } from './cli/demo-tenants.ts';
-import { type IdentityDocument, identityDocumentName } from './local/identity/local-issuer.ts';
-import { signToken } from './local/identity/sign-token.ts';
+import type { IdentityDocument } from './local/identity/local-issuer.ts';
 import { type Platform, startPlatform } from './local/platform.ts';
+import { Progress } from './local/progress.ts';
 
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
 const FLAGS = new Set(['--fresh', '--empty']);
 const OPERATOR = { email: 'operator@strata.test', scope: 'strata/operator' };
 const stopping = new AbortController();
+const progress = new Progress((text) => process.stdout.write(text));
 // `npm run synth` checks the templates; a start need not.
 process.env.STRATA_NAG ??= 'off';
 
@@ -26,16 +25,17 @@ try {
     ...(process.env.STRATA_ASSEMBLY && { cdkOut: resolve(process.env.STRATA_ASSEMBLY) }),
     echoFunctionLogs: process.env.LOG === '1',
     signal: stopping.signal,
-    log: (line) => console.log(line),
+    log: progress.log,
+    progress,
   });
   stopOnSignals(starting);
   const platform = await starting;
   await demo(platform);
   platform.markReady();
   for (const [region, apiUrl] of platform.apiUrls) {
-    if (region !== platform.homeRegion) console.log(`region ${region}  API ${url(apiUrl)}`);
+    if (region !== platform.homeRegion) progress.log(`region ${region}  API ${url(apiUrl)}`);
   }
-  console.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
+  progress.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
 } catch (error) {
   if (!stopping.signal.aborted) {
     // One line for what a person can mend; DEBUG=1 shows where it came from.
@@ -49,24 +49,32 @@ async function demo(platform: Platform): Promise<void> {
   const marker = join(platform.context.stateDir, 'demo-tenants');
   if (existsSync(marker)) return;
   if (!process.argv.includes('--empty')) {
-    console.log('creating the demo tenants initech, globex and acme');
-    const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});
-    const states = new SFNClient({
-      endpoint: platform.awsUrl,
-      region: platform.homeRegion,
-      credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
-    });
-    const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
-    await createDemoTenants({
-      apiUrl: platform.apiUrl,
-      states,
-      onboardingArn: stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn ?? '',
-      operatorToken: () => signToken(identity as Required<IdentityDocument>, OPERATOR),
-      userToken: (tenantId, email) =>
-        signToken(identity as Required<IdentityDocument>, { tenantId, email, role: 'admin', scope: '' }),
-    });
+    await progress.phase('creating the demo tenants initech, globex and acme', () => createDemo(platform));
   }
   writeFileSync(marker, '');
+}
+
+async function createDemo(platform: Platform): Promise<void> {
+  // Only a first start needs them, and they take a while to load.
+  const { createDemoTenants } = await import('./cli/demo-tenants.ts');
+  const { identityDocumentName } = await import('./local/identity/local-issuer.ts');
+  const { signToken } = await import('./local/identity/sign-token.ts');
+  const { ListStateMachinesCommand, SFNClient } = await import('@aws-sdk/client-sfn');
+  const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});
+  const states = new SFNClient({
+    endpoint: platform.awsUrl,
+    region: platform.homeRegion,
+    credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
+  });
+  const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
+  await createDemoTenants({
+    apiUrl: platform.apiUrl,
+    states,
+    onboardingArn: stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn ?? '',
+    operatorToken: () => signToken(identity as Required<IdentityDocument>, OPERATOR),
+    userToken: (tenantId, email) =>
+      signToken(identity as Required<IdentityDocument>, { tenantId, email, role: 'admin', scope: '' }),
+  });
 }
 
 /** Ctrl-C may come twice: the second one waits for the first one's orderly stop as well. */

@@ -4,7 +4,7 @@ import type { DataApi } from '../database/registry/data-api.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { actInRegion } from '../repositories/ask-region.ts';
 import type { ControlIdempotencyUse } from '../repositories/control-idempotency.ts';
-import { regionOfTenant } from '../repositories/region-of-tenant.ts';
+import { whereTenantIs } from '../repositories/where-tenant-is.ts';
 import { readCaller } from '../tenancy/claims.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
@@ -77,21 +77,29 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
       registries ??= RegionalRegistries.fromEnvironment();
       const input = readInput(route.schemas, event);
-      const key = await regionOf(input.params, registries);
-      const request = {
-        ...input,
-        ...{ registry: registries.of(key), region: operatorRegion(registries, key), registries },
-        operator: caller.email ?? caller.subject,
-        facts: requestFacts(event),
+      const known = registries;
+      const work = (key: string) => {
+        const request = {
+          ...input,
+          ...{ registry: known.of(key), region: operatorRegion(known, key), registries: known },
+          operator: caller.email ?? caller.subject,
+          facts: requestFacts(event),
+        };
+        return actInRegion(known, key, () => route.handle(request as AnyRequest));
       };
-      return toHttp(await actInRegion(registries, key, () => route.handle(request as AnyRequest)));
+      return toHttp(await inItsRegion(input.params, known, work, event.requestContext.http.method === 'GET'));
     });
 }
 
 /** The one place where a tenant's registry is looked up. */
-function regionOf(params: unknown, registries: RegionalRegistries): string | Promise<string> {
+function inItsRegion(
+  params: unknown,
+  known: RegionalRegistries,
+  work: (key: string) => Promise<Answer>,
+  isRead: boolean,
+): Promise<Answer> {
   const { tenantId } = params as { tenantId?: string };
-  return tenantId === undefined ? registries.ownKey : regionOfTenant(registries, tenantId);
+  return tenantId === undefined ? work(known.ownKey) : whereTenantIs(known, tenantId, work, { isRead });
 }
 
 export function operatorRegion(registries: RegionalRegistries, key: string): OperatorRegion {

@@ -6,7 +6,8 @@
  * tried: the database refuses a wrong epoch, so the cache may be wrong but never harmful.
  */
 import { LRUCache } from 'lru-cache';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { NEXT_PLACE, type NextPlace, parseNextPlace } from './next-place.ts';
 import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
 
 export interface DirectoryEntry {
@@ -18,6 +19,8 @@ export interface DirectoryEntry {
   readonly homeRegion: string;
   /** Undefined for a tenant of another region, whatever the registry still holds of it. */
   readonly placement: Placement | undefined;
+  /** Where a move that has copied the tenant's data will take it, in this region or another one. */
+  readonly next?: NextPlace | undefined;
 }
 
 export type MemberRole = 'admin' | 'member' | 'viewer';
@@ -32,13 +35,13 @@ interface DirectoryRow extends Omit<RoutingRow, 'isolation_model' | 'epoch'> {
   readonly home_region: string;
   readonly isolation_model: IsolationModel | null;
   readonly epoch: number | null;
+  readonly next_place?: string | null;
 }
 
-const SELECT_TENANT = `
-  SELECT t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
+const COLUMNS = `t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
          r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
-         r.connection_pool_size
-    FROM tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id`;
+         r.connection_pool_size`;
+const SOURCE = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
 /** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
 const API_URL_FRESH_FOR = 60_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -85,9 +88,7 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (UUID.test(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
-    const [row] = await this.#registry.query<DirectoryRow>(`${SELECT_TENANT} WHERE t.tenant_slug = :slug`, {
-      slug: reference,
-    });
+    const row = await this.#readRow('t.tenant_slug = :reference', reference);
     return row && this.#remember(toEntry(row));
   }
 
@@ -122,13 +123,22 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const [row] = await this.#registry.query<DirectoryRow>(
-      `${SELECT_TENANT} WHERE t.tenant_id = :tenantId::uuid`,
-      {
-        tenantId,
-      },
-    );
+    const row = await this.#readRow('t.tenant_id = :reference::uuid', tenantId);
     return row && toEntry(row);
+  }
+
+  async #readRow(condition: string, reference: string): Promise<DirectoryRow | undefined> {
+    const read = (columns: string, source: string) =>
+      this.#registry.query<DirectoryRow>(`SELECT ${columns} FROM ${source} WHERE ${condition}`, {
+        reference,
+      });
+    const readPlainly = () => read(COLUMNS, SOURCE);
+    // In a deployment, the code may come before the right to look at moves.
+    const [row] = await read(`${COLUMNS}, ${NEXT_PLACE}`, SOURCE).catch((error: unknown) => {
+      if (!(error instanceof RegistryError && error.sqlState === '42501')) throw error;
+      return readPlainly();
+    });
+    return row;
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
@@ -167,6 +177,7 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
     slug: row.tenant_slug,
     status: row.status,
     homeRegion: row.home_region,
+    next: row.next_place ? parseNextPlace(row.next_place) : undefined,
     placement:
       isolation_model === null || epoch === null || row.status === 'elsewhere'
         ? undefined

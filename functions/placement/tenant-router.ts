@@ -29,6 +29,7 @@ import {
   type TenantTransaction,
 } from '../database/session/tenant-session.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
+import type { NextPlace } from './next-place.ts';
 import { type Placement, parseForward } from './placement.ts';
 import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
 
@@ -47,6 +48,7 @@ export class TenantRouter {
   readonly #pools: DatabasePools;
   readonly #patienceMs: number;
   readonly #regionKey: string | undefined;
+  readonly #prepared = new WeakSet<NextPlace>();
 
   constructor(
     directory: TenantDirectory,
@@ -102,6 +104,7 @@ export class TenantRouter {
       if (entry?.status === 'elsewhere') throw elsewhere(entry, entry.homeRegion);
       const placement = entry?.placement;
       if (!placement) throw new NotPlaced('the tenant has no placement');
+      this.#prepareFor(entry);
       try {
         const result = await attempt(placement);
         if (moving) await noteRetry(this.#pools, placement.address, placement).catch(() => {});
@@ -133,6 +136,15 @@ export class TenantRouter {
         }
       }
     }
+  }
+
+  /** Once for each look at the registry: a connection beforehand spares the requests behind a cut-over the handshakes. */
+  #prepareFor(entry: DirectoryEntry): void {
+    const { next } = entry;
+    if (!next || this.#prepared.has(next)) return;
+    this.#prepared.add(next);
+    if (this.#regionKey === undefined || next.region === this.#regionKey)
+      void this.#pools.prepare(next.address);
   }
 
   /** The registry may still say that the tenant is here: it follows the databases a moment later. */

@@ -2,6 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { ApiClient, ApiError } from './api-client.ts';
 import { DEMO_SKILLS, DEMO_TENANTS, type DemoTenant, demoEmployee } from './demo-data.ts';
+import { inParallel } from './in-parallel.ts';
+
+/** How many people come first and lead a department. */
+const DEPARTMENTS = 6;
+/** Requests of one tenant at a time: enough to use two processors, few enough to start no further environments. */
+const AT_ONCE = 2;
 
 export interface DemoTarget {
   readonly apiUrl: string;
@@ -23,11 +29,9 @@ async function createDemoTenant(target: DemoTarget, tenant: DemoTenant): Promise
   await onboard(target, tenant);
   const operator = new ApiClient(target.apiUrl, await target.operatorToken());
   const { tenantId } = await operator.get<{ tenantId: string }>(`/tenants/${tenant.slug}`);
-  for (const role of ['member', 'viewer']) {
-    await unlessThere(
-      operator.post(`/tenants/${tenantId}/users`, { email: `${role}@${tenant.slug}.test`, role }),
-    );
-  }
+  await inParallel(['member', 'viewer'], AT_ONCE, (role) =>
+    unlessThere(operator.post(`/tenants/${tenantId}/users`, { email: `${role}@${tenant.slug}.test`, role })),
+  );
   const admin = new ApiClient(target.apiUrl, await target.userToken(tenantId, `admin@${tenant.slug}.test`));
   await fill(admin, tenant);
 }
@@ -46,7 +50,7 @@ async function onboard({ states, onboardingArn }: DemoTarget, tenant: DemoTenant
         `onboarding ${slug} ended ${execution.status}: ${execution.error ?? ''} ${execution.cause ?? ''}`,
       );
     }
-    await delay(100);
+    await delay(30);
   }
 }
 
@@ -54,18 +58,19 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
   const key = (what: string, n: number) => `demo-${tenant.slug}-${what}-${n}`;
   if ((await api.get<{ items: unknown[] }>('/employees?limit=1')).items.length > 0 && (await isFilled(api)))
     return;
-  const employeeIds: string[] = [];
-  for (let n = 0; n < tenant.employees; n++) {
-    // The first person of each department leads it.
-    const managerId = employeeIds[n % 6] ?? null;
-    const employee = await api.post<{ employeeId: string }>(
-      '/employees',
-      { ...demoEmployee(tenant.slug, n), managerId },
-      key('employee', n),
-    );
-    employeeIds.push(employee.employeeId);
-  }
-  for (const [n, skill] of DEMO_SKILLS.entries()) {
+  const people = Array.from({ length: tenant.employees }, (_, n) => n);
+  const hire = async (n: number, managerId: string | null) => {
+    const body = { ...demoEmployee(tenant.slug, n), managerId };
+    const { employeeId } = await api.post<{ employeeId: string }>('/employees', body, key('employee', n));
+    return employeeId;
+  };
+  // The first person of each department leads it, and must be there before its members.
+  const leaders = await inParallel(people.slice(0, DEPARTMENTS), AT_ONCE, (n) => hire(n, null));
+  const members = await inParallel(people.slice(DEPARTMENTS), AT_ONCE, (n) =>
+    hire(n, leaders[n % DEPARTMENTS]!),
+  );
+  const employeeIds = [...leaders, ...members];
+  await inParallel(DEMO_SKILLS, AT_ONCE, async (skill, n) => {
     const { skillId } = await api.post<{ skillId: string }>('/skills', skill, key('skill', n));
     for (let person = n; person < employeeIds.length; person += 4) {
       const proficiencyLevel = ['beginner', 'intermediate', 'advanced', 'expert'][(person + n) % 4];
@@ -74,8 +79,8 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
         api.post(`/employees/${employeeIds[person]}/skills`, body, key(`skill-${n}-of`, person)),
       );
     }
-  }
-  for (const [n, teamName] of ['Platform', 'Customers', 'Operations'].entries()) {
+  });
+  await inParallel(['Platform', 'Customers', 'Operations'], AT_ONCE, async (teamName, n) => {
     const { teamId } = await api.post<{ teamId: string }>(
       '/teams',
       { teamName, description: `The ${teamName.toLowerCase()} team.`, managerId: employeeIds[n] ?? null },
@@ -85,7 +90,7 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
       const body = { employeeId: employeeIds[person], role: person === n ? 'lead' : 'member' };
       await unlessThere(api.post(`/teams/${teamId}/members`, body, key(`team-${n}-member`, person)));
     }
-  }
+  });
 }
 
 /** The teams come last: with them there, nothing is missing. */

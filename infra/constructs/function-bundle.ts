@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { type BuildOptions, buildSync } from 'esbuild';
+import { type BuildOptions, build, buildSync, type OutputFile } from 'esbuild';
 
 /** All functions of the project, bundled into one directory that every Lambda function shares as its code. */
 export interface FunctionBundle {
@@ -49,14 +49,47 @@ export const bundleOptions = {
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
+  const { sources, options } = passOver(projectDirectory, directory);
+  try {
+    return written(sources, buildSync(options).outputFiles, directory);
+  } catch (error) {
+    throw bundleError(error);
+  }
+}
+
+/**
+ * The same in esbuild's own process, while this one does something else.
+ * @throws {FunctionBundleError} with esbuild's own messages.
+ */
+export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
+  const { sources, options } = passOver(projectDirectory, directory);
+  try {
+    return written(sources, (await build(options)).outputFiles, directory);
+  } catch (error) {
+    throw bundleError(error);
+  }
+}
+
+function passOver(projectDirectory: string, directory: string) {
   const root = join(projectDirectory, 'functions');
   const sources = ['api/*/handler.ts', 'tasks/*.ts']
     .flatMap((pattern) => globSync(pattern, { cwd: root }))
     .sort();
   if (sources.length === 0) throw new FunctionBundleError(`no function entries under ${root}`);
-  const outputs = build(root, sources, directory);
+  const options = {
+    ...bundleOptions,
+    absWorkingDir: root,
+    entryPoints: sources,
+    outbase: '.',
+    outdir: directory,
+    write: false,
+  } satisfies BuildOptions;
+  return { sources, options };
+}
+
+function written(sources: string[], outputs: OutputFile[], directory: string): FunctionBundle {
   const hash = createHash('sha256');
-  for (const { path, contents } of outputs) {
+  for (const { path, contents } of outputs.sort((a, b) => (a.path < b.path ? -1 : 1))) {
     hash.update(relative(directory, path)).update('\0').update(contents).update('\0');
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, contents);
@@ -65,18 +98,8 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
   return { directory, hash: hash.digest('hex'), entries: new Set(entries) };
 }
 
-function build(root: string, sources: string[], directory: string) {
-  try {
-    const { outputFiles } = buildSync({
-      ...bundleOptions,
-      absWorkingDir: root,
-      entryPoints: sources,
-      outbase: '.',
-      outdir: directory,
-      write: false,
-    });
-    return outputFiles.sort((a, b) => (a.path < b.path ? -1 : 1));
-  } catch (error) {
-    throw new FunctionBundleError((error as Error).message, { cause: error });
-  }
+function bundleError(error: unknown): FunctionBundleError {
+  return error instanceof FunctionBundleError
+    ? error
+    : new FunctionBundleError((error as Error).message, { cause: error });
 }

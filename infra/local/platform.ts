@@ -2,34 +2,19 @@
  * The local platform: a synthesized assembly, running on one machine.
  *
  * States: locked → listening (both public ports answer, nothing is deployed) → opened (the assembly is known, and each
- * of its regions has a gateway) → deployed → ready → stopped. Whatever fails on the way stops everything begun so far,
- * in the reverse order, and releases the lock last.
+ * of its regions has a gateway) → deployed → ready → stopped. The app is being synthesized meanwhile, from locked until
+ * opened. Whatever fails on the way stops everything begun so far, in the reverse order, and releases the lock last.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCloudAssembly } from './assembly/cloud-assembly.ts';
-import { CrossRegionReferences } from './assembly/cross-region-references.ts';
-import { CustomResources } from './assembly/custom-resources.ts';
-import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
-import { TemplateDeployer } from './assembly/template-deployer.ts';
-import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
-import { AssetNotFound, PlatformError, PortBusy, systemCode } from './errors.ts';
-import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
-import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
-import { RegionalGateways } from './gateway/regional-gateways.ts';
-import { type IdentityDocument, LocalIssuer } from './identity/local-issuer.ts';
-import { functionResources } from './lambda/function-resources.ts';
-import { LambdaFunctions } from './lambda/lambda-functions.ts';
-import { LOCAL_ACCOUNT, type Log, type PlatformContext, type ResourceFactory } from './model.ts';
+import { PlatformError } from './errors.ts';
+import type { Log, PlatformContext } from './model.ts';
 import { dataDirectory } from './postgres/data-directory.ts';
-import { localCertificates } from './postgres/local-certificates.ts';
-import { PostgresClusters } from './postgres/postgres-clusters.ts';
-import { existingClusters, preparePostgresFiles, removeOutsideFiles } from './postgres/postgres-files.ts';
+import { existingClusters, removeOutsideFiles } from './postgres/postgres-files.ts';
 import { stopStaleServer } from './postgres/server-process.ts';
-import { localPrincipals } from './principals.ts';
+import { type Progress, progressOf } from './progress.ts';
 import { acquireInstanceLock } from './state/instance-lock.ts';
 import { claimStateDirectory, clearStateDirectory, prepareStateDirectory } from './state/state-directory.ts';
-import { stateFile } from './state/state-file.ts';
 import { synthesize } from './synthesize.ts';
 
 export interface PlatformOptions {
@@ -49,6 +34,8 @@ export interface PlatformOptions {
   /** Ends the start-up; after it, call `stop`. */
   signal?: AbortSignal;
   log: Log;
+  /** Shows each phase as it begins; without it, phases are lines of the log. */
+  progress?: Progress;
 }
 
 export interface Platform {
@@ -103,130 +90,27 @@ async function boot(
   undo: (() => unknown)[],
   signal: AbortSignal,
 ): Promise<Omit<Platform, 'stop'>> {
-  const { apiPort, awsPort, waitScale, log } = options;
+  const { projectDir, cdkOut, progress = progressOf(options.log) } = options;
   const stateDir = claimStateDirectory(options.stateDir);
   const lock = acquireInstanceLock(stateDir);
   undo.push(() => lock.release());
-  if (lock.takenOver) log('the last run was killed; recovering');
-  if (options.fresh) await startOver(stateDir);
+  if (lock.takenOver) progress.log('the last run was killed; recovering');
+  if (options.fresh) await progress.phase('erasing what earlier runs left', () => startOver(stateDir));
   prepareStateDirectory(stateDir);
-  const state = stateFile(join(stateDir, 'state'));
-  const firstStart = !state.load<{ ready?: boolean }>('platform', {}).ready;
-  const logsDir = join(stateDir, 'logs');
-  const awsUrl = `http://127.0.0.1:${awsPort}`;
-
-  const files = preparePostgresFiles(stateDir);
-  const certificates = await localCertificates(join(stateDir, 'tls'));
-  const { caCertificate } = certificates;
-  const issuer = await LocalIssuer.open(state, awsUrl);
-  const clusters = new PostgresClusters(files, certificates, state, log);
-  undo.push(() => clusters.stop());
-  const functions = new LambdaFunctions({
-    logsDir,
-    caCertificate,
-    echo: options.echoFunctionLogs ?? false,
-    log,
-  });
-  undo.push(() => functions.stop());
-  const crossRegion = new CrossRegionReferences();
-  const customResources = new CustomResources();
-  undo.push(() => customResources.stop());
-
-  const authorizer = new JwtAuthorizer((name) => issuer.keySet(name));
-  const gateways = new RegionalGateways({ functions, authorizer, state, log });
-  const factories = new Map<string, ResourceFactory>();
-  let homeRegion: string | undefined;
-  const context: PlatformContext = {
-    stateDir,
-    account: LOCAL_ACCOUNT,
-    awsUrl,
-    stacks: new Map(),
-    clusters,
-    functions,
-    principals: localPrincipals(state),
-    state,
-    assets: {
-      path() {
-        throw new AssetNotFound('the assembly has not been read yet');
-      },
-    },
-    deployer: new TemplateDeployer({
-      factory: (type) => factories.get(type) ?? (type.startsWith('Custom::') ? customResources : undefined),
-      secretString: (secretId, region) => awsEndpoint.secretString(secretId, region),
-      parameter: (name, region) => crossRegion.parameter(name, region),
-      homeRegion: () => homeRegion,
-      context: () => context,
-    }),
-    waitScale,
-    caCertificate,
-    log,
-  };
-  const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle] });
-  // The last one of a type wins.
-  for (const factory of [
-    ...ignoredResourceFactories(),
-    ...passiveResourceTypes(),
-    ...httpApiResources((region) => gateways.urlOf(region)),
-    ...issuer.factories(),
-    ...functionResources(functions),
-    ...crossRegion.factories(),
-    customResources,
-    ...awsEndpoint.factories,
-  ]) {
-    factories.set(factory.type, factory);
-  }
-
-  undo.push(() => gateways.close());
-  await gateways.listen(apiPort);
-  await awsEndpoint.listen(awsPort).catch((cause: unknown) => {
-    throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
-  });
-  undo.push(() => awsEndpoint.stop());
-  // After the ports that somebody chose.
-  await gateways.listenAgain();
-
-  const output = options.cdkOut ?? join(stateDir, 'cdk.out');
-  await Promise.all([
-    clusters.startKnown(),
-    options.cdkOut ??
-      synthesize({ projectDir: options.projectDir, output, logFile: join(logsDir, 'synth.log'), signal }),
-  ]);
-  signal.throwIfAborted();
-  const assembly = readCloudAssembly(output);
-  context.assets = assembly.assets;
-  homeRegion = assembly.homeRegion;
-  const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);
-  await gateways.open([...regions]);
-  for (const { name, region, template } of assembly.stacks) {
-    log(`deploying ${name}`);
-    const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
-    await context.deployer.deploy({ name, arn, region, template, parameters: {} });
-    signal.throwIfAborted();
-  }
-  await awsEndpoint.resume();
-  issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
-  return {
-    ...{ awsUrl, homeRegion, firstStart, context },
-    apiUrl: gateways.urlOf(homeRegion),
-    apiUrls: gateways.urls,
-    markReady: () => state.save('platform', { ready: true }),
-  };
-}
-
-/** By URL of the API. */
-function acceptedIssuers(
-  apis: ReadonlyMap<string, HttpApi[]>,
-  urls: ReadonlyMap<string, string>,
-): NonNullable<IdentityDocument['issuers']> {
-  const issuers: NonNullable<IdentityDocument['issuers']> = {};
-  for (const [awsRegion, served] of apis) {
-    const routes = served.flatMap((api) => api.routes);
-    const accepted = routes.find((route) => route.authorizer)?.authorizer;
-    if (!accepted) continue;
-    const [clientId = ''] = accepted.audience;
-    issuers[urls.get(awsRegion)!] = { issuer: accepted.issuer, clientId, awsRegion };
-  }
-  return issuers;
+  const output = cdkOut ?? join(stateDir, 'cdk.out');
+  const logFile = join(stateDir, 'logs', 'synth.log');
+  const synthesis = cdkOut === undefined ? synthesize({ projectDir, output, logFile, signal }) : undefined;
+  if (synthesis) undo.push(synthesis.stop);
+  // The app runs in a process of its own while this one loads the rest of itself and gets ready to run it.
+  const loading = import('./boot-assembly.ts');
+  const assembled = synthesis
+    ? progress.phase('synthesizing the CDK app', () => synthesis.done)
+    : progress.phase('loading the local platform', () => loading);
+  // It is awaited late; a start that fails before that has a reason of its own.
+  assembled.catch(() => {});
+  const { bootAssembly } = await loading;
+  const assembly = { output, assembled, isBeingMade: synthesis !== undefined };
+  return bootAssembly({ ...options, ...assembly, stateDir, progress }, undo, signal);
 }
 
 /** Erases everything an earlier run left, its servers included. */

@@ -4,25 +4,43 @@ import { join, sep } from 'node:path';
 
 /** Folders at the top of a project: what its app is made into, what is said about it, and what tries it. */
 const IRRELEVANT = new Set(['node_modules', 'cdk.out', 'dist', 'docs', 'test']);
-/** Of whoever starts the platform, not of the app: where it listens. */
-const PLATFORM_VARIABLES = new Set(['API_PORT', 'AWS_PORT']);
+/** Of the session and of its user: a process needs them to run, and no assembly depends on them. */
+const SESSION_VARIABLES = new Set(['PATH', 'HOME', 'TMPDIR', 'NODE_COMPILE_CACHE', 'NODE_OPTIONS']);
+
+/**
+ * The variables that the app gets. Where cdk.json names those that its app reads (`environment`), by their names or as
+ * beginnings such as `STRATA_*`, it gets no others but the session's, so that no others can decide anything.
+ */
+export function appEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  declared: readonly string[] | undefined,
+): Record<string, string> {
+  const isDeclared = (name: string) =>
+    declared === undefined ||
+    declared.some((wish) => (wish.endsWith('*') ? name.startsWith(wish.slice(0, -1)) : name === wish));
+  const given: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && (SESSION_VARIABLES.has(name) || isDeclared(name))) given[name] = value;
+  }
+  return given;
+}
 
 /**
  * SHA-256, in hexadecimal, of all that decides what the project's app synthesizes: its files, the versions of what is
- * installed, Node.js's own, and the environment. Whatever the app does not look at only costs a synth too many.
+ * installed, Node.js's own, and the variables that it gets. Whatever the app does not look at only costs a synth too many.
  * @param output where it synthesizes to; what lies around that is no part of the project.
  */
 export function hashSynthesisInputs(
   projectDir: string,
   output: string,
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string>>,
 ): string {
   const hash = createHash('sha256');
   const add = (name: string, content: string | Buffer) =>
     hash.update(`${name.length} ${name} ${content.length} `).update(content);
   add('node', process.version);
   for (const [name, value] of Object.entries(environment).sort(([one], [other]) => (one < other ? -1 : 1))) {
-    if (value !== undefined && !PLATFORM_VARIABLES.has(name)) add(name, value);
+    if (!SESSION_VARIABLES.has(name)) add(name, value);
   }
   const isPart = (entry: Dirent) =>
     !(entry.isDirectory() && (IRRELEVANT.has(entry.name) || entry.name.startsWith('.'))) &&

@@ -1,11 +1,12 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { compileCache } from './compile-cache.ts';
 import { AssemblyError } from './errors.ts';
 import { readJson, writeDurably } from './state/state-file.ts';
-import { hashSynthesisInputs } from './synthesis-inputs.ts';
+import { appEnvironment, hashSynthesisInputs } from './synthesis-inputs.ts';
 
 export interface SynthesizeOptions {
   projectDir: string;
@@ -18,12 +19,30 @@ export interface SynthesizeOptions {
 /** Beside the assembly, written last: what it was made of. */
 const INPUTS = 'inputs.sha256';
 
+/** Of cdk.json. */
+interface Settings {
+  app?: string;
+  context?: object;
+  /** What the app reads of its environment; our own addition. */
+  environment?: string[];
+}
+
+/** A synthesis that is under way. */
+export interface Synthesis {
+  /** @throws {AssemblyError} with the app's own first complaint */
+  done: Promise<void>;
+  /** Ends the app's process. Never rejects. */
+  stop(): Promise<void>;
+}
+
 /**
- * Runs the `app` command of cdk.json, as the CDK's command line does, where its assembly is not there already.
- * @throws {AssemblyError} with the app's own first complaint
+ * Begins to run the `app` command of cdk.json, as the CDK's command line does.
+ * @returns undefined where its assembly is there already.
+ * @throws {AssemblyError} when there is no such command
  */
-export async function synthesize({ projectDir, output, logFile, signal }: SynthesizeOptions): Promise<void> {
-  const { app, context } = readJson<{ app?: string; context?: object }>(join(projectDir, 'cdk.json'), {});
+export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
+  const { projectDir, output, signal } = options;
+  const { app, context, environment } = readJson<Settings>(join(projectDir, 'cdk.json'), {});
   if (!app) throw new AssemblyError(`${join(projectDir, 'cdk.json')} has no "app" command`);
   // `node` in the command must be the one that runs this, also when npm did not set the path up.
   const path = [dirname(process.execPath), join(projectDir, 'node_modules', '.bin'), process.env.PATH].join(
@@ -34,16 +53,36 @@ export async function synthesize({ projectDir, output, logFile, signal }: Synthe
     DB_PIPELINE: 'on',
     // Beside each server's own certificate, and relative to its data directory.
     REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
-    ...process.env,
+    // Only the assembly is read, and it has no use for them.
+    CDK_DISABLE_STACK_TRACE: '1',
+    ...appEnvironment(process.env, environment),
     PATH: path,
     CDK_OUTDIR: output,
     CDK_CONTEXT_JSON: JSON.stringify(context ?? {}),
   };
   const inputs = hashSynthesisInputs(projectDir, output, env);
   const inputsFile = join(output, INPUTS);
-  if (existsSync(inputsFile) && readFileSync(inputsFile, 'utf8') === inputs) return;
+  if (existsSync(inputsFile) && readFileSync(inputsFile, 'utf8') === inputs) return undefined;
   rmSync(output, { recursive: true, force: true });
-  const child = spawn(app, { shell: true, cwd: projectDir, signal, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const stopping = new AbortController();
+  const child = spawn(app, {
+    ...{ shell: true, cwd: projectDir, env, stdio: ['ignore', 'pipe', 'pipe'] },
+    signal: AbortSignal.any([signal, stopping.signal]),
+  });
+  const done = runToEnd(child, options).then(() => writeDurably(inputsFile, inputs));
+  // Whoever waits for it learns of it; a start that fails before that has a reason of its own.
+  const ended = done.catch(() => {});
+  const stop = () => {
+    stopping.abort();
+    return ended;
+  };
+  return { done, stop };
+}
+
+async function runToEnd(
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  { logFile }: SynthesizeOptions,
+): Promise<void> {
   const log = createWriteStream(logFile);
   let complaint = '';
   child.stdout.pipe(log, { end: false });
@@ -56,7 +95,7 @@ export async function synthesize({ projectDir, output, logFile, signal }: Synthe
     child.once('close', resolve);
   });
   await finished(log.end());
-  if (code === 0) return writeDurably(inputsFile, inputs);
+  if (code === 0) return;
   const lines = complaint.split('\n').filter((line) => line.trim() !== '');
   const reason = lines.find((line) => /^\w*Error\b|\bError: /.test(line)) ?? lines[0] ?? `exit code ${code}`;
   throw new AssemblyError(`the CDK app did not synthesize: ${reason.trim()} (log: ${logFile})`);

@@ -8,6 +8,10 @@ export interface Route {
   readonly address: DatabaseAddress;
 }
 
+export type AnnouncedPlace = { readonly region: string } & {
+  readonly [Key in keyof DatabaseAddress]: DatabaseAddress[Key] | null;
+};
+
 /** A registry that knows its tenants by heart: what asking costs is not what is measured, and it is asked rarely. */
 export class BenchRegistry implements RegistryExecutor {
   readonly #rows = new Map<string, object>();
@@ -20,6 +24,12 @@ export class BenchRegistry implements RegistryExecutor {
       ...{ database_host: address.host, database_port: address.port, database_name: address.database },
       ...{ secret_arn: address.secretArn, connection_pool_size: address.poolSize },
     });
+  }
+
+  /** A move has copied the tenant's data and will take it there. */
+  announce(tenantId: string, { region, host, port, database, secretArn, poolSize }: AnnouncedPlace): void {
+    const next = JSON.stringify({ region, host, port, database, secretArn, poolSize });
+    this.#rows.set(tenantId, { ...this.#rows.get(tenantId), next_place: next });
   }
 
   async query<Row extends object>(_sql: string, { tenantId }: RegistryParameters = {}): Promise<Row[]> {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
 import { loadConfig } from '../../infra/load-config.ts';
@@ -20,6 +21,16 @@ test('by default there is one region with one cell, and pipelining is off', () =
     ['us', ['us-1']],
   ]);
   expect(loaded.databasePipeline).toBe('off');
+});
+
+test('cdk.json names every variable that the configuration is read from: the local platform passes no other on', () => {
+  const read = new Set<string>();
+  loadConfig(new Proxy({}, { get: (_, name) => void read.add(String(name)) }));
+  const { environment } = JSON.parse(readFileSync('cdk.json', 'utf8')) as { environment: string[] };
+  const isNamed = (name: string) =>
+    environment.some((wish) => name === wish || (wish.endsWith('*') && name.startsWith(wish.slice(0, -1))));
+  expect(read.size).toBeGreaterThan(3);
+  expect([...read].filter((name) => !isNamed(name))).toEqual([]);
 });
 
 test('DB_PIPELINE overrides the configuration, and only with on or off', () => {

@@ -58,6 +58,14 @@ test('STRATA_ASSEMBLY is run as it is, and nothing is synthesized', async () => 
   const { out, health } = await start('cdk.out', '--empty');
   expect(out).toMatch(/^ready API http:\/\/localhost:\d+ {2}AWS http:\/\/localhost:\d+$/m);
   expect((await health()).status).toBe(201);
+  // Each phase says what it does and how long that took, before the line that begins with `ready `.
+  const lines = out.trim().split('\n');
+  expect(lines.at(-1)).toMatch(/^ready /);
+  expect(lines.filter((line) => line.endsWith(' s'))).toEqual([
+    expect.stringMatching(/^loading the local platform … {2}\d+\.\d s$/),
+    expect.stringMatching(/^deploying Home … {2}\d+\.\d s$/),
+    expect.stringMatching(/^deploying Api … {2}\d+\.\d s$/),
+  ]);
 });
 
 test('a STRATA_ASSEMBLY that is no assembly stops the start in one line that names it', async () => {

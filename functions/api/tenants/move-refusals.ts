@@ -1,5 +1,13 @@
+import type { DataApi } from '../../database/registry/data-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
-import { InvalidMoveInput, MoveError, MoveForbidden, MoveNotStarted } from '../../move/errors.ts';
+import {
+  InvalidMoveInput,
+  MoveError,
+  MoveForbidden,
+  MoveNotStarted,
+  TenantNotMovable,
+} from '../../move/errors.ts';
+import { getTenant } from '../../repositories/tenants.ts';
 
 /** Does what may start or stop a move, and turns what moves refuse into problems. @throws {Problem} */
 export async function answeringMoveRefusals<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -28,6 +36,23 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
     }
     if (error instanceof MoveError)
       throw new Problem(409, 'conflict', { detail: error.message, cause: error });
+    throw error;
+  }
+}
+
+/**
+ * Asks a registry for a move of a tenant that it had a moment ago.
+ * @throws {TenantBetweenRegions} it was handed over meanwhile: the region that has it now is to be asked.
+ */
+export async function unlessHandedOver<Result>(
+  registry: DataApi,
+  tenantId: string,
+  ask: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof TenantNotMovable) await getTenant(registry, tenantId);
     throw error;
   }
 }

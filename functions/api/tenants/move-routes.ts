@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { Answer } from '../../middleware/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
 import { abortMove } from '../../move/abort-move.ts';
@@ -11,7 +12,7 @@ import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../repositories/moves.ts';
 import { getTenant } from '../../repositories/tenants.ts';
-import { answeringMoveRefusals } from './move-refusals.ts';
+import { answeringMoveRefusals, unlessHandedOver } from './move-refusals.ts';
 import { surveyByFunction } from './survey.ts';
 import { tenantParams } from './tenant-routes.ts';
 
@@ -32,7 +33,7 @@ export const create = operatorRoute(
     const { registry, registries, region, params, body, operator, facts } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
     const locate = (moveId: string) => `/tenants/${tenantId}/moves/${moveId}`;
-    return answeringMoveRefusals(async () => {
+    const ask = async (): Promise<Answer> => {
       const { dryRun, ...asked } = readMoveRequest(body);
       const regions = registries.seenFrom(region.key);
       if (dryRun) {
@@ -54,7 +55,8 @@ export const create = operatorRoute(
       const move = await getMove(registry, tenantId, moveId);
       if (use) await keepAnswer(registry, use, { status: 202, body: move, resourceId: moveId });
       return { status: 202, body: move, location: locate(moveId) };
-    });
+    };
+    return answeringMoveRefusals(() => unlessHandedOver(registry, tenantId, ask));
   },
 );
 

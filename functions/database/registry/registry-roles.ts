@@ -45,6 +45,9 @@ export const registryGrants: readonly string[] = [
   'REVOKE ALL ON SCHEMA public FROM PUBLIC',
   `GRANT USAGE ON SCHEMA public TO ${READER_ROLE}, ${WRITER_ROLE}`,
   `GRANT SELECT ON ${LOOKED_UP.join(', ')} TO ${READER_ROLE}`,
+  // Where a moving tenant will be, so that requests can connect beforehand; nothing else of its move.
+  `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}`,
+  `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}`,
   ...Object.entries(WRITER_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
   ),

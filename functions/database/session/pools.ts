@@ -6,7 +6,8 @@
  * Invariants: a pool with a connection in use is never evicted, so the cap can be exceeded while more than `cap`
  * tenants are being served at the same moment; a discarded pool takes no new work.
  */
-import pg from 'pg';
+import type pg from 'pg';
+import { ConnectionQueue } from './connection-queue.ts';
 import type { CredentialSource } from './credentials.ts';
 import { valueParsers } from './value-parsers.ts';
 
@@ -31,7 +32,7 @@ export class DatabasePools {
   readonly #credentials: CredentialSource;
   readonly #options: PoolOptions;
   /** Insertion order is recency order: the first entry is the least recently used. */
-  readonly #open = new Map<string, pg.Pool>();
+  readonly #open = new Map<string, ConnectionQueue>();
 
   constructor(credentials: CredentialSource, options: PoolOptions) {
     this.#credentials = credentials;
@@ -53,6 +54,18 @@ export class DatabasePools {
     return pool.connect();
   }
 
+  /** Opens one connection to a place that requests will soon go to, unless there is one. Never rejects. */
+  async prepare(address: DatabaseAddress): Promise<void> {
+    const key = keyOf(address);
+    try {
+      const pool = this.#open.get(key) ?? (await this.#create(key, address));
+      if (pool.isOpen) return;
+      (await pool.connect()).release();
+    } catch {
+      // The first request there tells what is wrong, or the move does.
+    }
+  }
+
   /** Forgets the pool and the credentials of an address that turned out to be wrong or outdated. */
   discard(address: DatabaseAddress): void {
     const key = keyOf(address);
@@ -69,12 +82,12 @@ export class DatabasePools {
     await Promise.all(pools.map((pool) => pool.end()));
   }
 
-  async #create(key: string, address: DatabaseAddress): Promise<pg.Pool> {
+  async #create(key: string, address: DatabaseAddress): Promise<ConnectionQueue> {
     const { username, password } = await this.#credentials.get(address.secretArn);
     // Another request may have opened it while the secret was on its way.
     const existing = this.#open.get(key);
     if (existing) return existing;
-    const configuration: pg.PoolConfig & { pipeline: boolean } = {
+    const configuration = {
       host: address.host,
       port: address.port,
       database: address.database,
@@ -86,14 +99,10 @@ export class DatabasePools {
       keepAlive: true,
       allowExitOnIdle: true,
       types: valueParsers,
-      ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const },
       pipeline: this.#options.pipeline,
     };
-    const pool = new pg.Pool(configuration);
-    // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
-    pool.on('error', () => {});
-    // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
-    pool.on('connect', (client) => client.on('error', () => {}));
+    const pool = new ConnectionQueue(configuration);
     this.#open.set(key, pool);
     return pool;
   }
@@ -101,7 +110,7 @@ export class DatabasePools {
   #evict(keep: string): void {
     if (this.#open.size <= this.#options.cap) return;
     for (const [key, pool] of this.#open) {
-      if (key === keep || pool.totalCount !== pool.idleCount || pool.waitingCount > 0) continue;
+      if (key === keep || !pool.isIdle) continue;
       this.#open.delete(key);
       void pool.end();
       if (this.#open.size <= this.#options.cap) return;

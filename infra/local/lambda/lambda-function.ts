@@ -1,8 +1,8 @@
 /**
  * One Lambda function: a queue of invocations in front of a few execution environments.
  *
- * An invocation takes an idle environment, else starts one more up to the limit, else waits for its turn. Those that
- * stay idle are ended after a while, as in Lambda: each holds tens of megabytes.
+ * An invocation takes an idle environment, else waits a little for one, else starts one more up to the limit, else waits
+ * for its turn. Those that stay idle are ended after a while, as in Lambda: each holds tens of megabytes.
  * Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone one
  * is in neither, and the next invocation in the queue gets a new one.
  */
@@ -17,6 +17,12 @@ export const payloadLimit = 6 * 1024 * 1024;
 /** Idle time after which an environment ends, in ms: the one used last, and what a burst has left beside it. */
 const idleLimits = { last: 600_000, surplus: 30_000 };
 
+/**
+ * Before a further environment is started, in ms: since the invocation came, and since the function's last start. It
+ * takes about as long to start one, and most are given back sooner; on a small machine starts slow down what runs.
+ */
+const startPatience = 100;
+
 export class LambdaFunction {
   readonly spec: EnvironmentSpec;
   readonly #concurrency: number;
@@ -25,6 +31,7 @@ export class LambdaFunction {
   readonly #retirements = new Map<ExecutionEnvironment, NodeJS.Timeout>();
   readonly #busy = new Set<ExecutionEnvironment>();
   readonly #queue: (() => void)[] = [];
+  #lastStart = -startPatience;
   #stopped = false;
 
   /** @param concurrency environments at most; what exceeds it waits */
@@ -63,20 +70,43 @@ export class LambdaFunction {
   }
 
   async #take(): Promise<ExecutionEnvironment | undefined> {
+    const came = performance.now();
     for (;;) {
       if (this.#stopped) return undefined;
       let environment = this.#idle.pop();
       if (environment) this.#keep(environment);
       // One may crash while it is idle, by a timer it left behind.
       if (environment?.gone) continue;
-      if (!environment && this.#busy.size < this.#concurrency)
-        environment = new ExecutionEnvironment(this.spec);
+      let patience: number | undefined;
+      if (!environment && this.#busy.size < this.#concurrency) {
+        const waited = performance.now() - Math.max(came, this.#lastStart);
+        patience = this.#busy.size === 0 ? 0 : Math.max(0, startPatience - waited);
+        if (patience === 0) {
+          this.#lastStart = performance.now();
+          environment = new ExecutionEnvironment(this.spec);
+        }
+      }
       if (environment) {
         this.#busy.add(environment);
         return environment;
       }
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
+      await this.#turn(patience);
     }
+  }
+
+  /** Waits until an environment is given back, or for so many milliseconds. */
+  async #turn(limit: number | undefined): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#queue.push(resolve);
+      if (limit === undefined) return;
+      timer = setTimeout(() => {
+        const place = this.#queue.indexOf(resolve);
+        if (place >= 0) this.#queue.splice(place, 1);
+        resolve();
+      }, limit);
+    });
+    clearTimeout(timer);
   }
 
   #giveBack(environment: ExecutionEnvironment): void {

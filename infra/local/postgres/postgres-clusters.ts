@@ -1,7 +1,7 @@
 /**
  * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN tells.
  *
- * Of each cluster: unknown → (create) initialized and running ⇄ stopped → (remove) unknown. Known ones are started
+ * Of each cluster: unknown → (create) initialized, of a spare directory where there is one, and running ⇄ stopped → (remove) unknown. Known ones are started
  * early by `startKnown`, while the app is still being synthesized; `create` then finds them running.
  * Invariants: operations on one cluster run one after the other; `cluster.json` remembers a cluster only once its
  * data directory is whole; a port is kept for as long as nobody else takes it.
@@ -26,6 +26,7 @@ import { provisionMasterUser } from './master-user.ts';
 import type { PostgresFiles } from './postgres-files.ts';
 import { type ServerProcess, startServer, stopStaleServer } from './server-process.ts';
 import { hostBasedAuthentication, serverSettings } from './server-settings.ts';
+import { SpareDirectories } from './spare-directories.ts';
 
 type ClusterRecord = Omit<ClusterSpec, 'masterPassword'> & { port: number };
 
@@ -39,6 +40,7 @@ export class PostgresClusters implements Clusters {
   readonly #certificates: LocalCertificates;
   readonly #log: Log;
   readonly #superuserPassword: string;
+  readonly #spares: SpareDirectories;
   readonly #directories: ClusterDirectories;
   readonly #known = new Map<string, Known>();
   readonly #turns = new Map<string, Promise<unknown>>();
@@ -53,6 +55,17 @@ export class PostgresClusters implements Clusters {
     const remembered = state.load<{ password?: string }>('postgres-superuser', {}).password;
     this.#superuserPassword = remembered ?? randomBytes(24).toString('base64url');
     if (!remembered) state.save('postgres-superuser', { password: this.#superuserPassword });
+    this.#spares = new SpareDirectories(files, this.#superuserPassword);
+  }
+
+  /** Whether an earlier run had clusters here. */
+  get hasKnown(): boolean {
+    return this.#directories.entries().length > 0;
+  }
+
+  /** Begins to make the data directories of clusters that will be created soon. */
+  prepare(count: number): void {
+    this.#spares.prepare(count);
   }
 
   /** Starts every cluster of an earlier run at once. Failures are kept for `create`, which tries again. */
@@ -71,6 +84,7 @@ export class PostgresClusters implements Clusters {
     return this.#inTurn(spec.arn, async () => {
       const { masterPassword, ...rest } = spec;
       const name = this.#directories.of(spec);
+      await this.#spares.adopt(name);
       await initializeDataDirectory(this.#files, name, this.#superuserPassword);
       const known = await this.#run({ ...rest, port: this.#known.get(spec.arn)?.record.port ?? 0 });
       try {
@@ -120,7 +134,7 @@ export class PostgresClusters implements Clusters {
   /** Stops every server; nothing starts afterwards. Never rejects. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.allSettled(this.#turns.values());
+    await Promise.allSettled([...this.#turns.values(), this.#spares.settled()]);
     await Promise.allSettled([...this.#known.values()].map(({ process }) => process.stop()));
   }
 

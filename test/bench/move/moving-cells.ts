@@ -83,10 +83,13 @@ export class MovingCells {
     const suffix = `${epoch}a1`;
     const name = `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
     await this.#secrets.put(name, { user: name, password: PASSWORD });
+    const target = placeIn(database, { schemaName: name, roleName: name, epoch });
+    // Earlier than in production, where it is known from the indexes on: until the role is there, connecting fails.
+    this.#registry.announce(tenantId, target);
     return {
       ...{ moveId: randomUUID(), index: 0, kind, suffix, source },
       attempt: { tenantId, epoch: source.epoch, attemptId: randomUUID() },
-      target: placeIn(database, { schemaName: name, roleName: name, epoch }),
+      target,
     };
   }
 

@@ -71,8 +71,8 @@ export class RdsStore {
 
   constructor(state: StateFile, waitScale: number) {
     this.state = state;
-    // Half a minute in AWS.
-    this.modificationMs = 30_000 * waitScale;
+    // Some ten seconds in AWS.
+    this.modificationMs = 10_000 * waitScale;
     this.registered = state.load<Record<string, ProxyAuth[]>>(DOCUMENT, {});
   }
 

@@ -1,0 +1,167 @@
+import { join } from 'node:path';
+import { readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { CrossRegionReferences } from './assembly/cross-region-references.ts';
+import { CustomResources } from './assembly/custom-resources.ts';
+import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
+import { TemplateDeployer } from './assembly/template-deployer.ts';
+import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
+import { AssetNotFound, PortBusy, systemCode } from './errors.ts';
+import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
+import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
+import { RegionalGateways } from './gateway/regional-gateways.ts';
+import { type IdentityDocument, LocalIssuer } from './identity/local-issuer.ts';
+import { functionResources } from './lambda/function-resources.ts';
+import { LambdaFunctions } from './lambda/lambda-functions.ts';
+import { LOCAL_ACCOUNT, type PlatformContext, type ResourceFactory } from './model.ts';
+import type { Platform, PlatformOptions } from './platform.ts';
+import { localCertificates } from './postgres/local-certificates.ts';
+import { PostgresClusters } from './postgres/postgres-clusters.ts';
+import { preparePostgresFiles } from './postgres/postgres-files.ts';
+import { localPrincipals } from './principals.ts';
+import type { Progress } from './progress.ts';
+import { stateFile } from './state/state-file.ts';
+
+/**
+ * How many database clusters a first start gets ready before it knows the app. What is left over is for the first
+ * stack that is created at run time.
+ */
+const EXPECTED_CLUSTERS = 3;
+
+export interface BootOptions extends PlatformOptions {
+  /** Claimed, locked and prepared. */
+  stateDir: string;
+  /** Directory of the assembly, which is whole once `assembled` resolves. */
+  output: string;
+  assembled: Promise<unknown>;
+  /** Whether the app is being synthesized now. */
+  isBeingMade: boolean;
+  progress: Progress;
+}
+
+/**
+ * Runs the assembly in a state directory that is locked.
+ * @param undo gets what ends each thing begun; the last one is to run first
+ */
+export async function bootAssembly(
+  options: BootOptions,
+  undo: (() => unknown)[],
+  signal: AbortSignal,
+): Promise<Omit<Platform, 'stop'>> {
+  const { apiPort, awsPort, waitScale, stateDir, output, progress } = options;
+  const { log } = progress;
+  const state = stateFile(join(stateDir, 'state'));
+  const firstStart = !state.load<{ ready?: boolean }>('platform', {}).ready;
+  const logsDir = join(stateDir, 'logs');
+  const awsUrl = `http://127.0.0.1:${awsPort}`;
+
+  const files = preparePostgresFiles(stateDir);
+  const certificates = await localCertificates(join(stateDir, 'tls'));
+  const { caCertificate } = certificates;
+  const issuer = await LocalIssuer.open(state, awsUrl);
+  const clusters = new PostgresClusters(files, certificates, state, log);
+  undo.push(() => clusters.stop());
+  if (options.isBeingMade && !clusters.hasKnown) clusters.prepare(EXPECTED_CLUSTERS);
+  const functions = new LambdaFunctions({
+    logsDir,
+    caCertificate,
+    echo: options.echoFunctionLogs ?? false,
+    log,
+  });
+  undo.push(() => functions.stop());
+  const crossRegion = new CrossRegionReferences();
+  const customResources = new CustomResources();
+  undo.push(() => customResources.stop());
+
+  const authorizer = new JwtAuthorizer((name) => issuer.keySet(name));
+  const gateways = new RegionalGateways({ functions, authorizer, state, log });
+  const factories = new Map<string, ResourceFactory>();
+  let homeRegion: string | undefined;
+  const context: PlatformContext = {
+    stateDir,
+    account: LOCAL_ACCOUNT,
+    awsUrl,
+    stacks: new Map(),
+    clusters,
+    functions,
+    principals: localPrincipals(state),
+    state,
+    assets: {
+      path() {
+        throw new AssetNotFound('the assembly has not been read yet');
+      },
+    },
+    deployer: new TemplateDeployer({
+      factory: (type) => factories.get(type) ?? (type.startsWith('Custom::') ? customResources : undefined),
+      secretString: (secretId, region) => awsEndpoint.secretString(secretId, region),
+      parameter: (name, region) => crossRegion.parameter(name, region),
+      homeRegion: () => homeRegion,
+      context: () => context,
+    }),
+    waitScale,
+    caCertificate,
+    log,
+  };
+  const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle] });
+  // The last one of a type wins.
+  for (const factory of [
+    ...ignoredResourceFactories(),
+    ...passiveResourceTypes(),
+    ...httpApiResources((region) => gateways.urlOf(region)),
+    ...issuer.factories(),
+    ...functionResources(functions),
+    ...crossRegion.factories(),
+    customResources,
+    ...awsEndpoint.factories,
+  ]) {
+    factories.set(factory.type, factory);
+  }
+
+  undo.push(() => gateways.close());
+  await gateways.listen(apiPort);
+  await awsEndpoint.listen(awsPort).catch((cause: unknown) => {
+    throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
+  });
+  undo.push(() => awsEndpoint.stop());
+  // After the ports that somebody chose.
+  await gateways.listenAgain();
+
+  const starting = clusters.startKnown();
+  await options.assembled;
+  if (clusters.hasKnown) await progress.phase('starting the databases', () => starting);
+  signal.throwIfAborted();
+  const assembly = readCloudAssembly(output);
+  context.assets = assembly.assets;
+  homeRegion = assembly.homeRegion;
+  const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);
+  await gateways.open([...regions]);
+  for (const { name, region, template } of assembly.stacks) {
+    const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
+    const spec = { name, arn, region, template, parameters: {} };
+    await progress.phase(`deploying ${name}`, () => context.deployer.deploy(spec));
+    signal.throwIfAborted();
+  }
+  await awsEndpoint.resume();
+  issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  return {
+    ...{ awsUrl, homeRegion, firstStart, context },
+    apiUrl: gateways.urlOf(homeRegion),
+    apiUrls: gateways.urls,
+    markReady: () => state.save('platform', { ready: true }),
+  };
+}
+
+/** By URL of the API. */
+function acceptedIssuers(
+  apis: ReadonlyMap<string, HttpApi[]>,
+  urls: ReadonlyMap<string, string>,
+): NonNullable<IdentityDocument['issuers']> {
+  const issuers: NonNullable<IdentityDocument['issuers']> = {};
+  for (const [awsRegion, served] of apis) {
+    const routes = served.flatMap((api) => api.routes);
+    const accepted = routes.find((route) => route.authorizer)?.authorizer;
+    if (!accepted) continue;
+    const [clientId = ''] = accepted.audience;
+    issuers[urls.get(awsRegion)!] = { issuer: accepted.issuer, clientId, awsRegion };
+  }
+  return issuers;
+}
