@@ -1,4 +1,8 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { Problem } from './problem.ts';
+
+/** Bytes that Lambda takes of an answer, in which the body is a string inside JSON, less what the headers need. */
+const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
 
 /** What a route answers, before it is HTTP. */
 export interface Answer {
@@ -12,17 +16,29 @@ export interface Answer {
   readonly replayed?: boolean;
 }
 
+/** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
 export function toHttp(answer: Answer): APIGatewayProxyStructuredResultV2 {
+  const body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
+  // An escape is six times the character at most.
+  if (
+    body &&
+    body.length > MAX_ANSWER_BYTES / 8 &&
+    Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES
+  ) {
+    throw new Problem(413, 'answer-too-large', {
+      detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
+    });
+  }
   return {
     statusCode: answer.status,
     headers: {
       // One tenant's data must not stay in a cache between it and the next one.
       'cache-control': 'no-store',
-      ...(answer.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(answer.etag ? { etag: answer.etag } : {}),
       ...(answer.location ? { location: answer.location } : {}),
       ...(answer.replayed ? { 'idempotency-replayed': 'true' } : {}),
     },
-    ...(answer.body === undefined ? {} : { body: JSON.stringify(answer.body) }),
+    ...(body === undefined ? {} : { body }),
   };
 }

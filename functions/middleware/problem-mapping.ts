@@ -3,6 +3,7 @@ import { RegistryError } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import {
+  DocumentTooLarge,
   IdempotencyKeyReused,
   InvalidCursor,
   InvalidReference,
@@ -46,6 +47,14 @@ export function toProblem(error: unknown): Problem {
   }
   if (error instanceof InvalidCursor) {
     return invalidInput([{ parameter: 'cursor', detail: 'is not a cursor of this list' }]);
+  }
+  if (error instanceof DocumentTooLarge) {
+    const detail = `must be at most ${error.limit} KB after the change`;
+    return new Problem(413, 'document-too-large', {
+      detail: 'A document would be too large.',
+      errors: [{ pointer: `/${error.field}`, detail }],
+      cause,
+    });
   }
   if (error instanceof VersionMismatch) {
     return new Problem(412, 'version-mismatch', {

@@ -1,6 +1,14 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
+import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
-import { type PageRequest, readCursor } from './keyset-page.ts';
+import {
+  LEFT_OUT,
+  type ListedRow,
+  MAX_PAGE_BYTES,
+  type PageRequest,
+  ROWS_FOUND,
+  readCursor,
+} from './keyset-page.ts';
 import { type AnyExpressions, anyTable, type Resource, type Values } from './resource.ts';
 
 /** What a listing is narrowed to: exact values by column (the parent's id among them), and a searched text. */
@@ -9,8 +17,42 @@ export interface ListFilter {
   readonly search?: string | undefined;
 }
 
-/** One row more than the limit is asked for: it tells whether there is a next page. */
-export function selectPage(resource: Resource, filter: ListFilter, { limit, cursor }: PageRequest) {
+/**
+ * The rows of a page: one more than the limit, which tells whether there is a next page. Where the table has documents,
+ * no more than fill a page, so that large ones are not all read (OFFSET 0: each is measured once); the first two rows are always among them, so that a
+ * page has a row and the next one too. An older document that no list can take is left out of its row.
+ */
+export function selectPage(resource: Resource, filter: ListFilter, page: PageRequest): Statement<ListedRow> {
+  const [time, id] = resource.order;
+  const rows = selectRows(resource, filter, page);
+  if (resource.documents.length === 0) return rows;
+  const columns = resource.columns.map((column) =>
+    resource.documents.includes(column)
+      ? sql`CASE WHEN ${bytesOf(column)} <= ${MAX_PAGE_BYTES} THEN ${sql.ref(column)} END AS ${sql.ref(column)}`
+      : sql.ref(column),
+  );
+  const bytes = resource.documents.map((column) => sql`COALESCE(${bytesOf(column)}, 0)`);
+  const leftOut = resource.documents.map(
+    (column) => sql`CASE WHEN ${bytesOf(column)} > ${MAX_PAGE_BYTES} THEN ${sql.lit(column)} END`,
+  );
+  const measured = resource.documents.map(
+    (column) => sql`octet_length(${sql.ref(column)}::text) AS ${sql.ref(`${column}_bytes`)}`,
+  );
+  const statement = sql<ListedRow>`SELECT ${sql.join(columns)}, rows_found AS ${sql.ref(ROWS_FOUND)},
+      array_remove(ARRAY[${sql.join(leftOut)}], NULL) AS ${sql.ref(LEFT_OUT)}
+    FROM (
+      SELECT measured.*, count(*) OVER () AS rows_found, row_number() OVER rows_in_order AS place,
+             sum(${sql.join(bytes, sql` + `)}) OVER rows_in_order AS bytes
+      FROM (SELECT found.*, ${sql.join(measured)} FROM (${rows}) AS found OFFSET 0) AS measured
+      WINDOW rows_in_order AS (ORDER BY ${sql.ref(time)}, ${sql.ref(id)})
+    ) AS page
+    WHERE place <= 2 OR bytes - (${sql.join(bytes, sql` + `)}) < ${MAX_PAGE_BYTES}::integer ORDER BY place`;
+  return { compile: () => statement.compile(tenantSql) };
+}
+
+const bytesOf = (column: string) => sql.ref(`${column}_bytes`);
+
+function selectRows(resource: Resource, filter: ListFilter, { limit, cursor }: PageRequest) {
   const [time, id] = resource.order;
   let query = anyTable
     .selectFrom(resource.table)

@@ -4,6 +4,7 @@ import type { TenantAccess } from '../placement/tenant-access.ts';
 import type { Actor } from './actor.ts';
 import { audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
+import { requireDocumentSize } from './document-limit.ts';
 import { entityTag, requireMatch } from './entity-tag.ts';
 import { InvalidReference, ResourceNotFound } from './errors.ts';
 import { type Item, toCamelCase, toItem } from './field-names.ts';
@@ -64,8 +65,12 @@ export class ResourceStore {
     return toItem(row);
   }
 
-  /** @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused} */
+  /**
+   * @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused |
+   *   DocumentTooLarge}
+   */
   async create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
+    this.#requireDocumentSizes(request.values);
     const ownId = this.resource.key.at(-1) as string;
     // Made here and not by the column's default: the audit entry and the Location name it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
@@ -96,7 +101,7 @@ export class ResourceStore {
 
   /**
    * Applies a merge patch, given by column.
-   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference}
+   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge}
    */
   async update(
     tenant: TenantAccess,
@@ -110,6 +115,7 @@ export class ResourceStore {
     const above = hierarchy && patch[hierarchy];
     try {
       if (ifMatch === undefined && !merges && !above && Object.keys(patch).length > 0) {
+        this.#requireDocumentSizes(patch);
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return toItem(row);
@@ -119,7 +125,9 @@ export class ResourceStore {
         requireMatch(ifMatch, toItem(current));
         if (Object.keys(patch).length === 0) return toItem(current);
         if (above) await this.#requireNoCircle(transaction, key, above);
-        const [row] = await transaction.query(this.#auditedUpdate(actor, key, this.#merge(current, patch)));
+        const changes = this.#merge(current, patch);
+        this.#requireDocumentSizes(changes);
+        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes));
         return toItem(row as object);
       });
     } catch (error) {
@@ -173,6 +181,10 @@ export class ResourceStore {
       }
     }
     return merged;
+  }
+
+  #requireDocumentSizes(values: Values): void {
+    for (const column of this.resource.documents) requireDocumentSize(toCamelCase(column), values[column]);
   }
 
   #auditedUpdate(actor: Actor, key: Values, values: Values) {

@@ -132,6 +132,19 @@ describe('refusals of the gateway itself', () => {
     await refused(await gateway.call('/items', chunked), 413, 'Request Entity Too Large');
   });
 
+  test('a body that fits, in an event that is too large for Lambda', async () => {
+    const post = (body: Buffer, type: string) =>
+      gateway.call('/items', {
+        method: 'POST',
+        body: new Uint8Array(body),
+        headers: { 'content-type': type },
+      });
+    const binary = Buffer.alloc(4.6 * 1024 * 1024, 'x');
+    await refused(await post(binary, 'application/octet-stream'), 413, 'Request Entity Too Large');
+    const quotes = Buffer.alloc(3.2 * 1024 * 1024, '"');
+    await refused(await post(quotes, 'text/plain'), 413, 'Request Entity Too Large');
+  });
+
   test('a function that fails or that it may not invoke', async () => {
     await refused(await gateway.call('/throw'), 500, 'Internal Server Error');
     await refused(await gateway.call('/forbidden'), 500, 'Internal Server Error');

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'aws-lambda';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
+import { type ApiEventParts, apiEvent } from './api-event.ts';
+
+const KB = 1024;
+type Handler = (
+  event: ApiEvent,
+  context: Context,
+) => Promise<{ statusCode: number; headers: Record<string, string>; body?: string }>;
+
+let plane: ControlPlane;
+let handler: Handler;
+beforeAll(async () => {
+  plane = await startControlPlane();
+  await plane.addCell();
+  Object.assign(process.env, {
+    REGISTRY_CLUSTER_ARN: plane.clusterArn,
+    REGISTRY_SECRET_ARN: plane.secretArn,
+    REGISTRY_DATABASE: 'registry',
+    REGION_KEY: 'us',
+  });
+  delete process.env.REGISTRIES;
+  handler = (await import('../../functions/api/tenants/handler.ts')).handler as unknown as Handler;
+});
+afterAll(() => plane?.stop());
+
+async function call(routeKey: string, parts: Omit<Partial<ApiEventParts>, 'routeKey'> = {}) {
+  const claims = { sub: 'operator', scope: 'strata/operator', email: 'operator@strata.test' };
+  const answer = await handler(apiEvent({ routeKey, claims, ...parts }), {} as Context);
+  return {
+    status: answer.statusCode,
+    headers: answer.headers,
+    text: answer.body,
+    body: JSON.parse(answer.body ?? 'null'),
+  };
+}
+
+/** @param features written past the API, as an older version may have. */
+async function addTenant(features?: object): Promise<string> {
+  const id = randomUUID();
+  await plane.registry.query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
+                          data_residency, home_region, features)
+     VALUES (:id::uuid, :id, :slug, 'shared', 'starter', 'active', 'us', 'us', :features::jsonb)`,
+    { id, slug: `t-${id.slice(0, 13)}`, features: features ?? null },
+  );
+  return id;
+}
+
+const patch = (tenantId: string, body: object) =>
+  call('PATCH /tenants/{tenantId}', { pathParameters: { tenantId }, body });
+const read = (tenantId: string, headers: Record<string, string> = {}) =>
+  call('GET /tenants/{tenantId}', { pathParameters: { tenantId }, headers });
+
+describe('the features of a tenant', () => {
+  test('are at most 16 KB after a merge: beyond that 413, and nothing is changed', async () => {
+    const id = await addTenant();
+    const fits = { a: 'x'.repeat(16 * KB - 8) };
+    expect((await patch(id, { features: fits })).body.features).toEqual(fits);
+    const refused = await patch(id, { features: { b: 1 }, name: 'Other' });
+    expect([refused.status, refused.body.type, refused.body.errors]).toEqual([
+      413,
+      'urn:strata:problem:document-too-large',
+      [{ pointer: '/features', detail: 'must be at most 16 KB after the change' }],
+    ]);
+    expect((await read(id)).body).toMatchObject({ features: fits, name: id });
+    expect((await patch(id, { features: { a: null, b: '"'.repeat(8_000) } })).status).toBe(200);
+  });
+
+  test('that an older version let grow are read, and mended by a patch', async () => {
+    // Beyond a row of the Data API, and with characters of four bytes on the borders of the parts.
+    const large = { text: '😀'.repeat(100_000), other: 'x' };
+    const id = await addTenant(large);
+    expect((await read(id)).body.features).toEqual(large);
+    expect((await patch(id, { name: `Renamed ${id}` })).status).toBe(200);
+    expect((await patch(id, { features: { other: 'y' } })).status).toBe(413);
+    expect((await patch(id, { features: { text: null } })).body.features).toEqual({ other: 'x' });
+  });
+});
+
+describe('an operator’s list', () => {
+  async function listAll(query: Record<string, string>) {
+    const items: { tenantId: string; features: object }[] = [];
+    let pages = 0;
+    let cursor: string | undefined;
+    do {
+      const answer = await call('GET /tenants', { query: { ...query, ...(cursor ? { cursor } : {}) } });
+      expect(answer.status).toBe(200);
+      if (answer.body.items.length > 1) expect(answer.text?.length).toBeLessThan(600 * KB);
+      items.push(...answer.body.items);
+      pages += 1;
+      cursor = answer.body.nextCursor ?? undefined;
+    } while (cursor);
+    return { items, pages };
+  }
+
+  test('ends at 512 KB before its limit, and no row breaks it', async () => {
+    const expected = new Map<string, object>();
+    for (const features of [{ a: 1 }, { huge: 'x'.repeat(600 * KB) }, { large: 'y'.repeat(70 * KB) }]) {
+      expected.set(await addTenant(features), features);
+    }
+    for (let n = 0; n < 40; n++) {
+      const features = { n, text: 'z'.repeat(n % 2 === 0 ? 62 * KB : 16 * KB) };
+      expected.set(await addTenant(features), features);
+    }
+    for (const limit of ['200', '50', '3']) {
+      const { items, pages } = await listAll({ limit });
+      const listed = items.filter(({ tenantId }) => expected.has(tenantId));
+      expect(listed.map(({ tenantId }) => tenantId)).toEqual([...expected.keys()]);
+      expect(listed.map(({ features }) => features)).toEqual([...expected.values()]);
+      expect(pages).toBeGreaterThan(3);
+    }
+  });
+
+  const IMPOSSIBLE = [
+    ['2023-02-30T00:00:00Z', randomUUID()],
+    ['2023-02-29T00:00:00.000001Z', randomUUID()],
+    ['2023-13-01T00:00:00Z', randomUUID()],
+    ['2023-01-01T24:00:00Z', randomUUID()],
+    ['2023-01-01T23:59:60Z', randomUUID()],
+    ['0000-01-01T00:00:00Z', randomUUID()],
+    ['2023-01-01T00:00:00Z', 'not an id'],
+    ['2023-01-01T00:00:00Z'],
+    { time: 1 },
+  ];
+  const ROUTES = ['', '/users', '/moves', '/usage', '/decisions', '/offers'];
+  test.each(IMPOSSIBLE)('does not take the cursor %j', async (...parts) => {
+    const id = await addTenant();
+    const position = parts.length > 1 || typeof parts[0] === 'string' ? parts : parts[0];
+    const cursor = Buffer.from(JSON.stringify(position)).toString('base64url');
+    for (const route of ROUTES) {
+      const answer =
+        route === ''
+          ? await call('GET /tenants', { query: { cursor } })
+          : await call(`GET /tenants/{tenantId}${route}`, {
+              pathParameters: { tenantId: id },
+              query: { cursor },
+            });
+      expect([route, answer.status, answer.body.errors?.[0]?.parameter]).toEqual([route, 400, 'cursor']);
+    }
+  });
+});
