@@ -8,6 +8,7 @@ import { requireDocumentSize } from './document-limit.ts';
 import { entityTag, requireMatch } from './entity-tag.ts';
 import { InvalidReference, ResourceNotFound } from './errors.ts';
 import { type Item, toCamelCase, toItem } from './field-names.ts';
+import { lockHierarchy } from './hierarchy-lock.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import { type Page, type PageRequest, toPage } from './keyset-page.ts';
 import { isObject, mergePatch } from './merge-patch.ts';
@@ -121,6 +122,8 @@ export class ResourceStore {
         return toItem(row);
       }
       return await tenant.transaction('write', async (transaction) => {
+        // Before the row's own lock, which a change of another row may be waiting for.
+        if (above) await lockHierarchy(transaction, this.resource.table);
         const current = await this.#lock(transaction, key);
         requireMatch(ifMatch, toItem(current));
         if (Object.keys(patch).length === 0) return toItem(current);
