@@ -1,4 +1,6 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { matchesTag } from '../repositories/entity-tag.ts';
+import type { RequestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 
 /** Bytes that Lambda takes of an answer, in which the body is a string inside JSON, less what the headers need. */
@@ -16,8 +18,16 @@ export interface Answer {
   readonly replayed?: boolean;
 }
 
+/** What a GET answers a client that has this version already; everything else stays as it is. */
+function unlessKnown(answer: Answer, { method, ifNoneMatch }: RequestFacts): Answer {
+  const { status, etag } = answer;
+  const known = method === 'GET' && status === 200 && etag !== undefined && ifNoneMatch !== undefined;
+  return known && matchesTag(ifNoneMatch, etag, 'weak') ? { status: 304, etag } : answer;
+}
+
 /** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
-export function toHttp(answer: Answer): APIGatewayProxyStructuredResultV2 {
+export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStructuredResultV2 {
+  const answer = unlessKnown(given, facts);
   const body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
   // An escape is six times the character at most.
   if (

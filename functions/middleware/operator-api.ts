@@ -84,7 +84,8 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
         operator: caller.email ?? caller.subject,
         facts: requestFacts(event),
       };
-      return toHttp(await actInRegion(registries, key, () => route.handle(request as AnyRequest)));
+      const answer = await actInRegion(registries, key, () => route.handle(request as AnyRequest));
+      return toHttp(answer, request.facts);
     });
 }
 

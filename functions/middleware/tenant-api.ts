@@ -67,7 +67,7 @@ export function tenantApi<RouteKey extends string>(
         facts,
       };
       if (actor.kind === 'operator') await auditOperatorAccess(context, event.routeKey);
-      return toHttp(await route.handle(request as AnyRequest));
+      return toHttp(await route.handle(request as AnyRequest), facts);
     });
 }
 

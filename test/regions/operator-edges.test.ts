@@ -143,3 +143,33 @@ describe('an operator’s list', () => {
     }
   });
 });
+
+describe('a version that the operator has', () => {
+  const conditional = (routeKey: string, path: Record<string, string>, tag: string) =>
+    call(routeKey, { pathParameters: path, headers: { 'if-none-match': tag } });
+
+  test('of a tenant, a user or a move is a 304', async () => {
+    const tenantId = await addTenant();
+    const user = await call('POST /tenants/{tenantId}/users', {
+      pathParameters: { tenantId },
+      body: { email: 'known@tenant.test', role: 'viewer' },
+    });
+    const moveId = randomUUID();
+    await plane.registry.query(
+      `INSERT INTO tenant_moves (move_id, tenant_id, status, phase, input, plan, started_by, finished_at)
+       VALUES (:moveId::uuid, :tenantId::uuid, 'failed', 'done', '{}', '[]', 'test', now())`,
+      { moveId, tenantId },
+    );
+    for (const [route, path] of [
+      ['GET /tenants/{tenantId}', { tenantId }],
+      ['GET /tenants/{tenantId}/users/{userId}', { tenantId, userId: user.body.userId }],
+      ['GET /tenants/{tenantId}/moves/{moveId}', { tenantId, moveId }],
+    ] as const) {
+      const first = await conditional(route, path, '"other"');
+      expect([route, first.status]).toEqual([route, 200]);
+      const { etag } = first.headers;
+      const second = await conditional(route, path, `W/${etag}`);
+      expect([second.status, second.headers.etag, second.text]).toEqual([304, etag, undefined]);
+    }
+  });
+});

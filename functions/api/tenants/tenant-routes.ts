@@ -21,7 +21,7 @@ import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../repositories/ask-region.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
-import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { entityTag } from '../../repositories/entity-tag.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
@@ -80,11 +80,9 @@ export const create = operatorRoute(
   },
 );
 
-export const read = operatorRoute({ params: tenantParams }, async ({ registry, params, facts }) => {
+export const read = operatorRoute({ params: tenantParams }, async ({ registry, params }) => {
   const tenant = await getTenant(registry, params.tenantId);
-  const etag = entityTag(tenant);
-  if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
-  return { status: 200, body: tenant, etag };
+  return { status: 200, body: tenant, etag: entityTag(tenant) };
 });
 
 export const update = operatorRoute(
