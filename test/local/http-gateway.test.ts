@@ -70,6 +70,13 @@ describe('the event', () => {
     expect(Buffer.from(event.body, encoded ? 'base64' : 'utf8').toString()).toBe('{"ä":1}');
   });
 
+  test('carries a body that is no UTF-8 in base64, whatever its type says', async () => {
+    const body = new Uint8Array([0x22, 0xe9, 0x22]);
+    const headers = { 'content-type': 'application/json' };
+    const response = await gateway.call('/items', { method: 'POST', body, headers });
+    expect(await response.json()).toMatchObject({ body: 'Iuki', isBase64Encoded: true });
+  });
+
   test('tells the subdomain by the Host header', async () => {
     const event = await new Promise<string>((resolve, reject) => {
       const { apiPort } = gateway.fixture;
