@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../repositories/keyset-page.ts';
+import { isEmailAddress } from '../tenancy/email-address.ts';
 
 /** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
 export function requiredText(max: number) {
@@ -64,10 +65,11 @@ function isInYears1To9999(instantText: string): boolean {
   return year >= 1 && year <= 9999;
 }
 
-export const email = z
-  .string('must be a string')
-  .check(z.refine((text) => text.length <= 255, 'must be at most 255 characters'))
-  .check(z.email('must be an e-mail address'));
+/** An e-mail address of at most 255 characters, in lower case. */
+export const email = z.pipe(
+  z.string('must be a string').check(z.refine(isEmailAddress, 'must be an e-mail address')),
+  z.transform((text) => text.toLowerCase()),
+);
 
 /** A JSON object of any shape. */
 export const document = z.record(z.string(), z.unknown(), 'must be an object');

@@ -1,4 +1,4 @@
-import { type Expression, type SqlBool, sql } from 'kysely';
+import { type Expression, type OperationNodeSource, type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import {
@@ -86,20 +86,44 @@ export function selectOne(resource: Resource, key: Values) {
     .where((where) => where.and(key));
 }
 
-export function insertOne(resource: Resource, values: Values) {
-  return anyTable
-    .insertInto(resource.table)
-    .values(storable(resource, values))
-    .returning([...resource.columns]);
+/** Inserts nothing where another row has the value of a caseless column already. */
+export function insertOne(resource: Resource, values: Values): OperationNodeSource {
+  const row = storable(resource, values);
+  const taken = takenValues(resource, values);
+  if (taken.length === 0) {
+    return anyTable
+      .insertInto(resource.table)
+      .values(row)
+      .returning([...resource.columns]);
+  }
+  const columns = Object.keys(row).map((column) => sql.ref(column));
+  return sql`INSERT INTO ${sql.table(resource.table)} (${sql.join(columns)})
+    SELECT ${sql.join(Object.values(row))} WHERE ${sql.join(taken.map(not), sql` AND `)}
+    RETURNING ${sql.join(resource.columns.map((column) => sql.ref(column)))}`;
 }
 
-export function updateOne(resource: Resource, key: Values, values: Values) {
+/** Changes nothing where another row has the value of a caseless column already. */
+export function updateOne(resource: Resource, key: Values, values: Values): OperationNodeSource {
   return anyTable
     .updateTable(resource.table)
     .set({ ...storable(resource, values), ...(resource.hasUpdatedAt ? { updated_at: sql`now()` } : {}) })
-    .where((where) => where.and(key))
+    .where((where) => where.and([where.and(key), ...takenValues(resource, values, key).map(not)]))
     .returning([...resource.columns]);
 }
+
+/** For each caseless column among the values, whether a row has the value; not counting the row of `except`. */
+function takenValues(resource: Resource, values: Values, except?: Values): RawBuilder<SqlBool>[] {
+  const id = resource.key.at(-1) as string;
+  return (resource.caseless ?? [])
+    .filter((column) => values[column] !== undefined)
+    .map((column) => {
+      const others = except ? sql`AND other.${sql.ref(id)} <> ${except[id]}::uuid` : sql``;
+      return sql<SqlBool>`EXISTS (SELECT FROM ${sql.table(resource.table)} AS other
+        WHERE lower(other.${sql.ref(column)}) = ${values[column]} ${others})`;
+    });
+}
+
+const not = (condition: RawBuilder<SqlBool>) => sql<SqlBool>`NOT ${condition}`;
 
 export function deleteOne(resource: Resource, key: Values) {
   return anyTable
@@ -111,7 +135,11 @@ export function deleteOne(resource: Resource, key: Values) {
 function conditions(resource: Resource, filter: ListFilter, where: AnyExpressions): Expression<SqlBool>[] {
   const all: Expression<SqlBool>[] = Object.entries(filter.equals)
     .filter(([, value]) => value !== undefined)
-    .map(([column, value]) => where(column, '=', value));
+    .map(([column, value]) =>
+      resource.caseless?.includes(column)
+        ? sql<SqlBool>`lower(${sql.ref(column)}) = ${value}`
+        : where(column, '=', value),
+    );
   if (filter.search !== undefined && resource.searched.length > 0) {
     // The text is meant literally: LIKE's own wildcards in it are escaped.
     const pattern = `%${filter.search.replace(/[\\%_]/g, '\\$&')}%`;

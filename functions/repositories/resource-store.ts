@@ -6,7 +6,7 @@ import { audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { entityTag, requireMatch } from './entity-tag.ts';
-import { InvalidReference, ResourceNotFound } from './errors.ts';
+import { InvalidReference, ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type Item, toCamelCase, toItem } from './field-names.ts';
 import { lockHierarchy } from './hierarchy-lock.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
@@ -84,7 +84,8 @@ export class ResourceStore {
       responseStatus: 201,
     });
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
-      const item = toItem(inserted as object);
+      if (!inserted) throw this.#taken(request.values);
+      const item = toItem(inserted);
       return { status: 201, location: request.locate(id), body: item, etag: entityTag(item) };
     };
     try {
@@ -111,11 +112,13 @@ export class ResourceStore {
     patch: Values,
     ifMatch: string | undefined,
   ): Promise<Item> {
+    // What depends on the stored row, or must know whether there is one.
     const merges = this.resource.documents.some((column) => isObject(patch[column]));
+    const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
     const { hierarchy } = this.resource;
     const above = hierarchy && patch[hierarchy];
     try {
-      if (ifMatch === undefined && !merges && !above && Object.keys(patch).length > 0) {
+      if (ifMatch === undefined && !merges && !compares && !above && Object.keys(patch).length > 0) {
         this.#requireDocumentSizes(patch);
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
@@ -131,7 +134,8 @@ export class ResourceStore {
         const changes = this.#merge(current, patch);
         this.#requireDocumentSizes(changes);
         const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes));
-        return toItem(row as object);
+        if (!row) throw this.#taken(changes);
+        return toItem(row);
       });
     } catch (error) {
       throw explainRefusedRow(error, this.resource, patch, {});
@@ -184,6 +188,12 @@ export class ResourceStore {
       }
     }
     return merged;
+  }
+
+  /** Another row has the value of a caseless column. */
+  #taken(values: Values): ResourceConflict {
+    const field = toCamelCase(this.resource.caseless?.find((column) => values[column] !== undefined) ?? '');
+    return new ResourceConflict(`Another ${this.resource.type} has this ${field}.`, field);
   }
 
   #requireDocumentSizes(values: Values): void {
