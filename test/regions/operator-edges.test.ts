@@ -173,3 +173,59 @@ describe('a version that the operator has', () => {
     }
   });
 });
+
+describe('a change of a tenant', () => {
+  test('is brought into the form that POST stores', async () => {
+    const id = await addTenant();
+    const changed = await patch(id, {
+      name: `  Name of ${id}\t`,
+      billingEmail: 'Bills&Co@Tenant.TEST',
+      complianceRequirements: ['SOC2', 'gdpr', 'soc2'],
+    });
+    expect([changed.status, changed.body]).toMatchObject([
+      200,
+      {
+        name: `Name of ${id}`,
+        billingEmail: 'bills&co@tenant.test',
+        complianceRequirements: ['soc2', 'gdpr'],
+      },
+    ]);
+  });
+
+  test.each([
+    [{ name: ' \u00a0\t ' }, '/name'],
+    [{ name: 'x'.repeat(256) }, '/name'],
+    [{ name: 7 }, '/name'],
+    [{ billingEmail: 'nobody' }, '/billingEmail'],
+    [{ complianceRequirements: 'soc2' }, '/complianceRequirements'],
+    [{ complianceRequirements: ['soc2', ''] }, '/complianceRequirements/1'],
+    [{ monthlyRevenue: 499.995 }, '/monthlyRevenue'],
+    [{ monthlyRevenue: 5e-324 }, '/monthlyRevenue'],
+    [{ monthlyRevenue: 0.1 + 0.2 }, '/monthlyRevenue'],
+    [{ monthlyRevenue: -0.01 }, '/monthlyRevenue'],
+    [{ maxUsers: 1.5 }, '/maxUsers'],
+    [{ 'a/b~c.d': 1 }, '/a~1b~0c.d'],
+  ])('is refused where nothing could be stored as it is: %j at %s', async (body, pointer) => {
+    const id = await addTenant();
+    const before = await read(id);
+    const refused = await patch(id, body);
+    expect([refused.status, refused.body.errors?.[0]?.pointer]).toEqual([400, pointer]);
+    expect(refused.body.errors).toHaveLength(1);
+    expect((await read(id)).body).toEqual(before.body);
+  });
+
+  test.each([499.99, 0, 9_999_999_998.99, 1e2, null])('takes a revenue of %s', async (monthlyRevenue) => {
+    const id = await addTenant();
+    expect((await patch(id, { monthlyRevenue })).body.monthlyRevenue).toBe(monthlyRevenue);
+  });
+});
+
+test.each([
+  ['POST /tenants', { 'a/b~c.d': 1 }],
+  ['POST /tenants/{tenantId}/moves', { targetTier: 'business', 'a/b~c.d': 1 }],
+])('%s points at an unknown field by its JSON pointer', async (route, body) => {
+  const tenantId = await addTenant();
+  const refused = await call(route, { pathParameters: { tenantId }, body });
+  expect(refused.status).toBe(400);
+  expect(refused.body.errors).toContainEqual({ pointer: '/a~1b~0c.d', detail: 'is not known' });
+});
