@@ -4,7 +4,13 @@ import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-ro
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
 import { type TenantRoute, tenantApi } from '../../functions/middleware/tenant-api.ts';
 import type { TenantContext } from '../../functions/middleware/tenant-context.ts';
-import { createWorld, type Model, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+import {
+  createWorld,
+  type Model,
+  type World,
+  type WorldOptions,
+  type WorldTenant,
+} from '../isolation/tenant-world.ts';
 import { type ApiEventParts, apiEvent } from '../regions/api-event.ts';
 
 export const MODELS: readonly Model[] = ['shared', 'schema', 'dedicated'];
@@ -57,8 +63,9 @@ export class TenantRequests {
     this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));
   }
 
-  static async start(): Promise<TenantRequests> {
-    const world = await createWorld(1, { pooled: false });
+  /** @param options `patienceMs`: how long a request waits for a fenced tenant. */
+  static async start(options: Pick<WorldOptions, 'patienceMs'> = {}): Promise<TenantRequests> {
+    const world = await createWorld(1, { pooled: false, ...options });
     for (const { tenantId } of world.tenants) {
       await world.registry.query(
         `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, 'admin')`,
