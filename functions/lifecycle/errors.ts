@@ -24,11 +24,20 @@ export abstract class LifecycleError extends Error {
   abstract override readonly name: string;
 }
 
+/** One field that is wrong. */
+interface InputIssue {
+  /** As a sentence names it, `a.b`; empty for the whole input. */
+  readonly path: string;
+  /** JSON pointer of the field; absent where `path` is the name of one. */
+  readonly pointer?: string;
+  readonly message: string;
+}
+
 /** The operator's input is malformed; `issues` names each field. */
 export class InvalidOnboardingInput extends LifecycleError {
   override readonly name = 'InvalidOnboardingInput';
-  readonly issues: { path: string; message: string }[];
-  constructor(issues: { path: string; message: string }[]) {
+  readonly issues: readonly InputIssue[];
+  constructor(issues: readonly InputIssue[]) {
     // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
     const told = issues
       .slice(0, 10)

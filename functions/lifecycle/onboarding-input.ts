@@ -1,18 +1,36 @@
 import * as z from 'zod';
+import { isEmailAddress } from '../tenancy/email-address.ts';
+import { jsonPointer } from '../tenancy/json-pointer.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
 const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
 
-const text = (max: number) =>
-  z.string().refine(storable, 'must not contain NUL or malformed characters').trim().min(1).max(max);
+const MAX_NAME = 255;
+/** A tenant's name, without blanks around it; its length is counted as PostgreSQL counts it. */
+export const tenantName = z
+  .string('must be a string')
+  .refine(storable, 'must not contain NUL or malformed characters')
+  .trim()
+  .refine((name) => name !== '', 'must not be blank')
+  .refine((name) => [...name].length <= MAX_NAME, `must be at most ${MAX_NAME} characters`);
 
 const email = z
-  .string()
-  .max(255)
-  .refine(storable, 'must not contain NUL or malformed characters')
-  .transform((value) => value.toLowerCase())
-  .pipe(z.email('must be an e-mail address'));
+  .string('must be a string')
+  .refine(isEmailAddress, 'must be an e-mail address')
+  .transform((value) => value.toLowerCase());
+
+/** Names of what a tenant must comply with, each once, in lower case. */
+export const complianceRequirements = z
+  .array(
+    z
+      .string('must be a name such as "soc2"')
+      .transform((value) => value.toLowerCase())
+      .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
+    'must be a list',
+  )
+  .max(20, 'must have at most 20 entries')
+  .transform((values) => [...new Set(values)]);
 
 const uuidShaped = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -26,7 +44,7 @@ const slug = z
   .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id');
 
 const schema = z.strictObject({
-  name: text(255),
+  name: tenantName,
   slug,
   adminEmail: email,
   tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
@@ -34,16 +52,7 @@ const schema = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
     .optional(),
-  complianceRequirements: z
-    .array(
-      z
-        .string()
-        .transform((value) => value.toLowerCase())
-        .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
-    )
-    .max(20)
-    .transform((values) => [...new Set(values)])
-    .default([]),
+  complianceRequirements: complianceRequirements.default([]),
   billingEmail: email.nullish().transform((value) => value ?? null),
 });
 
@@ -61,8 +70,12 @@ export function validateOnboardingInput(input: unknown): OnboardingInput {
   throw new InvalidOnboardingInput(
     result.error.issues.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not known' }))
-        : [{ path: issue.path.join('.'), message: issue.message }],
+        ? issue.keys.map((key) => issueAt([...issue.path, key], 'is not known'))
+        : [issueAt(issue.path, issue.message)],
     ),
   );
+}
+
+function issueAt(path: readonly PropertyKey[], message: string) {
+  return { path: path.join('.'), pointer: jsonPointer(path), message };
 }

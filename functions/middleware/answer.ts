@@ -1,4 +1,10 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { matchesTag } from '../repositories/entity-tag.ts';
+import type { RequestFacts } from './api-event.ts';
+import { Problem } from './problem.ts';
+
+/** Bytes that Lambda takes of an answer, in which the body is a string inside JSON, less what the headers need. */
+const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
 
 /** What a route answers, before it is HTTP. */
 export interface Answer {
@@ -12,17 +18,37 @@ export interface Answer {
   readonly replayed?: boolean;
 }
 
-export function toHttp(answer: Answer): APIGatewayProxyStructuredResultV2 {
+/** What a GET answers a client that has this version already; everything else stays as it is. */
+function unlessKnown(answer: Answer, { method, ifNoneMatch }: RequestFacts): Answer {
+  const { status, etag } = answer;
+  const known = method === 'GET' && status === 200 && etag !== undefined && ifNoneMatch !== undefined;
+  return known && matchesTag(ifNoneMatch, etag, 'weak') ? { status: 304, etag } : answer;
+}
+
+/** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
+export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStructuredResultV2 {
+  const answer = unlessKnown(given, facts);
+  const body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
+  // An escape is six times the character at most.
+  if (
+    body &&
+    body.length > MAX_ANSWER_BYTES / 8 &&
+    Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES
+  ) {
+    throw new Problem(413, 'answer-too-large', {
+      detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
+    });
+  }
   return {
     statusCode: answer.status,
     headers: {
       // One tenant's data must not stay in a cache between it and the next one.
       'cache-control': 'no-store',
-      ...(answer.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(answer.etag ? { etag: answer.etag } : {}),
       ...(answer.location ? { location: answer.location } : {}),
       ...(answer.replayed ? { 'idempotency-replayed': 'true' } : {}),
     },
-    ...(answer.body === undefined ? {} : { body: JSON.stringify(answer.body) }),
+    ...(body === undefined ? {} : { body }),
   };
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../repositories/keyset-page.ts';
+import { isEmailAddress } from '../tenancy/email-address.ts';
 
 /** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
 export function requiredText(max: number) {
@@ -23,16 +24,52 @@ export const uuid = z.pipe(
   z.transform((text) => text.toLowerCase()),
 );
 
-/** A day of the calendar, `YYYY-MM-DD`. */
-export const day = z.iso.date('must be a date, YYYY-MM-DD');
-
-/** An instant with its offset, RFC 3339. */
-export const instant = z.iso.datetime({ offset: true, error: 'must be a time of RFC 3339' });
-
-export const email = z
+/** A day of the calendar, `YYYY-MM-DD`. There is no year 0 in PostgreSQL's calendar. */
+export const day = z
   .string('must be a string')
-  .check(z.refine((text) => text.length <= 255, 'must be at most 255 characters'))
-  .check(z.email('must be an e-mail address'));
+  .check(z.iso.date('must be a date, YYYY-MM-DD'))
+  .check(z.refine((text) => !text.startsWith('0000'), 'must not be before the year 1'));
+
+const LONGEST_OFFSET = 16 * 60;
+
+/**
+ * An instant with its offset, RFC 3339, that PostgreSQL stores as it is: an offset below 16 hours, at most six
+ * decimals of a second, and in UTC too a year from 1 to 9999.
+ */
+export const instant = z
+  .string('must be a string')
+  .check(
+    z.iso.datetime({
+      offset: true,
+      error: 'must be a time of RFC 3339, such as 2026-01-31T09:00:00Z',
+      abort: true,
+    }),
+  )
+  .check(
+    z.refine((text) => Math.abs(offsetOf(text)) < LONGEST_OFFSET, {
+      error: 'must have an offset below 16 hours',
+      abort: true,
+    }),
+    z.refine((text) => !/\.\d{6}\d*[1-9]/.test(text), 'must have at most six decimals of a second'),
+    z.refine(isInYears1To9999, 'must be in the years 1 to 9999 of UTC'),
+  );
+
+/** Minutes east of UTC. */
+function offsetOf(instantText: string): number {
+  const [, sign, hours, minutes] = /([+-])(\d\d):(\d\d)$/.exec(instantText) ?? [];
+  return (sign === '-' ? -1 : 1) * (Number(hours ?? 0) * 60 + Number(minutes ?? 0));
+}
+
+function isInYears1To9999(instantText: string): boolean {
+  const year = new Date(instantText).getUTCFullYear();
+  return year >= 1 && year <= 9999;
+}
+
+/** An e-mail address of at most 255 characters, in lower case. */
+export const email = z.pipe(
+  z.string('must be a string').check(z.refine(isEmailAddress, 'must be an e-mail address')),
+  z.transform((text) => text.toLowerCase()),
+);
 
 /** A JSON object of any shape. */
 export const document = z.record(z.string(), z.unknown(), 'must be an object');

@@ -78,16 +78,17 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       registries ??= RegionalRegistries.fromEnvironment();
       const input = readInput(route.schemas, event);
       const known = registries;
+      const facts = requestFacts(event);
       const work = (key: string) => {
         const request = {
           ...input,
           ...{ registry: known.of(key), region: operatorRegion(known, key), registries: known },
           operator: caller.email ?? caller.subject,
-          facts: requestFacts(event),
+          facts,
         };
         return actInRegion(known, key, () => route.handle(request as AnyRequest));
       };
-      return toHttp(await inItsRegion(input.params, known, work, event.requestContext.http.method === 'GET'));
+      return toHttp(await inItsRegion(input.params, known, work, facts.method === 'GET'), facts);
     });
 }
 

@@ -1,7 +1,9 @@
 import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
+import { RegistryError } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import {
+  DocumentTooLarge,
   IdempotencyKeyReused,
   InvalidCursor,
   InvalidReference,
@@ -20,19 +22,11 @@ import {
 } from '../tenancy/errors.ts';
 import { invalidInput, Problem } from './problem.ts';
 
-/** Values that no column takes: too long, out of range, malformed, violating a CHECK, nested too deeply. */
-const REFUSED_VALUE = new Set([
-  '22001',
-  '22003',
-  '22007',
-  '22008',
-  '22021',
-  '22P02',
-  '22P05',
-  '23502',
-  '23514',
-  '54001',
-]);
+/**
+ * A value that the database does not take: every data exception (class 22: too long, out of range, malformed), what is
+ * too large or nested too deeply (class 54), and a violated NOT NULL or CHECK.
+ */
+const REFUSED_VALUE = /^(?:22|54)|^(?:23502|23514)$/;
 
 /** What the client is told of an error. Unknown errors become a bare 500: their text may hold what is not public. */
 export function toProblem(error: unknown): Problem {
@@ -53,6 +47,14 @@ export function toProblem(error: unknown): Problem {
   }
   if (error instanceof InvalidCursor) {
     return invalidInput([{ parameter: 'cursor', detail: 'is not a cursor of this list' }]);
+  }
+  if (error instanceof DocumentTooLarge) {
+    const detail = `must be at most ${error.limit} KB after the change`;
+    return new Problem(413, 'document-too-large', {
+      detail: 'A document would be too large.',
+      errors: [{ pointer: `/${error.field}`, detail }],
+      cause,
+    });
   }
   if (error instanceof VersionMismatch) {
     return new Problem(412, 'version-mismatch', {
@@ -124,13 +126,13 @@ function databaseProblem(cause: unknown): Problem | undefined {
     );
   }
   if (cause instanceof TransactionTimedOut) return unavailable('The request took too long.', 5, cause);
-  const code = sqlStateOf(cause);
+  const code = cause instanceof RegistryError ? cause.sqlState : sqlStateOf(cause);
   if (code === undefined) return undefined;
   if (code === '23505')
     return new Problem(409, 'conflict', { detail: 'Such a resource exists already.', cause });
   if (code === '23503')
     return new Problem(409, 'conflict', { detail: 'Another resource refers to it.', cause });
-  if (REFUSED_VALUE.has(code)) return invalidInput([{ detail: 'a value is out of range' }]);
+  if (REFUSED_VALUE.test(code)) return invalidInput([{ detail: 'a value is out of range' }]);
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { entityTag, matchesTag } from '../repositories/entity-tag.ts';
+import { entityTag } from '../repositories/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../repositories/field-names.ts';
 import type { IdempotencyUse } from '../repositories/idempotent-create.ts';
 import type { Values } from '../repositories/resource.ts';
@@ -66,11 +66,9 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
         return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
       },
     ),
-    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params, facts }) => {
+    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params }) => {
       const item = await store.get(tenant, toColumns(params as Fields));
-      const etag = entityTag(item);
-      if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
-      return { status: 200, body: item, etag };
+      return { status: 200, body: item, etag: entityTag(item) };
     }),
     update: tenantRoute(
       'write',

@@ -6,6 +6,7 @@ import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
+import { toProblem } from './problem-mapping.ts';
 import { redirectElsewhere } from './redirect-elsewhere.ts';
 import { logRequests } from './request-log.ts';
 import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
@@ -53,33 +54,54 @@ export function tenantApi<RouteKey extends string>(
     .use(redirectElsewhere(runtime))
     .use(resolveTenant(runtime))
     .handler(async (event, context) => {
-      const route = table.get(event.routeKey);
-      if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
-      const { actor, tenant } = context;
-      if (route.access === 'write' && actor.role === 'viewer') {
-        throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
-      }
-      const facts = requestFacts(event);
-      const request = {
-        ...readInput(route.schemas, event),
-        tenant,
-        actor,
-        facts,
-      };
-      if (actor.kind === 'operator') await auditOperatorAccess(context, event.routeKey);
-      return toHttp(await route.handle(request as AnyRequest));
+      const work = () => runRoute(table, event, context);
+      return context.actor.kind === 'operator' ? auditedAccess(context, event.routeKey, work) : work();
     });
 }
 
-/** An operator leaves a trace in the tenant's own log before seeing anything of it, also when only reading. */
-async function auditOperatorAccess({ tenant, actor }: TenantContext, routeKey: string): Promise<void> {
-  await tenant.batch('write', [
-    auditInsert(actor, {
-      action: 'operator.access',
-      resourceType: 'tenant',
-      resourceId: tenant.tenantId,
-      requestData: { route: routeKey },
-      responseStatus: 200,
-    }),
-  ]);
+async function runRoute(
+  table: ReadonlyMap<string, TenantRoute>,
+  event: ApiEvent,
+  { actor, tenant }: TenantContext,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const route = table.get(event.routeKey);
+  if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
+  if (route.access === 'write' && actor.role === 'viewer') {
+    throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
+  }
+  const facts = requestFacts(event);
+  const request = { ...readInput(route.schemas, event), tenant, actor, facts };
+  return toHttp(await route.handle(request as AnyRequest), facts);
+}
+
+/**
+ * An operator leaves a trace in the tenant's own log, with the status of the answer, before seeing anything of the
+ * tenant, also when only reading or refused. Where the trace cannot be left, the answer is not given; what the request
+ * changed has left its own trace with the change.
+ */
+async function auditedAccess(
+  { tenant, actor }: TenantContext,
+  routeKey: string,
+  work: () => Promise<APIGatewayProxyStructuredResultV2>,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const leaveTrace = (responseStatus: number) =>
+    tenant.batch('write', [
+      auditInsert(actor, {
+        action: 'operator.access',
+        resourceType: 'tenant',
+        resourceId: tenant.tenantId,
+        requestData: { route: routeKey },
+        responseStatus,
+      }),
+    ]);
+  let answer: APIGatewayProxyStructuredResultV2;
+  try {
+    answer = await work();
+  } catch (error) {
+    // A tenant that could not be reached, or has left, takes no trace either: the first error is the cause.
+    await leaveTrace(toProblem(error).status).catch(() => logger.warn('an operator’s access left no trace'));
+    throw error;
+  }
+  await leaveTrace(answer.statusCode ?? 200);
+  return answer;
 }

@@ -1,4 +1,5 @@
 import type * as z from 'zod/mini';
+import { jsonPointer } from '../tenancy/json-pointer.ts';
 import type { ApiEvent } from './api-event.ts';
 import { isStorableText, readJsonBody } from './json-body.ts';
 import { type InputError, invalidInput, Problem } from './problem.ts';
@@ -14,7 +15,7 @@ export interface InputSchemas<Params, Query, Body> {
 export function readInput(schemas: InputSchemas<unknown, unknown, unknown>, event: ApiEvent) {
   return {
     params: readParams(schemas.params, event.pathParameters),
-    query: readQuery(schemas.query, event.queryStringParameters),
+    query: readQuery(schemas.query, event),
     body: schemas.body ? readBody(schemas.body, readJsonBody(event)) : undefined,
   };
 }
@@ -30,9 +31,12 @@ function readParams<Params>(schema: z.ZodMiniType<Params> | undefined, raw: unkn
 /** Query parameters. @throws {Problem} 400, also for parameters that the route does not know. */
 function readQuery<Query>(
   schema: z.ZodMiniType<Query> | undefined,
-  raw: Readonly<Record<string, string | undefined>> | undefined,
+  {
+    queryStringParameters: given = {},
+    rawQueryString,
+  }: Pick<ApiEvent, 'queryStringParameters' | 'rawQueryString'>,
 ): Query {
-  const given = raw ?? {};
+  requireUtf8(rawQueryString);
   for (const [name, value] of Object.entries(given)) {
     if (!schema) throw invalidInput([{ parameter: name, detail: 'is not a parameter of this route' }]);
     if (!isStorableText(name) || !isStorableText(value ?? '')) {
@@ -47,13 +51,25 @@ function readQuery<Query>(
   return result.data;
 }
 
+/** Decoded leniently, other bytes than UTF-8 would be looked for as another character. @throws {Problem} 400 */
+function requireUtf8(rawQueryString: string): void {
+  for (const parameter of rawQueryString.split('&')) {
+    for (const [encoded] of parameter.matchAll(/(?:%[0-9a-f]{2})+/gi)) {
+      try {
+        decodeURIComponent(encoded);
+      } catch {
+        const [name = ''] = parameter.split('=');
+        throw invalidInput([{ parameter: name, detail: 'is not text in UTF-8' }]);
+      }
+    }
+  }
+}
+
 /** The body. @throws {Problem} 400 with a JSON pointer for each complaint. */
 function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
   const result = schema.safeParse(value);
   if (!result.success) {
-    throw invalidInput(
-      complaints(result.error, (path) => ({ pointer: path.map((part) => `/${String(part)}`).join('') })),
-    );
+    throw invalidInput(complaints(result.error, (path) => ({ pointer: jsonPointer(path) })));
   }
   return result.data;
 }

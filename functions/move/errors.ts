@@ -57,11 +57,20 @@ export interface Forbidden {
   readonly detail: string;
 }
 
+/** One field that is wrong. */
+interface InputIssue {
+  /** As a sentence names it, `a.b`; empty for the whole input. */
+  readonly path: string;
+  /** JSON pointer of the field; absent where `path` is the name of one. */
+  readonly pointer?: string;
+  readonly message: string;
+}
+
 /** What was asked is malformed, or names a cell or residency that is not there; `issues` names each field. */
 export class InvalidMoveInput extends MoveError {
   override readonly name = 'InvalidMoveInput';
-  readonly issues: readonly { readonly path: string; readonly message: string }[];
-  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
+  readonly issues: readonly InputIssue[];
+  constructor(issues: readonly InputIssue[]) {
     // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
     const told = issues
       .slice(0, 10)

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import type { Tier } from '../database/registry/tenant-record.ts';
+import { jsonPointer } from '../tenancy/json-pointer.ts';
 import { InvalidMoveInput } from './errors.ts';
 
 /** Where a tenant is asked to go. */
@@ -98,8 +99,12 @@ function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.
   throw new InvalidMoveInput(
     result.error.issues.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not known' }))
-        : [{ path: issue.path.join('.'), message: issue.message }],
+        ? issue.keys.map((key) => issueAt([...issue.path, key], 'is not known'))
+        : [issueAt(issue.path, issue.message)],
     ),
   );
+}
+
+function issueAt(path: readonly PropertyKey[], message: string) {
+  return { path: path.join('.'), pointer: jsonPointer(path), message };
 }

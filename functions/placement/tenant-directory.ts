@@ -142,7 +142,8 @@ export class TenantDirectory {
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
-    const [tenantId, email] = key.split(' ') as [string, string];
+    // The address is all that follows the id, whatever it holds.
+    const [tenantId, email] = [key.slice(0, key.indexOf(' ')), key.slice(key.indexOf(' ') + 1)];
     const [row] = await this.#registry.query<{ user_id: string; role: MemberRole }>(
       `SELECT user_id::text, role FROM tenant_users
         WHERE tenant_id = :tenantId::uuid AND email = :email AND is_active`,

@@ -1,4 +1,4 @@
-import { type Compilable, type OperationNodeSource, type RawBuilder, sql } from 'kysely';
+import { type OperationNodeSource, type RawBuilder, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { Actor } from './actor.ts';
@@ -21,11 +21,7 @@ const MAX_RECORDED_CHARACTERS = 16_384;
  * The change and its audit entry as one statement: neither is kept without the other, and a change that met no row
  * logs nothing. Answers what the change returned.
  */
-export function audited<Row>(
-  change: Compilable<Row> & OperationNodeSource,
-  actor: Actor,
-  entry: AuditEntry,
-): Statement<Row> {
+export function audited<Row>(change: OperationNodeSource, actor: Actor, entry: AuditEntry): Statement<Row> {
   const statement = sql<Row>`WITH changed AS (${change}), logged AS (${insertEntry(actor, entry, sql`FROM changed`)})
     SELECT * FROM changed`;
   return { compile: () => statement.compile(tenantSql) };

@@ -1,5 +1,6 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { type PageRequest, readCursor } from './keyset-page.ts';
+import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
 
 /** What the daily run decided about a tenant's tier, and why. */
@@ -33,18 +34,20 @@ interface Row {
 export async function listDecisions(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rows = await registry.query<Row>(
-    `SELECT decision_id::text AS decision_id, tenant_id::text AS tenant_id, decision, target_tier,
+  const select = `SELECT decision_id::text AS decision_id, tenant_id::text AS tenant_id, decision, target_tier,
             reasons::text AS reasons, figures::text AS figures, move_id::text AS move_id, offer_id::text AS offer_id,
             to_char(decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS decided_at
      FROM promotion_decisions
      WHERE tenant_id = :tenantId::uuid
-       ${position ? 'AND (decided_at, decision_id) < (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY decided_at DESC, decision_id DESC LIMIT :rows::integer`,
-    { tenantId, rows: page.limit + 1, ...position },
+       ${position ? 'AND (promotion_decisions.decided_at, promotion_decisions.decision_id) < (:time::timestamptz, :id::uuid)' : ''}
+     ORDER BY promotion_decisions.decided_at DESC, promotion_decisions.decision_id DESC LIMIT :rows::integer`;
+  const rows = await readBoundedRows<Row>(
+    registry,
+    { select, order: 'decided_at DESC, decision_id DESC', parameters: { tenantId, ...position } },
+    page,
   );
   const positionOf = (row: Row) => ({ time: row.decided_at, id: row.decision_id });
-  return pageOfRows(rows, page.limit, positionOf, toDecision);
+  return pageOfBoundedRows(rows, page, positionOf, toDecision);
 }
 
 function toDecision(row: Row): PromotionDecision {

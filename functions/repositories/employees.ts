@@ -24,6 +24,7 @@ export const employees = new ResourceStore(
     order: ['created_at', 'employee_id'],
     searched: ['first_name', 'last_name', 'email', 'job_title'],
     documents: ['profile_data'],
+    caseless: ['email'],
     hasUpdatedAt: true,
     hierarchy: 'manager_id',
   }),

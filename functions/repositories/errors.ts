@@ -53,3 +53,17 @@ export class RegionUnavailable extends Error {
 export class TenantBetweenRegions extends Error {
   override name = 'TenantBetweenRegions';
 }
+
+/** A document, as a change would leave it, is larger than what is stored. */
+export class DocumentTooLarge extends Error {
+  override name = 'DocumentTooLarge';
+  /** The document's name in JSON. */
+  readonly field: string;
+  /** In KB. */
+  readonly limit: number;
+  constructor(field: string, limit: number) {
+    super(`${field} would be larger than ${limit} KB`);
+    this.field = field;
+    this.limit = limit;
+  }
+}

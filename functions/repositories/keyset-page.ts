@@ -3,6 +3,11 @@ import { type Item, toItem } from './field-names.ts';
 
 export const DEFAULT_LIMIT = 50;
 export const MAX_LIMIT = 200;
+/**
+ * A page ends at so many bytes before it ends at its limit: a Lambda function's answer takes 6 MB, in which it is a
+ * string, with an escape before each quote.
+ */
+export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 export interface PageRequest {
   /** 1 to 200. */
@@ -36,23 +41,47 @@ export function readCursor(cursor: string): Position {
   if (typeof time !== 'string' || typeof id !== 'string' || !TIME.test(time) || !UUID.test(id)) {
     throw new InvalidCursor('not a cursor');
   }
-  if (Number.isNaN(Date.parse(time))) throw new InvalidCursor('not a time');
+  if (!isTime(time)) throw new InvalidCursor('not a time');
   return { time, id };
 }
 
+/** `Date.parse` alone takes the 30th of February for a day of March. */
+function isTime(text: string): boolean {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime()) || text.startsWith('0000')) return false;
+  return time.toISOString().slice(0, 19) === text.slice(0, 19);
+}
+
+/** Where a page ends. */
+export interface PageBounds<Row, Entry> {
+  readonly limit: number;
+  readonly maxBytes: number;
+  readonly sizeOf: (row: Row, entry: Entry) => number;
+  /** True where rows follow those that were read. */
+  readonly cut: boolean;
+}
+
 /**
- * Makes a page of `limit + 1` rows: the extra row only tells that there is a next page.
+ * Makes a page of up to `limit + 1` rows: those up to the limit that fit, and the first one in any case. A row that is
+ * left over tells that there is a next page.
  * @param positionOf where a page that ends with the row goes on.
  */
 export function pageOfRows<Row, Entry>(
   rows: readonly Row[],
-  limit: number,
+  { limit, maxBytes, sizeOf, cut }: PageBounds<Row, Entry>,
   positionOf: (row: Row) => Position,
   toEntry: (row: Row) => Entry,
 ): { items: Entry[]; nextCursor: string | null } {
-  const kept = rows.slice(0, limit);
-  const last = rows.length > limit ? kept.at(-1) : undefined;
-  return { items: kept.map(toEntry), nextCursor: last === undefined ? null : cursorAfter(positionOf(last)) };
+  const items: Entry[] = [];
+  let bytes = 0;
+  for (const row of rows.slice(0, limit)) {
+    const entry = toEntry(row);
+    bytes += sizeOf(row, entry);
+    if (bytes > maxBytes && items.length > 0) break;
+    items.push(entry);
+  }
+  const last = cut || items.length < rows.length ? rows[items.length - 1] : undefined;
+  return { items, nextCursor: last === undefined ? null : cursorAfter(positionOf(last)) };
 }
 
 /**
@@ -77,13 +106,41 @@ function comparePositions(a: Position, b: Position): number {
   return a.id < b.id ? -1 : Number(a.id > b.id);
 }
 
-/** A page of a resource's rows. @param order the columns of the listing's order. */
-export function toPage(rows: readonly object[], limit: number, order: readonly [string, string]): Page {
+/**
+ * A page of a resource's rows, as `selectPage` answered them.
+ * @param order the columns of the listing's order.
+ */
+export function toPage(rows: readonly ListedRow[], limit: number, order: readonly [string, string]): Page {
   const positionOf = (row: object): Position => {
     const values = row as Record<string, string>;
     return { time: values[order[0]] as string, id: values[order[1]] as string };
   };
-  return pageOfRows(rows, limit, positionOf, toItem);
+  const cut = rows.length < (rows[0]?.[ROWS_FOUND] ?? 0);
+  return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, positionOf, toListed);
+}
+
+/** What `selectPage` tells of a row besides its columns, where the table has documents. */
+export const ROWS_FOUND = 'rows_found';
+/** The names of the row's documents that are too large for a list. */
+export const LEFT_OUT = 'left_out';
+export interface ListedRow {
+  readonly [ROWS_FOUND]?: number;
+  readonly [LEFT_OUT]?: readonly string[];
+}
+
+function toListed(row: ListedRow): Item {
+  const {
+    [ROWS_FOUND]: _,
+    [LEFT_OUT]: leftOut = [],
+    ...columns
+  } = row as ListedRow & Record<string, unknown>;
+  for (const column of leftOut) delete columns[column];
+  return toItem(columns);
+}
+
+/** Bytes of the item inside the string that the answer's body is. */
+function answerSize(_row: unknown, item: Item): number {
+  return Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
 }
 
 function cursorAfter({ time, id }: Position): string {

@@ -1,7 +1,8 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
-import { mergeRows, type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';
+import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 
 /** A move as the API shows it. */
 export interface MoveView {
@@ -60,16 +61,18 @@ const COLUMNS = `m.move_id::text AS move_id, m.tenant_id::text AS tenant_id, m.s
  */
 export async function listMoves(registries: Regions, tenantId: string, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const select = `SELECT ${COLUMNS} FROM tenant_moves m WHERE m.tenant_id = :tenantId::uuid
+    ${position ? 'AND (m.started_at, m.move_id) > (:time::timestamptz, :id::uuid)' : ''}
+    ORDER BY m.started_at, m.move_id LIMIT :rows::integer`;
   const lists = await askRegions(registries, registries.keys, (registry) =>
-    registry.query<MoveRow>(
-      `SELECT ${COLUMNS} FROM tenant_moves m WHERE m.tenant_id = :tenantId::uuid
-       ${position ? 'AND (m.started_at, m.move_id) > (:time::timestamptz, :id::uuid)' : ''}
-       ORDER BY m.started_at, m.move_id LIMIT :rows::integer`,
-      { tenantId, rows: page.limit + 1, ...position },
+    readBoundedRows<MoveRow>(
+      registry,
+      { select, order: 'started_at, move_id', parameters: { tenantId, ...position } },
+      page,
     ),
   );
   const positionOf = (row: MoveRow) => ({ time: row.started_at, id: row.move_id });
-  return pageOfRows(mergeRows(lists, positionOf), page.limit, positionOf, toView);
+  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
 }
 
 /** Of a registry that has the tenant's move. @throws {ResourceNotFound} */

@@ -1,6 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { ResourceNotFound } from './errors.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { type PageRequest, readCursor } from './keyset-page.ts';
+import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
 
 /** A tier that a tenant is offered. Nobody is moved before it is accepted. */
@@ -45,15 +46,17 @@ const COLUMNS = `offer_id::text AS offer_id, tenant_id::text AS tenant_id, targe
 export async function listOffers(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rows = await registry.query<Row>(
-    `SELECT ${COLUMNS} FROM tenant_offers
+  const select = `SELECT ${COLUMNS} FROM tenant_offers
      WHERE tenant_id = :tenantId::uuid
        ${position ? 'AND (tenant_offers.created_at, tenant_offers.offer_id) < (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY tenant_offers.created_at DESC, tenant_offers.offer_id DESC LIMIT :rows::integer`,
-    { tenantId, rows: page.limit + 1, ...position },
+     ORDER BY tenant_offers.created_at DESC, tenant_offers.offer_id DESC LIMIT :rows::integer`;
+  const rows = await readBoundedRows<Row>(
+    registry,
+    { select, order: 'created_at DESC, offer_id DESC', parameters: { tenantId, ...position } },
+    page,
   );
   const positionOf = (row: Row) => ({ time: row.created_at, id: row.offer_id });
-  return pageOfRows(rows, page.limit, positionOf, toOffer);
+  return pageOfBoundedRows(rows, page, positionOf, toOffer);
 }
 
 /** @throws {ResourceNotFound} */

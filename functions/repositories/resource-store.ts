@@ -4,9 +4,11 @@ import type { TenantAccess } from '../placement/tenant-access.ts';
 import type { Actor } from './actor.ts';
 import { audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
+import { requireDocumentSize } from './document-limit.ts';
 import { entityTag, requireMatch } from './entity-tag.ts';
-import { InvalidReference, ResourceNotFound } from './errors.ts';
+import { InvalidReference, ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type Item, toCamelCase, toItem } from './field-names.ts';
+import { lockHierarchy } from './hierarchy-lock.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import { type Page, type PageRequest, toPage } from './keyset-page.ts';
 import { isObject, mergePatch } from './merge-patch.ts';
@@ -64,8 +66,12 @@ export class ResourceStore {
     return toItem(row);
   }
 
-  /** @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused} */
+  /**
+   * @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused |
+   *   DocumentTooLarge}
+   */
   async create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
+    this.#requireDocumentSizes(request.values);
     const ownId = this.resource.key.at(-1) as string;
     // Made here and not by the column's default: the audit entry and the Location name it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
@@ -78,7 +84,8 @@ export class ResourceStore {
       responseStatus: 201,
     });
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
-      const item = toItem(inserted as object);
+      if (!inserted) throw this.#taken(request.values);
+      const item = toItem(inserted);
       return { status: 201, location: request.locate(id), body: item, etag: entityTag(item) };
     };
     try {
@@ -96,7 +103,7 @@ export class ResourceStore {
 
   /**
    * Applies a merge patch, given by column.
-   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference}
+   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge}
    */
   async update(
     tenant: TenantAccess,
@@ -105,22 +112,30 @@ export class ResourceStore {
     patch: Values,
     ifMatch: string | undefined,
   ): Promise<Item> {
+    // What depends on the stored row, or must know whether there is one.
     const merges = this.resource.documents.some((column) => isObject(patch[column]));
+    const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
     const { hierarchy } = this.resource;
     const above = hierarchy && patch[hierarchy];
     try {
-      if (ifMatch === undefined && !merges && !above && Object.keys(patch).length > 0) {
+      if (ifMatch === undefined && !merges && !compares && !above && Object.keys(patch).length > 0) {
+        this.#requireDocumentSizes(patch);
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return toItem(row);
       }
       return await tenant.transaction('write', async (transaction) => {
+        // Before the row's own lock, which a change of another row may be waiting for.
+        if (above) await lockHierarchy(transaction, this.resource.table);
         const current = await this.#lock(transaction, key);
         requireMatch(ifMatch, toItem(current));
         if (Object.keys(patch).length === 0) return toItem(current);
         if (above) await this.#requireNoCircle(transaction, key, above);
-        const [row] = await transaction.query(this.#auditedUpdate(actor, key, this.#merge(current, patch)));
-        return toItem(row as object);
+        const changes = this.#merge(current, patch);
+        this.#requireDocumentSizes(changes);
+        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes));
+        if (!row) throw this.#taken(changes);
+        return toItem(row);
       });
     } catch (error) {
       throw explainRefusedRow(error, this.resource, patch, {});
@@ -173,6 +188,16 @@ export class ResourceStore {
       }
     }
     return merged;
+  }
+
+  /** Another row has the value of a caseless column. */
+  #taken(values: Values): ResourceConflict {
+    const field = toCamelCase(this.resource.caseless?.find((column) => values[column] !== undefined) ?? '');
+    return new ResourceConflict(`Another ${this.resource.type} has this ${field}.`, field);
+  }
+
+  #requireDocumentSizes(values: Values): void {
+    for (const column of this.resource.documents) requireDocumentSize(toCamelCase(column), values[column]);
   }
 
   #auditedUpdate(actor: Actor, key: Values, values: Values) {

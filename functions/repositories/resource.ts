@@ -20,6 +20,8 @@ export interface Resource<Table extends string = string, Column extends string =
   readonly searched: readonly Column[];
   /** jsonb columns: an object in a patch is merged into the stored value (RFC 7396). */
   readonly documents: readonly Column[];
+  /** Columns whose new values come in lower case, and which are compared by `lower()`: older values may be mixed. */
+  readonly caseless?: readonly Column[];
   readonly hasUpdatedAt: boolean;
   /** The column that refers to the same table: a row must not come below itself. */
   readonly hierarchy?: Column;

@@ -3,7 +3,8 @@ import { type DataApi, RegistryError, type RegistryExecutor } from '../database/
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { type PageRequest, readCursor } from './keyset-page.ts';
+import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
 
 export interface TenantUser {
@@ -33,13 +34,15 @@ const COLUMNS = `user_id::text AS user_id, tenant_id::text AS tenant_id, email, 
 export async function listUsers(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rows = await registry.query<UserRow>(
-    `SELECT ${COLUMNS} FROM tenant_users WHERE tenant_id = :tenantId::uuid
-     ${position ? 'AND (created_at, user_id) > (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY created_at, user_id LIMIT :rows::integer`,
-    { tenantId, rows: page.limit + 1, ...position },
+  const select = `SELECT ${COLUMNS} FROM tenant_users WHERE tenant_id = :tenantId::uuid
+    ${position ? 'AND (tenant_users.created_at, tenant_users.user_id) > (:time::timestamptz, :id::uuid)' : ''}
+    ORDER BY tenant_users.created_at, tenant_users.user_id LIMIT :rows::integer`;
+  const rows = await readBoundedRows<UserRow>(
+    registry,
+    { select, order: 'created_at, user_id', parameters: { tenantId, ...position } },
+    page,
   );
-  return pageOfRows(rows, page.limit, (row) => ({ time: row.created_at, id: row.user_id }), toUser);
+  return pageOfBoundedRows(rows, page, (row) => ({ time: row.created_at, id: row.user_id }), toUser);
 }
 
 /** @throws {ResourceNotFound} */

@@ -2,6 +2,7 @@ import { recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
 import {
+  readLargeFeatures,
   type TenantRecord,
   type TenantRow,
   tenantColumns,
@@ -9,10 +10,12 @@ import {
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
+import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound, TenantBetweenRegions } from './errors.ts';
-import { mergeRows, type PageRequest, type Position, pageOfRows, readCursor } from './keyset-page.ts';
+import { mergeRows, type PageRequest, type Position, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
+import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 
 export interface TenantFilter {
   readonly status?: string | undefined;
@@ -44,6 +47,8 @@ const COLUMNS: Readonly<Record<keyof TenantChanges, readonly [column: string, ca
   complianceRequirements: ['compliance_requirements', '::jsonb'],
   monthlyRevenue: ['monthly_revenue', '::numeric'],
 };
+/** What features may be as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
+const MAX_FEATURES_KB = 16;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PRECISE_TIME = `to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor_time`;
 
@@ -57,11 +62,25 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
   const regions = registries.keys.filter((key) => dataResidency === undefined || dataResidency === key);
   // With one region its cells may have any residency; of several, none has one that is not a region's.
   const asked = registries.keys.length < 2 ? registries.keys : regions;
-  const lists = await askRegions(registries, asked, (registry) =>
-    readTenants(registry, filter, { position, rows: page.limit + 1 }),
+  const answers = await askRegions(registries, asked, (registry) =>
+    readTenants(registry, filter, page, position),
   );
-  const positionOf = (row: ListedRow) => ({ time: row.cursor_time, id: row.tenant_id });
-  return pageOfRows(mergeRows(lists, positionOf), page.limit, positionOf, toTenantRecord);
+  const lists = answers.map((list, index) =>
+    list.map((row) => ({
+      ...row,
+      registryKey: asked[index] as string,
+      // Of the tenant as it is told, with the features that its row leaves out.
+      row_bytes: row.row_bytes + (row.large_features_bytes ?? 0),
+    })),
+  );
+  const positionOf = (row: ListedRow & { registryKey: string }) => ({
+    time: row.cursor_time,
+    id: row.tenant_id,
+  });
+  const rows = mergeRows(lists, positionOf);
+  const { items, nextCursor } = pageOfBoundedRows(rows, page, positionOf, (row) => row, lists.some(isCut));
+  const tenants = items.map((row) => complete(registries.of(row.registryKey), row));
+  return { items: await Promise.all(tenants), nextCursor };
 }
 
 type ListedRow = TenantRow & { cursor_time: string };
@@ -69,10 +88,11 @@ type ListedRow = TenantRow & { cursor_time: string };
 async function readTenants(
   registry: RegistryExecutor,
   filter: TenantFilter,
-  { position, rows }: { position: Position | undefined; rows: number },
-): Promise<ListedRow[]> {
+  page: PageRequest,
+  position: Position | undefined,
+) {
   const where: string[] = ["t.status NOT IN ('elsewhere', 'arriving')"];
-  const parameters: RegistryParameters = { rows };
+  const parameters: RegistryParameters = {};
   const equals = {
     status: filter.status,
     subscription_tier: filter.tier,
@@ -91,12 +111,10 @@ async function readTenants(
     where.push('(t.created_at, t.tenant_id) > (:time::timestamptz, :id::uuid)');
     Object.assign(parameters, position);
   }
-  return registry.query<ListedRow>(
-    `SELECT ${tenantColumns}, ${PRECISE_TIME} FROM ${tenantSource}
-     WHERE ${where.join(' AND ')}
-     ORDER BY t.created_at, t.tenant_id LIMIT :rows::integer`,
-    parameters,
-  );
+  const select = `SELECT ${tenantColumns}, ${PRECISE_TIME} FROM ${tenantSource}
+    WHERE ${where.join(' AND ')}
+    ORDER BY t.created_at, t.tenant_id LIMIT :rows::integer`;
+  return readBoundedRows<ListedRow>(registry, { select, order: 'cursor_time, tenant_id', parameters }, page);
 }
 
 /** Of `tenants t`, for the parameter `reference`: an id or a slug. */
@@ -122,10 +140,16 @@ export async function getTenant(
   if (row.status === 'elsewhere' || row.status === 'arriving') {
     throw new TenantBetweenRegions(`the tenant is ${row.status}`);
   }
-  return toTenantRecord(row);
+  return complete(registry, row);
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict} */
+async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
+  const tenant = toTenantRecord(row);
+  if (row.large_features_bytes === null) return tenant;
+  return { ...tenant, features: await readLargeFeatures(registry, tenant.tenantId) };
+}
+
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)} */
 export async function updateTenant(
   registry: DataApi,
   reference: string,
@@ -147,15 +171,15 @@ export async function updateTenant(
           'status',
         );
       }
+      // A document is merged, as every PATCH merges (RFC 7396).
+      const features = changes.features && mergePatch(tenant.features, changes.features);
+      requireDocumentSize('features', features, MAX_FEATURES_KB);
       const assignments = given.map(([field]) => `${COLUMNS[field][0]} = :${field}${COLUMNS[field][1]}`);
       await transaction.query(
         `UPDATE tenants SET ${assignments.join(', ')}, updated_at = now() WHERE tenant_id = :tenantId::uuid`,
         {
           ...Object.fromEntries(given.map(([field, value]) => [field, toParameter(value)])),
-          // A document is merged, as every PATCH merges (RFC 7396).
-          ...(changes.features
-            ? { features: JSON.stringify(mergePatch(tenant.features, changes.features)) }
-            : {}),
+          ...(features ? { features: JSON.stringify(features) } : {}),
           tenantId: tenant.tenantId,
         },
       );

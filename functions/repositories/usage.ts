@@ -1,5 +1,6 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
+import { type PageRequest, readCursor } from './keyset-page.ts';
+import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
 
 /** One day's figures of a tenant. */
@@ -42,19 +43,22 @@ interface Row {
 export async function listUsage(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rows = await registry.query<Row>(
-    `SELECT tenant_id::text AS tenant_id, sampled_on::text AS sampled_on, active_users, active_employees, user_count,
+  const select = `SELECT tenant_id::text AS tenant_id, sampled_on::text AS sampled_on, active_users, active_employees, user_count,
             assessment_count, storage_bytes, database_size_bytes, row_operations,
             monthly_revenue::float8 AS monthly_revenue,
             to_char(sampled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sampled_at
      FROM usage_samples
-     WHERE tenant_id = :tenantId::uuid ${position ? 'AND sampled_on < :before::date' : ''}
-     ORDER BY sampled_on DESC LIMIT :rows::integer`,
-    { tenantId, rows: page.limit + 1, ...(position ? { before: position.time.slice(0, 10) } : {}) },
+     WHERE tenant_id = :tenantId::uuid ${position ? 'AND usage_samples.sampled_on < :before::date' : ''}
+     ORDER BY usage_samples.sampled_on DESC LIMIT :rows::integer`;
+  const before = position ? { before: position.time.slice(0, 10) } : {};
+  const rows = await readBoundedRows<Row>(
+    registry,
+    { select, order: 'sampled_on DESC', parameters: { tenantId, ...before } },
+    page,
   );
   // A tenant has one sample a day, so the day is the position; a cursor has the form of every list's.
   const positionOf = (row: Row) => ({ time: `${row.sampled_on}T00:00:00Z`, id: row.tenant_id });
-  return pageOfRows(rows, page.limit, positionOf, toSample);
+  return pageOfBoundedRows(rows, page, positionOf, toSample);
 }
 
 function toSample(row: Row): UsageSample {

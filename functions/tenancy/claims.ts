@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { isEmailAddress } from './email-address.ts';
 
 export const OPERATOR_SCOPE = 'strata/operator';
 
@@ -17,7 +18,9 @@ export function readCaller(claims: Record<string, unknown>): Caller | undefined 
   };
   const subject = text('sub');
   if (!subject) return undefined;
-  const email = text('email')?.toLowerCase();
+  // Taken as it is: of text around an address, or of letters that become ASCII in lower case, it makes none.
+  const claimed = text('email');
+  const email = claimed !== undefined && isEmailAddress(claimed) ? claimed.toLowerCase() : undefined;
   if (text('scope')?.split(' ').includes(OPERATOR_SCOPE)) return { kind: 'operator', subject, email };
   const tenantId = text('tenant_id')?.toLowerCase();
   if (!tenantId || !email || !uuid.safeParse(tenantId).success) return undefined;

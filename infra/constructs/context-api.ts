@@ -63,7 +63,14 @@ export class ContextApi extends Construct {
           'x-tenant-id',
           'x-request-id',
         ],
-        exposeHeaders: ['etag', 'location', 'retry-after', 'x-request-id'],
+        exposeHeaders: [
+          'apigw-requestid',
+          'etag',
+          'idempotency-replayed',
+          'location',
+          'retry-after',
+          'x-request-id',
+        ],
         maxAge: Duration.hours(1),
       },
     });

@@ -70,6 +70,13 @@ describe('the event', () => {
     expect(Buffer.from(event.body, encoded ? 'base64' : 'utf8').toString()).toBe('{"ä":1}');
   });
 
+  test('carries a body that is no UTF-8 in base64, whatever its type says', async () => {
+    const body = new Uint8Array([0x22, 0xe9, 0x22]);
+    const headers = { 'content-type': 'application/json' };
+    const response = await gateway.call('/items', { method: 'POST', body, headers });
+    expect(await response.json()).toMatchObject({ body: 'Iuki', isBase64Encoded: true });
+  });
+
   test('tells the subdomain by the Host header', async () => {
     const event = await new Promise<string>((resolve, reject) => {
       const { apiPort } = gateway.fixture;
@@ -130,6 +137,19 @@ describe('refusals of the gateway itself', () => {
     });
     const chunked = { method: 'POST', body: stream, duplex: 'half' } as RequestInit;
     await refused(await gateway.call('/items', chunked), 413, 'Request Entity Too Large');
+  });
+
+  test('a body that fits, in an event that is too large for Lambda', async () => {
+    const post = (body: Buffer, type: string) =>
+      gateway.call('/items', {
+        method: 'POST',
+        body: new Uint8Array(body),
+        headers: { 'content-type': type },
+      });
+    const binary = Buffer.alloc(4.6 * 1024 * 1024, 'x');
+    await refused(await post(binary, 'application/octet-stream'), 413, 'Request Entity Too Large');
+    const quotes = Buffer.alloc(3.2 * 1024 * 1024, '"');
+    await refused(await post(quotes, 'text/plain'), 413, 'Request Entity Too Large');
   });
 
   test('a function that fails or that it may not invoke', async () => {

@@ -19,6 +19,7 @@ export const handler = async (event, context) => {
   if (event.exit) process.exit(event.exit);
   if (event.later) { setTimeout(() => { throw new Error(event.later); }, 0); await new Promise(() => {}); }
   active -= 1;
+  if (event.text) return event.text.repeat(event.times);
   return {
     calls: ++calls, together, at: new Date(0), nothing: undefined, context, pid: event.pid,
     remaining: context.getRemainingTimeInMillis(), env: { ...process.env },
@@ -114,6 +115,16 @@ test('a handler that throws is an Unhandled error with its type, and the environ
   });
   expect(failed.trace).toEqual(expect.arrayContaining([expect.stringContaining('main.mjs')]));
   expect((await invoke({})).calls).toBe(before.calls + 1);
+});
+
+test('an answer is measured in bytes, not in characters', async () => {
+  // With its quotes.
+  const fits = await functions.invoke('main', { text: 'ä', times: 3 * 1024 * 1024 - 1 });
+  expect(fits.functionError).toBeUndefined();
+  expect(await functions.invoke('main', { text: 'ä', times: 3 * 1024 * 1024 })).toMatchObject({
+    functionError: 'Unhandled',
+    payload: { errorType: 'Function.ResponseSizeTooLarge' },
+  });
 });
 
 test('a function that exceeds its timeout is ended and the next call gets a new environment', async () => {

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { hasDecimals } from '../../middleware/exact-number.ts';
 import { instant, optionalText, requiredText, uuid } from '../../middleware/input-schemas.ts';
 import { resourceRoutes } from '../../middleware/resource-routes.ts';
 import { employeeSkills } from '../../repositories/employee-skills.ts';
@@ -33,7 +34,7 @@ const assessed = {
   yearsOfExperience: z.nullish(
     z
       .number('must be a number')
-      .check(z.gte(0, YEARS_RULE), z.lt(100, YEARS_RULE), z.multipleOf(0.01, YEARS_RULE)),
+      .check(z.refine((years) => years >= 0 && years < 100 && hasDecimals(years, 2), YEARS_RULE)),
   ),
   lastAssessedAt: z.nullish(instant),
   selfAssessed: z.optional(z.boolean('must be true or false')),

@@ -16,8 +16,8 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
   } catch (error) {
     if (error instanceof InvalidMoveInput) {
       throw invalidInput(
-        error.issues.map(({ path, message }) => ({
-          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+        error.issues.map(({ path, pointer, message }) => ({
+          pointer: pointer ?? (path ? `/${path}` : ''),
           detail: message,
         })),
       );

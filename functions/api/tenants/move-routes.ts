@@ -8,7 +8,7 @@ import { requestMove } from '../../move/request-move.ts';
 import { tryMove } from '../../move/try-move.ts';
 import { inAwsRegion, startExecution } from '../../move/workflow-executions.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
-import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { entityTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../repositories/moves.ts';
 import { getTenant } from '../../repositories/tenants.ts';
@@ -62,12 +62,10 @@ export const create = operatorRoute(
 
 export const read = operatorRoute(
   { params: moveParams },
-  async ({ registry, registries, region, params, facts }) => {
+  async ({ registry, registries, region, params }) => {
     const { tenantId } = await getTenant(registry, params.tenantId);
     const { move } = await findMoveAndRegion(registries, { region: region.key, tenantId }, params.moveId);
-    const etag = entityTag(move);
-    if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
-    return { status: 200, body: move, etag };
+    return { status: 200, body: move, etag: entityTag(move) };
   },
 );
 

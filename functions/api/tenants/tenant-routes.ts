@@ -1,7 +1,13 @@
 import * as z from 'zod/mini';
 import { InvalidOnboardingInput, LifecycleError } from '../../lifecycle/errors.ts';
-import { type OnboardingInput, validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
+import {
+  complianceRequirements,
+  type OnboardingInput,
+  tenantName,
+  validateOnboardingInput,
+} from '../../lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../lifecycle/register-tenant.ts';
+import { hasDecimals } from '../../middleware/exact-number.ts';
 import {
   document,
   email,
@@ -21,7 +27,7 @@ import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../repositories/ask-region.ts';
 import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
-import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { entityTag } from '../../repositories/entity-tag.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
@@ -80,35 +86,28 @@ export const create = operatorRoute(
   },
 );
 
-export const read = operatorRoute({ params: tenantParams }, async ({ registry, params, facts }) => {
+export const read = operatorRoute({ params: tenantParams }, async ({ registry, params }) => {
   const tenant = await getTenant(registry, params.tenantId);
-  const etag = entityTag(tenant);
-  if (facts.ifNoneMatch && matchesTag(facts.ifNoneMatch, etag)) return { status: 304, etag };
-  return { status: 200, body: tenant, etag };
+  return { status: 200, body: tenant, etag: entityTag(tenant) };
 });
 
 export const update = operatorRoute(
   {
     params: tenantParams,
     body: z.strictObject({
-      name: z.optional(requiredText(255)),
+      name: z.optional(tenantName),
       status: z.optional(z.enum(['active', 'suspended'], 'can be set to active or suspended')),
       billingEmail: z.nullish(email),
       maxUsers: limitOf('users'),
       maxStorageGb: limitOf('GB'),
       features: z.nullish(document),
-      complianceRequirements: z.optional(
-        z
-          .array(
-            z.string().check(z.regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as soc2')),
-            'must be a list',
-          )
-          .check(z.maxLength(20, 'must have at most 20 entries')),
-      ),
+      complianceRequirements: z.optional(complianceRequirements),
       monthlyRevenue: z.nullish(
-        z
-          .number('must be a number')
-          .check(z.gte(0, 'must not be negative'), z.lte(9_999_999_999, 'is too large')),
+        z.number('must be a number').check(
+          z.gte(0, 'must not be negative'),
+          z.lte(9_999_999_999, 'is too large'),
+          z.refine((revenue) => hasDecimals(revenue, 2), 'must have at most two decimals'),
+        ),
       ),
     }),
   },
@@ -158,8 +157,8 @@ async function register(
 function asProblem(error: unknown): unknown {
   if (error instanceof InvalidOnboardingInput) {
     return invalidInput(
-      error.issues.map(({ path, message }) => ({
-        pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+      error.issues.map(({ path, pointer, message }) => ({
+        pointer: pointer ?? (path ? `/${path}` : ''),
         detail: message,
       })),
     );

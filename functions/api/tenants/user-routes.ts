@@ -6,10 +6,6 @@ import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../re
 import { tenantParams } from './tenant-routes.ts';
 
 const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');
-const address = z.pipe(
-  email,
-  z.transform((text: string) => text.toLowerCase()),
-);
 const userParams = z.extend(tenantParams, { userId: uuid });
 
 export const list = operatorRoute(
@@ -21,7 +17,7 @@ export const list = operatorRoute(
 );
 
 export const create = operatorRoute(
-  { params: tenantParams, body: z.strictObject({ email: address, role }) },
+  { params: tenantParams, body: z.strictObject({ email, role }) },
   async ({ registry, params, body, operator, facts }) => {
     const idempotency = controlIdempotencyOf(facts, operator, body);
     const { user, replayed } = await createUser(registry, params.tenantId, body, {

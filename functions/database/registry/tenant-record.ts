@@ -1,3 +1,5 @@
+import type { RegistryExecutor } from './data-api.ts';
+
 /** What the customer bought. */
 export type Tier = 'starter' | 'business' | 'enterprise';
 /** Where a tenant's rows live; see DESIGN, "Words". */
@@ -52,13 +54,21 @@ export interface TenantRecord {
 }
 
 /**
+ * In bytes. A row of the Data API takes 64 KB: larger features, which an older version stored, would break every
+ * statement that reads the tenant. `readLargeFeatures` reads them.
+ */
+const MAX_FEATURES_IN_ROW = 32_768;
+
+/**
  * Select list for `toTenantRecord`, for use with `tenantSource`. Times are rendered and JSON is cast in SQL, because
  * the Data API returns timestamps without their zone.
  */
 export const tenantColumns = `
   t.tenant_id::text AS tenant_id, t.tenant_name, t.tenant_slug, t.subscription_tier, t.isolation_model, t.status,
   t.status_reason, t.data_residency, t.compliance_requirements::text AS compliance_requirements, t.billing_email,
-  t.max_users, t.max_storage_gb, t.features::text AS features, t.monthly_revenue::float8 AS monthly_revenue,
+  t.max_users, t.max_storage_gb, CASE WHEN octet_length(t.features::text) <= ${MAX_FEATURES_IN_ROW} THEN t.features::text END AS features,
+  CASE WHEN octet_length(t.features::text) > ${MAX_FEATURES_IN_ROW} THEN octet_length(t.features::text) END
+    AS large_features_bytes, t.monthly_revenue::float8 AS monthly_revenue,
   COALESCE(r.region, t.home_region) AS region, g.api_url, r.cell_id, r.epoch, t.execution_arn,
   to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at,
   to_char(t.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS updated_at`;
@@ -82,6 +92,8 @@ export interface TenantRow {
   max_users: number | null;
   max_storage_gb: number | null;
   features: string | null;
+  /** Of features that the row leaves out. */
+  large_features_bytes: number | null;
   monthly_revenue: number | null;
   region: string;
   api_url: string | null;
@@ -116,4 +128,26 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
+}
+
+const PART = 15_000;
+const PARTS = 15;
+
+/** Features of any size, in parts that the Data API takes. */
+export async function readLargeFeatures(
+  registry: RegistryExecutor,
+  tenantId: string,
+): Promise<TenantRecord['features']> {
+  let text = '';
+  for (let first = 0; ; first += PARTS) {
+    const rows = await registry.query<{ part: string }>(
+      `SELECT substr(t.features::text, n * ${PART} + 1, ${PART}) AS part
+       FROM tenants t, generate_series(:first::integer, :last::integer) AS n
+       WHERE t.tenant_id = :tenantId::uuid ORDER BY n`,
+      { tenantId, first, last: first + PARTS - 1 },
+    );
+    const parts = rows.map(({ part }) => part);
+    text += parts.join('');
+    if ((parts.at(-1) ?? '') === '') return JSON.parse(text || '{}') as TenantRecord['features'];
+  }
 }

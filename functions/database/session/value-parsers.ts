@@ -6,6 +6,7 @@ const { builtins } = pg.types;
  * How column values reach the application: as they stand in a JSON answer.
  * timestamptz → RFC 3339 UTC with microseconds (a keyset cursor must not lose digits), date → `YYYY-MM-DD`,
  * numeric and int8 → number (no column of ours exceeds 2^53).
+ * Every parser is total: one row with an unusual value must not break the list that it is in.
  */
 const parsers = new Map<number, (text: string) => unknown>([
   [builtins.TIMESTAMPTZ, timestampToRfc3339],
@@ -20,8 +21,24 @@ export const valueParsers: pg.CustomTypesConfig = {
     pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser'],
 };
 
+const TIMESTAMP =
+  /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d{1,6})?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?( BC)?$/;
+
 function timestampToRfc3339(text: string): string {
   // A server in UTC, as every cluster of ours is, prints "2026-01-02 03:04:05.678901+00".
-  if (text.endsWith('+00')) return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
-  return new Date(text).toISOString();
+  if (text.endsWith('+00') && text[4] === '-') return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
+  const match = TIMESTAMP.exec(text);
+  // "infinity" has no other form.
+  if (!match) return text;
+  const [, years, month, day, hour, minute, second, fraction = '', sign, ...rest] = match;
+  const [hours, minutes = 0, seconds = 0, era] = rest;
+  const offset = (sign === '-' ? -1 : 1) * (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds));
+  const time = new Date(0);
+  // PostgreSQL's 1 BC is the year 0 of ISO 8601.
+  time.setUTCFullYear(era ? 1 - Number(years) : Number(years), Number(month) - 1, Number(day));
+  time.setUTCHours(Number(hour), Number(minute), Number(second) - offset);
+  // PostgreSQL knows later years than JavaScript does.
+  if (Number.isNaN(time.getTime())) return text;
+  // A year outside 0 to 9999 gets the sign and the six digits of ISO 8601's expanded form.
+  return `${time.toISOString().slice(0, -5)}${fraction}Z`;
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { RouteMatch } from './route-table.ts';
 
@@ -45,7 +46,8 @@ export function httpEvent(
   const domainName = (headers.host ?? 'localhost').replace(/:\d+$/, '');
   const sourceIp = (request.socket.remoteAddress ?? '127.0.0.1').replace(/^::ffff:/, '');
   const now = new Date();
-  const isText = isTextual(headers['content-type'], headers['content-encoding']);
+  // As text, other bytes than UTF-8 would become other bytes; what API Gateway makes of them is not documented.
+  const isText = isTextual(headers['content-type'], headers['content-encoding']) && isUtf8(body);
   return {
     version: '2.0',
     routeKey: route.key,

@@ -53,7 +53,7 @@ export class LambdaFunction {
       this.spec.log.write(`${requestId} ${outcome.error.errorType}: ${outcome.error.errorMessage}\n`);
       return failure(outcome.error);
     }
-    if (outcome.result.length > payloadLimit) {
+    if (Buffer.byteLength(outcome.result) > payloadLimit) {
       return failure({
         errorType: 'Function.ResponseSizeTooLarge',
         errorMessage: `Response payload size exceeded maximum allowed payload size (${payloadLimit} bytes).`,
