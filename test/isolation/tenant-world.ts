@@ -6,7 +6,7 @@ import { type CellRegistration, registerCell } from '../../functions/database/re
 import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
-import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
+import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
@@ -41,9 +41,7 @@ export interface Container {
   access(tenant: Pick<TestTenant, 'tenantId'>): TenantAccess;
 }
 
-export interface ContainerOptions {
-  /** How long it believes what the registry said, in milliseconds. */
-  readonly freshForMs?: number;
+export interface ContainerOptions extends DirectoryOptions {
   /** Of the region that it runs in, where there are several. */
   readonly regionKey?: string;
 }
