@@ -18,6 +18,7 @@ import {
   TransactionConflict,
 } from '../database/errors.ts';
 import { clearExpiredFence } from '../database/session/fence.ts';
+import { isLockTableFull, relieveLockTable } from '../database/session/lock-table.ts';
 import { noteRetry } from '../database/session/note-retry.ts';
 import type { DatabasePools } from '../database/session/pools.ts';
 import {
@@ -144,6 +145,7 @@ export class TenantRouter {
           await this.#directory.refresh(tenantId).catch(() => {});
         } else if (error instanceof TransactionConflict) {
           if (conflicts++ >= MAX_CONFLICTS) throw unavailable(error);
+          if (isLockTableFull(error)) await relieveLockTable(this.#pools, placement.address).catch(() => {});
           await wait.about(10 * 2 ** conflicts, error);
         } else {
           throw error;

@@ -146,7 +146,7 @@ export async function createWorld(
 }
 
 /** The one connection behind it takes one statement at a time; requests ask at once. */
-function inTurn(registry: RegistryExecutor): RegistryExecutor {
+export function inTurn(registry: RegistryExecutor): RegistryExecutor {
   let previous: Promise<unknown> = Promise.resolve();
   return {
     query: <Row extends object>(sql: string, parameters?: RegistryParameters) => {
@@ -158,7 +158,7 @@ function inTurn(registry: RegistryExecutor): RegistryExecutor {
 }
 
 /** Logins by role name: the role's name stands for the ARN of its secret. */
-class KnownLogins implements CredentialSource {
+export class KnownLogins implements CredentialSource {
   readonly #logins: ReadonlyMap<string, { user: string; password: string }>;
   constructor(logins: ReadonlyMap<string, { user: string; password: string }>) {
     this.#logins = logins;
@@ -171,7 +171,13 @@ class KnownLogins implements CredentialSource {
   forget(): void {}
 }
 
-function cellRegistration({ name, server }: TestDatabase): CellRegistration {
+export function cellRegistration({
+  name,
+  server,
+}: {
+  name: string;
+  server: { host: string; port: number };
+}): CellRegistration {
   return {
     cellId: CELL,
     region: 'us',
@@ -190,7 +196,8 @@ function cellRegistration({ name, server }: TestDatabase): CellRegistration {
   };
 }
 
-async function register(
+/** What the registry knows of a tenant that is placed. */
+export async function register(
   registry: RegistryExecutor,
   tenant: TestTenant,
   database: string,

@@ -25,7 +25,12 @@ export interface PoolOptions {
   readonly cap: number;
   /** Send statements without waiting for the answer of the one before. */
   readonly pipeline: boolean;
+  /** Gets the text of a warning that asks for an alarm (TN005). */
+  readonly onAlert?: (message: string) => void;
 }
+
+/** The SQLSTATE of warnings by which `tenancy` tells of a session that it has ended. */
+const ALERT = 'TN005';
 
 export class DatabasePools {
   readonly #credentials: CredentialSource;
@@ -93,7 +98,12 @@ export class DatabasePools {
     // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
     pool.on('error', () => {});
     // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
-    pool.on('connect', (client) => client.on('error', () => {}));
+    pool.on('connect', (client) => {
+      client.on('error', () => {});
+      client.on('notice', ({ code, message }) => {
+        if (code === ALERT) this.#options.onAlert?.(message ?? '');
+      });
+    });
     this.#open.set(key, pool);
     return pool;
   }
