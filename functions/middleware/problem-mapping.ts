@@ -2,6 +2,7 @@ import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
+import { isTransient } from '../provisioning/transient-error.ts';
 import {
   DocumentTooLarge,
   IdempotencyKeyReused,
@@ -68,7 +69,20 @@ export function toProblem(error: unknown): Problem {
       cause,
     });
   }
-  return regionProblem(error) ?? tenancyProblem(error) ?? databaseProblem(error) ?? internalError(error);
+  return (
+    regionProblem(error) ??
+    tenancyProblem(error) ??
+    databaseProblem(error) ??
+    passingProblem(error) ??
+    internalError(error)
+  );
+}
+
+/** The registry, or an AWS service, does not answer or asks to come back later. */
+function passingProblem(cause: unknown): Problem | undefined {
+  return isTransient(cause)
+    ? unavailable('A service that this request needs does not answer at this moment.', 5, cause)
+    : undefined;
 }
 
 function regionProblem(cause: unknown): Problem | undefined {

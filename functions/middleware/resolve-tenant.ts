@@ -1,7 +1,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { awaitArrival } from '../placement/await-arrival.ts';
-import { TenantElsewhere } from '../placement/errors.ts';
+import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import { TenantAccess } from '../placement/tenant-access.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import type { TenantRouter } from '../placement/tenant-router.ts';
@@ -94,11 +94,16 @@ async function resolveUser(
     knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
   if (!member) {
     // Users leave with their tenant, and what is remembered of that may be a moment old.
-    const now = await directory.refresh(caller.tenantId);
+    // Where the registry does not answer, what is remembered decides.
+    const now = await directory.refresh(caller.tenantId).catch(ignoreUnavailable);
     if (now) await served(directory, now, settings);
     throw new NotAMember('no active user of that address');
   }
   return [entry, { kind: 'user', userId: member.userId, name: caller.email, role: member.role }];
+}
+
+function ignoreUnavailable(error: unknown): undefined {
+  if (!(error instanceof TenantUnavailable)) throw error;
 }
 
 async function resolveOperator(

@@ -3,6 +3,7 @@ import { CredentialStore } from '../database/session/credentials.ts';
 import { DatabasePools } from '../database/session/pools.ts';
 import { TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantRouter } from '../placement/tenant-router.ts';
+import { logger } from './logger.ts';
 import type { ResolutionDependencies } from './resolve-tenant.ts';
 
 /** Pools that one container keeps open: beyond it the least recently used idle one is closed. */
@@ -21,6 +22,7 @@ function createRuntime(): ResolutionDependencies {
   const pools = new DatabasePools(new CredentialStore(), {
     cap: POOL_CAP,
     pipeline: process.env.DB_PIPELINE === 'on',
+    onAlert: (message) => logger.critical('TenantIsolationAlert', { reason: message }),
   });
   const regionKey = process.env.REGION_KEY;
   return {

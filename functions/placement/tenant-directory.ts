@@ -1,14 +1,15 @@
 /**
  * Who the tenants are and where they live, as this container remembers it (L1).
  *
- * States of an entry: fresh ──freshForMs──▶ stale ──looked up again──▶ fresh
- * Invariants: a stale entry is used only while the registry cannot be asked; a placement is never trusted, only
- * tried: the database refuses a wrong epoch, so the cache may be wrong but never harmful.
+ * `RegistryMemory` says when an answer is fresh, stale or unknown, and what serves while the registry does not answer:
+ * only a value that no later answer contradicted, for `STALE_FOR` after it was last confirmed.
+ * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
+ * but never harmful.
  */
-import { LRUCache } from 'lru-cache';
 import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
 import { NEXT_PLACE, type NextPlace, parseNextPlace } from './next-place.ts';
 import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
+import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
   readonly tenantId: string;
@@ -44,87 +45,95 @@ const COLUMNS = `t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
 const SOURCE = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
 /** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
 const API_URL_FRESH_FOR = 60_000;
+/**
+ * How long what was known goes on serving while the registry does not answer, in milliseconds. It bounds how long a
+ * user that was removed just before the registry failed may still be let in by a container that had not noticed.
+ */
+const STALE_FOR = 15 * 60_000;
+/** How long a request waits for the registry, in ms: one that knows an older answer, and one that knows none. */
+const PATIENCE = 1_000;
+const LOOK_UP_LIMIT = 5_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface DirectoryOptions {
   /** How long an answer of the registry is believed: a suspension or a removed member shows after this, at most. */
   readonly freshForMs?: number;
+  readonly staleForMs?: number;
+  readonly patienceMs?: number;
+  readonly lookUpLimitMs?: number;
   readonly cap?: number;
 }
 
 export class TenantDirectory {
   readonly #registry: RegistryExecutor;
-  readonly #tenants: LRUCache<string, DirectoryEntry>;
-  readonly #members: LRUCache<string, Member>;
-  readonly #apiUrls: LRUCache<string, string>;
+  readonly #tenants: RegistryMemory<DirectoryEntry>;
+  readonly #members: RegistryMemory<Member>;
+  readonly #apiUrls: RegistryMemory<string>;
 
-  constructor(registry: RegistryExecutor, { freshForMs = 2_000, cap = 10_000 }: DirectoryOptions = {}) {
+  constructor(registry: RegistryExecutor, options: DirectoryOptions = {}) {
     this.#registry = registry;
-    const options = {
-      max: cap,
-      ttl: freshForMs,
-      // With the registry down, what was known goes on serving.
-      allowStaleOnFetchRejection: true,
-      noDeleteOnFetchRejection: true,
-    };
-    this.#tenants = new LRUCache({
-      ...options,
-      fetchMethod: async (tenantId: string, known: DirectoryEntry | undefined) =>
-        keepNewerPlacement(await this.#readById(tenantId), known),
-    });
-    this.#members = new LRUCache({ ...options, fetchMethod: (key: string) => this.#readMember(key) });
-    this.#apiUrls = new LRUCache({
-      ...{ ...options, max: 20, ttl: API_URL_FRESH_FOR },
-      fetchMethod: (regionKey: string) => this.#readApiUrl(regionKey),
+    const { freshForMs = 2_000, staleForMs = STALE_FOR, cap = 10_000 } = options;
+    const { patienceMs = PATIENCE, lookUpLimitMs = LOOK_UP_LIMIT } = options;
+    const limits = { freshForMs, staleForMs, patienceMs, lookUpLimitMs, cap };
+    const health = new RegistryHealth();
+    this.#tenants = new RegistryMemory(health, (tenantId) => this.#readById(tenantId), limits);
+    this.#members = new RegistryMemory(health, (key) => this.#readMember(key), limits);
+    this.#apiUrls = new RegistryMemory(health, (regionKey) => this.#readApiUrl(regionKey), {
+      ...{ ...limits, cap: 20, freshForMs: API_URL_FRESH_FOR },
     });
   }
 
   /** The tenant of an id, or undefined where there is none. */
   async byId(tenantId: string): Promise<DirectoryEntry | undefined> {
-    return this.#tenants.fetch(tenantId);
+    return this.#tenants.get(tenantId);
   }
 
   /** The tenant that an id or a slug names, or undefined where there is none. */
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (UUID.test(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
-    const row = await this.#readRow('t.tenant_slug = :reference', reference);
+    const row = await askOnce(() => this.#readRow('t.tenant_slug = :reference', reference));
     return row && this.#remember(toEntry(row));
   }
 
   /** The active user of that address in that tenant, or undefined. */
   async member(tenantId: string, email: string): Promise<Member | undefined> {
-    return this.#members.fetch(`${tenantId} ${email}`);
+    return this.#members.get(`${tenantId} ${email}`);
   }
 
   /** Where a region serves its tenants, or undefined where the registry does not know it. */
   async apiUrlOf(regionKey: string): Promise<string | undefined> {
-    return this.#apiUrls.fetch(regionKey);
+    return this.#apiUrls.get(regionKey);
   }
 
-  /** Asks the registry again, whatever is remembered. @throws when the registry cannot be reached. */
+  /**
+   * Asks the registry again, whatever is remembered.
+   * @throws {TenantUnavailable} it does not answer; at once where it did not a moment ago.
+   */
   async refresh(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const entry = await this.#readById(tenantId);
-    if (!entry) this.#tenants.delete(tenantId);
-    return entry && this.#remember(entry);
+    return this.#tenants.lookUnlessInDoubt(tenantId);
   }
 
   /** Takes over a placement that the tenant's former database told, unless a newer one is known already. */
   learn(placement: Placement): void {
-    const known = this.#tenants.get(placement.tenantId, { allowStale: true });
-    if (known && (known.placement?.epoch ?? 0) < placement.epoch) this.#remember({ ...known, placement });
+    const known = this.#tenants.recall(placement.tenantId);
+    if (known && (known.placement?.epoch ?? 0) < placement.epoch)
+      this.#tenants.amend(placement.tenantId, { ...known, placement });
   }
 
   #remember(entry: DirectoryEntry): DirectoryEntry {
-    const known = this.#tenants.get(entry.tenantId, { allowStale: true });
-    const kept = keepNewerPlacement(entry, known) ?? entry;
-    this.#tenants.set(entry.tenantId, kept);
+    const kept = this.#withNewerPlacement(entry);
+    this.#tenants.remember(entry.tenantId, kept);
     return kept;
+  }
+
+  #withNewerPlacement(entry: DirectoryEntry): DirectoryEntry {
+    return keepNewerPlacement(entry, this.#tenants.recall(entry.tenantId));
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
     const row = await this.#readRow('t.tenant_id = :reference::uuid', tenantId);
-    return row && toEntry(row);
+    return row && this.#withNewerPlacement(toEntry(row));
   }
 
   async #readRow(condition: string, reference: string): Promise<DirectoryRow | undefined> {
@@ -162,11 +171,8 @@ export class TenantDirectory {
 }
 
 /** The registry follows a move a moment later than the databases: its older answer must not undo a forward. */
-function keepNewerPlacement(
-  entry: DirectoryEntry | undefined,
-  known: DirectoryEntry | undefined,
-): DirectoryEntry | undefined {
-  if (!entry || entry.status === 'elsewhere') return entry;
+function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undefined): DirectoryEntry {
+  if (entry.status === 'elsewhere') return entry;
   if (!known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
   return { ...entry, placement: known.placement };
 }

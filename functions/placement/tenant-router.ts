@@ -4,7 +4,7 @@
  * States of a request: trying ──done──▶ answered
  *   trying ──TN001 fenced──▶ waiting (without a connection) ──▶ trying
  *   trying ──TN002 / TN003 / unreachable──▶ looking up ──▶ trying
- *   waiting or looking up ──deadline──▶ unavailable
+ *   waiting or looking up ──deadline, or too many of the tenant wait already──▶ unavailable
  *   trying ──TN002 into another region──▶ elsewhere
  * Invariants: only the transaction is run again, and only where it is certain that it was not committed;
  * a tenant that a database does not know is an alarm (TN004), never a reason to look elsewhere.
@@ -18,6 +18,7 @@ import {
   TransactionConflict,
 } from '../database/errors.ts';
 import { clearExpiredFence } from '../database/session/fence.ts';
+import { isLockTableFull, relieveLockTable } from '../database/session/lock-table.ts';
 import { noteRetry } from '../database/session/note-retry.ts';
 import type { DatabasePools } from '../database/session/pools.ts';
 import {
@@ -31,6 +32,7 @@ import {
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
 import type { NextPlace } from './next-place.ts';
 import { type Placement, parseForward } from './placement.ts';
+import { TenantBulkhead } from './tenant-bulkhead.ts';
 import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
 
 export interface RouterOptions {
@@ -49,6 +51,7 @@ export class TenantRouter {
   readonly #patienceMs: number;
   readonly #regionKey: string | undefined;
   readonly #prepared = new WeakSet<NextPlace>();
+  readonly #bulkhead = new TenantBulkhead();
 
   constructor(
     directory: TenantDirectory,
@@ -70,7 +73,7 @@ export class TenantRouter {
     access: Access,
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#follow(tenantId, (placement) =>
+    return this.#follow(tenantId, access, (placement) =>
       runTenantBatch(this.#pools, placement.address, placement, access, statements),
     );
   }
@@ -85,16 +88,31 @@ export class TenantRouter {
     access: Access,
     work: (transaction: TenantTransaction) => Promise<Result>,
   ): Promise<Result> {
-    return this.#follow(tenantId, (placement) =>
+    return this.#follow(tenantId, access, (placement) =>
       runTenantTransaction(this.#pools, placement.address, placement, access, work),
     );
   }
 
   async #follow<Result>(
     tenantId: string,
+    access: Access,
     attempt: (placement: Placement) => Promise<Result>,
   ): Promise<Result> {
-    const deadline = performance.now() + this.#patienceMs;
+    const wait = new Wait(this.#bulkhead, `${tenantId} ${access}`, this.#patienceMs);
+    try {
+      const result = await this.#try(tenantId, wait, attempt);
+      wait.succeeded();
+      return result;
+    } finally {
+      wait.end();
+    }
+  }
+
+  async #try<Result>(
+    tenantId: string,
+    wait: Wait,
+    attempt: (placement: Placement) => Promise<Result>,
+  ): Promise<Result> {
     let conflicts = 0;
     let unreachable = 0;
     let lookups = 0;
@@ -116,21 +134,22 @@ export class TenantRouter {
           if (error.fence.expired) {
             await clearExpiredFence(this.#pools, placement.address, tenantId, error.fence).catch(() => {});
           }
-          await this.#wait(deadline, 20, error);
+          await wait.about(20, error);
         } else if (error instanceof TenantMoved || error instanceof StaleEpoch) {
           const forward = error instanceof TenantMoved && parseForward(tenantId, error.forward);
           if (forward && this.#isElsewhere(forward)) throw elsewhere(entry, forward.region);
           if (forward && forward.epoch > placement.epoch) this.#directory.learn(forward);
           else await this.#directory.refresh(tenantId);
           // The registry may follow the databases a moment later: the first look-up is free, the next ones wait.
-          if (lookups++ > 0) await this.#wait(deadline, 50, error);
+          if (lookups++ > 0) await wait.about(50, error);
         } else if (error instanceof PlacementUnreachable) {
           if (unreachable++ >= MAX_UNREACHABLE) throw unavailable(error);
           this.#pools.discard(placement.address);
           await this.#directory.refresh(tenantId).catch(() => {});
         } else if (error instanceof TransactionConflict) {
           if (conflicts++ >= MAX_CONFLICTS) throw unavailable(error);
-          await this.#wait(deadline, 10 * 2 ** conflicts, error);
+          if (isLockTableFull(error)) await relieveLockTable(this.#pools, placement.address).catch(() => {});
+          await wait.about(10 * 2 ** conflicts, error);
         } else {
           throw error;
         }
@@ -151,12 +170,42 @@ export class TenantRouter {
   #isElsewhere(forward: Placement): boolean {
     return this.#regionKey !== undefined && forward.region !== this.#regionKey;
   }
+}
 
-  /** Waits about `ms` with jitter, so that the writers behind one fence do not return all at once. */
-  async #wait(deadline: number, ms: number, cause: unknown): Promise<void> {
+/** The waiting of one request, which takes a place in its tenant's bulkhead from the first time on. */
+class Wait {
+  readonly #bulkhead: TenantBulkhead;
+  readonly #key: string;
+  readonly #deadline: number;
+  #joined = false;
+
+  constructor(bulkhead: TenantBulkhead, key: string, patienceMs: number) {
+    this.#bulkhead = bulkhead;
+    this.#key = key;
+    this.#deadline = performance.now() + patienceMs;
+  }
+
+  /**
+   * Waits about `ms` with jitter, so that the writers behind one fence do not return all at once.
+   * @throws {TenantUnavailable} at the deadline, and at once where the tenant has too many requests waiting.
+   */
+  async about(ms: number, cause: unknown): Promise<void> {
+    this.#joined ||= this.#bulkhead.join(this.#key);
+    if (!this.#joined) throw unavailable(cause);
     const pause = ms * (0.5 + Math.random());
-    if (performance.now() + pause > deadline) throw unavailable(cause);
+    if (performance.now() + pause > this.#deadline) {
+      this.#bulkhead.waitedInVain(this.#key);
+      throw unavailable(cause);
+    }
     await delay(pause);
+  }
+
+  succeeded(): void {
+    this.#bulkhead.succeeded(this.#key);
+  }
+
+  end(): void {
+    if (this.#joined) this.#bulkhead.leave(this.#key);
   }
 }
 

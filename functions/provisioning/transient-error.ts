@@ -1,7 +1,7 @@
 import { isConnectionLost, sqlStateOf } from '../database/session/sql-state.ts';
 
-/** Conflicts, exhausted connections, statements cut short, a server that starts or stops. */
-const PASSING_SQL_STATES = new Set(['40001', '40P01', '55P03', '53300', '57014', '57P01', '57P02', '57P03']);
+/** Conflicts, exhausted resources (class 53), statements cut short, a server that starts or stops. */
+const PASSING_SQL_STATE = /^(40001|40P01|55P03|53...|57014|57P0[123])$/;
 
 const PASSING_NAMES = new Set([
   'TimeoutError',
@@ -29,7 +29,7 @@ export function isTransient(error: unknown): boolean {
     $retryable?: object;
     $metadata?: { httpStatusCode?: number };
   };
-  if (PASSING_SQL_STATES.has(sqlState ?? sqlStateOf(error) ?? '')) return true;
+  if (PASSING_SQL_STATE.test(sqlState ?? sqlStateOf(error) ?? '')) return true;
   if (PASSING_NAMES.has(error.name) || $retryable !== undefined) return true;
   return ($metadata?.httpStatusCode ?? 0) >= 500 || isConnectionLost(error);
 }

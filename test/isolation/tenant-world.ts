@@ -6,7 +6,7 @@ import { type CellRegistration, registerCell } from '../../functions/database/re
 import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
-import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
+import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
@@ -41,9 +41,7 @@ export interface Container {
   access(tenant: Pick<TestTenant, 'tenantId'>): TenantAccess;
 }
 
-export interface ContainerOptions {
-  /** How long it believes what the registry said, in milliseconds. */
-  readonly freshForMs?: number;
+export interface ContainerOptions extends DirectoryOptions {
   /** Of the region that it runs in, where there are several. */
   readonly regionKey?: string;
 }
@@ -148,7 +146,7 @@ export async function createWorld(
 }
 
 /** The one connection behind it takes one statement at a time; requests ask at once. */
-function inTurn(registry: RegistryExecutor): RegistryExecutor {
+export function inTurn(registry: RegistryExecutor): RegistryExecutor {
   let previous: Promise<unknown> = Promise.resolve();
   return {
     query: <Row extends object>(sql: string, parameters?: RegistryParameters) => {
@@ -160,7 +158,7 @@ function inTurn(registry: RegistryExecutor): RegistryExecutor {
 }
 
 /** Logins by role name: the role's name stands for the ARN of its secret. */
-class KnownLogins implements CredentialSource {
+export class KnownLogins implements CredentialSource {
   readonly #logins: ReadonlyMap<string, { user: string; password: string }>;
   constructor(logins: ReadonlyMap<string, { user: string; password: string }>) {
     this.#logins = logins;
@@ -173,7 +171,13 @@ class KnownLogins implements CredentialSource {
   forget(): void {}
 }
 
-function cellRegistration({ name, server }: TestDatabase): CellRegistration {
+export function cellRegistration({
+  name,
+  server,
+}: {
+  name: string;
+  server: { host: string; port: number };
+}): CellRegistration {
   return {
     cellId: CELL,
     region: 'us',
@@ -192,7 +196,8 @@ function cellRegistration({ name, server }: TestDatabase): CellRegistration {
   };
 }
 
-async function register(
+/** What the registry knows of a tenant that is placed. */
+export async function register(
   registry: RegistryExecutor,
   tenant: TestTenant,
   database: string,

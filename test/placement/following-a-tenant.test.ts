@@ -95,6 +95,39 @@ describe('a request while its tenant moves', () => {
     expect((await tenant.access.batch('read', [emails]))[0]).toEqual([]);
   });
 
+  test.each(['shared', 'schema', 'dedicated'])(
+    'a %s tenant that cannot write takes no more than its share of waiting requests',
+    async (model) => {
+      tenant = of(model);
+      owner = await tenant.database.connect('owner');
+      const other = world.tenants.find((one) => one !== tenant) as WorldTenant;
+      await fence('30s');
+      const begin = performance.now();
+      const refusedAfter: number[] = [];
+      const writes = Array.from({ length: 60 }, (_, n) =>
+        tenant.access.batch('write', [add(`${n}@x.test`)]).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(TenantUnavailable);
+          refusedAfter.push(performance.now() - begin);
+        }),
+      );
+      // Those that found no room are refused while the others wait.
+      await expect.poll(() => refusedAfter.length).toBeGreaterThanOrEqual(30);
+      expect(Math.max(...refusedAfter)).toBeLessThan(1_400);
+      await other.access.batch('write', [add('other@x.test')]);
+      expect((await tenant.access.batch('read', [emails]))[0]).toEqual([]);
+      await Promise.all(writes);
+      expect(refusedAfter).toHaveLength(60);
+
+      // They waited in vain: who comes now is refused at once, and served at once when the fence is gone.
+      const again = performance.now();
+      await expect(tenant.access.batch('write', [add('again@x.test')])).rejects.toThrow(TenantUnavailable);
+      expect(performance.now() - again).toBeLessThan(1_000);
+      await unfence();
+      await tenant.access.batch('write', [add('served@x.test')]);
+      expect((await tenant.access.batch('read', [emails]))[0]).toEqual([{ email: 'served@x.test' }]);
+    },
+  );
+
   test('the fence of a dead mover is cleared by the next writer', async () => {
     await fence('-1s');
     await tenant.access.batch('write', [add('after@x.test')]);

@@ -1,5 +1,6 @@
-import { Kysely, PostgresDriver, sql, type Transaction } from 'kysely';
+import { CompiledQuery, Kysely, PostgresDriver, sql, type Transaction } from 'kysely';
 import type pg from 'pg';
+import { END_LOCK_HOLDERS } from './end-lock-holders.ts';
 import { migrationDialect } from './kysely-dialect.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: DDL is not typed by the tables it creates.
@@ -43,9 +44,14 @@ export async function runStatements(transaction: DdlTransaction, statements: str
   if (statements.length > 0) await sql.raw(statements.join(';\n')).execute(transaction);
 }
 
-/** Serializes those who work on the same thing of this database, until the transaction ends. */
+/**
+ * Serializes those who work on the same thing of this database, until the transaction ends. Requests have no business
+ * with that lock: a session of theirs that holds it is ended.
+ */
 export async function lockForDdl(transaction: DdlTransaction, name: string): Promise<void> {
-  await sql`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${`strata ddl ${name}`}, 0))`.execute(
+  const lock = `strata ddl ${name}`;
+  await transaction.executeQuery(CompiledQuery.raw(END_LOCK_HOLDERS, [lock]));
+  await sql`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0))`.execute(
     transaction,
   );
 }

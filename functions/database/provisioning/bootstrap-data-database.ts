@@ -8,6 +8,7 @@ import type { TenantMigration } from '../tables/tenant-migrations.ts';
 import {
   ensureOwnerRole,
   ensureRequestRole,
+  ensureRequestSettings,
   ensureRole,
   grantReplication,
   OWNER_ROLE,
@@ -46,10 +47,12 @@ export async function bootstrapDataDatabase(
     await ensureOwnerRole(transaction, options.ownerPassword);
     await grantReplication(transaction);
     await grantDatabase(transaction);
+    await closeOtherDatabases(transaction);
     await runStatements(transaction, [`SET LOCAL ROLE ${identifier(OWNER_ROLE)}`]);
     await ensureRole(transaction, TENANT_LOGIN_GROUP);
     await ensureTenancySchema(transaction);
     if (options.starter) await ensureRequestRole(transaction, options.starter);
+    await ensureRequestSettings(transaction);
     if (options.shared && options.starter)
       await ensureSharedTables(transaction, options.starter.roleName, options);
   });
@@ -70,6 +73,22 @@ export async function grantDatabase(transaction: DdlTransaction): Promise<void> 
     `GRANT CREATE, TEMPORARY ON DATABASE ${name} TO ${identifier(OWNER_ROLE)}`,
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
   ]);
+}
+
+/**
+ * No role of ours makes temporary tables in the databases that every cluster has. CONNECT stays there, too: RDS Proxy
+ * looks after its targets through `postgres`. `template1` is RDS's own, and so are the functions of large objects: what
+ * a leaked credential leaves by those, `dropTenantSchema` removes.
+ */
+async function closeOtherDatabases(transaction: DdlTransaction): Promise<void> {
+  const { rows } = await sql<{ name: string }>`
+    select pg_catalog.quote_ident(datname) as name from pg_catalog.pg_database
+    where datname in ('postgres', 'template1') and datname <> pg_catalog.current_database()
+      and datdba = current_user::pg_catalog.regrole`.execute(transaction);
+  await runStatements(
+    transaction,
+    rows.map(({ name }) => `REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`),
+  );
 }
 
 async function ensureSharedTables(

@@ -1,12 +1,10 @@
 import { sql } from 'kysely';
 import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
 import { identifier, literal } from '../ddl/identifier.ts';
+import { OWNER_ROLE, TENANT_LOGIN_GROUP } from '../ddl/role-names.ts';
 import { scramVerifier } from './scram-verifier.ts';
 
-/** Owns every schema and table of a data database and runs the DDL. Requests never log in as it. */
-export const OWNER_ROLE = 'strata_owner';
-/** Carries what all login roles of requests have in common: the way into `tenancy.enter`, and no table. */
-export const TENANT_LOGIN_GROUP = 'strata_tenant_login';
+export { OWNER_ROLE, TENANT_LOGIN_GROUP };
 
 /**
  * Limits of a request's transaction, as role settings: the proxy refuses them as startup parameters, and a session
@@ -17,8 +15,13 @@ const REQUEST_SETTINGS = {
   statement_timeout: '15s',
   idle_in_transaction_session_timeout: '10s',
   transaction_timeout: '30s',
+  // Longer than a pool keeps an idle connection. A session that only holds on to something ends.
+  idle_session_timeout: '5min',
   search_path: '',
 } as const;
+
+/** Kilobytes of temporary files of one session. Only a superuser may set it, or who was granted that: RDS grants nobody. */
+const TEMP_FILE_LIMIT = 4_194_304;
 
 export interface LoginRole {
   readonly roleName: string;
@@ -35,11 +38,30 @@ export async function ensureRequestRole(transaction: DdlTransaction, role: Login
   if (!Number.isSafeInteger(limit)) throw new TypeError('connectionLimit is not an integer');
   await runStatements(transaction, [
     `ALTER ROLE ${name} LOGIN CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(role.password))}`,
-    ...Object.entries(REQUEST_SETTINGS).map(
-      ([setting, value]) => `ALTER ROLE ${name} SET ${setting} = ${literal(value)}`,
-    ),
+    ...(await settingsOf(transaction, role.roleName)),
     `GRANT ${identifier(TENANT_LOGIN_GROUP)} TO ${name}`,
   ]);
+}
+
+/** Brings the settings of every login role of requests up to date. The transaction acts as the owner, who made them. */
+export async function ensureRequestSettings(transaction: DdlTransaction): Promise<void> {
+  const { rows } = await sql<{ name: string }>`
+    select r.rolname as name from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r on r.oid = m.member
+    where m.roleid = pg_catalog.to_regrole(${TENANT_LOGIN_GROUP}) and m.inherit_option
+      and exists (select from pg_catalog.pg_auth_members own
+                  where own.roleid = r.oid and own.admin_option
+                    and own.member = current_user::pg_catalog.regrole)`.execute(transaction);
+  for (const { name } of rows) await runStatements(transaction, await settingsOf(transaction, name));
+}
+
+async function settingsOf(transaction: DdlTransaction, roleName: string): Promise<string[]> {
+  const { rows } = await sql<{ may: boolean }>`
+    select pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') as may`.execute(transaction);
+  const settings = { ...REQUEST_SETTINGS, ...(rows[0]?.may ? { temp_file_limit: TEMP_FILE_LIMIT } : {}) };
+  return Object.entries(settings).map(
+    ([setting, value]) =>
+      `ALTER ROLE ${identifier(roleName)} SET ${setting} = ${typeof value === 'number' ? value : literal(value)}`,
+  );
 }
 
 /** The owner logs in as itself for later DDL; the master may act as it, and only where it says so (SET ROLE). */
@@ -59,7 +81,8 @@ export async function ensureOwnerRole(transaction: DdlTransaction, password: str
 
 /**
  * What moves between clusters ask of the owner: it publishes and subscribes, makes the replication role of a move, and
- * sees when the last transaction on an abandoned place has ended. RDS lends the right to replicate through a role,
+ * sees when the last transaction on an abandoned place has ended. `pg_signal_backend` lets the functions of `tenancy` end
+ * a session that holds another tenant's lock. RDS lends the right to replicate through a role,
  * other PostgreSQL through an attribute: whatever the master has is passed on.
  */
 export async function grantReplication(transaction: DdlTransaction): Promise<void> {
@@ -70,7 +93,7 @@ export async function grantReplication(transaction: DdlTransaction): Promise<voi
     from pg_catalog.pg_roles where rolname = current_user`.execute(transaction);
   const { replicates = false, lends = false } = rows[0] ?? {};
   await runStatements(transaction, [
-    `GRANT pg_create_subscription, pg_monitor TO ${owner}`,
+    `GRANT pg_create_subscription, pg_monitor, pg_signal_backend TO ${owner}`,
     ...(replicates ? [`ALTER ROLE ${owner} REPLICATION`] : []),
     ...(lends ? [`GRANT rds_replication TO ${owner} WITH ADMIN OPTION`] : []),
   ]);

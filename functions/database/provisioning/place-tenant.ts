@@ -44,6 +44,7 @@ export async function removePlacement(
   owner: pg.ClientBase,
   { tenantId, epoch }: Pick<TenantPlacement, 'tenantId' | 'epoch'>,
 ): Promise<void> {
+  await owner.query('select tenancy.end_foreign_sessions($1)', [tenantId]);
   // Writers in flight end first; who comes later is refused (TN004).
   await owner.query(
     `with lock as materialized (select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1)))

@@ -1,3 +1,5 @@
+import { TENANT_LOGIN_GROUP } from '../ddl/role-names.ts';
+
 /**
  * The functions of schema `tenancy`. DESIGN section 4 says what they promise; here is why they look as they do.
  *
@@ -21,6 +23,10 @@
  * can tell him apart: hence parameters everywhere, and no simple query with a value from outside.
  */
 const CURSOR = "'tenancy entered'";
+/** The role of which all login roles of requests are members. */
+const TENANT_LOGIN_GROUP_OID = `'${TENANT_LOGIN_GROUP}'::regrole`;
+/** Locks of one session in the server's lock table: what a role's CONNECTION LIMIT times this takes fits in twice. */
+const MAX_LOCKS = 400;
 
 /** One TN00x for "no tenant"; 34000 where the setting was there and the cursor was not, which is a forgery. */
 export const currentTenant = `
@@ -59,9 +65,96 @@ const awaitWriteLock = `
 CREATE OR REPLACE FUNCTION tenancy.await_write_lock(tenant uuid) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $function$
 BEGIN
-  PERFORM pg_catalog.pg_advisory_xact_lock_shared(tenancy.lock_key(tenant));
-EXCEPTION WHEN lock_not_available THEN
+  -- Who does not own the tenant does not stand in its queue. A former owner asks for its placement again.
+  IF NOT EXISTS (
+    SELECT FROM tenancy.placement p WHERE p.tenant_id OPERATOR(pg_catalog.=) tenant
+      AND session_user::text OPERATOR(pg_catalog.=) ANY (ARRAY[p.role_name, p.previous_role_name])
+  ) THEN
+    RAISE EXCEPTION 'the placement has another epoch' USING ERRCODE = 'TN003';
+  END IF;
+  FOR round IN 1..4 LOOP
+    BEGIN
+      PERFORM pg_catalog.pg_advisory_xact_lock_shared(tenancy.lock_key(tenant));
+      RETURN;
+    EXCEPTION WHEN lock_not_available THEN
+      -- The next round stands in the queue before a session that was ended can be back.
+      EXIT WHEN tenancy.end_foreign_sessions(tenant) OPERATOR(pg_catalog.=) 0;
+    END;
+  END LOOP;
   PERFORM tenancy.raise_fenced(NULL, NULL);
+END
+$function$`;
+
+/**
+ * Ends the sessions of other tenants' roles that hold a lock of this tenant, or wait for one; answers how many. EXECUTE
+ * on the advisory functions cannot be revoked on RDS, so a leaked credential can take any key; nothing of ours does so
+ * for a tenant that its role does not own. Only the owner role and its functions call it: it is a member of
+ * pg_signal_backend. The warning (TN005) is in the server's log, and reaches the waiting client, which raises an alarm.
+ */
+const endForeignSessions = `
+CREATE OR REPLACE FUNCTION tenancy.end_foreign_sessions(tenant uuid) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+  intruder record;
+  ended integer := 0;
+BEGIN
+  FOR intruder IN
+    SELECT DISTINCT a.pid, a.usename FROM pg_locks l
+    JOIN pg_stat_activity a ON a.pid = l.pid
+    JOIN pg_auth_members m ON m.member = a.usesysid AND m.inherit_option
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+      AND ((l.classid::bigint << 32) | l.objid::bigint) IN
+          (tenancy.lock_key(tenant), tenancy.mover_key(tenant), uuid_hash_extended(tenant, 2))
+      AND m.roleid = ${TENANT_LOGIN_GROUP_OID}
+      AND a.usename <> current_user
+      AND NOT EXISTS (SELECT FROM tenancy.placement p
+                      WHERE p.tenant_id = tenant AND a.usename IN (p.role_name, p.previous_role_name))
+  LOOP
+    -- Without waiting for its end: that would let it come back first.
+    IF pg_terminate_backend(intruder.pid) THEN
+      ended := ended + 1;
+      RAISE WARNING 'a session of role % held a lock of tenant % and was ended', intruder.usename, tenant
+        USING ERRCODE = 'TN005';
+    END IF;
+  END LOOP;
+  RETURN ended;
+END
+$function$`;
+
+/**
+ * For a request that met a full lock table (53200): ends the sessions of requests that hold hundreds of locks there.
+ * A request of ours holds a few dozen at most. Sessions of the role that calls it are no exception. Answers how many.
+ * A catalogue that all databases share takes room in that very table, also for the moment of a look-up: hence
+ * functions in place of views. The few entries that it needs come free when any other transaction ends.
+ */
+const relieveLockTable = `
+CREATE OR REPLACE FUNCTION tenancy.relieve_lock_table() RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+  hoarder record;
+  ended integer := 0;
+BEGIN
+  FOR hoarder IN
+    SELECT l.pid, a.usesysid, l.locks
+    FROM (SELECT s.pid, count(*) AS locks FROM pg_lock_status() s WHERE NOT s.fastpath AND s.pid IS NOT NULL
+          GROUP BY s.pid HAVING count(*) > ${MAX_LOCKS}) l
+    JOIN pg_stat_get_activity(NULL) a ON a.pid = l.pid
+    WHERE a.usesysid IS NOT NULL
+  LOOP
+    CONTINUE WHEN hoarder.usesysid = current_user::regrole
+      OR NOT pg_has_role(hoarder.usesysid, ${TENANT_LOGIN_GROUP_OID}, 'USAGE');
+    BEGIN
+      IF pg_terminate_backend(hoarder.pid, 1000) THEN
+        ended := ended + 1;
+        RAISE WARNING 'a session of role % held % locks and was ended',
+          pg_get_userbyid(hoarder.usesysid), hoarder.locks USING ERRCODE = 'TN005';
+      END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+      -- A superuser has every role, and is nobody's to end.
+    END;
+  END LOOP;
+  RETURN ended;
 END
 $function$`;
 
@@ -160,6 +253,15 @@ const clearFenceFunction = `
 CREATE OR REPLACE FUNCTION tenancy.clear_fence(tenant uuid, token uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '500ms' AS $function$
 BEGIN
+  -- The caller is checked before it gets the lock, and again under it.
+  IF NOT EXISTS (
+    SELECT FROM tenancy.placement p WHERE p.tenant_id OPERATOR(pg_catalog.=) tenant
+      AND p.fence_token OPERATOR(pg_catalog.=) token
+      AND p.fence_expires_at OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
+      AND session_user::text OPERATOR(pg_catalog.=) ANY (ARRAY[p.role_name, current_user::text])
+  ) THEN
+    RETURN false;
+  END IF;
   PERFORM pg_catalog.pg_advisory_xact_lock(tenancy.lock_key(tenant));
   UPDATE tenancy.placement p
     SET state = 'active', fence_token = NULL, fence_expires_at = NULL
@@ -198,6 +300,11 @@ DECLARE
   versions jsonb[] := CASE TG_OP WHEN 'INSERT' THEN ARRAY[to_jsonb(NEW)] WHEN 'DELETE' THEN ARRAY[to_jsonb(OLD)]
                       ELSE ARRAY[to_jsonb(OLD), to_jsonb(NEW)] END;
 BEGIN
+  -- Whoever writes SQL as a login role can forge what current_tenant() reads, so the role decides here.
+  IF NOT EXISTS (SELECT FROM tenancy.placement p
+                 WHERE p.tenant_id = tenancy.current_tenant() AND p.role_name = session_user) THEN
+    RAISE EXCEPTION 'the role does not own the tenant' USING ERRCODE = 'TN004';
+  END IF;
   INSERT INTO tenancy.captured_changes (tenant_id, table_name, row_key)
     SELECT DISTINCT tenancy.current_tenant(), TG_ARGV[0],
            (SELECT jsonb_object_agg(k, version -> k) FROM unnest(TG_ARGV[1:]) k)
@@ -224,7 +331,9 @@ export const tenancyFunctions: readonly string[] = [
   moverKey,
   currentTenant,
   raiseFenced,
+  endForeignSessions,
   awaitWriteLock,
+  relieveLockTable,
   enterFunction,
   enterMoveFunction,
   clearFenceFunction,

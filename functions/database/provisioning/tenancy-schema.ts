@@ -63,6 +63,7 @@ const grants: readonly string[] = [
     'clear_fence(uuid, uuid)',
     'current_tenant()',
     'note_retry(uuid, bigint)',
+    'relieve_lock_table()',
   ].map((signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`),
 ];
 

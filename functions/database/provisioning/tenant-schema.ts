@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import type pg from 'pg';
-import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
+import pg from 'pg';
+import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { assertUuid, identifier, literal } from '../ddl/identifier.ts';
 import { TenantSchemaInUse } from '../errors.ts';
 import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
@@ -80,19 +80,62 @@ export async function dropTenantSchema(
       )`.execute(transaction);
     const dropsRole = rows.length > 0;
     if (dropsRole) {
-      // The owner administers the role but has none of its rights, and only those let it end its sessions.
-      await runStatements(transaction, [
-        `ALTER ROLE ${role} NOLOGIN`,
-        `GRANT ${role} TO CURRENT_USER WITH INHERIT TRUE`,
-        `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = ${literal(roleName)}`,
-      ]);
+      await dropLeftoversElsewhere(owner, transaction, roleName);
+      await runStatements(transaction, shutOut(roleName));
     }
     await runStatements(transaction, [
       "SET LOCAL lock_timeout = '5s'",
       `DROP SCHEMA IF EXISTS ${identifier(schemaName)} CASCADE`,
-      ...(dropsRole ? [`DROP ROLE ${role}`] : []),
+      // What the role made or was given here beside the schema: large objects, default rights, a tampered ACL.
+      ...(dropsRole ? [`DROP OWNED BY ${role}`, `DROP ROLE ${role}`] : []),
     ]);
   });
+}
+
+/**
+ * Statements after which the role has no session and gets none. The owner administers the role but has none of its
+ * rights, and only those let it end its sessions and drop what it owns.
+ */
+function shutOut(roleName: string): string[] {
+  const role = identifier(roleName);
+  return [
+    `ALTER ROLE ${role} NOLOGIN`,
+    `GRANT ${role} TO CURRENT_USER WITH INHERIT TRUE`,
+    `SELECT pg_catalog.pg_terminate_backend(pid, 2000) FROM pg_catalog.pg_stat_activity WHERE usename = ${literal(roleName)}`,
+  ];
+}
+
+/**
+ * A login role can connect to every database of the cluster, and whoever has its password can leave things there that
+ * keep the role from being dropped (a large object, default rights). `DROP OWNED` works in one database only, so this
+ * opens a connection to each one that has some, and commits there: before the caller's transaction touches the role.
+ */
+async function dropLeftoversElsewhere(
+  owner: pg.ClientBase,
+  transaction: DdlTransaction,
+  roleName: string,
+): Promise<void> {
+  const { rows } = await sql<{ database: string }>`
+    select distinct d.datname as database
+    from pg_catalog.pg_shdepend s join pg_catalog.pg_database d on d.oid = s.dbid
+    where s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+      and s.refobjid = pg_catalog.to_regrole(${roleName}) and d.datallowconn
+      and d.datname <> pg_catalog.current_database()`.execute(transaction);
+  const { host, port, user, password, ssl } = owner as pg.Client;
+  for (const { database } of rows) {
+    const client = new pg.Client({
+      ...{ host, port, database, connectionTimeoutMillis: 10_000 },
+      ...(user === undefined ? {} : { user }),
+      ...(password === undefined ? {} : { password }),
+      ssl,
+    });
+    await client.connect();
+    try {
+      await client.query([...shutOut(roleName), `DROP OWNED BY ${identifier(roleName)}`].join(';\n'));
+    } finally {
+      await client.end();
+    }
+  }
 }
 
 /** By which a schema is known to be the tenant's, whatever its name. */

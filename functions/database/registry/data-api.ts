@@ -33,6 +33,10 @@ export interface DataApiTarget {
   readonly region?: string;
 }
 
+/** How long a call may take, in milliseconds: to a registry of another region, and to our own. */
+const ELSEWHERE = { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
+const OWN = { connectionTimeout: 2_000, requestTimeout: 12_000, throwOnRequestTimeout: true };
+
 /** The control-plane database over the RDS Data API: no connection to hold, no VPC needed. */
 export class DataApi implements RegistryExecutor {
   readonly #target: DataApiTarget;
@@ -110,13 +114,11 @@ export class DataApi implements RegistryExecutor {
 
   #connect(): Promise<RDSDataClient> {
     const { region } = this.#target;
-    // Another region may be out of reach while this one is well: such a call must end in time to be told.
-    const elsewhere = {
-      requestHandler: { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true },
-    };
+    // A call that hangs must end in time to be told: API Gateway waits for 30 seconds.
+    const options = region ? { region, requestHandler: ELSEWHERE } : { requestHandler: OWN, maxAttempts: 2 };
     // Loaded on first use: SDK clients dominate a function's cold start, and a cached placement needs none.
     this.#client ??= import('@aws-sdk/client-rds-data').then(
-      ({ RDSDataClient }) => new RDSDataClient(region ? { region, ...elsewhere } : {}),
+      ({ RDSDataClient }) => new RDSDataClient(options),
     );
     return this.#client;
   }

@@ -13,6 +13,9 @@ export interface CredentialSource {
   forget(secretArn: string): void;
 }
 
+/** A request waits for this: it must learn in time that Secrets Manager does not answer. */
+const requestHandler = { connectionTimeout: 2_000, requestTimeout: 4_000, throwOnRequestTimeout: true };
+
 /**
  * Reads database credentials from Secrets Manager and remembers them for this container's life. A secret that is named
  * by its ARN is read where it is; `region` says where those are that are given by name, by default in our own.
@@ -54,7 +57,7 @@ export class CredentialStore implements CredentialSource {
     const region = regionOfArn(secretArn) ?? this.#region;
     let client = this.#clients.get(region);
     if (!client) {
-      client = new SecretsManagerClient(region ? { region } : {});
+      client = new SecretsManagerClient({ ...(region ? { region } : {}), requestHandler, maxAttempts: 2 });
       this.#clients.set(region, client);
     }
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretArn }));

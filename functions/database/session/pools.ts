@@ -26,7 +26,12 @@ export interface PoolOptions {
   readonly cap: number;
   /** Send statements without waiting for the answer of the one before. */
   readonly pipeline: boolean;
+  /** Gets the text of a warning that asks for an alarm (TN005). */
+  readonly onAlert?: (message: string) => void;
 }
+
+/** The SQLSTATE of warnings by which `tenancy` tells of a session that it has ended. */
+const ALERT = 'TN005';
 
 export class DatabasePools {
   readonly #credentials: CredentialSource;
@@ -102,7 +107,11 @@ export class DatabasePools {
       ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const },
       pipeline: this.#options.pipeline,
     };
-    const pool = new ConnectionQueue(configuration);
+    const pool = new ConnectionQueue(configuration, (client) => {
+      client.on('notice', ({ code, message }) => {
+        if (code === ALERT) this.#options.onAlert?.(message ?? '');
+      });
+    });
     this.#open.set(key, pool);
     return pool;
   }

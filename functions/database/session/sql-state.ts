@@ -10,8 +10,11 @@ import {
   WrongTenant,
 } from '../errors.ts';
 
-/** Serialization failure, deadlock, lock timeout, too many connections (of the role or the server). */
-const TRY_AGAIN = new Set(['40001', '40P01', '55P03', '53300']);
+/**
+ * Serialization failure, deadlock, lock timeout; the server is short of something (class 53: connections of the role or
+ * of the server, the lock table, memory, disk).
+ */
+const TRY_AGAIN = /^(40001|40P01|55P03|53...)$/;
 /** Wrong password, unknown role or database, function of a dropped role, schema or table that went with a move. */
 const GONE = new Set(['28P01', '28000', '3D000', '42704']);
 const GONE_AFTER_ENTER = new Set(['42P01', '3F000', '42883']);
@@ -36,7 +39,7 @@ export function classifyDatabaseError(error: unknown): unknown {
     case 'TN004':
       return new WrongTenant('the tenant is not known here, or belongs to another role', options);
   }
-  if (TRY_AGAIN.has(code)) return new TransactionConflict(`PostgreSQL asks to retry (${code})`, options);
+  if (TRY_AGAIN.test(code)) return new TransactionConflict(`PostgreSQL asks to retry (${code})`, options);
   if (TOOK_TOO_LONG.has(code))
     return new TransactionTimedOut(`PostgreSQL ended the transaction (${code})`, options);
   if (GONE.has(code) || isConnectionLost(error)) return unreachable(error);

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { endLockHolders } from '../ddl/end-lock-holders.ts';
 import { literal, qualified } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { missingPieces, type Piece } from './arriving-schema.ts';
@@ -100,13 +101,14 @@ export async function buildPiece(
   piece: Piece,
   { memory, workers }: BuildPower,
 ): Promise<void> {
-  const lock = literal(`strata build ${schemaName} ${piece.table} ${piece.name}`);
+  const lock = `strata build ${schemaName} ${piece.table} ${piece.name}`;
+  await endLockHolders(connection, lock);
   try {
     // One message, hence one transaction, and one that is sent whole. Another's build of the same piece ends first.
     await connection.query(
       `${UNFLUSHED}; SET LOCAL maintenance_work_mem = '${memory}';
        SET LOCAL max_parallel_maintenance_workers = ${workers};
-       SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0));
+       SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${literal(lock)}, 0));
        ${piece.statement}`,
     );
   } catch (error) {

@@ -10,7 +10,7 @@
  */
 import type pg from 'pg';
 import { sqlStateOf } from '../session/sql-state.ts';
-import { ClaimLost, MoverBusy } from './errors.ts';
+import { ClaimLost, MoverBusy, WritersBusy } from './errors.ts';
 
 /** One try at one hop of a move. */
 export interface Attempt {
@@ -75,10 +75,12 @@ export async function claimed<Result>(
   work: () => Promise<Result>,
   { isolation = 'read committed', seconds = 60, phase }: ClaimedOptions = {},
 ): Promise<Result> {
-  return inTransaction(owner, isolation, seconds, async () => {
-    await holdClaim(owner, attempt, { isolation, ...(phase ? { phase } : {}) });
-    return work();
-  });
+  return endingIntruders(owner, attempt, () =>
+    inTransaction(owner, isolation, seconds, async () => {
+      await holdClaim(owner, attempt, { isolation, ...(phase ? { phase } : {}) });
+      return work();
+    }),
+  );
 }
 
 /**
@@ -107,10 +109,30 @@ export async function exclusively<Result>(
   work: () => Promise<Result>,
   { seconds = 60 }: Pick<ClaimedOptions, 'seconds'> = {},
 ): Promise<Result> {
-  return inTransaction(owner, 'read committed', seconds, async () => {
-    await lockMovers(owner, tenantId, 'exclusive');
-    return work();
-  });
+  return endingIntruders(owner, { tenantId }, () =>
+    inTransaction(owner, 'read committed', seconds, async () => {
+      await lockMovers(owner, tenantId, 'exclusive');
+      return work();
+    }),
+  );
+}
+
+/**
+ * Where the transaction could not get a lock of the tenant, other tenants' sessions that hold one are ended, so that
+ * the next try can. The error is told in any case.
+ */
+export async function endingIntruders<Result>(
+  owner: pg.ClientBase,
+  { tenantId }: Pick<Attempt, 'tenantId'>,
+  transaction: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await transaction();
+  } catch (error) {
+    if (error instanceof MoverBusy || error instanceof WritersBusy)
+      await owner.query('select tenancy.end_foreign_sessions($1)', [tenantId]).catch(() => {});
+    throw error;
+  }
 }
 
 /** Commits when `work` resolves, rolls back when it throws. */

@@ -15,7 +15,7 @@ import type pg from 'pg';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
-import { behind, inTransaction } from './claim.ts';
+import { behind, endingIntruders, inTransaction } from './claim.ts';
 import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
 
 export interface Fence {
@@ -165,12 +165,14 @@ export async function withoutWriters<Result>(
   options: LockOptions = {},
 ): Promise<Result> {
   try {
-    return await inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
-      const locking = lockWriters(owner, tenantId, options);
-      if (options.withQuestion) return behind(owner, locking, work);
-      await locking;
-      return work();
-    });
+    return await endingIntruders(owner, { tenantId }, () =>
+      inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
+        const locking = lockWriters(owner, tenantId, options);
+        if (options.withQuestion) return behind(owner, locking, work);
+        await locking;
+        return work();
+      }),
+    );
   } catch (error) {
     // A step of the same attempt that runs twice has the placement's row locked with its snapshot.
     if (sqlStateOf(error) === '55P03') throw new WritersBusy('the placement is locked', { cause: error });

@@ -42,6 +42,7 @@ export async function takeTurn(
       [tenantId],
     );
     if (rows[0]?.taken) return true;
+    await session.query('select tenancy.end_foreign_sessions($1)', [tenantId]);
     if (performance.now() > deadline) return false;
     await delay(POLL_MS * (0.5 + Math.random()));
   }

@@ -1,0 +1,213 @@
+/**
+ * What the registry last answered for each key, and when that answer may serve.
+ *
+ * States of a key: unknown ──look up──▶ answered "none" | answered with a value: fresh ──freshForMs──▶ stale
+ *                  ──staleForMs──▶ unknown. Every new answer replaces the one before, whatever it says.
+ * States of the registry, as this container sees it: well ──a look-up fails, or takes longer than `patienceMs`──▶
+ *                  in doubt ──a look-up succeeds, or `DOUBT_MS` after the last failure──▶ well
+ * Invariants:
+ * - a value that a later answer contradicted never serves again: "none" is an answer and is remembered as one;
+ * - "none" is never fresh: it is looked up again each time, and serves only while the registry does not answer;
+ * - while the registry is in doubt a stale answer serves at once, and one look-up at a time goes on behind it;
+ * - no caller waits longer than `lookUpLimitMs`.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { RegistryError } from '../database/registry/data-api.ts';
+import { TenantUnavailable } from './errors.ts';
+
+export interface RegistryMemoryOptions {
+  /** Keys that are remembered. */
+  readonly cap: number;
+  /** How long a value serves without a look-up, in milliseconds. */
+  readonly freshForMs: number;
+  /** How long after it was last confirmed an answer may serve while the registry does not answer. */
+  readonly staleForMs: number;
+  /** How long a caller that has a stale answer waits for a better one. */
+  readonly patienceMs: number;
+  /** How long a caller that has no answer waits for one. */
+  readonly lookUpLimitMs: number;
+}
+
+/** Doubt ends by itself: a container that was frozen with a look-up under way must try again, not believe its timer. */
+const DOUBT_MS = 5_000;
+/** Seconds after which a request that found no answer is worth repeating. */
+const RETRY_AFTER = 2;
+
+/** Whether the registry answers: shared by all memories of one container, so that one failure tells all of them. */
+export class RegistryHealth {
+  #doubtUntil = 0;
+  /** A look-up behind a stale answer is under way. */
+  probing = false;
+
+  get inDoubt(): boolean {
+    return performance.now() < this.#doubtUntil;
+  }
+
+  failed(): void {
+    this.#doubtUntil = performance.now() + DOUBT_MS;
+  }
+
+  succeeded(): void {
+    this.#doubtUntil = 0;
+  }
+}
+
+/** `undefined` is the answer "none". */
+interface Remembered<Value> {
+  readonly value: Value | undefined;
+  readonly confirmedAt: number;
+}
+
+export class RegistryMemory<Value extends object | string> {
+  readonly #answers: LRUCache<string, Remembered<Value>>;
+  readonly #lookUps = new Map<string, Promise<Value | undefined>>();
+  readonly #health: RegistryHealth;
+  readonly #ask: (key: string) => Promise<Value | undefined>;
+  readonly #options: RegistryMemoryOptions;
+
+  constructor(
+    health: RegistryHealth,
+    ask: (key: string) => Promise<Value | undefined>,
+    options: RegistryMemoryOptions,
+  ) {
+    this.#health = health;
+    this.#ask = ask;
+    this.#options = options;
+    this.#answers = new LRUCache({ max: options.cap });
+  }
+
+  /**
+   * The value of the key, or undefined where the registry has none.
+   * @throws {TenantUnavailable} the registry does not answer, and nothing that is remembered may serve.
+   */
+  async get(key: string): Promise<Value | undefined> {
+    const { freshForMs, staleForMs, patienceMs } = this.#options;
+    const known = this.#answers.get(key);
+    const age = known ? performance.now() - known.confirmedAt : Number.POSITIVE_INFINITY;
+    if (known?.value !== undefined && age < freshForMs) return known.value;
+    if (!known || age >= staleForMs) return this.look(key);
+    if (this.#health.inDoubt) {
+      this.#probe(key);
+      return known.value;
+    }
+    try {
+      return await this.#inTime(this.#lookUp(key), patienceMs);
+    } catch {
+      // Read again: another answer may have come in meanwhile.
+      return (this.#answers.get(key) ?? known).value;
+    }
+  }
+
+  /**
+   * Looks the key up, whatever is remembered.
+   * @throws {TenantUnavailable} the registry does not answer in time; {RegistryError} it refused the statement.
+   */
+  async look(key: string): Promise<Value | undefined> {
+    const { patienceMs, lookUpLimitMs } = this.#options;
+    try {
+      return await this.#inTime(this.#lookUp(key), this.#health.inDoubt ? patienceMs : lookUpLimitMs);
+    } catch (error) {
+      throw unanswered(error);
+    }
+  }
+
+  /** As `look`, but fails at once while the registry is in doubt. */
+  async lookUnlessInDoubt(key: string): Promise<Value | undefined> {
+    if (!this.#health.inDoubt) return this.look(key);
+    this.#probe(key);
+    throw unanswered(new NoAnswer());
+  }
+
+  /** What is remembered, however old. */
+  recall(key: string): Value | undefined {
+    return this.#answers.get(key)?.value;
+  }
+
+  /** Remembers an answer of the registry. */
+  remember(key: string, value: Value | undefined): void {
+    this.#answers.set(key, { value, confirmedAt: performance.now() });
+  }
+
+  /** Replaces a value by a better one that the registry has not confirmed: it is as old as it was. */
+  amend(key: string, value: Value): void {
+    const known = this.#answers.get(key);
+    if (known) this.#answers.set(key, { ...known, value });
+  }
+
+  /** One look-up per key at a time. */
+  #lookUp(key: string): Promise<Value | undefined> {
+    const running = this.#lookUps.get(key);
+    if (running) return running;
+    const before = this.#answers.get(key);
+    const lookUp = this.#inTime(this.#ask(key), this.#options.lookUpLimitMs).then(
+      (value) => {
+        this.#health.succeeded();
+        // An answer that came in meanwhile is newer than this one, which was asked for before.
+        if (this.#answers.get(key) !== before) return this.#answers.get(key)?.value;
+        this.remember(key, value);
+        return value;
+      },
+      (error: unknown) => {
+        // A statement that PostgreSQL refuses is an answer: the registry is well.
+        if (!isRefused(error)) this.#health.failed();
+        throw error;
+      },
+    );
+    this.#lookUps.set(key, lookUp);
+    const forget = () => this.#lookUps.delete(key);
+    lookUp.then(forget, forget);
+    return lookUp;
+  }
+
+  #probe(key: string): void {
+    if (this.#health.probing) return;
+    this.#health.probing = true;
+    const ended = () => {
+      this.#health.probing = false;
+    };
+    this.#lookUp(key).then(ended, ended);
+  }
+
+  /** @throws {NoAnswer} after `ms`; the registry is in doubt then. */
+  async #inTime<Answer>(answer: Promise<Answer>, ms: number): Promise<Answer> {
+    const timer = new AbortController();
+    const late = delay(ms, undefined, { signal: timer.signal }).then(() => {
+      this.#health.failed();
+      throw new NoAnswer();
+    });
+    late.catch(() => {});
+    answer.catch(() => {});
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      timer.abort();
+    }
+  }
+}
+
+class NoAnswer extends Error {
+  override name = 'NoAnswer';
+  constructor() {
+    super('the registry does not answer in time');
+  }
+}
+
+/** PostgreSQL refused the statement for a reason other than its own state (connection, resources, shutdown). */
+function isRefused(error: unknown): boolean {
+  return error instanceof RegistryError && /^(?!08|53|57)/.test(error.sqlState ?? '08');
+}
+
+function unanswered(cause: unknown): unknown {
+  if (isRefused(cause)) return cause;
+  return new TenantUnavailable('the registry does not answer', RETRY_AFTER, { cause });
+}
+
+/** A look-up of which nothing is remembered. @throws {TenantUnavailable} the registry does not answer. */
+export async function askOnce<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw unanswered(error);
+  }
+}
