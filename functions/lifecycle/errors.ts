@@ -65,6 +65,14 @@ export class TenantInputMismatch extends LifecycleError {
   }
 }
 
+/** The workflow of the onboarding could not be started. The same request resumes it. */
+export class OnboardingNotStarted extends LifecycleError {
+  override readonly name = 'OnboardingNotStarted';
+  constructor(options?: ErrorOptions) {
+    super('The onboarding could not be started. Send the same request again.', options);
+  }
+}
+
 /** The tenant failed, left or vanished while one of its onboarding steps was still under way. */
 export class TenantNotProvisioning extends LifecycleError {
   override readonly name = 'TenantNotProvisioning';

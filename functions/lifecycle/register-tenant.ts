@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
 import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
 import {
   type TenantRecord,
   type TenantRow,
@@ -35,10 +36,21 @@ import {
 export interface RegisterOptions {
   /** Who asked for it, for the audit log. */
   actor: AuditActor;
-  /** The execution that takes the tenant over; absent when an API call registers before any execution runs. */
+  /** The execution that takes the tenant over, whatever other execution worked on it. */
   executionArn?: string;
+  /** For an API call, which registers before it starts the execution. */
+  planned?: PlannedExecution;
+  /** For an API call that its client may send again. */
+  once?: RepeatableRequest | undefined;
   /** Whose registry it is, where there are several regions. */
   region?: RegistrationRegion;
+}
+
+/** An execution that will be started once the tenant is registered. */
+export interface PlannedExecution {
+  readonly executionArn: string;
+  /** A dead execution that the tenant may still name. A tenant that names any other one keeps it. */
+  readonly replaces: string | undefined;
 }
 
 type ResolvedInput = OnboardingInput & { dataResidency: string };
@@ -46,6 +58,7 @@ type ResolvedInput = OnboardingInput & { dataResidency: string };
 interface Asked {
   readonly actor: AuditActor;
   readonly executionArn: string | undefined;
+  readonly planned: PlannedExecution | undefined;
   /** Undefined where there is one region only: nobody else could have the slug then. */
   readonly region: RegistrationRegion | undefined;
 }
@@ -62,17 +75,23 @@ interface Asked {
 export async function registerTenant(
   registry: DataApi,
   input: OnboardingInput,
-  { actor, executionArn, region: given }: RegisterOptions,
+  { actor, executionArn, planned, once, region: given }: RegisterOptions,
 ): Promise<TenantRecord> {
   const region = given && given.registries.keys.length > 1 ? given : undefined;
-  const asked: Asked = { actor, executionArn, region };
+  const asked: Asked = { actor, executionArn, planned, region };
   // Two inputs with one slug or name may meet in the INSERT; the loser sees nothing inserted, and looks again.
   for (;;) {
     const outcome = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      if (region) await lockSlug(transaction, input.slug);
+      if (region || once) await lockSlug(transaction, input.slug);
+      const known = await once?.find(transaction);
+      if (known) return read(transaction, known);
       const dataResidency = await chooseResidency(transaction, input.dataResidency, region);
-      return register(transaction, { ...input, dataResidency }, asked);
+      const registered = await register(transaction, { ...input, dataResidency }, asked);
+      if (registered && !(registered instanceof ReservedElsewhere)) {
+        await once?.keep(transaction, registered.tenantId);
+      }
+      return registered;
     });
     if (outcome instanceof ReservedElsewhere) {
       await takeOverSlug(input.slug, outcome.regionKey, region as RegistrationRegion);
@@ -141,7 +160,7 @@ async function resume(
   transaction: RegistryExecutor,
   tenant: TenantRecord & { adminEmail: string },
   input: ResolvedInput,
-  { actor, executionArn }: Asked,
+  { actor, executionArn, planned }: Asked,
 ): Promise<TenantRecord> {
   const { adminEmail: _, ...record } = tenant;
   if (tenant.status !== 'provisioning' && tenant.status !== 'failed') {
@@ -152,11 +171,15 @@ async function resume(
   }
   const fields = differingFields(tenant, input);
   if (fields.length > 0) throw new TenantInputMismatch(input.slug, fields);
+  const free =
+    tenant.status === 'failed' || tenant.executionArn === null || tenant.executionArn === planned?.replaces;
+  // An execution works on it, or is about to be started for it.
+  if (planned && !free) return record;
   await transaction.query(
     `UPDATE tenants SET status = 'provisioning', status_reason = NULL, updated_at = now(),
             execution_arn = COALESCE(:executionArn, execution_arn)
      WHERE tenant_id = :tenantId::uuid`,
-    { tenantId: tenant.tenantId, executionArn: executionArn ?? null },
+    { tenantId: tenant.tenantId, executionArn: executionArn ?? planned?.executionArn ?? null },
   );
   if (tenant.status === 'failed') {
     await recordAudit(transaction, { actor, action: 'tenant.resume', tenantId: tenant.tenantId, data: {} });
@@ -185,7 +208,7 @@ const BECOME_THE_TENANT = `(tenant_id) DO UPDATE
 async function insert(
   transaction: RegistryExecutor,
   input: ResolvedInput,
-  { actor, executionArn }: Asked,
+  { actor, executionArn, planned }: Asked,
   reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
@@ -208,7 +231,7 @@ async function insert(
         ...{ tenantId, name: input.name, slug: input.slug, isolationModel, schemaName, tier: input.tier },
         ...{ billingEmail: input.billingEmail, adminEmail: input.adminEmail, maxUsers, maxStorageGb },
         ...{ dataResidency: input.dataResidency, compliance: JSON.stringify(input.complianceRequirements) },
-        ...{ region: cell.region, executionArn: executionArn ?? null },
+        ...{ region: cell.region, executionArn: executionArn ?? planned?.executionArn ?? null },
       },
     )
     .catch((error) => {

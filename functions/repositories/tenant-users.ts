@@ -79,10 +79,10 @@ export async function createUser(
       );
       const user = toUser(row as UserRow);
       await audit(transaction, actor, 'user.create', user, { role });
-      if (idempotency) {
-        await keepAnswer(transaction, idempotency, { status: 201, body: user, resourceId: user.userId });
-      }
-      return { user, replayed: false };
+      if (!idempotency) return { user, replayed: false };
+      const answer = { status: 201, body: user, resourceId: user.userId };
+      const first = await keepAnswer(transaction, idempotency, answer);
+      return { user: first.body as TenantUser, replayed: false };
     });
   } catch (error) {
     if (error instanceof RegistryError && error.sqlState === '23505') {

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
-import { InvalidOnboardingInput, LifecycleError } from '../../lifecycle/errors.ts';
+import { InvalidOnboardingInput, LifecycleError, OnboardingNotStarted } from '../../lifecycle/errors.ts';
 import { type OnboardingInput, validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../lifecycle/register-tenant.ts';
 import {
   document,
   email,
@@ -20,8 +19,9 @@ import {
 import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../repositories/ask-region.ts';
-import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
+import { findAnswer, keepAnswer, OncePerKey } from '../../repositories/control-idempotency.ts';
 import { entityTag, matchesTag } from '../../repositories/entity-tag.ts';
+import { IdempotencyKeyReused } from '../../repositories/errors.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
@@ -63,20 +63,30 @@ export const list = operatorRoute(
 export const create = operatorRoute(
   { body: z.unknown() },
   async (request: OperatorRequest<object, object, unknown>) => {
-    const { registry, body, operator, facts } = request;
+    const { registry, registries, body, operator, facts } = request;
     const use = controlIdempotencyOf(facts, operator, body);
+    // Keys are kept with their tenant. Home's copy refuses a key that another region's request was sent with.
     const kept = use && (await findAnswer(registry, use));
     if (kept)
       return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
     const input = validated(body);
     const region = regionOfResidency(input.dataResidency, request);
-    const tenant = await actInRegion(request.registries, region.key, async () => {
-      const registered = await register(input, region, request);
-      await startOnboarding(registered, body as object, region.awsRegion);
-      return registered;
-    });
-    if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });
-    return { status: 202, body: tenant, location: `/tenants/${tenant.tenantId}` };
+    const once = use && new OncePerKey(use, (executor, tenantId) => getTenant(executor, tenantId));
+    const tenant = await actInRegion(registries, region.key, () =>
+      startOnboarding(registries.of(region.key), input, {
+        ...{ operator, once, awsRegion: region.awsRegion, region: { key: region.key, registries } },
+      }).catch((error) => {
+        throw asProblem(error);
+      }),
+    );
+    const answer = once?.answer;
+    if (use && answer && !once.replayed && region.awsRegion !== undefined) {
+      await keepAnswer(registry, use, answer).catch(unlessKeyReused);
+    }
+    return {
+      ...{ status: 202, body: answer?.body ?? tenant, location: `/tenants/${tenant.tenantId}` },
+      replayed: once?.replayed ?? false,
+    };
   },
 );
 
@@ -121,6 +131,11 @@ export const update = operatorRoute(
   },
 );
 
+/** What the copy would protect has happened already. */
+function unlessKeyReused(error: unknown): void {
+  if (!(error instanceof IdempotencyKeyReused)) throw error;
+}
+
 /** One that is no region's is refused at home. */
 function regionOfResidency(
   dataResidency: string | undefined,
@@ -134,22 +149,6 @@ function regionOfResidency(
 function validated(body: unknown): OnboardingInput {
   try {
     return validateOnboardingInput(body);
-  } catch (error) {
-    throw asProblem(error);
-  }
-}
-
-/** @throws {Problem} and whatever no rule of registration stands behind. */
-async function register(
-  input: OnboardingInput,
-  { key }: OperatorRegion,
-  { registries, operator }: OperatorRequest<object, object, unknown>,
-) {
-  try {
-    return await registerTenant(registries.of(key), input, {
-      actor: { id: operator, type: 'operator' },
-      region: { key, registries },
-    });
   } catch (error) {
     throw asProblem(error);
   }
@@ -170,6 +169,10 @@ function asProblem(error: unknown): unknown {
       headers: { 'retry-after': '3600' },
       cause: error,
     });
+  }
+  if (error instanceof OnboardingNotStarted) {
+    const headers = { 'retry-after': '5' };
+    return new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
   }
   if (error instanceof LifecycleError) {
     return new Problem(409, 'conflict', { detail: error.message, cause: error });
