@@ -79,11 +79,6 @@ describe('imports go one way', () => {
 });
 
 describe('files', () => {
-  test('are below 300 lines', () => {
-    const long = files.filter((file) => (sources.get(file) ?? '').split('\n').length > 300);
-    expect(long).toEqual([]);
-  });
-
   test('are named for what they do, in kebab-case', () => {
     const vague = files.filter((file) => /(^|\/)(utils?|helpers?|common|misc)(\/|\.)/.test(file));
     expect(vague).toEqual([]);
