@@ -25,27 +25,30 @@ const slug = z
   // Paths and headers take an id or a slug: a slug that looks like an id could name another tenant.
   .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id');
 
-const schema = z.strictObject({
-  name: text(255),
-  slug,
-  adminEmail: email,
-  tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
-  dataResidency: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
-    .optional(),
-  complianceRequirements: z
-    .array(
-      z
-        .string()
-        .transform((value) => value.toLowerCase())
-        .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
-    )
-    .max(20)
-    .transform((values) => [...new Set(values)])
-    .default([]),
-  billingEmail: email.nullish().transform((value) => value ?? null),
-});
+const schema = z.strictObject(
+  {
+    name: text(255),
+    slug,
+    adminEmail: email,
+    tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
+    dataResidency: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
+      .optional(),
+    complianceRequirements: z
+      .array(
+        z
+          .string()
+          .transform((value) => value.toLowerCase())
+          .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
+      )
+      .max(20)
+      .transform((values) => [...new Set(values)])
+      .default([]),
+    billingEmail: email.nullish().transform((value) => value ?? null),
+  },
+  'must be a JSON object',
+);
 
 /** A valid input; `dataResidency` is undefined where the home region is meant. E-mail addresses are lower-case. */
 export type OnboardingInput = z.output<typeof schema>;

@@ -13,7 +13,8 @@ export interface TriedMove {
   readonly dryRun: true;
   readonly plan: readonly PlannedHop[];
   readonly sizes: TenantSurvey;
-  readonly estimate: MoveEstimate;
+  /** null where there is no way: nothing to move, or no place that takes the tenant. */
+  readonly estimate: MoveEstimate | null;
   readonly forbidden: readonly Forbidden[];
 }
 
@@ -41,6 +42,7 @@ export async function tryMove(
   const sizes = await survey(tenantId);
   const { forbidden, ...drafted } = await draft(sizes.bytes);
   const plan = [...drafted.plan, ...drafted.onward];
+  if (plan.length === 0) return { dryRun: true, plan, sizes, estimate: null, forbidden };
   const hasDatabase = await knewDatabase(registry, tenantId);
   return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
 }
