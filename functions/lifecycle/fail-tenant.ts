@@ -59,14 +59,18 @@ export async function markFailed(
 }
 
 /**
- * The tenant that an API call registered with this input and no execution has taken over: the one to mark when the
+ * The tenant that an API call registered with this input for this execution, or for none: the one to mark when the
  * register step itself breaks down.
  */
-export function findUnclaimed(registry: DataApi, input: OnboardingInput): Promise<string | undefined> {
+export function findUnclaimed(
+  registry: DataApi,
+  input: OnboardingInput,
+  executionArn?: string,
+): Promise<string | undefined> {
   return registry.transaction(async (transaction) => {
     const tenant = await findForUpdate(transaction, input.slug);
-    if (!tenant || tenant.executionArn !== null || differingFields(tenant, input).length > 0)
-      return undefined;
-    return tenant.tenantId;
+    if (!tenant || differingFields(tenant, input).length > 0) return undefined;
+    const unclaimed = tenant.executionArn === null || tenant.executionArn === executionArn;
+    return unclaimed ? tenant.tenantId : undefined;
   });
 }

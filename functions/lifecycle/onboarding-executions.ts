@@ -1,7 +1,10 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 
-/** What has become of an execution, as Step Functions tells it; `none` when there is none of that name. */
-export type ExecutionProbe = (executionArn: string) => Promise<'running' | 'failed' | 'ended' | 'none'>;
+/** What has become of an execution; `none` when there is none of that name. */
+export type ExecutionFate = 'running' | 'failed' | 'ended' | 'none';
+
+/** Asks Step Functions. */
+export type ExecutionProbe = (executionArn: string) => Promise<ExecutionFate>;
 
 /** The execution that a tenant which is being provisioned names. */
 export interface NamedExecution {
@@ -26,12 +29,11 @@ export async function namedExecution(
   return row && { executionArn: row.execution_arn, ageSeconds: row.age };
 }
 
-/** Whether nothing will come of the execution any more. @throws what the probe throws. */
-export async function isDead(
-  { executionArn, ageSeconds }: NamedExecution,
-  statusOf: ExecutionProbe,
-): Promise<boolean> {
-  const status = await statusOf(executionArn);
-  if (status === 'none') return ageSeconds >= TIME_TO_START_SECONDS;
-  return status !== 'running';
+/**
+ * Whether nothing will come of the execution any more.
+ * @param ageSeconds since its tenant was changed last.
+ */
+export function isDead(fate: ExecutionFate, ageSeconds: number): boolean {
+  if (fate === 'none') return ageSeconds >= TIME_TO_START_SECONDS;
+  return fate !== 'running';
 }

@@ -39,7 +39,8 @@ export async function requestOnboarding(
   const name = `${input.slug.slice(0, SLUG_CHARACTERS)}-${randomUUID()}`;
   const executionArn = executionArnOf(name);
   const former = await namedExecution(registry, input.slug);
-  const replaces = former && (await isDead(former, statusOf)) ? former.executionArn : undefined;
+  const dead = former && isDead(await statusOf(former.executionArn), former.ageSeconds);
+  const replaces = dead ? former.executionArn : undefined;
   const planned = { executionArn, replaces };
   const tenant = await registerTenant(registry, input, { actor, region, planned, once });
   if (tenant.executionArn !== executionArn) return tenant;

@@ -168,6 +168,7 @@ test('a register step that breaks down finds what the API registered, and nothin
   expect(await findUnclaimed(plane.registry, tenant)).toBe(tenantId);
   await register(tenant, 'execution-1');
   expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
+  expect(await findUnclaimed(plane.registry, tenant, 'execution-1')).toBe(tenantId);
 });
 
 test('ten registrations of one slug at once make one tenant', async () => {
