@@ -1,5 +1,7 @@
 import * as z from 'zod';
+import { COMPLIANCE_REQUIREMENTS } from '../placement/compliance.ts';
 import { InvalidOnboardingInput } from './errors.ts';
+import { isPlatformSlug } from './platform-slugs.ts';
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
 const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
@@ -23,7 +25,8 @@ const slug = z
     'must be 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit',
   )
   // Paths and headers take an id or a slug: a slug that looks like an id could name another tenant.
-  .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id');
+  .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id')
+  .refine((value) => !isPlatformSlug(value), 'is reserved for the platform');
 
 const schema = z.strictObject(
   {
@@ -40,7 +43,7 @@ const schema = z.strictObject(
         z
           .string()
           .transform((value) => value.toLowerCase())
-          .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
+          .pipe(z.enum(COMPLIANCE_REQUIREMENTS, `must be one of ${COMPLIANCE_REQUIREMENTS.join(', ')}`)),
       )
       .max(20)
       .transform((values) => [...new Set(values)])

@@ -18,10 +18,11 @@ import {
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
+import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import { chooseResidency } from './choose-residency.ts';
-import { TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
+import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
 import {
@@ -70,6 +71,7 @@ interface Asked {
  * @throws {TenantNameTaken} the name belongs to another slug.
  * @throws {TenantInputMismatch} the slug is unfinished with a different input.
  * @throws {InvalidOnboardingInput} the residency is not served.
+ * @throws {ComplianceUnsatisfied} the tier's place does not satisfy a compliance requirement.
  * @throws {NoCellCapacity} no cell has room.
  */
 export async function registerTenant(
@@ -77,6 +79,9 @@ export async function registerTenant(
   input: OnboardingInput,
   { actor, executionArn, planned, once, region: given }: RegisterOptions,
 ): Promise<TenantRecord> {
+  const { tier, complianceRequirements } = input;
+  const issues = unsatisfied(complianceRequirements, tierTerms[tier].isolationModel);
+  if (issues.length > 0) throw new ComplianceUnsatisfied(issues, tierSatisfying(complianceRequirements));
   const region = given && given.registries.keys.length > 1 ? given : undefined;
   const asked: Asked = { actor, executionArn, planned, region };
   // Two inputs with one slug or name may meet in the INSERT; the loser sees nothing inserted, and looks again.

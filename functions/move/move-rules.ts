@@ -1,5 +1,6 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { IsolationModel, TenantRecord, Tier } from '../database/registry/tenant-record.ts';
+import { unsatisfied, weaker } from '../placement/compliance.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { Forbidden } from './errors.ts';
 
@@ -14,41 +15,19 @@ export interface Usage {
 /** What may be overridden. */
 export const LIMITS: readonly Forbidden['rule'][] = ['users', 'storage'];
 
-/** From the weakest to the strongest. */
-const STRENGTH: readonly IsolationModel[] = ['shared', 'schema', 'dedicated'];
-
-/**
- * The weakest isolation that a compliance requirement allows. The strategy says of shared tables that they "may not
- * meet requirements", and recommends a database of its own for regulated industries, healthcare and finance: so any
- * requirement asks for a schema at least, and those of these two industries for a database.
- */
-const REQUIRED_ISOLATION: Readonly<Record<string, IsolationModel>> = { hipaa: 'dedicated', pci: 'dedicated' };
-const REQUIRED_BY_ANY: IsolationModel = 'schema';
-
 const GB = 1024 ** 3;
 
 /**
- * Compliance never lets a tenant fall below what it requires, nor below what it has: one that was weaker off before
- * (it was onboarded so) may move sideways and up.
+ * Compliance never lets a tenant fall below what it requires, nor below what it has: one that was weaker off before may
+ * move sideways and up.
  */
 export function complianceForbids(
   requirements: readonly string[],
   from: IsolationModel,
   to: IsolationModel,
 ): Forbidden[] {
-  return requirements.flatMap((requirement): Forbidden[] => {
-    const required = REQUIRED_ISOLATION[requirement.toLowerCase().split(/[-_.]/)[0] ?? ''] ?? REQUIRED_BY_ANY;
-    const floor = Math.min(STRENGTH.indexOf(required), STRENGTH.indexOf(from));
-    if (STRENGTH.indexOf(to) >= floor) return [];
-    return [{ rule: 'compliance', detail: `The requirement "${requirement}" does not allow ${WORDS[to]}.` }];
-  });
+  return weaker(from, to) === from ? [] : unsatisfied(requirements, to);
 }
-
-const WORDS: Readonly<Record<IsolationModel, string>> = {
-  shared: 'shared tables',
-  schema: 'a schema in a shared database',
-  dedicated: 'a dedicated database',
-};
 
 type Limits = Pick<TenantRecord, 'tier' | 'maxUsers' | 'maxStorageGb'>;
 

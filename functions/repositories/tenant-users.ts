@@ -4,7 +4,7 @@ import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-id
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type PageRequest, pageOfRows, readCursor } from './keyset-page.ts';
-import { getTenant } from './tenants.ts';
+import { countActiveUsers, getTenant } from './tenants.ts';
 
 export interface TenantUser {
   readonly userId: string;
@@ -92,7 +92,7 @@ export async function createUser(
   }
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left)} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left, or the last active admin)} */
 export async function updateUser(
   registry: DataApi,
   tenantReference: string,
@@ -105,6 +105,8 @@ export async function updateUser(
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
+    const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
+    if (!stays) await requireOtherAdmin(transaction, user, 'deactivated or demoted');
     const [row] = await transaction.query<UserRow>(
       `UPDATE tenant_users SET role = COALESCE(:role, role), is_active = COALESCE(:isActive::boolean, is_active)
        WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid RETURNING ${COLUMNS}`,
@@ -115,7 +117,7 @@ export async function updateUser(
   });
 }
 
-/** @throws {ResourceNotFound | VersionMismatch} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin)} */
 export async function deleteUser(
   registry: DataApi,
   tenantReference: string,
@@ -127,6 +129,7 @@ export async function deleteUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
+    await requireOtherAdmin(transaction, user, 'removed');
     await transaction.query(
       'DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid',
       {
@@ -138,16 +141,27 @@ export async function deleteUser(
   });
 }
 
+/** A tenant that nobody administers could not help itself. @throws {ResourceConflict} nobody else does. */
+async function requireOtherAdmin(
+  transaction: RegistryExecutor,
+  { tenantId, userId, role, isActive }: TenantUser,
+  what: string,
+): Promise<void> {
+  if (role !== 'admin' || !isActive) return;
+  const others = await transaction.query(
+    `SELECT 1 AS found FROM tenant_users
+     WHERE tenant_id = :tenantId::uuid AND user_id <> :userId::uuid AND role = 'admin' AND is_active LIMIT 1`,
+    { tenantId, userId },
+  );
+  if (others.length === 0) throw new ResourceConflict(`The last active admin cannot be ${what}.`);
+}
+
 async function requirePlace(
   transaction: RegistryExecutor,
   { tenantId, maxUsers }: { tenantId: string; maxUsers: number | null },
 ): Promise<void> {
   if (maxUsers === null) return;
-  const [row] = await transaction.query<{ active: number }>(
-    'SELECT count(*)::integer AS active FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active',
-    { tenantId },
-  );
-  if ((row?.active ?? 0) >= maxUsers)
+  if ((await countActiveUsers(transaction, tenantId)) >= maxUsers)
     throw new ResourceConflict(`The tenant may have ${maxUsers} active users.`);
 }
 

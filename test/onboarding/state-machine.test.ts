@@ -133,6 +133,7 @@ test('every lifecycle error is named as its class, in a bundle that renames clas
     new errors.OnboardingIncomplete('a'),
     new errors.TenantSecretInvalid(),
     new errors.OnboardingNotStarted(),
+    new errors.ComplianceUnsatisfied([], 'business'),
     new errors.PlacementConflict(),
     new errors.DedicatedStackFailed(),
     new errors.DedicatedStackTimeout(),

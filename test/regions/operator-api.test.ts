@@ -92,6 +92,8 @@ async function call(
   return { status: answer.statusCode, text: answer.body, body: JSON.parse(answer.body ?? 'null'), replayed };
 }
 
+const MODELS = { starter: 'shared', business: 'schema', enterprise: 'dedicated' } as const;
+
 async function addTenant(
   key: 'us' | 'eu',
   {
@@ -99,13 +101,14 @@ async function addTenant(
     at = '2026-01-01T00:00:00Z',
     id = randomUUID() as string,
     region = key as string,
+    tier = 'starter' as keyof typeof MODELS,
   } = {},
 ) {
   await two[key].query(
     `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
                           data_residency, home_region, created_at)
-     VALUES (:id::uuid, :id, :slug, 'shared', 'starter', :status, :region, :region, :at::timestamptz)`,
-    { id, slug: slugOf(id), status, region, at },
+     VALUES (:id::uuid, :id, :slug, :model, :tier, :status, :region, :region, :at::timestamptz)`,
+    { id, slug: slugOf(id), status, region, at, tier, model: MODELS[tier] },
   );
   return id;
 }
@@ -392,4 +395,121 @@ describe('a request whose workflow cannot be started', () => {
     );
     expect(JSON.parse(input ?? '')).toMatchObject({ name: body.name, slug: body.slug });
   });
+});
+
+describe('new compliance requirements of a tenant', () => {
+  const change = (tenantId: string, body: object) =>
+    call('PATCH /tenants/{tenantId}', { path: { tenantId }, body });
+  const offersOf = async (tenantId: string) =>
+    (await call('GET /tenants/{tenantId}/offers', { path: { tenantId } })).body.items;
+
+  test.each([
+    ['starter', ['soc2'], 'business'],
+    ['starter', ['gdpr', 'hipaa'], 'enterprise'],
+    ['business', ['pci'], 'enterprise'],
+  ] as const)(
+    'that a %s place does not satisfy (%j) are refused; forced, they make an offer',
+    async (tier, required, offered) => {
+      const id = await addTenant('us', { tier });
+      const complianceRequirements = [...required];
+      const refused = await change(id, { complianceRequirements, name: `Other ${id}` });
+      const errors = required.map((each) => ({
+        ...{ pointer: '/complianceRequirements', rule: 'compliance' },
+        detail: expect.stringContaining(`"${each}"`),
+      }));
+      expect(refused).toMatchObject({ status: 409, body: { errors } });
+      const before = (await call('GET /tenants/{tenantId}', { path: { tenantId: id } })).body;
+      expect(before).toMatchObject({ name: id, complianceRequirements: [] });
+      for (let times = 0; times < 2; times++) {
+        expect(await change(id, { complianceRequirements, force: true })).toMatchObject({
+          ...{ status: 200, body: { complianceRequirements, tier } },
+        });
+      }
+      expect(await offersOf(id)).toMatchObject([
+        {
+          targetTier: offered,
+          status: 'open',
+          reasons: errors.map(({ rule, detail }) => ({ rule, detail })),
+        },
+      ]);
+      const audit =
+        "SELECT request_data::text AS data FROM control_audit_log WHERE tenant_id = :id::uuid AND action = 'tenant.update'";
+      expect(JSON.stringify(await two.masters.us.query(audit, { id }))).toContain('overridden');
+      // What the tenant requires already is no news.
+      expect((await change(id, { complianceRequirements: complianceRequirements.slice(0, 1) })).status).toBe(
+        200,
+      );
+    },
+  );
+
+  test.each([
+    ['business', ['soc2', 'gdpr', 'iso27001']],
+    ['enterprise', ['soc2', 'gdpr', 'iso27001', 'hipaa', 'pci']],
+  ] as const)('that a %s place satisfies are kept, and nothing is offered', async (tier, required) => {
+    const id = await addTenant('us', { tier });
+    expect((await change(id, { complianceRequirements: required })).status).toBe(200);
+    expect(await offersOf(id)).toEqual([]);
+  });
+
+  test.each(['constructor', '__proto__x', 'pci-dss', 'toString', ''])('named %j are 400', async (name) => {
+    const id = await addTenant('us', { tier: 'enterprise' });
+    expect(await change(id, { complianceRequirements: [name] })).toMatchObject({
+      ...{ status: 400, body: { errors: [{ pointer: '/complianceRequirements/0' }] } },
+    });
+  });
+
+  test('are compared with the place that a running move leads to', async () => {
+    const id = await addTenant('us', { tier: 'business' });
+    await two.us.query(
+      `INSERT INTO tenant_moves (tenant_id, input, plan, started_by)
+       VALUES (:id::uuid, '{}', '[{"to": {"isolationModel": "shared"}}]', 'test')`,
+      { id },
+    );
+    expect((await change(id, { complianceRequirements: ['soc2'] })).status).toBe(409);
+  });
+});
+
+test('maxUsers cannot be less than the active users', async () => {
+  const path = { tenantId: await addTenant('us') };
+  const users = ['a', 'b'].map((name) => ({ email: `${name}@users.test`, role: 'member' }));
+  for (const body of users) await call('POST /tenants/{tenantId}/users', { path, body });
+  const change = (maxUsers: number | null) => call('PATCH /tenants/{tenantId}', { path, body: { maxUsers } });
+  expect(await change(1)).toMatchObject({
+    status: 409,
+    body: {
+      detail: 'The tenant has 2 active users: maxUsers cannot be less than that.',
+      errors: [{ pointer: '/maxUsers' }],
+    },
+  });
+  for (const enough of [2, 3, null]) expect((await change(enough)).status).toBe(200);
+});
+
+test('the last active admin is neither deactivated, nor demoted, nor removed; another one makes it free', async () => {
+  const path = { tenantId: await addTenant('us') };
+  const add = async (name: string, role: string) =>
+    (await call('POST /tenants/{tenantId}/users', { path, body: { email: `${name}@admins.test`, role } }))
+      .body.userId as string;
+  const [first, second] = [await add('first', 'admin'), await add('second', 'admin')];
+  const user = (userId: string) => ({ ...path, userId });
+  const change = (userId: string, body: object) =>
+    call('PATCH /tenants/{tenantId}/users/{userId}', { path: user(userId), body });
+  const remove = (userId: string) =>
+    call('DELETE /tenants/{tenantId}/users/{userId}', { path: user(userId) });
+  // Both at once: one stays.
+  const both = await Promise.all([change(first, { isActive: false }), change(second, { role: 'viewer' })]);
+  expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+  const [last, other] = both[0]?.status === 409 ? [first, second] : [second, first];
+  for (const refused of [
+    await change(last, { isActive: false }),
+    await change(last, { role: 'member' }),
+    await remove(last),
+  ]) {
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('last active admin') },
+    });
+  }
+  expect((await change(last, { role: 'admin', isActive: true })).status).toBe(200);
+  expect((await change(other, { role: 'admin', isActive: true })).status).toBe(200);
+  expect((await remove(last)).status).toBe(204);
 });

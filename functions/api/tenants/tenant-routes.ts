@@ -1,5 +1,10 @@
 import * as z from 'zod/mini';
-import { InvalidOnboardingInput, LifecycleError, OnboardingNotStarted } from '../../lifecycle/errors.ts';
+import {
+  ComplianceUnsatisfied,
+  InvalidOnboardingInput,
+  LifecycleError,
+  OnboardingNotStarted,
+} from '../../lifecycle/errors.ts';
 import { type OnboardingInput, validateOnboardingInput } from '../../lifecycle/onboarding-input.ts';
 import {
   document,
@@ -17,6 +22,7 @@ import {
   operatorRoute,
 } from '../../middleware/operator-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
+import { COMPLIANCE_REQUIREMENTS } from '../../placement/compliance.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../repositories/ask-region.ts';
 import { findAnswer, keepAnswer, OncePerKey } from '../../repositories/control-idempotency.ts';
@@ -37,6 +43,19 @@ const limitOf = (what: string) =>
   z.nullish(
     z.int(`must be a whole number of ${what}`).check(z.gte(1, 'must be at least 1'), z.lte(1_000_000_000)),
   );
+
+const complianceRequirements = z
+  .array(
+    z.pipe(
+      z.pipe(
+        z.string('must be a string'),
+        z.transform((text: string) => text.toLowerCase()),
+      ),
+      z.enum(COMPLIANCE_REQUIREMENTS, `must be one of ${COMPLIANCE_REQUIREMENTS.join(', ')}`),
+    ),
+    'must be a list',
+  )
+  .check(z.maxLength(20, 'must have at most 20 entries'));
 
 export const list = operatorRoute(
   {
@@ -107,14 +126,9 @@ export const update = operatorRoute(
       maxUsers: limitOf('users'),
       maxStorageGb: limitOf('GB'),
       features: z.nullish(document),
-      complianceRequirements: z.optional(
-        z
-          .array(
-            z.string().check(z.regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as soc2')),
-            'must be a list',
-          )
-          .check(z.maxLength(20, 'must have at most 20 entries')),
-      ),
+      complianceRequirements: z.optional(complianceRequirements),
+      // Requirements that today's place does not satisfy are kept all the same, and the tenant is offered what does.
+      force: z.optional(z.boolean('must be true or false')),
       monthlyRevenue: z.nullish(
         z
           .number('must be a number')
@@ -122,10 +136,9 @@ export const update = operatorRoute(
       ),
     }),
   },
-  async ({ registry, params, body, operator, facts }) => {
-    const tenant = await updateTenant(registry, params.tenantId, body, {
-      actor: operator,
-      ifMatch: facts.ifMatch,
+  async ({ registry, params, body: { force, ...changes }, operator, facts }) => {
+    const tenant = await updateTenant(registry, params.tenantId, changes, {
+      ...{ actor: operator, ifMatch: facts.ifMatch, force: force ?? false },
     });
     return { status: 200, body: tenant, etag: entityTag(tenant) };
   },
@@ -173,6 +186,10 @@ function asProblem(error: unknown): unknown {
   if (error instanceof OnboardingNotStarted) {
     const headers = { 'retry-after': '5' };
     return new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+  }
+  if (error instanceof ComplianceUnsatisfied) {
+    const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
+    return new Problem(409, 'conflict', { detail: error.message, errors, cause: error });
   }
   if (error instanceof LifecycleError) {
     return new Problem(409, 'conflict', { detail: error.message, cause: error });
