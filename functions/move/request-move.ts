@@ -7,6 +7,7 @@ import { endMove } from './end-move.ts';
 import { MoveNotStarted, TenantNotMovable } from './errors.ts';
 import { insertMove } from './insert-move.ts';
 import { findMove } from './move-records.ts';
+import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
 import type { Regions } from './regions.ts';
@@ -27,6 +28,8 @@ export interface RequestMoveOptions {
   /** `StartExecution` of `tenant-move`. */
   readonly start: (name: string, input: object) => Promise<void>;
   readonly regions?: Regions | undefined;
+  /** For a tenant that was never metered, where the target tier has limits. */
+  readonly survey?: SurveyOf | undefined;
   /** For a request that its client may send again. */
   readonly once?: RepeatableRequest | undefined;
 }
@@ -44,10 +47,12 @@ export interface RequestMoveOptions {
 export async function requestMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { tenantId, target, force }: AskedMove,
-  { actor, startedBy, stateMachineArn, start, regions, once }: RequestMoveOptions,
+  { actor, startedBy, stateMachineArn, start, regions, survey, once }: RequestMoveOptions,
 ): Promise<string> {
   const newMoveId = randomUUID();
   const inputOf = (moveId: string): MoveInput => ({ tenant: tenantId, target, force, moveId, startedBy });
+  // It takes seconds, and must not be held in a transaction.
+  const counted = await countIfNotMetered(registry, { tenant: tenantId, target, force }, survey);
   const { moveId, begun } = await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
@@ -57,7 +62,7 @@ export async function requestMove(
       const move = await findMove(transaction, known);
       return { moveId: known, begun: move?.status !== 'running' || move.phase !== 'planned' };
     }
-    const draft = await draftMove(transaction, tenant, target, { force, regions });
+    const draft = await draftMove(transaction, tenant, target, { force, counted, regions });
     requireAllowed(draft);
     const executionArn = executionArnOf(stateMachineArn, nameOf(newMoveId));
     const input = inputOf(newMoveId);

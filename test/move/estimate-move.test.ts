@@ -12,7 +12,7 @@ test('a dry run reckons with the dedicated database that an earlier attempt has 
     await nextHop(world.registry, moveId);
     const asked = { tenantId, target: { tier: 'enterprise' }, force: false } as const;
     const estimated = async () => {
-      const survey = async () => ({ rows: 10, bytes: 1_000, tables: [] });
+      const survey = async () => ({ rows: 10, bytes: 1_000, activeEmployees: 0, tables: [] });
       return (await tryMove(world.registry, asked, survey)).estimate?.seconds ?? 0;
     };
     const before = await estimated();
@@ -30,7 +30,7 @@ test('a dry run for which no cell has room has no estimate, rather than one of n
     await world.addCell('a');
     await world.addCell('e1', { region: 'eu', dataResidency: 'eu', status: 'full' });
     const asked = { tenantId: await world.addTenant(), target: { residency: 'eu' }, force: false } as const;
-    const survey = async () => ({ rows: 10, bytes: 1_000, tables: [] });
+    const survey = async () => ({ rows: 10, bytes: 1_000, activeEmployees: 0, tables: [] });
     expect(await tryMove(world.registry, asked, survey)).toMatchObject({
       ...{ plan: [], estimate: null, forbidden: [{ rule: 'cell' }] },
     });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/database/registry/tenant-record.ts';
 import { draftMove } from '../../functions/move/draft-move.ts';
 import { InvalidMoveInput } from '../../functions/move/errors.ts';
-import { complianceForbids, limitsUnder } from '../../functions/move/move-rules.ts';
+import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/move/move-rules.ts';
 import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/move/move-target.ts';
 import { findMovingTenant } from '../../functions/move/moving-tenant.ts';
 import { requestMove } from '../../functions/move/request-move.ts';
@@ -22,7 +22,7 @@ afterAll(() => world?.drop());
 async function draft(
   tenantId: string,
   target: MoveTarget,
-  options: { force?: boolean; storageBytes?: number } = {},
+  options: { force?: boolean; counted?: CountedUsage } = {},
 ) {
   const { force = false, ...rest } = options;
   return world.registry.transaction(async (transaction) => {
@@ -145,7 +145,9 @@ describe('what forbids a move', () => {
     expect((await draft(tenantId, { tier: 'starter' })).rules).toEqual(['users', 'storage']);
     expect((await draft(tenantId, { tier: 'starter' }, { force: true })).rules).toEqual([]);
     // What was counted just now is worth more than a sample.
-    expect((await draft(tenantId, { tier: 'starter' }, { storageBytes: 1000 })).rules).toEqual(['users']);
+    expect((await draft(tenantId, { tier: 'starter' }, { counted: { storageBytes: 1000 } })).rules).toEqual([
+      'users',
+    ]);
     // Its own tier's limits do not keep it from another cell.
     expect((await draft(tenantId, { cell: 'b' })).rules).toEqual([]);
   });

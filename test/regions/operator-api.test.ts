@@ -286,6 +286,16 @@ test('POST /tenants registers and starts the onboarding in the region of the res
   });
 });
 
+/** As onboarding and the first metering leave a tenant. */
+async function activate(key: 'us' | 'eu', id: string): Promise<void> {
+  await two[key].query("UPDATE tenants SET status = 'active' WHERE tenant_id = :id::uuid", { id });
+  await two[key].query(
+    `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
+     VALUES (:id::uuid, current_date, 1, 1, 1)`,
+    { id },
+  );
+}
+
 const fiveTimes = <Result>(work: () => Promise<Result>) => Promise.all([1, 2, 3, 4, 5].map(work));
 
 describe.each(['us', 'eu'] as const)(
@@ -321,9 +331,7 @@ describe.each(['us', 'eu'] as const)(
 
     test('move a tenant once, with five equal answers', async () => {
       const { body: tenant } = await call('POST /tenants', { body: onboarding() });
-      await two.masters[key].query("UPDATE tenants SET status = 'active' WHERE tenant_id = :id::uuid", {
-        id: tenant.tenantId,
-      });
+      await activate(key, tenant.tenantId);
       const path = { tenantId: tenant.tenantId as string };
       const ask = (targetTier: string) =>
         call('POST /tenants/{tenantId}/moves', { path, body: { targetTier }, key: tenant.slug });
@@ -366,9 +374,7 @@ describe('a request whose workflow cannot be started', () => {
 
   test('leaves a move failed; its repetition with the same key moves', async () => {
     const { body: tenant } = await call('POST /tenants', { body: slugged() });
-    await two.masters.us.query("UPDATE tenants SET status = 'active' WHERE tenant_id = :id::uuid", {
-      id: tenant.tenantId,
-    });
+    await activate('us', tenant.tenantId);
     const path = { tenantId: tenant.tenantId as string };
     const ask = () =>
       call('POST /tenants/{tenantId}/moves', { path, body: { targetTier: 'business' }, key: tenant.slug });
@@ -379,6 +385,21 @@ describe('a request whose workflow cannot be started', () => {
       process.env.MOVE_STATE_MACHINE_ARN = stateMachine('tenant-move');
     }
     expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+  });
+
+  test('nor is a move asked for while a tenant that was never metered cannot be measured', async () => {
+    const { body: tenant } = await call('POST /tenants', { body: slugged() });
+    await activate('us', tenant.tenantId);
+    await two.us.query('DELETE FROM usage_samples WHERE tenant_id = :id::uuid', { id: tenant.tenantId });
+    const path = { tenantId: tenant.tenantId as string };
+    for (const dryRun of [false, true]) {
+      const body = { targetTier: 'business', dryRun };
+      expect(await call('POST /tenants/{tenantId}/moves', { path, body })).toMatchObject({
+        status: 503,
+        body: { detail: 'The data of the tenant could not be measured. Try again later.' },
+      });
+    }
+    expect((await call('GET /tenants/{tenantId}/moves', { path })).body.items).toEqual([]);
   });
 
   test('is none for a name with 300 KB of blanks: the workflow gets the validated input', async () => {

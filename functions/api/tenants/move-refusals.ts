@@ -1,5 +1,11 @@
 import { invalidInput, Problem } from '../../middleware/problem.ts';
-import { InvalidMoveInput, MoveError, MoveForbidden, MoveNotStarted } from '../../move/errors.ts';
+import {
+  InvalidMoveInput,
+  MoveError,
+  MoveForbidden,
+  MoveNotStarted,
+  TenantNotMeasured,
+} from '../../move/errors.ts';
 
 /** Does what may start or stop a move, and turns what moves refuse into problems. @throws {Problem} */
 export async function answeringMoveRefusals<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -14,14 +20,14 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
         })),
       );
     }
-    if (error instanceof MoveNotStarted) {
+    if (error instanceof MoveNotStarted || error instanceof TenantNotMeasured) {
       const headers = { 'retry-after': '5' };
       throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
     }
     if (error instanceof MoveForbidden) {
       const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
       throw new Problem(409, 'conflict', {
-        detail: 'Rules stand against the move.',
+        detail: 'The move is not allowed.',
         errors,
         cause: error,
       });

@@ -55,6 +55,7 @@ export const create = operatorRoute(
             regions,
             once,
           },
+          survey: surveyByFunction(region),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },
       );
