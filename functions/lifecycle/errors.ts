@@ -13,6 +13,9 @@ export {
   UnknownCell,
 } from '../provisioning/errors.ts';
 
+import type { Tier } from '../database/registry/tenant-record.ts';
+import type { Unsatisfied } from '../placement/compliance.ts';
+
 /**
  * Errors of a tenant's lifecycle. Rules that the rest relies on:
  * - `name` equals the class name and survives minification: `workflows/` imports the classes for Retry and Catch,
@@ -71,6 +74,25 @@ export class TenantInputMismatch extends LifecycleError {
       `The slug "${slug}" is being onboarded with a different input (${fields.join(', ')}). ` +
         'Resume it with the input it was started with, or choose another slug.',
     );
+  }
+}
+
+/** The tier's place does not satisfy the tenant's compliance requirements; `issues` names each. */
+export class ComplianceUnsatisfied extends LifecycleError {
+  override readonly name = 'ComplianceUnsatisfied';
+  readonly issues: readonly Unsatisfied[];
+  constructor(issues: readonly Unsatisfied[], sufficient: Tier) {
+    const details = issues.map(({ detail }) => detail).join(' ');
+    super(`The tier does not satisfy the compliance requirements: ${details} The tier ${sufficient} does.`);
+    this.issues = issues;
+  }
+}
+
+/** The workflow of the onboarding could not be started. The same request resumes it. */
+export class OnboardingNotStarted extends LifecycleError {
+  override readonly name = 'OnboardingNotStarted';
+  constructor(options?: ErrorOptions) {
+    super('The onboarding could not be started. Send the same request again.', options);
   }
 }
 

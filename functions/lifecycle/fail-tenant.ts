@@ -1,5 +1,5 @@
 import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import * as errors from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { differingFields, findForUpdate } from './register-tenant.ts';
@@ -24,39 +24,53 @@ export function reasonOf({ Error: name, Cause }: CaughtError): string {
   }
 }
 
+interface Failure {
+  /** Fit for a client. */
+  readonly reason: string;
+  readonly executionArn: string;
+  readonly actor: AuditActor;
+}
+
 /**
  * Marks a tenant failed, if this execution is the one in charge of it and it is still being provisioned. Its
  * resources stay for the same input to resume with.
  * @returns whether it was marked.
  */
-export function failTenant(
-  registry: DataApi,
+export function failTenant(registry: DataApi, tenantId: string, failure: Failure): Promise<boolean> {
+  return registry.transaction((transaction) => markFailed(transaction, tenantId, failure));
+}
+
+/** The same in the caller's transaction. */
+export async function markFailed(
+  transaction: RegistryExecutor,
   tenantId: string,
-  { reason, executionArn, actor }: { reason: string; executionArn: string; actor: AuditActor },
+  { reason, executionArn, actor }: Failure,
 ): Promise<boolean> {
-  return registry.transaction(async (transaction) => {
-    const marked = await transaction.query(
-      `UPDATE tenants SET status = 'failed', status_reason = :reason, updated_at = now()
-       WHERE tenant_id = :tenantId::uuid AND status = 'provisioning'
-         AND (execution_arn IS NULL OR execution_arn = :executionArn)
-       RETURNING tenant_id`,
-      { tenantId, reason, executionArn },
-    );
-    if (marked.length === 0) return false;
-    await recordAudit(transaction, { actor, action: 'tenant.fail', tenantId, data: { reason } });
-    return true;
-  });
+  const marked = await transaction.query(
+    `UPDATE tenants SET status = 'failed', status_reason = :reason, updated_at = now()
+     WHERE tenant_id = :tenantId::uuid AND status = 'provisioning'
+       AND (execution_arn IS NULL OR execution_arn = :executionArn)
+     RETURNING tenant_id`,
+    { tenantId, reason, executionArn },
+  );
+  if (marked.length === 0) return false;
+  await recordAudit(transaction, { actor, action: 'tenant.fail', tenantId, data: { reason } });
+  return true;
 }
 
 /**
- * The tenant that an API call registered with this input and no execution has taken over: the one to mark when the
+ * The tenant that an API call registered with this input for this execution, or for none: the one to mark when the
  * register step itself breaks down.
  */
-export function findUnclaimed(registry: DataApi, input: OnboardingInput): Promise<string | undefined> {
+export function findUnclaimed(
+  registry: DataApi,
+  input: OnboardingInput,
+  executionArn?: string,
+): Promise<string | undefined> {
   return registry.transaction(async (transaction) => {
     const tenant = await findForUpdate(transaction, input.slug);
-    if (!tenant || tenant.executionArn !== null || differingFields(tenant, input).length > 0)
-      return undefined;
-    return tenant.tenantId;
+    if (!tenant || differingFields(tenant, input).length > 0) return undefined;
+    const unclaimed = tenant.executionArn === null || tenant.executionArn === executionArn;
+    return unclaimed ? tenant.tenantId : undefined;
   });
 }

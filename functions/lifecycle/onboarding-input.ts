@@ -1,7 +1,9 @@
 import * as z from 'zod';
+import { COMPLIANCE_REQUIREMENTS } from '../placement/compliance.ts';
 import { isEmailAddress } from '../tenancy/email-address.ts';
 import { jsonPointer } from '../tenancy/json-pointer.ts';
 import { InvalidOnboardingInput } from './errors.ts';
+import { isPlatformSlug } from './platform-slugs.ts';
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
 const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
@@ -20,13 +22,13 @@ const email = z
   .refine(isEmailAddress, 'must be an e-mail address')
   .transform((value) => value.toLowerCase());
 
-/** Names of what a tenant must comply with, each once, in lower case. */
+/** What a tenant must comply with, each once. */
 export const complianceRequirements = z
   .array(
     z
-      .string('must be a name such as "soc2"')
+      .string('must be a string')
       .transform((value) => value.toLowerCase())
-      .pipe(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,49}$/, 'must be a name such as "soc2"')),
+      .pipe(z.enum(COMPLIANCE_REQUIREMENTS, `must be one of ${COMPLIANCE_REQUIREMENTS.join(', ')}`)),
     'must be a list',
   )
   .max(20, 'must have at most 20 entries')
@@ -41,20 +43,24 @@ const slug = z
     'must be 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit',
   )
   // Paths and headers take an id or a slug: a slug that looks like an id could name another tenant.
-  .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id');
+  .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id')
+  .refine((value) => !isPlatformSlug(value), 'is reserved for the platform');
 
-const schema = z.strictObject({
-  name: tenantName,
-  slug,
-  adminEmail: email,
-  tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
-  dataResidency: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
-    .optional(),
-  complianceRequirements: complianceRequirements.default([]),
-  billingEmail: email.nullish().transform((value) => value ?? null),
-});
+const schema = z.strictObject(
+  {
+    name: tenantName,
+    slug,
+    adminEmail: email,
+    tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
+    dataResidency: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
+      .optional(),
+    complianceRequirements: complianceRequirements.default([]),
+    billingEmail: email.nullish().transform((value) => value ?? null),
+  },
+  'must be a JSON object',
+);
 
 /** A valid input; `dataResidency` is undefined where the home region is meant. E-mail addresses are lower-case. */
 export type OnboardingInput = z.output<typeof schema>;

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
 import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
 import {
   type TenantRecord,
   type TenantRow,
@@ -17,10 +18,11 @@ import {
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
+import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import { chooseResidency } from './choose-residency.ts';
-import { TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
+import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
 import {
@@ -35,10 +37,21 @@ import {
 export interface RegisterOptions {
   /** Who asked for it, for the audit log. */
   actor: AuditActor;
-  /** The execution that takes the tenant over; absent when an API call registers before any execution runs. */
+  /** The execution that takes the tenant over, whatever other execution worked on it. */
   executionArn?: string;
+  /** For an API call, which registers before it starts the execution. */
+  planned?: PlannedExecution;
+  /** For an API call that its client may send again. */
+  once?: RepeatableRequest | undefined;
   /** Whose registry it is, where there are several regions. */
   region?: RegistrationRegion;
+}
+
+/** An execution that will be started once the tenant is registered. */
+export interface PlannedExecution {
+  readonly executionArn: string;
+  /** A dead execution that the tenant may still name. A tenant that names any other one keeps it. */
+  readonly replaces: string | undefined;
 }
 
 type ResolvedInput = OnboardingInput & { dataResidency: string };
@@ -46,6 +59,7 @@ type ResolvedInput = OnboardingInput & { dataResidency: string };
 interface Asked {
   readonly actor: AuditActor;
   readonly executionArn: string | undefined;
+  readonly planned: PlannedExecution | undefined;
   /** Undefined where there is one region only: nobody else could have the slug then. */
   readonly region: RegistrationRegion | undefined;
 }
@@ -57,22 +71,32 @@ interface Asked {
  * @throws {TenantNameTaken} the name belongs to another slug.
  * @throws {TenantInputMismatch} the slug is unfinished with a different input.
  * @throws {InvalidOnboardingInput} the residency is not served.
+ * @throws {ComplianceUnsatisfied} the tier's place does not satisfy a compliance requirement.
  * @throws {NoCellCapacity} no cell has room.
  */
 export async function registerTenant(
   registry: DataApi,
   input: OnboardingInput,
-  { actor, executionArn, region: given }: RegisterOptions,
+  { actor, executionArn, planned, once, region: given }: RegisterOptions,
 ): Promise<TenantRecord> {
+  const { tier, complianceRequirements } = input;
+  const issues = unsatisfied(complianceRequirements, tierTerms[tier].isolationModel);
+  if (issues.length > 0) throw new ComplianceUnsatisfied(issues, tierSatisfying(complianceRequirements));
   const region = given && given.registries.keys.length > 1 ? given : undefined;
-  const asked: Asked = { actor, executionArn, region };
+  const asked: Asked = { actor, executionArn, planned, region };
   // Two inputs with one slug or name may meet in the INSERT; the loser sees nothing inserted, and looks again.
   for (;;) {
     const outcome = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      if (region) await lockSlug(transaction, input.slug);
+      if (region || once) await lockSlug(transaction, input.slug);
+      const known = await once?.find(transaction);
+      if (known) return read(transaction, known);
       const dataResidency = await chooseResidency(transaction, input.dataResidency, region);
-      return register(transaction, { ...input, dataResidency }, asked);
+      const registered = await register(transaction, { ...input, dataResidency }, asked);
+      if (registered && !(registered instanceof ReservedElsewhere)) {
+        await once?.keep(transaction, registered.tenantId);
+      }
+      return registered;
     });
     if (outcome instanceof ReservedElsewhere) {
       await takeOverSlug(input.slug, outcome.regionKey, region as RegistrationRegion);
@@ -141,7 +165,7 @@ async function resume(
   transaction: RegistryExecutor,
   tenant: TenantRecord & { adminEmail: string },
   input: ResolvedInput,
-  { actor, executionArn }: Asked,
+  { actor, executionArn, planned }: Asked,
 ): Promise<TenantRecord> {
   const { adminEmail: _, ...record } = tenant;
   if (tenant.status !== 'provisioning' && tenant.status !== 'failed') {
@@ -152,11 +176,15 @@ async function resume(
   }
   const fields = differingFields(tenant, input);
   if (fields.length > 0) throw new TenantInputMismatch(input.slug, fields);
+  const free =
+    tenant.status === 'failed' || tenant.executionArn === null || tenant.executionArn === planned?.replaces;
+  // An execution works on it, or is about to be started for it.
+  if (planned && !free) return record;
   await transaction.query(
     `UPDATE tenants SET status = 'provisioning', status_reason = NULL, updated_at = now(),
             execution_arn = COALESCE(:executionArn, execution_arn)
      WHERE tenant_id = :tenantId::uuid`,
-    { tenantId: tenant.tenantId, executionArn: executionArn ?? null },
+    { tenantId: tenant.tenantId, executionArn: executionArn ?? planned?.executionArn ?? null },
   );
   if (tenant.status === 'failed') {
     await recordAudit(transaction, { actor, action: 'tenant.resume', tenantId: tenant.tenantId, data: {} });
@@ -185,7 +213,7 @@ const BECOME_THE_TENANT = `(tenant_id) DO UPDATE
 async function insert(
   transaction: RegistryExecutor,
   input: ResolvedInput,
-  { actor, executionArn }: Asked,
+  { actor, executionArn, planned }: Asked,
   reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
@@ -208,7 +236,7 @@ async function insert(
         ...{ tenantId, name: input.name, slug: input.slug, isolationModel, schemaName, tier: input.tier },
         ...{ billingEmail: input.billingEmail, adminEmail: input.adminEmail, maxUsers, maxStorageGb },
         ...{ dataResidency: input.dataResidency, compliance: JSON.stringify(input.complianceRequirements) },
-        ...{ region: cell.region, executionArn: executionArn ?? null },
+        ...{ region: cell.region, executionArn: executionArn ?? planned?.executionArn ?? null },
       },
     )
     .catch((error) => {

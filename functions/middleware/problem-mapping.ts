@@ -11,6 +11,7 @@ import {
   RegionUnavailable,
   ResourceConflict,
   ResourceNotFound,
+  RulesForbid,
   TenantBetweenRegions,
   VersionMismatch,
 } from '../repositories/errors.ts';
@@ -42,6 +43,13 @@ export function toProblem(error: unknown): Problem {
       ...(error.field ? { errors: [{ pointer: `/${error.field}`, detail: error.message }] } : {}),
       cause,
     });
+  }
+  if (error instanceof RulesForbid) {
+    const errors = error.issues.map(({ rule, detail, field }) => ({
+      ...(field ? { pointer: `/${field}` } : {}),
+      ...{ rule, detail },
+    }));
+    return new Problem(409, 'conflict', { detail: error.message, errors, cause });
   }
   if (error instanceof InvalidReference) {
     return invalidInput([{ ...(error.field ? { pointer: `/${error.field}` } : {}), detail: error.message }]);

@@ -1,5 +1,6 @@
 import type { AuditActor } from '../database/registry/control-audit.ts';
 import type { DataApi } from '../database/registry/data-api.ts';
+import type { SurveyOf } from '../move/move-rules.ts';
 import { requestMove } from '../move/request-move.ts';
 import { inAwsRegion, startExecution } from '../move/workflow-executions.ts';
 
@@ -12,7 +13,12 @@ import { inAwsRegion, startExecution } from '../move/workflow-executions.ts';
 export function startTierMove(
   registry: DataApi,
   { tenantId, targetTier }: { tenantId: string; targetTier: 'business' | 'enterprise' },
-  { actor, startedBy, awsRegion }: { actor: AuditActor; startedBy: string; awsRegion?: string | undefined },
+  {
+    actor,
+    startedBy,
+    awsRegion,
+    survey,
+  }: { actor: AuditActor; startedBy: string; awsRegion?: string | undefined; survey?: SurveyOf },
 ): Promise<string> {
   const { MOVE_STATE_MACHINE_ARN } = process.env;
   if (!MOVE_STATE_MACHINE_ARN) throw new Error('environment variable MOVE_STATE_MACHINE_ARN is missing');
@@ -21,7 +27,7 @@ export function startTierMove(
     registry,
     { tenantId, target: { tier: targetTier }, force: false },
     {
-      ...{ actor, startedBy, stateMachineArn },
+      ...{ actor, startedBy, stateMachineArn, survey },
       start: (name, input) => startExecution(stateMachineArn, name, input),
     },
   );

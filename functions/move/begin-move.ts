@@ -4,6 +4,7 @@ import { draftMove, requireAllowed } from './draft-move.ts';
 import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { insertMove } from './insert-move.ts';
 import { type MoveRecord, selectMoves } from './move-records.ts';
+import { type CountedUsage, countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, readMoveInput } from './move-target.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
 import { mayStillRun, type Probes, recoverMove } from './recover-moves.ts';
@@ -21,6 +22,7 @@ type Registry = Pick<DataApi, 'transaction' | 'query'>;
  * The first step of an execution. What was recorded under the execution's name, by the request that started it or by an
  * earlier run of this step, is taken up. Otherwise the move is planned and recorded, after a former one whose execution
  * is dead has been recovered.
+ * @param survey counts what was never metered, where the target tier has limits.
  * @throws {InvalidMoveInput | TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} nothing was changed.
  * @throws {MoveOvertaken} the execution's move has ended: its starter, or recovery, has given it up.
  */
@@ -28,13 +30,15 @@ export async function beginMove(
   registry: Registry,
   input: unknown,
   executionArn: string,
-  probes: Probes = {},
+  { survey, ...probes }: Probes & { survey?: SurveyOf } = {},
 ): Promise<BegunMove> {
   const read = readMoveInput(input);
   for (;;) {
     const known = await takeUp(registry, executionArn);
     if (known) return known;
-    const begun = await insert(registry, read, executionArn, probes.regions);
+    // Before the transaction, which it would hold for seconds.
+    const counted = await countIfNotMetered(registry, read, survey);
+    const begun = await insert(registry, read, { executionArn, counted, regions: probes.regions });
     if (!('status' in begun)) return begun;
     if (await mayStillRun(begun, probes)) throw new MoveInProgress();
     await recoverMove(registry, begun, probes).catch(unlessEnded);
@@ -64,8 +68,11 @@ async function takeUp(registry: Registry, executionArn: string): Promise<BegunMo
 function insert(
   registry: Registry,
   input: MoveInput,
-  executionArn: string,
-  regions: Regions | undefined,
+  {
+    executionArn,
+    counted,
+    regions,
+  }: { executionArn: string; counted: CountedUsage | undefined; regions: Regions | undefined },
 ): Promise<BegunMove | MoveRecord> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -78,7 +85,11 @@ function insert(
       { tenantId },
     );
     if (running) return running;
-    const draft = await draftMove(transaction, tenant, input.target, { force: input.force, regions });
+    const draft = await draftMove(transaction, tenant, input.target, {
+      force: input.force,
+      counted,
+      regions,
+    });
     requireAllowed(draft);
     const moveId = randomUUID();
     const startedBy = input.startedBy ?? executionArn;

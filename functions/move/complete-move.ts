@@ -28,6 +28,6 @@ export async function completeMove(
   const left = tenant && onwardOf(move, tenant);
   const onward =
     left && regions && executionArn !== null ? await goOnward(regions, move, left, executionArn) : undefined;
-  const { onward: _, ...finished } = await finishMove(registry, moveId, actor);
+  const { onward: _, ...finished } = await finishMove(registry, moveId, actor, onward);
   return onward ? { ...finished, onward } : finished;
 }

@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
 import { isNameTaken, nameTaken } from './handover/announce-arrival.ts';
-import { complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
+import { type CountedUsage, complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
 import type { MoveTarget } from './move-target.ts';
 import type { MovingTenant } from './moving-tenant.ts';
 import { type PlannedHop, planMove, splitAtBorder } from './plan.ts';
@@ -21,8 +21,8 @@ export interface MoveDraft {
 
 export interface DraftOptions {
   readonly force: boolean;
-  /** What was counted just now, instead of the last sample. */
-  readonly storageBytes?: number | undefined;
+  /** Counts instead of the last sample. */
+  readonly counted?: CountedUsage | undefined;
   readonly regions?: Regions | undefined;
 }
 
@@ -35,7 +35,7 @@ export async function draftMove(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
   target: MoveTarget,
-  { force, storageBytes, regions }: DraftOptions,
+  { force, counted, regions }: DraftOptions,
 ): Promise<MoveDraft> {
   const { tenantId, spot, status } = tenant;
   if (status === 'elsewhere')
@@ -60,7 +60,7 @@ export async function draftMove(
     const { isolationModel } = resolved.spot;
     forbidden.push(...complianceForbids(tenant.complianceRequirements, spot.isolationModel, isolationModel));
   }
-  const limits = limitsForbid(tenant, resolved.tier, await usageOf(transaction, tenantId, storageBytes));
+  const limits = limitsForbid(tenant, resolved.tier, await usageOf(transaction, tenantId, counted));
   if (!force) forbidden.push(...limits);
   return { plan, onward, forbidden, overridden: force ? limits : [] };
 }

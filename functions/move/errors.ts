@@ -130,6 +130,14 @@ export class MoveNotStarted extends MoveError {
   }
 }
 
+/** How much data the tenant has could not be found out. Nothing was changed. */
+export class TenantNotMeasured extends MoveError {
+  override readonly name = 'TenantNotMeasured';
+  constructor(options?: ErrorOptions) {
+    super('The data of the tenant could not be measured. Try again later.', options);
+  }
+}
+
 /** It is too late to abort: the tenant has arrived, or the move has ended. */
 export class MoveNotAbortable extends MoveError {
   override readonly name = 'MoveNotAbortable';

@@ -4,7 +4,7 @@ import { FINISHED_PHASES } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type Onward, onwardOf } from './handover/go-onward.ts';
 import { findMove, type HopRecord, hopsOf, isSettled, type MoveRecord, selectHops } from './move-records.ts';
-import { type MoveReport, reportMove, retriedOf } from './move-report.ts';
+import { type FollowUpMove, type MoveReport, reportMove, retriedOf } from './move-report.ts';
 import { limitsUnder } from './move-rules.ts';
 import { readMoveInput } from './move-target.ts';
 import { boundTransaction, findMovingTenant, type MovingTenant } from './moving-tenant.ts';
@@ -23,6 +23,7 @@ export interface FinishedMove {
  * Ends a move whose hops are all settled: the tenant has what it moved for, and the move its report. Repeating it
  * changes nothing.
  * @param actor who is recorded to have ended it; its workflow when absent.
+ * @param followUp the move that was started in another region because this one ends there.
  * @throws {HopNotCommitted} a hop is missing.
  * @throws {MoveOvertaken} the move has ended in another way.
  */
@@ -30,6 +31,7 @@ export function finishMove(
   registry: Pick<DataApi, 'transaction'>,
   moveId: string,
   actor?: AuditActor,
+  followUp?: FollowUpMove,
 ): Promise<FinishedMove> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -52,7 +54,7 @@ export function finishMove(
     if (tenant.status !== 'elsewhere') await applyTarget(transaction, tenant, move);
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriesTold(transaction, tenantId, hops[0]);
-    const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore });
+    const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore, followUp });
     await transaction.query(
       `UPDATE tenant_moves SET status = 'succeeded', report = :report::jsonb, finished_at = now(), updated_at = now()
        WHERE move_id = :moveId::uuid`,

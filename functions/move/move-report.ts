@@ -16,6 +16,13 @@ export interface MoveReport {
   readonly seconds: number;
   readonly phases: readonly { readonly hop: number; readonly name: string; readonly seconds: number }[];
   readonly hops: readonly HopReport[];
+  /** The execution of the move that follows in the region that the tenant has come to. */
+  readonly followUp?: FollowUpMove;
+}
+
+export interface FollowUpMove {
+  readonly region: string;
+  readonly executionArn: string;
 }
 
 interface HopReport {
@@ -34,9 +41,17 @@ export interface ReportedMove {
   readonly hops: readonly HopRecord[];
   /** Retries at the first place that an earlier move has told of already. */
   readonly retriedBefore: number;
+  readonly followUp: FollowUpMove | undefined;
 }
 
-export function reportMove({ startedBy, seconds, phases, hops, retriedBefore }: ReportedMove): MoveReport {
+export function reportMove({
+  startedBy,
+  seconds,
+  phases,
+  hops,
+  retriedBefore,
+  followUp,
+}: ReportedMove): MoveReport {
   const reports = hops.map(reportHop);
   const last = reports.at(-1);
   return {
@@ -53,6 +68,7 @@ export function reportMove({ startedBy, seconds, phases, hops, retriedBefore }: 
       seconds: round((Date.parse(finishedAt ?? startedAt) - Date.parse(startedAt)) / 1000),
     })),
     hops: reports,
+    ...(followUp ? { followUp } : {}),
   };
 }
 

@@ -1,7 +1,14 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { IsolationModel, TenantRecord, Tier } from '../database/registry/tenant-record.ts';
+import { unsatisfied, weaker } from '../placement/compliance.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { Forbidden } from './errors.ts';
+import type { MoveInput } from './move-target.ts';
+import { findMovingTenant } from './moving-tenant.ts';
+import type { TenantSurvey } from './survey-tenant.ts';
+
+/** Counts a tenant's data where its databases can be reached. */
+export type SurveyOf = (tenantId: string) => Promise<TenantSurvey>;
 
 /** How much a tenant is. */
 export interface Usage {
@@ -14,41 +21,19 @@ export interface Usage {
 /** What may be overridden. */
 export const LIMITS: readonly Forbidden['rule'][] = ['users', 'storage'];
 
-/** From the weakest to the strongest. */
-const STRENGTH: readonly IsolationModel[] = ['shared', 'schema', 'dedicated'];
-
-/**
- * The weakest isolation that a compliance requirement allows. The strategy says of shared tables that they "may not
- * meet requirements", and recommends a database of its own for regulated industries, healthcare and finance: so any
- * requirement asks for a schema at least, and those of these two industries for a database.
- */
-const REQUIRED_ISOLATION: Readonly<Record<string, IsolationModel>> = { hipaa: 'dedicated', pci: 'dedicated' };
-const REQUIRED_BY_ANY: IsolationModel = 'schema';
-
 const GB = 1024 ** 3;
 
 /**
- * Compliance never lets a tenant fall below what it requires, nor below what it has: one that was weaker off before
- * (it was onboarded so) may move sideways and up.
+ * Compliance never lets a tenant fall below what it requires, nor below what it has: one that was weaker off before may
+ * move sideways and up.
  */
 export function complianceForbids(
   requirements: readonly string[],
   from: IsolationModel,
   to: IsolationModel,
 ): Forbidden[] {
-  return requirements.flatMap((requirement): Forbidden[] => {
-    const required = REQUIRED_ISOLATION[requirement.toLowerCase().split(/[-_.]/)[0] ?? ''] ?? REQUIRED_BY_ANY;
-    const floor = Math.min(STRENGTH.indexOf(required), STRENGTH.indexOf(from));
-    if (STRENGTH.indexOf(to) >= floor) return [];
-    return [{ rule: 'compliance', detail: `The requirement "${requirement}" does not allow ${WORDS[to]}.` }];
-  });
+  return weaker(from, to) === from ? [] : unsatisfied(requirements, to);
 }
-
-const WORDS: Readonly<Record<IsolationModel, string>> = {
-  shared: 'shared tables',
-  schema: 'a schema in a shared database',
-  dedicated: 'a dedicated database',
-};
 
 type Limits = Pick<TenantRecord, 'tier' | 'maxUsers' | 'maxStorageGb'>;
 
@@ -79,11 +64,17 @@ export function limitsForbid(tenant: Limits, target: Tier, { people, storageByte
   return forbidden;
 }
 
-/** @param surveyed bytes that were counted just now; they count instead of the last sample's. */
+/** What was counted just now. */
+export interface CountedUsage {
+  readonly storageBytes?: number | undefined;
+  readonly activeEmployees?: number | undefined;
+}
+
+/** @param counted counts instead of the last sample. */
 export async function usageOf(
   registry: RegistryExecutor,
   tenantId: string,
-  surveyed?: number,
+  counted: CountedUsage = {},
 ): Promise<Usage> {
   const [row] = await registry.query<{ users: number; employees: number | null; bytes: number | null }>(
     `SELECT (SELECT count(*)::int FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active) AS users,
@@ -94,7 +85,29 @@ export async function usageOf(
     { tenantId },
   );
   return {
-    people: Math.max(row?.users ?? 0, row?.employees ?? 0),
-    storageBytes: surveyed ?? row?.bytes ?? null,
+    people: Math.max(row?.users ?? 0, counted.activeEmployees ?? row?.employees ?? 0),
+    storageBytes: counted.storageBytes ?? row?.bytes ?? null,
   };
+}
+
+/**
+ * Counts what the limits of the target tier will be compared with, where metering never did: a tenant that was not
+ * metered yet must not pass for an empty one.
+ * @returns undefined where the last sample tells enough, no limit applies, or the tenant has no place to look at.
+ * @throws what the survey throws.
+ */
+export async function countIfNotMetered(
+  registry: RegistryExecutor,
+  { tenant: reference, target, force }: Pick<MoveInput, 'tenant' | 'target' | 'force'>,
+  survey: SurveyOf | undefined,
+): Promise<CountedUsage | undefined> {
+  if (!survey || force || !('tier' in target)) return undefined;
+  const tenant = await findMovingTenant(registry, reference);
+  if (!tenant?.spot || tenant.status !== 'active' || tenant.tier === target.tier) return undefined;
+  const { maxUsers, maxStorageGb } = limitsUnder(tenant, target.tier);
+  if (maxUsers === null && maxStorageGb === null) return undefined;
+  const { storageBytes } = await usageOf(registry, tenant.tenantId);
+  if (storageBytes !== null) return undefined;
+  const { bytes, activeEmployees } = await survey(tenant.tenantId);
+  return { storageBytes: bytes, activeEmployees };
 }

@@ -36,21 +36,27 @@ const target = {
   force: z.optional(z.boolean('must be true or false')),
 };
 
-const request = z.strictObject({ ...target, dryRun: z.optional(z.boolean('must be true or false')) });
+const request = z.strictObject(
+  { ...target, dryRun: z.optional(z.boolean('must be true or false')) },
+  'must be a JSON object',
+);
 
-const input = z.strictObject({
-  ...target,
-  tenantId: name('the id or slug of a tenant'),
-  // A dry run is asked of the API; an execution that was told to make none is fine.
-  dryRun: z.optional(z.literal(false, 'an execution makes no dry run')),
-  moveId: z.optional(z.uuid('must be a UUID')),
-  startedBy: z.optional(
-    z
-      .string('must be a string')
-      .check(z.minLength(1), z.maxLength(255))
-      .check(z.refine((text) => !text.includes('\0') && text.isWellFormed(), 'must be text')),
-  ),
-});
+const input = z.strictObject(
+  {
+    ...target,
+    tenantId: name('the id or slug of a tenant'),
+    // A dry run is asked of the API; an execution that was told to make none is fine.
+    dryRun: z.optional(z.literal(false, 'an execution makes no dry run')),
+    moveId: z.optional(z.uuid('must be a UUID')),
+    startedBy: z.optional(
+      z
+        .string('must be a string')
+        .check(z.minLength(1), z.maxLength(255))
+        .check(z.refine((text) => !text.includes('\0') && text.isWellFormed(), 'must be text')),
+    ),
+  },
+  'must be a JSON object',
+);
 
 /** Checks what a client asks. @throws {InvalidMoveInput} naming every field that is wrong. */
 export function readMoveRequest(body: unknown): MoveRequest {

@@ -2,6 +2,7 @@ import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts
 import { draftMove } from './draft-move.ts';
 import { type Forbidden, TenantNotMovable } from './errors.ts';
 import { estimateMove, type MoveEstimate } from './estimate-move.ts';
+import type { CountedUsage, SurveyOf } from './move-rules.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
 import type { PlannedHop } from './plan.ts';
 import type { Regions } from './regions.ts';
@@ -13,7 +14,8 @@ export interface TriedMove {
   readonly dryRun: true;
   readonly plan: readonly PlannedHop[];
   readonly sizes: TenantSurvey;
-  readonly estimate: MoveEstimate;
+  /** null where there is no way: nothing to move, or no place that takes the tenant. */
+  readonly estimate: MoveEstimate | null;
   readonly forbidden: readonly Forbidden[];
 }
 
@@ -26,21 +28,25 @@ export interface TriedMove {
 export async function tryMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { tenantId, target, force }: AskedMove,
-  survey: (tenantId: string) => Promise<TenantSurvey>,
+  survey: SurveyOf,
   regions?: Regions,
 ): Promise<TriedMove> {
-  const draft = async (storageBytes?: number) =>
+  const draft = async (counted?: CountedUsage) =>
     registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
       const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
       if (!tenant) throw new TenantNotMovable('The tenant is not known.');
-      return draftMove(transaction, tenant, target, { force, storageBytes, regions });
+      return draftMove(transaction, tenant, target, { force, counted, regions });
     });
   // First what the registry alone can refuse: a survey takes seconds, and must not be held in a transaction.
   await draft();
   const sizes = await survey(tenantId);
-  const { forbidden, ...drafted } = await draft(sizes.bytes);
+  const { forbidden, ...drafted } = await draft({
+    storageBytes: sizes.bytes,
+    activeEmployees: sizes.activeEmployees,
+  });
   const plan = [...drafted.plan, ...drafted.onward];
+  if (plan.length === 0) return { dryRun: true, plan, sizes, estimate: null, forbidden };
   const hasDatabase = await knewDatabase(registry, tenantId);
   return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
 }

@@ -13,6 +13,16 @@ export class ResourceConflict extends Error {
   }
 }
 
+/** Rules stand against the change; `issues` names each. */
+export class RulesForbid extends Error {
+  override name = 'RulesForbid';
+  readonly issues: readonly { readonly rule: string; readonly detail: string; readonly field?: string }[];
+  constructor(message: string, issues: RulesForbid['issues']) {
+    super(message);
+    this.issues = issues;
+  }
+}
+
 /** A field of the input refers to a resource that does not exist, or holds a value that the database refuses. */
 export class InvalidReference extends Error {
   override name = 'InvalidReference';

@@ -5,7 +5,7 @@ import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
-import { getTenant } from './tenants.ts';
+import { countActiveUsers, getTenant } from './tenants.ts';
 
 export interface TenantUser {
   readonly userId: string;
@@ -82,10 +82,10 @@ export async function createUser(
       );
       const user = toUser(row as UserRow);
       await audit(transaction, actor, 'user.create', user, { role });
-      if (idempotency) {
-        await keepAnswer(transaction, idempotency, { status: 201, body: user, resourceId: user.userId });
-      }
-      return { user, replayed: false };
+      if (!idempotency) return { user, replayed: false };
+      const answer = { status: 201, body: user, resourceId: user.userId };
+      const first = await keepAnswer(transaction, idempotency, answer);
+      return { user: first.body as TenantUser, replayed: false };
     });
   } catch (error) {
     if (error instanceof RegistryError && error.sqlState === '23505') {
@@ -95,7 +95,7 @@ export async function createUser(
   }
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left)} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left, or the last active admin)} */
 export async function updateUser(
   registry: DataApi,
   tenantReference: string,
@@ -108,6 +108,8 @@ export async function updateUser(
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
+    const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
+    if (!stays) await requireOtherAdmin(transaction, user, 'deactivated or demoted');
     const [row] = await transaction.query<UserRow>(
       `UPDATE tenant_users SET role = COALESCE(:role, role), is_active = COALESCE(:isActive::boolean, is_active)
        WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid RETURNING ${COLUMNS}`,
@@ -118,7 +120,7 @@ export async function updateUser(
   });
 }
 
-/** @throws {ResourceNotFound | VersionMismatch} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin)} */
 export async function deleteUser(
   registry: DataApi,
   tenantReference: string,
@@ -130,6 +132,7 @@ export async function deleteUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
+    await requireOtherAdmin(transaction, user, 'removed');
     await transaction.query(
       'DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid',
       {
@@ -141,16 +144,27 @@ export async function deleteUser(
   });
 }
 
+/** A tenant that nobody administers could not help itself. @throws {ResourceConflict} nobody else does. */
+async function requireOtherAdmin(
+  transaction: RegistryExecutor,
+  { tenantId, userId, role, isActive }: TenantUser,
+  what: string,
+): Promise<void> {
+  if (role !== 'admin' || !isActive) return;
+  const others = await transaction.query(
+    `SELECT 1 AS found FROM tenant_users
+     WHERE tenant_id = :tenantId::uuid AND user_id <> :userId::uuid AND role = 'admin' AND is_active LIMIT 1`,
+    { tenantId, userId },
+  );
+  if (others.length === 0) throw new ResourceConflict(`The last active admin cannot be ${what}.`);
+}
+
 async function requirePlace(
   transaction: RegistryExecutor,
   { tenantId, maxUsers }: { tenantId: string; maxUsers: number | null },
 ): Promise<void> {
   if (maxUsers === null) return;
-  const [row] = await transaction.query<{ active: number }>(
-    'SELECT count(*)::integer AS active FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active',
-    { tenantId },
-  );
-  if ((row?.active ?? 0) >= maxUsers)
+  if ((await countActiveUsers(transaction, tenantId)) >= maxUsers)
     throw new ResourceConflict(`The tenant may have ${maxUsers} active users.`);
 }
 

@@ -1,7 +1,9 @@
 import { recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
+import { insertOffer } from '../database/registry/insert-offer.ts';
 import {
+  type IsolationModel,
   readLargeFeatures,
   type TenantRecord,
   type TenantRow,
@@ -9,10 +11,11 @@ import {
   tenantSource,
   toTenantRecord,
 } from '../database/registry/tenant-record.ts';
+import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';
-import { ResourceConflict, ResourceNotFound, TenantBetweenRegions } from './errors.ts';
+import { ResourceConflict, ResourceNotFound, RulesForbid, TenantBetweenRegions } from './errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
@@ -149,12 +152,16 @@ async function complete(registry: RegistryExecutor, row: TenantRow): Promise<Ten
   return { ...tenant, features: await readLargeFeatures(registry, tenant.tenantId) };
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)} */
+/**
+ * @param force keeps requirements that the tenant's place does not satisfy, and offers it the tier that does.
+ * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)}
+ * @throws {RulesForbid} the tenant's place does not satisfy a new compliance requirement.
+ */
 export async function updateTenant(
   registry: DataApi,
   reference: string,
   changes: TenantChanges,
-  { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
+  { actor, ifMatch, force = false }: { actor: string; ifMatch: string | undefined; force?: boolean },
 ): Promise<TenantRecord> {
   const given = Object.entries(changes).filter(([, value]) => value !== undefined) as [
     keyof TenantChanges,
@@ -174,6 +181,8 @@ export async function updateTenant(
       // A document is merged, as every PATCH merges (RFC 7396).
       const features = changes.features && mergePatch(tenant.features, changes.features);
       requireDocumentSize('features', features, MAX_FEATURES_KB);
+      await requireRoomForUsers(transaction, tenant, changes.maxUsers);
+      const forced = await checkCompliance(transaction, tenant, changes.complianceRequirements, force);
       const assignments = given.map(([field]) => `${COLUMNS[field][0]} = :${field}${COLUMNS[field][1]}`);
       await transaction.query(
         `UPDATE tenants SET ${assignments.join(', ')}, updated_at = now() WHERE tenant_id = :tenantId::uuid`,
@@ -187,8 +196,12 @@ export async function updateTenant(
         actor: { id: actor, type: 'operator' },
         action: 'tenant.update',
         tenantId: tenant.tenantId,
-        data: { fields: given.map(([field]) => field) },
+        data: {
+          fields: given.map(([field]) => field),
+          ...(forced.length > 0 ? { overridden: ['compliance'] } : {}),
+        },
       });
+      if (forced.length > 0) await offerWhatSatisfies(transaction, tenant, changes, forced, actor);
       return getTenant(transaction, tenant.tenantId);
     });
   } catch (error) {
@@ -197,6 +210,72 @@ export async function updateTenant(
     }
     throw error;
   }
+}
+
+/** @throws {ResourceConflict} fewer users than are active. What the tenant has already stays allowed. */
+async function requireRoomForUsers(
+  transaction: RegistryExecutor,
+  tenant: TenantRecord,
+  maxUsers: number | null | undefined,
+): Promise<void> {
+  if (maxUsers === undefined || maxUsers === null || maxUsers === tenant.maxUsers) return;
+  const active = await countActiveUsers(transaction, tenant.tenantId);
+  if (maxUsers >= active) return;
+  throw new ResourceConflict(
+    `The tenant has ${active} active users: maxUsers cannot be less than that.`,
+    'maxUsers',
+  );
+}
+
+/** The users that `maxUsers` limits. Exact while the caller holds the lock on the tenant. */
+export async function countActiveUsers(registry: RegistryExecutor, tenantId: string): Promise<number> {
+  const [row] = await registry.query<{ active: number }>(
+    'SELECT count(*)::integer AS active FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active',
+    { tenantId },
+  );
+  return row?.active ?? 0;
+}
+
+/**
+ * Compares new requirements with the place that the tenant has, or is being moved to where that one is weaker. Those
+ * that it had before are no news.
+ * @returns what `force` sets aside. @throws {RulesForbid} without `force`.
+ */
+async function checkCompliance(
+  transaction: RegistryExecutor,
+  tenant: TenantRecord,
+  requirements: readonly string[] | undefined,
+  force: boolean,
+): Promise<readonly Unsatisfied[]> {
+  const added = requirements?.filter((each) => !tenant.complianceRequirements.includes(each)) ?? [];
+  if (added.length === 0) return [];
+  const [moving] = await transaction.query<{ to: IsolationModel | null }>(
+    `SELECT plan #>> '{-1,to,isolationModel}' AS to FROM tenant_moves
+     WHERE tenant_id = :tenantId::uuid AND status = 'running'`,
+    { tenantId: tenant.tenantId },
+  );
+  const place = moving?.to ? weaker(tenant.isolationModel, moving.to) : tenant.isolationModel;
+  const issues = unsatisfied(added, place);
+  if (issues.length === 0 || force) return issues;
+  const field = 'complianceRequirements';
+  throw new RulesForbid(
+    'The place of the tenant does not satisfy the compliance requirements.',
+    issues.map((issue) => ({ ...issue, field })),
+  );
+}
+
+async function offerWhatSatisfies(
+  transaction: RegistryExecutor,
+  { tenantId, tier }: TenantRecord,
+  { complianceRequirements = [] }: TenantChanges,
+  reasons: readonly Unsatisfied[],
+  actor: string,
+): Promise<void> {
+  const targetTier = tierSatisfying(complianceRequirements);
+  // It has bought the tier already, and a move to a weaker place is under way: that move is the operator's to abort.
+  if (targetTier === tier) return;
+  const offer = { tenantId, targetTier, reasons, figures: { tier, complianceRequirements } };
+  await insertOffer(transaction, offer, { id: actor, type: 'operator' });
 }
 
 function toParameter(value: unknown) {

@@ -1,20 +1,26 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { ArnFormat, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
+import { Grant } from 'aws-cdk-lib/aws-iam';
+import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
-import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import type { RegionConfig } from '../config.ts';
+import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
-import { raiseAlarm } from './raise-alarm.ts';
+import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
+import { TaskSchedule } from './task-schedule.ts';
 
 export interface OnboardingProps {
   readonly settings: FunctionSettings;
+  readonly region: RegionConfig;
   readonly registry: Registry;
   readonly network: RegionNetwork;
   readonly cells: readonly Cell[];
@@ -105,6 +111,7 @@ export class Onboarding extends Construct {
     });
     registry.grantWrite(fail);
     elsewhere.grantRegistries(fail);
+    this.#grantRecovery(fail);
 
     const logGroup = new LogGroup(this, 'Logs', {
       retention: props.settings.config.logRetentionDays,
@@ -116,7 +123,57 @@ export class Onboarding extends Construct {
     };
     this.stateMachine = new TenantOnboarding(this, 'Workflow', { tasks, logGroup }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));
-    this.#raiseAlarms();
+    this.#recoverEnded(fail);
+    this.#raiseAlarms(fail);
+  }
+
+  /** May see what became of an execution, and start one that was planned. */
+  #grantRecovery(grantee: StrataFunction): void {
+    const executions = this.#arn('execution', 'tenant-onboarding:*');
+    acknowledgePattern(
+      grantee,
+      executions,
+      'Executions are named at run time; the pattern is bound to the one state machine.',
+    );
+    Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['states:StartExecution'],
+      resourceArns: [this.#arn('stateMachine', 'tenant-onboarding')],
+    });
+  }
+
+  /** By name: the state machine depends on its functions, so they cannot refer to it. */
+  #arn(resource: 'stateMachine' | 'execution', resourceName: string): string {
+    return Stack.of(this).formatArn({
+      service: 'states',
+      resource,
+      resourceName,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+  }
+
+  /** At once, when an execution ends badly; and every few minutes, in case that event was lost. */
+  #recoverEnded(fail: StrataFunction): void {
+    new Rule(this, 'Ended', {
+      description: 'Executions of onboardings that ended badly',
+      eventPattern: {
+        source: ['aws.states'],
+        detailType: ['Step Functions Execution Status Change'],
+        detail: {
+          stateMachineArn: [this.stateMachine.stateMachineArn],
+          status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
+        },
+      },
+      targets: [new InvokeFunction(fail, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
+    });
+    new TaskSchedule(this, 'Recovery', {
+      name: `strata-${this.#props.region.key}-onboarding-recovery`,
+      description: 'Looks for tenants whose onboarding has ended without them',
+      expression: 'rate(5 minutes)',
+      punctual: true,
+      task: fail,
+    });
   }
 
   #task(
@@ -135,8 +192,22 @@ export class Onboarding extends Construct {
     });
   }
 
-  #raiseAlarms(): void {
+  #raiseAlarms(fail: StrataFunction): void {
     const { alarmTopicArn: topicArn } = this.#props.settings;
+    new MetricFilter(fail, 'ProvisioningAlerts', {
+      logGroup: fail.logGroup,
+      filterPattern: FilterPattern.stringValue('$.message', '=', 'TenantProvisioningAlert'),
+      metricNamespace: 'Strata',
+      metricName: 'TenantProvisioningAlerts',
+      metricValue: '1',
+    });
+    raiseAlarm(this, 'ProvisioningTooLong', {
+      metric: serviceMetric('Strata', 'TenantProvisioningAlerts', {}, 'Sum'),
+      threshold: 1,
+      description:
+        'A tenant is provisioning for longer than an hour. Search the log of onboarding-fail for TenantProvisioningAlert.',
+      topicArn,
+    });
     raiseAlarm(this, 'Failed', {
       metric: this.stateMachine.metricFailed(),
       threshold: 1,
@@ -146,7 +217,8 @@ export class Onboarding extends Construct {
     raiseAlarm(this, 'TimedOut', {
       metric: this.stateMachine.metricTimedOut(),
       threshold: 1,
-      description: 'tenant-onboarding: an execution timed out. Start it again with the same input.',
+      description:
+        'tenant-onboarding: an execution timed out. The tenant is marked failed; start it again with the same input.',
       topicArn,
     });
   }

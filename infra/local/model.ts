@@ -237,6 +237,14 @@ export interface StateFile {
   load<T>(name: string, fallback: T): T;
   /** Atomic and durable: written beside, synced, renamed. */
   save(name: string, value: unknown): void;
+  /**
+   * Appends an entry to the journal of that name. It survives a killed process, though not a machine that loses power:
+   * a sync for each entry would cost more than the entry.
+   */
+  append(name: string, entry: unknown): void;
+  /** The journal's entries, without a last one that was torn. */
+  entries<T>(name: string): T[];
+  removeJournal(name: string): void;
 }
 
 export type RequestHandler = (

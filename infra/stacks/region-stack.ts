@@ -110,7 +110,7 @@ export class RegionStack extends Stack {
     });
     const elsewhere = new RegionGrants(this, config, region);
     const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
-    const onboarding = new Onboarding(this, 'Onboarding', workflows);
+    const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
 
     const domain = config.domainName && `${props.home ? '' : `${region.key}.`}${config.domainName}`;

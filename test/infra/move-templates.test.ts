@@ -148,31 +148,62 @@ test('clean-ups are started, and executions looked at, by those who settle and r
   expect(services).toContainEqual(expect.stringMatching(/\.states$/));
 });
 
-test('an execution that ends badly is told to recovery, which also looks every five minutes', () => {
-  const [rule] = inUs('AWS::Events::Rule') as [Found];
-  expect(rule.Properties).toMatchObject({
-    State: 'ENABLED',
-    EventPattern: {
-      source: ['aws.states'],
-      'detail-type': ['Step Functions Execution Status Change'],
-      detail: {
-        stateMachineArn: [
-          { Ref: expect.stringMatching(/Workflow/) },
-          { Ref: expect.stringMatching(/Cleanup/) },
-        ],
-        status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
+test.each([
+  ['move', 'tasks/move-recover', [/^Moves.*Workflow/, /^Moves.*Cleanup/]],
+  ['onboarding', 'tasks/onboarding-fail', [/^Onboarding.*Workflow/]],
+] as const)(
+  'an execution of a %s that ends badly is told to %s, which also looks every five minutes',
+  (what, entry, machines) => {
+    const recover = `<${functionOf(entry).logicalId}.Arn>`;
+    const rules = inUs('AWS::Events::Rule').filter(
+      ({ Properties }) => text((Properties.Targets as { Arn: unknown }[])[0]?.Arn) === recover,
+    );
+    expect(rules.map(({ Properties }) => Properties)).toMatchObject([
+      {
+        State: 'ENABLED',
+        EventPattern: {
+          source: ['aws.states'],
+          'detail-type': ['Step Functions Execution Status Change'],
+          detail: {
+            stateMachineArn: machines.map((id) => ({ Ref: expect.stringMatching(id) })),
+            status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
+          },
+        },
       },
-    },
-  });
-  const recover = `<${functionOf('tasks/move-recover').logicalId}.Arn>`;
-  expect(text((rule.Properties.Targets as { Arn: unknown }[])[0]?.Arn)).toBe(recover);
-  const schedules = inUs('AWS::Scheduler::Schedule').map(({ Properties }) => [
-    Properties.Name,
-    Properties.ScheduleExpression,
+    ]);
+    const schedule = inUs('AWS::Scheduler::Schedule').find(
+      ({ Properties }) => Properties.Name === `strata-us-${what}-recovery`,
+    ) as Found;
+    expect(schedule.Properties.ScheduleExpression).toBe('rate(5 minutes)');
+    expect(text((schedule.Properties.Target as { Arn: unknown }).Arn)).toBe(recover);
+  },
+);
+
+test('a tenant that is provisioning too long raises an alarm, and recovery may start what was planned', () => {
+  const [filter] = inUs('AWS::Logs::MetricFilter').filter(({ Properties }) =>
+    String(Properties.FilterPattern).includes('TenantProvisioningAlert'),
+  ) as [Found];
+  const [{ MetricName }] = filter.Properties.MetricTransformations as [{ MetricName: string }];
+  const alarms = inUs('AWS::CloudWatch::Alarm').filter(
+    ({ Properties }) => Properties.MetricName === MetricName,
+  );
+  expect(alarms.map(({ Properties }) => Properties)).toMatchObject([
+    { Namespace: 'Strata', Threshold: 1, AlarmActions: [expect.anything()] },
   ]);
-  expect(schedules).toContainEqual(['strata-us-move-recovery', 'rate(5 minutes)']);
-  const [, recovery] = inUs('AWS::Scheduler::Schedule') as [Found, Found];
-  expect(text((recovery.Properties.Target as { Arn: unknown }).Arn)).toBe(recover);
+  const role = text(functionOf('tasks/onboarding-fail').Properties.Role);
+  const allowed = (action: string) =>
+    allowStatements(assembly.resources)
+      .filter(
+        ({ where, roles }) => where.startsWith('Strata-us/') && roles.some((one) => `<${one}.Arn>` === role),
+      )
+      .filter(({ statement }) => listOf(statement.Action).includes(action))
+      .flatMap(({ statement }) => listOf(statement.Resource).map(text));
+  expect(allowed('states:StartExecution')).toEqual([
+    expect.stringMatching(/:stateMachine:tenant-onboarding$/),
+  ]);
+  expect(allowed('states:DescribeExecution')).toEqual([
+    expect.stringMatching(/:execution:tenant-onboarding:\*$/),
+  ]);
 });
 
 test('the operators’ API may start and watch moves in every region, and measure tenants of any', () => {

@@ -19,7 +19,8 @@ import { raiseFence } from '../../functions/database/transfer/fence.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { connectAs, createRdsRoles } from '../database-server.ts';
+import { connectAs, provisionMaster } from '../database-server.ts';
+import { sampled } from '../full-run.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';
 import { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import type { Login, TestTenant } from '../test-database.ts';
@@ -40,7 +41,7 @@ const alerts: string[] = [];
 const opened: pg.Client[] = [];
 
 const LIMIT_MS = 5_000;
-const HOLD_MS = process.env.STRATA_TEST_FULL ? 60_000 : 3_000;
+const HOLD_MS = sampled(3_000, 60_000);
 const logins = new Map<string, Login>();
 const starter = { user: 'strata_starter', password: 'starter' };
 const ownerLogin = { user: 'strata_owner', password: 'owner' };
@@ -48,8 +49,7 @@ const ownerLogin = { user: 'strata_owner', password: 'owner' };
 beforeAll(async () => {
   server = await startPostgresServer({ max_connections: '60', max_locks_per_transaction: '64' });
   superuser = await connectAs(server, server.superuser, 'postgres');
-  await createRdsRoles(superuser, 'master');
-  await superuser.query('ALTER DATABASE postgres OWNER TO strata_master');
+  await provisionMaster(server, 'postgres', 'master');
   for (const database of ['cell', 'home', 'registry'])
     await superuser.query(`CREATE DATABASE ${database} OWNER strata_master`);
   for (const database of ['cell', 'home']) await bootstrap(database);

@@ -49,7 +49,7 @@ test.each([
   await limit(0);
   const tenantId = await world.addTenant({ tier });
   const asked = { tenantId, target: { residency: 'eu' }, force: true } as const;
-  const sizes = { rows: 1, bytes: 1, tables: [] };
+  const sizes = { rows: 1, bytes: 1, activeEmployees: 0, tables: [] };
   const tried = await tryMove(world.in('us').registry, asked, async () => sizes, world.seenFrom('us'));
   expect(tried.forbidden).toEqual([{ rule: 'cell', detail }]);
   const refused = world.begin(tenantId, 'us', 'eu');

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/database/registry/tenant-record.ts';
 import { draftMove } from '../../functions/move/draft-move.ts';
 import { InvalidMoveInput } from '../../functions/move/errors.ts';
-import { complianceForbids, limitsUnder } from '../../functions/move/move-rules.ts';
+import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/move/move-rules.ts';
 import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/move/move-target.ts';
 import { findMovingTenant } from '../../functions/move/moving-tenant.ts';
 import { requestMove } from '../../functions/move/request-move.ts';
@@ -22,7 +22,7 @@ afterAll(() => world?.drop());
 async function draft(
   tenantId: string,
   target: MoveTarget,
-  options: { force?: boolean; storageBytes?: number } = {},
+  options: { force?: boolean; counted?: CountedUsage } = {},
 ) {
   const { force = false, ...rest } = options;
   return world.registry.transaction(async (transaction) => {
@@ -145,7 +145,9 @@ describe('what forbids a move', () => {
     expect((await draft(tenantId, { tier: 'starter' })).rules).toEqual(['users', 'storage']);
     expect((await draft(tenantId, { tier: 'starter' }, { force: true })).rules).toEqual([]);
     // What was counted just now is worth more than a sample.
-    expect((await draft(tenantId, { tier: 'starter' }, { storageBytes: 1000 })).rules).toEqual(['users']);
+    expect((await draft(tenantId, { tier: 'starter' }, { counted: { storageBytes: 1000 } })).rules).toEqual([
+      'users',
+    ]);
     // Its own tier's limits do not keep it from another cell.
     expect((await draft(tenantId, { cell: 'b' })).rules).toEqual([]);
   });
@@ -163,6 +165,9 @@ test.each([
   [['soc2'], 'dedicated', 'schema', 0],
   [['hipaa'], 'dedicated', 'schema', 1],
   [['pci-dss'], 'dedicated', 'schema', 1],
+  [['iso27001', 'fedramp'], 'schema', 'shared', 2],
+  // Names that every object inherits are no requirements that anything satisfies.
+  [['constructor', 'toString', '__proto__'], 'schema', 'shared', 3],
   // It was onboarded weaker than required: up and sideways is no worse.
   [['hipaa'], 'shared', 'schema', 0],
   [['hipaa'], 'schema', 'schema', 0],

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { recoverMoves } from '../../functions/move/recover-moves.ts';
+import { getMove } from '../../functions/repositories/moves.ts';
 import { BorderWorld } from './border-world.ts';
 import { dead } from './move-registry.ts';
 
@@ -63,6 +64,11 @@ test('recovery starts it, and tells that the crossing has succeeded', async () =
   const { tenantId, moveId, recover } = await settledCrossing();
   await recover();
   expect(await statusOf(moveId)).toBe('succeeded');
+  // The report names it, so that whoever follows the crossing can follow it too.
+  const { report } = await getMove(world.in('us').registry, tenantId, moveId);
+  expect(report).toMatchObject({
+    followUp: { region: 'eu', executionArn: expect.stringMatching(/^arn:aws:states:eu-aws:.*:onward-/) },
+  });
   const [start, ...others] = starts;
   expect(others).toEqual([]);
   expect(start).toMatchObject({

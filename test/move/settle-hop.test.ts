@@ -10,23 +10,27 @@ import {
   readPlacement,
   withoutWriters,
 } from '../../functions/database/transfer/fence.ts';
+import { beginMove } from '../../functions/move/begin-move.ts';
 import { HopNotCommitted } from '../../functions/move/errors.ts';
 import { estimateMove } from '../../functions/move/estimate-move.ts';
 import { finishMove } from '../../functions/move/finish-move.ts';
 import { forwardTo, type Hop, type StepContext } from '../../functions/move/hop.ts';
 import { hopsOf } from '../../functions/move/move-records.ts';
+import { countIfNotMetered } from '../../functions/move/move-rules.ts';
 import { nextHop } from '../../functions/move/next-hop.ts';
 import { recoverMoves } from '../../functions/move/recover-moves.ts';
+import { requestMove } from '../../functions/move/request-move.ts';
 import { rollBackMove } from '../../functions/move/roll-back-move.ts';
 import { settleHop } from '../../functions/move/settle-hop.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { surveyTenant } from '../../functions/move/survey-tenant.ts';
 import { tryMove } from '../../functions/move/try-move.ts';
+import { dedicatedSecretName } from '../../functions/placement/tenant-names.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { TestDatabase } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
-import { arn, dead, far, MoveRegistry } from './move-registry.ts';
+import { alive, arn, dead, far, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 
 let world: MoveRegistry;
 let cell: TestDatabase;
@@ -186,7 +190,7 @@ describe('sides that differ', () => {
       const { forbidden } = await tryMove(
         world.registry,
         { tenantId, target: { tier: 'enterprise' }, force: true },
-        async () => ({ rows: 0, bytes: 0, tables: [] }),
+        async () => ({ rows: 0, bytes: 0, activeEmployees: 0, tables: [] }),
       );
       expect(forbidden.map(({ rule }) => rule)).toEqual(['mismatch']);
     },
@@ -225,36 +229,97 @@ describe('sides that differ', () => {
 describe('a survey', () => {
   let shared: string;
   let schema: string;
+  let dedicated: string;
   beforeEach(async () => {
     shared = await world.addTenant();
     schema = await world.addTenant({ tier: 'business' });
+    dedicated = await world.addTenant({ tier: 'enterprise' });
+    await secrets.put(dedicatedSecretName(dedicated, 'owner'), cell.login('owner'));
     await world.registry.query(
-      `UPDATE tenant_database_routing SET database_host = :host, database_port = :port::int, database_name = :name
-       WHERE tenant_id IN (:shared::uuid, :schema::uuid)`,
-      { host: cell.server.host, port: cell.server.port, name: cell.name, shared, schema },
+      `UPDATE tenant_database_routing SET database_host = :host, database_port = :port::int, database_name = :name,
+              writer_host = :host
+       WHERE tenant_id IN (:shared::uuid, :schema::uuid, :dedicated::uuid)`,
+      { host: cell.server.host, port: cell.server.port, name: cell.name, shared, schema, dedicated },
     );
     for (const [tenantId, model] of [
       [shared, 'shared'],
       [schema, 'schema'],
+      [dedicated, 'dedicated'],
     ] as const) {
       const tenant = await cell.addTenant(model, tenantId);
+      await world.registry.query(
+        'UPDATE tenant_database_routing SET schema_name = :schemaName WHERE tenant_id = :tenantId::uuid',
+        { schemaName: tenant.schemaName, tenantId },
+      );
       const client = await cell.connect(tenant.login);
       await enterTenant(client, tenant, 'write');
       await client.query(
         "INSERT INTO employees (email, first_name, last_name) SELECT n || '@x.test', 'A', 'B' FROM generate_series(1, 25) n",
       );
+      await client.query(
+        "UPDATE employees SET status = 'terminated' WHERE email IN ('1@x.test', '2@x.test', '3@x.test')",
+      );
       await client.query('COMMIT');
     }
   });
 
-  test('counts the tenant’s own rows and bytes under either model', async () => {
-    for (const tenantId of [shared, schema]) {
-      const { rows, bytes, tables } = await surveyTenant(world.registry, tenantId);
+  test('counts the tenant’s own rows, bytes and active employees under every model', async () => {
+    for (const tenantId of [shared, schema, dedicated]) {
+      const { rows, bytes, activeEmployees, tables } = await surveyTenant(world.registry, tenantId);
+      expect(activeEmployees).toBe(22);
       expect(rows).toBe(25);
       expect(bytes).toBeGreaterThan(25 * 50);
       expect(tables.find(({ name }) => name === 'employees')?.rows).toBe(25);
       expect(tables.find(({ name }) => name === 'teams')?.rows).toBe(0);
     }
+  });
+
+  test('is made of a tenant that was never metered before it may go to a tier with limits', async () => {
+    const counted = (tenantId: string) => surveyTenant(world.registry, tenantId);
+    for (const [tenantId, tier] of [
+      [shared, 'business'],
+      [schema, 'starter'],
+      [dedicated, 'starter'],
+    ] as const) {
+      // 22 of its employees are active, and a user is a person who signs in: it has none.
+      await world.registry.query('UPDATE tenants SET max_users = 21 WHERE tenant_id = :tenantId::uuid', {
+        tenantId,
+      });
+      const asked = { tenantId, target: { tier }, force: false } as const;
+      const { forbidden } = await tryMove(world.registry, asked, counted);
+      expect(forbidden).toEqual([{ rule: 'users', detail: expect.stringContaining('22 active users') }]);
+      const started: string[] = [];
+      const options = {
+        ...{ actor: operator, startedBy: 'x', stateMachineArn: STATE_MACHINE },
+        start: async (name: string) => void started.push(name),
+      };
+      const requested = requestMove(world.registry, asked, { ...options, survey: counted });
+      await expect(requested).rejects.toMatchObject({ issues: [{ rule: 'users' }] });
+      const input = { tenantId, targetTier: tier };
+      const begun = beginMove(world.registry, input, arn(`of-${tenantId}`), { ...alive, survey: counted });
+      await expect(begun).rejects.toMatchObject({ issues: [{ rule: 'users' }] });
+      expect(started).toEqual([]);
+      expect(await world.audited(tenantId)).toEqual([]);
+    }
+  });
+
+  test.each([
+    ['a sample tells', { tier: 'starter' }, false],
+    ['limits are overridden', { tier: 'starter' }, true],
+    ['the target tier has no limits', { tier: 'enterprise' }, false],
+    ['the tier stays', { cell: 'a' }, false],
+  ] as const)('is not made where %s', async (why, target, force) => {
+    if (why === 'a sample tells') {
+      await world.registry.query(
+        `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
+         VALUES (:schema::uuid, '2026-01-01', 1, 1, 1)`,
+        { schema },
+      );
+    }
+    const unasked = () => Promise.reject(new Error('nobody is to count'));
+    expect(
+      await countIfNotMetered(world.registry, { tenant: schema, target, force }, unasked),
+    ).toBeUndefined();
   });
 
   test('estimates what there is no time to count', async () => {
@@ -273,7 +338,7 @@ describe('a survey', () => {
     expect(tried).toMatchObject({ dryRun: true, sizes: { rows: 25 }, forbidden: [] });
     expect(tried.plan.map(({ kind }) => kind)).toEqual(['reshape', 'relocate']);
     expect(tried.estimate).toEqual(estimateMove(tried.plan, tried.sizes));
-    expect(tried.estimate.seconds).toBeGreaterThan(0);
+    expect(tried.estimate?.seconds).toBeGreaterThan(0);
     expect(await world.audited(shared)).toEqual([]);
   });
 });

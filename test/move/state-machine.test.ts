@@ -248,6 +248,7 @@ test('every error of a move is named as its class, in a bundle that renames clas
     new moveErrors.TenantNotMovable('a'),
     new moveErrors.MoveOvertaken(),
     new moveErrors.MoveNotStarted(),
+    new moveErrors.TenantNotMeasured(),
     new moveErrors.MoveNotAbortable('a'),
     new moveErrors.HopNotCommitted(),
     new moveErrors.MoveStepFailed(),

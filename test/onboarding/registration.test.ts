@@ -56,7 +56,8 @@ test.each([
 ])(
   'a %s tenant appears with its administrator and its planned place (%s)',
   async (tier, isolationModel, limits) => {
-    const tenant = input({ tier, complianceRequirements: ['soc2'], billingEmail: 'bill@tenant.test' });
+    const complianceRequirements = tier === 'starter' ? [] : ['soc2'];
+    const tenant = input({ tier, complianceRequirements, billingEmail: 'bill@tenant.test' });
     const record = await register(tenant);
     const dedicated = tier === 'enterprise';
     expect(record).toMatchObject({
@@ -64,7 +65,7 @@ test.each([
       ...{
         dataResidency: 'us',
         region: 'us',
-        complianceRequirements: ['soc2'],
+        complianceRequirements,
         billingEmail: 'bill@tenant.test',
       },
       ...{ ...limits, features: {}, monthlyRevenue: null, executionArn: null },
@@ -86,11 +87,12 @@ test.each([
 
 test('registering again with the same input is the same tenant, however the input is written', async () => {
   const first = await register(
-    input({ slug: 'again', name: 'Again', complianceRequirements: ['gdpr', 'soc2'] }),
+    input({ slug: 'again', name: 'Again', tier: 'business', complianceRequirements: ['gdpr', 'soc2'] }),
   );
   const same = {
     slug: 'again',
     name: 'Again',
+    tier: 'business',
     complianceRequirements: ['soc2', 'gdpr'],
     dataResidency: 'us',
   };
@@ -102,17 +104,39 @@ test('registering again with the same input is the same tenant, however the inpu
 test.each([
   { name: 'Another' },
   { adminEmail: 'other@tenant.test' },
-  { tier: 'business' },
+  { tier: 'starter' },
   { complianceRequirements: ['hipaa'] },
   { billingEmail: 'bill@tenant.test' },
 ])('an unfinished slug refuses another input and stays as it is: %j', async (change) => {
-  const original = input();
+  const original = input({ tier: 'enterprise' });
   const before = await register(original, 'execution-1');
   await expect(register({ ...original, ...change } as OnboardingInput, 'execution-2')).rejects.toThrow(
     TenantInputMismatch,
   );
   expect(await register(original)).toEqual({ ...before, updatedAt: expect.any(String) });
 });
+
+test.each([
+  ['starter', ['soc2'], 'business'],
+  ['starter', ['gdpr', 'pci'], 'enterprise'],
+  ['starter', ['iso27001'], 'business'],
+  ['business', ['hipaa'], 'enterprise'],
+  ['business', ['soc2', 'pci'], 'enterprise'],
+])(
+  'a %s tenant that requires %j is refused, and nothing is registered',
+  async (tier, required, sufficient) => {
+    const tenant = input({ tier, complianceRequirements: required });
+    const refused = await register(tenant).catch((error: unknown) => error);
+    expect(refused).toMatchObject({
+      ...{ name: 'ComplianceUnsatisfied', message: expect.stringContaining(`The tier ${sufficient} does.`) },
+      issues: expect.arrayContaining([{ rule: 'compliance', detail: expect.any(String) }]),
+    });
+    expect(await rows(tenant.slug)).toMatchObject({ tenants: 0 });
+    expect(await register({ ...tenant, tier: sufficient as OnboardingInput['tier'] })).toMatchObject({
+      status: 'provisioning',
+    });
+  },
+);
 
 test('an active slug is taken, except for the execution that activated it', async () => {
   const tenant = input();
@@ -168,6 +192,7 @@ test('a register step that breaks down finds what the API registered, and nothin
   expect(await findUnclaimed(plane.registry, tenant)).toBe(tenantId);
   await register(tenant, 'execution-1');
   expect(await findUnclaimed(plane.registry, tenant)).toBeUndefined();
+  expect(await findUnclaimed(plane.registry, tenant, 'execution-1')).toBe(tenantId);
 });
 
 test('ten registrations of one slug at once make one tenant', async () => {

@@ -132,6 +132,8 @@ test('every lifecycle error is named as its class, in a bundle that renames clas
     new errors.TenantNotProvisioning(),
     new errors.OnboardingIncomplete('a'),
     new errors.TenantSecretInvalid(),
+    new errors.OnboardingNotStarted(),
+    new errors.ComplianceUnsatisfied([], 'business'),
     new errors.PlacementConflict(),
     new errors.DedicatedStackFailed(),
     new errors.DedicatedStackTimeout(),

@@ -25,7 +25,7 @@ describe('a dry run', () => {
   test('names the rule where compliance forbids the target', async () => {
     const tenant = await MovingTenant.create({ tier: 'business' });
     const token = await operatorToken();
-    await call('PATCH', `/tenants/${tenant.slug}`, { token, body: { complianceRequirements: ['hipaa'] } });
+    await call('PATCH', `/tenants/${tenant.slug}`, { token, body: { complianceRequirements: ['soc2'] } });
     const { body } = await tenant.ask({ targetTier: 'starter', dryRun: true });
     expect(body.forbidden).toEqual([{ rule: 'compliance', detail: expect.any(String) }]);
     const refused = await tenant.ask({ targetTier: 'starter', force: true });

@@ -29,7 +29,14 @@ export class MovingTenant {
   };
 
   load(options: Partial<LoadOptions> = {}): ClientLoad {
-    return new ClientLoad(this.send, { prefix: this.slug, writers: 2, readers: 2, restMs: 15, atMost: 40, ...options });
+    return new ClientLoad(this.send, {
+      prefix: this.slug,
+      writers: 2,
+      readers: 2,
+      restMs: 15,
+      atMost: 40,
+      ...options,
+    });
   }
 
   async tenant(): Promise<MoveBody> {

@@ -39,7 +39,7 @@ const post = (path: string) => call('POST', path, { token: operator });
 const patch = (path: string, body: object) => call('PATCH', path, { token: operator, body });
 /** What the daily run does once there are figures. Whoever is moved by another test file is not measured meanwhile. */
 const evaluate = (timeOfDay = '02:30') => invoke('PromotionEvaluate', { timeOfDay });
-const regulated = { tier: 'business', complianceRequirements: ['hipaa'] };
+const regulation = { complianceRequirements: ['hipaa'], force: true };
 
 async function onboard(fields: object = {}) {
   const tenant = await MovingTenant.create(fields);
@@ -89,8 +89,9 @@ test('a tenant’s usage follows what it does, and its revenue what the billing 
 });
 
 describe('the daily run', () => {
-  test('keeps small tenants, and offers a regulated Business tenant Enterprise, which it can decline', async () => {
-    const path = (await onboard(regulated)).path;
+  test('keeps small tenants, and tells of the offer to a regulated Business tenant, which it can decline', async () => {
+    const path = (await onboard({ tier: 'business' })).path;
+    expect((await patch(path, regulation)).status).toBe(200);
     await evaluate();
     const { items: decisions } = await get('/tenants/initech/decisions');
     expect(decisions[0]).toMatchObject({ decision: 'keep', reasons: [{ rule: 'below-threshold' }] });
@@ -99,7 +100,9 @@ describe('the daily run', () => {
       { targetTier: 'enterprise', status: 'open', notifiedAt: expect.stringMatching(/Z$/), moveId: null },
     ]);
     const [{ offerId }] = offers;
-    expect((await get(`${path}/decisions`)).items).toMatchObject([{ decision: 'offer', offerId }]);
+    expect((await get(`${path}/decisions`)).items).toMatchObject([
+      { decision: 'keep', reasons: [{ rule: 'compliance' }, { rule: 'offer-open' }] },
+    ]);
     const declined = await post(`${path}/offers/${offerId}/decline`);
     expect([declined.status, declined.body.status]).toEqual([200, 'declined']);
     expect((await post(`${path}/offers/${offerId}/decline`)).status).toBe(200);
@@ -164,17 +167,19 @@ describe.concurrent('what the daily run starts', () => {
   });
 
   test.runIf(FULL_RUN)(
-    'offers a regulated Business tenant a database of its own, to which it moves once that is accepted',
+    'a regulated Business tenant is offered a database of its own, to which it moves once that is accepted',
     async () => {
-      const { tenant, path } = await onboard(regulated);
-      await tickUntil('offer', path);
+      const { tenant, path } = await onboard({ tier: 'business' });
+      await patch(path, regulation);
       const [{ offerId }] = (await get(`${path}/offers`)).items;
-      // It has an administrator and a viewer.
-      await patch(path, { maxUsers: 1 });
+      // It has an administrator and a viewer, and more employees than it may have users.
+      await patch(path, { maxUsers: 2 });
+      for (let n = 0; n < 3; n++) await tenant.send('POST', '/employees', newEmployee());
+      await invoke('PromotionMetering', { day: new Date().toISOString().slice(0, 10) });
       const refused = await post(`${path}/offers/${offerId}/accept`);
       expect([refused.status, refused.body.errors]).toEqual([
         409,
-        [{ rule: 'users', detail: expect.stringContaining('2 active users') }],
+        [{ rule: 'users', detail: expect.stringContaining('3 active users') }],
       ]);
       expect((await get(`${path}/offers`)).items).toMatchObject([{ status: 'open', moveId: null }]);
       await patch(path, { maxUsers: null });

@@ -40,7 +40,8 @@ describe('operators and tenants', () => {
   test.each(['starter', 'business', 'enterprise'] as const)(
     'a %s tenant is onboarded by POST and serves',
     async (tier) => {
-      const input = onboarding({ tier, complianceRequirements: ['gdpr'] });
+      const complianceRequirements = { starter: [], business: ['gdpr'], enterprise: ['hipaa'] }[tier];
+      const input = onboarding({ tier, complianceRequirements });
       const posted = await call('POST', '/tenants', { token: operator, body: input });
       expect(posted.status).toBe(202);
       expect(posted.body).toMatchObject({ slug: input.slug, tier, status: 'provisioning' });
@@ -69,8 +70,8 @@ describe('operators and tenants', () => {
     });
     const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
     const stateMachineArn = stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn;
-    const input = JSON.stringify(onboarding());
-    const run = async () => {
+    const valid = JSON.stringify(onboarding());
+    const run = async (input = valid) => {
       const { executionArn } = await states.send(new StartExecutionCommand({ stateMachineArn, input }));
       for (;;) {
         const execution = await states.send(new DescribeExecutionCommand({ executionArn }));
@@ -80,6 +81,7 @@ describe('operators and tenants', () => {
     };
     expect((await run()).status).toBe('SUCCEEDED');
     expect(await run()).toMatchObject({ status: 'FAILED', error: 'TenantExists' });
+    expect(await run('null')).toMatchObject({ status: 'FAILED', error: 'InvalidOnboardingInput' });
   });
 
   test.each([
@@ -89,6 +91,8 @@ describe('operators and tenants', () => {
     [{ colour: 'red' }, '/colour'],
     [{ name: '' }, '/name'],
     [{ dataResidency: 'mars' }, '/dataResidency'],
+    [{ slug: 'operator' }, '/slug'],
+    [{ complianceRequirements: ['constructor'] }, '/complianceRequirements/0'],
   ])('onboarding with %j is refused at %s and registers nothing', async (fields, pointer) => {
     const input = onboarding(fields);
     const refused = await call('POST', '/tenants', { token: operator, body: input });

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { DataApi } from '../../functions/database/registry/data-api.ts';
 import { acceptOffer, declineOffer } from '../../functions/repositories/answer-offer.ts';
 import { getOffer } from '../../functions/repositories/offers.ts';
+import { updateTenant } from '../../functions/repositories/tenants.ts';
 import { daysFromToday, Evaluation } from './evaluation.ts';
 
 const operator = 'operator@strata.test';
@@ -31,6 +33,19 @@ describe('a Business tenant with hipaa', () => {
     });
     expect(daily.notices).toHaveLength(1);
     expect(daily.notices[0]?.message).toContain(`POST /tenants/${tenantId}/offers/${offer?.offerId}/accept`);
+  });
+
+  test('that an operator made of a Starter tenant’s new requirement stays open until the tenant has another tier', async () => {
+    const tenantId = await daily.starter(1);
+    const registry = daily.world.registry as unknown as DataApi;
+    const required = { complianceRequirements: ['soc2'] };
+    await updateTenant(registry, tenantId, required, { actor: operator, ifMatch: undefined, force: true });
+    await daily.run();
+    expect(await daily.offersOf(tenantId)).toMatchObject([
+      { targetTier: 'business', status: 'open', notifiedAt: expect.any(String) },
+    ]);
+    await daily.change(tenantId, `subscription_tier = 'business'`);
+    expect((await daily.run()).withdrawn).toBe(1);
   });
 
   test('is told of by the next run when telling failed', async () => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { DescribeExecutionCommand, ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
@@ -21,17 +21,37 @@ afterAll(() => two?.plane.stop());
 const workflows = {
   Resources: {
     Role: { Type: 'AWS::IAM::Role', Properties: { RoleName: 'workflow', Policies: [] } },
-    Onboarding: {
-      Type: 'AWS::StepFunctions::StateMachine',
-      Properties: {
-        ...{ StateMachineName: 'tenant-onboarding', RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
-        DefinitionString: JSON.stringify({ StartAt: 'Done', States: { Done: { Type: 'Succeed' } } }),
-      },
-    },
+    Onboarding: endingWorkflow('tenant-onboarding'),
+    Move: endingWorkflow('tenant-move'),
   },
 };
 
-type Handler = (event: ApiEvent, context: Context) => Promise<{ statusCode: number; body?: string }>;
+/** Executions that do nothing, and end. */
+function endingWorkflow(name: string) {
+  return {
+    Type: 'AWS::StepFunctions::StateMachine',
+    Properties: {
+      ...{ StateMachineName: name, RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
+      DefinitionString: JSON.stringify({ StartAt: 'Done', States: { Done: { Type: 'Succeed' } } }),
+    },
+  };
+}
+
+const stateMachine = (name: string, region = 'us-east-1') =>
+  `arn:aws:states:${region}:000000000000:stateMachine:${name}`;
+
+/** Executions of a workflow whose names begin so. */
+async function executionsOf(workflow: string, prefix: string, region = 'us-east-1') {
+  const { executions = [] } = await new SFNClient({ region }).send(
+    new ListExecutionsCommand({ stateMachineArn: stateMachine(workflow, region) }),
+  );
+  return executions.filter(({ name }) => name?.startsWith(prefix));
+}
+
+type Handler = (
+  event: ApiEvent,
+  context: Context,
+) => Promise<{ statusCode: number; body?: string; headers?: Record<string, string> }>;
 let handler: Handler;
 const handlers = new Map<boolean, Handler>();
 
@@ -43,7 +63,8 @@ async function start(options?: { down?: boolean }): Promise<void> {
     return;
   }
   Object.assign(process.env, two.environment('us', options), {
-    ONBOARDING_STATE_MACHINE_ARN: 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-onboarding',
+    ONBOARDING_STATE_MACHINE_ARN: stateMachine('tenant-onboarding'),
+    MOVE_STATE_MACHINE_ARN: stateMachine('tenant-move'),
   });
   vi.resetModules();
   handler = (await import('../../functions/api/tenants/handler.ts')).handler as unknown as Handler;
@@ -53,15 +74,25 @@ beforeEach(() => start());
 
 async function call(
   routeKey: string,
-  parts: { path?: Record<string, string>; query?: Record<string, string>; body?: object } = {},
+  parts: {
+    path?: Record<string, string>;
+    query?: Record<string, string>;
+    body?: object;
+    key?: string;
+  } = {},
 ) {
   const claims = { sub: 'operator', scope: 'strata/operator', email: 'operator@strata.test' };
-  const answer = await handler(
-    apiEvent({ routeKey, claims, pathParameters: parts.path, query: parts.query, body: parts.body }),
-    {} as Context,
-  );
-  return { status: answer.statusCode, body: JSON.parse(answer.body ?? 'null') };
+  const [, template = ''] = routeKey.split(' ');
+  const rawPath = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => parts.path?.[name] ?? '');
+  const headers = parts.key ? { 'idempotency-key': parts.key } : {};
+  const { path: pathParameters, query, body } = parts;
+  const event = apiEvent({ routeKey, rawPath, headers, claims, pathParameters, query, body });
+  const answer = await handler(event, {} as Context);
+  const replayed = answer.headers?.['idempotency-replayed'] === 'true';
+  return { status: answer.statusCode, text: answer.body, body: JSON.parse(answer.body ?? 'null'), replayed };
 }
+
+const MODELS = { starter: 'shared', business: 'schema', enterprise: 'dedicated' } as const;
 
 async function addTenant(
   key: 'us' | 'eu',
@@ -70,13 +101,14 @@ async function addTenant(
     at = '2026-01-01T00:00:00Z',
     id = randomUUID() as string,
     region = key as string,
+    tier = 'starter' as keyof typeof MODELS,
   } = {},
 ) {
   await two[key].query(
     `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
                           data_residency, home_region, created_at)
-     VALUES (:id::uuid, :id, :slug, 'shared', 'starter', :status, :region, :region, :at::timestamptz)`,
-    { id, slug: slugOf(id), status, region, at },
+     VALUES (:id::uuid, :id, :slug, :model, :tier, :status, :region, :region, :at::timestamptz)`,
+    { id, slug: slugOf(id), status, region, at, tier, model: MODELS[tier] },
   );
   return id;
 }
@@ -233,14 +265,7 @@ test('POST /tenants registers and starts the onboarding in the region of the res
     slug,
     status: 'provisioning',
   });
-  const started = async (region: string) => {
-    const { executions } = await new SFNClient({ region }).send(
-      new ListExecutionsCommand({
-        stateMachineArn: `arn:aws:states:${region}:000000000000:stateMachine:tenant-onboarding`,
-      }),
-    );
-    return executions?.filter(({ name }) => name?.startsWith(slug)).length;
-  };
+  const started = async (region: string) => (await executionsOf('tenant-onboarding', slug, region)).length;
   expect([await started('us-east-1'), await started('eu-west-1')]).toEqual([0, 1]);
   await start({ down: true });
   const lost = { ...body, slug: `${slug}-2`, dataResidency: 'apac' };
@@ -252,4 +277,253 @@ test('POST /tenants registers and starts the onboarding in the region of the res
     status: 400,
     body: { errors: [{ pointer: '/dataResidency' }] },
   });
+});
+
+/** As onboarding and the first metering leave a tenant. */
+async function activate(key: 'us' | 'eu', id: string): Promise<void> {
+  await two[key].query("UPDATE tenants SET status = 'active' WHERE tenant_id = :id::uuid", { id });
+  await two[key].query(
+    `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
+     VALUES (:id::uuid, current_date, 1, 1, 1)`,
+    { id },
+  );
+}
+
+const fiveTimes = <Result>(work: () => Promise<Result>) => Promise.all([1, 2, 3, 4, 5].map(work));
+
+describe.each(['us', 'eu'] as const)(
+  'five requests at once with one Idempotency-Key, in region %s',
+  (key) => {
+    const awsRegion = { us: 'us-east-1', eu: 'eu-west-1' }[key];
+    const onboarding = () => {
+      const slug = `once-${randomUUID().slice(0, 8)}`;
+      return { name: slug, slug, adminEmail: 'admin@once.test', dataResidency: key };
+    };
+
+    test('onboard one tenant by one execution, with five equal answers', async () => {
+      const body = onboarding();
+      const answers = await fiveTimes(() => call('POST /tenants', { body, key: body.slug }));
+      expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      expect(await executionsOf('tenant-onboarding', body.slug, awsRegion)).toHaveLength(1);
+      const other = await call('POST /tenants', {
+        body: { ...body, dataResidency: 'us', name: 'Other' },
+        key: body.slug,
+      });
+      expect(other.status).toBe(422);
+    });
+
+    test('without a key: one tenant and one execution as well', async () => {
+      const body = onboarding();
+      const answers = await fiveTimes(() => call('POST /tenants', { body }));
+      expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+      expect(new Set(answers.map((answer) => answer.body.tenantId)).size).toBe(1);
+      expect(await executionsOf('tenant-onboarding', body.slug, awsRegion)).toHaveLength(1);
+    });
+
+    test('move a tenant once, with five equal answers', async () => {
+      const { body: tenant } = await call('POST /tenants', { body: onboarding() });
+      await activate(key, tenant.tenantId);
+      const path = { tenantId: tenant.tenantId as string };
+      const ask = (targetTier: string) =>
+        call('POST /tenants/{tenantId}/moves', { path, body: { targetTier }, key: tenant.slug });
+      const answers = await fiveTimes(() => ask('business'));
+      expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      const moveId = answers[0]?.body.moveId;
+      const { body: moves } = await call('GET /tenants/{tenantId}/moves', { path });
+      expect(moves.items.map((move: { moveId: string }) => move.moveId)).toEqual([moveId]);
+      expect(await executionsOf('tenant-move', `move-${moveId}`, awsRegion)).toHaveLength(1);
+      expect((await ask('enterprise')).status).toBe(422);
+    });
+  },
+);
+
+describe('a request whose workflow cannot be started', () => {
+  const slugged = () => {
+    const slug = `unstarted-${randomUUID().slice(0, 8)}`;
+    return { name: slug, slug, adminEmail: 'admin@unstarted.test' };
+  };
+
+  test('leaves an onboarding failed with a reason; its repetition with the same key succeeds', async () => {
+    const body = slugged();
+    const post = () => call('POST /tenants', { body, key: body.slug });
+    process.env.ONBOARDING_STATE_MACHINE_ARN = stateMachine('nowhere');
+    try {
+      expect(await post()).toMatchObject({ status: 503, body: { type: 'urn:strata:problem:unavailable' } });
+    } finally {
+      process.env.ONBOARDING_STATE_MACHINE_ARN = stateMachine('tenant-onboarding');
+    }
+    const path = { tenantId: body.slug };
+    expect((await call('GET /tenants/{tenantId}', { path })).body).toMatchObject({
+      status: 'failed',
+      reason: 'The onboarding could not be started. Send the same request again.',
+    });
+    expect(await post()).toMatchObject({ status: 202, replayed: false, body: { status: 'provisioning' } });
+    expect(await executionsOf('tenant-onboarding', body.slug)).toHaveLength(1);
+  });
+
+  test('leaves a move failed; its repetition with the same key moves', async () => {
+    const { body: tenant } = await call('POST /tenants', { body: slugged() });
+    await activate('us', tenant.tenantId);
+    const path = { tenantId: tenant.tenantId as string };
+    const ask = () =>
+      call('POST /tenants/{tenantId}/moves', { path, body: { targetTier: 'business' }, key: tenant.slug });
+    process.env.MOVE_STATE_MACHINE_ARN = stateMachine('nowhere');
+    try {
+      expect((await ask()).status).toBe(503);
+    } finally {
+      process.env.MOVE_STATE_MACHINE_ARN = stateMachine('tenant-move');
+    }
+    expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+  });
+
+  test('nor is a move asked for while a tenant that was never metered cannot be measured', async () => {
+    const { body: tenant } = await call('POST /tenants', { body: slugged() });
+    await activate('us', tenant.tenantId);
+    await two.us.query('DELETE FROM usage_samples WHERE tenant_id = :id::uuid', { id: tenant.tenantId });
+    const path = { tenantId: tenant.tenantId as string };
+    for (const dryRun of [false, true]) {
+      const body = { targetTier: 'business', dryRun };
+      expect(await call('POST /tenants/{tenantId}/moves', { path, body })).toMatchObject({
+        status: 503,
+        body: { detail: 'The data of the tenant could not be measured. Try again later.' },
+      });
+    }
+    expect((await call('GET /tenants/{tenantId}/moves', { path })).body.items).toEqual([]);
+  });
+
+  test('is none for a name with 300 KB of blanks: the workflow gets the validated input', async () => {
+    const body = slugged();
+    const padded = { ...body, name: `${' '.repeat(300_000)}${body.name}` };
+    expect(await call('POST /tenants', { body: padded })).toMatchObject({
+      status: 202,
+      body: { name: body.name },
+    });
+    const [execution] = await executionsOf('tenant-onboarding', body.slug);
+    const { executionArn } = execution as { executionArn: string };
+    const { input } = await new SFNClient({ region: 'us-east-1' }).send(
+      new DescribeExecutionCommand({ executionArn }),
+    );
+    expect(JSON.parse(input ?? '')).toMatchObject({ name: body.name, slug: body.slug });
+  });
+});
+
+describe('new compliance requirements of a tenant', () => {
+  const change = (tenantId: string, body: object) =>
+    call('PATCH /tenants/{tenantId}', { path: { tenantId }, body });
+  const offersOf = async (tenantId: string) =>
+    (await call('GET /tenants/{tenantId}/offers', { path: { tenantId } })).body.items;
+
+  test.each([
+    ['starter', ['soc2'], 'business'],
+    ['starter', ['gdpr', 'hipaa'], 'enterprise'],
+    ['business', ['pci'], 'enterprise'],
+  ] as const)(
+    'that a %s place does not satisfy (%j) are refused; forced, they make an offer',
+    async (tier, required, offered) => {
+      const id = await addTenant('us', { tier });
+      const complianceRequirements = [...required];
+      const refused = await change(id, { complianceRequirements, name: `Other ${id}` });
+      const errors = required.map((each) => ({
+        ...{ pointer: '/complianceRequirements', rule: 'compliance' },
+        detail: expect.stringContaining(`"${each}"`),
+      }));
+      expect(refused).toMatchObject({ status: 409, body: { errors } });
+      const before = (await call('GET /tenants/{tenantId}', { path: { tenantId: id } })).body;
+      expect(before).toMatchObject({ name: id, complianceRequirements: [] });
+      for (let times = 0; times < 2; times++) {
+        expect(await change(id, { complianceRequirements, force: true })).toMatchObject({
+          ...{ status: 200, body: { complianceRequirements, tier } },
+        });
+      }
+      expect(await offersOf(id)).toMatchObject([
+        {
+          targetTier: offered,
+          status: 'open',
+          reasons: errors.map(({ rule, detail }) => ({ rule, detail })),
+        },
+      ]);
+      const audit =
+        "SELECT request_data::text AS data FROM control_audit_log WHERE tenant_id = :id::uuid AND action = 'tenant.update'";
+      expect(JSON.stringify(await two.masters.us.query(audit, { id }))).toContain('overridden');
+      // What the tenant requires already is no news.
+      expect((await change(id, { complianceRequirements: complianceRequirements.slice(0, 1) })).status).toBe(
+        200,
+      );
+    },
+  );
+
+  test.each([
+    ['business', ['soc2', 'gdpr', 'iso27001']],
+    ['enterprise', ['soc2', 'gdpr', 'iso27001', 'hipaa', 'pci']],
+  ] as const)('that a %s place satisfies are kept, and nothing is offered', async (tier, required) => {
+    const id = await addTenant('us', { tier });
+    expect((await change(id, { complianceRequirements: required })).status).toBe(200);
+    expect(await offersOf(id)).toEqual([]);
+  });
+
+  test.each(['constructor', '__proto__x', 'pci-dss', 'toString', ''])('named %j are 400', async (name) => {
+    const id = await addTenant('us', { tier: 'enterprise' });
+    expect(await change(id, { complianceRequirements: [name] })).toMatchObject({
+      ...{ status: 400, body: { errors: [{ pointer: '/complianceRequirements/0' }] } },
+    });
+  });
+
+  test('are compared with the place that a running move leads to', async () => {
+    const id = await addTenant('us', { tier: 'business' });
+    await two.us.query(
+      `INSERT INTO tenant_moves (tenant_id, input, plan, started_by)
+       VALUES (:id::uuid, '{}', '[{"to": {"isolationModel": "shared"}}]', 'test')`,
+      { id },
+    );
+    expect((await change(id, { complianceRequirements: ['soc2'] })).status).toBe(409);
+  });
+});
+
+test('maxUsers cannot be less than the active users', async () => {
+  const path = { tenantId: await addTenant('us') };
+  const users = ['a', 'b'].map((name) => ({ email: `${name}@users.test`, role: 'member' }));
+  for (const body of users) await call('POST /tenants/{tenantId}/users', { path, body });
+  const change = (maxUsers: number | null) => call('PATCH /tenants/{tenantId}', { path, body: { maxUsers } });
+  expect(await change(1)).toMatchObject({
+    status: 409,
+    body: {
+      detail: 'The tenant has 2 active users: maxUsers cannot be less than that.',
+      errors: [{ pointer: '/maxUsers' }],
+    },
+  });
+  for (const enough of [2, 3, null]) expect((await change(enough)).status).toBe(200);
+});
+
+test('the last active admin is neither deactivated, nor demoted, nor removed; another one makes it free', async () => {
+  const path = { tenantId: await addTenant('us') };
+  const add = async (name: string, role: string) =>
+    (await call('POST /tenants/{tenantId}/users', { path, body: { email: `${name}@admins.test`, role } }))
+      .body.userId as string;
+  const [first, second] = [await add('first', 'admin'), await add('second', 'admin')];
+  const user = (userId: string) => ({ ...path, userId });
+  const change = (userId: string, body: object) =>
+    call('PATCH /tenants/{tenantId}/users/{userId}', { path: user(userId), body });
+  const remove = (userId: string) =>
+    call('DELETE /tenants/{tenantId}/users/{userId}', { path: user(userId) });
+  // Both at once: one stays.
+  const both = await Promise.all([change(first, { isActive: false }), change(second, { role: 'viewer' })]);
+  expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+  const [last, other] = both[0]?.status === 409 ? [first, second] : [second, first];
+  for (const refused of [
+    await change(last, { isActive: false }),
+    await change(last, { role: 'member' }),
+    await remove(last),
+  ]) {
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('last active admin') },
+    });
+  }
+  expect((await change(last, { role: 'admin', isActive: true })).status).toBe(200);
+  expect((await change(other, { role: 'admin', isActive: true })).status).toBe(200);
+  expect((await remove(last)).status).toBe(204);
 });

@@ -62,7 +62,7 @@ describe('a tenant of another region', () => {
   test('is there with all it has, and at home with its id, slug and region only', async () => {
     const tenant = input({
       billingEmail: 'bill@tenant.test',
-      complianceRequirements: ['gdpr'],
+      ...{ tier: 'business', complianceRequirements: ['gdpr'] },
       dataResidency: 'eu',
     });
     const record = await register('eu', tenant);

@@ -5,6 +5,7 @@ import {
   MoveError,
   MoveForbidden,
   MoveNotStarted,
+  TenantNotMeasured,
   TenantNotMovable,
 } from '../../move/errors.ts';
 import { getTenant } from '../../repositories/tenants.ts';
@@ -22,14 +23,14 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
         })),
       );
     }
-    if (error instanceof MoveNotStarted) {
+    if (error instanceof MoveNotStarted || error instanceof TenantNotMeasured) {
       const headers = { 'retry-after': '5' };
       throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
     }
     if (error instanceof MoveForbidden) {
       const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
       throw new Problem(409, 'conflict', {
-        detail: 'Rules stand against the move.',
+        detail: 'The move is not allowed.',
         errors,
         cause: error,
       });

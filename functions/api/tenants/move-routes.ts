@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import type { Answer } from '../../middleware/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
@@ -7,7 +8,7 @@ import { readMoveRequest } from '../../move/move-target.ts';
 import { requestMove } from '../../move/request-move.ts';
 import { tryMove } from '../../move/try-move.ts';
 import { inAwsRegion, startExecution } from '../../move/workflow-executions.ts';
-import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
+import { OncePerKey } from '../../repositories/control-idempotency.ts';
 import { entityTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../repositories/moves.ts';
@@ -41,20 +42,26 @@ export const create = operatorRoute(
         return { status: 200, body: tried };
       }
       const use = controlIdempotencyOf(facts, operator, body);
-      const kept = use && (await findAnswer(registry, use));
-      if (kept) return { status: 202, body: kept.body, location: locate(kept.resourceId), replayed: true };
+      const read = (executor: RegistryExecutor, moveId: string) => getMove(executor, tenantId, moveId);
+      const once = use && new OncePerKey(use, read);
       const stateMachineArn = inAwsRegion(process.env.MOVE_STATE_MACHINE_ARN as string, region.awsRegion);
       const moveId = await requestMove(
         registry,
         { tenantId, ...asked },
         {
-          ...{ actor: { id: operator, type: 'operator' }, startedBy: operator, stateMachineArn, regions },
+          ...{
+            actor: { id: operator, type: 'operator' },
+            startedBy: operator,
+            stateMachineArn,
+            regions,
+            once,
+          },
+          survey: surveyByFunction(region),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },
       );
-      const move = await getMove(registry, tenantId, moveId);
-      if (use) await keepAnswer(registry, use, { status: 202, body: move, resourceId: moveId });
-      return { status: 202, body: move, location: locate(moveId) };
+      const answer = once?.answer?.body ?? (await read(registry, moveId));
+      return { status: 202, body: answer, location: locate(moveId), replayed: once?.replayed ?? false };
     };
     return answeringMoveRefusals(() => unlessHandedOver(registry, tenantId, ask));
   },

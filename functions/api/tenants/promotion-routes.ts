@@ -6,6 +6,7 @@ import { acceptOffer, declineOffer } from '../../repositories/answer-offer.ts';
 import { listDecisions } from '../../repositories/decisions.ts';
 import { listOffers } from '../../repositories/offers.ts';
 import { answeringMoveRefusals } from './move-refusals.ts';
+import { surveyByFunction } from './survey.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const offerParams = z.extend(tenantParams, { offerId: uuid });
@@ -34,7 +35,10 @@ export const accept = operatorRoute(
         {
           actor: operator,
           startMove: (request) =>
-            startTierMove(registry, request, { actor, startedBy: operator, awsRegion: region.awsRegion }),
+            startTierMove(registry, request, {
+              ...{ actor, startedBy: operator, awsRegion: region.awsRegion },
+              survey: surveyByFunction(region),
+            }),
         },
       ),
     );

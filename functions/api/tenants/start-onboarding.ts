@@ -1,17 +1,41 @@
+import type { DataApi } from '../../database/registry/data-api.ts';
+import type { RepeatableRequest } from '../../database/registry/repeatable-request.ts';
 import type { TenantRecord } from '../../database/registry/tenant-record.ts';
-import { executionStatus, inAwsRegion, startExecution } from '../../move/workflow-executions.ts';
+import type { OnboardingInput } from '../../lifecycle/onboarding-input.ts';
+import type { RegistrationRegion } from '../../lifecycle/registration-region.ts';
+import { requestOnboarding } from '../../lifecycle/request-onboarding.ts';
+import {
+  executionArnOf,
+  executionStatus,
+  inAwsRegion,
+  startExecution,
+} from '../../move/workflow-executions.ts';
 
 /**
- * Hands a registered tenant to the onboarding workflow of its region, unless an execution is at work on it already.
- * @param input what the workflow's first step validates and compares again.
- * @param awsRegion undefined: the function's own.
+ * Registers the tenant and hands it to the onboarding workflow of its region, unless an execution works on it already.
+ * The workflow gets the validated input: what the client sent may be longer than Step Functions takes.
+ * @throws what `requestOnboarding` throws.
  */
-export async function startOnboarding(
-  tenant: TenantRecord,
-  input: object,
-  awsRegion: string | undefined,
-): Promise<void> {
-  if (tenant.executionArn && (await executionStatus(tenant.executionArn)) === 'running') return;
+export function startOnboarding(
+  registry: DataApi,
+  input: OnboardingInput,
+  {
+    operator,
+    region,
+    awsRegion,
+    once,
+  }: {
+    operator: string;
+    region: RegistrationRegion;
+    /** undefined: the function's own. */
+    awsRegion: string | undefined;
+    once: RepeatableRequest | undefined;
+  },
+): Promise<TenantRecord> {
   const stateMachineArn = inAwsRegion(process.env.ONBOARDING_STATE_MACHINE_ARN as string, awsRegion);
-  await startExecution(stateMachineArn, `${tenant.slug}-${Date.now().toString(36)}`, input);
+  return requestOnboarding(registry, input, {
+    ...{ actor: { id: operator, type: 'operator' }, region, once, statusOf: executionStatus },
+    executionArnOf: (name) => executionArnOf(stateMachineArn, name),
+    start: (name, started) => startExecution(stateMachineArn, name, started),
+  });
 }

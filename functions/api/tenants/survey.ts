@@ -1,5 +1,7 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { OperatorRegion } from '../../middleware/operator-api.ts';
+import { TenantNotMeasured } from '../../move/errors.ts';
+import type { SurveyOf } from '../../move/move-rules.ts';
 import type { TenantSurvey } from '../../move/survey-tenant.ts';
 
 const clients = new Map<string, Promise<LambdaClient>>();
@@ -23,22 +25,24 @@ function clientOf(awsRegion: string | undefined): Promise<LambdaClient> {
 
 /**
  * Asks the function that reaches the databases of a region how much data a tenant there has.
- * @returns a function of the tenant's id, which throws when the other one failed or took too long.
+ * @returns a function of the tenant's id, which throws `TenantNotMeasured` when the other one failed or took too long.
  */
-export function surveyByFunction({
-  key,
-  awsRegion,
-}: OperatorRegion): (tenantId: string) => Promise<TenantSurvey> {
+export function surveyByFunction({ key, awsRegion }: OperatorRegion): SurveyOf {
   return async (tenantId) => {
     const { InvokeCommand } = await import('@aws-sdk/client-lambda');
-    const { FunctionError, Payload } = await (await clientOf(awsRegion)).send(
-      new InvokeCommand({
-        FunctionName: awsRegion ? `strata-${key}-move-survey` : process.env.MOVE_SURVEY_FUNCTION,
-        Payload: JSON.stringify({ tenantId }),
-      }),
-    );
+    const client = await clientOf(awsRegion);
+    const { FunctionError, Payload } = await client
+      .send(
+        new InvokeCommand({
+          FunctionName: awsRegion ? `strata-${key}-move-survey` : process.env.MOVE_SURVEY_FUNCTION,
+          Payload: JSON.stringify({ tenantId }),
+        }),
+      )
+      .catch((cause) => {
+        throw new TenantNotMeasured({ cause });
+      });
     const answer = Buffer.from(Payload ?? []).toString('utf8');
-    if (FunctionError) throw new Error('the survey failed', { cause: answer });
+    if (FunctionError) throw new TenantNotMeasured({ cause: new Error(answer) });
     return JSON.parse(answer) as TenantSurvey;
   };
 }

@@ -1,12 +1,16 @@
 import * as z from 'zod/mini';
-import { InvalidOnboardingInput, LifecycleError } from '../../lifecycle/errors.ts';
+import {
+  ComplianceUnsatisfied,
+  InvalidOnboardingInput,
+  LifecycleError,
+  OnboardingNotStarted,
+} from '../../lifecycle/errors.ts';
 import {
   complianceRequirements,
   type OnboardingInput,
   tenantName,
   validateOnboardingInput,
 } from '../../lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../lifecycle/register-tenant.ts';
 import { hasDecimals } from '../../middleware/exact-number.ts';
 import {
   document,
@@ -26,8 +30,9 @@ import {
 import { invalidInput, Problem } from '../../middleware/problem.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../repositories/ask-region.ts';
-import { findAnswer, keepAnswer } from '../../repositories/control-idempotency.ts';
+import { findAnswer, keepAnswer, OncePerKey } from '../../repositories/control-idempotency.ts';
 import { entityTag } from '../../repositories/entity-tag.ts';
+import { IdempotencyKeyReused } from '../../repositories/errors.ts';
 import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
@@ -69,20 +74,30 @@ export const list = operatorRoute(
 export const create = operatorRoute(
   { body: z.unknown() },
   async (request: OperatorRequest<object, object, unknown>) => {
-    const { registry, body, operator, facts } = request;
+    const { registry, registries, body, operator, facts } = request;
     const use = controlIdempotencyOf(facts, operator, body);
+    // Keys are kept with their tenant. Home's copy refuses a key that another region's request was sent with.
     const kept = use && (await findAnswer(registry, use));
     if (kept)
       return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
     const input = validated(body);
     const region = regionOfResidency(input.dataResidency, request);
-    const tenant = await actInRegion(request.registries, region.key, async () => {
-      const registered = await register(input, region, request);
-      await startOnboarding(registered, body as object, region.awsRegion);
-      return registered;
-    });
-    if (use) await keepAnswer(registry, use, { status: 202, body: tenant, resourceId: tenant.tenantId });
-    return { status: 202, body: tenant, location: `/tenants/${tenant.tenantId}` };
+    const once = use && new OncePerKey(use, (executor, tenantId) => getTenant(executor, tenantId));
+    const tenant = await actInRegion(registries, region.key, () =>
+      startOnboarding(registries.of(region.key), input, {
+        ...{ operator, once, awsRegion: region.awsRegion, region: { key: region.key, registries } },
+      }).catch((error) => {
+        throw asProblem(error);
+      }),
+    );
+    const answer = once?.answer;
+    if (use && answer && !once.replayed && region.awsRegion !== undefined) {
+      await keepAnswer(registry, use, answer).catch(unlessKeyReused);
+    }
+    return {
+      ...{ status: 202, body: answer?.body ?? tenant, location: `/tenants/${tenant.tenantId}` },
+      replayed: once?.replayed ?? false,
+    };
   },
 );
 
@@ -102,6 +117,8 @@ export const update = operatorRoute(
       maxStorageGb: limitOf('GB'),
       features: z.nullish(document),
       complianceRequirements: z.optional(complianceRequirements),
+      // Requirements that today's place does not satisfy are kept all the same, and the tenant is offered what does.
+      force: z.optional(z.boolean('must be true or false')),
       monthlyRevenue: z.nullish(
         z.number('must be a number').check(
           z.gte(0, 'must not be negative'),
@@ -111,14 +128,18 @@ export const update = operatorRoute(
       ),
     }),
   },
-  async ({ registry, params, body, operator, facts }) => {
-    const tenant = await updateTenant(registry, params.tenantId, body, {
-      actor: operator,
-      ifMatch: facts.ifMatch,
+  async ({ registry, params, body: { force, ...changes }, operator, facts }) => {
+    const tenant = await updateTenant(registry, params.tenantId, changes, {
+      ...{ actor: operator, ifMatch: facts.ifMatch, force: force ?? false },
     });
     return { status: 200, body: tenant, etag: entityTag(tenant) };
   },
 );
+
+/** What the copy would protect has happened already. */
+function unlessKeyReused(error: unknown): void {
+  if (!(error instanceof IdempotencyKeyReused)) throw error;
+}
 
 /** One that is no region's is refused at home. */
 function regionOfResidency(
@@ -133,22 +154,6 @@ function regionOfResidency(
 function validated(body: unknown): OnboardingInput {
   try {
     return validateOnboardingInput(body);
-  } catch (error) {
-    throw asProblem(error);
-  }
-}
-
-/** @throws {Problem} and whatever no rule of registration stands behind. */
-async function register(
-  input: OnboardingInput,
-  { key }: OperatorRegion,
-  { registries, operator }: OperatorRequest<object, object, unknown>,
-) {
-  try {
-    return await registerTenant(registries.of(key), input, {
-      actor: { id: operator, type: 'operator' },
-      region: { key, registries },
-    });
   } catch (error) {
     throw asProblem(error);
   }
@@ -169,6 +174,14 @@ function asProblem(error: unknown): unknown {
       headers: { 'retry-after': '3600' },
       cause: error,
     });
+  }
+  if (error instanceof OnboardingNotStarted) {
+    const headers = { 'retry-after': '5' };
+    return new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+  }
+  if (error instanceof ComplianceUnsatisfied) {
+    const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
+    return new Problem(409, 'conflict', { detail: error.message, errors, cause: error });
   }
   if (error instanceof LifecycleError) {
     return new Problem(409, 'conflict', { detail: error.message, cause: error });

@@ -1,5 +1,6 @@
 import { type AuditActor, recordAudit } from '../../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
+import { insertOffer } from '../../database/registry/insert-offer.ts';
 import { type DecisionRecord, recordDecision } from './record-decision.ts';
 
 /**
@@ -14,23 +15,11 @@ export function recordOffer(
 ): Promise<boolean> {
   const { tenantId, decision, figures } = record;
   return registry.transaction(async (transaction) => {
-    const [offer] = await transaction.query<{ offer_id: string }>(
-      `INSERT INTO tenant_offers (tenant_id, target_tier, reasons, figures)
-       VALUES (:tenantId::uuid, :targetTier, :reasons::jsonb, :figures::jsonb)
-       ON CONFLICT (tenant_id, target_tier) WHERE status = 'open' DO NOTHING
-       RETURNING offer_id::text AS offer_id`,
-      {
-        ...{ tenantId, targetTier: decision.targetTier, figures },
-        reasons: JSON.stringify(decision.reasons),
-      },
-    );
-    if (!offer) return false;
-    await recordDecision(transaction, { ...record, offerId: offer.offer_id });
-    const rules = decision.reasons.map(({ rule }) => rule);
-    await recordAudit(transaction, {
-      ...{ actor, action: 'offer.make', tenantId, resource: { type: 'offer', id: offer.offer_id } },
-      data: { targetTier: decision.targetTier, rules },
-    });
+    const { targetTier, reasons } = decision;
+    if (targetTier === null) return false;
+    const offerId = await insertOffer(transaction, { tenantId, targetTier, reasons, figures }, actor);
+    if (offerId === undefined) return false;
+    await recordDecision(transaction, { ...record, offerId });
     return true;
   });
 }
@@ -46,7 +35,8 @@ export async function withdrawOffers(registry: RegistryExecutor, actor: AuditAct
     `UPDATE tenant_offers o SET status = 'withdrawn', decided_by = :actor, updated_at = now()
      FROM tenants t
      WHERE t.tenant_id = o.tenant_id AND o.status = 'open'
-       AND (t.subscription_tier <> 'business' OR t.status NOT IN ('active', 'suspended', 'arriving'))
+       AND (t.subscription_tier <> COALESCE(o.figures ->> 'tier', 'business')
+            OR t.status NOT IN ('active', 'suspended', 'arriving'))
      RETURNING o.offer_id::text AS offer_id, o.tenant_id::text AS tenant_id`,
     { actor: actor.id },
   );

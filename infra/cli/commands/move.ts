@@ -50,9 +50,11 @@ export function readTarget(
 function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen): boolean {
   for (const hop of plan) screen.line(`${hop.kind} ${placeText(hop.from)} → ${placeText(hop.to)}`);
   for (const line of table(['table', 'rows', 'bytes'], sizeRows(sizes.tables))) screen.line(line);
-  screen.line(
-    `${counted(sizes.rows, 'row')}, ${bytesText(sizes.bytes)}: about ${durationText(estimate.seconds)}, writes paused for about ${pauseText(estimate.writePauseMs)}`,
-  );
+  const amount = `${counted(sizes.rows, 'row')}, ${bytesText(sizes.bytes)}`;
+  const effort = estimate
+    ? `about ${durationText(estimate.seconds)}, writes paused for about ${pauseText(estimate.writePauseMs)}`
+    : 'no estimate, because there is no move to make';
+  screen.line(`${amount}: ${effort}`);
   for (const { rule, detail } of forbidden)
     screen.line(screen.paint('red', `forbidden (${rule}): ${detail}`));
   return forbidden.length === 0;

@@ -51,6 +51,8 @@ export interface MoveReport {
   bytes?: number | null;
   retriedRequests?: number | null;
   seconds?: number | null;
+  /** The move that brings the tenant to its tier's place in the region that it has come to. */
+  followUp?: { region: string; executionArn: string } | null;
 }
 
 /** Answer to a dry run. */
@@ -58,7 +60,8 @@ export interface MovePlan {
   dryRun: true;
   plan: PlannedHop[];
   sizes: { rows: number; bytes: number; tables: { name: string; rows: number; bytes?: number | null }[] };
-  estimate: { seconds: number; writePauseMs: number };
+  /** null where there is no way to take. */
+  estimate: { seconds: number; writePauseMs: number } | null;
   forbidden: { rule: string; detail: string }[];
 }
 

@@ -1,12 +1,27 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CorruptState, systemCode } from '../errors.ts';
 import type { StateFile } from '../model.ts';
 
-/** JSON documents `<directory>/<name>.json`; a document is whole or absent at every moment. */
+/**
+ * JSON documents `<directory>/<name>.json`, each whole or absent at every moment, and journals `<name>.jsonl` of one
+ * entry a line.
+ */
 export function stateFile(directory: string): StateFile {
   mkdirSync(directory, { recursive: true });
   const pathOf = (name: string) => join(directory, `${name}.json`);
+  const journalOf = (name: string) => join(directory, `${name}.jsonl`);
   return {
     load<T>(name: string, fallback: T): T {
       return readJson(pathOf(name), fallback);
@@ -14,7 +29,31 @@ export function stateFile(directory: string): StateFile {
     save(name: string, value: unknown) {
       writeDurably(pathOf(name), JSON.stringify(value));
     },
+    append(name: string, entry: unknown) {
+      appendFileSync(journalOf(name), `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+    },
+    entries<T>(name: string): T[] {
+      return readJournal<T>(journalOf(name));
+    },
+    removeJournal(name: string) {
+      rmSync(journalOf(name), { force: true });
+    },
   };
+}
+
+function readJournal<T>(path: string): T[] {
+  if (!existsSync(path)) return [];
+  const entries: T[] = [];
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    if (line === '') continue;
+    try {
+      entries.push(JSON.parse(line) as T);
+    } catch {
+      // Torn: nothing was written after it.
+      break;
+    }
+  }
+  return entries;
 }
 
 /**

@@ -64,6 +64,16 @@ describe('move', () => {
       '1,300 rows, 73.2 kB: about 3.2 s, writes paused for about 15.0 ms',
     ]);
     expect(peer.requests[0]!.body).toEqual({ targetTier: 'business', dryRun: true });
+    const none = {
+      ...plan,
+      plan: [],
+      estimate: null,
+      forbidden: [{ rule: 'cell', detail: 'No cell has room.' }],
+    };
+    peer.on('POST /tenants/globex/moves', { body: none });
+    const nowhere = await run('move', 'globex', 'business', '--dry-run');
+    expect(nowhere.code).toBe(1);
+    expect(nowhere.out).toContain('1,300 rows, 73.2 kB: no estimate, because there is no move to make\n');
     const forbidden = [{ rule: 'max-users', detail: 'It has 60 users.' }];
     peer.on('POST /tenants/globex/moves', { body: { ...plan, forbidden } });
     const refused = await run('move', 'globex', 'business', '--dry-run');
@@ -98,6 +108,24 @@ describe('move', () => {
 });
 
 describe('watch', () => {
+  test('goes on with the follow-up move once it has begun, and ends as it ends', async () => {
+    const executionArn = `arn:aws:states:eu-west-1:1:execution:tenant-move:onward-${MOVE_ID}`;
+    const crossed = endedMove('succeeded');
+    const followUp = { region: 'eu', executionArn };
+    peer.on(`GET ${path}`, { body: { ...crossed, report: { ...crossed.report, followUp } } });
+    const next = { ...aMove({ phases: [phase('prepare')] }), moveId: 'next', executionArn };
+    const list = (...items: object[]) => ({ body: { items, nextCursor: null } });
+    peer.on('GET /tenants/globex/moves', list(crossed), list(crossed, next));
+    const failed = endedMove('failed', 'The sides differ.');
+    peer.on('GET /tenants/globex/moves/next', { body: next }, { body: failed });
+    const { code, out } = await run('watch', 'globex', MOVE_ID);
+    expect(code).toBe(1);
+    expect(out).toContain(
+      'a follow-up move in eu brings the tenant to the place of its tier\nprepare: begun\n',
+    );
+    expect(out.trimEnd()).toMatch(/failed in .*: The sides differ\.$/);
+  });
+
   test.each([
     ['failed', 'The sides differ.'],
     ['aborted', 'It was asked to stop.'],

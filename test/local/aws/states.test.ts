@@ -1,3 +1,5 @@
+import { appendFileSync, cpSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   DescribeExecutionCommand,
   DescribeStateMachineCommand,
@@ -9,6 +11,8 @@ import {
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ExecutionStore } from '../../../infra/local/aws/services/states/execution-store.ts';
+import { stateFile } from '../../../infra/local/state/state-file.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 import { machineArn, stateMachineResources } from './state-machine-resources.ts';
 
@@ -64,6 +68,10 @@ describe('executions', () => {
     expect(Date.parse(result.start)).toBeGreaterThanOrEqual(before - 1);
     expect(stopDate!.getTime()).toBeGreaterThanOrEqual(startDate!.getTime());
     expect(Date.now() - before).toBeLessThan(4_000);
+  });
+
+  test.each([null, false, 0, ''])('take %j as an input like any other', async (input) => {
+    expect(await run('context', input)).toMatchObject({ status: 'SUCCEEDED', result: { input } });
   });
 
   test('invoke functions by the integration, too', async () => {
@@ -223,4 +231,25 @@ test('executions that ran when the platform stopped are ABORTED at the next star
   expect(execution).toMatchObject({ status: 'ABORTED', input: '{"a":1}' });
   expect(execution.stopDate).toBeInstanceOf(Date);
   expect((await run('invoke', { b: 3 })).status).toBe('SUCCEEDED');
+});
+
+test('an execution that a killed platform left behind keeps its history, which ends with ExecutionAborted', async () => {
+  const arn = await start('long', { a: 1 }, 'killed');
+  const types = async () =>
+    (await sfn.send(new GetExecutionHistoryCommand({ executionArn: arn }))).events?.map(({ type }) => type);
+  await expect.poll(types).toEqual(['ExecutionStarted', 'WaitStateEntered']);
+  // What SIGKILL leaves is what is in the files at that moment.
+  const left = join(fixture.stateDir, '..', 'left');
+  cpSync(join(fixture.stateDir, 'state'), left, { recursive: true });
+  const journals = () => readdirSync(left).filter((name) => name.endsWith('.jsonl'));
+  for (const journal of journals()) appendFileSync(join(left, journal), '{"id":3,"ty');
+  const store = new ExecutionStore(stateFile(left));
+  const complete = ['ExecutionStarted', 'WaitStateEntered', 'ExecutionAborted'];
+  expect(store.history(arn).map(({ type }) => type)).toEqual(complete);
+  expect(store.history(arn).map(({ id }) => id)).toEqual([1, 2, 3]);
+  store.settleInterrupted(() => {});
+  expect(new ExecutionStore(stateFile(left)).history(arn).map(({ type }) => type)).toEqual(complete);
+  expect(journals()).toEqual([]);
+  await sfn.send(new StopExecutionCommand({ executionArn: arn }));
+  expect((await types())?.at(-1)).toBe('ExecutionAborted');
 });

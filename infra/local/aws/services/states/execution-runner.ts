@@ -54,7 +54,8 @@ export class ExecutionRunner {
   /** The execution is durable when this returns; it runs on by itself. */
   start(machine: StateMachineRecord, execution: Execution): void {
     const state = { Name: '', EnteredTime: '', RetryCount: 0 };
-    const local = localDefinition(machine.definition, this.waitScale, (name) => {
+    const input = JSON.parse(execution.input);
+    const local = localDefinition(machine.definition, this.waitScale, input, (name) => {
       Object.assign(state, { Name: name, EnteredTime: new Date().toISOString(), RetryCount: 0 });
     });
     const abortion = new AbortController();
@@ -66,11 +67,13 @@ export class ExecutionRunner {
         state.RetryCount += 1;
       });
     }
-    const recorder = new HistoryRecorder(local.types, resources, machine.roleArn);
+    const recorder = new HistoryRecorder(local.types, resources, machine.roleArn, (event) =>
+      this.store.record(execution.arn, event),
+    );
     this.store.start(execution, recorder.events);
     this.changed(execution);
     const interpreter = new StateMachine(local.definition, { validationOptions: { noValidate: true } });
-    const run = interpreter.run(JSON.parse(execution.input), {
+    const run = interpreter.run(input, {
       overrides: { taskResourceLocalHandlers: handlers },
       context: {
         Execution: { Id: execution.arn, Name: execution.name, RoleArn: machine.roleArn, RedriveCount: 0 },

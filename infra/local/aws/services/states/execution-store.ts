@@ -1,5 +1,6 @@
 /**
- * Executions of all state machines, written through when one starts and when it ends.
+ * Executions of all state machines, written through when one starts and when it ends. The history of one that runs is
+ * a journal, written event by event, and a document once it has ended.
  *
  * States: RUNNING → SUCCEEDED | FAILED | TIMED_OUT | ABORTED. Invariant: an execution that a killed platform left
  * RUNNING is ABORTED from the moment the store is opened again, so no execution is ever RUNNING without running. That
@@ -33,7 +34,7 @@ const KEPT = 1_000;
 export class ExecutionStore {
   private readonly state: StateFile;
   private readonly executions = new Map<string, Execution>();
-  /** Histories of what runs now; the others are in documents of their own. */
+  /** Histories of what runs now, or was interrupted; the others are in documents of their own. */
   private readonly histories = new Map<string, HistoryEvent[]>();
   private readonly interrupted: Execution[] = [];
 
@@ -44,19 +45,28 @@ export class ExecutionStore {
       if (execution.status === 'RUNNING') this.interrupted.push(execution);
     }
     for (const execution of this.interrupted) {
-      Object.assign(execution, {
-        status: 'ABORTED',
-        stopDate: Date.now(),
-        cause: 'The platform was stopped while this execution ran.',
+      const stopDate = Date.now();
+      const cause = 'The platform was stopped while this execution ran.';
+      Object.assign(execution, { status: 'ABORTED', stopDate, cause });
+      const history = state.entries<HistoryEvent>(historyDocument(execution.arn));
+      history.push({
+        ...{ id: history.length + 1, previousEventId: history.length, timestamp: stopDate },
+        ...{ type: 'ExecutionAborted', executionAbortedEventDetails: { cause } },
       });
+      this.histories.set(execution.arn, history);
     }
   }
 
   /** Tells of each execution that the last run left behind, then makes their end durable. */
   settleInterrupted(tell: (execution: Execution) => void): void {
     if (this.interrupted.length === 0) return;
-    for (const execution of this.interrupted.splice(0)) tell(execution);
+    const interrupted = this.interrupted.splice(0);
+    for (const execution of interrupted) {
+      tell(execution);
+      this.saveHistory(execution.arn);
+    }
     this.save();
+    for (const { arn } of interrupted) this.state.removeJournal(historyDocument(arn));
   }
 
   get(arn: string): Execution | undefined {
@@ -77,16 +87,26 @@ export class ExecutionStore {
     this.save();
   }
 
+  /** Keeps the latest event of an execution that runs, for the case that it is interrupted. */
+  record(arn: string, event: HistoryEvent): void {
+    this.state.append(historyDocument(arn), event);
+  }
+
   /** Durable before it returns. */
   end(execution: Execution): void {
-    this.state.save(historyDocument(execution.arn), this.histories.get(execution.arn) ?? []);
-    this.histories.delete(execution.arn);
+    this.saveHistory(execution.arn);
     this.forgetOldest(execution.stateMachineArn);
     this.save();
+    this.state.removeJournal(historyDocument(execution.arn));
   }
 
   history(arn: string): HistoryEvent[] {
     return this.histories.get(arn) ?? this.state.load<HistoryEvent[]>(historyDocument(arn), []);
+  }
+
+  private saveHistory(arn: string): void {
+    this.state.save(historyDocument(arn), this.histories.get(arn) ?? []);
+    this.histories.delete(arn);
   }
 
   private forgetOldest(stateMachineArn: string): void {

@@ -29,7 +29,16 @@ export class HistoryRecorder {
   /** Task states whose failure is about to lead elsewhere. */
   private readonly caught = new Set<string>();
 
-  constructor(types: Map<string, string>, resources: Map<string, string>, roleArn: string) {
+  private readonly added: (event: HistoryEvent) => void;
+
+  /** @param added told of each event once it is in the history */
+  constructor(
+    types: Map<string, string>,
+    resources: Map<string, string>,
+    roleArn: string,
+    added: (event: HistoryEvent) => void,
+  ) {
+    this.added = added;
     this.types = types;
     this.resources = resources;
     this.roleArn = roleArn;
@@ -37,7 +46,9 @@ export class HistoryRecorder {
 
   add(type: string, details: Record<string, unknown> = {}, timestamp = Date.now()): void {
     const id = this.events.length + 1;
-    this.events.push({ id, previousEventId: id - 1, timestamp, type, ...details });
+    const event: HistoryEvent = { id, previousEventId: id - 1, timestamp, type, ...details };
+    this.events.push(event);
+    this.added(event);
   }
 
   record(event: InterpreterEvent): void {

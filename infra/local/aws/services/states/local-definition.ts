@@ -20,6 +20,7 @@ export interface State {
   Retry?: Retrier[];
   Catch?: { ResultPath?: string | null }[];
   Branches?: Definition[];
+  Parameters?: unknown;
   Iterator?: Definition;
   ItemProcessor?: Definition;
 }
@@ -53,10 +54,13 @@ const LONGEST_TIMEOUT_SECONDS = 2_000_000;
  * Rewrites a definition for the interpreter: shorter waits and retry intervals, no default task timeout of a minute,
  * no `$` paths it takes for names, waits with computed ends as tasks. Every state it enters is told to `entered`
  * before its fields are evaluated, which is how `$$.State` gets its value.
+ * @param input of the execution. To the interpreter `$` leads nowhere when the input is null, false, 0 or empty text;
+ *   AWS takes these like any other input.
  */
 export function localDefinition(
   source: Definition,
   waitScale: number,
+  input: unknown,
   entered: (stateName: string) => void,
 ): LocalDefinition {
   const tasks: LocalDefinition['tasks'] = new Map();
@@ -115,7 +119,30 @@ export function localDefinition(
     }
   }
 
-  return { definition: rewrite(source) as unknown as StateMachineDefinition, tasks, types };
+  return {
+    definition: rewrite(givenInput(source, input)) as unknown as StateMachineDefinition,
+    tasks,
+    types,
+  };
+}
+
+/** The definition whose first state has an input that the interpreter would not find in place of `$`. */
+function givenInput(source: Definition, input: unknown): Definition {
+  const first = source.States[source.StartAt];
+  if (input || !first?.Parameters) return source;
+  const put = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(put);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, each]) =>
+        key.endsWith('.$') && each === '$' ? [key.slice(0, -2), input] : [key, put(each)],
+      ),
+    );
+  };
+  return {
+    ...source,
+    States: { ...source.States, [source.StartAt]: { ...first, Parameters: put(first.Parameters) } },
+  };
 }
 
 function scaled(retrier: Retrier, waitScale: number): Retrier {
