@@ -59,8 +59,9 @@ export class ClientLoad {
   #writes = 0;
   #slowestMs = 0;
   readonly #recentMs: number[] = [];
+  /** Those of the ledger that are not deleted. */
+  readonly #live = new Set<Entry>();
   #next = 0;
-  #kept = 0;
 
   constructor(send: Send, options: LoadOptions) {
     this.#send = send;
@@ -143,7 +144,7 @@ export class ClientLoad {
   async #write(): Promise<void> {
     const choice = Math.random();
     const entry = this.#pick();
-    if (entry && this.#kept >= this.#options.atMost) return this.#delete(entry);
+    if (this.#live.size >= this.#options.atMost) return entry && this.#delete(entry);
     if (!entry || choice < 0.5) return this.#create();
     return choice < 0.9 ? this.#update(entry) : this.#delete(entry);
   }
@@ -155,8 +156,9 @@ export class ClientLoad {
       ...{ email, firstName: 'Ada', lastName: 'Lovelace', profileData: { version: 1 } },
     });
     if (status !== 201) return this.#refused(`POST ${email}`, status, body);
-    this.#ledger.push(Object.assign(entry, { employeeId: body.employeeId, busy: false }));
-    this.#kept += 1;
+    Object.assign(entry, { employeeId: body.employeeId, busy: false });
+    this.#ledger.push(entry);
+    this.#live.add(entry);
     this.#writes += 1;
   }
 
@@ -176,7 +178,7 @@ export class ClientLoad {
     const { status, body } = await this.#timed('DELETE', `/employees/${entry.employeeId}`);
     if (status !== 204) return this.#refused(`DELETE ${entry.email}`, status, body);
     Object.assign(entry, { deleted: true, busy: false });
-    this.#kept -= 1;
+    this.#live.delete(entry);
     this.#writes += 1;
   }
 
@@ -192,13 +194,10 @@ export class ClientLoad {
       this.violations.push(`${entry.email} was read as version ${seen} after ${version} was acknowledged`);
   }
 
-  /** Some entry that nobody is changing. */
+  /** Some entry that no client is changing. */
   #pick(): Entry | undefined {
-    for (let tries = 0; tries < 10; tries++) {
-      const entry = this.#ledger[Math.floor(Math.random() * this.#ledger.length)];
-      if (entry && !entry.busy && !entry.deleted) return entry;
-    }
-    return undefined;
+    const idle = [...this.#live].filter(({ busy }) => !busy);
+    return idle[Math.floor(Math.random() * idle.length)];
   }
 
   #refused(what: string, status: number, body: unknown): void {

@@ -1,4 +1,4 @@
-/** PostgreSQL clusters of one state directory, in runs that follow each other. For one test file: it cleans up after itself. */
+/** PostgreSQL clusters of one state directory, in runs that follow each other: of one test file, which calls `useClusterRuns`. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
@@ -8,26 +8,32 @@ import { afterAll, afterEach, beforeAll } from 'vitest';
 import type { ClusterServer, ClusterSpec } from '../../infra/local/model.ts';
 import { type LocalCertificates, localCertificates } from '../../infra/local/postgres/local-certificates.ts';
 import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
-import { preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
+import { type PostgresFiles, preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
 import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
 import { stateFile } from '../../infra/local/state/state-file.ts';
 import { newDirectory } from './running-fixture.ts';
 
-const root = newDirectory();
-export const stateDir = claimStateDirectory(join(root, 'state'));
-prepareStateDirectory(stateDir);
-export const files = preparePostgresFiles(stateDir);
+export let stateDir: string;
+export let files: PostgresFiles;
 export let certificates: LocalCertificates;
 export const open: PostgresClusters[] = [];
 
-beforeAll(async () => {
-  certificates = await localCertificates(join(stateDir, 'tls'));
-});
-afterEach(async () => {
-  await Promise.all(open.map((clusters) => clusters.stop()));
-  open.length = 0;
-});
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+/** Gives the test file a state directory; ends each test's runs after it. */
+export function useClusterRuns(): void {
+  let root: string;
+  beforeAll(async () => {
+    root = newDirectory();
+    stateDir = claimStateDirectory(join(root, 'state'));
+    prepareStateDirectory(stateDir);
+    files = preparePostgresFiles(stateDir);
+    certificates = await localCertificates(join(stateDir, 'tls'));
+  });
+  afterEach(async () => {
+    await Promise.all(open.map((clusters) => clusters.stop()));
+    open.length = 0;
+  });
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+}
 
 /** A new run of the platform's databases on the same state. */
 export function newRun(): PostgresClusters {

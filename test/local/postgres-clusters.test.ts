@@ -2,7 +2,17 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ClusterServer } from '../../infra/local/model.ts';
-import { files, masterConnection, newRun, postmasterPid, query, spec } from './cluster-runs.ts';
+import {
+  files,
+  masterConnection,
+  newRun,
+  postmasterPid,
+  query,
+  spec,
+  useClusterRuns,
+} from './cluster-runs.ts';
+
+useClusterRuns();
 
 describe('the master user', () => {
   test('is no superuser, and may do what RDS lets it do', async () => {

@@ -28,8 +28,11 @@ import {
   query,
   runInChild,
   spec,
+  useClusterRuns,
 } from './cluster-runs.ts';
 import { newDirectory } from './running-fixture.ts';
+
+useClusterRuns();
 
 describe('a new run', () => {
   test('finds what was acknowledged, on the same port, though the last one left a living server behind', async () => {

@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { files, masterConnection, newRun, query, spec } from './cluster-runs.ts';
+import { files, masterConnection, newRun, query, spec, useClusterRuns } from './cluster-runs.ts';
+
+useClusterRuns();
 
 const spares = () => readdirSync(files.clusters).filter((name) => name.startsWith('spare.'));
 const systemIdentifier = async (server: Parameters<typeof masterConnection>[0]) =>

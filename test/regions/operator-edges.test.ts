@@ -44,7 +44,7 @@ async function addTenant(features?: object): Promise<string> {
   await plane.registry.query(
     `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
                           data_residency, home_region, features)
-     VALUES (:id::uuid, :id, :slug, 'shared', 'starter', 'active', 'us', 'us', :features::jsonb)`,
+     VALUES (:id::uuid, :id, :slug, 'schema', 'business', 'active', 'us', 'us', :features::jsonb)`,
     { id, slug: `t-${id.slice(0, 13)}`, features: features ?? null },
   );
   return id;
