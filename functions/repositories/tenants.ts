@@ -61,7 +61,17 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
     readTenants(registry, filter, { position, rows: page.limit + 1 }),
   );
   const positionOf = (row: ListedRow) => ({ time: row.cursor_time, id: row.tenant_id });
-  return pageOfRows(mergeRows(lists, positionOf), page.limit, positionOf, toTenantRecord);
+  return pageOfRows(mergeRows(onceEach(lists), positionOf), page.limit, positionOf, toTenantRecord);
+}
+
+/** A tenant that is just being handed over is in two registries for a moment: the one with the later epoch has it now. */
+function onceEach(lists: ListedRow[][]): ListedRow[][] {
+  const latest = new Map<string, ListedRow>();
+  for (const row of lists.flat()) {
+    const other = latest.get(row.tenant_id);
+    if (!other || Number(other.epoch) < Number(row.epoch)) latest.set(row.tenant_id, row);
+  }
+  return lists.map((rows) => rows.filter((row) => latest.get(row.tenant_id) === row));
 }
 
 type ListedRow = TenantRow & { cursor_time: string };
