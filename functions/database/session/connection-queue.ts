@@ -30,15 +30,24 @@ export class ConnectionQueue {
   #opening = 0;
   #drained: (() => void) | undefined;
 
-  /** @param configuration of the driver's pool; its `connectionTimeoutMillis` bounds the waiting as well. */
-  constructor(configuration: pg.PoolConfig & { readonly max: number; connectionTimeoutMillis: number }) {
+  /**
+   * @param configuration of the driver's pool; its `connectionTimeoutMillis` bounds the waiting as well.
+   * @param onOpened gets each new connection before anybody uses it.
+   */
+  constructor(
+    configuration: pg.PoolConfig & { readonly max: number; connectionTimeoutMillis: number },
+    onOpened: (client: pg.PoolClient) => void = () => {},
+  ) {
     this.#pool = new pg.Pool(configuration);
     this.#limit = configuration.max;
     this.#patienceMs = configuration.connectionTimeoutMillis;
     // An idle connection that the server closed is replaced at the next use; without a listener it would crash the process.
     this.#pool.on('error', () => {});
     // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
-    this.#pool.on('connect', (client) => client.on('error', () => {}));
+    this.#pool.on('connect', (client) => {
+      client.on('error', () => {});
+      onOpened(client);
+    });
     // The pool tells before the connection is idle, or closed because it is broken.
     this.#pool.on('release', () => queueMicrotask(() => this.#serve()));
   }
