@@ -61,6 +61,11 @@ export interface MoveConfig {
   /** How long a move may pause the tenant's writes at first, milliseconds; it is tried again and again before it may be longer. */
   readonly maxPauseMs: number;
   /**
+   * The share of the time in which the copy of a Starter or Business tenant within its cell works; in the rest of it
+   * the cell's other tenants have the processors to themselves. Above 0, and up to 1, which never rests.
+   */
+  readonly dutyCycle: number;
+  /**
    * How a cluster checks the certificate of the one that it replicates from, in libpq's words: at least
    * `sslmode=require`. Every Aurora cluster has RDS's authorities in that file.
    */
@@ -156,6 +161,7 @@ export const config: StrataConfig = {
   moves: {
     graceMinutes: 10,
     maxPauseMs: 50,
+    dutyCycle: 0.5,
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
   },
   throttling: { rate: 2000, burst: 1000 },

@@ -4,7 +4,8 @@ import { ConfigError, validateConfig } from './validate-config.ts';
 /**
  * The configuration with what the environment overrides, for trying it out:
  *  - `DB_PIPELINE`: `on` or `off`.
- *  - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`: `moves.replicationTls`, `moves.maxPauseMs`.
+ *  - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`, `MOVE_DUTY_CYCLE`: `moves.replicationTls`, `moves.maxPauseMs`,
+ *    `moves.dutyCycle`.
  *  - `STRATA_REGIONS`: which regions, home first, such as `us,eu`.
  *  - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; the further ones are like its first.
  * @throws {ConfigError}
@@ -12,6 +13,7 @@ import { ConfigError, validateConfig } from './validate-config.ts';
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
   const { DB_PIPELINE: pipeline, STRATA_CELLS: cells, STRATA_REGIONS: keys } = environment;
   const { REPLICATION_TLS: replicationTls, MOVE_MAX_PAUSE_MS: maxPauseMs } = environment;
+  const { MOVE_DUTY_CYCLE: dutyCycle } = environment;
   if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
     throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
   }
@@ -23,6 +25,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Strata
       ...config.moves,
       ...(replicationTls ? { replicationTls } : {}),
       ...(maxPauseMs ? { maxPauseMs: Number(maxPauseMs) } : {}),
+      ...(dutyCycle ? { dutyCycle: Number(dutyCycle) } : {}),
     },
     ...(pipeline ? { databasePipeline: pipeline as 'on' | 'off' } : {}),
   });

@@ -18,6 +18,8 @@ const MAX_GRACE_MINUTES = 24 * 60;
 
 /** The longest that a move ever pauses writes for; requests wait for it patiently. */
 const MAX_PAUSE_MS = 1_000;
+/** A copy that works for less would not end in time. */
+const MIN_DUTY_CYCLE = 0.1;
 
 /** The configuration is wrong; `problems` names every mistake, not only the first. */
 export class ConfigError extends Error {
@@ -62,7 +64,9 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     35,
   ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
-  const { graceMinutes, maxPauseMs, replicationTls } = candidate.moves;
+  const { dutyCycle, graceMinutes, maxPauseMs, replicationTls } = candidate.moves;
+  require(dutyCycle >= MIN_DUTY_CYCLE &&
+    dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
   require(/^sslmode=(?:require|verify-ca|verify-full)(?: sslrootcert=[\w./-]+)?$/.test(
     replicationTls,
   ), `moves.replicationTls is "${replicationTls}", expected such as sslmode=verify-full sslrootcert=/a/file.pem`);

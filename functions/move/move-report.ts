@@ -12,6 +12,8 @@ export interface MoveReport {
   /** Counts and hashes of both sides, of the last hop. */
   readonly tables: readonly unknown[];
   readonly retriedRequests: number;
+  /** How long the copying of all hops rested for the sake of other tenants, milliseconds. */
+  readonly copyRestedMs: number;
   readonly startedBy: string;
   readonly seconds: number;
   readonly phases: readonly { readonly hop: number; readonly name: string; readonly seconds: number }[];
@@ -60,6 +62,7 @@ export function reportMove({
     bytes: last?.bytes ?? 0,
     tables: listOf(hops.at(-1)?.result.tables),
     retriedRequests: retriedDuring(hops, retriedBefore),
+    copyRestedMs: hops.reduce((sum, { result }) => sum + numberOf(result.copyRestedMs), 0),
     startedBy,
     seconds: round(seconds),
     phases: phases.map(({ hop, name, startedAt, finishedAt }) => ({

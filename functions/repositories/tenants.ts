@@ -68,7 +68,7 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
   const answers = await askRegions(registries, asked, (registry) =>
     readTenants(registry, filter, page, position),
   );
-  const lists = answers.map((list, index) =>
+  const known = answers.map((list, index) =>
     list.map((row) => ({
       ...row,
       registryKey: asked[index] as string,
@@ -76,14 +76,25 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
       row_bytes: row.row_bytes + (row.large_features_bytes ?? 0),
     })),
   );
+  const lists = onceEach(known);
   const positionOf = (row: ListedRow & { registryKey: string }) => ({
     time: row.cursor_time,
     id: row.tenant_id,
   });
   const rows = mergeRows(lists, positionOf);
-  const { items, nextCursor } = pageOfBoundedRows(rows, page, positionOf, (row) => row, lists.some(isCut));
+  const { items, nextCursor } = pageOfBoundedRows(rows, page, positionOf, (row) => row, known.some(isCut));
   const tenants = items.map((row) => complete(registries.of(row.registryKey), row));
   return { items: await Promise.all(tenants), nextCursor };
+}
+
+/** A tenant that is just being handed over is in two registries for a moment: the one with the later epoch has it now. */
+function onceEach<Row extends ListedRow>(lists: Row[][]): Row[][] {
+  const latest = new Map<string, Row>();
+  for (const row of lists.flat()) {
+    const other = latest.get(row.tenant_id);
+    if (!other || Number(other.epoch) < Number(row.epoch)) latest.set(row.tenant_id, row);
+  }
+  return lists.map((rows) => rows.filter((row) => latest.get(row.tenant_id) === row));
 }
 
 type ListedRow = TenantRow & { cursor_time: string };

@@ -105,6 +105,7 @@ export class MoveFunctions extends Construct {
     const copy = this.#atDatabases('copy', "Copies the tenant's rows", {
       timeout: longest,
       memorySize: BUSY_MEMORY,
+      environment: { MOVE_DUTY_CYCLE: String(settings.config.moves.dutyCycle) },
     });
     const index = this.#atDatabases('index', 'Builds indexes and foreign keys at the target', {
       timeout: longest,

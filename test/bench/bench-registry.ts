@@ -32,8 +32,8 @@ export class BenchRegistry implements RegistryExecutor {
     this.#rows.set(tenantId, { ...this.#rows.get(tenantId), next_place: next });
   }
 
-  async query<Row extends object>(_sql: string, { tenantId }: RegistryParameters = {}): Promise<Row[]> {
-    const row = this.#rows.get(String(tenantId));
+  async query<Row extends object>(_sql: string, { reference }: RegistryParameters = {}): Promise<Row[]> {
+    const row = this.#rows.get(String(reference));
     return (row ? [row] : []) as Row[];
   }
 }

@@ -39,6 +39,12 @@ test('DB_PIPELINE overrides the configuration, and only with on or off', () => {
   expect(() => loadConfig({ DB_PIPELINE: 'yes' })).toThrow('DB_PIPELINE is "yes", expected "on" or "off"');
 });
 
+test('MOVE_DUTY_CYCLE overrides the configuration', () => {
+  expect(loadConfig({}).moves.dutyCycle).toBe(0.5);
+  expect(loadConfig({ MOVE_DUTY_CYCLE: '1' }).moves.dutyCycle).toBe(1);
+  expect(() => loadConfig({ MOVE_DUTY_CYCLE: 'half' })).toThrow('moves.dutyCycle is NaN');
+});
+
 test('STRATA_CELLS gives a region more cells like its first one', () => {
   const [us] = loadConfig({ STRATA_CELLS: 'us=2' }).regions;
   const [first] = config.regions[0]!.cells;
@@ -112,7 +118,7 @@ test('every mistake is named at once', () => {
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
     backupRetentionDays: 36,
-    moves: { graceMinutes: 0, maxPauseMs: 5_000, replicationTls: 'sslmode=disable' },
+    moves: { graceMinutes: 0, maxPauseMs: 5_000, dutyCycle: 0, replicationTls: 'sslmode=disable' },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -125,6 +131,7 @@ test('every mistake is named at once', () => {
     'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
     expect.stringContaining('logRetentionDays is 42'),
     'backupRetentionDays is 36, Aurora accepts 1 to 35',
+    'moves.dutyCycle is 0, expected 0.1 to 1',
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.graceMinutes is 0, expected 1 to 1440',
     'moves.maxPauseMs is 5000, expected 10 to 1000',

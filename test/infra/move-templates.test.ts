@@ -80,10 +80,11 @@ test('every task of a move but those of recovery and surveys is called by a work
   expect(others.map(taskName).sort()).toEqual(['recover', 'survey']);
 });
 
-test('the grace period and the pause are the configuration’s', () => {
+test('the grace period, the pause and the duty cycle are the configuration’s', () => {
   expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
   for (const entry of ['tasks/move-catch-up', 'tasks/move-cut-over'])
     expect(variablesOf(functionOf(entry)).MOVE_MAX_PAUSE_MS).toBe('80');
+  expect(variablesOf(functionOf('tasks/move-copy')).MOVE_DUTY_CYCLE).toBe('0.25');
 });
 
 test('who reaches a database runs in the network, who calls other services does not', () => {

@@ -163,6 +163,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
     'tasks/move-launch': launch,
     'tasks/move-prepare': ['REPLICATION_TLS'],
+    'tasks/move-copy': ['MOVE_DUTY_CYCLE'],
     'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
     'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
     'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],

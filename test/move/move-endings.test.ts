@@ -66,6 +66,7 @@ describe('the end of a move', () => {
       copiedBytes: 30,
       pauses: [4, 9],
       writePauseMs: 9,
+      copyRestedMs: 700,
       retried: { source: 2, target: 1 },
     };
     await world.settle(moveId, 0, facts);
@@ -88,7 +89,8 @@ describe('the end of a move', () => {
       reason: null,
     });
     expect(finished.report).toEqual({
-      ...{ writePauseMs: 9, rows: 4, bytes: 40, tables, retriedRequests: 10, startedBy: executionArn },
+      ...{ writePauseMs: 9, rows: 4, bytes: 40, tables, retriedRequests: 10, copyRestedMs: 1_400 },
+      ...{ startedBy: executionArn },
       ...{ seconds: expect.any(Number), phases: expect.any(Array) },
       hops: [
         {

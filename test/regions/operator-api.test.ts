@@ -157,6 +157,25 @@ describe('the tenants of two regions', () => {
     expect(times).toEqual([...times].sort());
   });
 
+  test('tell one that is just being handed over once, where it is now', async () => {
+    const id = await addTenant('us', { at: '2025-02-01T00:00:00Z' });
+    await addTenant('eu', { id, at: '2025-02-01T00:00:00Z' });
+    for (const [key, epoch] of [
+      ['us', 1],
+      ['eu', 2],
+    ] as const) {
+      await two[key].query(
+        `INSERT INTO tenant_database_routing (tenant_id, database_host, database_port, database_name, isolation_model,
+                                              epoch, region)
+         VALUES (:id::uuid, 'host', 5432, 'strata', 'dedicated', :epoch::bigint, :key)`,
+        { id, epoch, key },
+      );
+    }
+    const { body } = await call('GET /tenants', { query: { limit: '200' } });
+    const found = body.items.filter(({ tenantId }: { tenantId: string }) => tenantId === id);
+    expect(found).toMatchObject([{ region: 'eu', epoch: 2 }]);
+  });
+
   test('of one residency come from that region, also while another one is down', async () => {
     const id = await addThere();
     await start({ down: true });

@@ -32,11 +32,11 @@ export class ConnectionQueue {
 
   /**
    * @param configuration of the driver's pool; its `connectionTimeoutMillis` bounds the waiting as well.
-   * @param onConnect listens to what a new connection tells.
+   * @param onOpened gets each new connection before anybody uses it.
    */
   constructor(
     configuration: pg.PoolConfig & { readonly max: number; connectionTimeoutMillis: number },
-    onConnect: (client: pg.PoolClient) => void = () => {},
+    onOpened: (client: pg.PoolClient) => void = () => {},
   ) {
     this.#pool = new pg.Pool(configuration);
     this.#limit = configuration.max;
@@ -46,7 +46,7 @@ export class ConnectionQueue {
     // The same for one in use: its statements fail by themselves, and the pool listens to idle ones only.
     this.#pool.on('connect', (client) => {
       client.on('error', () => {});
-      onConnect(client);
+      onOpened(client);
     });
     // The pool tells before the connection is idle, or closed because it is broken.
     this.#pool.on('release', () => queueMicrotask(() => this.#serve()));

@@ -1,13 +1,17 @@
 import { atSource } from '../../database/transfer/reshape/at-source.ts';
 import { copyTable, emptyTarget, sizesAtSource } from '../../database/transfer/reshape/copy-rows.ts';
 import { movedTables } from '../../database/transfer/reshape/sides.ts';
+import { DutyCycle } from '../duty-cycle.ts';
 import type { StepContext, StepOutcome } from '../hop.ts';
 import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
 import { ProgressMeter } from './progress-meter.ts';
 
+/** A copy that takes longer with its rests goes on without: its one snapshot has an end. */
+const RESTED_SECONDS = SNAPSHOT_SECONDS / 2;
+
 /**
  * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; run again it
- * begins anew.
+ * begins anew. Between two statements it rests, so that the cell's other tenants get their share.
  * @throws {ClaimLost | MoverBusy | MoveAborted}
  */
 export async function copyReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
@@ -24,22 +28,24 @@ export async function copyReshape(context: StepContext, cursor?: unknown): Promi
         const sizes = await sizesAtSource(owner, sides);
         const [rowsTotal, bytesTotal] = [sumOf(sizes, 'rows'), sumOf(sizes, 'bytes')];
         await emptyTarget(owner, sides);
+        const duty = new DutyCycle(RESTED_SECONDS * 1_000);
         let [rowsDone, bytesDone] = [0, 0];
         for (const [index, table] of movedTables.entries()) {
           const { rows, bytes } = sizes[index] ?? { rows: 0, bytes: 0 };
           meter.show({ rowsDone, rowsTotal, bytesDone: Math.round(bytesDone), bytesTotal });
-          await copyTable(owner, sides, table, rows, (copiedRows) => {
+          await copyTable(owner, sides, table, rows, async (copiedRows) => {
             rowsDone += copiedRows;
             bytesDone += rows === 0 ? 0 : (bytes * copiedRows) / rows;
             meter.show({ rowsDone, rowsTotal, bytesDone: Math.round(bytesDone), bytesTotal });
+            await duty.rest(rowsTotal === 0 ? 1 : rowsDone / rowsTotal);
           });
         }
-        return { rowsDone, bytesTotal, sizes };
+        return { rowsDone, bytesTotal, sizes, restedMs: Math.round(duty.restedMs) };
       },
       { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
     );
     await context.keep({
-      ...{ copiedRows: copied.rowsDone, copiedBytes: copied.bytesTotal },
+      ...{ copiedRows: copied.rowsDone, copiedBytes: copied.bytesTotal, copyRestedMs: copied.restedMs },
       tables: copied.sizes.map(({ name, rows }) => ({ name, rows })),
     });
     await meter.settle();

@@ -18,9 +18,10 @@ export class Mover {
     this.#worker = worker;
   }
 
-  /** Knows the servers that this thread has met so far. */
-  static async start(): Promise<Mover> {
+  /** Knows the servers that this thread has met so far. @param environment of the mover, beside this process's. */
+  static async start(environment: Readonly<Record<string, string>> = {}): Promise<Mover> {
     const worker = new Worker(new URL('./mover-thread.ts', import.meta.url), {
+      env: { ...process.env, ...environment },
       workerData: { certificates: tls.getCACertificates('default') },
     });
     await once(worker, 'message');

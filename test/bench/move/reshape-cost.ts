@@ -20,7 +20,13 @@ export interface ReshapeCost {
   readonly totals: readonly number[];
   readonly strategy: readonly number[];
   /** Requests of other tenants of the cell, of all moves together. */
-  readonly others: { readonly quiet: Latencies; readonly moving: Latencies };
+  readonly others: {
+    readonly quiet: Latencies;
+    /** With the duty cycle of the configuration. */
+    readonly moving: Latencies;
+    /** While a tenant of that size is copied without rests. */
+    readonly tireless: Latencies;
+  };
   readonly writes: number;
   readonly failed: number;
 }
@@ -48,6 +54,7 @@ class Collected {
   readonly strategy: number[] = [];
   readonly quiet: number[] = [];
   readonly moving: number[] = [];
+  readonly tireless: number[] = [];
   writes = 0;
   failed = 0;
 }
@@ -65,21 +72,26 @@ export async function measureReshape(
   const movers = cells.container();
   const collected = new Map(sizes.map((rows) => [rows, new Collected()]));
   const mover = await Mover.start();
+  const tireless = await Mover.start({ MOVE_DUTY_CYCLE: '1' });
   try {
     for (let round = 0; round < ROUNDS; round++) {
       for (const [rows, found] of collected) {
         const enough = (ENOUGH_REQUESTS * (round + 1)) / ROUNDS;
         const most = (MOST_MOVES * (round + 1)) / ROUNDS;
-        do await reshapeOne({ cells, mover, movers, cell, request, rows, found, say });
+        const trial = { cells, movers, cell, request, rows, say };
+        const without = new Collected();
+        await reshapeOne({ ...trial, mover: tireless, found: without });
+        found.tireless.push(...without.moving);
+        do await reshapeOne({ ...trial, mover, found });
         while (!quick && found.moving.length < enough && found.pauses.length < most);
       }
     }
   } finally {
-    await mover.stop();
+    await Promise.all([mover.stop(), tireless.stop()]);
   }
-  return [...collected].map(([rows, { quiet, moving, ...found }]) => ({
+  return [...collected].map(([rows, { quiet, moving, tireless: without, ...found }]) => ({
     ...{ rows, ...found },
-    others: { quiet: latencies(quiet), moving: latencies(moving) },
+    others: { quiet: latencies(quiet), moving: latencies(moving), tireless: latencies(without) },
   }));
 }
 

@@ -10,8 +10,8 @@ export interface TableSize {
   readonly bytes: number;
 }
 
-/** What one statement carries over at most, roughly: about a second's work, so that progress shows. */
-const ROWS_AT_ONCE = 50_000;
+/** What one statement carries over at most, roughly: about half a second's work, after which the mover may rest. */
+const ROWS_AT_ONCE = 20_000;
 
 /** How much there is to copy, in the transaction's snapshot. */
 export async function sizesAtSource(
@@ -43,19 +43,19 @@ export async function emptyTarget(owner: pg.ClientBase, { target, tenantId }: Si
 /**
  * Copies one table, in the transaction's snapshot. Tables come in foreign-key order: that one snapshot satisfies the
  * keys of the target, where there are any already, at the end of each statement.
- * @param onRows told of the rows of each statement, after it.
+ * @param onRows told of the rows of each statement, after it; the next one waits for it.
  */
 export async function copyTable(
   owner: pg.ClientBase,
   sides: Sides,
   table: TenantTable,
   expectedRows: number,
-  onRows: (rows: number) => void,
+  onRows: (rows: number) => Promise<void>,
 ): Promise<void> {
   const insert = `${insertFromSource(sides, table)} WHERE ${ofTenant(sides.source, 's', sides.tenantId)}`;
   for (const range of keyRanges(table, expectedRows)) {
     const { rowCount } = await owner.query(`${insert} AND ${range}`);
-    onRows(rowCount ?? 0);
+    await onRows(rowCount ?? 0);
   }
 }
 
