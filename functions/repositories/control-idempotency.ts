@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { IdempotencyKeyReused } from './errors.ts';
+import { asJsonText } from './kept-body.ts';
 
 /** How an operator identifies a request that may be sent again. Keys of different operators are different keys. */
 export interface ControlIdempotencyUse {
@@ -30,7 +31,7 @@ export async function findAnswer(
   use: ControlIdempotencyUse,
 ): Promise<ControlAnswer | undefined> {
   const [row] = await registry.query<KeyRow>(
-    `SELECT request_hash, response_status, response_body::text AS response_body, resource_id
+    `SELECT request_hash, response_status, response_body #>> '{}' AS response_body, resource_id
      FROM control_idempotency_keys
      WHERE actor = :actor AND idempotency_key = :key AND created_at > now() - interval '24 hours'`,
     { actor: use.actor, key: use.key },
@@ -57,7 +58,7 @@ export async function keepAnswer(
        SET request_hash = excluded.request_hash, response_status = excluded.response_status,
            response_body = excluded.response_body, resource_id = excluded.resource_id, created_at = now()
      WHERE kept.created_at <= now() - interval '24 hours'`,
-    { key: use.key, actor: use.actor, hash: hashOf(use), status, body, resourceId },
+    { key: use.key, actor: use.actor, hash: hashOf(use), status, body: asJsonText(body), resourceId },
   );
 }
 

@@ -229,3 +229,20 @@ test.each([
   expect(refused.status).toBe(400);
   expect(refused.body.errors).toContainEqual({ pointer: '/a~1b~0c.d', detail: 'is not known' });
 });
+
+test('an operator’s POST is replayed byte by byte', async () => {
+  const tenantId = await addTenant();
+  const parts = {
+    pathParameters: { tenantId },
+    body: { email: 'again@tenant.test', role: 'viewer' },
+    headers: { 'idempotency-key': 'again' },
+  };
+  const first = await call('POST /tenants/{tenantId}/users', parts);
+  const again = await call('POST /tenants/{tenantId}/users', parts);
+  expect([again.status, again.headers['idempotency-replayed'], again.text]).toEqual([
+    201,
+    'true',
+    first.text,
+  ]);
+  expect(again.headers.etag).toBe(first.headers.etag);
+});
