@@ -151,7 +151,7 @@ async function requirePlace(
     { tenantId },
   );
   if ((row?.active ?? 0) >= maxUsers)
-    throw new ResourceConflict(`The tenant may have ${maxUsers} active users.`);
+    throw new ResourceConflict(`The limit of ${maxUsers} active users is reached.`);
 }
 
 function audit(

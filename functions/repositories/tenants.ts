@@ -12,7 +12,7 @@ import {
 import { askRegions, type Regions } from './ask-region.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';
-import { ResourceConflict, ResourceNotFound, TenantBetweenRegions } from './errors.ts';
+import { ResourceConflict, TenantBetweenRegions, TenantNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
@@ -124,7 +124,7 @@ export function tenantCondition(reference: string): string {
 
 /**
  * The tenant of an id or a slug, in the registry of its region.
- * @throws {ResourceNotFound}
+ * @throws {TenantNotFound}
  * @throws {TenantBetweenRegions} it has left this registry since that was looked up, or has not arrived yet.
  */
 export async function getTenant(
@@ -136,7 +136,7 @@ export async function getTenant(
     `SELECT ${tenantColumns} FROM ${tenantSource} WHERE ${tenantCondition(reference)} ${lock ? 'FOR UPDATE OF t' : ''}`,
     { reference },
   );
-  if (!row) throw new ResourceNotFound('no such tenant');
+  if (!row) throw new TenantNotFound(reference);
   if (row.status === 'elsewhere' || row.status === 'arriving') {
     throw new TenantBetweenRegions(`the tenant is ${row.status}`);
   }

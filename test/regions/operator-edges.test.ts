@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answeringMoveRefusals } from '../../functions/api/tenants/move-refusals.ts';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import { MoveForbidden } from '../../functions/move/errors.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
 
@@ -245,4 +247,41 @@ test('an operator’s POST is replayed byte by byte', async () => {
     first.text,
   ]);
   expect(again.headers.etag).toBe(first.headers.etag);
+});
+
+describe('an operator is told in plain English', () => {
+  test('which tenant is not there', async () => {
+    for (const reference of ['nobody', randomUUID()]) {
+      expect(await read(reference)).toMatchObject({
+        status: 404,
+        body: { detail: `There is no tenant "${reference}".` },
+      });
+    }
+  });
+
+  test('which limit is reached', async () => {
+    const tenantId = await addTenant();
+    await patch(tenantId, { maxUsers: 1 });
+    const add = (email: string) =>
+      call('POST /tenants/{tenantId}/users', {
+        pathParameters: { tenantId },
+        body: { email, role: 'viewer' },
+      });
+    expect((await add('one@tenant.test')).status).toBe(201);
+    expect(await add('two@tenant.test')).toMatchObject({
+      status: 409,
+      body: { detail: 'The limit of 1 active users is reached.' },
+    });
+  });
+
+  test('why a move is not allowed', () =>
+    expect(
+      answeringMoveRefusals(() =>
+        Promise.reject(new MoveForbidden([{ rule: 'users', detail: 'The tenant has 9 users.' }])),
+      ),
+    ).rejects.toMatchObject({
+      status: 409,
+      detail: 'The move is not allowed: The tenant has 9 users.',
+      errors: [{ rule: 'users', detail: 'The tenant has 9 users.' }],
+    }));
 });
