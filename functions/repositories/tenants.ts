@@ -2,7 +2,7 @@ import { recordAudit } from '../database/registry/control-audit.ts';
 import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
 import {
-  readLargeFeatures,
+  readFeatures,
   type TenantRecord,
   type TenantRow,
   tenantColumns,
@@ -146,7 +146,7 @@ export async function getTenant(
 async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
   const tenant = toTenantRecord(row);
   if (row.large_features_bytes === null) return tenant;
-  return { ...tenant, features: await readLargeFeatures(registry, tenant.tenantId) };
+  return { ...tenant, features: await readFeatures(registry, tenant.tenantId) };
 }
 
 /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)} */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answeringMoveRefusals } from '../../functions/api/tenants/move-refusals.ts';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
 import { MoveForbidden } from '../../functions/move/errors.ts';
+import { lockTenantRow } from '../../functions/move/handover/tenant-row.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
 
@@ -72,12 +73,14 @@ describe('the features of a tenant', () => {
     expect((await patch(id, { features: { a: null, b: '"'.repeat(8_000) } })).status).toBe(200);
   });
 
-  test('that an older version let grow are read, and mended by a patch', async () => {
+  test('that an older version let grow are read, moved, and mended by a patch', async () => {
     // Beyond a row of the Data API, and with characters of four bytes on the borders of the parts.
     const large = { text: '😀'.repeat(100_000), other: 'x' };
     const id = await addTenant(large);
     expect((await read(id)).body.features).toEqual(large);
     expect((await patch(id, { name: `Renamed ${id}` })).status).toBe(200);
+    const handedOver = await plane.registry.transaction((transaction) => lockTenantRow(transaction, id));
+    expect(handedOver).toMatchObject({ tenant_name: `Renamed ${id}`, features: large });
     expect((await patch(id, { features: { other: 'y' } })).status).toBe(413);
     expect((await patch(id, { features: { text: null } })).body.features).toEqual({ other: 'x' });
   });
