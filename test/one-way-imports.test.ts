@@ -17,6 +17,7 @@ const GROUPS = [
   ['placement'],
   ['tenancy'],
   ['database'],
+  ['input'],
 ];
 
 /** Our own files that a file imports, also for their types only, as paths from the root. */

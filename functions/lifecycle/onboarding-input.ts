@@ -1,7 +1,8 @@
 import * as z from 'zod';
+import { isEmailAddress } from '../input/email-address.ts';
+import { jsonPointer } from '../input/json-pointer.ts';
+import { readInput } from '../input/read-input.ts';
 import { COMPLIANCE_REQUIREMENTS } from '../placement/compliance.ts';
-import { isEmailAddress } from '../tenancy/email-address.ts';
-import { jsonPointer } from '../tenancy/json-pointer.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 import { isPlatformSlug } from './platform-slugs.ts';
 
@@ -71,17 +72,9 @@ export type OnboardingInput = z.output<typeof schema>;
  * @throws {InvalidOnboardingInput} naming every field that is wrong.
  */
 export function validateOnboardingInput(input: unknown): OnboardingInput {
-  const result = schema.safeParse(input);
-  if (result.success) return result.data;
+  const { data, issues } = readInput(schema, input);
+  if (!issues) return data;
   throw new InvalidOnboardingInput(
-    result.error.issues.flatMap((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => issueAt([...issue.path, key], 'is not known'))
-        : [issueAt(issue.path, issue.message)],
-    ),
+    issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
   );
-}
-
-function issueAt(path: readonly PropertyKey[], message: string) {
-  return { path: path.join('.'), pointer: jsonPointer(path), message };
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
+import { isEmailAddress } from '../input/email-address.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../repositories/keyset-page.ts';
-import { isEmailAddress } from '../tenancy/email-address.ts';
 
 /** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
 export function requiredText(max: number) {

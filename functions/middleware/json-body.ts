@@ -1,4 +1,4 @@
-import { jsonPointer } from '../tenancy/json-pointer.ts';
+import { jsonPointer } from '../input/json-pointer.ts';
 import { isExact } from './exact-number.ts';
 import { invalidInput, Problem } from './problem.ts';
 

@@ -12,7 +12,7 @@ import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from
 import { logger } from './logger.ts';
 import { Problem } from './problem.ts';
 import { logRequests } from './request-log.ts';
-import { type InputSchemas, readInput } from './validated-input.ts';
+import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What an operator's route is given: validated input, the registry, and who asks. */
 export interface OperatorRequest<Params, Query, Body> {
@@ -76,7 +76,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       const route = table.get(event.routeKey);
       if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
       registries ??= RegionalRegistries.fromEnvironment();
-      const input = readInput(route.schemas, event);
+      const input = readRequest(route.schemas, event);
       const known = registries;
       const facts = requestFacts(event);
       const work = (key: string) => {

@@ -13,6 +13,7 @@ import {
   ResourceNotFound,
   RulesForbid,
   TenantBetweenRegions,
+  TenantNotFound,
   VersionMismatch,
 } from '../repositories/errors.ts';
 import {
@@ -35,7 +36,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const cause = error;
   if (error instanceof ResourceNotFound) {
-    return new Problem(404, 'not-found', { detail: 'There is no such resource.', cause });
+    const detail = error instanceof TenantNotFound ? error.message : 'There is no such resource.';
+    return new Problem(404, 'not-found', { detail, cause });
   }
   if (error instanceof ResourceConflict) {
     return new Problem(409, 'conflict', {
@@ -123,7 +125,10 @@ function tenancyProblem(cause: unknown): Problem | undefined {
     return new Problem(403, 'not-a-member', { detail: 'You are not an active user of this tenant.', cause });
   }
   if (cause instanceof TenantUnknown) {
-    return new Problem(404, 'tenant-not-found', { detail: 'There is no such tenant.', cause });
+    return new Problem(404, 'tenant-not-found', {
+      detail: `There is no tenant "${cause.reference}".`,
+      cause,
+    });
   }
   if (cause instanceof TenantNotServing) {
     if (cause.status === 'suspended') {
@@ -154,7 +159,7 @@ function databaseProblem(cause: unknown): Problem | undefined {
     return new Problem(409, 'conflict', { detail: 'Such a resource exists already.', cause });
   if (code === '23503')
     return new Problem(409, 'conflict', { detail: 'Another resource refers to it.', cause });
-  if (REFUSED_VALUE.test(code)) return invalidInput([{ detail: 'a value is out of range' }]);
+  if (REFUSED_VALUE.test(code)) return invalidInput([{ detail: 'has a value that is out of range' }]);
   return undefined;
 }
 

@@ -115,10 +115,10 @@ async function resolveOperator(
   const reference = naming.header ?? naming.subdomain;
   if (reference === undefined) throw new TenantNotNamed('an operator names the tenant');
   const known = await directory.byReference(reference);
-  if (!known) throw new TenantUnknown('no such tenant');
+  if (!known) throw new TenantUnknown(reference);
   if (!namingAgrees(naming, known)) throw new TenantMismatch('header and subdomain name different tenants');
   const entry = await served(directory, known, settings);
-  if (!entry) throw new TenantUnknown('the tenant is not known any more');
+  if (!entry) throw new TenantUnknown(reference);
   return [
     entry,
     { kind: 'operator', userId: undefined, name: caller.email ?? caller.subject, role: 'admin' },

@@ -12,7 +12,7 @@ import { logRequests } from './request-log.ts';
 import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
 import { dataPlaneRuntime } from './runtime.ts';
 import type { TenantContext } from './tenant-context.ts';
-import { type InputSchemas, readInput } from './validated-input.ts';
+import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What a route of the data plane is given: validated input, its tenant, and who asks. */
 export interface TenantRequest<Params, Query, Body> {
@@ -70,7 +70,7 @@ async function runRoute(
     throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
   }
   const facts = requestFacts(event);
-  const request = { ...readInput(route.schemas, event), tenant, actor, facts };
+  const request = { ...readRequest(route.schemas, event), tenant, actor, facts };
   return toHttp(await route.handle(request as AnyRequest), facts);
 }
 

@@ -1,8 +1,9 @@
 import type * as z from 'zod/mini';
-import { jsonPointer } from '../tenancy/json-pointer.ts';
+import { jsonPointer } from '../input/json-pointer.ts';
+import { type ReadInput, readInput } from '../input/read-input.ts';
 import type { ApiEvent } from './api-event.ts';
 import { isStorableText, readJsonBody } from './json-body.ts';
-import { type InputError, invalidInput, Problem } from './problem.ts';
+import { invalidInput, Problem } from './problem.ts';
 
 /** Schemas of what a route takes from the request; what has none takes nothing. */
 export interface InputSchemas<Params, Query, Body> {
@@ -12,7 +13,7 @@ export interface InputSchemas<Params, Query, Body> {
 }
 
 /** All that a route takes from the request, validated: path first, then query, then body. @throws {Problem} */
-export function readInput(schemas: InputSchemas<unknown, unknown, unknown>, event: ApiEvent) {
+export function readRequest(schemas: InputSchemas<unknown, unknown, unknown>, event: ApiEvent) {
   return {
     params: readParams(schemas.params, event.pathParameters),
     query: readQuery(schemas.query, event),
@@ -44,11 +45,7 @@ function readQuery<Query>(
     }
   }
   if (!schema) return {} as Query;
-  const result = schema.safeParse(given);
-  if (!result.success) {
-    throw invalidInput(complaints(result.error, (path) => ({ parameter: path.join('.') })));
-  }
-  return result.data;
+  return orRefuse(readInput(schema, given), (path) => ({ parameter: path.join('.') }));
 }
 
 /** Decoded leniently, other bytes than UTF-8 would be looked for as another character. @throws {Problem} 400 */
@@ -67,20 +64,13 @@ function requireUtf8(rawQueryString: string): void {
 
 /** The body. @throws {Problem} 400 with a JSON pointer for each complaint. */
 function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
-  const result = schema.safeParse(value);
-  if (!result.success) {
-    throw invalidInput(complaints(result.error, (path) => ({ pointer: jsonPointer(path) })));
-  }
-  return result.data;
+  return orRefuse(readInput(schema, value), (path) => ({ pointer: jsonPointer(path) }));
 }
 
-function complaints(
-  error: z.core.$ZodError,
+function orRefuse<Output>(
+  { data, issues }: ReadInput<Output>,
   locate: (path: readonly PropertyKey[]) => { pointer: string } | { parameter: string },
-): InputError[] {
-  return error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ ...locate([...issue.path, key]), detail: 'is not known' }))
-      : [{ ...locate(issue.path), detail: issue.message }],
-  );
+): Output {
+  if (issues) throw invalidInput(issues.map(({ path, message }) => ({ ...locate(path), detail: message })));
+  return data as Output;
 }

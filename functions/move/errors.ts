@@ -88,7 +88,7 @@ export class MoveInProgress extends MoveError {
   }
 }
 
-/** Rules stand against the move; `issues` tells each. */
+/** Rules forbid the move; `issues` tells each. */
 export class MoveForbidden extends MoveError {
   override readonly name = 'MoveForbidden';
   readonly issues: readonly Forbidden[];

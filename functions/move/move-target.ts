@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import type { Tier } from '../database/registry/tenant-record.ts';
-import { jsonPointer } from '../tenancy/json-pointer.ts';
+import { jsonPointer } from '../input/json-pointer.ts';
+import { readInput } from '../input/read-input.ts';
 import { InvalidMoveInput } from './errors.ts';
 
 /** Where a tenant is asked to go. */
@@ -52,7 +53,12 @@ const input = z.strictObject(
       z
         .string('must be a string')
         .check(z.minLength(1), z.maxLength(255))
-        .check(z.refine((text) => !text.includes('\0') && text.isWellFormed(), 'must be text')),
+        .check(
+          z.refine(
+            (text) => !text.includes('\0') && text.isWellFormed(),
+            'must not contain NUL or malformed characters',
+          ),
+        ),
     ),
   },
   'must be a JSON object',
@@ -100,17 +106,9 @@ function targetOf({ targetTier, targetCell, targetResidency }: Asked): MoveTarge
 }
 
 function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
+  const { data, issues } = readInput(schema, value);
+  if (!issues) return data;
   throw new InvalidMoveInput(
-    result.error.issues.flatMap((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => issueAt([...issue.path, key], 'is not known'))
-        : [issueAt(issue.path, issue.message)],
-    ),
+    issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
   );
-}
-
-function issueAt(path: readonly PropertyKey[], message: string) {
-  return { path: path.join('.'), pointer: jsonPointer(path), message };
 }

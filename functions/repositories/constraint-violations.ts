@@ -22,13 +22,13 @@ export function explainRefusedRow(
   if (sqlStateOf(error) === UNIQUE_VIOLATION) {
     const column = named(values);
     const detail = column
-      ? `Another ${resource.type} has this ${toCamelCase(column)}.`
-      : `It exists already.`;
+      ? `Another ${resource.type.replace('_', ' ')} has this ${toCamelCase(column)}.`
+      : `The ${resource.type.replace('_', ' ')} exists already.`;
     return new ResourceConflict(detail, column && toCamelCase(column), { cause: error });
   }
   const column = named({ ...values, ...parents });
   if (column && column in parents) return new ResourceNotFound('the parent does not exist', { cause: error });
-  return new InvalidReference('refers to nothing that exists', column && toCamelCase(column), {
+  return new InvalidReference('refers to a resource that does not exist', column && toCamelCase(column), {
     cause: error,
   });
 }
@@ -36,9 +36,13 @@ export function explainRefusedRow(
 /** What a constraint's refusal of a deletion means to a client. */
 export function explainRefusedDelete(error: unknown, resource: Resource): unknown {
   if (constraintOf(error) === undefined) return error;
-  return new ResourceConflict(`Other resources still refer to this ${resource.type}.`, undefined, {
-    cause: error,
-  });
+  return new ResourceConflict(
+    `Other resources still refer to this ${resource.type.replace('_', ' ')}.`,
+    undefined,
+    {
+      cause: error,
+    },
+  );
 }
 
 function constraintOf(error: unknown): string | undefined {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
 import { IdempotencyKeyReused } from './errors.ts';
+import { asJsonText } from './kept-body.ts';
 
 /** How an operator identifies a request that may be sent again. Keys of different operators are different keys. */
 export interface ControlIdempotencyUse {
@@ -31,7 +32,7 @@ export async function findAnswer(
   use: ControlIdempotencyUse,
 ): Promise<ControlAnswer | undefined> {
   const [row] = await registry.query<KeyRow>(
-    `SELECT request_hash, response_status, response_body::text AS response_body, resource_id
+    `SELECT request_hash, response_status, response_body #>> '{}' AS response_body, resource_id
      FROM control_idempotency_keys
      WHERE actor = :actor AND idempotency_key = :key AND created_at > now() - interval '24 hours'`,
     { actor: use.actor, key: use.key },
@@ -43,7 +44,7 @@ export async function findAnswer(
 
 /**
  * Keeps the first answer, in the transaction of the change itself.
- * @returns the answer as every repetition gets it: `jsonb` has an order of its own for an object's members.
+ * @returns the answer as every repetition gets it.
  * @throws {IdempotencyKeyReused} another request has committed with the key since `findAnswer` looked.
  */
 export async function keepAnswer(
@@ -59,8 +60,8 @@ export async function keepAnswer(
        SET request_hash = excluded.request_hash, response_status = excluded.response_status,
            response_body = excluded.response_body, resource_id = excluded.resource_id, created_at = now()
      WHERE kept.created_at <= now() - interval '24 hours'
-     RETURNING response_body::text AS response_body`,
-    { key: use.key, actor: use.actor, hash: hashOf(use), status, body, resourceId },
+     RETURNING response_body #>> '{}' AS response_body`,
+    { key: use.key, actor: use.actor, hash: hashOf(use), status, body: asJsonText(body), resourceId },
   );
   if (!row) throw new IdempotencyKeyReused('the key belongs to another request');
   return { status, body: JSON.parse(row.response_body), resourceId };

@@ -1,6 +1,14 @@
 /** No such resource of this tenant. Another tenant's id is answered the same way. */
 export class ResourceNotFound extends Error {
-  override name = 'ResourceNotFound';
+  override name: string = 'ResourceNotFound';
+}
+
+/** No tenant has the id or the slug that an operator names. */
+export class TenantNotFound extends ResourceNotFound {
+  override name = 'TenantNotFound';
+  constructor(reference: string) {
+    super(`There is no tenant "${reference}".`);
+  }
 }
 
 /** The change contradicts what is stored: a taken unique value, or a resource that others still refer to. */

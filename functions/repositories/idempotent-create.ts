@@ -11,6 +11,7 @@ import type { TenantTransaction } from '../database/session/tenant-session.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-access.ts';
 import { IdempotencyKeyReused } from './errors.ts';
+import { asJsonText } from './kept-body.ts';
 
 /** How a client identifies a request that it may send again. */
 export interface IdempotencyUse {
@@ -33,7 +34,8 @@ interface KeyRow {
   readonly request_hash: string;
   readonly response_status: number;
   readonly response_headers: { location: string; etag: string };
-  readonly response_body: unknown;
+  /** The body's JSON text. */
+  readonly response_body: string;
 }
 
 /**
@@ -66,7 +68,7 @@ export function createOnce(
       statement(sql`UPDATE idempotency_keys
         SET response_status = ${answer.status},
             response_headers = ${JSON.stringify({ location: answer.location, etag: answer.etag })},
-            response_body = ${JSON.stringify(answer.body)}
+            response_body = ${asJsonText(answer.body)}
         WHERE idempotency_key = ${use.key}`),
     );
     return { answer, replayed: false };
@@ -79,14 +81,15 @@ async function replay(
   hash: string,
 ): Promise<KeptAnswer> {
   const [row] = await transaction.query(
-    statement(sql<KeyRow>`SELECT request_method, request_path, request_hash, response_status, response_headers, response_body
+    statement(sql<KeyRow>`SELECT request_method, request_path, request_hash, response_status, response_headers,
+        response_body #>> '{}' AS response_body
       FROM idempotency_keys WHERE idempotency_key = ${use.key}`),
   );
   if (row?.request_method !== use.method || row.request_path !== use.path || row.request_hash !== hash) {
     throw new IdempotencyKeyReused('the key belongs to another request');
   }
   const { location, etag } = row.response_headers;
-  return { status: row.response_status, location, etag, body: row.response_body };
+  return { status: row.response_status, location, etag, body: JSON.parse(row.response_body) };
 }
 
 function statement<Row>(builder: RawBuilder<Row>) {

@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import type { TenantStatus } from '../database/registry/tenant-record.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
-import { ResourceNotFound, TenantBetweenRegions } from './errors.ts';
+import { TenantBetweenRegions, TenantNotFound } from './errors.ts';
 import { tenantCondition } from './tenants.ts';
 
 interface Sight {
@@ -12,7 +12,7 @@ interface Sight {
 /**
  * The region whose registry has the tenant of an id or a slug. Asked at home, which knows where every tenant went;
  * with one region nothing is asked, and the tenant need not exist.
- * @throws {ResourceNotFound | TenantBetweenRegions | RegionUnavailable}
+ * @throws {TenantNotFound | TenantBetweenRegions | RegionUnavailable}
  */
 export async function regionOfTenant(registries: Regions, reference: string): Promise<string> {
   if (registries.keys.length < 2) return registries.ownKey;
@@ -25,7 +25,7 @@ export async function regionOfTenant(registries: Regions, reference: string): Pr
     const seen = await askRegion(registries, key, look);
     // Also a slug that a registration reserved before it died, elsewhere or for home itself.
     if (!seen || (seen.status === 'elsewhere' && seen.home_region === key))
-      throw new ResourceNotFound('no such tenant');
+      throw new TenantNotFound(reference);
     if (seen.status === 'arriving') break;
     if (seen.status !== 'elsewhere') return key;
     key = seen.home_region;

@@ -165,7 +165,7 @@ async function requirePlace(
 ): Promise<void> {
   if (maxUsers === null) return;
   if ((await countActiveUsers(transaction, tenantId)) >= maxUsers)
-    throw new ResourceConflict(`The tenant may have ${maxUsers} active users.`);
+    throw new ResourceConflict(`The limit of ${maxUsers} active users is reached.`);
 }
 
 function audit(

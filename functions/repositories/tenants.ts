@@ -4,7 +4,7 @@ import { RegistryError } from '../database/registry/data-api.ts';
 import { insertOffer } from '../database/registry/insert-offer.ts';
 import {
   type IsolationModel,
-  readLargeFeatures,
+  readFeatures,
   type TenantRecord,
   type TenantRow,
   tenantColumns,
@@ -15,7 +15,7 @@ import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placem
 import { askRegions, type Regions } from './ask-region.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';
-import { ResourceConflict, ResourceNotFound, RulesForbid, TenantBetweenRegions } from './errors.ts';
+import { ResourceConflict, RulesForbid, TenantBetweenRegions, TenantNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from './keyset-page.ts';
 import { mergePatch } from './merge-patch.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
@@ -138,7 +138,7 @@ export function tenantCondition(reference: string): string {
 
 /**
  * The tenant of an id or a slug, in the registry of its region.
- * @throws {ResourceNotFound}
+ * @throws {TenantNotFound}
  * @throws {TenantBetweenRegions} it has left this registry since that was looked up, or has not arrived yet.
  */
 export async function getTenant(
@@ -150,7 +150,7 @@ export async function getTenant(
     `SELECT ${tenantColumns} FROM ${tenantSource} WHERE ${tenantCondition(reference)} ${lock ? 'FOR UPDATE OF t' : ''}`,
     { reference },
   );
-  if (!row) throw new ResourceNotFound('no such tenant');
+  if (!row) throw new TenantNotFound(reference);
   if (row.status === 'elsewhere' || row.status === 'arriving') {
     throw new TenantBetweenRegions(`the tenant is ${row.status}`);
   }
@@ -160,7 +160,7 @@ export async function getTenant(
 async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
   const tenant = toTenantRecord(row);
   if (row.large_features_bytes === null) return tenant;
-  return { ...tenant, features: await readLargeFeatures(registry, tenant.tenantId) };
+  return { ...tenant, features: await readFeatures(registry, tenant.tenantId) };
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import type { PreTokenGenerationV2TriggerEvent } from 'aws-lambda';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
+import { isEmailAddress } from '../input/email-address.ts';
 
 const OPERATORS = 'operators';
 const OPERATOR_SCOPE = 'strata/operator';
@@ -51,7 +52,9 @@ export async function handler(
 
 /** An address that its owner has not confirmed proves nothing. */
 function verifiedEmail(attributes: Record<string, string>): string | undefined {
-  return attributes.email_verified === 'true' ? attributes.email?.toLowerCase() : undefined;
+  const { email, email_verified: verified } = attributes;
+  // Only ASCII: the lower case of another letter may be the address of another user.
+  return verified === 'true' && email && isEmailAddress(email) ? email.toLowerCase() : undefined;
 }
 
 /** Tenants that are suspended, arriving or still being made are told too: the API explains what is the matter. */

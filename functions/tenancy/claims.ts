@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { isEmailAddress } from './email-address.ts';
+import { isEmailAddress } from '../input/email-address.ts';
 
 export const OPERATOR_SCOPE = 'strata/operator';
 

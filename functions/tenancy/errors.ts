@@ -11,6 +11,12 @@ export class TenantMismatch extends Error {
 /** No such tenant (told to operators only: a tenant's user learns nothing of who else exists). */
 export class TenantUnknown extends Error {
   override name = 'TenantUnknown';
+  /** As the operator wrote it. */
+  readonly reference: string;
+  constructor(reference: string) {
+    super('the tenant is not known');
+    this.reference = reference;
+  }
 }
 
 /** The token's user is not an active member of the tenant. */

@@ -35,6 +35,21 @@ test.each(['eu', 'apac'])(
   },
 );
 
+test('a browser may read every header that the API’s documents name', () => {
+  const apis = world.resources.filter(({ Type }) => Type === 'AWS::ApiGatewayV2::Api');
+  expect(apis.length).toBeGreaterThan(1);
+  for (const { Properties } of apis) {
+    expect((Properties.CorsConfiguration as { ExposeHeaders: string[] }).ExposeHeaders).toEqual([
+      'apigw-requestid',
+      'etag',
+      'idempotency-replayed',
+      'location',
+      'retry-after',
+      'x-request-id',
+    ]);
+  }
+});
+
 test('no region needs a custom resource of CDK', () => {
   const types = new Set(
     world.resources.map(({ Type }) => Type).filter((type) => type.startsWith('Custom::')),

@@ -61,6 +61,17 @@ test('an address that nobody confirmed proves nothing, and a stranger belongs no
   });
 });
 
+test('an address that becomes a member’s only in lower case is not the member’s', async () => {
+  const token = await operatorToken();
+  const local = unique('kay');
+  const body = { email: `${local}@example.test`, role: 'admin' };
+  expect((await call('POST', '/tenants/initech/users', { token, body })).status).toBe(201);
+  expect((await claimsOf(body.email.toUpperCase())).claimsToAddOrOverride).toHaveProperty('tenant_id');
+  // The sign of the kelvin, whose lower case is a k.
+  const kelvin = body.email.replace('k', '\u212a');
+  expect(await claimsOf(kelvin)).toEqual({ claimsToAddOrOverride: {} });
+});
+
 test('only members of the group operators get the operator scope', async () => {
   expect(await claimsOf('ops@example.test', { groups: ['operators'] })).toMatchObject({
     scopesToAdd: ['strata/operator'],

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answeringMoveRefusals } from '../../functions/api/tenants/move-refusals.ts';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import { MoveForbidden } from '../../functions/move/errors.ts';
+import { lockTenantRow } from '../../functions/move/handover/tenant-row.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
 
@@ -70,12 +73,14 @@ describe('the features of a tenant', () => {
     expect((await patch(id, { features: { a: null, b: '"'.repeat(8_000) } })).status).toBe(200);
   });
 
-  test('that an older version let grow are read, and mended by a patch', async () => {
+  test('that an older version let grow are read, moved, and mended by a patch', async () => {
     // Beyond a row of the Data API, and with characters of four bytes on the borders of the parts.
     const large = { text: '😀'.repeat(100_000), other: 'x' };
     const id = await addTenant(large);
     expect((await read(id)).body.features).toEqual(large);
     expect((await patch(id, { name: `Renamed ${id}` })).status).toBe(200);
+    const handedOver = await plane.registry.transaction((transaction) => lockTenantRow(transaction, id));
+    expect(handedOver).toMatchObject({ tenant_name: `Renamed ${id}`, features: large });
     expect((await patch(id, { features: { other: 'y' } })).status).toBe(413);
     expect((await patch(id, { features: { text: null } })).body.features).toEqual({ other: 'x' });
   });
@@ -228,4 +233,58 @@ test.each([
   const refused = await call(route, { pathParameters: { tenantId }, body });
   expect(refused.status).toBe(400);
   expect(refused.body.errors).toContainEqual({ pointer: '/a~1b~0c.d', detail: 'is not known' });
+});
+
+test('an operator’s POST is replayed byte by byte', async () => {
+  const tenantId = await addTenant();
+  const parts = {
+    pathParameters: { tenantId },
+    body: { email: 'again@tenant.test', role: 'viewer' },
+    headers: { 'idempotency-key': 'again' },
+  };
+  const first = await call('POST /tenants/{tenantId}/users', parts);
+  const again = await call('POST /tenants/{tenantId}/users', parts);
+  expect([again.status, again.headers['idempotency-replayed'], again.text]).toEqual([
+    201,
+    'true',
+    first.text,
+  ]);
+  expect(again.headers.etag).toBe(first.headers.etag);
+});
+
+describe('an operator is told in plain English', () => {
+  test('which tenant is not there', async () => {
+    for (const reference of ['nobody', randomUUID()]) {
+      expect(await read(reference)).toMatchObject({
+        status: 404,
+        body: { detail: `There is no tenant "${reference}".` },
+      });
+    }
+  });
+
+  test('which limit is reached', async () => {
+    const tenantId = await addTenant();
+    await patch(tenantId, { maxUsers: 1 });
+    const add = (email: string) =>
+      call('POST /tenants/{tenantId}/users', {
+        pathParameters: { tenantId },
+        body: { email, role: 'viewer' },
+      });
+    expect((await add('one@tenant.test')).status).toBe(201);
+    expect(await add('two@tenant.test')).toMatchObject({
+      status: 409,
+      body: { detail: 'The limit of 1 active users is reached.' },
+    });
+  });
+
+  test('why a move is not allowed', () =>
+    expect(
+      answeringMoveRefusals(() =>
+        Promise.reject(new MoveForbidden([{ rule: 'users', detail: 'The tenant has 9 users.' }])),
+      ),
+    ).rejects.toMatchObject({
+      status: 409,
+      detail: 'The move is not allowed: The tenant has 9 users.',
+      errors: [{ rule: 'users', detail: 'The tenant has 9 users.' }],
+    }));
 });

@@ -104,6 +104,23 @@ describe.each(MODELS)('a request to %s', (model) => {
   });
 
   test.each([
+    ['2023-02-30T00:00:00Z', '00000000-0000-4000-8000-000000000000'],
+    ['2023-02-29T00:00:00.000001Z', '00000000-0000-4000-8000-000000000000'],
+    ['0000-01-01T00:00:00Z', '00000000-0000-4000-8000-000000000000'],
+    ['2023-01-01T24:00:00Z', '00000000-0000-4000-8000-000000000000'],
+    ['2023-01-01T00:00:00Z', '00000000-0000-4000-8000-00000000000g'],
+  ])('does not take the cursor of a moment or an id that is none: %s, %s', async (...position) => {
+    const cursor = Buffer.from(JSON.stringify(position)).toString('base64url');
+    for (const route of ['GET /employees', 'GET /teams', 'GET /skills']) {
+      const answer = await api.call(model, route, { query: { cursor } });
+      expect([answer.status, answer.body.errors]).toEqual([
+        400,
+        [{ parameter: 'cursor', detail: 'is not a cursor of this list' }],
+      ]);
+    }
+  });
+
+  test.each([
     [{ 'content-encoding': 'gzip' }, 415],
     [{ 'content-encoding': 'br, identity' }, 415],
     [{ 'content-encoding': 'Identity' }, 201],

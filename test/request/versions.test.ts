@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MODELS, TenantRequests } from './tenant-requests.ts';
+import { asTenant } from '../enter-tenant.ts';
+import { MODELS, newEmployee, TenantRequests } from './tenant-requests.ts';
 
 let api: TenantRequests;
 beforeAll(async () => {
@@ -44,5 +45,41 @@ describe.each(MODELS)('a version in %s', (model) => {
       headers: { 'if-none-match': '*' },
     });
     expect(again.status).toBe(200);
+  });
+
+  const create = (route: string, body: object, key: string) =>
+    api.call(model, route, { body, headers: { 'idempotency-key': key } });
+
+  test('of a created resource is replayed byte by byte', async () => {
+    const document = { zeta: 1, a: [1.5, 'ä\u2028"'], '10': true, b: { y: null, x: {} } };
+    for (const [route, body] of [
+      ['POST /employees', { ...newEmployee(), profileData: document }],
+      ['POST /teams', { teamName: 'Team', description: 'long '.repeat(100) }],
+      ['POST /skills', { skillName: 'Algebra', proficiencyLevels: ['b', 'a'] }],
+    ] as const) {
+      const first = await create(route, body, `key of ${route}`);
+      const again = await create(route, body, `key of ${route}`);
+      expect([again.status, again.headers['idempotency-replayed']]).toEqual([201, 'true']);
+      expect([again.text, again.headers.etag, again.headers.location]).toEqual([
+        first.text,
+        first.headers.etag,
+        first.headers.location,
+      ]);
+    }
+  });
+
+  test('that an older version kept is replayed, too', async () => {
+    const body = newEmployee();
+    const first = await create('POST /employees', body, 'older');
+    const tenant = api.tenant(model);
+    const client = await tenant.database.connect(tenant.login);
+    await asTenant(client, tenant, 'write', () =>
+      client.query(`UPDATE idempotency_keys SET response_body = $1 WHERE idempotency_key = 'older'`, [
+        first.text,
+      ]),
+    );
+    await client.end();
+    const again = await create('POST /employees', body, 'older');
+    expect([again.status, again.body]).toEqual([201, first.body]);
   });
 });

@@ -29,11 +29,7 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
     }
     if (error instanceof MoveForbidden) {
       const errors = error.issues.map(({ rule, detail }) => ({ rule, detail }));
-      throw new Problem(409, 'conflict', {
-        detail: 'The move is not allowed.',
-        errors,
-        cause: error,
-      });
+      throw new Problem(409, 'conflict', { detail: error.message, errors, cause: error });
     }
     if (error instanceof MoveError)
       throw new Problem(409, 'conflict', { detail: error.message, cause: error });

@@ -46,7 +46,9 @@ export const tenantParams = z.object({
 
 const limitOf = (what: string) =>
   z.nullish(
-    z.int(`must be a whole number of ${what}`).check(z.gte(1, 'must be at least 1'), z.lte(1_000_000_000)),
+    z
+      .int(`must be a whole number of ${what}`)
+      .check(z.gte(1, 'must be at least 1'), z.lte(1_000_000_000, 'is too large')),
   );
 
 export const list = operatorRoute(

@@ -55,7 +55,7 @@ export interface TenantRecord {
 
 /**
  * In bytes. A row of the Data API takes 64 KB: larger features, which an older version stored, would break every
- * statement that reads the tenant. `readLargeFeatures` reads them.
+ * statement that reads the tenant. `readFeatures` reads them.
  */
 const MAX_FEATURES_IN_ROW = 32_768;
 
@@ -134,7 +134,7 @@ const PART = 15_000;
 const PARTS = 15;
 
 /** Features of any size, in parts that the Data API takes. */
-export async function readLargeFeatures(
+export async function readFeatures(
   registry: RegistryExecutor,
   tenantId: string,
 ): Promise<TenantRecord['features']> {

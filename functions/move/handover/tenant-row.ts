@@ -1,5 +1,5 @@
 import type { RegistryExecutor } from '../../database/registry/data-api.ts';
-import type { TenantStatus } from '../../database/registry/tenant-record.ts';
+import { readFeatures, type TenantStatus } from '../../database/registry/tenant-record.ts';
 import type { Place } from '../hop.ts';
 
 /** A row of `tenants` as JSON: the registries of two regions may be of different versions for a while. */
@@ -18,11 +18,15 @@ export async function lockTenantRow(
   transaction: RegistryExecutor,
   tenantId: string,
 ): Promise<TenantRow | undefined> {
-  const [row] = await transaction.query<{ tenant: string }>(
-    'SELECT to_jsonb(t)::text AS tenant FROM tenants t WHERE tenant_id = :tenantId::uuid FOR UPDATE',
+  const [row] = await transaction.query<{ tenant: string; has_features: boolean }>(
+    `SELECT (to_jsonb(t) - 'features')::text AS tenant, features IS NOT NULL AS has_features
+     FROM tenants t WHERE tenant_id = :tenantId::uuid FOR UPDATE`,
     { tenantId },
   );
-  return row && (JSON.parse(row.tenant) as TenantRow);
+  if (!row) return undefined;
+  // Apart, since those that an older version stored may be larger than a row of the Data API.
+  const features = row.has_features ? await readFeatures(transaction, tenantId) : null;
+  return { ...(JSON.parse(row.tenant) as TenantRow), features };
 }
 
 /** Writes the row as it is given, over what is there. */

@@ -30,6 +30,21 @@ describe('parameters', () => {
     expect(hinted.records).toEqual([[{ stringValue: "O'Neil" }]]);
   });
 
+  test.each(['9007199254740993', '-9007199254740993', '9223372036854775807'])(
+    'a long of 64 bits arrives with all its digits: %s',
+    async (digits) => {
+      const parameter = { name: 'n', value: { longValue: BigInt(digits) as unknown as number } };
+      expect(await value('SELECT (:n)::text', [parameter])).toEqual({ stringValue: digits });
+    },
+  );
+
+  test('a long beyond 64 bits is refused, not rounded', async () => {
+    const parameter = { name: 'n', value: { longValue: BigInt('9223372036854775808') as unknown as number } };
+    await expect(value('SELECT (:n)::text', [parameter])).rejects.toMatchObject({
+      message: expect.stringContaining('SQLState: 22003'),
+    });
+  });
+
   test('every kind of value arrives', async () => {
     await execute(
       `UPDATE things SET attributes = :attributes, amount = :amount, made = :made, day = :day, seen = :seen

@@ -18,7 +18,7 @@ export function decodeJson(body: string): Record<string, unknown> {
   if (body === '') return {};
   let value: unknown;
   try {
-    value = JSON.parse(body);
+    value = JSON.parse(body, keepLong as (key: string, value: unknown) => unknown);
   } catch {
     throw new AwsError('SerializationException', 'Could not parse request body into json');
   }
@@ -26,6 +26,12 @@ export function decodeJson(body: string): Record<string, unknown> {
     throw new AwsError('SerializationException', 'Start of structure or map found where not expected.');
   }
   return value as Record<string, unknown>;
+}
+
+/** A long of the Data API has 64 bits, a number of JavaScript 53. */
+function keepLong(key: string, value: unknown, { source }: { source?: string }): unknown {
+  const isLong = key === 'longValue' && typeof value === 'number' && /^-?\d+$/.test(source ?? '');
+  return isLong && !Number.isSafeInteger(value) ? BigInt(source as string) : value;
 }
 
 /** The operation's name in `X-Amz-Target: secretsmanager.GetSecretValue`. */

@@ -85,7 +85,8 @@ function boundValue(name: string, parameter: Input): Bound {
     case 'stringValue':
       return boundText(name, String(value), parameter.text('typeHint'));
     case 'longValue':
-      if (!Number.isInteger(value)) throw badRequest(`Parameter ${name}: longValue must be an integer`);
+      if (typeof value !== 'bigint' && !Number.isInteger(value))
+        throw badRequest(`Parameter ${name}: longValue must be an integer`);
       return { value: String(value), type: 'int8' };
     case 'doubleValue':
       return { value: String(value), type: 'float8' };
