@@ -153,6 +153,7 @@ describe('roles', () => {
     for (const role of ['strata_starter', tenant.roleName]) {
       expect((await names(settings, role)).sort()).toEqual([
         'idle_in_transaction_session_timeout=10s',
+        'idle_session_timeout=5min',
         'search_path=""',
         'statement_timeout=15s',
         'transaction_timeout=30s',
@@ -169,7 +170,9 @@ describe('roles', () => {
     expect(await names(open)).toEqual([]);
     const forRequests = `SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'tenancy'::regnamespace
       AND has_function_privilege('strata_starter', p.oid, 'EXECUTE') ORDER BY 1`;
-    expect(await names(forRequests)).toEqual(['clear_fence', 'current_tenant', 'enter', 'note_retry']);
+    expect(await names(forRequests)).toEqual([
+      ...['clear_fence', 'current_tenant', 'enter', 'note_retry', 'relieve_lock_table'],
+    ]);
   });
 });
 
