@@ -29,8 +29,11 @@ export interface RegistryMemoryOptions {
   readonly lookUpLimitMs: number;
 }
 
-/** Doubt ends by itself: a container that was frozen with a look-up under way must try again, not believe its timer. */
-const DOUBT_MS = 5_000;
+/**
+ * Doubt ends by itself: a container that was frozen with a look-up under way must try again, not believe its timer. It
+ * lasts longer than a look-up may take, so that those behind stale answers renew it and no request waits again.
+ */
+const DOUBT_MS = 10_000;
 /** Seconds after which a request that found no answer is worth repeating. */
 const RETRY_AFTER = 2;
 

@@ -1,4 +1,7 @@
-/** Refuses sessions without TLS, and keeps statement text, which may carry a password or a name, out of the logs. */
+/**
+ * Refuses sessions without TLS, and keeps what may carry a password or a row's values out of the logs: statement text,
+ * parameters, and the DETAIL and CONTEXT of errors (`Key (email)=(…) already exists`).
+ */
 const everywhere = {
   'rds.force_ssl': '1',
   ssl_min_protocol_version: 'TLSv1.2',
@@ -6,6 +9,9 @@ const everywhere = {
   log_statement: 'none',
   log_min_duration_statement: '-1',
   log_min_error_statement: 'panic',
+  log_error_verbosity: 'terse',
+  log_parameter_max_length: '0',
+  log_parameter_max_length_on_error: '0',
   log_connections: '0',
   log_lock_waits: '1',
   log_temp_files: '102400',
@@ -24,6 +30,8 @@ const replicating = {
   max_worker_processes: '48',
   // Megabytes.
   max_slot_wal_keep_size: '16384',
+  // Kilobytes of one session: room for the biggest index, not for whoever means to fill the disk.
+  temp_file_limit: '20971520',
 };
 
 /** Cluster parameters of the registry, or of a cluster that holds tenants' data. */

@@ -121,7 +121,7 @@ export class StrataFunction extends LambdaFunction {
     raiseAlarm(this, 'Isolation', {
       metric: filter.metric({ statistic: 'Sum', period: Duration.minutes(5) }),
       threshold: 1,
-      description: `${entry}: registry and database disagree about who owns a tenant. Search its log for TenantIsolationAlert.`,
+      description: `${entry}: registry and database disagree about who owns a tenant, or a tenant’s credential holds locks of another. Search its log for TenantIsolationAlert.`,
       topicArn,
     });
   }

@@ -277,14 +277,17 @@ test('nobody waits longer than five seconds while a credential comes back with a
 
 test('a role has limits of its own, also one from before them, and no temporary tables', async () => {
   await superuser.query(`ALTER ROLE ${attackersTenant.roleName} RESET idle_session_timeout`);
+  await superuser.query('GRANT SET ON PARAMETER temp_file_limit TO strata_owner');
   await bootstrap('cell');
   const fresh = await connectAs(server, attackersTenant.login, 'cell');
   opened.push(fresh);
   const { rows } = await fresh.query(
-    `SELECT current_setting('idle_session_timeout') AS idle, rolconnlimit AS limit FROM pg_roles
+    `SELECT current_setting('idle_session_timeout') AS idle, rolconnlimit AS limit,
+            current_setting('temp_file_limit') AS files FROM pg_roles
      WHERE rolname = current_user`,
   );
-  expect(rows).toEqual([{ idle: '5min', limit: 20 }]);
+  expect(rows).toEqual([{ idle: '5min', limit: 20, files: '4GB' }]);
+  await expect(fresh.query('SET temp_file_limit = -1')).rejects.toMatchObject({ code: '42501' });
   for (const database of ['cell', 'postgres']) {
     const attacker = await attack(database);
     await expect(attacker.query('CREATE TEMP TABLE t (a int)')).rejects.toMatchObject({ code: '42501' });

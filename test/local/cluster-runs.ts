@@ -36,8 +36,8 @@ export function useClusterRuns(): void {
 }
 
 /** A new run of the platform's databases on the same state. */
-export function newRun(): PostgresClusters {
-  const clusters = new PostgresClusters(files, certificates, stateFile(join(stateDir, 'state')), () => {});
+export function newRun(log: (line: string) => void = () => {}): PostgresClusters {
+  const clusters = new PostgresClusters(files, certificates, stateFile(join(stateDir, 'state')), log);
   open.push(clusters);
   return clusters;
 }

@@ -1,7 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
+import { auroraParameters } from '../../infra/constructs/aurora-parameters.ts';
 import type { ClusterServer } from '../../infra/local/model.ts';
+import { dataDirectory } from '../../infra/local/postgres/data-directory.ts';
 import {
   files,
   masterConnection,
@@ -123,6 +126,52 @@ describe('a server', () => {
       })
       .toEqual([{ one: 1 }]);
     expect(postmasterPid('master')).not.toBe(pid);
+  });
+
+  test('comes back though a backend outlives its killed postmaster, which the log tells', async () => {
+    const log: string[] = [];
+    const server = await newRun((line) => log.push(line)).create(spec('killed'));
+    const client = new Client(masterConnection(server));
+    client.on('error', () => {});
+    await client.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const backend = rows[0]?.pid as number;
+    // It notices nothing, as one that computes; and it holds the shared memory.
+    process.kill(backend, 'SIGSTOP');
+    process.kill(postmasterPid('killed'), 'SIGKILL');
+    await expect
+      .poll(() => log, { timeout: 20_000 })
+      .toContainEqual(expect.stringMatching(/trying again in 1 s$/));
+    expect(log.join('\n')).toMatch(/killed ended unexpectedly.*shared memory.*trying again in 0.5 s\n/s);
+    process.kill(backend, 'SIGKILL');
+    await expect
+      .poll(() => query(masterConnection(server), 'SELECT 1 AS one').catch(() => []), { timeout: 20_000 })
+      .toEqual([{ one: 1 }]);
+  });
+
+  test.each([
+    ['without a parameter group', {}],
+    ['with the parameter group of our clusters', auroraParameters('data')],
+    ['with one that would log everything', { log_statement: 'all', log_error_verbosity: 'verbose' }],
+  ])('writes no row’s values into its log, %s', async (_, parameters) => {
+    const server = await newRun().create(spec('logging', parameters));
+    const client = new Client(masterConnection(server));
+    await client.connect();
+    try {
+      await client.query('CREATE TEMP TABLE people (email text UNIQUE CHECK (length(email) < 40))');
+      const add = (email: string) => client.query('INSERT INTO people VALUES ($1)', [email]);
+      await add('ada@example.test');
+      await expect(add('ada@example.test')).rejects.toMatchObject({ code: '23505' });
+      await expect(add(`ada@example.test${'x'.repeat(40)}`)).rejects.toMatchObject({ code: '23514' });
+      await expect(
+        client.query(`DO $$ BEGIN EXECUTE 'INSERT INTO people VALUES (''ada@example.test'')'; END $$`),
+      ).rejects.toMatchObject({ code: '23505' });
+    } finally {
+      await client.end();
+    }
+    const log = readFileSync(dataDirectory(files.clusters, 'logging').log, 'utf8');
+    expect(log).toContain('duplicate key value violates unique constraint');
+    expect(log).not.toContain('ada@example.test');
   });
 
   test('is gone with its data after remove', async () => {

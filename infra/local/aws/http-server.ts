@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { RequestHandler } from '../model.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { refusalOf } from './trusted-request.ts';
 import type { WireResponse } from './wire.ts';
 
 /** Largest request any service takes, in bytes (Lambda's 6 MiB leads). */
@@ -26,6 +27,13 @@ async function respond(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const refusal = refusalOf(request);
+  if (refusal !== undefined) {
+    request.resume();
+    const body = JSON.stringify({ __type: 'AccessDeniedException', message: refusal });
+    send(response, { status: 403, headers: { 'content-type': 'application/x-amz-json-1.1' }, body });
+    return;
+  }
   for (const handler of before) if (await handler(request, response)) return;
   // The path is not parsed as a URL: a client may send two slashes, which would read as a host.
   const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);

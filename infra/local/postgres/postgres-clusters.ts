@@ -1,7 +1,8 @@
 /**
  * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN tells.
  *
- * Of each cluster: unknown → (create) initialized, of a spare directory where there is one, and running ⇄ stopped → (remove) unknown. Known ones are started
+ * Of each cluster: unknown → (create) initialized, of a spare directory where there is one, and running ⇄ stopped →
+ * (remove) unknown; running → (ends by itself) reviving → running, however often that takes. Known ones are started
  * early by `startKnown`, while the app is still being synthesized; `create` then finds them running.
  * Invariants: operations on one cluster run one after the other; `cluster.json` remembers a cluster only once its
  * data directory is whole; a port is kept for as long as nobody else takes it.
@@ -9,6 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
 import { PostgresError, reasonOf } from '../errors.ts';
 import type { ClusterServer, ClusterSpec, Clusters, Log, StateFile } from '../model.ts';
@@ -30,6 +32,11 @@ import { SpareDirectories } from './spare-directories.ts';
 
 type ClusterRecord = Omit<ClusterSpec, 'masterPassword'> & { port: number };
 
+/** Between two attempts to revive a server, in ms. */
+const revivalPauses = { first: 500, longest: 30_000 };
+/** Of one revival: between them the cluster is free for what else is asked of it. */
+const revivalAttempts = 5;
+
 interface Known {
   record: ClusterRecord;
   process: ServerProcess;
@@ -43,9 +50,11 @@ export class PostgresClusters implements Clusters {
   readonly #spares: SpareDirectories;
   readonly #directories: ClusterDirectories;
   readonly #known = new Map<string, Known>();
+  /** Those that ended by themselves and are not back yet, as they were. */
+  readonly #reviving = new Map<string, Known>();
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #promisedPorts = new Set<number>();
-  #stopping = false;
+  readonly #stopping = new AbortController();
 
   constructor(files: PostgresFiles, certificates: LocalCertificates, state: StateFile, log: Log) {
     this.#files = files;
@@ -97,18 +106,19 @@ export class PostgresClusters implements Clusters {
   }
 
   byArn(arn: string): ClusterServer | undefined {
-    const known = this.#known.get(arn);
+    const known = this.#known.get(arn) ?? this.#reviving.get(arn);
     return known && this.#serverOf(known);
   }
 
   list(): ClusterServer[] {
-    return [...this.#known.values()].map((known) => this.#serverOf(known));
+    return [...this.#known.values(), ...this.#reviving.values()].map((known) => this.#serverOf(known));
   }
 
   remove(arn: string): Promise<void> {
     return this.#inTurn(arn, async () => {
       const known = this.#known.get(arn);
       this.#known.delete(arn);
+      this.#reviving.delete(arn);
       await known?.process.stop();
       const name = this.#directories.named(arn);
       if (name) rmSync(join(this.#files.clusters, name), { recursive: true, force: true });
@@ -133,15 +143,15 @@ export class PostgresClusters implements Clusters {
 
   /** Stops every server; nothing starts afterwards. Never rejects. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stopping.abort();
     await Promise.allSettled([...this.#turns.values(), this.#spares.settled()]);
     await Promise.allSettled([...this.#known.values()].map(({ process }) => process.stop()));
   }
 
   /** Runs the server with this configuration: starts, restarts or leaves it alone. */
-  async #run(wanted: ClusterRecord): Promise<Known> {
+  async #run(wanted: ClusterRecord, attempts?: number): Promise<Known> {
     const { arn } = wanted;
-    if (this.#stopping) throw new PostgresError('the platform is stopping');
+    if (this.#stopping.signal.aborted) throw new PostgresError('the platform is stopping');
     const name = this.#directories.of(wanted);
     const directory = dataDirectory(this.#files.clusters, name);
     const running = this.#known.get(arn);
@@ -169,27 +179,40 @@ export class PostgresClusters implements Clusters {
       await running.process.stop();
     }
     this.#promisedPorts.add(port);
-    const process = await startServer(this.#files, name, directory).finally(() =>
+    const process = await startServer(this.#files, name, directory, attempts).finally(() =>
       this.#promisedPorts.delete(port),
     );
     writeDurably(directory.record, JSON.stringify(record));
     const known: Known = { record, process };
     this.#known.set(arn, known);
+    this.#reviving.delete(arn);
     void process.ended.then(() => this.#revive(known));
     return known;
   }
 
-  /** A server that ends by itself is started again once, as Aurora restarts a failed instance. */
-  #revive(ended: Known): void {
+  /**
+   * A server that ends by itself is started again, as Aurora restarts a failed instance, until it runs: a backend that
+   * outlives a killed postmaster keeps the next one from starting for as long as it is busy.
+   */
+  async #revive(ended: Known): Promise<void> {
     const { arn } = ended.record;
-    if (this.#stopping || this.#known.get(arn) !== ended) return;
+    if (this.#stopping.signal.aborted || this.#known.get(arn) !== ended) return;
+    this.#known.delete(arn);
+    this.#reviving.set(arn, ended);
     const name = this.#directories.of(ended.record);
     this.#log(`PostgreSQL of database cluster ${name} ended unexpectedly; starting it again`);
-    void this.#inTurn(arn, async () => {
-      if (this.#known.get(arn) !== ended) return;
-      this.#known.delete(arn);
-      await this.#run(ended.record);
-    }).catch((cause: unknown) => this.#log(reasonOf(cause)));
+    for (let pause = revivalPauses.first; ; pause = Math.min(pause * 2, revivalPauses.longest)) {
+      try {
+        await this.#inTurn(arn, async () => {
+          if (this.#reviving.get(arn) === ended) await this.#run(ended.record, revivalAttempts);
+        });
+        return;
+      } catch (cause) {
+        if (this.#stopping.signal.aborted) return;
+        this.#log(`${reasonOf(cause)}; trying again in ${pause / 1000} s`);
+      }
+      await delay(pause, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    }
   }
 
   #serverOf(known: Known): ClusterServer {
@@ -203,6 +226,7 @@ export class PostgresClusters implements Clusters {
       masterUsername,
       stop: () =>
         this.#inTurn(arn, async () => {
+          if (this.#reviving.get(arn) === known) this.#reviving.delete(arn);
           if (this.#known.get(arn) !== known) return;
           this.#known.delete(arn);
           await known.process.stop();

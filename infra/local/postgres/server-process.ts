@@ -32,12 +32,14 @@ process.on('exit', () => {
 
 /**
  * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash recovery).
+ * @param attempts how often to try while backends of a killed postmaster hold its shared memory, a fifth of a second apart
  * @throws {PostgresError} with the server's own reason
  */
 export async function startServer(
   files: PostgresFiles,
   name: string,
   directory: DataDirectory,
+  attempts = 25,
 ): Promise<ServerProcess> {
   for (let attempt = 1; ; attempt++) {
     const logStart = statSync(directory.log, { throwIfNoEntry: false })?.size ?? 0;
@@ -45,7 +47,7 @@ export async function startServer(
     if (await becomesReady(child, directory.data)) return serverProcess(child);
     const reason = reasonInLog(directory.log, logStart);
     // Backends of a killed postmaster need a moment to notice and let go of the shared memory.
-    if (attempt < 25 && /shared memory block .* is still in use/.test(reason)) {
+    if (attempt < attempts && /shared memory block .* is still in use/.test(reason)) {
       await delay(200);
       continue;
     }

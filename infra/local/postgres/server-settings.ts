@@ -40,6 +40,13 @@ function fixed(port: number): Record<string, string> {
     full_page_writes: 'on',
     logging_collector: 'off',
     log_destination: 'stderr',
+    // No row's values in the log, whatever the parameter group says: its lines outlive the rows.
+    log_statement: 'none',
+    log_min_duration_statement: '-1',
+    log_min_error_statement: 'panic',
+    log_error_verbosity: 'terse',
+    log_parameter_max_length: '0',
+    log_parameter_max_length_on_error: '0',
   };
 }
 

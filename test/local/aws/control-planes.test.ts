@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import {
   DescribeDBClustersCommand,
   DescribeDBProxiesCommand,
@@ -16,6 +18,51 @@ beforeAll(async () => {
 });
 
 afterAll(() => fixture?.stop());
+
+describe('a request to the endpoint', () => {
+  /** Lists the secrets as an administrator, over a socket of its own. */
+  const listSecrets = async (headers: Record<string, string>): Promise<{ status: number; text: string }> => {
+    const { port } = new URL(fixture.platform.awsUrl);
+    const outgoing = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      headers: {
+        ...{ 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'secretsmanager.ListSecrets' },
+        ...{ authorization: fixture.authorization('secretsmanager'), ...headers },
+      },
+    });
+    outgoing.end('{}');
+    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+    return { status: answer.statusCode as number, text: Buffer.concat(await answer.toArray()).toString() };
+  };
+
+  test.each([
+    { origin: 'https://evil.test' },
+    { origin: 'null' },
+    { origin: 'http://localhost:3000' },
+    { 'sec-fetch-site': 'cross-site' },
+    { host: 'evil.test' },
+    { host: 'evil.test:4566' },
+    { host: 'localhost.evil.test' },
+    { host: '127.0.0.1.evil.test' },
+    { host: '192.168.1.5:4566' },
+  ])('of a web page is refused: %o', async (headers) => {
+    const { status, text } = await listSecrets(headers as Record<string, string>);
+    expect(status).toBe(403);
+    expect(text).not.toContain('SecretList');
+  });
+
+  test.each(['localhost:4566', 'LOCALHOST', 'bucket.localhost:4566', '127.0.0.1', '[::1]:4566'])(
+    'of a program on this machine is taken, which calls it %s',
+    async (host) => {
+      expect(await listSecrets({ host })).toMatchObject({
+        status: 200,
+        text: expect.stringContaining('SecretList'),
+      });
+    },
+  );
+});
 
 describe('RDS', () => {
   const auth = (...arns: string[]) =>
