@@ -534,3 +534,34 @@ test('the last active admin is neither deactivated, nor demoted, nor removed; an
   expect((await change(other, { role: 'admin', isActive: true })).status).toBe(200);
   expect((await remove(last)).status).toBe(204);
 });
+
+test('GET /cells tells the cells of all regions with their fill, tenants on their way included', async () => {
+  const cells = async () => (await call('GET /cells')).body.items;
+  const before = await cells();
+  expect(before).toMatchObject([{ region: 'us', maxSchemaTenants: 190, status: 'active' }, { region: 'eu' }]);
+  const onboarding = (tier: string) => {
+    const slug = `fill-${randomUUID().slice(0, 8)}`;
+    return call('POST /tenants', { body: { name: slug, slug, adminEmail: 'a@fill.test', tier } });
+  };
+  const [starter] = [
+    await onboarding('starter'),
+    await onboarding('business'),
+    await onboarding('enterprise'),
+  ];
+  const tenantId = starter.body.tenantId as string;
+  const grown = (shared: number, schemas: number) =>
+    before.map((cell: { region: string; sharedTenants: number; schemaTenants: number }) =>
+      cell.region === 'eu'
+        ? cell
+        : {
+            ...cell,
+            sharedTenants: cell.sharedTenants + shared,
+            schemaTenants: cell.schemaTenants + schemas,
+          },
+    );
+  expect(await cells()).toEqual(grown(1, 1));
+  await activate('us', tenantId);
+  await call('POST /tenants/{tenantId}/moves', { path: { tenantId }, body: { targetTier: 'business' } });
+  expect(await cells()).toEqual(grown(1, 2));
+  expect(await call('GET /cells', { query: { limit: '1' } })).toMatchObject({ status: 400 });
+});
