@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { DescribeExecutionCommand, ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn';
+import {
+  DescribeExecutionCommand,
+  ListExecutionsCommand,
+  SFNClient,
+  StopExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
@@ -21,18 +26,18 @@ afterAll(() => two?.plane.stop());
 const workflows = {
   Resources: {
     Role: { Type: 'AWS::IAM::Role', Properties: { RoleName: 'workflow', Policies: [] } },
-    Onboarding: endingWorkflow('tenant-onboarding'),
-    Move: endingWorkflow('tenant-move'),
+    Onboarding: workflow('tenant-onboarding', { Type: 'Wait', Seconds: 1_000_000, End: true }),
+    Move: workflow('tenant-move', { Type: 'Succeed' }),
   },
 };
 
-/** Executions that do nothing, and end. */
-function endingWorkflow(name: string) {
+/** A workflow of one state, which works on no tenant. */
+function workflow(name: string, state: object) {
   return {
     Type: 'AWS::StepFunctions::StateMachine',
     Properties: {
       ...{ StateMachineName: name, RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
-      DefinitionString: JSON.stringify({ StartAt: 'Done', States: { Done: { Type: 'Succeed' } } }),
+      DefinitionString: JSON.stringify({ StartAt: 'Only', States: { Only: state } }),
     },
   };
 }
@@ -347,6 +352,23 @@ describe.each(['us', 'eu'] as const)(
     });
   },
 );
+
+test('a tenant whose execution is dead is taken up by the same request, with a new execution', async () => {
+  const slug = `dead-${randomUUID().slice(0, 8)}`;
+  const body = { name: slug, slug, adminEmail: 'admin@dead.test' };
+  const { executionArn } = (await call('POST /tenants', { body })).body;
+  // While it runs, the tenant is left to it.
+  expect((await call('POST /tenants', { body })).body.executionArn).toBe(executionArn);
+  await new SFNClient({ region: 'us-east-1' }).send(new StopExecutionCommand({ executionArn }));
+  const { status, body: tenant } = await call('POST /tenants', { body });
+  expect([status, tenant.status]).toEqual([202, 'provisioning']);
+  expect(tenant.executionArn).not.toBe(executionArn);
+  const running = await executionsOf('tenant-onboarding', slug);
+  expect(running.map((one) => [one.executionArn, one.status])).toEqual([
+    [tenant.executionArn, 'RUNNING'],
+    [executionArn, 'ABORTED'],
+  ]);
+});
 
 describe('a request whose workflow cannot be started', () => {
   const slugged = () => {
