@@ -63,7 +63,7 @@ export async function recoverOnboardings(
       try {
         await recover(row);
       } catch (error) {
-        // One tenant's trouble must not keep the others from being recovered.
+        // An error with one tenant must not keep the others from being recovered.
         failures.push(error);
       }
       if (minutes >= LATE_MINUTES && !recovered.failed.includes(tenantId)) onLate({ tenantId, minutes });

@@ -39,7 +39,8 @@ export interface RequestMoveOptions {
  * that finds its row ended, because the answer to its start was lost, ends as well.
  *
  * A repeated request answers the move of the first one. It starts that move's execution again while the execution has
- * not begun: whoever recorded the move may have died before the start, and a second start under the name is harmless.
+ * not begun: the process that recorded the move may have died before the start, and a second start under the name is
+ * harmless.
  * @returns the move's id.
  * @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden | InvalidMoveInput} nothing was changed.
  * @throws {MoveNotStarted} the move is recorded as failed, unless an earlier request recorded it.

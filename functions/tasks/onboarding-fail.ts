@@ -67,7 +67,7 @@ async function recover(registry: DataApi, ended: string | undefined): Promise<Re
     // An alarm watches the log for this message.
     onLate: (tenant) => logger.error('TenantProvisioningAlert', tenant),
   }).catch(logEach);
-  // Nothing should be left to recover: whoever looks into the log wants to see what was.
+  // Nothing should be left to recover, so the log shows what was.
   for (const [what, tenants] of Object.entries(recovered))
     if (tenants.length > 0) logger.warn('recovered', { [what]: tenants });
   return recovered;

@@ -14,6 +14,8 @@ export interface Arguments {
   /** As many as the synopsis has; the optional ones may be missing. */
   words: readonly string[];
   flags: ReadonlySet<string>;
+  /** Values of the options that were given. */
+  options: ReadonlyMap<string, string>;
 }
 
 export interface Command {
@@ -22,6 +24,8 @@ export interface Command {
   words: string;
   /** Without the dashes. */
   flags?: readonly string[];
+  /** Flags that take a value, with the word that the synopsis has for it. */
+  options?: Readonly<Record<string, string>>;
   /** One line. */
   summary: string;
   /**
@@ -32,6 +36,9 @@ export interface Command {
 }
 
 /** `move SLUG TARGET [--dry-run]` */
-export function synopsis({ name, words, flags = [] }: Command): string {
-  return [name, words, ...flags.map((flag) => `[--${flag}]`)].filter((part) => part !== '').join(' ');
+export function synopsis({ name, words, flags = [], options = {} }: Command): string {
+  const values = Object.entries(options).map(([option, word]) => `[--${option} ${word}]`);
+  return [name, words, ...values, ...flags.map((flag) => `[--${flag}]`)]
+    .filter((part) => part !== '')
+    .join(' ');
 }

@@ -1,10 +1,11 @@
 import { ApiError } from './api-client.ts';
 import { CommandError } from './errors.ts';
 import type { Settings } from './settings.ts';
+import { shownText } from './shown-text.ts';
 
 /** One line on what went wrong, for a person. */
 export function explainFailure(cause: unknown, settings: Settings | undefined): string {
-  if (cause instanceof CommandError) return cause.message;
+  if (cause instanceof CommandError) return shownText(cause.message);
   if (cause instanceof ApiError) return explainRefusal(cause);
   const { message, name, cause: inner } = cause as Error & { cause?: { code?: string } };
   const code = inner?.code ?? (cause as { code?: string }).code;
@@ -18,7 +19,7 @@ export function explainFailure(cause: unknown, settings: Settings | undefined): 
     return `nothing answers at ${settings?.awsEndpoint ?? 'AWS'}: set AWS_ENDPOINT_URL`;
   }
   if (name === 'CredentialsProviderError') return 'there are no AWS credentials: set AWS_PROFILE or keys';
-  return `${name}: ${message}`.split('\n', 1)[0]!;
+  return shownText(`${name}: ${message}`.split('\n', 1)[0]!);
 }
 
 /** What the problem document says, else the status. */
@@ -36,5 +37,5 @@ function explainRefusal({ status, problem }: ApiError): string {
       })
     : [];
   const text = String(detail ?? message ?? title ?? 'the API refused');
-  return `${text} (HTTP ${status})${reasons.length > 0 ? `; ${reasons.join('; ')}` : ''}`;
+  return shownText(`${text} (HTTP ${status})${reasons.length > 0 ? `; ${reasons.join('; ')}` : ''}`);
 }

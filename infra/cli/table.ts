@@ -1,3 +1,5 @@
+import { shownText } from './shown-text.ts';
+
 /** Cells of one row; numbers are aligned to the right. */
 export type Row = readonly (string | number | null | undefined)[];
 
@@ -31,7 +33,7 @@ function flat(value: object, prefix: string): [string, string][] {
     const name = `${prefix}${key}`;
     const nested = typeof item === 'object' && item !== null && !Array.isArray(item);
     if (nested && Object.keys(item).length > 0) return flat(item as object, `${name}.`);
-    return [[name, valueText(item)]];
+    return [[shownText(name), shownText(valueText(item))]];
   });
 }
 
@@ -45,5 +47,5 @@ function valueText(item: unknown): string {
 
 function textOf(cell: Row[number]): string {
   if (typeof cell === 'number') return cell.toLocaleString('en-US', { maximumFractionDigits: 1 });
-  return cell === null || cell === undefined || cell === '' ? '-' : cell;
+  return cell === null || cell === undefined || cell === '' ? '-' : shownText(cell);
 }

@@ -17,6 +17,7 @@ beforeEach(() => daily.forget());
 describe('a Business tenant with hipaa', () => {
   test('is offered Enterprise once, and people are told', async () => {
     const tenantId = await daily.regulated();
+    await daily.change(tenantId, `tenant_name = E'Mercy\\nAccept: POST /elsewhere\\u202e ' || tenant_id`);
     expect((await daily.run()).decisions).toMatchObject({ offer: 1 });
     expect((await daily.run()).decisions).toMatchObject({ offer: 0, keep: 1 });
     const [offer, ...others] = await daily.offersOf(tenantId);
@@ -32,6 +33,8 @@ describe('a Business tenant with hipaa', () => {
       reasons: [{ rule: 'compliance' }, { rule: 'offer-open' }],
     });
     expect(daily.notices).toHaveLength(1);
+    // Nor does a name forge a line of what they are told.
+    expect(daily.notices[0]?.message).toMatch(/^Mercy Accept: POST \/elsewhere {2}/);
     expect(daily.notices[0]?.message).toContain(`POST /tenants/${tenantId}/offers/${offer?.offerId}/accept`);
   });
 

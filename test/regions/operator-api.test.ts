@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { DescribeExecutionCommand, ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn';
+import {
+  DescribeExecutionCommand,
+  ListExecutionsCommand,
+  SFNClient,
+  StopExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
@@ -21,18 +26,18 @@ afterAll(() => two?.plane.stop());
 const workflows = {
   Resources: {
     Role: { Type: 'AWS::IAM::Role', Properties: { RoleName: 'workflow', Policies: [] } },
-    Onboarding: endingWorkflow('tenant-onboarding'),
-    Move: endingWorkflow('tenant-move'),
+    Onboarding: workflow('tenant-onboarding', { Type: 'Wait', Seconds: 1_000_000, End: true }),
+    Move: workflow('tenant-move', { Type: 'Succeed' }),
   },
 };
 
-/** Executions that do nothing, and end. */
-function endingWorkflow(name: string) {
+/** A workflow of one state, which works on no tenant. */
+function workflow(name: string, state: object) {
   return {
     Type: 'AWS::StepFunctions::StateMachine',
     Properties: {
       ...{ StateMachineName: name, RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
-      DefinitionString: JSON.stringify({ StartAt: 'Done', States: { Done: { Type: 'Succeed' } } }),
+      DefinitionString: JSON.stringify({ StartAt: 'Only', States: { Only: state } }),
     },
   };
 }
@@ -360,6 +365,23 @@ describe.each(['us', 'eu'] as const)(
   },
 );
 
+test('a tenant whose execution is dead is taken up by the same request, with a new execution', async () => {
+  const slug = `dead-${randomUUID().slice(0, 8)}`;
+  const body = { name: slug, slug, adminEmail: 'admin@dead.test' };
+  const { executionArn } = (await call('POST /tenants', { body })).body;
+  // While it runs, the tenant is left to it.
+  expect((await call('POST /tenants', { body })).body.executionArn).toBe(executionArn);
+  await new SFNClient({ region: 'us-east-1' }).send(new StopExecutionCommand({ executionArn }));
+  const { status, body: tenant } = await call('POST /tenants', { body });
+  expect([status, tenant.status]).toEqual([202, 'provisioning']);
+  expect(tenant.executionArn).not.toBe(executionArn);
+  const running = await executionsOf('tenant-onboarding', slug);
+  expect(running.map((one) => [one.executionArn, one.status])).toEqual([
+    [tenant.executionArn, 'RUNNING'],
+    [executionArn, 'ABORTED'],
+  ]);
+});
+
 describe('a request whose workflow cannot be started', () => {
   const slugged = () => {
     const slug = `unstarted-${randomUUID().slice(0, 8)}`;
@@ -545,4 +567,35 @@ test('the last active admin is neither deactivated, nor demoted, nor removed; an
   expect((await change(last, { role: 'admin', isActive: true })).status).toBe(200);
   expect((await change(other, { role: 'admin', isActive: true })).status).toBe(200);
   expect((await remove(last)).status).toBe(204);
+});
+
+test('GET /cells tells the cells of all regions with their fill, tenants on their way included', async () => {
+  const cells = async () => (await call('GET /cells')).body.items;
+  const before = await cells();
+  expect(before).toMatchObject([{ region: 'us', maxSchemaTenants: 190, status: 'active' }, { region: 'eu' }]);
+  const onboarding = (tier: string) => {
+    const slug = `fill-${randomUUID().slice(0, 8)}`;
+    return call('POST /tenants', { body: { name: slug, slug, adminEmail: 'a@fill.test', tier } });
+  };
+  const [starter] = [
+    await onboarding('starter'),
+    await onboarding('business'),
+    await onboarding('enterprise'),
+  ];
+  const tenantId = starter.body.tenantId as string;
+  const grown = (shared: number, schemas: number) =>
+    before.map((cell: { region: string; sharedTenants: number; schemaTenants: number }) =>
+      cell.region === 'eu'
+        ? cell
+        : {
+            ...cell,
+            sharedTenants: cell.sharedTenants + shared,
+            schemaTenants: cell.schemaTenants + schemas,
+          },
+    );
+  expect(await cells()).toEqual(grown(1, 1));
+  await activate('us', tenantId);
+  await call('POST /tenants/{tenantId}/moves', { path: { tenantId }, body: { targetTier: 'business' } });
+  expect(await cells()).toEqual(grown(1, 2));
+  expect(await call('GET /cells', { query: { limit: '1' } })).toMatchObject({ status: 400 });
 });

@@ -1,4 +1,5 @@
 import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.ts';
+import * as cells from './cell-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
 import type { routes } from './routes.ts';
@@ -7,6 +8,7 @@ import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
 export const handler = operatorApi({
+  'GET /cells': cells.list,
   'GET /tenants': tenants.list,
   'POST /tenants': tenants.create,
   'GET /tenants/{tenantId}': tenants.read,

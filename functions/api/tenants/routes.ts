@@ -1,5 +1,6 @@
 /** Operator routes of the control plane, as API Gateway route keys. */
 export const routes = [
+  'GET /cells',
   'GET /tenants',
   'POST /tenants',
   'GET /tenants/{tenantId}',

@@ -54,11 +54,13 @@ export async function notifyOffers(
 
 function noticeOf(row: Row): OfferNotice {
   const offer = `/tenants/${row.tenant_id}/offers/${row.offer_id}`;
+  // A name with line breaks could forge lines of the message, such as another link.
+  const name = row.tenant_name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
   const reasons = (JSON.parse(row.reasons) as Reason[]).map(({ detail }) => `- ${detail}`);
   return {
     subject: `Strata: ${row.tenant_slug} should be offered ${row.target_tier}`,
     message: [
-      `${row.tenant_name} (${row.tenant_slug}) has outgrown its tier and is offered ${row.target_tier}:`,
+      `${name} (${row.tenant_slug}) has outgrown its tier and is offered ${row.target_tier}:`,
       ...reasons,
       '',
       `Accept: POST ${offer}/accept`,

@@ -1,11 +1,15 @@
 import { type Command, synopsis } from '../command.ts';
 import { abort } from './abort.ts';
+import { cells } from './cells.ts';
+import { executions } from './executions.ts';
 import { move } from './move.ts';
 import { moves } from './moves.ts';
-import { accept, decisions, offers } from './promotion.ts';
-import { tenant, tenants } from './tenants.ts';
+import { onboard } from './onboard.ts';
+import { accept, decisions, decline, offers } from './promotion.ts';
+import { resume, suspend, tenant, tenants } from './tenants.ts';
 import { tick } from './tick.ts';
 import { usage } from './usage.ts';
+import { users } from './users.ts';
 import { watch } from './watch.ts';
 
 const help: Command = {
@@ -19,7 +23,8 @@ const help: Command = {
 };
 
 export const COMMANDS: readonly Command[] = [
-  ...[tenants, tenant, moves, move, watch, abort, usage, decisions, offers, accept, tick],
+  ...[tenants, tenant, onboard, suspend, resume, users, cells, moves, move, watch, abort],
+  ...[usage, decisions, offers, accept, decline, executions, tick],
   help,
 ];
 

@@ -5,6 +5,7 @@ import { UsageError } from '../errors.ts';
 import { type Move, type MovePlan, placeText } from '../moves/move-json.ts';
 import { watchMove } from '../moves/watch-move.ts';
 import type { Screen } from '../screen.ts';
+import { shownText } from '../shown-text.ts';
 import { type Row, table } from '../table.ts';
 
 const TIERS = ['starter', 'business', 'enterprise'];
@@ -56,7 +57,7 @@ function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen
     : 'no estimate, because there is no move to make';
   screen.line(`${amount}: ${effort}`);
   for (const { rule, detail } of forbidden)
-    screen.line(screen.paint('red', `forbidden (${rule}): ${detail}`));
+    screen.line(screen.paint('red', `forbidden (${rule}): ${shownText(detail)}`));
   return forbidden.length === 0;
 }
 

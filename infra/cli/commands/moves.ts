@@ -1,8 +1,10 @@
 import { bytesText, countText, durationText, pauseText } from '../amounts.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { Command } from '../command.ts';
+import { LISTING_FLAGS } from '../listing.ts';
 import { movesOf } from '../moves/find-move.ts';
 import { type Move, targetText } from '../moves/move-json.ts';
+import { shownJson } from '../shown-text.ts';
 import { table } from '../table.ts';
 
 const TITLES = ['started', 'tenant', 'move', 'target', 'status', 'phase', 'time', 'pause', 'rows', 'bytes'];
@@ -12,11 +14,14 @@ const AT_ONCE = 8;
 export const moves: Command = {
   name: 'moves',
   words: '[SLUG]',
+  flags: LISTING_FLAGS,
   summary: 'moves, of all tenants or of one, newest first',
-  async run({ words: [slug] }, { api, screen }) {
+  async run({ words: [slug], flags }, { api, screen }) {
     const client = await api();
     const found = slug === undefined ? await allMoves(client) : (await movesOf(client, slug)).map(of(slug));
-    for (const line of table(TITLES, found.map(row))) screen.line(line);
+    if (flags.has('json'))
+      screen.line(shownJson(found.map(({ slug: tenant, move }) => ({ slug: tenant, ...move }))));
+    else for (const line of table(TITLES, found.map(row))) screen.line(line);
     return true;
   },
 };

@@ -1,6 +1,6 @@
 import { tenantPath } from '../api-paths.ts';
 import type { Command } from '../command.ts';
-import { table } from '../table.ts';
+import { LISTING_FLAGS, minute, showList } from '../listing.ts';
 
 interface Grounds {
   targetTier: string | null;
@@ -22,17 +22,14 @@ interface Offer extends Grounds {
 export const decisions: Command = {
   name: 'decisions',
   words: 'SLUG',
+  flags: LISTING_FLAGS,
   summary: 'what was decided on a tenant’s promotion, and why',
-  async run({ words: [slug = ''] }, { api, screen }) {
+  async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).list<Decision>(`${tenantPath(slug)}/decisions`);
-    const rows = found.map((one) => [
-      minute(one.decidedAt),
-      one.decision,
-      one.targetTier,
-      one.moveId,
-      why(one),
-    ]);
-    for (const line of table(['decided', 'decision', 'tier', 'move', 'why'], rows)) screen.line(line);
+    showList(screen, flags, found, {
+      titles: ['decided', 'decision', 'tier', 'move', 'why'],
+      rowOf: (one) => [minute(one.decidedAt), one.decision, one.targetTier, one.moveId, why(one)],
+    });
     return true;
   },
 };
@@ -40,18 +37,16 @@ export const decisions: Command = {
 export const offers: Command = {
   name: 'offers',
   words: 'SLUG',
+  flags: LISTING_FLAGS,
   summary: 'promotions that wait for a yes, and those that had one',
-  async run({ words: [slug = ''] }, { api, screen }) {
+  async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).list<Offer>(`${tenantPath(slug)}/offers`);
-    const rows = found.map((one) => [
-      minute(one.createdAt),
-      one.offerId,
-      one.targetTier,
-      one.status,
-      one.moveId,
-      why(one),
-    ]);
-    for (const line of table(['made', 'offer', 'tier', 'status', 'move', 'why'], rows)) screen.line(line);
+    showList(screen, flags, found, {
+      titles: ['made', 'offer', 'tier', 'status', 'move', 'why'],
+      rowOf: (one) => [
+        ...[minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
+      ],
+    });
     return true;
   },
 };
@@ -70,9 +65,16 @@ export const accept: Command = {
   },
 };
 
-function minute(time: string): string {
-  return time.slice(0, 16).replace('T', ' ');
-}
+export const decline: Command = {
+  name: 'decline',
+  words: 'SLUG OFFERID',
+  summary: 'declines an offer; the next one of that tier waits for a while',
+  async run({ words: [slug = '', offerId = ''] }, { api, screen }) {
+    await (await api()).send('POST', `${tenantPath(slug)}/offers/${encodeURIComponent(offerId)}/decline`);
+    screen.line(`offer declined: ${slug} stays where it is`);
+    return true;
+  },
+};
 
 function why({ reasons }: Grounds): string {
   return reasons.map(({ detail }) => detail).join(' ');

@@ -1,6 +1,8 @@
 import { tenantPath } from '../api-paths.ts';
 import type { Command } from '../command.ts';
-import { fields, table } from '../table.ts';
+import { LISTING_FLAGS, showList } from '../listing.ts';
+import { shownJson } from '../shown-text.ts';
+import { fields } from '../table.ts';
 
 interface Tenant {
   slug: string;
@@ -15,23 +17,17 @@ interface Tenant {
 export const tenants: Command = {
   name: 'tenants',
   words: '',
+  flags: LISTING_FLAGS,
   summary: 'all tenants and where they live',
-  async run(_given, { api, screen }) {
+  async run({ flags }, { api, screen }) {
     const found = await (await api()).list<Tenant>('/tenants');
-    const rows = found
-      .sort((a, b) => (a.slug < b.slug ? -1 : 1))
-      .map((one) => [
-        one.slug,
-        one.name,
-        one.tier,
-        one.isolationModel,
-        one.cellId,
-        one.dataResidency,
-        one.status,
-      ]);
-    for (const line of table(['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'], rows)) {
-      screen.line(line);
-    }
+    found.sort((a, b) => (a.slug < b.slug ? -1 : 1));
+    showList(screen, flags, found, {
+      titles: ['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'],
+      rowOf: (one) => [
+        ...[one.slug, one.name, one.tier, one.isolationModel, one.cellId, one.dataResidency, one.status],
+      ],
+    });
     return true;
   },
 };
@@ -39,9 +35,33 @@ export const tenants: Command = {
 export const tenant: Command = {
   name: 'tenant',
   words: 'SLUG',
+  flags: LISTING_FLAGS,
   summary: 'everything the registry knows of one tenant',
-  async run({ words: [slug = ''] }, { api, screen }) {
-    for (const line of fields(await (await api()).get<object>(tenantPath(slug)))) screen.line(line);
+  async run({ words: [slug = ''], flags }, { api, screen }) {
+    const found = await (await api()).get<object>(tenantPath(slug));
+    for (const line of flags.has('json') ? [shownJson(found)] : fields(found)) screen.line(line);
+    return true;
+  },
+};
+
+export const suspend: Command = {
+  name: 'suspend',
+  words: 'SLUG',
+  summary: 'refuses every request of a tenant until it is resumed',
+  run: async ({ words: [slug = ''] }, { api, screen }) => {
+    await (await api()).patch(tenantPath(slug), { status: 'suspended' });
+    screen.line(`${slug} is suspended`);
+    return true;
+  },
+};
+
+export const resume: Command = {
+  name: 'resume',
+  words: 'SLUG',
+  summary: 'serves a suspended tenant again',
+  run: async ({ words: [slug = ''] }, { api, screen }) => {
+    await (await api()).patch(tenantPath(slug), { status: 'active' });
+    screen.line(`${slug} is active`);
     return true;
   },
 };

@@ -1,5 +1,6 @@
 import { durationText } from '../amounts.ts';
 import type { Command } from '../command.ts';
+import { shownText } from '../shown-text.ts';
 
 export const tick: Command = {
   name: 'tick',
@@ -16,11 +17,11 @@ export const tick: Command = {
       const after = () => durationText((Date.now() - began) / 1_000);
       try {
         const outcome = await runSchedule(schedule, clients);
-        screen.line(`${screen.paint('green', '✔')} ${schedule.Name}  ${after()}  ${outcome}`);
+        screen.line(`${screen.paint('green', '✔')} ${schedule.Name}  ${after()}  ${shownText(outcome)}`);
       } catch (cause) {
         succeeded = false;
         const [reason] = (cause as Error).message.split('\n');
-        screen.line(`${screen.paint('red', '✘')} ${schedule.Name}  ${after()}  ${reason}`);
+        screen.line(`${screen.paint('red', '✘')} ${schedule.Name}  ${after()}  ${shownText(reason ?? '')}`);
       }
     }
     return succeeded;

@@ -1,7 +1,7 @@
 import { bytesText } from '../amounts.ts';
 import { tenantPath } from '../api-paths.ts';
 import type { Command } from '../command.ts';
-import { table } from '../table.ts';
+import { LISTING_FLAGS, showList } from '../listing.ts';
 
 interface UsageSample {
   sampledOn: string;
@@ -15,19 +15,18 @@ interface UsageSample {
 export const usage: Command = {
   name: 'usage',
   words: 'SLUG',
+  flags: LISTING_FLAGS,
   summary: 'daily figures of a tenant',
-  async run({ words: [slug = ''] }, { api, screen }) {
+  async run({ words: [slug = ''], flags }, { api, screen }) {
     const samples = await (await api()).list<UsageSample>(`${tenantPath(slug)}/usage`);
-    const rows = samples.map((one) => [
-      one.sampledOn,
-      one.activeUsers,
-      one.activeEmployees,
-      typeof one.storageBytes === 'number' ? bytesText(one.storageBytes) : null,
-      one.rowOperations,
-      one.monthlyRevenue,
-    ]);
-    const titles = ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'];
-    for (const line of table(titles, rows)) screen.line(line);
+    showList(screen, flags, samples, {
+      titles: ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'],
+      rowOf: (one) => [
+        ...[one.sampledOn, one.activeUsers, one.activeEmployees],
+        typeof one.storageBytes === 'number' ? bytesText(one.storageBytes) : null,
+        ...[one.rowOperations, one.monthlyRevenue],
+      ],
+    });
     return true;
   },
 };

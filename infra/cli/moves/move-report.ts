@@ -1,4 +1,5 @@
 import { bytesText, counted, durationText, pauseText } from '../amounts.ts';
+import { shownText } from '../shown-text.ts';
 import type { Move } from './move-json.ts';
 
 /** How a move that has ended went, in one line. */
@@ -11,7 +12,7 @@ export function moveReport(move: Move): string {
   if (report && known(report.bytes)) parts.push(bytesText(report.bytes));
   if (report && known(report.retriedRequests))
     parts.push(`${counted(report.retriedRequests, 'request')} retried`);
-  const reason = move.reason ? `: ${move.reason}` : '';
+  const reason = move.reason ? `: ${shownText(move.reason)}` : '';
   return `${parts.join(', ')}${reason}`;
 }
 

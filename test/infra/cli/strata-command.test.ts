@@ -18,6 +18,11 @@ beforeEach(() => {
 });
 afterAll(() => peer.close());
 
+/** A name that would clear the screen, set the window's title, forge a line, colour and turn round what follows. */
+const HOSTILE = 'Evil\u001b[2J\u001b]0;pwned\u0007\nroot\u009b31m\u202eInc.';
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be emitted.
+const ACTIVE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+
 const tenant = (slug: string, change: object = {}) => ({
   tenantId: `id-of-${slug}`,
   slug,
@@ -130,6 +135,118 @@ describe('tables', () => {
     ]);
   });
 
+  test('users and cells', async () => {
+    const user = {
+      ...{ userId: 'u-1', email: 'ada@globex.test', role: 'admin', isActive: false },
+      ...{ createdAt: '2026-05-01T10:00:00.000Z', lastLoginAt: null },
+    };
+    peer.on('GET /tenants/globex/users', { body: { items: [user], nextCursor: null } });
+    expect(await lines('users', 'globex')).toEqual([
+      'EMAIL            ROLE   ACTIVE  SINCE             LAST SIGN-IN  USER',
+      'ada@globex.test  admin  no      2026-05-01 10:00  -             u-1',
+    ]);
+    const cell = {
+      cellId: 'us-1',
+      region: 'us',
+      dataResidency: 'us',
+      status: 'active',
+      sharedTenants: 1_200,
+    };
+    const items = [
+      { ...cell, schemaTenants: 95, maxSchemaTenants: 190 },
+      { ...cell, cellId: 'us-2', status: 'draining', schemaTenants: 0, maxSchemaTenants: 0 },
+    ];
+    peer.on('GET /cells', { body: { items, nextCursor: null } });
+    expect(await lines('cells')).toEqual([
+      'CELL  REGION  RESIDENCY  STATUS    SHARED  SCHEMAS   OF  FILL',
+      'us-1  us      us         active     1,200       95  190  50 %',
+      'us-2  us      us         draining   1,200        0    0  100 %',
+    ]);
+  });
+
+  test.each([
+    ['tenants', [], '/tenants?limit=200'],
+    ['moves', ['globex'], '/tenants/globex/moves'],
+    ['users', ['globex'], '/tenants/globex/users'],
+    ['usage', ['globex'], '/tenants/globex/usage'],
+    ['decisions', ['globex'], '/tenants/globex/decisions'],
+    ['offers', ['globex'], '/tenants/globex/offers'],
+    ['cells', [], '/cells'],
+  ])('%s --json is what the API tells, complete, and safe to show', async (command, words, path) => {
+    const item = {
+      slug: 'globex',
+      startedAt: '2026-05-01T10:00:00.000Z',
+      name: HOSTILE,
+      nested: { n: 0.1234 },
+    };
+    peer.on(`GET ${path}`, { body: { items: [item], nextCursor: null } });
+    const { code, out } = await strata([command, ...words, '--json'], environment);
+    expect([code, JSON.parse(out)]).toEqual([0, [item]]);
+    expect(out.replaceAll('\n', '')).not.toMatch(ACTIVE);
+  });
+
+  test('what is stored is shown, and never acted upon by a terminal', async () => {
+    const hostile = tenant('globex', { name: HOSTILE, features: { [HOSTILE]: HOSTILE } });
+    peer.on('GET /tenants?limit=200', { body: { items: [hostile], nextCursor: null } });
+    peer.on('GET /tenants/globex', { body: hostile });
+    const listed = await lines('tenants');
+    expect(listed).toHaveLength(2);
+    expect(listed[1]).toContain('Evil\\u001b[2J\\u001b]0;pwned\\u0007\\nroot\\u009b31m\\u202eInc.');
+    for (const shown of [listed, await lines('tenant', 'globex')]) expect(shown.join('')).not.toMatch(ACTIVE);
+    const ended = endedMove('failed', HOSTILE);
+    peer.on(`GET /tenants/globex/moves/${MOVE_ID}`, { body: ended });
+    const watched = await strata(['watch', 'globex', MOVE_ID], environment);
+    expect(watched.out.replaceAll('\n', '')).not.toMatch(ACTIVE);
+    peer.on('PATCH /tenants/globex', { status: 409, body: { title: 'Conflict', detail: HOSTILE } });
+    const refused = await strata(['suspend', 'globex'], environment);
+    expect(refused.error.trimEnd()).not.toMatch(ACTIVE);
+    expect(refused.error).toContain('\\u001b[2J');
+  });
+
+  test('suspend, resume and decline say what they have done', async () => {
+    peer.on('PATCH /tenants/globex', { body: tenant('globex') });
+    peer.on('POST /tenants/globex/offers/o-1/decline', { body: {} });
+    expect(await lines('suspend', 'globex')).toEqual(['globex is suspended']);
+    expect(await lines('resume', 'globex')).toEqual(['globex is active']);
+    expect(await lines('decline', 'globex', 'o-1')).toEqual(['offer declined: globex stays where it is']);
+    expect(peer.requests.map(({ body }) => body)).toEqual([
+      { status: 'suspended' },
+      { status: 'active' },
+      undefined,
+    ]);
+  });
+
+  test('onboard sends what it is given, and with --watch waits for the end', async () => {
+    const posted = tenant('mercy', { tier: 'enterprise', status: 'provisioning', reason: null });
+    peer.on('POST /tenants', { status: 202, body: posted });
+    expect(await lines('onboard', 'mercy', 'admin@mercy.test')).toEqual([
+      'the onboarding of mercy (enterprise) has started',
+      'look at it with: strata tenant mercy',
+    ]);
+    peer.on(
+      'GET /tenants/mercy',
+      { body: posted },
+      { status: 503, body: {} },
+      { body: { ...posted, status: 'failed', reason: 'No cell has room.' } },
+    );
+    const given = ['--name', 'Mercy Hospital', '--tier', 'enterprise', '--residency', 'eu'];
+    const more = ['--compliance', 'hipaa, gdpr', '--billing-email', 'bill@mercy.test', '--watch'];
+    const watched = await strata(['onboard', 'mercy', 'admin@mercy.test', ...given, ...more], environment);
+    expect(watched).toMatchObject({ code: 1, error: '' });
+    expect(watched.out.trimEnd().split('\n').at(-1)).toBe('mercy is failed: No cell has room.');
+    expect(peer.requests.filter(({ method }) => method === 'POST').map(({ body }) => body)).toEqual([
+      { slug: 'mercy', adminEmail: 'admin@mercy.test', name: 'mercy' },
+      {
+        ...{ slug: 'mercy', adminEmail: 'admin@mercy.test', name: 'Mercy Hospital', tier: 'enterprise' },
+        ...{
+          dataResidency: 'eu',
+          complianceRequirements: ['hipaa', 'gdpr'],
+          billingEmail: 'bill@mercy.test',
+        },
+      },
+    ]);
+  });
+
   test('help names every command', async () => {
     const help = (await lines('help')).join('\n');
     for (const name of [
@@ -143,6 +260,7 @@ describe('tables', () => {
       'offers',
       'accept',
       'tick',
+      ...['onboard', 'suspend', 'resume', 'users', 'decline', 'cells', 'executions'],
     ])
       expect(help).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
     expect(await lines()).toEqual(await lines('--help'));
@@ -166,11 +284,16 @@ describe('a failure is one line on stderr', () => {
     [
       'a flag of another command',
       ['tenants', '--watch'],
-      /^tenants does not take --watch; usage: strata tenants$/,
+      /^tenants does not take --watch; usage: strata tenants \[--json\]$/,
     ],
     ['a flag with a value', ['move', 'globex', 'business', '--watch=1'], /^--watch has no value; usage: /],
-    ['a missing word', ['tenant'], /^SLUG is missing; usage: strata tenant SLUG$/],
-    ['a word too many', ['tenants', 'globex'], /^"globex" is one word too many; usage: strata tenants$/],
+    ['an option without its value', ['onboard', 'x', 'a@x.test', '--tier'], /^--tier needs a value; usage: /],
+    ['a missing word', ['tenant'], /^SLUG is missing; usage: strata tenant SLUG \[--json\]$/],
+    [
+      'a word too many',
+      ['tenants', 'globex'],
+      /^"globex" is one word too many; usage: strata tenants \[--json\]$/,
+    ],
     [
       'an unknown tier',
       ['move', 'globex', 'platinum'],

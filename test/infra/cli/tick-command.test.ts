@@ -86,6 +86,26 @@ describe('tick', () => {
     );
   });
 
+  test('executions are listed newest first, as a table or as JSON', async () => {
+    await tick('hourly');
+    const environment = { AWS_ENDPOINT_URL: fixture.platform.awsUrl };
+    const [title, ...rows] = (await strata(['executions'], environment)).out.trimEnd().split('\n');
+    expect(title).toMatch(/^STARTED +WORKFLOW +STATUS +TIME +EXECUTION$/);
+    const line =
+      /^\d{4}-\d\d-\d\d \d\d:\d\d {2}nightly {3}SUCCEEDED {2}\d\.\d s {2}arn:aws:states:.*:nightly:/;
+    expect(rows.length).toBeGreaterThanOrEqual(2);
+    for (const row of rows) expect(row).toMatch(line);
+    const { out } = await strata(['executions', 'nightly', '--json'], environment);
+    const listed = JSON.parse(out) as { startedAt: string }[];
+    expect(listed).toHaveLength(rows.length);
+    expect(listed[0]).toMatchObject({ stateMachine: 'nightly', status: 'SUCCEEDED' });
+    const times = listed.map(({ startedAt }) => startedAt);
+    expect(times).toEqual([...times].sort().reverse());
+    expect(await strata(['executions', 'daily'], environment)).toMatchObject({
+      ...{ code: 1, out: '', error: 'there is no state machine "daily": there are nightly\n' },
+    });
+  });
+
   test('a name runs that one, also when it is paused; whole words of a name will do', async () => {
     expect(await tick('us-paused')).toMatchObject({ code: 0 });
     expect(await tick('Metering')).toMatchObject({ code: 0 });

@@ -1,0 +1,68 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ApiClient, ApiError } from '../api-client.ts';
+import { tenantPath } from '../api-paths.ts';
+import type { Command } from '../command.ts';
+import { shownText } from '../shown-text.ts';
+
+interface Tenant {
+  slug: string;
+  name: string;
+  tier: string;
+  status: string;
+  reason: string | null;
+}
+
+const POLL_MS = 250;
+/** Answers in a row that may fail before waiting ends: a deployment or a busy registry passes. */
+const PATIENCE = 40;
+
+export const onboard: Command = {
+  name: 'onboard',
+  words: 'SLUG ADMINEMAIL',
+  options: {
+    ...{ name: 'NAME', tier: 'TIER', residency: 'KEY', compliance: 'LIST', 'billing-email': 'EMAIL' },
+  },
+  flags: ['watch'],
+  summary: 'onboards a tenant; run again, it takes up again what has failed',
+  async run({ words: [slug = '', adminEmail = ''], flags, options }, { api, screen }) {
+    const client = await api();
+    const compliance = options
+      .get('compliance')
+      ?.split(',')
+      .map((one) => one.trim());
+    const tenant = await client.post<Tenant>('/tenants', {
+      ...{ slug, adminEmail, name: options.get('name') ?? slug },
+      ...given('tier', options.get('tier')),
+      ...given('dataResidency', options.get('residency')),
+      ...given('complianceRequirements', compliance),
+      ...given('billingEmail', options.get('billing-email')),
+    });
+    screen.line(`the onboarding of ${shownText(tenant.slug)} (${tenant.tier}) has started`);
+    if (!flags.has('watch')) {
+      screen.line(`look at it with: strata tenant ${slug}`);
+      return true;
+    }
+    const ended = await provisioned(client, slug);
+    const reason = ended.reason ? `: ${shownText(ended.reason)}` : '';
+    const active = ended.status === 'active';
+    screen.line(screen.paint(active ? 'green' : 'red', `${shownText(slug)} is ${ended.status}${reason}`));
+    return active;
+  },
+};
+
+const given = (field: string, value: unknown) => (value === undefined ? {} : { [field]: value });
+
+/** @throws the last failure, when the API does not answer for ten seconds */
+async function provisioned(api: ApiClient, slug: string): Promise<Tenant> {
+  for (let failures = 0; ; ) {
+    try {
+      const tenant = await api.get<Tenant>(tenantPath(slug));
+      if (tenant.status !== 'provisioning') return tenant;
+      failures = 0;
+    } catch (cause) {
+      failures += 1;
+      if ((cause instanceof ApiError && cause.status < 500) || failures >= PATIENCE) throw cause;
+    }
+    await delay(POLL_MS);
+  }
+}
