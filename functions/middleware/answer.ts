@@ -1,5 +1,6 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { matchesTag } from '../repositories/entity-tag.ts';
+import { MAX_PAGE_BYTES } from '../repositories/keyset-page.ts';
 import type { RequestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 
@@ -28,16 +29,17 @@ function unlessKnown(answer: Answer, { method, ifNoneMatch }: RequestFacts): Ans
 /** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
 export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStructuredResultV2 {
   const answer = unlessKnown(given, facts);
-  const body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
-  // An escape is six times the character at most.
-  if (
-    body &&
-    body.length > MAX_ANSWER_BYTES / 8 &&
-    Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES
-  ) {
-    throw new Problem(413, 'answer-too-large', {
-      detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
-    });
+  let body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
+  if (body && isTooLarge(body)) {
+    if (facts.method === 'GET') {
+      throw new Problem(413, 'answer-too-large', {
+        detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
+      });
+    }
+    // The change has been made: it is not told as a failure.
+    body = JSON.stringify(answer.body, (key, value) =>
+      key !== '' && isLargeDocument(value) ? undefined : value,
+    );
   }
   return {
     statusCode: answer.status,
@@ -51,4 +53,14 @@ export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStruc
     },
     ...(body === undefined ? {} : { body }),
   };
+}
+
+function isTooLarge(body: string): boolean {
+  // An escape is six times the character at most.
+  return body.length > MAX_ANSWER_BYTES / 8 && Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES;
+}
+
+/** Half a page of a list, or more. */
+function isLargeDocument(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && JSON.stringify(value).length > MAX_PAGE_BYTES / 2;
 }

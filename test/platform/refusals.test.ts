@@ -5,6 +5,7 @@ import {
   newEmployee,
   onboardOwnTenant,
   operatorToken,
+  platform,
   userToken,
 } from './running-platform.ts';
 
@@ -55,6 +56,26 @@ describe('a refused request is told why and changes nothing', () => {
     expect(answer.status).toBe(status);
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
     expect(answer.body).toMatchObject({ status, type: expect.stringMatching(/^urn:strata:problem:/) });
+    expect(await employees()).toBe(before);
+  });
+
+  test.each([
+    ['Latin-1', 400, {}],
+    ['a content coding', 415, { 'content-encoding': 'gzip' }],
+  ])('a body of other bytes than UTF-8 over the wire, %s: %i', async (_name, status, headers) => {
+    const before = await employees();
+    const answer = await fetch(`${platform().apiUrl}/employees`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${admin}`,
+        'content-type': 'application/json',
+        origin: 'https://app.example.com',
+        ...(headers as Record<string, string>),
+      },
+      body: new Uint8Array(Buffer.from(JSON.stringify({ ...valid, firstName: 'Ren\xe9' }), 'latin1')),
+    });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'application/problem+json']);
+    expect(answer.headers.get('access-control-expose-headers')).toContain('idempotency-replayed');
     expect(await employees()).toBe(before);
   });
 
