@@ -34,14 +34,16 @@ export interface RegistryMemoryOptions {
  * lasts longer than a look-up may take, so that those behind stale answers renew it and no request waits again.
  */
 const DOUBT_MS = 10_000;
+/** Between two look-ups behind stale answers: where each fails at once, they must not cost what requests need. */
+const PROBE_PAUSE_MS = 500;
 /** Seconds after which a request that found no answer is worth repeating. */
 const RETRY_AFTER = 2;
 
 /** Whether the registry answers: shared by all memories of one container, so that one failure tells all of them. */
 export class RegistryHealth {
   #doubtUntil = 0;
-  /** A look-up behind a stale answer is under way. */
-  probing = false;
+  /** On `performance.now()`'s clock; infinite while a look-up behind a stale answer is under way. */
+  nextProbeAt = 0;
 
   get inDoubt(): boolean {
     return performance.now() < this.#doubtUntil;
@@ -164,10 +166,10 @@ export class RegistryMemory<Value extends object | string> {
   }
 
   #probe(key: string): void {
-    if (this.#health.probing) return;
-    this.#health.probing = true;
+    if (performance.now() < this.#health.nextProbeAt) return;
+    this.#health.nextProbeAt = Number.POSITIVE_INFINITY;
     const ended = () => {
-      this.#health.probing = false;
+      this.#health.nextProbeAt = performance.now() + PROBE_PAUSE_MS;
     };
     this.#lookUp(key).then(ended, ended);
   }

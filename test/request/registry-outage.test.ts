@@ -78,10 +78,11 @@ async function call(method: string, path: string, token: string, body?: object) 
   };
 }
 
+let pidFile: string | undefined;
 function signalRegistry(signal: NodeJS.Signals): void {
-  const [file] = globSync('**/*registry*/data/postmaster.pid', { cwd: platform.stateDir });
+  pidFile ??= globSync('**/*registry*/data/postmaster.pid', { cwd: platform.stateDir })[0];
   try {
-    process.kill(Number.parseInt(readFileSync(join(platform.stateDir, file ?? ''), 'utf8'), 10), signal);
+    process.kill(Number.parseInt(readFileSync(join(platform.stateDir, pidFile ?? ''), 'utf8'), 10), signal);
   } catch {
     // It is down already.
   }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { PlacementConflict } from '../errors.ts';
+import { endForeignSessions } from './end-foreign-sessions.ts';
 
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 
@@ -44,7 +45,7 @@ export async function removePlacement(
   owner: pg.ClientBase,
   { tenantId, epoch }: Pick<TenantPlacement, 'tenantId' | 'epoch'>,
 ): Promise<void> {
-  await owner.query('select tenancy.end_foreign_sessions($1)', [tenantId]);
+  await endForeignSessions(owner, tenantId);
   // Writers in flight end first; who comes later is refused (TN004).
   await owner.query(
     `with lock as materialized (select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1)))

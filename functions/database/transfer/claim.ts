@@ -9,6 +9,7 @@
  * An advisory lock takes no transaction id: the creation of a replication slot does not wait for it.
  */
 import type pg from 'pg';
+import { endForeignSessions } from '../provisioning/end-foreign-sessions.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { ClaimLost, MoverBusy, WritersBusy } from './errors.ts';
 
@@ -130,7 +131,7 @@ export async function endingIntruders<Result>(
     return await transaction();
   } catch (error) {
     if (error instanceof MoverBusy || error instanceof WritersBusy)
-      await owner.query('select tenancy.end_foreign_sessions($1)', [tenantId]).catch(() => {});
+      await endForeignSessions(owner, tenantId).catch(() => {});
     throw error;
   }
 }

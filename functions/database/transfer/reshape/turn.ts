@@ -15,6 +15,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { endForeignSessions } from '../../provisioning/end-foreign-sessions.ts';
 import type { Attempt } from '../claim.ts';
 
 const IDLE = '30s';
@@ -42,7 +43,7 @@ export async function takeTurn(
       [tenantId],
     );
     if (rows[0]?.taken) return true;
-    await session.query('select tenancy.end_foreign_sessions($1)', [tenantId]);
+    await endForeignSessions(session, tenantId);
     if (performance.now() > deadline) return false;
     await delay(POLL_MS * (0.5 + Math.random()));
   }
