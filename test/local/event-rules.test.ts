@@ -190,10 +190,11 @@ describe('a rule on executions', () => {
 
   test('hands over the part or the input that its target names', async () => {
     const executionArn = await start('pass');
+    // What the executions of earlier tests told may arrive now, too.
     await expect
       .poll(() => recordedLines<unknown>(recordFile('Part')))
-      .toEqual([executionArn.split(':').at(-1)]);
-    await expect.poll(() => recordedLines<unknown>(recordFile('Fixed'))).toEqual([{ fixed: true }]);
+      .toContain(executionArn.split(':').at(-1));
+    await expect.poll(() => recordedLines<unknown>(recordFile('Fixed'))).toContainEqual({ fixed: true });
   });
 
   test('tries a failing function three times in all, then gives up', async () => {

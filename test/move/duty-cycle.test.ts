@@ -83,6 +83,6 @@ describe('the copy of a reshape', () => {
     const [tireless, gentle] = copies;
     expect(gentle!.copiedRows).toBe(tireless!.copiedRows);
     expect(tireless!.copyRestedMs).toBeLessThan(20);
-    expect(gentle!.copyRestedMs).toBeGreaterThan(20);
+    expect(gentle!.copyRestedMs).toBeGreaterThan(tireless!.copyRestedMs as number);
   });
 });
