@@ -1,4 +1,5 @@
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** `npm run test:full`: every kill point, every mutant, regions, sizes. `npm test` shows every behaviour once. */
 const full = Boolean(process.env.STRATA_TEST_FULL);
@@ -24,6 +25,22 @@ const project = (
   test: { name, include, exclude: [...exclude, ...rest], ...options },
 });
 
+/** In this order: the shared platform and the assemblies become ready beside the first files, and short ones come last. */
+const order = ['alone', 'platform', 'synthesized', 'parts'];
+/** Parts of names of files that take long although they are short. */
+const long = [
+  ...['hostile-credential', 'mutation/guards', 'protocol-model', 'relocate-killed', 'reshape-killed'],
+  ...['relocate-repeats', 'registry-outage', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isShort = ({ moduleId }: TestSpecification) => !long.some((name) => moduleId.includes(name));
+    const rankOf = (file: TestSpecification) => order.indexOf(file.project.name) * 2 + Number(isShort(file));
+    return (await super.sort(files)).sort((one, other) => rankOf(one) - rankOf(other));
+  }
+}
+
 export default defineConfig({
   test: {
     testTimeout: 60_000,
@@ -32,6 +49,7 @@ export default defineConfig({
     maxWorkers: 3,
     // Modules are loaded once a worker, not once a file: no test leaves anything changed behind.
     isolate: false,
+    sequence: { sequencer: LongestFirst },
     projects: [
       project('platform', {
         include: onPlatform,
