@@ -5,13 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { IdentityDocument } from '../../infra/local/identity/local-issuer.ts';
 import { signToken } from '../../infra/local/identity/sign-token.ts';
 import { OwnPlatform } from '../boot/own-platform.ts';
+import { FULL_RUN } from '../full-run.ts';
 
 /** One tenant of each model. */
 const SLUGS = { initech: 'starter', globex: 'business', acme: 'enterprise' } as const;
-const OUTAGE_MS = process.env.STRATA_TEST_FULL ? 60_000 : 3_000;
+const OUTAGE_MS = FULL_RUN ? 60_000 : 3_000;
 const RECOVERY_MS = 60_000;
 /** Three seconds on a busy machine make too few requests for their slowest hundredth to mean anything. */
-const [QUANTILE, GRACE_MS] = process.env.STRATA_TEST_FULL ? [0.99, 50] : [0.95, 200];
+const [QUANTILE, GRACE_MS] = FULL_RUN ? [0.99, 50] : [0.95, 200];
 
 interface Person {
   readonly tenantId: string;

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { apiEvent } from '../regions/api-event.ts';
 
 type Handler = (
@@ -58,7 +59,7 @@ test.each([
   expect(await operatorCalls(routeKey, body)).toEqual({ statusCode: 503, retryAfter: '5' });
 });
 
-test.runIf(process.env.STRATA_TEST_FULL)(
+test.runIf(FULL_RUN)(
   'a registry that hangs is a 503 before API Gateway gives up after 30 seconds',
   async () => {
     const begin = performance.now();
@@ -67,14 +68,11 @@ test.runIf(process.env.STRATA_TEST_FULL)(
   },
 );
 
-test.runIf(process.env.STRATA_TEST_FULL)(
-  'credentials that Secrets Manager does not tell are a 503 in time',
-  async () => {
-    const { CredentialStore } = await import('../../functions/database/session/credentials.ts');
-    const { toProblem } = await import('../../functions/middleware/problem-mapping.ts');
-    const begin = performance.now();
-    const error = await new CredentialStore().get('strata/tenant/one').catch((cause: unknown) => cause);
-    expect(toProblem(error)).toMatchObject({ status: 503, headers: { 'retry-after': '5' } });
-    expect(performance.now() - begin).toBeLessThan(10_000);
-  },
-);
+test.runIf(FULL_RUN)('credentials that Secrets Manager does not tell are a 503 in time', async () => {
+  const { CredentialStore } = await import('../../functions/database/session/credentials.ts');
+  const { toProblem } = await import('../../functions/middleware/problem-mapping.ts');
+  const begin = performance.now();
+  const error = await new CredentialStore().get('strata/tenant/one').catch((cause: unknown) => cause);
+  expect(toProblem(error)).toMatchObject({ status: 503, headers: { 'retry-after': '5' } });
+  expect(performance.now() - begin).toBeLessThan(10_000);
+});
