@@ -77,7 +77,10 @@ export class ConnectionQueue {
         },
       };
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        const index = this.#waiting.indexOf(waiting);
+        // A connection is being handed to it this very moment; refused, it would never give that back.
+        if (index < 0) return;
+        this.#waiting.splice(index, 1);
         this.#noteDrained();
         reject(new Error('timeout exceeded when trying to connect'));
       }, this.#patienceMs);
