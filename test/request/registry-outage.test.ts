@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -83,7 +84,13 @@ let pidFile: string | undefined;
 function signalRegistry(signal: NodeJS.Signals): void {
   pidFile ??= globSync('**/*registry*/data/postmaster.pid', { cwd: platform.stateDir })[0];
   try {
-    process.kill(Number.parseInt(readFileSync(join(platform.stateDir, pidFile ?? ''), 'utf8'), 10), signal);
+    const postmaster = Number.parseInt(readFileSync(join(platform.stateDir, pidFile ?? ''), 'utf8'), 10);
+    process.kill(postmaster, signal);
+    if (signal === 'SIGKILL') return;
+    // Its backends would go on answering over the connections that are open.
+    const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
+    for (const [pid, parent] of processes.map((line) => line.trim().split(/\s+/).map(Number)))
+      if (pid !== undefined && parent === postmaster) process.kill(pid, signal);
   } catch {
     // It is down already.
   }
