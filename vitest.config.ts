@@ -30,7 +30,7 @@ const order = ['alone', 'platform', 'synthesized', 'parts'];
 /** Parts of names of files that take long although they are short. */
 const long = [
   ...['hostile-credential', 'mutation/guards', 'protocol-model', 'relocate-killed', 'reshape-killed'],
-  ...['relocate-repeats', 'registry-outage', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
+  ...['relocate-repeats', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
 ];
 
 class LongestFirst extends BaseSequencer {

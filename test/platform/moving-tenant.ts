@@ -33,7 +33,7 @@ export class MovingTenant {
       prefix: this.slug,
       writers: 2,
       readers: 2,
-      restMs: 15,
+      restMs: 30,
       atMost: 40,
       ...options,
     });

@@ -9,9 +9,10 @@ export interface Outcome {
 
 const script = join(import.meta.dirname, '..', '..', '..', 'infra', 'cli', 'strata.ts');
 
-/** Runs the command line as npm does; only this environment and the path are given to it. */
+/** Runs the command line as npm does; only this environment, the path and compiled code are given to it. */
 export function strata(args: string[], environment: Record<string, string>): Promise<Outcome> {
-  const env = { PATH: process.env.PATH, HOME: import.meta.dirname, ...environment };
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  const env = { PATH, NODE_COMPILE_CACHE, HOME: import.meta.dirname, ...environment };
   return new Promise((resolve) => {
     execFile(process.execPath, [script, ...args], { env }, (failure, out, error) =>
       resolve({ code: failure ? Number(failure.code) : 0, out, error }),

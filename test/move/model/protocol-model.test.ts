@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { FULL_RUN } from '../../full-run.ts';
 import { everySecondLine, type Guards, type SecondLines } from './guards.ts';
 import { check } from './placement-protocol.ts';
 import { scenarios } from './scenarios.ts';
@@ -74,7 +75,7 @@ test.each(Object.entries(broken))('without %s there is a counter-example', (guar
   expect(`\n${trace.join('\n')}\n`).toMatchSnapshot();
 });
 
-test.each(['reshapeTwice', 'relocateTwice', 'relocateAgain'] as const)(
+test.runIf(FULL_RUN).each(['reshapeTwice', 'relocateTwice', 'relocateAgain'] as const)(
   '%s: without all of the second lines of defence nothing breaks',
   (name) => {
     const none = Object.fromEntries(Object.keys(everySecondLine).map((line) => [line, false]));
