@@ -98,7 +98,7 @@ async function auditedAccess(
   try {
     answer = await work();
   } catch (error) {
-    // A tenant that could not be reached, or has left, takes no trace either: the first error is the cause.
+    // A tenant that could not be reached, or is in another region, takes no trace either: the first error is the cause.
     await leaveTrace(toProblem(error).status).catch(() => logger.warn('an operator’s access left no trace'));
     throw error;
   }

@@ -88,7 +88,7 @@ export class MoveInProgress extends MoveError {
   }
 }
 
-/** Rules forbid the move; `issues` tells each. */
+/** Rules forbid the move; `issues` lists them. */
 export class MoveForbidden extends MoveError {
   override readonly name = 'MoveForbidden';
   readonly issues: readonly Forbidden[];

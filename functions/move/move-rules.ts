@@ -93,7 +93,7 @@ export async function usageOf(
 /**
  * Counts what the limits of the target tier will be compared with, where metering never did: a tenant that was not
  * metered yet must not pass for an empty one.
- * @returns undefined where the last sample tells enough, no limit applies, or the tenant has no place to look at.
+ * @returns undefined where the last sample is enough, no limit applies, or the tenant has no place to look at.
  * @throws what the survey throws.
  */
 export async function countIfNotMetered(

@@ -23,7 +23,7 @@ const place = z.object({
   poolSize: z.int(),
 });
 
-/** Undefined for a place that is not complete: it is a help, and nobody depends on it. */
+/** Undefined for a place that is not complete: it only saves time. */
 export function parseNextPlace(text: string): NextPlace | undefined {
   const { data } = place.safeParse(JSON.parse(text));
   if (!data) return undefined;

@@ -39,7 +39,7 @@ const PROBE_PAUSE_MS = 500;
 /** Seconds after which a request that found no answer is worth repeating. */
 const RETRY_AFTER = 2;
 
-/** Whether the registry answers: shared by all memories of one container, so that one failure tells all of them. */
+/** Whether the registry answers: shared by all memories of one container, so that one failure counts for all of them. */
 export class RegistryHealth {
   #doubtUntil = 0;
   /** On `performance.now()`'s clock; infinite while a look-up behind a stale answer is under way. */

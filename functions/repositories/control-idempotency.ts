@@ -74,7 +74,7 @@ export class OncePerKey implements RepeatableRequest {
   #answer: ControlAnswer | undefined;
   #replayed = false;
 
-  /** @param answerOf reads what the client is told: 202 with this body. */
+  /** @param answerOf reads the body of the client's answer, which is 202. */
   constructor(
     use: ControlIdempotencyUse,
     answerOf: (transaction: RegistryExecutor, resourceId: string) => Promise<object>,

@@ -21,7 +21,7 @@ export class ResourceConflict extends Error {
   }
 }
 
-/** Rules stand against the change; `issues` names each. */
+/** Rules forbid the change; `issues` lists them. */
 export class RulesForbid extends Error {
   override name = 'RulesForbid';
   readonly issues: readonly { readonly rule: string; readonly detail: string; readonly field?: string }[];

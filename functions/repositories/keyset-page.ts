@@ -63,7 +63,7 @@ export interface PageBounds<Row, Entry> {
 
 /**
  * Makes a page of up to `limit + 1` rows: those up to the limit that fit, and the first one in any case. A row that is
- * left over tells that there is a next page.
+ * left over means that there is a next page.
  * @param positionOf where a page that ends with the row goes on.
  */
 export function pageOfRows<Row, Entry>(
@@ -119,7 +119,7 @@ export function toPage(rows: readonly ListedRow[], limit: number, order: readonl
   return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, positionOf, toListed);
 }
 
-/** What `selectPage` tells of a row besides its columns, where the table has documents. */
+/** What `selectPage` reads of a row besides its columns, where the table has documents. */
 export const ROWS_FOUND = 'rows_found';
 /** The names of the row's documents that are too large for a list. */
 export const LEFT_OUT = 'left_out';

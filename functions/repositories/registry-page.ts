@@ -4,7 +4,7 @@ import { type PageRequest, type Position, pageOfRows } from './keyset-page.ts';
 /** A page of an operator's list ends at so many bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
 export const MAX_REGISTRY_PAGE_BYTES = 512 * 1024;
 
-/** What a statement of `boundedSelect` tells of each row besides its columns. */
+/** What a statement of `boundedSelect` reads of each row besides its columns. */
 interface Measured {
   /** Of the row as JSON. */
   readonly row_bytes: number;

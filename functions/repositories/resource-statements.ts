@@ -18,7 +18,7 @@ export interface ListFilter {
 }
 
 /**
- * The rows of a page: one more than the limit, which tells whether there is a next page. Where the table has documents,
+ * The rows of a page: one more than the limit, which shows whether there is a next page. Where the table has documents,
  * no more than fill a page, so that large ones are not all read (OFFSET 0: each is measured once); the first two rows are always among them, so that a
  * page has a row and the next one too. An older document that no list can take is left out of its row.
  */

@@ -144,7 +144,7 @@ export async function deleteUser(
   });
 }
 
-/** A tenant that nobody administers could not help itself. @throws {ResourceConflict} nobody else does. */
+/** A tenant needs one active admin. @throws {ResourceConflict} this user is the last one. */
 async function requireOtherAdmin(
   transaction: RegistryExecutor,
   { tenantId, userId, role, isActive }: TenantUser,

@@ -72,7 +72,7 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
     list.map((row) => ({
       ...row,
       registryKey: asked[index] as string,
-      // Of the tenant as it is told, with the features that its row leaves out.
+      // Of the tenant as the API answers it, with the features that its row leaves out.
       row_bytes: row.row_bytes + (row.large_features_bytes ?? 0),
     })),
   );

@@ -5,7 +5,7 @@ import { moveStateTask } from '../middleware/move-task.ts';
 import { recoverMoves } from '../move/recover-moves.ts';
 import { startExecution } from '../move/workflow-executions.ts';
 
-/** What EventBridge tells of an execution that ended; a schedule tells nothing. */
+/** EventBridge's event of an execution that ended; a schedule sends none. */
 const event = z.object({
   detail: z.object({ executionArn: z.string().min(1), status: z.string().min(1) }).optional(),
 });

@@ -16,7 +16,7 @@ const failedStep = z.object({
   failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
 });
 
-/** What EventBridge tells of an execution that ended; a schedule tells nothing. */
+/** EventBridge's event of an execution that ended; a schedule sends none. */
 const recovery = z.object({
   detail: z.object({ executionArn: z.string().min(1) }).optional(),
 });
@@ -25,7 +25,7 @@ const recovery = z.object({
 const RECOVERY_MS = 20_000;
 
 /**
- * Ends onboardings that did not succeed: notes on the tenant why an execution failed, and tells the execution the same
+ * Ends onboardings that did not succeed: notes on the tenant why an execution failed, and gives the execution the same
  * reason; and looks for tenants whose execution ended without doing so.
  */
 export const handler = onboardingTask(

@@ -6,7 +6,7 @@ import { type Row, table } from './table.ts';
 export const LISTING_FLAGS = ['json'] as const;
 
 /**
- * Shows a list as a table, or with `--json` as the API tells it: for another program, complete and unrounded.
+ * Shows a list as a table, or with `--json` as the API answers it: for another program, complete and unrounded.
  * @param rowOf the table's cells of an item
  */
 export function showList<Item>(

@@ -30,7 +30,7 @@ const replicating = {
   max_worker_processes: '48',
   // Megabytes.
   max_slot_wal_keep_size: '16384',
-  // Kilobytes of one session: room for the biggest index, not for whoever means to fill the disk.
+  // Kilobytes of one session: room for the biggest index, not for filling the disk.
   temp_file_limit: '20971520',
 };
 

@@ -122,7 +122,7 @@ export async function bootAssembly(
     throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
   });
   undo.push(() => awsEndpoint.stop());
-  // After the ports that somebody chose.
+  // After the ports that the options name.
   await gateways.listenAgain();
 
   const starting = clusters.startKnown();

@@ -70,7 +70,7 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
     signal: AbortSignal.any([signal, stopping.signal]),
   });
   const done = runToEnd(child, options).then(() => writeDurably(inputsFile, inputs));
-  // Whoever waits for it learns of it; a start that fails before that has a reason of its own.
+  // The code that awaits it gets the error; a start that fails before that has a reason of its own.
   const ended = done.catch(() => {});
   const stop = () => {
     stopping.abort();

@@ -28,7 +28,7 @@ import type { Login, TestTenant } from '../test-database.ts';
 import { cellRegistration, inTurn, KnownLogins, register } from './tenant-world.ts';
 
 /**
- * Somebody has the credential of a Business tenant and his own connection with it. A server of its own: what he does
+ * An attacker has the credential of a Business tenant and a connection of his own. A server of its own: what he does
  * there concerns every database of it, and its lock table is small.
  */
 let server: PostgresServer;
@@ -121,7 +121,7 @@ const victim = (model: IsolationModel) => victims.get(model) as TestTenant;
 async function attack(database = 'cell'): Promise<pg.Client> {
   const client = await connectAs(server, attackersTenant.login, database);
   opened.push(client);
-  // Its own settings are no bound: whoever is signed in may change them.
+  // Its own settings are no bound: the session may change them.
   for (const setting of ['idle_session_timeout', 'transaction_timeout', 'statement_timeout'])
     await client.query(`SET ${setting} = 0`);
   return client;

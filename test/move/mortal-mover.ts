@@ -37,7 +37,7 @@ export async function mortal(
   return { commits: life.commits, died: life.dead };
 }
 
-/** For what a process tells by other ways than its connections. @throws when it is dead. */
+/** For what a process reports by other ways than its connections. @throws when it is dead. */
 export function mustLive(): void {
   if (lives.getStore()?.dead) throw new Killed();
 }

@@ -64,7 +64,7 @@ test('recovery starts it, and tells that the crossing has succeeded', async () =
   const { tenantId, moveId, recover } = await settledCrossing();
   await recover();
   expect(await statusOf(moveId)).toBe('succeeded');
-  // The report names it, so that whoever follows the crossing can follow it too.
+  // The report names it, so that a client that follows the crossing can follow it too.
   const { report } = await getMove(world.in('us').registry, tenantId, moveId);
   expect(report).toMatchObject({
     followUp: { region: 'eu', executionArn: expect.stringMatching(/^arn:aws:states:eu-aws:.*:onward-/) },

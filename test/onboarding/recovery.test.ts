@@ -30,7 +30,7 @@ beforeAll(async () => {
         Type: 'AWS::StepFunctions::StateMachine',
         Properties: {
           ...{ StateMachineName: 'tenant-onboarding', RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
-          // Works on the tenant until somebody stops it, or fails at once, or after a second.
+          // Works on the tenant until it is stopped, or fails at once, or after a second.
           DefinitionString: JSON.stringify({
             StartAt: 'Kind?',
             TimeoutSeconds: 1,
@@ -98,7 +98,7 @@ describe.each(['starter', 'business', 'enterprise'])('a %s tenant', (tier) => {
       await begin(slug, work);
       if (status === 'ABORTED') await states.send(new StopExecutionCommand({ executionArn }));
       await expect.poll(() => fate(executionArn), { timeout: 5_000 }).toBe(status);
-      // As EventBridge tells it.
+      // As EventBridge sends it.
       await recoveryTask({ detail: { executionArn, status } }, {} as Context);
       expect(await tenantOf(slug)).toMatchObject({ status: 'failed', reason: ENDED });
       const planned = { executionArn: arnOf(`${slug}-2`), replaces: undefined };

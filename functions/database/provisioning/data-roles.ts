@@ -20,7 +20,7 @@ const REQUEST_SETTINGS = {
   search_path: '',
 } as const;
 
-/** Kilobytes of temporary files of one session. Only a superuser may set it, or who was granted that: RDS grants nobody. */
+/** Kilobytes of temporary files of one session. Only a superuser, or a role with that grant, may set it: RDS gives that grant to no role. */
 const TEMP_FILE_LIMIT = 4_194_304;
 
 export interface LoginRole {

@@ -151,7 +151,7 @@ BEGIN
           pg_get_userbyid(hoarder.usesysid), hoarder.locks USING ERRCODE = 'TN005';
       END IF;
     EXCEPTION WHEN insufficient_privilege THEN
-      -- A superuser has every role, and is nobody's to end.
+      -- A superuser has every role, and only a superuser may end its sessions.
     END;
   END LOOP;
   RETURN ended;
@@ -300,7 +300,7 @@ DECLARE
   versions jsonb[] := CASE TG_OP WHEN 'INSERT' THEN ARRAY[to_jsonb(NEW)] WHEN 'DELETE' THEN ARRAY[to_jsonb(OLD)]
                       ELSE ARRAY[to_jsonb(OLD), to_jsonb(NEW)] END;
 BEGIN
-  -- Whoever writes SQL as a login role can forge what current_tenant() reads, so the role decides here.
+  -- SQL that runs as a login role can forge what current_tenant() reads, so the role decides here.
   IF NOT EXISTS (SELECT FROM tenancy.placement p
                  WHERE p.tenant_id = tenancy.current_tenant() AND p.role_name = session_user) THEN
     RAISE EXCEPTION 'the role does not own the tenant' USING ERRCODE = 'TN004';

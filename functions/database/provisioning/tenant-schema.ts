@@ -106,7 +106,7 @@ function shutOut(roleName: string): string[] {
 }
 
 /**
- * A login role can connect to every database of the cluster, and whoever has its password can leave things there that
+ * A login role can connect to every database of the cluster, and a session with its password can leave things there that
  * keep the role from being dropped (a large object, default rights). `DROP OWNED` works in one database only, so this
  * opens a connection to each one that has some, and commits there: before the caller's transaction touches the role.
  */

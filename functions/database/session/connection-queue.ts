@@ -48,7 +48,7 @@ export class ConnectionQueue {
       client.on('error', () => {});
       onOpened(client);
     });
-    // The pool tells before the connection is idle, or closed because it is broken.
+    // The event comes before the connection is idle, or closed because it is broken.
     this.#pool.on('release', () => queueMicrotask(() => this.#serve()));
   }
 

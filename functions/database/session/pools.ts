@@ -30,7 +30,7 @@ export interface PoolOptions {
   readonly onAlert?: (message: string) => void;
 }
 
-/** The SQLSTATE of warnings by which `tenancy` tells of a session that it has ended. */
+/** The SQLSTATE of warnings by which `tenancy` reports a session that it has ended. */
 const ALERT = 'TN005';
 
 export class DatabasePools {
@@ -67,7 +67,7 @@ export class DatabasePools {
       if (pool.isOpen) return;
       (await pool.connect()).release();
     } catch {
-      // The first request there tells what is wrong, or the move does.
+      // The first request there reports what is wrong, or the move does.
     }
   }
 

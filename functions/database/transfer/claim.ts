@@ -120,7 +120,7 @@ export async function exclusively<Result>(
 
 /**
  * Where the transaction could not get a lock of the tenant, other tenants' sessions that hold one are ended, so that
- * the next try can. The error is told in any case.
+ * the next try can. The error is reported in any case.
  */
 export async function endingIntruders<Result>(
   owner: pg.ClientBase,

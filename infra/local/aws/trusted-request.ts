@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 /**
- * Why a request is not taken, or undefined. Signatures are not verified here, so whoever reaches the endpoint is an
+ * Why a request is not taken, or undefined. Signatures are not verified here, so every client that reaches the endpoint is an
  * administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry `Origin`
  * or `Sec-Fetch-Site`; one that has its own name resolve to this machine (DNS rebinding) names a foreign `Host`.
  */

@@ -43,7 +43,7 @@ export async function emptyTarget(owner: pg.ClientBase, { target, tenantId }: Si
 /**
  * Copies one table, in the transaction's snapshot. Tables come in foreign-key order: that one snapshot satisfies the
  * keys of the target, where there are any already, at the end of each statement.
- * @param onRows told of the rows of each statement, after it; the next one waits for it.
+ * @param onRows gets the number of rows after each statement; the next statement waits for it.
  */
 export async function copyTable(
   owner: pg.ClientBase,

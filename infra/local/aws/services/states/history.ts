@@ -31,7 +31,7 @@ export class HistoryRecorder {
 
   private readonly added: (event: HistoryEvent) => void;
 
-  /** @param added told of each event once it is in the history */
+  /** @param added gets each event once it is in the history */
   constructor(
     types: Map<string, string>,
     resources: Map<string, string>,
