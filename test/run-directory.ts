@@ -12,6 +12,7 @@ import {
   globSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statfsSync,
 } from 'node:fs';
@@ -41,7 +42,10 @@ export async function claimRunDirectory(): Promise<void> {
   process.env.TMPDIR = directory;
   // Hundreds of processes and threads load the same code.
   process.env.NODE_COMPILE_CACHE ??= compileCache;
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  process.once('exit', () => {
+    endProcesses(directory);
+    rmSync(directory, { recursive: true, force: true });
+  });
   await removeDeadRuns(base);
 }
 
@@ -55,6 +59,28 @@ async function removeDeadRuns(base: string): Promise<void> {
     const servers = globSync('**/postmaster.pid', { cwd: directory });
     await Promise.all(servers.map((file) => stopStaleServer(join(directory, dirname(file)))));
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Ends the platforms and servers that an interrupted run leaves: their files name them. */
+function endProcesses(directory: string): void {
+  const platforms = globSync('**/lock.json', { cwd: directory }).map(
+    (file) => (JSON.parse(readFileSync(join(directory, file), 'utf8')) as { pid: number }).pid,
+  );
+  const servers = globSync('**/postmaster.pid', { cwd: directory }).map((file) =>
+    Number.parseInt(readFileSync(join(directory, file), 'utf8'), 10),
+  );
+  for (const [pids, signal] of [
+    [platforms, 'SIGKILL'],
+    [servers, 'SIGQUIT'],
+  ] as const) {
+    for (const pid of pids) {
+      try {
+        if (pid !== process.pid) process.kill(pid, signal);
+      } catch {
+        // It has ended.
+      }
+    }
   }
 }
 

@@ -55,11 +55,11 @@ const addUser = (key: Key, { tenantId, userId }: Moved) =>
     { tenantId, userId },
   );
 
-/** As a move does it: announced there, then theirs, then no longer ours. */
+/** As a move does it: announced there, then theirs with its users at once, then no longer ours. */
 async function handOver(from: Key, to: Key, moved: Moved): Promise<void> {
   await put(to, moved.tenantId, 'arriving', to);
-  await put(to, moved.tenantId, 'active', to);
   await addUser(to, moved);
+  await put(to, moved.tenantId, 'active', to);
   await put(from, moved.tenantId, 'elsewhere', to);
   await two[from].query('DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid', {
     tenantId: moved.tenantId,

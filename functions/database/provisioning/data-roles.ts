@@ -38,26 +38,44 @@ export async function ensureRequestRole(transaction: DdlTransaction, role: Login
   if (!Number.isSafeInteger(limit)) throw new TypeError('connectionLimit is not an integer');
   await runStatements(transaction, [
     `ALTER ROLE ${name} LOGIN CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(role.password))}`,
-    ...(await settingsOf(transaction, role.roleName)),
+    ...alterRole(role.roleName, await requestSettings(transaction)),
     `GRANT ${identifier(TENANT_LOGIN_GROUP)} TO ${name}`,
   ]);
 }
 
-/** Brings the settings of every login role of requests up to date. The transaction acts as the owner, who made them. */
+/**
+ * Brings the settings of every login role of requests up to date: of those that lack one. The transaction acts as the
+ * owner, who made them. A role that is dropped or changed at this moment is left alone: its settings go with it, or come
+ * with the change.
+ */
 export async function ensureRequestSettings(transaction: DdlTransaction): Promise<void> {
+  const settings = await requestSettings(transaction);
+  // PostgreSQL stores the empty search path as a quoted list.
+  const { search_path: _, ...plain } = settings;
+  const stored = Object.entries(plain).map(([setting, value]) => `${setting}=${value}`);
   const { rows } = await sql<{ name: string }>`
     select r.rolname as name from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r on r.oid = m.member
     where m.roleid = pg_catalog.to_regrole(${TENANT_LOGIN_GROUP}) and m.inherit_option
       and exists (select from pg_catalog.pg_auth_members own
                   where own.roleid = r.oid and own.admin_option
-                    and own.member = current_user::pg_catalog.regrole)`.execute(transaction);
-  for (const { name } of rows) await runStatements(transaction, await settingsOf(transaction, name));
+                    and own.member = current_user::pg_catalog.regrole)
+      and not coalesce(r.rolconfig, '{}') @> ${stored}::text[]`.execute(transaction);
+  for (const { name } of rows) {
+    const statements = alterRole(name, settings).map((statement) => `${statement};`);
+    await runStatements(transaction, [
+      `DO $settings$ BEGIN ${statements.join(' ')}
+       EXCEPTION WHEN undefined_object OR internal_error THEN NULL; END $settings$`,
+    ]);
+  }
 }
 
-async function settingsOf(transaction: DdlTransaction, roleName: string): Promise<string[]> {
+async function requestSettings(transaction: DdlTransaction): Promise<Record<string, string | number>> {
   const { rows } = await sql<{ may: boolean }>`
     select pg_catalog.has_parameter_privilege('temp_file_limit', 'SET') as may`.execute(transaction);
-  const settings = { ...REQUEST_SETTINGS, ...(rows[0]?.may ? { temp_file_limit: TEMP_FILE_LIMIT } : {}) };
+  return { ...REQUEST_SETTINGS, ...(rows[0]?.may ? { temp_file_limit: TEMP_FILE_LIMIT } : {}) };
+}
+
+function alterRole(roleName: string, settings: Record<string, string | number>): string[] {
   return Object.entries(settings).map(
     ([setting, value]) =>
       `ALTER ROLE ${identifier(roleName)} SET ${setting} = ${typeof value === 'number' ? value : literal(value)}`,
