@@ -5,6 +5,7 @@
  * acknowledged and is not there, a value older than one that was acknowledged before the read began.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { type ApiClient, ApiError } from './api-client.ts';
 
 export interface HttpAnswer {
   readonly status: number;
@@ -13,6 +14,18 @@ export interface HttpAnswer {
 }
 /** One request as a user of the tenant. */
 export type Send = (method: string, path: string, body?: object) => Promise<HttpAnswer>;
+
+/** Answers of all kinds, where `ApiClient` throws for those that are no success. */
+export function sendThrough(client: ApiClient): Send {
+  return async (method, path, body) => {
+    try {
+      return await client.ask(method, path, body);
+    } catch (error) {
+      if (error instanceof ApiError) return { status: error.status, body: error.problem };
+      throw error;
+    }
+  };
+}
 
 interface Entry {
   employeeId: string;

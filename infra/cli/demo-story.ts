@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { countText } from './amounts.ts';
 import { type ApiClient, ApiError } from './api-client.ts';
 import { movePath, tenantPath } from './api-paths.ts';
-import { ClientLoad, type Send } from './client-load.ts';
+import { ClientLoad, sendThrough } from './client-load.ts';
 import { moveFigures, PhaseLines } from './demo-screen.ts';
 import { CommandError } from './errors.ts';
 import type { Move } from './moves/move-json.ts';
@@ -116,18 +116,6 @@ async function follow(
     if (move.status !== 'running') throw new CommandError(`the move ended ${move.status}: ${move.reason}`);
     await delay(100);
   }
-}
-
-/** Answers of all kinds, where `ApiClient` throws for those that are no success. */
-function sendThrough(client: ApiClient): Send {
-  return async (method, path, body) => {
-    try {
-      return await client.ask(method, path, body);
-    } catch (error) {
-      if (error instanceof ApiError) return { status: error.status, body: error.problem };
-      throw error;
-    }
-  };
 }
 
 function unlessMissing(error: unknown): undefined {

@@ -11,8 +11,8 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { vi } from 'vitest';
-import { ApiClient, ApiError } from '../../infra/cli/api-client.ts';
-import type { Send } from '../../infra/cli/client-load.ts';
+import { ApiClient } from '../../infra/cli/api-client.ts';
+import { type Send, sendThrough } from '../../infra/cli/client-load.ts';
 import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
 import { signToken } from '../../infra/local/identity/sign-token.ts';
 import { stateFile } from '../../infra/local/state/state-file.ts';
@@ -129,15 +129,7 @@ export class OwnPlatform {
 
   /** Requests of a user to the platform as it is running now. */
   async sender(user: { tenantId: string; email: string }): Promise<Send> {
-    const client = await this.client(user);
-    return async (method, path, body) => {
-      try {
-        return await client.ask(method, path, body);
-      } catch (error) {
-        if (error instanceof ApiError) return { status: error.status, body: error.problem };
-        throw error;
-      }
-    };
+    return sendThrough(await this.client(user));
   }
 
   startOnboarding(input: object): Promise<string> {

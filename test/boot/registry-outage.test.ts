@@ -56,7 +56,7 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
-  // A stopped server does not end when it is told to.
+  // A stopped server does not end on SIGTERM.
   signalRegistry('SIGCONT');
   await platform.stop();
 });

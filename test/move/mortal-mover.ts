@@ -1,5 +1,5 @@
 /**
- * Runs work as a process that dies at its n-th commit: from then on none of its connections answers, it tells nothing,
+ * Runs work as a process that dies at its n-th commit: from then on none of its connections answers, it reports nothing,
  * and the servers find its connections closed. The test's own connections live on.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';

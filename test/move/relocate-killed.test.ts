@@ -90,7 +90,7 @@ if (FULL_RUN) {
       const died = await killed(n, from, to, endings[n % 2]!);
       if (died) await killed(n, from, to, endings[(n + 1) % 2]!);
       else {
-        // As many as there are, or the test would kill nobody.
+        // As many as there are, or the test would kill no mover.
         expect(n).toBeGreaterThan(commits);
         break;
       }
