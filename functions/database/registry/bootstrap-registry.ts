@@ -8,6 +8,7 @@ import { regionTables } from './region-tables.ts';
 import { registryDialect } from './registry-dialect.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
 import { registryTables } from './registry-tables.ts';
+import { rolloutTables } from './rollout-tables.ts';
 
 /** One step of the registry's history. Released ones never change. */
 export interface RegistryMigration {
@@ -23,6 +24,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0003-move-names', statements: moveNames },
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
+  { name: '0006-rollouts', statements: rolloutTables },
 ];
 
 export interface RegistryRoles {

@@ -19,6 +19,8 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   control_idempotency_keys: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_moves: 'SELECT, INSERT, UPDATE',
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
+  schema_rollouts: 'SELECT, INSERT, UPDATE',
+  schema_rollout_targets: 'SELECT, INSERT, UPDATE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
