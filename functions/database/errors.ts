@@ -40,6 +40,14 @@ export class PlacementUnreachable extends Error {
   override name = 'PlacementUnreachable';
 }
 
+/**
+ * The statement names a table or a column that the target does not have: its tables are not as new as the code, or they
+ * went with a move. Nothing was committed.
+ */
+export class SchemaUpgrading extends Error {
+  override name = 'SchemaUpgrading';
+}
+
 /** 40001, 40P01, 55P03: PostgreSQL asks for the transaction to be run again. Nothing was committed. */
 export class TransactionConflict extends Error {
   override name = 'TransactionConflict';

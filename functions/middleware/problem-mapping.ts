@@ -1,4 +1,4 @@
-import { CommitUnknown, TransactionTimedOut } from '../database/errors.ts';
+import { CommitUnknown, SchemaUpgrading, TransactionTimedOut } from '../database/errors.ts';
 import { RegistryError } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
@@ -151,6 +151,13 @@ function databaseProblem(cause: unknown): Problem | undefined {
       1,
       cause,
     );
+  }
+  if (cause instanceof SchemaUpgrading) {
+    return new Problem(503, 'schema-upgrading', {
+      detail: "The tenant's tables are being upgraded. Send the request again in a moment.",
+      headers: { 'retry-after': '5' },
+      cause,
+    });
   }
   if (cause instanceof TransactionTimedOut) return unavailable('The request took too long.', 5, cause);
   const code = cause instanceof RegistryError ? cause.sqlState : sqlStateOf(cause);

@@ -11,9 +11,11 @@ export interface Placement {
   /** AWS region, e.g. `eu-west-1`. */
   readonly region: string;
   readonly address: DatabaseAddress;
+  /** Version of the tables there, as the registry last heard; undefined where it does not say. */
+  readonly schemaVersion?: number | undefined;
 }
 
-/** The columns of `tenant_database_routing` that make a placement, as the registry answers them. */
+/** The columns that make a placement, as the registry answers them: of `tenant_database_routing`, and the version. */
 export interface RoutingRow {
   readonly tenant_id: string;
   readonly epoch: number;
@@ -24,6 +26,7 @@ export interface RoutingRow {
   readonly database_name: string;
   readonly secret_arn: string;
   readonly connection_pool_size: number | null;
+  readonly schema_version?: number | null | undefined;
 }
 
 const DEFAULT_POOL_SIZE = 10;
@@ -41,6 +44,7 @@ export function toPlacement(row: RoutingRow): Placement {
       secretArn: row.secret_arn,
       poolSize: row.connection_pool_size ?? DEFAULT_POOL_SIZE,
     },
+    ...(row.schema_version == null ? {} : { schemaVersion: Number(row.schema_version) }),
   };
 }
 
@@ -53,6 +57,7 @@ const forwardedPlacement = z.object({
   database_name: z.string(),
   secret_arn: z.string(),
   connection_pool_size: z.nullish(z.int()),
+  schema_version: z.nullish(z.int()),
 });
 
 /** The placement that a moved tenant's old database points to; undefined where it tells none that is whole. */

@@ -43,6 +43,11 @@ const COLUMNS = `t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
          r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
          r.connection_pool_size`;
 const SOURCE = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
+/** Starter tenants share their cell's tables. */
+const SCHEMA_VERSION = `CASE WHEN r.isolation_model = 'shared'
+    THEN (SELECT c.schema_version FROM cells c WHERE c.cell_id = r.cell_id) ELSE r.schema_version END AS schema_version`;
+/** The registry has no such right, or no such column: in a deployment, the code may come before them. */
+const NOT_THERE_YET = ['42501', '42703', '42P01'];
 /** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
 const API_URL_FRESH_FOR = 60_000;
 /**
@@ -142,11 +147,12 @@ export class TenantDirectory {
         reference,
       });
     const readPlainly = () => read(COLUMNS, SOURCE);
-    // In a deployment, the code may come before the right to look at moves.
-    const [row] = await read(`${COLUMNS}, ${NEXT_PLACE}`, SOURCE).catch((error: unknown) => {
-      if (!(error instanceof RegistryError && error.sqlState === '42501')) throw error;
-      return readPlainly();
-    });
+    const [row] = await read(`${COLUMNS}, ${SCHEMA_VERSION}, ${NEXT_PLACE}`, SOURCE).catch(
+      (error: unknown) => {
+        if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
+        return readPlainly();
+      },
+    );
     return row;
   }
 

@@ -3,7 +3,7 @@
  *
  * States of a request: trying ──done──▶ answered
  *   trying ──TN001 fenced──▶ waiting (without a connection) ──▶ trying
- *   trying ──TN002 / TN003 / unreachable──▶ looking up ──▶ trying
+ *   trying ──TN002 / TN003 / unreachable / tables lack something──▶ looking up ──▶ trying
  *   waiting or looking up ──deadline, or too many of the tenant wait already──▶ unavailable
  *   trying ──TN002 into another region──▶ elsewhere
  * Invariants: only the transaction is run again, and only where it is certain that it was not committed;
@@ -12,6 +12,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   PlacementUnreachable,
+  SchemaUpgrading,
   StaleEpoch,
   TenantFenced,
   TenantMoved,
@@ -66,7 +67,7 @@ export class TenantRouter {
 
   /**
    * Runs the statements in one transaction, in one round trip where connections pipeline.
-   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable} and what the statements throw.
+   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what the statements throw.
    */
   batch<const Statements extends readonly Statement<unknown>[]>(
     tenantId: string,
@@ -81,7 +82,7 @@ export class TenantRouter {
   /**
    * Runs `work` in one transaction. It may be run again from its start while nothing was committed, so it must do
    * nothing but query.
-   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable} and what `work` throws.
+   * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what `work` throws.
    */
   transaction<Result>(
     tenantId: string,
@@ -116,6 +117,7 @@ export class TenantRouter {
     let conflicts = 0;
     let unreachable = 0;
     let lookups = 0;
+    let outdated = false;
     let moving = false;
     for (;;) {
       const entry = await this.#directory.byId(tenantId);
@@ -145,6 +147,10 @@ export class TenantRouter {
         } else if (error instanceof PlacementUnreachable) {
           if (unreachable++ >= MAX_UNREACHABLE) throw unavailable(error);
           this.#pools.discard(placement.address);
+          await this.#directory.refresh(tenantId).catch(() => {});
+        } else if (error instanceof SchemaUpgrading && !outdated) {
+          // The tables may be newer than this container knew, or the tenant's schema went with a move.
+          outdated = true;
           await this.#directory.refresh(tenantId).catch(() => {});
         } else if (error instanceof TransactionConflict) {
           if (conflicts++ >= MAX_CONFLICTS) throw unavailable(error);

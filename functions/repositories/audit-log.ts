@@ -1,7 +1,8 @@
-import { type OperationNodeSource, type RawBuilder, sql } from 'kysely';
+import { type OperationNodeSource, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
-import { tenantSql } from '../database/session/tenant-sql.ts';
+import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { Actor } from './actor.ts';
+import { anyTable } from './resource.ts';
 
 export interface AuditEntry {
   /** `employee.create`, `team.delete`, `operator.access`, … */
@@ -22,24 +23,35 @@ const MAX_RECORDED_CHARACTERS = 16_384;
  * logs nothing. Answers what the change returned.
  */
 export function audited<Row>(change: OperationNodeSource, actor: Actor, entry: AuditEntry): Statement<Row> {
-  const statement = sql<Row>`WITH changed AS (${change}), logged AS (${insertEntry(actor, entry, sql`FROM changed`)})
-    SELECT * FROM changed`;
-  return { compile: () => statement.compile(tenantSql) };
+  const logged = insertEntry(actor, entry, 'changed');
+  return tenantStatement(sql<Row>`WITH changed AS (${change}), logged AS (${logged}) SELECT * FROM changed`);
 }
 
 /** An entry of its own, for what changes no row. */
 export function auditInsert(actor: Actor, entry: AuditEntry): Statement<object> {
-  const statement = insertEntry(actor, entry, sql``);
-  return { compile: () => statement.compile(tenantSql) };
+  return insertEntry(actor, entry);
 }
 
-function insertEntry(actor: Actor, entry: AuditEntry, source: RawBuilder<unknown>): RawBuilder<object> {
-  return sql<object>`INSERT INTO audit_log
-      (user_id, actor, action, resource_type, resource_id, ip_address, user_agent, request_data, response_status)
-    SELECT ${actor.userId ?? null}::uuid, ${`${actor.kind}:${actor.name}`}::text, ${entry.action}::text,
-      ${entry.resourceType}::text, ${entry.resourceId ?? null}::uuid, ${actor.ipAddress ?? null}::inet,
-      ${actor.userAgent ?? null}::text, ${recordable(entry.requestData)}::jsonb, ${entry.responseStatus}::integer
-    ${source}`;
+/** @param changed name of a part of the statement: an entry is written for each of its rows. */
+function insertEntry(actor: Actor, entry: AuditEntry, changed?: 'changed') {
+  const values = {
+    user_id: sql`${actor.userId ?? null}::uuid`,
+    actor: sql`${`${actor.kind}:${actor.name}`}::text`,
+    action: sql`${entry.action}::text`,
+    resource_type: sql`${entry.resourceType}::text`,
+    resource_id: sql`${entry.resourceId ?? null}::uuid`,
+    ip_address: sql`${actor.ipAddress ?? null}::inet`,
+    user_agent: sql`${actor.userAgent ?? null}::text`,
+    request_data: sql`${recordable(entry.requestData)}::jsonb`,
+    response_status: sql`${entry.responseStatus}::integer`,
+  };
+  const selections = Object.entries(values).map(([name, value]) => value.as(name));
+  return anyTable
+    .insertInto('audit_log')
+    .columns(Object.keys(values))
+    .expression(
+      changed ? anyTable.selectFrom(changed).select(selections) : anyTable.selectNoFrom(selections),
+    );
 }
 
 function recordable(data: unknown): string | null {

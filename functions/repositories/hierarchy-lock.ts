@@ -1,6 +1,6 @@
-import { type RawBuilder, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { TenantTransaction } from '../database/session/tenant-session.ts';
-import { tenantSql } from '../database/session/tenant-sql.ts';
+import { tenantStatement } from '../database/session/tenant-sql.ts';
 
 /**
  * Takes the one lock of the tenant's hierarchy in that table until the transaction ends. Two changes that each look
@@ -15,18 +15,16 @@ export async function lockHierarchy(transaction: TenantTransaction, table: strin
   for (;;) {
     const [, locked] = await Promise.all([
       transaction.query(
-        statement(sql`INSERT INTO idempotency_keys (idempotency_key, request_method, request_path, request_hash)
+        tenantStatement(sql`INSERT INTO idempotency_keys (idempotency_key, request_method, request_path, request_hash)
           VALUES (${key}, '', '', '') ON CONFLICT DO NOTHING`),
       ),
       transaction.query(
-        statement(sql`SELECT 1 AS locked FROM idempotency_keys WHERE idempotency_key = ${key} FOR UPDATE`),
+        tenantStatement(
+          sql`SELECT 1 AS locked FROM idempotency_keys WHERE idempotency_key = ${key} FOR UPDATE`,
+        ),
       ),
     ]);
     // None where old keys are being removed.
     if (locked.length > 0) return;
   }
-}
-
-function statement<Row>(builder: RawBuilder<Row>) {
-  return { compile: () => builder.compile(tenantSql) };
 }

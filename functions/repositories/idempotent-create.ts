@@ -6,9 +6,9 @@
  * first one's row and then finds its answer, or finds nothing because the first was rolled back.
  */
 import { createHash } from 'node:crypto';
-import { type RawBuilder, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { TenantTransaction } from '../database/session/tenant-session.ts';
-import { tenantSql } from '../database/session/tenant-sql.ts';
+import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-access.ts';
 import { IdempotencyKeyReused } from './errors.ts';
 import { asJsonText } from './kept-body.ts';
@@ -52,11 +52,11 @@ export function createOnce(
     // Both travel at once: the first makes room where the key's 24 hours are over.
     const [, inserted] = await Promise.all([
       transaction.query(
-        statement(sql`DELETE FROM idempotency_keys
+        tenantStatement(sql`DELETE FROM idempotency_keys
         WHERE idempotency_key = ${use.key} AND created_at < now() - interval '24 hours'`),
       ),
       transaction.query(
-        statement(sql`INSERT INTO idempotency_keys
+        tenantStatement(sql`INSERT INTO idempotency_keys
         (idempotency_key, request_method, request_path, request_hash)
         VALUES (${use.key}, ${use.method}, ${use.path}, ${hash})
         ON CONFLICT DO NOTHING RETURNING idempotency_key`),
@@ -65,7 +65,7 @@ export function createOnce(
     if (inserted.length === 0) return { answer: await replay(transaction, use, hash), replayed: true };
     const answer = await create(transaction);
     await transaction.query(
-      statement(sql`UPDATE idempotency_keys
+      tenantStatement(sql`UPDATE idempotency_keys
         SET response_status = ${answer.status},
             response_headers = ${JSON.stringify({ location: answer.location, etag: answer.etag })},
             response_body = ${asJsonText(answer.body)}
@@ -81,7 +81,7 @@ async function replay(
   hash: string,
 ): Promise<KeptAnswer> {
   const [row] = await transaction.query(
-    statement(sql<KeyRow>`SELECT request_method, request_path, request_hash, response_status, response_headers,
+    tenantStatement(sql<KeyRow>`SELECT request_method, request_path, request_hash, response_status, response_headers,
         response_body #>> '{}' AS response_body
       FROM idempotency_keys WHERE idempotency_key = ${use.key}`),
   );
@@ -90,8 +90,4 @@ async function replay(
   }
   const { location, etag } = row.response_headers;
   return { status: row.response_status, location, etag, body: JSON.parse(row.response_body) };
-}
-
-function statement<Row>(builder: RawBuilder<Row>) {
-  return { compile: () => builder.compile(tenantSql) };
 }

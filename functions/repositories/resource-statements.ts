@@ -1,6 +1,6 @@
 import { type Expression, type OperationNodeSource, type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
-import { tenantSql } from '../database/session/tenant-sql.ts';
+import { tenantStatement } from '../database/session/tenant-sql.ts';
 import {
   LEFT_OUT,
   type ListedRow,
@@ -28,15 +28,15 @@ export function selectPage(resource: Resource, filter: ListFilter, page: PageReq
   if (resource.documents.length === 0) return rows;
   const columns = resource.columns.map((column) =>
     resource.documents.includes(column)
-      ? sql`CASE WHEN ${bytesOf(column)} <= ${MAX_PAGE_BYTES} THEN ${sql.ref(column)} END AS ${sql.ref(column)}`
-      : sql.ref(column),
+      ? sql`CASE WHEN ${bytesOf(column)} <= ${MAX_PAGE_BYTES} THEN ${sql.id(column)} END AS ${sql.id(column)}`
+      : sql.id(column),
   );
   const bytes = resource.documents.map((column) => sql`COALESCE(${bytesOf(column)}, 0)`);
   const leftOut = resource.documents.map(
     (column) => sql`CASE WHEN ${bytesOf(column)} > ${MAX_PAGE_BYTES} THEN ${sql.lit(column)} END`,
   );
   const measured = resource.documents.map(
-    (column) => sql`octet_length(${sql.ref(column)}::text) AS ${sql.ref(`${column}_bytes`)}`,
+    (column) => sql`octet_length(${sql.id(column)}::text) AS ${sql.id(`${column}_bytes`)}`,
   );
   const statement = sql<ListedRow>`SELECT ${sql.join(columns)}, rows_found AS ${sql.ref(ROWS_FOUND)},
       array_remove(ARRAY[${sql.join(leftOut)}], NULL) AS ${sql.ref(LEFT_OUT)}
@@ -47,7 +47,7 @@ export function selectPage(resource: Resource, filter: ListFilter, page: PageReq
       WINDOW rows_in_order AS (ORDER BY ${sql.ref(time)}, ${sql.ref(id)})
     ) AS page
     WHERE place <= 2 OR bytes - (${sql.join(bytes, sql` + `)}) < ${MAX_PAGE_BYTES}::integer ORDER BY place`;
-  return { compile: () => statement.compile(tenantSql) };
+  return tenantStatement(statement);
 }
 
 const bytesOf = (column: string) => sql.ref(`${column}_bytes`);
@@ -96,10 +96,12 @@ export function insertOne(resource: Resource, values: Values): OperationNodeSour
       .values(row)
       .returning([...resource.columns]);
   }
-  const columns = Object.keys(row).map((column) => sql.ref(column));
-  return sql`INSERT INTO ${sql.table(resource.table)} (${sql.join(columns)})
-    SELECT ${sql.join(Object.values(row))} WHERE ${sql.join(taken.map(not), sql` AND `)}
-    RETURNING ${sql.join(resource.columns.map((column) => sql.ref(column)))}`;
+  const selections = Object.entries(row).map(([column, value]) => sql.val(value).as(column));
+  return anyTable
+    .insertInto(resource.table)
+    .columns(Object.keys(row))
+    .expression(anyTable.selectNoFrom(selections).where((where) => where.and(taken.map(not))))
+    .returning([...resource.columns]);
 }
 
 /** Changes nothing where another row has the value of a caseless column already. */
@@ -170,5 +172,5 @@ export function selectCircle(resource: Resource, id: unknown, above: unknown) {
       SELECT ${above}::uuid
       UNION SELECT ${parent} FROM ${table} JOIN line ON ${key} = line.id
     ) SELECT 1 AS found FROM line WHERE id = ${id}::uuid`;
-  return { compile: () => statement.compile(tenantSql) };
+  return tenantStatement(statement);
 }

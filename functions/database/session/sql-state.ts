@@ -2,6 +2,7 @@ import pg from 'pg';
 import {
   type FenceDetail,
   PlacementUnreachable,
+  SchemaUpgrading,
   StaleEpoch,
   TenantFenced,
   TenantMoved,
@@ -15,9 +16,10 @@ import {
  * of the server, the lock table, memory, disk).
  */
 const TRY_AGAIN = /^(40001|40P01|55P03|53...)$/;
-/** Wrong password, unknown role or database, function of a dropped role, schema or table that went with a move. */
+/** Wrong password, unknown role or database, function of a dropped role. */
 const GONE = new Set(['28P01', '28000', '3D000', '42704']);
-const GONE_AFTER_ENTER = new Set(['42P01', '3F000', '42883']);
+/** Unknown column, table, schema or function. */
+const NOT_THERE = new Set(['42703', '42P01', '3F000', '42883']);
 /** statement_timeout or cancel, idle_in_transaction_session_timeout, transaction_timeout. */
 const TOOK_TOO_LONG = new Set(['57014', '25P03', '25P04']);
 
@@ -43,8 +45,9 @@ export function classifyDatabaseError(error: unknown): unknown {
   if (TOOK_TOO_LONG.has(code))
     return new TransactionTimedOut(`PostgreSQL ended the transaction (${code})`, options);
   if (GONE.has(code) || isConnectionLost(error)) return unreachable(error);
-  // Schema and tables vanish between `enter` and the first statement only when a finished move is being cleaned up.
-  if (GONE_AFTER_ENTER.has(code)) return unreachable(error);
+  // Behind `enter`: the tables are older than the code, or those of a finished move are being cleaned up.
+  if (NOT_THERE.has(code))
+    return new SchemaUpgrading(`the target lacks what the statement names (${code})`, options);
   return error;
 }
 

@@ -10,9 +10,10 @@
  * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
  * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have happened.
  */
-import type { Compilable } from 'kysely';
+import type { Compilable, CompiledQuery, OperationNodeSource } from 'kysely';
 import pg from 'pg';
 import { CommitUnknown } from '../errors.ts';
+import { TENANT_SCHEMA_VERSION } from '../tables/schema-version.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
 
@@ -22,10 +23,12 @@ export type Access = 'read' | 'write';
 export interface TenantEntry {
   readonly tenantId: string;
   readonly epoch: number;
+  /** Version of the tables there; a target of which it is not known is taken for a current one. */
+  readonly schemaVersion?: number | undefined;
 }
 
-/** A statement of the query builder, compiled when it is sent. */
-export type Statement<Row> = Pick<Compilable<Row>, 'compile'>;
+/** A statement of the query builder, compiled when it is sent: for the version of the tables that it meets. */
+export type Statement<Row> = Pick<Compilable<Row>, 'compile'> & Partial<OperationNodeSource>;
 export type RowsOf<Statements extends readonly Statement<unknown>[]> = {
   -readonly [Index in keyof Statements]: Statements[Index] extends Statement<infer Row> ? Row[] : never;
 };
@@ -57,7 +60,8 @@ export async function runTenantBatch<const Statements extends readonly Statement
   return withConnection(pools, address, async (connection) => {
     const entering = settled(connection.open(opening(entry, access)));
     // All of them before any is sent: behind a statement that could not be, COMMIT would be.
-    const queries = statements.map(compile);
+    const compile = compilerFor(entry) ?? (await fittingCompiler(entry));
+    const queries = statements.map((statement) => queryOf(compile(statement)));
     if (!pools.pipeline) {
       await entering;
       const rows = await Promise.all(queries.map((query) => connection.send(query)));
@@ -100,9 +104,10 @@ export async function runTenantTransaction<Result>(
   return withConnection(pools, address, async (connection) => {
     const entering = settled(connection.open(opening(entry, access)));
     if (!pools.pipeline) await entering;
+    const compile = compilerFor(entry) ?? (await fittingCompiler(entry));
     const result = await work({
       query: async <Row>(statement: Statement<Row>) => {
-        const answer = settled(connection.send<Row>(compile(statement)));
+        const answer = settled(connection.send<Row>(queryOf(compile(statement))));
         await entering;
         return answer;
       },
@@ -199,9 +204,24 @@ function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
   return `${begin}; SELECT tenancy.enter('${tenantId}', ${epoch}, '${access}')`;
 }
 
+type Compiler = (statement: Statement<unknown>) => CompiledQuery;
+
+/**
+ * Undefined where statements must be fitted to the target, because its tables are older than the code. Newer ones have
+ * all that the code names: what a version drops, the code of the version before does not name any more.
+ */
+function compilerFor({ schemaVersion = TENANT_SCHEMA_VERSION }: TenantEntry): Compiler | undefined {
+  return schemaVersion < TENANT_SCHEMA_VERSION ? undefined : (statement) => statement.compile();
+}
+
+/** Loaded on first use: targets lag for minutes after a deployment, and the code would slow every cold start. */
+async function fittingCompiler({ schemaVersion = TENANT_SCHEMA_VERSION }: TenantEntry): Promise<Compiler> {
+  const { compileOnTarget } = await import('./statement-on-target.ts');
+  return (statement) => compileOnTarget(statement, schemaVersion);
+}
+
 /** The driver converts values while it writes, and passes over a statement whose values it cannot: so they are converted here. */
-function compile(statement: Statement<unknown>): pg.QueryConfig {
-  const { sql, parameters } = statement.compile();
+function queryOf({ sql, parameters }: CompiledQuery): pg.QueryConfig {
   const values = parameters.map((value) => prepareValue(value));
   // The simple protocol, which the driver picks for a statement without parameters, takes several at once.
   return { text: sql, values, queryMode: 'extended' } as pg.QueryConfig;

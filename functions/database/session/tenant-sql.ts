@@ -1,10 +1,13 @@
 import {
+  type CompiledQuery,
   DefaultQueryExecutor,
   PostgresAdapter,
   PostgresQueryCompiler,
   QueryCreator,
   type QueryExecutor,
   type QueryExecutorProvider,
+  type RawBuilder,
+  type RootOperationNode,
 } from 'kysely';
 import type { TenantTables } from '../tables/tenant-tables.ts';
 
@@ -31,3 +34,18 @@ export const tenantSql = new TenantSql(
     provideConnection: () => Promise.reject(new Error('tenantSql only compiles')),
   }),
 );
+
+/** Plugins tell queries apart by it; there are none. (Kysely's own ids would bring its DDL builders into each handler.) */
+const UNTRACKED = { queryId: '' };
+
+export function compileStatement(node: RootOperationNode): CompiledQuery {
+  return tenantSql.getExecutor().compileQuery(node, UNTRACKED);
+}
+
+/** A raw statement among those of the builder. */
+export function tenantStatement<Row>(builder: RawBuilder<Row>) {
+  return {
+    compile: () => builder.compile(tenantSql),
+    toOperationNode: () => builder.toOperationNode(),
+  };
+}

@@ -12,6 +12,10 @@ export interface ColumnSpec {
   readonly allowedValues?: readonly string[];
   /** The schema version that introduced the column; 1 when absent. */
   readonly since?: number;
+  /** The schema version that drops the column; absent: none does. */
+  readonly until?: number;
+  /** Clients never write the column. */
+  readonly platformOnly?: boolean;
 }
 
 /**
@@ -55,6 +59,25 @@ export class Column<Selected, Accepted, Nullable extends boolean, HasDefault ext
   since(version: number): Column<Selected, Accepted, Nullable, HasDefault> {
     return new Column({ ...this.spec, since: version });
   }
+
+  /**
+   * Marks a column that only the platform writes. A statement leaves it out where the target lacks the column; a value of
+   * a client's is refused there instead (503).
+   */
+  platformOnly(): Column<Selected, Accepted, Nullable, HasDefault> {
+    return new Column({ ...this.spec, platformOnly: true });
+  }
+
+  /** Marks a column that the migration of `version` drops. From now on no statement may name it: it has no row type. */
+  until(version: number): DroppedColumn {
+    return new DroppedColumn({ ...this.spec, until: version });
+  }
+}
+
+/** A column that is still there on targets of earlier versions, and that no statement uses any more. */
+export class DroppedColumn extends Column<never, never, boolean, boolean> {
+  /** Types only: tells a dropped column from others. */
+  declare readonly dropped: true;
 }
 
 type OrNull<Value, Nullable extends boolean> = Nullable extends true ? Value | null : Value;

@@ -1,4 +1,4 @@
-import type { Column } from './column.ts';
+import type { Column, DroppedColumn } from './column.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.
 export type AnyColumn = Column<any, any, boolean, boolean>;
@@ -18,6 +18,8 @@ export interface Index<Name extends string = string> {
   readonly columns: readonly Name[];
   /** The schema version that introduced it; 1 when absent. */
   readonly since?: number;
+  /** The schema version that drops it; absent: none does. */
+  readonly until?: number;
 }
 
 /** How the shared variant of a table is partitioned; an isolated one never is. */
@@ -35,6 +37,8 @@ interface Constraints<Name extends string> {
   readonly requests?: 'full' | 'append' | 'none';
   /** The schema version that introduced the table; 1 when absent. */
   readonly since?: number;
+  /** The schema version that drops the table; absent: none does. */
+  readonly until?: number;
 }
 
 export interface TenantTable<C extends Columns = Columns> extends Constraints<string> {
@@ -44,7 +48,9 @@ export interface TenantTable<C extends Columns = Columns> extends Constraints<st
 
 /** What the query builder knows of a table's rows. The shared variant's `tenant_id` fills itself in and is left out. */
 export type RowOf<Table extends TenantTable> = {
-  [Name in keyof Table['columns']]: Table['columns'][Name]['kysely'];
+  [Name in keyof Table['columns'] as Table['columns'][Name] extends DroppedColumn
+    ? never
+    : Name]: Table['columns'][Name]['kysely'];
 };
 
 type ConstraintsOver<Name extends string> = Pick<Constraints<Name>, 'primaryKey'> &
@@ -58,16 +64,32 @@ export function tenantTable<const C extends Columns>(
   return { name, columns, unique: [], foreignKeys: [], indexes: [], ...constraints };
 }
 
-/** The table as schema version `version` knew it, or undefined where it did not exist yet. */
+/** Since which schema version something is there, and which one drops it. */
+interface Lifetime {
+  readonly since?: number | undefined;
+  readonly until?: number | undefined;
+}
+
+/** Whether targets of that schema version have it. */
+export function isPresentAt(
+  { since = 1, until = Number.POSITIVE_INFINITY }: Lifetime,
+  version: number,
+): boolean {
+  return since <= version && version < until;
+}
+
+/** The table as targets of schema version `version` have it, or undefined where they do not have it. */
 export function tableAtVersion(table: TenantTable, version: number): TenantTable | undefined {
-  if ((table.since ?? 1) > version) return undefined;
+  if (!isPresentAt(table, version)) return undefined;
   const columns = Object.fromEntries(
-    Object.entries(table.columns).filter(([, { spec }]) => (spec.since ?? 1) <= version),
+    Object.entries(table.columns).filter(([, { spec }]) => isPresentAt(spec, version)),
   );
+  const have = (names: readonly string[]) => names.every((name) => name in columns);
   return {
     ...table,
     columns,
+    unique: table.unique.filter(have),
     foreignKeys: table.foreignKeys.filter(({ column }) => column in columns),
-    indexes: table.indexes.filter(({ since = 1 }) => since <= version),
+    indexes: table.indexes.filter((index) => isPresentAt(index, version) && have(index.columns)),
   };
 }

@@ -3,7 +3,8 @@
  * and the order of copying derive (`render-tables.ts` adds what the shared variant needs).
  *
  * Changing them: add a column, an index or a table with `since` = the next schema version, and a migration of that
- * version to `tenant-migrations.ts`. What a version has released never changes.
+ * version to `tenant-migrations.ts`. What a version has released never changes; `until` = a later version drops it.
+ * docs/extending.md leads through it.
  *
  * The strategy's indexes on employees(email) and employee_skills(employee_id) are the left ends of unique keys here;
  * a second index would only cost writes.
@@ -12,7 +13,7 @@ import { assessmentResults, assessments, certifications } from './assessments-ta
 import { auditLog, idempotencyKeys, moveMarkers } from './operations-tables.ts';
 import { employees, teamMembers, teams } from './people-tables.ts';
 import { employeeSkills, roles, skills, skillsFrameworks } from './skills-tables.ts';
-import type { RowOf, TenantTable } from './tenant-table.ts';
+import { type RowOf, type TenantTable, tableAtVersion } from './tenant-table.ts';
 
 /** In foreign-key order: a table comes after those it refers to (a test checks it). */
 export const tenantTables = [
@@ -30,6 +31,11 @@ export const tenantTables = [
   auditLog,
   moveMarkers,
 ] as const satisfies readonly TenantTable[];
+
+/** The tables as targets of that schema version have them, in the same order. */
+export function tenantTablesAt(version: number): TenantTable[] {
+  return tenantTables.flatMap((table) => tableAtVersion(table, version) ?? []);
+}
 
 /** Names of the tenant tables in the order in which rows can be copied; deleting goes the other way. */
 export const tenantTableOrder: readonly (keyof TenantTables)[] = tenantTables.map(
