@@ -1,6 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { Errors, JitterType, type RetryProps } from 'aws-cdk-lib/aws-stepfunctions';
-import { CutOverPostponed } from '../functions/move/errors.ts';
+import { CutOverPostponed, TablesUpgrading } from '../functions/move/errors.ts';
 import {
   DependencyUnavailable,
   ProxyBusy,
@@ -48,11 +48,11 @@ export const notYetReachable: RetryProps = {
 };
 
 /**
- * The tenant's writers, or another mover, would not let the step have its turn: it is asked for again for about five
- * hours. Each try has been patient itself, so the writers get a rest in between.
+ * The tenant's writers, or another mover, would not let the step have its turn, or a rollout is not done with the shared
+ * tables: it is asked for again for about five hours. Each try has been patient itself, so the writers get a rest in between.
  */
 export const postponed: RetryProps = {
-  errors: [CutOverPostponed.name],
+  errors: [CutOverPostponed.name, TablesUpgrading.name],
   interval: Duration.seconds(10),
   backoffRate: 1.5,
   maxAttempts: 65,

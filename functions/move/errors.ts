@@ -33,6 +33,24 @@ export class CutOverPostponed extends MoveError {
   }
 }
 
+/** The shared tables are older than this release: a rollout brings them up to date. Nothing was changed; transient. */
+export class TablesUpgrading extends MoveError {
+  override readonly name = 'TablesUpgrading';
+  constructor(options?: ErrorOptions) {
+    super('The tables of the cell are being upgraded. The move goes on once they are.', options);
+  }
+}
+
+/** The tenant's tables are of a newer release than this one, which would leave behind what it does not know. */
+export class TablesNewer extends MoveError {
+  override readonly name = 'TablesNewer';
+  constructor(version: number, known: number) {
+    super(
+      `The tenant's tables have schema version ${version}; this release knows ${known}. Deploy the newer release to move it.`,
+    );
+  }
+}
+
 /** The replication broke beyond repair (its slot was lost, or a change could not be applied). */
 export class ReplicationBroken extends MoveError {
   override readonly name = 'ReplicationBroken';

@@ -1,6 +1,6 @@
 import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import { handOver } from './handover/hand-over.ts';
-import type { Hop } from './hop.ts';
+import { type Hop, schemaVersionOf } from './hop.ts';
 import { crossesBorder, type Regions } from './regions.ts';
 
 export interface FollowOptions {
@@ -34,7 +34,7 @@ export function followHop(
            connection_pool_size = :poolSize::int, read_replica_host = :readerHost, cell_id = :cellId,
            cluster_arn = :clusterArn, isolation_model = :isolationModel, role_name = :roleName,
            secret_arn = :secretArn, epoch = :epoch::bigint, region = :region, writer_host = :writerHost,
-           stack_name = :stackName, updated_at = now()
+           stack_name = :stackName, schema_version = :schemaVersion::int, updated_at = now()
        WHERE tenant_id = :tenantId::uuid AND epoch < :epoch::bigint
        RETURNING tenant_id`,
       {
@@ -42,7 +42,7 @@ export function followHop(
         ...{ poolSize: target.poolSize, readerHost: target.readerHost, cellId: target.cellId },
         ...{ clusterArn: target.clusterArn, isolationModel: target.isolationModel, epoch: target.epoch },
         ...{ roleName: target.roleName, region: target.region, writerHost: target.writerHost },
-        stackName: target.stackName,
+        ...{ stackName: target.stackName, schemaVersion: schemaVersionOf(hop) },
       },
     );
     if (followed.length > 0) {

@@ -28,6 +28,11 @@ export interface Place {
   readonly poolSize: number;
   /** Of the tenant while it lives there. */
   readonly epoch: number;
+  /**
+   * Version of the tables. Of a target: that of both places from `prepare` to the end of the hop, because rollouts leave
+   * the tables of a claimed tenant alone. Absent before `prepare`, and where an older release prepared the hop.
+   */
+  readonly schemaVersion?: number;
 }
 
 /** A reshape changes the isolation model inside one database; a relocate takes a schema to another cluster. */
@@ -43,6 +48,17 @@ export interface Hop {
   readonly suffix: string;
   readonly source: Place;
   readonly target: Place;
+}
+
+/** Releases before there were rollouts knew no other. */
+const FIRST_ROLLED_OUT = 2;
+
+/** The version of the tables of both places, for phases behind `prepare`. */
+export const schemaVersionOf = ({ target }: Pick<Hop, 'target'>) => target.schemaVersion ?? FIRST_ROLLED_OUT;
+
+/** What the schema of the target has, or will have. */
+export function tablesAtTarget(hop: Pick<Hop, 'target'>) {
+  return { schemaName: hop.target.schemaName, schemaVersion: schemaVersionOf(hop) };
 }
 
 /** How far the present phase is. What is unknown is left out. */
@@ -91,6 +107,7 @@ export function forwardTo(target: Place): Record<string, unknown> {
     database_name: target.database,
     secret_arn: target.secretArn,
     connection_pool_size: target.poolSize,
+    ...(target.schemaVersion === undefined ? {} : { schema_version: target.schemaVersion }),
   };
 }
 

@@ -11,17 +11,26 @@ import { copyReshape } from './reshape/copy-reshape.ts';
 import { cutOverReshape } from './reshape/cut-over-reshape.ts';
 import { indexReshape } from './reshape/index-reshape.ts';
 import { prepareReshape } from './reshape/prepare-reshape.ts';
+import { requireKnownTables } from './tables-of-hop.ts';
 
 /** A reshape has compared both sides in one snapshot before it was committed. */
 const nothing: Step = async () => ({ done: true });
 
 /** The phases of a hop in which its two kinds differ. */
-export const prepare = byKind({ reshape: prepareReshape, relocate: prepareRelocate });
-export const copy = byKind({ reshape: copyReshape, relocate: copyRelocate });
-export const index = byKind({ reshape: indexReshape, relocate: indexRelocate });
-export const catchUp = byKind({ reshape: catchUpReshape, relocate: catchUpRelocate });
-export const cutOver = byKind({ reshape: cutOverReshape, relocate: cutOverRelocate });
+export const prepare = beforeCommit(byKind({ reshape: prepareReshape, relocate: prepareRelocate }));
+export const copy = beforeCommit(byKind({ reshape: copyReshape, relocate: copyRelocate }));
+export const index = beforeCommit(byKind({ reshape: indexReshape, relocate: indexRelocate }));
+export const catchUp = beforeCommit(byKind({ reshape: catchUpReshape, relocate: catchUpRelocate }));
+export const cutOver = beforeCommit(byKind({ reshape: cutOverReshape, relocate: cutOverRelocate }));
 export const compare = byKind({ reshape: nothing, relocate: compareRelocate });
+
+/** After a rollback of the deployment, an older release may be asked to go on with the hop of a newer one. */
+function beforeCommit(step: Step): Step {
+  return async (context, cursor) => {
+    if (context.kept.committedAt === undefined) requireKnownTables(context.hop);
+    return step(context, cursor);
+  };
+}
 
 function byKind(kinds: Readonly<Record<HopKind, Step>>): Step {
   return async (context, cursor) => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import {
   type ArrivingSchema,
   createArrivingSchema,
@@ -22,7 +23,8 @@ afterAll(() => database.drop());
 function schemaOf(suffix: string): ArrivingSchema {
   const tenantId = randomUUID();
   const name = `tenant_${tenantId.replaceAll('-', '')}_${suffix}`;
-  return { tenantId, schemaName: name, roleName: name, password: 'p', connectionLimit: 5 };
+  const role = { roleName: name, password: 'p', connectionLimit: 5 };
+  return { tenantId, schemaName: name, ...role, schemaVersion: TENANT_SCHEMA_VERSION };
 }
 
 /** Everything about a schema that two of them can differ in, without their names. */
@@ -55,9 +57,9 @@ test('is in the end what a migrated schema is, whatever step was repeated', asyn
   const arriving = schemaOf('e2a1');
   await createArrivingSchema(owner, arriving, isKeyed);
   await createArrivingSchema(owner, arriving, isKeyed);
-  for (let piece = (await missingPieces(owner, arriving.schemaName))[0]; piece; ) {
+  for (let piece = (await missingPieces(owner, arriving))[0]; piece; ) {
     await owner.query(piece.statement);
-    const left = await missingPieces(owner, arriving.schemaName);
+    const left = await missingPieces(owner, arriving);
     expect(left.map(({ statement }) => statement)).not.toContain(piece.statement);
     piece = left[0];
   }

@@ -229,6 +229,7 @@ test('every error name that the workflows retry is the name an error of that cla
     'DependencyUnavailable',
     'ProxyBusy',
     'ProxyLeaseLost',
+    'TablesUpgrading',
     'TenantUnreachable',
   ]);
   const known = { ...moveErrors, ...provisioningErrors };
@@ -240,6 +241,8 @@ test('every error of a move is named as its class, in a bundle that renames clas
     new moveErrors.MoveAborted(),
     new moveErrors.MoveMismatch(),
     new moveErrors.CutOverPostponed(),
+    new moveErrors.TablesUpgrading(),
+    new moveErrors.TablesNewer(3, 2),
     new moveErrors.ReplicationBroken(),
     new moveErrors.InvalidMoveInput([]),
     new moveErrors.MoveInProgress(),

@@ -28,6 +28,11 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0002-change-capture', up: captureOfVersion(1) },
 ];
 
+/** Those that a target of that schema version has behind it. */
+export function migrationsUpTo(version: number): readonly TenantMigration[] {
+  return tenantMigrations.slice(0, version);
+}
+
 /** The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them. */
 export function additionsOf(
   version: number,

@@ -23,13 +23,17 @@ import {
   type RenderTarget,
   uniqueKeys,
 } from '../tables/render-tables.ts';
-import { tenantMigrations } from '../tables/tenant-migrations.ts';
+import { migrationsUpTo } from '../tables/tenant-migrations.ts';
 import type { TenantTable } from '../tables/tenant-table.ts';
-import { tenantTables } from '../tables/tenant-tables.ts';
+import { tenantTablesAt } from '../tables/tenant-tables.ts';
 
-const tables: readonly TenantTable[] = tenantTables;
+/** A schema of which only the tables count. */
+export type TablesOfSchema = Pick<ArrivingSchema, 'schemaName' | 'schemaVersion'>;
 
-export type ArrivingSchema = Omit<TenantSchemaOptions, 'migrations'>;
+export interface ArrivingSchema extends Omit<TenantSchemaOptions, 'migrations'> {
+  /** Version of the tables where they come from, and here until the move has ended. */
+  readonly schemaVersion: number;
+}
 
 /**
  * Creates schema, login role and bare tables, or finds them. One transaction: safe to kill and to repeat.
@@ -43,7 +47,7 @@ export async function createArrivingSchema(
   isKeyed: (table: string) => boolean,
   inTransaction: typeof ddlTransaction = ddlTransaction,
 ): Promise<void> {
-  const { tenantId, schemaName, roleName } = options;
+  const { tenantId, schemaName, roleName, schemaVersion } = options;
   assertUuid(tenantId);
   await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
@@ -56,7 +60,7 @@ export async function createArrivingSchema(
       `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
       // By which the role is known to be in use, should another schema of the tenant be dropped.
       `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
-      ...tables
+      ...tenantTablesAt(schemaVersion)
         .filter(({ name }) => !known.has(name))
         .flatMap((table) => createTable(target, table, { keys: isKeyed(table.name) ? 'primary' : 'none' })),
     ]);
@@ -83,7 +87,11 @@ const CHECKED = ' checked';
  * indexes of different tables may be built, and their foreign keys be checked, side by side. Run by two at once, one of
  * them fails (42P07, 42710).
  */
-export async function missingPieces(owner: pg.ClientBase, schemaName: string): Promise<Piece[]> {
+export async function missingPieces(
+  owner: pg.ClientBase,
+  { schemaName, schemaVersion }: TablesOfSchema,
+): Promise<Piece[]> {
+  const tables = tenantTablesAt(schemaVersion);
   const { rows } = await owner.query<{ piece: string }>(
     `select c.relname || ' ' || k.conname || suffix as piece
      from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid
@@ -144,23 +152,23 @@ export async function missingPieces(owner: pg.ClientBase, schemaName: string): P
 }
 
 /**
- * Lets requests in and writes the history, as if every migration had run here. The schema is whole by then. May be
+ * Lets requests in and writes the history, as if every migration up to that version had run here. The schema is whole by then. May be
  * repeated.
  * @param inTransaction the transaction; one of its own when absent.
  */
 export async function sealArrivingSchema(
   owner: pg.ClientBase,
-  { schemaName, roleName }: Pick<ArrivingSchema, 'schemaName' | 'roleName'>,
+  { schemaName, roleName, schemaVersion }: TablesOfSchema & Pick<ArrivingSchema, 'roleName'>,
   inTransaction: typeof ddlTransaction = ddlTransaction,
 ): Promise<void> {
   const target = isolatedTarget(schemaName, roleName);
-  const done = tenantMigrations.map(({ name }) => ({ name, up: () => [] }));
+  const done = migrationsUpTo(schemaVersion).map(({ name }) => ({ name, up: () => [] }));
   await inTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await migrateTenantTables(transaction, target, done);
     await runStatements(
       transaction,
-      tables.flatMap((table) => grantRows(target, table)),
+      tenantTablesAt(schemaVersion).flatMap((table) => grantRows(target, table)),
     );
   });
 }

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { endLockHolders } from '../ddl/end-lock-holders.ts';
 import { literal, qualified } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import { missingPieces, type Piece } from './arriving-schema.ts';
+import { missingPieces, type Piece, type TablesOfSchema } from './arriving-schema.ts';
 
 /** How much of the machine a build may take. */
 export interface BuildPower {
@@ -33,7 +33,7 @@ const UNFLUSHED = 'SET LOCAL synchronous_commit = off';
  */
 export async function buildPieces(
   connections: readonly pg.ClientBase[],
-  schemaName: string,
+  schema: TablesOfSchema,
   power: BuildPower,
   proceed: () => Promise<boolean> = async () => true,
 ): Promise<boolean> {
@@ -44,11 +44,11 @@ export async function buildPieces(
     for (const piece of pieces) {
       going &&= await proceed();
       if (!going) return;
-      await buildPiece(connection, schemaName, piece, power);
+      await buildPiece(connection, schema, piece, power);
     }
   };
-  const missing = await missingPieces(first, schemaName);
-  const sizes = await tableSizes(first, schemaName);
+  const missing = await missingPieces(first, schema);
+  const sizes = await tableSizes(first, schema.schemaName);
   const sideBySide = async (...kinds: Piece['kind'][]) => {
     const queue = perTable(
       missing.filter(({ kind }) => kinds.includes(kind)),
@@ -97,11 +97,11 @@ export async function tableSizes(owner: pg.ClientBase, schemaName: string): Prom
  */
 export async function buildPiece(
   connection: pg.ClientBase,
-  schemaName: string,
+  schema: TablesOfSchema,
   piece: Piece,
   { memory, workers }: BuildPower,
 ): Promise<void> {
-  const lock = `strata build ${schemaName} ${piece.table} ${piece.name}`;
+  const lock = `strata build ${schema.schemaName} ${piece.table} ${piece.name}`;
   await endLockHolders(connection, lock);
   try {
     // One message, hence one transaction, and one that is sent whole. Another's build of the same piece ends first.
@@ -114,7 +114,7 @@ export async function buildPiece(
   } catch (error) {
     if (!BUILT_MEANWHILE.has(sqlStateOf(error) ?? '')) throw error;
     // A row that breaks a unique key has the same code as a race for the name.
-    const missing = await missingPieces(connection, schemaName);
+    const missing = await missingPieces(connection, schema);
     if (missing.some(({ table, name }) => table === piece.table && name === piece.name)) throw error;
   }
 }
@@ -127,7 +127,7 @@ export async function buildPiece(
 export async function gatherStatistics(
   connections: readonly pg.ClientBase[],
   schemaName: string,
-  tables: readonly string[],
+  tables: readonly { readonly name: string }[],
   precision: 'full' | 'rough' = 'full',
 ): Promise<void> {
   const target = precision === 'rough' ? 'SET LOCAL default_statistics_target = 10;' : '';
@@ -135,7 +135,7 @@ export async function gatherStatistics(
   await Promise.all(
     connections.map(async (connection) => {
       for (let table = queue.shift(); table; table = queue.shift())
-        await connection.query(`${UNFLUSHED}; ${target} ANALYZE ${qualified(schemaName, table)}`);
+        await connection.query(`${UNFLUSHED}; ${target} ANALYZE ${qualified(schemaName, table.name)}`);
     }),
   );
 }

@@ -42,15 +42,29 @@ const LOCK_TIMEOUT_MS = 5_000;
 
 /**
  * Gives the tenant to the attempt, which may have it already.
+ * @param beforeNew runs in the same transaction where the attempt does not have it; nothing is given where it throws.
  * @throws {ClaimLost} it is placed under another epoch, has moved, or belongs to another attempt.
  * @throws {MoverBusy}
  */
-export async function claimTenant(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
+export async function claimTenant(
+  owner: pg.ClientBase,
+  attempt: Attempt,
+  beforeNew?: () => Promise<void>,
+): Promise<void> {
+  const { tenantId, epoch, attemptId } = attempt;
   await exclusively(owner, attempt, async () => {
-    const { rowCount } = await owner.query(
-      `update tenancy.placement set mover = $3
+    const { rows } = await owner.query<{ mover: string | null }>(
+      `select mover from tenancy.placement
        where tenant_id = $1 and epoch = $2 and state <> 'moved' and (mover is null or mover = $3)`,
-      [attempt.tenantId, attempt.epoch, attempt.attemptId],
+      [tenantId, epoch, attemptId],
+    );
+    const [row] = rows;
+    if (!row) throw new ClaimLost('the tenant is not there to be moved');
+    if (row.mover !== null) return;
+    await beforeNew?.();
+    const { rowCount } = await owner.query(
+      "update tenancy.placement set mover = $3 where tenant_id = $1 and epoch = $2 and state <> 'moved'",
+      [tenantId, epoch, attemptId],
     );
     if (rowCount === 0) throw new ClaimLost('the tenant is not there to be moved');
   });

@@ -1,6 +1,6 @@
 import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import { readFeatures, type TenantStatus } from '../../database/registry/tenant-record.ts';
-import type { Place } from '../hop.ts';
+import { type Place, schemaVersionOf } from '../hop.ts';
 
 /** A row of `tenants` as JSON: the registries of two regions may be of different versions for a while. */
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
@@ -53,15 +53,17 @@ export async function writeRoute(
   await transaction.query(
     `INSERT INTO tenant_database_routing (tenant_id, database_host, database_port, database_name, schema_name,
             connection_pool_size, read_replica_host, cell_id, cluster_arn, isolation_model, role_name, secret_arn,
-            epoch, region, writer_host, stack_name)
+            epoch, region, writer_host, stack_name, schema_version)
      VALUES (:tenantId::uuid, :host, :port::int, :database, :schemaName, :poolSize::int, :readerHost, :cellId,
-             :clusterArn, :isolationModel, :roleName, :secretArn, :epoch::bigint, :region, :writerHost, :stackName)`,
+             :clusterArn, :isolationModel, :roleName, :secretArn, :epoch::bigint, :region, :writerHost, :stackName,
+             :schemaVersion::int)`,
     {
       ...{ tenantId, host: place.host, port: place.port, database: place.database },
       ...{ schemaName: place.schemaName, poolSize: place.poolSize, readerHost: place.readerHost },
       ...{ cellId: place.cellId, clusterArn: place.clusterArn, isolationModel: place.isolationModel },
       ...{ roleName: place.roleName, secretArn: place.secretArn, epoch: place.epoch, region: place.region },
       ...{ writerHost: place.writerHost, stackName: place.stackName },
+      schemaVersion: schemaVersionOf({ target: place }),
     },
   );
 }

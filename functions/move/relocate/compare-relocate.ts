@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import * as z from 'zod/mini';
 import type { TenantTable } from '../../database/tables/tenant-table.ts';
-import { tenantTableOrder, tenantTables } from '../../database/tables/tenant-tables.ts';
+import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { settleArrival } from '../../database/transfer/arrival.ts';
 import { gatherStatistics } from '../../database/transfer/build-pieces.ts';
 import { claimed } from '../../database/transfer/claim.ts';
@@ -11,7 +11,7 @@ import { WritersBusy } from '../../database/transfer/errors.ts';
 import { withoutWriters } from '../../database/transfer/fence.ts';
 import { schemaSize } from '../../database/transfer/replication/sync-state.ts';
 import { MoveMismatch } from '../errors.ts';
-import type { Hop, StepContext, StepOutcome } from '../hop.ts';
+import { type Hop, type StepContext, type StepOutcome, schemaVersionOf } from '../hop.ts';
 import { onBothSides } from './both-sides.ts';
 
 const ROWS_AT_ONCE = 20_000;
@@ -20,7 +20,8 @@ const committed = { phase: 'after the flip' } as const;
 const PATIENCE = 30;
 
 /** Markers are the move's own, and nobody captures them. */
-const compared: readonly TenantTable[] = tenantTables.filter(({ name }) => name !== 'move_markers');
+const comparedTables = (hop: Hop) =>
+  tenantTablesAt(schemaVersionOf(hop)).filter(({ name }) => name !== 'move_markers');
 
 const sums = z.object({ name: z.string(), rows: z.number(), sourceHash: z.string(), targetHash: z.string() });
 const cursorSchema = z.object({
@@ -41,12 +42,13 @@ type Cursor = z.infer<typeof cursorSchema>;
  */
 export function compareRelocate(context: StepContext, cursor?: unknown): Promise<StepOutcome<Cursor>> {
   const { hop, deadline } = context;
+  const compared = comparedTables(hop);
   return onBothSides(hop, async (sides) => {
     const at: Cursor =
       cursor === undefined ? { rows: 0, tables: [], after: null } : cursorSchema.parse(cursor);
     const total = Math.max(at.rows, (await schemaSize(sides.source, hop.source.schemaName)).rows);
     if (at.tables.length === 0) {
-      await gatherStatistics([sides.target], hop.target.schemaName, tenantTableOrder);
+      await gatherStatistics([sides.target], hop.target.schemaName, tenantTablesAt(schemaVersionOf(hop)));
       at.tables.push(nothingOf(compared[0]!));
     }
     for (;;) {

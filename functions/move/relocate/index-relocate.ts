@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type pg from 'pg';
-import { tenantTableOrder } from '../../database/tables/tenant-tables.ts';
+import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
 import { buildPieces, gatherStatistics } from '../../database/transfer/build-pieces.ts';
 import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
 import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
-import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { replicationName, type StepContext, type StepOutcome, tablesAtTarget } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
 import { POWER } from './build-power.ts';
 
@@ -19,31 +18,32 @@ import { POWER } from './build-power.ts';
 export async function indexRelocate(context: StepContext): Promise<StepOutcome> {
   const { hop, deadline } = context;
   const name = replicationName(hop);
-  const { schemaName } = hop.target;
+  const schema = tablesAtTarget(hop);
   return asOwners([hop.source, hop.target, hop.target], async ([source, target, second]) => {
     const sides = { source: source!, target: target! };
     const connections = [sides.target, second!];
     await context.progress({});
-    if ((await missingPieces(sides.target, schemaName)).length > 0) {
+    if ((await missingPieces(sides.target, schema)).length > 0) {
       await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
       await endWorkers(sides.target, name);
-      const building = buildPieces(connections, schemaName, POWER, async () => {
+      const building = buildPieces(connections, schema, POWER, async () => {
         // An abort is heard between two of them.
         await context.progress({});
         return true;
       });
       if (!(await endsBefore(deadline, building))) return { done: false };
     }
-    const gathering = gatherStatistics(connections, schemaName, tenantTableOrder, 'rough');
+    const gathering = gatherStatistics(
+      connections,
+      schema.schemaName,
+      tenantTablesAt(schema.schemaVersion),
+      'rough',
+    );
     if (!(await endsBefore(deadline, gathering))) return { done: false };
-    await seal(sides.target, hop);
+    await sealArrivingSchema(sides.target, { ...schema, roleName: hop.target.roleName });
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
     return { done: true };
   });
-}
-
-async function seal(target: pg.Client, { target: { schemaName, roleName } }: Hop): Promise<void> {
-  await sealArrivingSchema(target, { schemaName, roleName });
 }
 
 /** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */

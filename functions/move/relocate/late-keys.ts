@@ -14,7 +14,7 @@ import type pg from 'pg';
 import { missingPieces, type Piece } from '../../database/transfer/arriving-schema.ts';
 import { buildPiece } from '../../database/transfer/build-pieces.ts';
 import { keylessTables } from '../../database/transfer/replication/sync-state.ts';
-import { type Hop, replicationName } from '../hop.ts';
+import { type Hop, replicationName, tablesAtTarget } from '../hop.ts';
 import { asOwners } from './both-sides.ts';
 import { POWER } from './build-power.ts';
 
@@ -37,7 +37,7 @@ export async function withLateKeys<Result>(
   target: pg.ClientBase,
   work: (keys: LateKeys) => Promise<Result>,
 ): Promise<Result> {
-  const missing = (await missingPieces(target, hop.target.schemaName)).filter(isPrimaryKey);
+  const missing = (await missingPieces(target, tablesAtTarget(hop))).filter(isPrimaryKey);
   return asOwners(
     missing.map(() => hop.target),
     (builders) => work(new LateKeys(hop, target, missing, builders)),
@@ -84,7 +84,7 @@ export class LateKeys {
     this.#waiting.delete(table);
     this.#building.add(table);
     if (late) this.#late.add(table);
-    buildPiece(waiting.builder, this.#hop.target.schemaName, waiting.key, POWER)
+    buildPiece(waiting.builder, tablesAtTarget(this.#hop), waiting.key, POWER)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })

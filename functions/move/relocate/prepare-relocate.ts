@@ -2,9 +2,10 @@ import { createHmac } from 'node:crypto';
 import type pg from 'pg';
 import { ddlTransaction } from '../../database/ddl/ddl-connection.ts';
 import { CredentialStore } from '../../database/session/credentials.ts';
+import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
 import { tableSizes } from '../../database/transfer/build-pieces.ts';
-import { claimed, claimTenant } from '../../database/transfer/claim.ts';
+import { claimed } from '../../database/transfer/claim.ts';
 import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { takeTurn } from '../../database/transfer/replication/in-turn.ts';
@@ -12,8 +13,8 @@ import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { publish } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
-import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
-import { updateSourceTables } from '../source-tables.ts';
+import { type Hop, replicationName, type StepContext, type StepOutcome, schemaVersionOf } from '../hop.ts';
+import { agreeOnTables, claimForHop } from '../tables-of-hop.ts';
 import { arrivingSchemaOf } from '../target/arriving-schema-of.ts';
 import { asOwners } from './both-sides.ts';
 import { LARGE_BYTES } from './late-keys.ts';
@@ -27,12 +28,14 @@ const SLOT_SECONDS = 20;
  * flow from cluster to cluster. The publication comes first: without it, nothing is at the target (see the roll-back).
  * @throws {ClaimLost | MoverBusy | ReplicationBroken | TenantSecretInvalid} and the drivers' errors.
  */
-export async function prepareRelocate({ hop }: StepContext): Promise<StepOutcome> {
-  const password = await replicationPassword(hop);
-  return asOwners([hop.source, hop.source, hop.target], async ([source, second, target]) => {
+export async function prepareRelocate(context: StepContext): Promise<StepOutcome> {
+  const { source: from, target: to } = context.hop;
+  const password = await replicationPassword(context.hop);
+  return asOwners([from, from, to], async ([source, second, target]) => {
     const sides = { source: source!, target: target! };
-    await claimTenant(sides.source, hop.attempt);
-    await updateSourceTables(sides.source, hop);
+    await claimForHop(sides.source, context.hop);
+    await agreeOnTables(sides.source, context);
+    const { hop } = context;
     await publishSource(sides.source, hop, password);
     await createTargetTables(sides, hop);
     await orReplicationBroken(() => startReplication(sides, second!, hop, password));
@@ -64,7 +67,10 @@ async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
     ),
   );
   await claimedAtTarget(sides, attempt, () =>
-    createAliasTables(sides.target, { alias: source.schemaName, schemaName, attemptId: attempt.attemptId }),
+    createAliasTables(sides.target, {
+      ...{ alias: source.schemaName, schemaName, attemptId: attempt.attemptId },
+      tables: tenantTablesAt(schemaVersionOf(hop)),
+    }),
   );
 }
 
@@ -75,7 +81,7 @@ async function publishSource(source: pg.Client, hop: Hop, password: string): Pro
     await takeTurn(source, name);
     // Of an earlier attempt whose end was never told.
     await clearMarkers(source, schemaName);
-    await publish(source, { name, schemaName }, password);
+    await publish(source, { name, schemaName, tables: tenantTablesAt(schemaVersionOf(hop)) }, password);
   });
 }
 

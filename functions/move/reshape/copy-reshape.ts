@@ -1,6 +1,5 @@
 import { atSource } from '../../database/transfer/reshape/at-source.ts';
 import { copyTable, emptyTarget, sizesAtSource } from '../../database/transfer/reshape/copy-rows.ts';
-import { movedTables } from '../../database/transfer/reshape/sides.ts';
 import { DutyCycle } from '../duty-cycle.ts';
 import type { StepContext, StepOutcome } from '../hop.ts';
 import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
@@ -30,7 +29,7 @@ export async function copyReshape(context: StepContext, cursor?: unknown): Promi
         await emptyTarget(owner, sides);
         const duty = new DutyCycle(RESTED_SECONDS * 1_000);
         let [rowsDone, bytesDone] = [0, 0];
-        for (const [index, table] of movedTables.entries()) {
+        for (const [index, table] of sides.tables.entries()) {
           const { rows, bytes } = sizes[index] ?? { rows: 0, bytes: 0 };
           meter.show({ rowsDone, rowsTotal, bytesDone: Math.round(bytesDone), bytesTotal });
           await copyTable(owner, sides, table, rows, async (copiedRows) => {

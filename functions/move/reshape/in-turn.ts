@@ -1,7 +1,14 @@
 import type pg from 'pg';
-import type { Side, Sides } from '../../database/transfer/reshape/sides.ts';
+import { movedTablesAt, type Side, type Sides } from '../../database/transfer/reshape/sides.ts';
 import { takeTurn } from '../../database/transfer/reshape/turn.ts';
-import { asOwnerOf, type Hop, type Place, type StepContext, type StepOutcome } from '../hop.ts';
+import {
+  asOwnerOf,
+  type Hop,
+  type Place,
+  type StepContext,
+  type StepOutcome,
+  schemaVersionOf,
+} from '../hop.ts';
 
 /** Longest time that a transaction with one snapshot of the source may take: a task ends after 15 minutes. */
 export const SNAPSHOT_SECONDS = 800;
@@ -23,9 +30,10 @@ export function inTurn(
 }
 
 /** The two places of a reshape as its statements name them. */
-export function sidesOf({ attempt, source, target }: Hop): Sides {
-  const { tenantId, attemptId } = attempt;
-  return { tenantId, attemptId, source: sideOf(source), target: sideOf(target) };
+export function sidesOf(hop: Hop): Sides {
+  const { tenantId, attemptId } = hop.attempt;
+  const tables = movedTablesAt(schemaVersionOf(hop));
+  return { tenantId, attemptId, source: sideOf(hop.source), target: sideOf(hop.target), tables };
 }
 
 function sideOf({ isolationModel, schemaName }: Place): Side {

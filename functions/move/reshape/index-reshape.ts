@@ -2,13 +2,12 @@ import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
 import { buildPieces, gatherStatistics } from '../../database/transfer/build-pieces.ts';
 import { atSource } from '../../database/transfer/reshape/at-source.ts';
-import { movedTables } from '../../database/transfer/reshape/sides.ts';
-import type { StepContext, StepOutcome } from '../hop.ts';
+import { movedTablesAt } from '../../database/transfer/reshape/sides.ts';
+import { type StepContext, type StepOutcome, tablesAtTarget } from '../hop.ts';
 import { inTurn } from './in-turn.ts';
 
 /** One build at a time with one process, so that the cell's other tenants keep their share of the machine. */
 const POWER = { memory: '128MB', workers: 0 } as const;
-const MOVED = movedTables.map(({ name }) => name);
 
 /**
  * Builds what the tables of a new schema lack, one piece a transaction, and lets requests in. The shared tables have
@@ -16,21 +15,23 @@ const MOVED = movedTables.map(({ name }) => name);
  */
 export async function indexReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
   const { attempt, target } = context.hop;
-  const { schemaName } = target;
+  const schema = tablesAtTarget(context.hop);
   if (target.isolationModel === 'shared') return { done: true };
   return inTurn(context, cursor, async (owner) => {
     // What is built here vanishes with its schema, so only the way in and the way out ask whose the tenant is.
     await atSource(owner, attempt, async () => {});
-    const rowsTotal = (await missingPieces(owner, schemaName)).length;
+    const rowsTotal = (await missingPieces(owner, schema)).length;
     let rowsDone = 0;
-    const whole = await buildPieces([owner], schemaName, POWER, async () => {
+    const whole = await buildPieces([owner], schema, POWER, async () => {
       await context.progress({ rowsDone, rowsTotal });
       rowsDone += 1;
       return performance.now() <= context.deadline;
     });
     if (!whole) return { done: false };
-    await gatherStatistics([owner], schemaName, MOVED);
-    await atSource(owner, attempt, () => sealArrivingSchema(owner, target, joinedTransaction));
+    await gatherStatistics([owner], schema.schemaName, movedTablesAt(schema.schemaVersion));
+    await atSource(owner, attempt, () =>
+      sealArrivingSchema(owner, { ...schema, roleName: target.roleName }, joinedTransaction),
+    );
     return { done: true };
   });
 }

@@ -1,30 +1,29 @@
 import type pg from 'pg';
 import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { claimTenant } from '../../database/transfer/claim.ts';
 import { atSource } from '../../database/transfer/reshape/at-source.ts';
 import { captureOn, isCapturing } from '../../database/transfer/reshape/capture.ts';
 import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
 import type { Hop, StepContext, StepOutcome } from '../hop.ts';
-import { updateSourceTables } from '../source-tables.ts';
+import { agreeOnTables, claimForHop } from '../tables-of-hop.ts';
 import { arrivingSchemaOf } from '../target/arriving-schema-of.ts';
 import { inTurn } from './in-turn.ts';
 
 /**
  * Gives the tenant to the attempt, makes the place where its rows will arrive, and begins to note what changes.
- * @throws {ClaimLost | MoverBusy | WritersBusy} and the errors of PostgreSQL and Secrets Manager.
+ * @throws {TablesUpgrading | TablesNewer | ClaimLost | MoverBusy | WritersBusy} and the errors of PostgreSQL and Secrets Manager.
  */
 export async function prepareReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
-  const { hop, deadline } = context;
-  const { attempt, target } = hop;
+  const { deadline } = context;
+  const { attempt, target } = context.hop;
   return inTurn(context, cursor, async (owner) => {
-    await claimTenant(owner, attempt);
+    await claimForHop(owner, context.hop);
     // Capture is the last thing here: delivered again, perhaps after the copy, the step must not empty the target.
     if (await isCapturing(owner, attempt)) return { done: true };
     await context.progress({});
-    await updateSourceTables(owner, hop);
-    if (target.isolationModel !== 'shared') await makeSchema(owner, hop);
-    else if (!(await clearSharedTables(owner, hop, deadline))) return { done: false };
+    await agreeOnTables(owner, context);
+    if (target.isolationModel !== 'shared') await makeSchema(owner, context.hop);
+    else if (!(await clearSharedTables(owner, context.hop, deadline))) return { done: false };
     await captureOn(owner, attempt);
     return { done: true };
   });

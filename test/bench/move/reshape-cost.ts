@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { identifier } from '../../../functions/database/ddl/identifier.ts';
 import { createTenantSchema } from '../../../functions/database/provisioning/tenant-schema.ts';
+import { TENANT_SCHEMA_VERSION } from '../../../functions/database/tables/schema-version.ts';
+import { movedTablesAt } from '../../../functions/database/transfer/reshape/sides.ts';
 import { asOwnerOf, type Hop } from '../../../functions/move/hop.ts';
 import { type BenchDatabase, type BenchTenant, PASSWORD } from '../bench-server.ts';
 import { quantile } from '../interleave.ts';
@@ -158,6 +160,7 @@ async function strategyOn(cell: BenchDatabase, { attempt, source }: Hop): Promis
     ...{ tenantId, attemptId: attempt.attemptId },
     source: { model: 'shared', schema: 'shared' },
     target: { model: 'isolated', schema: schemaName },
+    tables: movedTablesAt(TENANT_SCHEMA_VERSION),
   });
   await cell.superuser.query(`DROP SCHEMA ${identifier(schemaName)} CASCADE`);
   return ms;

@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import {
   insertFromSource,
-  movedTables,
   ofTenant,
   rowsOf,
   type Sides,
@@ -17,12 +16,12 @@ export async function moveInOneTransaction(superuser: pg.ClientBase, sides: Side
   const { tenantId, source } = sides;
   const start = performance.now();
   await superuser.query('BEGIN');
-  for (const table of movedTables)
+  for (const table of sides.tables)
     await superuser.query(`${insertFromSource(sides, table)} WHERE ${ofTenant(source, 's', tenantId)}`);
   await superuser.query('UPDATE tenancy.placement SET schema_name = schema_name WHERE tenant_id = $1', [
     tenantId,
   ]);
-  for (const table of movedTables.toReversed())
+  for (const table of sides.tables.toReversed())
     await superuser.query(
       `DELETE FROM ${rowsOf(source, table, 's')} WHERE ${ofTenant(source, 's', tenantId)}`,
     );

@@ -14,16 +14,15 @@ import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { TenantSchemaInUse } from '../../errors.ts';
 import { sqlStateOf } from '../../session/sql-state.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { tenantTables } from '../../tables/tenant-tables.ts';
 import { takeTurn } from './in-turn.ts';
-
-const tables: readonly TenantTable[] = tenantTables;
 
 export interface AliasSchema {
   /** Of the source's schema. */
   readonly alias: string;
   readonly schemaName: string;
   readonly attemptId: string;
+  /** The tables that arrive. */
+  readonly tables: readonly TenantTable[];
 }
 
 /** Requests wait behind whoever asks for a table, so it asks for a moment at a time. */
@@ -33,7 +32,7 @@ const PATIENCE = 60;
 /** Part of a transaction of the attempt's. @throws {TenantSchemaInUse} the name is taken. */
 export async function createAliasTables(
   target: pg.ClientBase,
-  { alias, schemaName, attemptId }: AliasSchema,
+  { alias, schemaName, attemptId, tables }: AliasSchema,
 ): Promise<void> {
   await takeTurn(target, alias);
   const owner = await attemptOf(target, alias);

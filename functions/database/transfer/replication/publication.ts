@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { scramVerifier } from '../../provisioning/scram-verifier.ts';
-import { tenantTableOrder } from '../../tables/tenant-tables.ts';
+import type { TenantTable } from '../../tables/tenant-table.ts';
 import { takeTurn } from './in-turn.ts';
 
 export interface Publication {
@@ -21,11 +21,11 @@ const CONNECTIONS = 12;
  */
 export async function publish(
   owner: pg.ClientBase,
-  { name, schemaName }: Publication,
+  { name, schemaName, tables: published }: Publication & { readonly tables: readonly TenantTable[] },
   password: string,
 ): Promise<void> {
   const role = identifier(name);
-  const tables = tenantTableOrder.map((table) => qualified(schemaName, table)).join(', ');
+  const tables = published.map((table) => qualified(schemaName, table.name)).join(', ');
   const { rows } = await owner.query<{ role: boolean; publication: boolean; replicates: boolean }>(
     `select exists (select from pg_catalog.pg_roles where rolname = $1) as role,
             exists (select from pg_catalog.pg_publication where pubname = $1) as publication,

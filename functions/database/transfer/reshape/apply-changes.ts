@@ -22,7 +22,7 @@
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { insertFromSource, movedTables, ofTenant, rowsOf, type Sides } from './sides.ts';
+import { insertFromSource, ofTenant, rowsOf, type Sides } from './sides.ts';
 
 export interface Taken {
   readonly keys: number;
@@ -65,7 +65,7 @@ export async function applyChanges(
   { byTable }: Taken,
   { everyTable = false }: ApplyOptions = {},
 ): Promise<void> {
-  const changed = movedTables.filter(({ name }) => everyTable || byTable.has(name));
+  const changed = sides.tables.filter(({ name }) => everyTable || byTable.has(name));
   const named = (what: string, { name }: TenantTable, text: string): pg.QueryConfig => ({
     ...{ name: `${what} ${name}`, text, values: [byTable.get(name) ?? '[]'] },
   });

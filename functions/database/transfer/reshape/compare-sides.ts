@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { contentOf } from '../row-hash.ts';
-import { movedTables, ofTenant, rowsOf, type Side, type Sides } from './sides.ts';
+import { ofTenant, rowsOf, type Side, type Sides } from './sides.ts';
 
 /** What a table holds on both sides of a move. */
 export interface TableContent {
@@ -14,14 +14,14 @@ export interface TableContent {
 
 /** Counts and hashes of all tables on both sides, in one snapshot: the caller's transaction has one, and has entered. */
 export async function compareSides(owner: pg.ClientBase, sides: Sides): Promise<TableContent[]> {
-  const content = async (side: Side, table: (typeof movedTables)[number]) => {
+  const content = async (side: Side, table: Sides['tables'][number]) => {
     const { rows } = await owner.query<{ rows: string | number; hash: string }>(
       `SELECT ${contentOf(table, 'r')} FROM ${rowsOf(side, table, 'r')} WHERE ${ofTenant(side, 'r', sides.tenantId)}`,
     );
     return { rows: Number(rows[0]?.rows), hash: String(rows[0]?.hash) };
   };
   const contents: TableContent[] = [];
-  for (const table of movedTables) {
+  for (const table of sides.tables) {
     const source = await content(sides.source, table);
     const target = await content(sides.target, table);
     contents.push({

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { identifier, qualified } from '../../ddl/identifier.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { insertFromSource, movedTables, ofTenant, rowsOf, type Sides } from './sides.ts';
+import { insertFromSource, ofTenant, rowsOf, type Sides } from './sides.ts';
 
 export interface TableSize {
   readonly name: string;
@@ -16,10 +16,10 @@ const ROWS_AT_ONCE = 20_000;
 /** How much there is to copy, in the transaction's snapshot. */
 export async function sizesAtSource(
   owner: pg.ClientBase,
-  { source, tenantId }: Pick<Sides, 'source' | 'tenantId'>,
+  { source, tenantId, tables }: Pick<Sides, 'source' | 'tenantId' | 'tables'>,
 ): Promise<TableSize[]> {
   const sizes: TableSize[] = [];
-  for (const table of movedTables) {
+  for (const table of tables) {
     const { rows } = await owner.query<{ rows: string | number; bytes: string | number }>(
       `SELECT count(*) AS rows, coalesce(sum(pg_catalog.pg_column_size(s.*)), 0)::bigint AS bytes
        FROM ${rowsOf(source, table, 's')} WHERE ${ofTenant(source, 's', tenantId)}`,
@@ -30,13 +30,13 @@ export async function sizesAtSource(
 }
 
 /** Removes whatever an earlier try at the copy has committed at the target. Nothing else is there before the flip. */
-export async function emptyTarget(owner: pg.ClientBase, { target, tenantId }: Sides): Promise<void> {
+export async function emptyTarget(owner: pg.ClientBase, { target, tenantId, tables }: Sides): Promise<void> {
   if (target.model === 'isolated') {
-    const names = movedTables.map(({ name }) => qualified(target.schema, name));
+    const names = tables.map(({ name }) => qualified(target.schema, name));
     await owner.query(`TRUNCATE ${names.join(', ')}`);
     return;
   }
-  for (const table of movedTables.toReversed())
+  for (const table of tables.toReversed())
     await owner.query(`DELETE FROM ${rowsOf(target, table, 't')} WHERE ${ofTenant(target, 't', tenantId)}`);
 }
 

@@ -1,7 +1,9 @@
 import type pg from 'pg';
 import { SHARED_SCHEMA } from '../../tables/migrate-tenant-tables.ts';
+import { TENANT_SCHEMA_VERSION } from '../../tables/schema-version.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { tenantTables } from '../../tables/tenant-tables.ts';
+import { tenantTablesAt } from '../../tables/tenant-tables.ts';
+import { sharedTablesVersion } from '../tables-version.ts';
 import { ofTenant, rowsOf, type Side } from './sides.ts';
 
 /** Runs one batch in a transaction, after it has made sure there that the rows may go; undefined where they may not. */
@@ -14,7 +16,7 @@ const shared: Side = { model: 'shared', schema: SHARED_SCHEMA };
  * Deletes what the tenant has in the shared tables, in batches, so that no transaction is long. Tables that refer to
  * themselves go in one statement each: a batch could tear a row from one that refers to it.
  * @param deadline on `performance.now()`'s clock.
- * @returns `unfinished` when the deadline came first, `refused` when the guard did.
+ * @returns `unfinished` when the deadline came first, or the tables are of a newer release; `refused` when the guard did.
  */
 export async function eraseSharedRows(
   owner: pg.ClientBase,
@@ -22,7 +24,10 @@ export async function eraseSharedRows(
   guarded: GuardedBatch,
   deadline: number,
 ): Promise<'erased' | 'unfinished' | 'refused'> {
-  const tables: readonly TenantTable[] = tenantTables;
+  const version = await sharedTablesVersion(owner);
+  // After a rollback of the deployment: there may be tables that this release does not know.
+  if (version > TENANT_SCHEMA_VERSION) return 'unfinished';
+  const tables: readonly TenantTable[] = tenantTablesAt(version);
   for (const table of tables.toReversed()) {
     const whole = table.foreignKeys.some(({ references }) => references === table.name);
     const statement = `DELETE FROM ${rowsOf(shared, table, 't')} WHERE ${ofTenant(shared, 't', tenantId)}`;

@@ -1,7 +1,7 @@
 import { assertUuid, identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { moveMarkers } from '../../tables/operations-tables.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { tenantTables } from '../../tables/tenant-tables.ts';
+import { tenantTablesAt } from '../../tables/tenant-tables.ts';
 
 /** One of the two places of a reshape. */
 export interface Side {
@@ -16,10 +16,14 @@ export interface Sides {
   readonly target: Side;
   /** Nobody outside can guess it: what begins with it is no value of the tenant's. */
   readonly attemptId: string;
+  /** What the reshape carries over, in foreign-key order: tables and columns that both places have. */
+  readonly tables: readonly TenantTable[];
 }
 
-/** What a reshape carries over, in foreign-key order. Markers tell of a relocate's pause only. */
-export const movedTables: readonly TenantTable[] = tenantTables.filter((table) => table !== moveMarkers);
+/** What a reshape between places of that schema version carries over. Markers tell of a relocate's pause only. */
+export function movedTablesAt(schemaVersion: number): TenantTable[] {
+  return tenantTablesAt(schemaVersion).filter(({ name }) => name !== moveMarkers.name);
+}
 
 /** SQL of a FROM item. */
 export function rowsOf(side: Side, table: TenantTable, alias: string): string {
