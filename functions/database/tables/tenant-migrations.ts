@@ -1,3 +1,4 @@
+import { versionOf } from '../ddl/migration-history.ts';
 import { captureChanges } from './render-capture.ts';
 import {
   addColumn,
@@ -27,6 +28,9 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: additionsOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
 ];
+
+/** The version that this code gives to tables: the number of its last migration. */
+export const TENANT_SCHEMA_VERSION = versionOf(tenantMigrations.at(-1)?.name ?? '');
 
 /** The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them. */
 export function additionsOf(
