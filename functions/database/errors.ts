@@ -80,3 +80,27 @@ export class PlacementConflict extends Error {
 export class TenantSchemaInUse extends Error {
   override name = 'TenantSchemaInUse';
 }
+
+/** Migrations ran on the target that this code does not know, in the place of its own. Nothing was changed. */
+export class HistoryDiverged extends Error {
+  override name = 'HistoryDiverged';
+  constructor(executed: string, expected: string) {
+    super(`the history of the target has the migration ${executed} where this release has ${expected}`);
+  }
+}
+
+/** A move works on the tenant, or on one that it takes to or from the shared tables. Nothing was changed; transient. */
+export class TargetMoving extends Error {
+  override name = 'TargetMoving';
+  constructor() {
+    super('a move of the tenant is running');
+  }
+}
+
+/** The tenant is not placed where the caller expects it. Nothing was changed. */
+export class TargetMoved extends Error {
+  override name = 'TargetMoved';
+  constructor() {
+    super('the tenant is placed differently');
+  }
+}

@@ -4,7 +4,13 @@ import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-
 
 /** Prepares the database of a tenant that has one of its own. */
 export function bootstrapDedicated(registry: RegistryExecutor, tenantId: string): Promise<StepOutcome> {
-  return onProvisioningTenant(registry, tenantId, (tenant) =>
-    bootstrapDedicatedDatabase(tenantId, placeOf(tenant)),
-  );
+  return onProvisioningTenant(registry, tenantId, async (tenant) => {
+    const place = placeOf(tenant);
+    const { tenancyVersion } = await bootstrapDedicatedDatabase(tenantId, place);
+    await registry.query(
+      `UPDATE tenant_database_routing SET tenancy_version = :tenancyVersion::int
+       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint`,
+      { tenantId, epoch: place.epoch, tenancyVersion },
+    );
+  });
 }

@@ -15,8 +15,13 @@ export function provisionSchema(registry: RegistryExecutor, tenantId: string): P
     if (username !== roleName) throw new TenantSecretInvalid();
     // -1 is PostgreSQL's word for no limit.
     const connectionLimit = tierTerms[tenant.tier].connectionLimit ?? -1;
-    await asOwner(place, (owner) =>
+    const schemaVersion = await asOwner(place, (owner) =>
       createTenantSchema(owner, { tenantId, schemaName, roleName, password, connectionLimit }),
+    );
+    await registry.query(
+      `UPDATE tenant_database_routing SET schema_version = :schemaVersion::int
+       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint`,
+      { tenantId, epoch: place.epoch, schemaVersion },
     );
   });
 }

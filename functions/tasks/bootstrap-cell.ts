@@ -1,14 +1,19 @@
 import * as z from 'zod';
 import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
+import { thisRelease } from '../database/provisioning/release.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { registerCell } from '../database/registry/register-cell.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { logger } from '../middleware/logger.ts';
 
 const text = z.string().min(1);
 
-/** `Custom::StrataCellBootstrap`: brings a cell's database up to date and makes the cell known, on every deployment. */
+/**
+ * `Custom::StrataCellBootstrap`: makes a cell's database and makes the cell known, on every deployment. What the
+ * database has already is left to the rollout that the deployment starts.
+ */
 export const handler = customResourceHandler({
   properties: z.object({
     CellId: text,
@@ -36,14 +41,18 @@ export const handler = customResourceHandler({
       database: cell.Database,
       secretArn: cell.MasterSecretArn,
     });
-    try {
-      await bootstrapDataDatabase(master, {
-        ownerPassword: owner.password,
-        starter: { roleName: starter.username, password: starter.password },
-        shared: true,
+    const versions = await bootstrapDataDatabase(master, {
+      ownerPassword: owner.password,
+      starter: { roleName: starter.username, password: starter.password },
+      shared: true,
+    }).finally(() => master.end());
+    const { schemaVersion = 0, tenancyVersion } = versions;
+    if (schemaVersion > thisRelease.schemaVersion || tenancyVersion > thisRelease.tenancyVersion) {
+      // A rollback of a deployment runs the older code on the newer database.
+      logger.warn('the cell is ahead of this release and stays as it is', {
+        ...{ cell: cell.CellId, schemaVersion, tenancyVersion },
+        ...{ ours: { schemaVersion: thisRelease.schemaVersion, tenancyVersion: thisRelease.tenancyVersion } },
       });
-    } finally {
-      await master.end();
     }
     // Last: tenants are placed in cells that the registry knows.
     await registerCell(registryFromEnvironment(), {
@@ -61,6 +70,8 @@ export const handler = customResourceHandler({
       starterRoleName: starter.username,
       starterSecretArn: cell.StarterSecretArn,
       maxBusinessTenants: cell.MaxBusinessTenants,
+      schemaVersion,
+      tenancyVersion,
     });
   },
 });

@@ -1,8 +1,9 @@
 import * as z from 'zod';
-import { bootstrapRegistry } from '../database/registry/bootstrap-registry.ts';
+import { bootstrapRegistry, REGISTRY_VERSION } from '../database/registry/bootstrap-registry.ts';
 import { DataApi } from '../database/registry/data-api.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { logger } from '../middleware/logger.ts';
 
 /** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */
 export const handler = customResourceHandler({
@@ -24,9 +25,16 @@ export const handler = customResourceHandler({
     });
     const reader = await secrets.get(properties.ReaderSecretArn);
     const writer = await secrets.get(properties.WriterSecretArn);
-    await bootstrapRegistry(registry, {
+    const version = await bootstrapRegistry(registry, {
       readerPassword: reader.password,
       writerPassword: writer.password,
     });
+    if (version > REGISTRY_VERSION) {
+      // A rollback of a deployment runs the older code on the newer registry.
+      logger.warn('the registry is ahead of this release and stays as it is', {
+        version,
+        ours: REGISTRY_VERSION,
+      });
+    }
   },
 });

@@ -68,7 +68,7 @@ function killAt(client: pg.Client, count: number): { killed: boolean } {
 
 async function killedEverywhere(
   as: typeof master,
-  work: (client: pg.Client) => Promise<void>,
+  work: (client: pg.Client) => Promise<unknown>,
   leftovers: string,
 ) {
   for (let count = 1; ; count += FULL_RUN ? 1 : 5) {

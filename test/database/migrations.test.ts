@@ -3,7 +3,12 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { qualified } from '../../functions/database/ddl/identifier.ts';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
+import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
+import {
+  updateSharedTables,
+  updateTenantSchema,
+} from '../../functions/database/provisioning/update-target.ts';
 import { text, uuid } from '../../functions/database/tables/column.ts';
 import { overAllTenants } from '../../functions/database/tables/render-isolation.ts';
 import {
@@ -69,13 +74,11 @@ const options = {
 };
 
 let database: TestDatabase;
-let master: pg.Client;
 let owner: pg.Client;
 const tenants: TestTenant[] = [];
 
 beforeAll(async () => {
   database = await TestDatabase.clone();
-  master = await database.connect('master');
   owner = await database.connect('owner');
   for (const model of ['shared', 'shared', 'schema'] as const) {
     const tenant = await database.addTenant(model);
@@ -88,15 +91,18 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
+const releaseOf = (steps: readonly TenantMigration[]) => ({
+  ...thisRelease,
+  schemaVersion: steps.length,
+  migrations: steps,
+});
+
+/** As a rollout does it. */
 async function migrate(steps: readonly TenantMigration[]): Promise<void> {
-  await bootstrapDataDatabase(master, { ...options, migrations: steps });
+  const release = releaseOf(steps);
+  await updateSharedTables(owner, { starterRole: options.starter.roleName, relocating: [] }, release);
   const [tenant] = tenants.filter(({ isolationModel }) => isolationModel === 'schema');
-  await createTenantSchema(owner, {
-    ...tenant!,
-    password: tenant!.login.password,
-    connectionLimit: 5,
-    migrations: steps,
-  });
+  await updateTenantSchema(owner, tenant!, release);
 }
 
 const history = async (table: string) => (await owner.query(`SELECT name FROM ${table} ORDER BY name`)).rows;
@@ -175,8 +181,8 @@ test('a history that is not ours is refused', async () => {
   const renamed = tenantMigrations.map(({ name, up }) => ({ name: `${name}-else`, up }));
   const bootstrapping = bootstrapDataDatabase(await fresh.connect('master'), {
     ...options,
-    migrations: renamed,
+    release: releaseOf(renamed),
   });
-  await expect(bootstrapping).rejects.toThrow(/corrupted migrations/);
+  await expect(bootstrapping).rejects.toMatchObject({ name: 'HistoryDiverged' });
   await fresh.drop();
 });

@@ -1,7 +1,16 @@
-import { CompiledQuery, Kysely, PostgresDriver, sql, type Transaction } from 'kysely';
+import {
+  CompiledQuery,
+  type Driver,
+  Kysely,
+  PostgresAdapter,
+  PostgresDriver,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  sql,
+  type Transaction,
+} from 'kysely';
 import type pg from 'pg';
 import { END_LOCK_HOLDERS } from './end-lock-holders.ts';
-import { migrationDialect } from './kysely-dialect.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: DDL is not typed by the tables it creates.
 export type DdlTransaction = Transaction<any>;
@@ -11,11 +20,9 @@ export async function ddlTransaction<Result>(
   client: pg.ClientBase,
   work: (transaction: DdlTransaction) => Promise<Result>,
 ): Promise<Result> {
-  // biome-ignore lint/suspicious/noExplicitAny: see above.
-  const database = new Kysely<any>({
-    dialect: migrationDialect(() => new PostgresDriver({ pool: poolOfOne(client) })),
-  });
-  return database.transaction().execute(work);
+  return databaseOver(new PostgresDriver({ pool: poolOfOne(client) }))
+    .transaction()
+    .execute(work);
 }
 
 /**
@@ -26,17 +33,27 @@ export async function joinedTransaction<Result>(
   client: pg.ClientBase,
   work: (transaction: DdlTransaction) => Promise<Result>,
 ): Promise<Result> {
-  // biome-ignore lint/suspicious/noExplicitAny: see above.
-  const database = new Kysely<any>({
-    dialect: migrationDialect(() => new JoiningDriver({ pool: poolOfOne(client) })),
-  });
-  return database.transaction().execute(work);
+  return databaseOver(new JoiningDriver({ pool: poolOfOne(client) }))
+    .transaction()
+    .execute(work);
 }
 
 class JoiningDriver extends PostgresDriver {
   override async beginTransaction(): Promise<void> {}
   override async commitTransaction(): Promise<void> {}
   override async rollbackTransaction(): Promise<void> {}
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: see above.
+function databaseOver(driver: Driver): Kysely<any> {
+  return new Kysely({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => driver,
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+      createIntrospector: (database) => new PostgresIntrospector(database),
+    },
+  });
 }
 
 /** Runs statements as one simple query: one round trip, whatever their number. */
@@ -49,12 +66,20 @@ export async function runStatements(transaction: DdlTransaction, statements: str
  * with that lock: a session of theirs that holds it is ended.
  */
 export async function lockForDdl(transaction: DdlTransaction, name: string): Promise<void> {
-  const lock = `strata ddl ${name}`;
+  const lock = ddlLock(name);
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0)) as locked`.execute(
+    transaction,
+  );
+  if (rows[0]?.locked) return;
   await transaction.executeQuery(CompiledQuery.raw(END_LOCK_HOLDERS, [lock]));
   await sql`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${lock}, 0))`.execute(
     transaction,
   );
 }
+
+/** The text whose hash is the key of that lock. */
+export const ddlLock = (name: string) => `strata ddl ${name}`;
 
 function poolOfOne(client: pg.ClientBase) {
   const connection = {

@@ -2,9 +2,14 @@ import { sql } from 'kysely';
 import type pg from 'pg';
 import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { identifier } from '../ddl/identifier.ts';
-import { migrateTenantTables, SHARED_SCHEMA, sharedTarget } from '../tables/migrate-tenant-tables.ts';
+import { missingMigrations, versionAfter } from '../ddl/migration-history.ts';
+import {
+  migrateTenantTables,
+  readHistory,
+  SHARED_SCHEMA,
+  sharedTarget,
+} from '../tables/migrate-tenant-tables.ts';
 import { ensureMonthPartitions } from '../tables/month-partitions.ts';
-import type { TenantMigration } from '../tables/tenant-migrations.ts';
 import {
   ensureOwnerRole,
   ensureRequestRole,
@@ -14,7 +19,8 @@ import {
   OWNER_ROLE,
   TENANT_LOGIN_GROUP,
 } from './data-roles.ts';
-import { ensureTenancySchema } from './tenancy-schema.ts';
+import { type Release, thisRelease } from './release.ts';
+import { readTenancyVersion, writeTenancy } from './tenancy-schema.ts';
 
 export interface DataDatabaseOptions {
   readonly ownerPassword: string;
@@ -22,27 +28,39 @@ export interface DataDatabaseOptions {
   readonly shared: boolean;
   /** The login role of all Starter tenants; required where `shared`. */
   readonly starter?: { readonly roleName: string; readonly password: string };
-  /** For tests of migrations to come. */
-  readonly migrations?: readonly TenantMigration[];
+  /** What is created; this code's when absent. */
+  readonly release?: Release;
+}
+
+/** Versions of what is in a database. */
+export interface DatabaseVersions {
+  readonly tenancyVersion: number;
+  /** Of the shared tables; undefined where there are none. */
+  readonly schemaVersion: number | undefined;
 }
 
 /** Months of the audit log that are ready beforehand; the upkeep schedule renews them. */
 const MONTHS_AHEAD = 3;
 
 /**
- * Turns an empty database into a data database, or brings an older one up to date: roles, schema `tenancy`, and for a
- * cell the shared tables. `master` is a direct connection of the cluster's master user, not through a proxy.
+ * Turns an empty database into a data database: roles, schema `tenancy`, and for a cell the shared tables. `master` is a
+ * direct connection of the cluster's master user, not through a proxy.
+ *
+ * It only creates. In a database that has them it leaves `tenancy` and the shared tables as they are, older or newer than
+ * this code (a rollout changes them), and brings up to date what is the master's: roles, their passwords and settings.
  *
  * All of it is one transaction under a lock: killed at any statement it leaves nothing, run again it finishes or
  * changes nothing but passwords, run twice at once the second waits.
- * @throws PostgreSQL's own error; {TypeError} for a name or password that cannot be one.
+ * @throws PostgreSQL's own error; {TypeError} for a name or password that cannot be one; {HistoryDiverged}.
+ * @returns the versions that the database has now.
  */
 export async function bootstrapDataDatabase(
   master: pg.ClientBase,
   options: DataDatabaseOptions,
-): Promise<void> {
-  if (options.shared && !options.starter) throw new TypeError('a shared database needs the starter role');
-  await ddlTransaction(master, async (transaction) => {
+): Promise<DatabaseVersions> {
+  const { starter, shared, release = thisRelease } = options;
+  if (shared && !starter) throw new TypeError('a shared database needs the starter role');
+  return ddlTransaction(master, async (transaction) => {
     await lockForDdl(transaction, 'bootstrap');
     await ensureOwnerRole(transaction, options.ownerPassword);
     await grantReplication(transaction);
@@ -50,11 +68,15 @@ export async function bootstrapDataDatabase(
     await closeOtherDatabases(transaction);
     await runStatements(transaction, [`SET LOCAL ROLE ${identifier(OWNER_ROLE)}`]);
     await ensureRole(transaction, TENANT_LOGIN_GROUP);
-    await ensureTenancySchema(transaction);
-    if (options.starter) await ensureRequestRole(transaction, options.starter);
+    const existing = await readTenancyVersion(transaction);
+    if (existing === 0) await writeTenancy(transaction, release);
+    if (starter) await ensureRequestRole(transaction, starter);
     await ensureRequestSettings(transaction);
-    if (options.shared && options.starter)
-      await ensureSharedTables(transaction, options.starter.roleName, options);
+    return {
+      tenancyVersion: existing || release.tenancyVersion,
+      schemaVersion:
+        shared && starter ? await ensureSharedTables(transaction, starter.roleName, release) : undefined,
+    };
   });
 }
 
@@ -91,15 +113,25 @@ async function closeOtherDatabases(transaction: DdlTransaction): Promise<void> {
   );
 }
 
+/** @returns their version. */
 async function ensureSharedTables(
   transaction: DdlTransaction,
   starterRole: string,
-  { migrations }: DataDatabaseOptions,
-): Promise<void> {
-  await runStatements(transaction, [
-    `CREATE SCHEMA IF NOT EXISTS ${identifier(SHARED_SCHEMA)}`,
-    `GRANT USAGE ON SCHEMA ${identifier(SHARED_SCHEMA)} TO ${identifier(starterRole)}`,
-  ]);
-  await migrateTenantTables(transaction, sharedTarget(starterRole), migrations);
+  { migrations }: Release,
+): Promise<number> {
+  const target = sharedTarget(starterRole);
+  const executed = await readHistory(transaction, target);
+  // A history that is not ours should end a deployment before a rollout meets it.
+  missingMigrations(executed ?? [], migrations);
+  const version = executed ? versionAfter(executed) : await createSharedTables();
   await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_AHEAD);
+  return version;
+
+  async function createSharedTables(): Promise<number> {
+    await runStatements(transaction, [
+      `CREATE SCHEMA IF NOT EXISTS ${identifier(SHARED_SCHEMA)}`,
+      `GRANT USAGE ON SCHEMA ${identifier(SHARED_SCHEMA)} TO ${identifier(starterRole)}`,
+    ]);
+    return migrateTenantTables(transaction, target, migrations);
+  }
 }

@@ -21,11 +21,13 @@ export async function keepSharedTables(owner: pg.ClientBase): Promise<void> {
 }
 
 /**
- * For a transaction that changes the shared tables. Sessions of requests that hold the lock are ended first: none of
- * ours does.
+ * For a transaction that changes the shared tables. Where it must wait, sessions of requests that hold the lock are
+ * ended first: none of ours does.
  * @throws PostgreSQL's 55P03 where a claim or another change does not end within `lock_timeout`; try again later.
  */
 export async function lockSharedTables(owner: pg.ClientBase): Promise<void> {
+  const { rows } = await owner.query(`select pg_catalog.pg_try_advisory_xact_lock(${KEY}) as locked`);
+  if (rows[0]?.locked) return;
   await endLockHolders(owner, LOCK);
   await owner.query(`select pg_catalog.pg_advisory_xact_lock(${KEY})`);
 }

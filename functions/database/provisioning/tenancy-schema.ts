@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
 import { OWNER_ROLE, TENANT_LOGIN_GROUP } from './data-roles.ts';
 import { tenancyFunctions } from './tenancy-functions.ts';
@@ -67,20 +68,59 @@ const grants: readonly string[] = [
   ].map((signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`),
 ];
 
+/** Not `ADD COLUMN IF NOT EXISTS`, which makes all requests wait for its lock where there is nothing to add. */
+const addColumn = (name: string, type: string) => `
+DO $add$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
+                 WHERE attrelid = 'tenancy.placement'::pg_catalog.regclass AND attname = '${name}') THEN
+    ALTER TABLE tenancy.placement ADD COLUMN ${name} ${type};
+  END IF;
+END $add$`;
+
 /**
- * Creates or updates schema `tenancy`; the transaction acts as the owner. Its functions are replaced at each
- * bootstrap, so that a deploy brings its own version of them. Calls that run meanwhile finish with the old one.
+ * Version of schema `tenancy` as the statements below make it. Raise it with every change of them: a rollout brings only
+ * databases of a lower version up to date. (A test compares the statements with the version.)
  */
-export async function ensureTenancySchema(transaction: DdlTransaction): Promise<void> {
+export const TENANCY_VERSION = 2;
+
+/**
+ * They create schema `tenancy`, or bring any earlier version up to date: the functions are replaced, and calls that run
+ * meanwhile finish with the old ones. They run as the owner.
+ */
+export const tenancyStatements: readonly string[] = [
+  `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
+  placementTable,
+  addColumn('mover', 'uuid'),
+  addColumn('former', 'jsonb'),
+  capturedChanges,
+  retriedRequests,
+  'CREATE INDEX IF NOT EXISTS captured_changes_tenant ON tenancy.captured_changes (tenant_id, table_name, row_key)',
+  ...tenancyFunctions,
+  ...grants,
+];
+
+/** Runs the statements of a release and notes its version in the database, in the caller's transaction. */
+export async function writeTenancy(
+  transaction: DdlTransaction,
+  { tenancyVersion, tenancyStatements: statements }: TenancyRelease,
+): Promise<void> {
+  if (!Number.isSafeInteger(tenancyVersion)) throw new TypeError('tenancyVersion is not an integer');
   await runStatements(transaction, [
-    `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
-    placementTable,
-    'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS mover uuid',
-    'ALTER TABLE tenancy.placement ADD COLUMN IF NOT EXISTS former jsonb',
-    capturedChanges,
-    retriedRequests,
-    'CREATE INDEX IF NOT EXISTS captured_changes_tenant ON tenancy.captured_changes (tenant_id, table_name, row_key)',
-    ...tenancyFunctions,
-    ...grants,
+    ...statements,
+    `COMMENT ON SCHEMA tenancy IS 'version ${tenancyVersion}'`,
   ]);
+}
+
+interface TenancyRelease {
+  readonly tenancyVersion: number;
+  readonly tenancyStatements: readonly string[];
+}
+
+/** The version of schema `tenancy` in this database: 1 where none is noted, 0 where there is no such schema. */
+export async function readTenancyVersion(transaction: DdlTransaction): Promise<number> {
+  const { rows } = await sql<{ version: number }>`
+    select coalesce(substring(pg_catalog.obj_description(oid, 'pg_namespace') from '^version ([0-9]{1,9})$')::int, 1)
+      as version
+    from pg_catalog.pg_namespace where nspname = 'tenancy'`.execute(transaction);
+  return rows[0]?.version ?? 0;
 }

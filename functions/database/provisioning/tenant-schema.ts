@@ -31,13 +31,18 @@ export function tenantSchemaName(tenantId: string, epoch: number): string {
 /**
  * Creates a tenant's own schema, its tables and its login role, or brings them up to date; the password given is the
  * password afterwards. `owner` is a direct connection as the owner role. One transaction: safe to kill and to repeat.
+ * Call it before requests are sent there: it does not wait for a quiet moment, as a rollout does.
  * @throws {TenantSchemaInUse} when the schema is another tenant's.
+ * @returns the version that its tables have now.
  */
-export async function createTenantSchema(owner: pg.ClientBase, options: TenantSchemaOptions): Promise<void> {
+export async function createTenantSchema(
+  owner: pg.ClientBase,
+  options: TenantSchemaOptions,
+): Promise<number> {
   const { tenantId, schemaName, roleName } = options;
   assertUuid(tenantId);
   const schema = identifier(schemaName);
-  await ddlTransaction(owner, async (transaction) => {
+  return ddlTransaction(owner, async (transaction) => {
     await lockForDdl(transaction, schemaName);
     await refuseForeignSchema(transaction, schemaName, tenantId);
     await ensureRequestRole(transaction, options);
@@ -46,7 +51,7 @@ export async function createTenantSchema(owner: pg.ClientBase, options: TenantSc
       `COMMENT ON SCHEMA ${schema} IS ${literal(commentOf(tenantId))}`,
       `GRANT USAGE ON SCHEMA ${schema} TO ${identifier(roleName)}`,
     ]);
-    await migrateTenantTables(transaction, isolatedTarget(schemaName, roleName), options.migrations);
+    return migrateTenantTables(transaction, isolatedTarget(schemaName, roleName), options.migrations);
   });
 }
 

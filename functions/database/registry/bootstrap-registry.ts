@@ -1,11 +1,9 @@
-import { Kysely, sql } from 'kysely';
-import { Migrator } from 'kysely/migration';
+import { missingMigrations, versionAfter, versionOf } from '../ddl/migration-history.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { meteringColumns } from './metering-columns.ts';
 import { moveNames } from './move-names.ts';
 import { moveTables } from './move-tables.ts';
 import { regionTables } from './region-tables.ts';
-import { registryDialect } from './registry-dialect.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
 import { registryTables } from './registry-tables.ts';
 import { rolloutTables } from './rollout-tables.ts';
@@ -27,6 +25,9 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0006-rollouts', statements: rolloutTables },
 ];
 
+/** The version that this code gives to the registry: the number of its last migration. */
+export const REGISTRY_VERSION = versionOf(registryMigrations.at(-1)?.name ?? '');
+
 export interface RegistryRoles {
   readonly readerPassword: string;
   readonly writerPassword: string;
@@ -36,48 +37,47 @@ export interface RegistryRoles {
  * Turns an empty database into the registry, or brings an older one up to date, with its two roles and their rights.
  * `registry` connects as the cluster's master user. One transaction under a lock: killed at any statement it leaves
  * nothing, run twice at once the second waits.
- * @throws {RegistryError} when PostgreSQL refused a statement; {TypeError} for a password that cannot be one.
+ * A registry that is ahead of this code, after a rollback of a deployment, keeps its tables.
+ * @returns the version that the registry has now.
+ * @throws {RegistryError} when PostgreSQL refused a statement; {TypeError} for a password that cannot be one;
+ * {HistoryDiverged}.
  */
 export async function bootstrapRegistry(
   registry: Pick<DataApi, 'transaction'>,
   { readerPassword, writerPassword }: RegistryRoles,
   migrations: readonly RegistryMigration[] = registryMigrations,
-): Promise<void> {
-  await registry.transaction(async (transaction) => {
+): Promise<number> {
+  return registry.transaction(async (transaction) => {
     await transaction.query(
       "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('strata registry', 0))::text as locked",
     );
-    await migrate(transaction, migrations);
+    const version = await migrate(transaction, migrations);
     await ensureRegistryRole(transaction, READER_ROLE, readerPassword);
     await ensureRegistryRole(transaction, WRITER_ROLE, writerPassword);
     for (const grant of registryGrants) await transaction.query(grant);
+    return version;
   });
 }
 
+/** @returns the registry's version afterwards. @throws {HistoryDiverged} */
 async function migrate(
   transaction: RegistryExecutor,
   migrations: readonly RegistryMigration[],
-): Promise<void> {
-  const database = new Kysely<unknown>({ dialect: registryDialect(transaction) });
-  const { error } = await database.transaction().execute((db) =>
-    new Migrator({
-      db,
-      migrationTableName: 'registry_schema_migrations',
-      migrationLockTableName: 'registry_schema_migrations_lock',
-      provider: {
-        getMigrations: async () =>
-          Object.fromEntries(
-            migrations.map(({ name, statements }) => [
-              name,
-              {
-                up: async (target) => {
-                  for (const statement of statements) await sql.raw(statement).execute(target);
-                },
-              },
-            ]),
-          ),
-      },
-    }).migrateToLatest(),
+): Promise<number> {
+  // Kysely's format, which released registries have.
+  await transaction.query(
+    `CREATE TABLE IF NOT EXISTS registry_schema_migrations
+       (name varchar(255) PRIMARY KEY, "timestamp" varchar(255) NOT NULL)`,
   );
-  if (error) throw error;
+  const rows = await transaction.query<{ name: string }>('SELECT name FROM registry_schema_migrations');
+  const executed = rows.map(({ name }) => name);
+  const missing = missingMigrations(executed, migrations);
+  for (const { name, statements } of missing) {
+    for (const statement of statements) await transaction.query(statement);
+    await transaction.query(
+      'INSERT INTO registry_schema_migrations (name, "timestamp") VALUES (:name, :written)',
+      { name, written: new Date() },
+    );
+  }
+  return versionAfter([...executed, ...missing.map(({ name }) => name)]);
 }

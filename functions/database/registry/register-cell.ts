@@ -1,3 +1,4 @@
+import { thisRelease } from '../provisioning/release.ts';
 import type { RegistryExecutor } from './data-api.ts';
 
 /** A cell as a deployment knows it. */
@@ -18,6 +19,10 @@ export interface CellRegistration {
   readonly starterRoleName: string;
   readonly starterSecretArn: string;
   readonly maxBusinessTenants: number;
+  /** Of the shared tables, as the database says; this release's when absent. */
+  readonly schemaVersion?: number;
+  /** Of schema `tenancy`, as the database says; this release's when absent. */
+  readonly tenancyVersion?: number;
 }
 
 /**
@@ -29,10 +34,10 @@ export async function registerCell(registry: RegistryExecutor, cell: CellRegistr
   await registry.query(
     `INSERT INTO cells (cell_id, region, data_residency, database_host, database_port, writer_host, database_name,
                         proxy_name, cluster_arn, master_secret_arn, owner_secret_arn, starter_role_name,
-                        starter_secret_arn, max_business_tenants)
+                        starter_secret_arn, max_business_tenants, schema_version, tenancy_version)
      VALUES (:cellId, :region, :dataResidency, :databaseHost, :databasePort::int, :writerHost, :databaseName,
              :proxyName, :clusterArn, :masterSecretArn, :ownerSecretArn, :starterRoleName,
-             :starterSecretArn, :maxBusinessTenants::int)
+             :starterSecretArn, :maxBusinessTenants::int, :schemaVersion::int, :tenancyVersion::int)
      ON CONFLICT (cell_id) DO UPDATE SET
        region = excluded.region, data_residency = excluded.data_residency,
        database_host = excluded.database_host, database_port = excluded.database_port,
@@ -40,7 +45,8 @@ export async function registerCell(registry: RegistryExecutor, cell: CellRegistr
        proxy_name = excluded.proxy_name, cluster_arn = excluded.cluster_arn,
        master_secret_arn = excluded.master_secret_arn, owner_secret_arn = excluded.owner_secret_arn,
        starter_role_name = excluded.starter_role_name, starter_secret_arn = excluded.starter_secret_arn,
-       max_business_tenants = excluded.max_business_tenants, updated_at = now()`,
-    { ...cell },
+       max_business_tenants = excluded.max_business_tenants,
+       schema_version = excluded.schema_version, tenancy_version = excluded.tenancy_version, updated_at = now()`,
+    { schemaVersion: thisRelease.schemaVersion, tenancyVersion: thisRelease.tenancyVersion, ...cell },
   );
 }

@@ -1,5 +1,7 @@
-import { Migrator } from 'kysely/migration';
+import { sql } from 'kysely';
 import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
+import { literal, qualified } from '../ddl/identifier.ts';
+import { missingMigrations, versionAfter } from '../ddl/migration-history.ts';
 import type { RenderTarget } from './render-tables.ts';
 import { type TenantMigration, tenantMigrations } from './tenant-migrations.ts';
 
@@ -19,33 +21,62 @@ export function isolatedTarget(schemaName: string, roleName: string): MigrationT
 export const SHARED_SCHEMA = 'shared';
 
 /**
- * Brings one target up to date, in the caller's transaction; does nothing where it is.
+ * Brings one target up to date, in the caller's transaction; does nothing where it is. Two or three round trips, none of
+ * which looks through the catalogue: a cell has a thousand schemas.
  * The caller holds the target's lock and is its owner.
- * @throws Kysely's error about a corrupted history, or PostgreSQL's own of a failed statement.
- * @returns the names of the migrations that ran.
+ * @throws {HistoryDiverged} or PostgreSQL's own error of a failed statement.
+ * @returns the version that the target has now: the code's, or a later one.
  */
 export async function migrateTenantTables(
   transaction: DdlTransaction,
   target: MigrationTarget,
   migrations: readonly TenantMigration[] = tenantMigrations,
-): Promise<string[]> {
-  const history = target.model === 'shared' ? 'shared_schema_migrations' : 'schema_migrations';
-  const migrator = new Migrator({
-    db: transaction,
-    migrationTableSchema: target.historySchema,
-    migrationTableName: history,
-    migrationLockTableName: `${history}_lock`,
-    provider: {
-      getMigrations: async () =>
-        Object.fromEntries(
-          migrations.map(({ name, up }) => [
-            name,
-            { up: (db: DdlTransaction) => runStatements(db, up(target)) },
-          ]),
-        ),
-    },
-  });
-  const { error, results = [] } = await migrator.migrateToLatest();
-  if (error) throw error;
-  return results.map(({ migrationName }) => migrationName);
+): Promise<number> {
+  const executed = await readHistory(transaction, target);
+  await runStatements(transaction, migrationStatements(target, executed, migrations));
+  return versionAfter([...(executed ?? []), ...missingMigrations(executed ?? [], migrations).map(nameOf)]);
 }
+
+/**
+ * The statements that bring a target up to date and write its history.
+ * @param executed names of the migrations that have run there; undefined where it has no history.
+ * @throws {HistoryDiverged}
+ */
+export function migrationStatements(
+  target: MigrationTarget,
+  executed: readonly string[] | undefined,
+  migrations: readonly TenantMigration[] = tenantMigrations,
+): string[] {
+  const missing = missingMigrations(executed ?? [], migrations);
+  const history = historyTable(target);
+  // Kysely's format, which released databases have.
+  const created = `CREATE TABLE ${history} (name varchar(255) PRIMARY KEY, "timestamp" varchar(255) NOT NULL)`;
+  const written = literal(new Date().toISOString());
+  return [
+    ...(executed === undefined ? [created] : []),
+    ...missing.flatMap(({ name, up }) => [
+      ...up(target),
+      `INSERT INTO ${history} (name, "timestamp") VALUES (${literal(name)}, ${written})`,
+    ]),
+  ];
+}
+
+/** Names of the migrations that have run on the target; undefined where it has no history. */
+export async function readHistory(
+  transaction: DdlTransaction,
+  target: MigrationTarget,
+): Promise<string[] | undefined> {
+  const history = historyTable(target);
+  const { rows } = await sql<{ found: boolean }>`
+    select pg_catalog.to_regclass(${history}) is not null as found`.execute(transaction);
+  if (!rows[0]?.found) return undefined;
+  const executed = await sql<{ name: string }>`select name from ${sql.raw(history)}`.execute(transaction);
+  return executed.rows.map(nameOf);
+}
+
+/** Qualified and quoted. */
+export function historyTable({ model, historySchema }: MigrationTarget): string {
+  return qualified(historySchema, model === 'shared' ? 'shared_schema_migrations' : 'schema_migrations');
+}
+
+const nameOf = ({ name }: { readonly name: string }) => name;

@@ -1,3 +1,4 @@
+import { versionOf } from '../ddl/migration-history.ts';
 import { captureChanges } from './render-capture.ts';
 import {
   addColumn,
@@ -8,6 +9,7 @@ import {
   isolateTenants,
   type RenderTarget,
 } from './render-tables.ts';
+import { TENANT_SCHEMA_VERSION } from './schema-version.ts';
 import { type TenantTable, tableAtVersion } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 
@@ -27,6 +29,10 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: additionsOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
 ];
+
+// A deployment fails here rather than requests later.
+if (versionOf(tenantMigrations.at(-1)?.name ?? '') !== TENANT_SCHEMA_VERSION)
+  throw new TypeError('TENANT_SCHEMA_VERSION is not the number of the last migration');
 
 /** Those that a target of that schema version has behind it. */
 export function migrationsUpTo(version: number): readonly TenantMigration[] {

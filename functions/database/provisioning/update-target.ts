@@ -1,0 +1,161 @@
+/**
+ * How a rollout changes what exists: schema `tenancy` of a database, the shared tables of a cell, a tenant's own schema.
+ *
+ * Each is one transaction on the owner's connection: killed at any statement it leaves nothing, run again it finds the
+ * target up to date. Invariants:
+ * - It waits for a lock on a table for `LOCK_TIMEOUT_MS` at most, since all requests that come after it wait behind it.
+ * - It excludes moves. It holds the tenant's movers' key (`tenancy.mover_key`) exclusively and has seen that no attempt
+ *   has the claim; for shared tables the lock of shared-tables-lock.ts takes the place of that key.
+ * - It never waits for a move: a mover holds its key for minutes, and a waiting request for the exclusive lock would hold
+ *   up the attempt's next transaction.
+ */
+import type pg from 'pg';
+import { ddlLock, joinedTransaction, lockForDdl } from '../ddl/ddl-connection.ts';
+import { assertUuid, literal } from '../ddl/identifier.ts';
+import { versionAfter } from '../ddl/migration-history.ts';
+import { TargetMoved, TargetMoving } from '../errors.ts';
+import {
+  historyTable,
+  isolatedTarget,
+  migrateTenantTables,
+  migrationStatements,
+  sharedTarget,
+} from '../tables/migrate-tenant-tables.ts';
+import { type Release, thisRelease } from './release.ts';
+import { lockSharedTables } from './shared-tables-lock.ts';
+import { readTenancyVersion, writeTenancy } from './tenancy-schema.ts';
+
+/** Below the time that a request waits for a lock. */
+export const LOCK_TIMEOUT_MS = 2_000;
+/** A migration may rewrite a large table; Lambda ends after 15 minutes. */
+const TRANSACTION_SECONDS = 600;
+/** A function that is frozen inside the transaction holds up requests for no longer. */
+const IDLE_SECONDS = 5;
+
+const BEGIN = `BEGIN; SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';
+  SET LOCAL idle_in_transaction_session_timeout = '${IDLE_SECONDS}s';
+  SET LOCAL transaction_timeout = '${TRANSACTION_SECONDS}s'`;
+
+/**
+ * Brings schema `tenancy` to the release's version.
+ * @throws PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * @returns the version that it has now: the release's, or a later one.
+ */
+export function updateTenancy(owner: pg.ClientBase, release: Release = thisRelease): Promise<number> {
+  return inTransaction(owner, () =>
+    joinedTransaction(owner, async (transaction) => {
+      await lockForDdl(transaction, 'bootstrap');
+      const version = await readTenancyVersion(transaction);
+      if (version >= release.tenancyVersion) return version;
+      await writeTenancy(transaction, release);
+      return release.tenancyVersion;
+    }),
+  );
+}
+
+/** A cell's shared tables, and what may go on beside their change. */
+export interface SharedTables {
+  readonly starterRole: string;
+  /** Attempts that are known to take a tenant to another cluster: they leave the shared tables alone. */
+  readonly relocating: readonly string[];
+}
+
+/**
+ * Brings the shared tables to the release's version.
+ * @throws {TargetMoving} a tenant is being moved to or from them.
+ * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * @returns the version that they have now.
+ */
+export function updateSharedTables(
+  owner: pg.ClientBase,
+  { starterRole, relocating }: SharedTables,
+  { migrations }: Release = thisRelease,
+): Promise<number> {
+  return inTransaction(owner, async () => {
+    await lockSharedTables(owner);
+    // A statement of its own: it sees what claims have committed that the lock waited for.
+    const { rows } = await owner.query(
+      'select from tenancy.placement where mover is not null and mover <> all ($1::uuid[]) limit 1',
+      [relocating],
+    );
+    if (rows.length > 0) throw new TargetMoving();
+    return joinedTransaction(owner, (transaction) =>
+      migrateTenantTables(transaction, sharedTarget(starterRole), migrations),
+    );
+  });
+}
+
+/** A tenant's own schema, as the registry knows its place. */
+export interface PlacedSchema {
+  readonly tenantId: string;
+  readonly epoch: number;
+  readonly schemaName: string;
+  readonly roleName: string;
+}
+
+interface Placement {
+  readonly epoch: string | number;
+  readonly state: string;
+  readonly schema_name: string;
+  readonly role_name: string;
+  readonly mover: string | null;
+}
+
+/**
+ * Brings a tenant's own schema to the release's version, in three round trips: a cell has many.
+ * @throws {TargetMoving} a move of the tenant is running. {TargetMoved} it is placed differently.
+ * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * @returns the version that it has now.
+ */
+export async function updateTenantSchema(
+  owner: pg.ClientBase,
+  { tenantId, epoch, schemaName, roleName }: PlacedSchema,
+  { migrations }: Release = thisRelease,
+): Promise<number> {
+  assertUuid(tenantId);
+  const target = isolatedTarget(schemaName, roleName);
+  const history = historyTable(target);
+  return rollingBack(owner, async () => {
+    const results = (await owner.query(
+      `${BEGIN};
+       SELECT pg_catalog.pg_try_advisory_xact_lock(tenancy.mover_key(${literal(tenantId)})) AS unclaimed,
+              pg_catalog.pg_try_advisory_xact_lock(
+                pg_catalog.hashtextextended(${literal(ddlLock(schemaName))}, 0)) AS locked;
+       SELECT epoch, state, schema_name, role_name, mover FROM tenancy.placement
+         WHERE tenant_id = ${literal(tenantId)};
+       SELECT pg_catalog.to_regclass(${literal(history)}) IS NOT NULL AS found`,
+    )) as unknown as pg.QueryResult[];
+    const [locks, placements, known] = results.slice(-3) as [pg.QueryResult, pg.QueryResult, pg.QueryResult];
+    const [place] = placements.rows as Placement[];
+    if (!locks.rows[0].unclaimed || place?.mover) throw new TargetMoving();
+    const isHere =
+      place?.state !== 'moved' && Number(place?.epoch) === epoch && place?.schema_name === schemaName;
+    if (!isHere || place?.role_name !== roleName) throw new TargetMoved();
+    if (!locks.rows[0].locked) await joinedTransaction(owner, (each) => lockForDdl(each, schemaName));
+    const executed = known.rows[0].found
+      ? (await owner.query<{ name: string }>(`SELECT name FROM ${history}`)).rows.map(({ name }) => name)
+      : undefined;
+    await owner.query([...migrationStatements(target, executed, migrations), 'COMMIT'].join(';\n'));
+    const ours = migrations.map(({ name }) => name);
+    return Math.max(versionAfter(executed ?? []), versionAfter(ours));
+  });
+}
+
+async function inTransaction<Result>(owner: pg.ClientBase, work: () => Promise<Result>): Promise<Result> {
+  return rollingBack(owner, async () => {
+    await owner.query(BEGIN);
+    const result = await work();
+    await owner.query('COMMIT');
+    return result;
+  });
+}
+
+async function rollingBack<Result>(owner: pg.ClientBase, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    // A connection that was lost has rolled back by itself.
+    await owner.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
