@@ -12,7 +12,7 @@ import {
 import { text, uuid } from '../../functions/database/tables/column.ts';
 import { overAllTenants } from '../../functions/database/tables/render-isolation.ts';
 import {
-  additionsOf,
+  changesOf,
   type TenantMigration,
   tenantMigrations,
 } from '../../functions/database/tables/tenant-migrations.ts';
@@ -55,7 +55,7 @@ const nextTables: readonly TenantTable[] = [
 const next: TenantMigration = {
   name: '0003-test-badges',
   up: (target) => [
-    ...additionsOf(3, nextTables)(target),
+    ...changesOf(3, nextTables)(target),
     ...backfill(target, `UPDATE ${qualified(target.schema, 'employees')} SET nickname = first_name`),
   ],
 };
@@ -172,7 +172,7 @@ describe('a later migration', () => {
 test('the first migration renders the same whatever the definition gets later', () => {
   for (const model of ['shared', 'isolated'] as const) {
     const target = { model, schema: 's', requestRole: 'r' };
-    expect(additionsOf(1, nextTables)(target)).toEqual(additionsOf(1)(target));
+    expect(changesOf(1, nextTables)(target)).toEqual(changesOf(1)(target));
   }
 });
 

@@ -72,11 +72,18 @@ export function isolateTenants(target: RenderTarget, table: TenantTable): string
 }
 
 export function createIndexes(target: RenderTarget, table: TenantTable): string[] {
-  return table.indexes.map(({ name, columns }) => {
-    const prefix = target.model === 'shared' ? 'tenant_' : '';
-    const indexName = identifier(`idx_${table.name}_${prefix}${name}`);
-    return `CREATE INDEX ${indexName} ON ${qualified(target.schema, table.name)} ${keyColumns(target, columns)}`;
+  return table.indexes.map((index) => {
+    const name = identifier(indexName(target, table, index));
+    return `CREATE INDEX ${name} ON ${qualified(target.schema, table.name)} ${keyColumns(target, index.columns)}`;
   });
+}
+
+function indexName(
+  { model }: RenderTarget,
+  table: TenantTable,
+  { name }: TenantTable['indexes'][number],
+): string {
+  return `idx_${table.name}_${model === 'shared' ? 'tenant_' : ''}${name}`;
 }
 
 /**
@@ -119,6 +126,23 @@ export function addColumn(target: RenderTarget, table: TenantTable, columnName: 
     `ALTER TABLE ${name} ADD COLUMN ${columnDefinition(columnName, column.spec)}`,
     ...allowedValues(table, columnName, column).map((check) => `ALTER TABLE ${name} ADD ${check}`),
   ];
+}
+
+/** For a migration: with the column go its check, its foreign key and the indexes that it is part of. */
+export function dropColumn({ schema }: RenderTarget, { name }: TenantTable, columnName: string): string {
+  return `ALTER TABLE ${qualified(schema, name)} DROP COLUMN ${identifier(columnName)}`;
+}
+
+/** For a migration: the table's indexes. */
+export function dropIndexes(target: RenderTarget, table: TenantTable): string[] {
+  return table.indexes.map(
+    (index) => `DROP INDEX ${qualified(target.schema, indexName(target, table, index))}`,
+  );
+}
+
+/** For a migration. Refused while another table refers to it. */
+export function dropTable({ schema }: RenderTarget, { name }: TenantTable): string {
+  return `DROP TABLE ${qualified(schema, name)}`;
 }
 
 /**

@@ -5,6 +5,9 @@ import {
   createForeignKeys,
   createIndexes,
   createTable,
+  dropColumn,
+  dropIndexes,
+  dropTable,
   grantRows,
   isolateTenants,
   type RenderTarget,
@@ -23,10 +26,10 @@ export interface TenantMigration {
 
 /**
  * Released migrations never change: the first renders what the definition says of version 1 whatever is added to it
- * later. An additive version is `additionsOf(n)`; anything else (a rename, a backfill) adds its own statements.
+ * later. A version that adds or drops is `changesOf(n)`; anything else (a backfill) adds its own statements.
  */
 export const tenantMigrations: readonly TenantMigration[] = [
-  { name: '0001-tenant-tables', up: additionsOf(1) },
+  { name: '0001-tenant-tables', up: changesOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
 ];
 
@@ -39,8 +42,11 @@ export function migrationsUpTo(version: number): readonly TenantMigration[] {
   return tenantMigrations.slice(0, version);
 }
 
-/** The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them. */
-export function additionsOf(
+/**
+ * The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them: what
+ * has `since` = `version` is created, what has `until` = `version` is dropped.
+ */
+export function changesOf(
   version: number,
   tables: readonly TenantTable[] = tenantTables,
 ): TenantMigration['up'] {
@@ -64,8 +70,26 @@ export function additionsOf(
       ...created.flatMap((table) => grantRows(target, table)),
       // Those of version 1 got theirs with version 2.
       ...(version > 2 ? created.flatMap((table) => captureChanges(target, table)) : []),
+      ...dropsOf(target, tables, version),
     ];
   };
+}
+
+function dropsOf(target: RenderTarget, tables: readonly TenantTable[], version: number): string[] {
+  const known = tables.flatMap((table) => tableAtVersion(table, version - 1) ?? []);
+  const dropped = known.filter(({ until }) => until === version);
+  const kept = known.filter((table) => !dropped.includes(table));
+  return [
+    ...kept.flatMap((table) =>
+      dropIndexes(target, { ...table, indexes: table.indexes.filter(({ until }) => until === version) }),
+    ),
+    ...kept.flatMap((table) =>
+      Object.entries(table.columns)
+        .filter(([, { spec }]) => spec.until === version)
+        .map(([name]) => dropColumn(target, table, name)),
+    ),
+    ...dropped.toReversed().map((table) => dropTable(target, table)),
+  ];
 }
 
 function captureOfVersion(version: number): TenantMigration['up'] {
