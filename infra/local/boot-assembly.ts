@@ -5,6 +5,7 @@ import { CustomResources } from './assembly/custom-resources.ts';
 import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
 import { TemplateDeployer } from './assembly/template-deployer.ts';
 import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
+import { assemblyStackArn, Deployments } from './deployments.ts';
 import { AssetNotFound, PortBusy, systemCode } from './errors.ts';
 import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
 import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
@@ -135,15 +136,22 @@ export async function bootAssembly(
   const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);
   await gateways.open([...regions]);
   for (const { name, region, template } of assembly.stacks) {
-    const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
+    const arn = assemblyStackArn(name, region);
     const spec = { name, arn, region, template, parameters: {} };
     await progress.phase(`deploying ${name}`, () => context.deployer.deploy(spec));
     signal.throwIfAborted();
   }
   await awsEndpoint.resume();
-  issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  const serve = () =>
+    issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  serve();
+  const deployments = new Deployments({
+    ...{ context, deployer: context.deployer, regions, serve },
+    announce: () => {},
+  });
   return {
     ...{ awsUrl, homeRegion, firstStart, context },
+    deploy: (directory, deploymentOptions) => deployments.deploy(directory, deploymentOptions),
     apiUrl: gateways.urlOf(homeRegion),
     apiUrls: gateways.urls,
     markReady: () => state.save('platform', { ready: true }),
