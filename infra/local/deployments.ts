@@ -63,30 +63,38 @@ export class Deployments {
    * @throws {DeploymentRunning} {@link AssemblyError}
    * @throws {PlatformError} when the assembly has a region that the platform was not started with
    */
-  async deploy(
-    directory: string,
-    { failAfter, report = () => {} }: DeploymentOptions = {},
-  ): Promise<DeploymentOutcome> {
+  async deploy(directory: string, options: DeploymentOptions = {}): Promise<DeploymentOutcome> {
     if (this.#running) throw new DeploymentRunning('another deployment is running: wait for its end');
     this.#running = true;
     try {
-      const { context } = this.#options;
-      const { stacks, assets } = readCloudAssembly(directory);
-      this.#check(stacks, failAfter);
-      // What the last assembly had stays, as in S3: a rollback runs it again.
-      context.assets = either(assets, context.assets);
-      const outcomes: StackOutcome[] = [];
-      for (const stack of stacks) {
-        const outcome = await this.#deployStack(stack, failAfter, report);
-        outcomes.push(outcome);
-        if (!FAILED.has(outcome.status)) continue;
-        const status = ROLLED_BACK.has(outcome.status) ? 'rolled-back' : 'rollback-failed';
-        return { status, stacks: outcomes, reason: outcome.reason ?? '' };
-      }
-      return { status: 'deployed', stacks: outcomes };
+      const { log } = this.#options.context;
+      log(`deploying ${directory}`);
+      const outcome = await this.#deployAll(directory, options);
+      log(`${outcome.status} ${directory}${outcome.reason === undefined ? '' : `: ${outcome.reason}`}`);
+      return outcome;
     } finally {
       this.#running = false;
     }
+  }
+
+  async #deployAll(
+    directory: string,
+    { failAfter, report = () => {} }: DeploymentOptions,
+  ): Promise<DeploymentOutcome> {
+    const { context } = this.#options;
+    const { stacks, assets } = readCloudAssembly(directory);
+    this.#check(stacks, failAfter);
+    // What the last assembly had stays, as in S3: a rollback runs it again.
+    context.assets = either(assets, context.assets);
+    const outcomes: StackOutcome[] = [];
+    for (const stack of stacks) {
+      const outcome = await this.#deployStack(stack, failAfter, report);
+      outcomes.push(outcome);
+      if (!FAILED.has(outcome.status)) continue;
+      const status = ROLLED_BACK.has(outcome.status) ? 'rolled-back' : 'rollback-failed';
+      return { status, stacks: outcomes, reason: outcome.reason ?? '' };
+    }
+    return { status: 'deployed', stacks: outcomes };
   }
 
   async #deployStack(

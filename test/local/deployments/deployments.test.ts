@@ -1,5 +1,6 @@
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import { GetScheduleCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { DescribeStateMachineCommand, SFNClient } from '@aws-sdk/client-sfn';
@@ -194,4 +195,42 @@ test('what cannot be deployed is refused before anything changes', async () => {
   const first = platform.deploy(two);
   await expect(platform.deploy(two)).rejects.toThrow('another deployment is running');
   expect(await first).toMatchObject({ status: 'deployed' });
+});
+
+/** `npm run deploy:local`, from another process. */
+function deployLocal(...options: string[]): Promise<{ code: number; out: string; error: string }> {
+  const env = { ...process.env, AWS_PORT: new URL(platform.awsUrl).port };
+  const script = resolve(import.meta.dirname, '../../../infra/deploy-local.ts');
+  return new Promise((done) => {
+    execFile(process.execPath, [script, ...options], { env }, (failure, out, error) =>
+      done({ code: failure ? Number(failure.code) : 0, out, error }),
+    );
+  });
+}
+
+test('a person deploys from another terminal, and reads how far it came and why it was rolled back', async () => {
+  const two = synthesize(TWO);
+  const failed = await deployLocal('--assembly', two, '--fail-after', 'Shop/First');
+  expect(failed).toMatchObject({ code: 1, error: '' });
+  expect(failed.out).toContain('Shop  UPDATE_COMPLETE  Custom::Thing  First\n');
+  const reason = 'Shop/First: the deployment was told to fail after this resource';
+  expect(failed.out).toMatch(
+    new RegExp(`Shop  UPDATE_ROLLBACK_COMPLETE  ${reason}\nrolled back Shop: ${reason}\n$`),
+  );
+  expect(await running()).toEqual(IS_ONE);
+  const deployed = await deployLocal('--assembly', two);
+  expect(deployed).toMatchObject({ code: 0, error: '' });
+  expect(deployed.out).toMatch(/Shop {2}UPDATE_COMPLETE\ndeployed\n$/);
+  expect(await running()).toEqual(IS_TWO);
+});
+
+test('what a person cannot deploy is one line on stderr', async () => {
+  expect(await deployLocal('--assembly', join(directory, 'nothing'))).toEqual({
+    ...{ code: 1, out: '' },
+    error: expect.stringMatching(/^[^\n]*manifest.json is missing[^\n]*\n$/),
+  });
+  expect(await deployLocal('--wish')).toMatchObject({
+    code: 1,
+    error: expect.stringMatching(/^usage: .*\n$/),
+  });
 });
