@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCloudAssembly } from './assembly/cloud-assembly.ts';
 import { CrossRegionReferences } from './assembly/cross-region-references.ts';
@@ -5,6 +6,8 @@ import { CustomResources } from './assembly/custom-resources.ts';
 import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
 import { TemplateDeployer } from './assembly/template-deployer.ts';
 import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
+import { deploymentRequests } from './deployment-requests.ts';
+import { assemblyStackArn, Deployments } from './deployments.ts';
 import { AssetNotFound, PortBusy, systemCode } from './errors.ts';
 import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
 import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
@@ -101,7 +104,15 @@ export async function bootAssembly(
     caCertificate,
     log,
   };
-  const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle] });
+  let deployments: Deployments | undefined;
+  const assemblies = join(stateDir, 'deployments');
+  // Of earlier runs. This one runs the assembly that it was started with, which may be one of those.
+  if (!output.startsWith(assemblies)) rmSync(assemblies, { recursive: true, force: true });
+  const takesDeployments = deploymentRequests({
+    assemblies,
+    deploy: () => deployments && ((directory, options) => deployments!.deploy(directory, options)),
+  });
+  const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle, takesDeployments] });
   // The last one of a type wins.
   for (const factory of [
     ...ignoredResourceFactories(),
@@ -135,15 +146,22 @@ export async function bootAssembly(
   const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);
   await gateways.open([...regions]);
   for (const { name, region, template } of assembly.stacks) {
-    const arn = `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
+    const arn = assemblyStackArn(name, region);
     const spec = { name, arn, region, template, parameters: {} };
     await progress.phase(`deploying ${name}`, () => context.deployer.deploy(spec));
     signal.throwIfAborted();
   }
   await awsEndpoint.resume();
-  issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  const serve = () =>
+    issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+  serve();
+  deployments = new Deployments({
+    ...{ context, deployer: context.deployer, regions, serve },
+    announce: () => {},
+  });
   return {
     ...{ awsUrl, homeRegion, firstStart, context },
+    deploy: (directory, deploymentOptions) => deployments.deploy(directory, deploymentOptions),
     apiUrl: gateways.urlOf(homeRegion),
     apiUrls: gateways.urls,
     markReady: () => state.save('platform', { ready: true }),

@@ -35,6 +35,11 @@ export class DeployError extends PlatformError {
   override name = 'DeployError';
 }
 
+/** The platform deploys one assembly at a time. */
+export class DeploymentRunning extends PlatformError {
+  override name = 'DeploymentRunning';
+}
+
 /** No file asset of the assembly has that bucket key or URL. */
 export class AssetNotFound extends PlatformError {
   override name = 'AssetNotFound';

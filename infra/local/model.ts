@@ -38,6 +38,8 @@ export interface DeployedStack {
   outputs: Record<string, string>;
   /** Resolved parameter values; lists are joined by commas. */
   parameters: Record<string, string>;
+  /** How its last deployment onto the running platform ended; absent where there was none. */
+  ended?: StackOutcome;
 }
 
 /** A CloudFormation template, as far as this platform reads it. */
@@ -60,6 +62,7 @@ export interface TemplateResource {
   DependsOn?: string | string[];
   Condition?: string;
   DeletionPolicy?: string;
+  UpdateReplacePolicy?: string;
   Metadata?: Record<string, unknown>;
 }
 
@@ -80,8 +83,9 @@ export interface CreatedResource {
 }
 
 /**
- * Makes resources of one type. `create` runs on every start and must therefore be idempotent: what exists
- * (persisted under the state directory) is found again by its name, never made twice.
+ * Makes resources of one type. `create` runs on every start, and on every deployment that changes the properties; it
+ * must therefore be idempotent: what exists (persisted under the state directory) is found again by its name, never made
+ * twice, and gets the properties that it is called with.
  */
 export interface ResourceFactory {
   type: string;
@@ -119,6 +123,9 @@ export type ResourceStatus =
   | 'CREATE_IN_PROGRESS'
   | 'CREATE_COMPLETE'
   | 'CREATE_FAILED'
+  | 'UPDATE_IN_PROGRESS'
+  | 'UPDATE_COMPLETE'
+  | 'UPDATE_FAILED'
   | 'DELETE_IN_PROGRESS'
   | 'DELETE_COMPLETE'
   | 'DELETE_FAILED'
@@ -141,6 +148,30 @@ export interface StackSpec {
   onEvent?: (event: ResourceEvent) => void;
 }
 
+/** A deployment onto the running platform. */
+export interface UpdateSpec extends StackSpec {
+  /** Called whenever the stack has become another whole: updated, or rolled back. What is gone is removed after it. */
+  onChanged?(): void;
+  /** Called after each resource that was made anew or changed; what it throws fails the deployment. */
+  afterResource?(resource: LocalResource): void;
+}
+
+/** How the deployment of one stack ended, in CloudFormation's words; `NO_CHANGES` as in the CDK's. */
+export interface StackOutcome {
+  name: string;
+  region: string;
+  status:
+    | 'CREATE_COMPLETE'
+    | 'ROLLBACK_COMPLETE'
+    | 'ROLLBACK_FAILED'
+    | 'UPDATE_COMPLETE'
+    | 'UPDATE_ROLLBACK_COMPLETE'
+    | 'UPDATE_ROLLBACK_FAILED'
+    | 'NO_CHANGES';
+  /** Why it failed, in one line. */
+  reason?: string;
+}
+
 /** Runs a template: the assembly's stacks at boot, and run-time stacks for CloudFormation's CreateStack. */
 export interface StackDeployer {
   /**
@@ -149,6 +180,11 @@ export interface StackDeployer {
    * @throws {DeployError} naming stack, logical id and cause in one line
    */
   deploy(spec: StackSpec): Promise<DeployedStack>;
+  /**
+   * Deploys a template onto the running platform: updates the stack of that ARN, or creates it. On failure the stack is
+   * what it was before, as far as it could be rolled back. Never rejects.
+   */
+  update(spec: UpdateSpec): Promise<StackOutcome>;
   /** Removes in reverse order and forgets the stack; `DeletionPolicy: Retain` and Snapshot are kept. */
   remove(stack: DeployedStack, onEvent?: (event: ResourceEvent) => void): Promise<void>;
 }

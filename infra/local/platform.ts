@@ -7,6 +7,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DeploymentOptions, DeploymentOutcome } from './deployments.ts';
 import { PlatformError } from './errors.ts';
 import type { Log, PlatformContext } from './model.ts';
 import { dataDirectory } from './postgres/data-directory.ts';
@@ -49,6 +50,12 @@ export interface Platform {
   /** True until a start on this state directory has once become ready. */
   firstStart: boolean;
   context: PlatformContext;
+  /**
+   * Deploys another assembly without stopping: what differs is updated, and rolled back when that fails.
+   * @param assemblyDirectory functions run from there from now on, so it must stay for as long as the platform runs
+   * @throws {PlatformError} when nothing was begun: no assembly is there, or another deployment is running
+   */
+  deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
   /** Remembers that this start has become ready, demo data included. */
   markReady(): void;
   /** Stops every child process and releases the lock. Never rejects; calling it twice does it once. */

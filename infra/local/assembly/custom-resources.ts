@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { DeployError } from '../errors.ts';
 import type {
   CreatedResource,
+  LocalResource,
   PlatformContext,
   Properties,
   ResourceFactory,
@@ -28,8 +29,9 @@ type RequestType = 'Create' | 'Update' | 'Delete';
 const stateName = 'custom-resources';
 
 /**
- * Custom resources whose service token is a Lambda function of the assembly: invoked at every start, `Create` at
- * first and `Update` from then on, as a deployment with changed properties does. Handlers must be idempotent.
+ * Custom resources whose service token is a Lambda function of the assembly: invoked at every start, and by each
+ * deployment that changes their properties or rolls such a change back; `Create` at first and `Update` from then on, with
+ * the properties that were tried last as the old ones. Handlers must be idempotent.
  */
 export class CustomResources implements ResourceFactory {
   readonly type = 'AWS::CloudFormation::CustomResource';
@@ -40,6 +42,8 @@ export class CustomResources implements ResourceFactory {
     const key = `${request.stack.arn}/${request.logicalId}`;
     const { [key]: before = byStackName(request, context) } = remembered(context);
     const properties = asStrings(request.properties) as Properties;
+    // Before it is invoked: a rollback after a failure names what was tried as the old properties.
+    if (before) this.#remember(key, { physicalId: before.physicalId, properties }, context);
     const response = await this.#request(
       before ? 'Update' : 'Create',
       { ...request, properties },
@@ -47,25 +51,33 @@ export class CustomResources implements ResourceFactory {
       context,
     );
     const physicalId = response.PhysicalResourceId ?? before?.physicalId ?? request.defaultName;
-    // Loaded again: other custom resources were created meanwhile.
-    context.state.save(stateName, { ...remembered(context), [key]: { physicalId, properties } });
+    this.#remember(key, { physicalId, properties }, context);
     return { ref: physicalId, attributes: response.Data ?? {} };
   }
 
-  async remove(
-    resource: { stack: string; logicalId: string; type: string },
-    context: PlatformContext,
-  ): Promise<void> {
-    const { [`${resource.stack}/${resource.logicalId}`]: before, ...others } = remembered(context);
+  /** Also one that was replaced: what is remembered then is of the new one, and stays. */
+  async remove(resource: LocalResource, context: PlatformContext): Promise<void> {
+    const key = `${resource.stack}/${resource.logicalId}`;
+    const { [key]: before } = remembered(context);
     const stack = context.stacks.get(resource.stack);
     if (!before || !stack) return;
+    const { ref: physicalId } = resource;
+    const properties = asStrings(resource.properties) as Properties;
+    const gone = before.physicalId === physicalId ? before : { physicalId, properties };
     await this.#request(
       'Delete',
-      { ...resource, stack, properties: before.properties, defaultName: '' },
-      before,
+      { ...resource, stack, properties: gone.properties, defaultName: '' },
+      gone,
       context,
     );
+    if (gone !== before) return;
+    const { [key]: _, ...others } = remembered(context);
     context.state.save(stateName, others);
+  }
+
+  /** Loaded again each time: other custom resources are made meanwhile. */
+  #remember(key: string, resource: Remembered, context: PlatformContext): void {
+    context.state.save(stateName, { ...remembered(context), [key]: resource });
   }
 
   async stop(): Promise<void> {

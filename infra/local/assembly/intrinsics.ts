@@ -1,5 +1,5 @@
 import { DeployError } from '../errors.ts';
-import type { Template } from '../model.ts';
+import type { Properties, Template } from '../model.ts';
 
 /** What intrinsic functions of one stack may ask for. Each function throws a {@link DeployError} for unknown names. */
 export interface IntrinsicScope {
@@ -25,6 +25,11 @@ type Arguments = readonly unknown[];
 export function resolveIntrinsics(value: unknown, scope: IntrinsicScope): unknown {
   const resolved = resolve(value, scope);
   return resolved === noValue ? undefined : resolved;
+}
+
+/** A resource's properties without their intrinsic functions. @throws {DeployError} as {@link resolveIntrinsics} */
+export function resolveProperties(properties: Properties | undefined, scope: IntrinsicScope): Properties {
+  return (resolveIntrinsics(properties ?? {}, scope) ?? {}) as Properties;
 }
 
 /** Whether a condition of the template holds; resources without one always do. */

@@ -1,8 +1,9 @@
 /**
- * Runs templates: creates each resource once everything it refers to stands.
+ * Runs templates: creates each resource once everything it refers to stands, and updates stacks that stand.
  *
- * Of each resource: waiting → creating → created | failed. Independent ones are created at the same time, so two
- * database clusters take as long as one. After a failure nothing new is begun; what stands stays in the stack.
+ * Of each resource of a new stack: waiting → creating → created | failed. Independent ones are created at the same time,
+ * so two database clusters take as long as one. After a failure nothing new is begun; what stands stays in the stack.
+ * How a stack is updated, and rolled back when that fails, is in stack-update.ts.
  */
 import { createHash } from 'node:crypto';
 import { DeployError, reasonOf } from '../errors.ts';
@@ -10,15 +11,18 @@ import type {
   DeployedStack,
   LocalResource,
   PlatformContext,
+  Properties,
   ResourceEvent,
   ResourceFactory,
   StackDeployer,
+  StackOutcome,
   StackSpec,
-  TemplateResource,
+  UpdateSpec,
 } from '../model.ts';
-import { conditionHolds, type IntrinsicScope, resolveIntrinsics } from './intrinsics.ts';
+import { conditionHolds, type IntrinsicScope, resolveIntrinsics, resolveProperties } from './intrinsics.ts';
+import { inDependencyOrder, type OrderedResource, workInOrder } from './resource-order.ts';
 import { type DynamicValues, stackScope } from './stack-scope.ts';
-import { referencesOf } from './template-references.ts';
+import { StackUpdate } from './stack-update.ts';
 
 export interface TemplateDeployerOptions extends DynamicValues {
   /** @returns undefined for a type nobody knows */
@@ -39,97 +43,83 @@ export class TemplateDeployer implements StackDeployer {
   }
 
   async deploy(spec: StackSpec): Promise<DeployedStack> {
-    const { name, arn, region, template } = spec;
-    const stack: DeployedStack = {
-      name,
-      arn,
-      region,
-      template,
-      resources: new Map(),
-      outputs: {},
-      parameters: parameterValues(spec),
-    };
-    const context = this.#options.context();
-    context.stacks.set(arn, stack);
-    const scope = stackScope(stack, context.account, this.#exports, this.#options);
-    await this.#createAll(stack, scope, spec.onEvent ?? (() => {}));
-    for (const [outputId, output] of Object.entries(template.Outputs ?? {})) {
+    const stack = newStack(spec);
+    const onEvent = spec.onEvent ?? (() => {});
+    this.#options.context().stacks.set(stack.arn, stack);
+    const { ordered, scope } = this.#plan(stack);
+    await workInOrder(ordered, async ({ logicalId, resource }) => {
+      const properties = () => resolveProperties(resource.Properties, scope);
+      const made = await this.#make(stack, { logicalId, type: resource.Type, properties }, 'CREATE', onEvent);
+      stack.resources.set(logicalId, made);
+    });
+    this.#publishOutputs(stack, scope);
+    return stack;
+  }
+
+  async update(spec: UpdateSpec): Promise<StackOutcome> {
+    const { stacks } = this.#options.context();
+    const before = stacks.get(spec.arn);
+    let next: DeployedStack;
+    try {
+      next = newStack(spec);
+    } catch (cause) {
+      const status = before ? 'UPDATE_ROLLBACK_COMPLETE' : 'ROLLBACK_COMPLETE';
+      return { name: spec.name, region: spec.region, status, reason: reasonOf(cause) };
+    }
+    const onEvent = spec.onEvent ?? (() => {});
+    const update = new StackUpdate({
+      stacks,
+      plan: (stack) => this.#plan(stack),
+      make: (stack, wanted, action) => this.#make(stack, wanted, action, onEvent),
+      remove: (resource, policy) => this.#remove(spec.name, resource, policy, onEvent),
+      publishOutputs: (stack, scope) => this.#publishOutputs(stack, scope),
+      onChanged: spec.onChanged ?? (() => {}),
+      afterResource: spec.afterResource ?? (() => {}),
+    });
+    return before ? update.update(before, next) : update.create(next);
+  }
+
+  async remove(stack: DeployedStack, onEvent: (event: ResourceEvent) => void = () => {}): Promise<void> {
+    for (const resource of [...stack.resources.values()].reverse()) {
+      const policy = stack.template.Resources[resource.logicalId]?.DeletionPolicy;
+      await this.#remove(stack.name, resource, policy, onEvent);
+      stack.resources.delete(resource.logicalId);
+    }
+    this.#options.context().stacks.delete(stack.arn);
+  }
+
+  /** What the template holds under its conditions, in the order of dependencies, and what its functions see. */
+  #plan(stack: DeployedStack): { ordered: OrderedResource[]; scope: IntrinsicScope } {
+    const scope = stackScope(stack, this.#options.context().account, this.#exports, this.#options);
+    const wanted = Object.entries(stack.template.Resources).filter(([logicalId, { Condition, Type }]) =>
+      inStack(stack, logicalId, Type, () => conditionHolds(Condition, scope)),
+    );
+    return { ordered: inDependencyOrder(stack.name, wanted, (name) => conditionHolds(name, scope)), scope };
+  }
+
+  #publishOutputs(stack: DeployedStack, scope: IntrinsicScope): void {
+    for (const [outputId, output] of Object.entries(stack.template.Outputs ?? {})) {
       if (!conditionHolds(output.Condition, scope)) continue;
       const value = String(inStack(stack, outputId, 'Output', () => resolveIntrinsics(output.Value, scope)));
       stack.outputs[outputId] = value;
       if (output.Export)
-        this.#exports.set(`${region} ${String(resolveIntrinsics(output.Export.Name, scope))}`, value);
+        this.#exports.set(`${stack.region} ${String(resolveIntrinsics(output.Export.Name, scope))}`, value);
     }
-    return stack;
   }
 
-  async remove(stack: DeployedStack, onEvent: (event: ResourceEvent) => void = () => {}): Promise<void> {
-    const context = this.#options.context();
-    for (const resource of [...stack.resources.values()].reverse()) {
-      const { logicalId, type, ref: physicalId } = resource;
-      const policy = stack.template.Resources[logicalId]?.DeletionPolicy;
-      if (policy === 'Retain' || policy === 'Snapshot') {
-        onEvent({ logicalId, type, physicalId, status: 'DELETE_SKIPPED' });
-        continue;
-      }
-      onEvent({ logicalId, type, physicalId, status: 'DELETE_IN_PROGRESS' });
-      try {
-        await this.#options.factory(type)?.remove?.(resource, context);
-      } catch (cause) {
-        const reason = reasonOf(cause);
-        onEvent({ logicalId, type, physicalId, status: 'DELETE_FAILED', reason });
-        throw new DeployError(`${stack.name}/${logicalId} (${type}) was not removed: ${reason}`);
-      }
-      stack.resources.delete(logicalId);
-      onEvent({ logicalId, type, physicalId, status: 'DELETE_COMPLETE' });
-    }
-    context.stacks.delete(stack.arn);
-  }
-
-  async #createAll(
+  async #make(
     stack: DeployedStack,
-    scope: IntrinsicScope,
-    onEvent: (event: ResourceEvent) => void,
-  ): Promise<void> {
-    const wanted = Object.entries(stack.template.Resources).filter(([logicalId, { Condition, Type }]) =>
-      inStack(stack, logicalId, Type, () => conditionHolds(Condition, scope)),
-    );
-    const ordered = inDependencyOrder(stack, wanted, (name) => conditionHolds(name, scope));
-    const created = new Map<string, Promise<void>>();
-    let failure: unknown;
-    for (const { logicalId, resource, dependencies } of ordered) {
-      const work = async () => {
-        await Promise.all(dependencies.map((id) => created.get(id)));
-        if (failure) return;
-        try {
-          stack.resources.set(logicalId, await this.#create(stack, logicalId, resource, scope, onEvent));
-        } catch (cause) {
-          failure ??= cause;
-        }
-      };
-      created.set(logicalId, work());
-    }
-    await Promise.all(created.values());
-    if (failure) throw failure;
-  }
-
-  async #create(
-    stack: DeployedStack,
-    logicalId: string,
-    resource: TemplateResource,
-    scope: IntrinsicScope,
+    wanted: { logicalId: string; type: string; properties(): Properties },
+    action: 'CREATE' | 'UPDATE',
     onEvent: (event: ResourceEvent) => void,
   ): Promise<LocalResource> {
-    const type = resource.Type;
+    const { logicalId, type } = wanted;
     const event = { logicalId, type, physicalId: '' };
-    onEvent({ ...event, status: 'CREATE_IN_PROGRESS' });
+    onEvent({ ...event, status: `${action}_IN_PROGRESS` });
     try {
       const factory = this.#options.factory(type);
       if (!factory) throw new DeployError('this resource type is not supported locally');
-      const properties = (resolveIntrinsics(resource.Properties ?? {}, scope) ?? {}) as Record<
-        string,
-        unknown
-      >;
+      const properties = wanted.properties();
       const isHome = stack.region === (this.#options.homeRegion?.() ?? stack.region);
       const place = isHome ? stack.name : `${stack.region}/${stack.name}`;
       const request = {
@@ -137,14 +127,42 @@ export class TemplateDeployer implements StackDeployer {
         defaultName: defaultName(place, stack.name, logicalId),
       };
       const { ref, attributes } = await factory.create(request, this.#options.context());
-      onEvent({ ...event, physicalId: ref, status: 'CREATE_COMPLETE' });
+      onEvent({ ...event, physicalId: ref, status: `${action}_COMPLETE` });
       return { stack: stack.arn, logicalId, type, properties, ref, attributes };
     } catch (cause) {
       const reason = reasonOf(cause);
-      onEvent({ ...event, status: 'CREATE_FAILED', reason });
+      onEvent({ ...event, status: `${action}_FAILED`, reason });
       throw new DeployError(`${stack.name}/${logicalId} (${type}): ${reason}`);
     }
   }
+
+  async #remove(
+    stackName: string,
+    resource: LocalResource,
+    policy: string | undefined,
+    onEvent: (event: ResourceEvent) => void,
+  ): Promise<void> {
+    const { logicalId, type, ref: physicalId } = resource;
+    if (policy === 'Retain' || policy === 'Snapshot') {
+      onEvent({ logicalId, type, physicalId, status: 'DELETE_SKIPPED' });
+      return;
+    }
+    onEvent({ logicalId, type, physicalId, status: 'DELETE_IN_PROGRESS' });
+    try {
+      await this.#options.factory(type)?.remove?.(resource, this.#options.context());
+    } catch (cause) {
+      const reason = reasonOf(cause);
+      onEvent({ logicalId, type, physicalId, status: 'DELETE_FAILED', reason });
+      throw new DeployError(`${stackName}/${logicalId} (${type}) was not removed: ${reason}`);
+    }
+    onEvent({ logicalId, type, physicalId, status: 'DELETE_COMPLETE' });
+  }
+}
+
+function newStack(spec: StackSpec): DeployedStack {
+  const { name, arn, region, template } = spec;
+  const parameters = parameterValues(spec);
+  return { name, arn, region, template, resources: new Map(), outputs: {}, parameters };
 }
 
 /**
@@ -171,34 +189,6 @@ function parameterValues({ name, template, parameters }: StackSpec): Record<stri
   const unknown = Object.keys(parameters).find((parameter) => !(parameter in values));
   if (unknown) throw new DeployError(`${name}: parameter ${unknown} does not exist in the template`);
   return values;
-}
-
-interface Ordered {
-  logicalId: string;
-  resource: TemplateResource;
-  /** Only resources of this stack that exist under the conditions. */
-  dependencies: string[];
-}
-
-function inDependencyOrder(
-  stack: DeployedStack,
-  resources: [string, TemplateResource][],
-  holds: (name: string) => boolean,
-): Ordered[] {
-  const byId = new Map(resources);
-  const ordered = new Map<string, Ordered>();
-  const visit = (logicalId: string, path: string[]) => {
-    const resource = byId.get(logicalId);
-    if (!resource || ordered.has(logicalId)) return;
-    if (path.includes(logicalId)) {
-      throw new DeployError(`${stack.name}: circular dependency ${[...path, logicalId].join(' → ')}`);
-    }
-    const dependencies = [...referencesOf(resource, holds)].filter((id) => byId.has(id));
-    for (const id of dependencies) visit(id, [...path, logicalId]);
-    ordered.set(logicalId, { logicalId, resource, dependencies });
-  };
-  for (const [logicalId] of resources) visit(logicalId, []);
-  return [...ordered.values()];
 }
 
 function inStack<T>(stack: DeployedStack, logicalId: string, type: string, work: () => T): T {

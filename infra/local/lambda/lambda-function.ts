@@ -5,6 +5,8 @@
  * for its turn. Those that stay idle are ended after a while, as in Lambda: each holds tens of megabytes.
  * Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone one
  * is in neither, and the next invocation in the queue gets a new one.
+ *
+ * States: serving → retired (another version takes new invocations, and this one ends those it has) → stopped.
  */
 import { randomUUID } from 'node:crypto';
 import type { InvokeResult } from '../model.ts';
@@ -33,6 +35,9 @@ export class LambdaFunction {
   readonly #queue: (() => void)[] = [];
   #lastStart = -startPatience;
   #stopped = false;
+  /** Invocations that have come and have no outcome yet. */
+  #pending = 0;
+  #drained: (() => void) | undefined;
 
   /** @param concurrency environments at most; what exceeds it waits */
   constructor(spec: EnvironmentSpec, concurrency: number) {
@@ -42,6 +47,24 @@ export class LambdaFunction {
 
   /** Runs one event; errors of the function are part of the result, as in Lambda. */
   async invoke(payload: unknown): Promise<InvokeResult> {
+    this.#pending += 1;
+    try {
+      return await this.#run(payload);
+    } finally {
+      this.#pending -= 1;
+      if (this.#pending === 0) this.#drained?.();
+    }
+  }
+
+  /** Ends once the invocations that have come have their outcomes; no other one may come. Never rejects. */
+  async retire(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drained = resolve;
+    if (this.#pending > 0) await promise;
+    await this.stop();
+  }
+
+  async #run(payload: unknown): Promise<InvokeResult> {
     const requestId = randomUUID();
     const event = JSON.stringify(payload) ?? 'null';
     const environment = await this.#take();

@@ -40,6 +40,8 @@ export class LambdaFunctions implements Functions {
   readonly #log: Log;
   /** By ARN: two regions may each have a function of one name. */
   readonly #functions = new Map<string, Deployed>();
+  /** Former versions that still have invocations. */
+  readonly #retired = new Set<LambdaFunction>();
 
   constructor(options: { logsDir: string; caCertificate: string; echo: boolean; log: Log }) {
     this.#logsDir = options.logsDir;
@@ -48,10 +50,13 @@ export class LambdaFunctions implements Functions {
     this.#log = options.log;
   }
 
-  /** Registers a function, or replaces it; nothing runs before its first invocation. */
+  /**
+   * Registers a function, or a new version of it; nothing runs before its first invocation. What the former version has
+   * been invoked for it brings to an end.
+   */
   define(definition: FunctionDefinition): void {
     const { name, arn } = definition;
-    void this.#functions.get(arn)?.runner.stop();
+    this.#retire(this.#functions.get(arn));
     const runner = new LambdaFunction(
       {
         setup: {
@@ -73,10 +78,11 @@ export class LambdaFunctions implements Functions {
     this.#functions.set(arn, { definition, runner });
   }
 
+  /** What it has been invoked for it brings to an end. */
   async remove(arn: string): Promise<void> {
     const found = this.#functions.get(arn);
     this.#functions.delete(arn);
-    await found?.runner.stop();
+    this.#retire(found);
   }
 
   async invoke(
@@ -103,7 +109,15 @@ export class LambdaFunctions implements Functions {
   }
 
   async stop(): Promise<void> {
-    await Promise.allSettled([...this.#functions.values()].map(({ runner }) => runner.stop()));
+    const runners = [...[...this.#functions.values()].map(({ runner }) => runner), ...this.#retired];
+    await Promise.allSettled(runners.map((runner) => runner.stop()));
+  }
+
+  #retire(deployed: Deployed | undefined): void {
+    if (!deployed) return;
+    const { runner } = deployed;
+    this.#retired.add(runner);
+    void runner.retire().finally(() => this.#retired.delete(runner));
   }
 
   /** Accepts a name, `account:function:name`, `arn:…:function:name`, and each with a qualifier. */

@@ -7,6 +7,7 @@
  *   tls/            local certificate authority
  *   logs/           one file per function and server
  *   cdk.out/        the synthesized assembly
+ *   deployments/    assemblies that were deployed since the start
  */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';

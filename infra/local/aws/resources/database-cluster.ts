@@ -43,9 +43,9 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
         resourceId,
         properties,
         tags: tagsOf(new Input(properties)),
-        instances: [],
+        instances: store.clusters.get(arn)?.instances ?? [],
         masterSecretArn: managed?.arn,
-        createdDate: Date.now(),
+        createdDate: store.clusters.get(arn)?.createdDate ?? Date.now(),
       });
       return {
         ref: identifier,

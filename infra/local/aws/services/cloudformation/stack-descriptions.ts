@@ -75,18 +75,20 @@ export function viewOfRecord(record: StackRecord, templateText: () => string): S
 
 /** A stack of the assembly: it stands, or is about to. */
 export function viewOfDeployed(stack: DeployedStack, startedAt: Date): StackView {
+  const { status, reason } = stack.ended ?? { status: 'CREATE_COMPLETE' };
   return {
     id: stack.arn,
     name: stack.name,
     region: stack.region,
-    status: 'CREATE_COMPLETE',
+    status,
     templateText: () => JSON.stringify(stack.template),
     description: {
       StackId: stack.arn,
       StackName: stack.name,
       Description: stack.template.Description,
       CreationTime: startedAt,
-      StackStatus: 'CREATE_COMPLETE',
+      StackStatus: status,
+      StackStatusReason: reason,
       DisableRollback: false,
       EnableTerminationProtection: true,
       NotificationARNs: [],
