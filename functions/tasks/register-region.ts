@@ -1,13 +1,35 @@
 import * as z from 'zod';
+import { thisRelease } from '../database/provisioning/release.ts';
+import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { exchangeRegions } from '../database/registry/region-records.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { type CustomResourceHandler, customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
+import { startExecution } from '../move/workflow-executions.ts';
+import { somethingLags } from '../rollouts/rollout-targets.ts';
 
 const text = z.string().min(1);
 
+/** Custom resources of the end of a deployment, which need the writer's rights on the registry. */
+export const handler: CustomResourceHandler = (event, context) =>
+  (event.ResourceType === 'Custom::StrataRollout' ? startRollout : registerRegion)(event, context);
+
+/** `Custom::StrataRollout`: starts a schema rollout where a target lags behind this code, without waiting for it. */
+const startRollout = customResourceHandler({
+  properties: z.object({ StateMachineArn: text }),
+  physicalId: () => 'rollout',
+  async apply({ StateMachineArn }) {
+    const region = process.env.REGION_KEY ?? '';
+    if (!(await somethingLags(registryFromEnvironment(), region, thisRelease))) return undefined;
+    const name = `deployment-${Date.now().toString(36)}`;
+    await startExecution(StateMachineArn, name, { startedBy: 'deployment' });
+    logger.info('a schema rollout was started', { name });
+    return undefined;
+  },
+});
+
 /** `Custom::StrataRegion`: makes a region known in its own registry and in every other, on every deployment. */
-export const handler = customResourceHandler({
+const registerRegion = customResourceHandler({
   properties: z.object({
     RegionKey: text,
     AwsRegion: text,

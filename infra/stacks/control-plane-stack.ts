@@ -62,6 +62,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         ...regions.environment,
         ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-onboarding', home.awsRegion),
         MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-move', home.awsRegion),
+        ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', 'schema-rollout', home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
       timeout: Duration.seconds(29),
@@ -71,6 +72,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     for (const region of config.regions) {
       this.#grantWorkflow(tenants, 'tenant-onboarding', region);
       this.#grantWorkflow(tenants, 'tenant-move', region);
+      this.#grantWorkflow(tenants, 'schema-rollout', region);
       this.#grantSurvey(tenants, region);
     }
 

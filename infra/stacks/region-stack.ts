@@ -19,6 +19,7 @@ import { registryClusterName } from '../constructs/region-names.ts';
 import { type EndpointName, RegionNetwork } from '../constructs/region-network.ts';
 import { Registry } from '../constructs/registry.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
+import { SchemaRollouts } from '../constructs/schema-rollouts.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
 import { TaskSchedule } from '../constructs/task-schedule.ts';
 import type { ControlPlane } from './control-plane-stack.ts';
@@ -146,6 +147,8 @@ export class RegionStack extends Stack {
       timeout: Duration.seconds(5),
     });
 
+    const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
+
     new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
 
     const api = new ContextApi(this, 'Api', {
@@ -188,9 +191,12 @@ export class RegionStack extends Stack {
       },
     });
     registered.node.addDependency(registry.schema, registerRegion);
+    // Last: cells tell the registry their versions when they are bootstrapped.
+    rollouts.onDeploy(registerRegion, props.bundle.hash, [registered, ...cells]);
 
     new CfnOutput(this, 'ApiUrl', { value: api.url });
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'RolloutStateMachineArn', { value: rollouts.stateMachine.stateMachineArn });
     new CfnOutput(this, 'MoveStateMachineArn', { value: moves.stateMachine.stateMachineArn });
     if (config.regions.length > 1) this.#tellLinks();
   }

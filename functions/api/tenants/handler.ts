@@ -2,6 +2,7 @@ import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.t
 import * as cells from './cell-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
+import * as rollouts from './rollout-routes.ts';
 import type { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
@@ -9,6 +10,9 @@ import * as users from './user-routes.ts';
 
 export const handler = operatorApi({
   'GET /cells': cells.list,
+  'GET /rollouts': rollouts.list,
+  'POST /rollouts': rollouts.create,
+  'GET /rollouts/{rolloutId}': rollouts.read,
   'GET /tenants': tenants.list,
   'POST /tenants': tenants.create,
   'GET /tenants/{tenantId}': tenants.read,

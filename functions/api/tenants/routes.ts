@@ -1,6 +1,9 @@
 /** Operator routes of the control plane, as API Gateway route keys. */
 export const routes = [
   'GET /cells',
+  'GET /rollouts',
+  'POST /rollouts',
+  'GET /rollouts/{rolloutId}',
   'GET /tenants',
   'POST /tenants',
   'GET /tenants/{tenantId}',

@@ -10,7 +10,8 @@ export interface AuditEntry {
   readonly actor: AuditActor;
   /** `resource.verb`, e.g. `tenant.register`. */
   readonly action: string;
-  readonly tenantId: string;
+  /** null where it is about no tenant. */
+  readonly tenantId: string | null;
   /** What was acted upon where it is not the tenant itself. */
   readonly resource?: { readonly type: string; readonly id: string };
   /** Facts of the change; neither secrets nor addresses of people. */

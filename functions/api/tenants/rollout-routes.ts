@@ -1,0 +1,84 @@
+import * as z from 'zod/mini';
+import { thisRelease } from '../../database/provisioning/release.ts';
+import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
+import {
+  controlIdempotencyOf,
+  type OperatorRequest,
+  operatorRegion,
+  operatorRoute,
+} from '../../middleware/operator-api.ts';
+import { invalidInput, Problem } from '../../middleware/problem.ts';
+import {
+  executionArnOf,
+  executionStatus,
+  inAwsRegion,
+  startExecution,
+} from '../../move/workflow-executions.ts';
+import { actInRegion } from '../../repositories/ask-region.ts';
+import { OncePerKey } from '../../repositories/control-idempotency.ts';
+import { entityTag } from '../../repositories/entity-tag.ts';
+import { findRollout, getRollout, listRollouts } from '../../repositories/rollouts.ts';
+import { InvalidRolloutInput, RolloutInProgress, RolloutNotStarted } from '../../rollouts/errors.ts';
+import { requestRollout } from '../../rollouts/request-rollout.ts';
+import { readRolloutRequest } from '../../rollouts/rollout-input.ts';
+
+export const list = operatorRoute(
+  { query: z.strictObject(pageParameters) },
+  async ({ registries, query }) => ({
+    status: 200,
+    body: await listRollouts(registries, pageOf(query)),
+  }),
+);
+
+export const read = operatorRoute(
+  { params: z.object({ rolloutId: uuid }) },
+  async ({ registries, params }) => {
+    const rollout = await findRollout(registries, params.rolloutId);
+    return { status: 200, body: rollout, etag: entityTag(rollout) };
+  },
+);
+
+/** Starts a rollout in one region: 202, to be polled at its Location until it has ended. */
+export const create = operatorRoute(
+  { body: z.unknown() },
+  async ({ registries, body, operator, facts }: OperatorRequest<object, object, unknown>) => {
+    try {
+      const { region: asked = registries.ownKey, ...request } = readRolloutRequest(body);
+      if (!registries.keys.includes(asked)) {
+        throw new InvalidRolloutInput([{ pointer: '/region', message: 'is not a known region' }]);
+      }
+      const { awsRegion } = operatorRegion(registries, asked);
+      const registry = registries.of(asked);
+      const use = controlIdempotencyOf(facts, operator, body);
+      const once =
+        use && new OncePerKey(use, (executor, rolloutId) => getRollout(executor, asked, rolloutId));
+      const stateMachineArn = inAwsRegion(process.env.ROLLOUT_STATE_MACHINE_ARN as string, awsRegion);
+      return await actInRegion(registries, asked, async () => {
+        const rolloutId = await requestRollout(registry, request, {
+          ...{ operator, release: thisRelease, statusOf: executionStatus, once },
+          executionArnOf: (name) => executionArnOf(stateMachineArn, name),
+          start: (name, input) => startExecution(stateMachineArn, name, input),
+        });
+        const answer = once?.answer?.body ?? (await getRollout(registry, asked, rolloutId));
+        const location = `/rollouts/${rolloutId}`;
+        return { status: 202, body: answer, location, replayed: once?.replayed ?? false };
+      });
+    } catch (error) {
+      throw asProblem(error);
+    }
+  },
+);
+
+function asProblem(error: unknown): unknown {
+  if (error instanceof InvalidRolloutInput) {
+    return invalidInput(error.issues.map(({ pointer, message }) => ({ pointer, detail: message })));
+  }
+  if (error instanceof RolloutInProgress) {
+    return new Problem(409, 'rollout-running', { detail: error.message, cause: error });
+  }
+  if (error instanceof RolloutNotStarted) {
+    const headers = { 'retry-after': '5' };
+    return new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+  }
+  return error;
+}
