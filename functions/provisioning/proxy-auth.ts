@@ -55,6 +55,25 @@ export async function reconcileProxyAuth(
   }
 }
 
+/**
+ * Reconciles the cell's proxy if it needs it. Where all is right that is one statement of the registry and one call of
+ * RDS, and nothing is written: cheap enough for every minute.
+ * @returns and throws as {@link reconcileProxyAuth}
+ */
+export async function repairProxyAuth(
+  registry: RegistryExecutor,
+  cellId: string,
+  options: ReconcileOptions = {},
+): Promise<{ changed: boolean; secrets: number }> {
+  const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
+  const proxy = await describeProxy(await rdsClient(regionOfArn(clusterArn)), proxyName);
+  // A list that is being changed may not be the one that is shown.
+  if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) {
+    return { changed: false, secrets: secretArns.length };
+  }
+  return reconcileProxyAuth(registry, cellId, options);
+}
+
 /** Every cell of the registry, for the scheduled reconciliation. */
 export async function listCellIds(registry: RegistryExecutor): Promise<string[]> {
   const rows = await registry.query<{ cell_id: string }>('SELECT cell_id FROM cells ORDER BY cell_id');
@@ -73,34 +92,42 @@ async function waitForLease(
   }
 }
 
+/** @throws {UnknownCell} {@link ProxySecretsExhausted} */
 async function desiredAuth(
   registry: RegistryExecutor,
   cellId: string,
 ): Promise<{ proxyName: string; secretArns: string[]; clusterArn: string }> {
-  const [cell] = await registry.query<{
-    proxy_name: string;
-    starter_secret_arn: string;
-    cluster_arn: string;
-  }>('SELECT proxy_name, starter_secret_arn, cluster_arn FROM cells WHERE cell_id = :cellId', { cellId });
   // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
   // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
   // its routing row here. One statement, so that no move passes between two looks.
-  const tenants = await registry.query<{ secret_arn: string }>(
-    `SELECT r.secret_arn FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
-     WHERE r.cell_id = :cellId AND r.isolation_model = 'schema' AND r.secret_arn IS NOT NULL
-       AND t.status NOT IN ('failed', 'offboarded', 'elsewhere')
-     UNION
-     SELECT side.place ->> 'secretArn'
-     FROM tenant_move_hops h CROSS JOIN LATERAL (VALUES (h.source), (h.target)) AS side (place)
-     WHERE h.state NOT IN ('cleaned', 'rolled-back')
-       AND side.place ->> 'isolationModel' = 'schema' AND side.place ->> 'cellId' = :cellId
-       AND side.place ->> 'secretArn' IS NOT NULL
-     ORDER BY secret_arn`,
+  const rows = await registry.query<{
+    proxy_name: string;
+    starter_secret_arn: string;
+    cluster_arn: string;
+    secret_arn: string | null;
+  }>(
+    `SELECT c.proxy_name, c.starter_secret_arn, c.cluster_arn, accepted.secret_arn
+     FROM cells c LEFT JOIN LATERAL (
+       SELECT r.secret_arn FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
+       WHERE r.cell_id = c.cell_id AND r.isolation_model = 'schema' AND r.secret_arn IS NOT NULL
+         AND t.status NOT IN ('failed', 'offboarded', 'elsewhere')
+       UNION
+       SELECT side.place ->> 'secretArn'
+       FROM tenant_move_hops h CROSS JOIN LATERAL (VALUES (h.source), (h.target)) AS side (place)
+       WHERE h.state NOT IN ('cleaned', 'rolled-back')
+         AND side.place ->> 'isolationModel' = 'schema' AND side.place ->> 'cellId' = c.cell_id
+         AND side.place ->> 'secretArn' IS NOT NULL
+     ) AS accepted ON true
+     WHERE c.cell_id = :cellId
+     ORDER BY accepted.secret_arn`,
     { cellId },
   );
-  const secretArns = [cell!.starter_secret_arn, ...tenants.map((row) => row.secret_arn)];
+  const [cell] = rows;
+  if (!cell) throw new UnknownCell();
+  const tenants = rows.flatMap(({ secret_arn }) => (secret_arn === null ? [] : [secret_arn]));
+  const secretArns = [cell.starter_secret_arn, ...tenants];
   if (secretArns.length > MAX_SECRETS) throw new ProxySecretsExhausted();
-  return { proxyName: cell!.proxy_name, secretArns, clusterArn: cell!.cluster_arn };
+  return { proxyName: cell.proxy_name, secretArns, clusterArn: cell.cluster_arn };
 }
 
 /** RDS refuses to modify a proxy that is being created or modified. */

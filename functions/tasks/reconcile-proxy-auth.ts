@@ -3,7 +3,8 @@ import * as z from 'zod';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
-import { listCellIds, reconcileProxyAuth } from '../provisioning/proxy-auth.ts';
+import { ProxyBusy } from '../provisioning/errors.ts';
+import { listCellIds, reconcileProxyAuth, repairProxyAuth } from '../provisioning/proxy-auth.ts';
 
 /** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
 const onDeployment = customResourceHandler({
@@ -14,13 +15,20 @@ const onDeployment = customResourceHandler({
   },
 });
 
-/** Puts the proxies' lists of secrets right: of one cell on a deployment, of every cell on schedule. */
+/** For the lease and the proxy, in milliseconds: the next run begins a minute after this one. */
+const PATIENCE_MS = 20_000;
+
+/**
+ * Makes the proxies' lists of secrets equal to the registry: of one cell, as the custom resource of its deployment; of
+ * every cell, every minute and when CloudFormation tells that the stack's deployment has ended. The custom resource is
+ * not invoked by a deployment that fails before it, or whose rollback updates the proxy after it.
+ */
 export async function handler(
   event: CloudFormationCustomResourceEvent | Record<string, unknown>,
   context: Context,
 ): Promise<void> {
   if (isDeployment(event)) return onDeployment(event, context);
-  await onSchedule();
+  await repairAll();
 }
 
 function isDeployment(event: object): event is CloudFormationCustomResourceEvent {
@@ -28,14 +36,19 @@ function isDeployment(event: object): event is CloudFormationCustomResourceEvent
 }
 
 /** One cell's trouble must not keep the others from being put right. */
-async function onSchedule(): Promise<void> {
+async function repairAll(): Promise<void> {
   const registry = registryFromEnvironment();
   const failures: unknown[] = [];
   for (const cellId of await listCellIds(registry)) {
     try {
-      const result = await reconcileProxyAuth(registry, cellId);
+      const result = await repairProxyAuth(registry, cellId, { patienceMs: PATIENCE_MS });
       if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });
     } catch (error) {
+      if (error instanceof ProxyBusy) {
+        // Whoever changes it takes the list from the registry as well, and the next run looks again.
+        logger.info('the proxy is being changed', { cellId });
+        continue;
+      }
       logger.error('the proxy was not reconciled', { cellId, error: error as Error });
       failures.push(error);
     }

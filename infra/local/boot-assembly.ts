@@ -157,7 +157,7 @@ export async function bootAssembly(
   serve();
   deployments = new Deployments({
     ...{ context, deployer: context.deployer, regions, serve },
-    announce: () => {},
+    announce: (stack, outcome) => awsEndpoint.stackEnded(stack, outcome),
   });
   return {
     ...{ awsUrl, homeRegion, firstStart, context },

@@ -295,6 +295,8 @@ export interface AwsEndpoint {
   /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not exist */
   secretString(secretId: string, region: string): string;
   listen(port: number): Promise<void>;
+  /** Tells the rules of the event bus how a stack's deployment onto the running platform has ended. */
+  stackEnded(stack: { arn: string; region: string }, outcome: StackOutcome): void;
   /** Called once all stacks stand: ends what was running when the platform was killed, recreates run-time stacks. */
   resume(): Promise<void>;
   /** Aborts what runs and closes the server. Never rejects. */

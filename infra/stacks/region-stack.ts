@@ -1,4 +1,6 @@
 import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
 import type { Construct } from 'constructs';
 import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
@@ -37,6 +39,15 @@ export interface RegionStackProps extends SharedSettings {
 /** Outputs of a region's stack, where there are several regions. */
 export const VPC_OUTPUT = 'VpcId';
 export const endpointOutput = (name: EndpointName): string => `${name}Endpoint`;
+
+/** Of a stack: its resources are what they stay until the next deployment. */
+const DEPLOYMENT_ENDS = [
+  'CREATE_COMPLETE',
+  'UPDATE_COMPLETE',
+  'UPDATE_FAILED',
+  'UPDATE_ROLLBACK_COMPLETE',
+  'UPDATE_ROLLBACK_FAILED',
+];
 
 const SERVES_ALL =
   'The function serves whichever tenant a request is for, so tenants’ secrets are known by pattern only.';
@@ -93,8 +104,19 @@ export class RegionStack extends Stack {
     new TaskSchedule(this, 'ProxyAuthSchedule', {
       name: `strata-${region.key}-proxy-auth`,
       description: 'Repairs the secrets of proxies',
-      expression: 'rate(15 minutes)',
+      expression: 'rate(1 minute)',
+      punctual: true,
       task: reconcileProxyAuth,
+    });
+    // Sooner than the schedule: a deployment of this stack may have put back its proxies' own lists.
+    new Rule(this, 'Deployed', {
+      description: 'Deployments of this stack have ended: repair the secrets of proxies',
+      eventPattern: {
+        source: ['aws.cloudformation'],
+        detailType: ['CloudFormation Stack Status Change'],
+        detail: { 'stack-id': [this.stackId], 'status-details': { status: DEPLOYMENT_ENDS } },
+      },
+      targets: [new InvokeFunction(reconcileProxyAuth, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
     });
     for (const cell of cells) {
       cell.onDeploy(

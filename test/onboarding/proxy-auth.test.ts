@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -15,6 +16,7 @@ import {
 import { reconcileProxyAuth } from '../../functions/provisioning/proxy-auth.ts';
 import { acquireProxyLease } from '../../functions/provisioning/proxy-lease.ts';
 import { handler as reconcileTask } from '../../functions/tasks/reconcile-proxy-auth.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { type AwsRelay, bodyOf, startAwsRelay } from './aws-relay.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
@@ -155,6 +157,61 @@ test('the schedule puts every cell right, past one whose proxy is gone', async (
   expect(await accepted()).toEqual(before);
   await plane.master.query("DELETE FROM cells WHERE cell_id = 'a-broken'");
   await inTask(() => reconcileTask({ source: 'aws.scheduler' }, context));
+});
+
+const DEPLOYMENT_ENDED = {
+  ...{ source: 'aws.cloudformation', 'detail-type': 'CloudFormation Stack Status Change' },
+  detail: { 'stack-id': 'arn:s', 'status-details': { status: 'UPDATE_ROLLBACK_COMPLETE' } },
+};
+test.each([
+  ['the schedule', {}],
+  ['a deployment that has ended', DEPLOYMENT_ENDED],
+])(
+  '%s costs one description of each proxy and no write where all is right, and repairs what is not',
+  async (_by, event) => {
+    await addTenant();
+    await reconcileProxyAuth(plane.registry, cellId);
+    const before = await accepted();
+    const versions = () => plane.master.query('SELECT cell_id, xmin::text FROM cells ORDER BY cell_id');
+    const unwritten = await versions();
+    const calls: string[] = [];
+    relay.before = (body) => {
+      calls.push(`${/Action=(\w+)/.exec(body)?.[1]} ${/DBProxyName=([\w-]+)/.exec(body)?.[1]}`);
+    };
+    await inTask(() => reconcileTask(event, context));
+    const cells = unwritten.map(({ cell_id }) => cell_id);
+    expect(calls).toEqual(cells.map((cell) => `DescribeDBProxies ${cell}`));
+    expect(await versions()).toEqual(unwritten);
+    await eraseRunTimeSecrets();
+    await inTask(() => reconcileTask(event, context));
+    expect(await accepted()).toEqual(before);
+  },
+);
+
+test('a repair waits for whoever changes the proxy, and leaves it to the next run where that takes long', async () => {
+  await addTenant();
+  await reconcileProxyAuth(plane.registry, cellId);
+  const before = await accepted();
+  await eraseRunTimeSecrets();
+  const holder = await acquireProxyLease(plane.registry, cellId);
+  const [repaired] = await Promise.all([
+    inTask(() => reconcileTask({}, context)).then(accepted),
+    delay(300).then(() => holder!.release()),
+  ]);
+  expect(repaired).toEqual(before);
+  if (!FULL_RUN) return;
+  await eraseRunTimeSecrets();
+  await acquireProxyLease(plane.registry, cellId);
+  await plane.master.query("UPDATE cells SET proxy_lease_expires_at = 'infinity' WHERE cell_id = :cellId", {
+    cellId,
+  });
+  await inTask(() => reconcileTask({}, context));
+  expect(await accepted()).toHaveLength(1);
+  await plane.master.query('UPDATE cells SET proxy_lease_expires_at = now() WHERE cell_id = :cellId', {
+    cellId,
+  });
+  await inTask(() => reconcileTask({}, context));
+  expect(await accepted()).toEqual(before);
 });
 
 test('a proxy whose lease is held is busy; a lease that ran out is taken over', async () => {

@@ -14,6 +14,7 @@ import { secretAttachmentResource, secretResource } from './resources/secret.ts'
 import { stateMachineResource } from './resources/state-machine.ts';
 import { RunTimeStacks } from './services/cloudformation/run-time-stacks.ts';
 import { cloudFormation } from './services/cloudformation/service.ts';
+import { stackEvent } from './services/cloudformation/stack-event.ts';
 import { StackStore } from './services/cloudformation/stack-store.ts';
 import { EventBus } from './services/events/event-bus.ts';
 import { KeyStore } from './services/kms/key-store.ts';
@@ -53,13 +54,15 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const databases = new RdsStore(state, context.waitScale);
   const machines: StateMachines = new Map();
   const executions = new ExecutionStore(state);
-  const stackStore = new StackStore(state);
+  const bus = new EventBus(context);
+  const stackStore = new StackStore(state, ({ id: arn, region, status, statusReason: reason }) =>
+    bus.publish(stackEvent({ arn, region, status, reason })),
+  );
   const stacks = new RunTimeStacks(context, stackStore, authorizer);
   const pools = new ConnectionPools(context);
   const transactions = new Transactions(pools);
   const call: ServiceCall = (...parameters) => dispatcher.call(...parameters);
   const tasks = new TaskResources(context, authorizer, call);
-  const bus = new EventBus(context);
   const runner = new ExecutionRunner(executions, tasks, authorizer, context.waitScale, (execution) =>
     bus.publish(statusEvent(execution)),
   );
@@ -143,6 +146,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
           resolve();
         });
       }),
+    stackEnded: ({ arn, region }, { status, reason }) =>
+      bus.publish(stackEvent({ arn, region, status, reason })),
     async resume() {
       await stacks.resume();
       bus.open();

@@ -9,10 +9,13 @@ const DELETED_KEPT = 100;
 /** Run-time stacks, written through at every change of status. Templates are kept once per content. */
 export class StackStore {
   private readonly state: StateFile;
+  private readonly changed: (record: StackRecord) => void;
   private records: StackRecord[];
 
-  constructor(state: StateFile) {
+  /** @param changed told of every status a stack takes, once it is durable */
+  constructor(state: StateFile, changed: (record: StackRecord) => void) {
     this.state = state;
+    this.changed = changed;
     this.records = state.load<StackRecord[]>(DOCUMENT, []);
   }
 
@@ -50,6 +53,7 @@ export class StackStore {
     const forgotten = new Set(deleted.slice(0, Math.max(0, deleted.length - DELETED_KEPT)));
     this.records = this.records.filter((one) => !forgotten.has(one));
     this.save();
+    this.changed(record);
   }
 
   addEvent(record: StackRecord, event: Omit<StackEvent, 'id' | 'timestamp'>): void {
