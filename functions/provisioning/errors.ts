@@ -19,8 +19,10 @@ export class TenantSecretInvalid extends ProvisioningError {
 /** CloudFormation could not create the dedicated database; the same work, started again, replaces the failed stack. */
 export class DedicatedStackFailed extends ProvisioningError {
   override readonly name = 'DedicatedStackFailed';
-  constructor(options?: ErrorOptions) {
-    super('The dedicated database could not be created.', options);
+  /** @param options `detail` ends the sentence "The dedicated database could not be created". */
+  constructor({ detail = '', ...options }: ErrorOptions & { readonly detail?: string } = {}) {
+    const end = detail === '' || detail.startsWith(',') ? detail : ` ${detail}`;
+    super(`The dedicated database could not be created${end}.`, options);
   }
 }
 

@@ -2,10 +2,11 @@ import * as z from 'zod';
 import { bootstrapRegistry } from '../database/registry/bootstrap-registry.ts';
 import { DataApi } from '../database/registry/data-api.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { clusterProtection } from '../middleware/cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 
 /** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */
-export const handler = customResourceHandler({
+const registry = customResourceHandler({
   properties: z.object({
     ClusterArn: z.string().min(1),
     MasterSecretArn: z.string().min(1),
@@ -29,4 +30,10 @@ export const handler = customResourceHandler({
       writerPassword: writer.password,
     });
   },
+});
+
+/** The function works outside of the network, so it also reaches the API of RDS. */
+export const handler = customResourceHandlers({
+  'Custom::StrataRegistryBootstrap': registry,
+  'Custom::StrataClusterProtection': clusterProtection,
 });

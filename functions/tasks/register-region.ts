@@ -1,13 +1,14 @@
 import * as z from 'zod';
 import { exchangeRegions } from '../database/registry/region-records.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { clusterProtection } from '../middleware/cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 
 const text = z.string().min(1);
 
 /** `Custom::StrataRegion`: makes a region known in its own registry and in every other, on every deployment. */
-export const handler = customResourceHandler({
+const region = customResourceHandler({
   properties: z.object({
     RegionKey: text,
     AwsRegion: text,
@@ -35,4 +36,10 @@ export const handler = customResourceHandler({
       logger.warn('a region was passed over', { region: regionKey, error: error as Error });
     }
   },
+});
+
+/** The function works outside of the network, so it also reaches the API of RDS. */
+export const handler = customResourceHandlers({
+  'Custom::StrataRegion': region,
+  'Custom::StrataClusterProtection': clusterProtection,
 });

@@ -35,9 +35,24 @@ test('databases, keys, buckets, secrets, proxies and user pools survive their st
   }
 });
 
-test('clusters and user pools are protected against deletion, stacks against termination', () => {
-  for (const { Properties } of ofType('AWS::RDS::DBCluster'))
+test('the creation of a stack can be rolled back: a cluster is protected by the last resource of its stack only', () => {
+  const clusters = ofType('AWS::RDS::DBCluster');
+  for (const { Properties } of clusters) expect(Properties).not.toHaveProperty('DeletionProtection');
+  const protections = ofType('Custom::StrataClusterProtection');
+  expect(
+    protections.flatMap(({ stack, Properties }) =>
+      (Properties.ClusterIdentifiers as { Ref: string }[]).map(({ Ref }) => `${stack}/${Ref}`),
+    ),
+  ).toEqual(clusters.map(({ stack, logicalId }) => `${stack}/${logicalId}`));
+  for (const { stack, logicalId, Properties, DependsOn } of protections) {
     expect(Properties.DeletionProtection).toBe(true);
+    const others = assembly.resources.filter((one) => one.stack === stack && one.logicalId !== logicalId);
+    expect(others.length).toBeGreaterThan(50);
+    expect(listOf(DependsOn)).toEqual(expect.arrayContaining(others.map((one) => one.logicalId)));
+  }
+});
+
+test('user pools are protected against deletion', () => {
   for (const { Properties } of ofType('AWS::Cognito::UserPool')) {
     expect(Properties.DeletionProtection).toBe('ACTIVE');
   }
@@ -142,7 +157,10 @@ test('functions that serve requests can read no owner, master or writer secret',
 test('the environment of every function has only the agreed names', () => {
   const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
-  const launch = ['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'];
+  const launch = [
+    ...['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'],
+    'DELETION_PROTECTION',
+  ];
   const regions = ['REGION_KEY', 'REGISTRIES'];
   const reachesFurther =
     /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-(?:register|fail)$|tasks\/register-region)/;
@@ -237,11 +255,13 @@ test('our own custom resources are the only ones, called in the order registry, 
   );
   expect(custom.map(({ Type }) => Type)).toEqual([
     'Custom::StrataRegistryBootstrap',
+    'Custom::StrataClusterProtection',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
     'Custom::StrataRegion',
+    'Custom::StrataClusterProtection',
   ]);
-  const [, cell, proxyAuth] = custom as unknown as [Resource, Resource & { logicalId: string }, Resource];
+  const [cell, proxyAuth] = custom.slice(2) as unknown as [Resource & { logicalId: string }, Resource];
   expect(cell.Properties).toMatchObject({
     CellId: 'us-1',
     Region: 'us',
