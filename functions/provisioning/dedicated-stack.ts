@@ -25,6 +25,7 @@ import { cloudFormationClient } from './aws-clients.ts';
 import { setDeletionProtection } from './deletion-protection.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
 import { type FailedCreation, readFailedCreation } from './failed-creation.ts';
+import { requireRoomForDatabase } from './region-quotas.ts';
 import { hasCluster, removeDedicatedDatabase } from './remove-dedicated-database.ts';
 import { deleteSecret } from './tenant-secret.ts';
 
@@ -73,6 +74,7 @@ const PATIENCE_MS = 4 * 60 * 60_000;
  * has left, or nothing.
  * @returns how far it is, and the stack itself once it is ready.
  * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack needs a person.
+ * @throws {RegionQuotaExhausted} the region has no room for it.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function driveDedicatedStack(
@@ -211,6 +213,7 @@ async function createStack(
   { templateUrl, parameters, roleArn, awsRegion }: DedicatedStackSettings,
 ): Promise<string | null> {
   const { AlreadyExistsException, CreateStackCommand } = await import('@aws-sdk/client-cloudformation');
+  await requireRoomForDatabase(1 + Number(parameters.ReaderCount ?? 0), awsRegion);
   const client = await cloudFormationClient(awsRegion);
   const all: Record<string, string> = {
     ...parameters,

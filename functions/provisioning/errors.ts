@@ -26,6 +26,15 @@ export class DedicatedStackFailed extends ProvisioningError {
   }
 }
 
+/** A quota of the AWS region leaves no room for one more dedicated database; nothing was created. */
+export class RegionQuotaExhausted extends ProvisioningError {
+  override readonly name = 'RegionQuotaExhausted';
+  /** @param shortage sentences that name each quota, such as "The region us-east-1 has 40 of 40 DB instances." */
+  constructor(shortage: string) {
+    super(`There is no room for a dedicated database. ${shortage}`);
+  }
+}
+
 /** The dedicated database was not ready in time; the same work, started again, goes on waiting for the same stack. */
 export class DedicatedStackTimeout extends ProvisioningError {
   override readonly name = 'DedicatedStackTimeout';

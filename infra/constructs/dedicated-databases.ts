@@ -94,6 +94,7 @@ export class DedicatedDatabases extends Construct {
   grantLaunch(grantee: IGrantable): void {
     const stack = Stack.of(this);
     grantDedicatedDatabases(grantee, stack);
+    grantReadQuotas(grantee);
     this.#secrets.grantDeleteTenant(grantee, FAILED_LAUNCH);
     this.#secrets.grantDeleteDedicated(grantee, FAILED_LAUNCH);
     const stacks = stack.formatArn({
@@ -178,4 +179,18 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
   grant(['DeleteDBInstance'], instances);
   grant(['DescribeDBProxies'], proxies);
   grant(['DeleteDBProxy'], proxies, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
+}
+
+/** May see how many databases and proxies a region has, and may have. */
+function grantReadQuotas(grantee: IGrantable): void {
+  acknowledgePattern(grantee, '*', 'Quotas of the account are not authorized on single resources.');
+  Grant.addToPrincipal({
+    grantee,
+    actions: [
+      'rds:DescribeAccountAttributes',
+      'servicequotas:GetServiceQuota',
+      'servicequotas:GetAWSDefaultServiceQuota',
+    ],
+    resourceArns: ['*'],
+  });
 }

@@ -2,14 +2,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DeleteStackCommand, ListStacksCommand } from '@aws-sdk/client-cloudformation';
-import { DescribeDBClustersCommand, ModifyDBClusterCommand, RDSClient } from '@aws-sdk/client-rds';
+import {
+  DescribeDBClustersCommand,
+  DescribeDBProxiesCommand,
+  ModifyDBClusterCommand,
+  RDSClient,
+} from '@aws-sdk/client-rds';
 import {
   CreateSecretCommand,
   DeleteSecretCommand,
   ListSecretsCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RequestServiceQuotaIncreaseCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
 import {
   DedicatedStackFailed,
@@ -20,7 +26,8 @@ import { launchDedicated } from '../../functions/lifecycle/launch-dedicated.ts';
 import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
-import type { StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import type { DedicatedStackSettings, StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import { RegionQuotaExhausted } from '../../functions/provisioning/errors.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'test', type: 'system' } as const;
@@ -92,7 +99,7 @@ async function addTenant(): Promise<string> {
   return (await registerTenant(plane.registry, input, { actor })).tenantId;
 }
 
-const advance = (tenantId: string, previous?: StackProgress, changed: Partial<typeof settings> = {}) =>
+const advance = (tenantId: string, previous?: StackProgress, changed: Partial<DedicatedStackSettings> = {}) =>
   launchDedicated(
     plane.registry,
     tenantId,
@@ -104,7 +111,7 @@ const advance = (tenantId: string, previous?: StackProgress, changed: Partial<ty
 async function untilReady(
   tenantId: string,
   seen: StackProgress[] = [],
-  changed: Partial<typeof settings> = {},
+  changed: Partial<DedicatedStackSettings> = {},
   look: (progress: StackProgress) => Promise<unknown> = async () => {},
 ): Promise<StackProgress[]> {
   const progress = await advance(tenantId, seen.at(-1), changed);
@@ -218,6 +225,53 @@ test('a stack that somebody deletes meanwhile is created anew', async () => {
   await new CloudFormationClient({}).send(new DeleteStackCommand({ StackName: first.stackId! }));
   expect((await untilReady(tenantId, [first])).at(-1)).toMatchObject({ failures: 1 });
   expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE', 'DELETE_COMPLETE']);
+});
+
+describe('nothing is created where the region has no room, and the reason names what is short', () => {
+  const codes = { instances: 'L-7B6409FD', clusters: 'L-952B80B8', proxies: 'L-D94C7EA3' };
+  const allow = (what: keyof typeof codes, DesiredValue: number) =>
+    new ServiceQuotasClient({}).send(
+      new RequestServiceQuotaIncreaseCommand({ ServiceCode: 'rds', QuotaCode: codes[what], DesiredValue }),
+    );
+  const used = async () => {
+    const { DBClusters } = await new RDSClient({}).send(new DescribeDBClustersCommand({}));
+    const { DBProxies } = await new RDSClient({}).send(new DescribeDBProxiesCommand({}));
+    const instances = DBClusters!.flatMap(({ DBClusterMembers }) => DBClusterMembers ?? []).length;
+    return { instances, clusters: DBClusters!.length, proxies: DBProxies!.length };
+  };
+  afterEach(async () => {
+    await Promise.all([allow('instances', 40), allow('clusters', 40), allow('proxies', 20)]);
+  });
+
+  test.each([
+    ['instances', 'DB instances'],
+    ['clusters', 'DB clusters'],
+    ['proxies', 'DB proxies'],
+  ] as const)('%s', async (what, words) => {
+    const tenantId = await addTenant();
+    const { [what]: count } = await used();
+    await allow(what, count);
+    await expect(advance(tenantId)).rejects.toThrow(
+      new RegionQuotaExhausted(`The region us-east-1 has ${count} of ${count} ${words}.`),
+    );
+    expect(await stacksOf(tenantId)).toEqual([]);
+    await allow(what, count + 2);
+    await untilReady(tenantId);
+  });
+
+  test('a reader needs an instance too, and two quotas may be short at once', async () => {
+    const tenantId = await addTenant();
+    const { instances, proxies } = await used();
+    await allow('instances', instances + 1);
+    await allow('proxies', proxies);
+    await expect(
+      advance(tenantId, undefined, { parameters: { ...settings.parameters, ReaderCount: '1' } }),
+    ).rejects.toThrow(
+      new RegionQuotaExhausted(
+        `The region us-east-1 has ${instances} of ${instances + 1} DB instances, and a dedicated database needs 2. The region us-east-1 has ${proxies} of ${proxies} DB proxies.`,
+      ),
+    );
+  });
 });
 
 describe('a stack with a cluster', () => {
