@@ -102,7 +102,10 @@ export interface StrataConfig {
   readonly promotion: PromotionConfig;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
-  /** Off only for throw-away installations: clusters can then be deleted, though they are still retained. */
+  /**
+   * Off only for throw-away installations: clusters can then be deleted, though they are still retained. Templates never
+   * say it; a custom resource, and the launch of a dedicated database, set it once a cluster is made.
+   */
   readonly deletionProtection: boolean;
 }
 

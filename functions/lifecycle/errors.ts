@@ -8,6 +8,7 @@ export {
   ProxyBusy,
   ProxyLeaseLost,
   ProxySecretsExhausted,
+  RegionQuotaExhausted,
   TenantSecretInvalid,
   TenantUnreachable,
   UnknownCell,

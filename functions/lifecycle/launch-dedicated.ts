@@ -11,7 +11,7 @@ import { onProvisioningTenant } from './provisioning-tenant.ts';
 /**
  * Brings the stack of the tenant's dedicated database one step further, and records the outputs of a finished one in
  * the registry. Called in a loop with what the last call returned, until that is `ready`.
- * @throws {DedicatedStackFailed} the stack that this execution waits for failed.
+ * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack needs a person.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function launchDedicated(
@@ -21,8 +21,10 @@ export async function launchDedicated(
   previous: StackProgress | undefined,
 ): Promise<StackProgress> {
   // What a tenant that is active already needs of it.
-  const since = previous?.since ?? new Date().toISOString();
-  let progress: StackProgress = { ready: true, phase: 'ready', stackId: previous?.stackId ?? null, since };
+  const { since, stackId, failures } = previous ?? {
+    ...{ since: new Date().toISOString(), stackId: null, failures: 0 },
+  };
+  let progress: StackProgress = { ready: true, phase: 'ready', stackId, failures, since };
   await onProvisioningTenant(registry, tenantId, async ({ slug, tier }) => {
     const launch = { tenantId, slug, tier, roleName: tenantRoleName(tenantId, FIRST_EPOCH) };
     const { progress: made, stack } = await driveDedicatedStack(launch, settings, previous);

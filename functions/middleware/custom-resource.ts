@@ -64,6 +64,18 @@ export function customResourceHandler<Schema extends z.ZodType>(
   };
 }
 
+/** One function behind several types of custom resources: requests go to the handler of their type. */
+export function customResourceHandlers(
+  handlers: Readonly<Record<string, CustomResourceHandler>>,
+): CustomResourceHandler {
+  return async (event, context) => {
+    const { ResourceType: type, LogicalResourceId: logicalId } = event;
+    const handler = Object.hasOwn(handlers, type) ? handlers[type] : undefined;
+    if (handler) return handler(event, context);
+    await answer(event, logicalId, { Status: 'FAILED', Reason: `this function has no resource ${type}` });
+  };
+}
+
 class DeadlineReached extends Error {
   override name = 'DeadlineReached';
 }

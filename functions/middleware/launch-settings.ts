@@ -3,8 +3,11 @@ import { UnknownRegion } from '../database/errors.ts';
 import { findRegion } from '../database/registry/region-records.ts';
 import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 
-const environment = z
-  .object({
+/** For every region: the configuration has one setting. */
+const protection = z.object({ DELETION_PROTECTION: z.stringbool() });
+
+const environment = protection
+  .extend({
     DEDICATED_TEMPLATE_URL: z.string().min(1),
     DEDICATED_PARAMETERS: z
       .string()
@@ -16,6 +19,7 @@ const environment = z
     templateUrl: variables.DEDICATED_TEMPLATE_URL,
     parameters: variables.DEDICATED_PARAMETERS,
     roleArn: variables.CLOUDFORMATION_ROLE_ARN,
+    deletionProtection: variables.DELETION_PROTECTION,
   }));
 
 /**
@@ -27,7 +31,10 @@ export async function regionOf(registries: RegionalRegistries, regionKey: string
   if (!record) throw new UnknownRegion(regionKey);
   const { awsRegion, secretsKeyArn } = record;
   const { dedicatedTemplateUrl: templateUrl, dedicatedRoleArn: roleArn } = record;
-  const launch = { templateUrl, roleArn, parameters: record.dedicatedParameters, awsRegion };
+  const launch = () => ({
+    ...{ templateUrl, roleArn, parameters: record.dedicatedParameters, awsRegion },
+    deletionProtection: protection.parse(process.env).DELETION_PROTECTION,
+  });
   return { awsRegion, secretsKeyArn, launch };
 }
 

@@ -23,3 +23,8 @@ export function dedicatedSecretName(tenantId: string, role: 'owner' | 'master'):
 export function dedicatedStackName(tenantId: string): string {
   return `strata-tenant-${tenantId}`;
 }
+
+/** Cluster and proxy of one launch of a tenant's dedicated database, as its template names them. */
+export function dedicatedClusterName(tenantId: string, launchId: string): string {
+  return `${dedicatedStackName(tenantId)}-${launchId}`;
+}

@@ -1,6 +1,7 @@
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import type { RDSClient } from '@aws-sdk/client-rds';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 
 /** An AWS region, such as `eu-west-1`; the function's own when absent. */
 type Region = string | undefined;
@@ -37,4 +38,9 @@ export const rdsClient = perRegion<RDSClient>(async (region) => {
 export const secretsManagerClient = perRegion<SecretsManagerClient>(async (region) => {
   const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   return new SecretsManagerClient({ requestHandler, ...inRegion(region) });
+});
+
+export const serviceQuotasClient = perRegion<ServiceQuotasClient>(async (region) => {
+  const { ServiceQuotasClient } = await import('@aws-sdk/client-service-quotas');
+  return new ServiceQuotasClient({ requestHandler, ...inRegion(region) });
 });

@@ -2,21 +2,32 @@
  * The CloudFormation stack of a tenant's dedicated database, driven towards readiness one observation at a time: a
  * workflow calls `driveDedicatedStack` in a loop with what the last call returned.
  *
- *   none ──create──▶ creating ──CREATE_COMPLETE──▶ ready (its outputs are where the tenant can live)
- *                    creating ──rollback begins──▶ DedicatedStackFailed, when this execution saw it being created
- *   failed (of an earlier attempt) ──delete──▶ clearing ──gone──▶ create
+ *   none ──create──▶ creating ──CREATE_COMPLETE, cluster protected──▶ ready (its outputs are where the tenant can live)
+ *                    creating ──fails──▶ clearing ──all of it gone──▶ none, CREATIONS times in one execution
+ *   failed (of an earlier execution) ──▶ clearing
  *
  * Invariants: the stack's name is a function of the tenant, so there is never a second one; a stack that became ready
- * is never deleted; a failed one is deleted only when all it had created is gone, by an execution that was started after
- * it had failed.
+ * is never deleted here, nor its cluster; of a creation that failed everything is deleted before the next one, also what
+ * a rollback could not delete and what the template retains. Cluster, proxy and log groups are named after the launch,
+ * so nothing of an earlier one is in the way.
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import type { Tier } from '../database/registry/tenant-record.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
-import { dedicatedSecretName, dedicatedStackName, tenantSecretName } from '../placement/tenant-names.ts';
+import {
+  dedicatedClusterName,
+  dedicatedSecretName,
+  dedicatedStackName,
+  tenantSecretName,
+} from '../placement/tenant-names.ts';
 import { cloudFormationClient } from './aws-clients.ts';
+import { setDeletionProtection } from './deletion-protection.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
+import { type FailedCreation, readFailedCreation } from './failed-creation.ts';
+import { requireRoomForDatabase } from './region-quotas.ts';
+import { hasCluster, removeDedicatedDatabase } from './remove-dedicated-database.ts';
+import { deleteSecret } from './tenant-secret.ts';
 
 /** What the loop carries from one call to the next, as JSON. */
 export const stackProgress = z.object({
@@ -24,6 +35,8 @@ export const stackProgress = z.object({
   phase: z.enum(['creating', 'clearing', 'ready']),
   /** The stack that this execution saw being created. */
   stackId: z.string().nullable(),
+  /** Creations that this execution saw failing. */
+  failures: z.int().nonnegative().default(0),
   /** When this execution began to wait, RFC 3339. */
   since: z.string(),
 });
@@ -35,6 +48,8 @@ export interface DedicatedStackSettings {
   readonly parameters: Readonly<Record<string, string>>;
   /** Service role that CloudFormation acts as. */
   readonly roleArn: string;
+  /** Whether the cluster is protected against deletion before the tenant gets it. */
+  readonly deletionProtection: boolean;
   /** Where the stack stands; the function's own AWS region when absent. */
   readonly awsRegion?: string | undefined;
 }
@@ -49,13 +64,17 @@ export interface DedicatedLaunch {
 }
 
 const CREATE_MINUTES = 60;
-/** Besides creation, an earlier attempt's rollback and deletion have to fit. */
-const PATIENCE_MS = 2 * CREATE_MINUTES * 60_000;
+/** How often one execution creates the stack. */
+const CREATIONS = 3;
+/** A creation takes a quarter of an hour, its rollback as long. */
+const PATIENCE_MS = 4 * 60 * 60_000;
 
 /**
- * Looks at the stack and does the one thing that is due: create it, delete a failed predecessor, or nothing.
+ * Looks at the stack and does the one thing that is due: create it, protect its cluster, delete what a failed creation
+ * has left, or nothing.
  * @returns how far it is, and the stack itself once it is ready.
- * @throws {DedicatedStackFailed} the stack that this execution waits for failed.
+ * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack needs a person.
+ * @throws {RegionQuotaExhausted} the region has no room for it.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function driveDedicatedStack(
@@ -63,40 +82,95 @@ export async function driveDedicatedStack(
   settings: DedicatedStackSettings,
   previous: StackProgress | undefined,
 ): Promise<{ progress: StackProgress; stack: Stack | undefined }> {
-  const since = previous?.since ?? new Date().toISOString();
-  const { phase, stackId, stack } = await advance(launch, settings, previous?.stackId ?? null);
-  if (phase !== 'ready' && Date.now() - Date.parse(since) > PATIENCE_MS) throw new DedicatedStackTimeout();
-  return { progress: { ready: phase === 'ready', phase, stackId, since }, stack };
+  const { since, failures } = previous ?? { since: new Date().toISOString(), failures: 0 };
+  const { stack, ...advanced } = await advance(launch, settings, {
+    failures,
+    stackId: previous?.stackId ?? null,
+  });
+  const ready = advanced.phase === 'ready';
+  if (!ready) requirePatience(since);
+  return { progress: { failures, ...advanced, ready, since }, stack };
 }
+
+/** The progress of a launch that has to wait for something else. @throws {DedicatedStackTimeout} it took too long. */
+export function waitForStack(previous: StackProgress | undefined): StackProgress {
+  const since = previous?.since ?? new Date().toISOString();
+  requirePatience(since);
+  return { ready: false, phase: 'clearing', stackId: null, failures: previous?.failures ?? 0, since };
+}
+
+function requirePatience(since: string): void {
+  if (Date.now() - Date.parse(since) > PATIENCE_MS) throw new DedicatedStackTimeout();
+}
+
+type Advance = Pick<StackProgress, 'phase' | 'stackId'> & { failures?: number; stack?: Stack };
 
 async function advance(
   launch: DedicatedLaunch,
   settings: DedicatedStackSettings,
-  awaitedStackId: string | null,
-): Promise<Pick<StackProgress, 'phase' | 'stackId'> & { stack?: Stack }> {
+  { stackId: awaitedStackId, failures }: { stackId: string | null; failures: number },
+): Promise<Advance> {
   // By its id a deleted stack is still found, by its name it is not.
   const stack = await describeStack(
     awaitedStackId ?? dedicatedStackName(launch.tenantId),
     settings.awsRegion,
   );
-  // Somebody deleted the stack that this execution waits for; by its name there is none any more.
-  if (stack?.StackStatus === 'DELETE_COMPLETE') throw await failure(stack);
   if (!stack) return { phase: 'creating', stackId: await createStack(launch, settings) };
   const stackId = stack.StackId ?? null;
   switch (conditionOf(stack.StackStatus ?? '')) {
     case 'complete':
+      if (!(await isProtected(stack, settings))) return { phase: 'creating', stackId };
       return { phase: 'ready', stackId, stack };
     case 'building':
       return { phase: 'creating', stackId };
     case 'leaving':
-      if (awaitedStackId) throw await failure(stack);
-      return { phase: 'clearing', stackId: null };
-    case 'failed':
-      if (awaitedStackId) throw await failure(stack);
-      await deleteStack(stack);
-      return { phase: 'clearing', stackId: null };
+      return { phase: 'clearing', stackId: awaitedStackId };
+    case 'failed': {
+      const failure = await readFailedCreation(stack);
+      const seen = awaitedStackId ? failures + 1 : failures;
+      if (seen >= CREATIONS) throw givenUp(stack, failure, seen);
+      await clear(stack, failure);
+      return { phase: 'clearing', stackId: null, failures: seen };
+    }
     case 'stuck':
-      throw await failure(stack);
+      throw givenUp(stack, await readFailedCreation(stack), failures);
+  }
+}
+
+/** One step of deleting a stack that failed. */
+async function clear(stack: Stack, failure: FailedCreation): Promise<void> {
+  if (stack.StackStatus === 'DELETE_COMPLETE') return;
+  const awsRegion = regionOfArn(stack.StackId ?? '');
+  const name = physicalNameOf(stack);
+  if (!failure.neverComplete) {
+    // It has held a tenant's data: only the deletion of a place that its tenant has left deletes that.
+    if (name && (await hasCluster(name, awsRegion))) throw givenUp(stack, failure, 0);
+  } else {
+    if (name && !(await removeDedicatedDatabase(name, awsRegion))) return;
+    for (const secret of failure.secrets) await deleteSecret(secret, awsRegion);
+  }
+  await deleteStack(stack);
+}
+
+/** Protects the cluster, once it is made: a protected one would keep a creation from being rolled back. */
+async function isProtected(
+  stack: Stack,
+  { deletionProtection, awsRegion }: DedicatedStackSettings,
+): Promise<boolean> {
+  if (!deletionProtection) return true;
+  const cluster = stack.Outputs?.find(({ OutputKey }) => OutputKey === 'ClusterIdentifier')?.OutputValue;
+  if (!cluster) {
+    throw new DedicatedStackFailed({
+      cause: new Error(`${stack.StackName} has no output ClusterIdentifier`),
+    });
+  }
+  try {
+    await setDeletionProtection(cluster, true, awsRegion);
+    return true;
+  } catch (error) {
+    // Such as during a backup: the next look tries again.
+    if ((error as Error).name === 'InvalidDBClusterStateFault') return false;
+    throw error;
   }
 }
 
@@ -105,9 +179,17 @@ function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'fai
   if (status === 'CREATE_COMPLETE' || /^(UPDATE|IMPORT)_.*COMPLETE/.test(status)) return 'complete';
   if (status === 'ROLLBACK_IN_PROGRESS' || status === 'DELETE_IN_PROGRESS') return 'leaving';
   if (status.endsWith('_IN_PROGRESS')) return 'building';
-  // Only a stack that has nothing left may be deleted. What a rollback or deletion could not remove (a protected
-  // cluster, say) would stay behind without a stack: that takes a person.
-  return status === 'ROLLBACK_COMPLETE' ? 'failed' : 'stuck';
+  return /^(CREATE_FAILED|ROLLBACK_(COMPLETE|FAILED)|DELETE_(COMPLETE|FAILED))$/.test(status)
+    ? 'failed'
+    : 'stuck';
+}
+
+/** Of cluster and proxy; undefined where the stack is not of our template. */
+function physicalNameOf({ Parameters }: Stack): string | undefined {
+  const parameter = (name: string) =>
+    Parameters?.find(({ ParameterKey }) => ParameterKey === name)?.ParameterValue;
+  const [tenantId, launchId] = [parameter('TenantId'), parameter('LaunchId')];
+  return tenantId && launchId ? dedicatedClusterName(tenantId, launchId) : undefined;
 }
 
 async function describeStack(nameOrId: string, awsRegion: string | undefined): Promise<Stack | undefined> {
@@ -131,11 +213,14 @@ async function createStack(
   { templateUrl, parameters, roleArn, awsRegion }: DedicatedStackSettings,
 ): Promise<string | null> {
   const { AlreadyExistsException, CreateStackCommand } = await import('@aws-sdk/client-cloudformation');
+  await requireRoomForDatabase(1 + Number(parameters.ReaderCount ?? 0), awsRegion);
   const client = await cloudFormationClient(awsRegion);
   const all: Record<string, string> = {
     ...parameters,
     TenantId: tenantId,
     TenantSlug: slug,
+    // Of 8 characters. Milliseconds do: a second creation under the stack's name at the same time is refused.
+    LaunchId: Date.now().toString(36),
     RoleName: roleName,
     SecretName: tenantSecretName(tenantId, roleName),
     OwnerSecretName: dedicatedSecretName(tenantId, 'owner'),
@@ -174,21 +259,8 @@ async function deleteStack(stack: Stack): Promise<void> {
   await client.send(new DeleteStackCommand({ StackName: stack.StackId ?? stack.StackName }));
 }
 
-/** The reason that CloudFormation gives names resources, so it is for the log only. */
-async function failure(stack: Stack): Promise<DedicatedStackFailed> {
-  const { DescribeStackEventsCommand } = await import('@aws-sdk/client-cloudformation');
-  const client = await cloudFormationClient(regionOfArn(stack.StackId ?? ''));
-  const reasons = await client
-    .send(new DescribeStackEventsCommand({ StackName: stack.StackId ?? stack.StackName }))
-    .then(({ StackEvents }) =>
-      (StackEvents ?? [])
-        .filter((event) => event.ResourceStatus?.endsWith('_FAILED'))
-        .map((event) => `${event.LogicalResourceId}: ${event.ResourceStatusReason}`)
-        // Events come newest first; the first failure is the cause of the others.
-        .reverse(),
-    )
-    .catch(() => []);
-  return new DedicatedStackFailed({
-    cause: new Error(`${stack.StackStatus} ${stack.StackStatusReason ?? ''} ${reasons.join('; ')}`),
-  });
+/** What failed is told by its name in the template; CloudFormation's own words name resources and are for the log. */
+function givenUp(stack: Stack, { cause, culprit }: FailedCreation, tries: number): DedicatedStackFailed {
+  const detail = [tries > 1 ? `in ${tries} tries` : '', culprit ? `, because of ${culprit}` : ''].join('');
+  return new DedicatedStackFailed({ detail, cause: new Error(`${stack.StackStatus} ${cause}`) });
 }

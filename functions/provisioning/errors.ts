@@ -19,8 +19,19 @@ export class TenantSecretInvalid extends ProvisioningError {
 /** CloudFormation could not create the dedicated database; the same work, started again, replaces the failed stack. */
 export class DedicatedStackFailed extends ProvisioningError {
   override readonly name = 'DedicatedStackFailed';
-  constructor(options?: ErrorOptions) {
-    super('The dedicated database could not be created.', options);
+  /** @param options `detail` ends the sentence "The dedicated database could not be created". */
+  constructor({ detail = '', ...options }: ErrorOptions & { readonly detail?: string } = {}) {
+    const end = detail === '' || detail.startsWith(',') ? detail : ` ${detail}`;
+    super(`The dedicated database could not be created${end}.`, options);
+  }
+}
+
+/** A quota of the AWS region leaves no room for one more dedicated database; nothing was created. */
+export class RegionQuotaExhausted extends ProvisioningError {
+  override readonly name = 'RegionQuotaExhausted';
+  /** @param shortage sentences that name each quota, such as "The region us-east-1 has 40 of 40 DB instances." */
+  constructor(shortage: string) {
+    super(`There is no room for a dedicated database. ${shortage}`);
   }
 }
 

@@ -68,6 +68,23 @@ export async function readSecret(
   return { arn: ARN!, username, password };
 }
 
+/**
+ * Deletes a secret, by ARN or by its name in an AWS region, at once and for good; succeeds where there is none.
+ * @throws Secrets Manager's own error.
+ */
+export async function deleteSecret(
+  secretId: string,
+  awsRegion: string | undefined = regionOfArn(secretId),
+): Promise<void> {
+  const { DeleteSecretCommand, ResourceNotFoundException } = await import('@aws-sdk/client-secrets-manager');
+  const client = await secretsManagerClient(awsRegion);
+  try {
+    await client.send(new DeleteSecretCommand({ SecretId: secretId, ForceDeleteWithoutRecovery: true }));
+  } catch (error) {
+    if (!(error instanceof ResourceNotFoundException)) throw error;
+  }
+}
+
 async function describe(
   client: SecretsManagerClient,
   name: string,

@@ -2,11 +2,12 @@ import * as z from 'zod';
 import { bootstrapRegistry, REGISTRY_VERSION } from '../database/registry/bootstrap-registry.ts';
 import { DataApi } from '../database/registry/data-api.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { clusterProtection } from '../middleware/cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 
 /** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */
-export const handler = customResourceHandler({
+const registry = customResourceHandler({
   properties: z.object({
     ClusterArn: z.string().min(1),
     MasterSecretArn: z.string().min(1),
@@ -37,4 +38,10 @@ export const handler = customResourceHandler({
       });
     }
   },
+});
+
+/** The function works outside of the network, so it also reaches the API of RDS. */
+export const handler = customResourceHandlers({
+  'Custom::StrataRegistryBootstrap': registry,
+  'Custom::StrataClusterProtection': clusterProtection,
 });

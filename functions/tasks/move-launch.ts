@@ -7,7 +7,7 @@ import { launchTarget } from '../move/target/launch-target.ts';
 export const handler = moveTask('launch', async (context, cursor, registry, regions) => {
   const { hop } = context;
   const settings = crossesBorder(hop)
-    ? (await regionOf(regions, hop.target.region)).launch
+    ? (await regionOf(regions, hop.target.region)).launch()
     : launchSettings();
   return launchTarget(registry, context, settings, cursor);
 });

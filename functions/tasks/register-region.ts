@@ -3,19 +3,16 @@ import { thisRelease } from '../database/provisioning/release.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { exchangeRegions } from '../database/registry/region-records.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
-import { type CustomResourceHandler, customResourceHandler } from '../middleware/custom-resource.ts';
+import { clusterProtection } from '../middleware/cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 import { startExecution } from '../move/workflow-executions.ts';
 import { somethingLags } from '../rollouts/rollout-targets.ts';
 
 const text = z.string().min(1);
 
-/** Custom resources of the end of a deployment, which need the writer's rights on the registry. */
-export const handler: CustomResourceHandler = (event, context) =>
-  (event.ResourceType === 'Custom::StrataRollout' ? startRollout : registerRegion)(event, context);
-
 /** `Custom::StrataRollout`: starts a schema rollout where a target lags behind this code, without waiting for it. */
-const startRollout = customResourceHandler({
+const rollout = customResourceHandler({
   properties: z.object({ StateMachineArn: text }),
   physicalId: () => 'rollout',
   async apply({ StateMachineArn }) {
@@ -29,7 +26,7 @@ const startRollout = customResourceHandler({
 });
 
 /** `Custom::StrataRegion`: makes a region known in its own registry and in every other, on every deployment. */
-const registerRegion = customResourceHandler({
+const region = customResourceHandler({
   properties: z.object({
     RegionKey: text,
     AwsRegion: text,
@@ -57,4 +54,11 @@ const registerRegion = customResourceHandler({
       logger.warn('a region was passed over', { region: regionKey, error: error as Error });
     }
   },
+});
+
+/** The function works outside of the network, so it also reaches the API of RDS. */
+export const handler = customResourceHandlers({
+  'Custom::StrataRegion': region,
+  'Custom::StrataRollout': rollout,
+  'Custom::StrataClusterProtection': clusterProtection,
 });

@@ -36,7 +36,6 @@ export interface AuroraClusterProps {
   readonly purpose: 'registry' | 'data';
   readonly backupRetentionDays: number;
   readonly logRetentionDays: number;
-  readonly deletionProtection: boolean;
   readonly alarmTopicArn: string;
 }
 
@@ -90,7 +89,8 @@ export class AuroraCluster extends Construct {
       kmsKeyId: props.keyArn,
       backupRetentionPeriod: props.backupRetentionDays,
       copyTagsToSnapshot: true,
-      deletionProtection: props.deletionProtection,
+      // No deletionProtection: ClusterProtection, or the workflow that launches a dedicated database, switches it on
+      // later. A create that rolls back could not delete a protected cluster.
       enableCloudwatchLogsExports: ['postgresql'],
     });
     retain(cluster);
@@ -123,6 +123,11 @@ export class AuroraCluster extends Construct {
     this.port = cluster.attrEndpointPort;
     this.databaseName = props.databaseName;
     this.#raiseAlarms(props);
+    acknowledgeFinding(
+      cluster,
+      'RDS10',
+      'Deletion protection is switched on once the cluster is made: CloudFormation could not delete a protected cluster where the creation of its stack rolls back.',
+    );
     acknowledgeFinding(
       cluster,
       'RDS6',

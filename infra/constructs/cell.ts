@@ -60,7 +60,6 @@ export class Cell extends Construct {
       purpose: 'data',
       backupRetentionDays: config.backupRetentionDays,
       logRetentionDays: config.logRetentionDays,
-      deletionProtection: config.deletionProtection,
       alarmTopicArn: props.alarmTopicArn,
     });
     const proxyRole = new Role(this, 'ProxyRole', {

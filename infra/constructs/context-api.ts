@@ -76,7 +76,7 @@ export class ContextApi extends Construct {
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: config.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const stage = new HttpStage(this, 'Stage', {
       httpApi: this.#api,

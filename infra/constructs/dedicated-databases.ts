@@ -4,9 +4,13 @@ import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
-import { DedicatedServiceRole } from './dedicated-service-role.ts';
+import { COMPONENT, DedicatedServiceRole, RESOURCE_TAG } from './dedicated-service-role.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
+
+/** Why a launch may delete secrets. */
+export const FAILED_LAUNCH =
+  'A failed launch leaves the secrets that it made; only the beginning of their names is known.';
 
 export interface DedicatedDatabasesProps {
   readonly config: StrataConfig;
@@ -27,10 +31,12 @@ export class DedicatedDatabases extends Construct {
   readonly serviceRoleLogicalId: string;
   readonly #template: Asset;
   readonly #serviceRole: DedicatedServiceRole;
+  readonly #secrets: RunTimeSecrets;
 
   constructor(scope: Construct, id: string, props: DedicatedDatabasesProps) {
     super(scope, id);
     const { network, region } = props;
+    this.#secrets = props.secrets;
     const proxyRole = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
       description: "Lets the proxies of dedicated databases read their tenants' secrets",
@@ -62,6 +68,7 @@ export class DedicatedDatabases extends Construct {
         ReaderCount: String(region.dedicated.readers),
       }),
       CLOUDFORMATION_ROLE_ARN: this.#serviceRole.role.roleArn,
+      DELETION_PROTECTION: String(props.config.deletionProtection),
     };
   }
 
@@ -80,9 +87,16 @@ export class DedicatedDatabases extends Construct {
     return this.#template.s3ObjectKey;
   }
 
-  /** May create, watch and delete the stacks of dedicated databases, with this region's template and service role only. */
+  /**
+   * May create, watch and delete the stacks of dedicated databases, with this region's template and service role only,
+   * protect their clusters, and delete what a failed creation has left.
+   */
   grantLaunch(grantee: IGrantable): void {
     const stack = Stack.of(this);
+    grantDedicatedDatabases(grantee, stack);
+    grantReadQuotas(grantee);
+    this.#secrets.grantDeleteTenant(grantee, FAILED_LAUNCH);
+    this.#secrets.grantDeleteDedicated(grantee, FAILED_LAUNCH);
     const stacks = stack.formatArn({
       service: 'cloudformation',
       resource: 'stack',
@@ -104,6 +118,7 @@ export class DedicatedDatabases extends Construct {
       actions: [
         'cloudformation:DescribeStacks',
         'cloudformation:DescribeStackEvents',
+        'cloudformation:DescribeStackResources',
         'cloudformation:DeleteStack',
         'cloudformation:TagResource',
       ],
@@ -131,4 +146,51 @@ export class DedicatedDatabases extends Construct {
       ],
     });
   }
+}
+
+/**
+ * May protect, and delete, clusters, instances and proxies of dedicated databases in an AWS region: by their names, and
+ * the proxies, whose ARNs do not tell whose they are, by their tag.
+ */
+export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, region = stack.region): void {
+  const rds = (resource: string, resourceName: string): string =>
+    stack.formatArn({
+      ...{ service: 'rds', region, resource, resourceName },
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+  const [clusters, instances] = [rds('cluster', 'strata-tenant-*'), rds('db', 'strata-tenant-*')];
+  const proxies = rds('db-proxy', '*');
+  for (const pattern of [clusters, instances]) {
+    acknowledgePattern(grantee, pattern, 'Dedicated databases are named at run time, after their tenants.');
+  }
+  acknowledgePattern(
+    grantee,
+    proxies,
+    'RDS makes up the ids of proxies; deleting one is bound to the tag of dedicated databases.',
+  );
+  const grant = (actions: string[], resource: string, conditions?: Record<string, Record<string, string>>) =>
+    Grant.addToPrincipal({
+      grantee,
+      actions: actions.map((action) => `rds:${action}`),
+      resourceArns: [resource],
+      ...(conditions ? { conditions } : {}),
+    });
+  grant(['DescribeDBClusters', 'ModifyDBCluster', 'DeleteDBCluster'], clusters);
+  grant(['DeleteDBInstance'], instances);
+  grant(['DescribeDBProxies'], proxies);
+  grant(['DeleteDBProxy'], proxies, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
+}
+
+/** May see how many databases and proxies a region has, and may have. */
+function grantReadQuotas(grantee: IGrantable): void {
+  acknowledgePattern(grantee, '*', 'Quotas of the account are not authorized on single resources.');
+  Grant.addToPrincipal({
+    grantee,
+    actions: [
+      'rds:DescribeAccountAttributes',
+      'servicequotas:GetServiceQuota',
+      'servicequotas:GetAWSDefaultServiceQuota',
+    ],
+    resourceArns: ['*'],
+  });
 }

@@ -4,9 +4,9 @@ import { Construct, type IConstruct } from 'constructs';
 import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
-const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
+export const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
 /** How the template of dedicated databases tags its resources. */
-const COMPONENT = 'dedicated-database';
+export const COMPONENT = 'dedicated-database';
 
 export interface DedicatedServiceRoleProps {
   /** The only role it may pass on. */

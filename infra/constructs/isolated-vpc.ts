@@ -33,7 +33,7 @@ export class IsolatedVpc extends Construct {
     });
     const logs = new LogGroup(this, 'FlowLogs', {
       retention: props.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     vpc.addFlowLog('Rejected', {
       destination: FlowLogDestination.toCloudWatchLogs(logs),

@@ -119,7 +119,7 @@ export class Moves extends Construct {
   #logs(id: string): LogGroup {
     return new LogGroup(this, id, {
       retention: this.#props.settings.config.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
   }
 }

@@ -115,7 +115,7 @@ export class Onboarding extends Construct {
 
     const logGroup = new LogGroup(this, 'Logs', {
       retention: props.settings.config.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const tasks = {
       ...{ register, credentials, dedicatedStack, bootstrapDedicated, schema },

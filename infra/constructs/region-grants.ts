@@ -3,7 +3,7 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
-import type { DedicatedDatabases } from './dedicated-databases.ts';
+import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from './dedicated-databases.ts';
 import {
   REGISTRY_DATABASE,
   REGISTRY_WRITER_SECRET,
@@ -119,7 +119,10 @@ export class RegionGrants {
 
   /** May create, watch and delete the stacks of dedicated databases there, with that region's template and role only. */
   grantLaunch(grantee: IGrantable, dedicated: DedicatedDatabases): void {
+    this.grantDeleteTenant(grantee, FAILED_LAUNCH);
+    this.#grantNamed(grantee, 'strata/dedicated/*', ['secretsmanager:DeleteSecret'], FAILED_LAUNCH);
     for (const { key, awsRegion } of this.#others) {
+      grantDedicatedDatabases(grantee, this.#stack, awsRegion);
       const stacks = this.#stack.formatArn({
         ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
         resourceName: 'strata-tenant-*',
@@ -144,7 +147,13 @@ export class RegionGrants {
         resources: [stacks],
         conditions: { ArnLike: { 'cloudformation:RoleArn': role } },
       });
-      const actions = ['DescribeStacks', 'DescribeStackEvents', 'DeleteStack', 'TagResource'];
+      const actions = [
+        'DescribeStacks',
+        'DescribeStackEvents',
+        'DescribeStackResources',
+        'DeleteStack',
+        'TagResource',
+      ];
       this.#grant(grantee, {
         actions: actions.map((action) => `cloudformation:${action}`),
         resources: [stacks],

@@ -34,6 +34,8 @@ export class Registry extends Construct {
   readonly #writer: DatabaseSecret;
   /** Exists once the schema is migrated and the roles have their passwords. */
   readonly schema: CustomResource;
+  /** Outside of the network; serves `Custom::StrataClusterProtection` too. */
+  readonly bootstrap: StrataFunction;
 
   constructor(scope: Construct, id: string, props: RegistryProps) {
     super(scope, id);
@@ -53,7 +55,7 @@ export class Registry extends Construct {
       description: 'The registry takes no connections, only Data API calls',
       allowAllOutbound: false,
     });
-    const { registry, backupRetentionDays, logRetentionDays, deletionProtection } = props.config;
+    const { registry, backupRetentionDays, logRetentionDays } = props.config;
     this.cluster = new AuroraCluster(this, 'Database', {
       identifier: props.identifier,
       databaseName: DATABASE,
@@ -67,7 +69,6 @@ export class Registry extends Construct {
       purpose: 'registry',
       backupRetentionDays,
       logRetentionDays,
-      deletionProtection,
       alarmTopicArn: props.alarmTopicArn,
     });
 
@@ -79,6 +80,7 @@ export class Registry extends Construct {
       description: 'Migrates the registry and gives its roles their passwords, on every deployment',
       timeout: Duration.minutes(5),
     });
+    this.bootstrap = bootstrap;
     this.grantDataApi(bootstrap);
     master.grantRead(bootstrap);
     this.#reader.grantRead(bootstrap);

@@ -50,6 +50,16 @@ export class RunTimeSecrets extends Construct {
     });
   }
 
+  /** May delete the secrets of an Enterprise tenant's cluster that is deleted, at once and for good. */
+  grantDeleteDedicated(grantee: IGrantable, why: string): Grant {
+    acknowledgePattern(grantee, this.dedicatedPattern, why);
+    return Grant.addToPrincipal({
+      grantee,
+      actions: ['secretsmanager:DeleteSecret'],
+      resourceArns: [this.dedicatedPattern],
+    });
+  }
+
   /** May create the secret of a tenant's login role, find it again, and bring it back from deletion. */
   grantCreateTenant(grantee: IGrantable): Grant {
     const { region } = Stack.of(this);

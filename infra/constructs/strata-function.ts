@@ -57,7 +57,7 @@ export class StrataFunction extends LambdaFunction {
     });
     const logGroup = new LogGroup(scope, `${id}Logs`, {
       retention: props.config.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     logGroup.grantWrite(role);
     const networkInterfaces = props.network ? attachToNetwork(scope, id, role) : undefined;

@@ -5,6 +5,7 @@ import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
 import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { AlarmTopic } from '../constructs/alarm-topic.ts';
+import { ClusterProtection } from '../constructs/cluster-protection.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
 import { Identity, OPERATOR_SCOPE } from '../constructs/identity.ts';
@@ -87,6 +88,12 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     });
     api.serve('tenants', tenantRoutes, tenants);
 
+    new ClusterProtection(this, 'ClusterProtection', {
+      clusters: [this.registry.cluster],
+      deletionProtection: config.deletionProtection,
+      task: this.registry.bootstrap,
+      release: shared.bundle.hash,
+    });
     new CfnOutput(this, 'OperatorApiUrl', { value: api.url });
     new CfnOutput(this, 'UserPoolId', { value: this.identity.userPoolId });
     new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientId });

@@ -31,6 +31,7 @@ export class DedicatedDatabaseStack extends Stack {
       new CfnParameter(this, name, { description }).valueAsString;
     const tenantId = text('TenantId', 'Id of the tenant, a UUID');
     const tenantSlug = text('TenantSlug', 'Slug of the tenant, for people who read the console');
+    const launchId = text('LaunchId', 'Ends the names of cluster and proxy: no two launches share one');
     const roleName = text('RoleName', "The tenant's schema and login role");
     const secretName = text('SecretName', "Name of the login role's secret");
     const ownerSecretName = text('OwnerSecretName', "Name of the owner's secret");
@@ -80,7 +81,7 @@ export class DedicatedDatabaseStack extends Stack {
     );
     const owner = secret('OwnerSecret', ownerSecretName, 'strata_owner', 'Owner of schemas and tables');
     const tenant = secret('TenantSecret', secretName, roleName, "The tenant's login role");
-    const name = Fn.join('', ['strata-tenant-', tenantId]);
+    const name = Fn.join('', ['strata-tenant-', tenantId, '-', launchId]);
     const cluster = new AuroraCluster(this, 'Database', {
       identifier: name,
       databaseName: DATA_DATABASE,
@@ -94,7 +95,6 @@ export class DedicatedDatabaseStack extends Stack {
       purpose: 'data',
       backupRetentionDays: config.backupRetentionDays,
       logRetentionDays: config.logRetentionDays,
-      deletionProtection: config.deletionProtection,
       alarmTopicArn,
     });
     const proxy = new DatabaseProxy(this, 'Proxy', {
@@ -107,8 +107,7 @@ export class DedicatedDatabaseStack extends Stack {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });
-    // Proxies are the scarcer quota. A launch that fails for want of one then fails before there is a cluster, whose
-    // deletion protection would not let the launch roll back.
+    // Proxies are the scarcer quota. A launch that fails for want of one then fails before it has made a cluster.
     cluster.resource.node.addDependency(proxy.resource);
     Validations.of(this).acknowledge({
       id: 'CloudFormation-Validate::W2509',

@@ -9,6 +9,7 @@ import type { RegionConfig } from '../config.ts';
 import { AlarmTopic } from '../constructs/alarm-topic.ts';
 import { BackupBucket } from '../constructs/backup-bucket.ts';
 import { Cell } from '../constructs/cell.ts';
+import { ClusterProtection } from '../constructs/cluster-protection.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
@@ -215,6 +216,13 @@ export class RegionStack extends Stack {
     registered.node.addDependency(registry.schema, registerRegion);
     // Last: cells tell the registry their versions when they are bootstrapped.
     rollouts.onDeploy(registerRegion, props.bundle.hash, [registered, ...cells]);
+
+    new ClusterProtection(this, 'ClusterProtection', {
+      clusters: [...(props.home ? [] : [registry.cluster]), ...cells.map(({ cluster }) => cluster)],
+      deletionProtection: config.deletionProtection,
+      task: registerRegion,
+      release: props.bundle.hash,
+    });
 
     new CfnOutput(this, 'ApiUrl', { value: api.url });
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });

@@ -101,7 +101,9 @@ async function subjectOf(
   const get = (path: string) => getJson(`${platform.apiUrl}${path}`, token, agent);
   const { items } = (await get('/employees?limit=20')) as { items: { employeeId: string }[] };
   const ids = items.map(({ employeeId }) => employeeId);
-  const port = ports.get(model === 'dedicated' ? `strata-tenant-${claims.tenant_id}` : 'strata-us-1');
+  const cluster = model === 'dedicated' ? `strata-tenant-${claims.tenant_id}` : 'strata-us-1';
+  // The name of a dedicated cluster ends in its launch.
+  const port = [...ports].find(([name]) => name.startsWith(cluster))?.[1];
   if (!port) throw new Error(`the platform has no cluster for ${slug}`);
   const pool = superuserPool(platform, port);
   pools.push(pool);

@@ -26,7 +26,15 @@ test('takes the agreed parameters and gives the agreed outputs', () => {
   const { Parameters = {}, Outputs = {} } = assembly.dedicated.template;
   expect(Object.keys(Parameters).sort()).toEqual(
     [
-      ...['TenantId', 'TenantSlug', 'RoleName', 'SecretName', 'OwnerSecretName', 'MasterSecretName'],
+      ...[
+        'TenantId',
+        'TenantSlug',
+        'LaunchId',
+        'RoleName',
+        'SecretName',
+        'OwnerSecretName',
+        'MasterSecretName',
+      ],
       ...['SubnetIds', 'ClusterSecurityGroupId', 'ProxySecurityGroupId', 'ProxyRoleArn', 'KmsKeyArn'],
       ...['AlarmTopicArn', 'MinCapacity', 'MaxCapacity', 'ReaderCount'],
     ].sort(),
@@ -50,6 +58,7 @@ test.each(['onboarding-dedicated-stack', 'move-launch'])(
     const tenantsOwn = [
       'TenantId',
       'TenantSlug',
+      'LaunchId',
       'RoleName',
       'SecretName',
       'OwnerSecretName',
@@ -61,17 +70,18 @@ test.each(['onboarding-dedicated-stack', 'move-launch'])(
   },
 );
 
-test('the cluster is named after the tenant, protected, retained once made, and can go back 35 days', () => {
+test('the cluster is named after the tenant, retained once made, and can go back 35 days', () => {
   const [cluster] = ofType('AWS::RDS::DBCluster') as [Resource];
   expect(cluster).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
   expect(cluster.Properties).toMatchObject({
-    DeletionProtection: true,
     StorageEncrypted: true,
     BackupRetentionPeriod: 35,
     EnableHttpEndpoint: true,
     DatabaseName: 'strata',
   });
-  expect(text(cluster.Properties.DBClusterIdentifier)).toBe('strata-tenant-<TenantId>');
+  // Its launch can be rolled back; the workflow protects it afterwards.
+  expect(cluster.Properties).not.toHaveProperty('DeletionProtection');
+  expect(text(cluster.Properties.DBClusterIdentifier)).toBe('strata-tenant-<TenantId>-<LaunchId>');
 });
 
 test('the reader exists on request only, and nothing else waits for it', () => {

@@ -56,6 +56,7 @@ test('no region needs a custom resource of CDK', () => {
   );
   expect([...types].sort()).toEqual([
     'Custom::StrataCellBootstrap',
+    'Custom::StrataClusterProtection',
     'Custom::StrataOutputs',
     'Custom::StrataProxyAuth',
     'Custom::StrataRegion',

@@ -17,6 +17,27 @@ const functionNamed = (entry: string): Resource =>
 const environmentOf = ({ Properties }: Resource): Record<string, unknown> =>
   (Properties.Environment as { Variables: Record<string, unknown> }).Variables;
 
+/** The property that gives a resource a physical name, where two cannot share one. */
+const PHYSICAL_NAMES: Readonly<Record<string, string>> = {
+  'AWS::Cognito::UserPoolDomain': 'Domain',
+  'AWS::Events::Rule': 'Name',
+  'AWS::IAM::ManagedPolicy': 'ManagedPolicyName',
+  'AWS::IAM::Role': 'RoleName',
+  'AWS::KMS::Alias': 'AliasName',
+  'AWS::Lambda::Function': 'FunctionName',
+  'AWS::Logs::LogGroup': 'LogGroupName',
+  'AWS::RDS::DBCluster': 'DBClusterIdentifier',
+  'AWS::RDS::DBClusterParameterGroup': 'DBClusterParameterGroupName',
+  'AWS::RDS::DBInstance': 'DBInstanceIdentifier',
+  'AWS::RDS::DBProxy': 'DBProxyName',
+  'AWS::RDS::DBSubnetGroup': 'DBSubnetGroupName',
+  'AWS::S3::Bucket': 'BucketName',
+  'AWS::SNS::Topic': 'TopicName',
+  'AWS::Scheduler::Schedule': 'Name',
+  'AWS::SecretsManager::Secret': 'Name',
+  'AWS::StepFunctions::StateMachine': 'StateMachineName',
+};
+
 test('databases, keys, buckets, secrets, proxies and user pools survive their stack', () => {
   const retained = ofType(
     'AWS::RDS::DBCluster',
@@ -35,9 +56,39 @@ test('databases, keys, buckets, secrets, proxies and user pools survive their st
   }
 });
 
-test('clusters and user pools are protected against deletion, stacks against termination', () => {
-  for (const { Properties } of ofType('AWS::RDS::DBCluster'))
+test('the creation of a stack can be rolled back: a cluster is protected by the last resource of its stack only', () => {
+  const clusters = ofType('AWS::RDS::DBCluster');
+  for (const { Properties } of clusters) expect(Properties).not.toHaveProperty('DeletionProtection');
+  const protections = ofType('Custom::StrataClusterProtection');
+  expect(
+    protections.flatMap(({ stack, Properties }) =>
+      (Properties.ClusterIdentifiers as { Ref: string }[]).map(({ Ref }) => `${stack}/${Ref}`),
+    ),
+  ).toEqual(clusters.map(({ stack, logicalId }) => `${stack}/${logicalId}`));
+  for (const { stack, logicalId, Properties, DependsOn } of protections) {
     expect(Properties.DeletionProtection).toBe(true);
+    const others = assembly.resources.filter((one) => one.stack === stack && one.logicalId !== logicalId);
+    expect(others.length).toBeGreaterThan(50);
+    expect(listOf(DependsOn)).toEqual(expect.arrayContaining(others.map((one) => one.logicalId)));
+  }
+});
+
+test('a first deployment that failed can be repeated: what has a name of its own goes with its rollback', () => {
+  const named = [
+    ...assembly.resources,
+    ...Object.entries(assembly.dedicated.template.Resources).map(([logicalId, resource]) => ({
+      ...{ stack: 'dedicated', logicalId },
+      ...resource,
+    })),
+  ].filter(({ Type, Properties }) => Properties?.[PHYSICAL_NAMES[Type] ?? ''] !== undefined);
+  expect(new Set(named.map(({ Type }) => Type))).toContain('AWS::RDS::DBCluster');
+  expect(named.length).toBeGreaterThan(20);
+  // Absent, it is deleted; `Retain` would keep the name from the next deployment.
+  for (const { stack, logicalId, DeletionPolicy } of named)
+    expect([undefined, 'Delete', 'RetainExceptOnCreate'], `${stack}/${logicalId}`).toContain(DeletionPolicy);
+});
+
+test('user pools are protected against deletion', () => {
   for (const { Properties } of ofType('AWS::Cognito::UserPool')) {
     expect(Properties.DeletionProtection).toBe('ACTIVE');
   }
@@ -114,7 +165,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|servicequotas:Get\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 
@@ -142,7 +193,10 @@ test('functions that serve requests can read no owner, master or writer secret',
 test('the environment of every function has only the agreed names', () => {
   const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
-  const launch = ['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'];
+  const launch = [
+    ...['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'],
+    'DELETION_PROTECTION',
+  ];
   const regions = ['REGION_KEY', 'REGISTRIES'];
   const reachesFurther =
     /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-(?:register|fail)$|tasks\/register-region)/;
@@ -237,11 +291,13 @@ test('our own custom resources are the only ones, called in the order registry, 
   );
   expect(custom.map(({ Type }) => Type)).toEqual([
     'Custom::StrataRegistryBootstrap',
+    'Custom::StrataClusterProtection',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
     'Custom::StrataRegion',
+    'Custom::StrataClusterProtection',
   ]);
-  const [, cell, proxyAuth] = custom as unknown as [Resource, Resource & { logicalId: string }, Resource];
+  const [cell, proxyAuth] = custom.slice(2) as unknown as [Resource & { logicalId: string }, Resource];
   expect(cell.Properties).toMatchObject({
     CellId: 'us-1',
     Region: 'us',

@@ -5,6 +5,8 @@ import type { ControlPlane } from '../onboarding/control-plane.ts';
 export const dedicatedSettings = {
   templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/dedicated.json',
   parameters: { SubnetIds: 'subnet-1,subnet-2' },
+  // The stand-in has no cluster.
+  deletionProtection: false,
 };
 
 /**
@@ -23,7 +25,15 @@ export function serveDedicatedTemplate(
       SecretString: { 'Fn::Join': ['', ['{"username":"', username, `","password":"${password}"}`]] },
     },
   });
-  const names = ['TenantId', 'TenantSlug', 'RoleName', 'SecretName', 'OwnerSecretName', 'MasterSecretName'];
+  const names = [
+    'TenantId',
+    'TenantSlug',
+    'LaunchId',
+    'RoleName',
+    'SecretName',
+    'OwnerSecretName',
+    'MasterSecretName',
+  ];
   const template = {
     Parameters: Object.fromEntries([...names, 'SubnetIds'].map((name) => [name, { Type: 'String' }])),
     Resources: {

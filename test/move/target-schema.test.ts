@@ -131,7 +131,10 @@ test('an aborted move makes no credentials and changes no proxy', async () => {
 });
 
 test('a target without a database of its own launches none, and one in shared tables gets no credentials', async () => {
-  const settings = { templateUrl: 'none', parameters: {}, roleArn: plane.serviceRoleArn };
+  const settings = {
+    ...{ templateUrl: 'none', parameters: {}, roleArn: plane.serviceRoleArn },
+    deletionProtection: false,
+  };
   const inSchema = await hop.context();
   expect(await launchTarget(plane.registry, inSchema, settings)).toEqual({ done: true });
   expect(await bootstrapTarget(inSchema)).toEqual({ done: true });

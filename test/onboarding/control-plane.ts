@@ -35,7 +35,7 @@ export interface ControlPlane {
   /** Of the registry, as a task's environment names it. */
   clusterArn: string;
   secretArn: string;
-  /** That CloudFormation acts as; it may make secrets. */
+  /** That CloudFormation acts as; it may make secrets and databases. */
   serviceRoleArn: string;
   /** Adds a cell with a proxy of its own. @returns its id */
   addCell(cell?: {
@@ -176,8 +176,12 @@ const registryTemplate: Template = {
         RoleName: 'cloudformation',
         Policies: [
           {
-            PolicyName: 'secrets',
-            PolicyDocument: { Statement: [{ Effect: 'Allow', Action: 'secretsmanager:*', Resource: '*' }] },
+            PolicyName: 'databases',
+            PolicyDocument: {
+              Statement: [
+                { Effect: 'Allow', Action: ['secretsmanager:*', 'rds:*', 'iam:PassRole'], Resource: '*' },
+              ],
+            },
           },
         ],
       },

@@ -3,12 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudFormationClient, DeleteStackCommand, ListStacksCommand } from '@aws-sdk/client-cloudformation';
 import {
+  DescribeDBClustersCommand,
+  DescribeDBProxiesCommand,
+  ModifyDBClusterCommand,
+  RDSClient,
+} from '@aws-sdk/client-rds';
+import {
   CreateSecretCommand,
   DeleteSecretCommand,
   ListSecretsCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RequestServiceQuotaIncreaseCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
 import {
   DedicatedStackFailed,
@@ -19,13 +26,16 @@ import { launchDedicated } from '../../functions/lifecycle/launch-dedicated.ts';
 import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
-import type { StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import type { DedicatedStackSettings, StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import { RegionQuotaExhausted } from '../../functions/provisioning/errors.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'test', type: 'system' } as const;
 const settings = {
   templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/dedicated.json',
   parameters: { SubnetIds: 'subnet-1,subnet-2' },
+  // The stand-in has no cluster.
+  deletionProtection: false,
 };
 let plane: ControlPlane;
 let directory: string;
@@ -52,7 +62,15 @@ const secret = (name: string) => ({
 const template = {
   Parameters: Object.fromEntries(
     [
-      ...['TenantId', 'TenantSlug', 'RoleName', 'SecretName', 'OwnerSecretName', 'MasterSecretName'],
+      ...[
+        'TenantId',
+        'TenantSlug',
+        'LaunchId',
+        'RoleName',
+        'SecretName',
+        'OwnerSecretName',
+        'MasterSecretName',
+      ],
       'SubnetIds',
     ].map((name) => [name, { Type: 'String' }]),
   ),
@@ -81,13 +99,25 @@ async function addTenant(): Promise<string> {
   return (await registerTenant(plane.registry, input, { actor })).tenantId;
 }
 
-const advance = (tenantId: string, previous?: StackProgress) =>
-  launchDedicated(plane.registry, tenantId, { ...settings, roleArn: plane.serviceRoleArn }, previous);
+const advance = (tenantId: string, previous?: StackProgress, changed: Partial<DedicatedStackSettings> = {}) =>
+  launchDedicated(
+    plane.registry,
+    tenantId,
+    { ...settings, roleArn: plane.serviceRoleArn, ...changed },
+    previous,
+  );
 
-/** Goes on as the workflow's loop does, without its pauses. */
-async function untilReady(tenantId: string, seen: StackProgress[] = []): Promise<StackProgress[]> {
-  const progress = await advance(tenantId, seen.at(-1));
-  return progress.ready ? [...seen, progress] : untilReady(tenantId, [...seen, progress]);
+/** Goes on as the workflow's loop does, without its pauses. `look` sees each answer. */
+async function untilReady(
+  tenantId: string,
+  seen: StackProgress[] = [],
+  changed: Partial<DedicatedStackSettings> = {},
+  look: (progress: StackProgress) => Promise<unknown> = async () => {},
+): Promise<StackProgress[]> {
+  const progress = await advance(tenantId, seen.at(-1), changed);
+  await look(progress);
+  if (progress.ready) return [...seen, progress];
+  return untilReady(tenantId, [...seen, progress], changed, look);
 }
 
 async function stacksOf(tenantId: string): Promise<(string | undefined)[]> {
@@ -140,42 +170,200 @@ test('two executions at once share one stack', async () => {
   expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE']);
 });
 
-test('a failed creation is told, and the next execution clears it away and starts over', async () => {
-  const tenantId = await addTenant();
+const secretsOf = async (tenantId: string) => {
+  const Filters = [{ Key: 'name' as const, Values: [`strata/dedicated/${tenantId}/`] }];
+  const { SecretList } = await new SecretsManagerClient({}).send(new ListSecretsCommand({ Filters }));
+  return SecretList!.length;
+};
+/** A secret whose name the stack wants. @returns what takes it away. */
+async function putInTheWay(tenantId: string): Promise<() => Promise<unknown>> {
   const secrets = new SecretsManagerClient({});
   const Name = dedicatedSecretName(tenantId, 'owner');
   await secrets.send(new CreateSecretCommand({ Name, SecretString: 'in the way' }));
+  const takeAway = () =>
+    secrets.send(new DeleteSecretCommand({ SecretId: Name, ForceDeleteWithoutRecovery: true }));
+  let taken: ReturnType<typeof takeAway> | undefined;
+  return () => {
+    taken ??= takeAway();
+    return taken;
+  };
+}
+
+test('an execution creates a stack that fails three times, then gives up with a reason, and the next one starts over', async () => {
+  const tenantId = await addTenant();
+  const takeAway = await putInTheWay(tenantId);
   const error = await untilReady(tenantId).catch((cause) => cause);
   expect(error).toBeInstanceOf(DedicatedStackFailed);
+  expect(error.message).toMatch(/^The dedicated database could not be created in 3 tries, because of Owner/);
   // Names of resources are for the log.
-  expect(error.message).toBe('The dedicated database could not be created.');
-  expect(error.cause.message).toContain(Name);
+  expect(error.message).not.toContain(tenantId);
+  expect(error.cause.message).toContain(dedicatedSecretName(tenantId, 'owner'));
   expect(await placeOf(tenantId)).toBeUndefined();
+  expect(await stacksOf(tenantId)).toEqual(['DELETE_COMPLETE', 'DELETE_COMPLETE', 'ROLLBACK_COMPLETE']);
+  // What is not the stack's own stays.
+  expect(await secretsOf(tenantId)).toBe(1);
 
-  await secrets.send(new DeleteSecretCommand({ SecretId: Name, ForceDeleteWithoutRecovery: true }));
-  const phases = (await untilReady(tenantId)).map(({ phase }) => phase);
-  expect(phases[0]).toBe('clearing');
-  expect(new Set(phases)).toEqual(new Set(['clearing', 'creating', 'ready']));
-  expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE', 'DELETE_COMPLETE']);
-  const { SecretList } = await secrets.send(
-    new ListSecretsCommand({ Filters: [{ Key: 'name', Values: [`strata/dedicated/${tenantId}/`] }] }),
-  );
-  expect(SecretList).toHaveLength(2);
+  await takeAway();
+  const seen = await untilReady(tenantId);
+  expect(seen.map(({ phase }) => phase)[0]).toBe('clearing');
+  expect(seen.at(-1)).toMatchObject({ failures: 0 });
+  expect(await stacksOf(tenantId)).toContain('CREATE_COMPLETE');
+  expect(await secretsOf(tenantId)).toBe(2);
 });
 
-test('a stack that somebody deletes meanwhile fails the execution that waits for it, and is created anew', async () => {
+test('a creation that fails once is cleared away and repeated by the same execution', async () => {
+  const tenantId = await addTenant();
+  const takeAway = await putInTheWay(tenantId);
+  const seen = await untilReady(tenantId, [], {}, async ({ failures }) => failures > 0 && takeAway());
+  expect(seen.at(-1)).toMatchObject({ phase: 'ready', failures: 1 });
+  expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE', 'DELETE_COMPLETE']);
+});
+
+test('a stack that somebody deletes meanwhile is created anew', async () => {
   const tenantId = await addTenant();
   const first = await advance(tenantId);
   await new CloudFormationClient({}).send(new DeleteStackCommand({ StackName: first.stackId! }));
-  await expect(untilReady(tenantId, [first])).rejects.toThrow(DedicatedStackFailed);
-  await untilReady(tenantId);
-  expect(await stacksOf(tenantId)).toContain('CREATE_COMPLETE');
+  expect((await untilReady(tenantId, [first])).at(-1)).toMatchObject({ failures: 1 });
+  expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE', 'DELETE_COMPLETE']);
 });
 
-test('patience ends after two hours', async () => {
+describe('nothing is created where the region has no room, and the reason names what is short', () => {
+  const codes = { instances: 'L-7B6409FD', clusters: 'L-952B80B8', proxies: 'L-D94C7EA3' };
+  const allow = (what: keyof typeof codes, DesiredValue: number) =>
+    new ServiceQuotasClient({}).send(
+      new RequestServiceQuotaIncreaseCommand({ ServiceCode: 'rds', QuotaCode: codes[what], DesiredValue }),
+    );
+  const used = async () => {
+    const { DBClusters } = await new RDSClient({}).send(new DescribeDBClustersCommand({}));
+    const { DBProxies } = await new RDSClient({}).send(new DescribeDBProxiesCommand({}));
+    const instances = DBClusters!.flatMap(({ DBClusterMembers }) => DBClusterMembers ?? []).length;
+    return { instances, clusters: DBClusters!.length, proxies: DBProxies!.length };
+  };
+  afterEach(async () => {
+    await Promise.all([allow('instances', 40), allow('clusters', 40), allow('proxies', 20)]);
+  });
+
+  test.each([
+    ['instances', 'DB instances'],
+    ['clusters', 'DB clusters'],
+    ['proxies', 'DB proxies'],
+  ] as const)('%s', async (what, words) => {
+    const tenantId = await addTenant();
+    const { [what]: count } = await used();
+    await allow(what, count);
+    await expect(advance(tenantId)).rejects.toThrow(
+      new RegionQuotaExhausted(`The region us-east-1 has ${count} of ${count} ${words}.`),
+    );
+    expect(await stacksOf(tenantId)).toEqual([]);
+    await allow(what, count + 2);
+    await untilReady(tenantId);
+  });
+
+  test('a reader needs an instance too, and two quotas may be short at once', async () => {
+    const tenantId = await addTenant();
+    const { instances, proxies } = await used();
+    await allow('instances', instances + 1);
+    await allow('proxies', proxies);
+    await expect(
+      advance(tenantId, undefined, { parameters: { ...settings.parameters, ReaderCount: '1' } }),
+    ).rejects.toThrow(
+      new RegionQuotaExhausted(
+        `The region us-east-1 has ${instances} of ${instances + 1} DB instances, and a dedicated database needs 2. The region us-east-1 has ${proxies} of ${proxies} DB proxies.`,
+      ),
+    );
+  });
+});
+
+describe('a stack with a cluster', () => {
+  const name = { 'Fn::Join': ['-', ['strata-tenant', { Ref: 'TenantId' }, { Ref: 'LaunchId' }]] };
+  const retained = { DeletionPolicy: 'RetainExceptOnCreate' };
+  const clusterTemplate = {
+    ...template,
+    Resources: {
+      Tenant: { ...template.Resources.Tenant, ...retained },
+      // Last, and what may be in its way makes the creation fail.
+      Owner: { ...template.Resources.Owner, ...retained, DependsOn: ['Writer', 'Proxy', 'Master', 'Tenant'] },
+      Master: { ...template.Resources.Master, ...retained },
+      Subnets: { Type: 'AWS::RDS::DBSubnetGroup', Properties: { SubnetIds: ['subnet-1'] } },
+      Cluster: {
+        ...{ Type: 'AWS::RDS::DBCluster', ...retained },
+        Properties: {
+          ...{ DBClusterIdentifier: name, DBSubnetGroupName: { Ref: 'Subnets' } },
+          ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
+          // As somebody may have protected it while it was being made.
+          DeletionProtection: true,
+        },
+      },
+      Writer: {
+        ...{ Type: 'AWS::RDS::DBInstance', ...retained },
+        Properties: { DBClusterIdentifier: { Ref: 'Cluster' } },
+      },
+      Proxy: {
+        ...{ Type: 'AWS::RDS::DBProxy', ...retained },
+        Properties: { DBProxyName: name, EngineFamily: 'POSTGRESQL', RoleArn: 'role', VpcSubnetIds: [] },
+      },
+    },
+    Outputs: { ...template.Outputs, ClusterIdentifier: { Value: { Ref: 'Cluster' } } },
+  };
+  const changed = {
+    templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/cluster.json',
+    deletionProtection: true,
+  };
+  const rds = () => new RDSClient({});
+  const clustersOf = async (tenantId: string) =>
+    (await rds().send(new DescribeDBClustersCommand({}))).DBClusters!.filter(({ DBClusterIdentifier }) =>
+      DBClusterIdentifier!.startsWith(`strata-tenant-${tenantId}`),
+    );
+
+  beforeAll(() => {
+    const file = join(directory, 'cluster.json');
+    writeFileSync(file, JSON.stringify(clusterTemplate));
+    plane.serveTemplate(changed.templateUrl, file);
+  });
+
+  test('whose rollback stopped at the protected cluster is deleted with it and created anew', async () => {
+    const tenantId = await addTenant();
+    const takeAway = await putInTheWay(tenantId);
+    const statuses = new Set<string | undefined>();
+    const seen = await untilReady(tenantId, [], changed, async ({ failures }) => {
+      for (const status of await stacksOf(tenantId)) statuses.add(status);
+      if (failures > 0) await takeAway();
+    });
+    expect(statuses).toContain('ROLLBACK_FAILED');
+    expect(seen.at(-1)).toMatchObject({ phase: 'ready', failures: 1 });
+    expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE', 'DELETE_COMPLETE']);
+    // The second one's only, with its own name.
+    expect(await clustersOf(tenantId)).toMatchObject([{ DeletionProtection: true, Status: 'available' }]);
+    expect(await secretsOf(tenantId)).toBe(2);
+  });
+
+  test('is ready once its cluster is protected, which is not protected before', async () => {
+    const tenantId = await addTenant();
+    await untilReady(tenantId, [], { ...changed, deletionProtection: false });
+    const [cluster] = await clustersOf(tenantId);
+    const DBClusterIdentifier = cluster!.DBClusterIdentifier!;
+    await rds().send(new ModifyDBClusterCommand({ DBClusterIdentifier, DeletionProtection: false }));
+    expect(await advance(tenantId, undefined, changed)).toMatchObject({ ready: true });
+    expect(await clustersOf(tenantId)).toMatchObject([{ DeletionProtection: true }]);
+  });
+
+  test('that was complete once is never cleared away with its cluster: that takes a person', async () => {
+    const tenantId = await addTenant();
+    await untilReady(tenantId, [], changed);
+    // It keeps the cluster, which uses its subnet group.
+    await new CloudFormationClient({}).send(
+      new DeleteStackCommand({ StackName: dedicatedStackName(tenantId) }),
+    );
+    await expect.poll(() => stacksOf(tenantId), { timeout: 10_000, interval: 20 }).toEqual(['DELETE_FAILED']);
+    await expect(untilReady(tenantId, [], changed)).rejects.toThrow(DedicatedStackFailed);
+    expect(await clustersOf(tenantId)).toMatchObject([{ Status: 'available' }]);
+  });
+});
+
+test('patience ends after four hours', async () => {
   const tenantId = await addTenant();
-  const since = new Date(Date.now() - 2 * 60 * 60_000 - 1_000).toISOString();
-  const waiting = { ready: false, phase: 'creating', stackId: null, since } as const;
+  const since = new Date(Date.now() - 4 * 60 * 60_000 - 1_000).toISOString();
+  const waiting = { ready: false, phase: 'creating', stackId: null, failures: 0, since } as const;
   await expect(advance(tenantId, waiting)).rejects.toThrow(DedicatedStackTimeout);
   // What it was waiting for goes on, and the next execution adopts it.
   await untilReady(tenantId);

@@ -159,7 +159,8 @@ test('a dedicated database that cannot be created fails the tenant, and is launc
   const Name = `strata/dedicated/${tenantId}/owner`;
   await probe.secrets.send(new CreateSecretCommand({ Name, SecretString: 'in the way' }));
 
-  const reason = 'The dedicated database could not be created.';
+  const reason =
+    'The dedicated database could not be created in 3 tries, because of OwnerSecret (AlreadyExists).';
   expect(await probe.execute(input)).toMatchObject({
     status: 'FAILED',
     error: 'DedicatedStackFailed',

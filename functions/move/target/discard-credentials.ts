@@ -1,5 +1,4 @@
-import { regionOfArn } from '../../database/session/credentials.ts';
-import { secretsManagerClient } from '../../provisioning/aws-clients.ts';
+import { deleteSecret } from '../../provisioning/tenant-secret.ts';
 
 /**
  * Deletes the secret of a schema in a cell, by ARN or by its name in an AWS region, at once and for good; succeeds where there is none. The role
@@ -10,15 +9,5 @@ import { secretsManagerClient } from '../../provisioning/aws-clients.ts';
  * bring back a role that does not exist.
  * @throws Secrets Manager's own error.
  */
-export async function discardCredentials(
-  secretId: string,
-  awsRegion: string | undefined = regionOfArn(secretId),
-): Promise<void> {
-  const { DeleteSecretCommand, ResourceNotFoundException } = await import('@aws-sdk/client-secrets-manager');
-  const client = await secretsManagerClient(awsRegion);
-  try {
-    await client.send(new DeleteSecretCommand({ SecretId: secretId, ForceDeleteWithoutRecovery: true }));
-  } catch (error) {
-    if (!(error instanceof ResourceNotFoundException)) throw error;
-  }
-}
+export const discardCredentials = (secretId: string, awsRegion?: string): Promise<void> =>
+  deleteSecret(secretId, awsRegion);

@@ -21,7 +21,7 @@ const LONGEST_PAUSE_MS = 5_000;
  * Makes the tenant's own database, or finds the one that it had before, and fills in where it is. A stack takes a
  * quarter of an hour, so the workflow calls this until it is done.
  * @throws {MoveAborted} also while the stack is being made: it is left as it is, and the next launch adopts it.
- * @throws {DedicatedStackFailed} the stack that this execution waits for failed, or is not one of ours.
+ * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack is not one of ours.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function launchTarget(

@@ -32,6 +32,7 @@ import { scheduler } from './services/scheduler/service.ts';
 import { SecretPermissions } from './services/secrets-manager/secret-permissions.ts';
 import { SecretStore, versionIdOf } from './services/secrets-manager/secret-store.ts';
 import { secretsManager } from './services/secrets-manager/service.ts';
+import { QuotaStore, serviceQuotas } from './services/service-quotas.ts';
 import { sns } from './services/sns.ts';
 import { ExecutionRunner } from './services/states/execution-runner.ts';
 import { ExecutionStore } from './services/states/execution-store.ts';
@@ -52,6 +53,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const secrets = new SecretStore(state);
   const keys = new KeyStore(state);
   const databases = new RdsStore(state, context.waitScale);
+  const quotas = new QuotaStore(state);
   const machines: StateMachines = new Map();
   const executions = new ExecutionStore(state);
   const bus = new EventBus(context);
@@ -89,7 +91,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
           return !deployed || deployed.properties.EnableHttpEndpoint === true;
         },
       }),
-      rds(databases, context),
+      rds(databases, context, quotas),
+      serviceQuotas(quotas),
       states(machines, executions, runner),
       cloudFormation(context, stackStore, stacks),
       lambda(context),
@@ -103,6 +106,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   );
   const server = awsHttpServer(dispatcher, before);
 
+  const isRestarted = (stackArn: string): boolean => stacks.isRestarted(stackArn);
   const factories: ResourceFactory[] = [
     secretResource(secrets),
     secretAttachmentResource(secrets, (targetId, region) => {
@@ -114,10 +118,10 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     }),
     keyResource(keys),
     aliasResource(keys),
-    ...databaseGroupResources(),
-    clusterResource(databases, secrets),
-    instanceResource(databases),
-    proxyResource(databases, (stackArn) => stacks.isRestarted(stackArn)),
+    ...databaseGroupResources(databases),
+    clusterResource(databases, secrets, isRestarted),
+    instanceResource(databases, isRestarted),
+    proxyResource(databases, isRestarted),
     targetGroupResource(databases),
     stateMachineResource(machines),
     eventRuleResource(bus),

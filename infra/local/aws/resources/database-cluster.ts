@@ -14,7 +14,11 @@ import { tagsOf } from '../tags.ts';
 import { stableUuid } from './key.ts';
 
 /** `AWS::RDS::DBCluster`: one real PostgreSQL server. */
-export function clusterResource(store: RdsStore, secrets: SecretStore): ResourceFactory {
+export function clusterResource(
+  store: RdsStore,
+  secrets: SecretStore,
+  isRestarted: (stackArn: string) => boolean,
+): ResourceFactory {
   return {
     type: 'AWS::RDS::DBCluster',
     async create(request, context) {
@@ -22,6 +26,15 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
       const identifier = String(properties.DBClusterIdentifier ?? defaultName).toLowerCase();
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:cluster:${identifier}`;
       const resourceId = `cluster-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`;
+      if (store.isDeleted(arn) && isRestarted(stack.arn)) {
+        // Perhaps the platform ended while the data was being erased.
+        await context.clusters.remove(arn);
+        return {
+          ref: identifier,
+          attributes: { DBClusterArn: arn, DBClusterResourceId: resourceId, ...NOWHERE },
+        };
+      }
+      if (!isRestarted(stack.arn) && store.isDeleted(arn)) store.forget(arn);
       const username = String(properties.MasterUsername ?? 'postgres');
       const managed = properties.ManageMasterUserPassword
         ? managedSecret(secrets, request, identifier, username)
@@ -62,7 +75,7 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
     async remove(resource, context) {
       const arn = String(resource.attributes.DBClusterArn);
       const cluster = store.clusters.get(arn);
-      if (cluster?.properties.DeletionProtection === true) {
+      if (cluster && store.isProtected(cluster)) {
         throw new ResourceFailure(
           'Cannot delete protected Cluster, please disable deletion protection and try again. (Service: Rds, Status Code: 400)',
         );
@@ -70,18 +83,32 @@ export function clusterResource(store: RdsStore, secrets: SecretStore): Resource
       const secret = cluster?.masterSecretArn && secrets.find(cluster.masterSecretArn, cluster.region);
       if (secret) secrets.remove(secret);
       store.clusters.delete(arn);
+      store.forget(arn);
       await context.clusters.remove(arn);
     },
   };
 }
 
+/** Addresses of what an API call has deleted: its stack still names them. */
+const NOWHERE = {
+  'Endpoint.Address': '127.0.0.1',
+  'Endpoint.Port': '0',
+  'ReadEndpoint.Address': '127.0.0.1',
+};
+
 /** `AWS::RDS::DBInstance`: instances of a cluster are all its one server; the first is the writer. */
-export function instanceResource(store: RdsStore): ResourceFactory {
+export function instanceResource(
+  store: RdsStore,
+  isRestarted: (stackArn: string) => boolean,
+): ResourceFactory {
   return {
     type: 'AWS::RDS::DBInstance',
     async create({ stack, properties, defaultName }, context) {
       const identifier = String(properties.DBInstanceIdentifier ?? defaultName).toLowerCase();
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:db:${identifier}`;
+      if (store.isDeleted(arn) && isRestarted(stack.arn))
+        return { ref: identifier, attributes: { DBInstanceArn: arn, ...NOWHERE } };
+      store.forget(arn);
       const cluster = store.clusterByIdentifier(String(properties.DBClusterIdentifier), stack.region);
       if (!cluster)
         throw new ResourceFailure(`DBCluster ${String(properties.DBClusterIdentifier)} not found.`);
@@ -102,6 +129,7 @@ export function instanceResource(store: RdsStore): ResourceFactory {
       for (const cluster of store.clusters.values()) {
         cluster.instances = cluster.instances.filter((one) => one.arn !== resource.attributes.DBInstanceArn);
       }
+      store.forget(String(resource.attributes.DBInstanceArn));
     },
   };
 }

@@ -22,6 +22,9 @@ export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) =
       const name = String(properties.DBProxyName ?? defaultName).toLowerCase();
       const id = stableUuid(`${stack.arn} ${name}`).replaceAll('-', '').slice(0, 17);
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:db-proxy:prx-0${id}`;
+      if (store.isDeleted(arn) && isRestarted(stack.arn))
+        return { ref: name, attributes: { DBProxyArn: arn, Endpoint: '127.0.0.1', VpcId: 'vpc-local' } };
+      store.forget(arn);
       const known = store.findProxy(name, stack.region);
       if (known && known.arn !== arn) {
         throw new ResourceFailure(
@@ -56,6 +59,7 @@ export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) =
     },
     async remove(resource) {
       store.removeProxy(String(resource.attributes.DBProxyArn));
+      store.forget(String(resource.attributes.DBProxyArn));
     },
   };
 }

@@ -1,5 +1,11 @@
 import type { PlatformContext } from '../../../model.ts';
-import { type ClusterRecord, type DatabaseProxy, proxyStatus, type RdsStore } from './rds-store.ts';
+import {
+  type ClusterRecord,
+  type ClusterSnapshot,
+  type DatabaseProxy,
+  proxyStatus,
+  type RdsStore,
+} from './rds-store.ts';
 
 export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
   return {
@@ -50,14 +56,18 @@ export function describeTargets(
   });
 }
 
-export function describeCluster(cluster: ClusterRecord, context: PlatformContext): Record<string, unknown> {
+export function describeCluster(
+  cluster: ClusterRecord,
+  store: RdsStore,
+  context: PlatformContext,
+): Record<string, unknown> {
   const server = context.clusters.byArn(cluster.arn);
   const { properties } = cluster;
   return {
     DBClusterIdentifier: cluster.identifier,
     DBClusterArn: cluster.arn,
     DbClusterResourceId: cluster.resourceId,
-    Status: server ? 'available' : 'stopped',
+    Status: statusOf(cluster, server),
     Engine: 'aurora-postgresql',
     EngineVersion: properties.EngineVersion,
     EngineMode: 'provisioned',
@@ -67,7 +77,7 @@ export function describeCluster(cluster: ClusterRecord, context: PlatformContext
     ReaderEndpoint: '127.0.0.1',
     Port: server?.port,
     HttpEndpointEnabled: properties.EnableHttpEndpoint ?? false,
-    DeletionProtection: properties.DeletionProtection ?? false,
+    DeletionProtection: store.isProtected(cluster),
     StorageEncrypted: properties.StorageEncrypted ?? false,
     KmsKeyId: properties.KmsKeyId,
     BackupRetentionPeriod: properties.BackupRetentionPeriod ?? 1,
@@ -93,9 +103,34 @@ export function describeInstance(
     DBInstanceIdentifier: instance.identifier,
     DBInstanceArn: instance.arn,
     DBInstanceClass: 'db.serverless',
-    DBInstanceStatus: server ? 'available' : 'stopped',
+    DBInstanceStatus: statusOf(instance, server),
     Engine: 'aurora-postgresql',
     DBClusterIdentifier: cluster.identifier,
     Endpoint: { Address: '127.0.0.1', Port: server?.port },
   };
+}
+
+export function describeSnapshot(snapshot: ClusterSnapshot): Record<string, unknown> {
+  const isAvailable = Date.now() >= snapshot.availableAt;
+  return {
+    DBClusterSnapshotIdentifier: snapshot.identifier,
+    DBClusterSnapshotArn: snapshot.arn,
+    DBClusterIdentifier: snapshot.clusterIdentifier,
+    SnapshotType: 'manual',
+    Status: isAvailable ? 'available' : 'creating',
+    PercentProgress: isAvailable ? 100 : 0,
+    Engine: 'aurora-postgresql',
+    EngineVersion: snapshot.engineVersion,
+    // GiB.
+    AllocatedStorage: Math.max(1, Math.ceil(snapshot.bytes / 1024 ** 3)),
+    StorageEncrypted: snapshot.kmsKeyId !== undefined,
+    KmsKeyId: snapshot.kmsKeyId,
+    SnapshotCreateTime: new Date(snapshot.createdDate),
+    TagList: snapshot.tags,
+  };
+}
+
+function statusOf({ deleting }: { deleting?: boolean }, server: unknown): string {
+  if (deleting) return 'deleting';
+  return server ? 'available' : 'stopped';
 }

@@ -1,5 +1,8 @@
 /**
- * Clusters and proxies of the deployed stacks, as the RDS control plane tells about them.
+ * Clusters, their snapshots, and proxies of the deployed stacks, as the RDS control plane tells about them.
+ *
+ * A cluster's deletion protection is what the last API call set, else what its template says. What an API call deleted
+ * (a cluster, an instance, a proxy) stays deleted when the stack that made it is started again.
  *
  * States of a proxy: available → (ModifyDBProxy) modifying → available. While it is modifying, another
  * modification is refused. Its Auth list is always replaced as a whole.
@@ -51,19 +54,51 @@ export interface ClusterRecord {
   resourceId: string;
   properties: Record<string, unknown>;
   tags: Tag[];
-  instances: { identifier: string; arn: string; tags: Tag[] }[];
+  instances: InstanceRecord[];
   masterSecretArn?: string | undefined;
   createdDate: number;
+  /** Its data is being erased. */
+  deleting?: boolean;
+}
+
+export interface InstanceRecord {
+  identifier: string;
+  arn: string;
+  tags: Tag[];
+  deleting?: boolean;
+}
+
+/** A record only: no data is copied. */
+export interface ClusterSnapshot {
+  identifier: string;
+  arn: string;
+  region: string;
+  clusterIdentifier: string;
+  kmsKeyId?: string | undefined;
+  engineVersion?: string | undefined;
+  /** Of all databases of the cluster, when it was asked for. */
+  bytes: number;
+  tags: Tag[];
+  createdDate: number;
+  /** Until then it is being created. */
+  availableAt: number;
 }
 
 /** Secrets a proxy takes at most. */
 const PROXY_SECRETS = 200;
 const DOCUMENT = 'proxy-auth';
+const PROTECTION_DOCUMENT = 'rds-deletion-protection';
+const DELETED_DOCUMENT = 'rds-deleted';
+const SNAPSHOT_DOCUMENT = 'rds-cluster-snapshots';
 
 export class RdsStore {
   private readonly state: StateFile;
-  private readonly modificationMs: number;
+  /** How long a modification, a deletion or a snapshot takes. */
+  readonly modificationMs: number;
   private readonly registered: Record<string, ProxyAuth[]>;
+  private readonly protection: Record<string, boolean>;
+  private readonly deleted: Record<string, true>;
+  private readonly snapshots: ClusterSnapshot[];
   readonly proxies = new Map<string, DatabaseProxy>();
   readonly targetGroups = new Map<string, TargetGroup>();
   /** By ARN. */
@@ -74,6 +109,9 @@ export class RdsStore {
     // Some ten seconds in AWS.
     this.modificationMs = 10_000 * waitScale;
     this.registered = state.load<Record<string, ProxyAuth[]>>(DOCUMENT, {});
+    this.protection = state.load<Record<string, boolean>>(PROTECTION_DOCUMENT, {});
+    this.deleted = state.load<Record<string, true>>(DELETED_DOCUMENT, {});
+    this.snapshots = state.load<ClusterSnapshot[]>(SNAPSHOT_DOCUMENT, []);
   }
 
   /**
@@ -129,6 +167,47 @@ export class RdsStore {
     return [...this.clusters.values()].find(
       (cluster) => cluster.region === region && (cluster.identifier === wanted || cluster.arn === identifier),
     );
+  }
+
+  isProtected({ arn, properties }: ClusterRecord): boolean {
+    return this.protection[arn] ?? properties.DeletionProtection === true;
+  }
+
+  setProtection({ arn }: ClusterRecord, isOn: boolean): void {
+    this.protection[arn] = isOn;
+    this.state.save(PROTECTION_DOCUMENT, this.protection);
+  }
+
+  /** Whether an API call has deleted it. */
+  isDeleted(arn: string): boolean {
+    return this.deleted[arn] === true;
+  }
+
+  /** Durable before it returns. */
+  markDeleted(arn: string): void {
+    this.deleted[arn] = true;
+    this.state.save(DELETED_DOCUMENT, this.deleted);
+  }
+
+  /** A resource of that ARN is made anew, or its stack is deleted: what API calls did to the former one is over. */
+  forget(arn: string): void {
+    if (this.deleted[arn] !== undefined) {
+      delete this.deleted[arn];
+      this.state.save(DELETED_DOCUMENT, this.deleted);
+    }
+    if (this.protection[arn] !== undefined) {
+      delete this.protection[arn];
+      this.state.save(PROTECTION_DOCUMENT, this.protection);
+    }
+  }
+
+  snapshotsOf(region: string): ClusterSnapshot[] {
+    return this.snapshots.filter((snapshot) => snapshot.region === region);
+  }
+
+  addSnapshot(snapshot: ClusterSnapshot): void {
+    this.snapshots.push(snapshot);
+    this.state.save(SNAPSHOT_DOCUMENT, this.snapshots);
   }
 
   private remember(arn: string, auth: ProxyAuth[]): void {

@@ -3,6 +3,8 @@ import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission } from '../../service.ts';
 import { resourceTags, type Tag } from '../../tags.ts';
+import type { QuotaStore } from '../service-quotas.ts';
+import { clusterLifecycle } from './cluster-lifecycle.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
 
@@ -12,7 +14,7 @@ interface Tagged {
 }
 
 /** The part of the RDS control plane that workflows call. */
-export function rds(store: RdsStore, context: PlatformContext): AwsService {
+export function rds(store: RdsStore, context: PlatformContext, quotas: QuotaStore): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
@@ -43,8 +45,11 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
   }
 
   const proxyNamed = (name: string, call: Call): Tagged | undefined => store.findProxy(name, call.region);
-  const clusterNamed = (name: string, call: Call): Tagged | undefined =>
-    store.clusterByIdentifier(name, call.region);
+  const clusterNamed = (name: string, call: Call): Tagged =>
+    store.clusterByIdentifier(name, call.region) ?? {
+      arn: `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:cluster:${name}`,
+      tags: [],
+    };
   const instanceNamed = (name: string, call: Call): Tagged =>
     [...store.clusters.values()]
       .filter((cluster) => cluster.region === call.region)
@@ -65,6 +70,8 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
         DBInstances: 'DBInstance',
         DBClusterMembers: 'DBClusterMember',
         VpcSecurityGroups: 'VpcSecurityGroupMembership',
+        DBClusterSnapshots: 'DBClusterSnapshot',
+        AccountQuotas: 'AccountQuota',
         TagList: 'Tag',
       },
     },
@@ -138,7 +145,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
             name === undefined
               ? [...store.clusters.values()].filter((cluster) => cluster.region === call.region)
               : [requireCluster(store, name, call)];
-          return clusters.map((cluster) => describeCluster(cluster, context));
+          return clusters.map((cluster) => describeCluster(cluster, store, context));
         },
       }),
       DescribeDBInstances: describing('DescribeDBInstances', {
@@ -159,6 +166,7 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
           return instances;
         },
       }),
+      ...clusterLifecycle(store, context, quotas),
     },
     furtherActions: [
       'rds:CreateDBCluster',
@@ -169,9 +177,6 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
       'rds:ModifyDBProxyTargetGroup',
       'rds:RegisterDBProxyTargets',
       'rds:AddTagsToResource',
-      'rds:DeleteDBCluster',
-      'rds:DeleteDBInstance',
-      'rds:DeleteDBProxy',
       'rds:DeleteDBSubnetGroup',
       'rds:DeleteDBClusterParameterGroup',
     ],
@@ -205,14 +210,14 @@ export function proxyAuth(auth: Input): ProxyAuth {
   };
 }
 
-function requireCluster(store: RdsStore, name: string, call: Call) {
+export function requireCluster(store: RdsStore, name: string, call: Call) {
   const cluster = store.clusterByIdentifier(name, call.region);
   if (!cluster) throw new AwsError('DBClusterNotFoundFault', `DBCluster ${name} not found.`, { status: 404 });
   return cluster;
 }
 
 /** Marker pagination as in every Describe call of RDS. @throws {AwsError} for a page size RDS refuses */
-function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
+export function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
   const size = input.integer('MaxRecords') ?? 100;
   if (size < 20 || size > 100) {
     throw new AwsError(
