@@ -20,6 +20,7 @@ import { EventBus } from './services/events/event-bus.ts';
 import { KeyStore } from './services/kms/key-store.ts';
 import { kms } from './services/kms/service.ts';
 import { lambda } from './services/lambda.ts';
+import { ProxyLogins } from './services/rds/proxy-logins.ts';
 import { RdsStore } from './services/rds/rds-store.ts';
 import { rds } from './services/rds/service.ts';
 import { ConnectionPools } from './services/rds-data/connection-pools.ts';
@@ -52,6 +53,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const secrets = new SecretStore(state);
   const keys = new KeyStore(state);
   const databases = new RdsStore(state, context.waitScale);
+  const logins = new ProxyLogins({ store: databases, secrets, clusters: context.clusters, state });
   const machines: StateMachines = new Map();
   const executions = new ExecutionStore(state);
   const bus = new EventBus(context);
@@ -89,7 +91,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
           return !deployed || deployed.properties.EnableHttpEndpoint === true;
         },
       }),
-      rds(databases, context),
+      rds(databases, logins, context),
       states(machines, executions, runner),
       cloudFormation(context, stackStore, stacks),
       lambda(context),
@@ -117,8 +119,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     ...databaseGroupResources(),
     clusterResource(databases, secrets),
     instanceResource(databases),
-    proxyResource(databases, (stackArn) => stacks.isRestarted(stackArn)),
-    targetGroupResource(databases),
+    proxyResource(databases, logins, (stackArn) => stacks.isRestarted(stackArn)),
+    targetGroupResource(databases, logins),
     stateMachineResource(machines),
     eventRuleResource(bus),
     ...scheduleResources(scheduleRunner),

@@ -4,6 +4,7 @@ import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission } from '../../service.ts';
 import { resourceTags, type Tag } from '../../tags.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
+import type { ProxyLogins } from './proxy-logins.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
 
 interface Tagged {
@@ -12,7 +13,7 @@ interface Tagged {
 }
 
 /** The part of the RDS control plane that workflows call. */
-export function rds(store: RdsStore, context: PlatformContext): AwsService {
+export function rds(store: RdsStore, logins: ProxyLogins, context: PlatformContext): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
@@ -126,7 +127,11 @@ export function rds(store: RdsStore, context: PlatformContext): AwsService {
             ...pass,
           ];
         },
-        run: (input, call) => modifyProxy(store, input, call),
+        async run(input, call) {
+          const modified = modifyProxy(store, input, call);
+          await logins.enforce(input.required('DBProxyName'), call.region);
+          return modified;
+        },
       },
       DescribeDBClusters: describing('DescribeDBClusters', {
         kind: 'cluster',
