@@ -230,6 +230,8 @@ export interface Clusters {
   remove(arn: string): Promise<void>;
   /** Connection of the platform's own superuser, by a private socket: for the platform only, never handed out. */
   superuser(clusterArn: string, database?: string): ClientConfig;
+  /** From now on these roles and no others may not sign in to the cluster; sessions that are open go on. */
+  refuseLogins(arn: string, roles: readonly string[]): Promise<void>;
   /** Sets the master password, as ModifyDBCluster and rotation do. */
   setMasterPassword(arn: string, password: string): Promise<void>;
 }

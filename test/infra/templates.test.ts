@@ -309,6 +309,34 @@ test('our own custom resources are the only ones, called in the order registry, 
   expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
 });
 
+test('the secrets of proxies are repaired every minute, and when a deployment of their stack ends', () => {
+  const [task] = assembly.resources.filter(
+    ({ Type, Properties }) =>
+      Type === 'AWS::Lambda::Function' && Properties.Handler === 'tasks/reconcile-proxy-auth.handler',
+  );
+  const arn = { 'Fn::GetAtt': [task?.logicalId, 'Arn'] };
+  const [schedule] = ofType('AWS::Scheduler::Schedule').filter(
+    ({ Properties }) => Properties.Name === 'strata-us-proxy-auth',
+  );
+  expect(schedule?.Properties).toMatchObject({
+    ...{ ScheduleExpression: 'rate(1 minute)', FlexibleTimeWindow: { Mode: 'OFF' }, Target: { Arn: arn } },
+  });
+  const rules = ofType('AWS::Events::Rule').filter(({ Properties }) =>
+    JSON.stringify(Properties.EventPattern).includes('aws.cloudformation'),
+  );
+  expect(rules.map(({ stack }) => stack)).toEqual(ofType('AWS::RDS::DBProxy').map(({ stack }) => stack));
+  expect(rules[0]?.Properties).toMatchObject({
+    EventPattern: {
+      'detail-type': ['CloudFormation Stack Status Change'],
+      detail: {
+        'stack-id': [{ Ref: 'AWS::StackId' }],
+        'status-details': { status: expect.arrayContaining(['UPDATE_COMPLETE', 'UPDATE_ROLLBACK_COMPLETE']) },
+      },
+    },
+    Targets: [{ Arn: arn }],
+  });
+});
+
 test('with one region nothing knows of, reaches or lets in another', () => {
   const everything = JSON.stringify(assembly.resources);
   for (const { awsRegion, key, cidr } of [knownRegions.eu, knownRegions.apac]) {

@@ -172,7 +172,8 @@ test.each([
     await addTenant();
     await reconcileProxyAuth(plane.registry, cellId);
     const before = await accepted();
-    const versions = () => plane.master.query('SELECT cell_id, xmin::text FROM cells ORDER BY cell_id');
+    const versions = () =>
+      plane.master.query<{ cell_id: string }>('SELECT cell_id, xmin::text FROM cells ORDER BY cell_id');
     const unwritten = await versions();
     const calls: string[] = [];
     relay.before = (body) => {
@@ -195,7 +196,7 @@ test('a repair waits for whoever changes the proxy, and leaves it to the next ru
   await eraseRunTimeSecrets();
   const holder = await acquireProxyLease(plane.registry, cellId);
   const [repaired] = await Promise.all([
-    inTask(() => reconcileTask({}, context)).then(accepted),
+    inTask(() => reconcileTask({}, context)).then(() => accepted()),
     delay(300).then(() => holder!.release()),
   ]);
   expect(repaired).toEqual(before);

@@ -20,6 +20,7 @@ import { EventBus } from './services/events/event-bus.ts';
 import { KeyStore } from './services/kms/key-store.ts';
 import { kms } from './services/kms/service.ts';
 import { lambda } from './services/lambda.ts';
+import { ProxyLogins } from './services/rds/proxy-logins.ts';
 import { RdsStore } from './services/rds/rds-store.ts';
 import { rds } from './services/rds/service.ts';
 import { ConnectionPools } from './services/rds-data/connection-pools.ts';
@@ -54,6 +55,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const keys = new KeyStore(state);
   const databases = new RdsStore(state, context.waitScale);
   const quotas = new QuotaStore(state);
+  const logins = new ProxyLogins({ store: databases, secrets, clusters: context.clusters, state });
   const machines: StateMachines = new Map();
   const executions = new ExecutionStore(state);
   const bus = new EventBus(context);
@@ -91,7 +93,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
           return !deployed || deployed.properties.EnableHttpEndpoint === true;
         },
       }),
-      rds(databases, context, quotas),
+      rds(databases, { logins, context, quotas }),
       serviceQuotas(quotas),
       states(machines, executions, runner),
       cloudFormation(context, stackStore, stacks),
@@ -121,8 +123,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     ...databaseGroupResources(databases),
     clusterResource(databases, secrets, isRestarted),
     instanceResource(databases, isRestarted),
-    proxyResource(databases, isRestarted),
-    targetGroupResource(databases),
+    proxyResource(databases, logins, isRestarted),
+    targetGroupResource(databases, logins),
     stateMachineResource(machines),
     eventRuleResource(bus),
     ...scheduleResources(scheduleRunner),

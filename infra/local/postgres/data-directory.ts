@@ -97,6 +97,13 @@ export function configureDataDirectory(
   return changed;
 }
 
+/** Changes who may sign in, from the server's next reload on. */
+export function writeHostBasedAuthentication(files: PostgresFiles, data: string, content: string): void {
+  const path = join(data, 'pg_hba.conf');
+  writeDurably(path, content, 0o600);
+  give(path, files.user);
+}
+
 function run(files: PostgresFiles, program: string, options: string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(join(files.bin, program), options, {

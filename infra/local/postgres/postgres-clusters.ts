@@ -21,6 +21,7 @@ import {
   dataDirectory,
   initializeDataDirectory,
   superuserName,
+  writeHostBasedAuthentication,
 } from './data-directory.ts';
 import { freePort } from './free-port.ts';
 import type { LocalCertificates } from './local-certificates.ts';
@@ -52,6 +53,8 @@ export class PostgresClusters implements Clusters {
   readonly #known = new Map<string, Known>();
   /** Those that ended by themselves and are not back yet, as they were. */
   readonly #reviving = new Map<string, Known>();
+  /** Roles that may not sign in, by the cluster's ARN. */
+  readonly #refused = new Map<string, readonly string[]>();
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #promisedPorts = new Set<number>();
   readonly #stopping = new AbortController();
@@ -119,6 +122,7 @@ export class PostgresClusters implements Clusters {
       const known = this.#known.get(arn);
       this.#known.delete(arn);
       this.#reviving.delete(arn);
+      this.#refused.delete(arn);
       await known?.process.stop();
       const name = this.#directories.named(arn);
       if (name) rmSync(join(this.#files.clusters, name), { recursive: true, force: true });
@@ -138,6 +142,21 @@ export class PostgresClusters implements Clusters {
     await provisionMasterUser(this.#superuserOf(known, 'postgres'), {
       ...known.record,
       masterPassword: password,
+    });
+  }
+
+  refuseLogins(arn: string, roles: readonly string[]): Promise<void> {
+    const odd = roles.find((role) => !/^[\w-]{1,63}$/.test(role));
+    if (odd !== undefined) throw new PostgresError(`cannot refuse the role ${JSON.stringify(odd)}`);
+    return this.#inTurn(arn, async () => {
+      if (String(roles) === String(this.#refused.get(arn) ?? [])) return;
+      this.#refused.set(arn, roles);
+      const known = this.#known.get(arn);
+      // One that does not run reads it when it starts.
+      if (!known) return;
+      const { data } = dataDirectory(this.#files.clusters, this.#directories.of(known.record));
+      writeHostBasedAuthentication(this.#files, data, hostBasedAuthentication(roles));
+      known.process.reload();
     });
   }
 
@@ -164,7 +183,7 @@ export class PostgresClusters implements Clusters {
       directory.data,
       {
         settings: serverSettings(this.#files.bin, wanted.parameters, port),
-        hostBasedAuthentication,
+        hostBasedAuthentication: hostBasedAuthentication(this.#refused.get(arn) ?? []),
         certificates: this.#certificates,
       },
       readIfPresent,

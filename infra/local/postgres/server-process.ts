@@ -18,6 +18,8 @@ export interface ServerProcess {
   pid: number;
   /** Resolves when it has ended, for whatever reason. */
   ended: Promise<void>;
+  /** Reads its configuration again, in a moment. */
+  reload(): void;
   /** Fast shutdown: open transactions are rolled back, everything acknowledged is on disk. */
   stop(): Promise<void>;
 }
@@ -158,6 +160,7 @@ function serverProcess(child: ChildProcess): ServerProcess {
   return {
     pid,
     ended,
+    reload: () => signal(pid, 'SIGHUP'),
     async stop() {
       for (const [order, patience] of [
         ['SIGINT', 20_000],

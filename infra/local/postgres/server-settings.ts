@@ -72,13 +72,17 @@ export function serverSettings(bin: string, parameters: Record<string, string>, 
 
 /**
  * Only TLS with a password, only from this machine. No line for physical replication, which RDS refuses too.
+ * @param refused roles that may not sign in
  */
-export const hostBasedAuthentication = [
-  '# Written at every start.',
-  'hostssl all all 127.0.0.1/32 scram-sha-256',
-  'hostssl all all ::1/128 scram-sha-256',
-  '',
-].join('\n');
+export function hostBasedAuthentication(refused: readonly string[]): string {
+  return [
+    '# Written at every start.',
+    ...refused.map((role) => `host all "${role}" all reject`),
+    'hostssl all all 127.0.0.1/32 scram-sha-256',
+    'hostssl all all ::1/128 scram-sha-256',
+    '',
+  ].join('\n');
+}
 
 const knownByBinaries = new Map<string, Set<string>>();
 

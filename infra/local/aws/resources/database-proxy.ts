@@ -6,6 +6,7 @@ import {
 } from '../../model.ts';
 import { ResourceFailure } from '../errors.ts';
 import { Input } from '../input.ts';
+import type { ProxyLogins } from '../services/rds/proxy-logins.ts';
 import type { RdsStore } from '../services/rds/rds-store.ts';
 import { proxyAuth } from '../services/rds/service.ts';
 import { tagsOf } from '../tags.ts';
@@ -15,7 +16,11 @@ import { stableUuid } from './key.ts';
  * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, deploying sends the template's Auth
  * list and so erases what was registered at run time; only a run-time stack that is merely started again keeps it.
  */
-export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) => boolean): ResourceFactory {
+export function proxyResource(
+  store: RdsStore,
+  logins: ProxyLogins,
+  isRestarted: (stackArn: string) => boolean,
+): ResourceFactory {
   return {
     type: 'AWS::RDS::DBProxy',
     async create({ stack, properties, defaultName }, context) {
@@ -55,17 +60,20 @@ export function proxyResource(store: RdsStore, isRestarted: (stackArn: string) =
         },
         isRestarted(stack.arn),
       );
+      await logins.enforce(name, stack.region);
       return { ref: name, attributes: { DBProxyArn: arn, Endpoint: '127.0.0.1', VpcId: vpcId } };
     },
     async remove(resource) {
-      store.removeProxy(String(resource.attributes.DBProxyArn));
-      store.forget(String(resource.attributes.DBProxyArn));
+      const arn = String(resource.attributes.DBProxyArn);
+      store.removeProxy(arn);
+      logins.forget(arn);
+      store.forget(arn);
     },
   };
 }
 
 /** `AWS::RDS::DBProxyTargetGroup`. */
-export function targetGroupResource(store: RdsStore): ResourceFactory {
+export function targetGroupResource(store: RdsStore, logins: ProxyLogins): ResourceFactory {
   return {
     type: 'AWS::RDS::DBProxyTargetGroup',
     async create({ stack, properties }) {
@@ -75,6 +83,7 @@ export function targetGroupResource(store: RdsStore): ResourceFactory {
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:target-group:prx-tg-0${id}`;
       const clusterIdentifiers = (properties.DBClusterIdentifiers as string[] | undefined) ?? [];
       store.targetGroups.set(arn, { name, arn, proxyName, region: stack.region, clusterIdentifiers });
+      await logins.enforce(proxyName, stack.region);
       return { ref: arn, attributes: { TargetGroupArn: arn } };
     },
     async remove(resource) {

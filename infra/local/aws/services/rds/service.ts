@@ -6,6 +6,7 @@ import { resourceTags, type Tag } from '../../tags.ts';
 import type { QuotaStore } from '../service-quotas.ts';
 import { clusterLifecycle } from './cluster-lifecycle.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
+import type { ProxyLogins } from './proxy-logins.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
 
 interface Tagged {
@@ -13,8 +14,14 @@ interface Tagged {
   tags: Tag[];
 }
 
+interface RdsOptions {
+  readonly logins: ProxyLogins;
+  readonly context: PlatformContext;
+  readonly quotas: QuotaStore;
+}
+
 /** The part of the RDS control plane that workflows call. */
-export function rds(store: RdsStore, context: PlatformContext, quotas: QuotaStore): AwsService {
+export function rds(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
@@ -133,7 +140,11 @@ export function rds(store: RdsStore, context: PlatformContext, quotas: QuotaStor
             ...pass,
           ];
         },
-        run: (input, call) => modifyProxy(store, input, call),
+        async run(input, call) {
+          const modified = modifyProxy(store, input, call);
+          await logins.enforce(input.required('DBProxyName'), call.region);
+          return modified;
+        },
       },
       DescribeDBClusters: describing('DescribeDBClusters', {
         kind: 'cluster',
