@@ -113,7 +113,7 @@ export async function bootAssembly(
     customResources,
     ...awsEndpoint.factories,
   ]) {
-    factories.set(factory.type, factory);
+    factories.set(factory.type, awsEndpoint.permitted(factory));
   }
 
   undo.push(() => gateways.close());

@@ -256,6 +256,8 @@ export type RequestHandler = (
 export interface AwsEndpoint {
   /** One per resource type the AWS side provides. */
   factories: ResourceFactory[];
+  /** The factory, for stacks that CloudFormation makes with a role: it makes and deletes only what the role may. */
+  permitted(factory: ResourceFactory): ResourceFactory;
   /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not exist */
   secretString(secretId: string, region: string): string;
   listen(port: number): Promise<void>;

@@ -119,16 +119,11 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     stateMachineResource(machines),
     eventRuleResource(bus),
     ...scheduleResources(scheduleRunner),
-  ].map((factory) =>
-    permitted(
-      factory,
-      (stackArn) => (stacks.isRestarted(stackArn) ? undefined : stacks.actor(stackArn)),
-      (principal, permission, region) => authorizer.refuses(principal, permission, region),
-    ),
-  );
+  ];
 
   return {
     factories,
+    permitted: (factory) => permitted(factory, stacks, authorizer),
     secretString(secretId, region) {
       const secret = secrets.get(secretId, region);
       const value = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;

@@ -42,6 +42,7 @@ export interface TargetGroup {
   proxyName: string;
   region: string;
   clusterIdentifiers: string[];
+  tags: Tag[];
 }
 
 export interface ClusterRecord {
