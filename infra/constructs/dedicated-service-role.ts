@@ -120,7 +120,6 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
       actions: [
         'rds:ModifyDBProxy',
         'rds:DeleteDBProxy',
-        'rds:RegisterDBProxyTargets',
         'rds:DeregisterDBProxyTargets',
         'rds:AddTagsToResource',
         'rds:ListTagsForResource',

@@ -270,5 +270,12 @@ function behind(
   const instances = ofType('AWS::RDS::DBInstance')
     .filter(({ properties }) => identifiers.includes(String(properties.DBClusterIdentifier)))
     .map(found('DBInstanceArn'));
-  return { proxy, clusters, instances };
+  return {
+    ...{ proxy, clusters },
+    // The reference wants the right on an instance also where a cluster has none.
+    instances:
+      instances.length > 0
+        ? instances
+        : identifiers.map((one) => rds('', rdsArn(region, 'db', `${one}-none`))),
+  };
 }
