@@ -65,6 +65,7 @@ export async function bootAssembly(
     logsDir,
     caCertificate,
     echo: options.echoFunctionLogs ?? false,
+    awsPort,
     log,
   });
   undo.push(() => functions.stop());

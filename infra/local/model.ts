@@ -216,7 +216,15 @@ export interface Functions {
    * @throws {FunctionNotFound} also for a function of another region than the caller's
    */
   invoke(functionNameOrArn: string, payload: unknown, options?: InvokeOptions): Promise<InvokeResult>;
-  list(): { name: string; arn: string; roleArn: string; timeoutSeconds: number; memoryMb: number }[];
+  list(): {
+    name: string;
+    arn: string;
+    roleArn: string;
+    timeoutSeconds: number;
+    memoryMb: number;
+    /** None: it is in no VPC. */
+    subnetIds: readonly string[];
+  }[];
 }
 
 export interface AccessKey {

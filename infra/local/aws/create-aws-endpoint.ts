@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AwsEndpoint, AwsEndpointOptions, ResourceFactory } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { FunctionNetwork } from './function-network.ts';
 import { awsHttpServer } from './http-server.ts';
 import { Authorizer } from './iam/authorizer.ts';
 import { clusterResource, instanceResource } from './resources/database-cluster.ts';
@@ -98,7 +99,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     authorizer,
     context.log,
   );
-  const server = awsHttpServer(dispatcher, before);
+  const server = awsHttpServer(dispatcher, before, new FunctionNetwork(context));
 
   const factories: ResourceFactory[] = [
     secretResource(secrets),
