@@ -31,9 +31,8 @@ export class DedicatedServiceRole extends Construct {
     });
     acknowledgePatterns(this, policy, props.secrets);
     this.role = new Role(this, 'Role', {
-      assumedBy: new ServicePrincipal('cloudformation.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } },
-      }),
+      // No condition on `aws:SourceAccount`: AWS does not document it for the service role of a stack.
+      assumedBy: new ServicePrincipal('cloudformation.amazonaws.com'),
       description: 'CloudFormation acts as this role when it launches a dedicated database',
       permissionsBoundary: policy,
       managedPolicies: [policy],
@@ -41,7 +40,10 @@ export class DedicatedServiceRole extends Construct {
   }
 }
 
-/** Resources of the template by ARN pattern: identifiers begin with the tenant's stack name. */
+/**
+ * Resources of the template by ARN pattern: identifiers begin with the tenant's stack name. Which types an action takes
+ * is in AWS's service authorization reference, and in the table of the local evaluator.
+ */
 function patterns(scope: IConstruct) {
   const stack = Stack.of(scope);
   const rds = (resource: string, resourceName: string): string =>
@@ -52,7 +54,11 @@ function patterns(scope: IConstruct) {
       rds('db', 'strata-tenant-*'),
       rds('subgrp', 'strata-tenant-*'),
       rds('cluster-pg', 'strata-tenant-*'),
+      // Deleting a cluster also takes the right to make its last snapshot.
+      rds('cluster-snapshot', 'strata-tenant-*'),
     ],
+    // Creating a cluster or an instance takes the right to use the groups that apply to it, RDS's own among them.
+    defaultGroups: [rds('og', 'default*'), rds('pg', 'default*')],
     // Their ARNs hold an id that RDS makes up, not the name.
     proxies: rds('db-proxy', '*'),
     targetGroups: rds('target-group', '*'),
@@ -76,7 +82,7 @@ function patterns(scope: IConstruct) {
 }
 
 function statements(scope: IConstruct, props: DedicatedServiceRoleProps): PolicyStatement[] {
-  const { databases, proxies, targetGroups, logs, alarms } = patterns(scope);
+  const { databases, defaultGroups, proxies, targetGroups, logs, alarms } = patterns(scope);
   const { tenantPattern, dedicatedPattern } = props.secrets;
   const { region } = Stack.of(scope);
   return [
@@ -97,6 +103,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:DeleteDBClusterParameterGroup',
         'rds:DescribeDBClusterParameters',
         'rds:RegisterDBProxyTargets',
+        'rds:DeregisterDBProxyTargets',
         'rds:AddTagsToResource',
         'rds:ListTagsForResource',
         'rds:RemoveTagsFromResource',
@@ -104,11 +111,15 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
       resources: databases,
     }),
     new PolicyStatement({
+      sid: 'DefaultGroups',
+      actions: ['rds:CreateDBCluster', 'rds:ModifyDBCluster', 'rds:CreateDBInstance', 'rds:ModifyDBInstance'],
+      resources: defaultGroups,
+    }),
+    new PolicyStatement({
       sid: 'Proxies',
       actions: [
         'rds:ModifyDBProxy',
         'rds:DeleteDBProxy',
-        'rds:RegisterDBProxyTargets',
         'rds:DeregisterDBProxyTargets',
         'rds:AddTagsToResource',
         'rds:ListTagsForResource',
@@ -121,8 +132,15 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
     }),
     new PolicyStatement({
       sid: 'NewProxies',
-      // RDS asks for both when a proxy is created with tags.
-      actions: ['rds:CreateDBProxy', 'rds:AddTagsToResource'],
+      // It has no resource type: granted on an ARN it would be denied.
+      actions: ['rds:CreateDBProxy'],
+      resources: ['*'],
+      conditions: { StringEquals: { 'aws:RequestTag/strata:component': COMPONENT } },
+    }),
+    new PolicyStatement({
+      sid: 'TagsOfNewProxies',
+      // RDS asks for this as well when a proxy is created with tags.
+      actions: ['rds:AddTagsToResource'],
       resources: [proxies],
       conditions: {
         StringEquals: { 'aws:RequestTag/strata:component': COMPONENT },
@@ -204,6 +222,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:DescribeDBInstances',
         'rds:DescribeDBSubnetGroups',
         'rds:DescribeDBClusterParameterGroups',
+        'rds:DescribeEngineDefaultClusterParameters',
         'rds:DescribeDBProxies',
         'rds:DescribeDBProxyTargetGroups',
         'rds:DescribeDBProxyTargets',
@@ -223,7 +242,10 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
 }
 
 function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: RunTimeSecrets): void {
-  const { databases, proxies, targetGroups, logs, alarms } = patterns(scope);
+  const { databases, defaultGroups, proxies, targetGroups, logs, alarms } = patterns(scope);
+  for (const pattern of defaultGroups) {
+    acknowledgePattern(policy, pattern, 'Default groups are RDS’s own; their names depend on the engine.');
+  }
   for (const pattern of [...databases, ...logs, ...alarms]) {
     acknowledgePattern(
       policy,
@@ -248,6 +270,6 @@ function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: 
   acknowledgeFinding(
     policy,
     'IAM5[Resource::*]',
-    'Describing resources, and asking for a random password, are not authorized on single resources.',
+    'Describing resources, asking for a random password and creating a proxy are not authorized on single resources; a new proxy must have the tag.',
   );
 }

@@ -68,6 +68,7 @@ export async function bootAssembly(
     logsDir,
     caCertificate,
     echo: options.echoFunctionLogs ?? false,
+    awsPort,
     log,
   });
   undo.push(() => functions.stop());
@@ -124,7 +125,7 @@ export async function bootAssembly(
     customResources,
     ...awsEndpoint.factories,
   ]) {
-    factories.set(factory.type, factory);
+    factories.set(factory.type, awsEndpoint.permitted(factory));
   }
 
   undo.push(() => gateways.close());

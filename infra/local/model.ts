@@ -254,7 +254,15 @@ export interface Functions {
    * @throws {FunctionNotFound} also for a function of another region than the caller's
    */
   invoke(functionNameOrArn: string, payload: unknown, options?: InvokeOptions): Promise<InvokeResult>;
-  list(): { name: string; arn: string; roleArn: string; timeoutSeconds: number; memoryMb: number }[];
+  list(): {
+    name: string;
+    arn: string;
+    roleArn: string;
+    timeoutSeconds: number;
+    memoryMb: number;
+    /** None: it is in no VPC. */
+    subnetIds: readonly string[];
+  }[];
 }
 
 export interface AccessKey {
@@ -294,6 +302,8 @@ export type RequestHandler = (
 export interface AwsEndpoint {
   /** One per resource type the AWS side provides. */
   factories: ResourceFactory[];
+  /** The factory, for stacks that CloudFormation makes with a role: it makes and deletes only what the role may. */
+  permitted(factory: ResourceFactory): ResourceFactory;
   /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not exist */
   secretString(secretId: string, region: string): string;
   listen(port: number): Promise<void>;

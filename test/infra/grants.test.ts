@@ -10,6 +10,7 @@ import { type Resource, sharedAssembly, type Template } from './synthesized-app.
 
 let directory: string;
 let platform: Platform;
+const log: string[] = [];
 
 /** The project's own assembly, running without two of the secrets that it lets functions read. */
 beforeAll(async () => {
@@ -25,7 +26,7 @@ beforeAll(async () => {
   platform = await startPlatform({
     ...{ projectDir: directory, stateDir: join(directory, 'state'), apiPort, awsPort, cdkOut },
     waitScale: 0.02,
-    log: () => {},
+    log: (line) => log.push(line),
   });
 });
 afterAll(async () => {
@@ -96,6 +97,24 @@ test('a move whose task is denied a secret fails and is rolled back; the tenant 
   await expect(operator.get('/tenants/wonka')).resolves.toMatchObject({ isolationModel: 'shared' });
   const admin = await client({ email: 'admin@wonka.test', tenantId, role: 'admin', scope: '' });
   await expect(admin.get('/skills')).resolves.toEqual({ items: [], nextCursor: null });
+});
+
+test('without the endpoint of its network a function does not reach the service, and the log names what is missing', async () => {
+  const endpoint = [...platform.context.stacks.values()]
+    .flatMap(({ resources }) =>
+      [...resources.entries()].map(([id, resource]) => ({ resources, id, resource })),
+    )
+    .find(({ resource }) => String(resource.properties.ServiceName).endsWith('us-east-1.secretsmanager'));
+  endpoint!.resources.delete(endpoint!.id);
+  const operator = await asOperator();
+  const { tenantId } = await operator.get<{ tenantId: string }>('/tenants/umbrella');
+  const admin = await client({ email: 'admin@umbrella.test', tenantId, role: 'admin', scope: '' });
+  await expect(admin.get('/employees')).rejects.toMatchObject({ name: 'ApiError' });
+  expect(log.filter((line) => /^function Strata-us-People\S* cannot reach/.test(line))).toEqual([
+    expect.stringMatching(
+      /secretsmanager: its network has no endpoint com.amazonaws.us-east-1.secretsmanager$/,
+    ),
+  ]);
 });
 
 function logOf(functionName: string): string {

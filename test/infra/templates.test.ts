@@ -165,7 +165,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|servicequotas:Get\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 

@@ -24,7 +24,13 @@ beforeAll(async () => {
   mkdirSync(join(directory, 'tls'));
   writeFileSync(join(directory, 'main.mjs'), code);
   const { caCertificate } = await localCertificates(join(directory, 'tls'));
-  functions = new LambdaFunctions({ logsDir: directory, caCertificate, echo: false, log: () => {} });
+  functions = new LambdaFunctions({
+    logsDir: directory,
+    caCertificate,
+    echo: false,
+    awsPort: 0,
+    log: () => {},
+  });
 });
 afterAll(async () => {
   await functions.stop();
@@ -42,6 +48,8 @@ beforeEach(() => {
     memoryMb: 128,
     variables: {},
     logGroupName: `/aws/lambda/${name}`,
+    // In a network, since it waits for a server of this machine.
+    subnetIds: ['subnet-1'],
   });
 });
 

@@ -37,7 +37,13 @@ beforeAll(async () => {
   mkdirSync(join(directory, 'api'));
   writeFileSync(join(directory, 'api', 'main.mjs'), code);
   const { caCertificate } = await localCertificates(join(directory, 'tls'));
-  functions = new LambdaFunctions({ logsDir: directory, caCertificate, echo: false, log: () => {} });
+  functions = new LambdaFunctions({
+    logsDir: directory,
+    caCertificate,
+    echo: false,
+    awsPort: 0,
+    log: () => {},
+  });
   for (const [name, handler] of [
     ['main', 'api/main.handler'],
     ['missing', 'api/none.handler'],
@@ -53,6 +59,7 @@ beforeAll(async () => {
       memoryMb: 128,
       variables: { COLOUR: 'blue' },
       logGroupName: `/aws/lambda/${name}`,
+      subnetIds: [],
     });
   }
 });

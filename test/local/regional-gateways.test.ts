@@ -26,7 +26,13 @@ afterEach(async () => {
 async function listening(): Promise<{ gateways: RegionalGateways; homePort: number }> {
   const tell = (line: string) => void log.push(line);
   const gateways = new RegionalGateways({
-    functions: new LambdaFunctions({ logsDir: directory, caCertificate: '', echo: false, log: tell }),
+    functions: new LambdaFunctions({
+      logsDir: directory,
+      caCertificate: '',
+      echo: false,
+      awsPort: 0,
+      log: tell,
+    }),
     authorizer: new JwtAuthorizer(() => undefined),
     state: stateFile(join(directory, 'state')),
     log: tell,

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AwsEndpoint, AwsEndpointOptions, ResourceFactory } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { FunctionNetwork } from './function-network.ts';
 import { awsHttpServer } from './http-server.ts';
 import { Authorizer } from './iam/authorizer.ts';
 import { clusterResource, instanceResource } from './resources/database-cluster.ts';
@@ -106,7 +107,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     authorizer,
     context.log,
   );
-  const server = awsHttpServer(dispatcher, before);
+  const server = awsHttpServer(dispatcher, before, new FunctionNetwork(context));
 
   const isRestarted = (stackArn: string): boolean => stacks.isRestarted(stackArn);
   const factories: ResourceFactory[] = [
@@ -128,16 +129,11 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
     stateMachineResource(machines),
     eventRuleResource(bus),
     ...scheduleResources(scheduleRunner),
-  ].map((factory) =>
-    permitted(
-      factory,
-      (stackArn) => (stacks.isRestarted(stackArn) ? undefined : stacks.actor(stackArn)),
-      (principal, permission, region) => authorizer.refuses(principal, permission, region),
-    ),
-  );
+  ];
 
   return {
     factories,
+    permitted: (factory) => permitted(factory, stacks, authorizer),
     secretString(secretId, region) {
       const secret = secrets.get(secretId, region);
       const value = secret.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;

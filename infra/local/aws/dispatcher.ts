@@ -26,8 +26,6 @@ export class Dispatcher {
     this.log = log;
     for (const service of services) {
       for (const name of service.signingNames) this.services.set(name, service);
-      authorizer.know(Object.keys(service.operations).map((operation) => `${service.prefix}:${operation}`));
-      authorizer.know(service.furtherActions ?? []);
     }
   }
 
@@ -107,11 +105,10 @@ export class Dispatcher {
     const invalid = service.protocol.kind === 'query' ? 'ValidationError' : 'ValidationException';
     const input = new Input(members, invalid);
     if (call.principal.kind === 'role') {
-      for (const permission of operation.permissions(input, call)) {
-        const refusal = this.authorizer.refuses(call.principal, permission, call.region);
-        if (refusal !== undefined) {
-          throw new AwsError(service.accessDenied.code, refusal, { status: service.accessDenied.status });
-        }
+      const permissions = operation.permissions(input, call);
+      const refusal = this.authorizer.refusesCall(call.principal, permissions, call.region);
+      if (refusal !== undefined) {
+        throw new AwsError(service.accessDenied.code, refusal, { status: service.accessDenied.status });
       }
     }
     return operation.run(input, call);

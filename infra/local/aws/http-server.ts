@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { RequestHandler } from '../model.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import type { FunctionNetwork } from './function-network.ts';
 import { refusalOf } from './trusted-request.ts';
 import type { WireResponse } from './wire.ts';
 
@@ -8,9 +9,13 @@ import type { WireResponse } from './wire.ts';
 const BODY_LIMIT = 8 * 1024 * 1024;
 
 /** The HTTP server of the endpoint, on loopback. */
-export function awsHttpServer(dispatcher: Dispatcher, before: RequestHandler[]): Server {
+export function awsHttpServer(
+  dispatcher: Dispatcher,
+  before: RequestHandler[],
+  network: FunctionNetwork,
+): Server {
   const server = createServer((request, response) => {
-    respond(dispatcher, before, request, response).catch(() => {
+    respond({ dispatcher, before, network }, request, response).catch(() => {
       if (!response.headersSent) response.writeHead(500);
       response.end();
     });
@@ -22,8 +27,11 @@ export function awsHttpServer(dispatcher: Dispatcher, before: RequestHandler[]):
 }
 
 async function respond(
-  dispatcher: Dispatcher,
-  before: RequestHandler[],
+  {
+    dispatcher,
+    before,
+    network,
+  }: { dispatcher: Dispatcher; before: RequestHandler[]; network: FunctionNetwork },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -37,13 +45,19 @@ async function respond(
   for (const handler of before) if (await handler(request, response)) return;
   // The path is not parsed as a URL: a client may send two slashes, which would read as a host.
   const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  const query = new URLSearchParams(search);
+  if (!network.reaches(request.headers, query)) {
+    // As far as HTTP can tell, there was no connection.
+    request.socket.destroy();
+    return;
+  }
   const body = await readBody(request);
   if (body === undefined) {
     send(response, { status: 413, headers: {}, body: '' });
     return;
   }
   const { method = 'GET', headers } = request;
-  send(response, await dispatcher.handle({ method, path, headers, body }, new URLSearchParams(search)));
+  send(response, await dispatcher.handle({ method, path, headers, body }, query));
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {

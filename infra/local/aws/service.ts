@@ -73,6 +73,4 @@ export interface AwsService {
   operations: Record<string, Operation>;
   /** Error code and status for a refused permission. */
   accessDenied: { code: string; status: number };
-  /** IAM actions that are not operations of this endpoint but may be asked for. */
-  furtherActions?: string[];
 }

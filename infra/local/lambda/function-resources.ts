@@ -1,3 +1,4 @@
+import { sessionTokenOf } from '../aws/function-network.ts';
 import type { PlatformContext, ResourceFactory, ResourceRequest } from '../model.ts';
 import type { FunctionDefinition, LambdaFunctions } from './lambda-functions.ts';
 
@@ -48,6 +49,7 @@ function functionDefinition(request: ResourceRequest, context: PlatformContext):
   const logGroupName = logging?.LogGroup ?? `/aws/lambda/${name}`;
   const template =
     (properties.Environment as { Variables?: Record<string, unknown> } | undefined)?.Variables ?? {};
+  const { SubnetIds: subnetIds = [] } = (properties.VpcConfig ?? {}) as { SubnetIds?: string[] };
   const concurrency = properties.ReservedConcurrentExecutions;
   return {
     name,
@@ -58,6 +60,7 @@ function functionDefinition(request: ResourceRequest, context: PlatformContext):
     timeoutSeconds: Number(properties.Timeout ?? 3),
     memoryMb,
     logGroupName,
+    subnetIds,
     ...(typeof concurrency === 'number' && { reservedConcurrency: concurrency }),
     variables: {
       PATH: '/var/lang/bin:/usr/local/bin:/usr/bin:/bin:/opt/bin',
@@ -66,7 +69,7 @@ function functionDefinition(request: ResourceRequest, context: PlatformContext):
       ...Object.fromEntries(Object.entries(template).map(([key, value]) => [key, String(value)])),
       AWS_ACCESS_KEY_ID: accessKeyId,
       AWS_SECRET_ACCESS_KEY: secretAccessKey,
-      AWS_SESSION_TOKEN: 'local',
+      AWS_SESSION_TOKEN: sessionTokenOf(arn),
       AWS_REGION: stack.region,
       AWS_DEFAULT_REGION: stack.region,
       AWS_ENDPOINT_URL: context.awsUrl,

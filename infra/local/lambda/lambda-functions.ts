@@ -17,6 +17,8 @@ export interface FunctionDefinition {
   /** The template's variables and the ones Lambda adds. */
   variables: Record<string, string>;
   logGroupName: string;
+  /** None: it is in no VPC. */
+  subnetIds: readonly string[];
   /** `ReservedConcurrentExecutions`, if the template sets it. */
   reservedConcurrency?: number;
 }
@@ -37,16 +39,25 @@ export class LambdaFunctions implements Functions {
   readonly #logsDir: string;
   readonly #caCertificate: string;
   readonly #echo: boolean;
+  readonly #awsPort: number;
   readonly #log: Log;
   /** By ARN: two regions may each have a function of one name. */
   readonly #functions = new Map<string, Deployed>();
   /** Former versions that still have invocations. */
   readonly #retired = new Set<LambdaFunction>();
 
-  constructor(options: { logsDir: string; caCertificate: string; echo: boolean; log: Log }) {
+  /** @param options `awsPort`: of the AWS endpoint, all that a function in no VPC reaches on this machine */
+  constructor(options: {
+    logsDir: string;
+    caCertificate: string;
+    echo: boolean;
+    awsPort: number;
+    log: Log;
+  }) {
     this.#logsDir = options.logsDir;
     this.#caCertificate = options.caCertificate;
     this.#echo = options.echo;
+    this.#awsPort = options.awsPort;
     this.#log = options.log;
   }
 
@@ -67,6 +78,7 @@ export class LambdaFunctions implements Functions {
           functionArn: arn,
           memoryMb: definition.memoryMb,
           logGroupName: definition.logGroupName,
+          ...(definition.subnetIds.length === 0 ? { openPorts: [this.#awsPort] } : {}),
           logStreamName: `${new Date().toISOString().slice(0, 10).replaceAll('-', '/')}/[$LATEST]local`,
         },
         variables: definition.variables,
@@ -103,8 +115,8 @@ export class LambdaFunctions implements Functions {
 
   list() {
     return [...this.#functions.values()].map(({ definition }) => {
-      const { name, arn, roleArn, timeoutSeconds, memoryMb } = definition;
-      return { name, arn, roleArn, timeoutSeconds, memoryMb };
+      const { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds } = definition;
+      return { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds };
     });
   }
 

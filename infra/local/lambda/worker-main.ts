@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
+import { closePrivateAddresses } from './private-addresses.ts';
 
 /** What the parent gives a new worker. */
 export interface WorkerSetup {
@@ -23,6 +24,8 @@ export interface WorkerSetup {
   memoryMb: number;
   logGroupName: string;
   logStreamName: string;
+  /** Ports of this machine that a function in no VPC reaches; absent for one that is in a VPC. */
+  openPorts?: readonly number[];
 }
 
 export interface WorkerInvocation {
@@ -55,6 +58,8 @@ delete process.env.NODE_COMPILE_CACHE;
 
 tls.setDefaultCACertificates([...tls.getCACertificates('default'), setup.caCertificate]);
 
+const openPort = setup.openPorts && closePrivateAddresses(setup.functionName, setup.openPorts);
+
 let handler: Handler;
 try {
   handler = await loadHandler();
@@ -86,7 +91,10 @@ async function loadHandler(): Promise<Handler> {
 async function invoke({ requestId, event, deadline }: WorkerInvocation): Promise<void> {
   let answer: WorkerAnswer;
   try {
-    const result = await handler(JSON.parse(event), {
+    const parsed = JSON.parse(event) as { ResponseURL?: unknown } | null;
+    // A custom resource answers to a bucket.
+    if (typeof parsed?.ResponseURL === 'string') openPort?.(Number(new URL(parsed.ResponseURL).port));
+    const result = await handler(parsed, {
       awsRequestId: requestId,
       callbackWaitsForEmptyEventLoop: true,
       functionName: setup.functionName,

@@ -72,13 +72,18 @@ export const launchingStack: FixtureStack = {
         ],
         Resource: '*',
       },
-      { Action: 'rds:Create*', Resource: 'arn:aws:rds:us-east-1:000000000000:*' },
+      { Action: 'secretsmanager:De*', Resource: '*' },
+      {
+        Action: ['rds:Create*', 'rds:Delete*', 'rds:Describe*'],
+        Resource: ['arn:aws:rds:us-east-1:000000000000:*', 'arn:aws:rds::000000000000:global-cluster:*'],
+      },
+      { Action: 'rds:CreateDBProxy', Resource: '*' },
       { Action: 'iam:PassRole', Resource: att('ProxyRole', 'Arn') },
     ]),
     ...role('WeakDeployRole', [{ Action: 'secretsmanager:*', Resource: '*' }]),
     ...role('Launcher', [
       {
-        Action: ['cloudformation:CreateStack', 'cloudformation:DescribeStacks'],
+        Action: ['CreateStack', 'DescribeStacks', 'TagResource'].map((name) => `cloudformation:${name}`),
         Resource: stackPattern,
       },
       { Action: 's3:GetObject', Resource: 'arn:aws:s3:::assets-000000000000-us-east-1/*' },

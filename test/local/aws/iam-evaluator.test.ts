@@ -5,7 +5,6 @@ import type { PolicyDocument, Statement } from '../../../infra/local/aws/iam/pol
 
 const ROLE = 'arn:aws:iam::000000000000:role/api';
 const SECRET = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:strata/us-1/starter-AbCdEf';
-const KNOWN = new Set(['secretsmanager:getsecretvalue', 'kms:decrypt', 'iam:passrole']);
 
 const policy = (...statements: Statement[]): PolicyDocument => ({
   Version: '2012-10-17',
@@ -38,7 +37,6 @@ function decide(
       context: conditionContext(request.context),
     },
     policies,
-    KNOWN,
   );
 }
 
@@ -90,21 +88,29 @@ describe('actions and resources', () => {
     expect(allowed([allow({ Resource })], { context })).toBe(true);
   });
 
-  test('an action that nobody made known is denied even to a star', () => {
+  test('an action that the table of actions lacks is denied even to a star', () => {
     const everything = [allow({ Action: '*' })];
     expect(allowed(everything)).toBe(true);
-    expect(allowed(everything, { action: 'secretsmanager:NobodyKnows' })).toBe(false);
+    expect(decide({ identity: [policy(...everything)] }, { action: 'secretsmanager:NobodyKnows' })).toEqual({
+      allowed: false,
+      why: 'unknown action',
+    });
   });
 });
 
 describe('conditions', () => {
-  const via = (value: string) => ({ 'kms:ViaService': value });
+  const via = (value: string) => ({ 'secretsmanager:VersionStage': value });
   test.each<[string, Record<string, Record<string, unknown>>, Record<string, string | string[]>, boolean]>([
     ['StringEquals', { StringEquals: via('a') }, via('a'), true],
-    ['StringEquals, one of several', { StringEquals: { 'kms:ViaService': ['b', 'a'] } }, via('a'), true],
+    [
+      'StringEquals, one of several',
+      { StringEquals: { 'secretsmanager:VersionStage': ['b', 'a'] } },
+      via('a'),
+      true,
+    ],
     ['StringEquals, different', { StringEquals: via('a') }, via('b'), false],
     ['StringEquals, missing key', { StringEquals: via('a') }, {}, false],
-    ['keys ignore case', { StringEquals: { 'KMS:viaservice': 'a' } }, via('a'), true],
+    ['keys ignore case', { StringEquals: { 'SecretsManager:versionSTAGE': 'a' } }, via('a'), true],
     [
       'StringLike',
       { StringLike: via('secrets*.amazonaws.com') },
@@ -157,6 +163,46 @@ describe('conditions', () => {
 
   test('a deny whose operator is unknown denies', () => {
     expect(allowed([allow(), deny({ Condition: { NumericLessThan: { k: '5' } } })])).toBe(false);
+  });
+});
+
+describe('what AWS authorizes an action on', () => {
+  const rds = (kind: string) => `arn:aws:rds:us-east-1:000000000000:${kind}`;
+  const anything = (Action: string, fields: Partial<Statement> = {}) => allow({ Action, ...fields });
+
+  test('an action without a resource type is granted on a star only, whatever the call names', () => {
+    const request = { action: 'rds:CreateDBProxy', resource: rds('db-proxy:prx-1') };
+    expect(allowed([anything('rds:*')], request)).toBe(true);
+    for (const Resource of [rds('db-proxy:*'), rds('*'), 'arn:*']) {
+      expect(allowed([anything('rds:CreateDBProxy', { Resource })], request), Resource).toBe(false);
+    }
+    // So a deny on an ARN does not reach it either.
+    const denied = deny({ Action: 'rds:CreateDBProxy', Resource: rds('db-proxy:*') });
+    expect(allowed([anything('rds:*'), denied], request)).toBe(true);
+  });
+
+  test('a resource of a type that the action does not take is denied even to a star', () => {
+    const request = { action: 'rds:ModifyDBProxy', resource: rds('cluster:one') };
+    expect(decide({ identity: [policy(anything('*'))] }, request)).toEqual({
+      allowed: false,
+      why: 'unknown resource type',
+    });
+  });
+
+  test('a condition key that the action does not have is not in the request', () => {
+    const context = {
+      'aws:RequestTag/team': 'a',
+      'aws:ResourceTag/team': 'a',
+      'aws:PrincipalAccount': '000000000000',
+    };
+    const requires = (key: string) => ({ StringEquals: { [key]: context[key as keyof typeof context] } });
+    const may = (action: string, kind: string, key: string) =>
+      allowed([anything(action, { Condition: requires(key) })], { action, resource: rds(kind), context });
+    expect(may('rds:CreateDBProxy', 'db-proxy:prx-1', 'aws:RequestTag/team')).toBe(true);
+    expect(may('rds:CreateDBProxy', 'db-proxy:prx-1', 'aws:ResourceTag/team')).toBe(false);
+    expect(may('rds:ModifyDBProxy', 'db-proxy:prx-1', 'aws:ResourceTag/team')).toBe(true);
+    expect(may('rds:ModifyDBProxy', 'db-proxy:prx-1', 'aws:RequestTag/team')).toBe(false);
+    expect(may('rds:ModifyDBProxy', 'db-proxy:prx-1', 'aws:PrincipalAccount')).toBe(true);
   });
 });
 

@@ -65,15 +65,13 @@ const taggedStack: FixtureStack = {
     ...role('TeamB', [{ Action: 'rds:DescribeDBInstances', Resource: '*', Condition: inTeam('b') }]),
     ...role('Creator', [
       { Action: 'iam:PassRole', Resource: roleArn('ProxyRole') },
-      {
-        Action: ['rds:CreateDBProxy', 'rds:AddTagsToResource'],
-        Resource: ANY_PROXY,
-        Condition: comingWith('a'),
-      },
+      { Action: 'rds:DescribeDBProxies', Resource: '*' },
+      { Action: 'rds:CreateDBProxy', Resource: '*', Condition: comingWith('a') },
+      { Action: 'rds:AddTagsToResource', Resource: ANY_PROXY, Condition: comingWith('a') },
     ]),
     ...role('CreatorWithoutTags', [
       { Action: 'iam:PassRole', Resource: roleArn('ProxyRole') },
-      { Action: 'rds:CreateDBProxy', Resource: ANY_PROXY },
+      { Action: ['rds:CreateDBProxy', 'rds:DescribeDBProxies'], Resource: '*' },
     ]),
   },
 };

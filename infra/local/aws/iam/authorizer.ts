@@ -4,21 +4,16 @@ import { conditionContext } from './conditions.ts';
 import { type AccessRequest, evaluate, refusal } from './evaluator.ts';
 import type { PolicyDocument } from './policy-document.ts';
 import { RolePolicies } from './role-policies.ts';
+import { AUTHORIZATION_TABLE, authorizationOf, resourceTypeOf } from './service-authorization.ts';
 
 /** Says who signed a request and what that principal may do. */
 export class Authorizer {
   private readonly context: PlatformContext;
   private readonly policies: RolePolicies;
-  private readonly knownActions = new Set<string>();
 
   constructor(context: PlatformContext) {
     this.context = context;
     this.policies = new RolePolicies(context.stacks, context.log);
-  }
-
-  /** Actions that were never made known are refused whatever the policies say. */
-  know(actions: Iterable<string>): void {
-    for (const action of actions) this.knownActions.add(action.toLowerCase());
   }
 
   principal(accessKeyId: string): Principal {
@@ -37,6 +32,28 @@ export class Authorizer {
       arn: `arn:aws:sts::${LOCAL_ACCOUNT}:assumed-role/${roleName}/${session}`,
       userId: `AROALOCAL:${session}`,
     };
+  }
+
+  /**
+   * The same for one call: the principal needs all of these permissions. They must name a resource of every type that
+   * an action of theirs wants, so that no type of a call is forgotten.
+   */
+  refusesCall(principal: Principal, permissions: readonly Permission[], region: string): string | undefined {
+    if (principal.kind === 'administrator') return undefined;
+    for (const permission of permissions) {
+      const refusal = this.refuses(principal, permission, region);
+      if (refusal !== undefined) return refusal;
+    }
+    for (const { action } of permissions) {
+      const missing = missingType(
+        action,
+        permissions.filter((one) => one.action === action),
+      );
+      if (missing !== undefined) {
+        return `User: ${principal.arn} is not authorized to perform: ${action} (locally: it also takes a resource of type ${missing}, which this call does not name, see ${AUTHORIZATION_TABLE})`;
+      }
+    }
+    return undefined;
   }
 
   /** AWS's sentence when the principal may not, undefined when it may. */
@@ -61,13 +78,19 @@ export class Authorizer {
       ),
     };
     const policies = this.policies.of(principal.roleArn) ?? { identity: [] };
-    const decision = evaluate(
-      request,
-      { ...policies, resource: permission.resourcePolicy as PolicyDocument | undefined },
-      this.knownActions,
-    );
+    const decision = evaluate(request, {
+      ...policies,
+      resource: permission.resourcePolicy as PolicyDocument | undefined,
+    });
     return decision.allowed ? undefined : refusal(request, decision.why);
   }
+}
+
+/** A type that every call of the action takes, and none of these resources has. */
+function missingType(action: string, permissions: readonly Permission[]): string | undefined {
+  const authorization = authorizationOf(action);
+  const named = permissions.map(({ resource }) => authorization && resourceTypeOf(authorization, resource));
+  return authorization?.required.find((type) => !named.includes(type));
 }
 
 function administrator(): Principal {

@@ -1,5 +1,11 @@
 import { type ConditionContext, conditionsHold } from './conditions.ts';
 import { asList, type PolicyDocument, type Statement } from './policy-document.ts';
+import {
+  AUTHORIZATION_TABLE,
+  authorizationOf,
+  hasConditionKey,
+  resourceTypeOf,
+} from './service-authorization.ts';
 import { matchesWildcard } from './wildcard.ts';
 
 export interface AccessRequest {
@@ -24,19 +30,19 @@ export type Decision =
   | { allowed: true }
   | {
       allowed: false;
-      why: 'unknown action' | 'explicit deny' | 'no identity-based policy' | 'no permissions boundary';
+      why: 'explicit deny' | 'no identity-based policy' | 'no permissions boundary' | Unknown;
     };
+
+/** What this evaluator would have to know first. */
+type Unknown = 'unknown action' | 'unknown resource type';
 
 /**
  * Decides as IAM does within one account: an explicit deny anywhere wins, then an allow must be found, and a
  * permissions boundary must allow too. What is not understood (an action, a condition operator) is refused.
  */
-export function evaluate(
-  request: AccessRequest,
-  policies: Policies,
-  knownActions: ReadonlySet<string>,
-): Decision {
-  if (!knownActions.has(request.action.toLowerCase())) return { allowed: false, why: 'unknown action' };
+export function evaluate(asked: AccessRequest, policies: Policies): Decision {
+  const request = asAuthorized(asked);
+  if (typeof request === 'string') return { allowed: false, why: request };
   const identity = policies.identity.flatMap(statements);
   const boundary = policies.boundary ? statements(policies.boundary) : undefined;
   const resource = policies.resource
@@ -56,12 +62,27 @@ export function evaluate(
   return { allowed: true };
 }
 
-/** AWS's sentence for a refusal. */
+/** The request with the resource and the condition keys that AWS looks at for this action. */
+function asAuthorized(request: AccessRequest): AccessRequest | Unknown {
+  const authorization = authorizationOf(request.action);
+  if (!authorization) return 'unknown action';
+  const { types, required } = authorization;
+  const type = resourceTypeOf(authorization, request.resource);
+  const isAny = types.size === 0 || (request.resource === '*' && required.length === 0);
+  if (type === undefined && !isAny) return 'unknown resource type';
+  const context = new Map([...request.context].filter(([key]) => hasConditionKey(authorization, type, key)));
+  return { ...request, resource: isAny ? '*' : request.resource, context };
+}
+
+/** AWS's sentence for a refusal; where this evaluator lacks knowledge, with the file that must have it. */
 export function refusal(request: AccessRequest, why: Exclude<Decision, { allowed: true }>['why']): string {
-  const sentence = `User: ${request.sessionArn} is not authorized to perform: ${request.action} on resource: ${request.resource}`;
+  const resource = authorizationOf(request.action)?.types.size === 0 ? '*' : request.resource;
+  const sentence = `User: ${request.sessionArn} is not authorized to perform: ${request.action} on resource: ${resource}`;
   if (why === 'explicit deny') return `${sentence} with an explicit deny in an identity-based policy`;
-  const missing = why === 'unknown action' ? 'no identity-based policy' : why;
-  return `${sentence} because ${missing} allows the ${request.action} action`;
+  const isUnknown = why === 'unknown action' || why === 'unknown resource type';
+  const missing = isUnknown ? 'no identity-based policy' : why;
+  const hint = isUnknown ? ` (locally: ${why}, see ${AUTHORIZATION_TABLE})` : '';
+  return `${sentence} because ${missing} allows the ${request.action} action${hint}`;
 }
 
 function statements(document: PolicyDocument): Statement[] {

@@ -82,7 +82,8 @@ export function targetGroupResource(store: RdsStore, logins: ProxyLogins): Resou
       const id = stableUuid(`${stack.arn} ${proxyName} ${name}`).replaceAll('-', '').slice(0, 17);
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:target-group:prx-tg-0${id}`;
       const clusterIdentifiers = (properties.DBClusterIdentifiers as string[] | undefined) ?? [];
-      store.targetGroups.set(arn, { name, arn, proxyName, region: stack.region, clusterIdentifiers });
+      const tags = tagsOf(new Input(properties));
+      store.targetGroups.set(arn, { name, arn, proxyName, region: stack.region, clusterIdentifiers, tags });
       await logins.enforce(proxyName, stack.region);
       return { ref: arn, attributes: { TargetGroupArn: arn } };
     },

@@ -25,7 +25,6 @@ export function lambda(context: PlatformContext): AwsService {
       ],
     },
     accessDenied: { code: 'AccessDeniedException', status: 403 },
-    furtherActions: ['lambda:InvokeFunction'],
     operations: {
       Invoke: {
         permissions: (input, call) => [

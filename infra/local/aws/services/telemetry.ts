@@ -1,16 +1,24 @@
 import { LOCAL_ACCOUNT } from '../../model.ts';
+import type { Input } from '../input.ts';
 import type { AwsService, Call, Operation } from '../service.ts';
 
 /**
  * Telemetry is accepted and dropped: functions' output is in the platform's own logs. Permissions are checked all
  * the same, so that a missing grant shows.
  */
-function accepted(action: string, resource: (call: Call) => string, answer: unknown = {}): Operation {
-  return { permissions: (_input, call) => [{ action, resource: resource(call) }], run: () => answer };
+function accepted(
+  action: string,
+  resource: (input: Input, call: Call) => string,
+  answer: unknown = {},
+): Operation {
+  return { permissions: (input, call) => [{ action, resource: resource(input, call) }], run: () => answer };
 }
 
 const anything = (): string => '*';
-const logGroups = (call: Call): string => `arn:aws:logs:${call.region}:${LOCAL_ACCOUNT}:log-group:*`;
+const logGroup = (input: Input, { region }: Call): string =>
+  `arn:aws:logs:${region}:${LOCAL_ACCOUNT}:log-group:${input.required('logGroupName')}`;
+const logStream = (input: Input, call: Call): string =>
+  `${logGroup(input, call)}:log-stream:${input.required('logStreamName')}`;
 
 export const telemetry: AwsService[] = [
   {
@@ -19,9 +27,9 @@ export const telemetry: AwsService[] = [
     protocol: { kind: 'json', version: '1.1' },
     accessDenied: { code: 'AccessDeniedException', status: 400 },
     operations: {
-      CreateLogGroup: accepted('logs:CreateLogGroup', logGroups),
-      CreateLogStream: accepted('logs:CreateLogStream', logGroups),
-      PutLogEvents: accepted('logs:PutLogEvents', logGroups, { nextSequenceToken: '0' }),
+      CreateLogGroup: accepted('logs:CreateLogGroup', logGroup),
+      CreateLogStream: accepted('logs:CreateLogStream', logStream),
+      PutLogEvents: accepted('logs:PutLogEvents', logStream, { nextSequenceToken: '0' }),
     },
   },
   {

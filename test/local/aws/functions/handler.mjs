@@ -49,3 +49,20 @@ export async function customResource({ RequestType, ResponseURL }) {
   const response = { Status: 'SUCCESS', PhysicalResourceId: 'thing', Data: { Request: RequestType } };
   await fetch(ResponseURL, { method: 'PUT', body: JSON.stringify(response) });
 }
+
+/** Asks for a secret of a region, and opens a connection to a port of this machine; tells how each went. */
+export async function reach({ region, port }) {
+  const { DescribeSecretCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
+  const client = new SecretsManagerClient({ region, maxAttempts: 1 });
+  const found = await client.send(new DescribeSecretCommand({ SecretId: 'one' })).then(
+    ({ Name }) => Name,
+    ({ name, code }) => code ?? name,
+  );
+  const { connect } = await import('node:net');
+  const connected = await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve('connected'));
+    socket.on('error', ({ code, message }) => resolve(`${code} ${message}`));
+    socket.on('close', () => resolve('closed'));
+  });
+  return { found, connected };
+}

@@ -20,7 +20,12 @@ import type {
 } from '../../../model.ts';
 import type { Authorizer } from '../../iam/authorizer.ts';
 import type { Principal } from '../../service.ts';
-import type { StackRecord, StackStatus } from './stack-record.ts';
+import {
+  REMOVAL_PROPERTIES,
+  type ResourceRecord,
+  type StackRecord,
+  type StackStatus,
+} from './stack-record.ts';
 import type { StackStore } from './stack-store.ts';
 
 export class RunTimeStacks {
@@ -42,12 +47,28 @@ export class RunTimeStacks {
     return this.restarting.has(stackArn);
   }
 
-  /** With whose rights CloudFormation makes a stack's resources; undefined for the assembly's own stacks. */
+  /**
+   * With whose rights CloudFormation makes and deletes a stack's resources; undefined for the assembly's own stacks, and
+   * for one that is only being started again.
+   */
   actor(stackArn: string): Principal | undefined {
+    if (this.isRestarted(stackArn)) return undefined;
     const record = this.store.all().find((one) => one.id === stackArn);
     const roleArn = record?.roleArn ?? record?.creatorRoleArn;
     if (!record || roleArn === undefined) return undefined;
     return this.authorizer.session(roleArn, record.roleArn ? 'AWSCloudFormation' : undefined);
+  }
+
+  /** What exists of a stack. */
+  resourcesOf(stackArn: string): LocalResource[] {
+    const live = this.context.stacks.get(stackArn);
+    if (live) return [...live.resources.values()];
+    return (
+      this.store
+        .all()
+        .find((one) => one.id === stackArn)
+        ?.resources.map(fromRecord(stackArn)) ?? []
+    );
   }
 
   /** Starts creating; the record is durable when this returns. */
@@ -204,7 +225,7 @@ export class RunTimeStacks {
     const live = this.context.stacks.get(record.id);
     if (live) return { ...live, template };
     const resources = new Map<string, LocalResource>(
-      record.resources.map((one) => [one.logicalId, { ...one, stack: record.id, properties: {} }]),
+      record.resources.map(fromRecord(record.id)).map((one) => [one.logicalId, one]),
     );
     const stack = { name: record.name, arn: record.id, region: record.region, template, resources };
     return { ...stack, outputs: record.outputs, parameters: record.parameters };
@@ -213,15 +234,21 @@ export class RunTimeStacks {
   private keepResources(record: StackRecord): void {
     const live = this.context.stacks.get(record.id);
     if (!live) return;
-    record.resources = [...live.resources.values()].map(({ logicalId, type, ref, attributes }) => ({
-      logicalId,
-      type,
-      ref,
-      attributes,
-    }));
+    record.resources = [...live.resources.values()].map(
+      ({ logicalId, type, ref, attributes, properties }) => ({
+        ...{ logicalId, type, ref, attributes },
+        properties: Object.fromEntries(
+          REMOVAL_PROPERTIES.flatMap((name) => (name in properties ? [[name, properties[name]]] : [])),
+        ),
+      }),
+    );
   }
 
   private note(record: StackRecord, { logicalId, physicalId, type, status, reason }: ResourceEvent): void {
     if (!this.stopping) this.store.addEvent(record, { logicalId, physicalId, type, status, reason });
   }
 }
+
+const fromRecord =
+  (stack: string) =>
+  ({ properties = {}, ...one }: ResourceRecord): LocalResource => ({ ...one, stack, properties });

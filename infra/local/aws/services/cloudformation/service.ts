@@ -52,7 +52,6 @@ export function cloudFormation(
     prefix: 'cloudformation',
     protocol: { kind: 'query', namespace: 'http://cloudformation.amazonaws.com/doc/2010-05-15/' },
     accessDenied: { code: 'AccessDenied', status: 403 },
-    furtherActions: ['iam:PassRole', 's3:GetObject', 'cloudformation:TagResource'],
     operations: {
       CreateStack: {
         permissions: createPermissions,
@@ -162,11 +161,16 @@ export function cloudFormation(
 function createPermissions(input: Input, call: Call): Permission[] {
   const roleArn = input.text('RoleARN');
   const url = input.text('TemplateURL');
-  const context: Record<string, string | string[]> = requestTags(tagsOf(input));
+  const tags = tagsOf(input);
+  const context: Record<string, string | string[]> = requestTags(tags);
   if (roleArn !== undefined) context['cloudformation:RoleArn'] = roleArn;
   if (url !== undefined) context['cloudformation:TemplateUrl'] = url;
   const resource = stackArn(input.required('StackName'), call);
   const permissions: Permission[] = [{ action: 'cloudformation:CreateStack', resource, context }];
+  if (tags.length > 0) {
+    const creating = { ...requestTags(tags), 'cloudformation:CreateAction': 'CreateStack' };
+    permissions.push({ action: 'cloudformation:TagResource', resource, context: creating });
+  }
   if (roleArn !== undefined) {
     permissions.push({
       action: 'iam:PassRole',

@@ -22,12 +22,17 @@ export interface StackEvent {
   timestamp: number;
 }
 
+/** Properties of a resource that say with which rights it may be removed. None of them is a secret. */
+export const REMOVAL_PROPERTIES = ['Tags', 'DBClusterIdentifier', 'DBClusterIdentifiers', 'DBProxyName'];
+
 /** What is left of a resource once it stands: enough to remove it, and no secret. */
 export interface ResourceRecord {
   logicalId: string;
   type: string;
   ref: string;
   attributes: Record<string, unknown>;
+  /** `REMOVAL_PROPERTIES` of it; records of earlier versions have none. */
+  properties?: Record<string, unknown>;
 }
 
 /** A run-time stack as it is persisted. */

@@ -34,7 +34,6 @@ export function kms(keys: KeyStore): AwsService {
     prefix: 'kms',
     protocol: { kind: 'json', version: '1.1' },
     accessDenied: { code: 'AccessDeniedException', status: 400 },
-    furtherActions: ['kms:CreateGrant', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'],
     operations: {
       Encrypt: named('Encrypt', (key, input) => {
         const plaintext = input.blob('Plaintext') ?? Buffer.alloc(0);

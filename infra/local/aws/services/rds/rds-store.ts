@@ -45,6 +45,7 @@ export interface TargetGroup {
   proxyName: string;
   region: string;
   clusterIdentifiers: string[];
+  tags: Tag[];
 }
 
 export interface ClusterRecord {

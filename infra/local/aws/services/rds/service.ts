@@ -39,12 +39,15 @@ export function rds(store: RdsStore, { logins, context, quotas }: RdsOptions): A
       resultMember: string;
       named(name: string, call: Call): Tagged | undefined;
       find(name: string | undefined, call: Call): unknown[];
+      /** What else the action is authorized on. */
+      also?(name: string, call: Call): Permission[];
     },
   ): Operation {
     return {
       permissions(input, call) {
         const name = input.text(options.nameMember);
-        return on(action, options.kind, name === undefined ? undefined : options.named(name, call), call);
+        const named = name === undefined ? undefined : options.named(name, call);
+        return [...on(action, options.kind, named, call), ...(options.also?.(name ?? '', call) ?? [])];
       },
       run: (input, call) =>
         paginate(input, options.resultMember, options.find(input.text(options.nameMember), call)),
@@ -102,6 +105,12 @@ export function rds(store: RdsStore, { logins, context, quotas }: RdsOptions): A
         nameMember: 'DBProxyName',
         resultMember: 'Targets',
         named: proxyNamed,
+        also: (name, call) => {
+          const group = [...store.targetGroups.values()].find(
+            ({ proxyName, region }) => proxyName === name && region === call.region,
+          );
+          return on('DescribeDBProxyTargets', 'target-group', group, call);
+        },
         find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
       }),
       DescribeDBProxyTargetGroups: describing('DescribeDBProxyTargetGroups', {
@@ -179,18 +188,6 @@ export function rds(store: RdsStore, { logins, context, quotas }: RdsOptions): A
       }),
       ...clusterLifecycle(store, context, quotas),
     },
-    furtherActions: [
-      'rds:CreateDBCluster',
-      'rds:CreateDBInstance',
-      'rds:CreateDBProxy',
-      'rds:CreateDBSubnetGroup',
-      'rds:CreateDBClusterParameterGroup',
-      'rds:ModifyDBProxyTargetGroup',
-      'rds:RegisterDBProxyTargets',
-      'rds:AddTagsToResource',
-      'rds:DeleteDBSubnetGroup',
-      'rds:DeleteDBClusterParameterGroup',
-    ],
   };
 }
 

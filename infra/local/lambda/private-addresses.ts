@@ -1,0 +1,42 @@
+import net from 'node:net';
+
+/**
+ * Keeps a function that is in no VPC away from private addresses: from everything on this machine but the ports given,
+ * as databases are. The connection fails as it would on AWS in the end, but at once.
+ * @param functionName for the error's message
+ * @returns opens a further port
+ */
+export function closePrivateAddresses(
+  functionName: string,
+  openPorts: readonly number[],
+): (port: number) => void {
+  const open = new Set(openPorts);
+  const connect = net.Socket.prototype.connect;
+  net.Socket.prototype.connect = function (this: net.Socket, ...parameters: unknown[]) {
+    const { host, port } = targetOf(parameters);
+    if (port !== undefined && isThisMachine(host) && !open.has(port)) {
+      const error = new Error(
+        `connect ETIMEDOUT ${host}:${port} (locally: function ${functionName} is in no VPC, so it reaches no private address)`,
+      );
+      process.nextTick(() => this.destroy(Object.assign(error, { code: 'ETIMEDOUT', syscall: 'connect' })));
+      return this;
+    }
+    return Reflect.apply(connect, this, parameters) as net.Socket;
+  } as typeof connect;
+  return (port) => void open.add(port);
+}
+
+/** Of the forms that `connect` takes; Node's own callers hand over the list of options and callback as one. */
+function targetOf(parameters: unknown[]): { host: string; port: number | undefined } {
+  const first = Array.isArray(parameters[0]) ? (parameters[0][0] as unknown) : parameters[0];
+  if (typeof first === 'object' && first !== null) {
+    const { host, port } = first as { host?: string; port?: number | string };
+    return { host: host ?? 'localhost', port: port === undefined ? undefined : Number(port) };
+  }
+  const host = typeof parameters[1] === 'string' ? parameters[1] : 'localhost';
+  const port = Number(first);
+  // A path of a local socket is no number.
+  return { host, port: Number.isInteger(port) ? port : undefined };
+}
+
+const isThisMachine = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(host);
