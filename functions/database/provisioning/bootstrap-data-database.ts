@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { type DdlTransaction, ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { identifier } from '../ddl/identifier.ts';
 import { migrateTenantTables, SHARED_SCHEMA, sharedTarget } from '../tables/migrate-tenant-tables.ts';
-import { ensureMonthPartitions } from '../tables/month-partitions.ts';
+import { ensureMonthPartitions, MONTHS_READY } from '../tables/month-partitions.ts';
 import type { TenantMigration } from '../tables/tenant-migrations.ts';
 import {
   ensureOwnerRole,
@@ -25,9 +25,6 @@ export interface DataDatabaseOptions {
   /** For tests of migrations to come. */
   readonly migrations?: readonly TenantMigration[];
 }
-
-/** Months of the audit log that are ready beforehand; the upkeep schedule renews them. */
-const MONTHS_AHEAD = 3;
 
 /**
  * Turns an empty database into a data database, or brings an older one up to date: roles, schema `tenancy`, and for a
@@ -101,5 +98,5 @@ async function ensureSharedTables(
     `GRANT USAGE ON SCHEMA ${identifier(SHARED_SCHEMA)} TO ${identifier(starterRole)}`,
   ]);
   await migrateTenantTables(transaction, sharedTarget(starterRole), migrations);
-  await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_AHEAD);
+  await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_READY);
 }
