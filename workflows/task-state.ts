@@ -1,6 +1,13 @@
 import type { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
-import { Chain, type IChainable, JsonPath, type RetryProps, Timeout } from 'aws-cdk-lib/aws-stepfunctions';
+import {
+  Chain,
+  type IChainable,
+  JsonPath,
+  type RetryProps,
+  type TaskInput,
+  Timeout,
+} from 'aws-cdk-lib/aws-stepfunctions';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import type { Construct } from 'constructs';
 import { transient } from './retry-policies.ts';
@@ -14,17 +21,20 @@ export interface TaskStateProps {
   readonly lastRetry?: RetryProps;
   /** Where the task's answer goes in the state; by default nowhere, since the registry knows. */
   readonly resultPath?: string;
+  /** What the task is called with; by default the whole state. */
+  readonly payload?: TaskInput;
 }
 
-/** A state that calls one task function with the whole state, and calls it again where that may help. */
+/** A state that calls one task function, and calls it again where that may help. */
 export function taskState(
   scope: Construct,
   name: string,
   task: IFunction,
-  { timeout, retries = [], lastRetry, resultPath }: TaskStateProps,
+  { timeout, retries = [], lastRetry, resultPath, payload }: TaskStateProps,
 ): LambdaInvoke {
   const state = new LambdaInvoke(scope, name, {
     lambdaFunction: task,
+    ...(payload ? { payload } : {}),
     // The function's answer and error names as they are, without the envelope of lambda:invoke.
     payloadResponseOnly: true,
     retryOnServiceExceptions: false,
