@@ -1,4 +1,10 @@
-import { DescribeExecutionCommand, GetExecutionHistoryCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { randomUUID } from 'node:crypto';
+import {
+  DescribeExecutionCommand,
+  GetExecutionHistoryCommand,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
@@ -64,21 +70,36 @@ async function ages(slug: Slug): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map(({ age, count }) => [Number(age), count]));
 }
 
-const tick = () => strata(['tick', 'partition-upkeep'], { AWS_ENDPOINT_URL: platform().awsUrl });
-
-/** Starts the schedule's execution and waits for its end; answers what it reported. */
-async function runUpkeep() {
-  const { code, out, error } = await tick();
+/** Runs the schedule by the command line; answers the execution that it started. */
+async function tick(): Promise<string> {
+  const { code, out, error } = await strata(['tick', 'partition-upkeep'], {
+    AWS_ENDPOINT_URL: platform().awsUrl,
+  });
   expect([code, error]).toEqual([0, '']);
-  const [, executionArn] = /^✔ strata-us-partition-upkeep {2}.* {2}started (\S+)$/.exec(out.trim()) ?? [];
-  const ended = async () =>
-    (await states.send(new DescribeExecutionCommand({ executionArn }))).status !== 'RUNNING';
-  await vi.waitUntil(ended, { timeout: 50_000, interval: 100 });
+  expect(out.trim()).toMatch(/^✔ strata-us-partition-upkeep {2}.* {2}started \S+$/);
+  return out.trim().split(' ').at(-1)!;
+}
+
+async function start(): Promise<string> {
+  const stateMachineArn = 'arn:aws:states:us-east-1:000000000000:stateMachine:partition-upkeep';
+  const { executionArn } = await states.send(new StartExecutionCommand({ stateMachineArn }));
+  return executionArn!;
+}
+
+/** Waits for the end of the execution; answers what it reported. */
+async function runUpkeep(executionArn: string) {
+  const execution = await vi.waitUntil(
+    async () => {
+      const described = await states.send(new DescribeExecutionCommand({ executionArn }));
+      return described.status !== 'RUNNING' && described;
+    },
+    { timeout: 50_000, interval: 100 },
+  );
   const { events = [] } = await states.send(
     new GetExecutionHistoryCommand({ executionArn, reverseOrder: true }),
   );
   const report = events.find(({ stateExitedEventDetails }) => stateExitedEventDetails?.name === 'Report');
-  return JSON.parse(report?.stateExitedEventDetails?.output ?? '{}').report;
+  return { ...JSON.parse(report?.stateExitedEventDetails?.output ?? '{}').report, execution };
 }
 
 test('the schedule keeps all databases: months ahead are made again, rows go to their month, old rows of each tier go', async () => {
@@ -95,7 +116,7 @@ test('the schedule keeps all databases: months ahead are made again, rows go to 
   for (const months of [23, 25]) await writeRows('globex', months, 4);
   for (const months of [83, 85]) await writeRows('acme', months, 5);
 
-  const report = await runUpkeep();
+  const report = await runUpkeep(await tick());
 
   // Other test files make and remove databases meanwhile; these are there throughout.
   for (const { key } of homes.values()) expect(report.failed).not.toContain(key);
@@ -110,6 +131,35 @@ test('the schedule keeps all databases: months ahead are made again, rows go to 
   );
   for (const months of [-1, 0, 1, 2, 3]) expect(rows.map(({ name }) => name)).toContain(await nameOf(months));
 
-  const again = await runUpkeep();
+  const again = await runUpkeep(await start());
   expect(again.figures).toMatchObject({ partitionsAdded: 0, rowsDrained: 0, rowsDeleted: 0 });
+});
+
+test('a database that cannot be reached costs no other its upkeep; the execution fails and names it', async () => {
+  const [cluster] = await clusters(platform(), 'registry');
+  const registry = await asSuperuser(platform(), cluster!);
+  const lost = randomUUID();
+  await registry.query(
+    `WITH tenant AS (
+       INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, schema_name, subscription_tier, status,
+                            data_residency, home_region)
+       VALUES ($1, $2, $2, 'dedicated', 'lost', 'enterprise', 'suspended', 'us', 'us') RETURNING tenant_id)
+     INSERT INTO tenant_database_routing (tenant_id, database_host, database_port, database_name, schema_name,
+                                          isolation_model, role_name, secret_arn, epoch, region, writer_host)
+     SELECT tenant_id, 'proxy', 5432, 'strata', 'lost', 'dedicated', 'lost', 'none', 1, 'us', 'writer' FROM tenant`,
+    [lost, `lost-${lost.slice(0, 8)}`],
+  );
+  try {
+    await writeRows('globex', 25, 2);
+    const { failed, execution } = await runUpkeep(await start());
+    expect(failed).toContain(lost);
+    expect(failed).not.toContain(homeOf('globex').key);
+    expect(execution).toMatchObject({ status: 'FAILED', error: 'UpkeepIncomplete' });
+    expect(execution.cause).toContain(lost);
+    expect(await ages('globex')).not.toHaveProperty('25');
+  } finally {
+    await registry.query('DELETE FROM tenant_database_routing WHERE tenant_id = $1', [lost]);
+    await registry.query('DELETE FROM tenants WHERE tenant_id = $1', [lost]);
+    await registry.end();
+  }
 });
