@@ -2,15 +2,16 @@
  * Adds the partition of one month, with the rows of the month that are in the default partition.
  *
  * One transaction, so that each snapshot shows a row in exactly one of the two places:
- *   1. Create the month's table and move the rows into it. Nobody waits: readers see the old rows, new ones still go to
- *      the default partition. Repeated until few are left, because this is where a long time may be spent.
- *   2. Lock the parent and the default partition. Every transaction that has used them has ended.
- *   3. Move the rows that came meanwhile, attach, commit.
+ *   1. Create the month's table and move the rows into it. Requests do not wait: they still see the rows in the default
+ *      partition, and still insert there. This step may take long, so it is repeated until few rows are left.
+ *   2. Lock the parent and the default partition. Every transaction that has used them has ended then.
+ *   3. Move the rows that were inserted meanwhile, attach the table, commit.
  *
- * Why the parent, although attaching locks only the default partition: a session that plans its statement meanwhile
- * knows the partitions from before and waits at the default one. When it goes on, its snapshot may be newer than the
- * move, and it would find the rows in neither place; its INSERT would fail (23514), because the default partition does
- * not take that month any more. Who waits at the parent learns of the new partition first.
+ * Why lock the parent, although attaching locks only the default partition: a session that plans a statement meanwhile
+ * reads the list of partitions first and then waits for the default partition. After the commit it goes on with the old
+ * list. A query whose snapshot is newer than the commit would find the rows in neither place, and an INSERT would fail
+ * (23514), because the default partition does not take that month any more. A session that waits for the parent's lock
+ * reads the list of partitions afterwards.
  *
  * Moving rows between partitions of one table changes no tenant's data: capture is off in this session, and a move that
  * reads the table finds the same rows before and after.
@@ -31,9 +32,9 @@ import {
 import { inTransaction } from '../database/transfer/claim.ts';
 import { keepVacuumAway, type LockPatience, lockTables } from './table-locks.ts';
 
-/** Of one transaction. A server that creates a replication slot waits for it. */
+/** Longest duration of the transaction, seconds. The creation of a replication slot in the cluster waits for it. */
 export const ADD_MONTH_SECONDS = 240;
-/** Rounds before the lock, and what is little enough to be moved under it. */
+/** At most so many rounds before the lock; a round that moved fewer than `FEW_ROWS` is the last one. */
 const ROUNDS = 5;
 const FEW_ROWS = 500;
 

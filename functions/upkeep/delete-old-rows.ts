@@ -18,7 +18,7 @@ import { RETENTION_MONTHS, retentionCutoff } from './retention.ts';
 
 const BATCH = 1_000;
 const BATCH_SECONDS = 15;
-/** A pause is as long as the batch before it, so that the tenant's own requests have half of the time; milliseconds. */
+/** A pause lasts as long as the batch before it, at most this long, milliseconds: requests have half of the time. */
 const LONGEST_PAUSE_MS = 500;
 
 export interface DeleteOldRowsOptions {
@@ -71,7 +71,7 @@ async function deleteBatch(
   tenantId: string,
   { name, column, cutoff, batch }: { name: string; column: string; cutoff: Date; batch: number },
 ): Promise<number | 'moving' | 'elsewhere'> {
-  // Before the lock, which an attempt at work would have to wait for.
+  // Checked before the lock too, so that a running move does not have to wait for this session.
   const before = await whyNot(owner, tenantId);
   if (before) return before;
   try {
@@ -85,10 +85,10 @@ async function deleteBatch(
         await owner.query('select tenancy.enter_move($1, null)', [tenantId]);
         const table = qualified(placement.schema_name, name);
         const age = identifier(column);
-        // Of shared tables only what is in no month's partition is left here: those are dropped as a whole.
+        // Month partitions of shared tables are dropped whole, so only rows of other partitions are deleted here.
         const from = placement.isolation_model === 'shared' ? new Date(monthOf(cutoff).first) : cutoff;
         const { rowCount } = await owner.query(
-          // Of a partitioned table, rows of other partitions may have the same address: hence the age again.
+          // Rows of several partitions can have the same ctid, so the age is checked again.
           `DELETE FROM ${table} WHERE ${age} < $1 AND ctid = ANY (ARRAY(
              SELECT ctid FROM ${table} WHERE ${age} < $1 LIMIT ${batch}))`,
           [from],

@@ -52,7 +52,7 @@ export async function keepPartitions(
 
   for (const table of monthPartitionedTables) {
     const months = RETENTION_MONTHS[table.name]?.[SHARED_TABLES_TIER];
-    // Whole months: a partition goes when its last row may.
+    // A partition is dropped once its youngest row is beyond the retention.
     const oldest = months === undefined ? undefined : monthOf(retentionCutoff(now, months));
     const attempt = async (name: string, work: () => Promise<void>) => {
       try {
@@ -83,7 +83,7 @@ export async function keepPartitions(
     });
     for (const month of monthsReady(now)) {
       const name = partitionName(table, month);
-      // Rows of it came since, or a move keeps them in the default partition.
+      // A move keeps rows of this month in the default partition.
       if (postponed.includes(name)) continue;
       await attempt(name, async () => {
         await add(month, false).catch((error: unknown) => {
@@ -110,7 +110,7 @@ const monthsReady = (now: Date): Month[] =>
 const defaultPartition = (table: MonthPartitionedTable) =>
   qualified(SHARED_SCHEMA, defaultPartitionName(table));
 
-/** By its file, which no policy hides: rows that are deleted but not vacuumed count. */
+/** By the size of its file, because policies hide the rows. Deleted rows count until they are vacuumed. */
 async function isEmpty(owner: pg.ClientBase, table: MonthPartitionedTable): Promise<boolean> {
   const { rows } = await owner.query<{ empty: boolean }>(
     'select pg_catalog.pg_relation_size(pg_catalog.to_regclass($1)) = 0 as empty',

@@ -1,6 +1,6 @@
 /**
- * Exclusive locks on tables that every request of a cell uses. Who waits for such a lock makes all requests that come
- * later wait behind it, so each try is short, and the requests get some time between two tries.
+ * Exclusive locks on tables that every request of a cell uses. While a session waits for such a lock, every later request
+ * waits behind it. So each try is short, and requests get some time between two tries.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
@@ -16,7 +16,7 @@ export interface LockPatience {
 
 export const LOCK_PATIENCE: LockPatience = { lockTimeoutMs: 300, patienceMs: 60_000 };
 
-/** Of one pause, milliseconds. Less than a transaction of the upkeep may be idle. */
+/** Longest pause between two tries, milliseconds; `inTransaction` allows a transaction to be idle for longer. */
 const PAUSE_MS = 1_000;
 /** Lock timeout, deadlock. */
 const BUSY = new Set(['55P03', '40P01']);

@@ -1,7 +1,6 @@
 /**
  * The upkeep of one database, call after call: first the partitions of its shared tables, where it is a cell, then its
- * tenants' old rows, page by page. What fails is reported and left out: it keeps neither another tenant nor another
- * table from its upkeep, and the next run does it.
+ * tenants' old rows, page by page. A table or tenant that fails is reported and skipped; the next run tries it again.
  */
 import type pg from 'pg';
 import { endLockHolders } from '../database/ddl/end-lock-holders.ts';
@@ -14,7 +13,7 @@ import type { LockPatience } from './table-locks.ts';
 import { listTenants, type UpkeptDatabase } from './upkept-databases.ts';
 
 const PAGE = 200;
-/** Held by the session: two runs would get in each other's way, and one run has many transactions. */
+/** An advisory lock of the session, because a run has many transactions and two runs would disturb each other. */
 const LOCK = 'strata partition upkeep';
 
 export interface UpkeepFigures {
@@ -127,7 +126,7 @@ export async function upkeepDatabase(
   }
 }
 
-/** Until the session ends. */
+/** Keeps other runs out until the session ends. @throws {UpkeepRunning} */
 async function lockOut(owner: pg.ClientBase): Promise<void> {
   await endLockHolders(owner, LOCK);
   const { rows } = await owner.query<{ locked: boolean }>(

@@ -22,7 +22,7 @@ export interface PartitionUpkeepProps {
   readonly secrets: RunTimeSecrets;
 }
 
-/** When it runs, UTC: after the daily promotions, whose moves it would have to leave alone. */
+/** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
 const DAILY = 'cron(15 5 * * ? *)';
 
 /** The partition-upkeep state machine with its task function, its schedule and its alarms. */

@@ -261,7 +261,7 @@ describe('a partition beyond the retention of the shared tables', () => {
     }
     expect(dropped).toBe(false);
     // A try waits for 100 ms; the rest is the machine's.
-    expect(longest).toBeLessThan(2_000);
+    expect(longest).toBeLessThan(4_000);
     expect((await reader.query('SELECT count(*)::int AS rows FROM audit_log')).rows[0].rows).toBe(5);
     await reader.query('COMMIT');
     expect((await keeping).dropped).toEqual([nameOf(old)]);
@@ -288,7 +288,7 @@ describe('a partition beyond the retention of the shared tables', () => {
   test('stays while a tenant that has rows there is being moved, and goes afterwards', async () => {
     const [tenant, other] = [await database.addTenant('shared'), await database.addTenant('shared')];
     await addOldMonths(tenant);
-    // Somebody else's move keeps nothing.
+    // A move of a tenant without rows in the partition does not keep it.
     await claimTenant(owner, { tenantId: other.tenantId, epoch: 1, attemptId: randomUUID() });
     const attempt = { tenantId: tenant.tenantId, epoch: 1, attemptId: randomUUID() };
     await claimTenant(owner, attempt);
