@@ -34,6 +34,11 @@ import { keepVacuumAway, type LockPatience, lockTables } from './table-locks.ts'
 
 /** Longest duration of the transaction, seconds. The creation of a replication slot in the cluster waits for it. */
 export const ADD_MONTH_SECONDS = 240;
+/**
+ * Of one statement that moves rows, seconds. With the patience for the lock it is less than the transaction's duration,
+ * whose end would also end the session.
+ */
+const MOVE_SECONDS = 150;
 /** At most so many rounds before the lock; a round that moved fewer than `FEW_ROWS` is the last one. */
 const ROUNDS = 5;
 const FEW_ROWS = 500;
@@ -66,6 +71,7 @@ export async function addMonth(
     for (const statement of createMonthTable(schema, table, month)) await owner.query(statement);
     const move = drain ? await moveStatement(owner, schema, table, month) : undefined;
     const moveRows = async () => (move ? ((await owner.query(move)).rowCount ?? 0) : 0);
+    await owner.query(`SET LOCAL statement_timeout = '${MOVE_SECONDS}s'`);
     let moved = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const rows = await moveRows();

@@ -69,6 +69,15 @@ export async function keepPartitions(
       rowsDrained += moved;
     };
 
+    // First, so that the months to come do not depend on what follows.
+    for (const month of monthsReady(now)) {
+      await attempt(partitionName(table, month), async () => {
+        await add(month, false).catch((error: unknown) => {
+          // The default partition has rows of the month: they are moved below.
+          if (sqlStateOf(error) !== CHECK_VIOLATION) throw error;
+        });
+      });
+    }
     await attempt(defaultPartitionName(table), async () => {
       await restoreForce(owner, table, patience);
       if (await isEmpty(owner, table)) return;
@@ -81,17 +90,6 @@ export async function keepPartitions(
       // An empty file tells the next run that there is nothing to do, and attaching has nothing to read.
       await owner.query(`VACUUM (SKIP_LOCKED) ${defaultPartition(table)}`);
     });
-    for (const month of monthsReady(now)) {
-      const name = partitionName(table, month);
-      // A move keeps rows of this month in the default partition.
-      if (postponed.includes(name)) continue;
-      await attempt(name, async () => {
-        await add(month, false).catch((error: unknown) => {
-          if (sqlStateOf(error) !== CHECK_VIOLATION) throw error;
-          return overDefaultPartition(owner, table, patience, () => add(month, true));
-        });
-      });
-    }
     if (oldest === undefined) continue;
     for (const month of await monthsBefore(owner, table, oldest)) {
       const name = partitionName(table, month);
