@@ -12,7 +12,7 @@ const sources = new Map(files.map((file) => [file, readFileSync(join(root, file)
 const GROUPS = [
   ['api', 'tasks'],
   ['middleware'],
-  ['move', 'backup', 'lifecycle', 'repositories', 'rollouts'],
+  ['move', 'backup', 'lifecycle', 'repositories', 'rollouts', 'upkeep'],
   ['provisioning'],
   ['placement'],
   ['tenancy'],

@@ -25,7 +25,7 @@ export interface TaskStateProps {
   readonly payload?: TaskInput;
 }
 
-/** A state that calls one task function with the whole state, and calls it again where that may help. */
+/** A state that calls one task function, and calls it again where that may help. */
 export function taskState(
   scope: Construct,
   name: string,
@@ -34,6 +34,7 @@ export function taskState(
 ): LambdaInvoke {
   const state = new LambdaInvoke(scope, name, {
     lambdaFunction: task,
+    ...(payload ? { payload } : {}),
     // The function's answer and error names as they are, without the envelope of lambda:invoke.
     payloadResponseOnly: true,
     retryOnServiceExceptions: false,

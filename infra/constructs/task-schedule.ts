@@ -2,6 +2,7 @@ import { Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler';
+import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 
 export interface TaskScheduleProps {
@@ -10,14 +11,15 @@ export interface TaskScheduleProps {
   readonly description: string;
   /** Such as `rate(15 minutes)`. */
   readonly expression: string;
-  readonly task: IFunction;
-  /** The task's event; EventBridge Scheduler fills in its context attributes. */
+  /** A function, which is awaited, or a state machine, of which an execution is started. */
+  readonly task: IFunction | IStateMachine;
+  /** The task's event, or the execution's input; EventBridge Scheduler fills in its context attributes. */
   readonly input?: Readonly<Record<string, string>>;
   /** On time. Otherwise a run may be put off by up to five minutes, so that not everything happens at once. */
   readonly punctual?: boolean;
 }
 
-/** Runs one task function again and again. Its role may invoke that function and nothing else. */
+/** Runs one task again and again. Its role may invoke that function, or start that state machine, and nothing else. */
 export class TaskSchedule extends Construct {
   constructor(scope: Construct, id: string, props: TaskScheduleProps) {
     super(scope, id);
@@ -27,16 +29,19 @@ export class TaskSchedule extends Construct {
       }),
       description: `Schedule: ${props.description}`,
     });
-    role.addToPolicy(
-      new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [props.task.functionArn] }),
-    );
+    const { task } = props;
+    const [action, arn] =
+      'functionArn' in task
+        ? ['lambda:InvokeFunction', task.functionArn]
+        : ['states:StartExecution', task.stateMachineArn];
+    role.addToPolicy(new PolicyStatement({ actions: [action], resources: [arn] }));
     new CfnSchedule(this, 'Schedule', {
       ...(props.name ? { name: props.name } : {}),
       description: props.description,
       scheduleExpression: props.expression,
       flexibleTimeWindow: props.punctual ? { mode: 'OFF' } : { mode: 'FLEXIBLE', maximumWindowInMinutes: 5 },
       target: {
-        arn: props.task.functionArn,
+        arn,
         roleArn: role.roleArn,
         input: JSON.stringify(props.input ?? {}),
         retryPolicy: { maximumRetryAttempts: 2, maximumEventAgeInSeconds: 600 },

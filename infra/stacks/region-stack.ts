@@ -16,6 +16,7 @@ import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
 import { Identity } from '../constructs/identity.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
+import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { registryClusterName } from '../constructs/region-names.ts';
@@ -173,6 +174,7 @@ export class RegionStack extends Stack {
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
 
     new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
+    new PartitionUpkeep(this, 'Upkeep', { settings, region, registry, network, cells, secrets });
 
     const api = new ContextApi(this, 'Api', {
       config,

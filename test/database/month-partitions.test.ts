@@ -1,7 +1,12 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ddlTransaction } from '../../functions/database/ddl/ddl-connection.ts';
-import { ensureMonthPartitions } from '../../functions/database/tables/month-partitions.ts';
+import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
+import {
+  ensureMonthPartitions,
+  monthOf,
+  partitionName,
+} from '../../functions/database/tables/month-partitions.ts';
 import { asTenant, enterTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
@@ -63,4 +68,34 @@ test('a month is added while requests write to the log', async () => {
   await client.query(line(new Date().toISOString()));
   await ensure('2034-01-01T00:00:00Z', 1);
   await client.query('COMMIT');
+});
+
+test('a month of which the default partition has rows is left out, without an error, and those after it are added', async () => {
+  const client = await database.connect('starter');
+  await asTenant(client, tenant, 'write', () => client.query(line('2035-03-05T00:00:00Z')));
+  const missing = await ensure('2035-03-01T00:00:00Z', 3);
+  expect(missing).toEqual(['audit_log_2035_03']);
+  const { rows } = await owner.query(
+    `SELECT relname FROM pg_class WHERE relname LIKE 'audit\\_log\\_2035%' AND relkind = 'r' ORDER BY 1`,
+  );
+  expect(rows.map(({ relname }) => relname)).toEqual(['audit_log_2035_04', 'audit_log_2035_05']);
+});
+
+test('bootstrap succeeds on a database whose current month has rows in the default partition', async () => {
+  const master = await database.connect('master');
+  const month = monthOf(new Date());
+  await owner.query(`DROP TABLE shared.${partitionName({ name: 'audit_log' }, month)}`);
+  const client = await database.connect('starter');
+  await asTenant(client, tenant, 'write', () => client.query(line(new Date().toISOString())));
+  const { owner: ownerLogin, starter } = database.server.logins;
+  await bootstrapDataDatabase(master, {
+    ownerPassword: ownerLogin.password,
+    shared: true,
+    starter: { roleName: starter.user, password: starter.password },
+  });
+  await asTenant(client, tenant, 'write', () => client.query(line(new Date().toISOString())));
+  const seen = await asTenant(client, tenant, 'read', () =>
+    client.query('SELECT count(*)::int AS rows FROM audit_log WHERE created_at >= $1', [month.first]),
+  );
+  expect(seen.rows[0].rows).toBeGreaterThanOrEqual(2);
 });

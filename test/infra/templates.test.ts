@@ -205,6 +205,7 @@ test('the environment of every function has only the agreed names', () => {
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'MOVE_SURVEY_FUNCTION'],
     'tasks/meter-tenants': ['REGION_KEY'],
+    'tasks/partition-upkeep': ['REGION_KEY'],
     'tasks/promotion-evaluate': [
       'REGION_KEY',
       'PROMOTION_POLICY',
@@ -243,6 +244,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
+    'partition-upkeep',
   ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString).replace(

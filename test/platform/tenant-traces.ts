@@ -9,7 +9,7 @@ export interface PlatformAt {
   readonly awsUrl: string;
 }
 
-interface ClusterRecord {
+export interface ClusterRecord {
   readonly clusterIdentifier: string;
   readonly port: number;
   readonly databaseName: string;
@@ -61,18 +61,23 @@ const TRACES = `
   union all select 'capture' from tenancy.placement where tenant_id = $2::uuid and capture
   union all select 'claim' from tenancy.placement where tenant_id = $2::uuid and mover is not null`;
 
-async function clusters({ awsUrl }: PlatformAt): Promise<ClusterRecord[]> {
+/** The data clusters, cells and dedicated ones; or the registry's. */
+export async function clusters(
+  { awsUrl }: PlatformAt,
+  databaseName: 'strata' | 'registry' = 'strata',
+): Promise<ClusterRecord[]> {
   const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
   const rds = new RDSClient(administrator(awsUrl));
   const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
-  return DBClusters.filter(({ DatabaseName }) => DatabaseName === 'strata').map((cluster) => ({
+  return DBClusters.filter(({ DatabaseName }) => DatabaseName === databaseName).map((cluster) => ({
     clusterIdentifier: (cluster.DBClusterIdentifier ?? '').replace(/^strata-tenant-.*/, 'dedicated'),
     port: Number(cluster.Port),
-    databaseName: 'strata',
+    databaseName,
   }));
 }
 
-async function asSuperuser(
+/** The caller ends it. */
+export async function asSuperuser(
   { stateDir }: PlatformAt,
   { port, databaseName }: ClusterRecord,
 ): Promise<pg.Client> {

@@ -65,7 +65,7 @@ export class MeteredWorld {
 
   /** @param cellId null: the tenant gets a database of its own. */
   async addTenant(model: Model, cellId: string | null, fields: TenantFields = {}): Promise<TestTenant> {
-    const database = cellId === null ? await TestDatabase.clone() : this.#database(cellId);
+    const database = cellId === null ? await TestDatabase.clone() : this.database(cellId);
     const tenant = await database.addTenant(model, fields.tenantId);
     if (cellId === null) this.#databases.set(tenant.tenantId, database);
     this.#tenantsHomes.set(tenant.tenantId, database);
@@ -131,8 +131,7 @@ export class MeteredWorld {
   }
 
   /** Connects as production does, but for the secret, whose name tells the database here. */
-  readonly connect = async ({ key }: DataDatabase): Promise<pg.Client> =>
-    this.#database(key).connect('owner');
+  readonly connect = async ({ key }: DataDatabase): Promise<pg.Client> => this.database(key).connect('owner');
 
   /** The tenant's samples, oldest first, without what differs between runs. */
   async samples(tenantId: string): Promise<Record<string, unknown>[]> {
@@ -149,7 +148,7 @@ export class MeteredWorld {
     await this.#registryDatabase.drop();
   }
 
-  #database(key: string): TestDatabase {
+  database(key: string): TestDatabase {
     const database = this.#databases.get(key);
     if (!database) throw new Error(`there is no database ${key}`);
     return database;

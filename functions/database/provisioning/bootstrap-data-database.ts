@@ -9,7 +9,7 @@ import {
   SHARED_SCHEMA,
   sharedTarget,
 } from '../tables/migrate-tenant-tables.ts';
-import { ensureMonthPartitions } from '../tables/month-partitions.ts';
+import { ensureMonthPartitions, MONTHS_READY } from '../tables/month-partitions.ts';
 import {
   ensureOwnerRole,
   ensureRequestRole,
@@ -38,9 +38,6 @@ export interface DatabaseVersions {
   /** Of the shared tables; undefined where there are none. */
   readonly schemaVersion: number | undefined;
 }
-
-/** Months of the audit log that are ready beforehand; the upkeep schedule renews them. */
-const MONTHS_AHEAD = 3;
 
 /**
  * Turns an empty database into a data database: roles, schema `tenancy`, and for a cell the shared tables. `master` is a
@@ -124,7 +121,7 @@ async function ensureSharedTables(
   // A history that is not ours should end a deployment before a rollout meets it.
   missingMigrations(executed ?? [], migrations);
   const version = executed ? versionAfter(executed) : await createSharedTables();
-  await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_AHEAD);
+  await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_READY);
   return version;
 
   async function createSharedTables(): Promise<number> {

@@ -1,0 +1,36 @@
+import * as z from 'zod';
+import { addFigures, NO_FIGURES, type UpkeepFigures } from './upkeep-database.ts';
+
+const number = z.int().nonnegative();
+export const upkeepFigures = z.object({
+  partitionsAdded: number,
+  partitionsDropped: number,
+  rowsDrained: number,
+  rowsDeleted: number,
+  postponed: number,
+  failures: number,
+}) satisfies z.ZodType<UpkeepFigures>;
+
+/** What became of one database: its figures, or the name of the error because of which it was left out. */
+export const databaseResult = z.union([
+  z.object({ key: z.string(), step: z.object({ figures: upkeepFigures }) }),
+  z.object({ key: z.string(), error: z.string() }),
+]);
+
+export interface UpkeepSummary {
+  readonly databases: number;
+  /** Sums; a database that was left out is one failure. */
+  readonly figures: UpkeepFigures;
+  /** Keys of the databases in which something failed. */
+  readonly failed: readonly string[];
+}
+
+export function summarize(results: readonly z.output<typeof databaseResult>[]): UpkeepSummary {
+  const figuresOf = (result: (typeof results)[number]) =>
+    'step' in result ? result.step.figures : { ...NO_FIGURES, failures: 1 };
+  return {
+    databases: results.length,
+    figures: results.map(figuresOf).reduce(addFigures, NO_FIGURES),
+    failed: results.filter((result) => figuresOf(result).failures > 0).map(({ key }) => key),
+  };
+}

@@ -1,0 +1,78 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { UPKEEP_TIMEOUT, PartitionUpkeep as Workflow } from '../../workflows/partition-upkeep.ts';
+import type { RegionConfig } from '../config.ts';
+import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import type { Cell } from './cell.ts';
+import { raiseAlarm } from './raise-alarm.ts';
+import type { RegionNetwork } from './region-network.ts';
+import type { Registry } from './registry.ts';
+import type { RunTimeSecrets } from './run-time-secrets.ts';
+import { type FunctionSettings, StrataFunction } from './strata-function.ts';
+import { TaskSchedule } from './task-schedule.ts';
+
+export interface PartitionUpkeepProps {
+  readonly settings: FunctionSettings;
+  readonly region: RegionConfig;
+  readonly registry: Registry;
+  readonly network: RegionNetwork;
+  readonly cells: readonly Cell[];
+  readonly secrets: RunTimeSecrets;
+}
+
+/** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
+const DAILY = 'cron(15 5 * * ? *)';
+
+/** The partition-upkeep state machine with its task function, its schedule and its alarms. */
+export class PartitionUpkeep extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, props: PartitionUpkeepProps) {
+    super(scope, id);
+    const { settings, region, registry } = props;
+    const task = new StrataFunction(this, 'Task', {
+      ...settings,
+      entry: 'tasks/partition-upkeep',
+      description: 'Makes and drops month partitions, and deletes rows beyond their retention',
+      timeout: UPKEEP_TIMEOUT,
+      network: props.network.forTasks,
+      environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
+      retriedByWorkflow: true,
+    });
+    registry.grantRead(task);
+    for (const cell of props.cells) cell.grantOwner(task);
+    props.secrets.grantReadDedicated(
+      task,
+      'Old rows of every Enterprise tenant are deleted in its own database; their secrets are known by pattern only.',
+    );
+    this.stateMachine = new Workflow(this, 'Workflow', {
+      task,
+      logGroup: new LogGroup(this, 'Logs', {
+        retention: settings.config.logRetentionDays,
+        removalPolicy: RemovalPolicy.RETAIN,
+      }),
+    }).stateMachine;
+    acknowledgeWorkflow(this.stateMachine.role, [task]);
+    new TaskSchedule(this, 'Daily', {
+      name: `strata-${region.key}-partition-upkeep`,
+      description: 'Month partitions and retention',
+      expression: DAILY,
+      task: this.stateMachine,
+    });
+    raiseAlarm(this, 'Failed', {
+      metric: this.stateMachine.metricFailed(),
+      threshold: 1,
+      description:
+        'partition-upkeep: something was left undone. The execution’s cause names the databases; search the log of the task for level ERROR.',
+      topicArn: settings.alarmTopicArn,
+    });
+    raiseAlarm(this, 'TimedOut', {
+      metric: this.stateMachine.metricTimedOut(),
+      threshold: 1,
+      description: 'partition-upkeep: an execution timed out. Look in its history for the database.',
+      topicArn: settings.alarmTopicArn,
+    });
+  }
+}
