@@ -40,7 +40,7 @@ try {
   }
   progress.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
   // A first start creates everything at its newest version.
-  if (!platform.firstStart) await followRollouts(platform);
+  if (!platform.firstStart) await followRollouts(platform).catch(tellOfRollouts);
 } catch (error) {
   if (!stopping.signal.aborted) {
     // One line for what a person can mend; DEBUG=1 shows where it came from.
@@ -74,6 +74,11 @@ async function followRollouts(platform: Platform): Promise<void> {
     const stateMachineArn = await stateMachineNamed(states, 'schema-rollout');
     if (stateMachineArn) await followStartedRollouts({ states, stateMachineArn, api }, BEGUN, progress.log);
   }
+}
+
+/** The platform serves all the same. */
+function tellOfRollouts(error: Error): void {
+  if (!stopping.signal.aborted) progress.log(`the schema rollout cannot be followed: ${error.message}`);
 }
 
 async function identityOf(platform: Platform): Promise<Required<IdentityDocument>> {
