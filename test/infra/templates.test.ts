@@ -149,7 +149,11 @@ test('the environment of every function has only the agreed names', () => {
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
-    'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'MOVE_SURVEY_FUNCTION'],
+    'api/tenants/handler': [
+      ...['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'ROLLOUT_STATE_MACHINE_ARN'],
+      'MOVE_SURVEY_FUNCTION',
+    ],
+    'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/promotion-evaluate': [
       'REGION_KEY',
@@ -189,6 +193,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
+    'schema-rollout',
   ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString).replace(
@@ -231,7 +236,7 @@ test('clusters let in only proxies, tasks and each other, the registry nobody', 
   }
 });
 
-test('our own custom resources are the only ones, called in the order registry, cell, proxy, region', () => {
+test('our own custom resources are the only ones, called in the order registry, cell, proxy, region, rollout', () => {
   const custom = assembly.resources.filter(
     ({ Type }) => Type.startsWith('Custom::') || Type === 'AWS::CloudFormation::CustomResource',
   );
@@ -239,9 +244,11 @@ test('our own custom resources are the only ones, called in the order registry, 
     'Custom::StrataRegistryBootstrap',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
+    'Custom::StrataRollout',
     'Custom::StrataRegion',
   ]);
-  const [, cell, proxyAuth] = custom as unknown as [Resource, Resource & { logicalId: string }, Resource];
+  type Named = Resource & { logicalId: string };
+  const [, cell, proxyAuth, rollout, region] = custom as unknown as [Named, Named, Named, Named, Named];
   expect(cell.Properties).toMatchObject({
     CellId: 'us-1',
     Region: 'us',
@@ -251,6 +258,8 @@ test('our own custom resources are the only ones, called in the order registry, 
   });
   expect(proxyAuth.DependsOn).toContain(cell.logicalId);
   expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
+  // Before it, the registry would not know what lags.
+  expect(rollout.DependsOn).toEqual(expect.arrayContaining([cell.logicalId, region.logicalId]));
 });
 
 test('with one region nothing knows of, reaches or lets in another', () => {
