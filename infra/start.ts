@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { SFNClient } from '@aws-sdk/client-sfn';
 import type { IdentityDocument } from './local/identity/local-issuer.ts';
 import { type Platform, startPlatform } from './local/platform.ts';
 import { Progress } from './local/progress.ts';
@@ -7,6 +8,8 @@ import { Progress } from './local/progress.ts';
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
 const FLAGS = new Set(['--fresh', '--empty']);
 const OPERATOR = { email: 'operator@strata.test', scope: 'strata/operator' };
+/** Epoch milliseconds. */
+const BEGUN = Date.now();
 const stopping = new AbortController();
 const progress = new Progress((text) => process.stdout.write(text));
 // `npm run synth` checks the templates; a start need not.
@@ -36,6 +39,8 @@ try {
     if (region !== platform.homeRegion) progress.log(`region ${region}  API ${url(apiUrl)}`);
   }
   progress.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
+  // A first start creates everything at its newest version.
+  if (!platform.firstStart) await followRollouts(platform).catch(tellOfRollouts);
 } catch (error) {
   if (!stopping.signal.aborted) {
     // One line for what a person can mend; DEBUG=1 shows where it came from.
@@ -54,26 +59,63 @@ async function demo(platform: Platform): Promise<void> {
   writeFileSync(marker, '');
 }
 
+/**
+ * On state of an earlier version the deployment has started schema rollouts: tells in a line how each went. Requests are
+ * served meanwhile.
+ */
+async function followRollouts(platform: Platform): Promise<void> {
+  const { followStartedRollouts } = await import('./cli/rollouts/started-rollouts.ts');
+  const { ApiClient } = await import('./cli/api-client.ts');
+  const { signToken } = await import('./local/identity/sign-token.ts');
+  const api = async () =>
+    new ApiClient(platform.apiUrl, await signToken(await identityOf(platform), OPERATOR));
+  for (const region of platform.apiUrls.keys()) {
+    const states = await statesOf(platform, region);
+    const stateMachineArn = await stateMachineNamed(states, 'schema-rollout');
+    if (stateMachineArn) await followStartedRollouts({ states, stateMachineArn, api }, BEGUN, progress.log);
+  }
+}
+
+/** The platform serves all the same. */
+function tellOfRollouts(error: Error): void {
+  if (!stopping.signal.aborted) progress.log(`the schema rollout cannot be followed: ${error.message}`);
+}
+
+async function identityOf(platform: Platform): Promise<Required<IdentityDocument>> {
+  const { identityDocumentName } = await import('./local/identity/local-issuer.ts');
+  return platform.context.state.load<IdentityDocument>(
+    identityDocumentName,
+    {},
+  ) as Required<IdentityDocument>;
+}
+
+/** As an administrator. */
+async function statesOf(platform: Platform, region: string) {
+  const { SFNClient } = await import('@aws-sdk/client-sfn');
+  return new SFNClient({
+    ...{ endpoint: platform.awsUrl, region },
+    credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
+  });
+}
+
+async function stateMachineNamed(states: SFNClient, wanted: string): Promise<string | undefined> {
+  const { ListStateMachinesCommand } = await import('@aws-sdk/client-sfn');
+  const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
+  return stateMachines.find(({ name }) => name === wanted)?.stateMachineArn;
+}
+
 async function createDemo(platform: Platform): Promise<void> {
   // Only a first start needs them, and they take a while to load.
   const { createDemoTenants } = await import('./cli/demo-tenants.ts');
-  const { identityDocumentName } = await import('./local/identity/local-issuer.ts');
   const { signToken } = await import('./local/identity/sign-token.ts');
-  const { ListStateMachinesCommand, SFNClient } = await import('@aws-sdk/client-sfn');
-  const identity = platform.context.state.load<IdentityDocument>(identityDocumentName, {});
-  const states = new SFNClient({
-    endpoint: platform.awsUrl,
-    region: platform.homeRegion,
-    credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
-  });
-  const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));
+  const identity = await identityOf(platform);
+  const states = await statesOf(platform, platform.homeRegion);
   await createDemoTenants({
     apiUrl: platform.apiUrl,
     states,
-    onboardingArn: stateMachines.find(({ name }) => name === 'tenant-onboarding')?.stateMachineArn ?? '',
-    operatorToken: () => signToken(identity as Required<IdentityDocument>, OPERATOR),
-    userToken: (tenantId, email) =>
-      signToken(identity as Required<IdentityDocument>, { tenantId, email, role: 'admin', scope: '' }),
+    onboardingArn: (await stateMachineNamed(states, 'tenant-onboarding')) ?? '',
+    operatorToken: () => signToken(identity, OPERATOR),
+    userToken: (tenantId, email) => signToken(identity, { tenantId, email, role: 'admin', scope: '' }),
   });
 }
 

@@ -35,7 +35,7 @@ const TIME_TO_START_SECONDS = 60;
  * @throws {InvalidRolloutInput} `except` names an unknown tenant.
  */
 export async function beginRollout(
-  registry: DataApi,
+  registry: Pick<DataApi, 'query' | 'transaction'>,
   options: BeginOptions,
 ): Promise<{ rolloutId: string; groups: Group[] }> {
   const { input, executionArn, region, release } = options;
@@ -72,7 +72,7 @@ export async function beginRollout(
 
 /** Ends the rollout that is marked as running where its execution is dead. @throws {RolloutInProgress} it is not. */
 async function abortDead(
-  registry: DataApi,
+  registry: Pick<DataApi, 'query' | 'transaction'>,
   { input, executionArn, statusOf }: Pick<BeginOptions, 'input' | 'executionArn' | 'statusOf'>,
 ): Promise<void> {
   const running = await findRunning(registry);

@@ -28,7 +28,7 @@ export interface RequestRolloutOptions {
  * @throws {RolloutNotStarted} the rollout is recorded as failed, unless an earlier request recorded it.
  */
 export async function requestRollout(
-  registry: DataApi,
+  registry: Pick<DataApi, 'query' | 'transaction'>,
   { except }: RolloutRequest,
   { operator, release, executionArnOf, start, statusOf, once }: RequestRolloutOptions,
 ): Promise<string> {

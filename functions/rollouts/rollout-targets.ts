@@ -108,6 +108,8 @@ export interface Target {
   readonly target: string;
   readonly group: Group;
   readonly attempts: number;
+  /** Why it was deferred, or failed in the rollout before. */
+  readonly reason: string | null;
   /** Undefined: the tenant has left the region, its schema, or Strata since it was listed. */
   readonly place: CellPlace | SchemaPlace | undefined;
 }
@@ -116,6 +118,7 @@ interface TargetRow {
   readonly target: string;
   readonly group_key: string;
   readonly attempts: number;
+  readonly reason: string | null;
   readonly tenant_id: string | null;
   readonly isolation_model: IsolationModel | null;
   readonly epoch: number | string | null;
@@ -133,7 +136,7 @@ interface TargetRow {
 }
 
 const SELECT_TARGETS = `
-  SELECT g.target, ${GROUP} AS group_key, g.attempts, g.tenant_id::text AS tenant_id,
+  SELECT g.target, ${GROUP} AS group_key, g.attempts, g.reason, g.tenant_id::text AS tenant_id,
          CASE WHEN g.tenant_id IS NULL THEN 'shared' ELSE r.isolation_model END AS isolation_model,
          r.epoch, r.schema_name, r.role_name,
          COALESCE(r.schema_version, c.schema_version) AS schema_version,
@@ -195,8 +198,8 @@ export async function canariesOf(
 }
 
 function toTarget(row: TargetRow): Target {
-  const { target, group_key: group, attempts } = row;
-  return { target, group, attempts, place: toPlace(row) };
+  const { target, group_key: group, attempts, reason } = row;
+  return { target, group, attempts, reason, place: toPlace(row) };
 }
 
 function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {

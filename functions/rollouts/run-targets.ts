@@ -137,7 +137,7 @@ export async function runTargets(targets: readonly Target[], options: RunOptions
 
   function handle(item: Item, error: unknown, reached: Partial<Outcome>): void {
     if (error instanceof TargetMoving || error instanceof TargetMoved) {
-      settle({ ...outcomeOf(item, 'deferred'), ...reached, reason: 'A move of the tenant is running.' });
+      settle({ ...outcomeOf(item, 'deferred'), ...reached, reason: movingReason(item.place) });
       return;
     }
     const pause = PAUSES_MS[item.tries];
@@ -165,11 +165,15 @@ function knownOutcome(target: Target, release: Release): Outcome | undefined {
     };
   }
   if (place.kind !== 'cell' && place.isMoving) {
-    const reason = 'A move of the tenant is running.';
-    return { ...outcomeOf({ target: target.target, place }, 'deferred'), reason };
+    return { ...outcomeOf({ target: target.target, place }, 'deferred'), reason: movingReason(place) };
   }
   return undefined;
 }
+
+const movingReason = ({ kind }: CellPlace | SchemaPlace) =>
+  kind === 'cell'
+    ? 'A tenant is being moved to or from the shared tables.'
+    : 'A move of the tenant is running.';
 
 function outcomeOf({ target, place }: Pick<Item, 'target' | 'place'>, state: Outcome['state']): Outcome {
   const identity =

@@ -62,7 +62,7 @@ async function giveUpDeferred(group: Group, { registry, rolloutId }: RunOptions)
   await recordOutcomes(
     registry,
     rolloutId,
-    deferred.map(({ target }) => ({ target, state: 'failed', reason: 'A move of the tenant is running.' })),
+    deferred.map(({ target, reason }) => ({ target, state: 'failed', reason })),
   );
   return false;
 }

@@ -33,6 +33,7 @@ export class OwnPlatform {
   readonly #environment: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #ports: readonly [number, number] = [0, 0];
+  #printed = '';
 
   /** @param project where infra/start.ts is. @param environment of its process, beside this one's. */
   constructor(
@@ -45,6 +46,11 @@ export class OwnPlatform {
     this.directory = directory;
     chmodSync(directory, 0o755);
     this.stateDir = join(directory, 'state');
+  }
+
+  /** By the latest start. */
+  get printed(): string {
+    return this.#printed;
   }
 
   get apiUrl(): string {
@@ -80,15 +86,15 @@ export class OwnPlatform {
       detached: true,
     });
     this.#process = child;
-    let printed = '';
+    this.#printed = '';
     const ready = new Promise<void>((done, failed) => {
       const read = (text: string) => {
-        printed += text;
-        if (/^ready /m.test(printed)) done();
+        this.#printed += text;
+        if (/^ready /m.test(this.#printed)) done();
       };
       child.stdout.setEncoding('utf8').on('data', read);
       child.stderr.setEncoding('utf8').on('data', read);
-      child.once('exit', (code) => failed(new Error(`the platform ended with ${code}:\n${printed}`)));
+      child.once('exit', (code) => failed(new Error(`the platform ended with ${code}:\n${this.#printed}`)));
     });
     await ready;
   }

@@ -61,6 +61,7 @@ test('no region needs a custom resource of CDK', () => {
     'Custom::StrataProxyAuth',
     'Custom::StrataRegion',
     'Custom::StrataRegistryBootstrap',
+    'Custom::StrataRollout',
   ]);
 });
 

@@ -203,7 +203,11 @@ test('the environment of every function has only the agreed names', () => {
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
-    'api/tenants/handler': ['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'MOVE_SURVEY_FUNCTION'],
+    'api/tenants/handler': [
+      ...['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'ROLLOUT_STATE_MACHINE_ARN'],
+      'MOVE_SURVEY_FUNCTION',
+    ],
+    'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
     'tasks/promotion-evaluate': [
@@ -244,6 +248,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
+    'schema-rollout',
     'partition-upkeep',
   ]);
   for (const { Properties } of machines) {
@@ -287,7 +292,7 @@ test('clusters let in only proxies, tasks and each other, the registry nobody', 
   }
 });
 
-test('our own custom resources are the only ones, called in the order registry, cell, proxy, region', () => {
+test('our own custom resources are the only ones, called in the order registry, cell, proxy, region, rollout', () => {
   const custom = assembly.resources.filter(
     ({ Type }) => Type.startsWith('Custom::') || Type === 'AWS::CloudFormation::CustomResource',
   );
@@ -296,10 +301,19 @@ test('our own custom resources are the only ones, called in the order registry, 
     'Custom::StrataClusterProtection',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
+    'Custom::StrataRollout',
     'Custom::StrataRegion',
     'Custom::StrataClusterProtection',
   ]);
-  const [cell, proxyAuth] = custom.slice(2) as unknown as [Resource & { logicalId: string }, Resource];
+  type Named = Resource & { logicalId: string };
+  const [, , cell, proxyAuth, rollout, region] = custom as unknown as [
+    Named,
+    Named,
+    Named,
+    Named,
+    Named,
+    Named,
+  ];
   expect(cell.Properties).toMatchObject({
     CellId: 'us-1',
     Region: 'us',
@@ -309,6 +323,8 @@ test('our own custom resources are the only ones, called in the order registry, 
   });
   expect(proxyAuth.DependsOn).toContain(cell.logicalId);
   expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
+  // Before it, the registry would not know what lags.
+  expect(rollout.DependsOn).toEqual(expect.arrayContaining([cell.logicalId, region.logicalId]));
 });
 
 test('the secrets of proxies are repaired every minute, and when a deployment of their stack ends', () => {

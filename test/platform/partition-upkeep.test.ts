@@ -8,8 +8,8 @@ import {
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
+import { asSuperuser, clusters } from './platform-databases.ts';
 import { call, operatorToken, platform } from './running-platform.ts';
-import { asSuperuser, clusters } from './tenant-traces.ts';
 
 const states = new SFNClient({
   endpoint: platform().awsUrl,

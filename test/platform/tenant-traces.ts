@@ -1,19 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import pg from 'pg';
-
-/** Where a platform keeps its state, and where its AWS endpoint answers. */
-export interface PlatformAt {
-  readonly stateDir: string;
-  readonly awsUrl: string;
-}
-
-export interface ClusterRecord {
-  readonly clusterIdentifier: string;
-  readonly port: number;
-  readonly databaseName: string;
-}
+import type pg from 'pg';
+import { administrator, asSuperuser, clusters, type PlatformAt } from './platform-databases.ts';
 
 /**
  * Everything that a tenant has left in the databases and in Secrets Manager, `cluster: kind name` each, sorted:
@@ -61,36 +48,6 @@ const TRACES = `
   union all select 'capture' from tenancy.placement where tenant_id = $2::uuid and capture
   union all select 'claim' from tenancy.placement where tenant_id = $2::uuid and mover is not null`;
 
-/** The data clusters, cells and dedicated ones; or the registry's. */
-export async function clusters(
-  { awsUrl }: PlatformAt,
-  databaseName: 'strata' | 'registry' = 'strata',
-): Promise<ClusterRecord[]> {
-  const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
-  const rds = new RDSClient(administrator(awsUrl));
-  const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
-  return DBClusters.filter(({ DatabaseName }) => DatabaseName === databaseName).map((cluster) => ({
-    clusterIdentifier: (cluster.DBClusterIdentifier ?? '').replace(/^strata-tenant-.*/, 'dedicated'),
-    port: Number(cluster.Port),
-    databaseName,
-  }));
-}
-
-/** The caller ends it. */
-export async function asSuperuser(
-  { stateDir }: PlatformAt,
-  { port, databaseName }: ClusterRecord,
-): Promise<pg.Client> {
-  const file = join(stateDir, 'state/postgres-superuser.json');
-  const { password } = JSON.parse(readFileSync(file, 'utf8')) as { password: string };
-  const client = new pg.Client({
-    ...{ host: '127.0.0.1', port, database: databaseName, user: 'rdsadmin', password },
-    ssl: { ca: readFileSync(join(stateDir, 'tls/ca.crt'), 'utf8') },
-  });
-  await client.connect();
-  return client;
-}
-
 async function hasSharedTables(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query(`select to_regclass('shared.employees') as found`);
   return rows[0]?.found !== null;
@@ -110,9 +67,4 @@ async function secrets({ awsUrl }: PlatformAt, tenantId: string): Promise<string
     new ListSecretsCommand({ Filters: [{ Key: 'name', Values: [`strata/tenant/${tenantId}/`] }] }),
   );
   return SecretList.map(({ Name }) => `secret ${Name}`);
-}
-
-function administrator(endpoint: string) {
-  const credentials = { accessKeyId: 'administrator', secretAccessKey: 'local' };
-  return { endpoint, region: 'us-east-1', credentials };
 }

@@ -6,6 +6,7 @@ import { move } from './move.ts';
 import { moves } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
+import { rollouts } from './rollouts.ts';
 import { resume, suspend, tenant, tenants } from './tenants.ts';
 import { tick } from './tick.ts';
 import { usage } from './usage.ts';
@@ -24,7 +25,7 @@ const help: Command = {
 
 export const COMMANDS: readonly Command[] = [
   ...[tenants, tenant, onboard, suspend, resume, users, cells, moves, move, watch, abort],
-  ...[usage, decisions, offers, accept, decline, executions, tick],
+  ...[usage, decisions, offers, accept, decline, rollouts, executions, tick],
   help,
 ];
 

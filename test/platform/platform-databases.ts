@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+
+/** Where a platform keeps its state, and where its AWS endpoint answers. */
+export interface PlatformAt {
+  readonly stateDir: string;
+  readonly awsUrl: string;
+}
+
+export interface ClusterRecord {
+  readonly clusterIdentifier: string;
+  readonly port: number;
+  readonly databaseName: string;
+}
+
+/** The platform's clusters with that database; those with tenants' data when absent. */
+export async function clusters({ awsUrl }: PlatformAt, databaseName = 'strata'): Promise<ClusterRecord[]> {
+  const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
+  const rds = new RDSClient(administrator(awsUrl));
+  const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
+  return DBClusters.filter(({ DatabaseName }) => DatabaseName === databaseName).map((cluster) => ({
+    clusterIdentifier: (cluster.DBClusterIdentifier ?? '').replace(/^strata-tenant-.*/, 'dedicated'),
+    port: Number(cluster.Port),
+    databaseName,
+  }));
+}
+
+/** A connection of the platform's own superuser, which the caller ends. */
+export async function asSuperuser(
+  { stateDir }: PlatformAt,
+  { port, databaseName }: ClusterRecord,
+): Promise<pg.Client> {
+  const file = join(stateDir, 'state/postgres-superuser.json');
+  const { password } = JSON.parse(readFileSync(file, 'utf8')) as { password: string };
+  const client = new pg.Client({
+    ...{ host: '127.0.0.1', port, database: databaseName, user: 'rdsadmin', password },
+    ssl: { ca: readFileSync(join(stateDir, 'tls/ca.crt'), 'utf8') },
+  });
+  await client.connect();
+  return client;
+}
+
+/** Runs a statement in each database of that name. @returns the rows of all. */
+export async function inDatabases(
+  platform: PlatformAt,
+  statement: string,
+  databaseName?: string,
+): Promise<Record<string, unknown>[]> {
+  const rows: Record<string, unknown>[] = [];
+  for (const cluster of await clusters(platform, databaseName)) {
+    const client = await asSuperuser(platform, cluster);
+    try {
+      rows.push(...(await client.query(statement)).rows);
+    } finally {
+      await client.end();
+    }
+  }
+  return rows;
+}
+
+export function administrator(endpoint: string) {
+  const credentials = { accessKeyId: 'administrator', secretAccessKey: 'local' };
+  return { endpoint, region: 'us-east-1', credentials };
+}
