@@ -102,7 +102,7 @@ test('a deployment without changes touches nothing', async () => {
 
 test('a request in flight is served by the version that it began with, and none fails', async () => {
   const slow = get('/slow');
-  await expect.poll(() => get('/release')).toMatchObject({ body: { code: 'one' } });
+  await expect.poll(() => get('/release'), { timeout: 10_000 }).toMatchObject({ body: { code: 'one' } });
   const deploying = platform.deploy(synthesize(TWO));
   const seen = new Set<unknown>();
   let deployed = false;
