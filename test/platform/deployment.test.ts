@@ -20,16 +20,19 @@ test('a deployment that fails after its last custom resource is rolled back: all
       await delay(20);
     }
   });
-  await expect.poll(() => new Set(answers).size).toBe(3);
   const steps: string[] = [];
-  const outcome = await requestDeployment(
-    awsUrl,
-    async (assemblies) =>
-      makeNextRelease(assembly, join(assemblies, 'failing'), { name: 'failing', custom: true }),
-    { failAfter, report: (step) => steps.push(step) },
-  ).finally(() => {
+  let outcome: unknown;
+  try {
+    await expect.poll(() => new Set(answers).size, { timeout: 30_000 }).toBe(3);
+    outcome = await requestDeployment(
+      awsUrl,
+      async (assemblies) =>
+        makeNextRelease(assembly, join(assemblies, 'failing'), { name: 'failing', custom: true }),
+      { failAfter, report: (step) => steps.push(step) },
+    );
+  } finally {
     deploying = false;
-  });
+  }
   await Promise.all(loads);
   expect(outcome).toMatchObject({
     status: 'rolled-back',

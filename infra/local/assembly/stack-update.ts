@@ -57,7 +57,7 @@ export class StackUpdate {
     try {
       await this.#makeAll(next, before);
     } catch (cause) {
-      return this.#rollBack(before, reasonOf(cause));
+      return this.#rollBack(before, next, reasonOf(cause));
     }
     const gone = [...before.resources.values()].filter(({ logicalId }) => !next.resources.has(logicalId));
     const replaced = [...this.#touched.values()].flatMap((one) => (isReplaced(one) ? [one.before!] : []));
@@ -66,7 +66,10 @@ export class StackUpdate {
     this.#settle({ ...next, ended: isSame ? (before.ended ?? outcome) : outcome });
     const { Resources } = before.template;
     await this.#cleanUp(replaced, ({ logicalId }) => Resources[logicalId]?.UpdateReplacePolicy);
-    await this.#cleanUp(gone, ({ logicalId }) => Resources[logicalId]?.DeletionPolicy);
+    await this.#cleanUp(gone, ({ logicalId }) => {
+      const policy = Resources[logicalId]?.DeletionPolicy;
+      return policy === 'RetainExceptOnCreate' ? 'Retain' : policy;
+    });
     return outcome;
   }
 
@@ -117,7 +120,7 @@ export class StackUpdate {
     publishOutputs(next, scope);
   }
 
-  async #rollBack(before: DeployedStack, reason: string): Promise<StackOutcome> {
+  async #rollBack(before: DeployedStack, next: DeployedStack, reason: string): Promise<StackOutcome> {
     const { stacks, plan, make, publishOutputs } = this.#options;
     const restored: DeployedStack = { ...before, resources: new Map(before.resources) };
     try {
@@ -142,7 +145,8 @@ export class StackUpdate {
     const superfluous = [...this.#touched.values()].flatMap((one) =>
       one.after && (!one.before || isReplaced(one)) ? [one.after] : [],
     );
-    await this.#cleanUp(superfluous, () => undefined);
+    // `RetainExceptOnCreate` does not keep what the same deployment has made.
+    await this.#cleanUp(superfluous, ({ logicalId }) => next.template.Resources[logicalId]?.DeletionPolicy);
     return outcome;
   }
 

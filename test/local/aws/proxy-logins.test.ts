@@ -70,7 +70,10 @@ async function accept(...names: ('Starter' | 'Tenant')[]): Promise<void> {
   const Auth = names.map((name) => ({ AuthScheme: 'SECRETS' as const, SecretArn: outputs[name]! }));
   const rds = new RDSClient(fixture.client());
   await expect
-    .poll(() => rds.send(new ModifyDBProxyCommand({ DBProxyName: 'cell', Auth })).then(() => 'done', String))
+    .poll(
+      () => rds.send(new ModifyDBProxyCommand({ DBProxyName: 'cell', Auth })).then(() => 'done', String),
+      { timeout: 10_000 },
+    )
     .toBe('done');
 }
 
@@ -78,21 +81,21 @@ test('a role whose secret a proxy accepts no more cannot sign in until it is acc
   await accept('Starter', 'Tenant');
   const open = await signIn('tenant');
   await accept('Starter');
-  await expect.poll(() => login('tenant')).toBe('28000');
+  await expect.poll(() => login('tenant'), { timeout: 10_000 }).toBe('28000');
   expect([await login('starter'), await login('master')]).toEqual(['in', 'in']);
   // As at RDS Proxy, a session that is open goes on.
   expect((await open.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   await open.end();
   await accept('Tenant', 'Starter');
-  await expect.poll(() => login('tenant')).toBe('in');
+  await expect.poll(() => login('tenant'), { timeout: 10_000 }).toBe('in');
 });
 
 test('deploying the proxy erases a secret that was registered at run time: its role is refused after a restart', async () => {
   await accept('Starter', 'Tenant');
   expect(await login('tenant')).toBe('in');
   await fixture.restart();
-  await expect.poll(() => login('tenant')).toBe('28000');
+  await expect.poll(() => login('tenant'), { timeout: 10_000 }).toBe('28000');
   expect(await login('starter')).toBe('in');
   await accept('Starter', 'Tenant');
-  await expect.poll(() => login('tenant')).toBe('in');
+  await expect.poll(() => login('tenant'), { timeout: 10_000 }).toBe('in');
 });

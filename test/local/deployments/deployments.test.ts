@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import { GetScheduleCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { DescribeStateMachineCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { RemovalPolicy } from 'aws-cdk-lib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Platform, startPlatform } from '../../../infra/local/platform.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
@@ -102,7 +103,7 @@ test('a deployment without changes touches nothing', async () => {
 
 test('a request in flight is served by the version that it began with, and none fails', async () => {
   const slow = get('/slow');
-  await expect.poll(() => get('/release')).toMatchObject({ body: { code: 'one' } });
+  await expect.poll(() => get('/release'), { timeout: 10_000 }).toMatchObject({ body: { code: 'one' } });
   const deploying = platform.deploy(synthesize(TWO));
   const seen = new Set<unknown>();
   let deployed = false;
@@ -128,7 +129,10 @@ test.each(Object.entries(REASONS))(
   'a deployment that fails at its last custom resource (%s) is rolled back: the old code brings back the old properties',
   async (how, reason) => {
     const failing = how.includes('FAILED');
-    const release = synthesize({ ...TWO, ...(failing ? { failing: 'Second' } : {}), third: true });
+    const release = synthesize({
+      ...{ ...TWO, third: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE },
+      ...(failing ? { failing: 'Second' } : {}),
+    });
     const outcome = await platform.deploy(release, failing ? {} : { failAfter: 'Shop/Second' });
     expect(outcome).toMatchObject({
       ...{ status: 'rolled-back', reason },
@@ -151,11 +155,19 @@ test.each(Object.entries(REASONS))(
   },
 );
 
-test('a resource that the next release has no more is removed once everything else stands', async () => {
-  await platform.deploy(synthesize({ ...TWO, third: true }));
+test.each([
+  ['removed once everything else stands', RemovalPolicy.DESTROY, [{ id: 'Third', type: 'Delete' }]],
+  ['kept where its policy says so', RemovalPolicy.RETAIN, []],
+  [
+    'kept where its policy spares only what a rollback takes back',
+    RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    [],
+  ],
+])('a resource that the next release has no more is %s', async (_how, third, expected) => {
+  await platform.deploy(synthesize({ ...TWO, third }));
   rmSync(record);
   await platform.deploy(synthesize(TWO));
-  expect(recorded()).toMatchObject([{ id: 'Third', type: 'Delete', physicalId: 'thing-Third' }]);
+  expect(recorded()).toMatchObject(expected);
 });
 
 test('an update of a proxy erases the secrets that were registered at run time, and so does its rollback', async () => {

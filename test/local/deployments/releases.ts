@@ -1,7 +1,7 @@
 /** Two releases of a small app, to be deployed one onto the other. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { App, CfnResource, CustomResource, Duration, Stack } from 'aws-cdk-lib';
+import { App, CfnResource, CustomResource, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { HttpApi, HttpMethod } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -21,8 +21,8 @@ export interface Release {
   path?: string;
   /** Of the proxy's tag. */
   tag?: string;
-  /** A custom resource of this release only; the second one depends on it. */
-  third?: boolean;
+  /** A custom resource of this release only, with its policy; the second one depends on it. */
+  third?: RemovalPolicy;
 }
 
 /**
@@ -79,8 +79,9 @@ export function synthesizeRelease(directory: string, record: string, release: Re
     tags: [{ key: 'tag', value: tag }],
   });
   const service = new LambdaFunction(stack, 'Service', { ...common, handler: 'handler.customResource' });
-  const resource = (id: string) =>
+  const resource = (id: string, removalPolicy = RemovalPolicy.DESTROY) =>
     new CustomResource(stack, id, {
+      removalPolicy,
       resourceType: 'Custom::Thing',
       serviceToken: service.functionArn,
       properties: { Release: name, Fail: failing === id },
@@ -89,7 +90,7 @@ export function synthesizeRelease(directory: string, record: string, release: Re
   first.node.addDependency(proxy, main);
   const second = resource('Second');
   second.node.addDependency(first);
-  if (third) second.node.addDependency(resource('Third'));
+  if (third) second.node.addDependency(resource('Third', third));
   new CfnResource(stack, 'Unchanged', { type: 'AWS::SNS::Topic', properties: { TopicName: 'topic' } });
   return app.synth().directory;
 }
