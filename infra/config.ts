@@ -67,9 +67,14 @@ export interface MoveConfig {
   readonly dutyCycle: number;
   /**
    * How a cluster checks the certificate of the one that it replicates from, in libpq's words: at least
-   * `sslmode=require`. Every Aurora cluster has RDS's authorities in that file.
+   * `sslmode=require`. Every Aurora cluster has its region's authorities of RDS in that file.
    */
   readonly replicationTls: string;
+  /**
+   * The same where the other cluster is in another region, whose authorities are others: `sslmode=require`, encrypted
+   * and not verified, until `verify-full` has been tried there.
+   */
+  readonly replicationTlsBetweenRegions: string;
 }
 
 export interface StrataConfig {
@@ -166,6 +171,7 @@ export const config: StrataConfig = {
     maxPauseMs: 50,
     dutyCycle: 0.5,
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
+    replicationTlsBetweenRegions: 'sslmode=require',
   },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],

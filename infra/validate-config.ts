@@ -64,12 +64,15 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     35,
   ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
-  const { dutyCycle, graceMinutes, maxPauseMs, replicationTls } = candidate.moves;
+  const { dutyCycle, graceMinutes, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
-  require(/^sslmode=(?:require|verify-ca|verify-full)(?: sslrootcert=[\w./-]+)?$/.test(
-    replicationTls,
-  ), `moves.replicationTls is "${replicationTls}", expected such as sslmode=verify-full sslrootcert=/a/file.pem`);
+  for (const name of ['replicationTls', 'replicationTlsBetweenRegions'] as const) {
+    const tls = candidate.moves[name];
+    require(/^sslmode=(?:require|verify-ca|verify-full)(?: sslrootcert=[\w./-]+)?$/.test(
+      tls,
+    ), `moves.${name} is "${tls}", expected such as sslmode=verify-full sslrootcert=/a/file.pem`);
+  }
   require(isWhole(
     graceMinutes,
     1,

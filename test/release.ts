@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { TENANT_SCHEMA_VERSION } from '../functions/database/tables/tenant-migrations.ts';
+import { TENANT_SCHEMA_VERSION } from '../functions/database/tables/schema-version.ts';
 import { synthesize } from '../infra/app.ts';
 import { bundleFunctions } from '../infra/constructs/function-bundle.ts';
 import { validateConfig } from '../infra/validate-config.ts';
@@ -45,10 +45,13 @@ export async function buildRelease({
     writeFileSync(path, changed);
   };
   if (migration) {
-    const { name, up = `additionsOf(${NEXT_VERSION})` } = migration;
+    const { name, up = `changesOf(${NEXT_VERSION})` } = migration;
     const number = String(NEXT_VERSION).padStart(4, '0');
     edit('database/tables/tenant-migrations.ts', (source) =>
       source.replace(/^\];$/m, `  { name: '${number}-${name}', up: ${up} },\n];`),
+    );
+    edit('database/tables/schema-version.ts', (source) =>
+      source.replace(/TENANT_SCHEMA_VERSION = \d+/, `TENANT_SCHEMA_VERSION = ${NEXT_VERSION}`),
     );
   }
   for (const [file, change] of Object.entries(edits)) edit(file, change);

@@ -15,6 +15,7 @@ import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 /** PostgreSQL's port, also the only one that RDS Proxy offers. */
 export const POSTGRES_PORT = 5432;
 const ENGINE = 'aurora-postgresql';
+/** The long-term-support minor of Aurora PostgreSQL 17. An automatic upgrade would leave it, so there is none. */
 const ENGINE_VERSION = '17.7';
 
 export interface AuroraClusterProps {
@@ -101,7 +102,7 @@ export class AuroraCluster extends Construct {
         dbInstanceClass: 'db.serverless',
         engine: ENGINE,
         publiclyAccessible: false,
-        autoMinorVersionUpgrade: true,
+        autoMinorVersionUpgrade: false,
         enablePerformanceInsights: true,
         performanceInsightsKmsKeyId: props.keyArn,
       });

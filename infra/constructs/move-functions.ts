@@ -98,7 +98,10 @@ export class MoveFunctions extends Construct {
 
     const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target', {
       timeout: longest,
-      environment: { REPLICATION_TLS: settings.config.moves.replicationTls },
+      environment: {
+        REPLICATION_TLS: settings.config.moves.replicationTls,
+        REPLICATION_TLS_BETWEEN_REGIONS: settings.config.moves.replicationTlsBetweenRegions,
+      },
     });
     secrets.grantReadTenant(prepare, ANY_TENANT);
     elsewhere.grantReadTenant(prepare, ANY_TENANT);

@@ -118,7 +118,13 @@ test('every mistake is named at once', () => {
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
     backupRetentionDays: 36,
-    moves: { graceMinutes: 0, maxPauseMs: 5_000, dutyCycle: 0, replicationTls: 'sslmode=disable' },
+    moves: {
+      graceMinutes: 0,
+      maxPauseMs: 5_000,
+      dutyCycle: 0,
+      replicationTls: 'sslmode=disable',
+      replicationTlsBetweenRegions: 'sslmode=prefer',
+    },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -133,6 +139,7 @@ test('every mistake is named at once', () => {
     'backupRetentionDays is 36, Aurora accepts 1 to 35',
     'moves.dutyCycle is 0, expected 0.1 to 1',
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
+    'moves.replicationTlsBetweenRegions is "sslmode=prefer", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.graceMinutes is 0, expected 1 to 1440',
     'moves.maxPauseMs is 5000, expected 10 to 1000',
     'alarmEmail is "nobody", expected an e-mail address',

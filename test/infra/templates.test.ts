@@ -130,6 +130,20 @@ test('parameter groups force TLS, keep statements out of logs, and let only data
   expect(cell).toMatchObject({ 'rds.logical_replication': '1', max_slot_wal_keep_size: '16384' });
 });
 
+test('clusters stay on the long-term-support minor: no instance is upgraded by itself', () => {
+  const versions = ofType('AWS::RDS::DBCluster').map(({ Properties }) => Properties.EngineVersion);
+  expect(new Set(versions)).toEqual(new Set(['17.7']));
+  const dedicated = Object.values(assembly.dedicated.template.Resources);
+  const instances = [
+    ...ofType('AWS::RDS::DBInstance'),
+    ...dedicated.filter(({ Type }) => Type === 'AWS::RDS::DBInstance'),
+  ];
+  expect(instances.length).toBeGreaterThan(2);
+  for (const { Properties } of instances) expect(Properties.AutoMinorVersionUpgrade).toBe(false);
+  const [cluster] = dedicated.filter(({ Type }) => Type === 'AWS::RDS::DBCluster');
+  expect(cluster!.Properties.EngineVersion).toBe('17.7');
+});
+
 test('proxies require TLS and SCRAM, and their target is the cluster', () => {
   const proxies = ofType('AWS::RDS::DBProxy');
   expect(proxies).toHaveLength(1);
@@ -221,7 +235,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/onboarding-dedicated-stack': launch,
     'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
     'tasks/move-launch': launch,
-    'tasks/move-prepare': ['REPLICATION_TLS'],
+    'tasks/move-prepare': ['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS'],
     'tasks/move-copy': ['MOVE_DUTY_CYCLE'],
     'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
     'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],

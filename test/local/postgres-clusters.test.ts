@@ -29,24 +29,54 @@ describe('the master user', () => {
       rolbypassrls: false,
       rolcreaterole: true,
       rolcreatedb: true,
-      rolreplication: true,
+      rolreplication: false,
     });
     await query(
       masterConnection(server),
       `CREATE ROLE app LOGIN PASSWORD 'p'; GRANT rds_iam TO app; CREATE SCHEMA own; CREATE EXTENSION pgcrypto;
        CREATE PUBLICATION p`,
     );
-    await query(masterConnection(server), "SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
-    await query(masterConnection(server), "SELECT pg_drop_replication_slot('s')");
     for (const forbidden of [
       'ALTER ROLE app SUPERUSER',
       'ALTER ROLE app BYPASSRLS',
+      'ALTER ROLE app REPLICATION',
       "COPY (SELECT 1) TO PROGRAM 'true'",
       "ALTER SYSTEM SET work_mem = '1MB'",
       'SET ROLE rdsadmin',
     ]) {
       await expect(query(masterConnection(server), forbidden)).rejects.toMatchObject({ code: '42501' });
     }
+  });
+
+  test('lends the right to replicate by rds_replication, as RDS does: its members have it, nobody else', async () => {
+    const server = await newRun().create(spec('master'));
+    const as = (user: string, change = {}) => masterConnection(server, { user, password: 'p', ...change });
+    const replicates = (user: string) =>
+      query(as(user, { replication: 'database' }), 'IDENTIFY_SYSTEM').then(
+        () => true,
+        ({ code }) => code,
+      );
+    await query(
+      masterConnection(server),
+      `CREATE ROLE lender LOGIN CREATEROLE PASSWORD 'p'; GRANT rds_replication TO lender WITH ADMIN OPTION;
+       GRANT CREATE ON DATABASE strata TO lender; CREATE SCHEMA of_master`,
+    );
+    // What the master lends is lent on, in one transaction with the rest of a publication.
+    await query(
+      as('lender'),
+      `CREATE ROLE reader LOGIN PASSWORD 'p'; GRANT rds_replication TO reader; CREATE PUBLICATION of_lender`,
+    );
+    // Who has the attribute alone has it in vain.
+    await query(as('lender'), `CREATE ROLE stray LOGIN REPLICATION PASSWORD 'p'; CREATE SCHEMA of_lender`);
+    expect(await Promise.all(['lender', 'reader', 'stray'].map(replicates))).toEqual([true, true, '42501']);
+    await query(as('lender'), "SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
+    await query(as('lender'), "SELECT pg_drop_replication_slot('s')");
+    await query(
+      as('lender'),
+      'REVOKE rds_replication FROM reader; DROP PUBLICATION of_lender; DROP SCHEMA of_lender',
+    );
+    await query(as('lender'), 'CREATE SCHEMA again');
+    expect(await replicates('reader')).toBe('42501');
   });
 
   test('gets a new password, and the old one is refused', async () => {

@@ -1,6 +1,6 @@
 import { type Release, thisRelease } from '../../functions/database/provisioning/release.ts';
 import { text } from '../../functions/database/tables/column.ts';
-import { additionsOf, type TenantMigration } from '../../functions/database/tables/tenant-migrations.ts';
+import { changesOf, type TenantMigration } from '../../functions/database/tables/tenant-migrations.ts';
 import type { TenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 
@@ -14,7 +14,7 @@ const nextTables: readonly TenantTable[] = tenantTables.map((table: TenantTable)
 );
 const migration: TenantMigration = {
   name: `${String(version).padStart(4, '0')}-nicknames`,
-  up: additionsOf(version, nextTables),
+  up: changesOf(version, nextTables),
 };
 
 /** This code with one more migration and one more function of `tenancy`. */

@@ -100,20 +100,18 @@ export async function ensureOwnerRole(transaction: DdlTransaction, password: str
 /**
  * What moves between clusters ask of the owner: it publishes and subscribes, makes the replication role of a move, and
  * sees when the last transaction on an abandoned place has ended. `pg_signal_backend` lets the functions of `tenancy` end
- * a session that holds another tenant's lock. RDS lends the right to replicate through a role,
- * other PostgreSQL through an attribute: whatever the master has is passed on.
+ * a session that holds another tenant's lock. RDS lends the right to replicate through the role `rds_replication`, and
+ * gives nobody the attribute; other PostgreSQL has only the attribute.
  */
 export async function grantReplication(transaction: DdlTransaction): Promise<void> {
   const owner = identifier(OWNER_ROLE);
-  const { rows } = await sql<{ replicates: boolean; lends: boolean }>`
-    select rolreplication as replicates,
-           exists (select from pg_catalog.pg_roles where rolname = 'rds_replication') as lends
-    from pg_catalog.pg_roles where rolname = current_user`.execute(transaction);
-  const { replicates = false, lends = false } = rows[0] ?? {};
+  const { rows } = await sql<{ lends: boolean }>`
+    select pg_catalog.to_regrole('rds_replication') is not null as lends`.execute(transaction);
   await runStatements(transaction, [
     `GRANT pg_create_subscription, pg_monitor, pg_signal_backend TO ${owner}`,
-    ...(replicates ? [`ALTER ROLE ${owner} REPLICATION`] : []),
-    ...(lends ? [`GRANT rds_replication TO ${owner} WITH ADMIN OPTION`] : []),
+    rows[0]?.lends
+      ? `GRANT rds_replication TO ${owner} WITH ADMIN OPTION`
+      : `ALTER ROLE ${owner} REPLICATION`,
   ]);
 }
 

@@ -106,6 +106,7 @@ async function startReplication(
         port: place.port!,
         database: place.database,
         password,
+        inOtherRegion: place.region !== hop.target.region,
       }),
     );
   };

@@ -1,4 +1,5 @@
 import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg';
+import { installReplicationRole } from './replication-role.ts';
 
 /** Memberships of rds_superuser, from the RDS documentation, as far as community PostgreSQL has them. */
 const superuserLike = [
@@ -12,8 +13,8 @@ const superuserLike = [
 ];
 
 /**
- * Gives a cluster the users and the database that Aurora creates: a master user that is no superuser, and the
- * roles it may grant. Idempotent; also resets the master's password.
+ * Gives a cluster the users and the database that Aurora creates: a master user that is no superuser and has not the
+ * attribute REPLICATION, and the roles it may grant, `rds_replication` among them. Idempotent; also resets the master's password.
  * @param connection the platform's superuser on database `postgres`
  */
 export async function provisionMasterUser(
@@ -34,7 +35,7 @@ export async function provisionMasterUser(
     }
     if (!roles.has(spec.masterUsername)) statements.push(`CREATE ROLE ${master}`);
     statements.push(
-      `ALTER ROLE ${master} LOGIN NOSUPERUSER CREATEROLE CREATEDB REPLICATION NOBYPASSRLS PASSWORD ${escapeLiteral(spec.masterPassword)}`,
+      `ALTER ROLE ${master} LOGIN NOSUPERUSER CREATEROLE CREATEDB NOREPLICATION NOBYPASSRLS PASSWORD ${escapeLiteral(spec.masterPassword)}`,
       `GRANT rds_superuser, rds_replication, rds_iam, rds_password TO ${master} WITH ADMIN OPTION`,
       `ALTER DATABASE postgres OWNER TO ${master}`,
     );
@@ -46,6 +47,13 @@ export async function provisionMasterUser(
     }
   } finally {
     await client.end();
+  }
+  const database = new Client({ ...connection, database: spec.databaseName });
+  await database.connect();
+  try {
+    await installReplicationRole(database);
+  } finally {
+    await database.end();
   }
 }
 

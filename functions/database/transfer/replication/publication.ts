@@ -26,20 +26,20 @@ export async function publish(
 ): Promise<void> {
   const role = identifier(name);
   const tables = published.map((table) => qualified(schemaName, table.name)).join(', ');
-  const { rows } = await owner.query<{ role: boolean; publication: boolean; replicates: boolean }>(
+  const { rows } = await owner.query<{ role: boolean; publication: boolean; lends: boolean }>(
     `select exists (select from pg_catalog.pg_roles where rolname = $1) as role,
             exists (select from pg_catalog.pg_publication where pubname = $1) as publication,
-            (select rolreplication from pg_catalog.pg_roles where rolname = current_user) as replicates`,
+            pg_catalog.to_regrole('rds_replication') is not null as lends`,
     [name],
   );
   const known = rows[0];
   // RDS lends the right to replicate through a role, other PostgreSQL through an attribute.
-  const attribute = known?.replicates ? ' REPLICATION' : '';
+  const attribute = known?.lends ? '' : ' REPLICATION';
   await owner.query(
     [
       ...(known?.role ? [] : [`CREATE ROLE ${role}`]),
       `ALTER ROLE ${role} LOGIN${attribute} CONNECTION LIMIT ${CONNECTIONS} PASSWORD ${literal(scramVerifier(password))}`,
-      ...(known?.replicates ? [] : [`GRANT rds_replication TO ${role}`]),
+      ...(known?.lends ? [`GRANT rds_replication TO ${role}`] : []),
       `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${role}`,
       `GRANT SELECT ON ${tables} TO ${role}`,
       known?.publication

@@ -9,14 +9,20 @@ export interface Publisher {
   readonly port: number;
   readonly database: string;
   readonly password: string;
+  /** It is in another region than the subscriber. */
+  readonly inOtherRegion: boolean;
 }
 
 /**
  * How the subscriber's server checks the publisher's certificate, in libpq's words. The file with the authorities is on
- * that server's disk, so where it is belongs to the deployment's configuration. Without one, `require` is the floor:
- * encrypted, and both ends are addressed inside our own network.
+ * that server's disk, so where it is belongs to the deployment's configuration. Each region of RDS has authorities of
+ * its own, so the setting for another region is a different one. Without a setting, `require` is the floor: encrypted,
+ * and both ends are addressed inside our own networks.
  */
-const replicationTls = () => process.env.REPLICATION_TLS ?? 'sslmode=require';
+function replicationTls(inOtherRegion: boolean): string {
+  const { REPLICATION_TLS: inRegion, REPLICATION_TLS_BETWEEN_REGIONS: between } = process.env;
+  return (inOtherRegion ? between : inRegion) ?? 'sslmode=require';
+}
 
 /**
  * Subscribes to a publication whose slot exists, or tells an existing subscription the publisher's present password.
@@ -38,7 +44,7 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
         // Otherwise the server's own user is asked for one, whose home may not even be readable.
         sslcertmode: 'disable',
       }).map(([key, value]) => `${key}=${quoted(value)}`),
-      replicationTls(),
+      replicationTls(publisher.inOtherRegion),
     ].join(' '),
   );
   await takeTurn(target, name);
