@@ -118,7 +118,13 @@ test('every mistake is named at once', () => {
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
     backupRetentionDays: 36,
-    moves: { graceMinutes: 0, maxPauseMs: 5_000, dutyCycle: 0, replicationTls: 'sslmode=disable' },
+    moves: {
+      graceMinutes: 0,
+      keepDedicated: 91,
+      maxPauseMs: 5_000,
+      dutyCycle: 0,
+      replicationTls: 'sslmode=disable',
+    },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -134,6 +140,7 @@ test('every mistake is named at once', () => {
     'moves.dutyCycle is 0, expected 0.1 to 1',
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.graceMinutes is 0, expected 1 to 1440',
+    'moves.keepDedicated is 91, expected 1 to 90 days, or nothing',
     'moves.maxPauseMs is 5000, expected 10 to 1000',
     'alarmEmail is "nobody", expected an e-mail address',
   ]);
