@@ -169,8 +169,10 @@ async function isProtected(
     return true;
   } catch (error) {
     // Such as during a backup: the next look tries again.
-    if ((error as Error).name === 'InvalidDBClusterStateFault') return false;
-    throw error;
+    const { name } = error as Error;
+    if (name === 'InvalidDBClusterStateFault') return false;
+    if (name !== 'DBClusterNotFoundFault') throw error;
+    throw new DedicatedStackFailed({ detail: ', because its cluster is gone', cause: error });
   }
 }
 
