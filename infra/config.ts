@@ -58,6 +58,11 @@ export interface RegionConfig {
 export interface MoveConfig {
   /** Minutes that a place which a tenant has left is kept for before it is cleaned up. */
   readonly graceMinutes: number;
+  /**
+   * Days that a dedicated database which its tenant has left is kept for after the clean-up in it, 1 to 90; it costs as
+   * much as before. Absent: it is deleted at once. A final snapshot is taken in any case.
+   */
+  readonly keepDedicated?: number;
   /** How long a move may pause the tenant's writes at first, milliseconds; it is tried again and again before it may be longer. */
   readonly maxPauseMs: number;
   /**

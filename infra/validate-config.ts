@@ -16,6 +16,9 @@ const LOG_RETENTIONS = [
 /** A day: the clean-up's execution has two more for its work. */
 const MAX_GRACE_MINUTES = 24 * 60;
 
+/** The execution that waits for it ends within a year. */
+const MAX_KEEP_DAYS = 90;
+
 /** The longest that a move ever pauses writes for; requests wait for it patiently. */
 const MAX_PAUSE_MS = 1_000;
 /** A copy that works for less would not end in time. */
@@ -64,7 +67,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     35,
   ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
-  const { dutyCycle, graceMinutes, maxPauseMs } = candidate.moves;
+  const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
   for (const name of ['replicationTls', 'replicationTlsBetweenRegions'] as const) {
@@ -78,6 +81,12 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     1,
     MAX_GRACE_MINUTES,
   ), `moves.graceMinutes is ${graceMinutes}, expected 1 to ${MAX_GRACE_MINUTES}`);
+  require(keepDedicated === undefined ||
+    isWhole(
+      keepDedicated,
+      1,
+      MAX_KEEP_DAYS,
+    ), `moves.keepDedicated is ${keepDedicated}, expected 1 to ${MAX_KEEP_DAYS} days, or nothing`);
   require(isWhole(
     maxPauseMs,
     10,

@@ -1,8 +1,10 @@
 /**
  * `tenant-move-cleanup`: some time after a hop was committed, drops what the tenant left at the place that it moved
- * away from. Input: { moveId, hopIndex }. Started by the hop's last phase, and by nobody else.
+ * away from, and deletes a dedicated database as a whole. Input: { moveId, hopIndex }. Started by the hop's last phase,
+ * and by recovery where an execution has ended before its work.
  *
  * The grace period keeps the old rows for a person to look at, and lets requests that entered before the commit end.
+ * `Clean up` works inside the network, at the database; `Delete database` outside of it, with the AWS APIs.
  */
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -29,8 +31,12 @@ import { phases, taskState } from './task-state.ts';
 export interface TenantMoveCleanupProps {
   /** The entry `move-clean-up`. */
   cleanUp: IFunction;
+  /** The entry `move-delete-database`. */
+  deleteDatabase: IFunction;
   /** What the old place is kept for at least. */
   grace: Duration;
+  /** What a dedicated database is kept for beyond that. */
+  keepDedicated: Duration;
   /** Where the state machine logs; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
@@ -38,8 +44,9 @@ export interface TenantMoveCleanupProps {
 export class TenantMoveCleanup extends Construct {
   readonly stateMachine: StateMachine;
 
-  constructor(scope: Construct, id: string, { cleanUp, grace, logGroup }: TenantMoveCleanupProps) {
+  constructor(scope: Construct, id: string, props: TenantMoveCleanupProps) {
     super(scope, id);
+    const { cleanUp, deleteDatabase, grace, keepDedicated, logGroup } = props;
     const cleanUpState = taskState(this, 'Clean up', cleanUp, {
       timeout: beyond(MOVE_TIMEOUTS.longest),
       // Nobody waits for it, and an old transaction may keep it from beginning for hours.
@@ -54,12 +61,39 @@ export class TenantMoveCleanup extends Construct {
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );
+    const deleteState = taskState(this, 'Delete database', deleteDatabase, {
+      timeout: beyond(MOVE_TIMEOUTS.medium),
+      lastRetry: patient,
+      resultPath: '$.step',
+    });
+    deleteState.addCatch(
+      new Fail(this, 'Database not deleted', {
+        errorPath: '$.failure.Error',
+        cause:
+          'The dedicated database that the tenant left is still there. move-recover starts its deletion again within five minutes.',
+      }),
+      { errors: [Errors.ALL], resultPath: '$.failure' },
+    );
+    const isTrue = (field: string) => Condition.booleanEquals(`$.step.${field}`, true);
+    const deletion = phases(
+      new Wait(this, 'Keep database', { time: WaitTime.timestampPath('$.step.keepUntil') }),
+      deleteState,
+      new Choice(this, 'Database deleted?')
+        .when(isTrue('done'), new Succeed(this, 'Done with database'))
+        .otherwise(
+          // It also waits for moves towards the database, which take hours: 12 events each time.
+          new Wait(this, 'Wait for deletion', { time: WaitTime.duration(Duration.minutes(2)) }).next(
+            deleteState,
+          ),
+        ),
+    );
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'move.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
       new Wait(this, 'Grace period', { time: WaitTime.duration(grace) }),
       cleanUpState,
       new Choice(this, 'Clean?')
-        .when(Condition.booleanEquals('$.step.done', true), new Succeed(this, 'Cleaned up'))
+        .when(Condition.and(isTrue('done'), isTrue('database')), deletion)
+        .when(isTrue('done'), new Succeed(this, 'Cleaned up'))
         .otherwise(
           new Wait(this, 'Wait', { time: WaitTime.duration(Duration.seconds(30)) }).next(cleanUpState),
         ),
@@ -69,7 +103,7 @@ export class TenantMoveCleanup extends Construct {
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // The 25,000 events of an execution last for two days of turns, each of which has 9 and takes a minute or so.
-      timeout: Duration.days(3),
+      timeout: Duration.days(3 + keepDedicated.toDays()),
       tracingEnabled: true,
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });

@@ -1,3 +1,4 @@
+import type { DeletedDatabase } from './delete-left-database.ts';
 import type { HopKind } from './hop.ts';
 import type { HopRecord, PhaseRecord } from './move-records.ts';
 import type { Retried } from './settle-hop.ts';
@@ -20,6 +21,8 @@ export interface MoveReport {
   readonly hops: readonly HopReport[];
   /** The execution of the move that follows in the region that the tenant has come to. */
   readonly followUp?: FollowUpMove;
+  /** The dedicated database that the tenant has left, once it is deleted. */
+  readonly deletedDatabase?: DeletedDatabase;
 }
 
 export interface FollowUpMove {
@@ -56,6 +59,7 @@ export function reportMove({
 }: ReportedMove): MoveReport {
   const reports = hops.map(reportHop);
   const last = reports.at(-1);
+  const deletedDatabase = hops.map(({ result }) => result.deletedDatabase).find(Boolean);
   return {
     writePauseMs: Math.max(0, ...reports.map(({ writePauseMs }) => writePauseMs)),
     rows: last?.rows ?? 0,
@@ -72,6 +76,7 @@ export function reportMove({
     })),
     hops: reports,
     ...(followUp ? { followUp } : {}),
+    ...(deletedDatabase ? { deletedDatabase: deletedDatabase as DeletedDatabase } : {}),
   };
 }
 

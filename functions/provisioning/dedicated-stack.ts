@@ -169,8 +169,10 @@ async function isProtected(
     return true;
   } catch (error) {
     // Such as during a backup: the next look tries again.
-    if ((error as Error).name === 'InvalidDBClusterStateFault') return false;
-    throw error;
+    const { name } = error as Error;
+    if (name === 'InvalidDBClusterStateFault') return false;
+    if (name !== 'DBClusterNotFoundFault') throw error;
+    throw new DedicatedStackFailed({ detail: ', because its cluster is gone', cause: error });
   }
 }
 
@@ -184,15 +186,19 @@ function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'fai
     : 'stuck';
 }
 
-/** Of cluster and proxy; undefined where the stack is not of our template. */
-function physicalNameOf({ Parameters }: Stack): string | undefined {
+/** Name of cluster and proxy; undefined where the stack is not of our template. */
+export function physicalNameOf({ Parameters }: Stack): string | undefined {
   const parameter = (name: string) =>
     Parameters?.find(({ ParameterKey }) => ParameterKey === name)?.ParameterValue;
   const [tenantId, launchId] = [parameter('TenantId'), parameter('LaunchId')];
   return tenantId && launchId ? dedicatedClusterName(tenantId, launchId) : undefined;
 }
 
-async function describeStack(nameOrId: string, awsRegion: string | undefined): Promise<Stack | undefined> {
+/** @returns undefined where there is none; by its id a deleted stack is found too. */
+export async function describeStack(
+  nameOrId: string,
+  awsRegion: string | undefined,
+): Promise<Stack | undefined> {
   const { DescribeStacksCommand } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient(awsRegion);
   try {
@@ -252,7 +258,8 @@ async function createStack(
   }
 }
 
-async function deleteStack(stack: Stack): Promise<void> {
+/** Begins to delete a stack; it ends minutes later. */
+export async function deleteStack(stack: Stack): Promise<void> {
   const { DeleteStackCommand } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient(regionOfArn(stack.StackId ?? ''));
   // By id: a stack that another execution created anew under the name stays.

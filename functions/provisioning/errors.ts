@@ -43,6 +43,14 @@ export class DedicatedStackTimeout extends ProvisioningError {
   }
 }
 
+/** The final snapshot of a dedicated database could not be taken, so the database is kept. Needs a person. */
+export class FinalSnapshotFailed extends ProvisioningError {
+  override readonly name = 'FinalSnapshotFailed';
+  constructor(snapshot: string) {
+    super(`The final snapshot ${snapshot} of the dedicated database failed.`);
+  }
+}
+
 /** The registry has no such cell. */
 export class UnknownCell extends ProvisioningError {
   override readonly name = 'UnknownCell';

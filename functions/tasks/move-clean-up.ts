@@ -7,7 +7,9 @@ const state = z.object({
   move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }),
 });
 
+const environment = z.object({ KEEP_DEDICATED_DAYS: z.coerce.number().nonnegative() });
+
 /** Drops what the tenant left at the place that it moved away from; called until all is gone. */
 export const handler = moveStateTask(state, (registry, { move }, deadline) =>
-  cleanUpHop(registry, move, deadline),
+  cleanUpHop(registry, move, { deadline, keepDays: environment.parse(process.env).KEEP_DEDICATED_DAYS }),
 );

@@ -9,5 +9,5 @@ export const handler = moveTask('launch', async (context, cursor, registry, regi
   const settings = crossesBorder(hop)
     ? (await regionOf(regions, hop.target.region)).launch()
     : launchSettings();
-  return launchTarget(registry, context, settings, cursor);
+  return launchTarget(registry, context, settings, cursor, regions.of(hop.target.region));
 });

@@ -33,7 +33,7 @@ export class ClusterProtection extends Construct {
       properties: {
         ClusterIdentifiers: clusters.map(({ identifier }) => identifier),
         DeletionProtection: props.deletionProtection,
-        SchemaHash: props.release,
+        Release: props.release,
       },
     });
     const others = Stack.of(this).node.children.filter((child) => !this.node.scopes.includes(child));

@@ -87,6 +87,38 @@ export class DedicatedDatabases extends Construct {
     return this.#template.s3ObjectKey;
   }
 
+  /** May delete the dedicated databases of this region with their stacks and secrets, after a final snapshot. */
+  grantDelete(grantee: IGrantable): void {
+    const stack = Stack.of(this);
+    const why = 'Dedicated databases are named at run time, after their tenants.';
+    const stacks = this.#stacks();
+    const snapshots = stack.formatArn({
+      ...{ service: 'rds', resource: 'cluster-snapshot', resourceName: 'strata-tenant-*' },
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    const clusters = stack.formatArn({
+      ...{ service: 'rds', resource: 'cluster', resourceName: 'strata-tenant-*' },
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    for (const pattern of [stacks, snapshots]) acknowledgePattern(grantee, pattern, why);
+    const grant = (actions: string[], resourceArns: string[]) =>
+      Grant.addToPrincipal({ grantee, actions, resourceArns });
+    grant(['cloudformation:DescribeStacks', 'cloudformation:DeleteStack'], [stacks]);
+    grantDedicatedDatabases(grantee, stack);
+    grant(['rds:CreateDBClusterSnapshot'], [clusters, snapshots]);
+    grant(['rds:DescribeDBClusterSnapshots', 'rds:AddTagsToResource'], [snapshots]);
+    this.#secrets.grantDeleteTenant(grantee, why);
+    this.#secrets.grantDeleteDedicated(grantee, why);
+  }
+
+  #stacks(): string {
+    return Stack.of(this).formatArn({
+      service: 'cloudformation',
+      resource: 'stack',
+      resourceName: 'strata-tenant-*',
+    });
+  }
+
   /**
    * May create, watch and delete the stacks of dedicated databases, with this region's template and service role only,
    * protect their clusters, and delete what a failed creation has left.
@@ -97,11 +129,7 @@ export class DedicatedDatabases extends Construct {
     grantReadQuotas(grantee);
     this.#secrets.grantDeleteTenant(grantee, FAILED_LAUNCH);
     this.#secrets.grantDeleteDedicated(grantee, FAILED_LAUNCH);
-    const stacks = stack.formatArn({
-      service: 'cloudformation',
-      resource: 'stack',
-      resourceName: 'strata-tenant-*',
-    });
+    const stacks = this.#stacks();
     acknowledgePattern(
       grantee,
       stacks,

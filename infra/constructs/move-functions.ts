@@ -50,6 +50,8 @@ export const surveyFunctionName = (regionKey: string): string => `strata-${regio
 export class MoveFunctions extends Construct {
   readonly tasks: TenantMoveProps['tasks'];
   readonly cleanUp: StrataFunction;
+  /** Of a dedicated database that its tenant has left; outside of the network, since it works with the AWS APIs. */
+  readonly deleteDatabase: StrataFunction;
   readonly recover: StrataFunction;
   /** Those that may find that both places differ. */
   readonly comparing: readonly StrataFunction[];
@@ -154,7 +156,18 @@ export class MoveFunctions extends Construct {
     this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
     this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
       timeout: longest,
+      environment: { KEEP_DEDICATED_DAYS: String(settings.config.moves.keepDedicated ?? 0) },
     });
+    this.deleteDatabase = this.#task(
+      'delete-database',
+      'Deletes the dedicated database that the tenant left',
+      {
+        timeout: medium,
+        // A move is cleaned up in the region that the tenant left by it.
+        ownRegionOnly: true,
+      },
+    );
+    dedicated.grantDelete(this.deleteDatabase);
     this.#grantDeleteTenant(this.cleanUp);
     this.survey = this.#atDatabases('survey', 'Counts rows and bytes of a tenant, for dry runs', {
       // Whoever asks is an HTTP request, which has 30 seconds.

@@ -23,18 +23,21 @@ export class Moves extends Construct {
     this.#props = props;
     const functions = new MoveFunctions(this, 'Tasks', props);
     this.#functions = functions;
-    const { tasks, cleanUp } = functions;
+    const { tasks, cleanUp, deleteDatabase } = functions;
+    const { graceMinutes, keepDedicated } = props.settings.config.moves;
     this.stateMachine = new TenantMove(this, 'Workflow', {
       tasks,
       logGroup: this.#logs('Logs'),
     }).stateMachine;
     this.cleanup = new TenantMoveCleanup(this, 'Cleanup', {
       cleanUp,
-      grace: Duration.minutes(props.settings.config.moves.graceMinutes),
+      deleteDatabase,
+      grace: Duration.minutes(graceMinutes),
+      keepDedicated: Duration.days(keepDedicated ?? 0),
       logGroup: this.#logs('CleanupLogs'),
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));
-    acknowledgeWorkflow(this.cleanup.role, [cleanUp]);
+    acknowledgeWorkflow(this.cleanup.role, [cleanUp, deleteDatabase]);
     this.#recoverEnded();
     this.#raiseAlarms();
     this.#watchMismatches();

@@ -18,7 +18,7 @@ export const VARIANTS = {
   twoRegions: {
     ...config,
     regions: [us, eu],
-    moves: { ...config.moves, graceMinutes: 3, maxPauseMs: 80, dutyCycle: 0.25 },
+    moves: { ...config.moves, graceMinutes: 3, keepDedicated: 30, maxPauseMs: 80, dutyCycle: 0.25 },
   },
   twoCells: { ...config, regions: [{ ...us, cells: [...us.cells, { ...us.cells[0]!, id: 'us-2' }] }] },
   domain: {

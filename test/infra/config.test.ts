@@ -120,6 +120,7 @@ test('every mistake is named at once', () => {
     backupRetentionDays: 36,
     moves: {
       graceMinutes: 0,
+      keepDedicated: 91,
       maxPauseMs: 5_000,
       dutyCycle: 0,
       replicationTls: 'sslmode=disable',
@@ -141,6 +142,7 @@ test('every mistake is named at once', () => {
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.replicationTlsBetweenRegions is "sslmode=prefer", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.graceMinutes is 0, expected 1 to 1440',
+    'moves.keepDedicated is 91, expected 1 to 90 days, or nothing',
     'moves.maxPauseMs is 5000, expected 10 to 1000',
     'alarmEmail is "nobody", expected an e-mail address',
   ]);

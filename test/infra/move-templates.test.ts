@@ -82,6 +82,7 @@ test('every task of a move but those of recovery and surveys is called by a work
 
 test('the grace period, the pause and the duty cycle are the configuration’s', () => {
   expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
+  expect(variablesOf(functionOf('tasks/move-clean-up')).KEEP_DEDICATED_DAYS).toBe('30');
   for (const entry of ['tasks/move-catch-up', 'tasks/move-cut-over'])
     expect(variablesOf(functionOf(entry)).MOVE_MAX_PAUSE_MS).toBe('80');
   expect(variablesOf(functionOf('tasks/move-copy')).MOVE_DUTY_CYCLE).toBe('0.25');
@@ -89,7 +90,14 @@ test('the grace period, the pause and the duty cycle are the configuration’s',
 
 test('who reaches a database runs in the network, who calls other services does not', () => {
   const outside = moveTasks().filter(({ Properties }) => Properties.VpcConfig === undefined);
-  expect(outside.map(taskName).sort()).toEqual(['credentials', 'finish', 'launch', 'next-hop', 'proxy']);
+  expect(outside.map(taskName).sort()).toEqual([
+    'credentials',
+    'delete-database',
+    'finish',
+    'launch',
+    'next-hop',
+    'proxy',
+  ]);
 });
 
 const atDatabases = [
@@ -119,16 +127,29 @@ test('secrets are read, made and deleted only where that is the step’s work', 
   expect(mayDo('secretsmanager:DeleteSecret', /strata\/tenant/)).toEqual([
     'begin',
     'clean-up',
+    'delete-database',
     'launch',
     'recover',
     'roll-back',
   ]);
-  // Of a launch that failed.
-  expect(mayDo('secretsmanager:DeleteSecret', /dedicated|owner|starter|master/i)).toEqual(['launch']);
+  // Of a launch that failed, and of a database that its tenant has left.
+  expect(mayDo('secretsmanager:DeleteSecret', /dedicated|owner|starter|master/i)).toEqual([
+    'delete-database',
+    'launch',
+  ]);
 });
 
-test('only one task launches databases, and one changes proxies', () => {
+test('only one task launches databases, two delete dedicated ones, and one changes proxies', () => {
   expect(mayDo('cloudformation:CreateStack', /./)).toEqual(['launch']);
+  for (const action of ['rds:DeleteDBCluster', 'rds:DeleteDBInstance', 'rds:ModifyDBCluster'])
+    expect(mayDo(action, /:strata-tenant-\*$/), action).toEqual(['delete-database', 'launch']);
+  for (const action of ['rds:DeleteDBCluster', 'rds:DeleteDBInstance', 'rds:ModifyDBCluster'])
+    expect(mayDo(action, /^(?!.*:strata-tenant-\*$)/), action).toEqual([]);
+  expect(mayDo('rds:CreateDBClusterSnapshot', /./)).toEqual(['delete-database']);
+  expect(mayDo('cloudformation:DeleteStack', /stack\/strata-tenant-\*$/)).toEqual([
+    'delete-database',
+    'launch',
+  ]);
   expect(mayDo('rds:ModifyDBProxy', /./)).toEqual(['proxy']);
 });
 

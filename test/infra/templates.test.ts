@@ -235,6 +235,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/onboarding-dedicated-stack': launch,
     'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
     'tasks/move-launch': launch,
+    'tasks/move-clean-up': ['KEEP_DEDICATED_DAYS'],
     'tasks/move-prepare': ['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS'],
     'tasks/move-copy': ['MOVE_DUTY_CYCLE'],
     'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],

@@ -141,7 +141,9 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
     isolationModel: 'schema',
     epoch: 2,
   });
-  expect(await cleanUpHop(world.registry, { moveId: up.moveId, hopIndex: 0 }, far())).toEqual({ done: true });
+  expect(
+    await cleanUpHop(world.registry, { moveId: up.moveId, hopIndex: 0 }, { deadline: far(), keepDays: 0 }),
+  ).toMatchObject({ done: true });
 
   const down = await begin(tenantId, 'starter');
   await runPhases(down.moveId);
@@ -151,9 +153,13 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
   const secret = `strata/tenant/${tenantId}/${roleName}`;
   expect([await schemaExists(schemaName), await secretExists(secret)]).toEqual([true, true]);
   for (let n = 0; n < 2; n++) {
-    expect(await cleanUpHop(world.registry, { moveId: down.moveId, hopIndex: 0 }, far())).toEqual({
-      done: true,
-    });
+    expect(
+      await cleanUpHop(
+        world.registry,
+        { moveId: down.moveId, hopIndex: 0 },
+        { deadline: far(), keepDays: 0 },
+      ),
+    ).toMatchObject({ done: true });
   }
   expect([await schemaExists(schemaName), await secretExists(secret)]).toEqual([false, false]);
   expect((await hopsOf(world.registry, down.moveId))[0]?.state).toBe('cleaned');

@@ -25,6 +25,7 @@ interface Definition {
   StartAt: string;
   States: Record<string, State>;
   QueryLanguage?: string;
+  TimeoutSeconds?: number;
 }
 
 const taskNames = [
@@ -61,7 +62,9 @@ function synthesize() {
   new TenantMove(stack, 'Move', { tasks, logGroup: new LogGroup(stack, 'MoveLog') });
   new TenantMoveCleanup(stack, 'Cleanup', {
     cleanUp: task('cleanUp'),
+    deleteDatabase: task('deleteDatabase'),
     grace: Duration.minutes(7),
+    keepDedicated: Duration.days(30),
     logGroup: new LogGroup(stack, 'CleanupLog'),
   });
   return Template.fromStack(stack);
@@ -192,6 +195,21 @@ test('a roll back is tried for every error; the execution ends as its move does,
   });
 });
 
+test('a dedicated database is deleted once it need not be kept any longer, until it is gone', () => {
+  const { 'Keep database': keep, 'Delete database': remove, 'Database deleted?': done } = cleanup.States;
+  expect(keep).toMatchObject({ Type: 'Wait', TimestampPath: '$.step.keepUntil', Next: 'Delete database' });
+  expect(remove).toMatchObject({ Type: 'Task', ResultPath: '$.step', Next: 'Database deleted?' });
+  expect(remove!.Retry!.at(-1)).toMatchObject({ ErrorEquals: ['States.ALL'], MaxAttempts: 200 });
+  expect(remove!.Catch).toMatchObject([{ ErrorEquals: ['States.ALL'], Next: 'Database not deleted' }]);
+  expect(done).toMatchObject({
+    Choices: [{ Variable: '$.step.done', BooleanEquals: true, Next: 'Done with database' }],
+    Default: 'Wait for deletion',
+  });
+  expect(cleanup.States['Wait for deletion']).toMatchObject({ Seconds: 120, Next: 'Delete database' });
+  // The days of the configuration, and three for the work.
+  expect(cleanup.TimeoutSeconds).toBe(33 * 24 * 60 * 60);
+});
+
 test('a clean-up waits for the grace period, then cleans until all is gone', () => {
   const { Start, 'Grace period': grace, 'Clean up': cleanUp, 'Clean?': clean, Wait: wait } = cleanup.States;
   expect(Start).toMatchObject({
@@ -201,7 +219,16 @@ test('a clean-up waits for the grace period, then cleans until all is gone', () 
   expect(grace).toMatchObject({ Type: 'Wait', Seconds: 420, Next: 'Clean up' });
   expect(cleanUp).toMatchObject({ ResultPath: '$.step', Next: 'Clean?' });
   expect(clean).toMatchObject({
-    Choices: [{ Variable: '$.step.done', BooleanEquals: true, Next: 'Cleaned up' }],
+    Choices: [
+      {
+        And: [
+          { Variable: '$.step.done', BooleanEquals: true },
+          { Variable: '$.step.database', BooleanEquals: true },
+        ],
+        Next: 'Keep database',
+      },
+      { Variable: '$.step.done', BooleanEquals: true, Next: 'Cleaned up' },
+    ],
     Default: 'Wait',
   });
   expect(wait).toMatchObject({ Type: 'Wait', Next: 'Clean up' });

@@ -29,6 +29,7 @@ import { dedicatedSecretName, dedicatedStackName } from '../../functions/placeme
 import type { DedicatedStackSettings, StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
 import { RegionQuotaExhausted } from '../../functions/provisioning/errors.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { databaseTemplate, secretsTemplate } from './database-template.ts';
 
 const actor = { id: 'test', type: 'system' } as const;
 const settings = {
@@ -46,50 +47,13 @@ beforeAll(async () => {
   await plane.addCell();
   directory = mkdtempSync(join(tmpdir(), 'strata-template-'));
   const file = join(directory, 'dedicated.json');
-  writeFileSync(file, JSON.stringify(template));
+  writeFileSync(file, JSON.stringify(secretsTemplate));
   plane.serveTemplate(settings.templateUrl, file);
 });
 afterAll(async () => {
   await plane?.stop();
   rmSync(directory, { recursive: true, force: true });
 });
-
-/** A stand-in for DedicatedDatabaseStack with its parameters and outputs, but without a database. */
-const secret = (name: string) => ({
-  Type: 'AWS::SecretsManager::Secret',
-  Properties: { Name: { Ref: name }, SecretString: '{}' },
-});
-const template = {
-  Parameters: Object.fromEntries(
-    [
-      ...[
-        'TenantId',
-        'TenantSlug',
-        'LaunchId',
-        'RoleName',
-        'SecretName',
-        'OwnerSecretName',
-        'MasterSecretName',
-      ],
-      'SubnetIds',
-    ].map((name) => [name, { Type: 'String' }]),
-  ),
-  Resources: {
-    Tenant: secret('SecretName'),
-    Owner: secret('OwnerSecretName'),
-    Master: secret('MasterSecretName'),
-  },
-  Outputs: {
-    ClusterArn: {
-      Value: { 'Fn::Join': [':', ['arn:aws:rds:us-east-1:000000000000:cluster', { Ref: 'TenantId' }]] },
-    },
-    WriterHost: { Value: 'writer.test' },
-    ProxyHost: { Value: 'proxy.test' },
-    Port: { Value: '5432' },
-    TenantSecretArn: { Value: { Ref: 'Tenant' } },
-    OwnerSecretArn: { Value: { Ref: 'Owner' } },
-  },
-};
 
 async function addTenant(): Promise<string> {
   counter += 1;
@@ -275,36 +239,6 @@ describe('nothing is created where the region has no room, and the reason names 
 });
 
 describe('a stack with a cluster', () => {
-  const name = { 'Fn::Join': ['-', ['strata-tenant', { Ref: 'TenantId' }, { Ref: 'LaunchId' }]] };
-  const retained = { DeletionPolicy: 'RetainExceptOnCreate' };
-  const clusterTemplate = {
-    ...template,
-    Resources: {
-      Tenant: { ...template.Resources.Tenant, ...retained },
-      // Last, and what may be in its way makes the creation fail.
-      Owner: { ...template.Resources.Owner, ...retained, DependsOn: ['Writer', 'Proxy', 'Master', 'Tenant'] },
-      Master: { ...template.Resources.Master, ...retained },
-      Subnets: { Type: 'AWS::RDS::DBSubnetGroup', Properties: { SubnetIds: ['subnet-1'] } },
-      Cluster: {
-        ...{ Type: 'AWS::RDS::DBCluster', ...retained },
-        Properties: {
-          ...{ DBClusterIdentifier: name, DBSubnetGroupName: { Ref: 'Subnets' } },
-          ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
-          // As somebody may have protected it while it was being made.
-          DeletionProtection: true,
-        },
-      },
-      Writer: {
-        ...{ Type: 'AWS::RDS::DBInstance', ...retained },
-        Properties: { DBClusterIdentifier: { Ref: 'Cluster' } },
-      },
-      Proxy: {
-        ...{ Type: 'AWS::RDS::DBProxy', ...retained },
-        Properties: { DBProxyName: name, EngineFamily: 'POSTGRESQL', RoleArn: 'role', VpcSubnetIds: [] },
-      },
-    },
-    Outputs: { ...template.Outputs, ClusterIdentifier: { Value: { Ref: 'Cluster' } } },
-  };
   const changed = {
     templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/cluster.json',
     deletionProtection: true,
@@ -317,7 +251,7 @@ describe('a stack with a cluster', () => {
 
   beforeAll(() => {
     const file = join(directory, 'cluster.json');
-    writeFileSync(file, JSON.stringify(clusterTemplate));
+    writeFileSync(file, JSON.stringify(databaseTemplate));
     plane.serveTemplate(changed.templateUrl, file);
   });
 

@@ -9,8 +9,10 @@ import {
   driveDedicatedStack,
   type StackProgress,
   stackProgress,
+  waitForStack,
 } from '../../provisioning/dedicated-stack.ts';
 import { DedicatedStackFailed } from '../../provisioning/errors.ts';
+import { isBeingDeleted } from '../delete-left-database.ts';
 import type { Hop, Place, StepContext, StepOutcome } from '../hop.ts';
 import { targetTier } from './target-tier.ts';
 
@@ -19,7 +21,9 @@ const LONGEST_PAUSE_MS = 5_000;
 
 /**
  * Makes the tenant's own database, or finds the one that it had before, and fills in where it is. A stack takes a
- * quarter of an hour, so the workflow calls this until it is done.
+ * quarter of an hour, so the workflow calls this until it is done. A database of before that is being deleted is waited
+ * for, and then made anew.
+ * @param registryThere of the region of the target.
  * @throws {MoveAborted} also while the stack is being made: it is left as it is, and the next launch adopts it.
  * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack is not one of ours.
  * @throws {DedicatedStackTimeout} it took too long.
@@ -29,6 +33,7 @@ export async function launchTarget(
   context: StepContext,
   settings: DedicatedStackSettings,
   cursor?: unknown,
+  registryThere: RegistryExecutor = registry,
 ): Promise<StepOutcome<StackProgress>> {
   const { hop, deadline } = context;
   if (hop.target.isolationModel !== 'dedicated') return { done: true };
@@ -37,7 +42,11 @@ export async function launchTarget(
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
     // Nobody should pay for a cluster that is not wanted any more.
     await context.progress({});
-    const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
+    // The stack of an earlier stay that is being deleted must not be adopted.
+    const waits = await isBeingDeleted(registryThere, launch.tenantId, hop.target.region);
+    const { progress, stack } = waits
+      ? { progress: waitForStack(previous), stack: undefined }
+      : await driveDedicatedStack(launch, settings, previous);
     if (stack) {
       await context.amendTarget(placeIn(stack));
       return { done: true, cursor: progress };
