@@ -10,7 +10,7 @@ import { customResourceHandler } from './custom-resource.ts';
 export const clusterProtection = customResourceHandler({
   properties: z.object({
     ClusterIdentifiers: z.array(z.string().min(1)),
-    DeletionProtection: z.stringbool(),
+    DeletionProtection: z.enum(['true', 'false']).transform((text) => text === 'true'),
   }),
   physicalId: () => 'cluster-protection',
   async apply({ ClusterIdentifiers, DeletionProtection }) {

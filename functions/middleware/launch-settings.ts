@@ -4,7 +4,9 @@ import { findRegion } from '../database/registry/region-records.ts';
 import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 
 /** For every region: the configuration has one setting. */
-const protection = z.object({ DELETION_PROTECTION: z.stringbool() });
+const protection = z.object({
+  DELETION_PROTECTION: z.enum(['true', 'false']).transform((text) => text === 'true'),
+});
 
 const environment = protection
   .extend({

@@ -13,7 +13,7 @@ import { findDatabase, listDatabases } from '../upkeep/upkept-databases.ts';
 const STEP_MS = 5 * 60_000;
 
 /** `list` answers the region's databases, `database` does a part of one's upkeep, `report` sums up. */
-const event = z.discriminatedUnion('phase', [
+const event = z.union([
   z.object({ phase: z.literal('list') }),
   z.object({
     phase: z.literal('database'),

@@ -100,7 +100,7 @@ export class DedicatedDatabases extends Construct {
       ...{ service: 'rds', resource: 'cluster', resourceName: 'strata-tenant-*' },
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
-    for (const pattern of [stacks, snapshots]) acknowledgePattern(grantee, pattern, why);
+    acknowledgePattern(grantee, stacks, why);
     const grant = (actions: string[], resourceArns: string[]) =>
       Grant.addToPrincipal({ grantee, actions, resourceArns });
     grant(['cloudformation:DescribeStacks', 'cloudformation:DeleteStack'], [stacks]);
@@ -188,7 +188,8 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
     });
   const [clusters, instances] = [rds('cluster', 'strata-tenant-*'), rds('db', 'strata-tenant-*')];
   const proxies = rds('db-proxy', '*');
-  for (const pattern of [clusters, instances]) {
+  const snapshots = rds('cluster-snapshot', 'strata-tenant-*');
+  for (const pattern of [clusters, instances, snapshots]) {
     acknowledgePattern(grantee, pattern, 'Dedicated databases are named at run time, after their tenants.');
   }
   acknowledgePattern(
@@ -204,6 +205,8 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
       ...(conditions ? { conditions } : {}),
     });
   grant(['DescribeDBClusters', 'ModifyDBCluster', 'DeleteDBCluster'], clusters);
+  // RDS asks for the final snapshot's too, whether one is taken or not.
+  grant(['DeleteDBCluster'], snapshots);
   grant(['DeleteDBInstance'], instances);
   grant(['DescribeDBProxies'], proxies);
   grant(['DeleteDBProxy'], proxies, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });

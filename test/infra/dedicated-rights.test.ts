@@ -29,6 +29,7 @@ function resolved(value: unknown): string {
   return text(value)
     .replaceAll('<AWS::AccountId>', ACCOUNT)
     .replaceAll('<TenantId>', 'one')
+    .replaceAll('-<LaunchId>', '')
     .replace('<SecretName>', 'strata/tenant/one/tenant_one')
     .replace('<OwnerSecretName>', 'strata/dedicated/one/owner')
     .replace('<MasterSecretName>', 'strata/dedicated/one/master')

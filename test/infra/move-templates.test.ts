@@ -240,8 +240,10 @@ test('the operators’ API may start and watch moves in every region, and measur
       .map((arn) => arn.replaceAll(/<AWS::\w+>/g, ''))
       .sort();
   expect(allowed('states:StartExecution')).toEqual([
+    'arn:aws:states:eu-west-1::stateMachine:schema-rollout',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
+    'arn:aws:states:us-east-1::stateMachine:schema-rollout',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
   ]);

@@ -283,7 +283,10 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
   lambda: { InvokeFunction: { takes: 'function*' }, ListFunctions: ANYTHING },
   scheduler: { GetSchedule: { takes: 'schedule*', keys: TAGGED }, ListSchedules: ANYTHING },
-  servicequotas: { GetServiceQuota: { takes: 'quota', keys: ['servicequotas:service'] } },
+  servicequotas: {
+    GetAWSDefaultServiceQuota: ANYTHING,
+    GetServiceQuota: { takes: 'quota', keys: ['servicequotas:service'] },
+  },
   sns: { Publish: { takes: 'topic*' } },
   sts: { GetCallerIdentity: ANYTHING },
   xray: {
