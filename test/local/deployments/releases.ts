@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { App, CfnResource, CustomResource, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { HttpApi, HttpMethod } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { CfnDBProxy } from 'aws-cdk-lib/aws-rds';
@@ -27,7 +29,9 @@ export interface Release {
 
 /**
  * Synthesizes a release of the app into a new directory below `directory`.
- * @param record file to which the custom resources' handler appends each of its events, with the release of its code
+ * @param record file to which the custom resources' handler appends each of its events, with the release of its code;
+ *   while there is a file of that name with `.broken` behind it, the handler answers FAILED; in the one with `.told` are
+ *   the stacks and statuses that a rule was told of
  * @returns the assembly's directory
  */
 export function synthesizeRelease(directory: string, record: string, release: Release): string {
@@ -78,6 +82,13 @@ export function synthesizeRelease(directory: string, record: string, release: Re
     auth: [{ authScheme: 'SECRETS', secretArn: starter.secretArn }],
     tags: [{ key: 'tag', value: tag }],
   });
+  const told = new LambdaFunction(stack, 'Told', { ...common, handler: 'handler.told' });
+  new Rule(stack, 'Deployed', {
+    eventPattern: {
+      ...{ source: ['aws.cloudformation'], detailType: ['CloudFormation Stack Status Change'] },
+    },
+    targets: [new InvokeFunction(told)],
+  });
   const service = new LambdaFunction(stack, 'Service', { ...common, handler: 'handler.customResource' });
   const resource = (id: string, removalPolicy = RemovalPolicy.DESTROY) =>
     new CustomResource(stack, id, {
@@ -97,7 +108,8 @@ export function synthesizeRelease(directory: string, record: string, release: Re
 
 /** As deployed bundles are: plain JavaScript. */
 const handlers = (name: string, record: string) => `
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
+const record = ${JSON.stringify(record)};
 const code = ${JSON.stringify(name)};
 
 export async function handler(event) {
@@ -121,16 +133,22 @@ async function listSecrets() {
   return status;
 }
 
+export async function told({ detail }) {
+  const [, stack] = detail['stack-id'].split('/');
+  appendFileSync(record + '.told', stack + ' ' + detail['status-details'].status + '\\n');
+}
+
 export async function customResource(event) {
   const { RequestType, LogicalResourceId, PhysicalResourceId, ResourceProperties, OldResourceProperties } = event;
-  appendFileSync(${JSON.stringify(record)}, JSON.stringify({
+  appendFileSync(record, JSON.stringify({
     code, type: RequestType, id: LogicalResourceId, physicalId: PhysicalResourceId,
     release: ResourceProperties.Release, old: OldResourceProperties?.Release,
   }) + '\\n');
+  const fails = (ResourceProperties.Fail === 'true' && RequestType !== 'Delete') || existsSync(record + '.broken');
   await fetch(event.ResponseURL, {
     method: 'PUT',
     body: JSON.stringify({
-      Status: ResourceProperties.Fail === 'true' && RequestType !== 'Delete' ? 'FAILED' : 'SUCCESS',
+      Status: fails ? 'FAILED' : 'SUCCESS',
       Reason: 'it was asked to fail',
       PhysicalResourceId: 'thing-' + LogicalResourceId,
     }),
