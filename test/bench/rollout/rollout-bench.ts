@@ -22,7 +22,7 @@ import { BenchServer, PASSWORD, STARTER } from '../bench-server.ts';
 const OWNER = 'strata_owner';
 const DATABASE = 'strata';
 
-/** One cell with many schemas, the registry that knows them, and three ways to give each schema a column. */
+/** One cell with many schemas, the registry that knows them, and ways to give each schema a column. */
 export class RolloutBench {
   readonly schemas: string[] = [];
   /** Milliseconds of each creation, in their order. */
@@ -33,7 +33,7 @@ export class RolloutBench {
   readonly #registry: RegistryOverPostgres;
   #release: Release = thisRelease;
   readonly #kyselySteps: string[] = [];
-  #bareSteps = 0;
+  #ownSteps = 0;
 
   private constructor(server: BenchServer, registry: RegistryOverPostgres) {
     this.#server = server;
@@ -151,7 +151,9 @@ export class RolloutBench {
     const step = `${String(this.#kyselySteps.length + 1).padStart(4, '0')}-bench`;
     this.#kyselySteps.push(step);
     for (const schema of schemas) {
-      const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: this.#poolOfOne() }) });
+      const db = new Kysely<unknown>({
+        dialect: new PostgresDialect({ pool: new pg.Pool({ ...this.#login, max: 1 }) }),
+      });
       const steps = this.#kyselySteps.map((name, index) => [
         name,
         { up: (each: Kysely<unknown>) => sql.raw(addColumn(schema, `kysely_${index}`)).execute(each) },
@@ -167,40 +169,56 @@ export class RolloutBench {
     }
   }
 
-  /** The barest loop: one connection, and per schema a transaction that alters the table and notes it. */
+  /** A plain loop: for each tenant a connection, its history read, and one transaction that alters and notes it. */
+  async plainLoop(): Promise<void> {
+    const step = ++this.#ownSteps;
+    for (const schema of this.schemas) {
+      const client = new pg.Client(this.#login);
+      await client.connect();
+      await client.query('BEGIN');
+      await client.query(`SELECT name FROM ${qualified(schema, 'schema_migrations')}`);
+      await this.#alter(client, schema, step);
+      await client.query('COMMIT');
+      await client.end();
+    }
+  }
+
+  /** The barest loop: one connection for all, and per schema a transaction that alters the table and notes it. */
   async bareLoop(): Promise<void> {
-    const step = ++this.#bareSteps;
-    const pool = this.#poolOfOne();
-    const client = await pool.connect();
+    const step = ++this.#ownSteps;
+    const client = new pg.Client(this.#login);
+    await client.connect();
     for (const schema of this.schemas) {
       await client.query('BEGIN');
-      await client.query(addColumn(schema, `bare_${step}`));
-      const history = qualified(schema, 'schema_migrations');
-      await client.query(`INSERT INTO ${history} (name, "timestamp") VALUES ($1, $2)`, [
-        // Before Strata's own, whose history must stay the beginning of what is there: taken out below.
-        ...['bare', new Date().toISOString()],
-      ]);
+      await this.#alter(client, schema, step);
       await client.query('COMMIT');
     }
-    client.release();
-    await pool.end();
+    await client.end();
   }
 
-  /** What the barest loop noted is not Strata's. Not measured. */
-  async forgetBare(): Promise<void> {
+  async #alter(client: pg.Client, schema: string, step: number): Promise<void> {
+    await client.query(addColumn(schema, `loop_${step}`));
+    await client.query(
+      `INSERT INTO ${qualified(schema, 'schema_migrations')} (name, "timestamp") VALUES ($1, $2)`,
+      [LOOP, new Date().toISOString()],
+    );
+  }
+
+  /** What a loop noted is no part of Strata's history, which would be refused. Not measured. */
+  async forgetLoop(): Promise<void> {
     const client = await this.#server.connect(DATABASE, OWNER);
     for (const schema of this.schemas) {
-      await client.query(`DELETE FROM ${qualified(schema, 'schema_migrations')} WHERE name = 'bare'`);
+      await client.query(`DELETE FROM ${qualified(schema, 'schema_migrations')} WHERE name = $1`, [LOOP]);
     }
   }
 
-  #poolOfOne(): pg.Pool {
-    return new pg.Pool({
-      ...{ host: '127.0.0.1', port: this.#server.port, database: DATABASE, user: OWNER, password: PASSWORD },
-      ...{ max: 1, ssl: true },
-    });
+  get #login(): pg.ClientConfig {
+    const { port } = this.#server;
+    return { host: '127.0.0.1', port, database: DATABASE, user: OWNER, password: PASSWORD, ssl: true };
   }
 }
+
+const LOOP = 'noted by a loop';
 
 const addColumn = (schema: string, name: string) =>
   `ALTER TABLE ${qualified(schema, 'employees')} ADD COLUMN ${name} text`;
