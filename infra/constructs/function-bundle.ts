@@ -22,6 +22,7 @@ const banner =
   "import{createRequire as strataCreateRequire}from'node:module';const require=strataCreateRequire(import.meta.url);";
 
 const http = join(import.meta.dirname, 'builtin-http.cjs');
+const pgpass = join(import.meta.dirname, 'no-pgpass.cjs');
 
 /** How code is bundled for a function, whatever its entries. */
 export const bundleOptions = {
@@ -37,7 +38,7 @@ export const bundleOptions = {
   conditions: ['module'],
   // pg loads it only when asked for native bindings.
   external: ['pg-native'],
-  alias: { http, 'node:http': http },
+  alias: { http, 'node:http': http, pgpass },
   banner: { js: banner },
   legalComments: 'none',
   logLevel: 'silent',

@@ -35,7 +35,5 @@ run, in an order drawn anew for each round.
   client reads the first answers while the server works on. That wants a core for each, which a function and its database
   have. With one more busy process on two cores, client and server interrupt each other instead: 2.0 and 1.25 times the
   raw read at 0 and 1 ms. One packet and one answer are steadier there (1.8 and 1.17) and slower otherwise (1.6 and 1.14).
-- A cell with a thousand schemas creates the next one more slowly because the migrator looks for its own tables through
-  the whole catalogue; at 190 that is not felt.
 `;
 }

@@ -1,5 +1,5 @@
 /** Two releases on one state: the second one's rollout starts by itself, works beside requests, and survives kills. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -15,6 +15,7 @@ const PROJECT = resolve(import.meta.dirname, '../..');
 const TIMEOUT_MS = 240_000;
 const scratch = mkdtempSync(join(tmpdir(), 'strata-release-'));
 let platform: OwnPlatform;
+let older: OwnPlatform;
 let api: ApiClient;
 
 beforeAll(async () => {
@@ -23,10 +24,17 @@ beforeAll(async () => {
     await buildRelease({
       directory: scratch,
       migration: { name: 'notes' },
-      edits: { 'database/tables/assessments-tables.ts': addColumn('certifications', 'note') },
+      edits: {
+        'database/tables/assessments-tables.ts': addColumn('certifications', 'note'),
+        'database/registry/bootstrap-registry.ts': (source) =>
+          source.replace(
+            'statements: rolloutTables },',
+            "statements: rolloutTables },\n  { name: '9999-next', statements: ['ALTER TABLE tenants ADD COLUMN next text'] },",
+          ),
+      },
     }),
   ];
-  const older = new OwnPlatform(PROJECT, undefined, { STRATA_ASSEMBLY: first });
+  older = new OwnPlatform(PROJECT, undefined, { STRATA_ASSEMBLY: first });
   await older.start();
   await older.kill();
   platform = new OwnPlatform(PROJECT, older.directory, { STRATA_ASSEMBLY: second });
@@ -39,11 +47,11 @@ afterAll(async () => {
 });
 
 /** Schemas that have the column of the second release, and those that have tenant tables. */
-async function schemas(): Promise<{ updated: string[]; all: string[] }> {
+async function schemas(at = platform): Promise<{ updated: string[]; all: string[] }> {
   const of = async (condition: string) =>
     (
       await inDatabases(
-        platform,
+        at,
         `SELECT nspname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
          WHERE relname = 'certifications' AND ${condition} ORDER BY 1`,
       )
@@ -164,6 +172,32 @@ test(
     expect(await ended()).toMatchObject({ status: 'succeeded' });
     const { updated, all } = await schemas();
     expect(updated).toEqual(all);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'a deployment that is rolled back runs the older release on the newer databases, and says so in the log',
+  async () => {
+    await platform.kill();
+    await older.start();
+    const logs = join(platform.stateDir, 'logs');
+    const told = globSync('**/*', { cwd: logs })
+      .filter((file) => statSync(join(logs, file)).isFile())
+      .flatMap((file) => readFileSync(join(logs, file), 'utf8').split('\n'))
+      .filter((line) => line.includes('is ahead of this release'));
+    expect(told.some((line) => line.includes('the registry'))).toBe(true);
+    expect(told.some((line) => line.includes('the cell'))).toBe(true);
+    const client = await older.client();
+    for (const slug of ['initech', 'globex', 'acme']) {
+      const { tenantId } = await client.get<{ tenantId: string }>(`/tenants/${slug}`);
+      const send = await older.sender({ tenantId, email: `admin@${slug}.test` });
+      expect((await send('GET', '/employees?limit=1')).status).toBe(200);
+    }
+    const { updated, all } = await schemas(older);
+    expect(updated).toEqual(all);
+    await older.kill();
+    await platform.start();
   },
   TIMEOUT_MS,
 );

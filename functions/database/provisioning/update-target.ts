@@ -21,6 +21,7 @@ import {
   migrationStatements,
   sharedTarget,
 } from '../tables/migrate-tenant-tables.ts';
+import { endForeignSessions } from './end-foreign-sessions.ts';
 import { type Release, thisRelease } from './release.ts';
 import { lockSharedTables } from './shared-tables-lock.ts';
 import { readTenancyVersion, writeTenancy } from './tenancy-schema.ts';
@@ -127,7 +128,13 @@ export async function updateTenantSchema(
     )) as unknown as pg.QueryResult[];
     const [locks, placements, known] = results.slice(-3) as [pg.QueryResult, pg.QueryResult, pg.QueryResult];
     const [place] = placements.rows as Placement[];
-    if (!locks.rows[0].unclaimed || place?.mover) throw new TargetMoving();
+    if (!locks.rows[0].unclaimed) {
+      // A leaked credential can hold the key as well. The next try finds it free.
+      await owner.query('ROLLBACK');
+      await endForeignSessions(owner, tenantId);
+      throw new TargetMoving();
+    }
+    if (place?.mover) throw new TargetMoving();
     const isHere =
       place?.state !== 'moved' && Number(place?.epoch) === epoch && place?.schema_name === schemaName;
     if (!isHere || place?.role_name !== roleName) throw new TargetMoved();
