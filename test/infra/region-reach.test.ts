@@ -130,6 +130,7 @@ test('the reach is as narrow as names allow', () => {
       ...['DeleteDBCluster', 'DescribeDBClusters', 'ModifyDBCluster'].map(
         (action) => `rds:${action} ${rds}:cluster:strata-tenant-*`,
       ),
+      `rds:DeleteDBCluster ${rds}:cluster-snapshot:strata-tenant-*`,
       `rds:DeleteDBInstance ${rds}:db:strata-tenant-*`,
       ...['DeleteDBProxy', 'DescribeDBProxies'].map((action) => `rds:${action} ${rds}:db-proxy:*`),
       ...['dedicated', 'tenant'].map(
