@@ -40,6 +40,8 @@ export interface DeployedStack {
   parameters: Record<string, string>;
   /** How its last deployment onto the running platform ended; absent where there was none. */
   ended?: StackOutcome;
+  /** Of that deployment, oldest first. */
+  events?: readonly TimedResourceEvent[];
 }
 
 /** A CloudFormation template, as far as this platform reads it. */
@@ -137,6 +139,11 @@ export interface ResourceEvent {
   physicalId: string;
   status: ResourceStatus;
   reason?: string;
+}
+
+/** @property timestamp epoch milliseconds */
+export interface TimedResourceEvent extends ResourceEvent {
+  timestamp: number;
 }
 
 export interface StackSpec {

@@ -17,6 +17,7 @@ import type {
   StackDeployer,
   StackOutcome,
   StackSpec,
+  TimedResourceEvent,
   UpdateSpec,
 } from '../model.ts';
 import { conditionHolds, type IntrinsicScope, resolveIntrinsics, resolveProperties } from './intrinsics.ts';
@@ -66,7 +67,11 @@ export class TemplateDeployer implements StackDeployer {
       const status = before ? 'UPDATE_ROLLBACK_COMPLETE' : 'ROLLBACK_COMPLETE';
       return { name: spec.name, region: spec.region, status, reason: reasonOf(cause) };
     }
-    const onEvent = spec.onEvent ?? (() => {});
+    const events: TimedResourceEvent[] = [];
+    const onEvent = (event: ResourceEvent) => {
+      events.push({ ...event, timestamp: Date.now() });
+      spec.onEvent?.(event);
+    };
     const update = new StackUpdate({
       stacks,
       plan: (stack) => this.#plan(stack),
@@ -76,7 +81,10 @@ export class TemplateDeployer implements StackDeployer {
       onChanged: spec.onChanged ?? (() => {}),
       afterResource: spec.afterResource ?? (() => {}),
     });
-    return before ? update.update(before, next) : update.create(next);
+    const outcome = await (before ? update.update(before, next) : update.create(next));
+    const stack = stacks.get(spec.arn);
+    if (stack && events.length > 0) stacks.set(spec.arn, { ...stack, events });
+    return outcome;
   }
 
   async remove(stack: DeployedStack, onEvent: (event: ResourceEvent) => void = () => {}): Promise<void> {

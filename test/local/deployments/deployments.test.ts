@@ -1,7 +1,12 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { CloudFormationClient, CreateStackCommand } from '@aws-sdk/client-cloudformation';
+import {
+  CloudFormationClient,
+  CreateStackCommand,
+  DescribeStackEventsCommand,
+  DescribeStacksCommand,
+} from '@aws-sdk/client-cloudformation';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import { GetScheduleCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { DescribeStateMachineCommand, SFNClient } from '@aws-sdk/client-sfn';
@@ -212,6 +217,27 @@ test('a rollback that fails says so, and the next deployment begins with what st
   rmSync(`${record}.broken`);
   expect(await platform.deploy(synthesize(TWO))).toMatchObject({ status: 'deployed' });
   expect(await running()).toEqual(IS_TWO);
+});
+
+test('CloudFormation describes how a deployment ended, and which resource failed', async () => {
+  await platform.deploy(synthesize({ ...TWO, failing: 'Second' }));
+  const cloudFormation = client(CloudFormationClient);
+  const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName: 'Shop' }));
+  const reason = 'Shop/Second (Custom::Thing): it was asked to fail';
+  expect(Stacks).toMatchObject([{ StackStatus: 'UPDATE_ROLLBACK_COMPLETE', StackStatusReason: reason }]);
+  const { StackEvents = [] } = await cloudFormation.send(
+    new DescribeStackEventsCommand({ StackName: 'Shop' }),
+  );
+  const ofSecond = StackEvents.filter(({ LogicalResourceId }) => LogicalResourceId === 'Second');
+  // The newest one first.
+  expect(
+    ofSecond.map(({ ResourceStatus, ResourceStatusReason }) => [ResourceStatus, ResourceStatusReason]),
+  ).toEqual([
+    ['UPDATE_COMPLETE', undefined],
+    ['UPDATE_IN_PROGRESS', undefined],
+    ['UPDATE_FAILED', 'it was asked to fail'],
+    ['UPDATE_IN_PROGRESS', undefined],
+  ]);
 });
 
 test('an update of a proxy erases the secrets that were registered at run time, and so does its rollback', async () => {

@@ -111,7 +111,17 @@ export function viewOfDeployed(stack: DeployedStack, startedAt: Date): StackView
       Timestamp: startedAt,
       DriftInformation: { StackResourceDriftStatus: 'NOT_CHECKED' },
     })),
-    events: [],
+    events: (stack.events ?? []).toReversed().map((event, index) => ({
+      StackId: stack.arn,
+      StackName: stack.name,
+      EventId: `${event.timestamp}-${index}`,
+      LogicalResourceId: event.logicalId,
+      PhysicalResourceId: event.physicalId,
+      ResourceType: event.type,
+      Timestamp: new Date(event.timestamp),
+      ResourceStatus: event.status,
+      ResourceStatusReason: event.reason,
+    })),
   };
 }
 
