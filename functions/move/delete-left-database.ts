@@ -1,7 +1,7 @@
 /**
  * The deletion of a dedicated database that its tenant has left, after the clean-up in it.
  *
- *   cleaned up ──nobody lives there, nobody is coming──▶ decided ──▶ deleted (hop `cleaned`)
+ *   cleaned up ──the tenant neither lives there nor moves there──▶ decided ──▶ deleted (hop `cleaned`)
  *              ──the tenant lives there, or has since left it again──▶ kept (hop `cleaned`)
  *              ──a move towards it is under way, or its outcome needs a person──▶ looked at again later
  *
@@ -33,7 +33,7 @@ interface Deletion extends DedicatedDatabase {
 export interface DeletedDatabase {
   readonly stackName: string;
   readonly cluster: string;
-  /** null where somebody had deleted the cluster before. */
+  /** null where the cluster had been deleted by hand before. */
   readonly snapshot: string | null;
   /** RFC 3339. */
   readonly deletedAt: string;
@@ -45,8 +45,8 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5_000;
 
 /**
- * Deletes the dedicated database that a settled and cleaned up hop took the tenant away from, if nobody uses it. Called
- * until it is done, which takes a quarter of an hour.
+ * Deletes the dedicated database that a settled and cleaned up hop took the tenant away from, unless the tenant uses it
+ * again. Called until it is done, which takes a quarter of an hour.
  * @param deadline on `performance.now()`'s clock.
  * @throws {HopNotCommitted} the hop is not settled, or not cleaned up.
  * @throws {FinalSnapshotFailed} nothing was deleted. And the errors of AWS and the registry.
@@ -99,8 +99,8 @@ async function decide(
     await boundTransaction(transaction);
     await findMovingTenant(transaction, tenantId, { lock: true });
     const uses = await usesOf(transaction, { tenantId, stackName, region, epoch });
-    if (uses.lives || uses.later_stay) return 'kept';
-    if (uses.coming) return 'later';
+    if (uses.lives_there || uses.later_stay) return 'kept';
+    if (uses.moves_there) return 'later';
     const [decided] = await transaction.query<{ deletion: string }>(
       `UPDATE tenant_move_hops SET updated_at = now(),
               result = CASE WHEN result -> 'deletion' IS NULL
@@ -120,11 +120,11 @@ async function decide(
 
 interface Uses {
   /** The tenant's routing row points there. */
-  readonly lives: boolean;
+  readonly lives_there: boolean;
   /** It has come back since, and left again: the clean-up of that later stay deletes the database. */
   readonly later_stay: boolean;
   /** A move towards it is under way, or has left both sides for a person to look at. */
-  readonly coming: boolean;
+  readonly moves_there: boolean;
 }
 
 async function usesOf(
@@ -135,7 +135,7 @@ async function usesOf(
     `SELECT EXISTS (SELECT FROM tenant_database_routing r
                     WHERE r.tenant_id = :tenantId::uuid AND r.stack_name = :stackName AND r.region = :region
                       AND EXISTS (SELECT FROM tenants t
-                                  WHERE t.tenant_id = r.tenant_id AND t.status NOT IN ('arriving', 'elsewhere'))) AS lives,
+                                  WHERE t.tenant_id = r.tenant_id AND t.status NOT IN ('arriving', 'elsewhere'))) AS lives_there,
             EXISTS (SELECT FROM tenant_move_hops h
                     WHERE h.tenant_id = :tenantId::uuid AND h.state IN ('settled', 'cleaned')
                       AND h.source ->> 'stackName' = :stackName AND h.source ->> 'region' = :region
@@ -148,7 +148,7 @@ async function usesOf(
                        WHERE h.tenant_id = :tenantId::uuid
                          AND h.state IN ('working', 'committed', 'rolling-back', 'mismatch')
                          AND (h.target ->> 'stackName' = :stackName AND h.target ->> 'region' = :region
-                              OR h.source ->> 'stackName' = :stackName AND h.source ->> 'region' = :region)) AS coming`,
+                              OR h.source ->> 'stackName' = :stackName AND h.source ->> 'region' = :region)) AS moves_there`,
     place,
   );
   return uses!;

@@ -7,7 +7,7 @@ const state = z.object({
   move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }),
 });
 
-/** Deletes the dedicated database that the tenant has left, if nobody uses it; called until it is gone. */
+/** Deletes the dedicated database that the tenant has left, unless the tenant uses it again; called until it is gone. */
 export const handler = moveStateTask(state, (registry, { executionArn, move }, deadline) =>
   deleteLeftDatabase(registry, { ...move, executionArn }, deadline),
 );

@@ -9,7 +9,7 @@ export interface ClusterProtectionProps {
   readonly deletionProtection: boolean;
   /** Serves `Custom::StrataClusterProtection`; outside of the network, since the API of RDS has no endpoint in it. */
   readonly task: StrataFunction;
-  /** Hash of the functions' code: protection that somebody has lifted comes back with the next release. */
+  /** Hash of the functions' code: protection that was lifted by hand is set again by the next release. */
   readonly release: string;
 }
 

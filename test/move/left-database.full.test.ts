@@ -1,5 +1,6 @@
 import { CreateDBClusterSnapshotCommand, RDSClient } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { launchTarget } from '../../functions/move/target/launch-target.ts';
 import { FinalSnapshotFailed } from '../../functions/provisioning/errors.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 
@@ -90,4 +91,17 @@ test('of two stays in one database the clean-up of the later one deletes it', as
   expect(await left.remains()).toEqual(WHOLE);
   await left.untilDone(later);
   expect(await left.remains()).toEqual({ ...DELETED, snapshots: [`e${EPOCH + 2} available`] });
+});
+
+test('a move back adopts the database as long as its deletion is not decided, and the deletion waits for its end', async () => {
+  const hop = await left.comeBack();
+  expect(await left.once()).toEqual({ done: false });
+  const { cursor } = await launchTarget(world.plane.registry, await hop.context(), world.settings);
+  expect(cursor).toMatchObject({ ready: true });
+  expect(await left.once()).toEqual({ done: false });
+  expect(await left.remains()).toEqual(WHOLE);
+  // The move came to nothing: the database is deleted after all.
+  await hop.rollBack();
+  await left.untilDone();
+  expect(await left.remains()).toEqual(DELETED);
 });

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { cleanUpHop } from '../../functions/move/clean-up-hop.ts';
 import { launchTarget } from '../../functions/move/target/launch-target.ts';
 import type { StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
@@ -39,19 +38,6 @@ test('what the tenant left is deleted with its stack and secrets, but for a fina
   expect(await left.once()).toEqual({ done: true });
 });
 
-test('a move back adopts the database as long as its deletion is not decided, and the deletion waits for its end', async () => {
-  const hop = await left.comeBack();
-  expect(await left.once()).toEqual({ done: false });
-  const { cursor } = await launchTarget(world.plane.registry, await hop.context(), world.settings);
-  expect(cursor).toMatchObject({ ready: true });
-  expect(await left.once()).toEqual({ done: false });
-  expect(await left.remains()).toEqual(WHOLE);
-  // The move came to nothing: the database is deleted after all.
-  await hop.rollBack();
-  await left.untilDone();
-  expect(await left.remains()).toEqual(DELETED);
-});
-
 test('a move back that comes after the decision waits for the deletion and launches anew', async () => {
   expect(await left.once()).toEqual({ done: false });
   expect(await left.hop()).toMatchObject({ result: { deletion: { stackName: left.stackName } } });
@@ -69,19 +55,4 @@ test('a move back that comes after the decision waits for the deletion and launc
     ...{ ...WHOLE, snapshots: DELETED.snapshots },
     stacks: expect.arrayContaining(['CREATE_COMPLETE', 'DELETE_COMPLETE']),
   });
-});
-
-test('moves.keepDedicated: the clean-up says until when the database stays, also when it is started anew', async () => {
-  const deadline = performance.now();
-  for (const [keepDays, keepUntil] of [
-    [0, '2026-01-01T00:00:00.000Z'],
-    [30, '2026-01-31T00:00:00.000Z'],
-  ] as const) {
-    expect(
-      await cleanUpHop(world.plane.registry, { moveId: left.moveId, hopIndex: 0 }, { deadline, keepDays }),
-    ).toEqual({
-      ...{ done: true, database: true, keepUntil },
-    });
-  }
-  expect(await left.hop()).toMatchObject({ state: 'settled' });
 });

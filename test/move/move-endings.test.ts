@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { abortMove } from '../../functions/move/abort-move.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
+import { cleanUpHop } from '../../functions/move/clean-up-hop.ts';
 import { HopNotCommitted, MoveAborted, MoveNotAbortable } from '../../functions/move/errors.ts';
 import { finishMove } from '../../functions/move/finish-move.ts';
 import { hopsOf } from '../../functions/move/move-records.ts';
@@ -9,6 +10,7 @@ import { type Probes, recoverMoves } from '../../functions/move/recover-moves.ts
 import { rollBackMove } from '../../functions/move/roll-back-move.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
+import { openHop, place } from './target-hop.ts';
 
 let world: MoveRegistry;
 beforeAll(async () => {
@@ -251,4 +253,25 @@ describe('recovery', () => {
     await recoverMoves(world.registry, { ...dead, cleanUp, ended: { executionArn, status: 'TIMED_OUT' } });
     expect(ours()).toHaveLength(2);
   });
+});
+
+test('moves.keepDedicated: a clean-up says until when a dedicated database stays, also when it is started anew', async () => {
+  const { registry } = world;
+  const tenantId = await world.addTenant();
+  await openHop(registry, tenantId, { source: place({ isolationModel: 'dedicated' }), target: place({}) });
+  // The schema in the database is dropped.
+  const [hop] = await registry.query<{ move_id: string }>(
+    `UPDATE tenant_move_hops SET state = 'settled', result = '{"cleanedAt": "2026-01-01T00:00:00.000Z"}'
+     WHERE tenant_id = :tenantId::uuid RETURNING move_id::text`,
+    { tenantId },
+  );
+  const moveId = hop!.move_id;
+  for (const [keepDays, keepUntil] of [
+    [0, '2026-01-01T00:00:00.000Z'],
+    [30, '2026-01-31T00:00:00.000Z'],
+  ] as const) {
+    const cleaned = await cleanUpHop(registry, { moveId, hopIndex: 0 }, { deadline: 0, keepDays });
+    expect(cleaned).toEqual({ done: true, database: true, keepUntil });
+  }
+  expect(await hopsOf(registry, moveId)).toMatchObject([{ state: 'settled' }]);
 });

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { customResourceHandler } from '../../functions/middleware/custom-resource.ts';
+import { customResourceHandler, customResourceHandlers } from '../../functions/middleware/custom-resource.ts';
 
 interface Answer {
   method: string | undefined;
@@ -124,4 +124,15 @@ test('an answer that did not arrive is sent again; one that never does fails the
   expect(answers).toHaveLength(3);
   refusals = [500, 500, 500];
   await expect(handler(event('Create'), context)).rejects.toThrow('500');
+});
+
+test('of several types behind one function each is answered by its handler, and one that is unknown with a failure', async () => {
+  const several = customResourceHandlers({ 'Custom::Known': handler });
+  await several({ ...event('Create'), ResourceType: 'Custom::Known' }, context);
+  await several({ ...event('Create'), ResourceType: 'Custom::Other' }, context);
+  expect(applied).toHaveLength(1);
+  expect(answers.map(({ body }) => body)).toMatchObject([
+    { Status: 'SUCCESS', PhysicalResourceId: 'thing-a' },
+    { Status: 'FAILED', Reason: expect.stringContaining('Custom::Other') },
+  ]);
 });
