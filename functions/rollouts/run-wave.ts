@@ -22,6 +22,8 @@ export type Next = 'again' | 'wait' | 'done';
 export async function runCanaries(options: RunOptions): Promise<{ next: 'again' | 'done' | 'failed' }> {
   const { registry, rolloutId, deadline } = options;
   if ((await findRollout(registry, rolloutId))?.status !== 'running') throw new RolloutOvertaken();
+  // The phase may be called again.
+  if ((await countTargets(registry, rolloutId)).failed > 0) return { next: 'failed' };
   for (const model of ['shared', 'schema', 'dedicated'] as const) {
     for (const candidate of await canariesOf(registry, rolloutId, model, CANDIDATES)) {
       if (performance.now() >= deadline) return { next: 'again' };
@@ -31,7 +33,7 @@ export async function runCanaries(options: RunOptions): Promise<{ next: 'again' 
       if (deferred.length === 0) break;
     }
   }
-  return { next: (await countTargets(registry, rolloutId)).failed > 0 ? 'failed' : 'done' };
+  return { next: 'done' };
 }
 
 /**

@@ -174,6 +174,15 @@ test('the database is prepared without shared tables, twice at once too, and its
     );
     expect(rows).toEqual([{ nspname: 'tenancy' }]);
 
+    // No rollout reaches a database of an earlier stay.
+    const version = async () =>
+      (await owner.query(`SELECT obj_description('tenancy'::regnamespace, 'pg_namespace') AS version`))
+        .rows[0];
+    const now = await version();
+    await owner.query(`COMMENT ON SCHEMA tenancy IS 'version 1'`);
+    await bootstrapTarget(await hop.context());
+    expect(await version()).toEqual(now);
+
     const target = await targetOf();
     await expect(verifyLogin(target)).rejects.toThrow(TenantUnreachable);
     const { schemaName, roleName: login } = target;

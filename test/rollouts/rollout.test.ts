@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import { claimTenant, exclusively, releaseClaim } from '../../functions/database/transfer/claim.ts';
-import { somethingLags } from '../../functions/rollouts/rollout-targets.ts';
+import { countTargets, somethingLags } from '../../functions/rollouts/rollout-targets.ts';
 import { runCanaries, runWave } from '../../functions/rollouts/run-wave.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { nextRelease } from './next-release.ts';
@@ -46,6 +46,11 @@ describe('a rollout', () => {
       ],
     });
     expect(await hasNickname(first)).toBe(false);
+    // The phase may be delivered twice.
+    const { rolloutId } = await world.begin();
+    expect(await runCanaries(world.options(rolloutId))).toEqual({ next: 'failed' });
+    expect(await runCanaries(world.options(rolloutId))).toEqual({ next: 'failed' });
+    expect(await world.finish(rolloutId)).toMatchObject({ status: 'failed', targets: { pending: 3 } });
     await owner.query('ALTER TABLE shared.employees DROP COLUMN nickname');
   });
 
@@ -116,6 +121,7 @@ describe('a rollout and moves', () => {
     await exclusively(owner, first, async () => {
       expect(await runCanaries(world.options(rolloutId))).toEqual({ next: 'done' });
     });
+    expect(await countTargets(world.world.registry, rolloutId)).toMatchObject({ deferred: 1, succeeded: 0 });
     expect(await runWave('cell us-1', world.options(rolloutId))).toEqual({ next: 'done' });
     expect(await world.finish(rolloutId)).toMatchObject({ status: 'succeeded' });
   });
@@ -213,6 +219,26 @@ describe('a rollout and what else goes on', () => {
     expect(await running).toEqual({ next: 'done' });
     expect(await world.finish(rolloutId)).toMatchObject({ status: 'succeeded' });
     expect(await hasNickname(fourth)).toBe(true);
+  });
+
+  test('after a failure nothing more of that wave is begun, and what failed comes last the next time', async () => {
+    const many: TestTenant[] = [];
+    for (let n = 20; n < 36; n++) {
+      many.push(await world.world.addTenant('schema', 'us-1', { tenantId: id(n) }));
+    }
+    const owner = await cell.connect('owner');
+    const bad = many[1]!;
+    await owner.query(`ALTER TABLE ${bad.schemaName}.employees ADD COLUMN nickname integer`);
+    const stopped = await world.rollOut();
+    expect(stopped).toMatchObject({ status: 'failed', targets: { total: 16, failed: 1 } });
+    expect(stopped.targets.pending).toBeGreaterThan(0);
+    expect(stopped.reason).toContain(`${stopped.targets.pending} were not begun`);
+    expect(await world.rollOut()).toMatchObject({
+      status: 'failed',
+      targets: { total: stopped.targets.pending + 1, failed: 1, pending: 0 },
+    });
+    await owner.query(`ALTER TABLE ${bad.schemaName}.employees DROP COLUMN nickname`);
+    expect(await world.rollOut()).toMatchObject({ status: 'succeeded', targets: { total: 1 } });
   });
 
   test('tenants that are left out keep their version and are taken up by the next one', async () => {
