@@ -92,10 +92,13 @@ export function clusterLifecycle(
     },
     DeleteDBCluster: {
       permissions(input, call) {
-        const final = input.text('FinalDBSnapshotIdentifier');
-        const permission = onCluster('DeleteDBCluster', input, call);
-        if (final === undefined) return [permission];
-        return [permission, { action: 'rds:DeleteDBCluster', resource: snapshotArn(final, call) }];
+        // RDS asks for the final snapshot's too, whether one is taken or not.
+        const final =
+          input.text('FinalDBSnapshotIdentifier') ?? `${input.required('DBClusterIdentifier')}-snapshot`;
+        return [
+          onCluster('DeleteDBCluster', input, call),
+          { action: 'rds:DeleteDBCluster', resource: snapshotArn(final, call) },
+        ];
       },
       async run(input, call) {
         const cluster = requireUsable(requireCluster(store, input.required('DBClusterIdentifier'), call));
