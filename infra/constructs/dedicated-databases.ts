@@ -105,8 +105,8 @@ export class DedicatedDatabases extends Construct {
       Grant.addToPrincipal({ grantee, actions, resourceArns });
     grant(['cloudformation:DescribeStacks', 'cloudformation:DeleteStack'], [stacks]);
     grantDedicatedDatabases(grantee, stack);
-    grant(['rds:CreateDBClusterSnapshot'], [clusters, snapshots]);
-    grant(['rds:DescribeDBClusterSnapshots', 'rds:AddTagsToResource'], [snapshots]);
+    grant(['rds:CreateDBClusterSnapshot', 'rds:DescribeDBClusterSnapshots'], [clusters, snapshots]);
+    grant(['rds:AddTagsToResource'], [snapshots]);
     this.#secrets.grantDeleteTenant(grantee, why);
     this.#secrets.grantDeleteDedicated(grantee, why);
   }
