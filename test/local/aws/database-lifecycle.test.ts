@@ -35,6 +35,10 @@ const roles: FixtureStack = {
     ]),
     ...role('Remover', [
       { Action: ['rds:ModifyDBCluster', 'rds:DeleteDBCluster'], Resource: cluster },
+      {
+        Action: 'rds:DeleteDBCluster',
+        Resource: 'arn:aws:rds:us-east-1:000000000000:cluster-snapshot:*',
+      },
       { Action: 'rds:CreateDBClusterSnapshot', Resource: cluster },
       { Action: 'rds:DeleteDBInstance', Resource: 'arn:aws:rds:us-east-1:000000000000:db:other-*' },
     ]),
