@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ApiClient } from '../../infra/cli/api-client.ts';
 import { ClientLoad } from '../../infra/cli/client-load.ts';
+import type { Move } from '../../infra/cli/moves/move-json.ts';
 import type { Rollout } from '../../infra/cli/rollouts/rollout-json.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { inDatabases } from '../platform/platform-databases.ts';
@@ -46,14 +47,16 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** Schemas that have the column of the second release, and those that have tenant tables. */
+/** Schemas that have the column of the second release, and those that have tenant tables; not places that tenants left. */
 async function schemas(at = platform): Promise<{ updated: string[]; all: string[] }> {
   const of = async (condition: string) =>
     (
       await inDatabases(
         at,
         `SELECT nspname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-         WHERE relname = 'certifications' AND ${condition} ORDER BY 1`,
+         WHERE relname = 'certifications' AND ${condition}
+           AND (nspname = 'shared' OR nspname IN (SELECT schema_name FROM tenancy.placement WHERE state <> 'moved'))
+         ORDER BY 1`,
       )
     ).map(({ name }) => String(name));
   const has = `EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'note' AND NOT attisdropped)`;
@@ -145,6 +148,49 @@ test.each(['Begin', 'Canary', 'Wave', 'Finish'])(
     expect(new Set(statuses).size).toBeLessThanOrEqual(2);
     expect(statuses).not.toContain('running');
     expect(statuses).not.toContain('failed');
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'a rollout and moves that begin with it: each tenant is served all the time, and ends moved and up to date',
+  async () => {
+    await setBack();
+    const { cellId } = await api.get<{ cellId: string }>('/tenants/globex');
+    const moving = [
+      ['initech', { targetTier: 'business' }],
+      ['globex', { targetCell: cellId === 'us-1' ? 'us-2' : 'us-1' }],
+    ] as const;
+    const loads: ClientLoad[] = [];
+    for (const [slug] of moving) {
+      const { tenantId } = await api.get<{ tenantId: string }>(`/tenants/${slug}`);
+      const send = await platform.sender({ tenantId, email: `admin@${slug}.test` });
+      loads.push(
+        new ClientLoad(send, { prefix: `m-${slug}`, writers: 2, readers: 1, restMs: 10, atMost: 5 }),
+      );
+    }
+    for (const load of loads) load.start();
+    for (const load of loads) await load.written(5);
+    const moves: string[] = [];
+    for (const [slug, body] of moving) {
+      const { moveId } = await api.post<{ moveId: string }>(`/tenants/${slug}/moves`, body);
+      moves.push(`/tenants/${slug}/moves/${moveId}`);
+    }
+    await api.post('/rollouts', {});
+    expect(await ended()).toMatchObject({ status: 'succeeded' });
+    for (const path of moves) {
+      let move: Move | undefined;
+      const over = async () => {
+        move = await api.get<Move>(path);
+        return move.status !== 'running';
+      };
+      await vi.waitUntil(over, { timeout: 90_000, interval: 100 });
+      expect(move, move?.reason ?? '').toMatchObject({ status: 'succeeded' });
+    }
+    for (const load of loads) await load.stop();
+    for (const load of loads) expect([load.violations, await load.verify()]).toEqual([[], []]);
+    const { updated, all } = await schemas();
+    expect(updated).toEqual(all);
   },
   TIMEOUT_MS,
 );
