@@ -97,6 +97,14 @@ export class TargetMoving extends Error {
   }
 }
 
+/** Another session builds indexes of the target's tables. Nothing was changed; transient. */
+export class IndexesInProgress extends Error {
+  override name = 'IndexesInProgress';
+  constructor() {
+    super('an earlier try builds the indexes of the target');
+  }
+}
+
 /** The tenant is not placed where the caller expects it. Nothing was changed. */
 export class TargetMoved extends Error {
   override name = 'TargetMoved';

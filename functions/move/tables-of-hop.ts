@@ -8,11 +8,14 @@
  */
 import type pg from 'pg';
 import { joinedTransaction, lockForDdl } from '../database/ddl/ddl-connection.ts';
+import { IndexesInProgress } from '../database/errors.ts';
 import { keepSharedTables } from '../database/provisioning/shared-tables-lock.ts';
 import { LOCK_TIMEOUT_MS } from '../database/provisioning/update-target.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
+import { buildNewIndexes } from '../database/tables/build-new-indexes.ts';
 import { isolatedTarget, migrateTenantTables } from '../database/tables/migrate-tenant-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
+import { tenantTables } from '../database/tables/tenant-tables.ts';
 import { claimed, claimTenant } from '../database/transfer/claim.ts';
 import { WritersBusy } from '../database/transfer/errors.ts';
 import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/tables-version.ts';
@@ -62,18 +65,20 @@ async function versionFor(source: pg.Client, hop: Hop): Promise<number> {
 /** A column that the target has and the source has not would never be filled. */
 async function migrateSource(source: pg.Client, { source: place, attempt }: Hop): Promise<number> {
   const { schemaName, roleName } = place;
+  const target = isolatedTarget(schemaName, roleName);
   const migrate = async () => {
     // Requests that come later wait behind its locks.
     await source.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
     return joinedTransaction(source, async (transaction) => {
       await lockForDdl(transaction, schemaName);
-      return migrateTenantTables(transaction, isolatedTarget(schemaName, roleName));
+      return migrateTenantTables(transaction, target);
     });
   };
   try {
+    await buildNewIndexes(source, target, tenantTables, await isolatedTablesVersion(source, schemaName));
     return requireKnown(await claimed(source, attempt, migrate, { seconds: SECONDS }));
   } catch (error) {
-    if (sqlStateOf(error) !== '55P03') throw error;
+    if (sqlStateOf(error) !== '55P03' && !(error instanceof IndexesInProgress)) throw error;
     throw new WritersBusy('a table of the tenant was in use for too long', { cause: error });
   }
 }

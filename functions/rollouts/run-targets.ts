@@ -9,7 +9,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { HistoryDiverged, TargetMoved, TargetMoving } from '../database/errors.ts';
+import { HistoryDiverged, IndexesInProgress, TargetMoved, TargetMoving } from '../database/errors.ts';
 import type { Release } from '../database/provisioning/release.ts';
 import {
   updateSharedTables,
@@ -140,6 +140,11 @@ export async function runTargets(targets: readonly Target[], options: RunOptions
       settle({ ...outcomeOf(item, 'deferred'), ...reached, reason: movingReason(item.place) });
       return;
     }
+    if (error instanceof IndexesInProgress) {
+      const reason = 'An earlier try is building the indexes of its tables.';
+      settle({ ...outcomeOf(item, 'deferred'), ...reached, reason });
+      return;
+    }
     const pause = PAUSES_MS[item.tries];
     if (passes(error) && pause !== undefined) {
       item.tries += 1;
@@ -193,7 +198,11 @@ async function update(
   }
   if (place.schemaVersion >= release.schemaVersion) return;
   if (place.kind === 'cell') {
-    const tables = { starterRole: place.starterRole, relocating: await relocatingAttempts(registry) };
+    const tables = {
+      starterRole: place.starterRole,
+      relocating: await relocatingAttempts(registry),
+      schemaVersion: place.schemaVersion,
+    };
     reached.schemaVersion = await updateSharedTables(owner, tables, release);
   } else {
     reached.schemaVersion = await updateTenantSchema(owner, place, release);

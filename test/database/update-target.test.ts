@@ -169,8 +169,8 @@ describe('bootstrap of a database that exists', () => {
     const older = await TestDatabase.clone();
     const master = await older.connect('master');
     expect(await bootstrapDataDatabase(master, { ...options, release: nextRelease })).toEqual({
-      schemaVersion: 2,
-      tenancyVersion: 2,
+      schemaVersion: thisRelease.schemaVersion,
+      tenancyVersion: thisRelease.tenancyVersion,
     });
     const inspector = await older.connect('superuser');
     const { rows } = await inspector.query(`SELECT to_regproc('tenancy.of_the_next_release') AS found`);

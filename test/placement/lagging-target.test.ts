@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SchemaUpgrading } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { toProblem } from '../../functions/middleware/problem-mapping.ts';
 import { parseForward } from '../../functions/placement/placement.ts';
 import { createWorld, type Model, type World, type WorldTenant } from '../isolation/tenant-world.ts';
@@ -39,7 +40,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
         headers: { 'retry-after': '5' },
       });
       // The tables were brought up to date; the container believes its older answer for a minute.
-      await setVersion(tenant, 2);
+      await setVersion(tenant, TENANT_SCHEMA_VERSION);
       await expect(access.batch('read', [emails])).resolves.toEqual([[]]);
       await expect(access.transaction('write', (transaction) => transaction.query(emails))).resolves.toEqual(
         [],

@@ -21,6 +21,7 @@ const migration: TenantMigration = {
 export const nextRelease: Release = {
   schemaVersion: version,
   migrations: [...thisRelease.migrations, migration],
+  tables: nextTables,
   tenancyVersion: thisRelease.tenancyVersion + 1,
   tenancyStatements: [
     ...thisRelease.tenancyStatements,

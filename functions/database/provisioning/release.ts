@@ -1,11 +1,15 @@
 import { TENANT_SCHEMA_VERSION } from '../tables/schema-version.ts';
 import { type TenantMigration, tenantMigrations } from '../tables/tenant-migrations.ts';
+import type { TenantTable } from '../tables/tenant-table.ts';
+import { tenantTables } from '../tables/tenant-tables.ts';
 import { TENANCY_VERSION, tenancyStatements } from './tenancy-schema.ts';
 
 /** What one release of this code makes of every data database and tenant schema. */
 export interface Release {
   readonly schemaVersion: number;
   readonly migrations: readonly TenantMigration[];
+  /** As the last migration leaves them. */
+  readonly tables: readonly TenantTable[];
   readonly tenancyVersion: number;
   readonly tenancyStatements: readonly string[];
 }
@@ -13,6 +17,7 @@ export interface Release {
 export const thisRelease: Release = {
   schemaVersion: TENANT_SCHEMA_VERSION,
   migrations: tenantMigrations,
+  tables: tenantTables,
   tenancyVersion: TENANCY_VERSION,
   tenancyStatements,
 };

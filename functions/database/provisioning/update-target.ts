@@ -14,13 +14,16 @@ import { ddlLock, joinedTransaction, lockForDdl } from '../ddl/ddl-connection.ts
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { versionAfter } from '../ddl/migration-history.ts';
 import { TargetMoved, TargetMoving } from '../errors.ts';
+import { buildNewIndexes, lacksIndexes } from '../tables/build-new-indexes.ts';
 import {
   historyTable,
   isolatedTarget,
+  type MigrationTarget,
   migrateTenantTables,
   migrationStatements,
   sharedTarget,
 } from '../tables/migrate-tenant-tables.ts';
+import type { TenantTable } from '../tables/tenant-table.ts';
 import { endForeignSessions } from './end-foreign-sessions.ts';
 import { type Release, thisRelease } from './release.ts';
 import { lockSharedTables } from './shared-tables-lock.ts';
@@ -59,6 +62,8 @@ export interface SharedTables {
   readonly starterRole: string;
   /** Attempts that are known to take a tenant to another cluster: they leave the shared tables alone. */
   readonly relocating: readonly string[];
+  /** That they have at least, as far as it is known. */
+  readonly schemaVersion?: number;
 }
 
 /**
@@ -67,11 +72,13 @@ export interface SharedTables {
  * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 where a lock was not free in time.
  * @returns the version that they have now.
  */
-export function updateSharedTables(
+export async function updateSharedTables(
   owner: pg.ClientBase,
-  { starterRole, relocating }: SharedTables,
-  { migrations }: Release = thisRelease,
+  { starterRole, relocating, schemaVersion }: SharedTables,
+  { migrations, tables }: Release = thisRelease,
 ): Promise<number> {
+  const target = sharedTarget(starterRole);
+  await buildIndexes(owner, target, tables, schemaVersion);
   return inTransaction(owner, async () => {
     await lockSharedTables(owner);
     // A statement of its own: it sees what claims have committed that the lock waited for.
@@ -80,9 +87,7 @@ export function updateSharedTables(
       [relocating],
     );
     if (rows.length > 0) throw new TargetMoving();
-    return joinedTransaction(owner, (transaction) =>
-      migrateTenantTables(transaction, sharedTarget(starterRole), migrations),
-    );
+    return joinedTransaction(owner, (transaction) => migrateTenantTables(transaction, target, migrations));
   });
 }
 
@@ -92,6 +97,8 @@ export interface PlacedSchema {
   readonly epoch: number;
   readonly schemaName: string;
   readonly roleName: string;
+  /** That its tables have at least, as far as it is known. */
+  readonly schemaVersion?: number;
 }
 
 interface Placement {
@@ -110,11 +117,12 @@ interface Placement {
  */
 export async function updateTenantSchema(
   owner: pg.ClientBase,
-  { tenantId, epoch, schemaName, roleName }: PlacedSchema,
-  { migrations }: Release = thisRelease,
+  { tenantId, epoch, schemaName, roleName, schemaVersion }: PlacedSchema,
+  { migrations, tables }: Release = thisRelease,
 ): Promise<number> {
   assertUuid(tenantId);
   const target = isolatedTarget(schemaName, roleName);
+  await buildIndexes(owner, target, tables, schemaVersion);
   const history = historyTable(target);
   return rollingBack(owner, async () => {
     const results = (await owner.query(
@@ -146,6 +154,21 @@ export async function updateTenantSchema(
     const ours = migrations.map(({ name }) => name);
     return Math.max(versionAfter(executed ?? []), versionAfter(ours));
   });
+}
+
+/** Before the target is locked: a build takes as long as the table is large, and may go on beside a move. */
+async function buildIndexes(
+  owner: pg.ClientBase,
+  target: MigrationTarget,
+  tables: readonly TenantTable[],
+  atLeast = 0,
+): Promise<void> {
+  if (!lacksIndexes(tables, Math.max(atLeast, 1))) return;
+  const history = historyTable(target);
+  const { rows } = await owner.query('SELECT pg_catalog.to_regclass($1) IS NOT NULL AS found', [history]);
+  if (!rows[0].found) return;
+  const executed = await owner.query<{ name: string }>(`SELECT name FROM ${history}`);
+  await buildNewIndexes(owner, target, tables, versionAfter(executed.rows.map(({ name }) => name)));
 }
 
 async function inTransaction<Result>(owner: pg.ClientBase, work: () => Promise<Result>): Promise<Result> {

@@ -31,6 +31,8 @@ export const employees = tenantTable(
       { name: 'status', columns: ['status', 'created_at', 'employee_id'] },
       { name: 'department', columns: ['department', 'created_at', 'employee_id'] },
       { name: 'manager', columns: ['manager_id', 'created_at', 'employee_id'] },
+      // A new address is looked for in whatever case older rows have it.
+      { name: 'caseless_email', columns: ['email'], lower: true, since: 3 },
     ],
   },
 );

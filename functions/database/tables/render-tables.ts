@@ -74,11 +74,21 @@ export function isolateTenants(target: RenderTarget, table: TenantTable): string
 export function createIndexes(target: RenderTarget, table: TenantTable): string[] {
   return table.indexes.map((index) => {
     const name = identifier(indexName(target, table, index));
-    return `CREATE INDEX ${name} ON ${qualified(target.schema, table.name)} ${keyColumns(target, index.columns)}`;
+    const columns = index.lower
+      ? keyColumns(target, index.columns, (column) => `lower(${identifier(column)})`)
+      : keyColumns(target, index.columns);
+    return `CREATE INDEX ${name} ON ${qualified(target.schema, table.name)} ${columns}`;
   });
 }
 
-function indexName(
+/** For a migration: of a table that exists. `buildNewIndexes` has built them where rows are many. */
+export function addIndexes(target: RenderTarget, table: TenantTable): string[] {
+  return createIndexes(target, table).map((statement) =>
+    statement.replace('CREATE INDEX', 'CREATE INDEX IF NOT EXISTS'),
+  );
+}
+
+export function indexName(
   { model }: RenderTarget,
   table: TenantTable,
   { name }: TenantTable['indexes'][number],
@@ -172,9 +182,13 @@ function allowedValues(table: TenantTable, name: string, { spec }: AnyColumn): s
   ];
 }
 
-function keyColumns({ model }: RenderTarget, columns: readonly string[]): string {
-  const all = model === 'shared' ? ['tenant_id', ...columns] : columns;
-  return `(${all.map(identifier).join(', ')})`;
+function keyColumns(
+  { model }: RenderTarget,
+  columns: readonly string[],
+  render: (column: string) => string = identifier,
+): string {
+  const tenant = model === 'shared' ? [identifier('tenant_id')] : [];
+  return `(${[...tenant, ...columns.map(render)].join(', ')})`;
 }
 
 function primaryKeyColumns(

@@ -3,4 +3,4 @@
  * older while a rollout has not reached it, and newer after a rollback. (A file of its own, because every request needs
  * it, and none the migrations.)
  */
-export const TENANT_SCHEMA_VERSION = 2;
+export const TENANT_SCHEMA_VERSION = 3;

@@ -2,6 +2,7 @@ import { versionOf } from '../ddl/migration-history.ts';
 import { captureChanges } from './render-capture.ts';
 import {
   addColumn,
+  addIndexes,
   createForeignKeys,
   createIndexes,
   createTable,
@@ -31,6 +32,7 @@ export interface TenantMigration {
 export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: changesOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
+  { name: '0003-caseless-addresses', up: changesOf(3) },
 ];
 
 // A deployment fails here rather than requests later.
@@ -64,7 +66,7 @@ export function changesOf(
       ),
       ...created.flatMap((table) => createIndexes(target, table)),
       ...extended.flatMap((table) =>
-        createIndexes(target, { ...table, indexes: table.indexes.filter(({ since }) => since === version) }),
+        addIndexes(target, { ...table, indexes: table.indexes.filter(({ since }) => since === version) }),
       ),
       ...created.flatMap((table) => isolateTenants(target, table)),
       ...created.flatMap((table) => grantRows(target, table)),

@@ -16,6 +16,8 @@ export interface Index<Name extends string = string> {
   /** Becomes `idx_<table>_<name>`, in the shared variant `idx_<table>_tenant_<name>`. */
   readonly name: string;
   readonly columns: readonly Name[];
+  /** Of the texts in lower case: for statements that compare `lower(column)`. */
+  readonly lower?: boolean;
   /** The schema version that introduced it; 1 when absent. */
   readonly since?: number;
   /** The schema version that drops it; absent: none does. */
