@@ -207,7 +207,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves and rollouts in every region, and measure tenants of any', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -217,8 +217,10 @@ test('the operators’ API may start and watch moves in every region, and measur
       .map((arn) => arn.replaceAll(/<AWS::\w+>/g, ''))
       .sort();
   expect(allowed('states:StartExecution')).toEqual([
+    'arn:aws:states:eu-west-1::stateMachine:schema-rollout',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
+    'arn:aws:states:us-east-1::stateMachine:schema-rollout',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
   ]);

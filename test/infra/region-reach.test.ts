@@ -121,12 +121,10 @@ test('the reach is as narrow as names allow', () => {
   expect(operators.filter((right) => !REGISTRY_THERE.includes(right))).toEqual(
     [
       `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-move-survey`,
-      ...['onboarding', 'move'].map(
-        (name) => `states:DescribeExecution arn:aws:states:eu-west-1::execution:tenant-${name}:*`,
-      ),
-      ...['onboarding', 'move'].map(
-        (name) => `states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-${name}`,
-      ),
+      ...['tenant-onboarding', 'tenant-move', 'schema-rollout'].flatMap((name) => [
+        `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,
+        `states:StartExecution arn:aws:states:eu-west-1::stateMachine:${name}`,
+      ]),
     ].sort(),
   );
 });
