@@ -103,9 +103,9 @@ describe('an update of a target', () => {
       }
       expect(count).toBeGreaterThan(3);
       expect(await isDone()).toBe(true);
-      expect(await update(owner, nextRelease)).toBe(3);
+      expect(await update(owner, nextRelease)).toBe(nextRelease.schemaVersion);
       // An older release, after a rollback of a deployment, leaves it.
-      expect(await update(owner, thisRelease)).toBe(3);
+      expect(await update(owner, thisRelease)).toBe(nextRelease.schemaVersion);
       expect(await isDone()).toBe(true);
     },
   );
@@ -115,7 +115,9 @@ describe('an update of a target', () => {
     const name = `tenant_${tenantId.replaceAll('-', '')}_e1`;
     const login = { password: 'p', connectionLimit: 5 };
     const created = { tenantId, schemaName: name, roleName: name, ...login };
-    expect(await createTenantSchema(owner, { ...created, migrations: nextRelease.migrations })).toBe(3);
+    expect(await createTenantSchema(owner, { ...created, migrations: nextRelease.migrations })).toBe(
+      nextRelease.schemaVersion,
+    );
     const fresh = await catalogueOf(name, name);
     expect(fresh.length).toBeGreaterThan(100);
     expect(await catalogueOf(tenant.schemaName, tenant.roleName)).toEqual(fresh);
@@ -155,7 +157,10 @@ describe('bootstrap of a database that exists', () => {
       await catalogueOf('tenancy', 'strata_owner'),
     ];
     const versions = await bootstrapDataDatabase(await database.connect('master'), options);
-    expect(versions).toEqual({ schemaVersion: 3, tenancyVersion: 3 });
+    expect(versions).toEqual({
+      schemaVersion: nextRelease.schemaVersion,
+      tenancyVersion: nextRelease.tenancyVersion,
+    });
     expect([
       await catalogueOf('shared', 'strata_starter'),
       await catalogueOf('tenancy', 'strata_owner'),

@@ -230,7 +230,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves and rollouts in every region, and measure tenants of any', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
