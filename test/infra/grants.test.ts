@@ -19,8 +19,8 @@ beforeAll(async () => {
   cpSync((await sharedAssembly('local')).directory, cdkOut, { recursive: true });
   const file = join(cdkOut, 'Strata-us.template.json');
   const template = JSON.parse(readFileSync(file, 'utf8')) as Template;
-  takeAway(template, 'api/people/handler', /startersecret/);
-  takeAway(template, 'tasks/move-prepare', /:secret:strata\/tenant\/\*/);
+  takeAway(template, 'api/people/handler', /\/starter-/);
+  takeAway(template, 'tasks/move-data', /:secret:strata\/tenant\/\*/);
   writeFileSync(file, JSON.stringify(template));
   const [apiPort, awsPort] = await unusedPorts();
   platform = await startPlatform({
@@ -92,7 +92,7 @@ test('a move whose task is denied a secret fails and is rolled back; the tenant 
     .poll(move, { timeout: 30_000, interval: 200 })
     .toMatchObject({ status: 'failed', phase: 'prepare', reason: 'An internal error stopped the move.' });
   await expect
-    .poll(() => logOf('MovesTasksprepare'), { timeout: 20_000, interval: 100 })
+    .poll(() => logOf('MovesTasksdata'), { timeout: 20_000, interval: 100 })
     .toMatch(/AccessDenied.*secretsmanager:GetSecretValue/s);
   await expect(operator.get('/tenants/wonka')).resolves.toMatchObject({ isolationModel: 'shared' });
   const admin = await client({ email: 'admin@wonka.test', tenantId, role: 'admin', scope: '' });

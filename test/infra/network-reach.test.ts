@@ -78,7 +78,7 @@ test('a function that runs in no network has no right that leads to a databaseâ€
       .filter(({ statement }) => listOf(statement.Action).includes('secretsmanager:GetSecretValue'))
       .flatMap(({ statement }) => listOf(statement.Resource).map(text));
     expect(
-      secrets.filter((name) => /dedicated|ownersecret|starter/i.test(name)),
+      secrets.filter((name) => /dedicated|owner-|starter/i.test(name)),
       text(one.Properties.Handler),
     ).toEqual([]);
   }

@@ -54,7 +54,7 @@ function allows(
 
 test('the proxy task changes proxies of cells in another region, no dedicated ones and none without the tag', () => {
   const [task] = world.resources.filter(
-    ({ stack, Properties }) => stack === 'Strata-us' && Properties.Handler === 'tasks/move-proxy.handler',
+    ({ stack, Properties }) => stack === 'Strata-us' && Properties.Handler === 'tasks/move-aws.handler',
   );
   const statements = allowStatements(world.resources).filter(
     ({ where, roles }) =>

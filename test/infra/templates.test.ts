@@ -213,7 +213,7 @@ test('the environment of every function has only the agreed names', () => {
   ];
   const regions = ['REGION_KEY', 'REGISTRIES'];
   const reachesFurther =
-    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-(?:register|fail)$|tasks\/register-region)/;
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
@@ -231,17 +231,12 @@ test('the environment of every function has only the agreed names', () => {
       'MOVE_STATE_MACHINE_ARN',
       'NOTIFICATION_TOPIC_ARN',
     ],
-    'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
-    'tasks/onboarding-dedicated-stack': launch,
-    'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
-    'tasks/move-launch': launch,
-    'tasks/move-clean-up': ['KEEP_DEDICATED_DAYS'],
-    'tasks/move-prepare': ['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS'],
-    'tasks/move-copy': ['MOVE_DUTY_CYCLE'],
-    'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
-    'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
-    'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
-    'tasks/move-recover': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
+    'tasks/onboarding-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
+    'tasks/move-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
+    'tasks/move-data': [
+      ...['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS', 'MOVE_DUTY_CYCLE', 'MOVE_MAX_PAUSE_MS'],
+      ...['MOVE_CLEANUP_STATE_MACHINE_ARN', 'KEEP_DEDICATED_DAYS'],
+    ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
   const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
