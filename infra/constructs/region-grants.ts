@@ -8,7 +8,7 @@ import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from 
 import {
   REGISTRY_DATABASE,
   REGISTRY_WRITER_SECRET,
-  regionStackName,
+  regionalStackName,
   registryClusterName,
 } from './region-names.ts';
 import { DATA_API_ACTIONS } from './registry.ts';
@@ -132,7 +132,7 @@ export class RegionGrants {
       // CloudFormation ends the role's name in letters of its own; the rest is the same in every region's stack.
       const role = this.#stack.formatArn({
         ...{ service: 'iam', region: '', resource: 'role' },
-        resourceName: `${regionStackName(key)}-${dedicated.serviceRoleLogicalId}-*`,
+        resourceName: `${regionalStackName(key, 'operations')}-${dedicated.serviceRoleLogicalId}-*`,
       });
       acknowledgePattern(
         grantee,
