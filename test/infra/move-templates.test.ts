@@ -9,10 +9,10 @@ beforeAll(async () => {
 
 type Found = Assembly['resources'][number];
 const inUs = (type: string): Found[] =>
-  assembly.resources.filter(({ stack, Type }) => stack === 'Strata-us' && Type === type);
+  assembly.resources.filter(({ stack, Type }) => stack.startsWith('Strata-us-') && Type === type);
 const functionOf = (entry: string): Found =>
   assembly.resources.find(
-    ({ stack, Properties }) => stack !== 'Strata-eu' && Properties.Handler === `${entry}.handler`,
+    ({ stack, Properties }) => !stack.startsWith('Strata-eu-') && Properties.Handler === `${entry}.handler`,
   ) as Found;
 const moveTasks = () =>
   inUs('AWS::Lambda::Function').filter(({ Properties }) => /^tasks\/move-/.test(String(Properties.Handler)));
@@ -25,7 +25,7 @@ const variablesOf = ({ Properties }: Resource) =>
 function mayDo(action: string, resource: RegExp): string[] {
   const allowed = allowStatements(assembly.resources).filter(
     ({ where, statement }) =>
-      where.startsWith('Strata-us/') &&
+      where.startsWith('Strata-us-') &&
       listOf(statement.Action).includes(action) &&
       listOf(statement.Resource).some((one) => resource.test(text(one))),
   );
@@ -179,7 +179,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
       .filter(
-        ({ where, roles }) => where.startsWith('Strata-us/') && roles.some((one) => `<${one}.Arn>` === role),
+        ({ where, roles }) => where.startsWith('Strata-us-') && roles.some((one) => `<${one}.Arn>` === role),
       )
       .filter(({ statement }) => listOf(statement.Action).includes(action))
       .flatMap(({ statement }) => listOf(statement.Resource).map(text));

@@ -41,7 +41,7 @@ test.each(['us', 'eu', 'apac'])(
   (key) => {
     for (const other of Object.values(knownRegions)) {
       if (other.key === key) continue;
-      const reaching = [...reachOf(`Strata-${key}`, other.awsRegion)]
+      const reaching = [...reachOf(`Strata-${key}-operations`, other.awsRegion)]
         .filter(([, rights]) => rights.length > 0)
         .map(([entry]) => entry);
       const moves = reaching.filter((entry) => entry.startsWith('tasks/move-'));
@@ -61,11 +61,11 @@ const OWN_REGION_ONLY = [
 
 test('what a phase of a move may do to secrets, databases and proxies here, it may do there', () => {
   const services = /^(secretsmanager|kms|rds|rds-data|cloudformation):/;
-  const here = statementsOf('Strata-us');
-  for (const [entry, rights] of reachOf('Strata-us', 'eu-west-1')) {
+  const here = statementsOf('Strata-us-operations');
+  for (const [entry, rights] of reachOf('Strata-us-operations', 'eu-west-1')) {
     // Surveys are made in their own region only.
     if (!entry.startsWith('tasks/move-') || entry.endsWith('-survey')) continue;
-    const [own] = inStack('Strata-us', 'AWS::Lambda::Function').filter(
+    const [own] = inStack('Strata-us-operations', 'AWS::Lambda::Function').filter(
       ({ Properties }) => Properties.Handler === `${entry}.handler`,
     );
     const atHome = here
@@ -97,7 +97,7 @@ const REGISTRY_THERE = [
   );
 
 test('the reach is as narrow as names allow', () => {
-  const reach = reachOf('Strata-us', 'eu-west-1');
+  const reach = reachOf('Strata-us-operations', 'eu-west-1');
   const beyondRegistry = (entry: string) =>
     (reach.get(`tasks/${entry}`) ?? []).filter((right) => !REGISTRY_THERE.includes(right));
   for (const entry of ['register-region', 'onboarding-registry']) {
@@ -161,7 +161,7 @@ test('the reach is as narrow as names allow', () => {
 
 test('keys of another region open secrets only, its proxies cells only, its service role goes to CloudFormation only', () => {
   const conditionsOf = (action: string, resource: RegExp) =>
-    statementsOf('Strata-us')
+    statementsOf('Strata-us-operations')
       .map(({ statement }) => statement)
       .filter(({ Action }) => listOf(Action).includes(action))
       .filter(({ Resource }) => listOf(Resource).some((name) => resource.test(text(name))))
@@ -179,10 +179,10 @@ test('keys of another region open secrets only, its proxies cells only, its serv
   expect(conditionsOf('rds:ModifyDBProxy', /eu-west-1/)).toEqual([
     { StringEquals: { 'aws:ResourceTag/strata:component': 'data-plane' } },
   ]);
-  const [role] = inStack('Strata-eu', 'AWS::IAM::Role').filter(({ Properties }) =>
+  const [role] = inStack('Strata-eu-operations', 'AWS::IAM::Role').filter(({ Properties }) =>
     String(Properties.Description).startsWith('CloudFormation acts as this role'),
   );
-  const pattern = new RegExp(`:role/Strata-eu-${role!.logicalId}-\\*$`);
+  const pattern = new RegExp(`:role/Strata-eu-operations-${role!.logicalId}-\\*$`);
   expect(conditionsOf('iam:PassRole', pattern)).toEqual([
     { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
   ]);
@@ -193,7 +193,7 @@ test('keys of another region open secrets only, its proxies cells only, its serv
 });
 
 test('every function that reaches further knows all registries by name, and its own region', () => {
-  const [eu] = inStack('Strata-eu', 'AWS::Lambda::Function').filter(
+  const [eu] = inStack('Strata-eu-operations', 'AWS::Lambda::Function').filter(
     ({ Properties }) => Properties.Handler === 'tasks/move-data.handler',
   );
   const { Variables } = eu!.Properties.Environment as { Variables: Record<string, unknown> };
