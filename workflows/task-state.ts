@@ -5,7 +5,7 @@ import {
   type IChainable,
   JsonPath,
   type RetryProps,
-  type TaskInput,
+  TaskInput,
   Timeout,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
@@ -34,7 +34,6 @@ export function taskState(
 ): LambdaInvoke {
   const state = new LambdaInvoke(scope, name, {
     lambdaFunction: task,
-    ...(payload ? { payload } : {}),
     // The function's answer and error names as they are, without the envelope of lambda:invoke.
     payloadResponseOnly: true,
     retryOnServiceExceptions: false,
@@ -45,6 +44,10 @@ export function taskState(
   for (const retry of [...retries, transient, ...(lastRetry ? [lastRetry] : [])]) state.addRetry(retry);
   return state;
 }
+
+/** What calls one phase of a task function with the whole state of the workflow. */
+export const phaseOf = (phase: string): TaskInput =>
+  TaskInput.fromObject({ phase, state: JsonPath.entirePayload });
 
 /** One after the other. */
 export function phases(first: IChainable, ...rest: IChainable[]): Chain {

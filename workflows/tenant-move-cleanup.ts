@@ -26,13 +26,15 @@ import {
 import { Construct } from 'constructs';
 import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { patient } from './retry-policies.ts';
-import { phases, taskState } from './task-state.ts';
+import { phaseOf, phases, taskState } from './task-state.ts';
 
 export interface TenantMoveCleanupProps {
-  /** The entry `move-clean-up`. */
-  cleanUp: IFunction;
-  /** The entry `move-delete-database`. */
-  deleteDatabase: IFunction;
+  tasks: {
+    /** The entry `move-aws`. */
+    aws: IFunction;
+    /** The entry `move-data`. */
+    data: IFunction;
+  };
   /** What the old place is kept for at least. */
   grace: Duration;
   /** What a dedicated database is kept for beyond that. */
@@ -46,9 +48,10 @@ export class TenantMoveCleanup extends Construct {
 
   constructor(scope: Construct, id: string, props: TenantMoveCleanupProps) {
     super(scope, id);
-    const { cleanUp, deleteDatabase, grace, keepDedicated, logGroup } = props;
-    const cleanUpState = taskState(this, 'Clean up', cleanUp, {
-      timeout: beyond(MOVE_TIMEOUTS.longest),
+    const { tasks, grace, keepDedicated, logGroup } = props;
+    const cleanUpState = taskState(this, 'Clean up', tasks.data, {
+      timeout: beyond(MOVE_TIMEOUTS.data),
+      payload: phaseOf('clean-up'),
       // Nobody waits for it, and an old transaction may keep it from beginning for hours.
       lastRetry: patient,
       resultPath: '$.step',
@@ -57,12 +60,13 @@ export class TenantMoveCleanup extends Construct {
       new Fail(this, 'Not cleaned up', {
         errorPath: '$.failure.Error',
         cause:
-          'What the tenant left at its old place is still there. move-recover starts it again within five minutes.',
+          'What the tenant left at its old place is still there. recovery starts it again within five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );
-    const deleteState = taskState(this, 'Delete database', deleteDatabase, {
-      timeout: beyond(MOVE_TIMEOUTS.medium),
+    const deleteState = taskState(this, 'Delete database', tasks.aws, {
+      timeout: beyond(MOVE_TIMEOUTS.aws),
+      payload: phaseOf('delete-database'),
       lastRetry: patient,
       resultPath: '$.step',
     });
@@ -70,7 +74,7 @@ export class TenantMoveCleanup extends Construct {
       new Fail(this, 'Database not deleted', {
         errorPath: '$.failure.Error',
         cause:
-          'The dedicated database that the tenant left is still there. move-recover starts its deletion again within five minutes.',
+          'The dedicated database that the tenant left is still there. recovery starts its deletion again within five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );

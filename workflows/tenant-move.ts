@@ -1,8 +1,8 @@
 /**
  * `tenant-move`: takes a tenant to another isolation model, cell or region, hop by hop, while it goes on working.
  *
- * Every phase is one function in functions/tasks/ and may run any number of times: the registry and the databases say
- * what is done. An execution that was stopped does not go on; `move-recover` settles what it had committed and rolls
+ * Every phase is one of a function in functions/tasks/ and may run any number of times: the registry and the databases
+ * say what is done. An execution that was stopped does not go on; phase `recover` of `move-data` settles what it had committed and rolls
  * the rest back, and the same input moves the tenant from where it is then.
  *
  * State: { executionArn, input, move: what `Begin` and then `Next hop` answered, step: what the last phase answered }.
@@ -37,80 +37,69 @@ import { Construct } from 'constructs';
 import { MoveAborted } from '../functions/move/errors.ts';
 import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { insistent, notYetReachable, postponed, proxyTaken } from './retry-policies.ts';
-import { phases, type TaskStateProps, taskState } from './task-state.ts';
+import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
+
+export interface MoveTasks {
+  /** The entry `move-registry`: phases that need the registries only. */
+  registry: IFunction;
+  /** The entry `move-aws`: phases that work with AWS's APIs and reach no database. */
+  aws: IFunction;
+  /** The entry `move-data`: phases that sign in to databases. */
+  data: IFunction;
+}
 
 export interface TenantMoveProps {
-  /** The task functions; key `x` is the entry `move-x` in kebab-case. */
-  tasks: {
-    begin: IFunction;
-    nextHop: IFunction;
-    launch: IFunction;
-    bootstrap: IFunction;
-    credentials: IFunction;
-    prepare: IFunction;
-    proxy: IFunction;
-    copy: IFunction;
-    index: IFunction;
-    catchUp: IFunction;
-    cutOver: IFunction;
-    compare: IFunction;
-    settle: IFunction;
-    finish: IFunction;
-    rollBack: IFunction;
-  };
+  /** The task functions, one for each privilege, which dispatch on `phase`. */
+  tasks: MoveTasks;
   /** Where the state machine logs; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-const within = (timeout: Duration): TaskStateProps => ({ timeout: beyond(timeout), retries: [postponed] });
-const short = within(MOVE_TIMEOUTS.short);
-const medium = within(MOVE_TIMEOUTS.medium);
-const long = within(MOVE_TIMEOUTS.long);
-const longest = within(MOVE_TIMEOUTS.longest);
-
 export class TenantMove extends Construct {
   readonly stateMachine: StateMachine;
+  readonly #tasks: MoveTasks;
   readonly #failed: LambdaInvoke;
 
   constructor(scope: Construct, id: string, { tasks, logGroup }: TenantMoveProps) {
     super(scope, id);
-    this.#failed = this.#rollBack(tasks.rollBack);
+    this.#tasks = tasks;
+    this.#failed = this.#rollBack();
 
-    const nextHop = this.#step('Next hop', tasks.nextHop, { ...short, resultPath: '$.move' });
+    const nextHop = this.#phase('Next hop', 'registry', 'next-hop', { resultPath: '$.move' });
     const hop = phases(
       this.#onlyIf(
         'Needs a database?',
         '$.move.needsDatabase',
-        this.#untilDone('Launch', tasks.launch, medium, Duration.seconds(20)),
-        this.#step('Bootstrap', tasks.bootstrap, medium),
+        this.#untilDone('Launch', 'aws', 'launch', { pause: Duration.seconds(20) }),
+        this.#phase('Bootstrap', 'data', 'bootstrap'),
       ),
       this.#onlyIf(
         'Needs a secret?',
         '$.move.needsSecret',
-        this.#step('Create credentials', tasks.credentials, short),
+        this.#phase('Create credentials', 'aws', 'credentials'),
       ),
       // Before the proxy is told: it would remember a role that it could not sign in with.
-      this.#untilDone('Prepare', tasks.prepare, longest),
+      this.#untilDone('Prepare', 'data', 'prepare'),
       this.#onlyIf(
         'Needs the proxy?',
         '$.move.needsSecret',
-        this.#step('Register with proxy', tasks.proxy, { ...medium, retries: [proxyTaken, postponed] }),
+        this.#phase('Register with proxy', 'aws', 'proxy', { retries: [proxyTaken, postponed] }),
       ),
-      this.#untilDone('Copy', tasks.copy, longest),
-      this.#untilDone('Build indexes', tasks.index, longest),
-      this.#untilDone('Catch up', tasks.catchUp, { ...longest, retries: [notYetReachable, postponed] }),
-      this.#untilDone('Cut over', tasks.cutOver, long),
-      this.#untilDone('Compare', tasks.compare, long),
-      this.#step('Settle', tasks.settle, medium),
+      this.#untilDone('Copy', 'data', 'copy'),
+      this.#untilDone('Build indexes', 'data', 'index'),
+      this.#untilDone('Catch up', 'data', 'catch-up', { retries: [notYetReachable, postponed] }),
+      this.#untilDone('Cut over', 'data', 'cut-over'),
+      this.#untilDone('Compare', 'data', 'compare'),
+      this.#phase('Settle', 'data', 'settle'),
     );
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
-      this.#step('Begin', tasks.begin, { ...longest, resultPath: '$.move' }),
+      this.#phase('Begin', 'data', 'begin', { resultPath: '$.move' }),
       nextHop,
       new Choice(this, 'All hops done?')
         .when(
           Condition.booleanEquals('$.move.finished', true),
-          this.#step('Finish', tasks.finish, { ...short, resultPath: '$' }),
+          this.#phase('Finish', 'registry', 'finish', { resultPath: '$' }),
         )
         .otherwise(hop.next(nextHop)),
     );
@@ -127,25 +116,44 @@ export class TenantMove extends Construct {
     });
   }
 
-  #step(name: string, task: IFunction, settings: TaskStateProps): TaskStateBase {
-    return taskState(this, name, task, settings).addCatch(this.#failed, {
+  #phase(
+    name: string,
+    task: keyof MoveTasks,
+    phase: string,
+    settings: Partial<TaskStateProps> = {},
+  ): TaskStateBase {
+    return this.#task(name, task, phase, settings).addCatch(this.#failed, {
       errors: [Errors.ALL],
       resultPath: '$.failure',
     });
   }
 
+  #task(name: string, task: keyof MoveTasks, phase: string, settings: Partial<TaskStateProps>): LambdaInvoke {
+    return taskState(this, name, this.#tasks[task], {
+      timeout: beyond(MOVE_TIMEOUTS[task]),
+      payload: phaseOf(phase),
+      retries: [postponed],
+      ...settings,
+    });
+  }
+
   /** Calls the phase with its own answer until it says that it is done. */
-  #untilDone(name: string, task: IFunction, settings: TaskStateProps, pause?: Duration): Chain {
-    const phase = this.#step(name, task, { ...settings, resultPath: '$.step' });
+  #untilDone(
+    name: string,
+    task: keyof MoveTasks,
+    phase: string,
+    { pause, ...settings }: Partial<TaskStateProps> & { pause?: Duration } = {},
+  ): Chain {
+    const state = this.#phase(name, task, phase, { ...settings, resultPath: '$.step' });
     const again = pause
-      ? new Wait(this, `Wait for ${name.toLowerCase()}`, { time: WaitTime.duration(pause) }).next(phase)
-      : phase;
+      ? new Wait(this, `Wait for ${name.toLowerCase()}`, { time: WaitTime.duration(pause) }).next(state)
+      : state;
     const done = new Choice(this, `${name}: done?`).when(
       Condition.booleanEquals('$.step.done', false),
       again,
     );
-    phase.next(done);
-    return Chain.custom(phase, done.afterwards({ includeOtherwise: true }).endStates, done);
+    state.next(done);
+    return Chain.custom(state, done.afterwards({ includeOtherwise: true }).endStates, done);
   }
 
   /** These phases if the field is true, and in any case what follows. */
@@ -158,9 +166,8 @@ export class TenantMove extends Construct {
   }
 
   /** The execution ends with the name of the step's error, and with a reason that may be shown. */
-  #rollBack(task: IFunction): LambdaInvoke {
-    const rollBack = taskState(this, 'Roll back', task, {
-      ...longest,
+  #rollBack(): LambdaInvoke {
+    const rollBack = this.#task('Roll back', 'data', 'roll-back', {
       lastRetry: insistent,
       resultPath: '$.outcome',
     });

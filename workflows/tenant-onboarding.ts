@@ -1,26 +1,16 @@
 /**
  * `tenant-onboarding`: from an operator's input to a tenant that serves requests.
  *
- * Every task is one function in functions/tasks/, and may run any number of times: the registry, and the resources
+ * Every phase is one of a function in functions/tasks/, and may run any number of times: the registry, and the resources
  * themselves, say what is done. An execution that was stopped is resumed by starting another with the same input.
  *
- * What each task function needs. All: REGISTRY_CLUSTER_ARN, REGISTRY_SECRET_ARN (writer), REGISTRY_DATABASE;
- * rds-data:{ExecuteStatement,BeginTransaction,CommitTransaction,RollbackTransaction} on the registry cluster,
- * secretsmanager:GetSecretValue on the writer secret, kms:Decrypt on its key.
+ * There is one function for each privilege:
  *
- * | task entry                       | VPC | timeout | environment besides          | IAM besides |
- * |----------------------------------|-----|---------|------------------------------|-------------|
- * | onboarding-register              | no  | 30 s    |                              |             |
- * | onboarding-credentials           | no  | 30 s    | SECRETS_KMS_KEY_ARN          | secretsmanager:{CreateSecret,TagResource,DescribeSecret,GetSecretValue,RestoreSecret} on strata/tenant/*; kms:{GenerateDataKey,Decrypt} |
- * | onboarding-dedicated-stack       | no  | 30 s    | DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS (JSON object: every template parameter that is not the tenant's own), CLOUDFORMATION_ROLE_ARN, DELETION_PROTECTION | cloudformation:{CreateStack,DescribeStacks,DescribeStackEvents,DescribeStackResources,DeleteStack,TagResource} on stack/strata-tenant-*; rds:{DescribeDBClusters,ModifyDBCluster,DeleteDBCluster} on cluster:strata-tenant-*, rds:DeleteDBInstance on db:strata-tenant-*, rds:{DescribeDBProxies,DeleteDBProxy} on the proxies with the tag of dedicated databases, secretsmanager:DeleteSecret on strata/dedicated/* and strata/tenant/*, to protect the cluster and to clear a failed launch; rds:DescribeAccountAttributes and servicequotas:{GetServiceQuota,GetAWSDefaultServiceQuota}; iam:PassRole on that role (iam:PassedToService cloudformation.amazonaws.com); s3:GetObject on the template asset |
- * | onboarding-bootstrap-dedicated   | yes | 60 s    |                              | secretsmanager:GetSecretValue on strata/dedicated/*; kms:Decrypt |
- * | onboarding-schema                | yes | 60 s    |                              | secretsmanager:GetSecretValue on strata/<cell>/owner, strata/dedicated/*, strata/tenant/*; kms:Decrypt |
- * | onboarding-proxy-auth            | no  | 120 s   |                              | rds:{DescribeDBProxies,ModifyDBProxy} on the cells' proxies |
- * | onboarding-place                 | yes | 30 s    |                              | secretsmanager:GetSecretValue on strata/<cell>/owner, strata/dedicated/*; kms:Decrypt |
- * | onboarding-verify                | yes | 30 s    |                              | secretsmanager:GetSecretValue on strata/<cell>/starter, strata/tenant/*; kms:Decrypt |
- * | onboarding-activate              | no  | 30 s    |                              |             |
- * | onboarding-fail                  | no  | 30 s    |                              |             |
- * | reconcile-proxy-auth (no step: Custom::StrataProxyAuth, and a schedule, 15 min) | no | 300 s | | rds:{DescribeDBProxies,ModifyDBProxy} on the cells' proxies |
+ * | entry               | in the network | phases                          | what it may do besides changing the registry |
+ * |---------------------|----------------|---------------------------------|----------------------------------------------|
+ * | onboarding-registry | no             | register, activate, fail, recover | the other regions' registries; look at executions of this state machine and start them |
+ * | onboarding-aws      | no             | credentials, launch, proxy      | create tenants' secrets; launch dedicated databases; change the cells' proxies |
+ * | onboarding-data     | yes            | bootstrap, schema, place, verify | read the secrets of cells' owners and Starter roles, of dedicated databases and of tenants |
  *
  * The owner and master secrets of a dedicated database are named strata/dedicated/<tenantId>/{owner,master}, outside
  * of strata/tenant/*, which the request path may read. DedicatedDatabaseStack takes these names as parameters
@@ -48,64 +38,74 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import { beyond } from './move-timeouts.ts';
 import { notYetReachable, proxyTaken } from './retry-policies.ts';
-import { phases, type TaskStateProps, taskState } from './task-state.ts';
+import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
+
+export interface OnboardingTasks {
+  /** The entry `onboarding-registry`. */
+  registry: IFunction;
+  /** The entry `onboarding-aws`. */
+  aws: IFunction;
+  /** The entry `onboarding-data`. */
+  data: IFunction;
+}
 
 export interface TenantOnboardingProps {
-  /** The task functions; key `x` is the entry `onboarding-x` in kebab-case. */
-  tasks: {
-    register: IFunction;
-    credentials: IFunction;
-    dedicatedStack: IFunction;
-    bootstrapDedicated: IFunction;
-    schema: IFunction;
-    proxyAuth: IFunction;
-    place: IFunction;
-    verify: IFunction;
-    activate: IFunction;
-    fail: IFunction;
-  };
+  /** The task functions, one for each privilege, which dispatch on `phase`. */
+  tasks: OnboardingTasks;
   /** Where the state machine logs; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-const quick: TaskStateProps = { timeout: Duration.seconds(40) };
-const ddl: TaskStateProps = { timeout: Duration.seconds(70) };
+/** How long the functions may take: each as long as its longest phase. */
+export const ONBOARDING_TIMEOUTS = {
+  registry: Duration.seconds(30),
+  aws: Duration.minutes(2),
+  data: Duration.minutes(1),
+} as const;
 
 export class TenantOnboarding extends Construct {
   readonly stateMachine: StateMachine;
+  readonly #tasks: OnboardingTasks;
 
   constructor(scope: Construct, id: string, { tasks, logGroup }: TenantOnboardingProps) {
     super(scope, id);
-    const failed = this.#recordFailure(tasks.fail);
-    const step = (name: string, task: IFunction, settings: TaskStateProps) =>
-      taskState(this, name, task, settings).addCatch(failed, {
+    this.#tasks = tasks;
+    const failed = this.#recordFailure();
+    const phase = (
+      name: string,
+      task: keyof OnboardingTasks,
+      phaseName: string,
+      settings: Partial<TaskStateProps> = {},
+    ) =>
+      this.#task(name, task, phaseName, settings).addCatch(failed, {
         errors: [Errors.ALL],
         resultPath: '$.failure',
       });
 
     const finish = phases(
-      step('Place', tasks.place, quick),
-      step('Verify', tasks.verify, { ...quick, retries: [notYetReachable] }),
-      step('Activate', tasks.activate, { ...quick, resultPath: '$' }),
+      phase('Place', 'data', 'place'),
+      phase('Verify', 'data', 'verify', { retries: [notYetReachable] }),
+      phase('Activate', 'registry', 'activate', { resultPath: '$' }),
     );
     const business = phases(
-      step('Create credentials', tasks.credentials, quick),
-      step('Create schema', tasks.schema, ddl),
-      step('Register with proxy', tasks.proxyAuth, { timeout: Duration.seconds(130), retries: [proxyTaken] }),
+      phase('Create credentials', 'aws', 'credentials'),
+      phase('Create schema', 'data', 'schema'),
+      phase('Register with proxy', 'aws', 'proxy', { retries: [proxyTaken] }),
       finish,
     );
     const enterprise = this.#untilReady(
-      step('Launch dedicated database', tasks.dedicatedStack, { ...quick, resultPath: '$.stack' }),
+      phase('Launch dedicated database', 'aws', 'launch', { resultPath: '$.stack' }),
       phases(
-        step('Bootstrap dedicated database', tasks.bootstrapDedicated, ddl),
-        step('Create dedicated schema', tasks.schema, ddl),
+        phase('Bootstrap dedicated database', 'data', 'bootstrap'),
+        phase('Create dedicated schema', 'data', 'schema'),
         finish,
       ),
     );
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
-      step('Register', tasks.register, { ...quick, resultPath: '$.tenant' }),
+      phase('Register', 'registry', 'register', { resultPath: '$.tenant' }),
       new Choice(this, 'Tier?')
         .when(Condition.stringEquals('$.tenant.tier', 'business'), business)
         .when(Condition.stringEquals('$.tenant.tier', 'enterprise'), enterprise)
@@ -138,8 +138,8 @@ export class TenantOnboarding extends Construct {
   }
 
   /** The execution ends with the name of the step's error, and with a reason that may be shown. */
-  #recordFailure(task: IFunction): LambdaInvoke {
-    const record = taskState(this, 'Record failure', task, { ...quick, resultPath: '$.outcome' });
+  #recordFailure(): LambdaInvoke {
+    const record = this.#task('Record failure', 'registry', 'fail', { resultPath: '$.outcome' });
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
@@ -149,5 +149,18 @@ export class TenantOnboarding extends Construct {
     );
     record.next(new Fail(this, 'Failed', { errorPath: '$.failure.Error', causePath: '$.outcome.reason' }));
     return record;
+  }
+
+  #task(
+    name: string,
+    task: keyof OnboardingTasks,
+    phase: string,
+    settings: Partial<TaskStateProps>,
+  ): LambdaInvoke {
+    return taskState(this, name, this.#tasks[task], {
+      timeout: beyond(ONBOARDING_TIMEOUTS[task]),
+      payload: phaseOf(phase),
+      ...settings,
+    });
   }
 }

@@ -1,3 +1,4 @@
+import type { Context } from 'aws-lambda';
 import * as z from 'zod';
 import type { DataApi } from '../database/registry/data-api.ts';
 import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
@@ -8,7 +9,7 @@ import { openStep } from '../move/step-context.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
-import { type TaskHandler, workflowTask } from './workflow-task.ts';
+import { type Phase, phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
 /** What every state carries while a hop is under way. */
 const hopState = z.object({
@@ -18,58 +19,71 @@ const hopState = z.object({
   step: z.object({ cursor: z.unknown().optional() }).optional(),
 });
 
-/** One phase of a hop. */
-export type MoveStep = (
+/** What a phase of a hop does. */
+export type HopPhase = (
   context: StepContext,
   cursor: unknown,
   registry: DataApi,
   registries: RegionalRegistries,
 ) => Promise<StepOutcome>;
 
-/** A step stops well before Lambda would stop it, ... */
+/** A phase stops well before Lambda would stop it, ... */
 const MARGIN_MS = 10_000;
 /** ... and answers about once a minute at least, so that the workflow sees an abort and a dead function soon. */
-const LONGEST_STEP_MS = 50_000;
+const LONGEST_PHASE_MS = 50_000;
 
 /**
- * Makes a task out of a phase of a hop, which the workflow calls until it is done. A phase that is done answers no
- * cursor: the next one, or the same one of the next hop, begins without.
+ * A phase of a hop, which the workflow calls until it is done. A phase that is done answers no cursor: the next one, or
+ * the same one of the next hop, begins without.
+ * @param name of the phase, as moves and their reports show it
  */
-export function moveTask(phase: string, step: MoveStep): TaskHandler<StepOutcome> {
-  return moveStateTask(hopState, async (registry, { move, step: last }, deadline, registries) => {
+export function hopPhase(name: string, run: HopPhase): Phase {
+  return movePhase(hopState, async (registry, { move, step: last }, deadline, registries) => {
     const { moveId, hopIndex } = move;
-    const context = await openStep(registry, { moveId, hopIndex, phase, cursor: last?.cursor }, deadline);
-    const { done, cursor } = await step(context, last?.cursor, registry, registries);
+    const context = await openStep(
+      registry,
+      { moveId, hopIndex, phase: name, cursor: last?.cursor },
+      deadline,
+    );
+    const { done, cursor } = await run(context, last?.cursor, registry, registries);
     return done || cursor === undefined ? { done } : { done, cursor };
   });
 }
 
 /**
- * Makes a task of `tenant-move` or `tenant-move-cleanup` out of what needs more, or less, than a phase of a hop.
- * @param step its deadline is on `performance.now()`'s clock.
+ * A phase of `tenant-move` or `tenant-move-cleanup` that is no phase of a hop.
+ * @param run its deadline is on `performance.now()`'s clock.
  */
-export function moveStateTask<Schema extends z.ZodType, Result>(
+export function movePhase<Schema extends z.ZodType>(
   schema: Schema,
-  step: (
+  run: (
     registry: DataApi,
     state: z.output<Schema>,
     deadline: number,
     registries: RegionalRegistries,
-  ) => Promise<Result>,
-): TaskHandler<Result> {
-  return workflowTask(
-    {
-      toTypedError: toMoveError,
-      subjectOf,
-      outcomeOf,
-      alertOf: (error) => (error instanceof MoveMismatch ? 'MoveMismatchAlert' : undefined),
-    },
-    schema,
-    (registry, state, lambda, registries) => {
-      const left = Math.min(lambda.getRemainingTimeInMillis() - MARGIN_MS, LONGEST_STEP_MS);
-      return step(registry, state, performance.now() + left, registries);
-    },
+  ) => Promise<unknown>,
+): Phase {
+  return phase(schema, (state, { registry, registries, lambda }) =>
+    run(registry, state, deadlineOf(lambda), registries),
   );
+}
+
+/** @param ofEvent the phase that gets the events of schedules and of EventBridge */
+export const moveTask = (phases: Readonly<Record<string, Phase>>, ofEvent?: string): TaskHandler<unknown> =>
+  phasedTask(MOVES, phases, ofEvent);
+
+const MOVES: TaskKind = {
+  toTypedError: toMoveError,
+  subjectOf,
+  outcomeOf,
+  alertOf: (error, name) => {
+    if (error instanceof MoveMismatch) return 'MoveMismatchAlert';
+    return name === 'recover' ? 'MoveRecoveryAlert' : undefined;
+  },
+};
+
+function deadlineOf(lambda: Pick<Context, 'getRemainingTimeInMillis'>): number {
+  return performance.now() + Math.min(lambda.getRemainingTimeInMillis() - MARGIN_MS, LONGEST_PHASE_MS);
 }
 
 /** The typed error that an error of a driver, an SDK or another mover amounts to. */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { PlacementConflict as DatabasePlacementConflict, TenantSchemaInUse } from '../database/errors.ts';
 import type { DataApi } from '../database/registry/data-api.ts';
+import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import {
   DependencyUnavailable,
   LifecycleError,
@@ -10,7 +11,7 @@ import {
 import { NoCellCapacity } from '../placement/errors.ts';
 import { ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
-import { type TaskHandler, workflowTask } from './workflow-task.ts';
+import { type Phase, phase, phasedTask, type TaskHandler } from './workflow-task.ts';
 
 /** What every state after registration carries. */
 export const tenantState = z.object({
@@ -22,19 +23,27 @@ export const tenantState = z.object({
   }),
 });
 
-/** Makes a task of `tenant-onboarding` out of a step. */
-export function onboardingTask<Schema extends z.ZodType, Result>(
+/** A phase of `tenant-onboarding`. */
+export function onboardingPhase<Schema extends z.ZodType>(
   schema: Schema,
-  step: (registry: DataApi, state: z.output<Schema>) => Promise<Result>,
-): TaskHandler<Result> {
-  return workflowTask(
+  run: (registry: DataApi, state: z.output<Schema>, registries: RegionalRegistries) => Promise<unknown>,
+): Phase {
+  return phase(schema, (state, { registry, registries }) => run(registry, state, registries));
+}
+
+/** @param ofEvent the phase that gets the events of schedules and of EventBridge */
+export function onboardingTask(
+  phases: Readonly<Record<string, Phase>>,
+  ofEvent?: string,
+): TaskHandler<unknown> {
+  return phasedTask(
     {
       toTypedError: toLifecycleError,
-      subjectOf: (event) => ({ tenant: tenantOf(event) }),
+      subjectOf: (state) => ({ tenant: tenantOf(state) }),
       outcomeOf: (result) => (typeof result === 'string' ? { result } : {}),
     },
-    schema,
-    step,
+    phases,
+    ofEvent,
   );
 }
 

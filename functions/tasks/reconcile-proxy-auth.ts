@@ -1,13 +1,14 @@
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import * as z from 'zod';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
+import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
+import { clusterProtection } from '../middleware/cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 import { ProxyBusy } from '../provisioning/errors.ts';
 import { listCellIds, reconcileProxyAuth, repairProxyAuth } from '../provisioning/proxy-auth.ts';
 
 /** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
-const onDeployment = customResourceHandler({
+const proxyAuth = customResourceHandler({
   properties: z.object({ CellId: z.string().min(1) }),
   physicalId: ({ CellId }) => `proxy-auth-${CellId}`,
   async apply({ CellId }) {
@@ -15,20 +16,29 @@ const onDeployment = customResourceHandler({
   },
 });
 
+/** A cell's function works outside of the network, so it reaches the API of RDS, for its cluster too. */
+const onDeployment = customResourceHandlers({
+  'Custom::StrataProxyAuth': proxyAuth,
+  'Custom::StrataClusterProtection': clusterProtection,
+});
+
 /** For the lease and the proxy, in milliseconds: the next run begins a minute after this one. */
 const PATIENCE_MS = 20_000;
 
 /**
- * Makes the proxies' lists of secrets equal to the registry: of one cell, as the custom resource of its deployment; of
- * every cell, every minute and when CloudFormation tells that the stack's deployment has ended. The custom resource is
- * not invoked by a deployment that fails before it, or whose rollback updates the proxy after it.
+ * Makes the proxies' lists of secrets equal to the registry: of one cell, as the custom resource of its deployment, and
+ * when CloudFormation tells that the deployment of the cell's stack has ended; of every cell of the region every minute.
+ * The custom resource is not invoked by a deployment that fails before it, or whose rollback updates the proxy after it.
  */
 export async function handler(
   event: CloudFormationCustomResourceEvent | Record<string, unknown>,
   context: Context,
 ): Promise<void> {
   if (isDeployment(event)) return onDeployment(event, context);
-  await repairAll();
+  const registry = registryFromEnvironment();
+  // A cell's own function may change the proxy of that cell only.
+  const { CELL_ID: cellId } = process.env;
+  await repair(registry, cellId ? [cellId] : await listCellIds(registry));
 }
 
 function isDeployment(event: object): event is CloudFormationCustomResourceEvent {
@@ -36,10 +46,9 @@ function isDeployment(event: object): event is CloudFormationCustomResourceEvent
 }
 
 /** One cell's trouble must not keep the others from being put right. */
-async function repairAll(): Promise<void> {
-  const registry = registryFromEnvironment();
+async function repair(registry: DataApi, cellIds: readonly string[]): Promise<void> {
   const failures: unknown[] = [];
-  for (const cellId of await listCellIds(registry)) {
+  for (const cellId of cellIds) {
     try {
       const result = await repairProxyAuth(registry, cellId, { patienceMs: PATIENCE_MS });
       if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });

@@ -3,7 +3,6 @@ import { thisRelease } from '../database/provisioning/release.ts';
 import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { exchangeRegions } from '../database/registry/region-records.ts';
 import { RegionalRegistries } from '../database/registry/regional-registries.ts';
-import { clusterProtection } from '../middleware/cluster-protection.ts';
 import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 import { startExecution } from '../move/workflow-executions.ts';
@@ -56,9 +55,7 @@ const region = customResourceHandler({
   },
 });
 
-/** The function works outside of the network, so it also reaches the API of RDS. */
 export const handler = customResourceHandlers({
   'Custom::StrataRegion': region,
   'Custom::StrataRollout': rollout,
-  'Custom::StrataClusterProtection': clusterProtection,
 });

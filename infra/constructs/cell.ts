@@ -6,7 +6,7 @@ import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import { DatabaseProxy } from './database-proxy.ts';
-import { DatabaseSecret } from './database-secret.ts';
+import { DatabaseSecret, grantSecretRead, secretArnNamed } from './database-secret.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
@@ -137,12 +137,19 @@ export class Cell extends Construct {
 
   /** May sign in as the cell's owner. */
   grantOwner(grantee: IGrantable): Grant {
-    return this.#owner.grantRead(grantee);
+    return this.#grantNamed(grantee, 'owner');
   }
 
   /** May sign in as the role of all Starter tenants; row-level security decides what it sees. */
   grantStarter(grantee: IGrantable): Grant {
-    return this.#starter.grantRead(grantee);
+    return this.#grantNamed(grantee, 'starter');
+  }
+
+  /** By its name, so that the stacks of the region's functions do not hold on to the secrets of the cell's. */
+  #grantNamed(grantee: IGrantable, name: 'owner' | 'starter'): Grant {
+    const { cell, keyArn } = this.#props;
+    const secretArn = secretArnNamed(Stack.of(this), `strata/${cell.id}/${name}`);
+    return grantSecretRead(grantee, this, keyArn, [secretArn]);
   }
 
   /** May replace the list of secrets that the cell's proxy accepts. */

@@ -1,4 +1,4 @@
-import { CfnDeletionPolicy, SecretValue, Stack } from 'aws-cdk-lib';
+import { ArnFormat, CfnDeletionPolicy, SecretValue, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
@@ -62,6 +62,18 @@ export class DatabaseSecret extends Construct {
   grantRead(grantee: IGrantable): Grant {
     return grantSecretRead(grantee, this, this.#keyArn, [this.secretArn]);
   }
+}
+
+/**
+ * The ARN of a secret that a template names, for what cannot, or need not, refer to it: Secrets Manager adds a hyphen and
+ * six characters to the name.
+ * @param region of AWS, the stack's own by default
+ */
+export function secretArnNamed(stack: Stack, name: string, region = stack.region): string {
+  return stack.formatArn({
+    ...{ service: 'secretsmanager', region, resource: 'secret', resourceName: `${name}-??????` },
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
 }
 
 /** Reading of secrets by their ARNs or ARN patterns. */

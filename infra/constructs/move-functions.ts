@@ -2,7 +2,7 @@ import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { MOVE_TIMEOUTS } from '../../workflows/move-timeouts.ts';
-import type { TenantMoveProps } from '../../workflows/tenant-move.ts';
+import type { MoveTasks } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
@@ -11,7 +11,7 @@ import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
-import { type FunctionSettings, StrataFunction } from './strata-function.ts';
+import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
 
 export interface MoveFunctionsProps {
   readonly settings: FunctionSettings;
@@ -25,193 +25,136 @@ export interface MoveFunctionsProps {
   readonly elsewhere: RegionGrants;
 }
 
-interface TaskOptions {
-  readonly timeout?: Duration;
-  readonly memorySize?: number;
-  readonly environment?: Record<string, string>;
-  readonly functionName?: string;
-  /** It has nothing to do in other regions. */
-  readonly ownRegionOnly?: boolean;
-}
-
 const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 /** Rows that are copied, hashed or compared pass through the databases, but plans and cursors through the function. */
 const BUSY_MEMORY = 1024;
-const { short, medium, long, longest } = MOVE_TIMEOUTS;
 
 /** By name, since the operators' API, in a stack that this one depends on, calls it. */
 export const surveyFunctionName = (regionKey: string): string => `strata-${regionKey}-move-survey`;
 
 /**
- * The task functions of moves and what each of them may do. All of them read and write the registry; those that work
- * at a database run in the VPC and sign in as the owner of any cell's or Enterprise tenant's database.
+ * The task functions of moves, one for each privilege, and what each of them may do. All of them read and write the
+ * registry, and but for the survey those of the other regions too. Only those inside the network sign in to databases, and
+ * none of these may call CloudFormation or RDS.
  */
 export class MoveFunctions extends Construct {
-  readonly tasks: TenantMoveProps['tasks'];
-  readonly cleanUp: StrataFunction;
-  /** Of a dedicated database that its tenant has left; outside of the network, since it works with the AWS APIs. */
-  readonly deleteDatabase: StrataFunction;
-  readonly recover: StrataFunction;
-  /** Those that may find that both places differ. */
-  readonly comparing: readonly StrataFunction[];
-  /** Rows and bytes of a tenant, for dry runs. */
+  readonly tasks: Readonly<Record<keyof MoveTasks, StrataFunction>>;
+  /** Rows and bytes of a tenant, for dry runs. The operators' API may invoke it, so it runs no phase of a move. */
   readonly survey: StrataFunction;
   readonly #props: MoveFunctionsProps;
 
   constructor(scope: Construct, id: string, props: MoveFunctionsProps) {
     super(scope, id);
     this.#props = props;
-    const { cells, secrets, dedicated, settings, elsewhere } = props;
-    const cleanUpArn = this.#stateMachine('tenant-move-cleanup');
-    const startsCleanUp = { MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn };
-    const pause = { MOVE_MAX_PAUSE_MS: String(settings.config.moves.maxPauseMs) };
+    const registry = this.#task('registry', 'Opens the hops of moves and ends moves');
+    const aws = this.#awsTask();
+    const data = this.#dataTask();
+    // What is left of a move to another region goes on there, whichever of them finds it done.
+    for (const task of [registry, data]) props.elsewhere.grantStartMove(task);
+    this.tasks = { registry, aws, data };
+    this.survey = this.#surveyTask();
+  }
 
-    // It recovers a former move of the tenant first, whose execution is dead, with all that this takes.
-    const begin = this.#atDatabases('begin', 'Plans the move and makes it the only one of the tenant', {
-      timeout: longest,
-    });
-    this.#grantWatch(begin);
-    this.#grantDeleteTenant(begin);
-    const nextHop = this.#task('next-hop', 'Opens the next hop of the move');
-    const finish = this.#task('finish', 'Gives the tenant its new tier and the move its report');
-
-    const launch = this.#task('launch', "Launches the tenant's dedicated database, or finds it", {
-      timeout: medium,
-      environment: dedicated.launchEnvironment,
-    });
-    dedicated.grantLaunch(launch);
-    elsewhere.grantLaunch(launch, dedicated);
-    const bootstrap = this.#inVpc('bootstrap', 'Prepares roles and tenancy of a dedicated database');
-    secrets.grantReadDedicated(bootstrap, ANY_TENANT);
-    elsewhere.grantReadDedicated(bootstrap, ANY_TENANT);
-    const credentials = this.#task('credentials', 'Creates the secret of the role at the target', {
-      environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn },
-    });
-    secrets.grantCreateTenant(credentials);
-    secrets.grantReadTenant(credentials, ANY_TENANT);
-    elsewhere.grantCreateTenant(credentials, ANY_TENANT);
-    elsewhere.grantReadTenant(credentials, ANY_TENANT);
-    const proxy = this.#task('proxy', "Registers the target's secret with the cell's proxy", {
-      timeout: medium,
-    });
-    for (const cell of cells) cell.grantProxyAuth(proxy);
-    elsewhere.grantProxyAuth(proxy);
-
-    const prepare = this.#atDatabases('prepare', 'Claims the tenant and makes its objects at the target', {
-      timeout: longest,
-      environment: {
-        REPLICATION_TLS: settings.config.moves.replicationTls,
-        REPLICATION_TLS_BETWEEN_REGIONS: settings.config.moves.replicationTlsBetweenRegions,
-      },
-    });
-    secrets.grantReadTenant(prepare, ANY_TENANT);
-    elsewhere.grantReadTenant(prepare, ANY_TENANT);
-    const copy = this.#atDatabases('copy', "Copies the tenant's rows", {
-      timeout: longest,
-      memorySize: BUSY_MEMORY,
-      environment: { MOVE_DUTY_CYCLE: String(settings.config.moves.dutyCycle) },
-    });
-    const index = this.#atDatabases('index', 'Builds indexes and foreign keys at the target', {
-      timeout: longest,
-      memorySize: BUSY_MEMORY,
-    });
-    const catchUp = this.#atDatabases('catch-up', 'Applies what changed since, and compares', {
-      timeout: longest,
-      memorySize: BUSY_MEMORY,
-      environment: pause,
-    });
-    for (const cell of cells) cell.grantStarter(catchUp);
-    elsewhere.grantStarter(catchUp);
-    secrets.grantReadTenant(catchUp, ANY_TENANT);
-    elsewhere.grantReadTenant(catchUp, ANY_TENANT);
-    const cutOver = this.#atDatabases('cut-over', "Pauses the tenant's writes and commits the move", {
-      timeout: long,
-      environment: pause,
-    });
-    const compare = this.#atDatabases('compare', 'Compares both places after the commit', {
-      timeout: long,
-      memorySize: BUSY_MEMORY,
-    });
-    const settle = this.#atDatabases('settle', 'Makes the registry follow and starts the clean-up', {
-      environment: startsCleanUp,
-    });
-    this.#grantStartCleanUp(settle, cleanUpArn);
-    const rollBack = this.#atDatabases('roll-back', 'Takes back what is not committed', { timeout: longest });
-    this.#grantDeleteTenant(rollBack);
-    this.tasks = {
-      ...{ begin, nextHop, launch, bootstrap, credentials, prepare, proxy, copy, index, catchUp },
-      ...{ cutOver, compare, settle, finish, rollBack },
-    };
-
-    this.recover = this.#atDatabases('recover', 'Settles or rolls back the moves of ended executions', {
-      timeout: longest,
-      environment: startsCleanUp,
-    });
-    this.#grantDeleteTenant(this.recover);
-    this.#grantStartCleanUp(this.recover, cleanUpArn);
-    this.#grantWatch(this.recover);
-    // What is left of a move that has crossed over goes on there, whoever of them finds it done.
-    for (const task of [finish, begin, rollBack, this.recover]) elsewhere.grantStartMove(task);
-    this.comparing = [begin, catchUp, cutOver, compare, rollBack, this.recover];
-    this.cleanUp = this.#atDatabases('clean-up', 'Drops what the tenant left at its old place', {
-      timeout: longest,
-      environment: { KEEP_DEDICATED_DAYS: String(settings.config.moves.keepDedicated ?? 0) },
-    });
-    this.deleteDatabase = this.#task(
-      'delete-database',
-      'Deletes the dedicated database that the tenant left',
+  /** It makes secrets, launches and deletes dedicated databases, and changes proxies; it reaches no database. */
+  #awsTask(): StrataFunction {
+    const { cells, secrets, dedicated, elsewhere } = this.#props;
+    const task = this.#task(
+      'aws',
+      'Makes secrets and dedicated databases, tells proxies, deletes left databases',
       {
-        timeout: medium,
-        // A move is cleaned up in the region that the tenant left by it.
-        ownRegionOnly: true,
+        environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn, ...dedicated.launchEnvironment },
       },
     );
-    dedicated.grantDelete(this.deleteDatabase);
-    this.#grantDeleteTenant(this.cleanUp);
-    this.survey = this.#atDatabases('survey', 'Counts rows and bytes of a tenant, for dry runs', {
-      // Whoever asks is an HTTP request, which has 30 seconds.
-      timeout: Duration.seconds(25),
-      functionName: surveyFunctionName(props.region.key),
-      // Each region has one.
-      ownRegionOnly: true,
-    });
-  }
-
-  /** It reaches AWS services only. */
-  #task(name: string, description: string, options: TaskOptions = {}): StrataFunction {
-    return this.#function(name, description, { timeout: short, ...options });
-  }
-
-  #inVpc(name: string, description: string, options: TaskOptions = {}): StrataFunction {
-    return this.#function(name, description, { timeout: medium, ...options }, true);
-  }
-
-  /** It signs in as the owner of source and target, wherever they are. */
-  #atDatabases(name: string, description: string, options: TaskOptions = {}): StrataFunction {
-    const task = this.#inVpc(name, description, options);
-    const { cells, secrets, elsewhere } = this.#props;
-    for (const cell of cells) cell.grantOwner(task);
-    secrets.grantReadDedicated(task, ANY_TENANT);
-    if (options.ownRegionOnly) return task;
-    elsewhere.grantOwner(task);
-    elsewhere.grantReadDedicated(task, ANY_TENANT);
+    dedicated.grantLaunch(task);
+    elsewhere.grantLaunch(task, dedicated);
+    secrets.grantCreateTenant(task);
+    secrets.grantReadTenant(task, ANY_TENANT);
+    elsewhere.grantCreateTenant(task, ANY_TENANT);
+    elsewhere.grantReadTenant(task, ANY_TENANT);
+    for (const cell of cells) cell.grantProxyAuth(task);
+    elsewhere.grantProxyAuth(task);
+    // A move is cleaned up in the region that the tenant left by it, so it deletes here only.
+    dedicated.grantDelete(task);
     return task;
   }
 
-  #function(name: string, description: string, options: TaskOptions, inVpc = false): StrataFunction {
-    const { settings, registry, network, elsewhere } = this.#props;
+  /** It signs in as the owner of source and target, wherever they are, and enters the tenant as a request does. */
+  #dataTask(): StrataFunction {
+    const { cells, secrets, elsewhere, settings, network } = this.#props;
+    const { maxPauseMs, dutyCycle, keepDedicated, replicationTls, replicationTlsBetweenRegions } =
+      settings.config.moves;
+    const cleanUpArn = this.#arn('stateMachine', 'tenant-move-cleanup');
+    const task = this.#task(
+      'data',
+      'Copies, compares and commits moves, cleans up after them, and recovers them',
+      {
+        memorySize: BUSY_MEMORY,
+        network: network.forTasks,
+        environment: {
+          REPLICATION_TLS: replicationTls,
+          REPLICATION_TLS_BETWEEN_REGIONS: replicationTlsBetweenRegions,
+          MOVE_DUTY_CYCLE: String(dutyCycle),
+          MOVE_MAX_PAUSE_MS: String(maxPauseMs),
+          MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn,
+          KEEP_DEDICATED_DAYS: String(keepDedicated ?? 0),
+        },
+      },
+    );
+    this.#grantDatabases(task);
+    elsewhere.grantOwner(task);
+    elsewhere.grantReadDedicated(task, ANY_TENANT);
+    for (const cell of cells) cell.grantStarter(task);
+    elsewhere.grantStarter(task);
+    secrets.grantReadTenant(task, ANY_TENANT);
+    elsewhere.grantReadTenant(task, ANY_TENANT);
+    this.#grantDeleteTenant(task);
+    this.#grantWatch(task);
+    Grant.addToPrincipal({ grantee: task, actions: ['states:StartExecution'], resourceArns: [cleanUpArn] });
+    return task;
+  }
+
+  #surveyTask(): StrataFunction {
+    const { settings, registry, network, elsewhere, region } = this.#props;
+    const task = new StrataFunction(this, 'survey', {
+      ...settings,
+      entry: 'tasks/move-survey',
+      description: 'Move: Counts rows and bytes of a tenant, for dry runs',
+      // Whoever asks is an HTTP request, which has 30 seconds.
+      timeout: Duration.seconds(25),
+      functionName: surveyFunctionName(region.key),
+      environment: { ...registry.writerEnvironment, ...elsewhere.environment },
+      network: network.forTasks,
+    });
+    registry.grantWrite(task);
+    this.#grantDatabases(task);
+    return task;
+  }
+
+  /** May sign in as the owner of any data database of this region. */
+  #grantDatabases(task: StrataFunction): void {
+    const { cells, secrets } = this.#props;
+    for (const cell of cells) cell.grantOwner(task);
+    secrets.grantReadDedicated(task, ANY_TENANT);
+  }
+
+  #task(
+    name: keyof MoveTasks,
+    description: string,
+    options: { network?: FunctionNetwork; memorySize?: number; environment?: Record<string, string> } = {},
+  ): StrataFunction {
+    const { settings, registry, elsewhere } = this.#props;
     const task = new StrataFunction(this, name, {
       ...settings,
       ...options,
       entry: `tasks/move-${name}`,
-      retriedByWorkflow: name !== 'recover' && name !== 'survey',
       description: `Move: ${description}`,
+      timeout: MOVE_TIMEOUTS[name],
+      watchedByWorkflow: true,
       environment: { ...registry.writerEnvironment, ...elsewhere.environment, ...options.environment },
-      ...(inVpc ? { network: network.forTasks } : {}),
     });
     registry.grantWrite(task);
-    if (!options.ownRegionOnly) elsewhere.grantRegistries(task);
+    elsewhere.grantRegistries(task);
     return task;
   }
 
@@ -219,10 +162,6 @@ export class MoveFunctions extends Construct {
   #grantDeleteTenant(grantee: IGrantable): void {
     this.#props.secrets.grantDeleteTenant(grantee, ANY_TENANT);
     this.#props.elsewhere.grantDeleteTenant(grantee, ANY_TENANT);
-  }
-
-  #grantStartCleanUp(grantee: IGrantable, cleanUpArn: string): void {
-    Grant.addToPrincipal({ grantee, actions: ['states:StartExecution'], resourceArns: [cleanUpArn] });
   }
 
   /** May see whether an execution that a move or its clean-up names is still running. */
@@ -238,11 +177,7 @@ export class MoveFunctions extends Construct {
     }
   }
 
-  /** By name: the state machine depends on its functions, so they cannot refer to it. */
-  #stateMachine(name: string): string {
-    return this.#arn('stateMachine', name);
-  }
-
+  /** By name: the state machines depend on their functions, so they cannot refer to them. */
   #arn(resource: 'stateMachine' | 'execution', resourceName: string): string {
     return Stack.of(this).formatArn({
       service: 'states',

@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
@@ -10,6 +11,7 @@ import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { MoveFunctions, type MoveFunctionsProps } from './move-functions.ts';
 import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import { TaskSchedule } from './task-schedule.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** The workflows of moves, and what looks after the moves whose executions ended before they did. */
 export class Moves extends Construct {
@@ -23,30 +25,28 @@ export class Moves extends Construct {
     this.#props = props;
     const functions = new MoveFunctions(this, 'Tasks', props);
     this.#functions = functions;
-    const { tasks, cleanUp, deleteDatabase } = functions;
+    const { tasks } = functions;
     const { graceMinutes, keepDedicated } = props.settings.config.moves;
     this.stateMachine = new TenantMove(this, 'Workflow', {
       tasks,
       logGroup: this.#logs('Logs'),
     }).stateMachine;
     this.cleanup = new TenantMoveCleanup(this, 'Cleanup', {
-      cleanUp,
-      deleteDatabase,
+      tasks,
       grace: Duration.minutes(graceMinutes),
       keepDedicated: Duration.days(keepDedicated ?? 0),
       logGroup: this.#logs('CleanupLogs'),
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));
-    acknowledgeWorkflow(this.cleanup.role, [cleanUp, deleteDatabase]);
+    acknowledgeWorkflow(this.cleanup.role, [tasks.aws, tasks.data]);
     this.#recoverEnded();
     this.#raiseAlarms();
-    this.#watchMismatches();
   }
 
   /** At once, when an execution ends badly; and every few minutes, should that event have found nobody. */
   #recoverEnded(): void {
     const { region } = this.#props;
-    const { recover } = this.#functions;
+    const { data } = this.#functions.tasks;
     new Rule(this, 'Ended', {
       description: 'Executions of moves that ended badly',
       eventPattern: {
@@ -57,66 +57,51 @@ export class Moves extends Construct {
           status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
         },
       },
-      targets: [new InvokeFunction(recover, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
+      targets: [new InvokeFunction(data, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
     });
     new TaskSchedule(this, 'Recovery', {
       name: `strata-${region.key}-move-recovery`,
       description: 'Looks for moves whose executions have ended',
       expression: 'rate(5 minutes)',
       punctual: true,
-      task: recover,
+      task: data,
     });
   }
 
   #raiseAlarms(): void {
     const { alarmTopicArn: topicArn } = this.#props.settings;
-    raiseAlarm(this, 'Failed', {
-      metric: this.stateMachine.metricFailed(),
-      threshold: 1,
-      description: 'tenant-move: an execution failed or was aborted by request. The move carries the reason.',
+    const { tasks } = this.#functions;
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine, this.cleanup],
+      functions: Object.values(tasks),
+      others: [this.#countAlerts('MoveRecoveryAlert')],
+      description:
+        'tenant-move or tenant-move-cleanup: an execution failed, was aborted by request or timed out, a move could not be recovered, or a task was throttled. A move carries its reason; what a clean-up left is still there. Search the log of move-data for level ERROR.',
       topicArn,
     });
-    raiseAlarm(this, 'TimedOut', {
-      metric: this.stateMachine.metricTimedOut(),
-      threshold: 1,
-      description: 'tenant-move: an execution timed out. Its move is recovered; ask for it again.',
-      topicArn,
-    });
-    raiseAlarm(this, 'CleanupFailed', {
-      metric: this.cleanup.metricFailed(),
+    // Nothing goes on with such a move until a person has looked at it.
+    raiseAlarm(this, 'Mismatch', {
+      metric: this.#countAlerts('MoveMismatchAlert'),
       threshold: 1,
       description:
-        'tenant-move-cleanup: an execution failed. What a tenant left at its old place is still there.',
-      topicArn,
-    });
-    raiseAlarm(this, 'CleanupTimedOut', {
-      metric: this.cleanup.metricTimedOut(),
-      threshold: 1,
-      description: 'tenant-move-cleanup: an execution timed out. Look for a transaction that never ends.',
+        'A move found different data in both places and kept them. Search the log of move-data for MoveMismatchAlert.',
       topicArn,
     });
   }
 
-  /** Whoever finds that both places differ stops there: nothing goes on until somebody has looked at them. */
-  #watchMismatches(): void {
-    const name = 'MoveMismatchAlerts';
-    for (const task of this.#functions.comparing) {
-      new MetricFilter(task, name, {
-        logGroup: task.logGroup,
-        // Wherever in the line: not everybody who tells it has a logger at hand.
-        filterPattern: FilterPattern.anyTerm('MoveMismatchAlert'),
-        metricNamespace: 'Strata',
-        metricName: name,
-        metricValue: '1',
-      });
-    }
-    raiseAlarm(this, 'Mismatch', {
-      metric: serviceMetric('Strata', name, {}, 'Sum'),
-      threshold: 1,
-      description:
-        'A move found different data in both places and kept them. Search the logs of its tasks for MoveMismatchAlert.',
-      topicArn: this.#props.settings.alarmTopicArn,
+  /** How often the word is in the log of the phases that sign in to databases. */
+  #countAlerts(word: 'MoveRecoveryAlert' | 'MoveMismatchAlert'): IMetric {
+    const { data } = this.#functions.tasks;
+    const metricName = `${word}s`;
+    new MetricFilter(this, metricName, {
+      logGroup: data.logGroup,
+      // Wherever in the line: not all code that finds a mismatch has a logger at hand.
+      filterPattern: FilterPattern.anyTerm(word),
+      metricNamespace: 'Strata',
+      metricName,
+      metricValue: '1',
     });
+    return serviceMetric('Strata', metricName, {}, 'Sum');
   }
 
   #logs(id: string): LogGroup {

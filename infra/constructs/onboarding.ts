@@ -5,7 +5,11 @@ import { Grant } from 'aws-cdk-lib/aws-iam';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
+import {
+  ONBOARDING_TIMEOUTS,
+  type OnboardingTasks,
+  TenantOnboarding,
+} from '../../workflows/tenant-onboarding.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
@@ -17,6 +21,7 @@ import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface OnboardingProps {
   readonly settings: FunctionSettings;
@@ -40,91 +45,50 @@ export class Onboarding extends Construct {
   constructor(scope: Construct, id: string, props: OnboardingProps) {
     super(scope, id);
     this.#props = props;
-    const { registry, network, cells, secrets, dedicated, elsewhere } = props;
-    const inVpc = network.forTasks;
+    const { network, cells, secrets, dedicated, elsewhere } = props;
 
     // Slugs are unique everywhere: it reserves the tenant's in the home registry.
-    const register = this.#task('register', 'Registers the tenant and chooses its cell', {
-      environment: elsewhere.environment,
-    });
-    registry.grantWrite(register);
-    elsewhere.grantRegistries(register);
-
-    const credentials = this.#task('credentials', "Creates the secret of the tenant's login role", {
-      environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn },
-    });
-    registry.grantWrite(credentials);
-    secrets.grantCreateTenant(credentials);
-    secrets.grantReadTenant(credentials, ANY_TENANT);
-
-    const dedicatedStack = this.#task(
-      'dedicated-stack',
-      "Launches and watches the tenant's dedicated database",
+    const registryTask = this.#task(
+      'registry',
+      'Registers, activates and fails tenants, and recovers dead onboardings',
       {
-        environment: dedicated.launchEnvironment,
+        environment: elsewhere.environment,
       },
     );
-    registry.grantWrite(dedicatedStack);
-    dedicated.grantLaunch(dedicatedStack);
+    elsewhere.grantRegistries(registryTask);
+    this.#grantRecovery(registryTask);
 
-    const bootstrapDedicated = this.#task(
-      'bootstrap-dedicated',
-      'Prepares roles and tenancy of a dedicated database',
+    const aws = this.#task('aws', "Makes tenants' secrets and dedicated databases, and tells proxies", {
+      environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn, ...dedicated.launchEnvironment },
+    });
+    secrets.grantCreateTenant(aws);
+    secrets.grantReadTenant(aws, ANY_TENANT);
+    dedicated.grantLaunch(aws);
+    for (const cell of cells) cell.grantProxyAuth(aws);
+
+    const data = this.#task(
+      'data',
+      "Makes tenants' schemas and placements, and enters them as a request does",
       {
-        network: inVpc,
-        timeout: Duration.seconds(60),
+        network: network.forTasks,
       },
     );
-    registry.grantWrite(bootstrapDedicated);
-    secrets.grantReadDedicated(bootstrapDedicated, ANY_TENANT);
-
-    const schema = this.#task('schema', "Creates the tenant's schema and login role", {
-      network: inVpc,
-      timeout: Duration.seconds(60),
-    });
-    registry.grantWrite(schema);
-    for (const cell of cells) cell.grantOwner(schema);
-    secrets.grantReadDedicated(schema, ANY_TENANT);
-    secrets.grantReadTenant(schema, ANY_TENANT);
-
-    const proxyAuth = this.#task('proxy-auth', "Registers the tenant's secret with the cell's proxy", {
-      timeout: Duration.seconds(120),
-    });
-    registry.grantWrite(proxyAuth);
-    for (const cell of cells) cell.grantProxyAuth(proxyAuth);
-
-    const place = this.#task('place', 'Writes the placement into the data database', { network: inVpc });
-    registry.grantWrite(place);
-    for (const cell of cells) cell.grantOwner(place);
-    secrets.grantReadDedicated(place, ANY_TENANT);
-
-    const verify = this.#task('verify', 'Enters the tenant the way a request does', { network: inVpc });
-    registry.grantWrite(verify);
-    for (const cell of cells) cell.grantStarter(verify);
-    secrets.grantReadTenant(verify, ANY_TENANT);
-
-    const activate = this.#task('activate', 'Makes the tenant visible');
-    registry.grantWrite(activate);
-
-    const fail = this.#task('fail', 'Records why the tenant could not be onboarded', {
-      environment: elsewhere.environment,
-    });
-    registry.grantWrite(fail);
-    elsewhere.grantRegistries(fail);
-    this.#grantRecovery(fail);
+    for (const cell of cells) {
+      cell.grantOwner(data);
+      cell.grantStarter(data);
+    }
+    secrets.grantReadDedicated(data, ANY_TENANT);
+    secrets.grantReadTenant(data, ANY_TENANT);
 
     const logGroup = new LogGroup(this, 'Logs', {
       retention: props.settings.config.logRetentionDays,
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
-    const tasks = {
-      ...{ register, credentials, dedicatedStack, bootstrapDedicated, schema },
-      ...{ proxyAuth, place, verify, activate, fail },
-    };
+    const tasks = { registry: registryTask, aws, data };
     this.stateMachine = new TenantOnboarding(this, 'Workflow', { tasks, logGroup }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));
-    this.#recoverEnded(fail);
-    this.#raiseAlarms(fail);
+    this.#recoverEnded(registryTask);
+    this.#raiseAlarms(Object.values(tasks), registryTask);
   }
 
   /** May see what became of an execution, and start one that was planned. */
@@ -154,7 +118,7 @@ export class Onboarding extends Construct {
   }
 
   /** At once, when an execution ends badly; and every few minutes, in case that event was lost. */
-  #recoverEnded(fail: StrataFunction): void {
+  #recoverEnded(task: StrataFunction): void {
     new Rule(this, 'Ended', {
       description: 'Executions of onboardings that ended badly',
       eventPattern: {
@@ -165,37 +129,40 @@ export class Onboarding extends Construct {
           status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
         },
       },
-      targets: [new InvokeFunction(fail, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
+      targets: [new InvokeFunction(task, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
     });
     new TaskSchedule(this, 'Recovery', {
       name: `strata-${this.#props.region.key}-onboarding-recovery`,
       description: 'Looks for tenants whose onboarding has ended without them',
       expression: 'rate(5 minutes)',
       punctual: true,
-      task: fail,
+      task,
     });
   }
 
   #task(
-    name: string,
+    name: keyof OnboardingTasks,
     description: string,
-    options: { network?: FunctionNetwork; timeout?: Duration; environment?: Record<string, string> } = {},
+    options: { network?: FunctionNetwork; environment?: Record<string, string> } = {},
   ): StrataFunction {
     const { settings, registry } = this.#props;
-    return new StrataFunction(this, name, {
+    const task = new StrataFunction(this, name, {
       ...settings,
       entry: `tasks/onboarding-${name}`,
       description: `Onboarding: ${description}`,
-      timeout: options.timeout ?? Duration.seconds(30),
+      timeout: ONBOARDING_TIMEOUTS[name],
+      watchedByWorkflow: true,
       environment: { ...registry.writerEnvironment, ...options.environment },
       ...(options.network ? { network: options.network } : {}),
     });
+    registry.grantWrite(task);
+    return task;
   }
 
-  #raiseAlarms(fail: StrataFunction): void {
+  #raiseAlarms(tasks: StrataFunction[], recovering: StrataFunction): void {
     const { alarmTopicArn: topicArn } = this.#props.settings;
-    new MetricFilter(fail, 'ProvisioningAlerts', {
-      logGroup: fail.logGroup,
+    new MetricFilter(recovering, 'ProvisioningAlerts', {
+      logGroup: recovering.logGroup,
       filterPattern: FilterPattern.stringValue('$.message', '=', 'TenantProvisioningAlert'),
       metricNamespace: 'Strata',
       metricName: 'TenantProvisioningAlerts',
@@ -205,20 +172,15 @@ export class Onboarding extends Construct {
       metric: serviceMetric('Strata', 'TenantProvisioningAlerts', {}, 'Sum'),
       threshold: 1,
       description:
-        'A tenant is provisioning for longer than an hour. Search the log of onboarding-fail for TenantProvisioningAlert.',
+        'A tenant is provisioning for longer than an hour. Search the log of onboarding-registry for TenantProvisioningAlert.',
       topicArn,
     });
-    raiseAlarm(this, 'Failed', {
-      metric: this.stateMachine.metricFailed(),
-      threshold: 1,
-      description: 'tenant-onboarding: an execution failed. The tenant carries the reason.',
-      topicArn,
-    });
-    raiseAlarm(this, 'TimedOut', {
-      metric: this.stateMachine.metricTimedOut(),
-      threshold: 1,
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine],
+      functions: tasks,
+      failing: tasks,
       description:
-        'tenant-onboarding: an execution timed out. The tenant is marked failed; start it again with the same input.',
+        'tenant-onboarding: an execution failed or timed out, or a task failed or was throttled. A tenant that failed carries the reason: start it again with the same input. Otherwise search the logs of onboarding-registry, -aws and -data for level ERROR.',
       topicArn,
     });
   }

@@ -6,12 +6,12 @@ import { UPKEEP_TIMEOUT, PartitionUpkeep as Workflow } from '../../workflows/par
 import type { RegionConfig } from '../config.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
-import { raiseAlarm } from './raise-alarm.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface PartitionUpkeepProps {
   readonly settings: FunctionSettings;
@@ -25,7 +25,7 @@ export interface PartitionUpkeepProps {
 /** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
 const DAILY = 'cron(15 5 * * ? *)';
 
-/** The partition-upkeep state machine with its task function, its schedule and its alarms. */
+/** The partition-upkeep state machine with its task function, its schedule and its alarm. */
 export class PartitionUpkeep extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -39,7 +39,7 @@ export class PartitionUpkeep extends Construct {
       timeout: UPKEEP_TIMEOUT,
       network: props.network.forTasks,
       environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
-      retriedByWorkflow: true,
+      watchedByWorkflow: true,
     });
     registry.grantRead(task);
     for (const cell of props.cells) cell.grantOwner(task);
@@ -61,17 +61,11 @@ export class PartitionUpkeep extends Construct {
       expression: DAILY,
       task: this.stateMachine,
     });
-    raiseAlarm(this, 'Failed', {
-      metric: this.stateMachine.metricFailed(),
-      threshold: 1,
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine],
+      functions: [task],
       description:
-        'partition-upkeep: something was left undone. The execution’s cause names the databases; search the log of the task for level ERROR.',
-      topicArn: settings.alarmTopicArn,
-    });
-    raiseAlarm(this, 'TimedOut', {
-      metric: this.stateMachine.metricTimedOut(),
-      threshold: 1,
-      description: 'partition-upkeep: an execution timed out. Look in its history for the database.',
+        'partition-upkeep: something was left undone, an execution timed out, or the task was throttled. The execution’s cause, or its history, names the databases; search the log of the task for level ERROR.',
       topicArn: settings.alarmTopicArn,
     });
   }

@@ -12,6 +12,7 @@ import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface PromotionProps {
   readonly settings: FunctionSettings;
@@ -49,6 +50,7 @@ export class Promotion extends Construct {
       entry: 'tasks/promotion-evaluate',
       description: 'Decides upon the tier of every tenant, promotes, and makes offers',
       timeout: Duration.minutes(15),
+      watchedByWorkflow: true,
       environment: {
         ...registry.writerEnvironment,
         REGION_KEY: region.key,
@@ -67,6 +69,13 @@ export class Promotion extends Construct {
     // What the topic encrypts, its publisher encrypts with.
     may(['kms:Decrypt', 'kms:GenerateDataKey'], props.key.keyArn, {
       StringEquals: { 'kms:ViaService': `sns.${Stack.of(this).region}.amazonaws.com` },
+    });
+    raiseWorkflowAlarm(this, 'Failures', {
+      functions: [metering, evaluate],
+      failing: [metering, evaluate],
+      description:
+        'The daily run: metering or promotion failed or was throttled. Search the logs of meter-tenants and promotion-evaluate for level ERROR.',
+      topicArn: settings.alarmTopicArn,
     });
     const { hour, minute } = DAILY_PROMOTION;
     const twoDigits = (part: number) => String(part).padStart(2, '0');
@@ -88,6 +97,7 @@ export class Promotion extends Construct {
       entry: 'tasks/meter-tenants',
       description: "Counts tenants' users, employees, results, rows and bytes",
       timeout: Duration.minutes(5),
+      watchedByWorkflow: true,
       network: network.forTasks,
       environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
     });

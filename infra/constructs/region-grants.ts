@@ -3,11 +3,12 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
+import { secretArnNamed } from './database-secret.ts';
 import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from './dedicated-databases.ts';
 import {
   REGISTRY_DATABASE,
   REGISTRY_WRITER_SECRET,
-  regionStackName,
+  regionalStackName,
   registryClusterName,
 } from './region-names.ts';
 import { DATA_API_ACTIONS } from './registry.ts';
@@ -52,10 +53,11 @@ export class RegionGrants {
   /** May read and change the other registries, and find their writers' secrets by name. */
   grantRegistries(grantee: IGrantable): void {
     this.#grant(grantee, { actions: DATA_API_ACTIONS, resources: this.#others.map(this.#clusterArn) });
-    this.#grantSecrets(grantee, ({ awsRegion }) => [this.#fixedSecret(awsRegion, REGISTRY_WRITER_SECRET)], [
-      'secretsmanager:DescribeSecret',
-      'secretsmanager:GetSecretValue',
-    ]);
+    this.#grantSecrets(
+      grantee,
+      ({ awsRegion }) => [secretArnNamed(this.#stack, REGISTRY_WRITER_SECRET, awsRegion)],
+      ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+    );
   }
 
   /** May sign in as the owner of any cell there. */
@@ -130,7 +132,7 @@ export class RegionGrants {
       // CloudFormation ends the role's name in letters of its own; the rest is the same in every region's stack.
       const role = this.#stack.formatArn({
         ...{ service: 'iam', region: '', resource: 'role' },
-        resourceName: `${regionStackName(key)}-${dedicated.serviceRoleLogicalId}-*`,
+        resourceName: `${regionalStackName(key, 'operations')}-${dedicated.serviceRoleLogicalId}-*`,
       });
       acknowledgePattern(
         grantee,
@@ -187,7 +189,8 @@ export class RegionGrants {
   #grantCells(grantee: IGrantable, role: 'owner' | 'starter'): void {
     this.#grantSecrets(
       grantee,
-      ({ awsRegion, cells }) => cells.map(({ id }) => this.#fixedSecret(awsRegion, `strata/${id}/${role}`)),
+      ({ awsRegion, cells }) =>
+        cells.map(({ id }) => secretArnNamed(this.#stack, `strata/${id}/${role}`, awsRegion)),
       ['secretsmanager:GetSecretValue'],
     );
   }
@@ -234,11 +237,6 @@ export class RegionGrants {
       resourceArns: resources,
       ...(conditions ? { conditions } : {}),
     });
-  }
-
-  /** The ARN of a secret that a template names: Secrets Manager adds a hyphen and six characters. */
-  #fixedSecret(awsRegion: string, name: string): string {
-    return this.#arn(awsRegion, 'secretsmanager', 'secret', `${name}-??????`);
   }
 
   #arn(region: string, service: string, resource: string, resourceName: string): string {

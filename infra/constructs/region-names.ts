@@ -2,8 +2,15 @@ import type { StrataConfig } from '../config.ts';
 
 /** Names that are functions of the configuration: other regions know what they name by nothing else. */
 
-/** The stack of a region. */
-export const regionStackName = (regionKey: string): string => `Strata-${regionKey}`;
+/** A stack of a region, of which there is one. */
+export const regionalStackName = (
+  regionKey: string,
+  part: 'network' | 'control-plane' | 'api' | 'operations',
+): string => `Strata-${regionKey}-${part}`;
+
+/** The stack of a cell. */
+export const cellStackName = (regionKey: string, cellId: string): string =>
+  `Strata-${regionKey}-cell-${cellId}`;
 
 /** The cluster of a region's registry; the first region of the configuration is home. */
 export const registryClusterName = (config: StrataConfig, regionKey: string): string =>

@@ -9,11 +9,11 @@ import { SchemaRollout } from '../../workflows/schema-rollout.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
-import { raiseAlarm } from './raise-alarm.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface SchemaRolloutsProps {
   readonly settings: FunctionSettings;
@@ -43,7 +43,7 @@ export class SchemaRollouts extends Construct {
       description: 'Changes the tables of cells and tenants, and schema tenancy',
       timeout: TIMEOUT,
       network: network.forTasks,
-      retriedByWorkflow: true,
+      watchedByWorkflow: true,
       environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
     });
     registry.grantWrite(this.#task);
@@ -62,17 +62,12 @@ export class SchemaRollouts extends Construct {
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, [this.#task]);
     this.#recordEnds();
-    for (const [name, metric] of [
-      ['Failed', this.stateMachine.metricFailed()],
-      ['TimedOut', this.stateMachine.metricTimedOut()],
-    ] as const) {
-      raiseAlarm(this, name, {
-        metric,
-        threshold: 1,
-        description: `${NAME}: an execution did not bring all targets up to date. GET /rollouts lists those that failed; start it again to go on.`,
-        topicArn: settings.alarmTopicArn,
-      });
-    }
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine],
+      functions: [this.#task],
+      description: `${NAME}: an execution did not bring all targets up to date, or its task was throttled. GET /rollouts lists the targets that failed; start it again to go on.`,
+      topicArn: settings.alarmTopicArn,
+    });
   }
 
   /**

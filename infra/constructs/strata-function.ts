@@ -8,6 +8,7 @@ import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
 import { type FunctionBundle, FunctionBundleError } from './function-bundle.ts';
 import { raiseAlarm } from './raise-alarm.ts';
+import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** What all functions of one stack share. */
 export interface FunctionSettings {
@@ -31,17 +32,14 @@ export interface StrataFunctionProps extends FunctionSettings {
   /** MiB; CPU grows with it. */
   readonly memorySize?: number;
   readonly network?: FunctionNetwork;
-  /**
-   * For a step that a workflow tries again: refusals and passing errors are its daily work, and the workflow has alarms
-   * of its own for what remains.
-   */
-  readonly retriedByWorkflow?: boolean;
+  /** The alarm of its workflow covers it, so it has none of its own. */
+  readonly watchedByWorkflow?: boolean;
   /** Physical name, for a function that another stack knows by name only. */
   readonly functionName?: string;
 }
 
 /**
- * One Lambda function with its own role, its own log group and its own alarms.
+ * One Lambda function with its own role, its own log group and, unless it is part of a workflow, its own alarm.
  * The role starts with nothing but writing to that log group: every further right is a `grant…` line in a stack.
  */
 export class StrataFunction extends LambdaFunction {
@@ -88,25 +86,15 @@ export class StrataFunction extends LambdaFunction {
     });
     // Lambda checks at creation that the role may attach network interfaces.
     if (networkInterfaces) this.node.addDependency(networkInterfaces);
-    this.#raiseAlarms(props);
-    if (props.entry.startsWith('api/')) this.#watchIsolation(props, logGroup);
-  }
-
-  #raiseAlarms({ entry, alarmTopicArn: topicArn, retriedByWorkflow }: StrataFunctionProps): void {
-    if (!retriedByWorkflow) {
-      raiseAlarm(this, 'Errors', {
-        metric: this.metricErrors(),
-        threshold: 1,
-        description: `${entry}: an invocation failed. Search its log group for level ERROR.`,
-        topicArn,
+    if (!props.watchedByWorkflow) {
+      raiseWorkflowAlarm(this, 'Failures', {
+        functions: [this],
+        failing: [this],
+        description: `${props.entry}: an invocation failed or was throttled. Search its log group for level ERROR; without one, the account's concurrency is used up.`,
+        topicArn: props.alarmTopicArn,
       });
     }
-    raiseAlarm(this, 'Throttles', {
-      metric: this.metricThrottles(),
-      threshold: 1,
-      description: `${entry}: throttled. The account's concurrency is used up.`,
-      topicArn,
-    });
+    if (props.entry.startsWith('api/')) this.#watchIsolation(props, logGroup);
   }
 
   /** A request that met a tenant of another role or an unknown one (TN004) answers 500; that alone would wake nobody. */

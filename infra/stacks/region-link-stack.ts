@@ -6,15 +6,17 @@ import type { Construct } from 'constructs';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { ENDPOINT_SERVICES, type EndpointName } from '../constructs/region-network.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
-import { endpointOutput, type RegionStack, VPC_OUTPUT } from './region-stack.ts';
+import { endpointOutput, type NetworkStack, VPC_OUTPUT } from './network-stack.ts';
 import type { SharedSettings } from './shared-settings.ts';
 import { stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionLinkStackProps extends SharedSettings {
-  /** The region that the stack is in. */
-  readonly near: RegionStack;
-  /** The region that it opens the way to. */
-  readonly far: RegionStack;
+  /** Of the region that the stack is in. */
+  readonly near: NetworkStack;
+  /** Of the region that it opens the way to. */
+  readonly far: NetworkStack;
+  /** Of the region that the stack is in. */
+  readonly alarmTopicArn: string;
   /** The link in the other direction, which has made the peering connection. Without one this link makes it. */
   readonly counterpart?: RegionLinkStack;
 }
@@ -33,14 +35,14 @@ export class RegionLinkStack extends Stack {
   readonly #lookUp: StrataFunction;
 
   constructor(scope: Construct, id: string, props: RegionLinkStackProps) {
-    const { near, far, counterpart, config, bundle } = props;
+    const { near, far, counterpart, config, bundle, alarmTopicArn } = props;
     const way = `from region ${near.place.key} to region ${far.place.key}`;
     super(scope, id, stackProps(near.place, `Strata: the way ${way}`, config));
     tagStack(this, 'region-link', near.place, config);
     this.addStackDependency(far);
     if (counterpart) this.addStackDependency(counterpart);
     this.#lookUp = new StrataFunction(this, 'LookUp', {
-      ...{ config, bundle, alarmTopicArn: near.alarmTopicArn },
+      ...{ config, bundle, alarmTopicArn },
       entry: 'tasks/look-up-outputs',
       description: 'Reads what stacks of another region tell, on every deployment',
       timeout: Duration.minutes(1),

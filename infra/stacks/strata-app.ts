@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { App, Validations } from 'aws-cdk-lib';
-import type { StrataConfig } from '../config.ts';
+import type { RegionConfig, StrataConfig } from '../config.ts';
 import type { FunctionBundle } from '../constructs/function-bundle.ts';
-import { regionStackName } from '../constructs/region-names.ts';
-import { ControlPlaneStack } from './control-plane-stack.ts';
+import { ApiStack } from './api-stack.ts';
+import { CellStack } from './cell-stack.ts';
+import { type ControlPlane, ControlPlaneStack } from './control-plane-stack.ts';
 import { DedicatedDatabaseStack } from './dedicated-database-stack.ts';
+import { NetworkStack } from './network-stack.ts';
+import { OperationsStack } from './operations-stack.ts';
 import { RegionLinkStack } from './region-link-stack.ts';
-import { RegionStack } from './region-stack.ts';
+import { RegionalControlPlaneStack } from './regional-control-plane-stack.ts';
 import type { SharedSettings } from './shared-settings.ts';
 
 export interface StrataAppOptions {
@@ -27,26 +30,51 @@ export async function createStrataApp(options: StrataAppOptions): Promise<App> {
   const { config, bundle, validate } = options;
   const dedicatedTemplateFile = await synthesizeDedicatedTemplate(config, options.dedicatedOutdir, validate);
   const app = await createApp(options.outdir, validate);
-  const [home, ...others] = config.regions as [StrataConfig['regions'][0], ...StrataConfig['regions']];
   const shared = { config, bundle };
-  const controlPlane = new ControlPlaneStack(app, 'Strata-ControlPlane', home, shared);
-  const regional = { ...shared, dedicatedTemplateFile };
-  const regions = [
-    new RegionStack(app, regionStackName(home.key), { ...regional, region: home, home: controlPlane }),
-    ...others.map((region) => new RegionStack(app, regionStackName(region.key), { ...regional, region })),
-  ];
-  linkRegions(app, regions, shared);
+  const home = new ControlPlaneStack(app, 'Strata-ControlPlane', config.regions[0] as RegionConfig, shared);
+  const networks = config.regions.map((region, index) =>
+    createRegion(app, region, { ...shared, dedicatedTemplateFile }, index === 0 ? home : undefined),
+  );
+  linkRegions(app, networks, shared);
   return app;
 }
 
+interface LinkedNetwork {
+  readonly network: NetworkStack;
+  readonly alarmTopicArn: string;
+}
+
+/** The stacks of one region, of which each refers only to those before it. */
+function createRegion(
+  app: App,
+  region: RegionConfig,
+  { dedicatedTemplateFile, ...shared }: SharedSettings & { dedicatedTemplateFile: string },
+  home: ControlPlane | undefined,
+): LinkedNetwork {
+  const network = new NetworkStack(app, region, shared);
+  const controlPlane = home ?? new RegionalControlPlaneStack(app, region, { ...shared, network });
+  const cells = region.cells.map(
+    (cell) => new CellStack(app, { ...shared, region, cell, network, controlPlane }),
+  );
+  const regional = { ...shared, region, network, controlPlane, cells, isHome: home !== undefined };
+  const { url: apiUrl } = new ApiStack(app, regional);
+  new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile });
+  return { network, alarmTopicArn: controlPlane.alarmTopicArn };
+}
+
 /** Every two regions, in both directions. */
-function linkRegions(app: App, regions: readonly RegionStack[], shared: SharedSettings): void {
-  regions.forEach((near, index) => {
-    for (const far of regions.slice(index + 1)) {
-      const link = (from: RegionStack, to: RegionStack) => `Strata-Link-${from.place.key}-${to.place.key}`;
-      const there = new RegionLinkStack(app, link(near, far), { ...shared, near, far });
-      new RegionLinkStack(app, link(far, near), { ...shared, near: far, far: near, counterpart: there });
-    }
+function linkRegions(app: App, networks: readonly LinkedNetwork[], shared: SharedSettings): void {
+  const link = (
+    { network: near, alarmTopicArn }: LinkedNetwork,
+    { network: far }: LinkedNetwork,
+    counterpart?: RegionLinkStack,
+  ) =>
+    new RegionLinkStack(app, `Strata-Link-${near.place.key}-${far.place.key}`, {
+      ...{ ...shared, near, far, alarmTopicArn },
+      ...(counterpart ? { counterpart } : {}),
+    });
+  networks.forEach((near, index) => {
+    for (const far of networks.slice(index + 1)) link(far, near, link(near, far));
   });
 }
 

@@ -98,7 +98,7 @@ test('erased by a deployment: the schedule alone lets a Business tenant in again
 
 test.each([
   ['a deployment', undefined, 'deployed'],
-  ['the rollback of a deployment', 'Strata-us/', 'rolled-back'],
+  ['the rollback of a deployment', 'Strata-us-cell-us-1/', 'rolled-back'],
 ])(
   'erased by %s: the rule alone lets a Business tenant in again at once',
   async (_by, stack, status) => {
@@ -115,7 +115,7 @@ test.each([
 
 function proxyId(): string {
   const { Resources } = JSON.parse(
-    readFileSync(join(assembly, 'Strata-us.template.json'), 'utf8'),
+    readFileSync(join(assembly, 'Strata-us-cell-us-1.template.json'), 'utf8'),
   ) as Template;
   return Object.entries(Resources).find(([, { Type }]) => Type === 'AWS::RDS::DBProxy')![0];
 }

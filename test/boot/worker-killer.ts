@@ -8,12 +8,12 @@ const { Worker } = workerThreads;
  * when its host fails.
  */
 export class WorkerKiller {
-  /** Handlers (`tasks/move-copy.handler`) whose worker was killed since `arm`. */
+  /** Handlers with their phases (`tasks/move-data.handler copy`) whose worker was killed since `arm`. */
   readonly killed = new Set<string>();
   #after: number | undefined;
   #pattern = /(?!)/;
 
-  /** From now on the first invocation of each function whose handler matches is killed, that many milliseconds later. */
+  /** From now on the first invocation of each phase whose handler and name match is killed, that many milliseconds later. */
   arm(pattern: RegExp, afterMs: number): void {
     this.killed.clear();
     this.#pattern = pattern;
@@ -37,9 +37,9 @@ export class WorkerKiller {
       override postMessage(message: unknown): void {
         super.postMessage(message);
         const after = killer.#after;
-        if (after === undefined || killer.killed.has(this.#handler) || !killer.#pattern.test(this.#handler))
-          return;
-        killer.killed.add(this.#handler);
+        const task = `${this.#handler} ${phaseOf(message)}`;
+        if (after === undefined || killer.killed.has(task) || !killer.#pattern.test(task)) return;
+        killer.killed.add(task);
         setTimeout(() => void this.terminate(), after);
       }
     };
@@ -50,4 +50,10 @@ export class WorkerKiller {
     workerThreads.Worker = Worker;
     syncBuiltinESMExports();
   }
+}
+
+/** Of an invocation of a task function; the one that events and schedules get has no name. */
+function phaseOf(message: unknown): string {
+  const { event } = message as { event?: string };
+  return (JSON.parse(event ?? '{}') as { phase?: string }).phase ?? '';
 }

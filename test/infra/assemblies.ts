@@ -15,6 +15,8 @@ const { us, eu } = knownRegions;
 export const VARIANTS = {
   default: config,
   threeRegions: { ...config, regions: Object.values(knownRegions) },
+  /** The largest that is promised to fit into its stacks. */
+  threeRegionsOfThreeCells: loadConfig({ STRATA_REGIONS: 'us,eu,apac', STRATA_CELLS: 'us=3,eu=3,apac=3' }),
   twoRegions: {
     ...config,
     regions: [us, eu],

@@ -34,7 +34,7 @@ function resolved(value: unknown): string {
     .replace('<OwnerSecretName>', 'strata/dedicated/one/owner')
     .replace('<MasterSecretName>', 'strata/dedicated/one/master')
     .replace(/<ProxyRoleArn>|<Dedicated\w*ProxyRole\w*\.Arn>/, `arn:aws:iam::${ACCOUNT}:role/proxy`)
-    .replace(/<KmsKeyArn>|<Key\w*\.Arn>/, `arn:aws:kms:us-east-1:${ACCOUNT}:key/one`)
+    .replace(/<KmsKeyArn>|<Strata-us-network:\w*Key\w*Arn\w*>/, `arn:aws:kms:us-east-1:${ACCOUNT}:key/one`)
     .replace(/^<(?:Database|Proxy)\w*>$/, 'strata-tenant-one');
 }
 

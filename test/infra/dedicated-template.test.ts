@@ -47,28 +47,25 @@ test('takes the agreed parameters and gives the agreed outputs', () => {
   );
 });
 
-test.each(['onboarding-dedicated-stack', 'move-launch'])(
-  '%s knows every parameter that is not the tenant’s own',
-  (task) => {
-    const launch = assembly.resources.find(
-      ({ Properties }) => Properties.Handler === `tasks/${task}.handler`,
-    ) as Resource;
-    const { Variables } = launch.Properties.Environment as { Variables: Record<string, unknown> };
-    const given = Object.keys(JSON.parse(text(Variables.DEDICATED_PARAMETERS)));
-    const tenantsOwn = [
-      'TenantId',
-      'TenantSlug',
-      'LaunchId',
-      'RoleName',
-      'SecretName',
-      'OwnerSecretName',
-      'MasterSecretName',
-    ];
-    expect([...given, ...tenantsOwn].sort()).toEqual(
-      Object.keys(assembly.dedicated.template.Parameters ?? {}).sort(),
-    );
-  },
-);
+test.each(['onboarding-aws', 'move-aws'])('%s knows every parameter that is not the tenant’s own', (task) => {
+  const launch = assembly.resources.find(
+    ({ Properties }) => Properties.Handler === `tasks/${task}.handler`,
+  ) as Resource;
+  const { Variables } = launch.Properties.Environment as { Variables: Record<string, unknown> };
+  const given = Object.keys(JSON.parse(text(Variables.DEDICATED_PARAMETERS)));
+  const tenantsOwn = [
+    'TenantId',
+    'TenantSlug',
+    'LaunchId',
+    'RoleName',
+    'SecretName',
+    'OwnerSecretName',
+    'MasterSecretName',
+  ];
+  expect([...given, ...tenantsOwn].sort()).toEqual(
+    Object.keys(assembly.dedicated.template.Parameters ?? {}).sort(),
+  );
+});
 
 test('the cluster is named after the tenant, retained once made, and can go back 35 days', () => {
   const [cluster] = ofType('AWS::RDS::DBCluster') as [Resource];

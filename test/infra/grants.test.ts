@@ -17,11 +17,8 @@ beforeAll(async () => {
   directory = newDirectory();
   const cdkOut = join(directory, 'cdk.out');
   cpSync((await sharedAssembly('local')).directory, cdkOut, { recursive: true });
-  const file = join(cdkOut, 'Strata-us.template.json');
-  const template = JSON.parse(readFileSync(file, 'utf8')) as Template;
-  takeAway(template, 'api/people/handler', /startersecret/);
-  takeAway(template, 'tasks/move-prepare', /:secret:strata\/tenant\/\*/);
-  writeFileSync(file, JSON.stringify(template));
+  takeAway(cdkOut, 'Strata-us-api', 'api/people/handler', /\/starter-/);
+  takeAway(cdkOut, 'Strata-us-operations', 'tasks/move-data', /:secret:strata\/tenant\/\*/);
   const [apiPort, awsPort] = await unusedPorts();
   platform = await startPlatform({
     ...{ projectDir: directory, stateDir: join(directory, 'state'), apiPort, awsPort, cdkOut },
@@ -35,7 +32,10 @@ afterAll(async () => {
 });
 
 /** Takes the secrets that match out of the statement by which the function may read secrets. */
-function takeAway({ Resources }: Template, entry: string, secret: RegExp): void {
+function takeAway(cdkOut: string, stack: string, entry: string, secret: RegExp): void {
+  const file = join(cdkOut, `${stack}.template.json`);
+  const template = JSON.parse(readFileSync(file, 'utf8')) as Template;
+  const { Resources } = template;
   const resources = Object.entries(Resources);
   const code = resources.find(([, { Properties }]) => Properties?.Handler === `${entry}.handler`)![1];
   const [role] = (code.Properties.Role as { 'Fn::GetAtt': [string] })['Fn::GetAtt'];
@@ -51,6 +51,7 @@ function takeAway({ Resources }: Template, entry: string, secret: RegExp): void 
   const kept = statement.Resource.filter((resource) => !secret.test(JSON.stringify(resource)));
   expect(kept.length).toBeLessThan(statement.Resource.length);
   statement.Resource = kept;
+  writeFileSync(file, JSON.stringify(template));
 }
 
 async function client(subject: { email: string; tenantId?: string; role?: string; scope: string }) {
@@ -77,7 +78,7 @@ test('without its grant line a function is denied the secret, and only that func
   await expect(admin.get('/skills')).resolves.toEqual({ items: [], nextCursor: null });
   await expect(admin.get('/employees')).rejects.toMatchObject({ name: 'ApiError', status: 500 });
   // The log is written beside the answer, not before it.
-  const log = expect.poll(() => logOf('People'), { timeout: 20_000, interval: 100 });
+  const log = expect.poll(() => logOf('api-People'), { timeout: 20_000, interval: 100 });
   await log.toMatch(/AccessDenied.*secretsmanager:GetSecretValue/s);
 });
 
@@ -92,7 +93,7 @@ test('a move whose task is denied a secret fails and is rolled back; the tenant 
     .poll(move, { timeout: 30_000, interval: 200 })
     .toMatchObject({ status: 'failed', phase: 'prepare', reason: 'An internal error stopped the move.' });
   await expect
-    .poll(() => logOf('MovesTasksprepare'), { timeout: 20_000, interval: 100 })
+    .poll(() => logOf('operations-MovesTasksdata'), { timeout: 20_000, interval: 100 })
     .toMatch(/AccessDenied.*secretsmanager:GetSecretValue/s);
   await expect(operator.get('/tenants/wonka')).resolves.toMatchObject({ isolationModel: 'shared' });
   const admin = await client({ email: 'admin@wonka.test', tenantId, role: 'admin', scope: '' });
@@ -110,7 +111,7 @@ test('without the endpoint of its network a function does not reach the service,
   const { tenantId } = await operator.get<{ tenantId: string }>('/tenants/umbrella');
   const admin = await client({ email: 'admin@umbrella.test', tenantId, role: 'admin', scope: '' });
   await expect(admin.get('/employees')).rejects.toMatchObject({ name: 'ApiError' });
-  expect(log.filter((line) => /^function Strata-us-People\S* cannot reach/.test(line))).toEqual([
+  expect(log.filter((line) => /^function Strata-us-api-People\S* cannot reach/.test(line))).toEqual([
     expect.stringMatching(
       /secretsmanager: its network has no endpoint com.amazonaws.us-east-1.secretsmanager$/,
     ),

@@ -9,10 +9,10 @@ beforeAll(async () => {
 
 type Found = Assembly['resources'][number];
 const inUs = (type: string): Found[] =>
-  assembly.resources.filter(({ stack, Type }) => stack === 'Strata-us' && Type === type);
+  assembly.resources.filter(({ stack, Type }) => stack.startsWith('Strata-us-') && Type === type);
 const functionOf = (entry: string): Found =>
   assembly.resources.find(
-    ({ stack, Properties }) => stack !== 'Strata-eu' && Properties.Handler === `${entry}.handler`,
+    ({ stack, Properties }) => !stack.startsWith('Strata-eu-') && Properties.Handler === `${entry}.handler`,
   ) as Found;
 const moveTasks = () =>
   inUs('AWS::Lambda::Function').filter(({ Properties }) => /^tasks\/move-/.test(String(Properties.Handler)));
@@ -25,7 +25,7 @@ const variablesOf = ({ Properties }: Resource) =>
 function mayDo(action: string, resource: RegExp): string[] {
   const allowed = allowStatements(assembly.resources).filter(
     ({ where, statement }) =>
-      where.startsWith('Strata-us/') &&
+      where.startsWith('Strata-us-') &&
       listOf(statement.Action).includes(action) &&
       listOf(statement.Resource).some((one) => resource.test(text(one))),
   );
@@ -69,7 +69,7 @@ test('a state waits a little longer for its function than the function may run',
   }
 });
 
-test('every task of a move but those of recovery and surveys is called by a workflow', () => {
+test('every task of a move but surveys is called by a workflow', () => {
   const called = ['tenant-move', 'tenant-move-cleanup'].flatMap((name) => {
     const { definition, calls } = machineNamed(name);
     return Object.entries(definition.States).flatMap(([state, { Type }]) =>
@@ -77,104 +77,65 @@ test('every task of a move but those of recovery and surveys is called by a work
     );
   });
   const others = moveTasks().filter(({ logicalId }) => !called.includes(logicalId));
-  expect(others.map(taskName).sort()).toEqual(['recover', 'survey']);
+  expect(others.map(taskName).sort()).toEqual(['survey']);
 });
 
 test('the grace period, the pause and the duty cycle are the configuration’s', () => {
   expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
-  expect(variablesOf(functionOf('tasks/move-clean-up')).KEEP_DEDICATED_DAYS).toBe('30');
-  for (const entry of ['tasks/move-catch-up', 'tasks/move-cut-over'])
-    expect(variablesOf(functionOf(entry)).MOVE_MAX_PAUSE_MS).toBe('80');
-  expect(variablesOf(functionOf('tasks/move-copy')).MOVE_DUTY_CYCLE).toBe('0.25');
+  expect(variablesOf(functionOf('tasks/move-data'))).toMatchObject({
+    ...{ KEEP_DEDICATED_DAYS: '30', MOVE_MAX_PAUSE_MS: '80', MOVE_DUTY_CYCLE: '0.25' },
+  });
 });
 
 test('who reaches a database runs in the network, who calls other services does not', () => {
   const outside = moveTasks().filter(({ Properties }) => Properties.VpcConfig === undefined);
-  expect(outside.map(taskName).sort()).toEqual([
-    'credentials',
-    'delete-database',
-    'finish',
-    'launch',
-    'next-hop',
-    'proxy',
-  ]);
+  expect(outside.map(taskName).sort()).toEqual(['aws', 'registry']);
 });
 
-const atDatabases = [
-  ...[
-    'begin',
-    'catch-up',
-    'clean-up',
-    'compare',
-    'copy',
-    'cut-over',
-    'index',
-    'prepare',
-    'recover',
-    'roll-back',
-  ],
-  ...['settle', 'survey'],
-];
-
-test('secrets are read, made and deleted only where that is the step’s work', () => {
+test('secrets are read, made and deleted only where that is the work of the phases', () => {
   const read = 'secretsmanager:GetSecretValue';
-  expect(mayDo(read, /ownersecret/i)).toEqual(atDatabases);
-  expect(mayDo(read, /strata\/dedicated/)).toEqual(['bootstrap', ...atDatabases].sort());
-  expect(mayDo(read, /strata\/tenant/)).toEqual(['catch-up', 'credentials', 'prepare']);
-  expect(mayDo(read, /startersecret/i)).toEqual(['catch-up']);
-  expect(mayDo(read, /mastersecret/i)).toEqual([]);
-  expect(mayDo('secretsmanager:CreateSecret', /strata\/tenant/)).toEqual(['credentials']);
-  expect(mayDo('secretsmanager:DeleteSecret', /strata\/tenant/)).toEqual([
-    'begin',
-    'clean-up',
-    'delete-database',
-    'launch',
-    'recover',
-    'roll-back',
-  ]);
+  expect(mayDo(read, /strata\/us-1\/owner/)).toEqual(['data', 'survey']);
+  expect(mayDo(read, /strata\/dedicated/)).toEqual(['data', 'survey']);
+  expect(mayDo(read, /strata\/tenant/)).toEqual(['aws', 'data']);
+  expect(mayDo(read, /strata\/us-1\/starter/)).toEqual(['data']);
+  expect(mayDo(read, /master/i)).toEqual([]);
+  expect(mayDo('secretsmanager:CreateSecret', /strata\/tenant/)).toEqual(['aws']);
+  expect(mayDo('secretsmanager:DeleteSecret', /strata\/tenant/)).toEqual(['aws', 'data']);
   // Of a launch that failed, and of a database that its tenant has left.
-  expect(mayDo('secretsmanager:DeleteSecret', /dedicated|owner|starter|master/i)).toEqual([
-    'delete-database',
-    'launch',
-  ]);
+  expect(mayDo('secretsmanager:DeleteSecret', /dedicated|owner|starter|master/i)).toEqual(['aws']);
 });
 
-test('only one task launches databases, two delete dedicated ones, and one changes proxies', () => {
-  expect(mayDo('cloudformation:CreateStack', /./)).toEqual(['launch']);
-  for (const action of ['rds:DeleteDBCluster', 'rds:DeleteDBInstance', 'rds:ModifyDBCluster'])
-    expect(mayDo(action, /:strata-tenant-\*$/), action).toEqual(['delete-database', 'launch']);
-  for (const action of ['rds:DeleteDBCluster', 'rds:DeleteDBInstance', 'rds:ModifyDBCluster'])
+test('only one task launches and deletes dedicated databases and changes proxies, and it signs in to none', () => {
+  expect(mayDo('cloudformation:CreateStack', /./)).toEqual(['aws']);
+  for (const action of ['rds:DeleteDBCluster', 'rds:DeleteDBInstance', 'rds:ModifyDBCluster']) {
+    expect(mayDo(action, /:strata-tenant-\*$/), action).toEqual(['aws']);
     expect(mayDo(action, /^(?!.*:strata-tenant-\*$)/), action).toEqual([]);
-  expect(mayDo('rds:CreateDBClusterSnapshot', /./)).toEqual(['delete-database']);
-  expect(mayDo('cloudformation:DeleteStack', /stack\/strata-tenant-\*$/)).toEqual([
-    'delete-database',
-    'launch',
-  ]);
-  expect(mayDo('rds:ModifyDBProxy', /./)).toEqual(['proxy']);
+  }
+  expect(mayDo('rds:CreateDBClusterSnapshot', /./)).toEqual(['aws']);
+  expect(mayDo('cloudformation:DeleteStack', /stack\/strata-tenant-\*$/)).toEqual(['aws']);
+  expect(mayDo('rds:ModifyDBProxy', /./)).toEqual(['aws']);
 });
 
 test('clean-ups are started, and executions looked at, by those who settle and recover', () => {
-  expect(mayDo('states:StartExecution', /stateMachine:tenant-move-cleanup$/)).toEqual(['recover', 'settle']);
+  expect(mayDo('states:StartExecution', /stateMachine:tenant-move-cleanup$/)).toEqual(['data']);
   // Moves go on where the tenant has gone; here nobody starts one.
   expect(mayDo('states:StartExecution', /eu-west-1:.*stateMachine:tenant-move$/)).toEqual([
-    ...['begin', 'finish', 'recover', 'roll-back'],
+    'data',
+    'registry',
   ]);
   expect(mayDo('states:StartExecution', /us-east-1:.*stateMachine:tenant-move$/)).toEqual([]);
-  expect(mayDo('states:DescribeExecution', /execution:tenant-move:\*$/)).toEqual(['begin', 'recover']);
-  expect(mayDo('states:DescribeExecution', /execution:tenant-move-cleanup:\*$/)).toEqual([
-    'begin',
-    'recover',
-  ]);
-  const cleanup = /stateMachine:tenant-move-cleanup$/;
-  for (const entry of ['tasks/move-settle', 'tasks/move-recover'])
-    expect(text(variablesOf(functionOf(entry)).MOVE_CLEANUP_STATE_MACHINE_ARN)).toMatch(cleanup);
+  expect(mayDo('states:DescribeExecution', /execution:tenant-move:\*$/)).toEqual(['data']);
+  expect(mayDo('states:DescribeExecution', /execution:tenant-move-cleanup:\*$/)).toEqual(['data']);
+  expect(text(variablesOf(functionOf('tasks/move-data')).MOVE_CLEANUP_STATE_MACHINE_ARN)).toMatch(
+    /stateMachine:tenant-move-cleanup$/,
+  );
   const services = inUs('AWS::EC2::VPCEndpoint').map(({ Properties }) => text(Properties.ServiceName));
   expect(services).toContainEqual(expect.stringMatching(/\.states$/));
 });
 
 test.each([
-  ['move', 'tasks/move-recover', [/^Moves.*Workflow/, /^Moves.*Cleanup/]],
-  ['onboarding', 'tasks/onboarding-fail', [/^Onboarding.*Workflow/]],
+  ['move', 'tasks/move-data', [/^Moves.*Workflow/, /^Moves.*Cleanup/]],
+  ['onboarding', 'tasks/onboarding-registry', [/^Onboarding.*Workflow/]],
 ] as const)(
   'an execution of a %s that ends badly is told to %s, which also looks every five minutes',
   (what, entry, machines) => {
@@ -214,11 +175,11 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   expect(alarms.map(({ Properties }) => Properties)).toMatchObject([
     { Namespace: 'Strata', Threshold: 1, AlarmActions: [expect.anything()] },
   ]);
-  const role = text(functionOf('tasks/onboarding-fail').Properties.Role);
+  const role = text(functionOf('tasks/onboarding-registry').Properties.Role);
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
       .filter(
-        ({ where, roles }) => where.startsWith('Strata-us/') && roles.some((one) => `<${one}.Arn>` === role),
+        ({ where, roles }) => where.startsWith('Strata-us-') && roles.some((one) => `<${one}.Arn>` === role),
       )
       .filter(({ statement }) => listOf(statement.Action).includes(action))
       .flatMap(({ statement }) => listOf(statement.Resource).map(text));
@@ -258,22 +219,17 @@ test('the operators’ API may start and watch moves and rollouts in every regio
   expect(functionOf('tasks/move-survey').Properties.FunctionName).toBe('strata-us-move-survey');
 });
 
-test('a mismatch wakes somebody, whichever task has found it', () => {
-  const filters = inUs('AWS::Logs::MetricFilter').filter(({ Properties }) =>
-    String(Properties.FilterPattern).includes('MoveMismatchAlert'),
-  );
-  const logGroups = filters.map(({ Properties }) => (Properties.LogGroupName as { Ref: string }).Ref);
-  const watched = moveTasks().filter(({ Properties }) =>
-    logGroups.includes((Properties.LoggingConfig as { LogGroup: { Ref: string } }).LogGroup.Ref),
-  );
-  expect(watched.map(taskName).sort()).toEqual([
-    'begin',
-    'catch-up',
-    'compare',
-    'cut-over',
-    'recover',
-    'roll-back',
-  ]);
-  const alarms = inUs('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties.MetricName);
-  expect(alarms.filter((name) => name === 'MoveMismatchAlerts')).toHaveLength(1);
-});
+test.each(['MoveMismatchAlert', 'MoveRecoveryAlert'])(
+  '%s in the log of the phases at databases raises an alarm',
+  (word) => {
+    const filters = inUs('AWS::Logs::MetricFilter').filter(({ Properties }) =>
+      String(Properties.FilterPattern).includes(word),
+    );
+    const { LogGroup } = functionOf('tasks/move-data').Properties.LoggingConfig as { LogGroup: unknown };
+    expect(filters.map(({ Properties }) => Properties.LogGroupName)).toEqual([LogGroup]);
+    const alarms = inUs('AWS::CloudWatch::Alarm').filter(({ Properties }) =>
+      JSON.stringify(Properties).includes(`"${word}s"`),
+    );
+    expect(alarms).toHaveLength(1);
+  },
+);

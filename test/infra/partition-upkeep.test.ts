@@ -60,14 +60,13 @@ test('the task may sign in as owners and read the registry, and start nothing', 
   expect(rights).not.toMatch(/states:|sns:|lambda:|strata\/tenant/);
 });
 
-test('an execution that fails or times out raises an alarm', () => {
-  const alarms = assembly.resources.filter(({ Type, Properties }) => {
-    const dimensions = JSON.stringify(Properties?.Dimensions ?? '');
-    return Type === 'AWS::CloudWatch::Alarm' && /"UpkeepWorkflow\w+"/.test(dimensions);
-  });
-  expect(alarms.map(({ Properties }) => Properties.MetricName).sort()).toEqual([
-    'ExecutionsFailed',
-    'ExecutionsTimedOut',
+test('an execution that fails or times out, or a throttled task, raises an alarm', () => {
+  const alarms = assembly.resources.filter(
+    ({ Type, logicalId }) => Type === 'AWS::CloudWatch::Alarm' && logicalId.startsWith('UpkeepFailures'),
+  );
+  expect(alarms).toHaveLength(1);
+  expect(JSON.stringify(alarms[0]!.Properties.Metrics).match(/(?<="MetricName":")\w+/g)).toEqual([
+    ...['ExecutionsFailed', 'ExecutionsTimedOut', 'Throttles'],
   ]);
-  for (const { Properties } of alarms) expect(text(Properties.AlarmActions)).toMatch(/Alarms/);
+  expect(text(alarms[0]!.Properties.AlarmActions)).toMatch(/Alarms/);
 });

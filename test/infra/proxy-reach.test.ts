@@ -20,7 +20,9 @@ const tagged = (component: string): Tag[] => [{ Key: 'strata:component', Value: 
 
 /** A proxy or target group of the templates, with the tags it gets from there. */
 function ofCell(type: string): Tag[] {
-  const [found] = world.resources.filter(({ stack, Type }) => stack === 'Strata-eu' && Type === type);
+  const [found] = world.resources.filter(
+    ({ stack, Type }) => stack === 'Strata-eu-cell-eu-1' && Type === type,
+  );
   return tagsOf(found!);
 }
 function ofDedicated(type: string): Tag[] {
@@ -54,11 +56,13 @@ function allows(
 
 test('the proxy task changes proxies of cells in another region, no dedicated ones and none without the tag', () => {
   const [task] = world.resources.filter(
-    ({ stack, Properties }) => stack === 'Strata-us' && Properties.Handler === 'tasks/move-proxy.handler',
+    ({ stack, Properties }) =>
+      stack === 'Strata-us-operations' && Properties.Handler === 'tasks/move-aws.handler',
   );
   const statements = allowStatements(world.resources).filter(
     ({ where, roles }) =>
-      where.startsWith('Strata-us/') && roles.some((role) => text(task!.Properties.Role) === `<${role}.Arn>`),
+      where.startsWith('Strata-us-operations/') &&
+      roles.some((role) => text(task!.Properties.Role) === `<${role}.Arn>`),
   );
   const change = (has: Tag[]) => allows(statements, 'rds:ModifyDBProxy', 'db-proxy', { has });
   expect(change(ofCell('AWS::RDS::DBProxy'))).toBe(true);
@@ -69,7 +73,7 @@ test('the proxy task changes proxies of cells in another region, no dedicated on
 
 test('the service role of dedicated databases changes their proxies only, and creates none without their tag', () => {
   const statements = allowStatements(world.resources).filter(({ where }) =>
-    /^Strata-eu\/.*ServiceRoleRights/.test(where),
+    /^Strata-eu-operations\/.*ServiceRoleRights/.test(where),
   );
   expect(statements).not.toEqual([]);
   const may = (action: string, kind: 'db-proxy' | 'target-group', tags: Parameters<typeof allows>[3]) =>
@@ -96,7 +100,7 @@ test('the service role of dedicated databases changes their proxies only, and cr
 
 test('the service role of dedicated databases works on target groups before they are tagged, not on those of cells', () => {
   const statements = allowStatements(world.resources).filter(({ where }) =>
-    /^Strata-eu\/.*ServiceRoleRights/.test(where),
+    /^Strata-eu-operations\/.*ServiceRoleRights/.test(where),
   );
   for (const action of ['ModifyDBProxyTargetGroup', 'RegisterDBProxyTargets', 'DeregisterDBProxyTargets']) {
     const may = (has: Tag[]) => allows(statements, `rds:${action}`, 'target-group', { has });

@@ -41,28 +41,31 @@ test.each(['us', 'eu', 'apac'])(
   (key) => {
     for (const other of Object.values(knownRegions)) {
       if (other.key === key) continue;
-      const reaching = [...reachOf(`Strata-${key}`, other.awsRegion)]
+      const reaching = [...reachOf(`Strata-${key}-operations`, other.awsRegion)]
         .filter(([, rights]) => rights.length > 0)
         .map(([entry]) => entry);
       const moves = reaching.filter((entry) => entry.startsWith('tasks/move-'));
       expect(reaching.filter((entry) => !moves.includes(entry)).sort()).toEqual([
-        'tasks/onboarding-fail',
-        'tasks/onboarding-register',
+        'tasks/onboarding-registry',
         'tasks/register-region',
       ]);
-      expect(moves).toHaveLength(17);
-      expect(moves).not.toContain('tasks/move-survey');
+      expect(moves.sort()).toEqual(['tasks/move-aws', 'tasks/move-data', 'tasks/move-registry']);
     }
   },
 );
 
-test('what a step of a move may do to secrets, databases and proxies here, it may do there', () => {
+/** A dedicated database is deleted in the region that the tenant left, after a last snapshot. */
+const OWN_REGION_ONLY = [
+  ...['rds:CreateDBClusterSnapshot', 'rds:DescribeDBClusterSnapshots', 'rds:AddTagsToResource'],
+];
+
+test('what a phase of a move may do to secrets, databases and proxies here, it may do there', () => {
   const services = /^(secretsmanager|kms|rds|rds-data|cloudformation):/;
-  const here = statementsOf('Strata-us');
-  for (const [entry, rights] of reachOf('Strata-us', 'eu-west-1')) {
-    // These two work in their own region only.
-    if (!entry.startsWith('tasks/move-') || /-(survey|delete-database)$/.test(entry)) continue;
-    const [own] = inStack('Strata-us', 'AWS::Lambda::Function').filter(
+  const here = statementsOf('Strata-us-operations');
+  for (const [entry, rights] of reachOf('Strata-us-operations', 'eu-west-1')) {
+    // Surveys are made in their own region only.
+    if (!entry.startsWith('tasks/move-') || entry.endsWith('-survey')) continue;
+    const [own] = inStack('Strata-us-operations', 'AWS::Lambda::Function').filter(
       ({ Properties }) => Properties.Handler === `${entry}.handler`,
     );
     const atHome = here
@@ -72,7 +75,9 @@ test('what a step of a move may do to secrets, databases and proxies here, it ma
         listOf(statement.Resource).some((one) => !/^\*$|eu-west-1|ap-southeast-1/.test(text(one))),
       )
       .flatMap(({ statement }) => listOf(statement.Action).map(text));
-    const expected = [...atHome, 'secretsmanager:DescribeSecret'].filter((action) => services.test(action));
+    const expected = [...atHome, 'secretsmanager:DescribeSecret'].filter(
+      (action) => services.test(action) && !OWN_REGION_ONLY.includes(action),
+    );
     const there = [...actionsIn(rights)].filter((action) => services.test(action));
     expect([entry, there.sort()]).toEqual([entry, [...new Set(expected)].sort()]);
   }
@@ -92,32 +97,30 @@ const REGISTRY_THERE = [
   );
 
 test('the reach is as narrow as names allow', () => {
-  const reach = reachOf('Strata-us', 'eu-west-1');
+  const reach = reachOf('Strata-us-operations', 'eu-west-1');
   const beyondRegistry = (entry: string) =>
     (reach.get(`tasks/${entry}`) ?? []).filter((right) => !REGISTRY_THERE.includes(right));
-  for (const entry of ['register-region', 'onboarding-register', 'onboarding-fail', 'move-next-hop']) {
+  for (const entry of ['register-region', 'onboarding-registry']) {
     expect(reach.get(`tasks/${entry}`), entry).toEqual([...REGISTRY_THERE].sort());
   }
-  const read = 'secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-west-1::secret:strata';
-  expect(beyondRegistry('move-copy')).toEqual([`${read}/dedicated/*`, `${read}/eu-1/owner-??????`]);
-  expect(beyondRegistry('move-catch-up')).toEqual([
-    ...[`${read}/dedicated/*`, `${read}/eu-1/owner-??????`],
-    ...[`${read}/eu-1/starter-??????`, `${read}/tenant/*`],
-  ]);
-  expect(beyondRegistry('move-finish')).toEqual([
-    'states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-move',
-  ]);
-  expect(beyondRegistry('move-proxy')).toEqual([
-    'rds:DescribeDBProxies arn:aws:rds:eu-west-1::db-proxy:*',
-    'rds:ModifyDBProxy arn:aws:rds:eu-west-1::db-proxy:*',
+  const secret = (action: string, name: string) =>
+    `secretsmanager:${action} arn:aws:secretsmanager:eu-west-1::secret:strata/${name}`;
+  const startMove = 'states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-move';
+  expect(beyondRegistry('move-registry')).toEqual([startMove]);
+  expect(beyondRegistry('move-data')).toEqual([
+    secret('DeleteSecret', 'tenant/*'),
+    ...['dedicated/*', 'eu-1/owner-??????', 'eu-1/starter-??????', 'tenant/*'].map((name) =>
+      secret('GetSecretValue', name),
+    ),
+    startMove,
   ]);
   const stacks = 'arn:aws:cloudformation:eu-west-1::stack/strata-tenant-*';
-  const launch = beyondRegistry('move-launch');
-  expect(launch.filter((right) => right.startsWith('s3:'))).toEqual([
+  const aws = beyondRegistry('move-aws');
+  expect(aws.filter((right) => right.startsWith('s3:'))).toEqual([
     expect.stringMatching(/^s3:GetObject arn:aws:s3:::cdk-hnb659fds-assets--eu-west-1\/[0-9a-f]{64}\.json$/),
   ]);
   const rds = 'arn:aws:rds:eu-west-1:';
-  expect(launch.filter((right) => !right.startsWith('s3:'))).toEqual(
+  expect([...new Set(aws)].filter((right) => !right.startsWith('s3:'))).toEqual(
     [
       ...[
         'CreateStack',
@@ -132,10 +135,14 @@ test('the reach is as narrow as names allow', () => {
       ),
       `rds:DeleteDBCluster ${rds}:cluster-snapshot:strata-tenant-*`,
       `rds:DeleteDBInstance ${rds}:db:strata-tenant-*`,
-      ...['DeleteDBProxy', 'DescribeDBProxies'].map((action) => `rds:${action} ${rds}:db-proxy:*`),
-      ...['dedicated', 'tenant'].map(
-        (kind) => `secretsmanager:DeleteSecret arn:aws:secretsmanager:eu-west-1::secret:strata/${kind}/*`,
+      ...['DeleteDBProxy', 'DescribeDBProxies', 'ModifyDBProxy'].map(
+        (action) => `rds:${action} ${rds}:db-proxy:*`,
       ),
+      ...['dedicated/*', 'tenant/*'].map((name) => secret('DeleteSecret', name)),
+      ...['CreateSecret', 'DescribeSecret', 'GetSecretValue', 'RestoreSecret', 'TagResource'].map((action) =>
+        secret(action, 'tenant/*'),
+      ),
+      'kms:GenerateDataKey arn:aws:kms:eu-west-1::key/*',
     ].sort(),
   );
   const operators = reachOf('Strata-ControlPlane', 'eu-west-1').get('api/tenants/handler') ?? [];
@@ -152,7 +159,7 @@ test('the reach is as narrow as names allow', () => {
 
 test('keys of another region open secrets only, its proxies cells only, its service role goes to CloudFormation only', () => {
   const conditionsOf = (action: string, resource: RegExp) =>
-    statementsOf('Strata-us')
+    statementsOf('Strata-us-operations')
       .map(({ statement }) => statement)
       .filter(({ Action }) => listOf(Action).includes(action))
       .filter(({ Resource }) => listOf(Resource).some((name) => resource.test(text(name))))
@@ -170,10 +177,10 @@ test('keys of another region open secrets only, its proxies cells only, its serv
   expect(conditionsOf('rds:ModifyDBProxy', /eu-west-1/)).toEqual([
     { StringEquals: { 'aws:ResourceTag/strata:component': 'data-plane' } },
   ]);
-  const [role] = inStack('Strata-eu', 'AWS::IAM::Role').filter(({ Properties }) =>
+  const [role] = inStack('Strata-eu-operations', 'AWS::IAM::Role').filter(({ Properties }) =>
     String(Properties.Description).startsWith('CloudFormation acts as this role'),
   );
-  const pattern = new RegExp(`:role/Strata-eu-${role!.logicalId}-\\*$`);
+  const pattern = new RegExp(`:role/Strata-eu-operations-${role!.logicalId}-\\*$`);
   expect(conditionsOf('iam:PassRole', pattern)).toEqual([
     { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
   ]);
@@ -184,8 +191,8 @@ test('keys of another region open secrets only, its proxies cells only, its serv
 });
 
 test('every function that reaches further knows all registries by name, and its own region', () => {
-  const [eu] = inStack('Strata-eu', 'AWS::Lambda::Function').filter(
-    ({ Properties }) => Properties.Handler === 'tasks/move-settle.handler',
+  const [eu] = inStack('Strata-eu-operations', 'AWS::Lambda::Function').filter(
+    ({ Properties }) => Properties.Handler === 'tasks/move-data.handler',
   );
   const { Variables } = eu!.Properties.Environment as { Variables: Record<string, unknown> };
   expect(Variables.REGION_KEY).toBe('eu');

@@ -13,25 +13,28 @@ const inStack = (stack: string, ...types: string[]) =>
 const identifiers = (stack: string, type: string, property: string) =>
   inStack(stack, type).map(({ Properties }) => Properties[property]);
 
+const clustersOf = (key: string) =>
+  world.resources
+    .filter(({ stack, Type }) => stack.startsWith(`Strata-${key}-`) && Type === 'AWS::RDS::DBCluster')
+    .map(({ Properties }) => Properties.DBClusterIdentifier);
+
 test('three regions have cells of their own', () => {
-  expect(identifiers('Strata-us', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual(['strata-us-1']);
-  expect(identifiers('Strata-eu', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual([
-    'strata-registry-eu',
-    'strata-eu-1',
-  ]);
-  expect(identifiers('Strata-apac', 'AWS::RDS::DBCluster', 'DBClusterIdentifier')).toEqual([
-    'strata-registry-apac',
-    'strata-apac-1',
-  ]);
+  expect(clustersOf('us')).toEqual(['strata-us-1']);
+  expect(clustersOf('eu')).toEqual(['strata-registry-eu', 'strata-eu-1']);
+  expect(clustersOf('apac')).toEqual(['strata-registry-apac', 'strata-apac-1']);
 });
 
 test.each(['eu', 'apac'])(
-  '%s keeps its users to itself: own registry, own user pool, nothing imported',
+  '%s keeps its users to itself: own registry, own user pool, nothing imported from another region',
   (key) => {
-    const stack = `Strata-${key}`;
+    const stack = `Strata-${key}-control-plane`;
     expect(identifiers(stack, 'AWS::Cognito::UserPool', 'DeletionProtection')).toEqual(['ACTIVE']);
     expect(identifiers(stack, 'Custom::StrataRegistryBootstrap', 'Database')).toEqual(['registry']);
-    expect(JSON.stringify(world.template(stack))).not.toContain('Fn::ImportValue');
+    const imports = JSON.stringify(world.resources.filter((one) => one.stack.startsWith(`Strata-${key}-`)))
+      .split('"Fn::ImportValue":"')
+      .slice(1);
+    expect(imports.length).toBeGreaterThan(10);
+    expect(imports.filter((one) => !one.startsWith(`Strata-${key}-`))).toEqual([]);
   },
 );
 
@@ -78,7 +81,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
   const makes = inStack(stack, 'AWS::EC2::VPCPeeringConnection').length === 1;
   for (const route of routes) {
     expect(route.DestinationCidrBlock).toBe(far.cidr);
-    expect(text(route.RouteTableId)).toContain(`Strata-${near.key}:`);
+    expect(text(route.RouteTableId)).toContain(`Strata-${near.key}-network:`);
     expect(text(route.VpcPeeringConnectionId)).toBe(
       makes ? '<Peering.Id>' : `<StrataLink${far.key}${near.key}Outputs.PeeringConnectionId>`,
     );
@@ -90,7 +93,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
   for (const { VPCs } of zones) {
     const [{ VPCId, VPCRegion }] = VPCs as [{ VPCId: unknown; VPCRegion: string }];
     expect([text(VPCId), VPCRegion]).toEqual([
-      expect.stringContaining(`Strata-${near.key}:`),
+      expect.stringContaining(`Strata-${near.key}-network:`),
       near.awsRegion,
     ]);
   }
@@ -98,7 +101,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
     JSON.stringify(Properties.AliasTarget),
   );
   expect(targets).toHaveLength(3);
-  for (const target of targets) expect(target).toContain(`"Strata${far.key}Outputs","`);
+  for (const target of targets) expect(target).toContain(`"Strata${far.key}networkOutputs","`);
 });
 
 test('each two regions have one connection, made by the first', () => {
@@ -106,9 +109,9 @@ test('each two regions have one connection, made by the first', () => {
   expect(
     connections.map(({ stack, Properties }) => [stack, Properties.PeerRegion, text(Properties.PeerVpcId)]),
   ).toEqual([
-    ['Strata-Link-us-eu', 'eu-west-1', '<StrataeuOutputs.VpcId>'],
-    ['Strata-Link-us-apac', 'ap-southeast-1', '<StrataapacOutputs.VpcId>'],
-    ['Strata-Link-eu-apac', 'ap-southeast-1', '<StrataapacOutputs.VpcId>'],
+    ['Strata-Link-us-eu', 'eu-west-1', '<StrataeunetworkOutputs.VpcId>'],
+    ['Strata-Link-us-apac', 'ap-southeast-1', '<StrataapacnetworkOutputs.VpcId>'],
+    ['Strata-Link-eu-apac', 'ap-southeast-1', '<StrataapacnetworkOutputs.VpcId>'],
   ]);
 });
 
@@ -124,15 +127,44 @@ test('what a link reads of another region’s stack, that stack tells', () => {
 
 test('regions deploy without each other; links follow both, and the one that makes the connection is the first', () => {
   const dependenciesOf = (name: string) => world.dependencies(name).filter((one) => !one.endsWith('.assets'));
-  expect(dependenciesOf('Strata-us')).toEqual(['Strata-ControlPlane']);
-  expect(dependenciesOf('Strata-eu')).toEqual([]);
-  expect(dependenciesOf('Strata-Link-us-eu')).toEqual(expect.arrayContaining(['Strata-us', 'Strata-eu']));
+  expect(dependenciesOf('Strata-Link-us-eu')).toEqual(
+    expect.arrayContaining(['Strata-us-network', 'Strata-eu-network']),
+  );
   expect(dependenciesOf('Strata-Link-eu-us')).toContain('Strata-Link-us-eu');
+});
+
+test('inside a region references go one way: network, control plane, cells, API, operations', () => {
+  const dependenciesOf = (name: string) =>
+    world
+      .dependencies(name)
+      .filter((one) => !one.endsWith('.assets'))
+      .sort();
+  expect(dependenciesOf('Strata-us-network')).toEqual([]);
+  expect(dependenciesOf('Strata-us-cell-us-1')).toEqual(['Strata-ControlPlane', 'Strata-us-network']);
+  for (const key of ['eu', 'apac']) {
+    const [network, controlPlane, cell, api] = ['network', 'control-plane', `cell-${key}-1`, 'api'].map(
+      (part) => `Strata-${key}-${part}`,
+    ) as [string, string, string, string];
+    expect(dependenciesOf(network)).toEqual([]);
+    expect(dependenciesOf(controlPlane)).toEqual([network]);
+    expect(dependenciesOf(cell)).toEqual([controlPlane, network]);
+    expect(dependenciesOf(api)).toEqual([cell, controlPlane, network]);
+    expect(dependenciesOf(`Strata-${key}-operations`)).toEqual([api, cell, controlPlane, network]);
+  }
+});
+
+test('a cell gives other stacks nothing but its proxy: its secrets are known by name', () => {
+  const imported = world.resources
+    .flatMap((one) => JSON.stringify(one.Properties ?? {}).match(/Strata-us-cell-us-1:\w+/g) ?? [])
+    .map((name) => name.replace(/[0-9A-F]{8}/g, ''));
+  expect(new Set(imported)).toEqual(
+    new Set(['Strata-us-cell-us-1:ExportsOutputFnGetAttCellProxyDBProxyArn']),
+  );
 });
 
 test('clusters, proxies and endpoints let in the other regions’ networks, tasks and clusters may go there', () => {
   const rules = (name: string, property: 'SecurityGroupIngress' | 'SecurityGroupEgress') =>
-    inStack('Strata-eu', 'AWS::EC2::SecurityGroup')
+    inStack('Strata-eu-network', 'AWS::EC2::SecurityGroup')
       .filter(({ logicalId }) => logicalId.startsWith(`Network${name}`))
       .flatMap(({ Properties }) => (Properties[property] ?? []) as { CidrIp?: string; FromPort: number }[])
       .filter(({ CidrIp }) => CidrIp?.startsWith('10.'))

@@ -65,8 +65,10 @@ function readAssembly(directory: string): Assembly {
     (name) => artifacts[name]?.type === 'aws:cloudformation:stack',
   );
   const templates = new Map(stacks.map((name) => [name, readJson(`${name}.template.json`) as Template]));
-  const home = stacks.find((name) => name !== 'Strata-ControlPlane') as string;
-  const assets = readJson(`${home}.assets.json`) as { files: Record<string, { source: { path: string } }> };
+  const operations = stacks.find((name) => name.endsWith('-operations')) as string;
+  const assets = readJson(`${operations}.assets.json`) as {
+    files: Record<string, { source: { path: string } }>;
+  };
   const dedicatedFile = Object.values(assets.files)
     .map(({ source }) => source.path)
     .find((path) => path.startsWith('asset.') && path.endsWith('.json')) as string;

@@ -68,7 +68,7 @@ test('the creation of a stack can be rolled back: a cluster is protected by the 
   for (const { stack, logicalId, Properties, DependsOn } of protections) {
     expect(Properties.DeletionProtection).toBe(true);
     const others = assembly.resources.filter((one) => one.stack === stack && one.logicalId !== logicalId);
-    expect(others.length).toBeGreaterThan(50);
+    expect(others.length).toBeGreaterThan(30);
     expect(listOf(DependsOn)).toEqual(expect.arrayContaining(others.map((one) => one.logicalId)));
   }
 });
@@ -212,8 +212,11 @@ test('the environment of every function has only the agreed names', () => {
     'DELETION_PROTECTION',
   ];
   const regions = ['REGION_KEY', 'REGISTRIES'];
+  // The function of a cell works for that cell.
+  const ofCell = (stack: string, entry: string) =>
+    stack.includes('-cell-') && entry === 'tasks/reconcile-proxy-auth' ? ['CELL_ID'] : [];
   const reachesFurther =
-    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-(?:register|fail)$|tasks\/register-region)/;
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
@@ -231,17 +234,12 @@ test('the environment of every function has only the agreed names', () => {
       'MOVE_STATE_MACHINE_ARN',
       'NOTIFICATION_TOPIC_ARN',
     ],
-    'tasks/onboarding-credentials': ['SECRETS_KMS_KEY_ARN'],
-    'tasks/onboarding-dedicated-stack': launch,
-    'tasks/move-credentials': ['SECRETS_KMS_KEY_ARN'],
-    'tasks/move-launch': launch,
-    'tasks/move-clean-up': ['KEEP_DEDICATED_DAYS'],
-    'tasks/move-prepare': ['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS'],
-    'tasks/move-copy': ['MOVE_DUTY_CYCLE'],
-    'tasks/move-catch-up': ['MOVE_MAX_PAUSE_MS'],
-    'tasks/move-cut-over': ['MOVE_MAX_PAUSE_MS'],
-    'tasks/move-settle': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
-    'tasks/move-recover': ['MOVE_CLEANUP_STATE_MACHINE_ARN'],
+    'tasks/onboarding-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
+    'tasks/move-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
+    'tasks/move-data': [
+      ...['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS', 'MOVE_DUTY_CYCLE', 'MOVE_MAX_PAUSE_MS'],
+      ...['MOVE_CLEANUP_STATE_MACHINE_ARN', 'KEEP_DEDICATED_DAYS'],
+    ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
   const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
@@ -251,6 +249,7 @@ test('the environment of every function has only the agreed names', () => {
       ...everywhere,
       ...(withoutRegistry.includes(entry) ? [] : registry),
       ...(special[entry] ?? []),
+      ...ofCell(resource.stack, entry),
       ...(reachesFurther.test(entry) ? regions : []),
     ];
     expect(Object.keys(environmentOf(resource)).sort(), entry).toEqual(expected.sort());
@@ -316,12 +315,13 @@ test('our own custom resources are the only ones, called in the order registry, 
     'Custom::StrataClusterProtection',
     'Custom::StrataCellBootstrap',
     'Custom::StrataProxyAuth',
+    'Custom::StrataClusterProtection',
     'Custom::StrataRollout',
     'Custom::StrataRegion',
-    'Custom::StrataClusterProtection',
   ]);
   type Named = Resource & { logicalId: string };
-  const [, , cell, proxyAuth, rollout, region] = custom as unknown as [
+  const [, , cell, proxyAuth, , rollout, region] = custom as unknown as [
+    Named,
     Named,
     Named,
     Named,
@@ -338,21 +338,26 @@ test('our own custom resources are the only ones, called in the order registry, 
   });
   expect(proxyAuth.DependsOn).toContain(cell.logicalId);
   expect(proxyAuth.Properties.DeployTime).toBeTypeOf('string');
-  // Before it, the registry would not know what lags.
-  expect(rollout.DependsOn).toEqual(expect.arrayContaining([cell.logicalId, region.logicalId]));
+  // Before it, the registry would not know what lags. Cells are in stacks of their own, which are deployed earlier.
+  expect(rollout.DependsOn).toContain(region.logicalId);
+  expect(assembly.dependencies('Strata-us-operations')).toContain('Strata-us-cell-us-1');
 });
 
 test('the secrets of proxies are repaired every minute, and when a deployment of their stack ends', () => {
-  const [task] = assembly.resources.filter(
-    ({ Type, Properties }) =>
-      Type === 'AWS::Lambda::Function' && Properties.Handler === 'tasks/reconcile-proxy-auth.handler',
-  );
-  const arn = { 'Fn::GetAtt': [task?.logicalId, 'Arn'] };
+  /** Of the function in that stack. */
+  const arnIn = (name: string) => {
+    const task = assembly.resources.find(
+      ({ stack, Properties }) =>
+        stack === name && Properties?.Handler === 'tasks/reconcile-proxy-auth.handler',
+    );
+    return { 'Fn::GetAtt': [task?.logicalId, 'Arn'] };
+  };
   const [schedule] = ofType('AWS::Scheduler::Schedule').filter(
     ({ Properties }) => Properties.Name === 'strata-us-proxy-auth',
   );
   expect(schedule?.Properties).toMatchObject({
-    ...{ ScheduleExpression: 'rate(1 minute)', FlexibleTimeWindow: { Mode: 'OFF' }, Target: { Arn: arn } },
+    ...{ ScheduleExpression: 'rate(1 minute)', FlexibleTimeWindow: { Mode: 'OFF' } },
+    Target: { Arn: arnIn('Strata-us-operations') },
   });
   const rules = ofType('AWS::Events::Rule').filter(({ Properties }) =>
     JSON.stringify(Properties.EventPattern).includes('aws.cloudformation'),
@@ -366,20 +371,20 @@ test('the secrets of proxies are repaired every minute, and when a deployment of
         'status-details': { status: expect.arrayContaining(['UPDATE_COMPLETE', 'UPDATE_ROLLBACK_COMPLETE']) },
       },
     },
-    Targets: [{ Arn: arn }],
+    Targets: [{ Arn: arnIn('Strata-us-cell-us-1') }],
   });
 });
 
 test('with one region nothing knows of, reaches or lets in another', () => {
   const everything = JSON.stringify(assembly.resources);
   for (const { awsRegion, key, cidr } of [knownRegions.eu, knownRegions.apac]) {
-    for (const name of [awsRegion, `strata-registry-${key}`, `Strata-${key}`, cidr]) {
+    for (const name of [awsRegion, `strata-registry-${key}`, `Strata-${key}-`, cidr]) {
       expect(everything, name).not.toContain(name);
     }
   }
   expect(everything).not.toContain('key/*');
   expect(ofType('AWS::EC2::VPCPeeringConnection', 'AWS::Route53::HostedZone')).toEqual([]);
-  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(2);
+  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(5);
   for (const resource of ofType('AWS::Lambda::Function')) {
     const { REGISTRIES } = environmentOf(resource);
     if (REGISTRIES) expect(JSON.parse(text(REGISTRIES))).toMatchObject([{ region: 'us' }]);
@@ -400,13 +405,36 @@ test('secrets carry the agreed names, and no password is in any template', () =>
     expect(Properties).not.toHaveProperty('SecretString');
 });
 
+test('every function and every state machine is watched by an alarm: its own or its workflow’s', () => {
+  const watched = ofType('AWS::CloudWatch::Alarm').flatMap(({ stack, Properties }) => {
+    type Query = { MetricStat?: { Metric: { MetricName: string; Dimensions?: { Value: unknown }[] } } };
+    return ((Properties.Metrics ?? []) as Query[]).flatMap(({ MetricStat }) =>
+      (MetricStat?.Metric.Dimensions ?? []).map(
+        ({ Value }) => `${stack} ${text(Value)} ${MetricStat!.Metric.MetricName}`,
+      ),
+    );
+  });
+  for (const { stack, logicalId } of ofType('AWS::Lambda::Function'))
+    expect(watched).toContain(`${stack} <${logicalId}> Throttles`);
+  for (const { stack, logicalId } of ofType('AWS::StepFunctions::StateMachine')) {
+    expect(watched).toContain(`${stack} <${logicalId}> ExecutionsFailed`);
+    expect(watched).toContain(`${stack} <${logicalId}> ExecutionsTimedOut`);
+  }
+  // A workflow calls these again after an error; its own alarms say what remains.
+  const retried = /^tasks\/(move-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+  for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
+    const counts = watched.includes(`${stack} <${logicalId}> Errors`);
+    expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));
+  }
+});
+
 test('alarms may publish to the encrypted topic, and every alarm goes there', () => {
   const [policy] = ofType('AWS::SNS::TopicPolicy').map(({ Properties }) =>
     JSON.stringify(Properties.PolicyDocument),
   );
   expect(policy).toContain('cloudwatch.amazonaws.com');
   const alarms = ofType('AWS::CloudWatch::Alarm');
-  expect(alarms.length).toBeGreaterThan(40);
+  expect(alarms.length).toBeGreaterThan(20);
   for (const { logicalId, Properties } of alarms) {
     expect(text(Properties.AlarmActions), logicalId).toMatch(/^<.*Alarms/);
   }

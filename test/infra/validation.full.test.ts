@@ -24,15 +24,15 @@ test.each(Object.entries(VARIANTS))(
 
 test('a finding that nobody acknowledged fails the synth and is named with its place', async () => {
   const refusal = await refusalOf((app) => {
-    new Bucket(app.node.findChild('Strata-us') as Stack, 'Forgotten');
+    new Bucket(app.node.findChild('Strata-us-network') as Stack, 'Forgotten');
   });
-  expect(refusal).toContain('Strata-us/Forgotten');
+  expect(refusal).toContain('Strata-us-network/Forgotten');
   expect(refusal).toContain('AwsSolutions-S10');
 });
 
 test('an acknowledgement covers only the finding it names: a second wildcard on the same role fails', async () => {
   const refusal = await refusalOf((app) => {
-    const role = app.node.findChild('Strata-us').node.findChild('PeopleRole') as Role;
+    const role = app.node.findChild('Strata-us-api').node.findChild('PeopleRole') as Role;
     role.addToPolicy(new PolicyStatement({ actions: ['rds-data:*'], resources: ['*'] }));
   });
   expect(refusal).toContain('AwsSolutions-IAM5[Action::rds-data:*]');

@@ -163,15 +163,18 @@ describe('a start that cannot be', () => {
 
   test('on damaged state says which file it is', async () => {
     mkdirSync(join(stateDir, 'state'), { recursive: true });
-    writeFileSync(join(stateDir, 'strata.json'), '{"format":1}');
+    writeFileSync(join(stateDir, 'strata.json'), '{"format":2}');
     writeFileSync(join(stateDir, 'state', 'identity.json'), '{"priv');
     await refused(run(), /identity\.json is damaged: restore it or start over with --fresh$/);
   });
 
-  test('on state of another version says what to do', async () => {
+  test.each([1, 99])('on state of another version (%i) says what to do', async (format) => {
     mkdirSync(stateDir);
-    writeFileSync(join(stateDir, 'strata.json'), '{"format":99}');
-    await refused(run(), /has format 99 and this version needs 1: start over with --fresh$/);
+    writeFileSync(join(stateDir, 'strata.json'), JSON.stringify({ format }));
+    await refused(
+      run(),
+      new RegExp(`^STRATA_DIR .* has format ${format} and this version needs 2: start over with --fresh$`),
+    );
   });
 
   test('without an assembly says what is missing', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { synthesizeFixture } from './fixture/app.ts';
@@ -51,7 +51,7 @@ async function start(assembly: string, ...flags: string[]) {
     });
     child.once('close', () => done());
   });
-  return { out, error, health: () => fetch(`http://127.0.0.1:${apiPort}/health`) };
+  return { out, error, exitCode: child.exitCode, health: () => fetch(`http://127.0.0.1:${apiPort}/health`) };
 }
 
 test('STRATA_ASSEMBLY is run as it is, and nothing is synthesized', async () => {
@@ -66,6 +66,19 @@ test('STRATA_ASSEMBLY is run as it is, and nothing is synthesized', async () => 
     expect.stringMatching(/^deploying Home … {2}\d+\.\d s$/),
     expect.stringMatching(/^deploying Api … {2}\d+\.\d s$/),
   ]);
+});
+
+test('npm start on the state of an earlier version says so in one line that names --fresh, which then starts over', async () => {
+  const directory = join(root, `state-${started.length}`);
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'strata.json'), '{"format":1}');
+  const { out, error, exitCode } = await start('cdk.out', '--empty');
+  expect([out, exitCode]).toEqual([expect.not.stringContaining('ready'), 1]);
+  expect(error.trim().split('\n')).toEqual([
+    `STRATA_DIR ${directory} has format 1 and this version needs 2: start over with --fresh`,
+  ]);
+  renameSync(directory, join(root, `state-${started.length}`));
+  expect((await start('cdk.out', '--empty', '--fresh')).out).toMatch(/^ready /m);
 });
 
 test('a STRATA_ASSEMBLY that is no assembly stops the start in one line that names it', async () => {

@@ -6,11 +6,16 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { expect, test } from 'vitest';
 import * as moveErrors from '../../functions/move/errors.ts';
 import * as provisioningErrors from '../../functions/provisioning/errors.ts';
-import { TenantMove, type TenantMoveProps } from '../../workflows/tenant-move.ts';
+import * as aws from '../../functions/tasks/move-aws.ts';
+import * as data from '../../functions/tasks/move-data.ts';
+import * as registry from '../../functions/tasks/move-registry.ts';
+import { TenantMove } from '../../workflows/tenant-move.ts';
 import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
 
 type State = {
   Type: string;
+  Resource?: string;
+  Parameters?: { phase: string };
   Next?: string;
   Seconds?: number;
   ResultPath?: string | null;
@@ -28,22 +33,6 @@ interface Definition {
   TimeoutSeconds?: number;
 }
 
-const taskNames = [
-  ...[
-    'begin',
-    'nextHop',
-    'launch',
-    'bootstrap',
-    'credentials',
-    'prepare',
-    'proxy',
-    'copy',
-    'index',
-    'catchUp',
-  ],
-  ...['cutOver', 'compare', 'settle', 'finish', 'rollBack'],
-] as (keyof TenantMoveProps['tasks'])[];
-
 const template = synthesize();
 const definitions = Object.fromEntries(
   Object.values(template.findResources('AWS::StepFunctions::StateMachine')).map(({ Properties }) => [
@@ -58,11 +47,10 @@ function synthesize() {
   const stack = new Stack(new App(), 'Test', { env: { account: '000000000000', region: 'us-east-1' } });
   const task = (name: string) =>
     LambdaFunction.fromFunctionArn(stack, name, `arn:aws:lambda:us-east-1:000000000000:function:${name}`);
-  const tasks = Object.fromEntries(taskNames.map((name) => [name, task(name)])) as TenantMoveProps['tasks'];
+  const tasks = { registry: task('registry'), aws: task('aws'), data: task('data') };
   new TenantMove(stack, 'Move', { tasks, logGroup: new LogGroup(stack, 'MoveLog') });
   new TenantMoveCleanup(stack, 'Cleanup', {
-    cleanUp: task('cleanUp'),
-    deleteDatabase: task('deleteDatabase'),
+    tasks,
     grace: Duration.minutes(7),
     keepDedicated: Duration.days(30),
     logGroup: new LogGroup(stack, 'CleanupLog'),
@@ -89,6 +77,18 @@ function path(name: string, last: string, move: Answers): string[] {
 
 const tasksOf = (definition: Definition) =>
   Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
+test('a state calls a phase that its function has, and every phase but recovery is called', () => {
+  const called = [definitions['tenant-move']!, cleanup].flatMap(tasksOf).map(([name, state]) => {
+    const { Parameters, Resource } = state;
+    expect(Parameters, name).toEqual({ phase: expect.any(String), 'state.$': '$' });
+    return `${Resource!.split(':').at(-1)} ${Parameters!.phase}`;
+  });
+  const known = Object.entries({ registry, aws, data }).flatMap(([task, { phases }]) =>
+    Object.keys(phases).map((phase) => `${task} ${phase}`),
+  );
+  expect(called.sort()).toEqual(known.filter((one) => one !== 'data recover').sort());
+});
+
 const everyHop = ['Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare', 'Settle', 'Next hop'];
 const newHop = (needs: Answers) => path('All hops done?', 'Next hop', { finished: false, ...needs });
 

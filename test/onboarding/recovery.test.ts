@@ -53,7 +53,7 @@ beforeAll(async () => {
     ...{ REGISTRY_CLUSTER_ARN: plane.clusterArn, REGISTRY_SECRET_ARN: plane.secretArn },
     REGISTRY_DATABASE: 'registry',
   });
-  const { handler } = await import('../../functions/tasks/onboarding-fail.ts');
+  const { handler } = await import('../../functions/tasks/onboarding-registry.ts');
   recoveryTask = handler as unknown as typeof recoveryTask;
 });
 afterAll(() => plane?.stop());

@@ -5,11 +5,15 @@ import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { expect, test } from 'vitest';
 import * as errors from '../../functions/lifecycle/errors.ts';
-import { TenantOnboarding, type TenantOnboardingProps } from '../../workflows/tenant-onboarding.ts';
+import * as aws from '../../functions/tasks/onboarding-aws.ts';
+import * as data from '../../functions/tasks/onboarding-data.ts';
+import * as registry from '../../functions/tasks/onboarding-registry.ts';
+import { TenantOnboarding } from '../../workflows/tenant-onboarding.ts';
 
 type State = {
   Type: string;
   Resource?: string;
+  Parameters?: { phase: string };
   Next?: string;
   End?: boolean;
   TimeoutSeconds?: number;
@@ -19,19 +23,11 @@ type State = {
   Default?: string;
 };
 
-const taskNames = [
-  ...['register', 'credentials', 'dedicatedStack', 'bootstrapDedicated', 'schema', 'proxyAuth'],
-  ...['place', 'verify', 'activate', 'fail'],
-] as (keyof TenantOnboardingProps['tasks'])[];
-
 function synthesize() {
   const stack = new Stack(new App(), 'Test', { env: { account: '000000000000', region: 'us-east-1' } });
-  const tasks = Object.fromEntries(
-    taskNames.map((name) => [
-      name,
-      LambdaFunction.fromFunctionArn(stack, name, `arn:aws:lambda:us-east-1:000000000000:function:${name}`),
-    ]),
-  ) as TenantOnboardingProps['tasks'];
+  const task = (name: string) =>
+    LambdaFunction.fromFunctionArn(stack, name, `arn:aws:lambda:us-east-1:000000000000:function:${name}`);
+  const tasks = { registry: task('registry'), aws: task('aws'), data: task('data') };
   new TenantOnboarding(stack, 'Onboarding', { tasks, logGroup: new LogGroup(stack, 'Log') });
   return Template.fromStack(stack);
 }
@@ -84,6 +80,19 @@ test('each tier goes through its own phases and all end with place, verify, acti
   ]);
   expect(States['Dedicated database ready?']!.Default).toBe('Wait for dedicated database');
   expect(States['Wait for dedicated database']!.Next).toBe('Launch dedicated database');
+});
+
+test('a state calls a phase that its function has, and every phase but recovery is called', () => {
+  const tasks = Object.entries(definitionOf(synthesize()).States).filter(([, { Type }]) => Type === 'Task');
+  const called = tasks.map(([name, { Parameters, Resource }]) => {
+    expect(Parameters, name).toEqual({ phase: expect.any(String), 'state.$': '$' });
+    return `${Resource!.split(':').at(-1)} ${Parameters!.phase}`;
+  });
+  const known = Object.entries({ registry, aws, data }).flatMap(([task, { phases }]) =>
+    Object.keys(phases).map((phase) => `${task} ${phase}`),
+  );
+  // Two branches create a schema.
+  expect([...new Set(called)].sort()).toEqual(known.filter((one) => one !== 'registry recover').sort());
 });
 
 test('every task has a timeout, a retry on passing errors, and ends in a recorded failure', () => {

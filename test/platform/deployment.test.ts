@@ -36,7 +36,14 @@ test('a deployment that fails after its last custom resource is rolled back: all
   await Promise.all(loads);
   expect(outcome).toMatchObject({
     status: 'rolled-back',
-    stacks: [{ status: 'UPDATE_COMPLETE' }, { status: 'UPDATE_ROLLBACK_COMPLETE' }],
+    stacks: [
+      { name: 'Strata-ControlPlane', status: 'UPDATE_COMPLETE' },
+      { name: 'Strata-us-network', status: 'NO_CHANGES' },
+      { name: 'Strata-us-cell-us-1', status: 'UPDATE_COMPLETE' },
+      { name: 'Strata-us-cell-us-2', status: 'UPDATE_COMPLETE' },
+      { name: 'Strata-us-api', status: 'NO_CHANGES' },
+      { name: 'Strata-us-operations', status: 'UPDATE_ROLLBACK_COMPLETE' },
+    ],
   });
   // Forward and back.
   expect(steps.filter((step) => /UPDATE_COMPLETE.*\/?Registered/.test(step))).toHaveLength(2);

@@ -118,26 +118,30 @@ export class OnboardingProbe {
     });
   }
 
-  /** Calls the task functions as the workflow does, each twice at the same time. */
-  async runSteps(input: Input, steps: string[]): Promise<void> {
+  /**
+   * Calls the task functions as the workflow does, each phase twice at the same time.
+   * @param phases each after its function, such as `registry register`
+   */
+  async runPhases(input: Input, phases: string[]): Promise<void> {
     const state: Record<string, unknown> = { input, executionArn: 'test' };
-    for (const step of steps) {
-      const twice = () => Promise.all([this.#invoke(step, state), this.#invoke(step, state)]);
+    for (const each of phases) {
+      const [task, phase] = each.split(' ') as [string, string];
+      const twice = () => Promise.all([this.#invoke(task, phase, state), this.#invoke(task, phase, state)]);
       let [result] = await twice();
-      if (step === 'register') state.tenant = result;
-      while (step === 'dedicated-stack' && !(result as { ready: boolean }).ready) {
+      if (phase === 'register') state.tenant = result;
+      while (phase === 'launch' && !(result as { ready: boolean }).ready) {
         state.stack = result;
         [result] = await twice();
       }
     }
   }
 
-  async #invoke(step: string, state: unknown): Promise<unknown> {
+  async #invoke(task: string, phase: string, state: unknown): Promise<unknown> {
     const { Functions } = await lambda('GET', '/');
-    const id = new RegExp(`Onboarding${step.replaceAll('-', '')}[0-9A-F]{8}`);
+    const id = new RegExp(`Onboarding${task}[0-9A-F]{8}`);
     const { FunctionName } = Functions.find((one: { FunctionName: string }) => id.test(one.FunctionName));
-    const result = await lambda('POST', `/${FunctionName}/invocations`, state);
-    if (result?.errorType) throw new Error(`${step}: ${result.errorType}: ${result.errorMessage}`);
+    const result = await lambda('POST', `/${FunctionName}/invocations`, { phase, state });
+    if (result?.errorType) throw new Error(`${phase}: ${result.errorType}: ${result.errorMessage}`);
     return result;
   }
 

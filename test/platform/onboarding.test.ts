@@ -27,13 +27,16 @@ const COMPLETE: Record<Tier, Footprint> = {
     data: { roles: 1, schemas: 1, tables: TABLES, placements: ['active dedicated 1'] },
   },
 };
-/** Task functions in the order of the workflow. */
-const STEPS: Record<Tier, string[]> = {
-  starter: ['register', 'place', 'verify', 'activate'],
-  business: ['register', 'credentials', 'schema', 'proxy-auth', 'place', 'verify', 'activate'],
+/** Phases in the order of the workflow, each after its function. */
+const PHASES: Record<Tier, string[]> = {
+  starter: ['registry register', 'data place', 'data verify', 'registry activate'],
+  business: [
+    ...['registry register', 'aws credentials', 'data schema', 'aws proxy', 'data place', 'data verify'],
+    'registry activate',
+  ],
   enterprise: [
-    ...['register', 'dedicated-stack', 'bootstrap-dedicated', 'schema', 'place', 'verify'],
-    'activate',
+    ...['registry register', 'aws launch', 'data bootstrap', 'data schema', 'data place', 'data verify'],
+    'registry activate',
   ],
 };
 const STATES: Record<Tier, string[]> = {
@@ -65,9 +68,9 @@ beforeAll(async () => {
 });
 
 describe.each(tiers)('a %s tenant', (tier) => {
-  test('comes out the same when every step runs twice at once', async () => {
+  test('comes out the same when every phase runs twice at once', async () => {
     const input = newInput(tier);
-    await probe.runSteps(input, STEPS[tier]);
+    await probe.runPhases(input, PHASES[tier]);
     expect(await probe.footprint(input.slug)).toEqual(COMPLETE[tier]);
   });
 

@@ -14,7 +14,8 @@ import { join, resolve } from 'node:path';
 import { CorruptState, systemCode } from '../errors.ts';
 import { readJson, writeDurably } from './state-file.ts';
 
-const format = 1;
+/** 2: the stacks of a region are split, so resources of format 1 would be looked for in stacks that are gone. */
+const format = 2;
 
 /**
  * Creates the directory, or recognizes one of ours.

@@ -1,0 +1,134 @@
+/**
+ * The phases of moves and their clean-ups that sign in to databases, inside the network; and the recovery of moves whose
+ * execution ended early.
+ */
+import * as z from 'zod';
+import { cleanUpStateMachine } from '../middleware/clean-up-settings.ts';
+import { logger } from '../middleware/logger.ts';
+import { type HopPhase, hopPhase, movePhase, moveTask } from '../middleware/move-task.ts';
+import { reasonOf } from '../move/failure-reason.ts';
+import { crossesBorder } from '../move/regions.ts';
+import type { RolledBack } from '../move/roll-back-move.ts';
+
+const executionArn = z.string().min(1);
+
+/** A phase that does one thing for a reshape and another for a relocation. */
+const ofHop =
+  (name: 'prepare' | 'copy' | 'index' | 'catchUp' | 'compare'): HopPhase =>
+  async (context, cursor) =>
+    (await import('../move/steps.ts'))[name](context, cursor);
+
+/** Plans the move and makes it the tenant's only one, or takes up what this execution has begun already. */
+const begin = movePhase(
+  z.object({ executionArn, input: z.unknown() }),
+  async (registry, state, _deadline, regions) => {
+    const { beginMove } = await import('../move/begin-move.ts');
+    const { surveyTenant } = await import('../move/survey-tenant.ts');
+    return beginMove(registry, state.input, state.executionArn, {
+      regions,
+      survey: (tenantId) => surveyTenant(registry, tenantId),
+    });
+  },
+);
+
+/** Prepares the dedicated database for a tenant. */
+const bootstrap = hopPhase('bootstrap', async (context) => {
+  const { bootstrapTarget } = await import('../move/target/bootstrap-target.ts');
+  return bootstrapTarget(context);
+});
+
+/** Pauses the tenant's writes, brings the last of them over, and commits the move. */
+const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
+  const steps = await import('../move/steps.ts');
+  const outcome = await steps.cutOver(context, cursor);
+  // Requests are sent to the other region from the commit on: it has to know the tenant at once.
+  if (outcome.done && crossesBorder(context.hop)) {
+    const { followHop } = await import('../move/follow-hop.ts');
+    await followHop(registry, context.hop, { regions });
+  }
+  return outcome;
+});
+
+/** Makes the registry follow the committed move, gives the tenant free, and has the place that it left cleaned up. */
+const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
+  const { settleHop } = await import('../move/settle-hop.ts');
+  const { startCleanUp } = await import('../move/start-clean-up.ts');
+  await settleHop(registry, context, regions);
+  await startCleanUp(registry, context.hop, cleanUpStateMachine());
+  return { done: true };
+});
+
+/** Takes back what is not committed, notes on the move why it ended, and tells the execution the same. */
+const rollBack = movePhase(
+  z.object({
+    executionArn,
+    move: z.object({ moveId: z.uuid() }).optional(),
+    failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
+  }),
+  async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
+    // The move was refused. Should its beginning have been cut off instead, recovery finds it by its execution.
+    if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
+    const { rollBackMove } = await import('../move/roll-back-move.ts');
+    return rollBackMove(registry, move.moveId, failure, regions);
+  },
+);
+
+const cleanUpEnvironment = z.object({ KEEP_DEDICATED_DAYS: z.coerce.number().nonnegative() });
+
+/** Drops what the tenant left at the place that it moved away from; called until all is gone. */
+const cleanUp = movePhase(
+  z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
+  async (registry, { move }, deadline) => {
+    const { cleanUpHop } = await import('../move/clean-up-hop.ts');
+    const keepDays = cleanUpEnvironment.parse(process.env).KEEP_DEDICATED_DAYS;
+    return cleanUpHop(registry, move, { deadline, keepDays });
+  },
+);
+
+/** EventBridge's event of an execution that ended; a schedule sends none. */
+const ended = z.object({
+  detail: z.object({ executionArn, status: z.string().min(1) }).optional(),
+});
+
+/** Settles or rolls back the moves whose executions ended without doing so: of the one that is told, or of all. */
+const recover = movePhase(ended, async (registry, { detail }, deadline, regions) => {
+  const { recoverMoves } = await import('../move/recover-moves.ts');
+  const { startExecution } = await import('../move/workflow-executions.ts');
+  const stateMachineArn = cleanUpStateMachine();
+  const recovered = await recoverMoves(registry, {
+    ...(detail ? { ended: detail } : {}),
+    ...{ deadline, regions },
+    cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
+  }).catch(logEach);
+  // Nothing should be left to recover, so the log shows what was.
+  for (const [what, names] of Object.entries(recovered))
+    if (names.length > 0) logger.warn('recovered', { [what]: names });
+  return recovered;
+});
+
+/** A move that cannot be recovered stays as it is until the next attempt; the log has to say why. */
+function logEach(error: unknown): never {
+  if (error instanceof AggregateError) {
+    for (const each of error.errors) logger.error('a move was not recovered', { error: each as Error });
+  }
+  throw error;
+}
+
+export const phases = {
+  ...{ begin, bootstrap, settle, recover },
+  /** Claims the tenant and makes its objects at the target, and what will bring the changes after the copy. */
+  prepare: hopPhase('prepare', ofHop('prepare')),
+  /** Copies the tenant's rows while it goes on working. */
+  copy: hopPhase('copy', ofHop('copy')),
+  /** Builds at the target what a copy is quicker without: indexes, foreign keys, capture. */
+  index: hopPhase('index', ofHop('index')),
+  /** Applies the changes since the copy, until the pause of a cut-over would be short. */
+  'catch-up': hopPhase('catch-up', ofHop('catchUp')),
+  'cut-over': cutOver,
+  /** Compares both places, without what was written since the commit. */
+  compare: hopPhase('compare', ofHop('compare')),
+  'roll-back': rollBack,
+  'clean-up': cleanUp,
+};
+
+export const handler = moveTask(phases, 'recover');

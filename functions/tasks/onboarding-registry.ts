@@ -1,0 +1,94 @@
+/** The phases of `tenant-onboarding` that need the registry only; and the recovery of onboardings that ended early. */
+import * as z from 'zod';
+import { activateTenant } from '../lifecycle/activate-tenant.ts';
+import { InvalidOnboardingInput } from '../lifecycle/errors.ts';
+import { failTenant, findUnclaimed, reasonOf } from '../lifecycle/fail-tenant.ts';
+import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
+import { recoverOnboardings } from '../lifecycle/recover-onboardings.ts';
+import { registerTenant } from '../lifecycle/register-tenant.ts';
+import { logger } from '../middleware/logger.ts';
+import { onboardingPhase, onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
+import { executionStatus, startExecution, stateMachineArnOf } from '../move/workflow-executions.ts';
+
+/** Registers the tenant, or takes an unfinished registration up again. */
+const register = onboardingPhase(
+  z.object({ executionArn: z.string().min(1), input: z.unknown() }),
+  async (registry, { input, executionArn }, registries) => {
+    const { tenantId, slug, tier } = await registerTenant(registry, validateOnboardingInput(input), {
+      actor: { id: executionArn, type: 'workflow' },
+      executionArn,
+      region: { key: registries.ownKey, registries },
+    });
+    return { tenantId, slug, tier };
+  },
+);
+
+/** Makes the tenant visible; its record is the execution's output. */
+const activate = onboardingPhase(tenantState, (registry, { tenant, executionArn }) =>
+  activateTenant(registry, tenant.tenantId, { id: executionArn, type: 'workflow' }),
+);
+
+/** The state of an execution whose phase failed. */
+const failedState = z.object({
+  executionArn: z.string().min(1),
+  input: z.unknown(),
+  tenant: z.object({ tenantId: z.uuid() }).optional(),
+  failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
+});
+
+/** Records at the tenant why the execution failed, and gives the execution the same reason. */
+const fail = onboardingPhase(failedState, async (registry, { executionArn, input, tenant, failure }) => {
+  const reason = reasonOf(failure);
+  const tenantId = tenant?.tenantId ?? (await unclaimed());
+  if (tenantId) {
+    const actor = { id: executionArn, type: 'workflow' } as const;
+    await failTenant(registry, tenantId, { reason, executionArn, actor });
+  }
+  return { reason };
+
+  /** Registration itself failed; a tenant that made it refuse belongs to another execution and stays as it is. */
+  async function unclaimed(): Promise<string | undefined> {
+    try {
+      return await findUnclaimed(registry, validateOnboardingInput(input), executionArn);
+    } catch (error) {
+      if (error instanceof InvalidOnboardingInput) return undefined;
+      throw error;
+    }
+  }
+});
+
+/** EventBridge's event of an execution that ended; a schedule sends none. */
+const ended = z.object({
+  detail: z.object({ executionArn: z.string().min(1) }).optional(),
+});
+
+/** The function has 30 seconds. */
+const RECOVERY_MS = 20_000;
+
+/** Looks for tenants whose execution ended without recording why. */
+const recover = onboardingPhase(ended, async (registry, { detail }) => {
+  const recovered = await recoverOnboardings(registry, {
+    executionArn: detail?.executionArn,
+    statusOf: executionStatus,
+    start: (executionArn, input) =>
+      startExecution(stateMachineArnOf(executionArn), executionArn.split(':').at(-1) as string, input),
+    deadline: performance.now() + RECOVERY_MS,
+    // An alarm watches the log for this message.
+    onLate: (tenant) => logger.error('TenantProvisioningAlert', tenant),
+  }).catch(logEach);
+  // Nothing should be left to recover, so the log shows what was.
+  for (const [what, tenants] of Object.entries(recovered))
+    if (tenants.length > 0) logger.warn('recovered', { [what]: tenants });
+  return recovered;
+});
+
+function logEach(error: unknown): never {
+  if (error instanceof AggregateError) {
+    for (const each of error.errors)
+      logger.error('an onboarding was not recovered', { error: each as Error });
+  }
+  throw error;
+}
+
+export const phases = { register, activate, fail, recover };
+export const handler = onboardingTask(phases, 'recover');

@@ -1,0 +1,100 @@
+import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
+import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
+import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
+import type { RegionConfig } from '../config.ts';
+import { ContextApi } from '../constructs/context-api.ts';
+import { regionalStackName } from '../constructs/region-names.ts';
+import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
+import type { CellStack } from './cell-stack.ts';
+import type { ControlPlane } from './control-plane-stack.ts';
+import type { NetworkStack } from './network-stack.ts';
+import type { SharedSettings } from './shared-settings.ts';
+import { stackProps, tagStack } from './stack-props.ts';
+
+export interface RegionalStackProps extends SharedSettings {
+  readonly region: RegionConfig;
+  readonly isHome: boolean;
+  readonly network: NetworkStack;
+  readonly controlPlane: ControlPlane;
+  readonly cells: readonly CellStack[];
+}
+
+const SERVES_ALL =
+  'The function serves whichever tenant a request is for, so tenants’ secrets are known by pattern only.';
+
+/** The data-plane API of one region. */
+export class ApiStack extends Stack {
+  readonly url: string;
+
+  constructor(scope: Construct, props: RegionalStackProps) {
+    const { config, region } = props;
+    const description = `Strata: data-plane API of region ${region.key}`;
+    super(scope, regionalStackName(region.key, 'api'), stackProps(region, description, config));
+    tagStack(this, 'data-plane', region, config);
+    const { identity, alarmTopicArn } = props.controlPlane;
+    const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
+    // It serves what is in the cells, and refers to nothing of theirs.
+    for (const cell of props.cells) this.addStackDependency(cell);
+
+    const domain = config.domainName && `${props.isHome ? '' : `${region.key}.`}${config.domainName}`;
+    const people = this.#tenantFunction('People', 'people', 'Employees and teams', domain, props);
+    const skills = this.#tenantFunction(
+      'Skills',
+      'skills',
+      'Skills of the organisation and of its employees',
+      domain,
+      props,
+    );
+    const health = new StrataFunction(this, 'Health', {
+      ...settings,
+      entry: 'api/health/handler',
+      description: 'Answers probes',
+      memorySize: 128,
+      timeout: Duration.seconds(5),
+    });
+
+    const api = new ContextApi(this, 'Api', {
+      config,
+      description: `Strata data plane ${region.key}`,
+      issuer: identity.issuer,
+      clientId: identity.clientId,
+      hostName: domain && `*.${domain}`,
+      alarmTopicArn,
+    });
+    api.serve('people', peopleRoutes, people);
+    api.serve('skills', skillsRoutes, skills);
+    api.serve('health', healthRoutes, health, {
+      reason:
+        'Load balancers and uptime probes have no token; the answer says nothing but that the API runs.',
+    });
+    this.url = api.url;
+    new CfnOutput(this, 'ApiUrl', { value: api.url });
+  }
+
+  /** It serves one bounded context, inside the network, with the tenants' own database roles. */
+  #tenantFunction(
+    id: string,
+    context: string,
+    description: string,
+    domain: string | undefined,
+    { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
+  ): StrataFunction {
+    const { registry, alarmTopicArn } = controlPlane;
+    const task = new StrataFunction(this, id, {
+      ...{ config, bundle, alarmTopicArn, description, network: network.forApi },
+      entry: `api/${context}/handler`,
+      environment: {
+        ...registry.readerEnvironment,
+        REGION_KEY: region.key,
+        // Where `{slug}.domain` names a tenant. The assembly also runs as it is on a developer's machine, hence localhost.
+        TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
+      },
+    });
+    registry.grantRead(task);
+    for (const { cell } of cells) cell.grantStarter(task);
+    secrets.grantReadTenant(task, SERVES_ALL);
+    return task;
+  }
+}

@@ -1,0 +1,105 @@
+import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { BackupBucket } from '../constructs/backup-bucket.ts';
+import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
+import { Moves } from '../constructs/moves.ts';
+import { Onboarding } from '../constructs/onboarding.ts';
+import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
+import { Promotion } from '../constructs/promotion.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
+import { regionalStackName } from '../constructs/region-names.ts';
+import { SchemaRollouts } from '../constructs/schema-rollouts.ts';
+import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
+import { TaskSchedule } from '../constructs/task-schedule.ts';
+import type { RegionalStackProps } from './api-stack.ts';
+import { stackProps, tagStack } from './stack-props.ts';
+
+export interface OperationsStackProps extends RegionalStackProps {
+  /** The URL of the region's API, which the registries of all regions get to know. */
+  readonly apiUrl: string;
+  /** The synthesized template of DedicatedDatabaseStack. */
+  readonly dedicatedTemplateFile: string;
+}
+
+/**
+ * The last stack of a region: the workflows that work on its tenants with their schedules, what launches dedicated
+ * databases, backups, and what makes the region known to all registries.
+ */
+export class OperationsStack extends Stack {
+  constructor(scope: Construct, props: OperationsStackProps) {
+    const { config, region } = props;
+    const description = `Strata: workflows of region ${region.key}`;
+    super(scope, regionalStackName(region.key, 'operations'), stackProps(region, description, config));
+    tagStack(this, 'data-plane', region, config);
+    const { key, network, secrets } = props.network;
+    const { registry, alarmTopicArn } = props.controlPlane;
+    const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
+    for (const cell of props.cells) this.addStackDependency(cell);
+    const cells = props.cells.map(({ cell }) => cell);
+    new BackupBucket(this, 'Backup', { key, logRetentionDays: config.logRetentionDays });
+
+    const reconcileProxyAuth = new StrataFunction(this, 'ReconcileProxyAuth', {
+      ...settings,
+      entry: 'tasks/reconcile-proxy-auth',
+      description: 'Makes each proxy accept exactly the secrets that the registry says',
+      environment: registry.writerEnvironment,
+      timeout: Duration.minutes(5),
+    });
+    registry.grantWrite(reconcileProxyAuth);
+    for (const cell of cells) cell.grantProxyAuth(reconcileProxyAuth);
+    new TaskSchedule(this, 'ProxyAuthSchedule', {
+      name: `strata-${region.key}-proxy-auth`,
+      description: 'Repairs the secrets of proxies',
+      expression: 'rate(1 minute)',
+      punctual: true,
+      task: reconcileProxyAuth,
+    });
+
+    const dedicated = new DedicatedDatabases(this, 'Dedicated', {
+      ...{ config, region, network, secrets, alarmTopicArn },
+      templateFile: props.dedicatedTemplateFile,
+      keyArn: key.keyArn,
+    });
+    const elsewhere = new RegionGrants(this, config, region);
+    const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
+    const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
+    const moves = new Moves(this, 'Moves', { ...workflows, region });
+
+    const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
+
+    new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
+    new PartitionUpkeep(this, 'Upkeep', { settings, region, registry, network, cells, secrets });
+
+    const registerRegion = new StrataFunction(this, 'RegisterRegion', {
+      ...settings,
+      entry: 'tasks/register-region',
+      description: 'Makes the region known in the registries of all regions, on every deployment',
+      environment: { ...registry.writerEnvironment, ...elsewhere.environment },
+      timeout: Duration.minutes(5),
+    });
+    registry.grantWrite(registerRegion);
+    elsewhere.grantRegistries(registerRegion);
+    const registered = new CustomResource(this, 'Registered', {
+      resourceType: 'Custom::StrataRegion',
+      serviceToken: registerRegion.functionArn,
+      serviceTimeout: Duration.minutes(10),
+      properties: {
+        RegionKey: region.key,
+        AwsRegion: region.awsRegion,
+        ApiUrl: props.apiUrl,
+        SecretsKeyArn: key.keyArn,
+        ...dedicated.launchProperties,
+        // A region that joins is told of this one, and this one of it.
+        Registries: elsewhere.environment.REGISTRIES,
+        SchemaHash: props.bundle.hash,
+      },
+    });
+    registered.node.addDependency(registry.schema, registerRegion);
+    // Last: cells have told the registry their versions when they were bootstrapped.
+    rollouts.onDeploy(registerRegion, props.bundle.hash, [registered]);
+
+    new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'RolloutStateMachineArn', { value: rollouts.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'MoveStateMachineArn', { value: moves.stateMachine.stateMachineArn });
+  }
+}
