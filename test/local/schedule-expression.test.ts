@@ -108,7 +108,5 @@ test.each([
   'cron(0/0 2 * * ? *)',
   'every day',
 ])('%s is refused', (text) => {
-  expect(() => parseScheduleExpression(text)).toThrow(
-    /^(Invalid Schedule Expression|cron\(.*\): )/,
-  );
+  expect(() => parseScheduleExpression(text)).toThrow(/^(Invalid Schedule Expression|cron\(.*\): )/);
 });

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ResourceFactory } from '../model.ts';
 import type { Input } from './input.ts';
 
 /** Who signed a request. */
@@ -73,4 +74,25 @@ export interface AwsService {
   operations: Record<string, Operation>;
   /** Error code and status for a refused permission. */
   accessDenied: { code: string; status: number };
+}
+
+/** Calls an operation of this endpoint as a principal. */
+export type ServiceCall = (
+  signingName: string,
+  operation: string,
+  members: Record<string, unknown>,
+  as: Principal,
+  region: string,
+) => Promise<unknown>;
+
+/** One service of the endpoint. `create-aws-endpoint.ts` lists all of them. */
+export interface ServiceModule {
+  /** What it answers on the wire; absent where it is only reached through templates. */
+  service?: AwsService;
+  /** The resource types of templates that belong to it. */
+  resources: ResourceFactory[];
+  /** Called once all stacks are deployed: takes up what the last run left. */
+  resume?(): void | Promise<void>;
+  /** Ends what runs, so that the next start can take it up. */
+  stop?(): void | Promise<void>;
 }

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import type { PlatformContext } from '../../model.ts';
-import { AwsError } from '../errors.ts';
-import type { AwsService } from '../service.ts';
+import type { PlatformContext } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { AwsService, ServiceModule } from '../../service.ts';
 
 /** AWS SNS: messages are accepted and their subjects logged; nobody is subscribed here. */
-export function sns(context: PlatformContext): AwsService {
+export function sns(context: PlatformContext): ServiceModule {
+  return { service: wire(context), resources: [] };
+}
+
+function wire(context: PlatformContext): AwsService {
   return {
     signingNames: ['sns'],
     prefix: 'sns',
