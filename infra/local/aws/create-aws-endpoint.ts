@@ -11,6 +11,7 @@ import { stackEvent } from './services/cloudformation/stack-event.ts';
 import { StackStore } from './services/cloudformation/stack-store.ts';
 import { EventBus } from './services/events/event-bus.ts';
 import { events } from './services/events/events.ts';
+import { Fauxqs } from './services/fauxqs.ts';
 import { KeyStore } from './services/kms/key-store.ts';
 import { kms } from './services/kms/kms.ts';
 import { lambda } from './services/lambda/lambda.ts';
@@ -20,6 +21,7 @@ import { RdsStore } from './services/rds/rds-store.ts';
 import { ConnectionPools } from './services/rds-data/connection-pools.ts';
 import { rdsData } from './services/rds-data/rds-data.ts';
 import { Transactions } from './services/rds-data/transactions.ts';
+import { s3 } from './services/s3/s3.ts';
 import { ScheduleRunner } from './services/scheduler/schedule-runner.ts';
 import { inputOf } from './services/scheduler/schedule-target.ts';
 import { scheduler } from './services/scheduler/scheduler.ts';
@@ -55,6 +57,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
   const executions = new ExecutionStore(state);
   const call: ServiceCall = (...parameters) => dispatcher.call(...parameters);
   const targets = new Targets(context, authorizer, call);
+  const fauxqs = new Fauxqs(context.stateDir);
   const bus = new EventBus(context, targets);
   const stackStore = new StackStore(state, ({ id: arn, region, status, statusReason: reason }) =>
     bus.publish(stackEvent({ arn, region, status, reason })),
@@ -114,7 +117,8 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       return { engine: 'postgres', host, port, dbname, dbClusterIdentifier: cluster.identifier };
     }),
     lambda(context),
-    sns(context),
+    sns(fauxqs, context, targets),
+    s3(fauxqs),
     sts,
     ...telemetry,
   ];

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ResourceFactory } from '../model.ts';
 import type { Input } from './input.ts';
+import type { WireRequest } from './wire.ts';
 
 /** Who signed a request. */
 export type Principal =
@@ -16,6 +17,8 @@ export interface Call {
   requestId: string;
   principal: Principal;
   headers: IncomingHttpHeaders;
+  /** Absent where the call did not come over the wire. */
+  request?: WireRequest;
 }
 
 /** One thing the caller must be allowed to do before the operation runs. */
@@ -38,9 +41,9 @@ export interface Operation {
 export class RawResponse {
   readonly status: number;
   readonly headers: Record<string, string>;
-  readonly body: string;
+  readonly body: string | Buffer;
 
-  constructor(status: number, headers: Record<string, string>, body: string) {
+  constructor(status: number, headers: Record<string, string>, body: string | Buffer) {
     this.status = status;
     this.headers = headers;
     this.body = body;
@@ -63,7 +66,9 @@ export type Protocol =
   | { kind: 'json'; version: '1.0' | '1.1' }
   | { kind: 'rest-json'; routes: Route[] }
   /** `items` names the element of lists that are not called `member`. */
-  | { kind: 'query'; namespace: string; items?: Record<string, string> };
+  | { kind: 'query'; namespace: string; items?: Record<string, string> }
+  /** The service reads the request itself and answers with a {@link RawResponse}. */
+  | { kind: 'rest-xml'; operationOf(request: WireRequest, query: URLSearchParams): string };
 
 export interface AwsService {
   /** Names in the credential scope. */
