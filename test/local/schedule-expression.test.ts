@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import {
-  nextDue,
-  parseScheduleExpression,
-} from '../../infra/local/aws/services/scheduler/schedule-expression.ts';
+import { internals } from '../../infra/local/index.ts';
+
+const { nextDue, parseScheduleExpression } = await internals();
 
 /** The next `count` due times after `after`, as ISO text without milliseconds. */
 function dueTimes(text: string, after: string, count: number, zone = 'UTC', firstOfRate = after): string[] {
