@@ -5,6 +5,7 @@
  * States: idle → open → closed. It opens at the first call, because that takes 0.2 s and 40 MB; what templates declare
  * before is made then. Its state is an SQLite database under `<state directory>/fauxqs/`, where every change is durable.
  */
+import { mkdirSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -135,6 +136,8 @@ export class Fauxqs {
     const [{ buildApp }, internals] = await Promise.all([import('fauxqs'), loadInternals()]);
     const { S3Store, SnsStore, SqsStore, PersistenceManager } = internals;
     const [s3Store, snsStore, sqsStore] = [new S3Store(), new SnsStore(), new SqsStore()];
+    // Objects are backups, too: no other user of the machine reads them.
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const persistence = new PersistenceManager(this.#directory);
     // Loaded first: what is loaded must not be written again.
     persistence.load(sqsStore, snsStore, s3Store);
