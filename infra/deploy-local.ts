@@ -7,9 +7,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { requestDeployment } from './local/deployment-requests.ts';
-import type { DeploymentOutcome } from './local/deployments.ts';
-import { synthesize } from './local/synthesize.ts';
+import { type DeploymentOutcome, requestDeployment, synthesize } from './local/index.ts';
 
 const USAGE = 'usage: npm run deploy:local [-- --assembly DIRECTORY] [--fail-after STACK/LOGICALID]';
 

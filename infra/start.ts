@@ -1,9 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { SFNClient } from '@aws-sdk/client-sfn';
-import type { IdentityDocument } from './local/identity/local-issuer.ts';
-import { type Platform, startPlatform } from './local/platform.ts';
-import { Progress } from './local/progress.ts';
+import { type IdentityDocument, type Platform, Progress, startPlatform } from './local/index.ts';
 
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
 const FLAGS = new Set(['--fresh', '--empty']);
@@ -66,7 +64,7 @@ async function demo(platform: Platform): Promise<void> {
 async function followRollouts(platform: Platform): Promise<void> {
   const { followStartedRollouts } = await import('./cli/rollouts/started-rollouts.ts');
   const { ApiClient } = await import('./cli/api-client.ts');
-  const { signToken } = await import('./local/identity/sign-token.ts');
+  const { signToken } = await import('./local/index.ts');
   const api = async () =>
     new ApiClient(platform.apiUrl, await signToken(await identityOf(platform), OPERATOR));
   for (const region of platform.apiUrls.keys()) {
@@ -82,7 +80,7 @@ function tellOfRollouts(error: Error): void {
 }
 
 async function identityOf(platform: Platform): Promise<Required<IdentityDocument>> {
-  const { identityDocumentName } = await import('./local/identity/local-issuer.ts');
+  const { identityDocumentName } = await import('./local/index.ts');
   return platform.context.state.load<IdentityDocument>(
     identityDocumentName,
     {},
@@ -107,7 +105,7 @@ async function stateMachineNamed(states: SFNClient, wanted: string): Promise<str
 async function createDemo(platform: Platform): Promise<void> {
   // Only a first start needs them, and they take a while to load.
   const { createDemoTenants } = await import('./cli/demo-tenants.ts');
-  const { signToken } = await import('./local/identity/sign-token.ts');
+  const { signToken } = await import('./local/index.ts');
   const identity = await identityOf(platform);
   const states = await statesOf(platform, platform.homeRegion);
   await createDemoTenants({

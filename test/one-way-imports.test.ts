@@ -60,6 +60,15 @@ describe('imports go one way', () => {
     expect(violations(within('infra/local'), (imported) => imported.startsWith('infra/local/'))).toEqual([]);
   });
 
+  test('infra/local is reached through its index only', () => {
+    const outside = files.filter((file) => !file.startsWith('infra/local/'));
+    const found = violations(
+      outside,
+      (imported) => !imported.startsWith('infra/local/') || imported === 'infra/local/index.ts',
+    );
+    expect(found).toEqual([]);
+  });
+
   test('infra and workflows take nothing but routes and the names of errors from functions', () => {
     const found = violations([...within('infra'), ...within('workflows')], (imported) =>
       imported.startsWith('functions/') ? /\/(routes|errors)\.ts$/.test(imported) : true,

@@ -1,16 +1,17 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
+import { freePort, internals, type LocalCertificates } from '../infra/local/index.ts';
+
+const {
   configureDataDirectory,
   dataDirectory,
   initializeDataDirectory,
   superuserName,
-} from '../infra/local/postgres/data-directory.ts';
-import { freePort } from '../infra/local/postgres/free-port.ts';
-import { type LocalCertificates, localCertificates } from '../infra/local/postgres/local-certificates.ts';
-import { preparePostgresFiles } from '../infra/local/postgres/postgres-files.ts';
-import { startServer } from '../infra/local/postgres/server-process.ts';
+  localCertificates,
+  preparePostgresFiles,
+  startServer,
+} = await internals();
 
 /** One real PostgreSQL for tests: the local platform's, with settings that are unsafe on power loss and quick. */
 export interface PostgresServer {

@@ -18,9 +18,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { compileCache } from '../infra/local/compile-cache.ts';
-import { stopStaleServer } from '../infra/local/postgres/server-process.ts';
-import { identifyProcess } from '../infra/local/state/process-identity.ts';
+import { compileCache, identifyProcess, internals } from '../infra/local/index.ts';
+
+const { stopStaleServer } = await internals();
 
 const PREFIX = 'strata-tests-';
 const MEMORY = '/dev/shm';

@@ -1,4 +1,4 @@
-import type { TokenSubject } from '../local/identity/sign-token.ts';
+import type { TokenSubject } from '../local/index.ts';
 import { CommandError } from './errors.ts';
 import type { Settings } from './settings.ts';
 
@@ -8,13 +8,13 @@ import type { Settings } from './settings.ts';
  */
 export async function signLocally({ stateDir }: Settings, subject: TokenSubject): Promise<string> {
   // Only here, so that a command with a token of its own loads nothing of the local platform.
-  const { readIdentity } = await import('../local/identity/read-identity.ts');
+  const { readIdentity } = await import('../local/index.ts');
   const identity = readIdentity(stateDir);
   if (!identity) {
     throw new CommandError(
       `no platform has been started in ${stateDir}: run npm start, or set STRATA_DIR or STRATA_TOKEN`,
     );
   }
-  const { signToken } = await import('../local/identity/sign-token.ts');
+  const { signToken } = await import('../local/index.ts');
   return signToken(identity, subject);
 }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ClientLoad } from '../../infra/cli/client-load.ts';
-import { requestDeployment } from '../../infra/local/deployment-requests.ts';
+import { requestDeployment } from '../../infra/local/index.ts';
 import { makeNextRelease, ownCustomResources } from '../infra/next-release.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { OwnPlatform } from './own-platform.ts';

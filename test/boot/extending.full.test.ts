@@ -8,7 +8,7 @@ import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ClientLoad, type HttpAnswer, type Send } from '../../infra/cli/client-load.ts';
-import { requestDeployment } from '../../infra/local/deployment-requests.ts';
+import { requestDeployment } from '../../infra/local/index.ts';
 import { makeExtendedTree, synthesizeTree } from '../extended-tree.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { OwnPlatform } from './own-platform.ts';

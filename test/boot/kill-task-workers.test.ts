@@ -3,9 +3,13 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ApiClient } from '../../infra/cli/api-client.ts';
 import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
-import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
-import { signToken } from '../../infra/local/identity/sign-token.ts';
-import { type Platform, startPlatform } from '../../infra/local/platform.ts';
+import {
+  type IdentityDocument,
+  identityDocumentName,
+  type Platform,
+  signToken,
+  startPlatform,
+} from '../../infra/local/index.ts';
 import { sampled } from '../full-run.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { newDirectory, unusedPorts } from '../local/running-fixture.ts';

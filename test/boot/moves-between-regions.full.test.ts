@@ -2,8 +2,7 @@
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
-import type { IdentityDocument } from '../../infra/local/identity/local-issuer.ts';
-import { signToken } from '../../infra/local/identity/sign-token.ts';
+import { type IdentityDocument, signToken } from '../../infra/local/index.ts';
 import { OwnPlatform } from './own-platform.ts';
 
 const platform = new OwnPlatform(resolve(import.meta.dirname, '../..'), undefined, {

@@ -13,9 +13,12 @@ import {
 import { vi } from 'vitest';
 import { ApiClient } from '../../infra/cli/api-client.ts';
 import { type Send, sendThrough } from '../../infra/cli/client-load.ts';
-import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
-import { signToken } from '../../infra/local/identity/sign-token.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import {
+  type IdentityDocument,
+  identityDocumentName,
+  signToken,
+  stateFile,
+} from '../../infra/local/index.ts';
 import { unusedPorts } from '../local/running-fixture.ts';
 
 export interface Execution {

@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { compileCache } from '../../infra/local/compile-cache.ts';
+import { compileCache } from '../../infra/local/index.ts';
 import { claimRunDirectory } from '../run-directory.ts';
 
 declare module 'vitest' {

@@ -1,13 +1,10 @@
 /** Every grant of the templates, against AWS's table of what an action is authorized on. */
 import { beforeAll, expect, test } from 'vitest';
-import {
-  type ActionAuthorization,
-  authorizationOf,
-  hasConditionKey,
-  resourceTypeOf,
-} from '../../infra/local/aws/iam/service-authorization.ts';
+import { type ActionAuthorization, internals } from '../../infra/local/index.ts';
 import { allowStatements, listOf, type Statement, text } from './iam-statements.ts';
 import { type Assembly, sharedAssembly } from './synthesized-app.ts';
+
+const { authorizationOf, hasConditionKey, resourceTypeOf } = await internals();
 
 let world: Assembly;
 beforeAll(async () => {

@@ -1,12 +1,15 @@
 import { beforeAll, expect, test } from 'vitest';
-import { conditionContext } from '../../infra/local/aws/iam/conditions.ts';
-import { evaluate } from '../../infra/local/aws/iam/evaluator.ts';
-import type { Statement as PolicyStatement } from '../../infra/local/aws/iam/policy-document.ts';
-import { HANDLER_PERMISSIONS } from '../../infra/local/aws/resources/handler-permissions.ts';
-import type { Permission } from '../../infra/local/aws/service.ts';
-import type { DeployedStack, LocalResource } from '../../infra/local/model.ts';
+import {
+  type DeployedStack,
+  internals,
+  type LocalResource,
+  type Permission,
+  type Statement as PolicyStatement,
+} from '../../infra/local/index.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
 import { type Assembly, sharedAssembly } from './synthesized-app.ts';
+
+const { conditionContext, evaluate, HANDLER_PERMISSIONS } = await internals();
 
 const ACCOUNT = '000000000000';
 const STACK = `arn:aws:cloudformation:us-east-1:${ACCOUNT}:stack/strata-tenant-one/local`;

@@ -2,9 +2,13 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiClient } from '../../infra/cli/api-client.ts';
-import { type IdentityDocument, identityDocumentName } from '../../infra/local/identity/local-issuer.ts';
-import { signToken } from '../../infra/local/identity/sign-token.ts';
-import { type Platform, startPlatform } from '../../infra/local/platform.ts';
+import {
+  type IdentityDocument,
+  identityDocumentName,
+  type Platform,
+  signToken,
+  startPlatform,
+} from '../../infra/local/index.ts';
 import { newDirectory, unusedPorts } from '../local/running-fixture.ts';
 import { type Resource, sharedAssembly, type Template } from './synthesized-app.ts';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, cpSync, globSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Template } from '../../infra/local/model.ts';
+import type { Template } from '../../infra/local/index.ts';
 
 export interface NextRelease {
   /** Tells this release from others. */

@@ -1,9 +1,9 @@
 import { beforeAll, expect, test } from 'vitest';
-import { conditionContext } from '../../infra/local/aws/iam/conditions.ts';
-import { evaluate } from '../../infra/local/aws/iam/evaluator.ts';
-import { requestTags, resourceTags, type Tag } from '../../infra/local/aws/tags.ts';
+import { internals, type Tag } from '../../infra/local/index.ts';
 import { allowStatements, type FoundStatement, listOf, text } from './iam-statements.ts';
 import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
+
+const { conditionContext, evaluate, requestTags, resourceTags } = await internals();
 
 let world: Assembly;
 beforeAll(async () => {

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
-import { freePort } from '../../infra/local/postgres/free-port.ts';
+import { freePort } from '../../infra/local/index.ts';
 
 /** A transaction-pooling PgBouncer in front of a server, with two connections per database and role. */
 export interface Pooler {

@@ -1,8 +1,10 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ClusterDirectories } from '../../infra/local/postgres/cluster-directories.ts';
+import { internals } from '../../infra/local/index.ts';
 import { newDirectory } from './running-fixture.ts';
+
+const { ClusterDirectories } = await internals();
 
 let directory: string;
 beforeEach(() => {

@@ -5,13 +5,24 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
-import type { ClusterServer, ClusterSpec } from '../../infra/local/model.ts';
-import { type LocalCertificates, localCertificates } from '../../infra/local/postgres/local-certificates.ts';
-import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
-import { type PostgresFiles, preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
-import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import {
+  type ClusterServer,
+  type ClusterSpec,
+  internals,
+  type LocalCertificates,
+  type PostgresFiles,
+  stateFile,
+} from '../../infra/local/index.ts';
 import { newDirectory } from './running-fixture.ts';
+
+const {
+  localCertificates,
+  PostgresClusters,
+  preparePostgresFiles,
+  claimStateDirectory,
+  prepareStateDirectory,
+} = await internals();
+type PostgresClusters = InstanceType<typeof PostgresClusters>;
 
 export let stateDir: string;
 export let files: PostgresFiles;

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { matchesPattern, parsePattern } from '../../infra/local/aws/services/events/event-pattern.ts';
+import { internals } from '../../infra/local/index.ts';
+
+const { matchesPattern, parsePattern } = await internals();
 
 describe('patterns', () => {
   const event = {

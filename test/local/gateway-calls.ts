@@ -1,6 +1,6 @@
 import { importJWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
-import type { IdentityDocument } from '../../infra/local/identity/local-issuer.ts';
+import type { IdentityDocument } from '../../infra/local/index.ts';
 import { type RunningFixture, startFixture } from './running-fixture.ts';
 
 /** Calls to the gateway of a fixture of a test file's own, with tokens as they should and should not be. */

@@ -1,13 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Fn::Sub has placeholders of its own.
 import { describe, expect, test } from 'vitest';
 import {
-  conditionHolds,
+  type DeployedStack,
   type IntrinsicScope,
-  resolveIntrinsics,
-} from '../../infra/local/assembly/intrinsics.ts';
-import { stackScope } from '../../infra/local/assembly/stack-scope.ts';
-import { referencesOf } from '../../infra/local/assembly/template-references.ts';
-import type { DeployedStack, Template } from '../../infra/local/model.ts';
+  internals,
+  type Template,
+} from '../../infra/local/index.ts';
+
+const { conditionHolds, resolveIntrinsics, stackScope, referencesOf } = await internals();
 
 const template: Template = {
   Parameters: { Ids: { Type: 'CommaDelimitedList' }, Size: { Type: 'Number' } },

@@ -1,7 +1,6 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { signToken } from '../../infra/local/identity/sign-token.ts';
-
+import { signToken } from '../../infra/local/index.ts';
 import { GatewayCalls, now, refused } from './gateway-calls.ts';
 
 let gateway: GatewayCalls;

@@ -1,9 +1,11 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { LambdaFunctions } from '../../infra/local/lambda/lambda-functions.ts';
-import { localCertificates } from '../../infra/local/postgres/local-certificates.ts';
+import { internals } from '../../infra/local/index.ts';
 import { newDirectory } from './running-fixture.ts';
+
+const { LambdaFunctions, localCertificates } = await internals();
+type LambdaFunctions = InstanceType<typeof LambdaFunctions>;
 
 const code = `
 import tls from 'node:tls';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { identifyProcess } from '../../infra/local/state/process-identity.ts';
+import { identifyProcess } from '../../infra/local/index.ts';
 import { synthesizeFixture } from './fixture/app.ts';
 import { newDirectory, occupyPort, unusedPorts } from './running-fixture.ts';
 

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { auroraParameters } from '../../infra/constructs/aurora-parameters.ts';
-import type { ClusterServer } from '../../infra/local/model.ts';
-import { dataDirectory } from '../../infra/local/postgres/data-directory.ts';
+import { type ClusterServer, internals } from '../../infra/local/index.ts';
 import {
   files,
   masterConnection,
@@ -14,6 +13,8 @@ import {
   spec,
   useClusterRuns,
 } from './cluster-runs.ts';
+
+const { dataDirectory } = await internals();
 
 useClusterRuns();
 

@@ -13,11 +13,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
-import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
-import { preparePostgresFiles, removeOutsideFiles } from '../../infra/local/postgres/postgres-files.ts';
-import { identifyProcess } from '../../infra/local/state/process-identity.ts';
-import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import { identifyProcess, internals, stateFile } from '../../infra/local/index.ts';
 import {
   certificates,
   files,
@@ -31,6 +27,14 @@ import {
   useClusterRuns,
 } from './cluster-runs.ts';
 import { newDirectory } from './running-fixture.ts';
+
+const {
+  PostgresClusters,
+  preparePostgresFiles,
+  removeOutsideFiles,
+  claimStateDirectory,
+  prepareStateDirectory,
+} = await internals();
 
 useClusterRuns();
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Progress, progressOf } from '../../infra/local/progress.ts';
+import { Progress, progressOf } from '../../infra/local/index.ts';
 
 function recorded() {
   let out = '';

@@ -1,11 +1,11 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { JwtAuthorizer } from '../../infra/local/gateway/jwt-authorizer.ts';
-import { RegionalGateways } from '../../infra/local/gateway/regional-gateways.ts';
-import { LambdaFunctions } from '../../infra/local/lambda/lambda-functions.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import { internals, stateFile } from '../../infra/local/index.ts';
 import { newDirectory, unusedPorts } from './running-fixture.ts';
+
+const { JwtAuthorizer, RegionalGateways, LambdaFunctions } = await internals();
+type RegionalGateways = InstanceType<typeof RegionalGateways>;
 
 const regions = ['us-east-1', 'eu-west-1', 'ap-southeast-1'];
 let directory: string;

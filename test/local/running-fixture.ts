@@ -2,9 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DeployedStack } from '../../infra/local/model.ts';
-import { type Platform, startPlatform } from '../../infra/local/platform.ts';
-import { freePort } from '../../infra/local/postgres/free-port.ts';
+import { type DeployedStack, freePort, type Platform, startPlatform } from '../../infra/local/index.ts';
 import { type FixtureOptions, synthesizeFixture } from './fixture/app.ts';
 
 export interface RunningFixture {

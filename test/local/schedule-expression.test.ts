@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import {
-  nextDue,
-  parseScheduleExpression,
-} from '../../infra/local/aws/services/scheduler/schedule-expression.ts';
+import { internals } from '../../infra/local/index.ts';
+
+const { nextDue, parseScheduleExpression } = await internals();
 
 /** The next `count` due times after `after`, as ISO text without milliseconds. */
 function dueTimes(text: string, after: string, count: number, zone = 'UTC', firstOfRate = after): string[] {
@@ -47,6 +46,12 @@ describe('cron', () => {
     ['0 0 29 FEB ? *', '2026-03-01T00:00:00Z', ['2028-02-29T00:00', '2032-02-29T00:00']],
     ['0 0 1 1 ? 2027-2028', '2026-03-01T00:00:00Z', ['2027-01-01T00:00', '2028-01-01T00:00']],
     ['0 0 30 2 ? *', '2026-03-01T00:00:00Z', []],
+    ['0 2 L * ? *', '2026-02-01T02:00:00Z', ['2026-02-28T02:00', '2026-03-31T02:00']],
+    ['0 2 15W * ? *', '2026-02-01T02:00:00Z', ['2026-02-16T02:00', '2026-03-16T02:00']],
+    ['0 2 ? * 2#1 *', '2026-02-01T02:00:00Z', ['2026-02-02T02:00', '2026-03-02T02:00']],
+    ['0 2 ? * 6L *', '2026-02-01T02:00:00Z', ['2026-02-27T02:00', '2026-03-27T02:00']],
+    ['0 2 ? * L *', '2026-02-01T02:00:00Z', ['2026-02-07T02:00', '2026-02-14T02:00']],
+    ['0 2 1 1 ? 2027/2', '2026-02-01T02:00:00Z', ['2027-01-01T02:00', '2029-01-01T02:00']],
   ])('%s after %s', (fields, after, expected) => {
     expect(dueTimes(`cron(${fields})`, after, expected.length || 1)).toEqual(expected);
   });
@@ -64,6 +69,11 @@ describe('cron', () => {
       // 02:30 on the 25th comes at 00:30 and again at 01:30 UTC.
       '2026-10-25T00:30',
       '2026-10-26T01:30',
+    ]);
+    // Hourly, too: 02:00 comes at 00:00 and again at 01:00 UTC.
+    expect(dueTimes('cron(0 * * * ? *)', '2026-10-24T23:00:00Z', 2, zone)).toEqual([
+      '2026-10-25T00:00',
+      '2026-10-25T02:00',
     ]);
   });
 });
@@ -86,14 +96,16 @@ test.each([
   'cron(0 2 * * * *)',
   'cron(0 2 ? * ? *)',
   'cron(60 2 * * ? *)',
-  'cron(0 2 L * ? *)',
-  'cron(0 2 ? * 2#1 *)',
+  'cron(? 2 * * ? *)',
+  'cron(0 2 32 * ? *)',
+  'cron(0 2 ? * 2#6 *)',
   'cron(0 2 ? * 0 *)',
+  'cron(0 2 ? * 8 *)',
+  'cron(0 2 * * ? 1969)',
+  'cron(0 2 * * ? 2026-2200)',
   'cron(5-1 2 * * ? *)',
   'cron(0/0 2 * * ? *)',
   'every day',
 ])('%s is refused', (text) => {
-  expect(() => parseScheduleExpression(text)).toThrow(
-    /^(Invalid Schedule Expression|cron\(.*\) needs|cron: )/,
-  );
+  expect(() => parseScheduleExpression(text)).toThrow(/^(Invalid Schedule Expression|cron\(.*\): )/);
 });

@@ -2,13 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseScheduleExpression } from '../../infra/local/aws/services/scheduler/schedule-expression.ts';
-import {
-  type ScheduleRun,
-  ScheduleRunner,
-} from '../../infra/local/aws/services/scheduler/schedule-runner.ts';
-import { type ScheduleDefinition, Schedules } from '../../infra/local/aws/services/scheduler/schedules.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import { internals, type ScheduleDefinition, type ScheduleRun, stateFile } from '../../infra/local/index.ts';
+
+const { parseScheduleExpression, ScheduleRunner, Schedules } = await internals();
+type ScheduleRunner = InstanceType<typeof ScheduleRunner>;
 
 const MINUTE = 60_000;
 const START = Date.parse('2026-05-01T00:00:00Z');

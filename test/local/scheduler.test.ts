@@ -143,7 +143,7 @@ describe('a due schedule', () => {
     });
     await expect
       .poll(() => fixture.log, { timeout: 15_000 })
-      .toContain('schedule fails: Unlucky: failed on purpose');
+      .toContainEqual(expect.stringMatching(/^schedule fails: arn:\S+ failed: Unlucky: failed on purpose$/));
     expect(written('failing')).toHaveLength(2);
   });
 });
@@ -154,7 +154,11 @@ test.each([
     'arn:aws:scheduler:::aws-sdk:sqs:sendMessage',
     /universal targets are not run locally/,
   ],
-  ['a queue', 'arn:aws:sqs:us-east-1:000000000000:queue', /schedules run functions and state machines/],
+  [
+    'a queue',
+    'arn:aws:sqs:us-east-1:000000000000:queue',
+    /schedules invoke functions, state machines and topics locally/,
+  ],
 ])('%s is refused when it is deployed', async (_what, Arn, message) => {
   await expect(soon('refused', { Arn })).rejects.toThrow(message);
 });

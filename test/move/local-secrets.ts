@@ -7,13 +7,16 @@ import {
   ResourceExistsException,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { createAwsEndpoint } from '../../infra/local/aws/create-aws-endpoint.ts';
-import { LOCAL_ACCOUNT, type PlatformContext } from '../../infra/local/model.ts';
-import { freePort } from '../../infra/local/postgres/free-port.ts';
-import { localPrincipals } from '../../infra/local/principals.ts';
-import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+import {
+  freePort,
+  internals,
+  LOCAL_ACCOUNT,
+  type PlatformContext,
+  stateFile,
+} from '../../infra/local/index.ts';
 import type { Login } from '../test-database.ts';
+
+const { createAwsEndpoint, localPrincipals, claimStateDirectory, prepareStateDirectory } = await internals();
 
 /** Secrets Manager of the local AWS endpoint, and nothing else of a platform. */
 export interface LocalSecrets {

@@ -5,22 +5,27 @@ import { join } from 'node:path';
 import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
 import { DataApi } from '../../functions/database/registry/data-api.ts';
 import { registerCell } from '../../functions/database/registry/register-cell.ts';
-import { passiveResourceTypes } from '../../infra/local/assembly/passive-resource-types.ts';
-import { TemplateDeployer } from '../../infra/local/assembly/template-deployer.ts';
-import { createAwsEndpoint } from '../../infra/local/aws/create-aws-endpoint.ts';
 import {
+  freePort,
+  internals,
   LOCAL_ACCOUNT,
   type PlatformContext,
   type ResourceFactory,
+  stateFile,
   type Template,
-} from '../../infra/local/model.ts';
-import { freePort } from '../../infra/local/postgres/free-port.ts';
-import { localCertificates } from '../../infra/local/postgres/local-certificates.ts';
-import { PostgresClusters } from '../../infra/local/postgres/postgres-clusters.ts';
-import { preparePostgresFiles } from '../../infra/local/postgres/postgres-files.ts';
-import { localPrincipals } from '../../infra/local/principals.ts';
-import { claimStateDirectory, prepareStateDirectory } from '../../infra/local/state/state-directory.ts';
-import { stateFile } from '../../infra/local/state/state-file.ts';
+} from '../../infra/local/index.ts';
+
+const {
+  passiveResourceTypes,
+  TemplateDeployer,
+  createAwsEndpoint,
+  localCertificates,
+  PostgresClusters,
+  preparePostgresFiles,
+  localPrincipals,
+  claimStateDirectory,
+  prepareStateDirectory,
+} = await internals();
 
 const REGION = 'us-east-1';
 const PASSWORDS = { readerPassword: 'reader-password', writerPassword: 'writer-password' };

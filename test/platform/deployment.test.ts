@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { requestDeployment } from '../../infra/local/deployment-requests.ts';
+import { requestDeployment } from '../../infra/local/index.ts';
 import { makeNextRelease, ownCustomResources } from '../infra/next-release.ts';
 import { call, platform, userToken } from './running-platform.ts';
 

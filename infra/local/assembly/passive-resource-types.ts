@@ -24,14 +24,13 @@ export const ignoredResourceTypes: Record<string, string> = {
   'AWS::CDK::Metadata': 'usage statistics of the CDK',
   'AWS::Lambda::EventInvokeConfig': 'asynchronous invocations are not retried locally',
   'AWS::Lambda::LayerVersion': 'functions are bundled whole',
-  'AWS::S3::BucketPolicy': 'buckets are reachable from this machine only',
-  'AWS::SNS::TopicPolicy': 'topics are reachable from this machine only',
+  'AWS::S3::BucketPolicy': 'no policies of buckets are evaluated locally',
   'AWS::SQS::QueuePolicy': 'queues are reachable from this machine only',
   'AWS::SecretsManager::ResourcePolicy': 'callers are checked by their own policies only',
   'AWS::SecretsManager::RotationSchedule': 'nothing rotates by itself locally',
   'AWS::Logs::ResourcePolicy': 'logs are files',
   'Custom::VpcRestrictDefaultSG': 'CDK-internal: there are no security groups locally',
-  'Custom::S3AutoDeleteObjects': 'CDK-internal: buckets are directories of the state directory',
+  'Custom::S3AutoDeleteObjects': 'CDK-internal: a bucket must be emptied before it is deleted',
   'Custom::S3BucketNotifications': 'CDK-internal: buckets send no notifications locally',
   'Custom::LogRetention': 'CDK-internal: logs are files',
   'Custom::AWS': 'CDK-internal: AWS calls at deployment',
@@ -139,28 +138,10 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
     Arn: arn('cloudwatch', `alarm:${name}`),
   })),
   'AWS::CloudWatch::Dashboard': byName('DashboardName'),
-  'AWS::SNS::Topic': (named) => {
-    const TopicName = named.name('TopicName');
-    const ref = named.arn('sns', TopicName);
-    return { ref, attributes: { TopicArn: ref, TopicName } };
-  },
-  'AWS::SNS::Subscription': (named) => ({
-    ref: `${String(named.properties.TopicArn)}:${named.id('sub')}`,
-    attributes: {},
-  }),
   'AWS::SQS::Queue': (named) => {
     const QueueName = named.name('QueueName');
     const ref = `https://sqs.local/${named.context.account}/${QueueName}`;
     return { ref, attributes: { Arn: named.arn('sqs', QueueName), QueueName, QueueUrl: ref } };
-  },
-  'AWS::S3::Bucket': (named) => {
-    const name = named.name('BucketName').toLowerCase();
-    const attributes = {
-      Arn: `arn:aws:s3:::${name}`,
-      DomainName: `${name}.s3.amazonaws.com`,
-      RegionalDomainName: `${name}.s3.amazonaws.com`,
-    };
-    return { ref: name, attributes };
   },
   'AWS::Route53::HostedZone': ec2('Z', () => ({ NameServers: [] })),
   'AWS::Route53::RecordSet': byName('Name'),

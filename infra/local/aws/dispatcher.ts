@@ -32,18 +32,17 @@ export class Dispatcher {
   /** Never rejects. */
   async handle(request: WireRequest, query: URLSearchParams): Promise<WireResponse> {
     const requestId = randomUUID();
-    const dialect = dialectOf(request);
-    let service: AwsService | undefined;
+    const scope = credentialScope(request.headers, query);
+    const service = scope && this.services.get(scope.service);
+    const dialect = dialectOf(request, service);
     let response: WireResponse;
     try {
-      const scope = credentialScope(request.headers, query);
       if (!scope) {
         throw new AwsError('MissingAuthenticationTokenException', 'Missing Authentication Token', {
           status: 403,
         });
       }
       const principal = this.authorizer.principal(scope.accessKeyId);
-      service = this.services.get(scope.service);
       if (!service)
         throw this.unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
       const { operation, members } = decodeRequest(dialect, service, request, query);
@@ -54,6 +53,7 @@ export class Dispatcher {
         requestId,
         principal,
         headers: request.headers,
+        request,
       };
       const result = await this.run(service, members, call);
       response =

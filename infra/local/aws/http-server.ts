@@ -1,12 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { RequestHandler } from '../model.ts';
+import { credentialScope } from './credential-scope.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { AwsError } from './errors.ts';
 import type { FunctionNetwork } from './function-network.ts';
+import { encodeRestXmlError } from './protocols/query-xml.ts';
 import { refusalOf } from './trusted-request.ts';
 import type { WireResponse } from './wire.ts';
 
-/** Largest request any service takes, in bytes (Lambda's 6 MiB leads). */
+/** Largest request that services take, in bytes (Lambda's 6 MiB leads). */
 const BODY_LIMIT = 8 * 1024 * 1024;
+/** Of S3, whose own limit is 5 GiB: an object is in memory while it is stored. Larger ones go in parts. */
+const OBJECT_LIMIT = 64 * 1024 * 1024;
 
 /** The HTTP server of the endpoint, on loopback. */
 export function awsHttpServer(
@@ -51,27 +57,36 @@ async function respond(
     request.socket.destroy();
     return;
   }
-  const body = await readBody(request);
+  const { method = 'GET', headers } = request;
+  const isObject = credentialScope(headers, query)?.service === 's3';
+  const body = await readBody(request, isObject ? OBJECT_LIMIT : BODY_LIMIT);
   if (body === undefined) {
-    send(response, { status: 413, headers: {}, body: '' });
+    const tooLarge = `The local S3 takes ${OBJECT_LIMIT} bytes in one request: upload in parts.`;
+    const answer = encodeRestXmlError(new AwsError('EntityTooLarge', tooLarge), randomUUID());
+    send(
+      response,
+      isObject ? { status: 400, headers: XML, body: answer } : { status: 413, headers: {}, body: '' },
+    );
     return;
   }
-  const { method = 'GET', headers } = request;
-  send(response, await dispatcher.handle({ method, path, headers, body }, query));
+  send(response, await dispatcher.handle({ method, path, search, headers, body }, query));
 }
 
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
+const XML = { 'content-type': 'application/xml' };
+
+async function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
     // Read to the end all the same, so that the client gets to see the answer.
-    if (size <= BODY_LIMIT) chunks.push(chunk as Buffer);
+    if (size <= limit) chunks.push(chunk as Buffer);
   }
-  return size > BODY_LIMIT ? undefined : Buffer.concat(chunks).toString('utf8');
+  return size > limit ? undefined : Buffer.concat(chunks);
 }
 
 function send(response: ServerResponse, { status, headers, body }: WireResponse): void {
-  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  // The answer to HEAD has the length of a body that is not there.
+  response.writeHead(status, { 'content-length': Buffer.byteLength(body), ...headers });
   response.end(body);
 }

@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ResourceFactory } from '../model.ts';
 import type { Input } from './input.ts';
+import type { WireRequest } from './wire.ts';
 
 /** Who signed a request. */
 export type Principal =
@@ -15,6 +17,8 @@ export interface Call {
   requestId: string;
   principal: Principal;
   headers: IncomingHttpHeaders;
+  /** Absent where the call did not come over the wire. */
+  request?: WireRequest;
 }
 
 /** One thing the caller must be allowed to do before the operation runs. */
@@ -37,9 +41,9 @@ export interface Operation {
 export class RawResponse {
   readonly status: number;
   readonly headers: Record<string, string>;
-  readonly body: string;
+  readonly body: string | Buffer;
 
-  constructor(status: number, headers: Record<string, string>, body: string) {
+  constructor(status: number, headers: Record<string, string>, body: string | Buffer) {
     this.status = status;
     this.headers = headers;
     this.body = body;
@@ -62,7 +66,9 @@ export type Protocol =
   | { kind: 'json'; version: '1.0' | '1.1' }
   | { kind: 'rest-json'; routes: Route[] }
   /** `items` names the element of lists that are not called `member`. */
-  | { kind: 'query'; namespace: string; items?: Record<string, string> };
+  | { kind: 'query'; namespace: string; items?: Record<string, string> }
+  /** The service reads the request itself and answers with a {@link RawResponse}. */
+  | { kind: 'rest-xml'; operationOf(request: WireRequest, query: URLSearchParams): string };
 
 export interface AwsService {
   /** Names in the credential scope. */
@@ -73,4 +79,25 @@ export interface AwsService {
   operations: Record<string, Operation>;
   /** Error code and status for a refused permission. */
   accessDenied: { code: string; status: number };
+}
+
+/** Calls an operation of this endpoint as a principal. */
+export type ServiceCall = (
+  signingName: string,
+  operation: string,
+  members: Record<string, unknown>,
+  as: Principal,
+  region: string,
+) => Promise<unknown>;
+
+/** One service of the endpoint. `create-aws-endpoint.ts` lists all of them. */
+export interface ServiceModule {
+  /** What it answers on the wire; absent where it is only reached through templates. */
+  service?: AwsService;
+  /** The resource types of templates that belong to it. */
+  resources: ResourceFactory[];
+  /** Called once all stacks are deployed: takes up what the last run left. */
+  resume?(): void | Promise<void>;
+  /** Ends what runs, so that the next start can take it up. */
+  stop?(): void | Promise<void>;
 }

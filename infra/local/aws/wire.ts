@@ -1,15 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AwsError } from './errors.ts';
 import { decodeJson, encodeJson, encodeJsonError, targetOperation } from './protocols/json.ts';
-import { decodeQuery, encodeQueryError, encodeQueryResult } from './protocols/query-xml.ts';
+import {
+  decodeQuery,
+  encodeQueryError,
+  encodeQueryResult,
+  encodeRestXmlError,
+} from './protocols/query-xml.ts';
 import { encodeRestJsonError, matchRoute } from './protocols/rest-json.ts';
 import type { AwsService } from './service.ts';
 
 export interface WireRequest {
   method: string;
   path: string;
+  /** Query string, without the question mark. */
+  search: string;
   headers: IncomingHttpHeaders;
-  body: string;
+  body: Buffer;
 }
 
 export interface WireResponse {
@@ -22,9 +29,10 @@ export interface WireResponse {
  * How one request speaks: a client may choose among several protocols of a service (metrics travel as JSON, as a
  * form or as CBOR), so the request decides, not the service.
  */
-export type Dialect = 'json' | 'query' | 'cbor' | 'rest-json';
+export type Dialect = 'json' | 'query' | 'cbor' | 'rest-json' | 'rest-xml';
 
-export function dialectOf(request: WireRequest): Dialect {
+export function dialectOf(request: WireRequest, service: AwsService | undefined): Dialect {
+  if (service?.protocol.kind === 'rest-xml') return 'rest-xml';
   if (request.headers['smithy-protocol'] === 'rpc-v2-cbor') return 'cbor';
   if (request.headers['x-amz-target'] !== undefined) return 'json';
   if (/^application\/x-www-form-urlencoded/.test(request.headers['content-type'] ?? '')) return 'query';
@@ -42,21 +50,27 @@ export function decodeRequest(
     case 'json':
       return {
         operation: targetOperation(String(request.headers['x-amz-target'])),
-        members: decodeJson(request.body),
+        members: decodeJson(request.body.toString('utf8')),
       };
     case 'query':
-      return decodeQuery(request.body);
+      return decodeQuery(request.body.toString('utf8'));
     case 'cbor':
       // Only telemetry is sent so, and it is dropped unread.
       return { operation: request.path.slice(request.path.lastIndexOf('/') + 1), members: {} };
     case 'rest-json': {
       const routes = service.protocol.kind === 'rest-json' ? service.protocol.routes : [];
-      const match = matchRoute(routes, request.method, request.path, request.body, query);
+      const body = request.body.toString('utf8');
+      const match = matchRoute(routes, request.method, request.path, body, query);
       if (!match)
         throw new AwsError('UnknownOperationException', `No operation at ${request.method} ${request.path}`, {
           status: 404,
         });
       return match;
+    }
+    case 'rest-xml': {
+      const { protocol } = service;
+      if (protocol.kind !== 'rest-xml') throw new Error('not a REST-XML service');
+      return { operation: protocol.operationOf(request, query), members: {} };
     }
   }
 }
@@ -79,6 +93,8 @@ export function encodeResponse(
       return { status: 200, headers: CBOR, body: Buffer.from([0xa0]) };
     case 'rest-json':
       return { status: 200, headers: JSON_TYPE, body: encodeJson(answer.result) };
+    case 'rest-xml':
+      throw new Error('REST-XML services answer with raw responses');
   }
 }
 
@@ -104,6 +120,12 @@ export function encodeError(
       const { headers, body } = encodeRestJsonError(error);
       return { status, headers: { ...JSON_TYPE, ...headers }, body };
     }
+    case 'rest-xml':
+      return {
+        status,
+        headers: { 'content-type': 'application/xml' },
+        body: encodeRestXmlError(error, requestId),
+      };
   }
 }
 

@@ -5,21 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWK, type JWTVerifyGetKey } from 'jose';
 import type { CreatedResource, RequestHandler, ResourceFactory, StateFile } from '../model.ts';
-
-/** Whose tokens an API accepts, and for which client. */
-export interface AcceptedIssuer {
-  issuer: string;
-  clientId: string;
-}
-
-/** The document the token command reads; without `issuer` nothing has been deployed yet. */
-export interface IdentityDocument extends Partial<AcceptedIssuer> {
-  privateKey?: JWK;
-  /** Of every region's API by its URL, home's first; home's are the ones above as well. */
-  issuers?: Record<string, AcceptedIssuer & { awsRegion: string }>;
-}
-
-export const identityDocumentName = 'identity';
+import { type IdentityDocument, identityDocumentName } from './read-identity.ts';
 
 export class LocalIssuer {
   readonly #state: StateFile;

@@ -1,8 +1,23 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { JWK } from 'jose';
 import { readJson } from '../state/state-file.ts';
-import { type IdentityDocument, identityDocumentName } from './local-issuer.ts';
 import type { SigningIdentity } from './sign-token.ts';
+
+/** Whose tokens an API accepts, and for which client. */
+export interface AcceptedIssuer {
+  issuer: string;
+  clientId: string;
+}
+
+/** The document the token command reads; without `issuer` nothing has been deployed yet. */
+export interface IdentityDocument extends Partial<AcceptedIssuer> {
+  privateKey?: JWK;
+  /** Of every region's API by its URL, home's first; home's are the ones above as well. */
+  issuers?: Record<string, AcceptedIssuer & { awsRegion: string }>;
+}
+
+export const identityDocumentName = 'identity';
 
 /** What signs tokens of the platform in that state directory; undefined when none was ever started there. */
 export function readIdentity(stateDir: string): Required<IdentityDocument> | undefined {

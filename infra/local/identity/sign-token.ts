@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { importJWK, type JWK, SignJWT } from 'jose';
-import type { AcceptedIssuer } from './local-issuer.ts';
+import type { JWK } from 'jose';
+import type { AcceptedIssuer } from './read-identity.ts';
 
 /** As whom a token is signed. */
 export interface SigningIdentity extends AcceptedIssuer {
@@ -18,6 +18,8 @@ const lifetimeSeconds = 8 * 3600;
 
 /** An access token as Cognito's pre-token-generation trigger would shape it. Lives 8 hours. */
 export async function signToken(identity: SigningIdentity, subject: TokenSubject): Promise<string> {
+  // Only here: most commands that load this package sign nothing.
+  const { importJWK, SignJWT } = await import('jose');
   const now = Math.floor(Date.now() / 1000);
   const sub = stableUuid(subject.email);
   return new SignJWT({

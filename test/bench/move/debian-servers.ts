@@ -5,7 +5,7 @@ import { chown, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../../infra/local/postgres/free-port.ts';
+import { freePort } from '../../../infra/local/index.ts';
 
 const BIN = '/usr/lib/postgresql/15/bin';
 

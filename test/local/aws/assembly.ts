@@ -1,7 +1,7 @@
 /** A cloud assembly written by hand: small templates, as CDK would have synthesized them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import type { Template, TemplateResource } from '../../../infra/local/model.ts';
+import type { Template, TemplateResource } from '../../../infra/local/index.ts';
 
 export type Resources = Record<string, TemplateResource>;
 

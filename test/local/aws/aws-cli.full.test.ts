@@ -1,4 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { att, role } from './assembly.ts';
@@ -24,6 +26,8 @@ describe.runIf(findCli())('the aws CLI', () => {
         name: 'Cli',
         resources: {
           ...role('MachineRole', []),
+          Files: { Type: 'AWS::S3::Bucket', Properties: { BucketName: 'files' } },
+          Notices: { Type: 'AWS::SNS::Topic', Properties: { TopicName: 'notices' } },
           Machine: {
             Type: 'AWS::StepFunctions::StateMachine',
             Properties: {
@@ -39,18 +43,21 @@ describe.runIf(findCli())('the aws CLI', () => {
   });
   afterAll(() => fixture?.stop());
 
+  const environment = () => ({
+    PATH: process.env.PATH,
+    HOME: fixture.stateDir,
+    AWS_ACCESS_KEY_ID: 'any',
+    AWS_SECRET_ACCESS_KEY: 'any',
+    AWS_DEFAULT_REGION: 'us-east-1',
+  });
+  // As in the documents: a name, of which the bucket may become a part.
+  const endpointUrl = () => fixture.platform.awsUrl.replace('127.0.0.1', 'localhost');
+
   async function aws(...args: string[]): Promise<Record<string, unknown>> {
     const { stdout } = await promisify(execFile)(
       'aws',
-      ['--endpoint-url', fixture.platform.awsUrl, '--region', 'us-east-1', '--output', 'json', ...args],
-      {
-        env: {
-          PATH: process.env.PATH,
-          HOME: fixture.stateDir,
-          AWS_ACCESS_KEY_ID: 'any',
-          AWS_SECRET_ACCESS_KEY: 'any',
-        },
-      },
+      ['--endpoint-url', fixture.platform.awsUrl, '--output', 'json', ...args],
+      { env: environment() },
     );
     return stdout === '' ? {} : (JSON.parse(stdout) as Record<string, unknown>);
   }
@@ -85,6 +92,25 @@ describe.runIf(findCli())('the aws CLI', () => {
     await expect(aws('secretsmanager', 'get-secret-value', '--secret-id', 'none')).rejects.toThrow(
       'An error occurred (ResourceNotFoundException) when calling the GetSecretValue operation',
     );
+  });
+
+  test('stores files, large ones in parts, and publishes notices', async () => {
+    const local = join(fixture.stateDir, 'large');
+    const content = Buffer.alloc(20 * 1024 * 1024, 'content');
+    writeFileSync(local, content);
+    const s3 = (...args: string[]) =>
+      promisify(execFile)('aws', ['--endpoint-url', endpointUrl(), 's3', ...args], { env: environment() });
+    await s3('cp', '--no-progress', local, 's3://files/some folder/large');
+    expect((await s3('ls', '--recursive', 's3://files')).stdout).toMatch(/ 20971520 some folder\/large\n$/);
+    await s3('cp', '--no-progress', 's3://files/some folder/large', `${local}.back`);
+    expect(readFileSync(`${local}.back`).equals(content)).toBe(true);
+    await s3('mb', 's3://another');
+    expect((await s3('ls')).stdout.match(/\w+\n/g)).toEqual(['another\n', 'files\n']);
+    await s3('rb', 's3://another');
+    await s3('rm', '--recursive', 's3://files');
+    const topic = 'arn:aws:sns:us-east-1:000000000000:notices';
+    await aws('sns', 'publish', '--topic-arn', topic, '--subject', 'By hand', '--message', 'text');
+    expect(fixture.log).toContain('SNS notices: By hand');
   });
 
   test('describes stacks, databases and functions', async () => {

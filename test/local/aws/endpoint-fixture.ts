@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Platform, startPlatform } from '../../../infra/local/platform.ts';
+import { type Platform, startPlatform } from '../../../infra/local/index.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
 import { type FixtureStack, writeAssembly } from './assembly.ts';
 

@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { conditionContext } from '../../../infra/local/aws/iam/conditions.ts';
-import { type Decision, evaluate, type Policies } from '../../../infra/local/aws/iam/evaluator.ts';
-import type { PolicyDocument, Statement } from '../../../infra/local/aws/iam/policy-document.ts';
+import {
+  type Decision,
+  internals,
+  type Policies,
+  type PolicyDocument,
+  type Statement,
+} from '../../../infra/local/index.ts';
+
+const { conditionContext, evaluate } = await internals();
 
 const ROLE = 'arn:aws:iam::000000000000:role/api';
 const SECRET = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:strata/us-1/starter-AbCdEf';

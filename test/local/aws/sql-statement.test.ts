@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { parseSql } from '../../../infra/local/aws/services/rds-data/sql-statement.ts';
+import { internals } from '../../../infra/local/index.ts';
+
+const { parseSql } = await internals();
 
 const parameters = (sql: string): string[] =>
   parseSql(sql).parts.flatMap((part) => (typeof part === 'string' ? [] : [part.parameter]));

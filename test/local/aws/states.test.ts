@@ -11,10 +11,11 @@ import {
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ExecutionStore } from '../../../infra/local/aws/services/states/execution-store.ts';
-import { stateFile } from '../../../infra/local/state/state-file.ts';
+import { internals, stateFile } from '../../../infra/local/index.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 import { machineArn, stateMachineResources } from './state-machine-resources.ts';
+
+const { ExecutionStore } = await internals();
 
 let fixture: EndpointFixture;
 let sfn: SFNClient;

@@ -12,7 +12,7 @@ import { GetScheduleCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { DescribeStateMachineCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Platform, startPlatform } from '../../../infra/local/platform.ts';
+import { type Platform, startPlatform } from '../../../infra/local/index.ts';
 import { sampled } from '../../full-run.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
 import { type Release, synthesizeRelease } from './releases.ts';

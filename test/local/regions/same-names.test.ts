@@ -4,7 +4,7 @@ import { InvokeCommand, type LambdaClient } from '@aws-sdk/client-lambda';
 import { GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stateFile } from '../../../infra/local/state/state-file.ts';
+import { stateFile } from '../../../infra/local/index.ts';
 import { strata } from '../../infra/cli/run-command.ts';
 import { recordedLines } from '../aws/recorded-lines.ts';
 import { EU, US } from './twin-stacks.ts';

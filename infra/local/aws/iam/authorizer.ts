@@ -18,7 +18,7 @@ export class Authorizer {
 
   principal(accessKeyId: string): Principal {
     const owner = this.context.principals.byAccessKey(accessKeyId);
-    return owner === 'administrator' ? administrator() : this.session(owner.roleArn);
+    return owner === 'administrator' ? ADMINISTRATOR : this.session(owner.roleArn);
   }
 
   /** The principal that a service is when it acts with a role. */
@@ -93,10 +93,9 @@ function missingType(action: string, permissions: readonly Permission[]): string
   return authorization?.required.find((type) => !named.includes(type));
 }
 
-function administrator(): Principal {
-  return {
-    kind: 'administrator',
-    arn: `arn:aws:iam::${LOCAL_ACCOUNT}:user/administrator`,
-    userId: 'AIDALOCALADMINISTRATOR',
-  };
-}
+/** Whoever signs with a key that is no role's, and AWS itself. */
+export const ADMINISTRATOR: Principal = {
+  kind: 'administrator',
+  arn: `arn:aws:iam::${LOCAL_ACCOUNT}:user/administrator`,
+  userId: 'AIDALOCALADMINISTRATOR',
+};

@@ -68,6 +68,14 @@ export function encodeQueryError(error: AwsError, namespace: string, requestId: 
   );
 }
 
+/** An error of S3, which wraps it in nothing. */
+export function encodeRestXmlError(error: AwsError, requestId: string): string {
+  return (
+    `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${escapeXml(error.code)}</Code>` +
+    `<Message>${escapeXml(error.message)}</Message><RequestId>${requestId}</RequestId></Error>`
+  );
+}
+
 function members(value: unknown, items: Record<string, string>): string {
   return Object.entries(value as Record<string, unknown>)
     .filter(([, member]) => member !== undefined && member !== null)

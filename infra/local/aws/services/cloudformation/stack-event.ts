@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LOCAL_ACCOUNT } from '../../../model.ts';
-import type { BusEvent } from '../events/event.ts';
+import type { BusEvent } from '../events/event-rule.ts';
 
 /** 'CloudFormation Stack Status Change' for the status that a stack has now. */
 export function stackEvent(stack: {

@@ -1,19 +1,17 @@
 /**
- * The default event bus: rules with function targets.
+ * The default event bus: rules and their targets.
  *
  * States: held → open → closed. Events that come while it is held, before all stacks stand, wait until it opens.
- * A delivery is durable from the moment its event matched a rule until the function has succeeded, was given up on, or
+ * A delivery is durable from the moment its event matched a rule until the target has succeeded, was given up on, or
  * may not be invoked: what a stop or a kill interrupts is delivered after the next start. So a target sees an event at
  * least once, as in AWS, and never one that no rule matched.
  */
 import { randomUUID } from 'node:crypto';
-import { FunctionNotFound, reasonOf } from '../../../errors.ts';
-import { lambdaPermissions, mayInvoke } from '../../../lambda/lambda-permission.ts';
+import { reasonOf } from '../../../errors.ts';
 import type { PlatformContext } from '../../../model.ts';
-import { FIRST_RETRY_PAUSE_MS, Undeliverable, withRetries } from '../delivery-retries.ts';
-import type { BusEvent } from './event.ts';
+import { ASYNCHRONOUS_RETRIES, type Targets, withRetries } from '../../targets.ts';
 import { matchesPattern } from './event-pattern.ts';
-import { type EventRule, payloadOf, type RuleTarget } from './event-rule.ts';
+import { type BusEvent, type EventRule, payloadOf, type RuleTarget } from './event-rule.ts';
 
 interface Delivery {
   id: string;
@@ -23,19 +21,19 @@ interface Delivery {
 }
 
 const DOCUMENT = 'event-deliveries';
-/** Retries of an asynchronous invocation. */
-const RETRIES = 2;
 
 export class EventBus {
   readonly #context: PlatformContext;
+  readonly #targets: Targets;
   readonly #rules = new Map<string, EventRule>();
   readonly #pending: Map<string, Delivery>;
   readonly #stopping = new AbortController();
   #waiting: BusEvent[] = [];
   #state: 'held' | 'open' | 'closed' = 'held';
 
-  constructor(context: PlatformContext) {
+  constructor(context: PlatformContext, targets: Targets) {
     this.#context = context;
+    this.#targets = targets;
     const interrupted = context.state.load<Delivery[]>(DOCUMENT, []);
     this.#pending = new Map(interrupted.map((delivery) => [delivery.id, delivery]));
   }
@@ -92,8 +90,8 @@ export class EventBus {
     if (rule && target) {
       try {
         await withRetries(() => this.#invoke(rule, target, delivery.event), {
-          retries: RETRIES,
-          pauseMs: FIRST_RETRY_PAUSE_MS * this.#context.waitScale,
+          retries: ASYNCHRONOUS_RETRIES,
+          waitScale: this.#context.waitScale,
           signal: this.#stopping.signal,
         });
       } catch (cause) {
@@ -107,24 +105,16 @@ export class EventBus {
   }
 
   async #invoke(rule: EventRule, target: RuleTarget, event: BusEvent): Promise<void> {
-    const { functionArn } = target;
-    const { region } = rule;
-    const resources = [...this.#context.stacks.values()]
-      .filter((stack) => stack.region === region)
-      .flatMap((stack) => [...stack.resources.values()]);
-    if (!mayInvoke(lambdaPermissions(resources, 'events.amazonaws.com'), functionArn, rule.arn)) {
-      throw new Undeliverable(
-        `events.amazonaws.com is not authorized to perform: lambda:InvokeFunction on resource: ${functionArn} because no resource-based policy allows the lambda:InvokeFunction action`,
-      );
-    }
-    try {
-      const result = await this.#context.functions.invoke(functionArn, payloadOf(target, event), { region });
-      if (!result.functionError) return;
-      const { errorType, errorMessage } = result.payload as Record<string, unknown>;
-      throw new Error(`${functionArn} failed: ${errorType}: ${errorMessage}`);
-    } catch (cause) {
-      throw cause instanceof FunctionNotFound ? new Undeliverable(cause.message) : cause;
-    }
+    const { arn: targetArn, roleArn } = target;
+    await this.#targets.invoke({
+      targetArn,
+      region: rule.region,
+      // Functions and topics are invoked by their own policies, whatever role the target names.
+      invoker: targetArn.startsWith('arn:aws:states:')
+        ? { kind: 'role', roleArn: roleArn!, sessionName: rule.name }
+        : { kind: 'service', service: 'events.amazonaws.com', sourceArn: rule.arn },
+      payload: JSON.stringify(payloadOf(target, event)),
+    });
   }
 
   #save(): void {

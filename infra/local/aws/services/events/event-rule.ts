@@ -1,7 +1,21 @@
-import type { PlatformContext, Properties } from '../../../model.ts';
+import type { Properties } from '../../../model.ts';
 import { ResourceFailure } from '../../errors.ts';
-import type { BusEvent } from './event.ts';
+import { checkTarget } from '../../targets.ts';
 import { type EventPattern, parsePattern } from './event-pattern.ts';
+
+/** An event as EventBridge hands it to a target. */
+export interface BusEvent {
+  version: '0';
+  id: string;
+  'detail-type': string;
+  source: string;
+  account: string;
+  /** ISO 8601, to the second. */
+  time: string;
+  region: string;
+  resources: string[];
+  detail: Record<string, unknown>;
+}
 
 export interface EventRule {
   arn: string;
@@ -13,7 +27,9 @@ export interface EventRule {
 
 export interface RuleTarget {
   id: string;
-  functionArn: string;
+  arn: string;
+  /** Required of state machines. */
+  roleArn?: string;
   /** Instead of the event: JSON, already parsed. */
   input?: unknown;
   /** The part of the event to hand over, such as `$.detail`. */
@@ -30,21 +46,12 @@ export function readRule(
   region: string,
   name: string,
   properties: Properties,
-  context: PlatformContext,
 ): EventRule | undefined {
   if (properties.ScheduleExpression !== undefined) {
     throw new ResourceFailure('rules with a schedule are not run locally: use AWS::Scheduler::Schedule');
   }
   const pattern = parsePattern(properties.EventPattern);
-  const targets: RuleTarget[] = [];
-  for (const target of (properties.Targets ?? []) as Record<string, unknown>[]) {
-    const targetArn = String(target.Arn);
-    if (targetArn.startsWith('arn:aws:sns:')) {
-      context.log(`rule ${name}: topics receive nothing locally (${targetArn})`);
-      continue;
-    }
-    targets.push(readTarget(targetArn, target));
-  }
+  const targets = ((properties.Targets ?? []) as Record<string, unknown>[]).map(readTarget);
   const enabled = properties.State !== 'DISABLED';
   const onDefaultBus = (properties.EventBusName ?? 'default') === 'default';
   return enabled && onDefaultBus ? { arn, name, region, pattern, targets } : undefined;
@@ -61,9 +68,12 @@ export function payloadOf(target: RuleTarget, event: BusEvent): unknown {
   return value ?? null;
 }
 
-function readTarget(arn: string, target: Record<string, unknown>): RuleTarget {
-  if (!arn.startsWith('arn:aws:lambda:')) {
-    throw new ResourceFailure(`rules invoke functions locally, not ${arn}`);
+function readTarget(target: Record<string, unknown>): RuleTarget {
+  const arn = String(target.Arn);
+  checkTarget(arn, 'rules');
+  const roleArn = target.RoleArn as string | undefined;
+  if (arn.startsWith('arn:aws:states:') && roleArn === undefined) {
+    throw new ResourceFailure(`a rule needs a role to start ${arn}`);
   }
   if (target.InputTransformer !== undefined) {
     throw new ResourceFailure('input transformers are not understood locally: use Input or InputPath');
@@ -74,7 +84,8 @@ function readTarget(arn: string, target: Record<string, unknown>): RuleTarget {
   }
   return {
     id: String(target.Id),
-    functionArn: arn,
+    arn,
+    ...(roleArn === undefined ? {} : { roleArn }),
     ...(input === undefined ? {} : { input: parsedInput(input) }),
     ...(inputPath === undefined ? {} : { inputPath }),
   };

@@ -13,10 +13,10 @@ import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { Call, Operation, Permission } from '../../service.ts';
 import { requestTags, resourceTags, tagsOf } from '../../tags.ts';
-import type { QuotaStore } from '../service-quotas.ts';
+import type { QuotaStore } from '../service-quotas/service-quotas.ts';
 import { describeCluster, describeInstance, describeProxy, describeSnapshot } from './descriptions.ts';
+import { paginate, requireCluster } from './rds.ts';
 import type { ClusterRecord, ClusterSnapshot, InstanceRecord, RdsStore } from './rds-store.ts';
-import { paginate, requireCluster } from './service.ts';
 
 /** Operations of the RDS service. */
 export function clusterLifecycle(

@@ -1,10 +1,11 @@
+import { Cron } from 'croner';
 import { ResourceFailure } from '../../errors.ts';
-import { type CronExpression, nextOccurrence, parseCron } from './cron-expression.ts';
-import { instantOf } from './time-zone.ts';
+import { instantOf, wallTime } from './time-zone.ts';
 
 export type ScheduleExpression =
   | { kind: 'rate'; periodMs: number }
-  | { kind: 'cron'; cron: CronExpression }
+  /** `pattern` is the expression in croner's notation, which begins with seconds. */
+  | { kind: 'cron'; pattern: string }
   /** `wall` as in time-zone.ts. */
   | { kind: 'at'; wall: number };
 
@@ -21,7 +22,7 @@ const UNIT_MS: Record<string, number> = { minute: 60_000, hour: 3_600_000, day: 
 /** @throws {ResourceFailure} when EventBridge Scheduler, or this implementation of it, takes no such expression */
 export function parseScheduleExpression(text: string): ScheduleExpression {
   const [, kind, body = ''] = /^(rate|cron|at)\((.*)\)$/.exec(text) ?? [];
-  if (kind === 'cron') return { kind, cron: parseCron(body) };
+  if (kind === 'cron') return { kind, pattern: cronPattern(body) };
   if (kind === 'rate') {
     const [, value, unit = ''] = /^([1-9]\d*) (minute|hour|day)s?$/.exec(body) ?? [];
     if (value !== undefined) return { kind, periodMs: Number(value) * UNIT_MS[unit]! };
@@ -44,10 +45,58 @@ export function nextDue(
       return firstOfRate + Math.max(0, passed) * expression.periodMs;
     }
     case 'cron':
-      return nextOccurrence(expression.cron, after, zone);
+      return nextOccurrence(expression.pattern, after, zone);
     case 'at': {
       const instant = instantOf(expression.wall, zone);
       return instant !== undefined && instant > after ? instant : undefined;
     }
   }
+}
+
+const CRON_OPTIONS = {
+  mode: '7-part',
+  // AWS counts days of the week from 1, Sunday.
+  alternativeWeekdays: true,
+  // `5/15` goes on from 5.
+  sloppyRanges: true,
+} as const;
+
+/** @throws {ResourceFailure} naming what is wrong */
+function cronPattern(text: string): string {
+  const wrong = (why: string) => new ResourceFailure(`cron(${text}): ${why}`);
+  const fields = text.trim().split(/\s+/);
+  const [minutes = '', hours = '', monthDays = '', months = '', weekDays = '', years = ''] = fields;
+  if (fields.length !== 6) throw wrong('it needs six fields');
+  if ((monthDays === '?') === (weekDays === '?')) {
+    throw wrong('it needs ? in either the day of the month or the day of the week');
+  }
+  // What croner takes and AWS does not.
+  const other = [minutes, hours, months, years].find((field) => field.includes('?'));
+  if (other !== undefined) throw wrong(`"${other}" is for days only`);
+  if (/(?:^|[-,])[089]/.test(weekDays)) throw wrong('days of the week are 1 to 7');
+  if ((years.match(/\d{2,}/g) ?? []).some((year) => Number(year) < 1970 || Number(year) > 2199)) {
+    throw wrong('years are 1970 to 2199');
+  }
+  // The last day of the week is Saturday.
+  const lastDay = weekDays === 'L' ? '7' : weekDays;
+  const pattern = ['0', minutes, hours, monthDays, months, lastDay, years].join(' ');
+  try {
+    new Cron(pattern, { ...CRON_OPTIONS, paused: true });
+  } catch (cause) {
+    throw wrong(cause instanceof Error ? cause.message : String(cause));
+  }
+  return pattern;
+}
+
+/**
+ * EventBridge Scheduler runs a schedule once where clocks show its time twice in autumn, and not at all where they skip
+ * it in spring. Croner repeats patterns with wildcards in autumn, and moves skipped times behind the gap.
+ */
+function nextOccurrence(pattern: string, after: number, zone: string): number | undefined {
+  const cron = new Cron(pattern, { ...CRON_OPTIONS, timezone: zone, paused: true });
+  for (let next = cron.nextRun(new Date(after)); next; next = cron.nextRun(next)) {
+    const instant = next.getTime();
+    if (instantOf(wallTime(instant, zone), zone) === instant && cron.match(next)) return instant;
+  }
+  return undefined;
 }

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { reasonOf } from '../../../errors.ts';
 import type { Log } from '../../../model.ts';
-import { FIRST_RETRY_PAUSE_MS, withRetries } from '../delivery-retries.ts';
+import { withRetries } from '../../targets.ts';
 import type { Schedule, ScheduleDefinition, Schedules } from './schedules.ts';
 
 export interface ScheduleRun {
@@ -108,9 +108,7 @@ export class ScheduleRunner {
     const signal = AbortSignal.any([this.#stopping.signal, tooOld]);
     try {
       await withRetries((attempt) => run(schedule, { due, attempt, id }), {
-        retries,
-        pauseMs: FIRST_RETRY_PAUSE_MS * waitScale,
-        signal,
+        ...{ retries, waitScale, signal },
       });
     } catch (cause) {
       if (!this.#stopping.signal.aborted) log(`schedule ${schedule.name}: ${reasonOf(cause)}`);

@@ -10,8 +10,7 @@ import type { Execution, ExecutionStore } from './execution-store.ts';
 import { HistoryRecorder, type InterpreterEvent } from './history.ts';
 import { type LocalTask, localDefinition, waitSeconds } from './local-definition.ts';
 import type { StateMachineRecord } from './state-machines.ts';
-import { TaskFailure } from './task-failure.ts';
-import type { TaskResources } from './task-resources.ts';
+import { TaskFailure, type TaskResources } from './task-resources.ts';
 
 /** Events an execution may have in AWS. */
 const HISTORY_LIMIT = 25_000;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LOCAL_ACCOUNT } from '../../../model.ts';
-import type { BusEvent } from '../events/event.ts';
+import type { BusEvent } from '../events/event-rule.ts';
 import type { Execution } from './execution-store.ts';
 
 /** Bytes of input and output together that an event carries; above, they are left out, as in AWS. */

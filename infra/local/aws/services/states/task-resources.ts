@@ -2,21 +2,28 @@ import { FunctionNotFound } from '../../../errors.ts';
 import type { PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Authorizer } from '../../iam/authorizer.ts';
-import type { Principal } from '../../service.ts';
-import { functionArn } from '../lambda.ts';
-import { TaskFailure } from './task-failure.ts';
+import type { Principal, ServiceCall } from '../../service.ts';
+import { functionArn } from '../lambda/lambda.ts';
 
 /** Bytes a state's input or output may have. */
 const PAYLOAD_LIMIT = 256 * 1024;
 
-/** Calls an operation of this endpoint as a principal. */
-export type ServiceCall = (
-  signingName: string,
-  operation: string,
-  members: Record<string, unknown>,
-  as: Principal,
-  region: string,
-) => Promise<unknown>;
+/**
+ * What makes a state fail with a chosen error name, which Retry and Catch compare. `message` becomes the cause.
+ * Terminal ones can be neither retried nor caught.
+ */
+export class TaskFailure extends Error {
+  /** Read by the interpreter. */
+  readonly isRetryable: boolean;
+  readonly isCatchable: boolean;
+
+  constructor(name: string, cause: string, options: { terminal?: boolean } = {}) {
+    super(cause);
+    this.name = name;
+    this.isRetryable = !options.terminal;
+    this.isCatchable = !options.terminal;
+  }
+}
 
 /** How the services are called in resource ARNs and in error names; some have camel case members. */
 const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelCase?: boolean }> = {

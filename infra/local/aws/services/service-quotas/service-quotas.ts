@@ -1,7 +1,7 @@
-import { LOCAL_ACCOUNT, type StateFile } from '../../model.ts';
-import { AwsError } from '../errors.ts';
-import type { Input } from '../input.ts';
-import type { AwsService, Call } from '../service.ts';
+import { LOCAL_ACCOUNT, type StateFile } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Input } from '../../input.ts';
+import type { AwsService, Call, ServiceModule } from '../../service.ts';
 
 interface Quota {
   readonly name: string;
@@ -43,7 +43,7 @@ export class QuotaStore {
  * Service Quotas, for RDS. A change that is asked for is granted at once; a decrease is too, unlike in AWS, so that a
  * test can make a region full.
  */
-export function serviceQuotas(store: QuotaStore): AwsService {
+export function serviceQuotas(store: QuotaStore): ServiceModule {
   const describe = (input: Input, call: Call, figureOf: (quota: Quota & { value: number }) => number) => {
     const code = input.required('QuotaCode');
     const service = input.required('ServiceCode');
@@ -67,7 +67,7 @@ export function serviceQuotas(store: QuotaStore): AwsService {
     };
   };
   const onAny = (action: string) => () => [{ action: `servicequotas:${action}`, resource: '*' }];
-  return {
+  const service: AwsService = {
     signingNames: ['servicequotas'],
     prefix: 'servicequotas',
     protocol: { kind: 'json', version: '1.1' },
@@ -104,4 +104,5 @@ export function serviceQuotas(store: QuotaStore): AwsService {
       },
     },
   };
+  return { service, resources: [] };
 }

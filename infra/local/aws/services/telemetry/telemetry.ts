@@ -1,6 +1,6 @@
-import { LOCAL_ACCOUNT } from '../../model.ts';
-import type { Input } from '../input.ts';
-import type { AwsService, Call, Operation } from '../service.ts';
+import { LOCAL_ACCOUNT } from '../../../model.ts';
+import type { Input } from '../../input.ts';
+import type { AwsService, Call, Operation, ServiceModule } from '../../service.ts';
 
 /**
  * Telemetry is accepted and dropped: functions' output is in the platform's own logs. Permissions are checked all
@@ -20,7 +20,7 @@ const logGroup = (input: Input, { region }: Call): string =>
 const logStream = (input: Input, call: Call): string =>
   `${logGroup(input, call)}:log-stream:${input.required('logStreamName')}`;
 
-export const telemetry: AwsService[] = [
+const services: AwsService[] = [
   {
     signingNames: ['logs'],
     prefix: 'logs',
@@ -60,3 +60,6 @@ export const telemetry: AwsService[] = [
     operations: { PutMetricData: accepted('cloudwatch:PutMetricData', anything) },
   },
 ];
+
+/** CloudWatch Logs, X-Ray and CloudWatch, as far as functions call them. */
+export const telemetry: ServiceModule[] = services.map((service) => ({ service, resources: [] }));

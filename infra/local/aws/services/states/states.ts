@@ -1,16 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Operation } from '../../service.ts';
+import type { AwsService, Operation, ServiceModule } from '../../service.ts';
 import type { ExecutionRunner } from './execution-runner.ts';
 import type { Execution, ExecutionStore } from './execution-store.ts';
-import type { StateMachineRecord, StateMachines } from './state-machines.ts';
+import { type StateMachineRecord, type StateMachines, stateMachineResource } from './state-machines.ts';
 
 /** Bytes an execution's input may have. */
 const INPUT_LIMIT = 256 * 1024;
 
 /** AWS Step Functions: standard workflows. Express workflows, activities, redrive and versions are not offered. */
-export function states(machines: StateMachines, store: ExecutionStore, runner: ExecutionRunner): AwsService {
+export function states(
+  machines: StateMachines,
+  store: ExecutionStore,
+  runner: ExecutionRunner,
+): ServiceModule {
+  return {
+    service: wire(machines, store, runner),
+    resources: [stateMachineResource(machines)],
+    resume: () => runner.resume(),
+    stop: () => runner.stopAll('The platform was stopped.').catch(() => {}),
+  };
+}
+
+function wire(machines: StateMachines, store: ExecutionStore, runner: ExecutionRunner): AwsService {
   const onMachine = (
     action: string,
     run: (machine: StateMachineRecord, input: Input) => unknown,

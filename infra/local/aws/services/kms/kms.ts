@@ -2,11 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { LOCAL_ACCOUNT } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
+import { aliasResource, keyResource } from './key-resources.ts';
 import type { Key, KeyStore } from './key-store.ts';
 
 /** AWS KMS: symmetric keys of the templates. */
-export function kms(keys: KeyStore): AwsService {
+export function kms(keys: KeyStore): ServiceModule {
+  return { service: wire(keys), resources: [keyResource(keys), aliasResource(keys)] };
+}
+
+function wire(keys: KeyStore): AwsService {
   const permission = (action: string, key: Key, input: Input): Permission[] => {
     const context: Record<string, string> = { 'kms:CallerAccount': LOCAL_ACCOUNT };
     for (const [name, value] of Object.entries(encryptionContext(input))) {

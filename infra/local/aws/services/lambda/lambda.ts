@@ -1,13 +1,17 @@
-import { FunctionNotFound } from '../../errors.ts';
-import { LOCAL_ACCOUNT, type PlatformContext } from '../../model.ts';
-import { AwsError } from '../errors.ts';
-import { type AwsService, RawResponse } from '../service.ts';
+import { FunctionNotFound } from '../../../errors.ts';
+import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import { type AwsService, RawResponse, type ServiceModule } from '../../service.ts';
 
 /** Synchronous payloads AWS takes, in bytes. */
 const PAYLOAD_LIMIT = 6 * 1024 * 1024;
 
-/** AWS Lambda: invoking the deployed functions. */
-export function lambda(context: PlatformContext): AwsService {
+/** AWS Lambda: invoking the deployed functions. What functions are made of is in `infra/local/lambda/`. */
+export function lambda(context: PlatformContext): ServiceModule {
+  return { service: wire(context), resources: [] };
+}
+
+function wire(context: PlatformContext): AwsService {
   return {
     signingNames: ['lambda'],
     prefix: 'lambda',

@@ -1,9 +1,9 @@
-import { LOCAL_ACCOUNT, type Properties, type ResourceFactory } from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import { parseScheduleExpression } from '../services/scheduler/schedule-expression.ts';
-import type { ScheduleRunner } from '../services/scheduler/schedule-runner.ts';
-import { readTarget } from '../services/scheduler/schedule-target.ts';
-import { isTimeZone } from '../services/scheduler/time-zone.ts';
+import { LOCAL_ACCOUNT, type Properties, type ResourceFactory } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import { parseScheduleExpression } from './schedule-expression.ts';
+import type { ScheduleRunner } from './schedule-runner.ts';
+import { readTarget } from './schedule-target.ts';
+import { isTimeZone } from './time-zone.ts';
 
 /** `AWS::Scheduler::Schedule` and `AWS::Scheduler::ScheduleGroup`. */
 export function scheduleResources(runner: ScheduleRunner): ResourceFactory[] {

@@ -1,8 +1,7 @@
-import { LOCAL_ACCOUNT } from '../../model.ts';
-import type { AwsService } from '../service.ts';
+import { LOCAL_ACCOUNT } from '../../../model.ts';
+import type { AwsService, ServiceModule } from '../../service.ts';
 
-/** AWS STS: tells a caller who it is. */
-export const sts: AwsService = {
+const service: AwsService = {
   signingNames: ['sts'],
   prefix: 'sts',
   protocol: { kind: 'query', namespace: 'https://sts.amazonaws.com/doc/2011-06-15/' },
@@ -19,3 +18,6 @@ export const sts: AwsService = {
     },
   },
 };
+
+/** AWS STS: tells a caller who it is. */
+export const sts: ServiceModule = { service, resources: [] };

@@ -4,14 +4,14 @@ import {
   type PlatformContext,
   type ResourceFactory,
   type ResourceRequest,
-} from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import { Input } from '../input.ts';
-import type { RdsStore } from '../services/rds/rds-store.ts';
-import { randomPassword } from '../services/secrets-manager/random-password.ts';
-import { type SecretStore, versionIdOf } from '../services/secrets-manager/secret-store.ts';
-import { tagsOf } from '../tags.ts';
-import { stableUuid } from './key.ts';
+} from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import { Input } from '../../input.ts';
+import { tagsOf } from '../../tags.ts';
+import { stableUuid } from '../kms/key-resources.ts';
+import { randomPassword } from '../secrets-manager/random-password.ts';
+import { type SecretStore, versionIdOf } from '../secrets-manager/secret-store.ts';
+import type { RdsStore } from './rds-store.ts';
 
 /** `AWS::RDS::DBCluster`: one real PostgreSQL server. */
 export function clusterResource(

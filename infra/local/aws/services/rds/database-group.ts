@@ -1,6 +1,6 @@
-import { LOCAL_ACCOUNT, type ResourceFactory } from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import type { RdsStore } from '../services/rds/rds-store.ts';
+import { LOCAL_ACCOUNT, type ResourceFactory } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import type { RdsStore } from './rds-store.ts';
 
 /** Subnet and parameter groups: names that clusters refer to, and that cannot be deleted while one does. */
 export function databaseGroupResources(store: RdsStore): ResourceFactory[] {

@@ -3,10 +3,10 @@
  * resource, and to delete it. Only calls that the handlers make for such resources are here; the service-linked role of
  * RDS exists, because cells do. A type that is not here cannot be made by a role: add it.
  */
-import { LOCAL_ACCOUNT, type LocalResource, type Properties, type ResourceRequest } from '../../model.ts';
-import { Input } from '../input.ts';
-import type { Permission } from '../service.ts';
-import { requestTags, resourceTags, type Tag, tagsOf } from '../tags.ts';
+import { LOCAL_ACCOUNT, type LocalResource, type Properties, type ResourceRequest } from '../../../model.ts';
+import { Input } from '../../input.ts';
+import type { Permission } from '../../service.ts';
+import { requestTags, resourceTags, type Tag, tagsOf } from '../../tags.ts';
 
 export interface HandlerPermissions {
   create(request: ResourceRequest): Permission[];

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ResourceFactory } from '../../model.ts';
-import type { KeyStore } from '../services/kms/key-store.ts';
+import type { ResourceFactory } from '../../../model.ts';
+import type { KeyStore } from './key-store.ts';
 
 /** `AWS::KMS::Key`. Its id follows from stack and logical id, so that what it encrypted stays readable. */
 export function keyResource(keys: KeyStore): ResourceFactory {

@@ -1,10 +1,14 @@
 import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
 import { resourceTags, type Tag } from '../../tags.ts';
-import type { QuotaStore } from '../service-quotas.ts';
+import type { SecretStore } from '../secrets-manager/secret-store.ts';
+import type { QuotaStore } from '../service-quotas/service-quotas.ts';
 import { clusterLifecycle } from './cluster-lifecycle.ts';
+import { clusterResource, instanceResource } from './database-cluster.ts';
+import { databaseGroupResources } from './database-group.ts';
+import { proxyResource, targetGroupResource } from './database-proxy.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
@@ -18,10 +22,27 @@ interface RdsOptions {
   readonly logins: ProxyLogins;
   readonly context: PlatformContext;
   readonly quotas: QuotaStore;
+  readonly secrets: SecretStore;
+  /** Whether a stack is only being started again: then nothing of it is new. */
+  isRestarted(stackArn: string): boolean;
 }
 
-/** The part of the RDS control plane that workflows call. */
-export function rds(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsService {
+/** The part of the RDS control plane that workflows call, and the databases of templates. */
+export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
+  const { logins, secrets, isRestarted } = options;
+  return {
+    service: wire(store, options),
+    resources: [
+      ...databaseGroupResources(store),
+      clusterResource(store, secrets, isRestarted),
+      instanceResource(store, isRestarted),
+      proxyResource(store, logins, isRestarted),
+      targetGroupResource(store, logins),
+    ],
+  };
+}
+
+function wire(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {

@@ -3,14 +3,14 @@ import {
   type LocalResource,
   type PlatformContext,
   type ResourceFactory,
-} from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import { Input } from '../input.ts';
-import type { ProxyLogins } from '../services/rds/proxy-logins.ts';
-import type { RdsStore } from '../services/rds/rds-store.ts';
-import { proxyAuth } from '../services/rds/service.ts';
-import { tagsOf } from '../tags.ts';
-import { stableUuid } from './key.ts';
+} from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import { Input } from '../../input.ts';
+import { tagsOf } from '../../tags.ts';
+import { stableUuid } from '../kms/key-resources.ts';
+import type { ProxyLogins } from './proxy-logins.ts';
+import { proxyAuth } from './rds.ts';
+import type { RdsStore } from './rds-store.ts';
 
 /**
  * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, deploying sends the template's Auth

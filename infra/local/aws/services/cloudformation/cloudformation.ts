@@ -1,7 +1,7 @@
 import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
 import { requestTags, tagsOf } from '../../tags.ts';
 import { newStackRecord, templateLocation } from './create-stack.ts';
 import type { RunTimeStacks } from './run-time-stacks.ts';
@@ -16,7 +16,16 @@ export function cloudFormation(
   context: PlatformContext,
   store: StackStore,
   stacks: RunTimeStacks,
-): AwsService {
+): ServiceModule {
+  return {
+    service: wire(context, store, stacks),
+    resources: [],
+    resume: () => stacks.resume(),
+    stop: () => stacks.stop(),
+  };
+}
+
+function wire(context: PlatformContext, store: StackStore, stacks: RunTimeStacks): AwsService {
   const startedAt = new Date();
   const views = (call: Call): StackView[] => {
     const created = store.all().map((record) => viewOfRecord(record, () => store.templateText(record)));

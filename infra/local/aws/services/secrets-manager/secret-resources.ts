@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { ResourceFactory } from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import { randomPassword } from '../services/secrets-manager/random-password.ts';
-import { type SecretStore, versionIdOf } from '../services/secrets-manager/secret-store.ts';
+import type { ResourceFactory } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import { randomPassword } from './random-password.ts';
+import { type SecretStore, versionIdOf } from './secret-store.ts';
 
 interface GenerateSecretString {
   SecretStringTemplate?: string;

@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PoolClient, QueryArrayConfig, QueryArrayResult } from 'pg';
 import type { PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Operation, Permission } from '../../service.ts';
+import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
 import type { SecretPermissions } from '../secrets-manager/secret-permissions.ts';
 import { type SecretStore, versionIdOf } from '../secrets-manager/secret-store.ts';
 import { columnMetadata } from './column-metadata.ts';
@@ -26,7 +27,19 @@ export interface RdsDataParts {
 }
 
 /** The RDS Data API, spoken to the cluster's real PostgreSQL as the user of the caller's secret. */
-export function rdsData(parts: RdsDataParts): AwsService {
+export function rdsData(parts: RdsDataParts): ServiceModule {
+  return {
+    service: wire(parts),
+    resources: [],
+    async stop() {
+      parts.transactions.close();
+      // A statement that runs long must not hold up the end; its server is stopped next.
+      await Promise.race([parts.pools.close(), delay(1_000, undefined, { ref: false })]);
+    },
+  };
+}
+
+function wire(parts: RdsDataParts): AwsService {
   const { transactions, pools } = parts;
 
   function operation(name: string, run: (input: Input, call: Call) => Promise<unknown>): Operation {

@@ -1,16 +1,31 @@
 import { randomUUID } from 'node:crypto';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Operation } from '../../service.ts';
+import type { AwsService, Call, Operation, ServiceModule } from '../../service.ts';
 import { tagsOf } from '../../tags.ts';
 import type { KeyStore } from '../kms/key-store.ts';
 import { randomPassword } from './random-password.ts';
 import { describeSecret, listSecrets } from './secret-listing.ts';
 import { SecretPermissions } from './secret-permissions.ts';
+import { secretAttachmentResource, secretResource } from './secret-resources.ts';
 import { type Secret, type SecretStore, type SecretValue, versionIdOf } from './secret-store.ts';
 
-/** AWS Secrets Manager over a {@link SecretStore}. Rotation, replication and resource policies are not offered. */
-export function secretsManager(secrets: SecretStore, keys: KeyStore): AwsService {
+/**
+ * AWS Secrets Manager over a {@link SecretStore}. Rotation, replication and resource policies are not offered.
+ * @param coordinates what an attachment writes into a secret; undefined for a database that does not exist
+ */
+export function secretsManager(
+  secrets: SecretStore,
+  keys: KeyStore,
+  coordinates: (targetId: string, region: string) => Record<string, unknown> | undefined,
+): ServiceModule {
+  return {
+    service: wire(secrets, keys),
+    resources: [secretResource(secrets), secretAttachmentResource(secrets, coordinates)],
+  };
+}
+
+function wire(secrets: SecretStore, keys: KeyStore): AwsService {
   const permissions = new SecretPermissions(secrets, keys);
 
   /** An operation on one existing secret that is not being deleted. */

@@ -1,9 +1,9 @@
-import type { LocalResource, PlatformContext, ResourceFactory } from '../../model.ts';
-import { ResourceFailure } from '../errors.ts';
-import type { Authorizer } from '../iam/authorizer.ts';
-import type { Permission } from '../service.ts';
-import type { RunTimeStacks } from '../services/cloudformation/run-time-stacks.ts';
+import type { LocalResource, PlatformContext, ResourceFactory } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
+import type { Authorizer } from '../../iam/authorizer.ts';
+import type { Permission } from '../../service.ts';
 import { HANDLER_PERMISSIONS } from './handler-permissions.ts';
+import type { RunTimeStacks } from './run-time-stacks.ts';
 
 /**
  * Lets CloudFormation make and delete a resource only if the role it acts with may, with the permissions that AWS's own
@@ -23,7 +23,7 @@ export function permitted(
     const region = stackArn.split(':')[3] ?? '';
     const refusal = HANDLER_PERMISSIONS[type]
       ? authorizer.refusesCall(principal, needed(), region)
-      : `What ${type} needs is not known here: add it to infra/local/aws/resources/handler-permissions.ts`;
+      : `What ${type} needs is not known here: add it to infra/local/aws/services/cloudformation/handler-permissions.ts`;
     if (refusal === undefined) return;
     throw new ResourceFailure(
       `Resource handler returned message: "${refusal}" (HandlerErrorCode: AccessDenied)`,

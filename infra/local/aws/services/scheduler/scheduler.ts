@@ -1,7 +1,9 @@
 import { LOCAL_ACCOUNT } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Route } from '../../service.ts';
+import type { AwsService, Call, Route, ServiceModule } from '../../service.ts';
+import { scheduleResources } from './schedule-resources.ts';
+import type { ScheduleRunner } from './schedule-runner.ts';
 import type { Schedule, Schedules } from './schedules.ts';
 
 /** Operations that exist in AWS and are named in the refusal here: schedules come from templates only. */
@@ -16,8 +18,17 @@ const NOT_OFFERED: Route[] = [
   { method: 'GET', path: /^\/tags\/.+$/, operation: 'ListTagsForResource' },
 ];
 
-/** EventBridge Scheduler, for reading. */
-export function scheduler(schedules: Schedules): AwsService {
+/** EventBridge Scheduler: schedules of templates, which clients only read. */
+export function scheduler(schedules: Schedules, runner: ScheduleRunner): ServiceModule {
+  return {
+    service: wire(schedules),
+    resources: scheduleResources(runner),
+    resume: () => runner.start(),
+    stop: () => runner.stop(),
+  };
+}
+
+function wire(schedules: Schedules): AwsService {
   return {
     signingNames: ['scheduler'],
     prefix: 'scheduler',

@@ -1,0 +1,200 @@
+/**
+ * The `fauxqs` package, which stores buckets and topics and speaks S3's and SNS's protocols. It runs in this process
+ * without a port of its own: fauxqs checks no permissions, so requests come to it through the endpoint only.
+ *
+ * States: idle → open → closed. It opens at the first call, because that takes 0.2 s and 40 MB; what templates declare
+ * before is made then. Its state is an SQLite database under `<state directory>/fauxqs/`, where every change is durable.
+ */
+import { mkdirSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { buildApp } from 'fauxqs';
+
+export interface FauxqsRequest {
+  method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  /** Query string, without the question mark. */
+  search?: string;
+  /** Decoded; absent for requests to the service itself. */
+  bucket?: string;
+  /** Decoded; absent for requests to the bucket. */
+  key?: string;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+export interface FauxqsResponse {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** What is used of fauxqs's stores. */
+export interface Stores {
+  s3: {
+    createBucket(name: string): void;
+    /** @throws {Error} when it is not empty, or does not exist */
+    deleteBucket(name: string): void;
+    buckets: Map<string, Map<string, unknown>>;
+    multipartUploads: Map<string, { bucket: string; key: string }>;
+  };
+  sns: {
+    createTopic(name: string, attributes: undefined, tags: undefined, region: string): void;
+    deleteTopic(arn: string): boolean;
+    topics: Map<string, { subscriptionArns: string[] }>;
+    subscribe(
+      topicArn: string,
+      protocol: string,
+      endpoint: string,
+      attributes?: Record<string, string>,
+    ): unknown;
+    unsubscribe(arn: string): boolean;
+    subscriptions: Map<string, Subscription>;
+  };
+  matchesFilterPolicy(policy: unknown, attributes: unknown): boolean;
+  matchesFilterPolicyOnBody(policy: unknown, message: string): boolean;
+}
+
+export interface Subscription {
+  arn: string;
+  topicArn: string;
+  protocol: string;
+  endpoint: string;
+  attributes: Record<string, string>;
+}
+
+interface Open {
+  stores: Stores;
+  app: ReturnType<typeof buildApp>;
+  requests: Map<string, FauxqsRequest>;
+  close(): Promise<void>;
+}
+
+/**
+ * Names the request, of which body, bucket and key are handed over beside HTTP: fauxqs parses 11 MiB at most, and URLs
+ * would lose segments such as `..`, so that another object is meant than the one that permissions were checked for.
+ */
+const REQUEST_HEADER = 'x-strata-request';
+
+export class Fauxqs {
+  readonly #directory: string;
+  readonly #declared: ((stores: Stores) => void)[] = [];
+  #open: Promise<Open> | undefined;
+  #closed = false;
+  #requests = 0;
+
+  constructor(stateDir: string) {
+    this.#directory = join(stateDir, 'fauxqs');
+  }
+
+  /** Makes what a template declares: now if it is open, else when it opens. `make` must be idempotent. */
+  async declare(make: (stores: Stores) => void): Promise<void> {
+    if (this.#open) make((await this.#open).stores);
+    else this.#declared.push(make);
+  }
+
+  async stores(): Promise<Stores> {
+    return (await this.#opened()).stores;
+  }
+
+  async send(request: FauxqsRequest): Promise<FauxqsResponse> {
+    const { app, requests } = await this.#opened();
+    const { method, search = '', bucket, key, headers } = request;
+    this.#requests += 1;
+    const id = String(this.#requests);
+    requests.set(id, request);
+    const path = bucket === undefined ? '/' : key === undefined ? '/bucket' : '/bucket/key';
+    try {
+      const response = await app.inject({
+        method,
+        url: search === '' ? path : `${path}?${search}`,
+        headers: { ...headers, [REQUEST_HEADER]: id },
+      });
+      const answered = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
+      return {
+        status: response.statusCode,
+        headers: Object.fromEntries(answered) as Record<string, string>,
+        body: response.rawPayload,
+      };
+    } finally {
+      requests.delete(id);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await (await this.#open?.catch(() => undefined))?.close();
+  }
+
+  #opened(): Promise<Open> {
+    if (this.#closed) throw new Error('fauxqs is closed');
+    this.#open ??= this.#start();
+    return this.#open;
+  }
+
+  async #start(): Promise<Open> {
+    const [{ buildApp }, internals] = await Promise.all([import('fauxqs'), loadInternals()]);
+    const { S3Store, SnsStore, SqsStore, PersistenceManager } = internals;
+    const [s3Store, snsStore, sqsStore] = [new S3Store(), new SnsStore(), new SqsStore()];
+    // Objects are backups, too: no other user of the machine reads them.
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const persistence = new PersistenceManager(this.#directory);
+    // Loaded first: what is loaded must not be written again.
+    persistence.load(sqsStore, snsStore, s3Store);
+    for (const store of [s3Store, snsStore, sqsStore]) store.persistence = persistence;
+    const app = buildApp({
+      logger: false,
+      stores: { s3Store, snsStore, sqsStore } as unknown as FauxqsStores,
+    });
+    const requests = new Map<string, FauxqsRequest>();
+    app.addHook('preHandler', (request, _reply, done) => {
+      const { body, bucket, key, headers } = requests.get(String(request.headers[REQUEST_HEADER]))!;
+      const isForm = headers['content-type'] === FORM && bucket === undefined;
+      request.body = isForm ? Object.fromEntries(new URLSearchParams(body.toString())) : body;
+      request.params = { bucket, '*': key };
+      done();
+    });
+    await app.ready();
+    const { matchesFilterPolicy, matchesFilterPolicyOnBody } = internals;
+    const stores = { s3: s3Store, sns: snsStore, matchesFilterPolicy, matchesFilterPolicyOnBody };
+    for (const make of this.#declared.splice(0)) make(stores);
+    const close = async () => {
+      await app.close();
+      persistence.close();
+    };
+    return { stores, app, requests, close };
+  }
+}
+
+export const FORM = 'application/x-www-form-urlencoded';
+
+type FauxqsStores = NonNullable<NonNullable<Parameters<typeof buildApp>[0]>['stores']>;
+
+interface Persistent {
+  persistence?: Persistence;
+}
+
+interface Persistence {
+  load(sqs: unknown, sns: unknown, s3: unknown): void;
+  close(): void;
+}
+
+interface Internals extends Pick<Stores, 'matchesFilterPolicy' | 'matchesFilterPolicyOnBody'> {
+  S3Store: new () => Stores['s3'] & Persistent;
+  SnsStore: new () => Stores['sns'] & Persistent;
+  SqsStore: new () => Persistent;
+  PersistenceManager: new (directory: string) => Persistence;
+}
+
+/**
+ * Modules that fauxqs does not export: its server with a database listens on every address of the machine, so it is
+ * put together here. The version is pinned.
+ */
+async function loadInternals(): Promise<Internals> {
+  const root = dirname(findPackageJSON('fauxqs', import.meta.url)!);
+  const names = ['s3/s3Store', 'sns/snsStore', 'sns/filter', 'sqs/sqsStore', 'persistence'];
+  const modules = await Promise.all(
+    names.map((name) => import(pathToFileURL(join(root, 'dist', `${name}.js`)).href)),
+  );
+  return Object.assign({}, ...modules) as Internals;
+}

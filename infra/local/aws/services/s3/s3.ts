@@ -1,0 +1,182 @@
+import type { ResourceFactory } from '../../../model.ts';
+import { AwsError, ResourceFailure } from '../../errors.ts';
+import {
+  type AwsService,
+  type Call,
+  type Operation,
+  type Permission,
+  RawResponse,
+  type ServiceModule,
+} from '../../service.ts';
+import type { WireRequest } from '../../wire.ts';
+import type { Fauxqs, FauxqsRequest } from '../fauxqs.ts';
+import { readS3Request, type S3Request } from './s3-request.ts';
+
+/** AWS S3 by fauxqs: buckets, objects, multipart uploads. Without versions, tags, object locks and bucket policies. */
+export function s3(fauxqs: Fauxqs): ServiceModule {
+  return { service: wire(fauxqs), resources: [bucketResource(fauxqs)], stop: () => fauxqs.close() };
+}
+
+/** What a bucket's actions are authorized on. */
+const arnOf = (bucket: string, key?: string) => `arn:aws:s3:::${bucket}${key === undefined ? '' : `/${key}`}`;
+
+const onBucket =
+  (action: string) =>
+  ({ bucket }: S3Request): Permission[] => [{ action, resource: arnOf(bucket) }];
+
+const onObject =
+  (...actions: string[]) =>
+  ({ bucket, key, source }: S3Request): Permission[] => [
+    ...actions.map((action) => ({ action, resource: arnOf(bucket, key) })),
+    ...(source ? [{ action: 's3:GetObject', resource: arnOf(source.bucket, source.key) }] : []),
+  ];
+
+/** The actions that AWS asks for, by operation. */
+const PERMISSIONS: Readonly<Record<string, (request: S3Request, body: Buffer) => Permission[]>> = {
+  ListBuckets: () => [{ action: 's3:ListAllMyBuckets', resource: '*' }],
+  GetBucketLocation: onBucket('s3:GetBucketLocation'),
+  HeadBucket: onBucket('s3:ListBucket'),
+  ListObjectsV2: ({ bucket, query }) => [
+    {
+      action: 's3:ListBucket',
+      resource: arnOf(bucket),
+      context: {
+        's3:prefix': query.get('prefix') ?? '',
+        ...(query.has('delimiter') && { 's3:delimiter': query.get('delimiter')! }),
+        ...(query.has('max-keys') && { 's3:max-keys': query.get('max-keys')! }),
+      },
+    },
+  ],
+  CreateBucket: onBucket('s3:CreateBucket'),
+  DeleteBucket: onBucket('s3:DeleteBucket'),
+  GetBucketLifecycleConfiguration: onBucket('s3:GetLifecycleConfiguration'),
+  PutBucketLifecycleConfiguration: onBucket('s3:PutLifecycleConfiguration'),
+  DeleteBucketLifecycle: onBucket('s3:PutLifecycleConfiguration'),
+  DeleteObjects: ({ bucket }, body) =>
+    keysToDelete(body).map((key) => ({ action: 's3:DeleteObject', resource: arnOf(bucket, key) })),
+  GetObject: onObject('s3:GetObject'),
+  HeadObject: onObject('s3:GetObject'),
+  GetObjectAttributes: onObject('s3:GetObject', 's3:GetObjectAttributes'),
+  PutObject: onObject('s3:PutObject'),
+  CopyObject: onObject('s3:PutObject'),
+  DeleteObject: onObject('s3:DeleteObject'),
+  CreateMultipartUpload: onObject('s3:PutObject'),
+  UploadPart: onObject('s3:PutObject'),
+  CompleteMultipartUpload: onObject('s3:PutObject'),
+  AbortMultipartUpload: onObject('s3:AbortMultipartUpload'),
+};
+
+function wire(fauxqs: Fauxqs): AwsService {
+  const operation = (name: string): Operation => ({
+    permissions: (_input, call) => PERMISSIONS[name]!(s3RequestOf(call), requestOf(call).body),
+    run: (_input, call) => forward(fauxqs, s3RequestOf(call), requestOf(call)),
+  });
+  return {
+    signingNames: ['s3'],
+    prefix: 's3',
+    protocol: { kind: 'rest-xml', operationOf: (request, query) => readS3Request(request, query).operation },
+    accessDenied: { code: 'AccessDenied', status: 403 },
+    operations: Object.fromEntries(Object.keys(PERMISSIONS).map((name) => [name, operation(name)])),
+  };
+}
+
+/** S3 is called on the wire only: no workflow and no schedule names it as a target. */
+function requestOf({ request }: Call): WireRequest {
+  if (!request) throw new AwsError('NotImplemented', 'S3 is offered on the wire only', { status: 501 });
+  return request;
+}
+
+function s3RequestOf(call: Call): S3Request {
+  const request = requestOf(call);
+  return readS3Request(request, new URLSearchParams(request.search));
+}
+
+async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): Promise<RawResponse> {
+  const { operation, bucket, key, query } = asked;
+  const { s3: store } = await fauxqs.stores();
+  const objects = store.buckets.get(bucket);
+  if (operation === 'GetBucketLocation' && objects) {
+    const body =
+      '<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>';
+    return new RawResponse(200, { 'content-type': 'application/xml' }, body);
+  }
+  if (
+    request.headers['if-none-match'] === '*' &&
+    /^(?:Put|Copy)Object$/.test(operation) &&
+    objects?.has(key)
+  ) {
+    throw new AwsError(
+      'PreconditionFailed',
+      'At least one of the pre-conditions you specified did not hold',
+      {
+        status: 412,
+      },
+    );
+  }
+  const uploadId = query.get('uploadId');
+  if (uploadId !== null) {
+    const upload = store.multipartUploads.get(uploadId);
+    // Permissions were checked for the key that the request names, so the upload must be of that key.
+    if (upload?.bucket !== bucket || upload.key !== key) {
+      throw new AwsError('NoSuchUpload', 'The specified multipart upload does not exist.', { status: 404 });
+    }
+  }
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (typeof value === 'string' && !NOT_FORWARDED.has(name)) headers[name] = value;
+  }
+  const {
+    status,
+    headers: answered,
+    body,
+  } = await fauxqs.send({
+    method: request.method as FauxqsRequest['method'],
+    search: request.search,
+    ...(bucket === '' ? {} : { bucket }),
+    ...(key === '' ? {} : { key }),
+    headers,
+    body: request.body,
+  });
+  if (status >= 500) throw new Error(`fauxqs answered ${status} to ${operation}: ${body.toString()}`);
+  const { connection: _connection, date: _date, ...kept } = answered;
+  return new RawResponse(status, kept, body);
+}
+
+/** The body is handed over apart, and the bucket is in the path. */
+const NOT_FORWARDED = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect']);
+
+/** As fauxqs reads them. */
+function keysToDelete(body: Buffer): string[] {
+  const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+  return [...body.toString().matchAll(/<Key>([\s\S]*?)<\/Key>/g)].map(([, key = '']) =>
+    key.replace(/&(amp|lt|gt|quot|apos);/g, (_whole, name: string) => entities[name]!),
+  );
+}
+
+/** `AWS::S3::Bucket`. Encryption, lifecycle and public access of its properties do nothing. */
+function bucketResource(fauxqs: Fauxqs): ResourceFactory {
+  return {
+    type: 'AWS::S3::Bucket',
+    async create({ properties, defaultName, stack }) {
+      const name = String(properties.BucketName ?? defaultName).toLowerCase();
+      await fauxqs.declare((stores) => stores.s3.createBucket(name));
+      return {
+        ref: name,
+        attributes: {
+          Arn: arnOf(name),
+          DomainName: `${name}.s3.amazonaws.com`,
+          RegionalDomainName: `${name}.s3.${stack.region}.amazonaws.com`,
+        },
+      };
+    },
+    async remove({ ref }) {
+      const { s3: store } = await fauxqs.stores();
+      if (!store.buckets.has(ref)) return;
+      try {
+        store.deleteBucket(ref);
+      } catch (cause) {
+        throw new ResourceFailure(cause instanceof Error ? cause.message : String(cause));
+      }
+    },
+  };
+}

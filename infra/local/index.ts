@@ -1,0 +1,39 @@
+/**
+ * The local platform, as the rest of the project uses it: everything outside of `infra/local/` imports this file only.
+ * It loads little, since commands and `npm start` wait for it; what a start runs is loaded by `startPlatform`.
+ */
+export type { IntrinsicScope } from './assembly/intrinsics.ts';
+export type { Decision, Policies } from './aws/iam/evaluator.ts';
+export type { PolicyDocument, Statement } from './aws/iam/policy-document.ts';
+export type { ActionAuthorization } from './aws/iam/service-authorization.ts';
+export type { Permission } from './aws/service.ts';
+export type { ScheduleRun } from './aws/services/scheduler/schedule-runner.ts';
+export type { ScheduleDefinition } from './aws/services/scheduler/schedules.ts';
+export type { Tag } from './aws/tags.ts';
+export { compileCache } from './compile-cache.ts';
+export { requestDeployment } from './deployment-requests.ts';
+export type { DeploymentOutcome } from './deployments.ts';
+export { type IdentityDocument, identityDocumentName, readIdentity } from './identity/read-identity.ts';
+export { signToken, type TokenSubject } from './identity/sign-token.ts';
+export {
+  type ClusterServer,
+  type ClusterSpec,
+  type DeployedStack,
+  LOCAL_ACCOUNT,
+  type LocalResource,
+  type PlatformContext,
+  type ResourceFactory,
+  type Template,
+  type TemplateResource,
+} from './model.ts';
+export { type Platform, startPlatform } from './platform.ts';
+export { freePort } from './postgres/free-port.ts';
+export type { LocalCertificates } from './postgres/local-certificates.ts';
+export type { PostgresFiles } from './postgres/postgres-files.ts';
+export { Progress, progressOf } from './progress.ts';
+export { identifyProcess } from './state/process-identity.ts';
+export { stateFile } from './state/state-file.ts';
+export { synthesize } from './synthesize.ts';
+
+/** The parts that the platform is put together from, for tests that put together some of them. */
+export const internals = () => import('./internals.ts');
