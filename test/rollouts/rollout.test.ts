@@ -229,7 +229,12 @@ describe('a rollout and what else goes on', () => {
     const owner = await cell.connect('owner');
     const bad = many[1]!;
     await owner.query(`ALTER TABLE ${bad.schemaName}.employees ADD COLUMN nickname integer`);
+    // The others are not done before it has failed.
+    const busy = await cell.connect('owner');
+    const tables = many.slice(2).map(({ schemaName }) => `${schemaName}.employees`);
+    await busy.query(`BEGIN; LOCK TABLE ${tables.join(', ')} IN ACCESS SHARE MODE`);
     const stopped = await world.rollOut();
+    await busy.query('COMMIT');
     expect(stopped).toMatchObject({ status: 'failed', targets: { total: 16, failed: 1 } });
     expect(stopped.targets.pending).toBeGreaterThan(0);
     expect(stopped.reason).toContain(`${stopped.targets.pending} were not begun`);
