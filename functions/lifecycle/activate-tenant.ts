@@ -1,12 +1,12 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import {
   type TenantRecord,
   type TenantRow,
   tenantColumns,
   tenantSource,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
+} from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**

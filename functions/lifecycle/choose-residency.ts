@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 import type { RegistrationRegion } from './registration-region.ts';
 

@@ -1,7 +1,7 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { DATA_DATABASE, dedicatedStackName, FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { dedicatedOutputs } from '../provisioning/dedicated-outputs.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 
 /**
  * Writes the finished stack's outputs as the tenant's planned place. It becomes visible with the activation.

@@ -1,5 +1,5 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import * as errors from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { differingFields, findForUpdate } from './register-tenant.ts';

@@ -1,6 +1,6 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { ensureTenantSecret } from '../provisioning/tenant-secret.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 
 /**

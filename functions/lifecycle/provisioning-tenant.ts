@@ -1,6 +1,6 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel, TenantStatus, Tier } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel, TenantStatus, Tier } from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /** The place that registration planned for a tenant, or that its dedicated stack turned out to be. */

@@ -8,7 +8,7 @@
  * Invariant: only the execution that the tenant names is looked at, and the tenant is marked only while it names that
  * one; an execution that took the tenant over meanwhile keeps it. The same input resumes a failed tenant.
  */
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { OnboardingNotStarted } from './errors.ts';
 import { failTenant } from './fail-tenant.ts';
 import { type ExecutionProbe, isDead } from './onboarding-executions.ts';

@@ -7,20 +7,21 @@
  * `active` serves no request; the execution named by `execution_arn` is the one that may mark it failed.
  */
 import { randomUUID } from 'node:crypto';
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import { chooseCell } from '../placement/choose-cell.ts';
+import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
+import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
+import { tierTerms } from '../placement/tier-terms.ts';
+import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import {
   type TenantRecord,
   type TenantRow,
   tenantColumns,
   tenantSource,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
-import { chooseCell } from '../placement/choose-cell.ts';
-import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
-import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
-import { tierTerms } from '../placement/tier-terms.ts';
+} from '../registry/tenant-record.ts';
 import { chooseResidency } from './choose-residency.ts';
 import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';

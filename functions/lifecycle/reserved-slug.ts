@@ -10,8 +10,8 @@
  * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
  * died, and blocks nobody.
  */
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
-import type { TenantStatus } from '../database/registry/tenant-record.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import type { TenantStatus } from '../registry/tenant-record.ts';
 import { TenantExists, TenantInputMismatch } from './errors.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
 

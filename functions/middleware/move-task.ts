@@ -1,6 +1,4 @@
 import * as z from 'zod';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../database/transfer/errors.ts';
 import { CutOverPostponed, MoveError, MoveMismatch, MoveOvertaken, MoveStepFailed } from '../move/errors.ts';
 import type { StepContext, StepOutcome } from '../move/hop.ts';
@@ -8,6 +6,8 @@ import { openStep } from '../move/step-context.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { type TaskHandler, workflowTask } from './workflow-task.ts';
 
 /** What every state carries while a hop is under way. */

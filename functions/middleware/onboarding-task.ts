@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { PlacementConflict as DatabasePlacementConflict, TenantSchemaInUse } from '../database/errors.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
 import {
   DependencyUnavailable,
   LifecycleError,
@@ -10,6 +9,7 @@ import {
 import { NoCellCapacity } from '../placement/errors.ts';
 import { ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { type TaskHandler, workflowTask } from './workflow-task.ts';
 
 /** What every state after registration carries. */

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
   type IsolationModel,
   type TenantRecord,
@@ -6,7 +6,7 @@ import {
   tenantColumns,
   tenantSource,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
+} from '../registry/tenant-record.ts';
 import type { Spot } from './plan.ts';
 
 /** A tenant as far as moves mind it. */

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel } from '../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel } from '../registry/tenant-record.ts';
 
 /** A cell as far as it has room for a tenant. */
 export interface CellRoom {

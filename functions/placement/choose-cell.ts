@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 import { NoCellCapacity } from './errors.ts';
 
 /** A cell as a placement needs it. */

@@ -6,7 +6,8 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
-import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { NEXT_PLACE, type NextPlace, parseNextPlace } from './next-place.ts';
 import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';

@@ -7,7 +7,7 @@
  * by the registry's clock, so no two holders overlap and a holder learns of its loss at its next renewal.
  */
 import { randomUUID } from 'node:crypto';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { ProxyLeaseLost } from './errors.ts';
 
 /** Longer than one SDK call with its repetition, short enough that a dead holder is soon replaced: nobody can tell it from a slow one. */

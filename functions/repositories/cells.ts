@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 
 /** A cell as an operator sees it. */

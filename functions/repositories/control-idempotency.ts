@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { IdempotencyKeyReused } from './errors.ts';
 import { asJsonText } from './kept-body.ts';
 

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';

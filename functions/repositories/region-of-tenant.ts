@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { TenantStatus } from '../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { TenantStatus } from '../registry/tenant-record.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { TenantBetweenRegions, TenantNotFound } from './errors.ts';
 import { tenantCondition } from './tenants.ts';

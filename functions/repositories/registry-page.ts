@@ -1,4 +1,4 @@
-import type { RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
+import type { RegistryExecutor, RegistryParameters } from '../registry/data-api.ts';
 import { type PageRequest, type Position, pageOfRows } from './keyset-page.ts';
 
 /** A page of an operator's list ends at so many bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel } from '../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel } from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';

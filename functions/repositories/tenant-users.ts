@@ -1,5 +1,6 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
-import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { recordAudit } from '../registry/control-audit.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';

@@ -1,7 +1,8 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
-import { RegistryError } from '../database/registry/data-api.ts';
-import { insertOffer } from '../database/registry/insert-offer.ts';
+import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
+import { recordAudit } from '../registry/control-audit.ts';
+import type { DataApi, RegistryExecutor, RegistryParameters } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { insertOffer } from '../registry/insert-offer.ts';
 import {
   type IsolationModel,
   readFeatures,
@@ -10,8 +11,7 @@ import {
   tenantColumns,
   tenantSource,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
-import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
+} from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';

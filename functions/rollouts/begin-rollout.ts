@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { RolloutInProgress, RolloutOvertaken } from './errors.ts';
 import type { RolloutInput } from './rollout-input.ts';
 import {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { DEAD, mayStillRun, type StatusOf } from './begin-rollout.ts';
 import { RolloutInProgress, RolloutNotStarted } from './errors.ts';
 import type { RolloutRequest } from './rollout-input.ts';

@@ -9,10 +9,10 @@
  * The reason of a pending target is why it failed in the rollout before: it comes last.
  */
 import type { Release } from '../database/provisioning/release.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel } from '../registry/tenant-record.ts';
 
 type Versions = Pick<Release, 'schemaVersion' | 'tenancyVersion'>;
 

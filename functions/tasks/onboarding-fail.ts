@@ -1,5 +1,4 @@
 import * as z from 'zod';
-import type { DataApi } from '../database/registry/data-api.ts';
 import { InvalidOnboardingInput } from '../lifecycle/errors.ts';
 import { failTenant, findUnclaimed, reasonOf } from '../lifecycle/fail-tenant.ts';
 import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
@@ -7,6 +6,7 @@ import { type RecoveredOnboardings, recoverOnboardings } from '../lifecycle/reco
 import { logger } from '../middleware/logger.ts';
 import { onboardingTask } from '../middleware/onboarding-task.ts';
 import { executionStatus, startExecution, stateMachineArnOf } from '../move/workflow-executions.ts';
+import type { DataApi } from '../registry/data-api.ts';
 
 /** The state of an execution whose step failed. */
 const failedStep = z.object({

@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
 import { registerTenant } from '../lifecycle/register-tenant.ts';
 import { onboardingTask } from '../middleware/onboarding-task.ts';
+import { RegionalRegistries } from '../registry/regional-registries.ts';
 
 const state = z.object({ executionArn: z.string().min(1), input: z.unknown() });
 

@@ -1,10 +1,10 @@
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import * as z from 'zod';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 import { ProxyBusy } from '../provisioning/errors.ts';
 import { listCellIds, reconcileProxyAuth, repairProxyAuth } from '../provisioning/proxy-auth.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
 
 /** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
 const onDeployment = customResourceHandler({

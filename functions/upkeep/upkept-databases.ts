@@ -1,7 +1,7 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 
 /** A data database of the region: a cell's, or an Enterprise tenant's own. */
 export interface UpkeptDatabase extends OwnedDatabase {

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import { dedicatedSecretName } from '../../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 
 /** A data database that tenants are measured in: a cell's, or an Enterprise tenant's own. */
 export interface DataDatabase {

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import type { Reason } from './decide.ts';
 
 /** What people are told of an offer. */

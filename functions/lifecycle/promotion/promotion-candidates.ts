@@ -1,7 +1,7 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
-import { isNotOnward } from '../../database/registry/onward-move.ts';
-import type { TenantStatus, Tier } from '../../database/registry/tenant-record.ts';
 import { FIRST_EPOCH } from '../../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { isNotOnward } from '../../registry/onward-move.ts';
+import type { TenantStatus, Tier } from '../../registry/tenant-record.ts';
 import type { Decision } from './decide.ts';
 import type { PromotionFigures, Sample } from './figures.ts';
 

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import type { Decision } from './decide.ts';
 import { daysBetween } from './figures.ts';
 import type { PreviousDecision } from './promotion-candidates.ts';

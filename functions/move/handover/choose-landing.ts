@@ -1,7 +1,7 @@
-import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
-import type { Tier } from '../../database/registry/tenant-record.ts';
 import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
+import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
+import type { Tier } from '../../registry/tenant-record.ts';
 
 /**
  * Picks the cell of another region in which a tenant lands. Only whole schemas cross a border: whatever the tenant has

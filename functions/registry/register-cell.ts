@@ -1,4 +1,4 @@
-import { thisRelease } from '../provisioning/release.ts';
+import { thisRelease } from '../database/provisioning/release.ts';
 import type { RegistryExecutor } from './data-api.ts';
 
 /** A cell as a deployment knows it. */
