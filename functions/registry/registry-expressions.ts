@@ -1,0 +1,45 @@
+import { type Expression, ExpressionWrapper, type RawBuilder, sql, ValueNode } from 'kysely';
+import type { TimeWithoutZone } from './registry-column.ts';
+import type { ColumnValueNode } from './registry-compiler.ts';
+import { columnTypeOf, type RegistryColumnName, type RegistryTables } from './registry-tables.ts';
+
+type ColumnOf<Name extends RegistryColumnName> = Name extends `${infer Table}.${infer Column}`
+  ? Table extends keyof RegistryTables
+    ? Column extends keyof RegistryTables[Table]
+      ? RegistryTables[Table][Column]
+      : never
+    : never
+  : never;
+type SelectedBy<Column> = Column extends { readonly __select__: infer Selected } ? Selected : Column;
+type AcceptedBy<Column> = Column extends { readonly __update__: infer Accepted } ? Accepted : Column;
+
+/** A value where no column stands beside it, such as an argument of a function: cast to that column's type. */
+export function columnValue<Name extends RegistryColumnName>(
+  name: Name,
+  value: AcceptedBy<ColumnOf<Name>>,
+): ExpressionWrapper<RegistryTables, never, SelectedBy<ColumnOf<Name>>> {
+  const [table = '', column = ''] = name.split('.');
+  const node: ColumnValueNode = { ...ValueNode.create(value), columnType: columnTypeOf(table, column) };
+  return new ExpressionWrapper(node);
+}
+
+/**
+ * RFC 3339 text, UTC. The Data API returns a time without its zone.
+ * @param digits of the second: `US` microseconds, which a keyset cursor needs; `MS` milliseconds.
+ */
+export function rfc3339<Time extends TimeWithoutZone | null>(
+  time: Expression<Time>,
+  digits: 'US' | 'MS' = 'US',
+): RawBuilder<null extends Time ? string | null : string> {
+  return sql`to_char(${time} at time zone 'UTC', ${sql.lit(`YYYY-MM-DD"T"HH24:MI:SS.${digits}"Z"`)})`;
+}
+
+/** A numeric as a number of at most 15 digits. */
+export function asNumber<Decimal extends string | null>(
+  decimal: Expression<Decimal>,
+): RawBuilder<null extends Decimal ? number | null : number> {
+  return sql`cast(${decimal} as double precision)`;
+}
+
+/** The transaction's start, by the registry's clock. */
+export const now: RawBuilder<TimeWithoutZone> = sql`now()`;
