@@ -11,7 +11,7 @@ import { chooseCell } from '../placement/choose-cell.ts';
 import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
-import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { RepeatableRequest } from '../registry/repeatable-request.ts';

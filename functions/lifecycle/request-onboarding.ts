@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { AuditActor } from '../registry/control-audit.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';

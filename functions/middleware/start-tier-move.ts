@@ -1,7 +1,7 @@
 import type { SurveyOf } from '../move/move-rules.ts';
 import { requestMove } from '../move/request-move.ts';
 import { inAwsRegion, startExecution } from '../move/workflow-executions.ts';
-import type { AuditActor } from '../registry/control-audit.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 
 /**

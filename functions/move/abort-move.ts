@@ -1,4 +1,4 @@
-import { recordAudit } from '../registry/control-audit.ts';
+import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { MoveNotAbortable } from './errors.ts';
 import { findMove, hopsOf } from './move-records.ts';

@@ -1,4 +1,4 @@
-import type { AuditActor } from '../registry/control-audit.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { type FinishedMove, finishMove } from './finish-move.ts';
 import { goOnward, onwardOf } from './handover/go-onward.ts';

@@ -16,7 +16,7 @@ import {
   deleteDedicatedDatabase,
   findDedicatedDatabase,
 } from '../provisioning/delete-dedicated-database.ts';
-import { recordAudit } from '../registry/control-audit.ts';
+import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type HopRecord, hopsOf, setHopState } from './move-records.ts';

@@ -1,4 +1,4 @@
-import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { FINISHED_PHASES } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';

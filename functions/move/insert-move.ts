@@ -1,4 +1,4 @@
-import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type MoveDraft, overriddenLimits } from './draft-move.ts';

@@ -14,7 +14,7 @@ import { releaseClaim } from '../database/transfer/claim.ts';
 import { ClaimLost } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
-import type { AuditActor } from '../registry/control-audit.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { completeMove } from './complete-move.ts';
 import { endMove, type MoveEnd } from './end-move.ts';

@@ -1,5 +1,7 @@
+import type { Expression } from 'kysely';
 import * as z from 'zod/mini';
 import type { DatabaseAddress } from '../database/session/pools.ts';
+import { compilingOnly } from '../registry/registry-sql.ts';
 
 /** Where a tenant will be, unless its move is rolled back: nothing may be done there yet but to connect. */
 export interface NextPlace {
@@ -9,14 +11,19 @@ export interface NextPlace {
 }
 
 /**
- * Of `tenants t`: the target of the tenant's move once its data is copied, as JSON. From then on the role can log in and
- * the way to the cut-over is short.
+ * The target of the tenant's move once its data is copied, as JSON. From then on the role can log in and the way to the
+ * cut-over is short.
  */
-export const NEXT_PLACE = `(
-  SELECT h.target::text FROM tenant_move_hops h JOIN tenant_moves m ON m.move_id = h.move_id
-   WHERE h.tenant_id = t.tenant_id AND h.state = 'working'
-     AND m.status = 'running' AND m.phase IN ('index', 'catch-up', 'cut-over')
-   LIMIT 1) AS next_place`;
+export const nextPlaceOf = (tenantId: Expression<string>) =>
+  compilingOnly
+    .selectFrom('tenant_move_hops as h')
+    .innerJoin('tenant_moves as m', 'm.move_id', 'h.move_id')
+    .select('h.target')
+    .where('h.tenant_id', '=', tenantId)
+    .where('h.state', '=', 'working')
+    .where('m.status', '=', 'running')
+    .where('m.phase', 'in', ['index', 'catch-up', 'cut-over'])
+    .limit(1);
 
 const place = z.object({
   ...{ region: z.string(), host: z.string(), port: z.int(), database: z.string(), secretArn: z.string() },

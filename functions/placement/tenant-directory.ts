@@ -6,10 +6,12 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
+import { type InferResult, sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
-import { NEXT_PLACE, type NextPlace, parseNextPlace } from './next-place.ts';
-import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
+import { CompiledOnce, type RegistrySql } from '../registry/registry-sql.ts';
+import { type NextPlace, nextPlaceOf, parseNextPlace } from './next-place.ts';
+import { type Placement, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -31,22 +33,55 @@ export interface Member {
   readonly role: MemberRole;
 }
 
-interface DirectoryRow extends Omit<RoutingRow, 'isolation_model' | 'epoch'> {
-  readonly tenant_slug: string;
-  readonly status: string;
-  readonly home_region: string;
-  readonly isolation_model: IsolationModel | null;
-  readonly epoch: number | null;
-  readonly next_place?: string | null;
-}
+const plainRows = (db: RegistrySql) =>
+  db
+    .selectFrom('tenants as t')
+    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region'])
+    .select(['r.epoch', 'r.isolation_model', 'r.region', 'r.database_host', 'r.database_port'])
+    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size']);
 
-const COLUMNS = `t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
-         r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
-         r.connection_pool_size`;
-const SOURCE = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
-/** Starter tenants share their cell's tables. */
-const SCHEMA_VERSION = `CASE WHEN r.isolation_model = 'shared'
-    THEN (SELECT c.schema_version FROM cells c WHERE c.cell_id = r.cell_id) ELSE r.schema_version END AS schema_version`;
+const wholeRows = (db: RegistrySql) =>
+  plainRows(db).select((eb) => [
+    eb
+      .case()
+      .when('r.isolation_model', '=', 'shared')
+      // Starter tenants share their cell's tables.
+      .then(eb.selectFrom('cells as c').select('c.schema_version').whereRef('c.cell_id', '=', 'r.cell_id'))
+      .else(eb.ref('r.schema_version'))
+      .end()
+      .as('schema_version'),
+    nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
+  ]);
+
+type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
+type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
+
+/** Compiled once: a cold look-up is on the way of a request. */
+const byIdWhole = new CompiledOnce((db, { reference }: { reference: string }) =>
+  wholeRows(db).where('t.tenant_id', '=', reference),
+);
+const byIdPlain = new CompiledOnce((db, { reference }: { reference: string }) =>
+  plainRows(db).where('t.tenant_id', '=', reference),
+);
+const bySlugWhole = new CompiledOnce((db, { reference }: { reference: string }) =>
+  wholeRows(db).where('t.tenant_slug', '=', reference),
+);
+const bySlugPlain = new CompiledOnce((db, { reference }: { reference: string }) =>
+  plainRows(db).where('t.tenant_slug', '=', reference),
+);
+const activeMember = new CompiledOnce((db, { tenantId, email }: { tenantId: string; email: string }) =>
+  db
+    .selectFrom('tenant_users')
+    .select(['user_id', 'role'])
+    .where('tenant_id', '=', tenantId)
+    .where('email', '=', email)
+    .where('is_active', '=', sql.lit(true)),
+);
+const apiUrlOfRegion = new CompiledOnce((db, { regionKey }: { regionKey: string }) =>
+  db.selectFrom('regions').select('api_url').where('region_key', '=', regionKey),
+);
+
 /** The registry has no such right, or no such column: in a deployment, the code may come before them. */
 const NOT_THERE_YET = ['42501', '42703', '42P01'];
 /** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
@@ -98,7 +133,7 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (UUID.test(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
-    const row = await askOnce(() => this.#readRow('t.tenant_slug = :reference', reference));
+    const row = await askOnce(() => this.#readRow(bySlugWhole, bySlugPlain, reference));
     return row && this.#remember(toEntry(row));
   }
 
@@ -138,41 +173,31 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const row = await this.#readRow('t.tenant_id = :reference::uuid', tenantId);
+    const row = await this.#readRow(byIdWhole, byIdPlain, tenantId);
     return row && this.#withNewerPlacement(toEntry(row));
   }
 
-  async #readRow(condition: string, reference: string): Promise<DirectoryRow | undefined> {
-    const read = (columns: string, source: string) =>
-      this.#registry.query<DirectoryRow>(`SELECT ${columns} FROM ${source} WHERE ${condition}`, {
-        reference,
-      });
-    const readPlainly = () => read(COLUMNS, SOURCE);
-    const [row] = await read(`${COLUMNS}, ${SCHEMA_VERSION}, ${NEXT_PLACE}`, SOURCE).catch(
-      (error: unknown) => {
-        if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
-        return readPlainly();
-      },
-    );
-    return row;
+  async #readRow(
+    whole: typeof byIdWhole,
+    plain: typeof byIdPlain,
+    reference: string,
+  ): Promise<DirectoryRow | undefined> {
+    const rows: DirectoryRow[] = await whole.run(this.#registry, { reference }).catch((error: unknown) => {
+      if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
+      return plain.run(this.#registry, { reference });
+    });
+    return rows[0];
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
     // The address is all that follows the id, whatever it holds.
     const [tenantId, email] = [key.slice(0, key.indexOf(' ')), key.slice(key.indexOf(' ') + 1)];
-    const [row] = await this.#registry.query<{ user_id: string; role: MemberRole }>(
-      `SELECT user_id::text, role FROM tenant_users
-        WHERE tenant_id = :tenantId::uuid AND email = :email AND is_active`,
-      { tenantId, email },
-    );
+    const [row] = await activeMember.run(this.#registry, { tenantId, email });
     return row && { userId: row.user_id, role: row.role };
   }
 
   async #readApiUrl(regionKey: string): Promise<string | undefined> {
-    const [row] = await this.#registry.query<{ api_url: string }>(
-      'SELECT api_url FROM regions WHERE region_key = :regionKey',
-      { regionKey },
-    );
+    const [row] = await apiUrlOfRegion.run(this.#registry, { regionKey });
     return row?.api_url;
   }
 }
@@ -185,16 +210,17 @@ function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undef
 }
 
 function toEntry(row: DirectoryRow): DirectoryEntry {
-  const { isolation_model, epoch } = row;
   return {
     tenantId: row.tenant_id,
     slug: row.tenant_slug,
     status: row.status,
     homeRegion: row.home_region,
     next: row.next_place ? parseNextPlace(row.next_place) : undefined,
-    placement:
-      isolation_model === null || epoch === null || row.status === 'elsewhere'
-        ? undefined
-        : toPlacement({ ...row, isolation_model, epoch }),
+    placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
   };
+}
+
+/** A routing row has all of these; a tenant whose place is not decided has none. */
+function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
+  return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
 }

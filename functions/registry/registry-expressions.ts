@@ -41,5 +41,10 @@ export function asNumber<Decimal extends string | null>(
   return sql`cast(${decimal} as double precision)`;
 }
 
+/** JSON as text: where a row's size is measured, which is what the Data API sends. */
+export function asText<Text extends string | null>(value: Expression<Text>): RawBuilder<Text> {
+  return sql`cast(${value} as text)`;
+}
+
 /** The transaction's start, by the registry's clock. */
 export const now: RawBuilder<TimeWithoutZone> = sql`now()`;

@@ -54,8 +54,8 @@ function named(parameters: readonly unknown[]): RegistryParameters {
   return Object.fromEntries(parameters.map((value, index) => [`p${index + 1}`, value])) as RegistryParameters;
 }
 
-/** A builder of statements that are only compiled. */
-const compilingOnly: RegistrySql = registrySql({
+/** A builder of parts of statements, and of statements that are only compiled. */
+export const compilingOnly: RegistrySql = registrySql({
   query: () => Promise.reject(new Error('this builder only compiles')),
 });
 

@@ -9,7 +9,7 @@
  * Invariants: an offer leads to one move at most. `accepted` is committed before the move is asked for, so that a
  * decline, or the withdrawal by the daily run, cannot cross it; whoever died in between is repeated by the next accept.
  */
-import { recordAudit } from '../registry/control-audit.ts';
+import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { ResourceConflict } from './errors.ts';
 import { getOffer, type Offer } from './offers.ts';

@@ -1,4 +1,4 @@
-import { recordAudit } from '../registry/control-audit.ts';
+import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';

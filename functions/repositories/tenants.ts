@@ -1,8 +1,8 @@
 import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
-import { recordAudit } from '../registry/control-audit.ts';
+import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor, RegistryParameters } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
-import { insertOffer } from '../registry/insert-offer.ts';
+import { insertOffer } from '../registry/offers.ts';
 import {
   type IsolationModel,
   readFeatures,
@@ -284,7 +284,8 @@ async function offerWhatSatisfies(
 ): Promise<void> {
   const targetTier = tierSatisfying(complianceRequirements);
   // It has bought the tier already, and a move to a weaker place is under way: that move is the operator's to abort.
-  if (targetTier === tier) return;
+  // (Every place satisfies what Starter's places satisfy, so that tier is none to offer.)
+  if (targetTier === tier || targetTier === 'starter') return;
   const offer = { tenantId, targetTier, reasons, figures: { tier, complianceRequirements } };
   await insertOffer(transaction, offer, { id: actor, type: 'operator' });
 }

@@ -7,7 +7,7 @@
  * one whose execution is dead is aborted by the next that begins, and by the event of the execution's end.
  */
 import type { Release } from '../database/provisioning/release.ts';
-import { type AuditActor, recordAudit } from '../registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { InvalidRolloutInput, RolloutInProgress } from './errors.ts';

@@ -5,8 +5,8 @@ import { thisRelease } from '../database/provisioning/release.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
+import { registerCell } from '../registry/cells.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
-import { registerCell } from '../registry/register-cell.ts';
 
 const text = z.string().min(1);
 

@@ -5,8 +5,8 @@ import { customResourceHandler, customResourceHandlers } from '../middleware/cus
 import { logger } from '../middleware/logger.ts';
 import { startExecution } from '../move/workflow-executions.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
-import { exchangeRegions } from '../registry/region-records.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
+import { exchangeRegions } from '../registry/regions.ts';
 import { somethingLags } from '../rollouts/rollout-targets.ts';
 
 const text = z.string().min(1);

@@ -12,7 +12,7 @@ import {
   findRegion,
   type RegionRecord,
   registerRegion,
-} from '../../functions/registry/region-records.ts';
+} from '../../functions/registry/regions.ts';
 import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { type LocalSecrets, startLocalSecrets } from '../move/local-secrets.ts';
 import { TestDatabase } from '../test-database.ts';

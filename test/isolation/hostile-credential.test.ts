@@ -19,7 +19,7 @@ import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { bootstrapRegistry } from '../../functions/registry/bootstrap-registry.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
-import { registerCell } from '../../functions/registry/register-cell.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
 import { connectAs, provisionMaster } from '../database-server.ts';
 import { sampled } from '../full-run.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';

@@ -5,7 +5,7 @@ import { setHopState } from '../../functions/move/move-records.ts';
 import type { Probes } from '../../functions/move/recover-moves.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { tierTerms } from '../../functions/placement/tier-terms.ts';
-import { type CellRegistration, registerCell } from '../../functions/registry/register-cell.ts';
+import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import type { Tier } from '../../functions/registry/tenant-record.ts';
 import { getMove, type MoveView } from '../../functions/repositories/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bootstrapRegistry } from '../../functions/registry/bootstrap-registry.ts';
 import { DataApi } from '../../functions/registry/data-api.ts';
-import { registerCell } from '../../functions/registry/register-cell.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
 import { passiveResourceTypes } from '../../infra/local/assembly/passive-resource-types.ts';
 import { TemplateDeployer } from '../../infra/local/assembly/template-deployer.ts';
 import { createAwsEndpoint } from '../../infra/local/aws/create-aws-endpoint.ts';

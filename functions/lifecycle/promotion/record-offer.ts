@@ -1,6 +1,6 @@
-import { type AuditActor, recordAudit } from '../../registry/control-audit.ts';
+import { type AuditActor, recordAudit } from '../../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
-import { insertOffer } from '../../registry/insert-offer.ts';
+import { insertOffer } from '../../registry/offers.ts';
 import { type DecisionRecord, recordDecision } from './record-decision.ts';
 
 /**

@@ -12,7 +12,7 @@ import {
 } from '../../../functions/database/provisioning/tenant-schema.ts';
 import type { asOwner } from '../../../functions/provisioning/owner-connection.ts';
 import { bootstrapRegistry } from '../../../functions/registry/bootstrap-registry.ts';
-import { registerCell } from '../../../functions/registry/register-cell.ts';
+import { registerCell } from '../../../functions/registry/cells.ts';
 import { beginRollout } from '../../../functions/rollouts/begin-rollout.ts';
 import { finishRollout } from '../../../functions/rollouts/finish-rollout.ts';
 import { runCanaries, runWave } from '../../../functions/rollouts/run-wave.ts';
