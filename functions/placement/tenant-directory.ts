@@ -6,11 +6,10 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
-import { type InferResult, sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
-import { CompiledOnce, type RegistrySql } from '../registry/registry-sql.ts';
-import { type NextPlace, nextPlaceOf, parseNextPlace } from './next-place.ts';
+import type { DirectoryRow } from './directory-statements.ts';
+import { type NextPlace, parseNextPlace } from './next-place.ts';
 import { type Placement, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
@@ -33,54 +32,8 @@ export interface Member {
   readonly role: MemberRole;
 }
 
-const plainRows = (db: RegistrySql) =>
-  db
-    .selectFrom('tenants as t')
-    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
-    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region'])
-    .select(['r.epoch', 'r.isolation_model', 'r.region', 'r.database_host', 'r.database_port'])
-    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size']);
-
-const wholeRows = (db: RegistrySql) =>
-  plainRows(db).select((eb) => [
-    eb
-      .case()
-      .when('r.isolation_model', '=', 'shared')
-      // Starter tenants share their cell's tables.
-      .then(eb.selectFrom('cells as c').select('c.schema_version').whereRef('c.cell_id', '=', 'r.cell_id'))
-      .else(eb.ref('r.schema_version'))
-      .end()
-      .as('schema_version'),
-    nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
-  ]);
-
-type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
-type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
-
-/** Compiled once: a cold look-up is on the way of a request. */
-const byIdWhole = new CompiledOnce((db, { reference }: { reference: string }) =>
-  wholeRows(db).where('t.tenant_id', '=', reference),
-);
-const byIdPlain = new CompiledOnce((db, { reference }: { reference: string }) =>
-  plainRows(db).where('t.tenant_id', '=', reference),
-);
-const bySlugWhole = new CompiledOnce((db, { reference }: { reference: string }) =>
-  wholeRows(db).where('t.tenant_slug', '=', reference),
-);
-const bySlugPlain = new CompiledOnce((db, { reference }: { reference: string }) =>
-  plainRows(db).where('t.tenant_slug', '=', reference),
-);
-const activeMember = new CompiledOnce((db, { tenantId, email }: { tenantId: string; email: string }) =>
-  db
-    .selectFrom('tenant_users')
-    .select(['user_id', 'role'])
-    .where('tenant_id', '=', tenantId)
-    .where('email', '=', email)
-    .where('is_active', '=', sql.lit(true)),
-);
-const apiUrlOfRegion = new CompiledOnce((db, { regionKey }: { regionKey: string }) =>
-  db.selectFrom('regions').select('api_url').where('region_key', '=', regionKey),
-);
+/** Loaded with the first look-up, as the Data API's client is: a function starts faster without the query builder's part. */
+const loadStatements = () => import('./directory-statements.ts');
 
 /** The registry has no such right, or no such column: in a deployment, the code may come before them. */
 const NOT_THERE_YET = ['42501', '42703', '42P01'];
@@ -133,7 +86,7 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (UUID.test(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
-    const row = await askOnce(() => this.#readRow(bySlugWhole, bySlugPlain, reference));
+    const row = await askOnce(() => this.#readRow('bySlug', reference));
     return row && this.#remember(toEntry(row));
   }
 
@@ -173,15 +126,12 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const row = await this.#readRow(byIdWhole, byIdPlain, tenantId);
+    const row = await this.#readRow('byId', tenantId);
     return row && this.#withNewerPlacement(toEntry(row));
   }
 
-  async #readRow(
-    whole: typeof byIdWhole,
-    plain: typeof byIdPlain,
-    reference: string,
-  ): Promise<DirectoryRow | undefined> {
+  async #readRow(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryRow | undefined> {
+    const { whole, plain } = (await loadStatements())[by];
     const rows: DirectoryRow[] = await whole.run(this.#registry, { reference }).catch((error: unknown) => {
       if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
       return plain.run(this.#registry, { reference });
@@ -192,11 +142,13 @@ export class TenantDirectory {
   async #readMember(key: string): Promise<Member | undefined> {
     // The address is all that follows the id, whatever it holds.
     const [tenantId, email] = [key.slice(0, key.indexOf(' ')), key.slice(key.indexOf(' ') + 1)];
+    const { activeMember } = await loadStatements();
     const [row] = await activeMember.run(this.#registry, { tenantId, email });
     return row && { userId: row.user_id, role: row.role };
   }
 
   async #readApiUrl(regionKey: string): Promise<string | undefined> {
+    const { apiUrlOfRegion } = await loadStatements();
     const [row] = await apiUrlOfRegion.run(this.#registry, { regionKey });
     return row?.api_url;
   }

@@ -40,7 +40,8 @@ export const numeric = (precision: number, scale: number) =>
   column<string, number | string>(`numeric(${precision},${scale})`);
 export const boolean = () => column<boolean>('boolean');
 /** Accepts a Date or RFC 3339 text. */
-export const timestamptz = () => column<TimeWithoutZone, string | Date | TimeWithoutZone>('timestamp with time zone');
+export const timestamptz = () =>
+  column<TimeWithoutZone, string | Date | TimeWithoutZone>('timestamp with time zone');
 /** `YYYY-MM-DD`. */
 export const date = () => column<string>('date');
 /** Accepts the value itself, or its JSON text. */
