@@ -160,6 +160,11 @@ export class RegistryCompiler extends PostgresQueryCompiler {
   }
 }
 
+/** Values are no nodes; a reference, and the lock on a table, name one without bringing it into the statement. */
+const NAMES_NO_FURTHER_TABLE: ReadonlySet<string> = new Set([
+  ...['ValueNode', 'PrimitiveValueListNode', 'ReferenceNode', 'SelectModifierNode'],
+]);
+
 /** By alias and by name, the tables of the statement and its subqueries. */
 function tablesOf(root: OperationNode): Map<string, string> {
   const tables = new Map<string, string>();
@@ -174,8 +179,7 @@ function tablesOf(root: OperationNode): Map<string, string> {
       return;
     }
     const { kind } = node as OperationNode;
-    // Values are no nodes, and a reference names a table without bringing it into the statement.
-    if (kind === 'ValueNode' || kind === 'PrimitiveValueListNode' || kind === 'ReferenceNode') return;
+    if (NAMES_NO_FURTHER_TABLE.has(kind)) return;
     if (kind === 'TableNode') add(nameOf(node as TableNode), nameOf(node as TableNode));
     else if (kind === 'AliasNode' && (node as AliasNode).node.kind === 'TableNode') {
       const { alias, node: table } = node as AliasNode;

@@ -21,6 +21,18 @@ import {
 } from './registry-column.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
+/** What an operator has asked for; the target is one of the three. */
+interface MoveInput {
+  readonly targetTier?: string;
+  readonly targetCell?: string;
+  readonly targetResidency?: string;
+  readonly force?: boolean;
+}
+interface PlannedHop {
+  readonly kind: string;
+  readonly from: object;
+  readonly to: object;
+}
 interface Reason {
   readonly rule: string;
   readonly detail: string;
@@ -173,9 +185,9 @@ export const registryTables = {
       .oneOf(...RUN_STATES),
     phase: text().notNull().default("'planned'"),
     reason: text(),
-    input: jsonb<JsonObject>().notNull(),
-    plan: jsonb<readonly object[]>().notNull(),
-    phases: jsonb<readonly object[]>().notNull().default("'[]'"),
+    input: jsonb<MoveInput>().notNull(),
+    plan: jsonb<readonly PlannedHop[]>().notNull(),
+    phases: jsonb<readonly JsonObject[]>().notNull().default("'[]'"),
     current_pause_ms: double(),
     report: jsonb<JsonObject>(),
     abort_requested_at: timestamptz(),
@@ -254,7 +266,7 @@ export const registryTables = {
     reason: text(),
     schema_version: integer().notNull(),
     tenancy_version: integer().notNull(),
-    input: jsonb<JsonObject>().notNull().default("'{}'"),
+    input: jsonb<{ readonly except?: readonly string[] }>().notNull().default("'{}'"),
     execution_arn: text(),
     started_by: text().notNull(),
     started_at: now(),

@@ -51,6 +51,7 @@ describe('a value is cast to the type of its column', () => {
           eb.tuple(columnValue('tenants.created_at', '2026-01-02T03:04:05Z'), tenantId),
         ),
       )
+      .forUpdate('t')
       .executeTakeFirstOrThrow();
     expect({ ...row, features: row.features && parseJson(row.features) }).toEqual({
       ...{ tenant_id: tenantId, features: { flags: ['a'] }, compliance_requirements: '["soc2"]' },
