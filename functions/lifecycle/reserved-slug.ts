@@ -10,9 +10,8 @@
  * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
  * died, and blocks nobody.
  */
-import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
-import { now } from '../registry/registry-expressions.ts';
+import { lockByName, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { TenantStatus, Tier } from '../registry/tenant-record.ts';
 import { TenantExists, TenantInputMismatch } from './errors.ts';
@@ -35,9 +34,7 @@ export async function boundTransaction(transaction: RegistryExecutor): Promise<v
 
 /** Registrations of one slug in one region take turns until their transactions end. */
 export async function lockSlug(transaction: RegistryExecutor, slug: string): Promise<void> {
-  await sql`select cast(pg_advisory_xact_lock(hashtextextended('strata slug ' || ${slug}, 0)) as text) as locked`.execute(
-    registrySql(transaction),
-  );
+  await lockByName(registrySql(transaction), `strata slug ${slug}`);
 }
 
 /**

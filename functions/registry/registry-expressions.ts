@@ -1,4 +1,11 @@
-import { type Expression, ExpressionWrapper, type RawBuilder, sql, ValueNode } from 'kysely';
+import {
+  type Expression,
+  ExpressionWrapper,
+  type QueryExecutorProvider,
+  type RawBuilder,
+  sql,
+  ValueNode,
+} from 'kysely';
 import type { TimeWithoutZone } from './registry-column.ts';
 import type { ColumnValueNode } from './registry-compiler.ts';
 import { columnTypeOf, type RegistryColumnName, type RegistryTables } from './registry-tables.ts';
@@ -41,10 +48,35 @@ export function asNumber<Decimal extends string | null>(
   return sql`cast(${decimal} as double precision)`;
 }
 
-/** JSON as text: where a row's size is measured, which is what the Data API sends. */
+/** As text: JSON where a row's size is measured, which is what the Data API sends, and an id that is compared with text. */
 export function asText<Text extends string | null>(value: Expression<Text>): RawBuilder<Text> {
   return sql`cast(${value} as text)`;
 }
 
 /** The transaction's start, by the registry's clock. */
 export const now: RawBuilder<TimeWithoutZone> = sql`now()`;
+
+/** Seconds from a time until now, by the registry's clock. */
+export function secondsSince(time: Expression<TimeWithoutZone>): RawBuilder<number> {
+  return sql`cast(extract(epoch from now() - ${time}) as double precision)`;
+}
+
+/** The latest of a column's times; null where there is no row. */
+export function latest(time: Expression<TimeWithoutZone>): RawBuilder<TimeWithoutZone | null> {
+  return sql`max(${time})`;
+}
+
+/** A list of any length as a set of rows with one text: the Data API takes no arrays. */
+export function textList(items: readonly string[]): RawBuilder<string> {
+  return sql`jsonb_array_elements_text(cast(${JSON.stringify(items)} as jsonb))`;
+}
+
+/**
+ * Serializes transactions by a name until they end.
+ * @param name unique among what the registry locks so.
+ */
+export async function lockByName(registry: QueryExecutorProvider, name: string): Promise<void> {
+  await sql`select ${asText(sql<string>`pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${name}, 0))`)} as locked`.execute(
+    registry,
+  );
+}

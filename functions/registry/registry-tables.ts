@@ -262,7 +262,7 @@ export const registryTables = {
       .notNull()
       .default("'running'")
       .oneOf(...RUN_STATES),
-    phase: text().notNull().default("'planned'"),
+    phase: text<'planned' | 'canary' | 'waves' | 'finished'>().notNull().default("'planned'"),
     reason: text(),
     schema_version: integer().notNull(),
     tenancy_version: integer().notNull(),
