@@ -6,7 +6,7 @@ import {
   sql,
   ValueNode,
 } from 'kysely';
-import type { TimeWithoutZone } from './registry-column.ts';
+import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import type { ColumnValueNode } from './registry-compiler.ts';
 import { columnTypeOf, type RegistryColumnName, type RegistryTables } from './registry-tables.ts';
 
@@ -68,7 +68,7 @@ export function latest(time: Expression<TimeWithoutZone>): RawBuilder<TimeWithou
 
 /** A list of any length as a set of rows with one text: the Data API takes no arrays. */
 export function textList(items: readonly string[]): RawBuilder<string> {
-  return sql`jsonb_array_elements_text(cast(${JSON.stringify(items)} as jsonb))`;
+  return sql`jsonb_array_elements_text(${jsonValue(items)})`;
 }
 
 /**
@@ -79,4 +79,9 @@ export async function lockByName(registry: QueryExecutorProvider, name: string):
   await sql`select ${asText(sql<string>`pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${name}, 0))`)} as locked`.execute(
     registry,
   );
+}
+
+/** A value as `jsonb`, where no column stands beside it. */
+export function jsonValue<Value extends object>(value: Value): RawBuilder<JsonText<Value>> {
+  return sql`cast(${JSON.stringify(value)} as jsonb)`;
 }

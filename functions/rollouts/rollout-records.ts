@@ -1,8 +1,3 @@
-import { type FilterObject, sql } from 'kysely';
-import type { Release } from '../database/provisioning/release.ts';
-import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
-import type { RegistryExecutor } from '../registry/data-api.ts';
-import { RegistryError } from '../registry/errors.ts';
 /**
  * Rollouts in the registry.
  *
@@ -11,6 +6,11 @@ import { RegistryError } from '../registry/errors.ts';
  * Invariants: one rollout runs at a time (a unique index); only the execution that `execution_arn` names works on it;
  * one whose execution is dead is aborted by the next that begins, and by the event of the execution's end.
  */
+import { type FilterObject, sql } from 'kysely';
+import type { Release } from '../database/provisioning/release.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { parseJson } from '../registry/registry-column.ts';
 import { asText, now, secondsSince, textList } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
