@@ -5,7 +5,7 @@
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { bootstrapDataDatabase } from '../functions/database/provisioning/bootstrap-data-database.ts';
-import { bootstrapRegistry } from '../functions/database/registry/bootstrap-registry.ts';
+import { bootstrapRegistry } from '../functions/registry/bootstrap-registry.ts';
 import { internals } from '../infra/local/index.ts';
 import { type PostgresServer, startPostgresServer } from './postgres-server.ts';
 import { RegistryOverPostgres } from './registry-over-postgres.ts';

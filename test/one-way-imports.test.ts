@@ -16,6 +16,7 @@ const GROUPS = [
   ['provisioning'],
   ['placement'],
   ['tenancy'],
+  ['registry'],
   ['database'],
   ['input'],
 ];

@@ -1,10 +1,6 @@
 import pg from 'pg';
-import {
-  RegistryError,
-  type RegistryExecutor,
-  type RegistryParameters,
-  type RegistryValue,
-} from '../functions/database/registry/data-api.ts';
+import type { RegistryExecutor, RegistryParameters, RegistryValue } from '../functions/registry/data-api.ts';
+import { RegistryError } from '../functions/registry/errors.ts';
 
 /**
  * The registry without a Data API in between, with the Data API's strictness: one statement per call, strings bound

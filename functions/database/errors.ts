@@ -63,14 +63,6 @@ export class TransactionTimedOut extends Error {
   override name = 'TransactionTimedOut';
 }
 
-/** The configuration of this function has no region of that key. */
-export class UnknownRegion extends Error {
-  override name = 'UnknownRegion';
-  constructor(regionKey: string) {
-    super(`the region ${JSON.stringify(regionKey)} is not known`);
-  }
-}
-
 /** The tenant is already placed here, in another place or under another epoch. Nothing was changed. */
 export class PlacementConflict extends Error {
   override name = 'PlacementConflict';

@@ -1,12 +1,9 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import {
-  type TenantRecord,
-  type TenantRow,
-  tenantColumns,
-  tenantSource,
-  toTenantRecord,
-} from '../database/registry/tenant-record.ts';
+import { sql } from 'kysely';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**
@@ -21,27 +18,29 @@ export function activateTenant(
   actor: AuditActor,
 ): Promise<TenantRecord> {
   return registry.transaction(async (transaction) => {
-    const activated = await transaction.query(
-      `UPDATE tenants SET status = 'active', status_reason = NULL, updated_at = now(),
-              subscription_start_date = COALESCE(subscription_start_date, current_date)
-       WHERE tenant_id = :tenantId::uuid AND status = 'provisioning'
-       RETURNING tenant_id`,
-      { tenantId },
-    );
+    const db = registrySql(transaction);
+    const activated = await db
+      .updateTable('tenants')
+      .set((eb) => ({
+        ...{ status: 'active', status_reason: null, updated_at: now },
+        subscription_start_date: eb.fn.coalesce('subscription_start_date', sql<string>`current_date`),
+      }))
+      .where('tenant_id', '=', tenantId)
+      .where('status', '=', 'provisioning')
+      .returning('tenant_id')
+      .execute();
     if (activated.length > 0) {
-      const placed = await transaction.query(
-        `UPDATE tenant_database_routing SET updated_at = now()
-         WHERE tenant_id = :tenantId::uuid AND secret_arn IS NOT NULL
-         RETURNING tenant_id`,
-        { tenantId },
-      );
+      const placed = await db
+        .updateTable('tenant_database_routing')
+        .set({ updated_at: now })
+        .where('tenant_id', '=', tenantId)
+        .where('secret_arn', 'is not', null)
+        .returning('tenant_id')
+        .execute();
       if (placed.length === 0) throw new OnboardingIncomplete('the tenant has no place yet');
       await recordAudit(transaction, { actor, action: 'tenant.activate', tenantId, data: {} });
     }
-    const [row] = await transaction.query<TenantRow>(
-      `SELECT ${tenantColumns} FROM ${tenantSource} WHERE t.tenant_id = :tenantId::uuid`,
-      { tenantId },
-    );
+    const row = await selectTenants(db).where('t.tenant_id', '=', tenantId).executeTakeFirst();
     // A suspension may follow an activation at once; the activation has happened all the same.
     if (row?.status !== 'active' && row?.status !== 'suspended') throw new TenantNotProvisioning();
     return toTenantRecord(row);

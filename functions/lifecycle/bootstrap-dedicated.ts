@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { bootstrapDedicatedDatabase } from '../provisioning/bootstrap-dedicated-database.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 
 /** Prepares the database of a tenant that has one of its own. */

@@ -1,4 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 import type { RegistrationRegion } from './registration-region.ts';
 
@@ -11,11 +12,14 @@ export async function chooseResidency(
   asked: string | undefined,
   region?: RegistrationRegion,
 ) {
-  const [row] = await registry.query<{ data_residency: string }>(
-    `SELECT data_residency FROM cells WHERE :asked::text IS NULL OR data_residency = :asked::text
-     ORDER BY created_at, cell_id LIMIT 1`,
-    { asked: asked ?? null },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('cells')
+    .select('data_residency')
+    .$if(asked !== undefined, (cells) => cells.where('data_residency', '=', asked as string))
+    .orderBy('created_at')
+    .orderBy('cell_id')
+    .limit(1)
+    .executeTakeFirst();
   if (row) return row.data_residency;
   throw new InvalidOnboardingInput([{ path: 'dataResidency', message: refusalOf(asked, region) }]);
 }

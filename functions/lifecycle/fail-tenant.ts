@@ -1,5 +1,7 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import * as errors from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { differingFields, findForUpdate } from './register-tenant.ts';
@@ -46,13 +48,14 @@ export async function markFailed(
   tenantId: string,
   { reason, executionArn, actor }: Failure,
 ): Promise<boolean> {
-  const marked = await transaction.query(
-    `UPDATE tenants SET status = 'failed', status_reason = :reason, updated_at = now()
-     WHERE tenant_id = :tenantId::uuid AND status = 'provisioning'
-       AND (execution_arn IS NULL OR execution_arn = :executionArn)
-     RETURNING tenant_id`,
-    { tenantId, reason, executionArn },
-  );
+  const marked = await registrySql(transaction)
+    .updateTable('tenants')
+    .set({ status: 'failed', status_reason: reason, updated_at: now })
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'provisioning')
+    .where((eb) => eb.or([eb('execution_arn', 'is', null), eb('execution_arn', '=', executionArn)]))
+    .returning('tenant_id')
+    .execute();
   if (marked.length === 0) return false;
   await recordAudit(transaction, { actor, action: 'tenant.fail', tenantId, data: { reason } });
   return true;

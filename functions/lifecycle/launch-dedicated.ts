@@ -1,10 +1,10 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import {
   type DedicatedStackSettings,
   driveDedicatedStack,
   type StackProgress,
 } from '../provisioning/dedicated-stack.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { recordDedicatedPlace } from './dedicated-place.ts';
 import { onProvisioningTenant } from './provisioning-tenant.ts';
 

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 
 /** What has become of an execution; `none` when there is none of that name. */
 export type ExecutionFate = 'running' | 'failed' | 'ended' | 'none';

@@ -1,6 +1,8 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { ensureTenantSecret } from '../provisioning/tenant-secret.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 
 /**
@@ -19,10 +21,12 @@ export function provisionCredentials(
       ...{ name: tenantSecretName(tenantId, roleName), kmsKeyArn, roleName, host, port, database },
       tags: { 'strata:tenant-id': tenantId, 'strata:tier': tenant.tier },
     });
-    await registry.query(
-      `UPDATE tenant_database_routing SET secret_arn = :secretArn, updated_at = now()
-       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint AND secret_arn IS DISTINCT FROM :secretArn`,
-      { tenantId, secretArn, epoch: place.epoch },
-    );
+    await registrySql(registry)
+      .updateTable('tenant_database_routing')
+      .set({ secret_arn: secretArn, updated_at: now })
+      .where('tenant_id', '=', tenantId)
+      .where('epoch', '=', place.epoch)
+      .where('secret_arn', 'is distinct from', secretArn)
+      .execute();
   });
 }

@@ -1,6 +1,6 @@
 import { placeTenant } from '../database/provisioning/place-tenant.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { asOwner } from '../provisioning/owner-connection.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 
 /** Tells the data database that the tenant lives there, so that its transactions may enter. */

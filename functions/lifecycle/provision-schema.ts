@@ -1,9 +1,9 @@
 import { createTenantSchema } from '../database/provisioning/tenant-schema.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import { TenantSecretInvalid } from '../provisioning/errors.ts';
 import { asOwner } from '../provisioning/owner-connection.ts';
 import { readSecret } from '../provisioning/tenant-secret.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';
 
 /** Creates the tenant's schema with its tables and its login role, whose password is the secret's. */

@@ -1,6 +1,7 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel, TenantStatus, Tier } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /** The place that registration planned for a tenant, or that its dedicated stack turned out to be. */
@@ -30,23 +31,7 @@ export interface ProvisioningTenant {
   place: PlannedPlace | null;
 }
 
-interface Row {
-  tenant_id: string;
-  tenant_slug: string;
-  subscription_tier: Tier;
-  isolation_model: IsolationModel;
-  status: TenantStatus;
-  database_host: string | null;
-  writer_host: string;
-  database_port: number;
-  database_name: string;
-  schema_name: string;
-  role_name: string;
-  secret_arn: string | null;
-  owner_secret_arn: string | null;
-  epoch: number | string;
-  cell_id: string | null;
-}
+type Row = NonNullable<Awaited<ReturnType<typeof findTenant>>>;
 
 /** What a step did; `skipped` when the tenant is already active, so that nothing is left to do. */
 export type StepOutcome = 'done' | 'skipped';
@@ -61,16 +46,7 @@ export async function onProvisioningTenant(
   tenantId: string,
   work: (tenant: ProvisioningTenant) => Promise<void>,
 ): Promise<StepOutcome> {
-  const [row] = await registry.query<Row>(
-    `SELECT t.tenant_id::text AS tenant_id, t.tenant_slug, t.subscription_tier, t.isolation_model, t.status,
-            r.database_host, r.writer_host, r.database_port, r.database_name, r.schema_name, r.role_name,
-            r.secret_arn, c.owner_secret_arn, r.epoch, r.cell_id
-     FROM tenants t
-     LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-     LEFT JOIN cells c ON c.cell_id = r.cell_id
-     WHERE t.tenant_id = :tenantId::uuid`,
-    { tenantId },
-  );
+  const row = await findTenant(registry, tenantId);
   if (row?.status === 'active' || row?.status === 'suspended') return 'skipped';
   if (row?.status !== 'provisioning') throw new TenantNotProvisioning();
   await work({
@@ -78,7 +54,7 @@ export async function onProvisioningTenant(
     slug: row.tenant_slug,
     tier: row.subscription_tier,
     isolationModel: row.isolation_model,
-    place: row.database_host === null ? null : toPlace(row, row.database_host),
+    place: isPlanned(row) ? toPlace(row) : null,
   });
   return 'done';
 }
@@ -95,9 +71,27 @@ export function secretOf(place: PlannedPlace): string {
   return place.secretArn;
 }
 
-function toPlace(row: Row, host: string): PlannedPlace {
+function findTenant(registry: RegistryExecutor, tenantId: string) {
+  return registrySql(registry)
+    .selectFrom('tenants as t')
+    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
+    .select(['t.tenant_id', 't.tenant_slug', 't.subscription_tier', 't.isolation_model', 't.status'])
+    .select(['r.database_host', 'r.writer_host', 'r.database_port', 'r.database_name', 'r.schema_name'])
+    .select(['r.role_name', 'r.secret_arn', 'c.owner_secret_arn', 'r.epoch', 'r.cell_id'])
+    .where('t.tenant_id', '=', tenantId)
+    .executeTakeFirst();
+}
+
+/** What a routing row always has, and a tenant without one never. */
+type Planned = 'database_host' | 'writer_host' | 'database_port' | 'database_name' | 'schema_name';
+type PlannedRow = Row & { readonly [Name in Planned | 'role_name' | 'epoch']: NonNullable<Row[Name]> };
+
+const isPlanned = (row: Row): row is PlannedRow => row.database_host !== null;
+
+function toPlace(row: PlannedRow): PlannedPlace {
   return {
-    host,
+    host: row.database_host,
     writerHost: row.writer_host,
     port: row.database_port,
     database: row.database_name,
@@ -105,7 +99,7 @@ function toPlace(row: Row, host: string): PlannedPlace {
     roleName: row.role_name,
     secretArn: row.secret_arn,
     ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(row.tenant_id, 'owner'),
-    epoch: Number(row.epoch),
+    epoch: row.epoch,
     cellId: row.cell_id,
   };
 }

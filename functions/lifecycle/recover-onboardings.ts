@@ -8,7 +8,11 @@
  * Invariant: only the execution that the tenant names is looked at, and the tenant is marked only while it names that
  * one; an execution that took the tenant over meanwhile keeps it. The same input resumes a failed tenant.
  */
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { sql } from 'kysely';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { type JsonText, parseJson } from '../registry/registry-column.ts';
+import { asText, latest, secondsSince } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { OnboardingNotStarted } from './errors.ts';
 import { failTenant } from './fail-tenant.ts';
 import { type ExecutionProbe, isDead } from './onboarding-executions.ts';
@@ -32,13 +36,7 @@ export interface RecoveredOnboardings {
   readonly started: readonly string[];
 }
 
-interface Row {
-  readonly tenant_id: string;
-  readonly execution_arn: string | null;
-  readonly age: number;
-  readonly provisioning_minutes: number;
-  readonly input: string;
-}
+type Row = Awaited<ReturnType<typeof provisioningTenants>>[number];
 
 const ACTOR = { id: 'onboarding-recovery', type: 'system' } as const;
 const LATE_MINUTES = 60;
@@ -59,7 +57,8 @@ export async function recoverOnboardings(
     const page = await provisioningTenants(registry, { executionArn, after });
     for (const row of page) {
       if (performance.now() >= deadline) break;
-      const { tenant_id: tenantId, provisioning_minutes: minutes } = row;
+      const { tenant_id: tenantId, provisioning_seconds: seconds } = row;
+      const minutes = seconds / 60;
       try {
         await recover(row);
       } catch (error) {
@@ -91,7 +90,7 @@ export async function recoverOnboardings(
     // Registered by a version that did not plan the execution.
     if (named === null) return fail(new OnboardingNotStarted().message);
     if (status === 'none') {
-      await start(named, JSON.parse(row.input));
+      await start(named, parseJson(row.input));
       recovered.started.push(tenantId);
       return;
     }
@@ -105,26 +104,35 @@ export async function recoverOnboardings(
 function provisioningTenants(
   registry: RegistryExecutor,
   { executionArn, after }: { executionArn: string | undefined; after: string | undefined },
-): Promise<Row[]> {
-  return registry.query<Row>(
-    // A tenant that failed and was resumed is provisioning since then.
-    `SELECT t.tenant_id::text AS tenant_id, t.execution_arn,
-            extract(epoch FROM now() - t.updated_at)::float8 AS age,
-            extract(epoch FROM now() - COALESCE(since.began, t.created_at))::float8 / 60 AS provisioning_minutes,
-            jsonb_build_object('name', t.tenant_name, 'slug', t.tenant_slug, 'adminEmail', t.admin_email,
-              'tier', t.subscription_tier, 'dataResidency', t.data_residency, 'billingEmail', t.billing_email,
-              'complianceRequirements', COALESCE(t.compliance_requirements, '[]'::jsonb))::text AS input
-     FROM tenants t
-     LEFT JOIN LATERAL (
-       SELECT max(a.created_at) AS began FROM control_audit_log a
-       WHERE a.tenant_id = t.tenant_id AND a.action IN ('tenant.register', 'tenant.resume')) since ON true
-     WHERE t.status = 'provisioning'
-       ${executionArn === undefined ? '' : 'AND t.execution_arn = :executionArn'}
-       ${after === undefined ? '' : 'AND t.tenant_id > :after::uuid'}
-     ORDER BY t.tenant_id LIMIT ${PAGE}`,
-    {
-      ...(executionArn === undefined ? {} : { executionArn }),
-      ...(after === undefined ? {} : { after }),
-    },
-  );
+) {
+  return registrySql(registry)
+    .selectFrom('tenants as t')
+    .leftJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('control_audit_log as a')
+          // A tenant that failed and was resumed is provisioning since then.
+          .select((each) => latest(each.ref('a.created_at')).as('began'))
+          .whereRef('a.tenant_id', '=', 't.tenant_id')
+          .where('a.action', 'in', ['tenant.register', 'tenant.resume'])
+          .as('since'),
+      (join) => join.onTrue(),
+    )
+    .select(['t.tenant_id', 't.execution_arn'])
+    .select((eb) => [
+      secondsSince(eb.ref('t.updated_at')).as('age'),
+      secondsSince(eb.fn.coalesce('since.began', 't.created_at')).as('provisioning_seconds'),
+      asText(sql<JsonText<object>>`jsonb_build_object('name', t.tenant_name, 'slug', t.tenant_slug,
+        'adminEmail', t.admin_email, 'tier', t.subscription_tier, 'dataResidency', t.data_residency,
+        'billingEmail', t.billing_email,
+        'complianceRequirements', coalesce(t.compliance_requirements, jsonb_build_array()))`).as('input'),
+    ])
+    .where('t.status', '=', 'provisioning')
+    .$if(executionArn !== undefined, (tenants) =>
+      tenants.where('t.execution_arn', '=', executionArn as string),
+    )
+    .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
+    .orderBy('t.tenant_id')
+    .limit(PAGE)
+    .execute();
 }

@@ -6,21 +6,19 @@
  * Invariants: tenant, its administrator and its planned place appear together or not at all; a tenant that is not
  * `active` serves no request; the execution named by `execution_arn` is the one that may mark it failed.
  */
+
 import { randomUUID } from 'node:crypto';
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
-import {
-  type TenantRecord,
-  type TenantRow,
-  tenantColumns,
-  tenantSource,
-  toTenantRecord,
-} from '../database/registry/tenant-record.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { tierSatisfying, unsatisfied } from '../placement/compliance.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
+import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { chooseResidency } from './choose-residency.ts';
 import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
@@ -128,10 +126,11 @@ export async function findForUpdate(
   transaction: RegistryExecutor,
   slug: string,
 ): Promise<(TenantRecord & { adminEmail: string }) | undefined> {
-  const [row] = await transaction.query<TenantRow & { admin_email: string }>(
-    `SELECT ${tenantColumns}, t.admin_email FROM ${tenantSource} WHERE t.tenant_slug = :slug FOR UPDATE OF t`,
-    { slug },
-  );
+  const row = await selectTenants(registrySql(transaction))
+    .select((eb) => eb.ref('t.admin_email').$notNull().as('admin_email'))
+    .where('t.tenant_slug', '=', slug)
+    .forUpdate('t')
+    .executeTakeFirst();
   return row && { ...toTenantRecord(row), adminEmail: row.admin_email };
 }
 
@@ -180,12 +179,15 @@ async function resume(
     tenant.status === 'failed' || tenant.executionArn === null || tenant.executionArn === planned?.replaces;
   // An execution works on it, or is about to be started for it.
   if (planned && !free) return record;
-  await transaction.query(
-    `UPDATE tenants SET status = 'provisioning', status_reason = NULL, updated_at = now(),
-            execution_arn = COALESCE(:executionArn, execution_arn)
-     WHERE tenant_id = :tenantId::uuid`,
-    { tenantId: tenant.tenantId, executionArn: executionArn ?? planned?.executionArn ?? null },
-  );
+  const begun = executionArn ?? planned?.executionArn;
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({
+      ...{ status: 'provisioning', status_reason: null, updated_at: now },
+      ...(begun === undefined ? {} : { execution_arn: begun }),
+    })
+    .where('tenant_id', '=', tenant.tenantId)
+    .execute();
   if (tenant.status === 'failed') {
     await recordAudit(transaction, { actor, action: 'tenant.resume', tenantId: tenant.tenantId, data: {} });
   }
@@ -198,16 +200,6 @@ interface Reservation {
   /** Its row is in this registry, and becomes the tenant's. */
   readonly here: boolean;
 }
-
-const BECOME_THE_TENANT = `(tenant_id) DO UPDATE
-  SET tenant_name = excluded.tenant_name, isolation_model = excluded.isolation_model,
-      schema_name = excluded.schema_name, subscription_tier = excluded.subscription_tier,
-      status = excluded.status, billing_email = excluded.billing_email, admin_email = excluded.admin_email,
-      max_users = excluded.max_users, max_storage_gb = excluded.max_storage_gb,
-      data_residency = excluded.data_residency, compliance_requirements = excluded.compliance_requirements,
-      home_region = excluded.home_region, execution_arn = excluded.execution_arn,
-      created_at = now(), updated_at = now()
-  WHERE tenants.status = 'elsewhere'`;
 
 /** Returns undefined when another transaction holds the slug. */
 async function insert(
@@ -223,56 +215,61 @@ async function insert(
   const ownName = tenantRoleName(tenantId, FIRST_EPOCH);
   const schemaName = isolationModel === 'shared' ? 'shared' : ownName;
 
-  const inserted = await transaction
-    .query(
-      `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, schema_name, subscription_tier,
-                            status, billing_email, admin_email, max_users, max_storage_gb, data_residency,
-                            compliance_requirements, home_region, execution_arn)
-       VALUES (:tenantId::uuid, :name, :slug, :isolationModel, :schemaName, :tier, 'provisioning', :billingEmail,
-               :adminEmail, :maxUsers::int, :maxStorageGb::int, :dataResidency, :compliance::jsonb, :region,
-               :executionArn)
-       ON CONFLICT ${reserved?.here ? BECOME_THE_TENANT : 'DO NOTHING'} RETURNING tenant_id`,
-      {
-        ...{ tenantId, name: input.name, slug: input.slug, isolationModel, schemaName, tier: input.tier },
-        ...{ billingEmail: input.billingEmail, adminEmail: input.adminEmail, maxUsers, maxStorageGb },
-        ...{ dataResidency: input.dataResidency, compliance: JSON.stringify(input.complianceRequirements) },
-        ...{ region: cell.region, executionArn: executionArn ?? planned?.executionArn ?? null },
-      },
+  const db = registrySql(transaction);
+  const row = {
+    ...{ tenant_name: input.name, isolation_model: isolationModel, schema_name: schemaName },
+    ...{ subscription_tier: input.tier, status: 'provisioning' as const, billing_email: input.billingEmail },
+    ...{ admin_email: input.adminEmail, max_users: maxUsers, max_storage_gb: maxStorageGb },
+    ...{ data_residency: input.dataResidency, compliance_requirements: input.complianceRequirements },
+    ...{ home_region: cell.region, execution_arn: executionArn ?? planned?.executionArn ?? null },
+  };
+  const inserted = await db
+    .insertInto('tenants')
+    .values({ tenant_id: tenantId, tenant_slug: input.slug, ...row })
+    .onConflict((other) =>
+      reserved?.here
+        ? // The reservation becomes the tenant.
+          other
+            .column('tenant_id')
+            .doUpdateSet({ ...row, created_at: now, updated_at: now })
+            .where('tenants.status', '=', 'elsewhere')
+        : other.doNothing(),
     )
+    .returning('tenant_id')
+    .execute()
     .catch((error) => {
       // Id and slug are the reservation's own, which leaves the name.
       const taken = reserved?.here && error instanceof RegistryError && error.sqlState === '23505';
       throw taken ? new TenantNameTaken(input.name) : error;
     });
   if (inserted.length === 0) {
-    const [taken] = await transaction.query<{ tenant_slug: string }>(
-      'SELECT tenant_slug FROM tenants WHERE tenant_name = :name',
-      { name: input.name },
-    );
+    const taken = await db
+      .selectFrom('tenants')
+      .select('tenant_slug')
+      .where('tenant_name', '=', input.name)
+      .executeTakeFirst();
     if (taken && taken.tenant_slug !== input.slug) throw new TenantNameTaken(input.name);
     return undefined;
   }
-  await transaction.query(
-    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, 'admin')
-     ON CONFLICT (tenant_id, email) DO NOTHING`,
-    { tenantId, email: input.adminEmail },
-  );
+  await db
+    .insertInto('tenant_users')
+    .values({ tenant_id: tenantId, email: input.adminEmail, role: 'admin' })
+    .onConflict((other) => other.columns(['tenant_id', 'email']).doNothing())
+    .execute();
   if (isolationModel !== 'dedicated') {
     // Where the tenant will be. Nobody is sent there before the tenant is active.
-    await transaction.query(
-      `INSERT INTO tenant_database_routing (tenant_id, database_type, database_host, database_port, database_name,
-                                            schema_name, cell_id, cluster_arn, isolation_model, role_name,
-                                            secret_arn, epoch, region, writer_host)
-       VALUES (:tenantId::uuid, 'postgresql', :host, :port::int, :database, :schemaName, :cellId, :clusterArn,
-               :isolationModel, :roleName, :secretArn, :epoch::bigint, :region, :writerHost)`,
-      {
-        ...{ tenantId, host: cell.database_host, port: cell.database_port, database: cell.database_name },
-        ...{ schemaName, cellId: cell.cell_id, clusterArn: cell.cluster_arn, isolationModel },
-        roleName: isolationModel === 'shared' ? cell.starter_role_name : ownName,
-        secretArn: isolationModel === 'shared' ? cell.starter_secret_arn : null,
-        ...{ epoch: FIRST_EPOCH, region: cell.region, writerHost: cell.writer_host },
-      },
-    );
+    await db
+      .insertInto('tenant_database_routing')
+      .values({
+        ...{ tenant_id: tenantId, database_type: 'postgresql', database_host: cell.database_host },
+        ...{ database_port: cell.database_port, database_name: cell.database_name },
+        ...{ schema_name: schemaName, cell_id: cell.cell_id, cluster_arn: cell.cluster_arn },
+        isolation_model: isolationModel,
+        role_name: isolationModel === 'shared' ? cell.starter_role_name : ownName,
+        secret_arn: isolationModel === 'shared' ? cell.starter_secret_arn : null,
+        ...{ epoch: FIRST_EPOCH, region: cell.region, writer_host: cell.writer_host },
+      })
+      .execute();
   }
   await recordAudit(transaction, {
     ...{ actor, action: 'tenant.register', tenantId },
@@ -282,9 +279,8 @@ async function insert(
 }
 
 async function read(transaction: RegistryExecutor, tenantId: string): Promise<TenantRecord> {
-  const [row] = await transaction.query<TenantRow>(
-    `SELECT ${tenantColumns} FROM ${tenantSource} WHERE t.tenant_id = :tenantId::uuid`,
-    { tenantId },
-  );
-  return toTenantRecord(row!);
+  const row = await selectTenants(registrySql(transaction))
+    .where('t.tenant_id', '=', tenantId)
+    .executeTakeFirstOrThrow();
+  return toTenantRecord(row);
 }

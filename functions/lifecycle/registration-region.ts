@@ -1,4 +1,4 @@
-import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
 
 /** Where a registration stands among the regions. */
 export interface RegistrationRegion {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { AuditActor } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
-import type { TenantRecord } from '../database/registry/tenant-record.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
+import type { TenantRecord } from '../registry/tenant-record.ts';
 import { OnboardingNotStarted } from './errors.ts';
 import { markFailed } from './fail-tenant.ts';
 import type { ExecutionProbe } from './onboarding-executions.ts';

@@ -10,17 +10,12 @@
  * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
  * died, and blocks nobody.
  */
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
-import type { TenantStatus } from '../database/registry/tenant-record.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { lockByName, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { TenantStatus, Tier } from '../registry/tenant-record.ts';
 import { TenantExists, TenantInputMismatch } from './errors.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
-
-/** Who has a slug, as home's registry tells it. */
-interface SlugHolder {
-  readonly tenant_id: string;
-  readonly status: TenantStatus;
-  readonly home_region: string;
-}
 
 /** Another region has reserved the slug, and it is to be seen whether its tenant ever came. */
 export class ReservedElsewhere {
@@ -39,10 +34,7 @@ export async function boundTransaction(transaction: RegistryExecutor): Promise<v
 
 /** Registrations of one slug in one region take turns until their transactions end. */
 export async function lockSlug(transaction: RegistryExecutor, slug: string): Promise<void> {
-  await transaction.query(
-    `SELECT pg_advisory_xact_lock(hashtextextended('strata slug ' || :slug, 0))::text AS locked`,
-    { slug },
-  );
+  await lockByName(registrySql(transaction), `strata slug ${slug}`);
 }
 
 /**
@@ -65,18 +57,20 @@ export async function findReservation(
  * @throws {TenantExists | TenantInputMismatch} somebody else was faster.
  */
 export async function reserveSlug(
-  { slug, tenantId, tier }: { slug: string; tenantId: string; tier: string },
+  { slug, tenantId, tier }: { slug: string; tenantId: string; tier: Tier },
   region: RegistrationRegion,
 ): Promise<void> {
   const home = homeRegistry(region);
-  await home.query(
-    // What the row must have and another region's tenant does not tell: its name is its id, its tier's model is any.
-    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
-                          data_residency, compliance_requirements, home_region)
-     VALUES (:tenantId::uuid, :tenantId, :slug, 'shared', :tier, 'elsewhere', :key, '[]', :key)
-     ON CONFLICT DO NOTHING`,
-    { tenantId, slug, tier, key: region.key },
-  );
+  await registrySql(home)
+    .insertInto('tenants')
+    .values({
+      // What the row must have and another region's tenant does not tell: its name is its id, its tier's model is any.
+      ...{ tenant_id: tenantId, tenant_name: tenantId, tenant_slug: slug, isolation_model: 'shared' },
+      ...{ subscription_tier: tier, status: 'elsewhere', data_residency: region.key },
+      ...{ compliance_requirements: [], home_region: region.key },
+    })
+    .onConflict((other) => other.doNothing())
+    .execute();
   const holder = await holderOf(home, slug);
   const ours =
     holder?.status === 'elsewhere' && holder.home_region === region.key && holder.tenant_id === tenantId;
@@ -98,11 +92,13 @@ export async function takeOverSlug(slug: string, from: string, region: Registrat
     const reservation = fromHome && holder?.status === 'elsewhere';
     if (holder && !reservation) throw refusalBy(holder.status, slug);
     // Before the lock is given back: a registration there must not find its region's reservation any more.
-    await homeRegistry(region).query(
-      `UPDATE tenants SET home_region = :key, data_residency = :key, updated_at = now()
-       WHERE tenant_slug = :slug AND status = 'elsewhere' AND home_region = :from`,
-      { slug, from, key: region.key },
-    );
+    await registrySql(homeRegistry(region))
+      .updateTable('tenants')
+      .set({ home_region: region.key, data_residency: region.key, updated_at: now })
+      .where('tenant_slug', '=', slug)
+      .where('status', '=', 'elsewhere')
+      .where('home_region', '=', from)
+      .execute();
   });
 }
 
@@ -110,12 +106,13 @@ function homeRegistry({ registries }: RegistrationRegion): DataApi {
   return registries.of(homeOf(registries));
 }
 
-async function holderOf(registry: RegistryExecutor, slug: string): Promise<SlugHolder | undefined> {
-  const [holder] = await registry.query<SlugHolder>(
-    'SELECT tenant_id::text AS tenant_id, status, home_region FROM tenants WHERE tenant_slug = :slug',
-    { slug },
-  );
-  return holder;
+/** Who has a slug in that registry. */
+function holderOf(registry: RegistryExecutor, slug: string) {
+  return registrySql(registry)
+    .selectFrom('tenants')
+    .select(['tenant_id', 'status', 'home_region'])
+    .where('tenant_slug', '=', slug)
+    .executeTakeFirst();
 }
 
 /** An unfinished tenant of another region is one that was asked for with another residency. */

@@ -1,6 +1,6 @@
 import { dataConnection } from '../database/provisioning/data-connection.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { TenantUnreachable } from '../provisioning/errors.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';
 
 /**

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { UnknownRegion } from '../database/errors.ts';
-import { findRegion } from '../database/registry/region-records.ts';
-import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
+import { UnknownRegion } from '../registry/errors.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
+import { findRegion } from '../registry/regions.ts';
 
 /** For every region: the configuration has one setting. */
 const protection = z.object({

@@ -1,7 +1,5 @@
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../database/transfer/errors.ts';
 import { CutOverPostponed, MoveError, MoveMismatch, MoveOvertaken, MoveStepFailed } from '../move/errors.ts';
 import type { StepContext, StepOutcome } from '../move/hop.ts';
@@ -9,6 +7,8 @@ import { openStep } from '../move/step-context.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { type Phase, phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
 /** What every state carries while a hop is under way. */

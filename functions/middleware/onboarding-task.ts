@@ -1,7 +1,5 @@
 import * as z from 'zod';
 import { PlacementConflict as DatabasePlacementConflict, TenantSchemaInUse } from '../database/errors.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import {
   DependencyUnavailable,
   LifecycleError,
@@ -11,6 +9,8 @@ import {
 import { NoCellCapacity } from '../placement/errors.ts';
 import { ProvisioningError } from '../provisioning/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { type Phase, phase, phasedTask, type TaskHandler } from './workflow-task.ts';
 
 /** What every state after registration carries. */

@@ -1,7 +1,7 @@
 import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import type { DataApi } from '../database/registry/data-api.ts';
-import { RegionalRegistries } from '../database/registry/regional-registries.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { actInRegion } from '../repositories/ask-region.ts';
 import type { ControlIdempotencyUse } from '../repositories/control-idempotency.ts';
 import { whereTenantIs } from '../repositories/where-tenant-is.ts';

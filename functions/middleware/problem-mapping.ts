@@ -1,8 +1,8 @@
 import { CommitUnknown, SchemaUpgrading, TransactionTimedOut } from '../database/errors.ts';
-import { RegistryError } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import { RegistryError } from '../registry/errors.ts';
 import {
   DocumentTooLarge,
   IdempotencyKeyReused,

@@ -1,8 +1,8 @@
 import type { Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { type DataApi, registryFromEnvironment } from '../database/registry/data-api.ts';
 import { MeteringError, MeteringFailed } from '../lifecycle/metering/errors.ts';
 import { PromotionError, PromotionIncomplete } from '../lifecycle/promotion/errors.ts';
+import { type DataApi, registryFromEnvironment } from '../registry/data-api.ts';
 import { logger } from './logger.ts';
 
 /** What a task of the daily run is given besides its event. */

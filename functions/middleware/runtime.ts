@@ -1,8 +1,8 @@
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { DatabasePools } from '../database/session/pools.ts';
 import { TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantRouter } from '../placement/tenant-router.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
 import { logger } from './logger.ts';
 import type { ResolutionDependencies } from './resolve-tenant.ts';
 

@@ -1,8 +1,8 @@
-import type { AuditActor } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
 import type { SurveyOf } from '../move/move-rules.ts';
 import { requestMove } from '../move/request-move.ts';
 import { inAwsRegion, startExecution } from '../move/workflow-executions.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
 
 /**
  * Starts the move to a tier, within its limits, by the state machine that MOVE_STATE_MACHINE_ARN names, or by the one

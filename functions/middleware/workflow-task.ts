@@ -1,7 +1,7 @@
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
-import type { DataApi } from '../database/registry/data-api.ts';
-import { RegionalRegistries } from '../database/registry/regional-registries.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { logger } from './logger.ts';
 
 /** How a task function looks to Lambda. */

@@ -1,5 +1,5 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { MoveNotAbortable } from './errors.ts';
 import { findMove, hopsOf } from './move-records.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { insertMove } from './insert-move.ts';

@@ -1,5 +1,5 @@
-import type { DataApi } from '../database/registry/data-api.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { hopsOf, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';

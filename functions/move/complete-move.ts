@@ -1,5 +1,5 @@
-import type { AuditActor } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { type FinishedMove, finishMove } from './finish-move.ts';
 import { goOnward, onwardOf } from './handover/go-onward.ts';
 import type { MoveRecord } from './move-records.ts';

@@ -11,13 +11,13 @@
  * stack that is being deleted. Every step may be cut off and run again, or twice at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import {
   type DedicatedDatabase,
   deleteDedicatedDatabase,
   findDedicatedDatabase,
 } from '../provisioning/delete-dedicated-database.ts';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type HopRecord, hopsOf, setHopState } from './move-records.ts';
 import { boundTransaction, findMovingTenant } from './moving-tenant.ts';

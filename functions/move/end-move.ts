@@ -1,5 +1,5 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import type { MoveStatus } from './move-records.ts';
 
 export interface MoveEnd {

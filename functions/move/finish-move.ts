@@ -1,5 +1,5 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { FINISHED_PHASES } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type Onward, onwardOf } from './handover/go-onward.ts';

@@ -1,4 +1,4 @@
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { handOver } from './handover/hand-over.ts';
 import { type Hop, schemaVersionOf } from './hop.ts';
 import { crossesBorder, type Regions } from './regions.ts';

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { DATA_DATABASE, dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { MoveOvertaken } from './errors.ts';
 import type { Place } from './hop.ts';
 import type { Spot } from './plan.ts';

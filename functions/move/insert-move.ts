@@ -1,5 +1,6 @@
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { type MoveDraft, overriddenLimits } from './draft-move.ts';
 import { MoveInProgress } from './errors.ts';
 import { type MoveInput, writeMoveInput } from './move-target.ts';

@@ -1,7 +1,7 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel, TenantRecord, Tier } from '../database/registry/tenant-record.ts';
 import { unsatisfied, weaker } from '../placement/compliance.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel, TenantRecord, Tier } from '../registry/tenant-record.ts';
 import type { Forbidden } from './errors.ts';
 import type { MoveInput } from './move-target.ts';
 import { findMovingTenant } from './moving-tenant.ts';

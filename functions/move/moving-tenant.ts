@@ -1,12 +1,11 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import {
-  type IsolationModel,
+  referenceColumn,
+  selectTenants,
   type TenantRecord,
-  type TenantRow,
-  tenantColumns,
-  tenantSource,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
+} from '../registry/tenant-record.ts';
 import type { Spot } from './plan.ts';
 
 /** A tenant as far as moves mind it. */
@@ -15,20 +14,17 @@ export interface MovingTenant extends TenantRecord {
   readonly spot: Spot | null;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** The tenant of an id or a slug; with `lock`, moves of it take turns until the transaction ends. */
 export async function findMovingTenant(
   registry: RegistryExecutor,
   reference: string,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<MovingTenant | undefined> {
-  const where = UUID.test(reference) ? 't.tenant_id = :reference::uuid' : 't.tenant_slug = :reference';
-  const [row] = await registry.query<TenantRow & { placed_as: IsolationModel | null }>(
-    `SELECT ${tenantColumns}, r.isolation_model AS placed_as FROM ${tenantSource}
-     WHERE ${where} ${lock ? 'FOR UPDATE OF t' : ''}`,
-    { reference },
-  );
+  const row = await selectTenants(registrySql(registry))
+    .select('r.isolation_model as placed_as')
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .$if(lock, (tenant) => tenant.forUpdate('t'))
+    .executeTakeFirst();
   if (!row) return undefined;
   const { cell_id: cellId, region, placed_as: isolationModel } = row;
   return { ...toTenantRecord(row), spot: isolationModel && { isolationModel, cellId, region } };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { announceArrival } from './handover/announce-arrival.ts';
 import { lockTenantRow } from './handover/tenant-row.ts';

@@ -3,7 +3,7 @@
  * never started, or gone with a machine. They are settled or rolled back as far as their databases say, and marked, so
  * that the same input can be started again. So are clean-ups that ended without being done.
  */
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import type { Hop } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
 import type { Regions } from './regions.ts';

@@ -1,4 +1,4 @@
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
 
 /** Each region has a registry of its own; a move that leaves one needs two of them. */
 export interface Regions {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { AuditActor } from '../database/registry/control-audit.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { endMove } from './end-move.ts';
 import { MoveNotStarted, TenantNotMovable } from './errors.ts';

@@ -1,9 +1,9 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel, Tier } from '../database/registry/tenant-record.ts';
 import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
 import { chooseLanding } from './handover/choose-landing.ts';
 import type { MoveTarget } from './move-target.ts';

@@ -1,4 +1,4 @@
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { MoveAborted, MoveMismatch, MoveOvertaken } from './errors.ts';
 import { type MoveFailure, reasonOf } from './failure-reason.ts';
 import { findMove, type MoveStatus } from './move-records.ts';

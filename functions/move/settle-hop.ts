@@ -1,8 +1,8 @@
 import type pg from 'pg';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
 import { exclusively, releaseClaim } from '../database/transfer/claim.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { retriedRequests } from '../database/transfer/retried-requests.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { HopNotCommitted } from './errors.ts';
 import { followHop } from './follow-hop.ts';
 import { asOwnerOf, type Hop } from './hop.ts';

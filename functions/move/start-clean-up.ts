@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import type { Hop } from './hop.ts';
 import { executionArnOf, startExecution } from './workflow-executions.ts';
 

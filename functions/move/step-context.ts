@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { CLOCK, FINISHED_PHASES } from './end-move.ts';
 import { MoveAborted, MoveOvertaken } from './errors.ts';
 import type { Hop, PhaseProgress, Place, StepContext } from './hop.ts';

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { identifier } from '../database/ddl/identifier.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { tenantTableOrder } from '../database/tables/tenant-tables.ts';
 import { inTransaction } from '../database/transfer/claim.ts';
+import type { DataApi } from '../registry/data-api.ts';
 import { asOwnerOf, type Place } from './hop.ts';
 import { presentPlace } from './hop-places.ts';
 

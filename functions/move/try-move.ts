@@ -1,4 +1,4 @@
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { draftMove } from './draft-move.ts';
 import { type Forbidden, TenantNotMovable } from './errors.ts';
 import { estimateMove, type MoveEstimate } from './estimate-move.ts';

@@ -9,12 +9,13 @@
  * committed; the move ends last, so that a move which has ended has no open hop. Each step may be cut off and be done
  * again, or twice at once.
  */
-import type { AuditActor } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+
 import { releaseClaim } from '../database/transfer/claim.ts';
 import { ClaimLost } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { completeMove } from './complete-move.ts';
 import { endMove, type MoveEnd } from './end-move.ts';
 import { MoveMismatch, MoveStepFailed } from './errors.ts';

@@ -1,22 +1,11 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
+import { endsInSchemaOf } from '../registry/cells.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 import { NoCellCapacity } from './errors.ts';
 
 /** A cell as a placement needs it. */
-export interface Cell {
-  cell_id: string;
-  region: string;
-  database_host: string;
-  database_port: number;
-  database_name: string;
-  writer_host: string;
-  cluster_arn: string;
-  starter_role_name: string;
-  starter_secret_arn: string;
-  max_business_tenants: number;
-  tenants: number;
-  business_tenants: number;
-}
+export type Cell = Awaited<ReturnType<typeof readCells>>[number];
 
 /** For whom a cell is picked. */
 export interface CellWish {
@@ -39,33 +28,54 @@ export async function chooseCell(
   transaction: RegistryExecutor,
   { tier, dataResidency, needsSchema = tier === 'business', promised }: CellWish,
 ): Promise<Cell> {
-  const parameters = { dataResidency };
-  // The order avoids deadlock. Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
-  await transaction.query(
-    `SELECT cell_id FROM cells WHERE data_residency = :dataResidency AND status = 'active'
-     ORDER BY cell_id FOR UPDATE`,
-    parameters,
-  );
-  const cells = await transaction.query<Cell>(
-    `SELECT c.cell_id, c.region, c.database_host, c.database_port, c.database_name, c.writer_host, c.cluster_arn,
-            c.starter_role_name, c.starter_secret_arn, c.max_business_tenants,
-            count(t.tenant_id)::int AS tenants,
-            ((count(t.tenant_id) FILTER (WHERE r.isolation_model = 'schema'))
-             + (SELECT count(*) FROM tenant_moves m WHERE m.status = 'running'
-                AND m.plan -> -1 -> 'to' @> jsonb_build_object('cellId', c.cell_id, 'isolationModel', 'schema'))
-            )::int AS business_tenants
-     FROM cells c
-     LEFT JOIN tenant_database_routing r ON r.cell_id = c.cell_id
-     LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status NOT IN ('offboarded', 'elsewhere')
-     WHERE c.data_residency = :dataResidency AND c.status = 'active'
-     GROUP BY c.cell_id
-     ORDER BY tenants, c.cell_id`,
-    parameters,
-  );
+  const cells = await readCells(transaction, dataResidency);
   const cell = cells.find(
     ({ cell_id: cellId, business_tenants: schemas, max_business_tenants: most }) =>
       !needsSchema || schemas + (promised?.get(cellId) ?? 0) < most,
   );
   if (!cell) throw new NoCellCapacity(tier, dataResidency, { needsSchema });
   return cell;
+}
+
+/** The active cells of the residency, locked, those with the fewest tenants first. */
+async function readCells(transaction: RegistryExecutor, dataResidency: string) {
+  const db = registrySql(transaction);
+  // The order avoids deadlock. Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
+  await db
+    .selectFrom('cells')
+    .select('cell_id')
+    .where('data_residency', '=', dataResidency)
+    .where('status', '=', 'active')
+    .orderBy('cell_id')
+    .forUpdate()
+    .execute();
+  return db
+    .selectFrom('cells as c')
+    .leftJoin('tenant_database_routing as r', 'r.cell_id', 'c.cell_id')
+    .leftJoin('tenants as t', (join) =>
+      join.onRef('t.tenant_id', '=', 'r.tenant_id').on('t.status', 'not in', ['offboarded', 'elsewhere']),
+    )
+    .select(['c.cell_id', 'c.region', 'c.database_host', 'c.database_port', 'c.database_name'])
+    .select(['c.writer_host', 'c.cluster_arn', 'c.starter_role_name', 'c.starter_secret_arn'])
+    .select(['c.max_business_tenants'])
+    .select((eb) => [
+      eb.fn.count<number>('t.tenant_id').as('tenants'),
+      eb(
+        eb.fn.count<number>('t.tenant_id').filterWhere('r.isolation_model', '=', 'schema'),
+        '+',
+        eb
+          .selectFrom('tenant_moves as m')
+          .select((each) => each.fn.countAll<number>().as('moves'))
+          .where('m.status', '=', 'running')
+          .where((each) => endsInSchemaOf(each.ref('m.plan'), each.ref('c.cell_id')))
+          .$asScalar()
+          .$notNull(),
+      ).as('business_tenants'),
+    ])
+    .where('c.data_residency', '=', dataResidency)
+    .where('c.status', '=', 'active')
+    .groupBy('c.cell_id')
+    .orderBy('tenants')
+    .orderBy('c.cell_id')
+    .execute();
 }

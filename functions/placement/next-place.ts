@@ -8,16 +8,6 @@ export interface NextPlace {
   readonly address: DatabaseAddress;
 }
 
-/**
- * Of `tenants t`: the target of the tenant's move once its data is copied, as JSON. From then on the role can log in and
- * the way to the cut-over is short.
- */
-export const NEXT_PLACE = `(
-  SELECT h.target::text FROM tenant_move_hops h JOIN tenant_moves m ON m.move_id = h.move_id
-   WHERE h.tenant_id = t.tenant_id AND h.state = 'working'
-     AND m.status = 'running' AND m.phase IN ('index', 'catch-up', 'cut-over')
-   LIMIT 1) AS next_place`;
-
 const place = z.object({
   ...{ region: z.string(), host: z.string(), port: z.int(), database: z.string(), secretArn: z.string() },
   poolSize: z.int(),

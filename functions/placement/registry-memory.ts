@@ -13,7 +13,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { RegistryError } from '../database/registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { TenantUnavailable } from './errors.ts';
 
 export interface RegistryMemoryOptions {

@@ -6,9 +6,11 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
-import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
-import { NEXT_PLACE, type NextPlace, parseNextPlace } from './next-place.ts';
-import { type IsolationModel, type Placement, type RoutingRow, toPlacement } from './placement.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import type { DirectoryRow } from './directory-statements.ts';
+import { type NextPlace, parseNextPlace } from './next-place.ts';
+import { type Placement, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -30,22 +32,9 @@ export interface Member {
   readonly role: MemberRole;
 }
 
-interface DirectoryRow extends Omit<RoutingRow, 'isolation_model' | 'epoch'> {
-  readonly tenant_slug: string;
-  readonly status: string;
-  readonly home_region: string;
-  readonly isolation_model: IsolationModel | null;
-  readonly epoch: number | null;
-  readonly next_place?: string | null;
-}
+/** Loaded with the first look-up, as the Data API's client is: a function starts faster without the query builder's part. */
+const loadStatements = () => import('./directory-statements.ts');
 
-const COLUMNS = `t.tenant_id::text, t.tenant_slug, t.status, t.home_region,
-         r.epoch, r.isolation_model, r.region, r.database_host, r.database_port, r.database_name, r.secret_arn,
-         r.connection_pool_size`;
-const SOURCE = 'tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id';
-/** Starter tenants share their cell's tables. */
-const SCHEMA_VERSION = `CASE WHEN r.isolation_model = 'shared'
-    THEN (SELECT c.schema_version FROM cells c WHERE c.cell_id = r.cell_id) ELSE r.schema_version END AS schema_version`;
 /** The registry has no such right, or no such column: in a deployment, the code may come before them. */
 const NOT_THERE_YET = ['42501', '42703', '42P01'];
 /** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
@@ -97,7 +86,7 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (UUID.test(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
-    const row = await askOnce(() => this.#readRow('t.tenant_slug = :reference', reference));
+    const row = await askOnce(() => this.#readRow('bySlug', reference));
     return row && this.#remember(toEntry(row));
   }
 
@@ -137,41 +126,30 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const row = await this.#readRow('t.tenant_id = :reference::uuid', tenantId);
+    const row = await this.#readRow('byId', tenantId);
     return row && this.#withNewerPlacement(toEntry(row));
   }
 
-  async #readRow(condition: string, reference: string): Promise<DirectoryRow | undefined> {
-    const read = (columns: string, source: string) =>
-      this.#registry.query<DirectoryRow>(`SELECT ${columns} FROM ${source} WHERE ${condition}`, {
-        reference,
-      });
-    const readPlainly = () => read(COLUMNS, SOURCE);
-    const [row] = await read(`${COLUMNS}, ${SCHEMA_VERSION}, ${NEXT_PLACE}`, SOURCE).catch(
-      (error: unknown) => {
-        if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
-        return readPlainly();
-      },
-    );
-    return row;
+  async #readRow(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryRow | undefined> {
+    const { whole, plain } = (await loadStatements())[by];
+    const rows: DirectoryRow[] = await whole.run(this.#registry, { reference }).catch((error: unknown) => {
+      if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
+      return plain.run(this.#registry, { reference });
+    });
+    return rows[0];
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
     // The address is all that follows the id, whatever it holds.
     const [tenantId, email] = [key.slice(0, key.indexOf(' ')), key.slice(key.indexOf(' ') + 1)];
-    const [row] = await this.#registry.query<{ user_id: string; role: MemberRole }>(
-      `SELECT user_id::text, role FROM tenant_users
-        WHERE tenant_id = :tenantId::uuid AND email = :email AND is_active`,
-      { tenantId, email },
-    );
+    const { activeMember } = await loadStatements();
+    const [row] = await activeMember.run(this.#registry, { tenantId, email });
     return row && { userId: row.user_id, role: row.role };
   }
 
   async #readApiUrl(regionKey: string): Promise<string | undefined> {
-    const [row] = await this.#registry.query<{ api_url: string }>(
-      'SELECT api_url FROM regions WHERE region_key = :regionKey',
-      { regionKey },
-    );
+    const { apiUrlOfRegion } = await loadStatements();
+    const [row] = await apiUrlOfRegion.run(this.#registry, { regionKey });
     return row?.api_url;
   }
 }
@@ -184,16 +162,17 @@ function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undef
 }
 
 function toEntry(row: DirectoryRow): DirectoryEntry {
-  const { isolation_model, epoch } = row;
   return {
     tenantId: row.tenant_id,
     slug: row.tenant_slug,
     status: row.status,
     homeRegion: row.home_region,
     next: row.next_place ? parseNextPlace(row.next_place) : undefined,
-    placement:
-      isolation_model === null || epoch === null || row.status === 'elsewhere'
-        ? undefined
-        : toPlacement({ ...row, isolation_model, epoch }),
+    placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
   };
+}
+
+/** A routing row has all of these; a tenant whose place is not decided has none. */
+function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
+  return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
 }

@@ -13,7 +13,6 @@
  */
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
-import type { Tier } from '../database/registry/tenant-record.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
 import {
   dedicatedClusterName,
@@ -21,6 +20,7 @@ import {
   dedicatedStackName,
   tenantSecretName,
 } from '../placement/tenant-names.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 import { cloudFormationClient } from './aws-clients.ts';
 import { setDeletionProtection } from './deletion-protection.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';

@@ -8,8 +8,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DBProxy, RDSClient } from '@aws-sdk/client-rds';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { rdsClient } from './aws-clients.ts';
 import { ProxyBusy, ProxySecretsExhausted, UnknownCell } from './errors.ts';
 import { acquireProxyLease, type ProxyLease } from './proxy-lease.ts';

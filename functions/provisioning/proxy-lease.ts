@@ -7,11 +7,17 @@
  * by the registry's clock, so no two holders overlap and a holder learns of its loss at its next renewal.
  */
 import { randomUUID } from 'node:crypto';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { TimeWithoutZone } from '../registry/registry-column.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { ProxyLeaseLost } from './errors.ts';
 
 /** Longer than one SDK call with its repetition, short enough that a dead holder is soon replaced: nobody can tell it from a slow one. */
 const LEASE_SECONDS = 15;
+
+const clock = sql<TimeWithoutZone>`clock_timestamp()`;
+const leaseEnd = sql<TimeWithoutZone>`clock_timestamp() + make_interval(secs => ${sql.lit(LEASE_SECONDS)})`;
 
 export interface ProxyLease {
   /** @throws {ProxyLeaseLost} another holder may have begun. */
@@ -24,32 +30,35 @@ export async function acquireProxyLease(
   registry: RegistryExecutor,
   cellId: string,
 ): Promise<ProxyLease | undefined> {
-  const holder = { cellId, token: randomUUID(), seconds: LEASE_SECONDS };
-  const taken = await registry.query(
-    `UPDATE cells SET proxy_lease_token = :token::uuid,
-            proxy_lease_expires_at = clock_timestamp() + make_interval(secs => :seconds::int)
-     WHERE cell_id = :cellId AND (proxy_lease_token IS NULL OR proxy_lease_expires_at < clock_timestamp())
-     RETURNING cell_id`,
-    holder,
-  );
+  const token = randomUUID();
+  const db = registrySql(registry);
+  const taken = await db
+    .updateTable('cells')
+    .set({ proxy_lease_token: token, proxy_lease_expires_at: leaseEnd })
+    .where('cell_id', '=', cellId)
+    .where((eb) => eb.or([eb('proxy_lease_token', 'is', null), eb('proxy_lease_expires_at', '<', clock)]))
+    .returning('cell_id')
+    .execute();
   if (taken.length === 0) return undefined;
   return {
     async renew() {
-      const kept = await registry.query(
-        `UPDATE cells SET proxy_lease_expires_at = clock_timestamp() + make_interval(secs => :seconds::int)
-         WHERE cell_id = :cellId AND proxy_lease_token = :token::uuid
-           AND proxy_lease_expires_at >= clock_timestamp()
-         RETURNING cell_id`,
-        holder,
-      );
+      const kept = await db
+        .updateTable('cells')
+        .set({ proxy_lease_expires_at: leaseEnd })
+        .where('cell_id', '=', cellId)
+        .where('proxy_lease_token', '=', token)
+        .where('proxy_lease_expires_at', '>=', clock)
+        .returning('cell_id')
+        .execute();
       if (kept.length === 0) throw new ProxyLeaseLost();
     },
     async release() {
-      await registry.query(
-        `UPDATE cells SET proxy_lease_token = NULL, proxy_lease_expires_at = NULL
-         WHERE cell_id = :cellId AND proxy_lease_token = :token::uuid`,
-        { cellId, token: holder.token },
-      );
+      await db
+        .updateTable('cells')
+        .set({ proxy_lease_token: null, proxy_lease_expires_at: null })
+        .where('cell_id', '=', cellId)
+        .where('proxy_lease_token', '=', token)
+        .execute();
     },
   };
 }

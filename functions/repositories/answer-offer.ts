@@ -9,8 +9,11 @@
  * Invariants: an offer leads to one move at most. `accepted` is committed before the move is asked for, so that a
  * decline, or the withdrawal by the daily run, cannot cross it; whoever died in between is repeated by the next accept.
  */
-import { recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../database/registry/data-api.ts';
+import { sql } from 'kysely';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { columnValue, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { ResourceConflict } from './errors.ts';
 import { getOffer, type Offer } from './offers.ts';
 import { getTenant } from './tenants.ts';
@@ -56,12 +59,14 @@ export async function acceptOffer(
     }
     moveId = started;
   }
-  await registry.query(
+  await registrySql(registry)
+    .updateTable('tenant_offers')
     // Accepted once more: where two met, the one whose move was refused may have opened it again.
-    `UPDATE tenant_offers SET move_id = :moveId::uuid, status = 'accepted', decided_by = :actor, updated_at = now()
-     WHERE offer_id = :offerId::uuid AND status IN ('open', 'accepted') AND move_id IS NULL`,
-    { offerId, moveId, actor },
-  );
+    .set({ move_id: moveId, status: 'accepted', decided_by: actor, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .where('status', 'in', ['open', 'accepted'])
+    .where('move_id', 'is', null)
+    .execute();
   const offer = await getOffer(registry, tenantId, offerId);
   return { ...offer, moveId: offer.moveId ?? moveId };
 }
@@ -104,11 +109,11 @@ async function settle(
   status: 'accepted' | 'declined',
   actor: string,
 ): Promise<void> {
-  await transaction.query(
-    `UPDATE tenant_offers SET status = :status, decided_by = :actor, updated_at = now()
-     WHERE offer_id = :offerId::uuid`,
-    { offerId, status, actor },
-  );
+  await registrySql(transaction)
+    .updateTable('tenant_offers')
+    .set({ status, decided_by: actor, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .execute();
   await recordAudit(transaction, {
     actor: { id: actor, type: 'operator' },
     action: status === 'accepted' ? 'offer.accept' : 'offer.decline',
@@ -120,22 +125,27 @@ async function settle(
 
 /** A move of the tenant to that tier which began after the offer was accepted. */
 async function startedMove(registry: RegistryExecutor, offer: Offer): Promise<string | undefined> {
-  const [row] = await registry.query<{ move_id: string }>(
-    `SELECT move_id::text AS move_id FROM tenant_moves
-     WHERE tenant_id = :tenantId::uuid AND input->>'targetTier' = :targetTier
-       AND started_at >= :acceptedAt::timestamptz AND status IN ('running', 'succeeded')
-     ORDER BY started_at LIMIT 1`,
-    { tenantId: offer.tenantId, targetTier: offer.targetTier, acceptedAt: offer.updatedAt },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('tenant_moves as m')
+    .select('m.move_id')
+    .where('m.tenant_id', '=', offer.tenantId)
+    .where(sql<string>`${sql.ref('m.input')} ->> 'targetTier'`, '=', offer.targetTier)
+    .where('m.started_at', '>=', columnValue('tenant_moves.started_at', offer.updatedAt))
+    .where('m.status', 'in', ['running', 'succeeded'])
+    .orderBy('m.started_at')
+    .limit(1)
+    .executeTakeFirst();
   return row?.move_id;
 }
 
 /** Unless somebody else has started its move meanwhile. */
 async function reopen(registry: RegistryExecutor, { offerId, updatedAt }: Offer): Promise<void> {
-  await registry.query(
-    `UPDATE tenant_offers SET status = 'open', decided_by = NULL, updated_at = now()
-     WHERE offer_id = :offerId::uuid AND status = 'accepted' AND move_id IS NULL
-       AND updated_at = :updatedAt::timestamptz`,
-    { offerId, updatedAt },
-  );
+  await registrySql(registry)
+    .updateTable('tenant_offers')
+    .set({ status: 'open', decided_by: null, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .where('status', '=', 'accepted')
+    .where('move_id', 'is', null)
+    .where('updated_at', '=', columnValue('tenant_offers.updated_at', updatedAt))
+    .execute();
 }

@@ -1,5 +1,6 @@
-import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { RegionUnavailable } from './errors.ts';
 
 /** The registries of all regions, as `RegionalRegistries` opens them. */

@@ -1,4 +1,6 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { endsInSchemaOf } from '../registry/cells.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 
 /** A cell as an operator sees it. */
@@ -15,16 +17,6 @@ export interface CellView {
   readonly maxSchemaTenants: number;
 }
 
-interface Row {
-  readonly cell_id: string;
-  readonly region: string;
-  readonly data_residency: string;
-  readonly status: CellView['status'];
-  readonly shared_tenants: number;
-  readonly schema_tenants: number;
-  readonly max_business_tenants: number;
-}
-
 /** The cells of all regions with what is in them: home's first, each region's by id. @throws {RegionUnavailable} */
 export async function listCells(registries: Regions): Promise<CellView[]> {
   const lists = await askRegions(registries, registries.keys, readCells);
@@ -32,22 +24,37 @@ export async function listCells(registries: Regions): Promise<CellView[]> {
 }
 
 async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
-  const rows = await registry.query<Row>(
-    `SELECT c.cell_id, c.region, c.data_residency, c.status, c.max_business_tenants,
-            (count(t.tenant_id) FILTER (WHERE r.isolation_model = 'shared'))::int AS shared_tenants,
-            ((count(t.tenant_id) FILTER (WHERE r.isolation_model = 'schema'))
-             + (SELECT count(*) FROM tenant_moves m
-                JOIN tenant_database_routing mr ON mr.tenant_id = m.tenant_id
-                WHERE m.status = 'running'
-                  AND m.plan -> -1 -> 'to' @> jsonb_build_object('cellId', c.cell_id, 'isolationModel', 'schema')
-                  AND (mr.cell_id IS DISTINCT FROM c.cell_id OR mr.isolation_model <> 'schema'))
-            )::int AS schema_tenants
-     FROM cells c
-     LEFT JOIN tenant_database_routing r ON r.cell_id = c.cell_id
-     LEFT JOIN tenants t ON t.tenant_id = r.tenant_id AND t.status NOT IN ('offboarded', 'elsewhere')
-     GROUP BY c.cell_id
-     ORDER BY c.cell_id`,
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('cells as c')
+    .leftJoin('tenant_database_routing as r', 'r.cell_id', 'c.cell_id')
+    .leftJoin('tenants as t', (join) =>
+      join.onRef('t.tenant_id', '=', 'r.tenant_id').on('t.status', 'not in', ['offboarded', 'elsewhere']),
+    )
+    .select(['c.cell_id', 'c.region', 'c.data_residency', 'c.status', 'c.max_business_tenants'])
+    .select((eb) => [
+      eb.fn.count<number>('t.tenant_id').filterWhere('r.isolation_model', '=', 'shared').as('shared_tenants'),
+      eb(
+        eb.fn.count<number>('t.tenant_id').filterWhere('r.isolation_model', '=', 'schema'),
+        '+',
+        eb
+          .selectFrom('tenant_moves as m')
+          .innerJoin('tenant_database_routing as mr', 'mr.tenant_id', 'm.tenant_id')
+          .select((each) => each.fn.countAll<number>().as('moves'))
+          .where('m.status', '=', 'running')
+          .where((each) => endsInSchemaOf(each.ref('m.plan'), each.ref('c.cell_id')))
+          .where((each) =>
+            each.or([
+              each('mr.cell_id', 'is distinct from', each.ref('c.cell_id')),
+              each('mr.isolation_model', '<>', 'schema'),
+            ]),
+          )
+          .$asScalar()
+          .$notNull(),
+      ).as('schema_tenants'),
+    ])
+    .groupBy('c.cell_id')
+    .orderBy('c.cell_id')
+    .execute();
   return rows.map((row) => ({
     cellId: row.cell_id,
     region: row.region,

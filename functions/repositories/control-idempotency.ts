@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import { sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { JsonText, TimeWithoutZone } from '../registry/registry-column.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { IdempotencyKeyReused } from './errors.ts';
 import { asJsonText } from './kept-body.ts';
 
@@ -19,27 +23,29 @@ export interface ControlAnswer {
   readonly resourceId: string;
 }
 
-interface KeyRow {
-  readonly request_hash: string;
-  readonly response_status: number;
-  readonly response_body: string;
-  readonly resource_id: string;
-}
+/** A key is kept for so long. */
+const dayAgo = sql<TimeWithoutZone>`now() - interval '24 hours'`;
+/** The text of a body as `asJsonText` kept it. */
+const keptText = sql<string>`response_body #>> '{}'`.as('response_body');
 
 /** The answer that the operator's earlier POST with this key got within 24 hours. @throws {IdempotencyKeyReused} */
 export async function findAnswer(
   registry: RegistryExecutor,
   use: ControlIdempotencyUse,
 ): Promise<ControlAnswer | undefined> {
-  const [row] = await registry.query<KeyRow>(
-    `SELECT request_hash, response_status, response_body #>> '{}' AS response_body, resource_id
-     FROM control_idempotency_keys
-     WHERE actor = :actor AND idempotency_key = :key AND created_at > now() - interval '24 hours'`,
-    { actor: use.actor, key: use.key },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('control_idempotency_keys')
+    .select(['request_hash', 'response_status', 'resource_id', keptText])
+    .where('actor', '=', use.actor)
+    .where('idempotency_key', '=', use.key)
+    .where('created_at', '>', dayAgo)
+    .executeTakeFirst();
   if (!row) return undefined;
   if (row.request_hash !== hashOf(use)) throw new IdempotencyKeyReused('the key belongs to another request');
-  return { status: row.response_status, body: JSON.parse(row.response_body), resourceId: row.resource_id };
+  const { response_status: status, resource_id: resourceId } = row;
+  if (status === null || resourceId === null)
+    throw new Error('an idempotency key was kept without its answer');
+  return { status, body: JSON.parse(row.response_body), resourceId };
 }
 
 /**
@@ -52,17 +58,23 @@ export async function keepAnswer(
   use: ControlIdempotencyUse,
   { status, body, resourceId }: ControlAnswer,
 ): Promise<ControlAnswer> {
-  const [row] = await registry.query<Pick<KeyRow, 'response_body'>>(
-    `INSERT INTO control_idempotency_keys AS kept
-       (idempotency_key, actor, request_hash, response_status, response_body, resource_id)
-     VALUES (:key, :actor, :hash, :status::integer, :body::jsonb, :resourceId)
-     ON CONFLICT (actor, idempotency_key) DO UPDATE
-       SET request_hash = excluded.request_hash, response_status = excluded.response_status,
-           response_body = excluded.response_body, resource_id = excluded.resource_id, created_at = now()
-     WHERE kept.created_at <= now() - interval '24 hours'
-     RETURNING response_body #>> '{}' AS response_body`,
-    { key: use.key, actor: use.actor, hash: hashOf(use), status, body: asJsonText(body), resourceId },
-  );
+  const kept = {
+    request_hash: hashOf(use),
+    response_status: status,
+    response_body: asJsonText(body) as JsonText<never>,
+    resource_id: resourceId,
+  };
+  const row = await registrySql(registry)
+    .insertInto('control_idempotency_keys')
+    .values({ idempotency_key: use.key, actor: use.actor, ...kept })
+    .onConflict((other) =>
+      other
+        .columns(['actor', 'idempotency_key'])
+        .doUpdateSet({ ...kept, created_at: now })
+        .where('control_idempotency_keys.created_at', '<=', dayAgo),
+    )
+    .returning(sql<string>`control_idempotency_keys.response_body #>> '{}'`.as('response_body'))
+    .executeTakeFirst();
   if (!row) throw new IdempotencyKeyReused('the key belongs to another request');
   return { status, body: JSON.parse(row.response_body), resourceId };
 }
@@ -105,10 +117,11 @@ export class OncePerKey implements RepeatableRequest {
   }
 
   async forget(transaction: RegistryExecutor): Promise<void> {
-    await transaction.query(
-      'DELETE FROM control_idempotency_keys WHERE actor = :actor AND idempotency_key = :key',
-      { actor: this.#use.actor, key: this.#use.key },
-    );
+    await registrySql(transaction)
+      .deleteFrom('control_idempotency_keys')
+      .where('actor', '=', this.#use.actor)
+      .where('idempotency_key', '=', this.#use.key)
+      .execute();
   }
 }
 

@@ -1,4 +1,8 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type InferResult, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { asText, columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly } from '../registry/registry-sql.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
@@ -18,34 +22,37 @@ export interface PromotionDecision {
   readonly decidedAt: string;
 }
 
-interface Row {
-  readonly decision_id: string;
-  readonly tenant_id: string;
-  readonly decision: PromotionDecision['decision'];
-  readonly target_tier: PromotionDecision['targetTier'];
-  readonly reasons: string;
-  readonly figures: string;
-  readonly move_id: string | null;
-  readonly offer_id: string | null;
-  readonly decided_at: string;
-}
+const selectDecisions = () =>
+  compilingOnly
+    .selectFrom('promotion_decisions as d')
+    .select(['d.decision_id', 'd.tenant_id', 'd.decision', 'd.target_tier', 'd.move_id', 'd.offer_id'])
+    .select((eb) => [
+      asText(eb.ref('d.reasons')).as('reasons'),
+      asText(eb.ref('d.figures')).as('figures'),
+      rfc3339(eb.ref('d.decided_at')).as('decided_at'),
+    ]);
+
+type Row = InferResult<ReturnType<typeof selectDecisions>>[number];
 
 /** One page of the decisions about the tenant, newest first. @throws {ResourceNotFound | InvalidCursor} */
 export async function listDecisions(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT decision_id::text AS decision_id, tenant_id::text AS tenant_id, decision, target_tier,
-            reasons::text AS reasons, figures::text AS figures, move_id::text AS move_id, offer_id::text AS offer_id,
-            to_char(decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS decided_at
-     FROM promotion_decisions
-     WHERE tenant_id = :tenantId::uuid
-       ${position ? 'AND (promotion_decisions.decided_at, promotion_decisions.decision_id) < (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY promotion_decisions.decided_at DESC, promotion_decisions.decision_id DESC LIMIT :rows::integer`;
-  const rows = await readBoundedRows<Row>(
-    registry,
-    { select, order: 'decided_at DESC, decision_id DESC', parameters: { tenantId, ...position } },
-    page,
-  );
+  const decisions = selectDecisions()
+    .where('d.tenant_id', '=', tenantId)
+    .orderBy('d.decided_at', 'desc')
+    .orderBy('d.decision_id', 'desc');
+  const select = position
+    ? decisions.where((eb) =>
+        eb(
+          eb.refTuple('d.decided_at', 'd.decision_id'),
+          '<',
+          eb.tuple(columnValue('promotion_decisions.decided_at', position.time), position.id),
+        ),
+      )
+    : decisions;
+  const order = sql`decided_at desc, decision_id desc`;
+  const rows = await readBoundedRows(registry, { select, order }, page);
   const positionOf = (row: Row) => ({ time: row.decided_at, id: row.decision_id });
   return pageOfBoundedRows(rows, page, positionOf, toDecision);
 }
@@ -56,8 +63,8 @@ function toDecision(row: Row): PromotionDecision {
     tenantId: row.tenant_id,
     decision: row.decision,
     targetTier: row.target_tier,
-    reasons: JSON.parse(row.reasons),
-    figures: JSON.parse(row.figures),
+    reasons: parseJson(row.reasons),
+    figures: parseJson(row.figures),
     moveId: row.move_id,
     offerId: row.offer_id,
     decidedAt: row.decided_at,

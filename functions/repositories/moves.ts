@@ -1,4 +1,8 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type InferResult, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { type JsonText, parseJson } from '../registry/registry-column.ts';
+import { asText, columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';
@@ -25,34 +29,34 @@ export interface MoveView {
   readonly finishedAt: string | null;
 }
 
-interface MoveRow {
-  readonly move_id: string;
-  readonly tenant_id: string;
-  readonly status: MoveView['status'];
-  readonly phase: string;
-  readonly reason: string | null;
-  readonly input: string;
-  readonly plan: string;
-  readonly states: string;
-  readonly phases: string;
-  readonly current_pause_ms: number | null;
-  readonly report: string | null;
-  readonly abort_requested_at: string | null;
-  readonly execution_arn: string | null;
-  readonly started_by: string;
-  readonly started_at: string;
-  readonly finished_at: string | null;
-}
+const selectMoves = (db: RegistrySql) =>
+  db
+    .selectFrom('tenant_moves as m')
+    .select(['m.move_id', 'm.tenant_id', 'm.status', 'm.phase', 'm.reason', 'm.current_pause_ms'])
+    .select(['m.execution_arn', 'm.started_by'])
+    .select((eb) => [
+      asText(eb.ref('m.input')).as('input'),
+      asText(eb.ref('m.plan')).as('plan'),
+      asText(eb.ref('m.phases')).as('phases'),
+      asText(eb.ref('m.report')).as('report'),
+      eb
+        .selectFrom('tenant_move_hops as h')
+        .select(
+          sql<StatesOfHops>`cast(coalesce(jsonb_object_agg(h.hop_index, h.state), '{}') as text)`.as(
+            'states',
+          ),
+        )
+        .whereRef('h.move_id', '=', 'm.move_id')
+        .$asScalar()
+        .$notNull()
+        .as('states'),
+      rfc3339(eb.ref('m.abort_requested_at')).as('abort_requested_at'),
+      rfc3339(eb.ref('m.started_at')).as('started_at'),
+      rfc3339(eb.ref('m.finished_at')).as('finished_at'),
+    ]);
 
-const time = (column: string) =>
-  `to_char(m.${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ${column}`;
-
-const COLUMNS = `m.move_id::text AS move_id, m.tenant_id::text AS tenant_id, m.status, m.phase, m.reason,
-  m.input::text AS input, m.plan::text AS plan, m.phases::text AS phases, m.current_pause_ms,
-  m.report::text AS report, m.execution_arn, m.started_by,
-  (SELECT COALESCE(jsonb_object_agg(h.hop_index, h.state), '{}')::text FROM tenant_move_hops h
-   WHERE h.move_id = m.move_id) AS states,
-  ${time('abort_requested_at')}, ${time('started_at')}, ${time('finished_at')}`;
+type StatesOfHops = JsonText<Readonly<Record<string, string>>>;
+type MoveRow = InferResult<ReturnType<typeof selectMoves>>[number];
 
 /**
  * One page of a tenant's moves, in the order in which they were asked for: a move stays on record in the region that
@@ -61,15 +65,22 @@ const COLUMNS = `m.move_id::text AS move_id, m.tenant_id::text AS tenant_id, m.s
  */
 export async function listMoves(registries: Regions, tenantId: string, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT ${COLUMNS} FROM tenant_moves m WHERE m.tenant_id = :tenantId::uuid
-    ${position ? 'AND (m.started_at, m.move_id) > (:time::timestamptz, :id::uuid)' : ''}
-    ORDER BY m.started_at, m.move_id LIMIT :rows::integer`;
+  const moves = selectMoves(compilingOnly)
+    .where('m.tenant_id', '=', tenantId)
+    .orderBy('m.started_at')
+    .orderBy('m.move_id');
+  const select = position
+    ? moves.where((eb) =>
+        eb(
+          eb.refTuple('m.started_at', 'm.move_id'),
+          '>',
+          eb.tuple(columnValue('tenant_moves.started_at', position.time), position.id),
+        ),
+      )
+    : moves;
+  const order = sql`started_at, move_id`;
   const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows<MoveRow>(
-      registry,
-      { select, order: 'started_at, move_id', parameters: { tenantId, ...position } },
-      page,
-    ),
+    readBoundedRows(registry, { select, order }, page),
   );
   const positionOf = (row: MoveRow) => ({ time: row.started_at, id: row.move_id });
   return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
@@ -110,19 +121,11 @@ async function readMove(
   tenantId: string,
   moveId: string,
 ): Promise<MoveView | undefined> {
-  const [row] = await registry.query<MoveRow>(
-    `SELECT ${COLUMNS} FROM tenant_moves m
-     WHERE m.tenant_id = :tenantId::uuid AND m.move_id = :moveId::uuid`,
-    { tenantId, moveId },
-  );
+  const row = await selectMoves(registrySql(registry))
+    .where('m.tenant_id', '=', tenantId)
+    .where('m.move_id', '=', moveId)
+    .executeTakeFirst();
   return row && toView(row);
-}
-
-interface StoredInput {
-  readonly targetTier?: string;
-  readonly targetCell?: string;
-  readonly targetResidency?: string;
-  readonly force?: boolean;
 }
 
 /** What a phase shows although nothing was told of it. */
@@ -132,10 +135,10 @@ const UNKNOWN_PROGRESS = {
 };
 
 function toView(row: MoveRow): MoveView {
-  const { targetTier, targetCell, targetResidency, force = false } = JSON.parse(row.input) as StoredInput;
-  const plan = JSON.parse(row.plan) as { kind: string; from: object; to: object }[];
-  const states = JSON.parse(row.states) as Record<string, string>;
-  const phases = JSON.parse(row.phases) as Record<string, unknown>[];
+  const { targetTier, targetCell, targetResidency, force = false } = parseJson(row.input);
+  const plan = parseJson(row.plan);
+  const states = parseJson(row.states);
+  const phases = parseJson(row.phases);
   return {
     ...{
       moveId: row.move_id,
@@ -155,7 +158,7 @@ function toView(row: MoveRow): MoveView {
       ...{ hop, name, status, startedAt, finishedAt, ...UNKNOWN_PROGRESS, ...progress },
     })),
     currentPauseMs: row.current_pause_ms,
-    report: row.report === null ? null : (JSON.parse(row.report) as object),
+    report: row.report === null ? null : parseJson(row.report),
     abortRequestedAt: row.abort_requested_at,
     ...{ executionArn: row.execution_arn, startedBy: row.started_by },
     ...{ startedAt: row.started_at, finishedAt: row.finished_at },

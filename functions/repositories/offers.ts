@@ -1,4 +1,8 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type InferResult, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { asText, columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
 import { ResourceNotFound } from './errors.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
@@ -22,39 +26,39 @@ export interface Offer {
   readonly updatedAt: string;
 }
 
-interface Row {
-  readonly offer_id: string;
-  readonly tenant_id: string;
-  readonly target_tier: Offer['targetTier'];
-  readonly status: Offer['status'];
-  readonly reasons: string;
-  readonly figures: string;
-  readonly move_id: string | null;
-  readonly decided_by: string | null;
-  readonly notified_at: string | null;
-  readonly created_at: string;
-  readonly updated_at: string;
-}
+const selectOffers = (db: RegistrySql) =>
+  db
+    .selectFrom('tenant_offers as o')
+    .select(['o.offer_id', 'o.tenant_id', 'o.target_tier', 'o.status', 'o.move_id', 'o.decided_by'])
+    .select((eb) => [
+      asText(eb.ref('o.reasons')).as('reasons'),
+      asText(eb.ref('o.figures')).as('figures'),
+      rfc3339(eb.ref('o.notified_at')).as('notified_at'),
+      rfc3339(eb.ref('o.created_at')).as('created_at'),
+      rfc3339(eb.ref('o.updated_at')).as('updated_at'),
+    ]);
 
-const utc = (column: string): string =>
-  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ${column}`;
-const COLUMNS = `offer_id::text AS offer_id, tenant_id::text AS tenant_id, target_tier, status, reasons::text AS reasons,
-  figures::text AS figures, move_id::text AS move_id, decided_by, ${utc('notified_at')}, ${utc('created_at')},
-  ${utc('updated_at')}`;
+type Row = InferResult<ReturnType<typeof selectOffers>>[number];
 
 /** One page of the tenant's offers, newest first. @throws {ResourceNotFound | InvalidCursor} */
 export async function listOffers(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT ${COLUMNS} FROM tenant_offers
-     WHERE tenant_id = :tenantId::uuid
-       ${position ? 'AND (tenant_offers.created_at, tenant_offers.offer_id) < (:time::timestamptz, :id::uuid)' : ''}
-     ORDER BY tenant_offers.created_at DESC, tenant_offers.offer_id DESC LIMIT :rows::integer`;
-  const rows = await readBoundedRows<Row>(
-    registry,
-    { select, order: 'created_at DESC, offer_id DESC', parameters: { tenantId, ...position } },
-    page,
-  );
+  const offers = selectOffers(compilingOnly)
+    .where('o.tenant_id', '=', tenantId)
+    .orderBy('o.created_at', 'desc')
+    .orderBy('o.offer_id', 'desc');
+  const select = position
+    ? offers.where((eb) =>
+        eb(
+          eb.refTuple('o.created_at', 'o.offer_id'),
+          '<',
+          eb.tuple(columnValue('tenant_offers.created_at', position.time), position.id),
+        ),
+      )
+    : offers;
+  const order = sql`created_at desc, offer_id desc`;
+  const rows = await readBoundedRows(registry, { select, order }, page);
   const positionOf = (row: Row) => ({ time: row.created_at, id: row.offer_id });
   return pageOfBoundedRows(rows, page, positionOf, toOffer);
 }
@@ -66,11 +70,11 @@ export async function getOffer(
   offerId: string,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<Offer> {
-  const [row] = await registry.query<Row>(
-    `SELECT ${COLUMNS} FROM tenant_offers
-     WHERE tenant_id = :tenantId::uuid AND offer_id = :offerId::uuid ${lock ? 'FOR UPDATE' : ''}`,
-    { tenantId, offerId },
-  );
+  const row = await selectOffers(registrySql(registry))
+    .where('o.tenant_id', '=', tenantId)
+    .where('o.offer_id', '=', offerId)
+    .$if(lock, (offer) => offer.forUpdate())
+    .executeTakeFirst();
   if (!row) throw new ResourceNotFound('no such offer');
   return toOffer(row);
 }
@@ -81,8 +85,8 @@ function toOffer(row: Row): Offer {
     tenantId: row.tenant_id,
     targetTier: row.target_tier,
     status: row.status,
-    reasons: JSON.parse(row.reasons),
-    figures: JSON.parse(row.figures),
+    reasons: parseJson(row.reasons),
+    figures: parseJson(row.figures),
     moveId: row.move_id,
     decidedBy: row.decided_by,
     notifiedAt: row.notified_at,

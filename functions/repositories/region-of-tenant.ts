@@ -1,8 +1,8 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { TenantStatus } from '../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { referenceColumn, type TenantStatus } from '../registry/tenant-record.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import { TenantBetweenRegions, TenantNotFound } from './errors.ts';
-import { tenantCondition } from './tenants.ts';
 
 interface Sight {
   readonly status: TenantStatus;
@@ -39,11 +39,11 @@ export async function regionOfTenant(registries: Regions, reference: string): Pr
 }
 
 async function sight(registry: RegistryExecutor, reference: string): Promise<Sight | undefined> {
-  const [row] = await registry.query<Sight>(
-    `SELECT t.status, t.home_region FROM tenants t WHERE ${tenantCondition(reference)}`,
-    { reference },
-  );
-  return row;
+  return registrySql(registry)
+    .selectFrom('tenants')
+    .select(['status', 'home_region'])
+    .where(referenceColumn(reference), '=', reference)
+    .executeTakeFirst();
 }
 
 function isHeld(seen: Sight | undefined): boolean {

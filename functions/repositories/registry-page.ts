@@ -1,4 +1,6 @@
-import type { RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { type PageRequest, type Position, pageOfRows } from './keyset-page.ts';
 
 /** A page of an operator's list ends at so many bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
@@ -15,26 +17,25 @@ interface Measured {
 /**
  * Rows of one registry for a page, no more than fill it. The first two are always among them, so that a page has a row
  * and the next one too.
- * @param select a statement that ends with ORDER BY and `LIMIT :rows::integer`: `limit + 1` rows tell whether there is
- *   a next page.
+ * @param select an ordered statement without a limit: `limit + 1` rows tell whether there is a next page.
  * @param order the same order by the names of the statement's results.
  */
 export async function readBoundedRows<Row extends object>(
   registry: RegistryExecutor,
-  { select, order, parameters }: { select: string; order: string; parameters: RegistryParameters },
+  // biome-ignore lint/suspicious/noExplicitAny: of any table.
+  { select, order }: { select: SelectQueryBuilder<any, any, Row>; order: RawBuilder<unknown> },
   { limit }: PageRequest,
 ): Promise<(Row & Measured)[]> {
-  return registry.query<Row & Measured>(
-    `SELECT * FROM (
-       SELECT measured.*, count(*) OVER () AS rows_found, row_number() OVER rows_in_order AS place,
-              sum(row_bytes) OVER rows_in_order - row_bytes AS bytes_before
-       FROM (SELECT found.*, octet_length(row_to_json(found)::text) AS row_bytes
-             FROM (${select}) AS found) AS measured
-       WINDOW rows_in_order AS (ORDER BY ${order})
-     ) AS page
-     WHERE place <= 2 OR bytes_before < :maxBytes::integer ORDER BY place`,
-    { ...parameters, rows: limit + 1, maxBytes: MAX_REGISTRY_PAGE_BYTES },
-  );
+  const statement = sql<Row & Measured>`select * from (
+       select measured.*, count(*) over () as rows_found, row_number() over rows_in_order as place,
+              sum(row_bytes) over rows_in_order - row_bytes as bytes_before
+       from (select found.*, octet_length(cast(row_to_json(found) as text)) as row_bytes
+             from ${select.limit(limit + 1)} as found) as measured
+       window rows_in_order as (order by ${order})
+     ) as page
+     where place <= 2 or bytes_before < ${MAX_REGISTRY_PAGE_BYTES} order by place`;
+  const { rows } = await statement.execute(registrySql(registry));
+  return rows;
 }
 
 /** Makes a page of the rows that `readBoundedRows` answered, of one registry or, merged, of several. */

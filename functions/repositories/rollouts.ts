@@ -1,5 +1,9 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel } from '../database/registry/tenant-record.ts';
+import { type InferResult, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { type JsonText, parseJson } from '../registry/registry-column.ts';
+import { asText, columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
+import type { IsolationModel } from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';
@@ -54,43 +58,55 @@ export interface RolloutView extends ListedRollout {
 
 const MAX_LISTED = 100;
 
-interface RolloutRow {
-  readonly rollout_id: string;
-  readonly status: ListedRollout['status'];
-  readonly phase: string;
-  readonly reason: string | null;
-  readonly schema_version: number;
-  readonly tenancy_version: number;
-  readonly input: string;
-  /** By model and state. */
-  readonly counts: string;
-  readonly execution_arn: string | null;
-  readonly started_by: string;
-  readonly started_at: string;
-  readonly finished_at: string | null;
+interface Count {
+  readonly model: IsolationModel;
+  readonly state: string;
+  readonly targets: number;
 }
 
-const time = (column: string) =>
-  `to_char(r.${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ${column}`;
+const selectRollouts = (db: RegistrySql) =>
+  db
+    .selectFrom('schema_rollouts as r')
+    .select(['r.rollout_id', 'r.status', 'r.phase', 'r.reason', 'r.schema_version', 'r.tenancy_version'])
+    .select(['r.execution_arn', 'r.started_by'])
+    .select((eb) => [
+      asText(eb.ref('r.input')).as('input'),
+      rfc3339(eb.ref('r.started_at')).as('started_at'),
+      rfc3339(eb.ref('r.finished_at')).as('finished_at'),
+      eb
+        .selectFrom((counted) =>
+          counted
+            .selectFrom('schema_rollout_targets as g')
+            .select(['g.isolation_model as model', 'g.state'])
+            .select((each) => each.fn.countAll<number>().as('targets'))
+            .whereRef('g.rollout_id', '=', 'r.rollout_id')
+            .groupBy(['g.isolation_model', 'g.state'])
+            .as('c'),
+        )
+        .select(sql<JsonText<readonly Count[]>>`cast(coalesce(jsonb_agg(c), '[]') as text)`.as('counts'))
+        .$asScalar()
+        .$notNull()
+        .as('counts'),
+    ]);
 
-const COLUMNS = `r.rollout_id::text AS rollout_id, r.status, r.phase, r.reason, r.schema_version, r.tenancy_version,
-  r.input::text AS input, r.execution_arn, r.started_by, ${time('started_at')}, ${time('finished_at')},
-  (SELECT COALESCE(jsonb_agg(c), '[]')::text FROM (
-     SELECT g.isolation_model AS model, g.state, count(*)::int AS targets FROM schema_rollout_targets g
-     WHERE g.rollout_id = r.rollout_id GROUP BY 1, 2) AS c) AS counts`;
+type RolloutRow = InferResult<ReturnType<typeof selectRollouts>>[number];
 
 /** One page of the rollouts of all regions, in the order in which they were begun. @throws {InvalidCursor | RegionUnavailable} */
 export async function listRollouts(registries: Regions, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT ${COLUMNS} FROM schema_rollouts r
-    ${position ? 'WHERE (r.started_at, r.rollout_id) > (:time::timestamptz, :id::uuid)' : ''}
-    ORDER BY r.started_at, r.rollout_id LIMIT :rows::integer`;
+  const rollouts = selectRollouts(compilingOnly).orderBy('r.started_at').orderBy('r.rollout_id');
+  const select = position
+    ? rollouts.where((eb) =>
+        eb(
+          eb.refTuple('r.started_at', 'r.rollout_id'),
+          '>',
+          eb.tuple(columnValue('schema_rollouts.started_at', position.time), position.id),
+        ),
+      )
+    : rollouts;
+  const order = sql`started_at, rollout_id`;
   const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows<RolloutRow>(
-      registry,
-      { select, order: 'started_at, rollout_id', parameters: { ...position } },
-      page,
-    ),
+    readBoundedRows(registry, { select, order }, page),
   );
   const rows = lists.map((list, index) =>
     list.map((row) => ({ ...row, region: registries.keys[index] as string })),
@@ -122,11 +138,7 @@ export async function getRollout(
 }
 
 async function readRollout(registry: RegistryExecutor, rolloutId: string): Promise<RolloutRow | undefined> {
-  const [row] = await registry.query<RolloutRow>(
-    `SELECT ${COLUMNS} FROM schema_rollouts r WHERE r.rollout_id = :rolloutId::uuid`,
-    { rolloutId },
-  );
-  return row;
+  return selectRollouts(registrySql(registry)).where('r.rollout_id', '=', rolloutId).executeTakeFirst();
 }
 
 async function complete(registry: RegistryExecutor, row: RolloutRow, region: string): Promise<RolloutView> {
@@ -139,35 +151,25 @@ async function readTargets(
   rolloutId: string,
   state: 'failed' | 'deferred',
 ): Promise<TargetView[]> {
-  const rows = await registry.query<{
-    isolation_model: IsolationModel;
-    cell_id: string | null;
-    tenant_id: string | null;
-    tenant_slug: string | null;
-    reason: string | null;
-    attempts: number;
-  }>(
-    `SELECT g.isolation_model, g.cell_id, g.tenant_id::text AS tenant_id, t.tenant_slug, g.reason, g.attempts
-     FROM schema_rollout_targets g LEFT JOIN tenants t ON t.tenant_id = g.tenant_id
-     WHERE g.rollout_id = :rolloutId::uuid AND g.state = :state
-     ORDER BY g.updated_at, g.target LIMIT :limit::int`,
-    { rolloutId, state, limit: MAX_LISTED },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('schema_rollout_targets as g')
+    .leftJoin('tenants as t', 't.tenant_id', 'g.tenant_id')
+    .select(['g.isolation_model', 'g.cell_id', 'g.tenant_id', 't.tenant_slug', 'g.reason', 'g.attempts'])
+    .where('g.rollout_id', '=', rolloutId)
+    .where('g.state', '=', state)
+    .orderBy('g.updated_at')
+    .orderBy('g.target')
+    .limit(MAX_LISTED)
+    .execute();
   return rows.map((row) => ({
     ...{ isolationModel: row.isolation_model, cellId: row.cell_id, tenantId: row.tenant_id },
     ...{ slug: row.tenant_slug, reason: row.reason, attempts: row.attempts },
   }));
 }
 
-interface Count {
-  readonly model: IsolationModel;
-  readonly state: string;
-  readonly targets: number;
-}
-
 function toListed(row: RolloutRow, region: string): ListedRollout {
-  const { except = [] } = JSON.parse(row.input) as { except?: string[] };
-  const counts = JSON.parse(row.counts) as Count[];
+  const { except = [] } = parseJson(row.input);
+  const counts = parseJson(row.counts);
   const of = (model: IsolationModel) => sum(counts.filter((count) => count.model === model));
   return {
     ...{ rolloutId: row.rollout_id, region, status: row.status, phase: row.phase, reason: row.reason },

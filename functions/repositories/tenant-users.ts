@@ -1,5 +1,10 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
-import { type DataApi, RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { type ExpressionBuilder, type InferResult, sql } from 'kysely';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
+import type { RegistryTables } from '../registry/registry-tables.ts';
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import { requireMatch } from './entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from './errors.ts';
@@ -17,31 +22,34 @@ export interface TenantUser {
   readonly lastLoginAt: string | null;
 }
 
-interface UserRow {
-  readonly user_id: string;
-  readonly tenant_id: string;
-  readonly email: string;
-  readonly role: TenantUser['role'];
-  readonly is_active: boolean;
-  readonly created_at: string;
-  readonly last_login_at: string | null;
-}
+/** A user as the API shows it, of `tenant_users` alone. */
+const columnsOfUser = (eb: ExpressionBuilder<RegistryTables, 'tenant_users'>) => [
+  ...(['user_id', 'tenant_id', 'email', 'role', 'is_active'] as const),
+  rfc3339(eb.ref('tenant_users.created_at')).as('created_at'),
+  rfc3339(eb.ref('tenant_users.last_login_at')).as('last_login_at'),
+];
 
-const COLUMNS = `user_id::text AS user_id, tenant_id::text AS tenant_id, email, role, is_active,
-  to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-  to_char(last_login_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS last_login_at`;
+const selectUsers = (db: RegistrySql) => db.selectFrom('tenant_users').select(columnsOfUser);
+
+type UserRow = InferResult<ReturnType<typeof selectUsers>>[number];
 
 export async function listUsers(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT ${COLUMNS} FROM tenant_users WHERE tenant_id = :tenantId::uuid
-    ${position ? 'AND (tenant_users.created_at, tenant_users.user_id) > (:time::timestamptz, :id::uuid)' : ''}
-    ORDER BY tenant_users.created_at, tenant_users.user_id LIMIT :rows::integer`;
-  const rows = await readBoundedRows<UserRow>(
-    registry,
-    { select, order: 'created_at, user_id', parameters: { tenantId, ...position } },
-    page,
-  );
+  const users = selectUsers(compilingOnly)
+    .where('tenant_id', '=', tenantId)
+    .orderBy('tenant_users.created_at')
+    .orderBy('tenant_users.user_id');
+  const select = position
+    ? users.where((eb) =>
+        eb(
+          eb.refTuple('tenant_users.created_at', 'tenant_users.user_id'),
+          '>',
+          eb.tuple(columnValue('tenant_users.created_at', position.time), position.id),
+        ),
+      )
+    : users;
+  const rows = await readBoundedRows(registry, { select, order: sql`created_at, user_id` }, page);
   return pageOfBoundedRows(rows, page, (row) => ({ time: row.created_at, id: row.user_id }), toUser);
 }
 
@@ -53,11 +61,11 @@ export async function getUser(
   { lock = false }: { lock?: boolean } = {},
 ): Promise<TenantUser> {
   const { tenantId } = await getTenant(registry, tenantReference);
-  const [row] = await registry.query<UserRow>(
-    `SELECT ${COLUMNS} FROM tenant_users
-     WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid ${lock ? 'FOR UPDATE' : ''}`,
-    { tenantId, userId },
-  );
+  const row = await selectUsers(registrySql(registry))
+    .where('tenant_id', '=', tenantId)
+    .where('user_id', '=', userId)
+    .$if(lock, (user) => user.forUpdate())
+    .executeTakeFirst();
   if (!row) throw new ResourceNotFound('no such user');
   return toUser(row);
 }
@@ -76,11 +84,12 @@ export async function createUser(
       const kept = idempotency && (await findAnswer(transaction, idempotency));
       if (kept) return { user: kept.body as TenantUser, replayed: true };
       await requirePlace(transaction, tenant);
-      const [row] = await transaction.query<UserRow>(
-        `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, :role) RETURNING ${COLUMNS}`,
-        { tenantId: tenant.tenantId, email, role },
-      );
-      const user = toUser(row as UserRow);
+      const row = await registrySql(transaction)
+        .insertInto('tenant_users')
+        .values({ tenant_id: tenant.tenantId, email, role })
+        .returning(columnsOfUser)
+        .executeTakeFirstOrThrow();
+      const user = toUser(row);
       await audit(transaction, actor, 'user.create', user, { role });
       if (!idempotency) return { user, replayed: false };
       const answer = { status: 201, body: user, resourceId: user.userId };
@@ -110,13 +119,15 @@ export async function updateUser(
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
     const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
     if (!stays) await requireOtherAdmin(transaction, user, 'deactivated or demoted');
-    const [row] = await transaction.query<UserRow>(
-      `UPDATE tenant_users SET role = COALESCE(:role, role), is_active = COALESCE(:isActive::boolean, is_active)
-       WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid RETURNING ${COLUMNS}`,
-      { tenantId: tenant.tenantId, userId, role: changes.role ?? null, isActive: changes.isActive ?? null },
-    );
+    const changed = registrySql(transaction)
+      .updateTable('tenant_users')
+      .set({ role: changes.role ?? user.role, is_active: changes.isActive ?? user.isActive })
+      .where('tenant_id', '=', tenant.tenantId)
+      .where('user_id', '=', userId)
+      .returning(columnsOfUser);
+    const row = await changed.executeTakeFirstOrThrow();
     await audit(transaction, actor, 'user.update', user, { ...changes });
-    return toUser(row as UserRow);
+    return toUser(row);
   });
 }
 
@@ -133,13 +144,11 @@ export async function deleteUser(
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
     await requireOtherAdmin(transaction, user, 'removed');
-    await transaction.query(
-      'DELETE FROM tenant_users WHERE tenant_id = :tenantId::uuid AND user_id = :userId::uuid',
-      {
-        tenantId: user.tenantId,
-        userId,
-      },
-    );
+    await registrySql(transaction)
+      .deleteFrom('tenant_users')
+      .where('tenant_id', '=', user.tenantId)
+      .where('user_id', '=', userId)
+      .execute();
     await audit(transaction, actor, 'user.delete', user, {});
   });
 }
@@ -151,11 +160,15 @@ async function requireOtherAdmin(
   what: string,
 ): Promise<void> {
   if (role !== 'admin' || !isActive) return;
-  const others = await transaction.query(
-    `SELECT 1 AS found FROM tenant_users
-     WHERE tenant_id = :tenantId::uuid AND user_id <> :userId::uuid AND role = 'admin' AND is_active LIMIT 1`,
-    { tenantId, userId },
-  );
+  const others = await registrySql(transaction)
+    .selectFrom('tenant_users')
+    .select('user_id')
+    .where('tenant_id', '=', tenantId)
+    .where('user_id', '<>', userId)
+    .where('role', '=', 'admin')
+    .where('is_active', '=', true)
+    .limit(1)
+    .execute();
   if (others.length === 0) throw new ResourceConflict(`The last active admin cannot be ${what}.`);
 }
 

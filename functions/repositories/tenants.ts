@@ -1,17 +1,23 @@
-import { recordAudit } from '../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor, RegistryParameters } from '../database/registry/data-api.ts';
-import { RegistryError } from '../database/registry/data-api.ts';
-import { insertOffer } from '../database/registry/insert-offer.ts';
+import { sql } from 'kysely';
+import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { insertOffer } from '../registry/offers.ts';
+import { columnValue, now, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
+import type { RegistryTables } from '../registry/registry-tables.ts';
 import {
   type IsolationModel,
   readFeatures,
+  referenceColumn,
+  selectTenants,
   type TenantRecord,
   type TenantRow,
-  tenantColumns,
-  tenantSource,
+  type TenantStatus,
+  type Tier,
   toTenantRecord,
-} from '../database/registry/tenant-record.ts';
-import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
+} from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { requireDocumentSize } from './document-limit.ts';
 import { requireMatch } from './entity-tag.ts';
@@ -21,8 +27,8 @@ import { mergePatch } from './merge-patch.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 
 export interface TenantFilter {
-  readonly status?: string | undefined;
-  readonly tier?: string | undefined;
+  readonly status?: TenantStatus | undefined;
+  readonly tier?: Tier | undefined;
   readonly dataResidency?: string | undefined;
   readonly q?: string | undefined;
 }
@@ -39,22 +45,18 @@ export interface TenantChanges {
   readonly monthlyRevenue?: number | null | undefined;
 }
 
-/** Field, column and how the text of its parameter becomes the column's type. */
-const COLUMNS: Readonly<Record<keyof TenantChanges, readonly [column: string, cast: string]>> = {
-  name: ['tenant_name', ''],
-  status: ['status', ''],
-  billingEmail: ['billing_email', ''],
-  maxUsers: ['max_users', '::integer'],
-  maxStorageGb: ['max_storage_gb', '::integer'],
-  features: ['features', '::jsonb'],
-  complianceRequirements: ['compliance_requirements', '::jsonb'],
-  monthlyRevenue: ['monthly_revenue', '::numeric'],
-};
+const COLUMNS = {
+  name: 'tenant_name',
+  status: 'status',
+  billingEmail: 'billing_email',
+  maxUsers: 'max_users',
+  maxStorageGb: 'max_storage_gb',
+  features: 'features',
+  complianceRequirements: 'compliance_requirements',
+  monthlyRevenue: 'monthly_revenue',
+} as const satisfies Record<keyof TenantChanges, keyof RegistryTables['tenants']>;
 /** What features may be as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
 const MAX_FEATURES_KB = 16;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const PRECISE_TIME = `to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor_time`;
-
 /**
  * One page of the tenants of all regions by creation; a residency is asked of its own region only.
  * @throws {InvalidCursor | RegionUnavailable}
@@ -105,35 +107,31 @@ async function readTenants(
   page: PageRequest,
   position: Position | undefined,
 ) {
-  const where: string[] = ["t.status NOT IN ('elsewhere', 'arriving')"];
-  const parameters: RegistryParameters = {};
-  const equals = {
-    status: filter.status,
-    subscription_tier: filter.tier,
-    data_residency: filter.dataResidency,
-  };
-  for (const [column, value] of Object.entries(equals)) {
-    if (value === undefined) continue;
-    where.push(`t.${column} = :${column}`);
-    parameters[column] = value;
-  }
-  if (filter.q !== undefined) {
-    where.push('(t.tenant_name ILIKE :pattern OR t.tenant_slug ILIKE :pattern)');
-    parameters.pattern = `%${filter.q.replace(/[\\%_]/g, '\\$&')}%`;
+  let select = selectTenants(compilingOnly)
+    .select((eb) => rfc3339(eb.ref('t.created_at')).as('cursor_time'))
+    .where('t.status', 'not in', ['elsewhere', 'arriving'])
+    .orderBy('t.created_at')
+    .orderBy('t.tenant_id');
+  const { status, tier, dataResidency, q } = filter;
+  if (status !== undefined) select = select.where('t.status', '=', status);
+  if (tier !== undefined) select = select.where('t.subscription_tier', '=', tier);
+  if (dataResidency !== undefined) select = select.where('t.data_residency', '=', dataResidency);
+  if (q !== undefined) {
+    const pattern = `%${q.replace(/[\\%_]/g, '\\$&')}%`;
+    select = select.where((eb) =>
+      eb.or([eb('t.tenant_name', 'ilike', pattern), eb('t.tenant_slug', 'ilike', pattern)]),
+    );
   }
   if (position) {
-    where.push('(t.created_at, t.tenant_id) > (:time::timestamptz, :id::uuid)');
-    Object.assign(parameters, position);
+    select = select.where((eb) =>
+      eb(
+        eb.refTuple('t.created_at', 't.tenant_id'),
+        '>',
+        eb.tuple(columnValue('tenants.created_at', position.time), position.id),
+      ),
+    );
   }
-  const select = `SELECT ${tenantColumns}, ${PRECISE_TIME} FROM ${tenantSource}
-    WHERE ${where.join(' AND ')}
-    ORDER BY t.created_at, t.tenant_id LIMIT :rows::integer`;
-  return readBoundedRows<ListedRow>(registry, { select, order: 'cursor_time, tenant_id', parameters }, page);
-}
-
-/** Of `tenants t`, for the parameter `reference`: an id or a slug. */
-export function tenantCondition(reference: string): string {
-  return UUID.test(reference) ? 't.tenant_id = :reference::uuid' : 't.tenant_slug = :reference';
+  return readBoundedRows(registry, { select, order: sql`cursor_time, tenant_id` }, page);
 }
 
 /**
@@ -146,10 +144,10 @@ export async function getTenant(
   reference: string,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<TenantRecord> {
-  const [row] = await registry.query<TenantRow>(
-    `SELECT ${tenantColumns} FROM ${tenantSource} WHERE ${tenantCondition(reference)} ${lock ? 'FOR UPDATE OF t' : ''}`,
-    { reference },
-  );
+  const row = await selectTenants(registrySql(registry))
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .$if(lock, (tenant) => tenant.forUpdate('t'))
+    .executeTakeFirst();
   if (!row) throw new TenantNotFound(reference);
   if (row.status === 'elsewhere' || row.status === 'arriving') {
     throw new TenantBetweenRegions(`the tenant is ${row.status}`);
@@ -194,15 +192,15 @@ export async function updateTenant(
       requireDocumentSize('features', features, MAX_FEATURES_KB);
       await requireRoomForUsers(transaction, tenant, changes.maxUsers);
       const forced = await checkCompliance(transaction, tenant, changes.complianceRequirements, force);
-      const assignments = given.map(([field]) => `${COLUMNS[field][0]} = :${field}${COLUMNS[field][1]}`);
-      await transaction.query(
-        `UPDATE tenants SET ${assignments.join(', ')}, updated_at = now() WHERE tenant_id = :tenantId::uuid`,
-        {
-          ...Object.fromEntries(given.map(([field, value]) => [field, toParameter(value)])),
-          ...(features ? { features: JSON.stringify(features) } : {}),
-          tenantId: tenant.tenantId,
-        },
-      );
+      const values = { ...changes, ...(features ? { features } : {}) };
+      await registrySql(transaction)
+        .updateTable('tenants')
+        .set({
+          ...Object.fromEntries(given.map(([field]) => [COLUMNS[field], values[field]])),
+          updated_at: now,
+        })
+        .where('tenant_id', '=', tenant.tenantId)
+        .execute();
       await recordAudit(transaction, {
         actor: { id: actor, type: 'operator' },
         action: 'tenant.update',
@@ -240,10 +238,12 @@ async function requireRoomForUsers(
 
 /** The users that `maxUsers` limits. Exact while the caller holds the lock on the tenant. */
 export async function countActiveUsers(registry: RegistryExecutor, tenantId: string): Promise<number> {
-  const [row] = await registry.query<{ active: number }>(
-    'SELECT count(*)::integer AS active FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active',
-    { tenantId },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('tenant_users')
+    .select((eb) => eb.fn.countAll<number>().as('active'))
+    .where('tenant_id', '=', tenantId)
+    .where('is_active', '=', true)
+    .executeTakeFirst();
   return row?.active ?? 0;
 }
 
@@ -260,11 +260,12 @@ async function checkCompliance(
 ): Promise<readonly Unsatisfied[]> {
   const added = requirements?.filter((each) => !tenant.complianceRequirements.includes(each)) ?? [];
   if (added.length === 0) return [];
-  const [moving] = await transaction.query<{ to: IsolationModel | null }>(
-    `SELECT plan #>> '{-1,to,isolationModel}' AS to FROM tenant_moves
-     WHERE tenant_id = :tenantId::uuid AND status = 'running'`,
-    { tenantId: tenant.tenantId },
-  );
+  const moving = await registrySql(transaction)
+    .selectFrom('tenant_moves as m')
+    .select(sql<IsolationModel | null>`${sql.ref('m.plan')} #>> '{-1,to,isolationModel}'`.as('to'))
+    .where('m.tenant_id', '=', tenant.tenantId)
+    .where('m.status', '=', 'running')
+    .executeTakeFirst();
   const place = moving?.to ? weaker(tenant.isolationModel, moving.to) : tenant.isolationModel;
   const issues = unsatisfied(added, place);
   if (issues.length === 0 || force) return issues;
@@ -284,14 +285,8 @@ async function offerWhatSatisfies(
 ): Promise<void> {
   const targetTier = tierSatisfying(complianceRequirements);
   // It has bought the tier already, and a move to a weaker place is under way: that move is the operator's to abort.
-  if (targetTier === tier) return;
+  // (Every place satisfies what Starter's places satisfy, so that tier is none to offer.)
+  if (targetTier === tier || targetTier === 'starter') return;
   const offer = { tenantId, targetTier, reasons, figures: { tier, complianceRequirements } };
   await insertOffer(transaction, offer, { id: actor, type: 'operator' });
-}
-
-function toParameter(value: unknown) {
-  // Lists and documents travel as JSON text.
-  return typeof value === 'object' && value !== null
-    ? JSON.stringify(value)
-    : (value as string | number | boolean | null);
 }

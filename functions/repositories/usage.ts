@@ -1,4 +1,7 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import { type InferResult, sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { asNumber, rfc3339 } from '../registry/registry-expressions.ts';
+import { compilingOnly } from '../registry/registry-sql.ts';
 import { type PageRequest, readCursor } from './keyset-page.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { getTenant } from './tenants.ts';
@@ -25,37 +28,25 @@ export interface UsageSample {
   readonly sampledAt: string;
 }
 
-interface Row {
-  readonly tenant_id: string;
-  readonly sampled_on: string;
-  readonly active_users: number;
-  readonly active_employees: number;
-  readonly user_count: number | null;
-  readonly assessment_count: number | null;
-  readonly storage_bytes: number | null;
-  readonly database_size_bytes: number | null;
-  readonly row_operations: number | null;
-  readonly monthly_revenue: number | null;
-  readonly sampled_at: string;
-}
+const selectSamples = () =>
+  compilingOnly
+    .selectFrom('usage_samples as s')
+    .select(['s.tenant_id', 's.sampled_on', 's.active_users', 's.active_employees', 's.user_count'])
+    .select(['s.assessment_count', 's.storage_bytes', 's.database_size_bytes', 's.row_operations'])
+    .select((eb) => [
+      asNumber(eb.ref('s.monthly_revenue')).as('monthly_revenue'),
+      rfc3339(eb.ref('s.sampled_at'), 'MS').as('sampled_at'),
+    ]);
+
+type Row = InferResult<ReturnType<typeof selectSamples>>[number];
 
 /** One page of the tenant's samples, newest first. @throws {ResourceNotFound | InvalidCursor} */
 export async function listUsage(registry: RegistryExecutor, tenantReference: string, page: PageRequest) {
   const { tenantId } = await getTenant(registry, tenantReference);
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const select = `SELECT tenant_id::text AS tenant_id, sampled_on::text AS sampled_on, active_users, active_employees, user_count,
-            assessment_count, storage_bytes, database_size_bytes, row_operations,
-            monthly_revenue::float8 AS monthly_revenue,
-            to_char(sampled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sampled_at
-     FROM usage_samples
-     WHERE tenant_id = :tenantId::uuid ${position ? 'AND usage_samples.sampled_on < :before::date' : ''}
-     ORDER BY usage_samples.sampled_on DESC LIMIT :rows::integer`;
-  const before = position ? { before: position.time.slice(0, 10) } : {};
-  const rows = await readBoundedRows<Row>(
-    registry,
-    { select, order: 'sampled_on DESC', parameters: { tenantId, ...before } },
-    page,
-  );
+  const samples = selectSamples().where('s.tenant_id', '=', tenantId).orderBy('s.sampled_on', 'desc');
+  const select = position ? samples.where('s.sampled_on', '<', position.time.slice(0, 10)) : samples;
+  const rows = await readBoundedRows(registry, { select, order: sql`sampled_on desc` }, page);
   // A tenant has one sample a day, so the day is the position; a cursor has the form of every list's.
   const positionOf = (row: Row) => ({ time: `${row.sampled_on}T00:00:00Z`, id: row.tenant_id });
   return pageOfBoundedRows(rows, page, positionOf, toSample);

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { RolloutInProgress, RolloutOvertaken } from './errors.ts';
 import type { RolloutInput } from './rollout-input.ts';
 import {
@@ -56,12 +58,15 @@ export async function beginRollout(
         { id: executionArn, type: 'workflow' },
       );
     } else if (known.phase === 'planned') {
-      await transaction.query(
-        `UPDATE schema_rollouts SET phase = 'canary', schema_version = :schemaVersion::int,
-                tenancy_version = :tenancyVersion::int, updated_at = now()
-         WHERE rollout_id = :rolloutId::uuid`,
-        { rolloutId, schemaVersion: release.schemaVersion, tenancyVersion: release.tenancyVersion },
-      );
+      const { schemaVersion, tenancyVersion } = release;
+      await registrySql(transaction)
+        .updateTable('schema_rollouts')
+        .set({
+          ...{ phase: 'canary', schema_version: schemaVersion, tenancy_version: tenancyVersion },
+          updated_at: now,
+        })
+        .where('rollout_id', '=', rolloutId)
+        .execute();
     }
     if (!known || known.phase === 'planned') {
       await listTargets(transaction, { rolloutId, region, except: input.except }, release);

@@ -1,4 +1,4 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RolloutFailed } from './errors.ts';
 import { endRollout } from './rollout-records.ts';
 import { countTargets } from './rollout-targets.ts';

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
-import type { DataApi } from '../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../database/registry/repeatable-request.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { lockByName } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { DEAD, mayStillRun, type StatusOf } from './begin-rollout.ts';
 import { RolloutInProgress, RolloutNotStarted } from './errors.ts';
 import type { RolloutRequest } from './rollout-input.ts';
@@ -38,9 +40,7 @@ export async function requestRollout(
   const dead = running && !(await mayStillRun(running, statusOf)) ? running.rolloutId : undefined;
   const { rolloutId, begun } = await registry.transaction(async (transaction) => {
     // Requests of one key, and of any two, come here one after the other.
-    await transaction.query(
-      "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('strata rollouts', 0))::text AS locked",
-    );
+    await lockByName(registrySql(transaction), 'strata rollouts');
     const known = await once?.find(transaction);
     if (known) {
       const rollout = await findRollout(transaction, known);

@@ -6,9 +6,15 @@
  * Invariants: one rollout runs at a time (a unique index); only the execution that `execution_arn` names works on it;
  * one whose execution is dead is aborted by the next that begins, and by the event of the execution's end.
  */
+import { type FilterObject, sql } from 'kysely';
 import type { Release } from '../database/provisioning/release.ts';
-import { type AuditActor, recordAudit } from '../database/registry/control-audit.ts';
-import { RegistryError, type RegistryExecutor } from '../database/registry/data-api.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { asText, now, secondsSince, textList } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { RegistryTables } from '../registry/registry-tables.ts';
 import { InvalidRolloutInput, RolloutInProgress } from './errors.ts';
 
 export type RolloutPhase = 'planned' | 'canary' | 'waves' | 'finished';
@@ -38,15 +44,13 @@ export async function insertRollout(
   actor: AuditActor,
 ): Promise<void> {
   try {
-    await transaction.query(
-      `INSERT INTO schema_rollouts (rollout_id, phase, schema_version, tenancy_version, input, execution_arn, started_by)
-       VALUES (:rolloutId::uuid, :phase, :schemaVersion::int, :tenancyVersion::int, :input::jsonb, :executionArn,
-               :startedBy)`,
-      {
-        ...{ rolloutId, phase, executionArn, startedBy, input: JSON.stringify({ except }) },
-        ...{ schemaVersion: release.schemaVersion, tenancyVersion: release.tenancyVersion },
-      },
-    );
+    await registrySql(transaction)
+      .insertInto('schema_rollouts')
+      .values({
+        ...{ rollout_id: rolloutId, phase, schema_version: release.schemaVersion, input: { except } },
+        ...{ tenancy_version: release.tenancyVersion, execution_arn: executionArn, started_by: startedBy },
+      })
+      .execute();
   } catch (error) {
     // The one that comes second meets the index `one_running_rollout`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new RolloutInProgress();
@@ -59,35 +63,30 @@ export async function insertRollout(
 }
 
 /** The one that runs, if any. */
-export const findRunning = (registry: RegistryExecutor) => find(registry, "status = 'running'", {});
+export const findRunning = (registry: RegistryExecutor) => find(registry, { status: 'running' });
 
 export const findRollout = (registry: RegistryExecutor, rolloutId: string) =>
-  find(registry, 'rollout_id = :rolloutId::uuid', { rolloutId });
+  find(registry, { rollout_id: rolloutId });
 
 /** The one that an execution has begun, or was planned for it. */
 export const findByExecution = (registry: RegistryExecutor, executionArn: string) =>
-  find(registry, 'execution_arn = :executionArn', { executionArn });
+  find(registry, { execution_arn: executionArn });
 
+/** The latest with these values. */
 async function find(
   registry: RegistryExecutor,
-  condition: string,
-  parameters: Record<string, string>,
+  values: FilterObject<RegistryTables, 'schema_rollouts'>,
 ): Promise<RolloutRecord | undefined> {
-  const [row] = await registry.query<{
-    rollout_id: string;
-    status: RolloutRecord['status'];
-    phase: RolloutPhase;
-    execution_arn: string | null;
-    input: string;
-    age: number;
-  }>(
-    `SELECT rollout_id::text AS rollout_id, status, phase, execution_arn, input::text AS input,
-            extract(epoch FROM now() - updated_at)::double precision AS age
-     FROM schema_rollouts WHERE ${condition} ORDER BY started_at DESC LIMIT 1`,
-    parameters,
-  );
+  const row = await registrySql(registry)
+    .selectFrom('schema_rollouts')
+    .select(['rollout_id', 'status', 'phase', 'execution_arn', 'input'])
+    .select((eb) => secondsSince(eb.ref('updated_at')).as('age'))
+    .where((eb) => eb.and(values))
+    .orderBy('started_at', 'desc')
+    .limit(1)
+    .executeTakeFirst();
   if (!row) return undefined;
-  const { except = [] } = JSON.parse(row.input) as { except?: string[] };
+  const { except = [] } = parseJson(row.input);
   return {
     ...{ rolloutId: row.rollout_id, status: row.status, phase: row.phase, executionArn: row.execution_arn },
     ...{ except, ageSeconds: row.age },
@@ -100,11 +99,13 @@ export async function setPhase(
   rolloutId: string,
   phase: RolloutPhase,
 ): Promise<boolean> {
-  const rows = await registry.query(
-    `UPDATE schema_rollouts SET phase = :phase, updated_at = now()
-     WHERE rollout_id = :rolloutId::uuid AND status = 'running' RETURNING rollout_id`,
-    { rolloutId, phase },
-  );
+  const rows = await registrySql(registry)
+    .updateTable('schema_rollouts')
+    .set({ phase, updated_at: now })
+    .where('rollout_id', '=', rolloutId)
+    .where('status', '=', 'running')
+    .returning('rollout_id')
+    .execute();
   return rows.length > 0;
 }
 
@@ -114,12 +115,16 @@ export async function endRollout(
   rolloutId: string,
   { status, reason }: { status: 'succeeded' | 'failed' | 'aborted'; reason: string | null },
 ): Promise<boolean> {
-  const rows = await registry.query(
-    `UPDATE schema_rollouts SET status = :status, reason = :reason, finished_at = now(), updated_at = now(),
-            phase = CASE WHEN :status = 'succeeded' THEN 'finished' ELSE phase END
-     WHERE rollout_id = :rolloutId::uuid AND status = 'running' RETURNING rollout_id`,
-    { rolloutId, status, reason },
-  );
+  const rows = await registrySql(registry)
+    .updateTable('schema_rollouts')
+    .set({
+      ...{ status, reason, finished_at: now, updated_at: now },
+      ...(status === 'succeeded' ? { phase: 'finished' as const } : {}),
+    })
+    .where('rollout_id', '=', rolloutId)
+    .where('status', '=', 'running')
+    .returning('rollout_id')
+    .execute();
   return rows.length > 0;
 }
 
@@ -129,10 +134,11 @@ export async function requireTenants(
   references: readonly string[],
 ): Promise<void> {
   if (references.length === 0) return;
-  const rows = await registry.query<{ reference: string }>(
-    `SELECT e.reference FROM jsonb_array_elements_text(:references::jsonb) AS e (reference)
-     WHERE EXISTS (SELECT FROM tenants t WHERE t.tenant_slug = e.reference OR t.tenant_id::text = e.reference)`,
-    { references: JSON.stringify(references) },
+  const { rows } = await sql<{ reference: string }>`
+    select e.reference from ${textList(references)} as e (reference)
+     where exists (select from tenants as t
+                    where t.tenant_slug = e.reference or ${asText(sql.ref('t.tenant_id'))} = e.reference)`.execute(
+    registrySql(registry),
   );
   const known = new Set(rows.map(({ reference }) => reference));
   const issues = references.flatMap((reference, index) =>

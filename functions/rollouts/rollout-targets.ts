@@ -8,39 +8,68 @@
  *
  * The reason of a pending target is why it failed in the rollout before: it comes last.
  */
+import { type InferResult, sql } from 'kysely';
 import type { Release } from '../database/provisioning/release.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { IsolationModel } from '../database/registry/tenant-record.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { asText, columnValue, jsonValue, textList } from '../registry/registry-expressions.ts';
+import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
+import type { IsolationModel } from '../registry/tenant-record.ts';
 
 type Versions = Pick<Release, 'schemaVersion' | 'tenancyVersion'>;
 
 /**
  * Cells and tenants' own schemas of the region that are behind a release; a tenant that is not placed yet is created at
- * its newest version. Columns: target, isolation_model, cell_id, tenant_id, from_version.
+ * its newest version.
  */
-const LAGGING = `
-  SELECT 'cell ' || c.cell_id AS target, 'shared' AS isolation_model, c.cell_id, NULL::uuid AS tenant_id,
-         c.schema_version AS from_version
-  FROM cells c
-  WHERE c.region = :region AND (c.schema_version < :schemaVersion::int OR c.tenancy_version < :tenancyVersion::int)
-  UNION ALL
-  SELECT 'tenant ' || t.tenant_id, r.isolation_model, r.cell_id, t.tenant_id, r.schema_version
-  FROM tenants t JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-  WHERE r.region = :region AND t.status IN ('active', 'suspended') AND r.isolation_model <> 'shared'
-    AND (r.schema_version < :schemaVersion::int
-         OR r.isolation_model = 'dedicated' AND r.tenancy_version < :tenancyVersion::int)`;
+const lagging = (region: string, { schemaVersion, tenancyVersion }: Versions) =>
+  compilingOnly
+    .selectFrom('cells as c')
+    .select((eb) => [
+      sql<string>`'cell ' || ${eb.ref('c.cell_id')}`.as('target'),
+      sql<IsolationModel>`'shared'`.as('isolation_model'),
+      eb.ref('c.cell_id').$castTo<string | null>().as('cell_id'),
+      sql<string | null>`cast(null as uuid)`.as('tenant_id'),
+      'c.schema_version as from_version',
+    ])
+    .where('c.region', '=', region)
+    .where((eb) =>
+      eb.or([eb('c.schema_version', '<', schemaVersion), eb('c.tenancy_version', '<', tenancyVersion)]),
+    )
+    .unionAll(
+      compilingOnly
+        .selectFrom('tenants as t')
+        .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+        .select((eb) => [
+          sql<string>`'tenant ' || ${eb.ref('t.tenant_id')}`.as('target'),
+          'r.isolation_model',
+          'r.cell_id',
+          eb.ref('t.tenant_id').$castTo<string | null>().as('tenant_id'),
+          'r.schema_version as from_version',
+        ])
+        .where('r.region', '=', region)
+        .where('t.status', 'in', ['active', 'suspended'])
+        .where('r.isolation_model', '<>', 'shared')
+        .where((eb) =>
+          eb.or([
+            eb('r.schema_version', '<', schemaVersion),
+            eb.and([eb('r.isolation_model', '=', 'dedicated'), eb('r.tenancy_version', '<', tenancyVersion)]),
+          ]),
+        ),
+    );
 
 /** Whether something lags behind the release. One statement: a deployment asks it each time. */
 export async function somethingLags(
   registry: RegistryExecutor,
   region: string,
-  { schemaVersion, tenancyVersion }: Versions,
+  versions: Versions,
 ): Promise<boolean> {
-  const rows = await registry.query(`SELECT 1 AS lags FROM (${LAGGING}) AS lagging LIMIT 1`, {
-    ...{ region, schemaVersion, tenancyVersion },
-  });
+  const rows = await registrySql(registry)
+    .selectFrom(lagging(region, versions).as('lagging'))
+    .select('lagging.target')
+    .limit(1)
+    .execute();
   return rows.length > 0;
 }
 
@@ -48,34 +77,65 @@ export async function somethingLags(
 export async function listTargets(
   transaction: RegistryExecutor,
   { rolloutId, region, except }: { rolloutId: string; region: string; except: readonly string[] },
-  { schemaVersion, tenancyVersion }: Versions,
+  versions: Versions,
 ): Promise<void> {
-  await transaction.query(
-    `INSERT INTO schema_rollout_targets
-            (rollout_id, target, isolation_model, cell_id, tenant_id, from_version, reason)
-     SELECT :rolloutId::uuid, l.target, l.isolation_model, l.cell_id, l.tenant_id, l.from_version, f.reason
-     FROM (${LAGGING}) AS l
-     LEFT JOIN schema_rollout_targets f ON f.target = l.target AND f.state = 'failed' AND f.rollout_id = (
-       SELECT rollout_id FROM schema_rollouts WHERE rollout_id <> :rolloutId::uuid ORDER BY started_at DESC LIMIT 1)
-     WHERE NOT EXISTS (
-       SELECT FROM tenants t, jsonb_array_elements_text(:except::jsonb) AS e (reference)
-       WHERE t.tenant_id = l.tenant_id AND e.reference IN (t.tenant_slug, t.tenant_id::text))
-     ON CONFLICT (rollout_id, target) DO NOTHING`,
-    { rolloutId, region, except: JSON.stringify(except), schemaVersion, tenancyVersion },
-  );
+  await registrySql(transaction)
+    .insertInto('schema_rollout_targets')
+    .columns([
+      ...(['rollout_id', 'target', 'isolation_model', 'cell_id', 'tenant_id', 'from_version'] as const),
+      'reason',
+    ])
+    .expression((db) =>
+      db
+        .selectFrom(lagging(region, versions).as('l'))
+        .leftJoin('schema_rollout_targets as f', (join) =>
+          join
+            .onRef('f.target', '=', 'l.target')
+            .on('f.state', '=', 'failed')
+            .on((eb) =>
+              eb(
+                'f.rollout_id',
+                '=',
+                eb
+                  .selectFrom('schema_rollouts as before')
+                  .select('before.rollout_id')
+                  .where('before.rollout_id', '<>', rolloutId)
+                  .orderBy('before.started_at', 'desc')
+                  .limit(1),
+              ),
+            ),
+        )
+        .select([
+          columnValue('schema_rollout_targets.rollout_id', rolloutId).as('rollout_id'),
+          ...(['l.target', 'l.isolation_model', 'l.cell_id', 'l.tenant_id', 'l.from_version'] as const),
+          'f.reason',
+        ])
+        .where(
+          sql<boolean>`not exists (
+            select from tenants as t, ${textList(except)} as e (reference)
+             where t.tenant_id = l.tenant_id
+               and e.reference in (t.tenant_slug, ${asText(sql.ref('t.tenant_id'))}))`,
+        ),
+    )
+    .onConflict((other) => other.columns(['rollout_id', 'target']).doNothing())
+    .execute();
 }
 
 /** Targets that are worked on one after the other, in waves: those of a cell, or all dedicated databases. */
 export type Group = string;
 
-const GROUP = `COALESCE('cell ' || g.cell_id, 'dedicated')`;
+/** Of `schema_rollout_targets as g`. */
+const groupKey = sql<Group>`coalesce('cell ' || g.cell_id, 'dedicated')`;
 
 export async function groupsOf(registry: RegistryExecutor, rolloutId: string): Promise<Group[]> {
-  const rows = await registry.query<{ name: string }>(
-    `SELECT DISTINCT ${GROUP} AS name FROM schema_rollout_targets g
-     WHERE g.rollout_id = :rolloutId::uuid AND g.state <> 'succeeded' ORDER BY 1`,
-    { rolloutId },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('schema_rollout_targets as g')
+    .select(groupKey.as('name'))
+    .distinct()
+    .where('g.rollout_id', '=', rolloutId)
+    .where('g.state', '<>', 'succeeded')
+    .orderBy('name')
+    .execute();
   return rows.map(({ name }) => name);
 }
 
@@ -114,42 +174,52 @@ export interface Target {
   readonly place: CellPlace | SchemaPlace | undefined;
 }
 
-interface TargetRow {
-  readonly target: string;
-  readonly group_key: string;
-  readonly attempts: number;
-  readonly reason: string | null;
-  readonly tenant_id: string | null;
-  readonly isolation_model: IsolationModel | null;
-  readonly epoch: number | string | null;
-  readonly schema_name: string | null;
-  readonly role_name: string | null;
-  readonly schema_version: number | null;
-  readonly tenancy_version: number | null;
-  readonly is_moving: boolean;
-  readonly cell_id: string | null;
-  readonly writer_host: string | null;
-  readonly database_port: number;
-  readonly database_name: string;
-  readonly owner_secret_arn: string | null;
-  readonly starter_role_name: string | null;
-}
+const selectTargets = (db: RegistrySql, rolloutId: string) =>
+  db
+    .selectFrom('schema_rollout_targets as g')
+    .leftJoin('tenants as t', (join) =>
+      join.onRef('t.tenant_id', '=', 'g.tenant_id').on('t.status', 'in', ['active', 'suspended']),
+    )
+    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .leftJoin('cells as c', (join) =>
+      join.on((eb) =>
+        eb(
+          'c.cell_id',
+          '=',
+          eb.case().when('g.tenant_id', 'is', null).then(eb.ref('g.cell_id')).else(eb.ref('r.cell_id')).end(),
+        ),
+      ),
+    )
+    .select(['g.target', groupKey.as('group_key'), 'g.attempts', 'g.reason', 'g.tenant_id'])
+    .select(['r.epoch', 'r.schema_name', 'r.role_name', 'c.cell_id', 'c.owner_secret_arn'])
+    .select('c.starter_role_name')
+    .select((eb) => [
+      eb
+        .case()
+        .when('g.tenant_id', 'is', null)
+        .then(sql<IsolationModel>`'shared'`)
+        .else(eb.ref('r.isolation_model'))
+        .end()
+        .as('isolation_model'),
+      eb.fn.coalesce('r.schema_version', 'c.schema_version').as('schema_version'),
+      eb.fn.coalesce('r.tenancy_version', 'c.tenancy_version').as('tenancy_version'),
+      eb.fn.coalesce('c.writer_host', 'r.writer_host').as('writer_host'),
+      eb.fn.coalesce('c.database_port', 'r.database_port').as('database_port'),
+      eb.fn.coalesce('c.database_name', 'r.database_name').as('database_name'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .whereRef('m.tenant_id', '=', 'g.tenant_id')
+            .where('m.status', '=', 'running'),
+        )
+        .$castTo<boolean>()
+        .as('is_moving'),
+    ])
+    .where('g.rollout_id', '=', rolloutId);
 
-const SELECT_TARGETS = `
-  SELECT g.target, ${GROUP} AS group_key, g.attempts, g.reason, g.tenant_id::text AS tenant_id,
-         CASE WHEN g.tenant_id IS NULL THEN 'shared' ELSE r.isolation_model END AS isolation_model,
-         r.epoch, r.schema_name, r.role_name,
-         COALESCE(r.schema_version, c.schema_version) AS schema_version,
-         COALESCE(r.tenancy_version, c.tenancy_version) AS tenancy_version,
-         EXISTS (SELECT FROM tenant_moves m WHERE m.tenant_id = g.tenant_id AND m.status = 'running') AS is_moving,
-         c.cell_id, COALESCE(c.writer_host, r.writer_host) AS writer_host,
-         COALESCE(c.database_port, r.database_port) AS database_port,
-         COALESCE(c.database_name, r.database_name) AS database_name, c.owner_secret_arn, c.starter_role_name
-  FROM schema_rollout_targets g
-  LEFT JOIN (tenants t JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id)
-    ON t.tenant_id = g.tenant_id AND t.status IN ('active', 'suspended')
-  LEFT JOIN cells c ON c.cell_id = CASE WHEN g.tenant_id IS NULL THEN g.cell_id ELSE r.cell_id END
-  WHERE g.rollout_id = :rolloutId::uuid`;
+type TargetRow = InferResult<ReturnType<typeof selectTargets>>[number];
 
 /**
  * The next targets of a group that are not done, at most `limit`: the cell before the schemas in it, then those that
@@ -161,13 +231,17 @@ export async function openTargets(
   { rolloutId, group, without }: { rolloutId: string; group: Group; without: readonly string[] },
   limit: number,
 ): Promise<Target[]> {
-  const rows = await registry.query<TargetRow>(
-    `${SELECT_TARGETS} AND ${GROUP} = :group AND g.state IN ('pending', 'working', 'deferred')
-       AND g.target NOT IN (SELECT jsonb_array_elements_text(:without::jsonb))
-     ORDER BY g.tenant_id IS NOT NULL, g.state = 'deferred', g.reason IS NOT NULL, g.attempts, g.target
-     LIMIT :limit::int`,
-    { rolloutId, group, without: JSON.stringify(without), limit },
-  );
+  const rows = await selectTargets(registrySql(registry), rolloutId)
+    .where(groupKey, '=', group)
+    .where('g.state', 'in', ['pending', 'working', 'deferred'])
+    .where(sql<boolean>`g.target not in (select ${textList(without)})`)
+    .orderBy(sql`g.tenant_id is not null`)
+    .orderBy(sql`g.state = 'deferred'`)
+    .orderBy(sql`g.reason is not null`)
+    .orderBy('g.attempts')
+    .orderBy('g.target')
+    .limit(limit)
+    .execute();
   return rows.map(toTarget);
 }
 
@@ -181,19 +255,51 @@ export async function canariesOf(
   model: IsolationModel,
   limit: number,
 ): Promise<Target[]> {
-  const rows = await registry.query<TargetRow>(
-    `${SELECT_TARGETS} AND g.isolation_model = :model AND g.state IN ('pending', 'working')
-       AND NOT EXISTS (SELECT FROM schema_rollout_targets s WHERE s.rollout_id = g.rollout_id
-                       AND s.isolation_model = g.isolation_model AND s.state = 'succeeded')
-       AND NOT EXISTS (SELECT FROM schema_rollout_targets s WHERE s.rollout_id = g.rollout_id
-                       AND g.isolation_model = 'schema' AND s.isolation_model = 'shared'
-                       AND s.cell_id = g.cell_id AND s.state <> 'succeeded')
-     ORDER BY g.reason IS NOT NULL,
-       EXISTS (SELECT FROM schema_rollout_targets s WHERE s.rollout_id = g.rollout_id
-               AND s.isolation_model = 'schema' AND s.cell_id = g.cell_id) DESC, g.target
-     LIMIT :limit::int`,
-    { rolloutId, model, limit },
-  );
+  const rows = await selectTargets(registrySql(registry), rolloutId)
+    .where('g.isolation_model', '=', model)
+    .where('g.state', 'in', ['pending', 'working'])
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('schema_rollout_targets as s')
+            .select('s.target')
+            .whereRef('s.rollout_id', '=', 'g.rollout_id')
+            .whereRef('s.isolation_model', '=', 'g.isolation_model')
+            .where('s.state', '=', 'succeeded'),
+        ),
+      ),
+    )
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('schema_rollout_targets as s')
+            .select('s.target')
+            .whereRef('s.rollout_id', '=', 'g.rollout_id')
+            .where('g.isolation_model', '=', 'schema')
+            .where('s.isolation_model', '=', 'shared')
+            .whereRef('s.cell_id', '=', 'g.cell_id')
+            .where('s.state', '<>', 'succeeded'),
+        ),
+      ),
+    )
+    .orderBy(sql`g.reason is not null`)
+    .orderBy(
+      (eb) =>
+        eb.exists(
+          eb
+            .selectFrom('schema_rollout_targets as s')
+            .select('s.target')
+            .whereRef('s.rollout_id', '=', 'g.rollout_id')
+            .where('s.isolation_model', '=', 'schema')
+            .whereRef('s.cell_id', '=', 'g.cell_id'),
+        ),
+      'desc',
+    )
+    .orderBy('g.target')
+    .limit(limit)
+    .execute();
   return rows.map(toTarget);
 }
 
@@ -203,10 +309,12 @@ function toTarget(row: TargetRow): Target {
 }
 
 function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
-  if (row.writer_host === null || row.isolation_model === null) return undefined;
+  const { database_port: port, database_name: name } = row;
+  if (row.writer_host === null || row.isolation_model === null || port === null || name === null)
+    return undefined;
   const { tenant_id: tenantId } = row;
   const database = {
-    ...{ writerHost: row.writer_host, port: row.database_port, database: row.database_name },
+    ...{ writerHost: row.writer_host, port, database: name },
     ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId ?? '', 'owner'),
   };
   const versions = { schemaVersion: row.schema_version ?? 0, tenancyVersion: row.tenancy_version ?? 0 };
@@ -240,27 +348,27 @@ export async function recordOutcomes(
   rolloutId: string,
   outcomes: readonly Outcome[],
 ): Promise<void> {
-  await registry.query(
-    `WITH outcome AS (
-       SELECT * FROM jsonb_to_recordset(:outcomes::jsonb) AS o (target text, state text, reason text, "cellId" text,
-         "tenantId" uuid, epoch bigint, "schemaVersion" integer, "tenancyVersion" integer)
-     ), recorded AS (
-       UPDATE schema_rollout_targets g
-       SET state = o.state, reason = o.reason, to_version = COALESCE(o."schemaVersion", g.to_version),
-           attempts = g.attempts + 1, updated_at = now()
-       FROM outcome o WHERE g.rollout_id = :rolloutId::uuid AND g.target = o.target
-     ), cell AS (
-       UPDATE cells c SET schema_version = greatest(c.schema_version, o."schemaVersion"),
-           tenancy_version = greatest(c.tenancy_version, o."tenancyVersion")
-       FROM outcome o WHERE c.cell_id = o."cellId"
-     ), progress AS (
-       UPDATE schema_rollouts SET updated_at = now() WHERE rollout_id = :rolloutId::uuid
-     )
-     UPDATE tenant_database_routing r SET schema_version = greatest(r.schema_version, o."schemaVersion"),
-         tenancy_version = greatest(r.tenancy_version, o."tenancyVersion")
-     FROM outcome o WHERE r.tenant_id = o."tenantId" AND r.epoch = o.epoch`,
-    { rolloutId, outcomes: JSON.stringify(outcomes) },
-  );
+  await sql`
+    with outcome as (
+      select * from jsonb_to_recordset(${jsonValue(outcomes)}) as o (target text, state text, reason text,
+        "cellId" text, "tenantId" uuid, epoch bigint, "schemaVersion" integer, "tenancyVersion" integer)
+    ), recorded as (
+      update schema_rollout_targets as g
+      set state = o.state, reason = o.reason, to_version = coalesce(o."schemaVersion", g.to_version),
+          attempts = g.attempts + 1, updated_at = now()
+      from outcome as o
+      where g.rollout_id = ${columnValue('schema_rollout_targets.rollout_id', rolloutId)} and g.target = o.target
+    ), cell as (
+      update cells as c set schema_version = greatest(c.schema_version, o."schemaVersion"),
+          tenancy_version = greatest(c.tenancy_version, o."tenancyVersion")
+      from outcome as o where c.cell_id = o."cellId"
+    ), progress as (
+      update schema_rollouts set updated_at = now()
+      where rollout_id = ${columnValue('schema_rollouts.rollout_id', rolloutId)}
+    )
+    update tenant_database_routing as r set schema_version = greatest(r.schema_version, o."schemaVersion"),
+        tenancy_version = greatest(r.tenancy_version, o."tenancyVersion")
+    from outcome as o where r.tenant_id = o."tenantId" and r.epoch = o.epoch`.execute(registrySql(registry));
 }
 
 /** How many targets of a rollout, or of one group of it, are in each state. */
@@ -269,21 +377,34 @@ export async function countTargets(
   rolloutId: string,
   group?: Group,
 ): Promise<Record<'pending' | 'deferred' | 'succeeded' | 'failed', number>> {
-  const rows = await registry.query<{ state: string; targets: number }>(
-    `SELECT CASE g.state WHEN 'working' THEN 'pending' ELSE g.state END AS state, count(*)::int AS targets
-     FROM schema_rollout_targets g WHERE g.rollout_id = :rolloutId::uuid
-     ${group === undefined ? '' : `AND ${GROUP} = :group`} GROUP BY 1`,
-    { rolloutId, ...(group === undefined ? {} : { group }) },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('schema_rollout_targets as g')
+    .select((eb) => [
+      eb
+        .case()
+        .when('g.state', '=', 'working')
+        .then(sql<'pending'>`'pending'`)
+        .else(eb.ref('g.state'))
+        .end()
+        .as('state'),
+      eb.fn.countAll<number>().as('targets'),
+    ])
+    .where('g.rollout_id', '=', rolloutId)
+    .$if(group !== undefined, (targets) => targets.where(groupKey, '=', group as Group))
+    // By the first result, not by the column of its name.
+    .groupBy(sql`1`)
+    .execute();
   const counts = { pending: 0, deferred: 0, succeeded: 0, failed: 0 };
   return { ...counts, ...Object.fromEntries(rows.map(({ state, targets }) => [state, targets])) };
 }
 
 /** Attempts whose moves take a tenant to another cluster: they leave a cell's shared tables alone. */
 export async function relocatingAttempts(registry: RegistryExecutor): Promise<string[]> {
-  const rows = await registry.query<{ attempt_id: string }>(
-    `SELECT attempt_id::text AS attempt_id FROM tenant_move_hops
-     WHERE kind = 'relocate' AND state NOT IN ('settled', 'cleaned', 'rolled-back')`,
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('tenant_move_hops')
+    .select('attempt_id')
+    .where('kind', '=', 'relocate')
+    .where('state', 'not in', ['settled', 'cleaned', 'rolled-back'])
+    .execute();
   return rows.map(({ attempt_id: attemptId }) => attemptId);
 }

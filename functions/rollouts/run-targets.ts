@@ -16,10 +16,10 @@ import {
   updateTenancy,
   updateTenantSchema,
 } from '../database/provisioning/update-target.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { isConnectionLost, sqlStateOf } from '../database/session/sql-state.ts';
 import { asOwner, type OwnedDatabase } from '../provisioning/owner-connection.ts';
 import { isTransient } from '../provisioning/transient-error.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
   type CellPlace,
   type Outcome,

@@ -2,11 +2,11 @@ import * as z from 'zod';
 import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
-import { registerCell } from '../database/registry/register-cell.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { customResourceHandler } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
+import { registerCell } from '../registry/cells.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
 
 const text = z.string().min(1);
 

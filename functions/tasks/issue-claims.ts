@@ -5,8 +5,8 @@
  * Fails closed: when the registry cannot be asked, nobody gets a token that lacks or keeps a tenant by accident.
  */
 import type { PreTokenGenerationV2TriggerEvent } from 'aws-lambda';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
 import { isEmailAddress } from '../input/email-address.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
 
 const OPERATORS = 'operators';
 const OPERATOR_SCOPE = 'strata/operator';

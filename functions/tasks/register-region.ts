@@ -1,11 +1,11 @@
 import * as z from 'zod';
 import { thisRelease } from '../database/provisioning/release.ts';
-import { registryFromEnvironment } from '../database/registry/data-api.ts';
-import { exchangeRegions } from '../database/registry/region-records.ts';
-import { RegionalRegistries } from '../database/registry/regional-registries.ts';
 import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
 import { logger } from '../middleware/logger.ts';
 import { startExecution } from '../move/workflow-executions.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
+import { RegionalRegistries } from '../registry/regional-registries.ts';
+import { exchangeRegions } from '../registry/regions.ts';
 import { somethingLags } from '../rollouts/rollout-targets.ts';
 
 const text = z.string().min(1);

@@ -9,11 +9,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
 import { monthOf, monthPartitionedTables } from '../database/tables/month-partitions.ts';
 import { exclusively } from '../database/transfer/claim.ts';
 import { MoverBusy } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 import { RETENTION_MONTHS, retentionCutoff } from './retention.ts';
 
 const BATCH = 1_000;

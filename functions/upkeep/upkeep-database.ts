@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 import { endLockHolders } from '../database/ddl/end-lock-holders.ts';
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
 import { isConnectionLost } from '../database/session/sql-state.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { deleteOldRows } from './delete-old-rows.ts';
 import { UpkeepRunning } from './errors.ts';
 import { keepPartitions } from './keep-partitions.ts';

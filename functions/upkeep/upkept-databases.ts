@@ -1,7 +1,10 @@
-import type { RegistryExecutor } from '../database/registry/data-api.ts';
-import type { Tier } from '../database/registry/tenant-record.ts';
+import { sql } from 'kysely';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { asText } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { Tier } from '../registry/tenant-record.ts';
 
 /** A data database of the region: a cell's, or an Enterprise tenant's own. */
 export interface UpkeptDatabase extends OwnedDatabase {
@@ -12,27 +15,32 @@ export interface UpkeptDatabase extends OwnedDatabase {
 }
 
 /** Tenants that have data and keep it; the others are being made or removed. */
-const KEPT = `t.status IN ('active', 'suspended')`;
+const KEPT = ['active', 'suspended'] as const;
 
 /** Keys of the region's databases, cells first. @throws {RegistryError} */
 export async function listDatabases(registry: RegistryExecutor, region: string): Promise<string[]> {
-  const rows = await registry.query<{ key: string }>(
-    `SELECT key FROM (
-       SELECT c.cell_id AS key, 1 AS kind FROM cells c WHERE c.region = :region
-       UNION ALL
-       SELECT r.tenant_id::text, 2 FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
-       WHERE r.region = :region AND r.cell_id IS NULL AND ${KEPT}
-     ) AS databases ORDER BY kind, key`,
-    { region },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom((databases) =>
+      databases
+        .selectFrom('cells as c')
+        .select(['c.cell_id as key', sql<number>`1`.as('kind')])
+        .where('c.region', '=', region)
+        .unionAll(
+          databases
+            .selectFrom('tenant_database_routing as r')
+            .innerJoin('tenants as t', 't.tenant_id', 'r.tenant_id')
+            .select((eb) => [asText(eb.ref('r.tenant_id')).as('key'), sql<number>`2`.as('kind')])
+            .where('r.region', '=', region)
+            .where('r.cell_id', 'is', null)
+            .where('t.status', 'in', KEPT),
+        )
+        .as('databases'),
+    )
+    .select('databases.key')
+    .orderBy('databases.kind')
+    .orderBy('databases.key')
+    .execute();
   return rows.map(({ key }) => key);
-}
-
-interface Row {
-  readonly host: string;
-  readonly port: number;
-  readonly database_name: string;
-  readonly owner_secret_arn: string | null;
 }
 
 /** Undefined where the registry has no such database any more. @throws {RegistryError} */
@@ -41,14 +49,23 @@ export async function findDatabase(
   region: string,
   key: string,
 ): Promise<UpkeptDatabase | undefined> {
-  const [row] = await registry.query<Row>(
-    `SELECT c.writer_host AS host, c.database_port AS port, c.database_name, c.owner_secret_arn
-     FROM cells c WHERE c.region = :region AND c.cell_id = :key
-     UNION ALL
-     SELECT r.writer_host, r.database_port, r.database_name, NULL FROM tenant_database_routing r
-     WHERE r.region = :region AND r.cell_id IS NULL AND r.tenant_id::text = :key`,
-    { region, key },
-  );
+  const db = registrySql(registry);
+  const row = await db
+    .selectFrom('cells as c')
+    .select(['c.writer_host as host', 'c.database_port as port', 'c.database_name'])
+    .select((eb) => eb.ref('c.owner_secret_arn').$castTo<string | null>().as('owner_secret_arn'))
+    .where('c.region', '=', region)
+    .where('c.cell_id', '=', key)
+    .unionAll(
+      db
+        .selectFrom('tenant_database_routing as r')
+        .select((eb) => [eb.ref('r.writer_host').$notNull().as('host'), 'r.database_port as port'])
+        .select(['r.database_name', sql<string | null>`null`.as('owner_secret_arn')])
+        .where('r.region', '=', region)
+        .where('r.cell_id', 'is', null)
+        .where((eb) => eb(asText(eb.ref('r.tenant_id')), '=', key)),
+    )
+    .executeTakeFirst();
   return (
     row && {
       key,
@@ -72,13 +89,15 @@ export async function listTenants(
   { key }: Pick<UpkeptDatabase, 'key'>,
   { after, limit }: { readonly after: string | undefined; readonly limit: number },
 ): Promise<UpkeptTenant[]> {
-  const rows = await registry.query<{ tenant_id: string; subscription_tier: Tier }>(
-    `SELECT t.tenant_id::text AS tenant_id, t.subscription_tier
-     FROM tenants t JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-     WHERE COALESCE(r.cell_id, r.tenant_id::text) = :key AND ${KEPT}
-       ${after ? 'AND t.tenant_id > :after::uuid' : ''}
-     ORDER BY t.tenant_id LIMIT :limit::integer`,
-    { key, limit, ...(after ? { after } : {}) },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('tenants as t')
+    .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .select(['t.tenant_id', 't.subscription_tier'])
+    .where((eb) => eb(eb.fn.coalesce('r.cell_id', asText(eb.ref('r.tenant_id'))), '=', key))
+    .where('t.status', 'in', KEPT)
+    .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
+    .orderBy('t.tenant_id')
+    .limit(limit)
+    .execute();
   return rows.map(({ tenant_id: tenantId, subscription_tier: tier }) => ({ tenantId, tier }));
 }

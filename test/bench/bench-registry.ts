@@ -1,5 +1,5 @@
-import type { RegistryExecutor, RegistryParameters } from '../../functions/database/registry/data-api.ts';
 import type { DatabaseAddress } from '../../functions/database/session/pools.ts';
+import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
 
 /** Where a tenant lives. */
 export interface Route {

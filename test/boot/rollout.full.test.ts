@@ -27,7 +27,7 @@ beforeAll(async () => {
       migration: { name: 'notes' },
       edits: {
         'database/tables/assessments-tables.ts': addColumn('certifications', 'note'),
-        'database/registry/bootstrap-registry.ts': (source) =>
+        'registry/bootstrap-registry.ts': (source) =>
           source.replace(
             'statements: rolloutTables },',
             "statements: rolloutTables },\n  { name: '9999-next', statements: ['ALTER TABLE tenants ADD COLUMN next text'] },",

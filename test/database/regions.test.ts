@@ -4,16 +4,16 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DataApi } from '../../functions/database/registry/data-api.ts';
+import { CredentialStore, regionOfArn } from '../../functions/database/session/credentials.ts';
+import { readSecret } from '../../functions/provisioning/tenant-secret.ts';
+import type { DataApi } from '../../functions/registry/data-api.ts';
+import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import {
   exchangeRegions,
   findRegion,
   type RegionRecord,
   registerRegion,
-} from '../../functions/database/registry/region-records.ts';
-import { RegionalRegistries } from '../../functions/database/registry/regional-registries.ts';
-import { CredentialStore, regionOfArn } from '../../functions/database/session/credentials.ts';
-import { readSecret } from '../../functions/provisioning/tenant-secret.ts';
+} from '../../functions/registry/regions.ts';
 import { type LocalSecrets, startLocalSecrets } from '../move/local-secrets.ts';
 import { TestDatabase } from '../test-database.ts';
 

@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  bootstrapRegistry,
-  registryMigrations,
-} from '../../functions/database/registry/bootstrap-registry.ts';
-import { registerCell } from '../../functions/database/registry/register-cell.ts';
+import { bootstrapRegistry, registryMigrations } from '../../functions/registry/bootstrap-registry.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
 import { TestDatabase } from '../test-database.ts';
 
 const passwords = { readerPassword: 'reader-password', writerPassword: 'writer-password' };

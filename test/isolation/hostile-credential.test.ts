@@ -10,9 +10,6 @@ import {
   dropTenantSchema,
   tenantSchemaName,
 } from '../../functions/database/provisioning/tenant-schema.ts';
-import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
-import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
-import { registerCell } from '../../functions/database/registry/register-cell.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { claimTenant, releaseClaim } from '../../functions/database/transfer/claim.ts';
@@ -20,6 +17,9 @@ import { raiseFence } from '../../functions/database/transfer/fence.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { bootstrapRegistry } from '../../functions/registry/bootstrap-registry.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { connectAs, provisionMaster } from '../database-server.ts';
 import { sampled } from '../full-run.ts';
 import { type PostgresServer, startPostgresServer } from '../postgres-server.ts';

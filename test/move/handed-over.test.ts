@@ -1,9 +1,9 @@
 /** What a tenant has in the registry, on its ways between three regions. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import { recordSample } from '../../functions/lifecycle/metering/record-sample.ts';
 import { handOver } from '../../functions/move/handover/hand-over.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { acceptOffer, declineOffer } from '../../functions/repositories/answer-offer.ts';
 import { TenantBetweenRegions } from '../../functions/repositories/errors.ts';
 import { deleteUser } from '../../functions/repositories/tenant-users.ts';

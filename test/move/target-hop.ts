@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import { MoveAborted } from '../../functions/move/errors.ts';
 import type { Hop, Place, StepContext } from '../../functions/move/hop.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 
 /** A place in a cell, or whatever `fields` say. */
 export function place(fields: Partial<Place>): Place {

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bootstrapRegistry } from '../../functions/database/registry/bootstrap-registry.ts';
-import { DataApi } from '../../functions/database/registry/data-api.ts';
-import { registerCell } from '../../functions/database/registry/register-cell.ts';
+import { bootstrapRegistry } from '../../functions/registry/bootstrap-registry.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
+import { DataApi } from '../../functions/registry/data-api.ts';
 import {
   freePort,
   internals,

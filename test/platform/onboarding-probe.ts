@@ -16,7 +16,7 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import pg from 'pg';
-import { DataApi } from '../../functions/database/registry/data-api.ts';
+import { DataApi } from '../../functions/registry/data-api.ts';
 import { platform, unique } from './running-platform.ts';
 
 /** What onboarding leaves of one tenant, wherever it leaves something; names and secrets' values aside. */

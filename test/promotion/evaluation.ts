@@ -1,4 +1,3 @@
-import type { RegistryExecutor } from '../../functions/database/registry/data-api.ts';
 import {
   type EvaluationOptions,
   type EvaluationOutcome,
@@ -6,6 +5,7 @@ import {
 } from '../../functions/lifecycle/promotion/evaluate-promotions.ts';
 import type { OfferNotice } from '../../functions/lifecycle/promotion/notify-offers.ts';
 import { defaultPromotionPolicy } from '../../functions/lifecycle/promotion/promotion-policy.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { listDecisions } from '../../functions/repositories/decisions.ts';
 import { listOffers } from '../../functions/repositories/offers.ts';
 import { MeteredWorld } from './metered-world.ts';

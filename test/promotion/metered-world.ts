@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { registerCell } from '../../functions/database/registry/register-cell.ts';
 import type { DataDatabase } from '../../functions/lifecycle/metering/metered-tenants.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
 import { asTenant } from '../enter-tenant.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';

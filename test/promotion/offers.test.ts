@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { DataApi } from '../../functions/database/registry/data-api.ts';
+import type { DataApi } from '../../functions/registry/data-api.ts';
 import { acceptOffer, declineOffer } from '../../functions/repositories/answer-offer.ts';
 import { getOffer } from '../../functions/repositories/offers.ts';
 import { updateTenant } from '../../functions/repositories/tenants.ts';

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RegionalRegistries } from '../../functions/database/registry/regional-registries.ts';
 import {
   InvalidOnboardingInput,
   NoCellCapacity,
@@ -11,6 +10,7 @@ import {
 import { type OnboardingInput, validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
 import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
 import { lockSlug } from '../../functions/lifecycle/reserved-slug.ts';
+import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
 const actor = { id: 'operator@strata.test', type: 'operator' } as const;

@@ -1,5 +1,5 @@
-import type { DataApi } from '../../functions/database/registry/data-api.ts';
-import { RegionalRegistries } from '../../functions/database/registry/regional-registries.ts';
+import type { DataApi } from '../../functions/registry/data-api.ts';
+import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 
 export interface TwoRegistries {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RegionalRegistries } from '../../functions/database/registry/regional-registries.ts';
 import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { ResourceNotFound, TenantBetweenRegions } from '../../functions/repositories/errors.ts';
 import { getUser, listUsers } from '../../functions/repositories/tenant-users.ts';
 import { getTenant } from '../../functions/repositories/tenants.ts';

@@ -1,4 +1,3 @@
-import type { DataApi } from '../../database/registry/data-api.ts';
 import { invalidInput, Problem } from '../../middleware/problem.ts';
 import {
   InvalidMoveInput,
@@ -8,6 +7,7 @@ import {
   TenantNotMeasured,
   TenantNotMovable,
 } from '../../move/errors.ts';
+import type { DataApi } from '../../registry/data-api.ts';
 import { getTenant } from '../../repositories/tenants.ts';
 
 /** Does what may start or stop a move, and turns what moves refuse into problems. @throws {Problem} */

@@ -1,5 +1,4 @@
 import * as z from 'zod/mini';
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import type { Answer } from '../../middleware/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../middleware/operator-api.ts';
@@ -8,6 +7,7 @@ import { readMoveRequest } from '../../move/move-target.ts';
 import { requestMove } from '../../move/request-move.ts';
 import { tryMove } from '../../move/try-move.ts';
 import { inAwsRegion, startExecution } from '../../move/workflow-executions.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { OncePerKey } from '../../repositories/control-idempotency.ts';
 import { entityTag } from '../../repositories/entity-tag.ts';
 import { ResourceNotFound } from '../../repositories/errors.ts';

@@ -1,6 +1,3 @@
-import type { DataApi } from '../../database/registry/data-api.ts';
-import type { RepeatableRequest } from '../../database/registry/repeatable-request.ts';
-import type { TenantRecord } from '../../database/registry/tenant-record.ts';
 import type { OnboardingInput } from '../../lifecycle/onboarding-input.ts';
 import type { RegistrationRegion } from '../../lifecycle/registration-region.ts';
 import { requestOnboarding } from '../../lifecycle/request-onboarding.ts';
@@ -10,6 +7,9 @@ import {
   inAwsRegion,
   startExecution,
 } from '../../move/workflow-executions.ts';
+import type { DataApi } from '../../registry/data-api.ts';
+import type { RepeatableRequest } from '../../registry/repeatable-request.ts';
+import type { TenantRecord } from '../../registry/tenant-record.ts';
 
 /**
  * Registers the tenant and hands it to the onboarding workflow of its region, unless an execution works on it already.

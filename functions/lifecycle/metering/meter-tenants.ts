@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { measureTenant } from './measure-tenant.ts';
 import {
   LAST_TENANT,

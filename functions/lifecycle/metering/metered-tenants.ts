@@ -1,5 +1,8 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import { sql } from 'kysely';
 import { dedicatedSecretName } from '../../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { asText, columnValue } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
 
 /** A data database that tenants are measured in: a cell's, or an Enterprise tenant's own. */
 export interface DataDatabase {
@@ -27,15 +30,6 @@ export interface MeteringCursor {
 /** Behind every tenant of its database. */
 export const LAST_TENANT = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
-interface Row {
-  readonly tenant_id: string;
-  readonly database_key: string;
-  readonly host: string;
-  readonly port: number;
-  readonly database_name: string;
-  readonly owner_secret_arn: string | null;
-}
-
 export interface MeteringRun {
   readonly region: string;
   /** UTC day of the samples, `YYYY-MM-DD`. */
@@ -54,29 +48,45 @@ export async function listMeteredTenants(
   { region, day, since }: MeteringRun,
   { after, limit }: { after: MeteringCursor | undefined; limit: number },
 ): Promise<MeteredTenant[]> {
-  const rows = await registry.query<Row>(
-    `SELECT t.tenant_id::text AS tenant_id, COALESCE(r.cell_id, r.tenant_id::text) AS database_key,
-            COALESCE(c.writer_host, r.writer_host) AS host, COALESCE(c.database_port, r.database_port) AS port,
-            COALESCE(c.database_name, r.database_name) AS database_name, c.owner_secret_arn
-     FROM tenants t
-     JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-     LEFT JOIN cells c ON c.cell_id = r.cell_id
-     WHERE t.status = 'active' AND r.region = :region
-       ${after ? `AND (COALESCE(r.cell_id, r.tenant_id::text) COLLATE "C", t.tenant_id) > (:databaseKey, :tenantId::uuid)` : ''}
-       ${
-         since
-           ? `AND NOT EXISTS (SELECT FROM usage_samples s WHERE s.tenant_id = t.tenant_id
-                                  AND s.sampled_on = :day::date AND s.sampled_at >= :since::timestamptz)`
-           : ''
-       }
-     ORDER BY COALESCE(r.cell_id, r.tenant_id::text) COLLATE "C", t.tenant_id
-     LIMIT :limit::integer`,
-    {
-      ...{ region, limit },
-      ...(after ? { databaseKey: after.databaseKey, tenantId: after.tenantId } : {}),
-      ...(since ? { day, since } : {}),
-    },
-  );
+  // A cell's id and a tenant's are compared as bytes, whatever the database's collation.
+  const key = sql<string>`coalesce(r.cell_id, ${asText(sql.ref<string>('r.tenant_id'))})`;
+  const order = sql<string>`${key} collate "C"`;
+  const rows = await registrySql(registry)
+    .selectFrom('tenants as t')
+    .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
+    .select(['t.tenant_id', key.as('database_key'), 'c.owner_secret_arn'])
+    .select((eb) => [
+      eb.fn.coalesce('c.writer_host', 'r.writer_host').$notNull().as('host'),
+      eb.fn.coalesce('c.database_port', 'r.database_port').as('port'),
+      eb.fn.coalesce('c.database_name', 'r.database_name').as('database_name'),
+    ])
+    .where('t.status', '=', 'active')
+    .where('r.region', '=', region)
+    .$if(after !== undefined, (tenants) => {
+      const { databaseKey, tenantId } = after as MeteringCursor;
+      return tenants.where((eb) =>
+        eb(eb.tuple(order, eb.ref('t.tenant_id')), '>', eb.tuple(databaseKey, tenantId)),
+      );
+    })
+    .$if(since !== undefined, (tenants) =>
+      tenants.where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('usage_samples as s')
+              .select('s.tenant_id')
+              .whereRef('s.tenant_id', '=', 't.tenant_id')
+              .where('s.sampled_on', '=', day)
+              .where('s.sampled_at', '>=', columnValue('usage_samples.sampled_at', since as string)),
+          ),
+        ),
+      ),
+    )
+    .orderBy(order)
+    .orderBy('t.tenant_id')
+    .limit(limit)
+    .execute();
   return rows.map((row) => ({
     tenantId: row.tenant_id,
     database: {

@@ -1,5 +1,5 @@
-import type { AuditActor } from '../../database/registry/control-audit.ts';
-import type { DataApi } from '../../database/registry/data-api.ts';
+import type { AuditActor } from '../../registry/audit-log.ts';
+import type { DataApi } from '../../registry/data-api.ts';
 import { type Decision, decide } from './decide.ts';
 import { PromotionRefused } from './errors.ts';
 import { type PromotionFigures, recordedFigures } from './figures.ts';

@@ -1,4 +1,4 @@
-import type { TenantStatus, Tier } from '../../database/registry/tenant-record.ts';
+import type { TenantStatus, Tier } from '../../registry/tenant-record.ts';
 
 /** One day's figures of a tenant, as metering recorded them. */
 export interface Sample {

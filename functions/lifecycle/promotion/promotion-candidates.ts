@@ -1,7 +1,10 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
-import { isNotOnward } from '../../database/registry/onward-move.ts';
-import type { TenantStatus, Tier } from '../../database/registry/tenant-record.ts';
+import { type Expression, type RawBuilder, sql } from 'kysely';
 import { FIRST_EPOCH } from '../../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { isNotOnward } from '../../registry/onward-move.ts';
+import { type JsonText, parseJson, type TimeWithoutZone } from '../../registry/registry-column.ts';
+import { asText, latest, rfc3339 } from '../../registry/registry-expressions.ts';
+import { compilingOnly, registrySql } from '../../registry/registry-sql.ts';
 import type { Decision } from './decide.ts';
 import type { PromotionFigures, Sample } from './figures.ts';
 
@@ -20,117 +23,149 @@ export interface PreviousDecision {
   readonly decidedAt: string;
 }
 
-interface Row {
-  readonly tenant_id: string;
-  readonly subscription_tier: Tier;
-  readonly status: TenantStatus;
-  readonly compliance_requirements: string | null;
-  readonly max_storage_gb: number | null;
-  readonly samples: string | null;
-  readonly moving: boolean;
-  readonly last_move: string | null;
-  readonly moved_down: boolean | null;
-  readonly open_offer: boolean;
-  readonly declined_at: string | null;
-  readonly previous: string | null;
-}
-
-const utc = (column: string): string =>
-  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+type Row = Awaited<ReturnType<typeof readCandidates>>[number];
 
 /** As a hop's source and target name it; a higher rank is more isolated. */
-const rank = (place: string): string =>
-  `array_position(ARRAY['shared', 'schema', 'dedicated'], ${place}->>'isolationModel')`;
+const rank = (place: RawBuilder<unknown>) =>
+  sql`array_position(array['shared', 'schema', 'dedicated'], ${place} ->> 'isolationModel')`;
 
-const samples = `
-  (SELECT json_agg(s) FROM (
-     SELECT u.sampled_on AS "sampledOn", u.active_users AS "activeUsers", u.active_employees AS "activeEmployees",
-            u.assessment_count AS "assessmentCount", u.storage_bytes AS "storageBytes",
-            u.row_operations AS "rowOperations", u.monthly_revenue AS "monthlyRevenue"
-     FROM usage_samples u WHERE u.tenant_id = t.tenant_id
-     ORDER BY u.sampled_on DESC LIMIT :samples::integer) s)::text`;
+function latestSamples(tenantId: Expression<string>, samplesEach: number) {
+  const samples = compilingOnly
+    .selectFrom('usage_samples as u')
+    .select(['u.sampled_on as sampledOn', 'u.active_users as activeUsers'])
+    .select(['u.active_employees as activeEmployees', 'u.assessment_count as assessmentCount'])
+    .select(['u.storage_bytes as storageBytes', 'u.row_operations as rowOperations'])
+    .select('u.monthly_revenue as monthlyRevenue')
+    .where('u.tenant_id', '=', tenantId)
+    .orderBy('u.sampled_on', 'desc')
+    .limit(samplesEach);
+  return asText(sql<JsonText<Sample[]> | null>`(select json_agg(s) from ${samples} as s)`);
+}
 
 /**
  * A move from another region is on record there; here it has left its time, which is when it wrote the routing row. That
  * row is younger than its tenant, which has moved before (its epoch has grown): one that was onboarded here has either
- * had the row since then, or moves of this registry that ended later.
+ * had the row since then, or moves of this registry that ended later. Of `tenants as t` and its route as `r`.
  */
-const lastMove = `
-  (SELECT json_build_object('finishedAt', ${utc('ended.at')}, 'succeeded', ended.succeeded)
-   FROM (SELECT m.finished_at AS at, m.status = 'succeeded' AS succeeded
-         FROM tenant_moves m WHERE m.tenant_id = t.tenant_id AND m.finished_at IS NOT NULL
-         UNION ALL
-         SELECT r.created_at, true WHERE r.epoch > ${FIRST_EPOCH} AND r.created_at > t.created_at) AS ended
-   ORDER BY ended.at DESC LIMIT 1)::text`;
+const lastMove = asText(sql<JsonText<{ finishedAt: string; succeeded: boolean }> | null>`
+  (select json_build_object('finishedAt', ${rfc3339(sql<TimeWithoutZone>`ended.at`, 'MS')},
+                            'succeeded', ended.succeeded)
+   from (select m.finished_at as at, m.status = 'succeeded' as succeeded
+         from tenant_moves as m where m.tenant_id = t.tenant_id and m.finished_at is not null
+         union all
+         select r.created_at, true where r.epoch > ${sql.lit(FIRST_EPOCH)} and r.created_at > t.created_at) as ended
+   order by ended.at desc limit 1)`);
+
+const firstSource = rank(sql`(array_agg(h.source order by h.hop_index))[1]`);
+const lastTarget = rank(sql`(array_agg(h.target order by h.hop_index desc))[1]`);
 
 /** Of the last move that changed what the tenant has. What came of a move is told by its hops that were committed. */
-const movedDown = `
-  (SELECT ${rank('(array_agg(h.target ORDER BY h.hop_index DESC))[1]')}
-          < ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}
-   FROM tenant_moves m
-   JOIN tenant_move_hops h ON h.move_id = m.move_id AND h.state IN ('committed', 'settled', 'cleaned')
-   WHERE m.tenant_id = t.tenant_id AND ${isNotOnward('m')}
-   GROUP BY m.move_id
-   HAVING ${rank('(array_agg(h.target ORDER BY h.hop_index DESC))[1]')}
-          <> ${rank('(array_agg(h.source ORDER BY h.hop_index))[1]')}
-   ORDER BY m.started_at DESC LIMIT 1)`;
+const movedDown = (tenantId: Expression<string>) =>
+  compilingOnly
+    .selectFrom('tenant_moves as m')
+    .innerJoin('tenant_move_hops as h', (join) =>
+      join.onRef('h.move_id', '=', 'm.move_id').on('h.state', 'in', ['committed', 'settled', 'cleaned']),
+    )
+    .select(sql<boolean>`${lastTarget} < ${firstSource}`.as('moved_down'))
+    .where('m.tenant_id', '=', tenantId)
+    .where((eb) => isNotOnward(eb.ref('m.execution_arn')))
+    .groupBy('m.move_id')
+    .having(sql<boolean>`${lastTarget} <> ${firstSource}`)
+    .orderBy('m.started_at', 'desc')
+    .limit(1);
 
-const previousDecision = `
-  (SELECT json_build_object('decision', d.decision, 'targetTier', d.target_tier, 'decidedAt', ${utc('d.decided_at')},
-            'rules', (SELECT json_agg(reason->>'rule') FROM jsonb_array_elements(d.reasons) AS reason))
-   FROM promotion_decisions d WHERE d.tenant_id = t.tenant_id
-   ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT 1)::text`;
+/** Of `tenants as t`. */
+const previousDecision = asText(sql<JsonText<PreviousDecision> | null>`
+  (select json_build_object('decision', d.decision, 'targetTier', d.target_tier,
+            'decidedAt', ${rfc3339(sql<TimeWithoutZone>`d.decided_at`, 'MS')},
+            'rules', (select json_agg(reason ->> 'rule') from jsonb_array_elements(d.reasons) as reason))
+   from promotion_decisions as d where d.tenant_id = t.tenant_id
+   order by d.decided_at desc, d.decision_id desc limit 1)`);
+
+interface CandidatePage {
+  readonly region: string;
+  readonly after: string | undefined;
+  readonly limit: number;
+  readonly samplesEach: number;
+}
+
+function readCandidates(registry: RegistryExecutor, { region, after, limit, samplesEach }: CandidatePage) {
+  return registrySql(registry)
+    .selectFrom('tenants as t')
+    .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .select(['t.tenant_id', 't.subscription_tier', 't.status', 't.max_storage_gb'])
+    .select(['t.compliance_requirements'])
+    .select((eb) => [
+      latestSamples(eb.ref('t.tenant_id'), samplesEach).as('samples'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .whereRef('m.tenant_id', '=', 't.tenant_id')
+            .where('m.status', '=', 'running'),
+        )
+        .$castTo<boolean>()
+        .as('moving'),
+      lastMove.as('last_move'),
+      movedDown(eb.ref('t.tenant_id')).as('moved_down'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_offers as o')
+            .select('o.offer_id')
+            .whereRef('o.tenant_id', '=', 't.tenant_id')
+            .where('o.status', '=', 'open'),
+        )
+        .$castTo<boolean>()
+        .as('open_offer'),
+      eb
+        .selectFrom('tenant_offers as o')
+        .select((each) => rfc3339(latest(each.ref('o.updated_at')), 'MS').as('declined_at'))
+        .whereRef('o.tenant_id', '=', 't.tenant_id')
+        .where('o.status', '=', 'declined')
+        .as('declined_at'),
+      previousDecision.as('previous'),
+    ])
+    .where('t.status', 'in', ['active', 'suspended'])
+    .where('r.region', '=', region)
+    .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
+    .orderBy('t.tenant_id')
+    .limit(limit)
+    .execute();
+}
 
 /**
  * The next tenants of the region to decide upon, by id.
  * @param samplesEach how many of the latest samples come with each.
  * @throws {RegistryError}
  */
-export async function listCandidates(
-  registry: RegistryExecutor,
-  {
-    region,
-    after,
-    limit,
-    samplesEach,
-  }: { region: string; after: string | undefined; limit: number; samplesEach: number },
-): Promise<Candidate[]> {
-  const rows = await registry.query<Row>(
-    `SELECT t.tenant_id::text AS tenant_id, t.subscription_tier, t.status, t.max_storage_gb,
-            t.compliance_requirements::text AS compliance_requirements, ${samples} AS samples,
-            EXISTS (SELECT FROM tenant_moves m WHERE m.tenant_id = t.tenant_id AND m.status = 'running') AS moving,
-            ${lastMove} AS last_move, ${movedDown} AS moved_down,
-            EXISTS (SELECT FROM tenant_offers o WHERE o.tenant_id = t.tenant_id AND o.status = 'open') AS open_offer,
-            (SELECT ${utc('max(o.updated_at)')} FROM tenant_offers o
-             WHERE o.tenant_id = t.tenant_id AND o.status = 'declined') AS declined_at,
-            ${previousDecision} AS previous
-     FROM tenants t JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-     WHERE t.status IN ('active', 'suspended') AND r.region = :region ${after ? 'AND t.tenant_id > :after::uuid' : ''}
-     ORDER BY t.tenant_id LIMIT :limit::integer`,
-    { region, limit, samples: samplesEach, ...(after ? { after } : {}) },
-  );
+export async function listCandidates(registry: RegistryExecutor, page: CandidatePage): Promise<Candidate[]> {
+  const rows = await readCandidates(registry, page);
   return rows.map(toCandidate);
 }
 
 /** How many moves run now, of whichever tenants. */
 export async function countRunningMoves(registry: RegistryExecutor): Promise<number> {
-  const [row] = await registry.query<{ running: number }>(
-    `SELECT count(*)::integer AS running FROM tenant_moves WHERE status = 'running'`,
-  );
+  const row = await registrySql(registry)
+    .selectFrom('tenant_moves')
+    .select((eb) => eb.fn.countAll<number>().as('running'))
+    .where('status', '=', 'running')
+    .executeTakeFirst();
   return row?.running ?? 0;
 }
 
 function toCandidate(row: Row): Candidate {
-  const parse = <Value>(json: string | null): Value | null =>
-    json === null ? null : (JSON.parse(json) as Value);
+  const parse = <Value>(json: JsonText<Value> | null): Value | null =>
+    json === null ? null : parseJson(json);
   return {
     tenantId: row.tenant_id,
     figures: {
       tier: row.subscription_tier,
       status: row.status,
-      complianceRequirements: parse<string[]>(row.compliance_requirements) ?? [],
+      complianceRequirements: parse(row.compliance_requirements) ?? [],
       storageLimitBytes: row.max_storage_gb === null ? null : row.max_storage_gb * 1024 ** 3,
-      samples: parse<Sample[]>(row.samples) ?? [],
+      samples: parse(row.samples) ?? [],
       moving: row.moving,
       lastMove: parse(row.last_move),
       movedDown: row.moved_down ?? false,

@@ -1,4 +1,5 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
 import type { Decision } from './decide.ts';
 import { daysBetween } from './figures.ts';
 import type { PreviousDecision } from './promotion-candidates.ts';
@@ -20,15 +21,13 @@ export async function recordDecision(
   registry: RegistryExecutor,
   { tenantId, decision, figures, moveId, offerId }: DecisionRecord,
 ): Promise<void> {
-  await registry.query(
-    `INSERT INTO promotion_decisions (tenant_id, decision, target_tier, reasons, figures, move_id, offer_id)
-     VALUES (:tenantId::uuid, :decision, :targetTier, :reasons::jsonb, :figures::jsonb, :moveId::uuid, :offerId::uuid)`,
-    {
-      ...{ tenantId, decision: decision.decision, targetTier: decision.targetTier },
-      ...{ reasons: JSON.stringify(decision.reasons), figures },
-      ...{ moveId: moveId ?? null, offerId: offerId ?? null },
-    },
-  );
+  await registrySql(registry)
+    .insertInto('promotion_decisions')
+    .values({
+      ...{ tenant_id: tenantId, decision: decision.decision, target_tier: decision.targetTier },
+      ...{ reasons: decision.reasons, figures, move_id: moveId ?? null, offer_id: offerId ?? null },
+    })
+    .execute();
 }
 
 /**

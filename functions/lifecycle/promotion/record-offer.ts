@@ -1,6 +1,10 @@
-import { type AuditActor, recordAudit } from '../../database/registry/control-audit.ts';
-import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
-import { insertOffer } from '../../database/registry/insert-offer.ts';
+import { sql } from 'kysely';
+import { type AuditActor, recordAudit } from '../../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
+import { insertOffer } from '../../registry/offers.ts';
+import { now } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
+import type { Tier } from '../../registry/tenant-record.ts';
 import { type DecisionRecord, recordDecision } from './record-decision.ts';
 
 /**
@@ -31,15 +35,20 @@ export function recordOffer(
  * @throws {RegistryError}
  */
 export async function withdrawOffers(registry: RegistryExecutor, actor: AuditActor): Promise<number> {
-  const withdrawn = await registry.query<{ offer_id: string; tenant_id: string }>(
-    `UPDATE tenant_offers o SET status = 'withdrawn', decided_by = :actor, updated_at = now()
-     FROM tenants t
-     WHERE t.tenant_id = o.tenant_id AND o.status = 'open'
-       AND (t.subscription_tier <> COALESCE(o.figures ->> 'tier', 'business')
-            OR t.status NOT IN ('active', 'suspended', 'arriving'))
-     RETURNING o.offer_id::text AS offer_id, o.tenant_id::text AS tenant_id`,
-    { actor: actor.id },
-  );
+  const withdrawn = await registrySql(registry)
+    .updateTable('tenant_offers as o')
+    .from('tenants as t')
+    .set({ status: 'withdrawn', decided_by: actor.id, updated_at: now })
+    .whereRef('t.tenant_id', '=', 'o.tenant_id')
+    .where('o.status', '=', 'open')
+    .where((eb) =>
+      eb.or([
+        eb('t.subscription_tier', '<>', sql<Tier>`coalesce(${eb.ref('o.figures')} ->> 'tier', 'business')`),
+        eb('t.status', 'not in', ['active', 'suspended', 'arriving']),
+      ]),
+    )
+    .returning(['o.offer_id', 'o.tenant_id'])
+    .execute();
   for (const { offer_id: id, tenant_id: tenantId } of withdrawn) {
     const resource = { type: 'offer', id };
     await recordAudit(registry, { actor, action: 'offer.withdraw', tenantId, resource, data: {} });

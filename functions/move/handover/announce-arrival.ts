@@ -1,5 +1,5 @@
-import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
 import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
+import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { MoveForbidden, MoveOvertaken } from '../errors.ts';
 import type { Hop, Place } from '../hop.ts';
 import { boundTransaction } from '../moving-tenant.ts';

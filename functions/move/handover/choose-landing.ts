@@ -1,7 +1,10 @@
-import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
-import type { Tier } from '../../database/registry/tenant-record.ts';
+import { sql } from 'kysely';
 import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
+import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
+import { columnValue, lockByName } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
+import type { Tier } from '../../registry/tenant-record.ts';
 
 /**
  * Picks the cell of another region in which a tenant lands. Only whole schemas cross a border: whatever the tenant has
@@ -28,20 +31,32 @@ export async function chooseLanding(
 
 /** By cell, the tenants whose moves will take them there and are not announced there yet. */
 async function promisedSchemas(own: RegistryExecutor, region: string): Promise<Map<string, number>> {
+  const db = registrySql(own);
   // Plans that are made at once count each other. Counting is a statement of its own, with a snapshot after the lock's.
-  await own.query(
-    `SELECT pg_advisory_xact_lock(hashtextextended('strata moves to ' || :region, 0))::text AS locked`,
-    { region },
-  );
-  const rows = await own.query<{ cell_id: string; schemas: number }>(
-    `SELECT m.plan -> -1 -> 'to' ->> 'cellId' AS cell_id, count(*)::int AS schemas
-     FROM tenant_moves m
-     WHERE m.status = 'running'
-       AND m.plan -> -1 -> 'to' @> jsonb_build_object('region', :region::text, 'isolationModel', 'schema')
-       AND NOT EXISTS (SELECT FROM tenant_move_hops h
-                       WHERE h.move_id = m.move_id AND h.hop_index = jsonb_array_length(m.plan) - 1)
-     GROUP BY 1`,
-    { region },
-  );
+  await lockByName(db, `strata moves to ${region}`);
+  const rows = await db
+    .selectFrom('tenant_moves as m')
+    .select((eb) => [
+      sql<string>`m.plan -> -1 -> 'to' ->> 'cellId'`.as('cell_id'),
+      eb.fn.countAll<number>().as('schemas'),
+    ])
+    .where('m.status', '=', 'running')
+    .where(
+      sql<boolean>`m.plan -> -1 -> 'to'
+        @> jsonb_build_object('region', ${columnValue('cells.region', region)}, 'isolationModel', 'schema')`,
+    )
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('tenant_move_hops as h')
+            .select('h.hop_index')
+            .whereRef('h.move_id', '=', 'm.move_id')
+            .where('h.hop_index', '=', sql<number>`jsonb_array_length(m.plan) - 1`),
+        ),
+      ),
+    )
+    .groupBy('cell_id')
+    .execute();
   return new Map(rows.map(({ cell_id: cellId, schemas }) => [cellId, schemas]));
 }

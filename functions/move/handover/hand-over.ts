@@ -8,7 +8,7 @@
  * Invariants: the source's registry lets go of the tenant only after the target's has committed; done again after a
  * crash in between, nothing is written over what the tenant has done at the target since.
  */
-import type { DataApi, RegistryExecutor } from '../../database/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import type { Hop } from '../hop.ts';
 import { boundTransaction } from '../moving-tenant.ts';
 import type { Regions } from '../regions.ts';

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
-import { readFeatures, type TenantStatus } from '../../database/registry/tenant-record.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
 import { type Place, schemaVersionOf } from '../hop.ts';
 
 /** A row of `tenants` as JSON: the registries of two regions may be of different versions for a while. */

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import { DATA_DATABASE } from '../../placement/tenant-names.ts';
 import { dedicatedOutputs } from '../../provisioning/dedicated-outputs.ts';
 import {
@@ -12,6 +11,7 @@ import {
   waitForStack,
 } from '../../provisioning/dedicated-stack.ts';
 import { DedicatedStackFailed } from '../../provisioning/errors.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { isBeingDeleted } from '../delete-left-database.ts';
 import type { Hop, Place, StepContext, StepOutcome } from '../hop.ts';
 import { targetTier } from './target-tier.ts';

@@ -1,5 +1,5 @@
-import type { RegistryExecutor } from '../../database/registry/data-api.ts';
 import { reconcileProxyAuth } from '../../provisioning/proxy-auth.ts';
+import type { RegistryExecutor } from '../../registry/data-api.ts';
 import type { StepContext, StepOutcome } from '../hop.ts';
 
 const LONGEST_PATIENCE_MS = 45_000;

@@ -1,5 +1,5 @@
-import type { Tier } from '../../database/registry/tenant-record.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
+import type { Tier } from '../../registry/tenant-record.ts';
 import type { Place } from '../hop.ts';
 
 /**

@@ -10,9 +10,9 @@ import {
   createTenantSchema,
   tenantSchemaName,
 } from '../../../functions/database/provisioning/tenant-schema.ts';
-import { bootstrapRegistry } from '../../../functions/database/registry/bootstrap-registry.ts';
-import { registerCell } from '../../../functions/database/registry/register-cell.ts';
 import type { asOwner } from '../../../functions/provisioning/owner-connection.ts';
+import { bootstrapRegistry } from '../../../functions/registry/bootstrap-registry.ts';
+import { registerCell } from '../../../functions/registry/cells.ts';
 import { beginRollout } from '../../../functions/rollouts/begin-rollout.ts';
 import { finishRollout } from '../../../functions/rollouts/finish-rollout.ts';
 import { runCanaries, runWave } from '../../../functions/rollouts/run-wave.ts';

@@ -1,5 +1,5 @@
-import { identifier, literal } from '../ddl/identifier.ts';
-import { scramVerifier } from '../provisioning/scram-verifier.ts';
+import { identifier, literal } from '../database/ddl/identifier.ts';
+import { scramVerifier } from '../database/provisioning/scram-verifier.ts';
 import type { RegistryExecutor } from './data-api.ts';
 
 /** Looks things up: the data plane, and the sign-in trigger. */

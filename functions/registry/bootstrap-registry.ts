@@ -1,12 +1,12 @@
-import { missingMigrations, versionAfter, versionOf } from '../ddl/migration-history.ts';
+import { missingMigrations, versionAfter, versionOf } from '../database/ddl/migration-history.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
-import { meteringColumns } from './metering-columns.ts';
-import { moveNames } from './move-names.ts';
-import { moveTables } from './move-tables.ts';
-import { regionTables } from './region-tables.ts';
+import { initialTables } from './migrations/0001-registry-tables.ts';
+import { moveTables } from './migrations/0002-moves.ts';
+import { moveNames } from './migrations/0003-move-names.ts';
+import { meteringColumns } from './migrations/0004-metering.ts';
+import { regionTables } from './migrations/0005-regions.ts';
+import { rolloutTables } from './migrations/0006-rollouts.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
-import { registryTables } from './registry-tables.ts';
-import { rolloutTables } from './rollout-tables.ts';
 
 /** One step of the registry's history. Released ones never change. */
 export interface RegistryMigration {
@@ -17,7 +17,7 @@ export interface RegistryMigration {
 }
 
 export const registryMigrations: readonly RegistryMigration[] = [
-  { name: '0001-registry-tables', statements: registryTables },
+  { name: '0001-registry-tables', statements: initialTables },
   { name: '0002-moves', statements: moveTables },
   { name: '0003-move-names', statements: moveNames },
   { name: '0004-metering', statements: meteringColumns },

@@ -1,4 +1,8 @@
+import { type InferResult, sql } from 'kysely';
 import type { RegistryExecutor } from './data-api.ts';
+import { parseJson } from './registry-column.ts';
+import { asNumber, asText, columnValue, rfc3339 } from './registry-expressions.ts';
+import { type RegistrySql, registrySql } from './registry-sql.ts';
 
 /** What the customer bought. */
 export type Tier = 'starter' | 'business' | 'enterprise';
@@ -59,49 +63,40 @@ export interface TenantRecord {
  */
 const MAX_FEATURES_IN_ROW = 32_768;
 
-/**
- * Select list for `toTenantRecord`, for use with `tenantSource`. Times are rendered and JSON is cast in SQL, because
- * the Data API returns timestamps without their zone.
- */
-export const tenantColumns = `
-  t.tenant_id::text AS tenant_id, t.tenant_name, t.tenant_slug, t.subscription_tier, t.isolation_model, t.status,
-  t.status_reason, t.data_residency, t.compliance_requirements::text AS compliance_requirements, t.billing_email,
-  t.max_users, t.max_storage_gb, CASE WHEN octet_length(t.features::text) <= ${MAX_FEATURES_IN_ROW} THEN t.features::text END AS features,
-  CASE WHEN octet_length(t.features::text) > ${MAX_FEATURES_IN_ROW} THEN octet_length(t.features::text) END
-    AS large_features_bytes, t.monthly_revenue::float8 AS monthly_revenue,
-  COALESCE(r.region, t.home_region) AS region, g.api_url, r.cell_id, r.epoch, t.execution_arn,
-  to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at,
-  to_char(t.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS updated_at`;
+/** What `toTenantRecord` reads, of `tenants as t` with its route as `r` and its region as `g`. */
+export const selectTenants = (db: RegistrySql) =>
+  db
+    .selectFrom('tenants as t')
+    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .leftJoin('regions as g', (join) =>
+      join.on((eb) => eb('g.region_key', '=', eb.fn.coalesce('r.region', 't.home_region'))),
+    )
+    .select(['t.tenant_id', 't.tenant_name', 't.tenant_slug', 't.subscription_tier', 't.isolation_model'])
+    .select(['t.status', 't.status_reason', 't.billing_email'])
+    .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
+    .select((eb) => {
+      const features = asText(eb.ref('t.features'));
+      const bytes = sql<number>`octet_length(${features})`;
+      return [
+        eb.case().when(bytes, '<=', sql.lit(MAX_FEATURES_IN_ROW)).then(features).end().as('features'),
+        // Of features that the row leaves out.
+        eb.case().when(bytes, '>', sql.lit(MAX_FEATURES_IN_ROW)).then(bytes).end().as('large_features_bytes'),
+        asText(eb.ref('t.compliance_requirements')).as('compliance_requirements'),
+        asNumber(eb.ref('t.monthly_revenue')).as('monthly_revenue'),
+        eb.ref('t.data_residency').$notNull().as('data_residency'),
+        eb.fn.coalesce('r.region', 't.home_region').as('region'),
+        rfc3339(eb.ref('t.created_at'), 'MS').as('created_at'),
+        rfc3339(eb.ref('t.updated_at'), 'MS').as('updated_at'),
+      ];
+    });
 
-/** FROM clause of `tenantColumns`. */
-export const tenantSource = `tenants t LEFT JOIN tenant_database_routing r ON r.tenant_id = t.tenant_id
-  LEFT JOIN regions g ON g.region_key = COALESCE(r.region, t.home_region)`;
+export type TenantRow = InferResult<ReturnType<typeof selectTenants>>[number];
 
-/** A row of `tenantColumns`, as the Data API returns it. */
-export interface TenantRow {
-  tenant_id: string;
-  tenant_name: string;
-  tenant_slug: string;
-  subscription_tier: Tier;
-  isolation_model: IsolationModel;
-  status: TenantStatus;
-  status_reason: string | null;
-  data_residency: string;
-  compliance_requirements: string | null;
-  billing_email: string | null;
-  max_users: number | null;
-  max_storage_gb: number | null;
-  features: string | null;
-  /** Of features that the row leaves out. */
-  large_features_bytes: number | null;
-  monthly_revenue: number | null;
-  region: string;
-  api_url: string | null;
-  cell_id: string | null;
-  epoch: number | string | null;
-  execution_arn: string | null;
-  created_at: string;
-  updated_at: string;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Of `tenants`: the column by which the reference, an id or a slug, names a tenant. */
+export function referenceColumn(reference: string): 'tenant_id' | 'tenant_slug' {
+  return UUID.test(reference) ? 'tenant_id' : 'tenant_slug';
 }
 
 export function toTenantRecord(row: TenantRow): TenantRecord {
@@ -114,16 +109,16 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     status: row.status,
     reason: row.status_reason,
     dataResidency: row.data_residency,
-    complianceRequirements: JSON.parse(row.compliance_requirements ?? '[]') as string[],
+    complianceRequirements: row.compliance_requirements ? parseJson(row.compliance_requirements) : [],
     billingEmail: row.billing_email,
     maxUsers: row.max_users,
     maxStorageGb: row.max_storage_gb,
-    features: JSON.parse(row.features ?? '{}') as Record<string, unknown>,
+    features: row.features ? parseJson(row.features) : {},
     monthlyRevenue: row.monthly_revenue,
     region: row.region,
     apiUrl: row.api_url,
     cellId: row.cell_id,
-    epoch: row.epoch === null ? null : Number(row.epoch),
+    epoch: row.epoch,
     executionArn: row.execution_arn,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -140,11 +135,11 @@ export async function readFeatures(
 ): Promise<TenantRecord['features']> {
   let text = '';
   for (let first = 0; ; first += PARTS) {
-    const rows = await registry.query<{ part: string }>(
-      `SELECT substr(t.features::text, n * ${PART} + 1, ${PART}) AS part
-       FROM tenants t, generate_series(:first::integer, :last::integer) AS n
-       WHERE t.tenant_id = :tenantId::uuid ORDER BY n`,
-      { tenantId, first, last: first + PARTS - 1 },
+    const { rows } = await sql<{ part: string }>`
+      select substr(cast(t.features as text), cast(n * ${sql.lit(PART)} + 1 as integer), ${sql.lit(PART)}) as part
+       from tenants as t, generate_series(${first}, ${first + PARTS - 1}) as n
+       where t.tenant_id = ${columnValue('tenants.tenant_id', tenantId)} order by n`.execute(
+      registrySql(registry),
     );
     const parts = rows.map(({ part }) => part);
     text += parts.join('');

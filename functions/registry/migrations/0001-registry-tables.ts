@@ -117,7 +117,7 @@ CREATE TABLE control_idempotency_keys (
   PRIMARY KEY (actor, idempotency_key)
 )`;
 
-export const registryTables: readonly string[] = [
+export const initialTables: readonly string[] = [
   tenants,
   tenantUsers,
   cells,

@@ -1,5 +1,8 @@
 import type { RegistryExecutor } from './data-api.ts';
 import type { RegionalRegistries } from './regional-registries.ts';
+import { parseJson } from './registry-column.ts';
+import { now } from './registry-expressions.ts';
+import { registrySql } from './registry-sql.ts';
 
 /** What one region tells the others of itself. */
 export interface RegionRecord {
@@ -25,37 +28,29 @@ export interface RegionUnreached {
 
 /** Makes the region known, or brings what is known of it up to date. @throws {RegistryError} */
 export async function registerRegion(registry: RegistryExecutor, record: RegionRecord): Promise<void> {
-  await registry.query(
-    `INSERT INTO regions (region_key, aws_region, api_url, secrets_key_arn, dedicated_template_url,
-                          dedicated_role_arn, dedicated_parameters)
-     VALUES (:regionKey, :awsRegion, :apiUrl, :secretsKeyArn, :dedicatedTemplateUrl,
-             :dedicatedRoleArn, :dedicatedParameters::jsonb)
-     ON CONFLICT (region_key) DO UPDATE SET
-       aws_region = excluded.aws_region, api_url = excluded.api_url,
-       secrets_key_arn = excluded.secrets_key_arn,
-       dedicated_template_url = excluded.dedicated_template_url,
-       dedicated_role_arn = excluded.dedicated_role_arn,
-       dedicated_parameters = excluded.dedicated_parameters, updated_at = now()`,
-    { ...record },
-  );
+  const known = {
+    aws_region: record.awsRegion,
+    api_url: record.apiUrl,
+    secrets_key_arn: record.secretsKeyArn,
+    dedicated_template_url: record.dedicatedTemplateUrl,
+    dedicated_role_arn: record.dedicatedRoleArn,
+    dedicated_parameters: record.dedicatedParameters,
+  };
+  await registrySql(registry)
+    .insertInto('regions')
+    .values({ region_key: record.regionKey, ...known })
+    .onConflict((row) => row.column('region_key').doUpdateSet({ ...known, updated_at: now }))
+    .execute();
 }
 
 /** What the registry knows of the region; undefined when it was not registered there. @throws {RegistryError} */
 export async function findRegion(registry: RegistryExecutor, key: string): Promise<RegionRecord | undefined> {
-  const [row] = await registry.query<{
-    region_key: string;
-    aws_region: string;
-    api_url: string;
-    secrets_key_arn: string;
-    dedicated_template_url: string;
-    dedicated_role_arn: string;
-    dedicated_parameters: string;
-  }>(
-    `SELECT region_key, aws_region, api_url, secrets_key_arn, dedicated_template_url, dedicated_role_arn,
-            dedicated_parameters::text AS dedicated_parameters
-     FROM regions WHERE region_key = :key`,
-    { key },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('regions')
+    .select(['region_key', 'aws_region', 'api_url', 'secrets_key_arn', 'dedicated_template_url'])
+    .select(['dedicated_role_arn', 'dedicated_parameters'])
+    .where('region_key', '=', key)
+    .executeTakeFirst();
   if (!row) return undefined;
   return {
     regionKey: row.region_key,
@@ -64,7 +59,7 @@ export async function findRegion(registry: RegistryExecutor, key: string): Promi
     secretsKeyArn: row.secrets_key_arn,
     dedicatedTemplateUrl: row.dedicated_template_url,
     dedicatedRoleArn: row.dedicated_role_arn,
-    dedicatedParameters: JSON.parse(row.dedicated_parameters) as Record<string, string>,
+    dedicatedParameters: parseJson(row.dedicated_parameters),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { RDSDataClient, SqlParameter } from '@aws-sdk/client-rds-data';
+import { RegistryError } from './errors.ts';
 
 /** A value of a named parameter. Objects travel as JSON text, dates as ISO 8601 text: cast both in the SQL. */
 export type RegistryValue = string | number | boolean | null | Date | object;
@@ -12,16 +13,6 @@ export interface RegistryExecutor {
    * @throws {RegistryError} with the SQLSTATE when PostgreSQL refused the statement.
    */
   query<Row extends object>(sql: string, parameters?: RegistryParameters): Promise<Row[]>;
-}
-
-/** PostgreSQL refused a registry statement. `sqlState` is its five-character code, where the Data API told it. */
-export class RegistryError extends Error {
-  override name = 'RegistryError';
-  readonly sqlState: string | undefined;
-  constructor(message: string, sqlState: string | undefined, options?: ErrorOptions) {
-    super(message, options);
-    this.sqlState = sqlState;
-  }
 }
 
 export interface DataApiTarget {

@@ -1,4 +1,5 @@
 import type { RegistryExecutor } from './data-api.ts';
+import { registrySql } from './registry-sql.ts';
 
 /** Who acts on the control plane: a person's token subject, or an execution's ARN. */
 export interface AuditActor {
@@ -20,14 +21,13 @@ export interface AuditEntry {
 
 /** Adds a line to the control plane's audit log, in the transaction of the change that it tells of. */
 export async function recordAudit(transaction: RegistryExecutor, entry: AuditEntry): Promise<void> {
-  await transaction.query(
-    `INSERT INTO control_audit_log (actor, actor_type, action, tenant_id, resource_type, resource_id, request_data)
-     VALUES (:actor, :actorType, :action, :tenantId::uuid, :resourceType, :resourceId, :data::jsonb)`,
-    {
-      ...{ actor: entry.actor.id, actorType: entry.actor.type, action: entry.action },
-      ...{ tenantId: entry.tenantId, data: JSON.stringify(entry.data) },
-      resourceType: entry.resource?.type ?? 'tenant',
-      resourceId: entry.resource?.id ?? entry.tenantId,
-    },
-  );
+  await registrySql(transaction)
+    .insertInto('control_audit_log')
+    .values({
+      ...{ actor: entry.actor.id, actor_type: entry.actor.type, action: entry.action },
+      ...{ tenant_id: entry.tenantId, request_data: entry.data },
+      resource_type: entry.resource?.type ?? 'tenant',
+      resource_id: entry.resource?.id ?? entry.tenantId,
+    })
+    .execute();
 }

@@ -1,9 +1,11 @@
-import { type AuditActor, recordAudit } from './control-audit.ts';
+import { sql } from 'kysely';
+import { type AuditActor, recordAudit } from './audit-log.ts';
 import type { RegistryExecutor } from './data-api.ts';
+import { registrySql } from './registry-sql.ts';
 
 export interface NewOffer {
   readonly tenantId: string;
-  readonly targetTier: string;
+  readonly targetTier: 'business' | 'enterprise';
   /** Why the tenant is offered the tier: the rule and the figures in words. */
   readonly reasons: readonly { readonly rule: string; readonly detail: string }[];
   /** What it was founded on. `tier` is the tenant's own: the offer is withdrawn once the tenant has another one. */
@@ -19,13 +21,15 @@ export async function insertOffer(
   { tenantId, targetTier, reasons, figures }: NewOffer,
   actor: AuditActor,
 ): Promise<string | undefined> {
-  const [offer] = await transaction.query<{ offer_id: string }>(
-    `INSERT INTO tenant_offers (tenant_id, target_tier, reasons, figures)
-     VALUES (:tenantId::uuid, :targetTier, :reasons::jsonb, :figures::jsonb)
-     ON CONFLICT (tenant_id, target_tier) WHERE status = 'open' DO NOTHING
-     RETURNING offer_id::text AS offer_id`,
-    { tenantId, targetTier, figures, reasons: JSON.stringify(reasons) },
-  );
+  const offer = await registrySql(transaction)
+    .insertInto('tenant_offers')
+    .values({ tenant_id: tenantId, target_tier: targetTier, reasons, figures })
+    // A literal: it must be the condition of the unique index.
+    .onConflict((row) =>
+      row.columns(['tenant_id', 'target_tier']).where('status', '=', sql.lit('open')).doNothing(),
+    )
+    .returning('offer_id')
+    .executeTakeFirst();
   if (!offer) return undefined;
   await recordAudit(transaction, {
     ...{ actor, action: 'offer.make', tenantId, resource: { type: 'offer', id: offer.offer_id } },

@@ -1,6 +1,6 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { UnknownRegion } from '../errors.ts';
 import { DataApi, registryFromEnvironment } from './data-api.ts';
+import { UnknownRegion } from './errors.ts';
 
 /** The registry of one region. */
 export interface RegionalRegistry {

@@ -1,0 +1,316 @@
+/**
+ * The control plane's tables: the one definition from which the query builder's types and the casts of its parameters
+ * derive. `migrations/` makes the tables; a test compares them with this definition.
+ *
+ * Changing them: add a migration, and the column here.
+ */
+import type { Column } from '../database/tables/column.ts';
+import {
+  bigint,
+  boolean,
+  date,
+  double,
+  inet,
+  integer,
+  jsonb,
+  numeric,
+  text,
+  timestamptz,
+  uuid,
+  varchar,
+} from './registry-column.ts';
+
+type JsonObject = Readonly<Record<string, unknown>>;
+/** What an operator has asked for; the target is one of the three. */
+interface MoveInput {
+  readonly targetTier?: string;
+  readonly targetCell?: string;
+  readonly targetResidency?: string;
+  readonly force?: boolean;
+}
+interface PlannedHop {
+  readonly kind: string;
+  readonly from: object;
+  readonly to: object;
+}
+interface Reason {
+  readonly rule: string;
+  readonly detail: string;
+}
+
+const ISOLATION_MODELS = ['shared', 'schema', 'dedicated'] as const;
+const RUN_STATES = ['running', 'succeeded', 'failed', 'aborted'] as const;
+
+const id = () => uuid().notNull().default('gen_random_uuid()');
+const now = () => timestamptz().notNull().default('now()');
+
+export const registryTables = {
+  tenants: {
+    tenant_id: id(),
+    tenant_name: varchar(255).notNull(),
+    tenant_slug: varchar(100).notNull(),
+    isolation_model: varchar(50)
+      .notNull()
+      .oneOf(...ISOLATION_MODELS),
+    schema_name: varchar(100),
+    subscription_tier: varchar(50).notNull().oneOf('starter', 'business', 'enterprise'),
+    /**
+     * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its
+     * id, slug and region are kept here.
+     */
+    status: varchar(50)
+      .notNull()
+      .default("'provisioning'")
+      .oneOf(
+        'provisioning',
+        'active',
+        'suspended',
+        'failed',
+        'offboarding',
+        'offboarded',
+        'arriving',
+        'elsewhere',
+      ),
+    status_reason: text(),
+    execution_arn: text(),
+    admin_email: text(),
+    created_at: now(),
+    updated_at: now(),
+    billing_email: varchar(255),
+    subscription_start_date: date(),
+    subscription_end_date: date(),
+    monthly_revenue: numeric(12, 2),
+    max_users: integer(),
+    max_storage_gb: integer(),
+    features: jsonb<Record<string, unknown>>(),
+    data_residency: varchar(50),
+    compliance_requirements: jsonb<string[]>(),
+    home_region: text().notNull(),
+  },
+  tenant_users: {
+    user_id: id(),
+    tenant_id: uuid().notNull(),
+    email: varchar(255).notNull(),
+    role: text().notNull().oneOf('admin', 'member', 'viewer'),
+    external_auth_id: varchar(255),
+    is_active: boolean().notNull().default('true'),
+    created_at: now(),
+    last_login_at: timestamptz(),
+  },
+  cells: {
+    cell_id: text().notNull(),
+    region: text().notNull(),
+    data_residency: text().notNull(),
+    database_host: text().notNull(),
+    database_port: integer().notNull(),
+    writer_host: text().notNull(),
+    database_name: text().notNull(),
+    proxy_name: text().notNull(),
+    cluster_arn: text().notNull(),
+    master_secret_arn: text().notNull(),
+    owner_secret_arn: text().notNull(),
+    starter_role_name: text().notNull(),
+    starter_secret_arn: text().notNull(),
+    max_business_tenants: integer().notNull().default('190'),
+    status: text().notNull().default("'active'").oneOf('active', 'full', 'draining'),
+    proxy_lease_token: uuid(),
+    proxy_lease_expires_at: timestamptz(),
+    created_at: now(),
+    updated_at: now(),
+    schema_version: integer().notNull().default('2'),
+    tenancy_version: integer().notNull().default('1'),
+  },
+  tenant_database_routing: {
+    tenant_id: uuid().notNull(),
+    database_type: varchar(50).notNull().default("'postgresql'"),
+    database_host: varchar(255).notNull(),
+    database_port: integer().notNull(),
+    database_name: varchar(100).notNull(),
+    schema_name: varchar(100),
+    connection_pool_size: integer().notNull().default('10'),
+    read_replica_host: varchar(255),
+    cell_id: text(),
+    cluster_arn: text(),
+    isolation_model: text()
+      .notNull()
+      .oneOf(...ISOLATION_MODELS),
+    role_name: text(),
+    secret_arn: text(),
+    epoch: bigint().notNull(),
+    region: text().notNull(),
+    writer_host: text(),
+    stack_name: text(),
+    created_at: now(),
+    updated_at: now(),
+    schema_version: integer().notNull().default('2'),
+    tenancy_version: integer().notNull().default('1'),
+  },
+  regions: {
+    region_key: text().notNull(),
+    aws_region: text().notNull(),
+    api_url: text().notNull(),
+    secrets_key_arn: text().notNull(),
+    dedicated_template_url: text().notNull(),
+    dedicated_role_arn: text().notNull(),
+    dedicated_parameters: jsonb<Readonly<Record<string, string>>>().notNull(),
+    updated_at: now(),
+  },
+  control_audit_log: {
+    log_id: id(),
+    actor: text().notNull(),
+    actor_type: text().notNull().oneOf('operator', 'workflow', 'system'),
+    action: text().notNull(),
+    tenant_id: uuid(),
+    resource_type: text().notNull(),
+    resource_id: text(),
+    source_ip: inet(),
+    request_data: jsonb<JsonObject>(),
+    created_at: now(),
+  },
+  control_idempotency_keys: {
+    idempotency_key: text().notNull(),
+    actor: text().notNull(),
+    request_hash: text().notNull(),
+    response_status: integer(),
+    response_body: jsonb<JsonObject>(),
+    resource_id: text(),
+    created_at: now(),
+  },
+  tenant_moves: {
+    move_id: id(),
+    tenant_id: uuid().notNull(),
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES),
+    phase: text().notNull().default("'planned'"),
+    reason: text(),
+    input: jsonb<MoveInput>().notNull(),
+    plan: jsonb<readonly PlannedHop[]>().notNull(),
+    phases: jsonb<readonly JsonObject[]>().notNull().default("'[]'"),
+    current_pause_ms: double(),
+    report: jsonb<JsonObject>(),
+    abort_requested_at: timestamptz(),
+    abort_requested_by: text(),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    started_at: now(),
+    finished_at: timestamptz(),
+    updated_at: now(),
+  },
+  tenant_move_hops: {
+    move_id: uuid().notNull(),
+    hop_index: integer().notNull(),
+    /** What `tenancy.placement.mover` names. */
+    attempt_id: id(),
+    tenant_id: uuid().notNull(),
+    kind: text().notNull().oneOf('reshape', 'relocate'),
+    source: jsonb<JsonObject>().notNull(),
+    target: jsonb<JsonObject>().notNull(),
+    state: text()
+      .notNull()
+      .default("'working'")
+      .oneOf('working', 'committed', 'settled', 'cleaned', 'rolling-back', 'rolled-back', 'mismatch'),
+    result: jsonb<JsonObject>().notNull().default("'{}'"),
+    committed_at: timestamptz(),
+    cleanup_execution_arn: text(),
+    created_at: now(),
+    updated_at: now(),
+    suffix: text().notNull(),
+  },
+  /** A figure is null where it could not be had, or was not measured yet. */
+  usage_samples: {
+    tenant_id: uuid().notNull(),
+    sampled_on: date().notNull(),
+    active_users: integer().notNull(),
+    active_employees: integer().notNull(),
+    storage_bytes: bigint(),
+    row_operations: bigint(),
+    monthly_revenue: numeric(12, 2),
+    sampled_at: now(),
+    user_count: integer(),
+    assessment_count: bigint(),
+    database_size_bytes: bigint(),
+  },
+  tenant_offers: {
+    offer_id: id(),
+    tenant_id: uuid().notNull(),
+    target_tier: text().notNull().oneOf('business', 'enterprise'),
+    status: text().notNull().default("'open'").oneOf('open', 'accepted', 'declined', 'withdrawn'),
+    reasons: jsonb<readonly Reason[]>().notNull(),
+    figures: jsonb<JsonObject>().notNull(),
+    move_id: uuid(),
+    decided_by: text(),
+    notified_at: timestamptz(),
+    created_at: now(),
+    updated_at: now(),
+  },
+  promotion_decisions: {
+    decision_id: id(),
+    tenant_id: uuid().notNull(),
+    decision: text().notNull().oneOf('keep', 'promote', 'defer', 'offer'),
+    target_tier: text().oneOf('business', 'enterprise'),
+    reasons: jsonb<readonly Reason[]>().notNull(),
+    figures: jsonb<JsonObject>().notNull(),
+    move_id: uuid(),
+    offer_id: uuid(),
+    decided_at: now(),
+  },
+  schema_rollouts: {
+    rollout_id: id(),
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES),
+    phase: text<'planned' | 'canary' | 'waves' | 'finished'>().notNull().default("'planned'"),
+    reason: text(),
+    schema_version: integer().notNull(),
+    tenancy_version: integer().notNull(),
+    input: jsonb<{ readonly except?: readonly string[] }>().notNull().default("'{}'"),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    started_at: now(),
+    finished_at: timestamptz(),
+    updated_at: now(),
+  },
+  schema_rollout_targets: {
+    rollout_id: uuid().notNull(),
+    /** `cell <id>` or `tenant <id>`. */
+    target: text().notNull(),
+    isolation_model: text()
+      .notNull()
+      .oneOf(...ISOLATION_MODELS),
+    cell_id: text(),
+    tenant_id: uuid(),
+    /** `deferred`: a move keeps the target; the rollout comes back to it. */
+    state: text()
+      .notNull()
+      .default("'pending'")
+      .oneOf('pending', 'working', 'deferred', 'succeeded', 'failed'),
+    reason: text(),
+    attempts: integer().notNull().default('0'),
+    from_version: integer(),
+    to_version: integer(),
+    updated_at: now(),
+  },
+} as const;
+
+// biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.
+type Columns = Record<string, Column<any, any, boolean, boolean>>;
+type RowOf<Table extends Columns> = { [Name in keyof Table]: Table[Name]['kysely'] };
+
+/** The tables as the query builder knows them. */
+export type RegistryTables = {
+  [Table in keyof typeof registryTables]: RowOf<(typeof registryTables)[Table]>;
+};
+
+/** Such as `tenants.tenant_id`. */
+export type RegistryColumnName = {
+  [Table in keyof RegistryTables]: `${Table}.${keyof RegistryTables[Table] & string}`;
+}[keyof RegistryTables];
+
+/** PostgreSQL's type of a column; undefined where the table has no such column. */
+export function columnTypeOf(table: string, column: string): string | undefined {
+  const columns = (registryTables as Record<string, Columns>)[table];
+  return columns?.[column]?.spec.type;
+}
