@@ -1,5 +1,7 @@
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { MoveNotAbortable } from './errors.ts';
 import { findMove, hopsOf } from './move-records.ts';
 
@@ -22,11 +24,11 @@ export function abortMove(
       throw new MoveNotAbortable('The tenant has moved already; ask for a move back.');
     }
     if (move.abortRequested) return true;
-    await transaction.query(
-      `UPDATE tenant_moves SET abort_requested_at = now(), abort_requested_by = :operator, updated_at = now()
-       WHERE move_id = :moveId::uuid`,
-      { moveId, operator },
-    );
+    await registrySql(transaction)
+      .updateTable('tenant_moves')
+      .set({ abort_requested_at: now, abort_requested_by: operator, updated_at: now })
+      .where('move_id', '=', moveId)
+      .execute();
     await recordAudit(transaction, {
       ...{ actor: { id: operator, type: 'operator' }, action: 'move.abort', tenantId },
       ...{ resource: { type: 'move', id: moveId }, data: {} },

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { insertMove } from './insert-move.ts';
@@ -51,15 +53,17 @@ function unlessEnded(error: unknown): void {
 }
 
 async function takeUp(registry: Registry, executionArn: string): Promise<BegunMove | undefined> {
-  const [own] = await selectMoves(registry, 'm.execution_arn = :executionArn', { executionArn });
+  const [own] = await selectMoves(registry, (moves) => moves.where('m.execution_arn', '=', executionArn));
   if (!own) return undefined;
   const { moveId, tenantId, status } = own;
   if (status === 'running') {
-    await registry.query(
-      `UPDATE tenant_moves SET phase = 'begun', updated_at = now()
-       WHERE move_id = :moveId::uuid AND status = 'running' AND phase = 'planned'`,
-      { moveId },
-    );
+    await registrySql(registry)
+      .updateTable('tenant_moves')
+      .set({ phase: 'begun', updated_at: now })
+      .where('move_id', '=', moveId)
+      .where('status', '=', 'running')
+      .where('phase', '=', 'planned')
+      .execute();
   } else if (status !== 'succeeded') throw new MoveOvertaken();
   return { moveId, tenantId };
 }
@@ -79,10 +83,8 @@ function insert(
     const tenant = await findMovingTenant(transaction, input.tenant, { lock: true });
     if (!tenant) throw new InvalidMoveInput([{ path: 'tenantId', message: 'names no tenant' }]);
     const { tenantId } = tenant;
-    const [running] = await selectMoves(
-      transaction,
-      "m.tenant_id = :tenantId::uuid AND m.status = 'running'",
-      { tenantId },
+    const [running] = await selectMoves(transaction, (moves) =>
+      moves.where('m.tenant_id', '=', tenant.tenantId).where('m.status', '=', 'running'),
     );
     if (running) return running;
     const draft = await draftMove(transaction, tenant, input.target, {

@@ -1,5 +1,8 @@
+import { sql } from 'kysely';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import type { DataApi } from '../registry/data-api.ts';
+import { jsonValue, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { hopsOf, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
@@ -63,10 +66,12 @@ async function noteCleaned(
   { moveId, index }: { readonly moveId: string; readonly index: number },
   cleanedAt: string,
 ): Promise<void> {
-  await registry.query(
-    `UPDATE tenant_move_hops SET result = result || jsonb_build_object('cleanedAt', :cleanedAt::text), updated_at = now()
-     WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'settled'
-       AND result -> 'cleanedAt' IS NULL`,
-    { moveId, index, cleanedAt },
-  );
+  await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ result: sql`result || ${jsonValue({ cleanedAt })}`, updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .where('state', '=', 'settled')
+    .where(sql<boolean>`result -> 'cleanedAt' is null`)
+    .execute();
 }

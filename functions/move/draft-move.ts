@@ -1,4 +1,5 @@
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
 import { isNameTaken, nameTaken } from './handover/announce-arrival.ts';
 import { type CountedUsage, complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
@@ -81,14 +82,31 @@ export function overriddenLimits({ overridden }: MoveDraft): string[] {
 }
 
 async function otherMovesForbid(transaction: RegistryExecutor, tenantId: string): Promise<Forbidden[]> {
-  const [row] = await transaction.query<{ moving: boolean; differs: boolean }>(
-    `SELECT EXISTS (SELECT FROM tenant_moves WHERE tenant_id = :tenantId::uuid AND status = 'running') AS moving,
-            EXISTS (SELECT FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid AND state = 'mismatch') AS differs`,
-    { tenantId },
-  );
+  const { moving, differs } = await registrySql(transaction)
+    .selectNoFrom((eb) => [
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .where('m.tenant_id', '=', tenantId)
+            .where('m.status', '=', 'running'),
+        )
+        .as('moving'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_move_hops as h')
+            .select('h.move_id')
+            .where('h.tenant_id', '=', tenantId)
+            .where('h.state', '=', 'mismatch'),
+        )
+        .as('differs'),
+    ])
+    .executeTakeFirstOrThrow();
   const forbidden: Forbidden[] = [];
-  if (row?.moving) forbidden.push({ rule: 'moving', detail: new MoveInProgress().message });
-  if (row?.differs) {
+  if (moving) forbidden.push({ rule: 'moving', detail: new MoveInProgress().message });
+  if (differs) {
     const detail = 'An earlier move of the tenant found differences, which a person has to settle first.';
     forbidden.push({ rule: 'mismatch', detail });
   }

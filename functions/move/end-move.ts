@@ -1,5 +1,9 @@
+import { sql } from 'kysely';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { JsonText, TimeWithoutZone } from '../registry/registry-column.ts';
+import { now, rfc3339 } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import type { MoveStatus } from './move-records.ts';
 
 export interface MoveEnd {
@@ -15,12 +19,20 @@ export async function endMove(
   { status, reason }: MoveEnd,
   actor: AuditActor,
 ): Promise<boolean> {
-  const ended = await transaction.query(
-    `UPDATE tenant_moves SET status = :status, reason = :reason, phases = ${FINISHED_PHASES},
-            current_pause_ms = NULL, finished_at = now(), updated_at = now()
-     WHERE move_id = :moveId::uuid AND status = 'running' RETURNING move_id`,
-    { moveId, status, reason },
-  );
+  const ended = await registrySql(transaction)
+    .updateTable('tenant_moves')
+    .set({
+      status,
+      reason,
+      phases: finishedPhases,
+      current_pause_ms: null,
+      finished_at: now,
+      updated_at: now,
+    })
+    .where('move_id', '=', moveId)
+    .where('status', '=', 'running')
+    .returning('move_id')
+    .execute();
   if (ended.length === 0) return false;
   await recordAudit(transaction, {
     ...{ actor, action: status === 'aborted' ? 'move.aborted' : 'move.fail', tenantId },
@@ -31,10 +43,13 @@ export async function endMove(
 }
 
 /** Time as the API shows it, in the statement's moment. */
-export const CLOCK = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+export const clock = rfc3339(sql<TimeWithoutZone>`clock_timestamp()`, 'MS');
+
+type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
 
 /** `tenant_moves.phases` with the running ones done: no phase outlives its move, nor the beginning of the next one. */
-export const FINISHED_PHASES = `(
-  SELECT COALESCE(jsonb_agg(CASE WHEN p ->> 'status' = 'running'
-           THEN p || jsonb_build_object('status', 'done', 'finishedAt', ${CLOCK}) ELSE p END ORDER BY n), '[]'::jsonb)
-  FROM jsonb_array_elements(phases) WITH ORDINALITY AS each (p, n))`;
+export const finishedPhases = sql<Phases>`(
+  select coalesce(jsonb_agg(case when p ->> 'status' = 'running'
+           then p || jsonb_build_object('status', 'done', 'finishedAt', ${clock}) else p end order by n),
+         jsonb_build_array())
+  from jsonb_array_elements(phases) with ordinality as each (p, n))`;

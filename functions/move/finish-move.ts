@@ -1,6 +1,10 @@
+import { sql } from 'kysely';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
-import { FINISHED_PHASES } from './end-move.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { finishedPhases } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type Onward, onwardOf } from './handover/go-onward.ts';
 import { findMove, type HopRecord, hopsOf, isSettled, type MoveRecord, selectHops } from './move-records.ts';
@@ -55,11 +59,11 @@ export function finishMove(
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriesTold(transaction, tenantId, hops[0]);
     const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore, followUp });
-    await transaction.query(
-      `UPDATE tenant_moves SET status = 'succeeded', report = :report::jsonb, finished_at = now(), updated_at = now()
-       WHERE move_id = :moveId::uuid`,
-      { moveId, report: JSON.stringify(report) },
-    );
+    await registrySql(transaction)
+      .updateTable('tenant_moves')
+      .set({ status: 'succeeded', report, finished_at: now, updated_at: now })
+      .where('move_id', '=', moveId)
+      .execute();
     const { writePauseMs, rows, bytes } = report;
     await recordAudit(transaction, {
       actor: actor ?? { id: move.executionArn ?? moveId, type: 'workflow' },
@@ -84,30 +88,33 @@ async function applyTarget(
   const { target } = readMoveInput(input);
   const tier = 'tier' in target ? target.tier : tenant.tier;
   const { maxUsers, maxStorageGb } = limitsUnder(tenant, tier);
-  const dataResidency = 'residency' in target ? target.residency : null;
-  await transaction.query(
-    `UPDATE tenants SET subscription_tier = :tier, max_users = :maxUsers::int, max_storage_gb = :maxStorageGb::int,
-            data_residency = COALESCE(:dataResidency, data_residency), home_region = COALESCE(:region, home_region),
-            updated_at = now()
-     WHERE tenant_id = :tenantId::uuid`,
-    {
-      ...{ tenantId: tenant.tenantId, tier, maxUsers, maxStorageGb, dataResidency },
-      region: dataResidency === null ? null : (plan.at(-1)?.to.region ?? null),
-    },
-  );
+  const region = plan.at(-1)?.to.region;
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({
+      ...{ subscription_tier: tier, max_users: maxUsers, max_storage_gb: maxStorageGb, updated_at: now },
+      ...('residency' in target
+        ? { data_residency: target.residency, ...(region === undefined ? {} : { home_region: region }) }
+        : {}),
+    })
+    .where('tenant_id', '=', tenant.tenantId)
+    .execute();
 }
 
 async function endPhases(
   transaction: RegistryExecutor,
   moveId: string,
 ): Promise<{ phases: MoveRecord['phases']; seconds: number }> {
-  const [row] = await transaction.query<{ phases: string; seconds: number }>(
-    `UPDATE tenant_moves SET phase = 'finished', phases = ${FINISHED_PHASES}, current_pause_ms = NULL
-     WHERE move_id = :moveId::uuid
-     RETURNING phases::text AS phases, EXTRACT(epoch FROM clock_timestamp() - started_at)::float8 AS seconds`,
-    { moveId },
-  );
-  return { phases: JSON.parse(row!.phases) as MoveRecord['phases'], seconds: row!.seconds };
+  const row = await registrySql(transaction)
+    .updateTable('tenant_moves')
+    .set({ phase: 'finished', phases: finishedPhases, current_pause_ms: null })
+    .where('move_id', '=', moveId)
+    .returning([
+      'phases',
+      sql<number>`cast(extract(epoch from clock_timestamp() - started_at) as double precision)`.as('seconds'),
+    ])
+    .executeTakeFirstOrThrow();
+  return { phases: parseJson(row.phases) as unknown as MoveRecord['phases'], seconds: row.seconds };
 }
 
 /** What the report of the move that brought the tenant to where this one began has counted there. */
@@ -117,21 +124,18 @@ async function retriesTold(
   first: HopRecord | undefined,
 ): Promise<number> {
   if (!first) return 0;
-  const earlier = await selectHops(
-    transaction,
-    "h.tenant_id = :tenantId::uuid AND h.state IN ('settled', 'cleaned')",
-    {
-      tenantId,
-    },
+  const earlier = await selectHops(transaction, (hops) =>
+    hops.where('h.tenant_id', '=', tenantId).where('h.state', 'in', ['settled', 'cleaned']),
   );
   const arrival = earlier.find(({ target }) => target.epoch === first.source.epoch);
   return arrival ? retriedOf(arrival.result).target : 0;
 }
 
 async function reportOf(transaction: RegistryExecutor, moveId: string): Promise<MoveReport> {
-  const [row] = await transaction.query<{ report: string }>(
-    'SELECT report::text AS report FROM tenant_moves WHERE move_id = :moveId::uuid',
-    { moveId },
-  );
-  return JSON.parse(row!.report) as MoveReport;
+  const { report } = await registrySql(transaction)
+    .selectFrom('tenant_moves')
+    .select((eb) => eb.ref('report').$notNull().as('report'))
+    .where('move_id', '=', moveId)
+    .executeTakeFirstOrThrow();
+  return parseJson(report) as MoveReport;
 }

@@ -1,6 +1,11 @@
+import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import type { JsonText } from '../registry/registry-column.ts';
+import { jsonValue, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { handOver } from './handover/hand-over.ts';
-import { type Hop, schemaVersionOf } from './hop.ts';
+import { routeTo } from './handover/tenant-row.ts';
+import type { Hop } from './hop.ts';
 import { crossesBorder, type Regions } from './regions.ts';
 
 export interface FollowOptions {
@@ -28,29 +33,20 @@ export function followHop(
     return handOver(registry, regions, hop, (transaction) => noteCommit(transaction, hop, facts));
   }
   return registry.transaction(async (transaction) => {
-    const followed = await transaction.query(
-      `UPDATE tenant_database_routing
-       SET database_host = :host, database_port = :port::int, database_name = :database, schema_name = :schemaName,
-           connection_pool_size = :poolSize::int, read_replica_host = :readerHost, cell_id = :cellId,
-           cluster_arn = :clusterArn, isolation_model = :isolationModel, role_name = :roleName,
-           secret_arn = :secretArn, epoch = :epoch::bigint, region = :region, writer_host = :writerHost,
-           stack_name = :stackName, schema_version = :schemaVersion::int, updated_at = now()
-       WHERE tenant_id = :tenantId::uuid AND epoch < :epoch::bigint
-       RETURNING tenant_id`,
-      {
-        ...{ tenantId, host, port, secretArn, database: target.database, schemaName: target.schemaName },
-        ...{ poolSize: target.poolSize, readerHost: target.readerHost, cellId: target.cellId },
-        ...{ clusterArn: target.clusterArn, isolationModel: target.isolationModel, epoch: target.epoch },
-        ...{ roleName: target.roleName, region: target.region, writerHost: target.writerHost },
-        ...{ stackName: target.stackName, schemaVersion: schemaVersionOf(hop) },
-      },
-    );
+    const db = registrySql(transaction);
+    const followed = await db
+      .updateTable('tenant_database_routing')
+      .set({ ...routeTo(target), updated_at: now })
+      .where('tenant_id', '=', tenantId)
+      .where('epoch', '<', target.epoch)
+      .returning('tenant_id')
+      .execute();
     if (followed.length > 0) {
-      await transaction.query(
-        `UPDATE tenants SET isolation_model = :isolationModel, schema_name = :schemaName, updated_at = now()
-         WHERE tenant_id = :tenantId::uuid`,
-        { tenantId, isolationModel: target.isolationModel, schemaName: target.schemaName },
-      );
+      await db
+        .updateTable('tenants')
+        .set({ isolation_model: target.isolationModel, schema_name: target.schemaName, updated_at: now })
+        .where('tenant_id', '=', tenantId)
+        .execute();
     }
     await noteCommit(transaction, hop, facts);
   });
@@ -61,11 +57,20 @@ async function noteCommit(
   { moveId, index }: Hop,
   facts: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  await transaction.query(
-    `UPDATE tenant_move_hops SET result = result || :facts::jsonb, committed_at = COALESCE(committed_at, now()),
-              state = CASE WHEN state IN ('working', 'rolling-back') THEN 'committed' ELSE state END,
-              updated_at = now()
-       WHERE move_id = :moveId::uuid AND hop_index = :index::int`,
-    { moveId, index, facts: JSON.stringify(facts) },
-  );
+  await registrySql(transaction)
+    .updateTable('tenant_move_hops')
+    .set((eb) => ({
+      result: sql<JsonText<Readonly<Record<string, unknown>>>>`result || ${jsonValue(facts)}`,
+      committed_at: eb.fn.coalesce('committed_at', now),
+      state: eb
+        .case()
+        .when('state', 'in', ['working', 'rolling-back'])
+        .then(sql.lit('committed' as const))
+        .else(eb.ref('state'))
+        .end(),
+      updated_at: now,
+    }))
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .execute();
 }

@@ -1,50 +1,25 @@
 import { DATA_DATABASE, dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { MoveOvertaken } from './errors.ts';
 import type { Place } from './hop.ts';
 import type { Spot } from './plan.ts';
 
-interface SourceRow {
-  readonly isolation_model: Place['isolationModel'];
-  readonly cell_id: string | null;
-  readonly region: string;
-  readonly database_host: string;
-  readonly database_port: number;
-  readonly writer_host: string | null;
-  readonly read_replica_host: string | null;
-  readonly cluster_arn: string | null;
-  readonly database_name: string;
-  readonly schema_name: string | null;
-  readonly role_name: string;
-  readonly secret_arn: string | null;
-  readonly owner_secret_arn: string | null;
-  readonly stack_name: string | null;
-  readonly connection_pool_size: number;
-  readonly epoch: number | string;
-}
-
-interface CellRow {
-  readonly database_host: string;
-  readonly database_port: number;
-  readonly writer_host: string;
-  readonly cluster_arn: string;
-  readonly database_name: string;
-  readonly owner_secret_arn: string;
-  readonly starter_role_name: string;
-  readonly starter_secret_arn: string;
-}
-
 /** Where the tenant is now, as far as the registry knows. @throws {MoveOvertaken} it has no place any more. */
 export async function presentPlace(registry: RegistryExecutor, tenantId: string): Promise<Place> {
-  const [row] = await registry.query<SourceRow>(
-    `SELECT r.isolation_model, r.cell_id, r.region, r.database_host, r.database_port,
-            COALESCE(c.writer_host, r.writer_host) AS writer_host, r.read_replica_host,
-            COALESCE(c.cluster_arn, r.cluster_arn) AS cluster_arn, r.database_name, r.schema_name, r.role_name,
-            r.secret_arn, c.owner_secret_arn, r.stack_name, r.connection_pool_size, r.epoch
-     FROM tenant_database_routing r LEFT JOIN cells c ON c.cell_id = r.cell_id
-     WHERE r.tenant_id = :tenantId::uuid`,
-    { tenantId },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('tenant_database_routing as r')
+    .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
+    .select(['r.isolation_model', 'r.cell_id', 'r.region', 'r.database_host', 'r.database_port'])
+    .select(['r.read_replica_host', 'r.database_name', 'r.schema_name', 'r.secret_arn', 'r.stack_name'])
+    .select(['r.connection_pool_size', 'r.epoch', 'c.owner_secret_arn'])
+    .select((eb) => [
+      eb.ref('r.role_name').$notNull().as('role_name'),
+      eb.fn.coalesce('c.writer_host', 'r.writer_host').as('writer_host'),
+      eb.fn.coalesce('c.cluster_arn', 'r.cluster_arn').as('cluster_arn'),
+    ])
+    .where('r.tenant_id', '=', tenantId)
+    .executeTakeFirst();
   if (!row) throw new MoveOvertaken();
   return {
     ...{ isolationModel: row.isolation_model, cellId: row.cell_id, region: row.region },
@@ -53,7 +28,7 @@ export async function presentPlace(registry: RegistryExecutor, tenantId: string)
     schemaName: row.isolation_model === 'shared' ? 'shared' : (row.schema_name ?? row.role_name),
     ...{ roleName: row.role_name, secretArn: row.secret_arn, stackName: row.stack_name },
     ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId, 'owner'),
-    ...{ poolSize: row.connection_pool_size, epoch: Number(row.epoch) },
+    ...{ poolSize: row.connection_pool_size, epoch: row.epoch },
   };
 }
 
@@ -74,12 +49,12 @@ export async function nextPlace(
       ...{ ownerSecret: dedicatedSecretName(tenantId, 'owner'), stackName: dedicatedStackName(tenantId) },
     };
   }
-  const [cell] = await registry.query<CellRow>(
-    `SELECT database_host, database_port, writer_host, cluster_arn, database_name, owner_secret_arn,
-            starter_role_name, starter_secret_arn
-     FROM cells WHERE cell_id = :cellId`,
-    { cellId: spot.cellId },
-  );
+  const cell = await registrySql(registry)
+    .selectFrom('cells')
+    .select(['database_host', 'database_port', 'writer_host', 'cluster_arn', 'database_name'])
+    .select(['owner_secret_arn', 'starter_role_name', 'starter_secret_arn'])
+    .where('cell_id', '=', spot.cellId)
+    .executeTakeFirst();
   if (!cell) throw new MoveOvertaken({ cause: new Error('the cell of the plan is gone') });
   const shared = spot.isolationModel === 'shared';
   return {

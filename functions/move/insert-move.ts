@@ -1,6 +1,7 @@
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { type MoveDraft, overriddenLimits } from './draft-move.ts';
 import { MoveInProgress } from './errors.ts';
 import { type MoveInput, writeMoveInput } from './move-target.ts';
@@ -23,14 +24,13 @@ export async function insertMove(
   actor: AuditActor,
 ): Promise<void> {
   try {
-    await transaction.query(
-      `INSERT INTO tenant_moves (move_id, tenant_id, phase, input, plan, execution_arn, started_by)
-       VALUES (:moveId::uuid, :tenantId::uuid, :phase, :input::jsonb, :plan::jsonb, :executionArn, :startedBy)`,
-      {
-        ...{ moveId, tenantId, phase, executionArn, startedBy },
-        ...{ input: JSON.stringify(writeMoveInput(input)), plan: JSON.stringify(draft.plan) },
-      },
-    );
+    await registrySql(transaction)
+      .insertInto('tenant_moves')
+      .values({
+        ...{ move_id: moveId, tenant_id: tenantId, phase, input: writeMoveInput(input), plan: draft.plan },
+        ...{ execution_arn: executionArn, started_by: startedBy },
+      })
+      .execute();
   } catch (error) {
     // Whoever comes second meets the index `one_running_move`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new MoveInProgress();

@@ -1,5 +1,9 @@
+import type { InferResult } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import type { Hop, HopKind, Place } from './hop.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { now, secondsSince } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { Hop, Place } from './hop.ts';
 import type { PlannedHop } from './plan.ts';
 
 export type MoveStatus = 'running' | 'succeeded' | 'failed' | 'aborted';
@@ -52,56 +56,35 @@ export interface HopRecord extends Hop {
   readonly cleanUpExecutionArn: string | null;
 }
 
-interface MoveRow {
-  readonly move_id: string;
-  readonly tenant_id: string;
-  readonly status: MoveStatus;
-  readonly phase: string;
-  readonly reason: string | null;
-  readonly input: string;
-  readonly plan: string;
-  readonly phases: string;
-  readonly abort_requested: boolean;
-  readonly execution_arn: string | null;
-  readonly started_by: string;
-  readonly age_seconds: number;
-}
+const movesQuery = (registry: RegistryExecutor) =>
+  registrySql(registry)
+    .selectFrom('tenant_moves as m')
+    .select(['m.move_id', 'm.tenant_id', 'm.status', 'm.phase', 'm.reason', 'm.input', 'm.plan'])
+    .select(['m.phases', 'm.execution_arn', 'm.started_by'])
+    .select((eb) => [
+      eb('m.abort_requested_at', 'is not', null).$castTo<boolean>().as('abort_requested'),
+      secondsSince(eb.ref('m.started_at')).as('age_seconds'),
+    ]);
 
-interface HopRow {
-  readonly move_id: string;
-  readonly hop_index: number;
-  readonly attempt_id: string;
-  readonly tenant_id: string;
-  readonly kind: HopKind;
-  readonly suffix: string;
-  readonly source: string;
-  readonly target: string;
-  readonly state: HopState;
-  readonly result: string;
-  readonly cleanup_execution_arn: string | null;
-}
+const hopsQuery = (registry: RegistryExecutor) =>
+  registrySql(registry)
+    .selectFrom('tenant_move_hops as h')
+    .select(['h.move_id', 'h.hop_index', 'h.attempt_id', 'h.tenant_id', 'h.kind', 'h.suffix', 'h.source'])
+    .select(['h.target', 'h.state', 'h.result', 'h.cleanup_execution_arn']);
 
-const MOVE_COLUMNS = `m.move_id::text AS move_id, m.tenant_id::text AS tenant_id, m.status, m.phase, m.reason,
-  m.input::text AS input, m.plan::text AS plan, m.phases::text AS phases,
-  m.abort_requested_at IS NOT NULL AS abort_requested, m.execution_arn, m.started_by,
-  EXTRACT(epoch FROM now() - m.started_at)::float8 AS age_seconds`;
+type MovesQuery = ReturnType<typeof movesQuery>;
+type HopsQuery = ReturnType<typeof hopsQuery>;
+type MoveRow = InferResult<MovesQuery>[number];
+type HopRow = InferResult<HopsQuery>[number];
 
-const HOP_COLUMNS = `h.move_id::text AS move_id, h.hop_index, h.attempt_id::text AS attempt_id,
-  h.tenant_id::text AS tenant_id, h.kind, h.suffix, h.source::text AS source, h.target::text AS target, h.state,
-  h.result::text AS result, h.cleanup_execution_arn`;
-
-/** Moves that satisfy a condition on `m`, oldest first. With `lock` they are locked until the transaction ends. */
+/** Moves, `m`, that satisfy a condition, oldest first. With `lock` they are locked until the transaction ends. */
 export async function selectMoves(
   registry: RegistryExecutor,
-  where: string,
-  parameters: Record<string, string>,
+  where: (moves: MovesQuery) => MovesQuery,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<MoveRecord[]> {
-  const rows = await registry.query<MoveRow>(
-    `SELECT ${MOVE_COLUMNS} FROM tenant_moves m WHERE ${where} ORDER BY m.started_at, m.move_id
-     ${lock ? 'FOR UPDATE' : ''}`,
-    parameters,
-  );
+  const moves = where(movesQuery(registry)).orderBy('m.started_at').orderBy('m.move_id');
+  const rows = await (lock ? moves.forUpdate() : moves).execute();
   return rows.map(toMove);
 }
 
@@ -110,25 +93,21 @@ export async function findMove(
   moveId: string,
   options?: { lock?: boolean },
 ): Promise<MoveRecord | undefined> {
-  const [move] = await selectMoves(registry, 'm.move_id = :moveId::uuid', { moveId }, options);
+  const [move] = await selectMoves(registry, (moves) => moves.where('m.move_id', '=', moveId), options);
   return move;
 }
 
-/** Hops that satisfy a condition on `h`, in the order of their moves' hops. */
+/** Hops, `h`, that satisfy a condition, in the order of their moves' hops. */
 export async function selectHops(
   registry: RegistryExecutor,
-  where: string,
-  parameters: Record<string, string>,
+  where: (hops: HopsQuery) => HopsQuery,
 ): Promise<HopRecord[]> {
-  const rows = await registry.query<HopRow>(
-    `SELECT ${HOP_COLUMNS} FROM tenant_move_hops h WHERE ${where} ORDER BY h.created_at, h.hop_index`,
-    parameters,
-  );
+  const rows = await where(hopsQuery(registry)).orderBy('h.created_at').orderBy('h.hop_index').execute();
   return rows.map(toHop);
 }
 
 export function hopsOf(registry: RegistryExecutor, moveId: string): Promise<HopRecord[]> {
-  return selectHops(registry, 'h.move_id = :moveId::uuid', { moveId });
+  return selectHops(registry, (hops) => hops.where('h.move_id', '=', moveId));
 }
 
 /** The hop that is being worked on: the registry keeps it to one per tenant. */
@@ -147,12 +126,14 @@ export async function setHopState(
   from: readonly HopState[],
   to: HopState,
 ): Promise<boolean> {
-  const rows = await registry.query(
-    `UPDATE tenant_move_hops SET state = :to, updated_at = now()
-     WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = ANY (string_to_array(:from, ','))
-     RETURNING move_id`,
-    { moveId, index, to, from: from.join(',') },
-  );
+  const rows = await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ state: to, updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .where('state', 'in', from)
+    .returning('move_id')
+    .execute();
   return rows.length > 0;
 }
 
@@ -173,9 +154,9 @@ function toMove(row: MoveRow): MoveRecord {
     status: row.status,
     phase: row.phase,
     reason: row.reason,
-    input: JSON.parse(row.input) as Record<string, unknown>,
-    plan: JSON.parse(row.plan) as PlannedHop[],
-    phases: JSON.parse(row.phases) as PhaseRecord[],
+    input: { ...parseJson(row.input) },
+    plan: parseJson(row.plan) as readonly PlannedHop[],
+    phases: parseJson(row.phases) as unknown as readonly PhaseRecord[],
     abortRequested: row.abort_requested,
     executionArn: row.execution_arn,
     startedBy: row.started_by,
@@ -184,7 +165,7 @@ function toMove(row: MoveRow): MoveRecord {
 }
 
 function toHop(row: HopRow): HopRecord {
-  const source = JSON.parse(row.source) as Place;
+  const source = parseJson(row.source) as Place;
   return {
     moveId: row.move_id,
     index: row.hop_index,
@@ -192,9 +173,9 @@ function toHop(row: HopRow): HopRecord {
     attempt: { tenantId: row.tenant_id, epoch: source.epoch, attemptId: row.attempt_id },
     suffix: row.suffix,
     source,
-    target: JSON.parse(row.target) as Place,
+    target: parseJson(row.target) as Place,
     state: row.state,
-    result: JSON.parse(row.result) as Record<string, unknown>,
+    result: parseJson(row.result),
     cleanUpExecutionArn: row.cleanup_execution_arn,
   };
 }

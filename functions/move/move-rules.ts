@@ -1,6 +1,7 @@
 import { unsatisfied, weaker } from '../placement/compliance.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
 import type { IsolationModel, TenantRecord, Tier } from '../registry/tenant-record.ts';
 import type { Forbidden } from './errors.ts';
 import type { MoveInput } from './move-target.ts';
@@ -70,20 +71,31 @@ export interface CountedUsage {
   readonly activeEmployees?: number | undefined;
 }
 
+const lastSample = (tenantId: string) =>
+  compilingOnly
+    .selectFrom('usage_samples as s')
+    .where('s.tenant_id', '=', tenantId)
+    .orderBy('s.sampled_on', 'desc')
+    .limit(1);
+
 /** @param counted counts instead of the last sample. */
 export async function usageOf(
   registry: RegistryExecutor,
   tenantId: string,
   counted: CountedUsage = {},
 ): Promise<Usage> {
-  const [row] = await registry.query<{ users: number; employees: number | null; bytes: number | null }>(
-    `SELECT (SELECT count(*)::int FROM tenant_users WHERE tenant_id = :tenantId::uuid AND is_active) AS users,
-            s.active_employees AS employees, s.storage_bytes::float8 AS bytes
-     FROM (SELECT) AS one
-     LEFT JOIN (SELECT active_employees, storage_bytes FROM usage_samples WHERE tenant_id = :tenantId::uuid
-                ORDER BY sampled_on DESC LIMIT 1) s ON true`,
-    { tenantId },
-  );
+  const row = await registrySql(registry)
+    .selectNoFrom((eb) => [
+      eb
+        .selectFrom('tenant_users as u')
+        .select((each) => each.fn.countAll<number>().as('users'))
+        .where('u.tenant_id', '=', tenantId)
+        .where('u.is_active', '=', true)
+        .as('users'),
+      lastSample(tenantId).select('s.active_employees').as('employees'),
+      lastSample(tenantId).select('s.storage_bytes').as('bytes'),
+    ])
+    .executeTakeFirst();
   return {
     people: Math.max(row?.users ?? 0, counted.activeEmployees ?? row?.employees ?? 0),
     storageBytes: counted.storageBytes ?? row?.bytes ?? null,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { announceArrival } from './handover/announce-arrival.ts';
 import { lockTenantRow } from './handover/tenant-row.ts';
@@ -63,7 +64,7 @@ async function openHop(
   hopIndex: number,
   regions: Regions | undefined,
 ): Promise<void> {
-  const earlier = await selectHops(transaction, 'h.tenant_id = :tenantId::uuid', { tenantId });
+  const earlier = await selectHops(transaction, (hops) => hops.where('h.tenant_id', '=', tenantId));
   if (earlier.some(isOpen)) throw new MoveInProgress();
   const planned = plan[hopIndex]!;
   const source = await presentPlace(transaction, tenantId);
@@ -84,15 +85,13 @@ async function openHop(
   } else {
     target = await nextPlace(transaction, wanted);
   }
-  await transaction.query(
-    `INSERT INTO tenant_move_hops (move_id, hop_index, attempt_id, tenant_id, kind, suffix, source, target)
-     VALUES (:moveId::uuid, :hopIndex::int, :attemptId::uuid, :tenantId::uuid, :kind, :suffix, :source::jsonb,
-             :target::jsonb)`,
-    {
-      ...{ moveId, hopIndex, attemptId: randomUUID(), tenantId, kind: planned.kind, suffix },
-      ...{ source: JSON.stringify(source), target: JSON.stringify(target) },
-    },
-  );
+  await registrySql(transaction)
+    .insertInto('tenant_move_hops')
+    .values({
+      ...{ move_id: moveId, hop_index: hopIndex, attempt_id: randomUUID(), tenant_id: tenantId },
+      ...{ kind: planned.kind, suffix, source, target },
+    })
+    .execute();
 }
 
 /** `<epoch>a<number>`: however often a tenant leaves a place, no two attempts share a name. */

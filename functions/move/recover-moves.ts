@@ -3,7 +3,10 @@
  * never started, or gone with a machine. They are settled or rolled back as far as their databases say, and marked, so
  * that the same input can be started again. So are clean-ups that ended without being done.
  */
+
 import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import type { Hop } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
 import type { Regions } from './regions.ts';
@@ -64,9 +67,11 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
       failures.push(error);
     }
   };
-  const named = ended ? { executionArn: ended.executionArn } : {};
-  const ofExecution = (column: string) => (ended ? `AND ${column} = :executionArn` : '');
-  const moves = await selectMoves(registry, `m.status = 'running' ${ofExecution('m.execution_arn')}`, named);
+  const executionArn = ended?.executionArn;
+  const moves = await selectMoves(registry, (all) => {
+    const running = all.where('m.status', '=', 'running');
+    return executionArn === undefined ? running : running.where('m.execution_arn', '=', executionArn);
+  });
   for (const move of moves) {
     await attempt(async () => {
       if (await mayStillRun(move, options)) return;
@@ -74,16 +79,26 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
       recovered.moves.push(move.moveId);
     });
   }
-  const hops = await selectHops(
-    registry,
-    `h.state = 'settled' ${ofExecution('h.cleanup_execution_arn')}
-     AND NOT EXISTS (SELECT FROM tenant_moves m WHERE m.move_id = h.move_id AND m.status = 'running')`,
-    named,
-  );
+  const hops = await selectHops(registry, (all) => {
+    const left = all
+      .where('h.state', '=', 'settled')
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('tenant_moves as m')
+              .select('m.move_id')
+              .whereRef('m.move_id', '=', 'h.move_id')
+              .where('m.status', '=', 'running'),
+          ),
+        ),
+      );
+    return executionArn === undefined ? left : left.where('h.cleanup_execution_arn', '=', executionArn);
+  });
   for (const hop of hops) {
     await attempt(async () => {
-      const executionArn = await restartCleanUp(registry, hop, options);
-      if (executionArn) recovered.cleanUps.push(executionArn);
+      const started = await restartCleanUp(registry, hop, options);
+      if (started) recovered.cleanUps.push(started);
     });
   }
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} moves were not recovered`);
@@ -138,12 +153,14 @@ async function noteCleanUp(
   { moveId, index }: Pick<Hop, 'moveId' | 'index'>,
   { previous, executionArn }: { previous: string | null; executionArn: string },
 ): Promise<boolean> {
-  const rows = await registry.query(
-    `UPDATE tenant_move_hops SET cleanup_execution_arn = :executionArn, updated_at = now()
-     WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'settled'
-       AND cleanup_execution_arn IS NOT DISTINCT FROM :previous
-     RETURNING move_id`,
-    { moveId, index, previous, executionArn },
-  );
+  const rows = await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ cleanup_execution_arn: executionArn, updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .where('state', '=', 'settled')
+    .where('cleanup_execution_arn', 'is not distinct from', previous)
+    .returning('move_id')
+    .execute();
   return rows.length > 0;
 }

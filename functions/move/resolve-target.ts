@@ -3,6 +3,7 @@ import { chooseCell } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
 import { chooseLanding } from './handover/choose-landing.ts';
@@ -105,10 +106,12 @@ async function mayStay(
 }
 
 async function isServedHere(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {
-  const served = await transaction.query(
-    'SELECT 1 AS served FROM cells WHERE data_residency = :dataResidency LIMIT 1',
-    { dataResidency },
-  );
+  const served = await registrySql(transaction)
+    .selectFrom('cells')
+    .select('cell_id')
+    .where('data_residency', '=', dataResidency)
+    .limit(1)
+    .execute();
   return served.length > 0;
 }
 

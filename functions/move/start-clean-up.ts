@@ -1,4 +1,6 @@
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import type { Hop } from './hop.ts';
 import { executionArnOf, startExecution } from './workflow-executions.ts';
 
@@ -21,9 +23,11 @@ export async function startCleanUp(
     if ((error as Error).name !== 'ExecutionAlreadyExists') throw error;
   }
   const executionArn = executionArnOf(stateMachineArn, name);
-  await registry.query(
-    `UPDATE tenant_move_hops SET cleanup_execution_arn = :executionArn, updated_at = now()
-     WHERE move_id = :moveId::uuid AND hop_index = :index::int AND cleanup_execution_arn IS NULL`,
-    { moveId, index, executionArn },
-  );
+  await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ cleanup_execution_arn: executionArn, updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .where('cleanup_execution_arn', 'is', null)
+    .execute();
 }

@@ -1,5 +1,9 @@
+import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { CLOCK, FINISHED_PHASES } from './end-move.ts';
+import { type JsonText, parseJson } from '../registry/registry-column.ts';
+import { columnValue, jsonValue, now } from '../registry/registry-expressions.ts';
+import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
+import { clock, finishedPhases } from './end-move.ts';
 import { MoveAborted, MoveOvertaken } from './errors.ts';
 import type { Hop, PhaseProgress, Place, StepContext } from './hop.ts';
 import { findMove, type HopRecord, hopsOf } from './move-records.ts';
@@ -96,11 +100,11 @@ class RegistryStepContext implements StepContext {
 
   async #progress(update: PhaseProgress): Promise<void> {
     this.#unreported = { ...this.#unreported, ...update };
-    const now = performance.now();
-    const due = now - this.#reportedAt >= REPORT_EVERY_MS || isFinal(update);
+    const at = performance.now();
+    const due = at - this.#reportedAt >= REPORT_EVERY_MS || isFinal(update);
     const rows = due ? await this.#report(this.#unreported) : await this.#look();
     if (due) {
-      this.#reportedAt = now;
+      this.#reportedAt = at;
       this.#unreported = {};
     }
     const [row] = rows;
@@ -113,59 +117,84 @@ class RegistryStepContext implements StepContext {
     // Whatever tells a time: a step that has committed must not fail at telling so.
     const at =
       committedAt === undefined ? null : new Date(committedAt as string | number | Date).toISOString();
-    const [row] = await this.#registry.query<{ result: string }>(
-      `UPDATE tenant_move_hops SET result = result || :facts::jsonb, updated_at = now(),
-              state = CASE WHEN state = 'working' AND :at::timestamptz IS NOT NULL THEN 'committed' ELSE state END,
-              committed_at = COALESCE(committed_at, :at::timestamptz)
-       WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state IN ('working', 'committed', 'settled')
-       RETURNING result::text AS result`,
-      { facts: JSON.stringify(facts), at, ...this.#key },
-    );
+    const row = await this.#hopIn('working', 'committed', 'settled')
+      .set((eb) => ({
+        ...{ result: sql<HopResult>`result || ${jsonValue(facts)}`, updated_at: now },
+        ...(at === null
+          ? {}
+          : {
+              state: eb
+                .case()
+                .when('state', '=', 'working')
+                .then(sql.lit('committed' as const))
+                .else(eb.ref('state'))
+                .end(),
+              committed_at: eb.fn.coalesce(
+                'committed_at',
+                columnValue('tenant_move_hops.committed_at', at).$notNull(),
+              ),
+            }),
+      }))
+      .returning('result')
+      .executeTakeFirst();
     if (!row) throw new MoveOvertaken();
-    this.#kept = JSON.parse(row.result) as Record<string, unknown>;
+    this.#kept = parseJson(row.result);
   }
 
   async #amendTarget(found: Partial<Place>): Promise<void> {
-    const [row] = await this.#registry.query<{ target: string }>(
-      `UPDATE tenant_move_hops SET target = target || :found::jsonb, updated_at = now()
-       WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'working'
-       RETURNING target::text AS target`,
-      { found: JSON.stringify(found), ...this.#key },
-    );
+    const row = await this.#hopIn('working')
+      .set({ target: sql`target || ${jsonValue(found)}`, updated_at: now })
+      .returning('target')
+      .executeTakeFirst();
     if (!row) throw new MoveOvertaken();
-    this.#hop = { ...this.#hop, target: JSON.parse(row.target) as Place };
+    this.#hop = { ...this.#hop, target: parseJson(row.target) as Place };
   }
 
   /** Only into a phase that is still running: a late run must not rewrite what the next one has found done. */
   #report(update: PhaseProgress): Promise<AbortRow[]> {
-    return this.#registry.query<AbortRow>(
-      `UPDATE tenant_moves SET updated_at = now(),
-              current_pause_ms = COALESCE(:pauseMs::float8, current_pause_ms),
-              phases = (
-                SELECT COALESCE(jsonb_agg(CASE WHEN p ->> 'hop' = :hop::text AND p ->> 'name' = :phase
-                         AND p ->> 'status' = 'running' THEN p || :update::jsonb ELSE p END ORDER BY n), '[]'::jsonb)
-                FROM jsonb_array_elements(phases) WITH ORDINALITY AS each (p, n))
-       WHERE move_id = :moveId::uuid AND status = 'running'
-         AND EXISTS (SELECT FROM tenant_move_hops h WHERE ${WORKED_ON})
-       RETURNING abort_requested_at IS NOT NULL AS abort_requested`,
-      {
-        ...{ hop: String(this.#hop.index), phase: this.#phase, update: JSON.stringify(update) },
-        ...{ pauseMs: update.pauseMs ?? null, ...this.#key },
-      },
-    );
+    const phases = sql<Phases>`(
+      select coalesce(jsonb_agg(case when p ->> 'hop' = ${String(this.#hop.index)} and p ->> 'name' = ${this.#phase}
+               and p ->> 'status' = 'running' then p || ${jsonValue(update)} else p end order by n),
+             jsonb_build_array())
+      from jsonb_array_elements(phases) with ordinality as each (p, n))`;
+    return registrySql(this.#registry)
+      .updateTable('tenant_moves')
+      .set({
+        ...{ phases, updated_at: now },
+        ...(update.pauseMs === undefined ? {} : { current_pause_ms: update.pauseMs }),
+      })
+      .where('tenant_moves.move_id', '=', this.#hop.moveId)
+      .where('tenant_moves.status', '=', 'running')
+      .where((eb) => eb.exists(this.#workedOn()))
+      .returning(abortRequested)
+      .execute();
   }
 
   #look(): Promise<AbortRow[]> {
-    return this.#registry.query<AbortRow>(
-      `SELECT abort_requested_at IS NOT NULL AS abort_requested FROM tenant_moves
-       WHERE move_id = :moveId::uuid AND status = 'running'
-         AND EXISTS (SELECT FROM tenant_move_hops h WHERE ${WORKED_ON})`,
-      this.#key,
-    );
+    return registrySql(this.#registry)
+      .selectFrom('tenant_moves')
+      .select(abortRequested)
+      .where('tenant_moves.move_id', '=', this.#hop.moveId)
+      .where('tenant_moves.status', '=', 'running')
+      .where((eb) => eb.exists(this.#workedOn()))
+      .execute();
   }
 
-  get #key() {
-    return { moveId: this.#hop.moveId, index: this.#hop.index };
+  #workedOn() {
+    return compilingOnly
+      .selectFrom('tenant_move_hops as h')
+      .select('h.move_id')
+      .where('h.move_id', '=', this.#hop.moveId)
+      .where('h.hop_index', '=', this.#hop.index)
+      .where('h.state', 'in', ['working', 'committed', 'settled']);
+  }
+
+  #hopIn(...states: HopRecord['state'][]) {
+    return registrySql(this.#registry)
+      .updateTable('tenant_move_hops')
+      .where('move_id', '=', this.#hop.moveId)
+      .where('hop_index', '=', this.#hop.index)
+      .where('state', 'in', states);
   }
 }
 
@@ -173,8 +202,10 @@ interface AbortRow {
   readonly abort_requested: boolean;
 }
 
-const WORKED_ON = `h.move_id = :moveId::uuid AND h.hop_index = :index::int
-  AND h.state IN ('working', 'committed', 'settled')`;
+const abortRequested = sql<boolean>`abort_requested_at is not null`.as('abort_requested');
+
+type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
+type HopResult = JsonText<Readonly<Record<string, unknown>>>;
 
 /** What should be seen though the next report may never come: the end of the phase, and a pause. */
 function isFinal({ rowsDone, rowsTotal, pauseMs }: PhaseProgress): boolean {
@@ -184,12 +215,18 @@ function isFinal({ rowsDone, rowsTotal, pauseMs }: PhaseProgress): boolean {
 /** One statement, which PostgreSQL evaluates anew if another run has been faster: a phase is listed once. */
 async function beginPhase(registry: RegistryExecutor, { moveId, index }: Hop, phase: string): Promise<void> {
   const entry = { hop: index, name: phase, status: 'running', finishedAt: null };
-  await registry.query(
-    `UPDATE tenant_moves SET phase = :phase, current_pause_ms = NULL, updated_at = now(),
-            phases = ${FINISHED_PHASES} || jsonb_build_array(:entry::jsonb || jsonb_build_object('startedAt', ${CLOCK}))
-     WHERE move_id = :moveId::uuid AND status = 'running' AND NOT EXISTS (
-       SELECT FROM jsonb_array_elements(phases) AS each (p)
-       WHERE p ->> 'hop' = :hop::text AND p ->> 'name' = :phase)`,
-    { moveId, phase, hop: String(index), entry: JSON.stringify(entry) },
-  );
+  await registrySql(registry)
+    .updateTable('tenant_moves')
+    .set({
+      ...{ phase, current_pause_ms: null, updated_at: now },
+      phases: sql`${finishedPhases} || jsonb_build_array(
+        ${jsonValue(entry)} || jsonb_build_object('startedAt', ${clock}))`,
+    })
+    .where('move_id', '=', moveId)
+    .where('status', '=', 'running')
+    .where(
+      sql<boolean>`not exists (select from jsonb_array_elements(phases) as each (p)
+        where p ->> 'hop' = ${String(index)} and p ->> 'name' = ${phase})`,
+    )
+    .execute();
 }

@@ -1,4 +1,7 @@
+import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { columnValue } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { draftMove } from './draft-move.ts';
 import { type Forbidden, TenantNotMovable } from './errors.ts';
 import { estimateMove, type MoveEstimate } from './estimate-move.ts';
@@ -53,13 +56,11 @@ export async function tryMove(
 
 /** A dedicated database outlives the stay of its tenant, and an attempt to bring it there. */
 async function knewDatabase(registry: RegistryExecutor, tenantId: string): Promise<boolean> {
-  const [row] = await registry.query<{ known: boolean }>(
-    `SELECT EXISTS (
-       SELECT FROM tenant_move_hops CROSS JOIN LATERAL (VALUES (source), (target)) AS side (place)
-       WHERE tenant_id = :tenantId::uuid AND place ->> 'isolationModel' = 'dedicated'
-         AND place ->> 'clusterArn' IS NOT NULL
-     ) AS known`,
-    { tenantId },
-  );
-  return row?.known ?? false;
+  const { rows } = await sql`
+    select 1 as known
+      from tenant_move_hops cross join lateral (values (source), (target)) as side (place)
+     where tenant_id = ${columnValue('tenant_move_hops.tenant_id', tenantId)}
+       and place ->> 'isolationModel' = 'dedicated' and place ->> 'clusterArn' is not null
+     limit 1`.execute(registrySql(registry));
+  return rows.length > 0;
 }

@@ -10,12 +10,15 @@
  * again, or twice at once.
  */
 
+import { sql } from 'kysely';
 import { releaseClaim } from '../database/transfer/claim.ts';
 import { ClaimLost } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { columnValue } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { completeMove } from './complete-move.ts';
 import { endMove, type MoveEnd } from './end-move.ts';
 import { MoveMismatch, MoveStepFailed } from './errors.ts';
@@ -162,11 +165,10 @@ async function isClaimed({ attempt, source }: Hop): Promise<boolean> {
 }
 
 async function hasBegunToSettle(registry: RegistryExecutor, { moveId, index }: Hop): Promise<boolean> {
-  const rows = await registry.query(
-    `SELECT 1 AS settling FROM tenant_moves, jsonb_array_elements(phases) AS each (p)
-     WHERE move_id = :moveId::uuid AND p ->> 'hop' = :hop::text AND p ->> 'name' = 'settle'`,
-    { moveId, hop: String(index) },
-  );
+  const { rows } = await sql`
+    select 1 as settling from tenant_moves, jsonb_array_elements(phases) as each (p)
+     where move_id = ${columnValue('tenant_moves.move_id', moveId)}
+       and p ->> 'hop' = ${String(index)} and p ->> 'name' = 'settle'`.execute(registrySql(registry));
   return rows.length > 0;
 }
 

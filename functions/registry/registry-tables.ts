@@ -189,7 +189,7 @@ export const registryTables = {
     plan: jsonb<readonly PlannedHop[]>().notNull(),
     phases: jsonb<readonly JsonObject[]>().notNull().default("'[]'"),
     current_pause_ms: double(),
-    report: jsonb<JsonObject>(),
+    report: jsonb<object>(),
     abort_requested_at: timestamptz(),
     abort_requested_by: text(),
     execution_arn: text(),
@@ -205,8 +205,8 @@ export const registryTables = {
     attempt_id: id(),
     tenant_id: uuid().notNull(),
     kind: text().notNull().oneOf('reshape', 'relocate'),
-    source: jsonb<JsonObject>().notNull(),
-    target: jsonb<JsonObject>().notNull(),
+    source: jsonb<object>().notNull(),
+    target: jsonb<object>().notNull(),
     state: text()
       .notNull()
       .default("'working'")

@@ -1,5 +1,7 @@
 import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
+import { now } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
 import { MoveForbidden, MoveOvertaken } from '../errors.ts';
 import type { Hop, Place } from '../hop.ts';
 import { boundTransaction } from '../moving-tenant.ts';
@@ -52,22 +54,26 @@ export async function isNameTaken(
   registry: Pick<DataApi, 'query'>,
   { tenant_id: tenantId, tenant_name: name }: { readonly tenant_id?: unknown; readonly tenant_name: string },
 ): Promise<boolean> {
-  const rows = await registry.query(
-    'SELECT 1 AS taken FROM tenants WHERE tenant_name = :name AND tenant_id <> :tenantId::uuid',
-    { name, tenantId: String(tenantId) },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('tenants')
+    .select('tenant_id')
+    .where('tenant_name', '=', name)
+    .where('tenant_id', '<>', String(tenantId))
+    .execute();
   return rows.length > 0;
 }
 
 /** Adds the secret with which the tenant will sign in, so that the cell's proxy is told to accept it. */
 export async function announceSecret(registry: Registry, { attempt, target }: Hop): Promise<void> {
-  await registry.query(
-    `UPDATE tenant_database_routing r SET secret_arn = :secretArn, updated_at = now()
-     FROM tenants t
-     WHERE t.tenant_id = r.tenant_id AND r.tenant_id = :tenantId::uuid AND t.status = 'arriving'
-       AND r.epoch = :epoch::bigint`,
-    { tenantId: attempt.tenantId, secretArn: target.secretArn, epoch: target.epoch },
-  );
+  await registrySql(registry)
+    .updateTable('tenant_database_routing as r')
+    .from('tenants as t')
+    .set({ secret_arn: target.secretArn, updated_at: now })
+    .whereRef('t.tenant_id', '=', 'r.tenant_id')
+    .where('r.tenant_id', '=', attempt.tenantId)
+    .where('t.status', '=', 'arriving')
+    .where('r.epoch', '=', target.epoch)
+    .execute();
 }
 
 /** The tenant stays where it is, in region `stays`. Does nothing where it has arrived, or was never announced. */

@@ -8,7 +8,11 @@
  * Invariants: the source's registry lets go of the tenant only after the target's has committed; done again after a
  * crash in between, nothing is written over what the tenant has done at the target since.
  */
+import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
+import { type JsonText, parseJson } from '../../registry/registry-column.ts';
+import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
 import type { Hop } from '../hop.ts';
 import { boundTransaction } from '../moving-tenant.ts';
 import type { Regions } from '../regions.ts';
@@ -18,6 +22,9 @@ type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
 /** In the order in which they can be inserted. What names a move names none afterwards: moves stay where they were made. */
 const TABLES = ['tenant_users', 'usage_samples', 'tenant_offers', 'promotion_decisions'] as const;
+type HandedOver = (typeof TABLES)[number];
+const NO_MOVE = jsonValue({ move_id: null });
+const NOTHING = jsonValue({});
 /** One call of the Data API answers a megabyte at most. */
 const ROWS_AT_ONCE = 500;
 
@@ -72,22 +79,24 @@ function receive(
     });
     await writeRoute(transaction, tenantId, target);
     for (const table of [...TABLES].reverse()) {
-      await transaction.query(`DELETE FROM ${table} WHERE tenant_id = :tenantId::uuid`, { tenantId });
+      await sql`delete from ${sql.table(table)}
+        where tenant_id = ${columnValue('tenants.tenant_id', tenantId)}`.execute(registrySql(transaction));
     }
     for (const table of TABLES) await insertRows(transaction, table, rows.get(table) ?? []);
   });
 }
 
-async function readRows(source: RegistryExecutor, table: string, tenantId: string): Promise<object[]> {
+async function readRows(source: RegistryExecutor, table: HandedOver, tenantId: string): Promise<object[]> {
   const found: object[] = [];
   for (;;) {
-    const rows = await source.query<{ row: string }>(
-      `SELECT (to_jsonb(r) || CASE WHEN to_jsonb(r) ? 'move_id' THEN '{"move_id": null}' ELSE '{}' END::jsonb)::text AS row
-       FROM ${table} r WHERE tenant_id = :tenantId::uuid
-       ORDER BY ${ORDER[table as keyof typeof ORDER]} OFFSET :offset::int LIMIT ${ROWS_AT_ONCE}`,
-      { tenantId, offset: found.length },
+    const { rows } = await sql<{ row: JsonText<object> }>`
+      select ${asText(sql`to_jsonb(r)
+                 || case when to_jsonb(r) ? 'move_id' then ${NO_MOVE} else ${NOTHING} end`)} as row
+       from ${sql.table(table)} as r where tenant_id = ${columnValue('tenants.tenant_id', tenantId)}
+       order by ${sql.ref(ORDER[table])} offset ${found.length} limit ${sql.lit(ROWS_AT_ONCE)}`.execute(
+      registrySql(source),
     );
-    found.push(...rows.map(({ row }) => JSON.parse(row) as object));
+    found.push(...rows.map(({ row }) => parseJson(row)));
     if (rows.length < ROWS_AT_ONCE) return found;
   }
 }
@@ -98,26 +107,28 @@ const ORDER = {
   usage_samples: 'sampled_on',
   tenant_offers: 'offer_id',
   promotion_decisions: 'decision_id',
-} as const satisfies Record<(typeof TABLES)[number], string>;
+} as const satisfies Record<HandedOver, string>;
 
 async function insertRows(
   transaction: RegistryExecutor,
-  table: string,
+  table: HandedOver,
   rows: readonly object[],
 ): Promise<void> {
   for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
-    await transaction.query(
-      `INSERT INTO ${table} SELECT * FROM jsonb_populate_recordset(NULL::${table}, :rows::jsonb)`,
-      { rows: JSON.stringify(rows.slice(at, at + ROWS_AT_ONCE)) },
+    const part = jsonValue(rows.slice(at, at + ROWS_AT_ONCE));
+    await sql`insert into ${sql.table(table)}
+      select * from jsonb_populate_recordset(cast(null as ${sql.table(table)}), ${part})`.execute(
+      registrySql(transaction),
     );
   }
 }
 
 /** Home knows of each tenant of another region in which one it is. */
 async function tellHome(home: Registry, tenantId: string, region: string): Promise<void> {
-  await home.query(
-    `UPDATE tenants SET data_residency = :region, home_region = :region, updated_at = now()
-     WHERE tenant_id = :tenantId::uuid AND status = 'elsewhere'`,
-    { tenantId, region },
-  );
+  await registrySql(home)
+    .updateTable('tenants')
+    .set({ data_residency: region, home_region: region, updated_at: now })
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'elsewhere')
+    .execute();
 }

@@ -1,4 +1,9 @@
+import { sql } from 'kysely';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { type JsonText, parseJson } from '../../registry/registry-column.ts';
+import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
+import { registryTables } from '../../registry/registry-tables.ts';
 import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
 import { type Place, schemaVersionOf } from '../hop.ts';
 
@@ -6,38 +11,39 @@ import { type Place, schemaVersionOf } from '../hop.ts';
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
 
 /** All that is a tenant's own; `updated_at` is the registry's. */
-const COLUMNS = [
-  ...['tenant_name', 'tenant_slug', 'isolation_model', 'schema_name', 'subscription_tier', 'status'],
-  ...['status_reason', 'execution_arn', 'admin_email', 'created_at', 'billing_email'],
-  ...['subscription_start_date', 'subscription_end_date', 'monthly_revenue', 'max_users', 'max_storage_gb'],
-  ...['features', 'data_residency', 'compliance_requirements', 'home_region'],
-];
+const COLUMNS = Object.keys(registryTables.tenants).filter(
+  (name) => name !== 'tenant_id' && name !== 'updated_at',
+);
 
 /** Locked until the transaction ends. */
 export async function lockTenantRow(
   transaction: RegistryExecutor,
   tenantId: string,
 ): Promise<TenantRow | undefined> {
-  const [row] = await transaction.query<{ tenant: string; has_features: boolean }>(
-    `SELECT (to_jsonb(t) - 'features')::text AS tenant, features IS NOT NULL AS has_features
-     FROM tenants t WHERE tenant_id = :tenantId::uuid FOR UPDATE`,
-    { tenantId },
-  );
+  const row = await registrySql(transaction)
+    .selectFrom('tenants as t')
+    .select((eb) => [
+      asText(sql<JsonText<TenantRow>>`to_jsonb(t) - 'features'`).as('tenant'),
+      eb('t.features', 'is not', null).as('has_features'),
+    ])
+    .where('t.tenant_id', '=', tenantId)
+    .forUpdate()
+    .executeTakeFirst();
   if (!row) return undefined;
   // Apart, since those that an older version stored may be larger than a row of the Data API.
   const features = row.has_features ? await readFeatures(transaction, tenantId) : null;
-  return { ...(JSON.parse(row.tenant) as TenantRow), features };
+  return { ...parseJson(row.tenant), features };
 }
 
 /** Writes the row as it is given, over what is there. */
 export async function writeTenantRow(transaction: RegistryExecutor, row: TenantRow): Promise<void> {
-  const columns = COLUMNS.join(', ');
-  await transaction.query(
-    `INSERT INTO tenants (tenant_id, ${columns}, updated_at)
-     SELECT tenant_id, ${columns}, now() FROM jsonb_populate_record(NULL::tenants, :row::jsonb)
-     ON CONFLICT (tenant_id) DO UPDATE
-     SET (${columns}, updated_at) = ROW(${COLUMNS.map((name) => `excluded.${name}`).join(', ')}, now())`,
-    { row: JSON.stringify(row) },
+  const columns = sql.join(COLUMNS.map((name) => sql.id(name)));
+  const assignments = sql.join(COLUMNS.map((name) => sql`${sql.id(name)} = ${sql.id('excluded', name)}`));
+  await sql`
+    insert into tenants (tenant_id, ${columns}, updated_at)
+    select tenant_id, ${columns}, now() from jsonb_populate_record(cast(null as tenants), ${jsonValue(row)})
+    on conflict (tenant_id) do update set ${assignments}, updated_at = now()`.execute(
+    registrySql(transaction),
   );
 }
 
@@ -47,25 +53,26 @@ export async function writeRoute(
   tenantId: string,
   place: Place,
 ): Promise<void> {
-  await transaction.query('DELETE FROM tenant_database_routing WHERE tenant_id = :tenantId::uuid', {
-    tenantId,
-  });
-  await transaction.query(
-    `INSERT INTO tenant_database_routing (tenant_id, database_host, database_port, database_name, schema_name,
-            connection_pool_size, read_replica_host, cell_id, cluster_arn, isolation_model, role_name, secret_arn,
-            epoch, region, writer_host, stack_name, schema_version)
-     VALUES (:tenantId::uuid, :host, :port::int, :database, :schemaName, :poolSize::int, :readerHost, :cellId,
-             :clusterArn, :isolationModel, :roleName, :secretArn, :epoch::bigint, :region, :writerHost, :stackName,
-             :schemaVersion::int)`,
-    {
-      ...{ tenantId, host: place.host, port: place.port, database: place.database },
-      ...{ schemaName: place.schemaName, poolSize: place.poolSize, readerHost: place.readerHost },
-      ...{ cellId: place.cellId, clusterArn: place.clusterArn, isolationModel: place.isolationModel },
-      ...{ roleName: place.roleName, secretArn: place.secretArn, epoch: place.epoch, region: place.region },
-      ...{ writerHost: place.writerHost, stackName: place.stackName },
-      schemaVersion: schemaVersionOf({ target: place }),
-    },
-  );
+  const db = registrySql(transaction);
+  await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
+  await db
+    .insertInto('tenant_database_routing')
+    .values({ tenant_id: tenantId, ...routeTo(place) })
+    .execute();
+}
+
+/** The routing row of a place that has an address. */
+export function routeTo(place: Place) {
+  const { host, port } = place;
+  if (host === null || port === null) throw new TypeError('the place has no address yet');
+  return {
+    ...{ database_host: host, database_port: port, database_name: place.database },
+    ...{ schema_name: place.schemaName, connection_pool_size: place.poolSize },
+    ...{ read_replica_host: place.readerHost, cell_id: place.cellId, cluster_arn: place.clusterArn },
+    ...{ isolation_model: place.isolationModel, role_name: place.roleName, secret_arn: place.secretArn },
+    ...{ epoch: place.epoch, region: place.region, writer_host: place.writerHost },
+    ...{ stack_name: place.stackName, schema_version: schemaVersionOf({ target: place }) },
+  };
 }
 
 /**
@@ -78,23 +85,24 @@ export async function becomeElsewhere(
   regionKey: string,
   from: readonly TenantStatus[],
 ): Promise<void> {
-  const [changed] = await transaction.query(
-    `UPDATE tenants SET status = 'elsewhere', tenant_name = tenant_id::text, status_reason = NULL, admin_email = NULL,
-            billing_email = NULL, subscription_start_date = NULL, subscription_end_date = NULL, monthly_revenue = NULL,
-            features = NULL, compliance_requirements = '[]', schema_name = NULL, execution_arn = NULL,
-            data_residency = :regionKey, home_region = :regionKey, updated_at = now()
-     WHERE tenant_id = :tenantId::uuid AND status = ANY (string_to_array(:from, ','))
-     RETURNING tenant_id`,
-    { tenantId, regionKey, from: from.join(',') },
-  );
+  const db = registrySql(transaction);
+  const changed = await db
+    .updateTable('tenants')
+    .set((eb) => ({
+      ...{ status: 'elsewhere', tenant_name: asText(eb.ref('tenant_id')), status_reason: null },
+      ...{ admin_email: null, billing_email: null, subscription_start_date: null },
+      ...{ subscription_end_date: null, monthly_revenue: null, features: null },
+      ...{ compliance_requirements: columnValue('tenants.compliance_requirements', []), schema_name: null },
+      ...{ execution_arn: null, data_residency: regionKey, home_region: regionKey, updated_at: now },
+    }))
+    .where('tenant_id', '=', tenantId)
+    .where('status', 'in', from)
+    .returning('tenant_id')
+    .executeTakeFirst();
   if (!changed) return;
-  for (const table of [
-    'tenant_users',
-    'tenant_database_routing',
-    'usage_samples',
-    'promotion_decisions',
-    'tenant_offers',
-  ]) {
-    await transaction.query(`DELETE FROM ${table} WHERE tenant_id = :tenantId::uuid`, { tenantId });
-  }
+  await db.deleteFrom('tenant_users').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('usage_samples').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('promotion_decisions').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('tenant_offers').where('tenant_id', '=', tenantId).execute();
 }

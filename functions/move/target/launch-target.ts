@@ -12,6 +12,7 @@ import {
 } from '../../provisioning/dedicated-stack.ts';
 import { DedicatedStackFailed } from '../../provisioning/errors.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
+import { registrySql } from '../../registry/registry-sql.ts';
 import { isBeingDeleted } from '../delete-left-database.ts';
 import type { Hop, Place, StepContext, StepOutcome } from '../hop.ts';
 import { targetTier } from './target-tier.ts';
@@ -61,11 +62,12 @@ async function launchOf(
   registry: RegistryExecutor,
   { attempt: { tenantId }, target }: Hop,
 ): Promise<DedicatedLaunch> {
-  const [tenant] = await registry.query<{ tenant_slug: string }>(
-    'SELECT tenant_slug FROM tenants WHERE tenant_id = :tenantId::uuid',
-    { tenantId },
-  );
-  return { tenantId, slug: tenant!.tenant_slug, tier: targetTier(target), roleName: target.roleName };
+  const tenant = await registrySql(registry)
+    .selectFrom('tenants')
+    .select('tenant_slug')
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirstOrThrow();
+  return { tenantId, slug: tenant.tenant_slug, tier: targetTier(target), roleName: target.roleName };
 }
 
 /** Role and secret belong to the stack: one of an earlier stay has them from then, whatever this hop planned. */
