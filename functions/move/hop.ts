@@ -33,6 +33,8 @@ export interface Place {
    * the tables of a claimed tenant alone. Absent before `prepare`, and where an older release prepared the hop.
    */
   readonly schemaVersion?: number;
+  /** Version of schema `tenancy` in a dedicated database, once it is bootstrapped. */
+  readonly tenancyVersion?: number;
 }
 
 /** A reshape changes the isolation model inside one database; a relocate takes a schema to another cluster. */

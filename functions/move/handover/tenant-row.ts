@@ -72,6 +72,7 @@ export function routeTo(place: Place) {
     ...{ isolation_model: place.isolationModel, role_name: place.roleName, secret_arn: place.secretArn },
     ...{ epoch: place.epoch, region: place.region, writer_host: place.writerHost },
     ...{ stack_name: place.stackName, schema_version: schemaVersionOf({ target: place }) },
+    ...(place.tenancyVersion === undefined ? {} : { tenancy_version: place.tenancyVersion }),
   };
 }
 

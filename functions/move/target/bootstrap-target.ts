@@ -11,6 +11,8 @@ export async function bootstrapTarget(context: StepContext): Promise<StepOutcome
   const { writerHost, port, database, ownerSecret } = target;
   if (writerHost === null || port === null) throw new TypeError('the dedicated database is not launched yet');
   await context.progress({});
-  await bootstrapDedicatedDatabase(attempt.tenantId, { writerHost, port, database, ownerSecret });
+  const place = { writerHost, port, database, ownerSecret };
+  const { tenancyVersion } = await bootstrapDedicatedDatabase(attempt.tenantId, place);
+  await context.amendTarget({ tenancyVersion });
   return { done: true };
 }
