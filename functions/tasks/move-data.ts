@@ -18,7 +18,7 @@ const ofHop =
   async (context, cursor) =>
     (await import('../move/steps.ts'))[name](context, cursor);
 
-/** Plans the move and makes it the tenant's only one, or takes up what this execution has begun already. */
+/** Plans the move and makes it the tenant's only one, or goes on with what this execution has begun. */
 const begin = movePhase(
   z.object({ executionArn, input: z.unknown() }),
   async (registry, state, _deadline, regions) => {
@@ -37,7 +37,7 @@ const bootstrap = hopPhase('bootstrap', async (context) => {
   return bootstrapTarget(context);
 });
 
-/** Pauses the tenant's writes, brings the last of them over, and commits the move. */
+/** Fences the tenant's writes, carries the last of them over, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
   const steps = await import('../move/steps.ts');
   const outcome = await steps.cutOver(context, cursor);
@@ -49,7 +49,7 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
   return outcome;
 });
 
-/** Makes the registry follow the committed move, gives the tenant free, and has the place that it left cleaned up. */
+/** Makes the registry follow the committed hop, frees the tenant, and starts the clean-up of the place that it left. */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
   const { settleHop } = await import('../move/settle-hop.ts');
   const { startCleanUp } = await import('../move/start-clean-up.ts');
@@ -58,7 +58,7 @@ const settle = hopPhase('settle', async (context, _cursor, registry, regions) =>
   return { done: true };
 });
 
-/** Takes back what is not committed, notes on the move why it ended, and tells the execution the same. */
+/** Rolls back what is not committed, records at the move why it ended, and gives the execution the same reason. */
 const rollBack = movePhase(
   z.object({
     executionArn,
@@ -66,7 +66,7 @@ const rollBack = movePhase(
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
   async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
-    // The move was refused. Should its beginning have been cut off instead, recovery finds it by its execution.
+    // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
     const { rollBackMove } = await import('../move/roll-back-move.ts');
     return rollBackMove(registry, move.moveId, failure, regions);
@@ -90,7 +90,7 @@ const ended = z.object({
   detail: z.object({ executionArn, status: z.string().min(1) }).optional(),
 });
 
-/** Settles or rolls back the moves whose executions ended without doing so: of the one that is told, or of all. */
+/** Settles or rolls back the moves whose executions ended without doing so: of the execution in the event, or of all. */
 const recover = movePhase(ended, async (registry, { detail }, deadline, regions) => {
   const { recoverMoves } = await import('../move/recover-moves.ts');
   const { startExecution } = await import('../move/workflow-executions.ts');
@@ -106,7 +106,7 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
   return recovered;
 });
 
-/** A move that cannot be recovered stays as it is until the next attempt; the log has to say why. */
+/** A move that cannot be recovered stays as it is until the next recovery; the log says why. */
 function logEach(error: unknown): never {
   if (error instanceof AggregateError) {
     for (const each of error.errors) logger.error('a move was not recovered', { error: each as Error });
@@ -116,9 +116,9 @@ function logEach(error: unknown): never {
 
 export const phases = {
   ...{ begin, bootstrap, settle, recover },
-  /** Claims the tenant and makes its objects at the target, and what will bring the changes after the copy. */
+  /** Claims the tenant, makes its objects at the target, and begins to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
-  /** Copies the tenant's rows while it goes on working. */
+  /** Copies the tenant's rows while the tenant is served. */
   copy: hopPhase('copy', ofHop('copy')),
   /** Builds at the target what a copy is quicker without: indexes, foreign keys, capture. */
   index: hopPhase('index', ofHop('index')),

@@ -3,8 +3,8 @@ import { movePhase, moveTask } from '../middleware/move-task.ts';
 import { surveyTenant } from '../move/survey-tenant.ts';
 
 /**
- * Rows and bytes of the tenant's tables, for the dry run of a move: the operator API reaches no database itself. A
- * function of its own, because the API may invoke it, and no phase of a move.
+ * Counts rows and bytes of the tenant's tables, for the dry run of a move: the operators' API reaches no database. It is
+ * a function of its own because the API may invoke it, and must not be able to invoke a phase of a move.
  */
 export const handler = moveTask(
   {

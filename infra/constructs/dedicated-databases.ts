@@ -1,5 +1,5 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
-import { type CfnRole, Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
@@ -27,8 +27,6 @@ export interface DedicatedDatabasesProps {
 export class DedicatedDatabases extends Construct {
   /** Environment of the function that launches and watches the stacks. */
   readonly launchEnvironment: Record<string, string>;
-  /** Of the service role; the same in every region's stack. */
-  readonly serviceRoleLogicalId: string;
   readonly #template: Asset;
   readonly #serviceRole: DedicatedServiceRole;
   readonly #secrets: RunTimeSecrets;
@@ -47,13 +45,11 @@ export class DedicatedDatabases extends Construct {
     );
     this.#template = new Asset(this, 'Template', { path: props.templateFile });
     this.#serviceRole = new DedicatedServiceRole(this, 'ServiceRole', {
+      regionKey: region.key,
       proxyRoleArn: proxyRole.roleArn,
       secrets: props.secrets,
       keyArn: props.keyArn,
     });
-    this.serviceRoleLogicalId = Stack.of(this).getLogicalId(
-      this.#serviceRole.role.node.defaultChild as CfnRole,
-    );
     this.launchEnvironment = {
       DEDICATED_TEMPLATE_URL: this.#template.httpUrl,
       DEDICATED_PARAMETERS: Stack.of(this).toJsonString({

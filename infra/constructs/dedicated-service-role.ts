@@ -2,6 +2,7 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct, type IConstruct } from 'constructs';
 import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
+import { launchRoleName } from './region-names.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
 export const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
@@ -9,6 +10,7 @@ export const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
 export const COMPONENT = 'dedicated-database';
 
 export interface DedicatedServiceRoleProps {
+  readonly regionKey: string;
   /** The only role it may pass on. */
   readonly proxyRoleArn: string;
   readonly secrets: RunTimeSecrets;
@@ -31,6 +33,7 @@ export class DedicatedServiceRole extends Construct {
     });
     acknowledgePatterns(this, policy, props.secrets);
     this.role = new Role(this, 'Role', {
+      roleName: launchRoleName(props.regionKey),
       // No condition on `aws:SourceAccount`: AWS does not document it for the service role of a stack.
       assumedBy: new ServicePrincipal('cloudformation.amazonaws.com'),
       description: 'CloudFormation acts as this role when it launches a dedicated database',

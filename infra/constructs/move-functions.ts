@@ -120,7 +120,7 @@ export class MoveFunctions extends Construct {
       ...settings,
       entry: 'tasks/move-survey',
       description: 'Move: Counts rows and bytes of a tenant, for dry runs',
-      // Whoever asks is an HTTP request, which has 30 seconds.
+      // The caller is an HTTP request, which has 30 seconds.
       timeout: Duration.seconds(25),
       functionName: surveyFunctionName(region.key),
       environment: { ...registry.writerEnvironment, ...elsewhere.environment },

@@ -6,9 +6,9 @@ import { acknowledgePattern } from './acknowledge-finding.ts';
 import { secretArnNamed } from './database-secret.ts';
 import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from './dedicated-databases.ts';
 import {
+  launchRoleName,
   REGISTRY_DATABASE,
   REGISTRY_WRITER_SECRET,
-  regionalStackName,
   registryClusterName,
 } from './region-names.ts';
 import { DATA_API_ACTIONS } from './registry.ts';
@@ -129,25 +129,19 @@ export class RegionGrants {
         ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
         resourceName: 'strata-tenant-*',
       });
-      // CloudFormation ends the role's name in letters of its own; the rest is the same in every region's stack.
       const role = this.#stack.formatArn({
         ...{ service: 'iam', region: '', resource: 'role' },
-        resourceName: `${regionalStackName(key, 'operations')}-${dedicated.serviceRoleLogicalId}-*`,
+        resourceName: launchRoleName(key),
       });
       acknowledgePattern(
         grantee,
         stacks,
         'Stacks of dedicated databases are created at run time; only the beginning of their names is known.',
       );
-      acknowledgePattern(
-        grantee,
-        role,
-        'The service role of that region’s stack, but for the letters that CloudFormation makes up; it can be passed to CloudFormation only.',
-      );
       this.#grant(grantee, {
         actions: ['cloudformation:CreateStack'],
         resources: [stacks],
-        conditions: { ArnLike: { 'cloudformation:RoleArn': role } },
+        conditions: { StringEquals: { 'cloudformation:RoleArn': role } },
       });
       const actions = [
         'DescribeStacks',

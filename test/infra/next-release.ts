@@ -40,7 +40,7 @@ export function makeNextRelease(
     const template = JSON.parse(readFileSync(join(outdir, file), 'utf8')) as Template;
     for (const { Type, Properties = {} } of Object.values(template.Resources)) {
       if (!custom || !isOwnCustomResource(Type)) continue;
-      for (const property of ['SchemaHash', 'DeployTime']) {
+      for (const property of ['SchemaHash', 'DeployTime', 'Release']) {
         if (property in Properties) Properties[property] = `${String(Properties[property])} ${name}`;
       }
     }
