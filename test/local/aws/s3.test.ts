@@ -135,6 +135,34 @@ test('what fauxqs would do falsely is refused and changes nothing', async () => 
   expect(String(await read('kept'))).toBe('kept');
 });
 
+test('of those that create an object at the same time, one does', async () => {
+  const creating = Array.from({ length: 5 }, (_, index) =>
+    s3.send(new PutObjectCommand({ Bucket, Key: 'lock', Body: String(index), IfNoneMatch: '*' })),
+  );
+  const ended = await Promise.allSettled(creating);
+  expect(ended.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('a bucket that holds objects is not deleted, and a name that S3 refuses is not deployed', async () => {
+  const deploy = (logicalId: string, BucketName: string) =>
+    fixture.platform.context.deployer.deploy({
+      name: logicalId,
+      arn: `arn:aws:cloudformation:us-east-1:000000000000:stack/${logicalId}/x`,
+      region: 'us-east-1',
+      template: { Resources: { [logicalId]: { Type: 'AWS::S3::Bucket', Properties: { BucketName } } } },
+      parameters: {},
+    });
+  await expect(deploy('Odd', 'x_y')).rejects.toThrow(/The specified bucket is not valid/);
+  const stack = await deploy('Full', 'full');
+  await s3.send(new PutObjectCommand({ Bucket: 'full', Key: 'x', Body: 'x' }));
+  const { deployer } = fixture.platform.context;
+  await expect(deployer.remove(stack)).rejects.toThrow(/not empty/);
+  await s3.send(new DeleteObjectCommand({ Bucket: 'full', Key: 'x' }));
+  await deployer.remove(stack);
+  const { Buckets } = await s3.send(new ListBucketsCommand({}));
+  expect(Buckets?.map(({ Name }) => Name)).toEqual([Bucket]);
+});
+
 test('the bucket may be in the host name', async () => {
   await put('hosted/key', 'hosted');
   const get = (host: string) =>

@@ -21,6 +21,8 @@ export interface FauxqsRequest {
   key?: string;
   headers: Record<string, string>;
   body: Buffer;
+  /** Answers 412 without doing anything where the object exists. */
+  ifAbsent?: boolean;
 }
 
 export interface FauxqsResponse {
@@ -147,9 +149,20 @@ export class Fauxqs {
       stores: { s3Store, snsStore, sqsStore } as unknown as FauxqsStores,
     });
     const requests = new Map<string, FauxqsRequest>();
-    app.addHook('preHandler', (request, _reply, done) => {
-      const { body, bucket, key, headers } = requests.get(String(request.headers[REQUEST_HEADER]))!;
-      const isForm = headers['content-type'] === FORM && bucket === undefined;
+    app.addHook('preHandler', (request, reply, done) => {
+      const {
+        body,
+        bucket = '',
+        key = '',
+        headers,
+        ifAbsent,
+      } = requests.get(String(request.headers[REQUEST_HEADER]))!;
+      // Here, because what follows runs without another request in between.
+      if (ifAbsent && s3Store.buckets.get(bucket)?.has(key)) {
+        reply.code(412).send();
+        return;
+      }
+      const isForm = headers['content-type'] === FORM && bucket === '';
       request.body = isForm ? Object.fromEntries(new URLSearchParams(body.toString())) : body;
       request.params = { bucket, '*': key };
       done();

@@ -67,6 +67,10 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
   ],
 };
 
+/** What presigned URLs and the SDK add. */
+const WITHOUT_EFFECT =
+  /^(?:x-id|x-amz-(?:algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256|sdk-.*|checksum-.*))$/i;
+
 /** Headers that fauxqs ignores although they change what a request means. */
 const REFUSED_HEADERS = [
   ...['x-amz-tagging', 'x-amz-object-lock-mode', 'x-amz-object-lock-legal-hold'],
@@ -87,9 +91,7 @@ export function readS3Request({ method, path, headers }: WireRequest, query: URL
   const row = rows.find(({ selects = [] }) => selects.every((name) => query.has(name)));
   if (!row) throw notImplemented(`${method} of ${key === '' ? 'a bucket' : 'an object'}`);
   const known = [...(row.selects ?? []), ...(row.takes ?? [])];
-  const unknown = [...query.keys()].find(
-    (name) => !known.includes(name) && name !== 'x-id' && !/^x-amz-/i.test(name),
-  );
+  const unknown = [...query.keys()].find((name) => !known.includes(name) && !WITHOUT_EFFECT.test(name));
   if (unknown !== undefined) throw notImplemented(`${method} with ?${unknown}`);
   const refused = REFUSED_HEADERS.find((name) => headers[name] !== undefined);
   if (refused !== undefined) throw notImplemented(`the header ${refused}`);

@@ -94,25 +94,12 @@ function s3RequestOf(call: Call): S3Request {
 async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): Promise<RawResponse> {
   const { operation, bucket, key, query } = asked;
   const { s3: store } = await fauxqs.stores();
-  const objects = store.buckets.get(bucket);
-  if (operation === 'GetBucketLocation' && objects) {
+  if (operation === 'GetBucketLocation' && store.buckets.has(bucket)) {
     const body =
       '<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>';
     return new RawResponse(200, { 'content-type': 'application/xml' }, body);
   }
-  if (
-    request.headers['if-none-match'] === '*' &&
-    /^(?:Put|Copy)Object$/.test(operation) &&
-    objects?.has(key)
-  ) {
-    throw new AwsError(
-      'PreconditionFailed',
-      'At least one of the pre-conditions you specified did not hold',
-      {
-        status: 412,
-      },
-    );
-  }
+  const ifAbsent = request.headers['if-none-match'] === '*' && CREATES.has(operation);
   const uploadId = query.get('uploadId');
   if (uploadId !== null) {
     const upload = store.multipartUploads.get(uploadId);
@@ -136,11 +123,19 @@ async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): 
     ...(key === '' ? {} : { key }),
     headers,
     body: request.body,
+    ifAbsent,
   });
+  if (status === 412 && ifAbsent) {
+    const message = 'At least one of the pre-conditions you specified did not hold';
+    throw new AwsError('PreconditionFailed', message, { status });
+  }
   if (status >= 500) throw new Error(`fauxqs answered ${status} to ${operation}: ${body.toString()}`);
   const { connection: _connection, date: _date, ...kept } = answered;
   return new RawResponse(status, kept, body);
 }
+
+/** What makes an object. */
+const CREATES = new Set(['PutObject', 'CopyObject', 'CompleteMultipartUpload']);
 
 /** The body is handed over apart, and the bucket is in the path. */
 const NOT_FORWARDED = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect']);
@@ -159,6 +154,9 @@ function bucketResource(fauxqs: Fauxqs): ResourceFactory {
     type: 'AWS::S3::Bucket',
     async create({ properties, defaultName, stack }) {
       const name = String(properties.BucketName ?? defaultName).toLowerCase();
+      if (!/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(name)) {
+        throw new ResourceFailure(`The specified bucket is not valid: ${name} (locally, also not with dots)`);
+      }
       await fauxqs.declare((stores) => stores.s3.createBucket(name));
       return {
         ref: name,

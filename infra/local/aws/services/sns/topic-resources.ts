@@ -1,4 +1,5 @@
 import { LOCAL_ACCOUNT, type ResourceFactory } from '../../../model.ts';
+import { ResourceFailure } from '../../errors.ts';
 import type { Fauxqs, Stores } from '../fauxqs.ts';
 
 /** `AWS::SNS::Topic`, its subscriptions, and its policies, which {@link Targets} reads from the stacks. */
@@ -8,6 +9,9 @@ export function topicResources(fauxqs: Fauxqs): ResourceFactory[] {
       type: 'AWS::SNS::Topic',
       async create({ stack: { region }, properties, defaultName }) {
         const name = String(properties.TopicName ?? defaultName);
+        if (!/^[\w-]{1,256}$/.test(name)) {
+          throw new ResourceFailure(`Invalid parameter: Topic Name ${name} (locally, also not FIFO)`);
+        }
         const arn = `arn:aws:sns:${region}:${LOCAL_ACCOUNT}:${name}`;
         const inline = (properties.Subscription ?? []) as { Protocol: string; Endpoint: string }[];
         await fauxqs.declare((stores) => {
