@@ -3,7 +3,8 @@
  * A setting that is safe to get wrong is a default here; one that is not is checked by validate-config.ts.
  */
 
-import { type PromotionConfig, promotion } from './promotion-config.ts';
+import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
+import { promotion } from './promotion-config.ts';
 
 /** RDS Proxy takes 200 secrets; the owner's, the starter role's and a move's target leave 190 for Business tenants. */
 export const MAX_BUSINESS_TENANTS = 190;
@@ -109,7 +110,7 @@ export interface StrataConfig {
   /** Told about every alarm, and about offers to tenants. */
   readonly alarmEmail?: string;
   /** When tenants are promoted, and who is offered Enterprise. */
-  readonly promotion: PromotionConfig;
+  readonly promotion: PromotionPolicy;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /**

@@ -1,58 +1,13 @@
-/**
- * When tenants are promoted, and who is offered Enterprise. `functions/lifecycle/promotion` reads it as
- * PROMOTION_POLICY and says what each value means in detail.
- */
-export interface PromotionConfig {
-  /** A Starter tenant with one of these is moved to Business. */
-  readonly business: { readonly users: number; readonly monthlyRevenue: number };
-  /** A Business tenant is offered Enterprise. */
-  readonly enterprise: {
-    /** Requirements that a schema beside others does not satisfy. */
-    readonly compliance: readonly string[];
-    /** Load, which must be exceeded on some of the last daily samples. */
-    readonly users: number;
-    /** Part of the tenant's storage limit. */
-    readonly storageShare: number;
-    readonly rowOperationsPerDay: number;
-    readonly sustained: { readonly samples: number; readonly last: number };
-  };
-  /** By what part a tenant that was moved down must exceed the thresholds. */
-  readonly demotionMargin: number;
-  /** After any move that succeeded, and after one that failed or was aborted. */
-  readonly cooldownDays: number;
-  readonly retryDays: number;
-  /** After an offer was declined. */
-  readonly declinePauseDays: number;
-  /** Promotions start only while fewer moves run. */
-  readonly maxRunningMoves: number;
-  /** Hours, UTC, in which promotions start. The daily run must be among them. */
-  readonly maintenanceWindow: { readonly startHour: number; readonly endHour: number };
-  readonly sampleMaxAgeDays: number;
-}
+import { defaultPromotionPolicy, type PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 
 /** When the daily run comes, UTC. */
 export const DAILY_PROMOTION = { hour: 2, minute: 30 };
 
-export const promotion: PromotionConfig = {
-  business: { users: 50, monthlyRevenue: 500 },
-  enterprise: {
-    compliance: ['hipaa', 'pci', 'pci-dss'],
-    users: 400,
-    storageShare: 0.8,
-    rowOperationsPerDay: 5_000_000,
-    sustained: { samples: 3, last: 5 },
-  },
-  demotionMargin: 0.1,
-  cooldownDays: 14,
-  retryDays: 3,
-  declinePauseDays: 90,
-  maxRunningMoves: 3,
-  maintenanceWindow: { startHour: 1, endHour: 5 },
-  sampleMaxAgeDays: 2,
-};
+/** Change here what an installation wants to differ. */
+export const promotion: PromotionPolicy = { ...defaultPromotionPolicy };
 
 /** Every mistake that would keep the daily run from working, or from ever promoting anybody. */
-export function promotionProblems(config: PromotionConfig): string[] {
+export function promotionProblems(config: PromotionPolicy): string[] {
   const problems: string[] = [];
   const require = (name: string, value: number, holds: boolean, expected: string): void => {
     if (!holds) problems.push(`promotion: ${name} is ${value}, expected ${expected}`);

@@ -19,6 +19,7 @@ const GROUPS = [
   ['registry'],
   ['database'],
   ['input'],
+  ['contracts'],
 ];
 
 /** Our own files that a file imports, also for their types only, as paths from the root. */

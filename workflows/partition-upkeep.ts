@@ -9,6 +9,7 @@
  * Events: an execution may have 25,000. A call has 8 and works for five minutes unless it is done earlier, so thousands
  * of databases and days of deletions fit in.
  */
+
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
@@ -29,6 +30,7 @@ import {
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { UpkeepIncomplete, UpkeepRunning } from '../functions/upkeep/errors.ts';
 import { beyond } from './move-timeouts.ts';
 import { phases, taskState } from './task-state.ts';
@@ -106,7 +108,7 @@ export class PartitionUpkeep extends Construct {
         ),
     );
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: 'partition-upkeep',
+      stateMachineName: STATE_MACHINES.partitionUpkeep,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // Before the next day's execution begins.

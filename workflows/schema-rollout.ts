@@ -7,6 +7,7 @@
  *
  * State: { executionArn, input, rollout: { rolloutId, groups } }.
  */
+
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
@@ -31,6 +32,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { RolloutInProgress } from '../functions/rollouts/errors.ts';
 import { phases, taskState } from './task-state.ts';
 
@@ -105,7 +107,7 @@ export class SchemaRollout extends Construct {
     );
 
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: 'schema-rollout',
+      stateMachineName: STATE_MACHINES.rollout,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // A backstop: it ends the execution without `Record failure`, which is left to the event of its end.

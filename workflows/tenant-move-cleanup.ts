@@ -6,6 +6,7 @@
  * The grace period keeps the old rows for a person to look at, and lets requests that entered before the commit end.
  * `Clean up` works inside the network, at the database; `Delete database` outside of it, with the AWS APIs.
  */
+
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
@@ -24,6 +25,7 @@ import {
   WaitTime,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { patient } from './retry-policies.ts';
 import { phaseOf, phases, taskState } from './task-state.ts';
@@ -103,7 +105,7 @@ export class TenantMoveCleanup extends Construct {
         ),
     );
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: 'tenant-move-cleanup',
+      stateMachineName: STATE_MACHINES.moveCleanup,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // The 25,000 events of an execution last for two days of turns, each of which has 9 and takes a minute or so.

@@ -12,6 +12,7 @@
  * Events: an execution may have 25,000. A turn of a phase's loop has 7 and lasts up to 50 seconds inside the function,
  * so 25,000 are two days of copying; a try of a postponed cut-over has 3 and is followed by minutes of rest.
  */
+
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
@@ -34,6 +35,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { MoveAborted } from '../functions/move/errors.ts';
 import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { insistent, notYetReachable, postponed, proxyTaken } from './retry-policies.ts';
@@ -105,7 +107,7 @@ export class TenantMove extends Construct {
     );
 
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: 'tenant-move',
+      stateMachineName: STATE_MACHINES.move,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // A backstop, longer than the events last: it ends the execution without `Roll back`, which is left to recovery.

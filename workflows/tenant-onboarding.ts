@@ -18,6 +18,7 @@
  * a create-time rollback from deleting them (RETAIN_ON_UPDATE_OR_DELETE, i.e. RetainExceptOnCreate): a failed stack is
  * deleted and launched again under the same names.
  */
+
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
@@ -38,6 +39,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond } from './move-timeouts.ts';
 import { notYetReachable, proxyTaken } from './retry-policies.ts';
 import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
@@ -113,7 +115,7 @@ export class TenantOnboarding extends Construct {
     );
 
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: 'tenant-onboarding',
+      stateMachineName: STATE_MACHINES.onboarding,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
       // A backstop: it ends the execution without `Record failure`, so the tenant stays provisioning, and resumable.

@@ -1,6 +1,7 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import { sql } from 'kysely';
-import { DATA_DATABASE, dedicatedStackName, FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
+import { DATA_DATABASE } from '../contracts/names.ts';
+import { dedicatedStackName, FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { dedicatedOutputs } from '../provisioning/dedicated-outputs.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { columnValue, now } from '../registry/registry-expressions.ts';

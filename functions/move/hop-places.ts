@@ -1,4 +1,5 @@
-import { DATA_DATABASE, dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
+import { DATA_DATABASE } from '../contracts/names.ts';
+import { dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { MoveOvertaken } from './errors.ts';

@@ -1,9 +1,6 @@
 /** Epoch of a tenant's first placement. */
 export const FIRST_EPOCH = 1;
 
-/** Database of every data cluster. */
-export const DATA_DATABASE = 'strata';
-
 /** Schema and login role of a tenant, which share one name; it carries the epoch because every move makes new ones. */
 export function tenantRoleName(tenantId: string, epoch: number): string {
   return `tenant_${tenantId.replaceAll('-', '')}_e${epoch}`;

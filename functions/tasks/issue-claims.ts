@@ -5,11 +5,11 @@
  * Fails closed: when the registry cannot be asked, nobody gets a token that lacks or keeps a tenant by accident.
  */
 import type { PreTokenGenerationV2TriggerEvent } from 'aws-lambda';
+import { OPERATOR_SCOPE } from '../contracts/names.ts';
 import { isEmailAddress } from '../input/email-address.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 
 const OPERATORS = 'operators';
-const OPERATOR_SCOPE = 'strata/operator';
 
 interface Membership {
   tenant_id: string;

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
+import { OPERATOR_SCOPE } from '../contracts/names.ts';
 import { isEmailAddress } from '../input/email-address.ts';
-
-export const OPERATOR_SCOPE = 'strata/operator';
 
 /** Who calls: a user of one tenant, or an operator of the platform. Taken from a verified token only. */
 export type Caller =

@@ -1,3 +1,4 @@
+import { OPERATOR_SCOPE } from '../../functions/contracts/names.ts';
 import { CommandError } from './errors.ts';
 import type { Settings } from './settings.ts';
 import { signLocally } from './sign-locally.ts';
@@ -9,5 +10,5 @@ import { signLocally } from './sign-locally.ts';
 export async function operatorToken(settings: Settings): Promise<string> {
   if (settings.token) return settings.token;
   if (!settings.local) throw new CommandError('STRATA_TOKEN is not set: give it an operator’s token');
-  return signLocally(settings, { email: 'operator@strata.test', scope: 'strata/operator' });
+  return signLocally(settings, { email: 'operator@strata.test', scope: OPERATOR_SCOPE });
 }

@@ -2,6 +2,7 @@ import { ArnFormat, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
+import { DATA_DATABASE } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
@@ -9,9 +10,6 @@ import { DatabaseProxy } from './database-proxy.ts';
 import { DatabaseSecret, grantSecretRead, secretArnNamed } from './database-secret.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
-
-/** Database of every data cluster. */
-export const DATA_DATABASE = 'strata';
 
 export interface CellProps {
   readonly config: StrataConfig;

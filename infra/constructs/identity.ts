@@ -11,12 +11,10 @@ import {
   UserPoolOperation,
 } from 'aws-cdk-lib/aws-cognito';
 import { Construct } from 'constructs';
+import { OPERATOR_SCOPE } from '../../functions/contracts/names.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
 import type { Registry } from './registry.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
-
-/** Scope of platform operators in access tokens. */
-export const OPERATOR_SCOPE = 'strata/operator';
 
 /**
  * Who signs in. One pool per registry, because a pool holds users' addresses and those stay in their region.

@@ -1,6 +1,7 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import { STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
 import { MOVE_TIMEOUTS } from '../../workflows/move-timeouts.ts';
 import type { MoveTasks } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
@@ -29,9 +30,6 @@ const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 /** Rows that are copied, hashed or compared pass through the databases, but plans and cursors through the function. */
 const BUSY_MEMORY = 1024;
-
-/** By name, since the operators' API, in a stack that this one depends on, calls it. */
-export const surveyFunctionName = (regionKey: string): string => `strata-${regionKey}-move-survey`;
 
 /**
  * The task functions of moves, one for each privilege, and what each of them may do. All of them read and write the
@@ -84,7 +82,7 @@ export class MoveFunctions extends Construct {
     const { cells, secrets, elsewhere, settings, network } = this.#props;
     const { maxPauseMs, dutyCycle, keepDedicated, replicationTls, replicationTlsBetweenRegions } =
       settings.config.moves;
-    const cleanUpArn = this.#arn('stateMachine', 'tenant-move-cleanup');
+    const cleanUpArn = this.#arn('stateMachine', STATE_MACHINES.moveCleanup);
     const task = this.#task(
       'data',
       'Copies, compares and commits moves, cleans up after them, and recovers them',
@@ -166,7 +164,7 @@ export class MoveFunctions extends Construct {
 
   /** May see whether an execution that a move or its clean-up names is still running. */
   #grantWatch(grantee: IGrantable): void {
-    for (const stateMachine of ['tenant-move', 'tenant-move-cleanup']) {
+    for (const stateMachine of [STATE_MACHINES.move, STATE_MACHINES.moveCleanup]) {
       const executions = this.#arn('execution', `${stateMachine}:*`);
       acknowledgePattern(
         grantee,

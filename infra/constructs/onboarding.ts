@@ -5,6 +5,7 @@ import { Grant } from 'aws-cdk-lib/aws-iam';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import {
   ONBOARDING_TIMEOUTS,
   type OnboardingTasks,
@@ -103,7 +104,7 @@ export class Onboarding extends Construct {
     Grant.addToPrincipal({
       grantee,
       actions: ['states:StartExecution'],
-      resourceArns: [this.#arn('stateMachine', 'tenant-onboarding')],
+      resourceArns: [this.#arn('stateMachine', STATE_MACHINES.onboarding)],
     });
   }
 

@@ -3,6 +3,7 @@ import { Grant } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import type { RegionConfig } from '../config.ts';
 import { DAILY_PROMOTION } from '../promotion-config.ts';
 import type { Cell } from './cell.ts';
@@ -115,7 +116,7 @@ export class Promotion extends Construct {
     return Stack.of(this).formatArn({
       service: 'states',
       resource: 'stateMachine',
-      resourceName: 'tenant-move',
+      resourceName: STATE_MACHINES.move,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }

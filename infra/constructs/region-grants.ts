@@ -1,6 +1,7 @@
 import { ArnFormat, DefaultStackSynthesizer, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
+import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { secretArnNamed } from './database-secret.ts';
@@ -175,7 +176,7 @@ export class RegionGrants {
   /** May start moves there. */
   grantStartMove(grantee: IGrantable): void {
     const machines = this.#others.map(({ awsRegion }) =>
-      this.#arn(awsRegion, 'states', 'stateMachine', 'tenant-move'),
+      this.#arn(awsRegion, 'states', 'stateMachine', STATE_MACHINES.move),
     );
     this.#grant(grantee, { actions: ['states:StartExecution'], resources: machines });
   }

@@ -5,6 +5,7 @@ import { Grant } from 'aws-cdk-lib/aws-iam';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct, type IDependable } from 'constructs';
+import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { SchemaRollout } from '../../workflows/schema-rollout.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
@@ -24,7 +25,7 @@ export interface SchemaRolloutsProps {
   readonly secrets: RunTimeSecrets;
 }
 
-const NAME = 'schema-rollout';
+const NAME = STATE_MACHINES.rollout;
 const TIMEOUT = Duration.minutes(15);
 /** Each cell has a database of its own, so this bounds calls of one function. */
 const GROUPS_AT_ONCE = 10;

@@ -2,15 +2,15 @@ import { ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
+import { OPERATOR_SCOPE, STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
 import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { AlarmTopic } from '../constructs/alarm-topic.ts';
 import { ClusterProtection } from '../constructs/cluster-protection.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
-import { Identity, OPERATOR_SCOPE } from '../constructs/identity.ts';
+import { Identity } from '../constructs/identity.ts';
 import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
-import { surveyFunctionName } from '../constructs/move-functions.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
@@ -61,9 +61,9 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       environment: {
         ...this.registry.writerEnvironment,
         ...regions.environment,
-        ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-onboarding', home.awsRegion),
-        MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', 'tenant-move', home.awsRegion),
-        ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', 'schema-rollout', home.awsRegion),
+        ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.onboarding, home.awsRegion),
+        MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.move, home.awsRegion),
+        ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
       timeout: Duration.seconds(29),
@@ -71,9 +71,9 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     this.registry.grantWrite(tenants);
     regions.grantRegistries(tenants);
     for (const region of config.regions) {
-      this.#grantWorkflow(tenants, 'tenant-onboarding', region);
-      this.#grantWorkflow(tenants, 'tenant-move', region);
-      this.#grantWorkflow(tenants, 'schema-rollout', region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.onboarding, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.move, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
       this.#grantSurvey(tenants, region);
     }
 

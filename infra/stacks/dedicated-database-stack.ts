@@ -10,9 +10,9 @@ import {
   Validations,
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { DATA_DATABASE } from '../../functions/contracts/names.ts';
 import type { StrataConfig } from '../config.ts';
 import { AuroraCluster } from '../constructs/aurora-cluster.ts';
-import { DATA_DATABASE } from '../constructs/cell.ts';
 import { DatabaseProxy } from '../constructs/database-proxy.ts';
 import { DatabaseSecret } from '../constructs/database-secret.ts';
 

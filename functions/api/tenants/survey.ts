@@ -1,4 +1,5 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
+import { surveyFunctionName } from '../../contracts/names.ts';
 import type { OperatorRegion } from '../../middleware/operator-api.ts';
 import { TenantNotMeasured } from '../../move/errors.ts';
 import type { SurveyOf } from '../../move/move-rules.ts';
@@ -34,7 +35,7 @@ export function surveyByFunction({ key, awsRegion }: OperatorRegion): SurveyOf {
     const { FunctionError, Payload } = await client
       .send(
         new InvokeCommand({
-          FunctionName: awsRegion ? `strata-${key}-move-survey` : process.env.MOVE_SURVEY_FUNCTION,
+          FunctionName: awsRegion ? surveyFunctionName(key) : process.env.MOVE_SURVEY_FUNCTION,
           Payload: JSON.stringify({ tenantId }),
         }),
       )

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
-import { DATA_DATABASE } from '../../placement/tenant-names.ts';
+import { DATA_DATABASE } from '../../contracts/names.ts';
 import { dedicatedOutputs } from '../../provisioning/dedicated-outputs.ts';
 import {
   type DedicatedLaunch,
