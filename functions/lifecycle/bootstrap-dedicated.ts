@@ -1,5 +1,6 @@
 import { bootstrapDedicatedDatabase } from '../provisioning/bootstrap-dedicated-database.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome } from './provisioning-tenant.ts';
 
 /** Prepares the database of a tenant that has one of its own. */
@@ -7,10 +8,11 @@ export function bootstrapDedicated(registry: RegistryExecutor, tenantId: string)
   return onProvisioningTenant(registry, tenantId, async (tenant) => {
     const place = placeOf(tenant);
     const { tenancyVersion } = await bootstrapDedicatedDatabase(tenantId, place);
-    await registry.query(
-      `UPDATE tenant_database_routing SET tenancy_version = :tenancyVersion::int
-       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint`,
-      { tenantId, epoch: place.epoch, tenancyVersion },
-    );
+    await registrySql(registry)
+      .updateTable('tenant_database_routing')
+      .set({ tenancy_version: tenancyVersion })
+      .where('tenant_id', '=', tenantId)
+      .where('epoch', '=', place.epoch)
+      .execute();
   });
 }

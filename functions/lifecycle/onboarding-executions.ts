@@ -1,4 +1,6 @@
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { secondsSince } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 
 /** What has become of an execution; `none` when there is none of that name. */
 export type ExecutionFate = 'running' | 'failed' | 'ended' | 'none';
@@ -21,11 +23,16 @@ export async function namedExecution(
   registry: RegistryExecutor,
   slug: string,
 ): Promise<NamedExecution | undefined> {
-  const [row] = await registry.query<{ execution_arn: string; age: number }>(
-    `SELECT execution_arn, extract(epoch FROM now() - updated_at)::float8 AS age FROM tenants
-     WHERE tenant_slug = :slug AND status = 'provisioning' AND execution_arn IS NOT NULL`,
-    { slug },
-  );
+  const row = await registrySql(registry)
+    .selectFrom('tenants')
+    .select((eb) => [
+      eb.ref('execution_arn').$notNull().as('execution_arn'),
+      secondsSince(eb.ref('updated_at')).as('age'),
+    ])
+    .where('tenant_slug', '=', slug)
+    .where('status', '=', 'provisioning')
+    .where('execution_arn', 'is not', null)
+    .executeTakeFirst();
   return row && { executionArn: row.execution_arn, ageSeconds: row.age };
 }
 

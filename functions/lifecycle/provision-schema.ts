@@ -4,6 +4,7 @@ import { TenantSecretInvalid } from '../provisioning/errors.ts';
 import { asOwner } from '../provisioning/owner-connection.ts';
 import { readSecret } from '../provisioning/tenant-secret.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { onProvisioningTenant, placeOf, type StepOutcome, secretOf } from './provisioning-tenant.ts';
 
 /** Creates the tenant's schema with its tables and its login role, whose password is the secret's. */
@@ -18,10 +19,11 @@ export function provisionSchema(registry: RegistryExecutor, tenantId: string): P
     const schemaVersion = await asOwner(place, (owner) =>
       createTenantSchema(owner, { tenantId, schemaName, roleName, password, connectionLimit }),
     );
-    await registry.query(
-      `UPDATE tenant_database_routing SET schema_version = :schemaVersion::int
-       WHERE tenant_id = :tenantId::uuid AND epoch = :epoch::bigint`,
-      { tenantId, epoch: place.epoch, schemaVersion },
-    );
+    await registrySql(registry)
+      .updateTable('tenant_database_routing')
+      .set({ schema_version: schemaVersion })
+      .where('tenant_id', '=', tenantId)
+      .where('epoch', '=', place.epoch)
+      .execute();
   });
 }

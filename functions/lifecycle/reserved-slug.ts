@@ -10,10 +10,12 @@
  * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
  * died, and blocks nobody.
  */
+
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
-import { lockByName, now } from '../registry/registry-expressions.ts';
+import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { TenantStatus, Tier } from '../registry/tenant-record.ts';
+import { boundTransaction, lockByName } from '../registry/transaction-limits.ts';
 import { TenantExists, TenantInputMismatch } from './errors.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
 
@@ -25,16 +27,9 @@ export class ReservedElsewhere {
   }
 }
 
-/** A caller that dies inside the transaction must not hold its locks for the Data API's three minutes. */
-export async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
-  await transaction.query(
-    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
-  );
-}
-
 /** Registrations of one slug in one region take turns until their transactions end. */
 export async function lockSlug(transaction: RegistryExecutor, slug: string): Promise<void> {
-  await lockByName(registrySql(transaction), `strata slug ${slug}`);
+  await lockByName(transaction, `strata slug ${slug}`);
 }
 
 /**

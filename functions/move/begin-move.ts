@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { DataApi } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { insertMove } from './insert-move.ts';
 import { type MoveRecord, selectMoves } from './move-records.ts';
 import { type CountedUsage, countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, readMoveInput } from './move-target.ts';
-import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
+import { findMovingTenant } from './moving-tenant.ts';
 import { mayStillRun, type Probes, recoverMove } from './recover-moves.ts';
 import type { Regions } from './regions.ts';
 

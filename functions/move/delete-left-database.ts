@@ -10,7 +10,9 @@
  * the launch of one that is recorded later sees `deletion` and waits until the stack is gone. So a tenant never gets a
  * stack that is being deleted. Every step may be cut off and run again, or twice at once.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
 import {
   type DedicatedDatabase,
   deleteDedicatedDatabase,
@@ -18,9 +20,13 @@ import {
 } from '../provisioning/delete-dedicated-database.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { type JsonText, parseJson } from '../registry/registry-column.ts';
+import { asText, columnValue, jsonValue, now } from '../registry/registry-expressions.ts';
+import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type HopRecord, hopsOf, setHopState } from './move-records.ts';
-import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
+import { findMovingTenant } from './moving-tenant.ts';
 
 /** `result.deletion` of a hop, once it is decided. */
 interface Deletion extends DedicatedDatabase {
@@ -101,57 +107,93 @@ async function decide(
     const uses = await usesOf(transaction, { tenantId, stackName, region, epoch });
     if (uses.lives_there || uses.later_stay) return 'kept';
     if (uses.moves_there) return 'later';
-    const [decided] = await transaction.query<{ deletion: string }>(
-      `UPDATE tenant_move_hops SET updated_at = now(),
-              result = CASE WHEN result -> 'deletion' IS NULL
-                            THEN result || jsonb_build_object('deletion', :deletion::jsonb) ELSE result END
-       WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'settled'
-       RETURNING (result -> 'deletion')::text AS deletion`,
-      { moveId: hop.moveId, index: hop.index, deletion: JSON.stringify(deletion) },
-    );
+    const decided = await registrySql(transaction)
+      .updateTable('tenant_move_hops')
+      .set({
+        updated_at: now,
+        result: sql`case when result -> 'deletion' is null
+          then result || ${jsonValue({ deletion })} else result end`,
+      })
+      .where('move_id', '=', hop.moveId)
+      .where('hop_index', '=', hop.index)
+      .where('state', '=', 'settled')
+      .returning(asText(sql<JsonText<Deletion>>`result -> 'deletion'`).as('deletion'))
+      .executeTakeFirst();
     if (!decided) return 'kept';
     await recordAudit(transaction, {
       ...{ actor: { id: executionArn, type: 'workflow' }, action: 'database.delete', tenantId },
       ...{ resource: { type: 'move', id: hop.moveId }, data: { stackName, cluster: deletion.cluster } },
     });
-    return JSON.parse(decided.deletion) as Deletion;
+    return parseJson(decided.deletion);
   });
 }
 
-interface Uses {
-  /** The tenant's routing row points there. */
-  readonly lives_there: boolean;
-  /** It has come back since, and left again: the clean-up of that later stay deletes the database. */
-  readonly later_stay: boolean;
-  /** A move towards it is under way, or has left both sides for a person to look at. */
-  readonly moves_there: boolean;
-}
-
-async function usesOf(
+/**
+ * - `lives_there`: the tenant's routing row points there.
+ * - `later_stay`: it has come back since, and left again: the clean-up of that later stay deletes the database.
+ * - `moves_there`: a move towards it is under way, or has left both sides for a person to look at.
+ */
+function usesOf(
   transaction: RegistryExecutor,
-  place: { tenantId: string; stackName: string; region: string; epoch: number },
-): Promise<Uses> {
-  const [uses] = await transaction.query<Uses & Record<string, unknown>>(
-    `SELECT EXISTS (SELECT FROM tenant_database_routing r
-                    WHERE r.tenant_id = :tenantId::uuid AND r.stack_name = :stackName AND r.region = :region
-                      AND EXISTS (SELECT FROM tenants t
-                                  WHERE t.tenant_id = r.tenant_id AND t.status NOT IN ('arriving', 'elsewhere'))) AS lives_there,
-            EXISTS (SELECT FROM tenant_move_hops h
-                    WHERE h.tenant_id = :tenantId::uuid AND h.state IN ('settled', 'cleaned')
-                      AND h.source ->> 'stackName' = :stackName AND h.source ->> 'region' = :region
-                      AND (h.source ->> 'epoch')::bigint > :epoch::bigint) AS later_stay,
-            EXISTS (SELECT FROM tenants t WHERE t.tenant_id = :tenantId::uuid AND t.status = 'arriving')
-            OR EXISTS (SELECT FROM tenant_moves m, jsonb_array_elements(m.plan) AS each (hop)
-                       WHERE m.tenant_id = :tenantId::uuid AND m.status = 'running'
-                         AND hop -> 'to' ->> 'isolationModel' = 'dedicated' AND hop -> 'to' ->> 'region' = :region)
-            OR EXISTS (SELECT FROM tenant_move_hops h
-                       WHERE h.tenant_id = :tenantId::uuid
-                         AND h.state IN ('working', 'committed', 'rolling-back', 'mismatch')
-                         AND (h.target ->> 'stackName' = :stackName AND h.target ->> 'region' = :region
-                              OR h.source ->> 'stackName' = :stackName AND h.source ->> 'region' = :region)) AS moves_there`,
-    place,
-  );
-  return uses!;
+  {
+    tenantId,
+    stackName,
+    region,
+    epoch,
+  }: { tenantId: string; stackName: string; region: string; epoch: number },
+) {
+  const isThere = (place: 'h.source' | 'h.target') => {
+    const column = sql.ref(place);
+    return sql<boolean>`(${column} ->> 'stackName' = ${stackName} and ${column} ->> 'region' = ${region})`;
+  };
+  const hopsOfTenant = compilingOnly
+    .selectFrom('tenant_move_hops as h')
+    .select('h.move_id')
+    .where('h.tenant_id', '=', tenantId);
+  return registrySql(transaction)
+    .selectNoFrom((eb) => [
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_database_routing as r')
+            .innerJoin('tenants as t', 't.tenant_id', 'r.tenant_id')
+            .select('r.tenant_id')
+            .where('r.tenant_id', '=', tenantId)
+            .where('r.stack_name', '=', stackName)
+            .where('r.region', '=', region)
+            .where('t.status', 'not in', ['arriving', 'elsewhere']),
+        )
+        .as('lives_there'),
+      eb
+        .exists(
+          hopsOfTenant
+            .where('h.state', 'in', ['settled', 'cleaned'])
+            .where(isThere('h.source'))
+            .where(sql<number>`cast(h.source ->> 'epoch' as bigint)`, '>', epoch),
+        )
+        .as('later_stay'),
+      eb
+        .or([
+          eb.exists(
+            eb
+              .selectFrom('tenants as t')
+              .select('t.tenant_id')
+              .where('t.tenant_id', '=', tenantId)
+              .where('t.status', '=', 'arriving'),
+          ),
+          sql<boolean>`exists (
+            select from tenant_moves as m, jsonb_array_elements(m.plan) as each (hop)
+             where m.tenant_id = ${columnValue('tenant_moves.tenant_id', tenantId)} and m.status = 'running'
+               and hop -> 'to' ->> 'isolationModel' = 'dedicated' and hop -> 'to' ->> 'region' = ${region})`,
+          eb.exists(
+            hopsOfTenant
+              .where('h.state', 'in', ['working', 'committed', 'rolling-back', 'mismatch'])
+              .where((each) => each.or([isThere('h.target'), isThere('h.source')])),
+          ),
+        ])
+        .as('moves_there'),
+    ])
+    .executeTakeFirstOrThrow();
 }
 
 /**
@@ -163,13 +205,15 @@ export async function isBeingDeleted(
   tenantId: string,
   region: string,
 ): Promise<boolean> {
-  const [found] = await registry.query(
-    `SELECT 1 AS deleting FROM tenant_move_hops
-     WHERE tenant_id = :tenantId::uuid AND state = 'settled' AND result -> 'deletion' IS NOT NULL
-       AND source ->> 'region' = :region
-     LIMIT 1`,
-    { tenantId, region },
-  );
+  const found = await registrySql(registry)
+    .selectFrom('tenant_move_hops')
+    .select('move_id')
+    .where('tenant_id', '=', tenantId)
+    .where('state', '=', 'settled')
+    .where(sql<boolean>`result -> 'deletion' is not null`)
+    .where(sql<string>`source ->> 'region'`, '=', region)
+    .limit(1)
+    .executeTakeFirst();
   return found !== undefined;
 }
 
@@ -185,19 +229,24 @@ function recordDeletion(
     await boundTransaction(transaction);
     // The tenant first, as the end of its move does: of report and hop, one sees the other.
     await findMovingTenant(transaction, tenantId, { lock: true });
-    const changed = await transaction.query(
-      `UPDATE tenant_move_hops SET state = 'cleaned', updated_at = now(),
-              result = result || jsonb_build_object('deletedDatabase', :deleted::jsonb)
-       WHERE move_id = :moveId::uuid AND hop_index = :index::int AND state = 'settled' RETURNING move_id`,
-      { moveId, index, deleted: JSON.stringify(deleted) },
-    );
+    const db = registrySql(transaction);
+    const changed = await db
+      .updateTable('tenant_move_hops')
+      .set({
+        ...{ state: 'cleaned', updated_at: now },
+        result: sql`result || ${jsonValue({ deletedDatabase: deleted })}`,
+      })
+      .where('move_id', '=', moveId)
+      .where('hop_index', '=', index)
+      .where('state', '=', 'settled')
+      .returning('move_id')
+      .execute();
     if (changed.length === 0) return;
-    await transaction.query(
-      `UPDATE tenant_moves SET updated_at = now(),
-              report = report || jsonb_build_object('deletedDatabase', :deleted::jsonb)
-       WHERE move_id = :moveId::uuid`,
-      { moveId, deleted: JSON.stringify(deleted) },
-    );
+    await db
+      .updateTable('tenant_moves')
+      .set({ updated_at: now, report: sql`report || ${jsonValue({ deletedDatabase: deleted })}` })
+      .where('move_id', '=', moveId)
+      .execute();
     await recordAudit(transaction, {
       ...{ actor: { id: executionArn, type: 'workflow' }, action: 'database.deleted', tenantId },
       ...{ resource: { type: 'move', id: moveId }, data: { ...deleted } },

@@ -4,6 +4,7 @@ import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { parseJson } from '../registry/registry-column.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
 import { finishedPhases } from './end-move.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type Onward, onwardOf } from './handover/go-onward.ts';
@@ -11,7 +12,7 @@ import { findMove, type HopRecord, hopsOf, isSettled, type MoveRecord, selectHop
 import { type FollowUpMove, type MoveReport, reportMove, retriedOf } from './move-report.ts';
 import { limitsUnder } from './move-rules.ts';
 import { readMoveInput } from './move-target.ts';
-import { boundTransaction, findMovingTenant, type MovingTenant } from './moving-tenant.ts';
+import { findMovingTenant, type MovingTenant } from './moving-tenant.ts';
 
 /** What the execution ends with. */
 export interface FinishedMove {

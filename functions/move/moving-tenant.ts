@@ -29,10 +29,3 @@ export async function findMovingTenant(
   const { cell_id: cellId, region, placed_as: isolationModel } = row;
   return { ...toTenantRecord(row), spot: isolationModel && { isolationModel, cellId, region } };
 }
-
-/** A caller that dies inside a transaction must not hold its locks for the Data API's three minutes. */
-export async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
-  await transaction.query(
-    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
-  );
-}

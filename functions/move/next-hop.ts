@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { announceArrival } from './handover/announce-arrival.ts';
 import { lockTenantRow } from './handover/tenant-row.ts';
 import type { Place } from './hop.ts';
 import { nextPlace, presentPlace } from './hop-places.ts';
 import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
-import { boundTransaction } from './moving-tenant.ts';
 import { sameSpot } from './plan.ts';
 import { crossesBorder, type Regions } from './regions.ts';
 

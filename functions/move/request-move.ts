@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import type { RepeatableRequest } from '../registry/repeatable-request.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { endMove } from './end-move.ts';
 import { MoveNotStarted, TenantNotMovable } from './errors.ts';
@@ -9,7 +10,7 @@ import { insertMove } from './insert-move.ts';
 import { findMove } from './move-records.ts';
 import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
-import { boundTransaction, findMovingTenant } from './moving-tenant.ts';
+import { findMovingTenant } from './moving-tenant.ts';
 import type { Regions } from './regions.ts';
 import { executionArnOf } from './workflow-executions.ts';
 

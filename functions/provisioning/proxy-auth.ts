@@ -6,10 +6,13 @@
  * read back. The registry is read after the lease is taken: whoever noted a secret before is seen, whoever notes one
  * later reconciles after us.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DBProxy, RDSClient } from '@aws-sdk/client-rds';
+import { sql } from 'kysely';
 import { regionOfArn } from '../database/session/credentials.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { rdsClient } from './aws-clients.ts';
 import { ProxyBusy, ProxySecretsExhausted, UnknownCell } from './errors.ts';
 import { acquireProxyLease, type ProxyLease } from './proxy-lease.ts';
@@ -76,7 +79,7 @@ export async function repairProxyAuth(
 
 /** Every cell of the registry, for the scheduled reconciliation. */
 export async function listCellIds(registry: RegistryExecutor): Promise<string[]> {
-  const rows = await registry.query<{ cell_id: string }>('SELECT cell_id FROM cells ORDER BY cell_id');
+  const rows = await registrySql(registry).selectFrom('cells').select('cell_id').orderBy('cell_id').execute();
   return rows.map((row) => row.cell_id);
 }
 
@@ -100,28 +103,33 @@ async function desiredAuth(
   // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
   // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
   // its routing row here. One statement, so that no move passes between two looks.
-  const rows = await registry.query<{
-    proxy_name: string;
-    starter_secret_arn: string;
-    cluster_arn: string;
-    secret_arn: string | null;
-  }>(
-    `SELECT c.proxy_name, c.starter_secret_arn, c.cluster_arn, accepted.secret_arn
-     FROM cells c LEFT JOIN LATERAL (
-       SELECT r.secret_arn FROM tenant_database_routing r JOIN tenants t ON t.tenant_id = r.tenant_id
-       WHERE r.cell_id = c.cell_id AND r.isolation_model = 'schema' AND r.secret_arn IS NOT NULL
-         AND t.status NOT IN ('failed', 'offboarded', 'elsewhere')
-       UNION
-       SELECT side.place ->> 'secretArn'
-       FROM tenant_move_hops h CROSS JOIN LATERAL (VALUES (h.source), (h.target)) AS side (place)
-       WHERE h.state NOT IN ('cleaned', 'rolled-back')
-         AND side.place ->> 'isolationModel' = 'schema' AND side.place ->> 'cellId' = c.cell_id
-         AND side.place ->> 'secretArn' IS NOT NULL
-     ) AS accepted ON true
-     WHERE c.cell_id = :cellId
-     ORDER BY accepted.secret_arn`,
-    { cellId },
-  );
+  const rows = await registrySql(registry)
+    .selectFrom('cells as c')
+    .leftJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('tenant_database_routing as r')
+          .innerJoin('tenants as t', 't.tenant_id', 'r.tenant_id')
+          .select('r.secret_arn')
+          .whereRef('r.cell_id', '=', 'c.cell_id')
+          .where('r.isolation_model', '=', 'schema')
+          .where('r.secret_arn', 'is not', null)
+          .where('t.status', 'not in', ['failed', 'offboarded', 'elsewhere'])
+          .union(
+            sql<{ secret_arn: string | null }>`
+              select side.place ->> 'secretArn'
+                from tenant_move_hops as h cross join lateral (values (h.source), (h.target)) as side (place)
+               where h.state not in ('cleaned', 'rolled-back')
+                 and side.place ->> 'isolationModel' = 'schema' and side.place ->> 'cellId' = c.cell_id
+                 and side.place ->> 'secretArn' is not null`,
+          )
+          .as('accepted'),
+      (join) => join.onTrue(),
+    )
+    .select(['c.proxy_name', 'c.starter_secret_arn', 'c.cluster_arn', 'accepted.secret_arn'])
+    .where('c.cell_id', '=', cellId)
+    .orderBy('accepted.secret_arn')
+    .execute();
   const [cell] = rows;
   if (!cell) throw new UnknownCell();
   const tenants = rows.flatMap(({ secret_arn }) => (secret_arn === null ? [] : [secret_arn]));

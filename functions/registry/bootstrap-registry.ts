@@ -7,6 +7,7 @@ import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
+import { lockByName } from './transaction-limits.ts';
 
 /** One step of the registry's history. Released ones never change. */
 export interface RegistryMigration {
@@ -48,9 +49,7 @@ export async function bootstrapRegistry(
   migrations: readonly RegistryMigration[] = registryMigrations,
 ): Promise<number> {
   return registry.transaction(async (transaction) => {
-    await transaction.query(
-      "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('strata registry', 0))::text as locked",
-    );
+    await lockByName(transaction, 'strata registry');
     const version = await migrate(transaction, migrations);
     await ensureRegistryRole(transaction, READER_ROLE, readerPassword);
     await ensureRegistryRole(transaction, WRITER_ROLE, writerPassword);

@@ -1,11 +1,4 @@
-import {
-  type Expression,
-  ExpressionWrapper,
-  type QueryExecutorProvider,
-  type RawBuilder,
-  sql,
-  ValueNode,
-} from 'kysely';
+import { type Expression, ExpressionWrapper, type RawBuilder, sql, ValueNode } from 'kysely';
 import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import type { ColumnValueNode } from './registry-compiler.ts';
 import { columnTypeOf, type RegistryColumnName, type RegistryTables } from './registry-tables.ts';
@@ -69,16 +62,6 @@ export function latest(time: Expression<TimeWithoutZone>): RawBuilder<TimeWithou
 /** A list of any length as a set of rows with one text: the Data API takes no arrays. */
 export function textList(items: readonly string[]): RawBuilder<string> {
   return sql`jsonb_array_elements_text(${jsonValue(items)})`;
-}
-
-/**
- * Serializes transactions by a name until they end.
- * @param name unique among what the registry locks so.
- */
-export async function lockByName(registry: QueryExecutorProvider, name: string): Promise<void> {
-  await sql`select ${asText(sql<string>`pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${name}, 0))`)} as locked`.execute(
-    registry,
-  );
 }
 
 /** A value as `jsonb`, where no column stands beside it. */

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { lockByName } from '../registry/registry-expressions.ts';
-import { registrySql } from '../registry/registry-sql.ts';
 import type { RepeatableRequest } from '../registry/repeatable-request.ts';
+import { lockByName } from '../registry/transaction-limits.ts';
 import { DEAD, mayStillRun, type StatusOf } from './begin-rollout.ts';
 import { RolloutInProgress, RolloutNotStarted } from './errors.ts';
 import type { RolloutRequest } from './rollout-input.ts';
@@ -40,7 +39,7 @@ export async function requestRollout(
   const dead = running && !(await mayStillRun(running, statusOf)) ? running.rolloutId : undefined;
   const { rolloutId, begun } = await registry.transaction(async (transaction) => {
     // Requests of one key, and of any two, come here one after the other.
-    await lockByName(registrySql(transaction), 'strata rollouts');
+    await lockByName(transaction, 'strata rollouts');
     const known = await once?.find(transaction);
     if (known) {
       const rollout = await findRollout(transaction, known);

@@ -112,6 +112,24 @@ describe('a value is cast to the type of its column', () => {
   });
 });
 
+test('values and results of another type than the column are refused by the compiler of TypeScript', () => {
+  const db = registrySql(writer);
+  // @ts-expect-error a number is wanted
+  columnValue('tenants.max_users', 'many');
+  // @ts-expect-error no such column
+  columnValue('tenants.nickname', 'x');
+  // @ts-expect-error a time is compared with a time, not with text that the Data API would bind as text
+  db.selectFrom('tenants').select('tenant_id').where('created_at', '<', '2026-01-02');
+  // @ts-expect-error no such status
+  db.updateTable('tenants').set({ status: 'deleted' });
+  const unsent = async () => {
+    const row = await db.selectFrom('tenants').select('created_at').executeTakeFirstOrThrow();
+    // @ts-expect-error a time has no zone here: it is selected as rfc3339(…)
+    return row.created_at.slice(0, 10);
+  };
+  expect(unsent).toBeTypeOf('function');
+});
+
 describe('a statement that is compiled once', () => {
   test('runs with the values of each call, and keeps its constants', async () => {
     let built = 0;

@@ -1,3 +1,5 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { registryTables } from '../../functions/registry/registry-tables.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -54,4 +56,12 @@ test('the types of queries and the migrated tables have the same columns, types,
     column.column === 'data_residency' ? { ...column, values: [] } : column,
   );
   expect(defined.sort(byName)).toEqual(found.sort(byName));
+});
+
+test('no query of the registry casts a parameter by hand: its column says the type', () => {
+  const root = join(import.meta.dirname, '../../functions');
+  const casting = globSync('**/*.ts', { cwd: root }).filter((file) =>
+    /[\s(,|]:[a-z]\w*::[a-z]/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(casting).toEqual([]);
 });

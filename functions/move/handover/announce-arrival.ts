@@ -2,9 +2,9 @@ import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
+import { boundTransaction } from '../../registry/transaction-limits.ts';
 import { MoveForbidden, MoveOvertaken } from '../errors.ts';
 import type { Hop, Place } from '../hop.ts';
-import { boundTransaction } from '../moving-tenant.ts';
 import { becomeElsewhere, lockTenantRow, type TenantRow, writeRoute, writeTenantRow } from './tenant-row.ts';
 
 type Registry = Pick<DataApi, 'query' | 'transaction'>;

@@ -2,9 +2,10 @@ import { sql } from 'kysely';
 import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
-import { columnValue, lockByName } from '../../registry/registry-expressions.ts';
+import { asText, columnValue } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
 import type { Tier } from '../../registry/tenant-record.ts';
+import { lockByName } from '../../registry/transaction-limits.ts';
 
 /**
  * Picks the cell of another region in which a tenant lands. Only whole schemas cross a border: whatever the tenant has
@@ -33,7 +34,7 @@ export async function chooseLanding(
 async function promisedSchemas(own: RegistryExecutor, region: string): Promise<Map<string, number>> {
   const db = registrySql(own);
   // Plans that are made at once count each other. Counting is a statement of its own, with a snapshot after the lock's.
-  await lockByName(db, `strata moves to ${region}`);
+  await lockByName(own, `strata moves to ${region}`);
   const rows = await db
     .selectFrom('tenant_moves as m')
     .select((eb) => [
@@ -43,7 +44,7 @@ async function promisedSchemas(own: RegistryExecutor, region: string): Promise<M
     .where('m.status', '=', 'running')
     .where(
       sql<boolean>`m.plan -> -1 -> 'to'
-        @> jsonb_build_object('region', ${columnValue('cells.region', region)}, 'isolationModel', 'schema')`,
+        @> jsonb_build_object('region', ${asText(columnValue('cells.region', region))}, 'isolationModel', 'schema')`,
     )
     .where((eb) =>
       eb.not(

@@ -13,8 +13,8 @@ import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
+import { boundTransaction } from '../../registry/transaction-limits.ts';
 import type { Hop } from '../hop.ts';
-import { boundTransaction } from '../moving-tenant.ts';
 import type { Regions } from '../regions.ts';
 import { becomeElsewhere, lockTenantRow, type TenantRow, writeRoute, writeTenantRow } from './tenant-row.ts';
 
