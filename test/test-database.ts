@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { inject } from 'vitest';
+import type { IsolationModel } from '../functions/contracts/tenant.ts';
 import { ddlTransaction } from '../functions/database/ddl/ddl-connection.ts';
 import { grantDatabase } from '../functions/database/provisioning/bootstrap-data-database.ts';
-import {
-  type IsolationModel,
-  placeTenant,
-  type TenantPlacement,
-} from '../functions/database/provisioning/place-tenant.ts';
+import { placeTenant, type TenantPlacement } from '../functions/database/provisioning/place-tenant.ts';
 import { createTenantSchema, tenantSchemaName } from '../functions/database/provisioning/tenant-schema.ts';
 import { connectAs, type DatabaseServer, type LoginName } from './database-server.ts';
 import { RegistryOverPostgres } from './registry-over-postgres.ts';

@@ -14,8 +14,8 @@ export {
   UnknownCell,
 } from '../provisioning/errors.ts';
 
+import type { Tier } from '../contracts/tenant.ts';
 import type { Unsatisfied } from '../placement/compliance.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 
 /**
  * Errors of a tenant's lifecycle. Rules that the rest relies on:

@@ -1,7 +1,7 @@
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /** The place that registration planned for a tenant, or that its dedicated stack turned out to be. */

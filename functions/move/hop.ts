@@ -1,10 +1,11 @@
 import type pg from 'pg';
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { Attempt } from '../database/transfer/claim.ts';
 import { asOwner } from '../provisioning/owner-connection.ts';
 
 /** Where a tenant's data is or will be: `source` and `target` of a hop, as the registry keeps them. */
 export interface Place {
-  readonly isolationModel: 'shared' | 'schema' | 'dedicated';
+  readonly isolationModel: IsolationModel;
   /** null for a dedicated database. */
   readonly cellId: string | null;
   /** Key of the region, such as `us`. */

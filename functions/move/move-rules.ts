@@ -1,8 +1,9 @@
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { unsatisfied, weaker } from '../placement/compliance.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel, TenantRecord, Tier } from '../registry/tenant-record.ts';
+import type { TenantRecord } from '../registry/tenant-record.ts';
 import type { Forbidden } from './errors.ts';
 import type { MoveInput } from './move-target.ts';
 import { findMovingTenant } from './moving-tenant.ts';

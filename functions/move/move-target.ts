@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
+import type { Tier } from '../contracts/tenant.ts';
 import { jsonPointer } from '../input/json-pointer.ts';
 import { readInput } from '../input/read-input.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 import { InvalidMoveInput } from './errors.ts';
 
 /** Where a tenant is asked to go. */

@@ -1,8 +1,9 @@
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { HopKind } from './hop.ts';
 
 /** As much of a place as a plan is made of. */
 export interface Spot {
-  readonly isolationModel: 'shared' | 'schema' | 'dedicated';
+  readonly isolationModel: IsolationModel;
   /** null for a dedicated database. */
   readonly cellId: string | null;
   /** Key of the region, such as `us`. */

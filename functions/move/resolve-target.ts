@@ -1,10 +1,10 @@
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { tierTerms } from '../placement/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
 import { chooseLanding } from './handover/choose-landing.ts';
 import type { MoveTarget } from './move-target.ts';

@@ -1,7 +1,7 @@
+import type { IsolationModel } from '../contracts/tenant.ts';
 import { endsInSchemaOf } from '../registry/cells.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel } from '../registry/tenant-record.ts';
 
 /** A cell as far as it has room for a tenant. */
 export type CellRoom = NonNullable<Awaited<ReturnType<typeof readCellRoom>>>;

@@ -1,7 +1,7 @@
+import type { Tier } from '../contracts/tenant.ts';
 import { endsInSchemaOf } from '../registry/cells.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 import { NoCellCapacity } from './errors.ts';
 
 /** A cell as a placement needs it. */

@@ -5,7 +5,7 @@
  *
  * Residency is no part of it: a tenant's data never leaves the cells of its `dataResidency`, whatever it requires.
  */
-import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from './tier-terms.ts';
 
 /** The values that a tenant may require. */

@@ -1,4 +1,4 @@
-import type { Tier } from '../registry/tenant-record.ts';
+import type { Tier } from '../contracts/tenant.ts';
 import { tierTerms } from './tier-terms.ts';
 
 /** The tenant has no placement in the registry: it was never onboarded whole, or it is gone. */

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { DatabaseAddress } from '../database/session/pools.ts';
-
-export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 
 /** Where one tenant's data is now. `epoch` grows with every move, so a stale copy is recognised by the database. */
 export interface Placement {

@@ -6,6 +6,7 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
+import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
@@ -47,7 +48,6 @@ const STALE_FOR = 15 * 60_000;
 /** How long a request waits for the registry, in ms: one that knows an older answer, and one that knows none. */
 const PATIENCE = 1_000;
 const LOOK_UP_LIMIT = 5_000;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface DirectoryOptions {
   /** How long an answer of the registry is believed: a suspension or a removed member shows after this, at most. */
@@ -84,7 +84,7 @@ export class TenantDirectory {
 
   /** The tenant that an id or a slug names, or undefined where there is none. */
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
-    if (UUID.test(reference)) return this.byId(reference);
+    if (isUuid(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this is not worth a cache of its own.
     const row = await askOnce(() => this.#readRow('bySlug', reference));
     return row && this.#remember(toEntry(row));

@@ -1,4 +1,4 @@
-import type { IsolationModel, Tier } from '../registry/tenant-record.ts';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 
 interface TierTerms {
   readonly isolationModel: IsolationModel;

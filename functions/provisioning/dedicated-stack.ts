@@ -11,8 +11,10 @@
  * a rollback could not delete and what the template retains. Cluster, proxy and log groups are named after the launch,
  * so nothing of an earlier one is in the way.
  */
+
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
+import type { Tier } from '../contracts/tenant.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
 import {
   dedicatedClusterName,
@@ -20,7 +22,6 @@ import {
   dedicatedStackName,
   tenantSecretName,
 } from '../placement/tenant-names.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 import { cloudFormationClient } from './aws-clients.ts';
 import { setDeletionProtection } from './deletion-protection.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';

@@ -1,13 +1,10 @@
 import { type InferResult, sql } from 'kysely';
+import { type IsolationModel, isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { parseJson } from './registry-column.ts';
 import { asNumber, asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { type RegistrySql, registrySql } from './registry-sql.ts';
 
-/** What the customer bought. */
-export type Tier = 'starter' | 'business' | 'enterprise';
-/** Where a tenant's rows live; see DESIGN, "Words". */
-export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 /**
  * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its id,
  * slug and region are kept here.
@@ -92,11 +89,9 @@ export const selectTenants = (db: RegistrySql) =>
 
 export type TenantRow = InferResult<ReturnType<typeof selectTenants>>[number];
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** Of `tenants`: the column by which the reference, an id or a slug, names a tenant. */
 export function referenceColumn(reference: string): 'tenant_id' | 'tenant_slug' {
-  return UUID.test(reference) ? 'tenant_id' : 'tenant_slug';
+  return isUuid(reference) ? 'tenant_id' : 'tenant_slug';
 }
 
 export function toTenantRecord(row: TenantRow): TenantRecord {

@@ -1,3 +1,4 @@
+import { isUuid } from '../contracts/tenant.ts';
 import { InvalidCursor } from './errors.ts';
 import { type Item, toItem } from './field-names.ts';
 
@@ -26,7 +27,6 @@ export interface Position {
   readonly id: string;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
 
 /** @throws {InvalidCursor} for anything that `cursorAfter` did not make. */
@@ -38,7 +38,7 @@ export function readCursor(cursor: string): Position {
     throw new InvalidCursor('not a cursor');
   }
   const [time, id] = Array.isArray(parts) && parts.length === 2 ? parts : [];
-  if (typeof time !== 'string' || typeof id !== 'string' || !TIME.test(time) || !UUID.test(id)) {
+  if (typeof time !== 'string' || typeof id !== 'string' || !TIME.test(time) || !isUuid(id)) {
     throw new InvalidCursor('not a cursor');
   }
   if (!isTime(time)) throw new InvalidCursor('not a time');

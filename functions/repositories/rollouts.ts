@@ -1,9 +1,9 @@
 import { type InferResult, sql } from 'kysely';
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { type JsonText, parseJson } from '../registry/registry-column.ts';
 import { asText, columnValue, rfc3339 } from '../registry/registry-expressions.ts';
 import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel } from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { ResourceNotFound } from './errors.ts';
 import { mergeRows, type PageRequest, readCursor } from './keyset-page.ts';

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../placement/compliance.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
@@ -8,14 +9,12 @@ import { columnValue, now, rfc3339 } from '../registry/registry-expressions.ts';
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
 import type { RegistryTables } from '../registry/registry-tables.ts';
 import {
-  type IsolationModel,
   readFeatures,
   referenceColumn,
   selectTenants,
   type TenantRecord,
   type TenantRow,
   type TenantStatus,
-  type Tier,
   toTenantRecord,
 } from '../registry/tenant-record.ts';
 import { askRegions, type Regions } from './ask-region.ts';

@@ -8,14 +8,15 @@
  *
  * The reason of a pending target is why it failed in the rollout before: it comes last.
  */
+
 import { type InferResult, sql } from 'kysely';
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { Release } from '../database/provisioning/release.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText, columnValue, jsonValue, textList } from '../registry/registry-expressions.ts';
 import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
-import type { IsolationModel } from '../registry/tenant-record.ts';
 
 type Versions = Pick<Release, 'schemaVersion' | 'tenancyVersion'>;
 

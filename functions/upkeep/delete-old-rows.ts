@@ -6,14 +6,15 @@
  * compares is the same before, during and after. A tenant that is being moved keeps its old rows until the next run.
  * Requests only append to the table, and wait for nothing here.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import type { Tier } from '../contracts/tenant.ts';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
 import { monthOf, monthPartitionedTables } from '../database/tables/month-partitions.ts';
 import { exclusively } from '../database/transfer/claim.ts';
 import { MoverBusy } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 import { RETENTION_MONTHS, retentionCutoff } from './retention.ts';
 
 const BATCH = 1_000;

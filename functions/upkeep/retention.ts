@@ -1,4 +1,4 @@
-import type { Tier } from '../registry/tenant-record.ts';
+import type { Tier } from '../contracts/tenant.ts';
 
 /**
  * How many months a row of a table is kept, by the tenant's tier. A table that is not listed keeps its rows. The age

@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
+import type { Tier } from '../contracts/tenant.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { Tier } from '../registry/tenant-record.ts';
 
 /** A data database of the region: a cell's, or an Enterprise tenant's own. */
 export interface UpkeptDatabase extends OwnedDatabase {

@@ -3,8 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { IsolationModel } from '../../functions/contracts/tenant.ts';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
-import { type IsolationModel, placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
+import { placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
 import {
   createTenantSchema,
   dropTenantSchema,

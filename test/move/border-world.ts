@@ -1,3 +1,4 @@
+import type { Tier } from '../../functions/contracts/tenant.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
 import { finishMove } from '../../functions/move/finish-move.ts';
 import { followHop } from '../../functions/move/follow-hop.ts';
@@ -7,7 +8,6 @@ import { nextHop } from '../../functions/move/next-hop.ts';
 import type { Regions } from '../../functions/move/regions.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { unwindMove } from '../../functions/move/unwind-move.ts';
-import type { Tier } from '../../functions/registry/tenant-record.ts';
 import { alive, arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
 
 const KEYS = ['us', 'eu', 'apac'] as const;

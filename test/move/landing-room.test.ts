@@ -1,5 +1,7 @@
 /** Whom the cells of another region take in: only schemas cross the border, whatever the tenant has bought. */
+
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Tier } from '../../functions/contracts/tenant.ts';
 import { MoveForbidden } from '../../functions/move/errors.ts';
 import { findMove, hopsOf } from '../../functions/move/move-records.ts';
 import { nextHop } from '../../functions/move/next-hop.ts';
@@ -8,7 +10,6 @@ import { tryMove } from '../../functions/move/try-move.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
-import type { Tier } from '../../functions/registry/tenant-record.ts';
 import { BorderWorld, type Key } from './border-world.ts';
 
 let world: BorderWorld;

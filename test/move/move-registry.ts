@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Tier } from '../../functions/contracts/tenant.ts';
 import { beginMove } from '../../functions/move/begin-move.ts';
 import { followHop } from '../../functions/move/follow-hop.ts';
 import { setHopState } from '../../functions/move/move-records.ts';
@@ -6,7 +7,6 @@ import type { Probes } from '../../functions/move/recover-moves.ts';
 import { openStep } from '../../functions/move/step-context.ts';
 import { tierTerms } from '../../functions/placement/tier-terms.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
-import type { Tier } from '../../functions/registry/tenant-record.ts';
 import { getMove, type MoveView } from '../../functions/repositories/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';

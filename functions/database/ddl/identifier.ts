@@ -1,5 +1,6 @@
+import { isUuid } from '../../contracts/tenant.ts';
+
 const IDENTIFIER = /^[a-z_][a-z0-9_]{0,62}$/;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
  * The name, double-quoted, for statements that take no parameters (DDL).
@@ -25,5 +26,5 @@ export function literal(value: string): string {
 
 /** @throws {TypeError} unless it is a lower-case UUID in its canonical form. */
 export function assertUuid(value: string): void {
-  if (!UUID.test(value)) throw new TypeError('not a lower-case UUID');
+  if (!isUuid(value)) throw new TypeError('not a lower-case UUID');
 }

@@ -1,8 +1,7 @@
 import type pg from 'pg';
+import type { IsolationModel } from '../../contracts/tenant.ts';
 import { PlacementConflict } from '../errors.ts';
 import { endForeignSessions } from './end-foreign-sessions.ts';
-
-export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 
 export interface TenantPlacement {
   readonly tenantId: string;

@@ -10,8 +10,10 @@
  * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
  * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have happened.
  */
+
 import type { Compilable, CompiledQuery, OperationNodeSource } from 'kysely';
 import pg from 'pg';
+import { isUuid } from '../../contracts/tenant.ts';
 import { CommitUnknown } from '../errors.ts';
 import { TENANT_SCHEMA_VERSION } from '../tables/schema-version.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
@@ -38,7 +40,6 @@ export interface TenantTransaction {
   query<Row>(statement: Statement<Row>): Promise<Row[]>;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A connection idle for longer may have been closed by the server without our knowing (a frozen Lambda sees nothing). */
 const SURELY_ALIVE_MS = 1_000;
 /** The driver's own conversion, which its type declarations leave out. */
@@ -195,7 +196,7 @@ async function giveBack(client: pg.PoolClient, failure: unknown): Promise<void> 
 
 /** BEGIN and `enter` as one simple query. Both values are validated here: they are not parameters. */
 function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
-  if (!UUID.test(tenantId)) throw new TypeError('tenantId is not a lower-case UUID');
+  if (!isUuid(tenantId)) throw new TypeError('tenantId is not a lower-case UUID');
   if (!Number.isSafeInteger(epoch)) throw new TypeError('epoch is not an integer');
   const begin =
     access === 'read'

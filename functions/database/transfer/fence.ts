@@ -9,9 +9,11 @@
  * by then, and whoever enters later is told; each raising has a token of its own, and a flip counts only under that
  * very token before it expires, by the database's clock. A mover that wakes up too late can do nothing.
  */
+
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import type { IsolationModel } from '../../contracts/tenant.ts';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import type { Attempt } from './claim.ts';
@@ -107,7 +109,7 @@ export async function lowerForgottenFence(
 
 /** Where the tenant goes on, and what callers who come to the old place are told of it. */
 export interface NextPlace {
-  readonly isolationModel: 'shared' | 'schema' | 'dedicated';
+  readonly isolationModel: IsolationModel;
   readonly schemaName: string;
   readonly roleName: string;
   /** As `parseForward` of placement reads it. */
@@ -232,7 +234,7 @@ export interface PlacementRow {
   readonly epoch: number;
   readonly state: 'active' | 'fenced' | 'moved';
   readonly capture: boolean;
-  readonly isolation_model: 'shared' | 'schema' | 'dedicated';
+  readonly isolation_model: IsolationModel;
   readonly schema_name: string;
   readonly role_name: string;
   readonly fence_token: string | null;

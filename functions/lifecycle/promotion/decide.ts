@@ -10,7 +10,7 @@
  * Against flapping: nobody is ever demoted, no one twice within the cool-down, and a tenant that an operator moved down
  * must exceed the thresholds by a margin.
  */
-import type { Tier } from '../../registry/tenant-record.ts';
+import type { Tier } from '../../contracts/tenant.ts';
 import { daysBetween, type PromotionFigures, rowOperationsPerDay, type Sample, usersOf } from './figures.ts';
 import type { PromotionPolicy } from './promotion-policy.ts';
 

@@ -1,4 +1,5 @@
-import type { TenantStatus, Tier } from '../../registry/tenant-record.ts';
+import type { Tier } from '../../contracts/tenant.ts';
+import type { TenantStatus } from '../../registry/tenant-record.ts';
 
 /** One day's figures of a tenant, as metering recorded them. */
 export interface Sample {

@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
+import type { Tier } from '../../contracts/tenant.ts';
 import { type AuditActor, recordAudit } from '../../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { insertOffer } from '../../registry/offers.ts';
 import { now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
-import type { Tier } from '../../registry/tenant-record.ts';
 import { type DecisionRecord, recordDecision } from './record-decision.ts';
 
 /**

@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
+import type { Tier } from '../../contracts/tenant.ts';
 import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { asText, columnValue } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
-import type { Tier } from '../../registry/tenant-record.ts';
 import { lockByName } from '../../registry/transaction-limits.ts';
 
 /**

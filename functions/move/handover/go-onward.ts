@@ -1,6 +1,6 @@
+import type { Tier } from '../../contracts/tenant.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
 import { onwardExecutionName } from '../../registry/onward-move.ts';
-import type { Tier } from '../../registry/tenant-record.ts';
 import type { MoveRecord } from '../move-records.ts';
 import { writeMoveInput } from '../move-target.ts';
 import type { MovingTenant } from '../moving-tenant.ts';

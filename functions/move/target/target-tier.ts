@@ -1,5 +1,5 @@
+import type { Tier } from '../../contracts/tenant.ts';
 import { tierTerms } from '../../placement/tier-terms.ts';
-import type { Tier } from '../../registry/tenant-record.ts';
 import type { Place } from '../hop.ts';
 
 /**

@@ -1,0 +1,10 @@
+/** What the customer bought. */
+export type Tier = 'starter' | 'business' | 'enterprise';
+
+/** How a tenant's rows are kept apart from others': rows of shared tables, a schema, a cluster. */
+export type IsolationModel = 'shared' | 'schema' | 'dedicated';
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A UUID as PostgreSQL writes it: lower case, with hyphens. */
+export const isUuid = (text: string): boolean => UUID.test(text);
