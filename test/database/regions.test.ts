@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CredentialStore, regionOfArn } from '../../functions/database/session/credentials.ts';
 import { readSecret } from '../../functions/provisioning/tenant-secret.ts';
 import type { DataApi } from '../../functions/registry/data-api.ts';
+import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import {
   exchangeRegions,
   findRegion,
   type RegionRecord,
   registerRegion,
 } from '../../functions/registry/regions.ts';
-import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { type LocalSecrets, startLocalSecrets } from '../move/local-secrets.ts';
 import { TestDatabase } from '../test-database.ts';
 

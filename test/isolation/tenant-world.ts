@@ -6,8 +6,8 @@ import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
+import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
 
