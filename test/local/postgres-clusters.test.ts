@@ -153,7 +153,7 @@ describe('a server', () => {
     process.kill(pid, 'SIGKILL');
     await expect
       .poll(() => query(masterConnection(server), 'SELECT 1 AS one').catch(() => undefined), {
-        timeout: 10_000,
+        timeout: 25_000,
       })
       .toEqual([{ one: 1 }]);
     expect(postmasterPid('master')).not.toBe(pid);

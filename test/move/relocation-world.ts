@@ -170,7 +170,7 @@ export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, second
       if (process.env.SHOW_PHASES) console.log(JSON.stringify(update));
     },
     keep: async (facts) => void Object.assign(kept, facts),
-    amendTarget: async () => {},
+    amendTarget: async (found) => void Object.assign(hop.target, found),
   };
 }
 
