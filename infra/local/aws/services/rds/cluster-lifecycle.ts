@@ -52,13 +52,14 @@ export function clusterLifecycle(
     if (!/^[a-z](?:-?[a-z0-9])*$/i.test(identifier) || identifier.length > 63) {
       throw new AwsError('InvalidParameterValue', `Invalid snapshot identifier: ${identifier}`);
     }
+    const bytes = await sizeOf(cluster, context);
+    // Nothing is awaited from here on: of two calls at once, one makes it.
     if (snapshotNamed(identifier, call)) {
       throw new AwsError(
         'DBClusterSnapshotAlreadyExistsFault',
         `Cannot create the cluster snapshot because one with the identifier ${identifier} already exists.`,
       );
     }
-    const bytes = await sizeOf(cluster, context);
     const snapshot: ClusterSnapshot = {
       identifier: identifier.toLowerCase(),
       arn: snapshotArn(identifier, call),
