@@ -11,14 +11,26 @@ const sources = new Map(files.map((file) => [file, readFileSync(join(root, file)
 /** From left to right: a folder imports only from groups to its right, and from itself. */
 const GROUPS = [
   ['api', 'tasks'],
-  ['middleware'],
-  ['move', 'backup', 'lifecycle', 'repositories', 'rollouts', 'upkeep'],
-  ['provisioning'],
+  ['http'],
+  [
+    'onboarding',
+    'moves',
+    'backups',
+    'restores',
+    'offboarding',
+    'rollouts',
+    'metering',
+    'promotion',
+    'alerts',
+    'upkeep',
+  ],
+  ['places'],
+  ['tenant-data'],
   ['placement'],
-  ['tenancy'],
   ['registry'],
   ['database'],
-  ['input'],
+  ['aws'],
+  ['resources'],
   ['contracts'],
 ];
 

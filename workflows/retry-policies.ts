@@ -1,12 +1,12 @@
 import { Duration } from 'aws-cdk-lib';
 import { Errors, JitterType, type RetryProps } from 'aws-cdk-lib/aws-stepfunctions';
-import { CutOverPostponed, TablesUpgrading } from '../functions/move/errors.ts';
+import { CutOverPostponed, TablesUpgrading } from '../functions/moves/errors.ts';
 import {
   DependencyUnavailable,
   ProxyBusy,
   ProxyLeaseLost,
   TenantUnreachable,
-} from '../functions/provisioning/errors.ts';
+} from '../functions/places/errors.ts';
 
 /** What passes by itself: a dependency that is away, a function that was throttled, killed or cut off. */
 export const transient: RetryProps = {

@@ -36,7 +36,7 @@ import {
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { MoveAborted } from '../functions/move/errors.ts';
+import { MoveAborted } from '../functions/moves/errors.ts';
 import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
 import { insistent, notYetReachable, postponed, proxyTaken } from './retry-policies.ts';
 import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';

@@ -1,5 +1,5 @@
 import type { Tier } from '../contracts/tenant.ts';
-import { tierTerms } from './tier-terms.ts';
+import { tierTerms } from '../contracts/tier-terms.ts';
 
 /** The tenant has no placement in the registry: it was never onboarded whole, or it is gone. */
 export class NotPlaced extends Error {

@@ -12,8 +12,8 @@
 import { type InferResult, sql } from 'kysely';
 import type { IsolationModel } from '../contracts/tenant.ts';
 import type { Release } from '../database/provisioning/release.ts';
+import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
-import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText, columnValue, jsonValue, textList } from '../registry/registry-expressions.ts';
 import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';

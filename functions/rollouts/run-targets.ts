@@ -16,9 +16,9 @@ import {
   updateTenancy,
   updateTenantSchema,
 } from '../database/provisioning/update-target.ts';
+import { asOwner, type OwnedDatabase } from '../database/session/owner-connection.ts';
 import { isConnectionLost, sqlStateOf } from '../database/session/sql-state.ts';
-import { asOwner, type OwnedDatabase } from '../provisioning/owner-connection.ts';
-import { isTransient } from '../provisioning/transient-error.ts';
+import { isTransient } from '../database/transient-error.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
   type CellPlace,

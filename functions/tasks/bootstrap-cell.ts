@@ -1,12 +1,12 @@
 import * as z from 'zod';
+import { logger } from '../aws/logger.ts';
 import { bootstrapDataDatabase } from '../database/provisioning/bootstrap-data-database.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
-import { logger } from '../middleware/logger.ts';
 import { registerCell } from '../registry/cells.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
+import { customResourceHandler } from './custom-resource.ts';
 
 const text = z.string().min(1);
 

@@ -1,10 +1,10 @@
 import * as z from 'zod';
+import { logger } from '../aws/logger.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
-import { clusterProtection } from '../middleware/cluster-protection.ts';
-import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
-import { logger } from '../middleware/logger.ts';
 import { bootstrapRegistry, REGISTRY_VERSION } from '../registry/bootstrap-registry.ts';
 import { DataApi } from '../registry/data-api.ts';
+import { clusterProtection } from './cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from './custom-resource.ts';
 
 /** `Custom::StrataRegistryBootstrap`: migrates the registry and gives its roles their passwords, on every deployment. */
 const registry = customResourceHandler({

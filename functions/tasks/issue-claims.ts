@@ -6,8 +6,8 @@
  */
 import type { PreTokenGenerationV2TriggerEvent } from 'aws-lambda';
 import { OPERATOR_SCOPE } from '../contracts/names.ts';
-import { isEmailAddress } from '../input/email-address.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
+import { isEmailAddress } from '../resources/email-address.ts';
 
 const OPERATORS = 'operators';
 

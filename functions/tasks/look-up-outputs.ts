@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { customResourceHandler } from '../middleware/custom-resource.ts';
-import { cloudFormationClient } from '../provisioning/aws-clients.ts';
+import { cloudFormationClient } from '../aws/clients.ts';
+import { customResourceHandler } from './custom-resource.ts';
 
 /**
  * `Custom::StrataOutputs`: outputs of a stack in another region, which templates cannot refer to. They are the

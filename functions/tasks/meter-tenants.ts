@@ -1,7 +1,7 @@
-import { meterTenants } from '../lifecycle/metering/meter-tenants.ts';
-import { meteringRequest } from '../lifecycle/metering/run-metering.ts';
-import { logger } from '../middleware/logger.ts';
-import { promotionTask } from '../middleware/promotion-task.ts';
+import { logger } from '../aws/logger.ts';
+import { meterTenants } from '../metering/meter-tenants.ts';
+import { meteringRequest } from '../metering/run-metering.ts';
+import { promotionTask } from './promotion-task.ts';
 
 /** One tenant may take longer than a minute, and the last one has to be through before Lambda is. */
 const LAST_TENANT_MS = 120_000;

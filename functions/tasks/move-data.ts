@@ -3,27 +3,31 @@
  * execution ended early.
  */
 import * as z from 'zod';
-import { cleanUpStateMachine } from '../middleware/clean-up-settings.ts';
-import { logger } from '../middleware/logger.ts';
-import { type HopPhase, hopPhase, movePhase, moveTask } from '../middleware/move-task.ts';
-import { reasonOf } from '../move/failure-reason.ts';
-import { crossesBorder } from '../move/regions.ts';
-import type { RolledBack } from '../move/roll-back-move.ts';
+import { logger } from '../aws/logger.ts';
+import { reasonOf } from '../moves/failure-reason.ts';
+import { crossesBorder } from '../moves/regions.ts';
+import type { RolledBack } from '../moves/roll-back-move.ts';
+import { type HopPhase, hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const executionArn = z.string().min(1);
+
+const environment = z.object({ MOVE_CLEANUP_STATE_MACHINE_ARN: z.string().min(1) });
+
+/** ARN of `tenant-move-cleanup`. @throws {z.ZodError} the function's environment is incomplete. */
+const cleanUpStateMachine = () => environment.parse(process.env).MOVE_CLEANUP_STATE_MACHINE_ARN;
 
 /** A phase that does one thing for a reshape and another for a relocation. */
 const ofHop =
   (name: 'prepare' | 'copy' | 'index' | 'catchUp' | 'compare'): HopPhase =>
   async (context, cursor) =>
-    (await import('../move/steps.ts'))[name](context, cursor);
+    (await import('../moves/steps.ts'))[name](context, cursor);
 
 /** Plans the move and makes it the tenant's only one, or goes on with what this execution has begun. */
 const begin = movePhase(
   z.object({ executionArn, input: z.unknown() }),
   async (registry, state, _deadline, regions) => {
-    const { beginMove } = await import('../move/begin-move.ts');
-    const { surveyTenant } = await import('../move/survey-tenant.ts');
+    const { beginMove } = await import('../moves/begin-move.ts');
+    const { surveyTenant } = await import('../moves/survey-tenant.ts');
     return beginMove(registry, state.input, state.executionArn, {
       regions,
       survey: (tenantId) => surveyTenant(registry, tenantId),
@@ -33,17 +37,17 @@ const begin = movePhase(
 
 /** Prepares the dedicated database for a tenant. */
 const bootstrap = hopPhase('bootstrap', async (context) => {
-  const { bootstrapTarget } = await import('../move/target/bootstrap-target.ts');
+  const { bootstrapTarget } = await import('../moves/target/bootstrap-target.ts');
   return bootstrapTarget(context);
 });
 
 /** Fences the tenant's writes, carries the last of them over, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
-  const steps = await import('../move/steps.ts');
+  const steps = await import('../moves/steps.ts');
   const outcome = await steps.cutOver(context, cursor);
   // Requests are sent to the other region from the commit on: it has to know the tenant at once.
   if (outcome.done && crossesBorder(context.hop)) {
-    const { followHop } = await import('../move/follow-hop.ts');
+    const { followHop } = await import('../moves/follow-hop.ts');
     await followHop(registry, context.hop, { regions });
   }
   return outcome;
@@ -51,8 +55,8 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
 
 /** Makes the registry follow the committed hop, frees the tenant, and starts the clean-up of the place that it left. */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
-  const { settleHop } = await import('../move/settle-hop.ts');
-  const { startCleanUp } = await import('../move/start-clean-up.ts');
+  const { settleHop } = await import('../moves/settle-hop.ts');
+  const { startCleanUp } = await import('../moves/start-clean-up.ts');
   await settleHop(registry, context, regions);
   await startCleanUp(registry, context.hop, cleanUpStateMachine());
   return { done: true };
@@ -68,7 +72,7 @@ const rollBack = movePhase(
   async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
     // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
-    const { rollBackMove } = await import('../move/roll-back-move.ts');
+    const { rollBackMove } = await import('../moves/roll-back-move.ts');
     return rollBackMove(registry, move.moveId, failure, regions);
   },
 );
@@ -79,7 +83,7 @@ const cleanUpEnvironment = z.object({ KEEP_DEDICATED_DAYS: z.coerce.number().non
 const cleanUp = movePhase(
   z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
   async (registry, { move }, deadline) => {
-    const { cleanUpHop } = await import('../move/clean-up-hop.ts');
+    const { cleanUpHop } = await import('../moves/clean-up-hop.ts');
     const keepDays = cleanUpEnvironment.parse(process.env).KEEP_DEDICATED_DAYS;
     return cleanUpHop(registry, move, { deadline, keepDays });
   },
@@ -92,8 +96,8 @@ const ended = z.object({
 
 /** Settles or rolls back the moves whose executions ended without doing so: of the execution in the event, or of all. */
 const recover = movePhase(ended, async (registry, { detail }, deadline, regions) => {
-  const { recoverMoves } = await import('../move/recover-moves.ts');
-  const { startExecution } = await import('../move/workflow-executions.ts');
+  const { recoverMoves } = await import('../moves/recover-moves.ts');
+  const { startExecution } = await import('../aws/executions.ts');
   const stateMachineArn = cleanUpStateMachine();
   const recovered = await recoverMoves(registry, {
     ...(detail ? { ended: detail } : {}),

@@ -1,10 +1,10 @@
 /** The phases of `tenant-move` that need the registries only. */
 import * as z from 'zod';
-import { movePhase, moveTask } from '../middleware/move-task.ts';
-import { completeMove } from '../move/complete-move.ts';
-import { MoveOvertaken } from '../move/errors.ts';
-import { findMove } from '../move/move-records.ts';
-import { nextHop } from '../move/next-hop.ts';
+import { completeMove } from '../moves/complete-move.ts';
+import { MoveOvertaken } from '../moves/errors.ts';
+import { findMove } from '../moves/move-records.ts';
+import { nextHop } from '../moves/next-hop.ts';
+import { movePhase, moveTask } from './move-task.ts';
 
 const state = z.object({ move: z.object({ moveId: z.uuid() }) });
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { movePhase, moveTask } from '../middleware/move-task.ts';
-import { surveyTenant } from '../move/survey-tenant.ts';
+import { surveyTenant } from '../moves/survey-tenant.ts';
+import { movePhase, moveTask } from './move-task.ts';
 
 /**
  * Counts rows and bytes of the tenant's tables, for the dry run of a move: the operators' API reaches no database. It is

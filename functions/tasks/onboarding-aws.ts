@@ -1,12 +1,12 @@
 /** The phases of `tenant-onboarding` that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
-import { onProvisioningTenant, placeOf } from '../lifecycle/provisioning-tenant.ts';
-import { launchSettings } from '../middleware/launch-settings.ts';
-import { onboardingPhase, onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
-import { stackProgress } from '../provisioning/dedicated-stack.ts';
+import { onProvisioningTenant, placeOf } from '../onboarding/provisioning-tenant.ts';
+import { stackProgress } from '../places/dedicated-stack.ts';
+import { launchSettings } from './launch-settings.ts';
+import { onboardingPhase, onboardingTask, tenantState } from './onboarding-task.ts';
 
 /** Creates the secret of the tenant's login role. */
 const credentials = onboardingPhase(tenantState, async (registry, { tenant }) => {
-  const { provisionCredentials } = await import('../lifecycle/provision-credentials.ts');
+  const { provisionCredentials } = await import('../onboarding/provision-credentials.ts');
   return provisionCredentials(registry, tenant.tenantId, { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN });
 });
 
@@ -14,14 +14,14 @@ const credentials = onboardingPhase(tenantState, async (registry, { tenant }) =>
 const launch = onboardingPhase(
   tenantState.extend({ stack: stackProgress.optional() }),
   async (registry, { tenant, stack }) => {
-    const { launchDedicated } = await import('../lifecycle/launch-dedicated.ts');
+    const { launchDedicated } = await import('../onboarding/launch-dedicated.ts');
     return launchDedicated(registry, tenant.tenantId, launchSettings(), stack);
   },
 );
 
 /** Makes the cell's proxy accept the tenant's secret. */
 const proxy = onboardingPhase(tenantState, async (registry, { tenant }) => {
-  const { reconcileProxyAuth } = await import('../provisioning/proxy-auth.ts');
+  const { reconcileProxyAuth } = await import('../places/proxy-auth.ts');
   return onProvisioningTenant(registry, tenant.tenantId, async (provisioning) => {
     const { cellId } = placeOf(provisioning);
     if (cellId) await reconcileProxyAuth(registry, cellId);

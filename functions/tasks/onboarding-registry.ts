@@ -1,14 +1,14 @@
 /** The phases of `tenant-onboarding` that need the registry only; and the recovery of onboardings that ended early. */
 import * as z from 'zod';
-import { activateTenant } from '../lifecycle/activate-tenant.ts';
-import { InvalidOnboardingInput } from '../lifecycle/errors.ts';
-import { failTenant, findUnclaimed, reasonOf } from '../lifecycle/fail-tenant.ts';
-import { validateOnboardingInput } from '../lifecycle/onboarding-input.ts';
-import { recoverOnboardings } from '../lifecycle/recover-onboardings.ts';
-import { registerTenant } from '../lifecycle/register-tenant.ts';
-import { logger } from '../middleware/logger.ts';
-import { onboardingPhase, onboardingTask, tenantState } from '../middleware/onboarding-task.ts';
-import { executionStatus, startExecution, stateMachineArnOf } from '../move/workflow-executions.ts';
+import { executionStatus, startExecution, stateMachineArnOf } from '../aws/executions.ts';
+import { logger } from '../aws/logger.ts';
+import { activateTenant } from '../onboarding/activate-tenant.ts';
+import { InvalidOnboardingInput } from '../onboarding/errors.ts';
+import { failTenant, findUnclaimed, reasonOf } from '../onboarding/fail-tenant.ts';
+import { validateOnboardingInput } from '../onboarding/onboarding-input.ts';
+import { recoverOnboardings } from '../onboarding/recover-onboardings.ts';
+import { registerTenant } from '../onboarding/register-tenant.ts';
+import { onboardingPhase, onboardingTask, tenantState } from './onboarding-task.ts';
 
 /** Registers the tenant, or takes an unfinished registration up again. */
 const register = onboardingPhase(

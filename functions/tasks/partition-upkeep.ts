@@ -1,13 +1,13 @@
 import * as z from 'zod';
-import { logger } from '../middleware/logger.ts';
-import { workflowTask } from '../middleware/workflow-task.ts';
-import { DependencyUnavailable, ProvisioningError } from '../provisioning/errors.ts';
-import { asOwner } from '../provisioning/owner-connection.ts';
-import { isTransient } from '../provisioning/transient-error.ts';
+import { logger } from '../aws/logger.ts';
+import { asOwner } from '../database/session/owner-connection.ts';
+import { isTransient } from '../database/transient-error.ts';
+import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { UpkeepError, UpkeepFailed } from '../upkeep/errors.ts';
 import { databaseResult, summarize, upkeepFigures } from '../upkeep/summary.ts';
 import { addFigures, NO_FIGURES, upkeepDatabase } from '../upkeep/upkeep-database.ts';
 import { findDatabase, listDatabases } from '../upkeep/upkept-databases.ts';
+import { workflowTask } from './workflow-task.ts';
 
 /** How long one call begins new work. The month that is begun last may take four minutes more. */
 const STEP_MS = 5 * 60_000;

@@ -1,13 +1,13 @@
 import * as z from 'zod';
-import { meteringFunction, runMetering } from '../lifecycle/metering/run-metering.ts';
-import { PromotionIncomplete, PromotionRefused } from '../lifecycle/promotion/errors.ts';
-import { evaluatePromotions, type StartPromotion } from '../lifecycle/promotion/evaluate-promotions.ts';
-import { readPromotionPolicy } from '../lifecycle/promotion/promotion-policy.ts';
-import { publishTo } from '../lifecycle/promotion/publish-notice.ts';
-import { logger } from '../middleware/logger.ts';
-import { type PromotionTaskContext, promotionTask } from '../middleware/promotion-task.ts';
-import { startTierMove } from '../middleware/start-tier-move.ts';
-import { MoveError, MoveForbidden } from '../move/errors.ts';
+import { logger } from '../aws/logger.ts';
+import { meteringFunction, runMetering } from '../metering/run-metering.ts';
+import { MoveError, MoveForbidden } from '../moves/errors.ts';
+import { startTierMove } from '../moves/start-tier-move.ts';
+import { PromotionIncomplete, PromotionRefused } from '../promotion/errors.ts';
+import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-promotions.ts';
+import { readPromotionPolicy } from '../promotion/promotion-policy.ts';
+import { publishTo } from '../promotion/publish-notice.ts';
+import { type PromotionTaskContext, promotionTask } from './promotion-task.ts';
 
 /** A call of the metering function, and then the decisions. */
 const METERING_CALL_MS = 6 * 60_000;

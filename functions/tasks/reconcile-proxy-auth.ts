@@ -1,11 +1,11 @@
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import * as z from 'zod';
-import { clusterProtection } from '../middleware/cluster-protection.ts';
-import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
-import { logger } from '../middleware/logger.ts';
-import { ProxyBusy } from '../provisioning/errors.ts';
-import { listCellIds, reconcileProxyAuth, repairProxyAuth } from '../provisioning/proxy-auth.ts';
+import { logger } from '../aws/logger.ts';
+import { ProxyBusy } from '../places/errors.ts';
+import { listCellIds, reconcileProxyAuth, repairProxyAuth } from '../places/proxy-auth.ts';
 import { type DataApi, registryFromEnvironment } from '../registry/data-api.ts';
+import { clusterProtection } from './cluster-protection.ts';
+import { customResourceHandler, customResourceHandlers } from './custom-resource.ts';
 
 /** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
 const proxyAuth = customResourceHandler({

@@ -1,12 +1,12 @@
 import * as z from 'zod';
+import { startExecution } from '../aws/executions.ts';
+import { logger } from '../aws/logger.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
-import { customResourceHandler, customResourceHandlers } from '../middleware/custom-resource.ts';
-import { logger } from '../middleware/logger.ts';
-import { startExecution } from '../move/workflow-executions.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { exchangeRegions } from '../registry/regions.ts';
 import { somethingLags } from '../rollouts/rollout-targets.ts';
+import { customResourceHandler, customResourceHandlers } from './custom-resource.ts';
 
 const text = z.string().min(1);
 

@@ -1,10 +1,9 @@
 import * as z from 'zod';
+import { executionStatus } from '../aws/executions.ts';
+import { logger } from '../aws/logger.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
-import { logger } from '../middleware/logger.ts';
-import { workflowTask } from '../middleware/workflow-task.ts';
-import { executionStatus } from '../move/workflow-executions.ts';
-import { DependencyUnavailable } from '../provisioning/errors.ts';
-import { isTransient } from '../provisioning/transient-error.ts';
+import { isTransient } from '../database/transient-error.ts';
+import { DependencyUnavailable } from '../places/errors.ts';
 import { beginRollout, DEAD } from '../rollouts/begin-rollout.ts';
 import { RolloutError, RolloutStepFailed } from '../rollouts/errors.ts';
 import { finishRollout } from '../rollouts/finish-rollout.ts';
@@ -12,6 +11,7 @@ import { readRolloutInput } from '../rollouts/rollout-input.ts';
 import { endRollout, findByExecution } from '../rollouts/rollout-records.ts';
 import type { RunOptions } from '../rollouts/run-targets.ts';
 import { runCanaries, runWave } from '../rollouts/run-wave.ts';
+import { workflowTask } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);
 const rolloutId = z.uuid();

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Tier } from '../contracts/tenant.ts';
+import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
-import type { OwnedDatabase } from '../provisioning/owner-connection.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';

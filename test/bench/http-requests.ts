@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import { DescribeDBClustersCommand, RDSClient } from '@aws-sdk/client-rds';
 import pg from 'pg';
-import { employees } from '../../functions/repositories/employees.ts';
+import { employees } from '../../functions/tenant-data/employees.ts';
 import { type BenchPlatform, benchPlatform } from './bench-platform.ts';
 import { inTurn } from './in-turn.ts';
 import { interleave, type Timing, timing } from './interleave.ts';

@@ -6,8 +6,8 @@ import {
   type Statement,
 } from '../../functions/database/session/tenant-session.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import { employees } from '../../functions/repositories/employees.ts';
-import { selectOne } from '../../functions/repositories/resource-statements.ts';
+import { employees } from '../../functions/tenant-data/employees.ts';
+import { selectOne } from '../../functions/tenant-data/resource-statements.ts';
 import { type BenchDatabase, type BenchTenant, benchCredentials, PASSWORD } from './bench-server.ts';
 import { inTurn } from './in-turn.ts';
 import type { Contestants } from './interleave.ts';

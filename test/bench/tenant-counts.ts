@@ -2,7 +2,7 @@ import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';
-import { employees } from '../../functions/repositories/employees.ts';
+import { employees } from '../../functions/tenant-data/employees.ts';
 import { BenchRegistry } from './bench-registry.ts';
 import { type BenchDatabase, BenchServer, type BenchTenant, benchCredentials } from './bench-server.ts';
 import { inTurn } from './in-turn.ts';
@@ -23,7 +23,7 @@ export interface TenantCounts {
 
 const ACTIVE = 10;
 const EMPLOYEES = 20;
-/** As `middleware/runtime.ts` has it. */
+/** As `http/runtime.ts` has it. */
 const POOL_CAP = 40;
 
 /**

@@ -1,6 +1,6 @@
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { asOwner } from '../../functions/provisioning/owner-connection.ts';
+import { asOwner } from '../../functions/database/session/owner-connection.ts';
 import { type LocalSecrets, startLocalSecrets } from '../move/local-secrets.ts';
 import { TestDatabase } from '../test-database.ts';
 

@@ -5,7 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CredentialStore, regionOfArn } from '../../functions/database/session/credentials.ts';
-import { readSecret } from '../../functions/provisioning/tenant-secret.ts';
+import { readSecret } from '../../functions/places/tenant-secret.ts';
 import type { DataApi } from '../../functions/registry/data-api.ts';
 import { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import {

@@ -11,15 +11,15 @@ import { tablesOnTarget } from '../../functions/database/tables/missing-at-versi
 import { employees } from '../../functions/database/tables/people-tables.ts';
 import { type TenantTable, tenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
-import type { Actor } from '../../functions/repositories/actor.ts';
-import { audited } from '../../functions/repositories/audit-log.ts';
-import { anyTable, type Resource } from '../../functions/repositories/resource.ts';
+import type { Actor } from '../../functions/tenant-data/actor.ts';
+import { audited } from '../../functions/tenant-data/audit-log.ts';
+import { anyTable, type Resource } from '../../functions/tenant-data/resource.ts';
 import {
   insertOne,
   selectOne,
   selectPage,
   updateOne,
-} from '../../functions/repositories/resource-statements.ts';
+} from '../../functions/tenant-data/resource-statements.ts';
 import { asTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 

@@ -1,8 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import {
-  defaultPromotionPolicy,
-  readPromotionPolicy,
-} from '../../functions/lifecycle/promotion/promotion-policy.ts';
+import { defaultPromotionPolicy, readPromotionPolicy } from '../../functions/promotion/promotion-policy.ts';
 import { config } from '../../infra/config.ts';
 import { promotion, promotionProblems } from '../../infra/promotion-config.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';

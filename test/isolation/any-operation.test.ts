@@ -4,10 +4,10 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Actor } from '../../functions/repositories/actor.ts';
-import { employees } from '../../functions/repositories/employees.ts';
-import { ResourceConflict, ResourceNotFound } from '../../functions/repositories/errors.ts';
-import type { Item } from '../../functions/repositories/field-names.ts';
+import { ResourceConflict, ResourceNotFound } from '../../functions/resources/errors.ts';
+import type { Item } from '../../functions/resources/field-names.ts';
+import type { Actor } from '../../functions/tenant-data/actor.ts';
+import { employees } from '../../functions/tenant-data/employees.ts';
 import { createWorld, type World, type WorldTenant } from './tenant-world.ts';
 
 const ACTOR: Actor = {

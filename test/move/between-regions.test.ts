@@ -1,14 +1,14 @@
 /** What two registries tell of a tenant that goes from the region of one to that of the other. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { beginMove } from '../../functions/move/begin-move.ts';
-import { finishMove } from '../../functions/move/finish-move.ts';
-import { followHop } from '../../functions/move/follow-hop.ts';
-import { handOver } from '../../functions/move/handover/hand-over.ts';
-import { findMove, hopsOf } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import type { Regions } from '../../functions/move/regions.ts';
-import { openStep } from '../../functions/move/step-context.ts';
-import { unwindMove } from '../../functions/move/unwind-move.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
+import { finishMove } from '../../functions/moves/finish-move.ts';
+import { followHop } from '../../functions/moves/follow-hop.ts';
+import { findMove, hopsOf } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { handOver } from '../../functions/moves/other-region/hand-over.ts';
+import type { Regions } from '../../functions/moves/regions.ts';
+import { openStep } from '../../functions/moves/step-context.ts';
+import { unwindMove } from '../../functions/moves/unwind-move.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { arn, far, MoveRegistry, operator } from './move-registry.ts';
 

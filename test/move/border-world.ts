@@ -1,13 +1,13 @@
 import type { Tier } from '../../functions/contracts/tenant.ts';
-import { beginMove } from '../../functions/move/begin-move.ts';
-import { finishMove } from '../../functions/move/finish-move.ts';
-import { followHop } from '../../functions/move/follow-hop.ts';
-import type { Hop } from '../../functions/move/hop.ts';
-import { findMove } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import type { Regions } from '../../functions/move/regions.ts';
-import { openStep } from '../../functions/move/step-context.ts';
-import { unwindMove } from '../../functions/move/unwind-move.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
+import { finishMove } from '../../functions/moves/finish-move.ts';
+import { followHop } from '../../functions/moves/follow-hop.ts';
+import type { Hop } from '../../functions/moves/hop.ts';
+import { findMove } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import type { Regions } from '../../functions/moves/regions.ts';
+import { openStep } from '../../functions/moves/step-context.ts';
+import { unwindMove } from '../../functions/moves/unwind-move.ts';
 import { alive, arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
 
 const KEYS = ['us', 'eu', 'apac'] as const;

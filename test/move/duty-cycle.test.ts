@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { DutyCycle, dutyCycle } from '../../functions/move/duty-cycle.ts';
+import { DutyCycle, dutyCycle } from '../../functions/moves/duty-cycle.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';

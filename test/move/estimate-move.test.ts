@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { openStep } from '../../functions/move/step-context.ts';
-import { tryMove } from '../../functions/move/try-move.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { openStep } from '../../functions/moves/step-context.ts';
+import { tryMove } from '../../functions/moves/try-move.ts';
 import { far, MoveRegistry } from './move-registry.ts';
 
 test('a dry run reckons with the dedicated database that an earlier attempt has launched', async () => {

@@ -1,12 +1,12 @@
 /** What a tenant has in the registry, on its ways between three regions. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { recordSample } from '../../functions/lifecycle/metering/record-sample.ts';
-import { handOver } from '../../functions/move/handover/hand-over.ts';
+import { recordSample } from '../../functions/metering/record-sample.ts';
+import { handOver } from '../../functions/moves/other-region/hand-over.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
+import { acceptOffer, declineOffer } from '../../functions/promotion/answer-offer.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
-import { acceptOffer, declineOffer } from '../../functions/repositories/answer-offer.ts';
-import { TenantBetweenRegions } from '../../functions/repositories/errors.ts';
-import { deleteUser } from '../../functions/repositories/tenant-users.ts';
+import { deleteUser } from '../../functions/registry/tenant-users.ts';
+import { TenantBetweenRegions } from '../../functions/resources/errors.ts';
 import { BorderWorld, type Crossing, type Key } from './border-world.ts';
 
 let world: BorderWorld;

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import { inject } from 'vitest';
-import type { Hop, PhaseProgress, Place, StepContext, StepOutcome } from '../../functions/move/hop.ts';
+import type { Hop, PhaseProgress, Place, StepContext, StepOutcome } from '../../functions/moves/hop.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
 

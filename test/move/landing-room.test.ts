@@ -2,11 +2,11 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
-import { MoveForbidden } from '../../functions/move/errors.ts';
-import { findMove, hopsOf } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { rollBackMove } from '../../functions/move/roll-back-move.ts';
-import { tryMove } from '../../functions/move/try-move.ts';
+import { MoveForbidden } from '../../functions/moves/errors.ts';
+import { findMove, hopsOf } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
+import { tryMove } from '../../functions/moves/try-move.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';

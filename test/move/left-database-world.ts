@@ -11,9 +11,9 @@ import {
 } from '@aws-sdk/client-rds';
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { expect } from 'vitest';
-import { deleteLeftDatabase } from '../../functions/move/delete-left-database.ts';
+import { deleteLeftDatabase } from '../../functions/moves/delete-left-database.ts';
 import { dedicatedStackName } from '../../functions/placement/tenant-names.ts';
-import { driveDedicatedStack, type StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import { driveDedicatedStack, type StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { type AwsRelay, startAwsRelay } from '../onboarding/aws-relay.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { databaseTemplate } from '../onboarding/database-template.ts';

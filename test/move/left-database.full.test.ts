@@ -1,7 +1,7 @@
 import { CreateDBClusterSnapshotCommand, RDSClient } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/move/target/launch-target.ts';
-import { FinalSnapshotFailed } from '../../functions/provisioning/errors.ts';
+import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { FinalSnapshotFailed } from '../../functions/places/errors.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 
 let world: LeftDatabaseWorld;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/move/target/launch-target.ts';
-import type { StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
+import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import type { StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 
 let world: LeftDatabaseWorld;

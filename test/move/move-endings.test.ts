@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { abortMove } from '../../functions/move/abort-move.ts';
-import { beginMove } from '../../functions/move/begin-move.ts';
-import { cleanUpHop } from '../../functions/move/clean-up-hop.ts';
-import { HopNotCommitted, MoveAborted, MoveNotAbortable } from '../../functions/move/errors.ts';
-import { finishMove } from '../../functions/move/finish-move.ts';
-import { hopsOf } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { type Probes, recoverMoves } from '../../functions/move/recover-moves.ts';
-import { rollBackMove } from '../../functions/move/roll-back-move.ts';
-import { getTenant } from '../../functions/repositories/tenants.ts';
+import { abortMove } from '../../functions/moves/abort-move.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
+import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
+import { HopNotCommitted, MoveAborted, MoveNotAbortable } from '../../functions/moves/errors.ts';
+import { finishMove } from '../../functions/moves/finish-move.ts';
+import { hopsOf } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { type Probes, recoverMoves } from '../../functions/moves/recover-moves.ts';
+import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
+import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 import { openHop, place } from './target-hop.ts';
 

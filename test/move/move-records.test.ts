@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { beginMove } from '../../functions/move/begin-move.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
 import {
   MoveForbidden,
   MoveInProgress,
@@ -7,13 +7,13 @@ import {
   MoveOvertaken,
   NothingToMove,
   TenantNotMovable,
-} from '../../functions/move/errors.ts';
-import type { MoveTarget } from '../../functions/move/move-target.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { recoverMoves } from '../../functions/move/recover-moves.ts';
-import { requestMove } from '../../functions/move/request-move.ts';
-import { listMoves } from '../../functions/repositories/moves.ts';
-import { getTenant } from '../../functions/repositories/tenants.ts';
+} from '../../functions/moves/errors.ts';
+import type { MoveTarget } from '../../functions/moves/move-target.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { recoverMoves } from '../../functions/moves/recover-moves.ts';
+import { requestMove } from '../../functions/moves/request-move.ts';
+import { listMoves } from '../../functions/registry/moves.ts';
+import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE, unknown } from './move-registry.ts';
 
 let world: MoveRegistry;

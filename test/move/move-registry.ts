@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Tier } from '../../functions/contracts/tenant.ts';
-import { beginMove } from '../../functions/move/begin-move.ts';
-import { followHop } from '../../functions/move/follow-hop.ts';
-import { setHopState } from '../../functions/move/move-records.ts';
-import type { Probes } from '../../functions/move/recover-moves.ts';
-import { openStep } from '../../functions/move/step-context.ts';
-import { tierTerms } from '../../functions/placement/tier-terms.ts';
+import { tierTerms } from '../../functions/contracts/tier-terms.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
+import { followHop } from '../../functions/moves/follow-hop.ts';
+import { setHopState } from '../../functions/moves/move-records.ts';
+import type { Probes } from '../../functions/moves/recover-moves.ts';
+import { openStep } from '../../functions/moves/step-context.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
-import { getMove, type MoveView } from '../../functions/repositories/moves.ts';
+import { getMove, type MoveView } from '../../functions/registry/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 

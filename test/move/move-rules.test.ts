@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
-import { draftMove } from '../../functions/move/draft-move.ts';
-import { InvalidMoveInput } from '../../functions/move/errors.ts';
-import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/move/move-rules.ts';
-import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/move/move-target.ts';
-import { findMovingTenant } from '../../functions/move/moving-tenant.ts';
-import { requestMove } from '../../functions/move/request-move.ts';
+import { draftMove } from '../../functions/moves/draft-move.ts';
+import { InvalidMoveInput } from '../../functions/moves/errors.ts';
+import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/moves/move-rules.ts';
+import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/moves/move-target.ts';
+import { findMovingTenant } from '../../functions/moves/moving-tenant.ts';
+import { requestMove } from '../../functions/moves/request-move.ts';
 import { MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 
 let world: MoveRegistry;

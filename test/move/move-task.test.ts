@@ -1,11 +1,11 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../../functions/database/transfer/errors.ts';
-import { toMoveError } from '../../functions/middleware/move-task.ts';
-import { MoveAborted, MoveMismatch } from '../../functions/move/errors.ts';
+import { MoveAborted, MoveMismatch } from '../../functions/moves/errors.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
-import { ProxyBusy } from '../../functions/provisioning/errors.ts';
+import { ProxyBusy } from '../../functions/places/errors.ts';
 import { RegistryError } from '../../functions/registry/errors.ts';
+import { toMoveError } from '../../functions/tasks/move-task.ts';
 
 const database = (code: string) =>
   Object.assign(new pg.DatabaseError('db.internal', 4, 'error'), { code, severity: 'ERROR' });

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { beginMove } from '../../functions/move/begin-move.ts';
-import { MoveOvertaken } from '../../functions/move/errors.ts';
-import { hopsOf, setHopState } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { rollBackMove } from '../../functions/move/roll-back-move.ts';
-import { getTenant } from '../../functions/repositories/tenants.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
+import { MoveOvertaken } from '../../functions/moves/errors.ts';
+import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
+import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, MoveRegistry } from './move-registry.ts';
 
 let world: MoveRegistry;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { planMove, type Spot, sameSpot } from '../../functions/move/plan.ts';
+import { planMove, type Spot, sameSpot } from '../../functions/moves/plan.ts';
 
 const shared = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'shared', cellId, region });
 const schema = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'schema', cellId, region });

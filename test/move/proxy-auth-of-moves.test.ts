@@ -1,6 +1,6 @@
 import { DescribeDBProxiesCommand, RDSClient } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { reconcileProxyAuth } from '../../functions/provisioning/proxy-auth.ts';
+import { reconcileProxyAuth } from '../../functions/places/proxy-auth.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { addPlainTenant, openHop, place } from './target-hop.ts';
 

@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { recoverMoves } from '../../functions/move/recover-moves.ts';
-import { getMove } from '../../functions/repositories/moves.ts';
+import { recoverMoves } from '../../functions/moves/recover-moves.ts';
+import { getMove } from '../../functions/registry/moves.ts';
 import { BorderWorld } from './border-world.ts';
 import { dead } from './move-registry.ts';
 

@@ -4,11 +4,11 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
-import { type Hop, replicationName } from '../../functions/move/hop.ts';
-import { catchUpRelocate } from '../../functions/move/relocate/catch-up-relocate.ts';
-import { compareRelocate } from '../../functions/move/relocate/compare-relocate.ts';
-import { cutOverRelocate } from '../../functions/move/relocate/cut-over-relocate.ts';
-import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { type Hop, replicationName } from '../../functions/moves/hop.ts';
+import { catchUpRelocate } from '../../functions/moves/relocate/catch-up-relocate.ts';
+import { compareRelocate } from '../../functions/moves/relocate/compare-relocate.ts';
+import { cutOverRelocate } from '../../functions/moves/relocate/cut-over-relocate.ts';
+import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { createRelocationWorld, linesOf, type RelocationWorld, stepContext } from './relocation-world.ts';
 import { runRelocation } from './run-relocation.ts';
 

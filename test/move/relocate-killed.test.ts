@@ -5,9 +5,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
-import { cleanUpRelocate } from '../../functions/move/relocate/clean-up-relocate.ts';
-import { finalizeRelocate } from '../../functions/move/relocate/finalize-relocate.ts';
-import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
+import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
+import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { mortal, patchClients } from './mortal-mover.ts';
 import {

@@ -1,10 +1,10 @@
 /** Tables so large that they arrive without their primary keys: these are built behind the copies, whoever is there then. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import { type Hop, replicationName } from '../../functions/move/hop.ts';
-import { copyRelocate } from '../../functions/move/relocate/copy-relocate.ts';
-import { LARGE_BYTES } from '../../functions/move/relocate/late-keys.ts';
-import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { type Hop, replicationName } from '../../functions/moves/hop.ts';
+import { copyRelocate } from '../../functions/moves/relocate/copy-relocate.ts';
+import { LARGE_BYTES } from '../../functions/moves/relocate/late-keys.ts';
+import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { FULL_RUN } from '../full-run.ts';
 import {
   createRelocationWorld,

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import { cleanUpRelocate } from '../../functions/move/relocate/clean-up-relocate.ts';
+import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
 import {
   createRelocationWorld,
   linesOf,

@@ -1,9 +1,9 @@
 /** Steps that run twice: one after the other, and at once, as a workflow's retry behind a function that still lives. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import { cleanUpRelocate } from '../../functions/move/relocate/clean-up-relocate.ts';
-import { finalizeRelocate } from '../../functions/move/relocate/finalize-relocate.ts';
-import { rollBackRelocate } from '../../functions/move/relocate/roll-back-relocate.ts';
+import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
+import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
+import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { createRelocationWorld, linesOf, type RelocationWorld } from './relocation-world.ts';
 import { type PhaseName, relocateSteps, runRelocation, untilDone } from './run-relocation.ts';
 

@@ -11,8 +11,8 @@ import { createTenantSchema } from '../../functions/database/provisioning/tenant
 import { CredentialStore } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import type { Hop, Place, StepContext } from '../../functions/move/hop.ts';
-import { finalizeRelocate } from '../../functions/move/relocate/finalize-relocate.ts';
+import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
+import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
 import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantRouter } from '../../functions/placement/tenant-router.ts';

@@ -2,9 +2,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ClaimLost } from '../../functions/database/transfer/errors.ts';
-import type { Hop, StepContext } from '../../functions/move/hop.ts';
-import { cutOverReshape } from '../../functions/move/reshape/cut-over-reshape.ts';
-import { rollBackReshape } from '../../functions/move/reshape/roll-back-reshape.ts';
+import type { Hop, StepContext } from '../../functions/moves/hop.ts';
+import { cutOverReshape } from '../../functions/moves/reshape/cut-over-reshape.ts';
+import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { addPeople, emailsAt } from './few-people.ts';

@@ -4,10 +4,10 @@ import { isConnectionLost } from '../../functions/database/session/sql-state.ts'
 import type { TenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 import { placeholderColumn } from '../../functions/database/transfer/reshape/apply-changes.ts';
-import { MoveAborted, MoveMismatch } from '../../functions/move/errors.ts';
-import { copyReshape } from '../../functions/move/reshape/copy-reshape.ts';
-import { rollBackReshape } from '../../functions/move/reshape/roll-back-reshape.ts';
-import { TenantUnreachable } from '../../functions/provisioning/errors.ts';
+import { MoveAborted, MoveMismatch } from '../../functions/moves/errors.ts';
+import { copyReshape } from '../../functions/moves/reshape/copy-reshape.ts';
+import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
+import { TenantUnreachable } from '../../functions/places/errors.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';

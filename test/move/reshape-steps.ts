@@ -1,8 +1,8 @@
-import { catchUpReshape } from '../../functions/move/reshape/catch-up-reshape.ts';
-import { copyReshape } from '../../functions/move/reshape/copy-reshape.ts';
-import { cutOverReshape } from '../../functions/move/reshape/cut-over-reshape.ts';
-import { indexReshape } from '../../functions/move/reshape/index-reshape.ts';
-import { prepareReshape } from '../../functions/move/reshape/prepare-reshape.ts';
+import { catchUpReshape } from '../../functions/moves/reshape/catch-up-reshape.ts';
+import { copyReshape } from '../../functions/moves/reshape/copy-reshape.ts';
+import { cutOverReshape } from '../../functions/moves/reshape/cut-over-reshape.ts';
+import { indexReshape } from '../../functions/moves/reshape/index-reshape.ts';
+import { prepareReshape } from '../../functions/moves/reshape/prepare-reshape.ts';
 import type { StepLog } from './hop-world.ts';
 
 /** The steps of a reshape in their order. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import { cleanUpReshape } from '../../functions/move/reshape/clean-up-reshape.ts';
+import { cleanUpReshape } from '../../functions/moves/reshape/clean-up-reshape.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
 import type { LocalSecrets } from './local-secrets.ts';

@@ -1,11 +1,11 @@
 import { sqlStateOf } from '../../functions/database/session/sql-state.ts';
-import type { Hop, StepContext, StepOutcome } from '../../functions/move/hop.ts';
-import { catchUpRelocate } from '../../functions/move/relocate/catch-up-relocate.ts';
-import { compareRelocate } from '../../functions/move/relocate/compare-relocate.ts';
-import { copyRelocate } from '../../functions/move/relocate/copy-relocate.ts';
-import { cutOverRelocate } from '../../functions/move/relocate/cut-over-relocate.ts';
-import { indexRelocate } from '../../functions/move/relocate/index-relocate.ts';
-import { prepareRelocate } from '../../functions/move/relocate/prepare-relocate.ts';
+import type { Hop, StepContext, StepOutcome } from '../../functions/moves/hop.ts';
+import { catchUpRelocate } from '../../functions/moves/relocate/catch-up-relocate.ts';
+import { compareRelocate } from '../../functions/moves/relocate/compare-relocate.ts';
+import { copyRelocate } from '../../functions/moves/relocate/copy-relocate.ts';
+import { cutOverRelocate } from '../../functions/moves/relocate/cut-over-relocate.ts';
+import { indexRelocate } from '../../functions/moves/relocate/index-relocate.ts';
+import { prepareRelocate } from '../../functions/moves/relocate/prepare-relocate.ts';
 import { stepContext } from './relocation-world.ts';
 
 export type RelocateStep = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { abortMove } from '../../functions/move/abort-move.ts';
-import { MoveAborted, MoveOvertaken } from '../../functions/move/errors.ts';
-import { hopsOf, setHopState } from '../../functions/move/move-records.ts';
-import { nextHop } from '../../functions/move/next-hop.ts';
-import { openStep } from '../../functions/move/step-context.ts';
+import { abortMove } from '../../functions/moves/abort-move.ts';
+import { MoveAborted, MoveOvertaken } from '../../functions/moves/errors.ts';
+import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
+import { nextHop } from '../../functions/moves/next-hop.ts';
+import { openStep } from '../../functions/moves/step-context.ts';
 import { far, MoveRegistry, operator } from './move-registry.ts';
 
 let world: MoveRegistry;

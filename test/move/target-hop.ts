@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { MoveAborted } from '../../functions/move/errors.ts';
-import type { Hop, Place, StepContext } from '../../functions/move/hop.ts';
+import { MoveAborted } from '../../functions/moves/errors.ts';
+import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 
 /** A place in a cell, or whatever `fields` say. */

@@ -7,15 +7,15 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { MoveAborted } from '../../functions/move/errors.ts';
-import { bootstrapTarget } from '../../functions/move/target/bootstrap-target.ts';
-import { discardCredentials } from '../../functions/move/target/discard-credentials.ts';
-import { launchTarget } from '../../functions/move/target/launch-target.ts';
-import { provideCredentials } from '../../functions/move/target/provide-credentials.ts';
-import { registerWithProxy } from '../../functions/move/target/register-with-proxy.ts';
+import { MoveAborted } from '../../functions/moves/errors.ts';
+import { bootstrapTarget } from '../../functions/moves/target/bootstrap-target.ts';
+import { discardCredentials } from '../../functions/moves/target/discard-credentials.ts';
+import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { provideCredentials } from '../../functions/moves/target/provide-credentials.ts';
+import { registerWithProxy } from '../../functions/moves/target/register-with-proxy.ts';
 import { tenantSecretName } from '../../functions/placement/tenant-names.ts';
-import { ProxyBusy, TenantSecretInvalid } from '../../functions/provisioning/errors.ts';
-import { acquireProxyLease } from '../../functions/provisioning/proxy-lease.ts';
+import { ProxyBusy, TenantSecretInvalid } from '../../functions/places/errors.ts';
+import { acquireProxyLease } from '../../functions/places/proxy-lease.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { addPlainTenant, type OpenHop, openHop, place } from './target-hop.ts';
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { DescribeDBClustersCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clusterProtection } from '../../functions/middleware/cluster-protection.ts';
+import { clusterProtection } from '../../functions/tasks/cluster-protection.ts';
 import { bodyOf } from './aws-relay.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 

@@ -16,18 +16,18 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { RequestServiceQuotaIncreaseCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
+import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import {
   DedicatedStackFailed,
   DedicatedStackTimeout,
   OnboardingIncomplete,
-} from '../../functions/lifecycle/errors.ts';
-import { launchDedicated } from '../../functions/lifecycle/launch-dedicated.ts';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+} from '../../functions/onboarding/errors.ts';
+import { launchDedicated } from '../../functions/onboarding/launch-dedicated.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
-import type { DedicatedStackSettings, StackProgress } from '../../functions/provisioning/dedicated-stack.ts';
-import { RegionQuotaExhausted } from '../../functions/provisioning/errors.ts';
+import type { DedicatedStackSettings, StackProgress } from '../../functions/places/dedicated-stack.ts';
+import { RegionQuotaExhausted } from '../../functions/places/errors.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { databaseTemplate, secretsTemplate } from './database-template.ts';

@@ -2,11 +2,11 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { PlacementConflict, TenantSchemaInUse } from '../../functions/database/errors.ts';
 import { tenantSchemaName } from '../../functions/database/provisioning/tenant-schema.ts';
-import { ProxyBusy } from '../../functions/lifecycle/errors.ts';
-import { reasonOf } from '../../functions/lifecycle/fail-tenant.ts';
-import { toLifecycleError } from '../../functions/middleware/onboarding-task.ts';
+import { ProxyBusy } from '../../functions/onboarding/errors.ts';
+import { reasonOf } from '../../functions/onboarding/fail-tenant.ts';
 import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { RegistryError } from '../../functions/registry/errors.ts';
+import { toLifecycleError } from '../../functions/tasks/onboarding-task.ts';
 
 const internal = 'An internal error stopped onboarding.';
 const cause = (errorMessage: string) =>

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InvalidOnboardingInput } from '../../functions/lifecycle/errors.ts';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
+import { InvalidOnboardingInput } from '../../functions/onboarding/errors.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { knownRegions } from '../../infra/config.ts';
 
 const valid = { name: 'Initech', slug: 'initech', adminEmail: 'Admin@Initech.test' };

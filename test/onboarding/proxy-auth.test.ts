@@ -4,17 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { provisionCredentials } from '../../functions/lifecycle/provision-credentials.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { provisionCredentials } from '../../functions/onboarding/provision-credentials.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import {
   ProxyBusy,
   ProxyLeaseLost,
   ProxySecretsExhausted,
   UnknownCell,
-} from '../../functions/provisioning/errors.ts';
-import { reconcileProxyAuth } from '../../functions/provisioning/proxy-auth.ts';
-import { acquireProxyLease } from '../../functions/provisioning/proxy-lease.ts';
+} from '../../functions/places/errors.ts';
+import { reconcileProxyAuth } from '../../functions/places/proxy-auth.ts';
+import { acquireProxyLease } from '../../functions/places/proxy-lease.ts';
 import { handler as reconcileTask } from '../../functions/tasks/reconcile-proxy-auth.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { type AwsRelay, bodyOf, startAwsRelay } from './aws-relay.ts';

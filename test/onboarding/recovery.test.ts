@@ -7,11 +7,11 @@ import {
 } from '@aws-sdk/client-sfn';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { recoverOnboardings } from '../../functions/lifecycle/recover-onboardings.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
-import { executionStatus } from '../../functions/move/workflow-executions.ts';
-import { getTenant } from '../../functions/repositories/tenants.ts';
+import { executionStatus } from '../../functions/aws/executions.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { recoverOnboardings } from '../../functions/onboarding/recover-onboardings.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
+import { getTenant } from '../../functions/registry/tenants.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-onboarding';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { activateTenant } from '../../functions/lifecycle/activate-tenant.ts';
+import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import {
   InvalidOnboardingInput,
   NoCellCapacity,
@@ -7,10 +7,13 @@ import {
   TenantInputMismatch,
   TenantNameTaken,
   TenantNotProvisioning,
-} from '../../functions/lifecycle/errors.ts';
-import { failTenant, findUnclaimed } from '../../functions/lifecycle/fail-tenant.ts';
-import { type OnboardingInput, validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+} from '../../functions/onboarding/errors.ts';
+import { failTenant, findUnclaimed } from '../../functions/onboarding/fail-tenant.ts';
+import {
+  type OnboardingInput,
+  validateOnboardingInput,
+} from '../../functions/onboarding/onboarding-input.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'operator@strata.test', type: 'operator' } as const;

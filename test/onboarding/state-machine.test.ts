@@ -4,7 +4,7 @@ import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { expect, test } from 'vitest';
-import * as errors from '../../functions/lifecycle/errors.ts';
+import * as errors from '../../functions/onboarding/errors.ts';
 import * as aws from '../../functions/tasks/onboarding-aws.ts';
 import * as data from '../../functions/tasks/onboarding-data.ts';
 import * as registry from '../../functions/tasks/onboarding-registry.ts';

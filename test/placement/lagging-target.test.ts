@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SchemaUpgrading } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
-import { toProblem } from '../../functions/middleware/problem-mapping.ts';
+import { toProblem } from '../../functions/http/problem-mapping.ts';
 import { parseForward } from '../../functions/placement/placement.ts';
 import { createWorld, type Model, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 

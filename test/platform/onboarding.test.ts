@@ -5,8 +5,8 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { type Footprint, newInput, OnboardingProbe, type Tier } from './onboarding-probe.ts';
 
 const ACTIVE = [{ status: 'active', reason: null, users: 1, places: 1 }];

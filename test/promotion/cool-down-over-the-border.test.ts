@@ -1,8 +1,8 @@
 /** Moves stay on record in the region that a tenant has left; the pause that follows them goes with it. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { decide } from '../../functions/lifecycle/promotion/decide.ts';
-import { listCandidates } from '../../functions/lifecycle/promotion/promotion-candidates.ts';
-import { defaultPromotionPolicy as policy } from '../../functions/lifecycle/promotion/promotion-policy.ts';
+import { decide } from '../../functions/promotion/decide.ts';
+import { listCandidates } from '../../functions/promotion/promotion-candidates.ts';
+import { defaultPromotionPolicy as policy } from '../../functions/promotion/promotion-policy.ts';
 import { BorderWorld, type Key } from '../move/border-world.ts';
 import { daysFromToday } from './evaluation.ts';
 

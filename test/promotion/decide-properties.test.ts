@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide } from '../../functions/lifecycle/promotion/decide.ts';
-import type { PromotionFigures } from '../../functions/lifecycle/promotion/figures.ts';
-import { defaultPromotionPolicy as policy } from '../../functions/lifecycle/promotion/promotion-policy.ts';
+import { decide } from '../../functions/promotion/decide.ts';
+import type { PromotionFigures } from '../../functions/promotion/figures.ts';
+import { defaultPromotionPolicy as policy } from '../../functions/promotion/promotion-policy.ts';
 import { AT, dayBefore, GB, instantBefore } from './some-figures.ts';
 
 describe('whatever the figures', () => {

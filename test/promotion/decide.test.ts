@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { type Decision, decide } from '../../functions/lifecycle/promotion/decide.ts';
-import type { PromotionFigures, Sample } from '../../functions/lifecycle/promotion/figures.ts';
-import { recordedFigures } from '../../functions/lifecycle/promotion/figures.ts';
+import { type Decision, decide } from '../../functions/promotion/decide.ts';
+import type { PromotionFigures, Sample } from '../../functions/promotion/figures.ts';
+import { recordedFigures } from '../../functions/promotion/figures.ts';
 import {
   defaultPromotionPolicy as policy,
   readPromotionPolicy,
-} from '../../functions/lifecycle/promotion/promotion-policy.ts';
+} from '../../functions/promotion/promotion-policy.ts';
 import { business, dayBefore, figures, GB, instantBefore, sample } from './some-figures.ts';
 
 /** `decision: rule, rule`. */

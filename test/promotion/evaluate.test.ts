@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { PromotionRefused } from '../../functions/lifecycle/promotion/errors.ts';
-import { listUsage } from '../../functions/repositories/usage.ts';
+import { PromotionRefused } from '../../functions/promotion/errors.ts';
+import { listUsage } from '../../functions/registry/usage.ts';
 import { daysFromToday, Evaluation, FIRST_PAGE, today } from './evaluation.ts';
 
 let daily: Evaluation;

@@ -2,12 +2,12 @@ import {
   type EvaluationOptions,
   type EvaluationOutcome,
   evaluatePromotions,
-} from '../../functions/lifecycle/promotion/evaluate-promotions.ts';
-import type { OfferNotice } from '../../functions/lifecycle/promotion/notify-offers.ts';
-import { defaultPromotionPolicy } from '../../functions/lifecycle/promotion/promotion-policy.ts';
+} from '../../functions/promotion/evaluate-promotions.ts';
+import type { OfferNotice } from '../../functions/promotion/notify-offers.ts';
+import { defaultPromotionPolicy } from '../../functions/promotion/promotion-policy.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
-import { listDecisions } from '../../functions/repositories/decisions.ts';
-import { listOffers } from '../../functions/repositories/offers.ts';
+import { listDecisions } from '../../functions/registry/decisions.ts';
+import { listOffers } from '../../functions/registry/offers.ts';
 import { MeteredWorld } from './metered-world.ts';
 
 export const FIRST_PAGE = { limit: 50, cursor: undefined };

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { DataDatabase } from '../../functions/lifecycle/metering/metered-tenants.ts';
+import type { DataDatabase } from '../../functions/metering/metered-tenants.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
 import { asTenant } from '../enter-tenant.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';

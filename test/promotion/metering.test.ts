@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
 import { lowerFence, raiseFence } from '../../functions/database/transfer/fence.ts';
-import { measureTenant } from '../../functions/lifecycle/metering/measure-tenant.ts';
-import { type MeteringOptions, meterTenants } from '../../functions/lifecycle/metering/meter-tenants.ts';
+import { measureTenant } from '../../functions/metering/measure-tenant.ts';
+import { type MeteringOptions, meterTenants } from '../../functions/metering/meter-tenants.ts';
 import { until } from '../enter-tenant.ts';
 import { MeteredWorld } from './metered-world.ts';
 

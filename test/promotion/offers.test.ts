@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { acceptOffer, declineOffer } from '../../functions/promotion/answer-offer.ts';
 import type { DataApi } from '../../functions/registry/data-api.ts';
-import { acceptOffer, declineOffer } from '../../functions/repositories/answer-offer.ts';
-import { getOffer } from '../../functions/repositories/offers.ts';
-import { updateTenant } from '../../functions/repositories/tenants.ts';
+import { getOffer } from '../../functions/registry/offers.ts';
+import { updateTenant } from '../../functions/registry/tenants.ts';
 import { daysFromToday, Evaluation } from './evaluation.ts';
 
 const operator = 'operator@strata.test';

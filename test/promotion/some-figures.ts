@@ -1,4 +1,4 @@
-import type { PromotionFigures, Sample } from '../../functions/lifecycle/promotion/figures.ts';
+import type { PromotionFigures, Sample } from '../../functions/promotion/figures.ts';
 
 /** Bytes. */
 export const GB = 1024 ** 3;

@@ -1,4 +1,4 @@
-import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import type { ApiEvent } from '../../functions/http/api-event.ts';
 
 export interface ApiEventParts {
   readonly routeKey: string;

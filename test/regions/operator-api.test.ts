@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-sfn';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 

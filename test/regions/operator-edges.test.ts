@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answeringMoveRefusals } from '../../functions/api/tenants/move-refusals.ts';
-import type { ApiEvent } from '../../functions/middleware/api-event.ts';
-import { MoveForbidden } from '../../functions/move/errors.ts';
-import { lockTenantRow } from '../../functions/move/handover/tenant-row.ts';
+import type { ApiEvent } from '../../functions/http/api-event.ts';
+import { MoveForbidden } from '../../functions/moves/errors.ts';
+import { lockTenantRow } from '../../functions/moves/other-region/tenant-row.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
 

@@ -6,10 +6,13 @@ import {
   TenantExists,
   TenantInputMismatch,
   TenantNameTaken,
-} from '../../functions/lifecycle/errors.ts';
-import { type OnboardingInput, validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { registerTenant } from '../../functions/lifecycle/register-tenant.ts';
-import { lockSlug } from '../../functions/lifecycle/reserved-slug.ts';
+} from '../../functions/onboarding/errors.ts';
+import {
+  type OnboardingInput,
+  validateOnboardingInput,
+} from '../../functions/onboarding/onboarding-input.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
+import { lockSlug } from '../../functions/onboarding/reserved-slug.ts';
 import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 

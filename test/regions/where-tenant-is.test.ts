@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import type { ApiEvent } from '../../functions/http/api-event.ts';
 import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
-import { ResourceNotFound, TenantBetweenRegions } from '../../functions/repositories/errors.ts';
-import { getUser, listUsers } from '../../functions/repositories/tenant-users.ts';
-import { getTenant } from '../../functions/repositories/tenants.ts';
-import { whereTenantIs } from '../../functions/repositories/where-tenant-is.ts';
+import { getUser, listUsers } from '../../functions/registry/tenant-users.ts';
+import { getTenant } from '../../functions/registry/tenants.ts';
+import { whereTenantIs } from '../../functions/registry/where-tenant-is.ts';
+import { ResourceNotFound, TenantBetweenRegions } from '../../functions/resources/errors.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { customResourceHandler, customResourceHandlers } from '../../functions/middleware/custom-resource.ts';
+import { customResourceHandler, customResourceHandlers } from '../../functions/tasks/custom-resource.ts';
 
 interface Answer {
   method: string | undefined;

@@ -8,11 +8,11 @@ import * as promotion from '../../functions/api/tenants/promotion-routes.ts';
 import * as tenants from '../../functions/api/tenants/tenant-routes.ts';
 import * as usage from '../../functions/api/tenants/usage-routes.ts';
 import * as users from '../../functions/api/tenants/user-routes.ts';
-import { readInput } from '../../functions/input/read-input.ts';
-import { validateOnboardingInput } from '../../functions/lifecycle/onboarding-input.ts';
-import { Problem } from '../../functions/middleware/problem.ts';
-import { type InputSchemas, readRequest } from '../../functions/middleware/validated-input.ts';
-import { readMoveInput, readMoveRequest } from '../../functions/move/move-target.ts';
+import { Problem } from '../../functions/http/problem.ts';
+import { type InputSchemas, readRequest } from '../../functions/http/validated-input.ts';
+import { readMoveInput, readMoveRequest } from '../../functions/moves/move-target.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { readInput } from '../../functions/resources/read-input.ts';
 import { apiEvent } from '../regions/api-event.ts';
 
 interface Complaint {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { ApiEvent } from '../../functions/middleware/api-event.ts';
+import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { apiEvent } from '../regions/api-event.ts';
 
@@ -70,7 +70,7 @@ test.runIf(FULL_RUN)(
 
 test.runIf(FULL_RUN)('credentials that Secrets Manager does not tell are a 503 in time', async () => {
   const { CredentialStore } = await import('../../functions/database/session/credentials.ts');
-  const { toProblem } = await import('../../functions/middleware/problem-mapping.ts');
+  const { toProblem } = await import('../../functions/http/problem-mapping.ts');
   const begin = performance.now();
   const error = await new CredentialStore().get('strata/tenant/one').catch((cause: unknown) => cause);
   expect(toProblem(error)).toMatchObject({ status: 503, headers: { 'retry-after': '5' } });

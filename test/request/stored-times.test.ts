@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { valueParsers } from '../../functions/database/session/value-parsers.ts';
-import { toProblem } from '../../functions/middleware/problem-mapping.ts';
+import { toProblem } from '../../functions/http/problem-mapping.ts';
 import { asTenant } from '../enter-tenant.ts';
 import { MODELS, TenantRequests } from './tenant-requests.ts';
 

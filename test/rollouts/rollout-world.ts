@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { inject } from 'vitest';
-import type { asOwner } from '../../functions/provisioning/owner-connection.ts';
-import { getRollout, type RolloutView } from '../../functions/repositories/rollouts.ts';
+import type { asOwner } from '../../functions/database/session/owner-connection.ts';
+import { getRollout, type RolloutView } from '../../functions/registry/rollouts.ts';
 import { beginRollout } from '../../functions/rollouts/begin-rollout.ts';
 import { finishRollout } from '../../functions/rollouts/finish-rollout.ts';
 import { findRunning } from '../../functions/rollouts/rollout-records.ts';

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
-import { day, document, email, optionalText, requiredText, uuid } from '../../middleware/input-schemas.ts';
-import { resourceRoutes } from '../../middleware/resource-routes.ts';
-import { employees } from '../../repositories/employees.ts';
+import { day, document, email, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
+import { resourceRoutes } from '../../http/resource-routes.ts';
+import { employees } from '../../tenant-data/employees.ts';
 
 const status = z.enum(['active', 'inactive', 'on_leave', 'terminated'], 'is not a status of an employee');
 

@@ -1,4 +1,4 @@
-import { type TenantRoute, tenantApi } from '../../middleware/tenant-api.ts';
+import { type TenantRoute, tenantApi } from '../../http/tenant-api.ts';
 import { employeeRoutes } from './employee-routes.ts';
 import type { routes } from './routes.ts';
 import { teamMemberRoutes, teamRoutes } from './team-routes.ts';

@@ -1,4 +1,4 @@
-import { type TenantRoute, tenantApi } from '../../middleware/tenant-api.ts';
+import { type TenantRoute, tenantApi } from '../../http/tenant-api.ts';
 import type { routes } from './routes.ts';
 import { employeeSkillRoutes, skillRoutes } from './skill-routes.ts';
 

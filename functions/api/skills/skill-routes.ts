@@ -1,9 +1,9 @@
 import * as z from 'zod/mini';
-import { hasDecimals } from '../../middleware/exact-number.ts';
-import { instant, optionalText, requiredText, uuid } from '../../middleware/input-schemas.ts';
-import { resourceRoutes } from '../../middleware/resource-routes.ts';
-import { employeeSkills } from '../../repositories/employee-skills.ts';
-import { skills } from '../../repositories/skills.ts';
+import { hasDecimals } from '../../http/exact-number.ts';
+import { instant, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
+import { resourceRoutes } from '../../http/resource-routes.ts';
+import { employeeSkills } from '../../tenant-data/employee-skills.ts';
+import { skills } from '../../tenant-data/skills.ts';
 
 const skillName = requiredText(255);
 const optional = {

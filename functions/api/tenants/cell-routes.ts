@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { operatorRoute } from '../../middleware/operator-api.ts';
-import { listCells } from '../../repositories/cells.ts';
+import { operatorRoute } from '../../http/operator-api.ts';
+import { listCells } from '../../registry/cells.ts';
 
 /** All cells with their fill. They are few: one page. */
 export const list = operatorRoute({ query: z.strictObject({}) }, async ({ registries }) => ({

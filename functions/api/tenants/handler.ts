@@ -1,4 +1,4 @@
-import { type OperatorRoute, operatorApi } from '../../middleware/operator-api.ts';
+import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
 import * as cells from './cell-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';

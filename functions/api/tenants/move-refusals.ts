@@ -1,4 +1,4 @@
-import { invalidInput, Problem } from '../../middleware/problem.ts';
+import { invalidInput, Problem } from '../../http/problem.ts';
 import {
   InvalidMoveInput,
   MoveError,
@@ -6,9 +6,9 @@ import {
   MoveNotStarted,
   TenantNotMeasured,
   TenantNotMovable,
-} from '../../move/errors.ts';
+} from '../../moves/errors.ts';
 import type { DataApi } from '../../registry/data-api.ts';
-import { getTenant } from '../../repositories/tenants.ts';
+import { getTenant } from '../../registry/tenants.ts';
 
 /** Does what may start or stop a move, and turns what moves refuse into problems. @throws {Problem} */
 export async function answeringMoveRefusals<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -1,10 +1,10 @@
 import * as z from 'zod/mini';
-import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
-import { operatorRoute } from '../../middleware/operator-api.ts';
-import { startTierMove } from '../../middleware/start-tier-move.ts';
-import { acceptOffer, declineOffer } from '../../repositories/answer-offer.ts';
-import { listDecisions } from '../../repositories/decisions.ts';
-import { listOffers } from '../../repositories/offers.ts';
+import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
+import { operatorRoute } from '../../http/operator-api.ts';
+import { startTierMove } from '../../moves/start-tier-move.ts';
+import { acceptOffer, declineOffer } from '../../promotion/answer-offer.ts';
+import { listDecisions } from '../../registry/decisions.ts';
+import { listOffers } from '../../registry/offers.ts';
 import { answeringMoveRefusals } from './move-refusals.ts';
 import { surveyByFunction } from './survey.ts';
 import { tenantParams } from './tenant-routes.ts';

@@ -1,23 +1,18 @@
 import * as z from 'zod/mini';
+import { executionArnOf, executionStatus, inAwsRegion, startExecution } from '../../aws/executions.ts';
 import { thisRelease } from '../../database/provisioning/release.ts';
-import { pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
+import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import {
   controlIdempotencyOf,
   type OperatorRequest,
   operatorRegion,
   operatorRoute,
-} from '../../middleware/operator-api.ts';
-import { invalidInput, Problem } from '../../middleware/problem.ts';
-import {
-  executionArnOf,
-  executionStatus,
-  inAwsRegion,
-  startExecution,
-} from '../../move/workflow-executions.ts';
-import { actInRegion } from '../../repositories/ask-region.ts';
-import { OncePerKey } from '../../repositories/control-idempotency.ts';
-import { entityTag } from '../../repositories/entity-tag.ts';
-import { findRollout, getRollout, listRollouts } from '../../repositories/rollouts.ts';
+} from '../../http/operator-api.ts';
+import { invalidInput, Problem } from '../../http/problem.ts';
+import { actInRegion } from '../../registry/ask-region.ts';
+import { OncePerKey } from '../../registry/control-idempotency.ts';
+import { findRollout, getRollout, listRollouts } from '../../registry/rollouts.ts';
+import { entityTag } from '../../resources/entity-tag.ts';
 import { InvalidRolloutInput, RolloutInProgress, RolloutNotStarted } from '../../rollouts/errors.ts';
 import { requestRollout } from '../../rollouts/request-rollout.ts';
 import { readRolloutRequest } from '../../rollouts/rollout-input.ts';

@@ -1,12 +1,7 @@
-import type { OnboardingInput } from '../../lifecycle/onboarding-input.ts';
-import type { RegistrationRegion } from '../../lifecycle/registration-region.ts';
-import { requestOnboarding } from '../../lifecycle/request-onboarding.ts';
-import {
-  executionArnOf,
-  executionStatus,
-  inAwsRegion,
-  startExecution,
-} from '../../move/workflow-executions.ts';
+import { executionArnOf, executionStatus, inAwsRegion, startExecution } from '../../aws/executions.ts';
+import type { OnboardingInput } from '../../onboarding/onboarding-input.ts';
+import type { RegistrationRegion } from '../../onboarding/registration-region.ts';
+import { requestOnboarding } from '../../onboarding/request-onboarding.ts';
 import type { DataApi } from '../../registry/data-api.ts';
 import type { RepeatableRequest } from '../../registry/repeatable-request.ts';
 import type { TenantRecord } from '../../registry/tenant-record.ts';

@@ -1,9 +1,9 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import { surveyFunctionName } from '../../contracts/names.ts';
-import type { OperatorRegion } from '../../middleware/operator-api.ts';
-import { TenantNotMeasured } from '../../move/errors.ts';
-import type { SurveyOf } from '../../move/move-rules.ts';
-import type { TenantSurvey } from '../../move/survey-tenant.ts';
+import type { OperatorRegion } from '../../http/operator-api.ts';
+import { TenantNotMeasured } from '../../moves/errors.ts';
+import type { SurveyOf } from '../../moves/move-rules.ts';
+import type { TenantSurvey } from '../../moves/survey-tenant.ts';
 
 const clients = new Map<string, Promise<LambdaClient>>();
 

@@ -1,17 +1,5 @@
 import * as z from 'zod/mini';
-import {
-  ComplianceUnsatisfied,
-  InvalidOnboardingInput,
-  LifecycleError,
-  OnboardingNotStarted,
-} from '../../lifecycle/errors.ts';
-import {
-  complianceRequirements,
-  type OnboardingInput,
-  tenantName,
-  validateOnboardingInput,
-} from '../../lifecycle/onboarding-input.ts';
-import { hasDecimals } from '../../middleware/exact-number.ts';
+import { hasDecimals } from '../../http/exact-number.ts';
 import {
   document,
   email,
@@ -19,21 +7,33 @@ import {
   pageParameters,
   requiredText,
   searchText,
-} from '../../middleware/input-schemas.ts';
+} from '../../http/input-schemas.ts';
 import {
   controlIdempotencyOf,
   type OperatorRegion,
   type OperatorRequest,
   operatorRegion,
   operatorRoute,
-} from '../../middleware/operator-api.ts';
-import { invalidInput, Problem } from '../../middleware/problem.ts';
+} from '../../http/operator-api.ts';
+import { invalidInput, Problem } from '../../http/problem.ts';
+import {
+  ComplianceUnsatisfied,
+  InvalidOnboardingInput,
+  LifecycleError,
+  OnboardingNotStarted,
+} from '../../onboarding/errors.ts';
+import {
+  complianceRequirements,
+  type OnboardingInput,
+  tenantName,
+  validateOnboardingInput,
+} from '../../onboarding/onboarding-input.ts';
 import { NoCellCapacity } from '../../placement/errors.ts';
-import { actInRegion } from '../../repositories/ask-region.ts';
-import { findAnswer, keepAnswer, OncePerKey } from '../../repositories/control-idempotency.ts';
-import { entityTag } from '../../repositories/entity-tag.ts';
-import { IdempotencyKeyReused } from '../../repositories/errors.ts';
-import { getTenant, listTenants, updateTenant } from '../../repositories/tenants.ts';
+import { actInRegion } from '../../registry/ask-region.ts';
+import { findAnswer, keepAnswer, OncePerKey } from '../../registry/control-idempotency.ts';
+import { getTenant, listTenants, updateTenant } from '../../registry/tenants.ts';
+import { entityTag } from '../../resources/entity-tag.ts';
+import { IdempotencyKeyReused } from '../../resources/errors.ts';
 import { startOnboarding } from './start-onboarding.ts';
 
 const SLUG_OR_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;

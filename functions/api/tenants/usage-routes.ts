@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
-import { pageOf, pageParameters } from '../../middleware/input-schemas.ts';
-import { operatorRoute } from '../../middleware/operator-api.ts';
-import { listUsage } from '../../repositories/usage.ts';
+import { pageOf, pageParameters } from '../../http/input-schemas.ts';
+import { operatorRoute } from '../../http/operator-api.ts';
+import { listUsage } from '../../registry/usage.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 /** The tenant's daily figures, newest first. */

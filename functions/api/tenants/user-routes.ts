@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import { email, pageOf, pageParameters, uuid } from '../../middleware/input-schemas.ts';
-import { controlIdempotencyOf, operatorRoute } from '../../middleware/operator-api.ts';
-import { entityTag } from '../../repositories/entity-tag.ts';
-import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../repositories/tenant-users.ts';
+import { email, pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
+import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
+import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../registry/tenant-users.ts';
+import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Hop, Step, StepContext, StepOutcome } from '../../../functions/move/hop.ts';
-import * as steps from '../../../functions/move/steps.ts';
+import type { Hop, Step, StepContext, StepOutcome } from '../../../functions/moves/hop.ts';
+import * as steps from '../../../functions/moves/steps.ts';
 
 /** One phase of one move. Times are of `performance.now()`. */
 export interface Phase {

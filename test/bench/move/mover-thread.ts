@@ -1,6 +1,6 @@
 import tls from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Hop } from '../../../functions/move/hop.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
 import { runMove } from './move-steps.ts';
 import type { MoverAnswer } from './mover.ts';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import tls from 'node:tls';
 import { Worker } from 'node:worker_threads';
-import type { Hop } from '../../../functions/move/hop.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
 import type { MoveRun } from './move-steps.ts';
 
 /** What the thread answers; its times are counted from 1970, as those of no thread's own clock. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { tenantSql } from '../../../functions/database/session/tenant-sql.ts';
-import type { Place } from '../../../functions/move/hop.ts';
-import { cleanUpRelocate } from '../../../functions/move/relocate/clean-up-relocate.ts';
+import type { Place } from '../../../functions/moves/hop.ts';
+import { cleanUpRelocate } from '../../../functions/moves/relocate/clean-up-relocate.ts';
 import type { TenantAccess } from '../../../functions/placement/tenant-access.ts';
 import type { BenchDatabase } from '../bench-server.ts';
 import { inTurn } from '../in-turn.ts';

@@ -3,7 +3,7 @@ import { identifier } from '../../../functions/database/ddl/identifier.ts';
 import { createTenantSchema } from '../../../functions/database/provisioning/tenant-schema.ts';
 import { TENANT_SCHEMA_VERSION } from '../../../functions/database/tables/schema-version.ts';
 import { movedTablesAt } from '../../../functions/database/transfer/reshape/sides.ts';
-import { asOwnerOf, type Hop } from '../../../functions/move/hop.ts';
+import { asOwnerOf, type Hop } from '../../../functions/moves/hop.ts';
 import { type BenchDatabase, type BenchTenant, PASSWORD } from '../bench-server.ts';
 import { quantile } from '../interleave.ts';
 import { insertBulkRows } from './bulk-rows.ts';

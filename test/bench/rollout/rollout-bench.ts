@@ -10,7 +10,7 @@ import {
   createTenantSchema,
   tenantSchemaName,
 } from '../../../functions/database/provisioning/tenant-schema.ts';
-import type { asOwner } from '../../../functions/provisioning/owner-connection.ts';
+import type { asOwner } from '../../../functions/database/session/owner-connection.ts';
 import { bootstrapRegistry } from '../../../functions/registry/bootstrap-registry.ts';
 import { registerCell } from '../../../functions/registry/cells.ts';
 import { beginRollout } from '../../../functions/rollouts/begin-rollout.ts';

@@ -1,7 +1,7 @@
 import { readPlacement } from '../../../functions/database/transfer/fence.ts';
-import type { Hop } from '../../../functions/move/hop.ts';
-import { finalizeRelocate } from '../../../functions/move/relocate/finalize-relocate.ts';
-import { rollBackRelocate } from '../../../functions/move/relocate/roll-back-relocate.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
+import { finalizeRelocate } from '../../../functions/moves/relocate/finalize-relocate.ts';
+import { rollBackRelocate } from '../../../functions/moves/relocate/roll-back-relocate.ts';
 import { until } from '../../enter-tenant.ts';
 import type { TestDatabase } from '../../test-database.ts';
 import { runRelocation } from '../run-relocation.ts';

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { placeTenant, type TenantPlacement } from '../../../functions/database/provisioning/place-tenant.ts';
 import { createTenantSchema } from '../../../functions/database/provisioning/tenant-schema.ts';
 import { readPlacement } from '../../../functions/database/transfer/fence.ts';
-import type { Hop, Place } from '../../../functions/move/hop.ts';
+import type { Hop, Place } from '../../../functions/moves/hop.ts';
 import { asTenant, enterTenant } from '../../enter-tenant.ts';
 import { type Login, TestDatabase, type TestTenant } from '../../test-database.ts';
 import { arrivalIn, hopOf, placeOf, type StepLog } from '../hop-world.ts';

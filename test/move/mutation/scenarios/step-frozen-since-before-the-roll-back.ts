@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Hop } from '../../../../functions/move/hop.ts';
+import type { Hop } from '../../../../functions/moves/hop.ts';
 import { StepLog } from '../../hop-world.ts';
 import { onStage } from '../scenario.ts';
 import type { Stage } from '../stage.ts';

@@ -1,0 +1,65 @@
+/**
+ * What a compliance requirement demands of the place of a tenant's data. The strategy says of shared tables that they
+ * "may not meet requirements", and recommends a database of its own for regulated industries, healthcare and finance: so
+ * every requirement asks for a schema at least, and those of these two industries for a database.
+ *
+ * Residency is no part of it: a tenant's data never leaves the cells of its `dataResidency`, whatever it requires.
+ */
+import type { IsolationModel, Tier } from './tenant.ts';
+import { tierTerms } from './tier-terms.ts';
+
+/** The values that a tenant may require. */
+export const COMPLIANCE_REQUIREMENTS = ['soc2', 'hipaa', 'gdpr', 'iso27001', 'pci'] as const;
+
+/** A requirement that a place does not satisfy, in words. */
+export interface Unsatisfied {
+  readonly rule: 'compliance';
+  readonly detail: string;
+}
+
+/** From the weakest to the strongest. */
+const STRENGTH: readonly IsolationModel[] = ['shared', 'schema', 'dedicated'];
+
+/** A Map, because an object also answers to inherited names such as `constructor`. */
+const DEMANDS: ReadonlyMap<string, IsolationModel> = new Map([
+  ['soc2', 'schema'],
+  ['gdpr', 'schema'],
+  ['iso27001', 'schema'],
+  ['hipaa', 'dedicated'],
+  ['pci', 'dedicated'],
+]);
+/** What was stored before the values were fixed, such as `pci-dss`: it counts as its first word, or as any requirement. */
+const DEMAND_OF_OTHERS: IsolationModel = 'schema';
+
+const WORDS: Readonly<Record<IsolationModel, string>> = {
+  shared: 'shared tables',
+  schema: 'a schema in a shared database',
+  dedicated: 'a dedicated database',
+};
+
+/** The weakest isolation that satisfies a requirement. */
+function demandOf(requirement: string): IsolationModel {
+  const [word = ''] = requirement.toLowerCase().split(/[-_.]/);
+  return DEMANDS.get(word) ?? DEMAND_OF_OTHERS;
+}
+
+/** The requirements that a place of this isolation model does not satisfy. */
+export function unsatisfied(requirements: readonly string[], place: IsolationModel): Unsatisfied[] {
+  return requirements
+    .filter((requirement) => STRENGTH.indexOf(place) < STRENGTH.indexOf(demandOf(requirement)))
+    .map((requirement) => ({
+      rule: 'compliance',
+      detail: `The requirement "${requirement}" does not allow ${WORDS[place]}.`,
+    }));
+}
+
+/** The weaker of two isolation models. */
+export function weaker(one: IsolationModel, other: IsolationModel): IsolationModel {
+  return STRENGTH.indexOf(one) < STRENGTH.indexOf(other) ? one : other;
+}
+
+/** The lowest tier whose places satisfy all requirements. */
+export function tierSatisfying(requirements: readonly string[]): Tier {
+  const tiers = ['starter', 'business', 'enterprise'] as const;
+  return tiers.find((tier) => unsatisfied(requirements, tierTerms[tier].isolationModel).length === 0) as Tier;
+}

@@ -1,0 +1,66 @@
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { matchesTag } from '../resources/entity-tag.ts';
+import { MAX_PAGE_BYTES } from '../resources/keyset-page.ts';
+import type { RequestFacts } from './api-event.ts';
+import { Problem } from './problem.ts';
+
+/** Bytes that Lambda takes of an answer, in which the body is a string inside JSON, less what the headers need. */
+const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
+
+/** What a route answers, before it is HTTP. */
+export interface Answer {
+  readonly status: 200 | 201 | 202 | 204 | 304;
+  /** Any JSON value; absent for 204 and 304. */
+  readonly body?: unknown;
+  readonly etag?: string;
+  /** Absolute path of the created or the polled resource. */
+  readonly location?: string;
+  /** True where the answer is the kept one of an earlier request with the same Idempotency-Key. */
+  readonly replayed?: boolean;
+}
+
+/** What a GET answers a client that has this version already; everything else stays as it is. */
+function unlessKnown(answer: Answer, { method, ifNoneMatch }: RequestFacts): Answer {
+  const { status, etag } = answer;
+  const known = method === 'GET' && status === 200 && etag !== undefined && ifNoneMatch !== undefined;
+  return known && matchesTag(ifNoneMatch, etag, 'weak') ? { status: 304, etag } : answer;
+}
+
+/** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
+export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStructuredResultV2 {
+  const answer = unlessKnown(given, facts);
+  let body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
+  if (body && isTooLarge(body)) {
+    if (facts.method === 'GET') {
+      throw new Problem(413, 'answer-too-large', {
+        detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
+      });
+    }
+    // The change has been made: it is not told as a failure.
+    body = JSON.stringify(answer.body, (key, value) =>
+      key !== '' && isLargeDocument(value) ? undefined : value,
+    );
+  }
+  return {
+    statusCode: answer.status,
+    headers: {
+      // One tenant's data must not stay in a cache between it and the next one.
+      'cache-control': 'no-store',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(answer.etag ? { etag: answer.etag } : {}),
+      ...(answer.location ? { location: answer.location } : {}),
+      ...(answer.replayed ? { 'idempotency-replayed': 'true' } : {}),
+    },
+    ...(body === undefined ? {} : { body }),
+  };
+}
+
+function isTooLarge(body: string): boolean {
+  // An escape is six times the character at most.
+  return body.length > MAX_ANSWER_BYTES / 8 && Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES;
+}
+
+/** Half a page of a list, or more. */
+function isLargeDocument(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && JSON.stringify(value).length > MAX_PAGE_BYTES / 2;
+}

@@ -1,0 +1,120 @@
+import type { MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { awaitArrival } from '../placement/await-arrival.ts';
+import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
+import { TenantAccess } from '../placement/tenant-access.ts';
+import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
+import type { TenantRouter } from '../placement/tenant-router.ts';
+import type { Actor } from '../tenant-data/actor.ts';
+import type { ApiEvent } from './api-event.ts';
+import { type Caller, readCaller } from './claims.ts';
+import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
+import type { TenantContext } from './tenant-context.ts';
+import { namingAgrees, readTenantNaming, type TenantNaming } from './tenant-naming.ts';
+
+export interface ResolutionDependencies {
+  readonly directory: TenantDirectory;
+  readonly router: TenantRouter;
+  readonly domains: readonly string[];
+  /** Of the region that it runs in. */
+  readonly regionKey?: string | undefined;
+  /** How long a request waits for a tenant that is arriving, in milliseconds; absent: ten seconds. */
+  readonly patienceMs?: number;
+}
+
+/**
+ * Decides for which tenant a request runs. The verified token's claim decides; header and subdomain may only agree.
+ * An operator's token names the tenant in `X-Tenant-ID` or by subdomain.
+ */
+export function resolveTenant(
+  dependencies: () => ResolutionDependencies,
+): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext> {
+  return {
+    before: async ({ event, context }) => {
+      const { directory, router, domains, ...settings } = dependencies();
+      const naming = readTenantNaming(event.headers, event.requestContext.domainName, domains);
+      const caller = readCaller(event.requestContext.authorizer.jwt.claims);
+      if (!caller) throw new NotAMember('the token names no tenant');
+      const [entry, actor] =
+        caller.kind === 'user'
+          ? await resolveUser(directory, caller, naming, settings)
+          : await resolveOperator(directory, caller, naming, settings);
+      if (entry.status !== 'active') throw new TenantNotServing(entry.status);
+      context.tenant = new TenantAccess(entry.tenantId, entry.slug, router);
+      const { sourceIp, userAgent } = event.requestContext.http;
+      context.actor = { ...actor, ipAddress: sourceIp, userAgent };
+    },
+  };
+}
+
+type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
+
+/**
+ * The tenant once it has arrived. Asked before membership: nobody is a member where the tenant is not.
+ * @throws {TenantElsewhere | TenantUnavailable}
+ */
+async function served(
+  directory: TenantDirectory,
+  known: DirectoryEntry,
+  { patienceMs, regionKey }: ArrivalSettings,
+): Promise<DirectoryEntry | undefined> {
+  const entry = await awaitArrival(directory, known, patienceMs);
+  // A slug that is reserved for this region, and has no tenant yet.
+  if (entry?.status === 'elsewhere' && entry.homeRegion === regionKey) return undefined;
+  if (entry?.status === 'elsewhere')
+    throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
+  return entry;
+}
+
+type Identity = Omit<Actor, 'ipAddress' | 'userAgent'>;
+
+async function resolveUser(
+  directory: TenantDirectory,
+  caller: Caller & { kind: 'user' },
+  naming: TenantNaming,
+  settings: ArrivalSettings,
+): Promise<[DirectoryEntry, Identity]> {
+  // An id that differs needs no look-up, and none is made: the answer is the same for known and unknown tenants.
+  const [known, knownMember] = await Promise.all([
+    directory.byId(caller.tenantId),
+    directory.member(caller.tenantId, caller.email),
+  ]);
+  if (!known) throw new NotAMember('the tenant of the token does not exist');
+  if (!namingAgrees(naming, known)) throw new TenantMismatch('header or subdomain names another tenant');
+  const entry = await served(directory, known, settings);
+  if (!entry) throw new NotAMember('the tenant of the token does not exist any more');
+  // Its users come with it.
+  const member =
+    knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
+  if (!member) {
+    // Users leave with their tenant, and what is remembered of that may be a moment old.
+    // Where the registry does not answer, what is remembered decides.
+    const now = await directory.refresh(caller.tenantId).catch(ignoreUnavailable);
+    if (now) await served(directory, now, settings);
+    throw new NotAMember('no active user of that address');
+  }
+  return [entry, { kind: 'user', userId: member.userId, name: caller.email, role: member.role }];
+}
+
+function ignoreUnavailable(error: unknown): undefined {
+  if (!(error instanceof TenantUnavailable)) throw error;
+}
+
+async function resolveOperator(
+  directory: TenantDirectory,
+  caller: Caller & { kind: 'operator' },
+  naming: TenantNaming,
+  settings: ArrivalSettings,
+): Promise<[DirectoryEntry, Identity]> {
+  const reference = naming.header ?? naming.subdomain;
+  if (reference === undefined) throw new TenantNotNamed('an operator names the tenant');
+  const known = await directory.byReference(reference);
+  if (!known) throw new TenantUnknown(reference);
+  if (!namingAgrees(naming, known)) throw new TenantMismatch('header and subdomain name different tenants');
+  const entry = await served(directory, known, settings);
+  if (!entry) throw new TenantUnknown(reference);
+  return [
+    entry,
+    { kind: 'operator', userId: undefined, name: caller.email ?? caller.subject, role: 'admin' },
+  ];
+}

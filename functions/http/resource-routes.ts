@@ -1,0 +1,105 @@
+import * as z from 'zod/mini';
+import { entityTag } from '../resources/entity-tag.ts';
+import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
+import type { IdempotencyUse } from '../tenant-data/idempotent-create.ts';
+import type { Values } from '../tenant-data/resource.ts';
+import type { ResourceStore } from '../tenant-data/resource-store.ts';
+import type { Answer } from './answer.ts';
+import { idempotencyKeyOf, type RequestFacts } from './api-event.ts';
+import { pageOf, pageParameters, searchText, uuid } from './input-schemas.ts';
+import { type TenantRoute, tenantRoute } from './tenant-api.ts';
+
+type Shape = Record<string, z.ZodMiniType>;
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface ResourceRoutesOptions {
+  readonly store: ResourceStore;
+  /** Query parameters that narrow the list, by JSON name; each compares with the column of that name. */
+  readonly filters: Shape;
+  /** The body of POST: unknown members are refused. */
+  readonly create: Shape;
+  /** The body of PATCH: every member optional, `null` where the column may be null. */
+  readonly update: Shape;
+}
+
+/** list, create, read, update and delete of one resource, the item named by the last of its path parameters. */
+export interface ResourceRoutes {
+  readonly list: TenantRoute;
+  readonly create: TenantRoute;
+  readonly read: TenantRoute;
+  readonly update: TenantRoute;
+  readonly remove: TenantRoute;
+}
+
+/** The five routes of a resource. Path parameters carry the names of the key's columns, in camelCase. */
+export function resourceRoutes({ store, filters, create, update }: ResourceRoutesOptions): ResourceRoutes {
+  const keyFields = store.resource.key.map(toCamelCase);
+  const parentFields = keyFields.slice(0, -1);
+  const itemParams = z.object(Object.fromEntries(keyFields.map((field) => [field, uuid])));
+  const parentParams = z.object(Object.fromEntries(parentFields.map((field) => [field, uuid])));
+  const searchable = store.resource.searched.length > 0 ? { q: searchText } : {};
+  const optionalFilters = Object.fromEntries(
+    Object.entries(filters).map(([name, type]) => [name, z.optional(type)]),
+  );
+  const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
+
+  return {
+    list: tenantRoute('read', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
+      const { limit, cursor, q, ...equals } = given as Fields & {
+        limit?: number;
+        cursor?: string;
+        q?: string;
+      };
+      const filter = { equals: { ...toColumns(params as Fields), ...toColumns(equals) }, search: q };
+      return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
+    }),
+    create: tenantRoute(
+      'write',
+      { params: parentParams, body: z.strictObject(create) },
+      async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
+        const { answer, replayed } = await store.create(tenant, actor, {
+          values: toColumns(body as Fields),
+          parents: toColumns(params as Fields),
+          locate: (id) => `${facts.path.replace(/\/$/, '')}/${id}`,
+          idempotency: idempotencyOf(facts, body),
+        });
+        return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
+      },
+    ),
+    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params }) => {
+      const item = await store.get(tenant, toColumns(params as Fields));
+      return { status: 200, body: item, etag: entityTag(item) };
+    }),
+    update: tenantRoute(
+      'write',
+      { params: itemParams, body: z.strictObject(update) },
+      async ({ tenant, actor, params, body, facts }) => {
+        const item = await store.update(
+          tenant,
+          actor,
+          toColumns(params as Fields),
+          toColumns(body as Fields),
+          facts.ifMatch,
+        );
+        return { status: 200, body: item, etag: entityTag(item) };
+      },
+    ),
+    remove: tenantRoute('write', { params: itemParams }, async ({ tenant, actor, params, facts }) => {
+      await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
+      return { status: 204 };
+    }),
+  };
+}
+
+function idempotencyOf(facts: RequestFacts, body: unknown): IdempotencyUse | undefined {
+  const key = idempotencyKeyOf(facts);
+  return key === undefined ? undefined : { key, method: facts.method, path: facts.path, body };
+}
+
+function toColumns(fields: Fields): Values {
+  const columns: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(fields)) {
+    if (value !== undefined) columns[toSnakeCase(field)] = value;
+  }
+  return columns;
+}

@@ -1,0 +1,107 @@
+import middy from '@middy/core';
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { logger } from '../aws/logger.ts';
+import { auditInsert } from '../tenant-data/audit-log.ts';
+import { type Answer, toHttp } from './answer.ts';
+import { answerProblems } from './answer-problems.ts';
+import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
+import { Problem } from './problem.ts';
+import { toProblem } from './problem-mapping.ts';
+import { redirectElsewhere } from './redirect-to-region.ts';
+import { logRequests } from './request-log.ts';
+import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
+import { dataPlaneRuntime } from './runtime.ts';
+import type { TenantContext } from './tenant-context.ts';
+import { type InputSchemas, readRequest } from './validated-input.ts';
+
+/** What a route of the data plane is given: validated input, its tenant, and who asks. */
+export interface TenantRequest<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly tenant: TenantContext['tenant'];
+  readonly actor: TenantContext['actor'];
+  readonly facts: RequestFacts;
+}
+
+type AnyRequest = TenantRequest<never, never, never>;
+
+/** One route: what it accepts, and what it does. `write` routes are closed to viewers. */
+export interface TenantRoute {
+  readonly access: 'read' | 'write';
+  readonly schemas: InputSchemas<unknown, unknown, unknown>;
+  readonly handle: (request: AnyRequest) => Promise<Answer>;
+}
+
+/** Ties a route's handler to the types of its schemas. */
+export function tenantRoute<Params, Query, Body>(
+  access: 'read' | 'write',
+  schemas: InputSchemas<Params, Query, Body>,
+  handle: (request: TenantRequest<Params, Query, Body>) => Promise<Answer>,
+): TenantRoute {
+  return { access, schemas, handle: handle as TenantRoute['handle'] };
+}
+
+/** The chain of every function of the data plane; `routes` has an entry for each of its route keys. */
+export function tenantApi<RouteKey extends string>(
+  routes: Readonly<Record<RouteKey, TenantRoute>>,
+  runtime: () => ResolutionDependencies = dataPlaneRuntime,
+) {
+  const table = new Map<string, TenantRoute>(Object.entries(routes));
+  return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
+    .use(logRequests(logger))
+    .use(answerProblems(logger))
+    .use(redirectElsewhere(runtime))
+    .use(resolveTenant(runtime))
+    .handler(async (event, context) => {
+      const work = () => runRoute(table, event, context);
+      return context.actor.kind === 'operator' ? auditedAccess(context, event.routeKey, work) : work();
+    });
+}
+
+async function runRoute(
+  table: ReadonlyMap<string, TenantRoute>,
+  event: ApiEvent,
+  { actor, tenant }: TenantContext,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const route = table.get(event.routeKey);
+  if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
+  if (route.access === 'write' && actor.role === 'viewer') {
+    throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
+  }
+  const facts = requestFacts(event);
+  const request = { ...readRequest(route.schemas, event), tenant, actor, facts };
+  return toHttp(await route.handle(request as AnyRequest), facts);
+}
+
+/**
+ * An operator leaves a trace in the tenant's own log, with the status of the answer, before seeing anything of the
+ * tenant, also when only reading or refused. Where the trace cannot be left, the answer is not given; what the request
+ * changed has left its own trace with the change.
+ */
+async function auditedAccess(
+  { tenant, actor }: TenantContext,
+  routeKey: string,
+  work: () => Promise<APIGatewayProxyStructuredResultV2>,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const leaveTrace = (responseStatus: number) =>
+    tenant.batch('write', [
+      auditInsert(actor, {
+        action: 'operator.access',
+        resourceType: 'tenant',
+        resourceId: tenant.tenantId,
+        requestData: { route: routeKey },
+        responseStatus,
+      }),
+    ]);
+  let answer: APIGatewayProxyStructuredResultV2;
+  try {
+    answer = await work();
+  } catch (error) {
+    // A tenant that could not be reached, or is in another region, takes no trace either: the first error is the cause.
+    await leaveTrace(toProblem(error).status).catch(() => logger.warn('an operator’s access left no trace'));
+    throw error;
+  }
+  await leaveTrace(answer.statusCode ?? 200);
+  return answer;
+}

@@ -1,0 +1,114 @@
+import * as z from 'zod/mini';
+import type { Tier } from '../contracts/tenant.ts';
+import { jsonPointer } from '../resources/json-pointer.ts';
+import { readInput } from '../resources/read-input.ts';
+import { InvalidMoveInput } from './errors.ts';
+
+/** Where a tenant is asked to go. */
+export type MoveTarget = { readonly tier: Tier } | { readonly cell: string } | { readonly residency: string };
+
+/** The body of `POST /tenants/{tenantId}/moves`. */
+export interface MoveRequest {
+  readonly target: MoveTarget;
+  /** Overrides the limits of the target tier. */
+  readonly force: boolean;
+  readonly dryRun: boolean;
+}
+
+/** The input of `tenant-move`. */
+export interface MoveInput {
+  /** Id or slug. */
+  readonly tenant: string;
+  readonly target: MoveTarget;
+  readonly force: boolean;
+  /** Of the row that was made before the execution was started. */
+  readonly moveId: string | undefined;
+  /** Who asked for the move, where it was not the execution's starter. */
+  readonly startedBy: string | undefined;
+}
+
+const name = (what: string) =>
+  z.string(`must be ${what}`).check(z.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, `must be ${what}`));
+
+const target = {
+  targetTier: z.optional(z.enum(['starter', 'business', 'enterprise'], 'is not a tier')),
+  targetCell: z.optional(name('the id of a cell')),
+  targetResidency: z.optional(name('a residency such as "us"')),
+  force: z.optional(z.boolean('must be true or false')),
+};
+
+const request = z.strictObject(
+  { ...target, dryRun: z.optional(z.boolean('must be true or false')) },
+  'must be a JSON object',
+);
+
+const input = z.strictObject(
+  {
+    ...target,
+    tenantId: name('the id or slug of a tenant'),
+    // A dry run is asked of the API; an execution that was told to make none is fine.
+    dryRun: z.optional(z.literal(false, 'an execution makes no dry run')),
+    moveId: z.optional(z.uuid('must be a UUID')),
+    startedBy: z.optional(
+      z
+        .string('must be a string')
+        .check(z.minLength(1), z.maxLength(255))
+        .check(
+          z.refine(
+            (text) => !text.includes('\0') && text.isWellFormed(),
+            'must not contain NUL or malformed characters',
+          ),
+        ),
+    ),
+  },
+  'must be a JSON object',
+);
+
+/** Checks what a client asks. @throws {InvalidMoveInput} naming every field that is wrong. */
+export function readMoveRequest(body: unknown): MoveRequest {
+  const { force = false, dryRun = false, ...asked } = parse(request, body);
+  return { target: targetOf(asked), force, dryRun };
+}
+
+/** Checks the input of an execution. @throws {InvalidMoveInput} naming every field that is wrong. */
+export function readMoveInput(value: unknown): MoveInput {
+  const { tenantId, force = false, moveId, startedBy, ...asked } = parse(input, value);
+  return { tenant: tenantId, target: targetOf(asked), force, moveId, startedBy };
+}
+
+/** The execution's input that `readMoveInput` reads. */
+export function writeMoveInput({ tenant, target: to, force, moveId, startedBy }: MoveInput) {
+  return {
+    tenantId: tenant,
+    ...('tier' in to ? { targetTier: to.tier } : {}),
+    ...('cell' in to ? { targetCell: to.cell } : {}),
+    ...('residency' in to ? { targetResidency: to.residency } : {}),
+    ...(force ? { force } : {}),
+    ...(moveId ? { moveId } : {}),
+    ...(startedBy ? { startedBy } : {}),
+  };
+}
+
+interface Asked {
+  readonly targetTier?: Tier | undefined;
+  readonly targetCell?: string | undefined;
+  readonly targetResidency?: string | undefined;
+}
+
+function targetOf({ targetTier, targetCell, targetResidency }: Asked): MoveTarget {
+  const given = [targetTier, targetCell, targetResidency].filter((each) => each !== undefined);
+  if (given.length !== 1) {
+    const message = 'give exactly one of targetTier, targetCell and targetResidency';
+    throw new InvalidMoveInput([{ path: '', message }]);
+  }
+  if (targetTier !== undefined) return { tier: targetTier };
+  return targetCell !== undefined ? { cell: targetCell } : { residency: targetResidency as string };
+}
+
+function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {
+  const { data, issues } = readInput(schema, value);
+  if (!issues) return data;
+  throw new InvalidMoveInput(
+    issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
+  );
+}

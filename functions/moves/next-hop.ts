@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
+import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
+import type { Place } from './hop.ts';
+import { nextPlace, presentPlace } from './hop-places.ts';
+import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
+import { announceArrival } from './other-region/announce-arrival.ts';
+import { lockTenantRow } from './other-region/tenant-row.ts';
+import { sameSpot } from './plan.ts';
+import { crossesBorder, type Regions } from './regions.ts';
+
+/** What the workflow goes on with. */
+export interface NextHop {
+  readonly moveId: string;
+  readonly tenantId: string;
+  /** The length of the plan where it is finished. */
+  readonly hopIndex: number;
+  readonly finished: boolean;
+  /** A dedicated database is to be made, or found. */
+  readonly needsDatabase: boolean;
+  /** A secret is to be made, and the cell's proxy to take it. */
+  readonly needsSecret: boolean;
+}
+
+/**
+ * Opens the next hop of the plan, from where the tenant is now, or finds the one that is open already.
+ * @throws {MoveAborted} that was asked for, and there is a hop left.
+ * @throws {MoveOvertaken} the move has ended, is being rolled back, or the tenant is not where the plan expects it.
+ * @throws {MoveInProgress} a hop of another move is open.
+ */
+export function nextHop(
+  registry: Pick<DataApi, 'transaction'>,
+  moveId: string,
+  regions?: Regions,
+): Promise<NextHop> {
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const move = await findMove(transaction, moveId, { lock: true });
+    if (move?.status !== 'running') throw new MoveOvertaken();
+    const { tenantId, plan } = move;
+    const hops = await hopsOf(transaction, moveId);
+    const hopIndex = hops.filter(isSettled).length;
+    const planned = plan[hopIndex];
+    if (!planned) {
+      return { moveId, tenantId, hopIndex, finished: true, needsDatabase: false, needsSecret: false };
+    }
+    const known = hops.find(({ index }) => index === hopIndex);
+    if (known && known.state !== 'working' && known.state !== 'committed') throw new MoveOvertaken();
+    if (move.abortRequested && known?.state !== 'committed') throw new MoveAborted();
+    if (!known) await openHop(transaction, move, hopIndex, regions);
+    return {
+      ...{ moveId, tenantId, hopIndex, finished: false },
+      needsDatabase: planned.to.isolationModel === 'dedicated',
+      needsSecret: planned.to.isolationModel === 'schema',
+    };
+  });
+}
+
+async function openHop(
+  transaction: RegistryExecutor,
+  { moveId, tenantId, plan }: MoveRecord,
+  hopIndex: number,
+  regions: Regions | undefined,
+): Promise<void> {
+  const earlier = await selectHops(transaction, (hops) => hops.where('h.tenant_id', '=', tenantId));
+  if (earlier.some(isOpen)) throw new MoveInProgress();
+  const planned = plan[hopIndex]!;
+  const source = await presentPlace(transaction, tenantId);
+  if (!sameSpot(planned.from, source)) throw new MoveOvertaken();
+  const suffix = nextSuffix(
+    source,
+    earlier.map((hop) => hop.source),
+  );
+  const wanted = { tenantId, source, spot: planned.to, suffix };
+  let target: Place;
+  if (regions && crossesBorder({ source: planned.from, target: planned.to })) {
+    const there = regions.of(planned.to.region);
+    target = await nextPlace(there, wanted);
+    const row = await lockTenantRow(transaction, tenantId);
+    if (!row) throw new MoveOvertaken();
+    // Before the hop: where this is cut off, the tenant is announced to the region and not on its way there.
+    await announceArrival(there, row, target);
+  } else {
+    target = await nextPlace(transaction, wanted);
+  }
+  await registrySql(transaction)
+    .insertInto('tenant_move_hops')
+    .values({
+      ...{ move_id: moveId, hop_index: hopIndex, attempt_id: randomUUID(), tenant_id: tenantId },
+      ...{ kind: planned.kind, suffix, source, target },
+    })
+    .execute();
+}
+
+/** `<epoch>a<number>`: however often a tenant leaves a place, no two attempts share a name. */
+function nextSuffix({ epoch }: Place, earlierSources: readonly Place[]): string {
+  const tries = earlierSources.filter((source) => source.epoch === epoch).length;
+  return `${epoch + 1}a${tries + 1}`;
+}

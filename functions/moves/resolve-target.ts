@@ -1,0 +1,119 @@
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import { tierTerms } from '../contracts/tier-terms.ts';
+import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
+import { chooseCell } from '../placement/choose-cell.ts';
+import { NoCellCapacity } from '../placement/errors.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { type Forbidden, InvalidMoveInput } from './errors.ts';
+import type { MoveTarget } from './move-target.ts';
+import type { MovingTenant } from './moving-tenant.ts';
+import { chooseLanding } from './other-region/choose-landing.ts';
+import type { Spot } from './plan.ts';
+import type { Regions } from './regions.ts';
+
+/** What the tenant will have, and where. */
+export interface ResolvedTarget {
+  readonly tier: Tier;
+  readonly dataResidency: string;
+  /** null where no cell takes it. */
+  readonly spot: Spot | null;
+  /** What the cells have against it. */
+  readonly forbidden: readonly Forbidden[];
+}
+
+/**
+ * Finds the place for a target. A tier keeps residency and, where it can, the cell; a cell keeps the tier; a residency
+ * keeps the tier too and takes, of the cells with room, the one with the fewest tenants. The isolation model follows
+ * from the tier, so that a tenant which an unfinished move left between two tiers gets what it bought. Locks the cells
+ * that it counts.
+ * @param regions whose registries are asked for a residency that this one does not serve.
+ * @throws {InvalidMoveInput} there is no such cell or residency.
+ */
+export async function resolveTarget(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  target: MoveTarget,
+  regions?: Regions,
+): Promise<ResolvedTarget> {
+  const tier = 'tier' in target ? target.tier : tenant.tier;
+  const { isolationModel } = tierTerms[tier];
+  if ('cell' in target) return inCell(transaction, tenant, target.cell, isolationModel);
+  const dataResidency = 'residency' in target ? target.residency : tenant.dataResidency;
+  const known = { tier, dataResidency };
+  const served = await isServedHere(transaction, dataResidency);
+  // A region keeps the data of the residency of its name.
+  const elsewhere = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
+  if ('residency' in target && !served && !elsewhere) throw noResidency();
+  const { spot: here } = tenant;
+  if (dataResidency === tenant.dataResidency && here) {
+    if (isolationModel === 'dedicated') {
+      return { ...known, spot: { isolationModel, cellId: null, region: here.region }, forbidden: [] };
+    }
+    if (here.cellId !== null && (await mayStay(transaction, tenant, here, isolationModel))) {
+      return { ...known, spot: { ...here, isolationModel }, forbidden: [] };
+    }
+  }
+  try {
+    const { cell_id, region } = elsewhere
+      ? await chooseLanding(transaction, elsewhere, known)
+      : await chooseCell(transaction, known);
+    const cellId = isolationModel === 'dedicated' ? null : cell_id;
+    return { ...known, spot: { isolationModel, cellId, region }, forbidden: [] };
+  } catch (error) {
+    if (!(error instanceof NoCellCapacity)) throw error;
+    return { ...known, spot: null, forbidden: [{ rule: 'cell', detail: error.message }] };
+  }
+}
+
+async function inCell(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  cellId: string,
+  isolationModel: IsolationModel,
+): Promise<ResolvedTarget> {
+  const cell = await readCellRoom(transaction, cellId, tenant.tenantId);
+  if (!cell) throw new InvalidMoveInput([{ path: 'targetCell', message: 'is not a cell' }]);
+  const { tier, dataResidency } = tenant;
+  if (isolationModel === 'dedicated') {
+    const detail = 'A tenant with a database of its own lives in no cell.';
+    return { tier, dataResidency, spot: null, forbidden: [{ rule: 'cell', detail }] };
+  }
+  const spot: Spot = { isolationModel, cellId, region: cell.region };
+  const forbidden: Forbidden[] = [];
+  if (cell.data_residency !== dataResidency) {
+    const detail = `The cell keeps data in "${cell.data_residency}", the tenant's is to stay in "${dataResidency}": ask for the residency.`;
+    forbidden.push({ rule: 'residency', detail });
+  }
+  const stays = tenant.spot?.cellId === cellId && tenant.spot.isolationModel === isolationModel;
+  if (!stays && !hasRoom(cell, isolationModel)) {
+    forbidden.push({ rule: 'cell', detail: 'The cell takes no more tenants of this kind.' });
+  }
+  return { tier, dataResidency, spot, forbidden };
+}
+
+/** Going down, a tenant gives its cell room; only a cell that is being emptied does not keep it. */
+async function mayStay(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  here: Spot,
+  isolationModel: IsolationModel,
+): Promise<boolean> {
+  if (here.isolationModel === isolationModel) return true;
+  const cell = await readCellRoom(transaction, here.cellId as string, tenant.tenantId);
+  if (!cell) return false;
+  return isolationModel === 'shared' ? cell.status !== 'draining' : hasRoom(cell, isolationModel);
+}
+
+async function isServedHere(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {
+  const served = await registrySql(transaction)
+    .selectFrom('cells')
+    .select('cell_id')
+    .where('data_residency', '=', dataResidency)
+    .limit(1)
+    .execute();
+  return served.length > 0;
+}
+
+const noResidency = () =>
+  new InvalidMoveInput([{ path: 'targetResidency', message: 'is not a region that is served' }]);

@@ -1,0 +1,80 @@
+import * as z from 'zod';
+import { COMPLIANCE_REQUIREMENTS } from '../contracts/compliance.ts';
+import { isEmailAddress } from '../resources/email-address.ts';
+import { jsonPointer } from '../resources/json-pointer.ts';
+import { readInput } from '../resources/read-input.ts';
+import { InvalidOnboardingInput } from './errors.ts';
+import { isPlatformSlug } from './platform-slugs.ts';
+
+/** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
+const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
+
+const MAX_NAME = 255;
+/** A tenant's name, without blanks around it; its length is counted as PostgreSQL counts it. */
+export const tenantName = z
+  .string('must be a string')
+  .refine(storable, 'must not contain NUL or malformed characters')
+  .trim()
+  .refine((name) => name !== '', 'must not be blank')
+  .refine((name) => [...name].length <= MAX_NAME, `must be at most ${MAX_NAME} characters`);
+
+const email = z
+  .string('must be a string')
+  .refine(isEmailAddress, 'must be an e-mail address')
+  .transform((value) => value.toLowerCase());
+
+/** What a tenant must comply with, each once. */
+export const complianceRequirements = z
+  .array(
+    z
+      .string('must be a string')
+      .transform((value) => value.toLowerCase())
+      .pipe(z.enum(COMPLIANCE_REQUIREMENTS, `must be one of ${COMPLIANCE_REQUIREMENTS.join(', ')}`)),
+    'must be a list',
+  )
+  .max(20, 'must have at most 20 entries')
+  .transform((values) => [...new Set(values)]);
+
+const uuidShaped = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+const slug = z
+  .string()
+  .regex(
+    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    'must be 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit',
+  )
+  // Paths and headers take an id or a slug: a slug that looks like an id could name another tenant.
+  .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id')
+  .refine((value) => !isPlatformSlug(value), 'is reserved for the platform');
+
+const schema = z.strictObject(
+  {
+    name: tenantName,
+    slug,
+    adminEmail: email,
+    tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
+    dataResidency: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
+      .optional(),
+    complianceRequirements: complianceRequirements.default([]),
+    billingEmail: email.nullish().transform((value) => value ?? null),
+  },
+  'must be a JSON object',
+);
+
+/** A valid input; `dataResidency` is undefined where the home region is meant. E-mail addresses are lower-case. */
+export type OnboardingInput = z.output<typeof schema>;
+
+/**
+ * Checks the body of `POST /tenants`, which is the input of `tenant-onboarding` too. Whether the residency is one
+ * that Strata serves is known to the registry only: `registerTenant` checks that.
+ * @throws {InvalidOnboardingInput} naming every field that is wrong.
+ */
+export function validateOnboardingInput(input: unknown): OnboardingInput {
+  const { data, issues } = readInput(schema, input);
+  if (!issues) return data;
+  throw new InvalidOnboardingInput(
+    issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
+  );
+}

@@ -1,0 +1,217 @@
+/**
+ * Keeps the secrets that a cell's proxy accepts equal to what the registry says.
+ *
+ * RDS replaces a proxy's Auth list as a whole, and a CloudFormation update of the proxy puts the template's list back.
+ * So the list is never edited but always computed anew, under the proxy's lease: read the registry, compare, replace,
+ * read back. The registry is read after the lease is taken: whoever noted a secret before is seen, whoever notes one
+ * later reconciles after us.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DBProxy, RDSClient } from '@aws-sdk/client-rds';
+import { sql } from 'kysely';
+import { rdsClient } from '../aws/clients.ts';
+import { regionOfArn } from '../database/session/credentials.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { ProxyBusy, ProxySecretsExhausted, UnknownCell } from './errors.ts';
+import { acquireProxyLease, type ProxyLease } from './proxy-lease.ts';
+
+/** AWS quota: secrets per proxy. */
+const MAX_SECRETS = 200;
+
+export interface ReconcileOptions {
+  /** How long to wait for the lease, and for the proxy to become available and show the list; milliseconds. */
+  readonly patienceMs?: number;
+}
+
+/**
+ * Makes the cell's proxy accept the starter secret, the secret of every Business tenant that is not failed or gone, and
+ * the secrets of schemas that tenants are moving to or from.
+ * @returns whether the proxy had to be changed, and how many secrets it accepts.
+ * @throws {ProxyBusy} the lease or the proxy did not become free in time; transient.
+ * @throws {ProxyLeaseLost} the change may have raced another; transient.
+ * @throws {ProxySecretsExhausted} more secrets than a proxy takes.
+ * @throws {UnknownCell}
+ */
+export async function reconcileProxyAuth(
+  registry: RegistryExecutor,
+  cellId: string,
+  { patienceMs = 45_000 }: ReconcileOptions = {},
+): Promise<{ changed: boolean; secrets: number }> {
+  const patience = new Patience(patienceMs);
+  if (!(await listCellIds(registry)).includes(cellId)) throw new UnknownCell();
+  const lease = await waitForLease(registry, cellId, patience);
+  try {
+    const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
+    // The proxy stands where its cluster does.
+    const client = await rdsClient(regionOfArn(clusterArn));
+    const current = await waitUntilAvailable(client, proxyName, lease, patience);
+    if (sameSecrets(current, secretArns)) return { changed: false, secrets: secretArns.length };
+    await lease.renew();
+    await replaceAuth(client, proxyName, secretArns);
+    await verifyAuth(client, proxyName, secretArns, lease, patience);
+    return { changed: true, secrets: secretArns.length };
+  } finally {
+    // It expires by itself; a failure to give it back must not hide the outcome.
+    await lease.release().catch(() => {});
+  }
+}
+
+/**
+ * Reconciles the cell's proxy if it needs it. Where all is right that is one statement of the registry and one call of
+ * RDS, and nothing is written: cheap enough for every minute.
+ * @returns and throws as {@link reconcileProxyAuth}
+ */
+export async function repairProxyAuth(
+  registry: RegistryExecutor,
+  cellId: string,
+  options: ReconcileOptions = {},
+): Promise<{ changed: boolean; secrets: number }> {
+  const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
+  const proxy = await describeProxy(await rdsClient(regionOfArn(clusterArn)), proxyName);
+  // A list that is being changed may not be the one that is shown.
+  if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) {
+    return { changed: false, secrets: secretArns.length };
+  }
+  return reconcileProxyAuth(registry, cellId, options);
+}
+
+/** Every cell of the registry, for the scheduled reconciliation. */
+export async function listCellIds(registry: RegistryExecutor): Promise<string[]> {
+  const rows = await registrySql(registry).selectFrom('cells').select('cell_id').orderBy('cell_id').execute();
+  return rows.map((row) => row.cell_id);
+}
+
+async function waitForLease(
+  registry: RegistryExecutor,
+  cellId: string,
+  patience: Patience,
+): Promise<ProxyLease> {
+  for (;;) {
+    const lease = await acquireProxyLease(registry, cellId);
+    if (lease) return lease;
+    await patience.pause();
+  }
+}
+
+/** @throws {UnknownCell} {@link ProxySecretsExhausted} */
+async function desiredAuth(
+  registry: RegistryExecutor,
+  cellId: string,
+): Promise<{ proxyName: string; secretArns: string[]; clusterArn: string }> {
+  // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
+  // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
+  // its routing row here. One statement, so that no move passes between two looks.
+  const rows = await registrySql(registry)
+    .selectFrom('cells as c')
+    .leftJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('tenant_database_routing as r')
+          .innerJoin('tenants as t', 't.tenant_id', 'r.tenant_id')
+          .select('r.secret_arn')
+          .whereRef('r.cell_id', '=', 'c.cell_id')
+          .where('r.isolation_model', '=', 'schema')
+          .where('r.secret_arn', 'is not', null)
+          .where('t.status', 'not in', ['failed', 'offboarded', 'elsewhere'])
+          .union(
+            sql<{ secret_arn: string | null }>`
+              select side.place ->> 'secretArn'
+                from tenant_move_hops as h cross join lateral (values (h.source), (h.target)) as side (place)
+               where h.state not in ('cleaned', 'rolled-back')
+                 and side.place ->> 'isolationModel' = 'schema' and side.place ->> 'cellId' = c.cell_id
+                 and side.place ->> 'secretArn' is not null`,
+          )
+          .as('accepted'),
+      (join) => join.onTrue(),
+    )
+    .select(['c.proxy_name', 'c.starter_secret_arn', 'c.cluster_arn', 'accepted.secret_arn'])
+    .where('c.cell_id', '=', cellId)
+    .orderBy('accepted.secret_arn')
+    .execute();
+  const [cell] = rows;
+  if (!cell) throw new UnknownCell();
+  const tenants = rows.flatMap(({ secret_arn }) => (secret_arn === null ? [] : [secret_arn]));
+  const secretArns = [cell.starter_secret_arn, ...tenants];
+  if (secretArns.length > MAX_SECRETS) throw new ProxySecretsExhausted();
+  return { proxyName: cell.proxy_name, secretArns, clusterArn: cell.cluster_arn };
+}
+
+/** RDS refuses to modify a proxy that is being created or modified. */
+async function waitUntilAvailable(
+  client: RDSClient,
+  proxyName: string,
+  lease: ProxyLease,
+  patience: Patience,
+): Promise<DBProxy> {
+  for (;;) {
+    const proxy = await describeProxy(client, proxyName);
+    if (proxy.Status === 'available') return proxy;
+    await patience.pause();
+    await lease.renew();
+  }
+}
+
+async function replaceAuth(client: RDSClient, proxyName: string, secretArns: string[]): Promise<void> {
+  const { InvalidDBProxyStateFault, ModifyDBProxyCommand } = await import('@aws-sdk/client-rds');
+  try {
+    await client.send(
+      new ModifyDBProxyCommand({
+        DBProxyName: proxyName,
+        Auth: secretArns.map((SecretArn) => ({ AuthScheme: 'SECRETS', IAMAuth: 'DISABLED', SecretArn })),
+      }),
+    );
+  } catch (error) {
+    if (error instanceof InvalidDBProxyStateFault) throw new ProxyBusy({ cause: error });
+    throw error;
+  }
+}
+
+/** The change counts once the proxy shows it, is available again, and the lease was ours all the while. */
+async function verifyAuth(
+  client: RDSClient,
+  proxyName: string,
+  secretArns: string[],
+  lease: ProxyLease,
+  patience: Patience,
+): Promise<void> {
+  for (;;) {
+    const proxy = await describeProxy(client, proxyName);
+    await lease.renew();
+    if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) return;
+    await patience.pause();
+  }
+}
+
+async function describeProxy(client: RDSClient, proxyName: string): Promise<DBProxy> {
+  const { DescribeDBProxiesCommand } = await import('@aws-sdk/client-rds');
+  const { DBProxies } = await client.send(new DescribeDBProxiesCommand({ DBProxyName: proxyName }));
+  const proxy = DBProxies?.[0];
+  if (!proxy) throw new UnknownCell();
+  return proxy;
+}
+
+function sameSecrets(proxy: DBProxy, secretArns: string[]): boolean {
+  const current = (proxy.Auth ?? []).map((auth) => auth.SecretArn);
+  return current.length === secretArns.length && new Set([...current, ...secretArns]).size === current.length;
+}
+
+/** Pauses that grow from a tenth of a second to two. */
+class Patience {
+  readonly #deadline: number;
+  #step = 100;
+
+  constructor(ms: number) {
+    this.#deadline = Date.now() + ms;
+  }
+
+  /** @throws {ProxyBusy} when the time is up. */
+  async pause(): Promise<void> {
+    // Jitter, so that many executions in one cell do not ask in step.
+    const wait = this.#step * (0.5 + Math.random());
+    if (Date.now() + wait > this.#deadline) throw new ProxyBusy();
+    this.#step = Math.min(this.#step * 1.5, 2_000);
+    await delay(wait);
+  }
+}

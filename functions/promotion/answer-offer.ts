@@ -1,0 +1,151 @@
+/**
+ * What becomes of an offer when somebody answers it:
+ *
+ *   open ──accept──▶ accepted, no move ──move started──▶ accepted with its move
+ *    ▲                     │
+ *    └──move refused───────┘
+ *   open ──decline──▶ declined
+ *
+ * Invariants: an offer leads to one move at most. `accepted` is committed before the move is asked for, so that a
+ * decline, or the withdrawal by the daily run, cannot cross it; whoever died in between is repeated by the next accept.
+ */
+import { sql } from 'kysely';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { getOffer, type Offer } from '../registry/offers.ts';
+import { columnValue, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { getTenant } from '../registry/tenants.ts';
+import { ResourceConflict } from '../resources/errors.ts';
+
+/**
+ * Starts the move that the offer is about.
+ * @returns the move's id. @throws when it cannot start: the offer is open again then.
+ */
+export type StartOfferedMove = (request: {
+  tenantId: string;
+  targetTier: Offer['targetTier'];
+}) => Promise<string>;
+
+interface AnswerTarget {
+  readonly tenantReference: string;
+  readonly offerId: string;
+}
+
+/**
+ * Accepts the offer and starts its move. Accepting it again answers the same move.
+ * @throws {ResourceNotFound | ResourceConflict (it was declined or withdrawn, or has no object any more)} and what
+ *   `startMove` throws.
+ */
+export async function acceptOffer(
+  registry: Pick<DataApi, 'query' | 'transaction'>,
+  { tenantReference, offerId }: AnswerTarget,
+  { actor, startMove }: { actor: string; startMove: StartOfferedMove },
+): Promise<Offer & { readonly moveId: string }> {
+  const accepted = await registry.transaction((transaction) =>
+    accept(transaction, { tenantReference, offerId }, actor),
+  );
+  if (accepted.moveId !== null) return { ...accepted, moveId: accepted.moveId };
+  const { tenantId, targetTier } = accepted;
+  let moveId: string;
+  try {
+    moveId = await startMove({ tenantId, targetTier });
+  } catch (error) {
+    // Somebody who accepted it at the same time, or died before noting it, may have started the move.
+    const started = await startedMove(registry, accepted);
+    if (started === undefined) {
+      await reopen(registry, accepted);
+      throw error;
+    }
+    moveId = started;
+  }
+  await registrySql(registry)
+    .updateTable('tenant_offers')
+    // Accepted once more: where two met, the one whose move was refused may have opened it again.
+    .set({ move_id: moveId, status: 'accepted', decided_by: actor, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .where('status', 'in', ['open', 'accepted'])
+    .where('move_id', 'is', null)
+    .execute();
+  const offer = await getOffer(registry, tenantId, offerId);
+  return { ...offer, moveId: offer.moveId ?? moveId };
+}
+
+/** @throws {ResourceNotFound | ResourceConflict (it was accepted or withdrawn)} Declining it again changes nothing. */
+export function declineOffer(
+  registry: Pick<DataApi, 'transaction'>,
+  { tenantReference, offerId }: AnswerTarget,
+  { actor }: { actor: string },
+): Promise<Offer> {
+  return registry.transaction(async (transaction) => {
+    // Locked: an answer must not stay behind when the tenant is handed to another region.
+    const { tenantId } = await getTenant(transaction, tenantReference, { lock: true });
+    const offer = await getOffer(transaction, tenantId, offerId, { lock: true });
+    if (offer.status === 'declined') return offer;
+    if (offer.status !== 'open') throw new ResourceConflict(`The offer was ${offer.status}.`);
+    await settle(transaction, offer, 'declined', actor);
+    return getOffer(transaction, tenantId, offerId);
+  });
+}
+
+async function accept(
+  transaction: RegistryExecutor,
+  { tenantReference, offerId }: AnswerTarget,
+  actor: string,
+): Promise<Offer> {
+  const { tenantId, tier, status } = await getTenant(transaction, tenantReference, { lock: true });
+  const offer = await getOffer(transaction, tenantId, offerId, { lock: true });
+  if (offer.status === 'accepted') return offer;
+  if (offer.status !== 'open') throw new ResourceConflict(`The offer was ${offer.status}.`);
+  if (status !== 'active') throw new ResourceConflict(`The tenant is ${status}.`);
+  if (tier === offer.targetTier) throw new ResourceConflict(`The tenant has the tier ${tier} already.`);
+  await settle(transaction, offer, 'accepted', actor);
+  return getOffer(transaction, tenantId, offerId);
+}
+
+async function settle(
+  transaction: RegistryExecutor,
+  { tenantId, offerId, targetTier }: Offer,
+  status: 'accepted' | 'declined',
+  actor: string,
+): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenant_offers')
+    .set({ status, decided_by: actor, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .execute();
+  await recordAudit(transaction, {
+    actor: { id: actor, type: 'operator' },
+    action: status === 'accepted' ? 'offer.accept' : 'offer.decline',
+    tenantId,
+    resource: { type: 'offer', id: offerId },
+    data: { targetTier },
+  });
+}
+
+/** A move of the tenant to that tier which began after the offer was accepted. */
+async function startedMove(registry: RegistryExecutor, offer: Offer): Promise<string | undefined> {
+  const row = await registrySql(registry)
+    .selectFrom('tenant_moves as m')
+    .select('m.move_id')
+    .where('m.tenant_id', '=', offer.tenantId)
+    .where(sql<string>`${sql.ref('m.input')} ->> 'targetTier'`, '=', offer.targetTier)
+    .where('m.started_at', '>=', columnValue('tenant_moves.started_at', offer.updatedAt))
+    .where('m.status', 'in', ['running', 'succeeded'])
+    .orderBy('m.started_at')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.move_id;
+}
+
+/** Unless somebody else has started its move meanwhile. */
+async function reopen(registry: RegistryExecutor, { offerId, updatedAt }: Offer): Promise<void> {
+  await registrySql(registry)
+    .updateTable('tenant_offers')
+    .set({ status: 'open', decided_by: null, updated_at: now })
+    .where('offer_id', '=', offerId)
+    .where('status', '=', 'accepted')
+    .where('move_id', 'is', null)
+    .where('updated_at', '=', columnValue('tenant_offers.updated_at', updatedAt))
+    .execute();
+}

@@ -1,0 +1,61 @@
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
+import { type PageRequest, type Position, pageOfRows } from '../resources/keyset-page.ts';
+import type { RegistryExecutor } from './data-api.ts';
+import { registrySql } from './registry-sql.ts';
+
+/** A page of an operator's list ends at so many bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
+export const MAX_REGISTRY_PAGE_BYTES = 512 * 1024;
+
+/** What a statement of `boundedSelect` reads of each row besides its columns. */
+interface Measured {
+  /** Of the row as JSON. */
+  readonly row_bytes: number;
+  /** Rows that the statement found, the returned ones among them. */
+  readonly rows_found: number;
+}
+
+/**
+ * Rows of one registry for a page, no more than fill it. The first two are always among them, so that a page has a row
+ * and the next one too.
+ * @param select an ordered statement without a limit: `limit + 1` rows tell whether there is a next page.
+ * @param order the same order by the names of the statement's results.
+ */
+export async function readBoundedRows<Row extends object>(
+  registry: RegistryExecutor,
+  // biome-ignore lint/suspicious/noExplicitAny: of any table.
+  { select, order }: { select: SelectQueryBuilder<any, any, Row>; order: RawBuilder<unknown> },
+  { limit }: PageRequest,
+): Promise<(Row & Measured)[]> {
+  const statement = sql<Row & Measured>`select * from (
+       select measured.*, count(*) over () as rows_found, row_number() over rows_in_order as place,
+              sum(row_bytes) over rows_in_order - row_bytes as bytes_before
+       from (select found.*, octet_length(cast(row_to_json(found) as text)) as row_bytes
+             from ${select.limit(limit + 1)} as found) as measured
+       window rows_in_order as (order by ${order})
+     ) as page
+     where place <= 2 or bytes_before < ${MAX_REGISTRY_PAGE_BYTES} order by place`;
+  const { rows } = await statement.execute(registrySql(registry));
+  return rows;
+}
+
+/** Makes a page of the rows that `readBoundedRows` answered, of one registry or, merged, of several. */
+export function pageOfBoundedRows<Row extends object, Entry>(
+  rows: readonly (Row & Measured)[],
+  { limit }: PageRequest,
+  positionOf: (row: Row) => Position,
+  toEntry: (row: Row) => Entry,
+  cut = isCut(rows),
+) {
+  const bounds = {
+    limit,
+    maxBytes: MAX_REGISTRY_PAGE_BYTES,
+    sizeOf: (row: Row & Measured) => row.row_bytes,
+    cut,
+  };
+  return pageOfRows(rows, bounds, positionOf, toEntry);
+}
+
+/** True where the registry has found more rows than it returned. */
+export function isCut(rows: readonly Measured[]): boolean {
+  return rows.length < (rows[0]?.rows_found ?? 0);
+}

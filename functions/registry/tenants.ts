@@ -1,0 +1,291 @@
+import { sql } from 'kysely';
+import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../contracts/compliance.ts';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import { requireDocumentSize } from '../resources/document-limit.ts';
+import { requireMatch } from '../resources/entity-tag.ts';
+import { ResourceConflict, RulesForbid, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
+import { mergeRows, type PageRequest, type Position, readCursor } from '../resources/keyset-page.ts';
+import { mergePatch } from '../resources/merge-patch.ts';
+import { askRegions, type Regions } from './ask-region.ts';
+import { recordAudit } from './audit-log.ts';
+import type { DataApi, RegistryExecutor } from './data-api.ts';
+import { RegistryError } from './errors.ts';
+import { insertOffer } from './offers.ts';
+import { columnValue, now, rfc3339 } from './registry-expressions.ts';
+import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { compilingOnly, registrySql } from './registry-sql.ts';
+import type { RegistryTables } from './registry-tables.ts';
+import {
+  readFeatures,
+  referenceColumn,
+  selectTenants,
+  type TenantRecord,
+  type TenantRow,
+  type TenantStatus,
+  toTenantRecord,
+} from './tenant-record.ts';
+
+export interface TenantFilter {
+  readonly status?: TenantStatus | undefined;
+  readonly tier?: Tier | undefined;
+  readonly dataResidency?: string | undefined;
+  readonly q?: string | undefined;
+}
+
+/** What an operator may change of a tenant. `undefined` leaves a field as it is. */
+export interface TenantChanges {
+  readonly name?: string | undefined;
+  readonly status?: 'active' | 'suspended' | undefined;
+  readonly billingEmail?: string | null | undefined;
+  readonly maxUsers?: number | null | undefined;
+  readonly maxStorageGb?: number | null | undefined;
+  readonly features?: Record<string, unknown> | null | undefined;
+  readonly complianceRequirements?: string[] | undefined;
+  readonly monthlyRevenue?: number | null | undefined;
+}
+
+const COLUMNS = {
+  name: 'tenant_name',
+  status: 'status',
+  billingEmail: 'billing_email',
+  maxUsers: 'max_users',
+  maxStorageGb: 'max_storage_gb',
+  features: 'features',
+  complianceRequirements: 'compliance_requirements',
+  monthlyRevenue: 'monthly_revenue',
+} as const satisfies Record<keyof TenantChanges, keyof RegistryTables['tenants']>;
+/** What features may be as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
+const MAX_FEATURES_KB = 16;
+/**
+ * One page of the tenants of all regions by creation; a residency is asked of its own region only.
+ * @throws {InvalidCursor | RegionUnavailable}
+ */
+export async function listTenants(registries: Regions, filter: TenantFilter, page: PageRequest) {
+  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const { dataResidency } = filter;
+  const regions = registries.keys.filter((key) => dataResidency === undefined || dataResidency === key);
+  // With one region its cells may have any residency; of several, none has one that is not a region's.
+  const asked = registries.keys.length < 2 ? registries.keys : regions;
+  const answers = await askRegions(registries, asked, (registry) =>
+    readTenants(registry, filter, page, position),
+  );
+  const known = answers.map((list, index) =>
+    list.map((row) => ({
+      ...row,
+      registryKey: asked[index] as string,
+      // Of the tenant as the API answers it, with the features that its row leaves out.
+      row_bytes: row.row_bytes + (row.large_features_bytes ?? 0),
+    })),
+  );
+  const lists = onceEach(known);
+  const positionOf = (row: ListedRow & { registryKey: string }) => ({
+    time: row.cursor_time,
+    id: row.tenant_id,
+  });
+  const rows = mergeRows(lists, positionOf);
+  const { items, nextCursor } = pageOfBoundedRows(rows, page, positionOf, (row) => row, known.some(isCut));
+  const tenants = items.map((row) => complete(registries.of(row.registryKey), row));
+  return { items: await Promise.all(tenants), nextCursor };
+}
+
+/** A tenant that is just being handed over is in two registries for a moment: the one with the later epoch has it now. */
+function onceEach<Row extends ListedRow>(lists: Row[][]): Row[][] {
+  const latest = new Map<string, Row>();
+  for (const row of lists.flat()) {
+    const other = latest.get(row.tenant_id);
+    if (!other || Number(other.epoch) < Number(row.epoch)) latest.set(row.tenant_id, row);
+  }
+  return lists.map((rows) => rows.filter((row) => latest.get(row.tenant_id) === row));
+}
+
+type ListedRow = TenantRow & { cursor_time: string };
+
+async function readTenants(
+  registry: RegistryExecutor,
+  filter: TenantFilter,
+  page: PageRequest,
+  position: Position | undefined,
+) {
+  let select = selectTenants(compilingOnly)
+    .select((eb) => rfc3339(eb.ref('t.created_at')).as('cursor_time'))
+    .where('t.status', 'not in', ['elsewhere', 'arriving'])
+    .orderBy('t.created_at')
+    .orderBy('t.tenant_id');
+  const { status, tier, dataResidency, q } = filter;
+  if (status !== undefined) select = select.where('t.status', '=', status);
+  if (tier !== undefined) select = select.where('t.subscription_tier', '=', tier);
+  if (dataResidency !== undefined) select = select.where('t.data_residency', '=', dataResidency);
+  if (q !== undefined) {
+    const pattern = `%${q.replace(/[\\%_]/g, '\\$&')}%`;
+    select = select.where((eb) =>
+      eb.or([eb('t.tenant_name', 'ilike', pattern), eb('t.tenant_slug', 'ilike', pattern)]),
+    );
+  }
+  if (position) {
+    select = select.where((eb) =>
+      eb(
+        eb.refTuple('t.created_at', 't.tenant_id'),
+        '>',
+        eb.tuple(columnValue('tenants.created_at', position.time), position.id),
+      ),
+    );
+  }
+  return readBoundedRows(registry, { select, order: sql`cursor_time, tenant_id` }, page);
+}
+
+/**
+ * The tenant of an id or a slug, in the registry of its region.
+ * @throws {TenantNotFound}
+ * @throws {TenantBetweenRegions} it has left this registry since that was looked up, or has not arrived yet.
+ */
+export async function getTenant(
+  registry: RegistryExecutor,
+  reference: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<TenantRecord> {
+  const row = await selectTenants(registrySql(registry))
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .$if(lock, (tenant) => tenant.forUpdate('t'))
+    .executeTakeFirst();
+  if (!row) throw new TenantNotFound(reference);
+  if (row.status === 'elsewhere' || row.status === 'arriving') {
+    throw new TenantBetweenRegions(`the tenant is ${row.status}`);
+  }
+  return complete(registry, row);
+}
+
+async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
+  const tenant = toTenantRecord(row);
+  if (row.large_features_bytes === null) return tenant;
+  return { ...tenant, features: await readFeatures(registry, tenant.tenantId) };
+}
+
+/**
+ * @param force keeps requirements that the tenant's place does not satisfy, and offers it the tier that does.
+ * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)}
+ * @throws {RulesForbid} the tenant's place does not satisfy a new compliance requirement.
+ */
+export async function updateTenant(
+  registry: DataApi,
+  reference: string,
+  changes: TenantChanges,
+  { actor, ifMatch, force = false }: { actor: string; ifMatch: string | undefined; force?: boolean },
+): Promise<TenantRecord> {
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined) as [
+    keyof TenantChanges,
+    unknown,
+  ][];
+  try {
+    return await registry.transaction(async (transaction) => {
+      const tenant = await getTenant(transaction, reference, { lock: true });
+      requireMatch(ifMatch, tenant);
+      if (given.length === 0) return tenant;
+      if (changes.status && !['active', 'suspended'].includes(tenant.status)) {
+        throw new ResourceConflict(
+          `A tenant that is ${tenant.status} cannot become ${changes.status}.`,
+          'status',
+        );
+      }
+      // A document is merged, as every PATCH merges (RFC 7396).
+      const features = changes.features && mergePatch(tenant.features, changes.features);
+      requireDocumentSize('features', features, MAX_FEATURES_KB);
+      await requireRoomForUsers(transaction, tenant, changes.maxUsers);
+      const forced = await checkCompliance(transaction, tenant, changes.complianceRequirements, force);
+      const values = { ...changes, ...(features ? { features } : {}) };
+      await registrySql(transaction)
+        .updateTable('tenants')
+        .set({
+          ...Object.fromEntries(given.map(([field]) => [COLUMNS[field], values[field]])),
+          updated_at: now,
+        })
+        .where('tenant_id', '=', tenant.tenantId)
+        .execute();
+      await recordAudit(transaction, {
+        actor: { id: actor, type: 'operator' },
+        action: 'tenant.update',
+        tenantId: tenant.tenantId,
+        data: {
+          fields: given.map(([field]) => field),
+          ...(forced.length > 0 ? { overridden: ['compliance'] } : {}),
+        },
+      });
+      if (forced.length > 0) await offerWhatSatisfies(transaction, tenant, changes, forced, actor);
+      return getTenant(transaction, tenant.tenantId);
+    });
+  } catch (error) {
+    if (error instanceof RegistryError && error.sqlState === '23505') {
+      throw new ResourceConflict('Another tenant has this name.', 'name', { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** @throws {ResourceConflict} fewer users than are active. What the tenant has already stays allowed. */
+async function requireRoomForUsers(
+  transaction: RegistryExecutor,
+  tenant: TenantRecord,
+  maxUsers: number | null | undefined,
+): Promise<void> {
+  if (maxUsers === undefined || maxUsers === null || maxUsers === tenant.maxUsers) return;
+  const active = await countActiveUsers(transaction, tenant.tenantId);
+  if (maxUsers >= active) return;
+  throw new ResourceConflict(
+    `The tenant has ${active} active users: maxUsers cannot be less than that.`,
+    'maxUsers',
+  );
+}
+
+/** The users that `maxUsers` limits. Exact while the caller holds the lock on the tenant. */
+export async function countActiveUsers(registry: RegistryExecutor, tenantId: string): Promise<number> {
+  const row = await registrySql(registry)
+    .selectFrom('tenant_users')
+    .select((eb) => eb.fn.countAll<number>().as('active'))
+    .where('tenant_id', '=', tenantId)
+    .where('is_active', '=', true)
+    .executeTakeFirst();
+  return row?.active ?? 0;
+}
+
+/**
+ * Compares new requirements with the place that the tenant has, or is being moved to where that one is weaker. Those
+ * that it had before are no news.
+ * @returns what `force` sets aside. @throws {RulesForbid} without `force`.
+ */
+async function checkCompliance(
+  transaction: RegistryExecutor,
+  tenant: TenantRecord,
+  requirements: readonly string[] | undefined,
+  force: boolean,
+): Promise<readonly Unsatisfied[]> {
+  const added = requirements?.filter((each) => !tenant.complianceRequirements.includes(each)) ?? [];
+  if (added.length === 0) return [];
+  const moving = await registrySql(transaction)
+    .selectFrom('tenant_moves as m')
+    .select(sql<IsolationModel | null>`${sql.ref('m.plan')} #>> '{-1,to,isolationModel}'`.as('to'))
+    .where('m.tenant_id', '=', tenant.tenantId)
+    .where('m.status', '=', 'running')
+    .executeTakeFirst();
+  const place = moving?.to ? weaker(tenant.isolationModel, moving.to) : tenant.isolationModel;
+  const issues = unsatisfied(added, place);
+  if (issues.length === 0 || force) return issues;
+  const field = 'complianceRequirements';
+  throw new RulesForbid(
+    'The place of the tenant does not satisfy the compliance requirements.',
+    issues.map((issue) => ({ ...issue, field })),
+  );
+}
+
+async function offerWhatSatisfies(
+  transaction: RegistryExecutor,
+  { tenantId, tier }: TenantRecord,
+  { complianceRequirements = [] }: TenantChanges,
+  reasons: readonly Unsatisfied[],
+  actor: string,
+): Promise<void> {
+  const targetTier = tierSatisfying(complianceRequirements);
+  // It has bought the tier already, and a move to a weaker place is under way: that move is the operator's to abort.
+  // (Every place satisfies what Starter's places satisfy, so that tier is none to offer.)
+  if (targetTier === tier || targetTier === 'starter') return;
+  const offer = { tenantId, targetTier, reasons, figures: { tier, complianceRequirements } };
+  await insertOffer(transaction, offer, { id: actor, type: 'operator' });
+}

@@ -1,0 +1,64 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ResourceNotFound, TenantBetweenRegions } from '../resources/errors.ts';
+import type { Regions } from './ask-region.ts';
+import { regionOfTenant } from './region-of-tenant.ts';
+
+/** Pauses between two looks, in milliseconds: the first one, and what they grow to. */
+const FIRST_PAUSE = 20;
+const LONGEST_PAUSE = 500;
+
+export interface WhereTenantIsOptions {
+  /** Whether `work` changes nothing, and so may be done again although it has succeeded. */
+  readonly isRead: boolean;
+  /** How long to follow a tenant that is being handed over, in milliseconds. API Gateway waits for 30 seconds in all. */
+  readonly patienceMs?: number;
+}
+
+/**
+ * Does something in the region whose registry has the tenant. A move may hand the tenant over between the look-up and
+ * the work, or between two statements of the work: then it is looked up again and the work is done where it is now, so
+ * that an operator gets a slower answer, never a refusal and never an empty list from a registry that the tenant left.
+ * @param work must change nothing when it throws {@link TenantBetweenRegions}.
+ * @throws {TenantBetweenRegions} it was handed over all the while; else what `regionOfTenant` and `work` throw.
+ */
+export async function whereTenantIs<Result>(
+  registries: Regions,
+  reference: string,
+  work: (regionKey: string) => Promise<Result>,
+  { isRead, patienceMs = 5_000 }: WhereTenantIsOptions,
+): Promise<Result> {
+  const deadline = performance.now() + patienceMs;
+  for (let longest = FIRST_PAUSE; ; longest = Math.min(longest * 2, LONGEST_PAUSE)) {
+    let between: TenantBetweenRegions;
+    try {
+      const key = await regionOfTenant(registries, reference);
+      const outcome = await outcomeOf(() => work(key));
+      if (!isRead || (await isStillIn(registries, reference, key))) return outcome();
+      between = new TenantBetweenRegions('the tenant was handed over during a read');
+    } catch (error) {
+      if (!(error instanceof TenantBetweenRegions)) throw error;
+      between = error;
+    }
+    // With jitter, so that the requests behind one move do not all look at once.
+    const pause = longest * (0.5 + Math.random() / 2);
+    if (performance.now() + pause > deadline) throw between;
+    await delay(pause);
+  }
+}
+
+/** A resource that is not found counts as an outcome: its rows may have gone on with the tenant. */
+async function outcomeOf<Result>(work: () => Promise<Result>): Promise<() => Result> {
+  try {
+    const result = await work();
+    return () => result;
+  } catch (error) {
+    if (!(error instanceof ResourceNotFound)) throw error;
+    return () => {
+      throw error;
+    };
+  }
+}
+
+async function isStillIn(registries: Regions, reference: string, key: string): Promise<boolean> {
+  return registries.keys.length < 2 || (await regionOfTenant(registries, reference)) === key;
+}

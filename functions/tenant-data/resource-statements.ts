@@ -1,0 +1,176 @@
+import { type Expression, type OperationNodeSource, type RawBuilder, type SqlBool, sql } from 'kysely';
+import type { Statement } from '../database/session/tenant-session.ts';
+import { tenantStatement } from '../database/session/tenant-sql.ts';
+import {
+  LEFT_OUT,
+  type ListedRow,
+  MAX_PAGE_BYTES,
+  type PageRequest,
+  ROWS_FOUND,
+  readCursor,
+} from '../resources/keyset-page.ts';
+import { type AnyExpressions, anyTable, type Resource, type Values } from './resource.ts';
+
+/** What a listing is narrowed to: exact values by column (the parent's id among them), and a searched text. */
+export interface ListFilter {
+  readonly equals: Values;
+  readonly search?: string | undefined;
+}
+
+/**
+ * The rows of a page: one more than the limit, which shows whether there is a next page. Where the table has documents,
+ * no more than fill a page, so that large ones are not all read (OFFSET 0: each is measured once); the first two rows are always among them, so that a
+ * page has a row and the next one too. An older document that no list can take is left out of its row.
+ */
+export function selectPage(resource: Resource, filter: ListFilter, page: PageRequest): Statement<ListedRow> {
+  const [time, id] = resource.order;
+  const rows = selectRows(resource, filter, page);
+  if (resource.documents.length === 0) return rows;
+  const columns = resource.columns.map((column) =>
+    resource.documents.includes(column)
+      ? sql`CASE WHEN ${bytesOf(column)} <= ${MAX_PAGE_BYTES} THEN ${sql.id(column)} END AS ${sql.id(column)}`
+      : sql.id(column),
+  );
+  const bytes = resource.documents.map((column) => sql`COALESCE(${bytesOf(column)}, 0)`);
+  const leftOut = resource.documents.map(
+    (column) => sql`CASE WHEN ${bytesOf(column)} > ${MAX_PAGE_BYTES} THEN ${sql.lit(column)} END`,
+  );
+  const measured = resource.documents.map(
+    (column) => sql`octet_length(${sql.id(column)}::text) AS ${sql.id(`${column}_bytes`)}`,
+  );
+  const statement = sql<ListedRow>`SELECT ${sql.join(columns)}, rows_found AS ${sql.ref(ROWS_FOUND)},
+      array_remove(ARRAY[${sql.join(leftOut)}], NULL) AS ${sql.ref(LEFT_OUT)}
+    FROM (
+      SELECT measured.*, count(*) OVER () AS rows_found, row_number() OVER rows_in_order AS place,
+             sum(${sql.join(bytes, sql` + `)}) OVER rows_in_order AS bytes
+      FROM (SELECT found.*, ${sql.join(measured)} FROM (${rows}) AS found OFFSET 0) AS measured
+      WINDOW rows_in_order AS (ORDER BY ${sql.ref(time)}, ${sql.ref(id)})
+    ) AS page
+    WHERE place <= 2 OR bytes - (${sql.join(bytes, sql` + `)}) < ${MAX_PAGE_BYTES}::integer ORDER BY place`;
+  return tenantStatement(statement);
+}
+
+const bytesOf = (column: string) => sql.ref(`${column}_bytes`);
+
+function selectRows(resource: Resource, filter: ListFilter, { limit, cursor }: PageRequest) {
+  const [time, id] = resource.order;
+  let query = anyTable
+    .selectFrom(resource.table)
+    .select([...resource.columns])
+    .where((where) => where.and(conditions(resource, filter, where)))
+    .orderBy(time)
+    .orderBy(id)
+    .limit(limit + 1);
+  if (cursor !== undefined) {
+    const position = readCursor(cursor);
+    query = query.where(
+      sql<SqlBool>`(${sql.ref(time)}, ${sql.ref(id)}) > (${position.time}::timestamptz, ${position.id}::uuid)`,
+    );
+  }
+  return query;
+}
+
+/** One row where the parent that a listing's path names exists. */
+export function selectParent(resource: Resource, equals: Values) {
+  const column = resource.key[0] as string;
+  return anyTable
+    .selectFrom(resource.parentTable as string)
+    .select(column)
+    .where(column, '=', equals[column]);
+}
+
+export function selectOne(resource: Resource, key: Values) {
+  return anyTable
+    .selectFrom(resource.table)
+    .select([...resource.columns])
+    .where((where) => where.and(key));
+}
+
+/** Inserts nothing where another row has the value of a caseless column already. */
+export function insertOne(resource: Resource, values: Values): OperationNodeSource {
+  const row = storable(resource, values);
+  const taken = takenValues(resource, values);
+  if (taken.length === 0) {
+    return anyTable
+      .insertInto(resource.table)
+      .values(row)
+      .returning([...resource.columns]);
+  }
+  const selections = Object.entries(row).map(([column, value]) => sql.val(value).as(column));
+  return anyTable
+    .insertInto(resource.table)
+    .columns(Object.keys(row))
+    .expression(anyTable.selectNoFrom(selections).where((where) => where.and(taken.map(not))))
+    .returning([...resource.columns]);
+}
+
+/** Changes nothing where another row has the value of a caseless column already. */
+export function updateOne(resource: Resource, key: Values, values: Values): OperationNodeSource {
+  return anyTable
+    .updateTable(resource.table)
+    .set({ ...storable(resource, values), ...(resource.hasUpdatedAt ? { updated_at: sql`now()` } : {}) })
+    .where((where) => where.and([where.and(key), ...takenValues(resource, values, key).map(not)]))
+    .returning([...resource.columns]);
+}
+
+/** For each caseless column among the values, whether a row has the value; not counting the row of `except`. */
+function takenValues(resource: Resource, values: Values, except?: Values): RawBuilder<SqlBool>[] {
+  const id = resource.key.at(-1) as string;
+  return (resource.caseless ?? [])
+    .filter((column) => values[column] !== undefined)
+    .map((column) => {
+      const others = except ? sql`AND other.${sql.ref(id)} <> ${except[id]}::uuid` : sql``;
+      return sql<SqlBool>`EXISTS (SELECT FROM ${sql.table(resource.table)} AS other
+        WHERE lower(other.${sql.ref(column)}) = ${values[column]} ${others})`;
+    });
+}
+
+const not = (condition: RawBuilder<SqlBool>) => sql<SqlBool>`NOT ${condition}`;
+
+export function deleteOne(resource: Resource, key: Values) {
+  return anyTable
+    .deleteFrom(resource.table)
+    .where((where) => where.and(key))
+    .returning([...resource.columns]);
+}
+
+function conditions(resource: Resource, filter: ListFilter, where: AnyExpressions): Expression<SqlBool>[] {
+  const all: Expression<SqlBool>[] = Object.entries(filter.equals)
+    .filter(([, value]) => value !== undefined)
+    .map(([column, value]) =>
+      resource.caseless?.includes(column)
+        ? sql<SqlBool>`lower(${sql.ref(column)}) = ${value}`
+        : where(column, '=', value),
+    );
+  if (filter.search !== undefined && resource.searched.length > 0) {
+    // The text is meant literally: LIKE's own wildcards in it are escaped.
+    const pattern = `%${filter.search.replace(/[\\%_]/g, '\\$&')}%`;
+    all.push(where.or(resource.searched.map((column) => sql<SqlBool>`${sql.ref(column)} ILIKE ${pattern}`)));
+  }
+  return all;
+}
+
+/** The driver would turn a JavaScript array into a PostgreSQL array: jsonb travels as JSON text. */
+function storable(resource: Resource, values: Values): Record<string, unknown> {
+  const row: Record<string, unknown> = { ...values };
+  for (const column of resource.documents) {
+    const value = row[column];
+    if (value !== undefined && value !== null) row[column] = JSON.stringify(value);
+  }
+  return row;
+}
+
+/**
+ * A row where `id` is found above `above`, following the resource's hierarchy. UNION and not UNION ALL: it ends even
+ * where a circle exists already.
+ */
+export function selectCircle(resource: Resource, id: unknown, above: unknown) {
+  const [table, key, parent] = [resource.table, resource.key[0], resource.hierarchy].map((name) =>
+    sql.ref(name ?? ''),
+  );
+  const statement = sql`WITH RECURSIVE line (id) AS (
+      SELECT ${above}::uuid
+      UNION SELECT ${parent} FROM ${table} JOIN line ON ${key} = line.id
+    ) SELECT 1 AS found FROM line WHERE id = ${id}::uuid`;
+  return tenantStatement(statement);
+}
