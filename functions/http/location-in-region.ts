@@ -13,7 +13,7 @@ export interface LocationNaming {
  * the host: whatever the path holds, it stays a path.
  * @param apiUrl as the registry has it: `https://host[:port]`, or `https://*.domain`, where every tenant has its own.
  */
-export function locationElsewhere(
+export function locationInRegion(
   apiUrl: string,
   { rawPath, rawQueryString }: Pick<ApiEvent, 'rawPath' | 'rawQueryString'>,
   { slug, bySubdomain, domains }: LocationNaming,

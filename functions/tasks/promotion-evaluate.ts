@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { meteringFunction, runMetering } from '../metering/run-metering.ts';
 import { MoveError, MoveForbidden } from '../moves/errors.ts';
-import { startTierMove } from '../moves/start-tier-move.ts';
+import { startTierMove } from '../moves/request-move.ts';
 import { PromotionIncomplete, PromotionRefused } from '../promotion/errors.ts';
 import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-promotions.ts';
 import { readPromotionPolicy } from '../promotion/promotion-policy.ts';

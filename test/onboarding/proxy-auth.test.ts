@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { provisionCredentials } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
-import { provisionCredentials } from '../../functions/onboarding/provision-credentials.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import {
   ProxyBusy,

@@ -11,7 +11,7 @@
 import type pg from 'pg';
 import { endForeignSessions } from '../provisioning/end-foreign-sessions.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import { ClaimLost, MoverBusy, WritersBusy } from './errors.ts';
+import { AttemptBusy, ClaimLost, WritersBusy } from './errors.ts';
 
 /** One try at one hop of a move. */
 export interface Attempt {
@@ -44,7 +44,7 @@ const LOCK_TIMEOUT_MS = 5_000;
  * Gives the tenant to the attempt, which may have it already.
  * @param beforeNew runs in the same transaction where the attempt does not have it; nothing is given where it throws.
  * @throws {ClaimLost} it is placed under another epoch, has moved, or belongs to another attempt.
- * @throws {MoverBusy}
+ * @throws {AttemptBusy}
  */
 export async function claimTenant(
   owner: pg.ClientBase,
@@ -70,7 +70,7 @@ export async function claimTenant(
   });
 }
 
-/** Takes the tenant from the attempt, once its transactions have ended. Does nothing where it is not the attempt's. @throws {MoverBusy} */
+/** Takes the tenant from the attempt, once its transactions have ended. Does nothing where it is not the attempt's. @throws {AttemptBusy} */
 export async function releaseClaim(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
   await exclusively(owner, attempt, async () => {
     await owner.query('update tenancy.placement set mover = null where tenant_id = $1 and mover = $2', [
@@ -82,7 +82,7 @@ export async function releaseClaim(owner: pg.ClientBase, attempt: Attempt): Prom
 
 /**
  * One transaction of the attempt, on `owner`'s connection: what it commits, it has committed while the tenant was its.
- * @throws {ClaimLost | MoverBusy} and what `work` throws; nothing is committed then.
+ * @throws {ClaimLost | AttemptBusy} and what `work` throws; nothing is committed then.
  */
 export async function claimed<Result>(
   owner: pg.ClientBase,
@@ -90,7 +90,7 @@ export async function claimed<Result>(
   work: () => Promise<Result>,
   { isolation = 'read committed', seconds = 60, phase }: ClaimedOptions = {},
 ): Promise<Result> {
-  return endingIntruders(owner, attempt, () =>
+  return endingForeignSessions(owner, attempt, () =>
     inTransaction(owner, isolation, seconds, async () => {
       await holdClaim(owner, attempt, { isolation, ...(phase ? { phase } : {}) });
       return work();
@@ -100,14 +100,14 @@ export async function claimed<Result>(
 
 /**
  * Makes the open transaction of `owner` one of the attempt's, for as long as it lasts.
- * @throws {ClaimLost | MoverBusy}
+ * @throws {ClaimLost | AttemptBusy}
  */
 export async function holdClaim(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
   { isolation = 'read committed', phase = 'before the flip' }: Omit<ClaimedOptions, 'seconds'> = {},
 ): Promise<void> {
-  await lockMovers(owner, tenantId, 'shared');
+  await lockAttempts(owner, tenantId, 'shared');
   // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
   const lock = isolation === 'repeatable read' ? ' for share' : '';
   const { rowCount } = await owner.query(
@@ -124,9 +124,9 @@ export async function exclusively<Result>(
   work: () => Promise<Result>,
   { seconds = 60 }: Pick<ClaimedOptions, 'seconds'> = {},
 ): Promise<Result> {
-  return endingIntruders(owner, { tenantId }, () =>
+  return endingForeignSessions(owner, { tenantId }, () =>
     inTransaction(owner, 'read committed', seconds, async () => {
-      await lockMovers(owner, tenantId, 'exclusive');
+      await lockAttempts(owner, tenantId, 'exclusive');
       return work();
     }),
   );
@@ -136,7 +136,7 @@ export async function exclusively<Result>(
  * Where the transaction could not get a lock of the tenant, other tenants' sessions that hold one are ended, so that
  * the next try can. The error is reported in any case.
  */
-export async function endingIntruders<Result>(
+export async function endingForeignSessions<Result>(
   owner: pg.ClientBase,
   { tenantId }: Pick<Attempt, 'tenantId'>,
   transaction: () => Promise<Result>,
@@ -144,7 +144,7 @@ export async function endingIntruders<Result>(
   try {
     return await transaction();
   } catch (error) {
-    if (error instanceof MoverBusy || error instanceof WritersBusy)
+    if (error instanceof AttemptBusy || error instanceof WritersBusy)
       await endForeignSessions(owner, tenantId).catch(() => {});
     throw error;
   }
@@ -193,8 +193,8 @@ export async function behind<Result>(
   return working;
 }
 
-/** @throws {MoverBusy} */
-export async function lockMovers(
+/** @throws {AttemptBusy} */
+export async function lockAttempts(
   owner: pg.ClientBase,
   tenantId: string,
   mode: 'shared' | 'exclusive',
@@ -204,7 +204,56 @@ export async function lockMovers(
     await owner.query(`select pg_catalog.${lock}(tenancy.mover_key($1))`, [tenantId]);
   } catch (error) {
     if (sqlStateOf(error) === '55P03')
-      throw new MoverBusy('another mover did not end in time', { cause: error });
+      throw new AttemptBusy('another mover did not end in time', { cause: error });
     throw error;
   }
+}
+
+/**
+ * The attempt's transactions in the database where the tenant arrives. The claim is kept in the one that it leaves.
+ *
+ * Each holds the tenant's movers' key of both databases shared, and has seen, after it got the second, that the
+ * transaction in which it saw the claim still stands. Who takes the claim away does so first, under the source's key
+ * held exclusively, then takes the target's exclusively. So whatever the attempt began at the target has ended by
+ * then, and what it begins later finds its claim gone, also where its session at the source was ended from outside.
+ */
+//HEADER-END
+
+/** A transaction of a frozen mover ends by itself, so that nobody waits for it for longer. */
+const TARGET_SECONDS = 30;
+
+export interface BothSides {
+  readonly source: pg.ClientBase;
+  readonly target: pg.ClientBase;
+}
+
+/**
+ * One transaction at the target, inside one of the attempt's at the source. Commits when `work` resolves.
+ * @throws {ClaimLost | AttemptBusy} and what `work` throws; nothing is committed then.
+ */
+export async function claimedAtTarget<Result>(
+  { source, target }: BothSides,
+  attempt: Attempt,
+  work: () => Promise<Result>,
+  options: Pick<ClaimedOptions, 'phase'> = {},
+): Promise<Result> {
+  const atTarget = () =>
+    inTransaction(target, 'read committed', TARGET_SECONDS, async () => {
+      await holdTarget({ source, target }, attempt);
+      return work();
+    });
+  return claimed(source, attempt, atTarget, options);
+}
+
+/**
+ * Makes the open transaction of `target` one of the attempt's, whose claim is held by the open transaction of `source`.
+ * @throws {AttemptBusy} and the driver's errors where the transaction at the source has ended.
+ */
+export async function holdTarget({ source, target }: BothSides, { tenantId }: Attempt): Promise<void> {
+  await target.query(
+    `SET LOCAL idle_in_transaction_session_timeout = '${IDLE_SECONDS}s';
+     SET LOCAL transaction_timeout = '${TARGET_SECONDS}s'`,
+  );
+  await lockAttempts(target, tenantId, 'shared');
+  await source.query('select');
 }

@@ -4,7 +4,7 @@ export class ClaimLost extends Error {
 }
 
 /** Transactions of another mover did not end in time. Nothing was changed; try again later. */
-export class MoverBusy extends Error {
+export class AttemptBusy extends Error {
   override name = 'MoverBusy';
 }
 

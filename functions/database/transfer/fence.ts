@@ -16,9 +16,8 @@ import type pg from 'pg';
 import type { IsolationModel } from '../../contracts/tenant.ts';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import type { Attempt } from './claim.ts';
-import { behind, endingIntruders, inTransaction } from './claim.ts';
-import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
+import { type Attempt, behind, endingForeignSessions, exclusively, inTransaction } from './claim.ts';
+import { ClaimLost, FenceLost, MoveCommitted, WritersBusy } from './errors.ts';
 
 export interface Fence {
   readonly token: string;
@@ -40,7 +39,7 @@ export interface LockOptions {
    * The work begins with statements on the same connection, and does nothing elsewhere before they are answered: they
    * may be sent along with the question.
    */
-  readonly withQuestion?: boolean;
+  readonly pipelined?: boolean;
 }
 
 export interface FenceOptions extends Patience, LockOptions {
@@ -77,7 +76,7 @@ export async function raiseFence(
       );
       if (raised.rowCount === 0) await refuse(owner, attempt);
     };
-    await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });
+    await withoutWriters(owner, tenantId, raise, { ...options, pipelined: true });
     return { token, since };
   });
 }
@@ -96,7 +95,7 @@ export async function lowerFence(
 }
 
 /** Lowers what a try of the same attempt has left standing that is dead: for who knows that no other one is alive. */
-export async function lowerForgottenFence(
+export async function lowerAbandonedFence(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
 ): Promise<void> {
@@ -120,7 +119,7 @@ export interface NextPlace {
  * Commits a move inside one database: part of a transaction of `withoutWriters`.
  * @throws {FenceLost}
  */
-export async function flipReshaped(
+export async function commitReshape(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
@@ -140,7 +139,7 @@ export async function flipReshaped(
  * Commits a move to another database, where the tenant is placed already: part of a transaction of `withoutWriters`.
  * @throws {FenceLost}
  */
-export async function flipRelocated(
+export async function commitRelocate(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
@@ -167,10 +166,10 @@ export async function withoutWriters<Result>(
   options: LockOptions = {},
 ): Promise<Result> {
   try {
-    return await endingIntruders(owner, { tenantId }, () =>
+    return await endingForeignSessions(owner, { tenantId }, () =>
       inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
         const locking = lockWriters(owner, tenantId, options);
-        if (options.withQuestion) return behind(owner, locking, work);
+        if (options.pipelined) return behind(owner, locking, work);
         await locking;
         return work();
       }),
@@ -238,7 +237,11 @@ export interface PlacementRow {
   readonly schema_name: string;
   readonly role_name: string;
   readonly fence_token: string | null;
+  /** The attempt that has claimed the tenant. */
   readonly mover: string | null;
+  /** The attempt that has committed a relocate from here, and for how long it had paused writes, in milliseconds. */
+  readonly committed_by: string | null;
+  readonly pause_ms: number | null;
 }
 
 /** The tenant's placement in this database: it settles what became of a COMMIT that was not answered. */
@@ -247,7 +250,8 @@ export async function readPlacement(
   tenantId: string,
 ): Promise<PlacementRow | undefined> {
   const { rows } = await owner.query<Omit<PlacementRow, 'epoch'> & { epoch: string | number }>(
-    `select epoch, state, capture, isolation_model, schema_name, role_name, fence_token, mover
+    `select epoch, state, capture, isolation_model, schema_name, role_name, fence_token, mover,
+            forward ->> 'attempt_id' as committed_by, (forward ->> 'pause_ms')::double precision as pause_ms
      from tenancy.placement where tenant_id = $1`,
     [tenantId],
   );
@@ -267,4 +271,93 @@ async function refuse(owner: pg.ClientBase, { tenantId, epoch, attemptId }: Atte
   if (row?.mover === attemptId && row.epoch === epoch && row.state === 'fenced')
     throw new WritersBusy('a fence of an earlier try has not run out yet');
   throw new ClaimLost('the tenant is not the attempt’s any more');
+}
+
+/**
+ * The forward of a tenant that an attempt takes to another database, with what must be known of the commit afterwards:
+ * which attempt made it, and how long writes had been paused, in milliseconds, should the function die behind it.
+ */
+export function withCommitRecord(
+  forward: Readonly<Record<string, unknown>>,
+  { attemptId }: Attempt,
+  pauseMs: number,
+): Record<string, unknown> {
+  return { ...forward, attempt_id: attemptId, pause_ms: pauseMs };
+}
+
+/** As much of a hop as its commit can be told by. */
+export interface Commitment {
+  readonly attempt: Attempt;
+  readonly kind: 'reshape' | 'relocate';
+  readonly target: { readonly schemaName: string; readonly roleName: string };
+}
+
+/**
+ * Whether the tenant's row in the database that it leaves says that the attempt has committed its hop. The only answer
+ * there is: every other record of a commit follows this one.
+ *
+ * The commit takes the row to the next epoch. A relocate leaves it `moved`, with the attempt in its forward (which outlives
+ * the claim); a reshape leaves it with the schema and role of the target, whose names belong to the attempt. Of a row that
+ * another attempt has claimed or committed, this one says no.
+ */
+export function showsCommit(row: PlacementRow | undefined, { attempt, kind, target }: Commitment): boolean {
+  const { epoch, attemptId } = attempt;
+  if (row?.epoch !== epoch + 1) return false;
+  if (kind === 'relocate')
+    return row.state === 'moved' && (row.committed_by ?? row.mover ?? attemptId) === attemptId;
+  return (
+    row.state !== 'moved' &&
+    (row.mover ?? attemptId) === attemptId &&
+    row.schema_name === target.schemaName &&
+    row.role_name === target.roleName
+  );
+}
+
+/**
+ * Takes the tenant from an attempt that is rolled back, and lets its writes go on: afterwards the attempt can commit
+ * nothing, and no writer notes changes for it. Does nothing where the tenant is another attempt's by now.
+ * @param endSessions ends what the attempt has under way, so that its end need not be waited for.
+ * @throws {MoveCommitted} the attempt has committed its hop.
+ * @throws {AttemptBusy | WritersBusy} nothing is decided yet; call it again.
+ */
+export async function revokeClaim(
+  owner: pg.ClientBase,
+  commitment: Commitment,
+  endSessions: () => Promise<void>,
+  { patienceMs = 0 }: Pick<Patience, 'patienceMs'> = {},
+): Promise<void> {
+  const { attempt } = commitment;
+  const { tenantId, epoch, attemptId } = attempt;
+  await patiently({ patienceMs }, async () => {
+    await endSessions();
+    await exclusively(owner, attempt, async () => {
+      // Under both locks: a commit holds the writers' lock only, so it has ended, or has not begun.
+      await lockWriters(owner, tenantId);
+      if (showsCommit(await readPlacement(owner, tenantId), commitment))
+        throw new MoveCommitted('the attempt has moved the tenant');
+      await owner.query(
+        `update tenancy.placement
+         set mover = null, capture = false, fence_token = null, fence_expires_at = null,
+             state = case state when 'fenced' then 'active' else state end
+         where tenant_id = $1 and epoch = $2 and mover = $3`,
+        [tenantId, epoch, attemptId],
+      );
+    });
+  });
+}
+
+/** Ends the sessions that hold the tenant's attempts' lock here: they belong to functions that do not answer any more. */
+export async function endAttemptSessions(
+  owner: pg.ClientBase,
+  { tenantId }: Pick<Attempt, 'tenantId'>,
+): Promise<void> {
+  await owner.query(
+    `select pg_catalog.pg_terminate_backend(l.pid)
+     from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
+       cross join (select tenancy.mover_key($1) as key) k
+     where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.mode = 'ShareLock' and l.pid <> pg_catalog.pg_backend_pid()
+       and d.datname = pg_catalog.current_database()
+       and l.classid::bigint = (k.key >> 32) & 4294967295 and l.objid::bigint = k.key & 4294967295`,
+    [tenantId],
+  );
 }

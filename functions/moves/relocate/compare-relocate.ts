@@ -2,17 +2,17 @@ import type pg from 'pg';
 import * as z from 'zod/mini';
 import type { TenantTable } from '../../database/tables/tenant-table.ts';
 import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
-import { settleArrival } from '../../database/transfer/arrival.ts';
-import { gatherStatistics } from '../../database/transfer/build-pieces.ts';
-import { claimed } from '../../database/transfer/claim.ts';
-import { claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
-import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-range.ts';
+import { claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
+import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-content.ts';
 import { WritersBusy } from '../../database/transfer/errors.ts';
 import { withoutWriters } from '../../database/transfer/fence.ts';
 import { schemaSize } from '../../database/transfer/replication/sync-state.ts';
+import { settleTargetPlacement } from '../../database/transfer/target-placement.ts';
+import { gatherStatistics } from '../../database/transfer/target-schema.ts';
+import { tablesVersionOf } from '../../places/place.ts';
 import { MoveMismatch } from '../errors.ts';
-import { type Hop, type StepContext, type StepOutcome, schemaVersionOf } from '../hop.ts';
-import { onBothSides } from './both-sides.ts';
+import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
+import { onBothSides } from './replication.ts';
 
 const ROWS_AT_ONCE = 20_000;
 const committed = { phase: 'after the flip' } as const;
@@ -21,7 +21,7 @@ const PATIENCE = 30;
 
 /** Markers are the move's own, and nobody captures them. */
 const comparedTables = (hop: Hop) =>
-  tenantTablesAt(schemaVersionOf(hop)).filter(({ name }) => name !== 'move_markers');
+  tenantTablesAt(tablesVersionOf(hop.target)).filter(({ name }) => name !== 'move_markers');
 
 const sums = z.object({ name: z.string(), rows: z.number(), sourceHash: z.string(), targetHash: z.string() });
 const cursorSchema = z.object({
@@ -40,7 +40,7 @@ type Cursor = z.infer<typeof cursorSchema>;
  * come the full statistics that the tenant's queries there want.
  * @throws {MoveMismatch} both sides are kept as they are.
  */
-export function compareRelocate(context: StepContext, cursor?: unknown): Promise<StepOutcome<Cursor>> {
+export function compareRelocate(context: HopContext, cursor?: unknown): Promise<PhaseOutcome<Cursor>> {
   const { hop, deadline } = context;
   const compared = comparedTables(hop);
   return onBothSides(hop, async (sides) => {
@@ -48,7 +48,11 @@ export function compareRelocate(context: StepContext, cursor?: unknown): Promise
       cursor === undefined ? { rows: 0, tables: [], after: null } : cursorSchema.parse(cursor);
     const total = Math.max(at.rows, (await schemaSize(sides.source, hop.source.schemaName)).rows);
     if (at.tables.length === 0) {
-      await gatherStatistics([sides.target], hop.target.schemaName, tenantTablesAt(schemaVersionOf(hop)));
+      await gatherStatistics(
+        [sides.target],
+        hop.target.schemaName,
+        tenantTablesAt(tablesVersionOf(hop.target)),
+      );
       at.tables.push(nothingOf(compared[0]!));
     }
     for (;;) {
@@ -135,7 +139,7 @@ async function endCapture(
       try {
         return await withoutWriters(target, tenantId, async () => {
           await holdTarget({ source, target }, attempt);
-          await settleArrival(target, { tenantId, ...place });
+          await settleTargetPlacement(target, { tenantId, ...place });
         });
       } catch (error) {
         if (!(error instanceof WritersBusy) || tries === PATIENCE) throw error;

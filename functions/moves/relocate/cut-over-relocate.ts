@@ -20,25 +20,27 @@
  */
 import type pg from 'pg';
 import { sqlStateOf } from '../../database/session/sql-state.ts';
-import { placeArrival } from '../../database/transfer/arrival.ts';
-import { claimed, inTransaction } from '../../database/transfer/claim.ts';
-import { holdTarget } from '../../database/transfer/claimed-target.ts';
-import { departure, departureOf } from '../../database/transfer/departure.ts';
+import { claimed, holdTarget, inTransaction } from '../../database/transfer/claim.ts';
 import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
 import {
+  commitRelocate,
   type Fence,
-  flipRelocated,
   lowerFence,
   raiseFence,
+  readPlacement,
+  showsCommit,
+  withCommitRecord,
   withoutWriters,
 } from '../../database/transfer/fence.ts';
 import { awaitMarker, markFence } from '../../database/transfer/replication/marker.ts';
+import { placeAtTarget } from '../../database/transfer/target-placement.ts';
+import { forwardTo } from '../../places/place.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
 import { CutOverPostponed, MoveAborted } from '../errors.ts';
-import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import { type Hop, type HopContext, type PhaseOutcome, readCommit } from '../hop.ts';
 import { type PauseBudget, pauseBudget } from '../pause-budget.ts';
-import { asOwners } from './both-sides.ts';
 import { lagOf } from './catch-up-relocate.ts';
-import { orReplicationBroken } from './replication-broken.ts';
+import { reportingBrokenReplication } from './replication.ts';
 
 interface Connections {
   /** Holds the claim open at the source. */
@@ -53,7 +55,7 @@ interface Connections {
 
 /** Opened beforehand, because nothing is as slow as to connect. */
 function connected<Result>({ source, target }: Hop, work: (connections: Connections) => Promise<Result>) {
-  return asOwners([source, source, target, target], ([claim, second, third, placing]) =>
+  return asOwnersOf([source, source, target, target], ([claim, second, third, placing]) =>
     work({ claim: claim!, source: second!, target: third!, placing: placing! }),
   );
 }
@@ -64,14 +66,14 @@ const PATIENCE_MS = 2_000;
 /**
  * Commits the move, or leaves the tenant where it is, writable.
  * @throws {CutOverPostponed} the marker was late, or the fence could not be kept; try again later.
- * @throws {WritersBusy | MoverBusy} the same. {ClaimLost | ReplicationBroken | MoveAborted}
+ * @throws {WritersBusy | AttemptBusy} the same. {ClaimLost | ReplicationBroken | MoveAborted}
  */
-export function cutOverRelocate(context: StepContext): Promise<StepOutcome> {
+export function cutOverRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { hop } = context;
-  return orReplicationBroken(() =>
+  return reportingBrokenReplication(() =>
     connected(hop, async (connections) => {
-      const before = await departureOf(connections.source, hop.attempt);
-      if (before) return committed(context, before.pauseMs);
+      const before = await readPlacement(connections.source, hop.attempt.tenantId);
+      if (showsCommit(before, hop)) return committed(context, before?.pause_ms ?? 0);
       const lagBytes = await lagOf({ source: connections.claim, target: connections.target }, context);
       await context.progress(lagBytes === undefined ? {} : { lagBytes });
       if (lagBytes === undefined) throw postponed(new Error('a table is in its first copy'));
@@ -80,8 +82,8 @@ export function cutOverRelocate(context: StepContext): Promise<StepOutcome> {
       } catch (error) {
         // Another run may have been quicker, or the answer of our own COMMIT was lost. On a connection of its own:
         // the one that flipped may be broken.
-        const departure = await asOwners([hop.source], ([owner]) => departureOf(owner!, hop.attempt));
-        if (departure) return committed(context, departure.pauseMs);
+        const { committed: isCommitted, placement } = await readCommit(hop);
+        if (isCommitted) return committed(context, placement?.pause_ms ?? 0);
         throw await kept(context, error);
       }
     }),
@@ -100,7 +102,7 @@ async function tryOnce(
       const raised = await inTransaction(placing, 'read committed', 10, async () => {
         await holdTarget({ source: claim, target: placing }, attempt);
         await placing.query('SET LOCAL synchronous_commit = on');
-        await placeArrival(placing, { ...to, tenantId: attempt.tenantId });
+        await placeAtTarget(placing, { ...to, tenantId: attempt.tenantId });
         fence = await raiseFence(source, attempt, {
           seconds: Math.min(4, 2 + (2 * budget.pauseMs) / 1_000),
           patienceMs: PATIENCE_MS,
@@ -112,7 +114,9 @@ async function tryOnce(
         return fence;
       });
       await withoutWriters(source, attempt.tenantId, () =>
-        flipRelocated(source, attempt, raised, { forward: departure(forwardTo(to), attempt, since(raised)) }),
+        commitRelocate(source, attempt, raised, {
+          forward: withCommitRecord(forwardTo(to), attempt, since(raised)),
+        }),
       );
       return since(raised);
     } catch (error) {
@@ -139,11 +143,11 @@ class Interrupted extends Error {
 }
 
 const since = (fence: Fence) => performance.now() - fence.since;
-const triesOf = ({ kept }: StepContext) => Number(kept.fenceTries ?? 0);
+const triesOf = ({ kept }: HopContext) => Number(kept.fenceTries ?? 0);
 const postponed = (cause: unknown) => new CutOverPostponed({ cause });
 
 /** Keeps the pause of a try in vain, if there was one. @returns the error to be thrown. */
-async function kept(context: StepContext, error: unknown): Promise<unknown> {
+async function kept(context: HopContext, error: unknown): Promise<unknown> {
   // Another run of this step is placing the tenant at this moment.
   if (sqlStateOf(error) === '55P03') return postponed(error);
   if (!(error instanceof Interrupted)) return error;
@@ -154,7 +158,7 @@ async function kept(context: StepContext, error: unknown): Promise<unknown> {
   return passing ? postponed(cause) : cause;
 }
 
-async function committed(context: StepContext, pauseMs: number): Promise<StepOutcome> {
+async function committed(context: HopContext, pauseMs: number): Promise<PhaseOutcome> {
   if (context.kept.committedAt === undefined) {
     await context.keep({ committedAt: new Date().toISOString(), ...pauses(context, pauseMs) });
     await context.progress({ pauseMs }).catch((error: unknown) => {
@@ -165,7 +169,7 @@ async function committed(context: StepContext, pauseMs: number): Promise<StepOut
   return { done: true };
 }
 
-function pauses({ kept }: StepContext, pauseMs: number) {
+function pauses({ kept }: HopContext, pauseMs: number) {
   const all = [...((kept.pauses as number[] | undefined) ?? []), Math.round(pauseMs * 100) / 100];
   return { pauses: all, writePauseMs: Math.max(...all) };
 }

@@ -1,12 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
-import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { buildPieces, gatherStatistics } from '../../database/transfer/build-pieces.ts';
-import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
+import { claimedAtTarget } from '../../database/transfer/claim.ts';
 import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
-import { replicationName, type StepContext, type StepOutcome, tablesAtTarget } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { POWER } from './build-power.ts';
+import {
+  buildPieces,
+  gatherStatistics,
+  missingPieces,
+  sealSchema,
+} from '../../database/transfer/target-schema.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
+import { type HopContext, type PhaseOutcome, replicationName, tablesAtTarget } from '../hop.ts';
+import { BUILD_POWER } from './replication.ts';
 
 /**
  * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
@@ -15,18 +19,18 @@ import { POWER } from './build-power.ts';
  * Runs of it resume each other by the catalogue. One that is asked to end leaves a build that is under way to
  * PostgreSQL. Whoever finds nothing missing lets the changes flow again. Statistics are rough here: the tenant waits.
  */
-export async function indexRelocate(context: StepContext): Promise<StepOutcome> {
+export async function indexRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { hop, deadline } = context;
   const name = replicationName(hop);
   const schema = tablesAtTarget(hop);
-  return asOwners([hop.source, hop.target, hop.target], async ([source, target, second]) => {
+  return asOwnersOf([hop.source, hop.target, hop.target], async ([source, target, second]) => {
     const sides = { source: source!, target: target! };
     const connections = [sides.target, second!];
     await context.progress({});
     if ((await missingPieces(sides.target, schema)).length > 0) {
       await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
       await endWorkers(sides.target, name);
-      const building = buildPieces(connections, schema, POWER, async () => {
+      const building = buildPieces(connections, schema, BUILD_POWER, async () => {
         // An abort is heard between two of them.
         await context.progress({});
         return true;
@@ -40,7 +44,7 @@ export async function indexRelocate(context: StepContext): Promise<StepOutcome> 
       'rough',
     );
     if (!(await endsBefore(deadline, gathering))) return { done: false };
-    await sealArrivingSchema(sides.target, { ...schema, roleName: hop.target.roleName });
+    await sealSchema(sides.target, { ...schema, roleName: hop.target.roleName });
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
     return { done: true };
   });

@@ -11,12 +11,11 @@
  * such a table is late, and failures until then are forgiven.
  */
 import type pg from 'pg';
-import { missingPieces, type Piece } from '../../database/transfer/arriving-schema.ts';
-import { buildPiece } from '../../database/transfer/build-pieces.ts';
 import { keylessTables } from '../../database/transfer/replication/sync-state.ts';
+import { buildPiece, missingPieces, type Piece } from '../../database/transfer/target-schema.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
 import { type Hop, replicationName, tablesAtTarget } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { POWER } from './build-power.ts';
+import { BUILD_POWER } from './replication.ts';
 
 /** Smaller tables have their key from the start: their copies might end before anybody has seen them begin. */
 export const LARGE_BYTES = 32 * 1024 ** 2;
@@ -32,13 +31,13 @@ export interface KeysUnderWay {
  * Has a connection ready for each key that is missing: to sign in takes longer than some copies. Builds that are under
  * way when `work` ends are left to PostgreSQL.
  */
-export async function withLateKeys<Result>(
+export async function buildingLateKeys<Result>(
   hop: Hop,
   target: pg.ClientBase,
   work: (keys: LateKeys) => Promise<Result>,
 ): Promise<Result> {
   const missing = (await missingPieces(target, tablesAtTarget(hop))).filter(isPrimaryKey);
-  return asOwners(
+  return asOwnersOf(
     missing.map(() => hop.target),
     (builders) => work(new LateKeys(hop, target, missing, builders)),
   );
@@ -84,7 +83,7 @@ export class LateKeys {
     this.#waiting.delete(table);
     this.#building.add(table);
     if (late) this.#late.add(table);
-    buildPiece(waiting.builder, tablesAtTarget(this.#hop), waiting.key, POWER)
+    buildPiece(waiting.builder, tablesAtTarget(this.#hop), waiting.key, BUILD_POWER)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })

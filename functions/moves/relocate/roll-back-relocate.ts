@@ -1,13 +1,13 @@
 import type pg from 'pg';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
-import { removeCanary, withdrawArrival } from '../../database/transfer/arrival.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
+import { endAttemptSessions, revokeClaim } from '../../database/transfer/fence.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { isPublished } from '../../database/transfer/replication/publication.ts';
-import { takeBack } from '../../database/transfer/take-back.ts';
-import { asOwnerOf, type Hop, replicationName } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { endPublication, endSubscription } from './finalize-relocate.ts';
+import { removeCanary, removeTargetPlacement } from '../../database/transfer/target-placement.ts';
+import { asOwnerOf } from '../../places/place-database.ts';
+import { type Hop, replicationName } from '../hop.ts';
+import { endPublication, endSubscription } from './replication.ts';
 
 /**
  * Undoes an attempt that has not committed the move: the tenant is writable at the source as soon as the first
@@ -17,20 +17,20 @@ import { endPublication, endSubscription } from './finalize-relocate.ts';
  * The publication is the first thing that an attempt makes and the last that is dropped: without it there is nothing at
  * the target, which may not even exist.
  * @throws {MoveCommitted} it is too late; nothing was changed.
- * @throws {MoverBusy | WritersBusy} and the drivers' errors; try again later.
+ * @throws {AttemptBusy | WritersBusy} and the drivers' errors; try again later.
  */
 export async function rollBackRelocate(hop: Hop): Promise<void> {
-  await asOwners([hop.source, hop.source], async ([source, second]) => {
-    await takeBack(source!, second!, hop.attempt);
-    if (await isPublished(source!, replicationName(hop))) {
+  await asOwnerOf(hop.source, async (source) => {
+    await revokeClaim(source, hop, () => endAttemptSessions(source, hop.attempt));
+    if (await isPublished(source, replicationName(hop))) {
       await asOwnerOf(hop.target, async (target) => {
         await emptyTarget(target, hop);
-        await endSubscription(source!, target, hop);
+        await endSubscription(source, target, hop);
         await dropTenantSchema(target, { tenantId: hop.attempt.tenantId, ...hop.target });
       });
-      await endPublication(source!, hop);
+      await endPublication(source, hop);
     }
-    await clearMarkers(source!, hop.source.schemaName);
+    await clearMarkers(source, hop.source.schemaName);
   });
 }
 
@@ -38,6 +38,6 @@ export async function rollBackRelocate(hop: Hop): Promise<void> {
 async function emptyTarget(target: pg.Client, { attempt, target: place }: Hop): Promise<void> {
   await exclusively(target, attempt, async () => {
     await removeCanary(target, attempt.attemptId);
-    await withdrawArrival(target, { tenantId: attempt.tenantId, ...place });
+    await removeTargetPlacement(target, { tenantId: attempt.tenantId, ...place });
   });
 }

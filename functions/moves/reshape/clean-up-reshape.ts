@@ -3,11 +3,12 @@ import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { TenantSchemaInUse } from '../../database/errors.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
-import { MoverBusy } from '../../database/transfer/errors.ts';
+import { AttemptBusy } from '../../database/transfer/errors.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
-import { hasOlderReaders } from '../../database/transfer/older-readers.ts';
+import { hasOlderReaders } from '../../database/transfer/place-facts.ts';
 import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
-import { asOwnerOf, type Hop } from '../hop.ts';
+import { asOwnerOf } from '../../places/place-database.ts';
+import type { Hop } from '../hop.ts';
 
 /**
  * Removes what the tenant has left at the source of a reshape that was committed, once nobody can be reading it any
@@ -22,7 +23,7 @@ export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ read
       if (hop.source.isolationModel === 'shared') return await eraseRows(owner, hop, deadline);
       return await dropSchema(owner, hop);
     } catch (error) {
-      if (error instanceof MoverBusy) return { done: false };
+      if (error instanceof AttemptBusy) return { done: false };
       throw error;
     }
   });

@@ -16,22 +16,24 @@ import { literal } from '../../database/ddl/identifier.ts';
 import { sqlStateOf } from '../../database/session/sql-state.ts';
 import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
 import {
+  commitReshape,
   type Fence,
-  flipReshaped,
+  lowerAbandonedFence,
   lowerFence,
-  lowerForgottenFence,
   type NextPlace,
   raiseFence,
   readPlacement,
+  showsCommit,
   withoutWriters,
 } from '../../database/transfer/fence.ts';
 import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
+import { forwardTo } from '../../places/place.ts';
 import { CutOverPostponed, MoveAborted } from '../errors.ts';
-import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
 import { round } from './catch-up-reshape.ts';
-import { inTurn, sidesOf } from './in-turn.ts';
+import { inTurn, sidesOf } from './reshape-session.ts';
 
 /** So many tries are made at least, and so many more each time that the workflow asks again. */
 const TRIES = 40;
@@ -44,15 +46,16 @@ const REST_MS = 200;
 
 /**
  * Takes the tenant to its new place. Done when the placement leads there, whoever committed it.
- * @throws {CutOverPostponed} no try was quick enough. @throws {ClaimLost | MoverBusy | MoveAborted}
+ * @throws {CutOverPostponed} no try was quick enough. @throws {ClaimLost | AttemptBusy | MoveAborted}
  */
-export async function cutOverReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+export async function cutOverReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   const { hop } = context;
   const sides = sidesOf(hop);
   const pauses = numbersOf(context.kept.pauses);
   return inTurn(context, cursor, async (owner) => {
-    if (await isCommitted(owner, hop)) return committed(context, owner, pauses);
-    await lowerForgottenFence(owner, hop.attempt);
+    const placement = await readPlacement(owner, hop.attempt.tenantId);
+    if (showsCommit(placement, hop)) return committed(context, owner, pauses);
+    await lowerAbandonedFence(owner, hop.attempt);
     await rehearse(owner, hop);
     for (let tries = Number(context.kept.fenceTries ?? 0); ; tries++) {
       await context.progress(pauses.length > 0 ? { pauseMs: Math.max(...pauses) } : {});
@@ -80,7 +83,7 @@ async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promis
 async function rehearse(owner: pg.Client, hop: Hop): Promise<void> {
   const nobodys: Fence = { token: randomUUID(), since: performance.now() };
   try {
-    await flipReshaped(owner, hop.attempt, nobodys, nextPlaceOf(hop));
+    await commitReshape(owner, hop.attempt, nobodys, committedPlaceOf(hop));
   } catch (error) {
     if (!(error instanceof FenceLost)) throw error;
   }
@@ -106,7 +109,7 @@ async function cutOver(
   }
   try {
     const work = () => applyAndFlip(owner, hop, sides, fence, budgetMs);
-    await withoutWriters(owner, sides.tenantId, work, { withQuestion: true });
+    await withoutWriters(owner, sides.tenantId, work, { pipelined: true });
     return true;
   } catch (error) {
     // Where the connection is gone, the fence runs out; where it was COMMIT that failed, the token is no longer there.
@@ -138,13 +141,13 @@ async function applyAndFlip(
   await Promise.all([
     applyChanges(owner, sides, taken),
     // Its own statement fails behind one that has failed, so that nothing is flipped without its delta.
-    flipReshaped(owner, hop.attempt, fence, nextPlaceOf(hop)),
+    commitReshape(owner, hop.attempt, fence, committedPlaceOf(hop)),
   ]);
   const flippedMs = performance.now() - fence.since;
   if (flippedMs > budgetMs) throw new TooLate(`the pause has taken ${flippedMs} ms`);
 }
 
-function nextPlaceOf({ target }: Hop): NextPlace {
+function committedPlaceOf({ target }: Hop): NextPlace {
   const { isolationModel, schemaName, roleName } = target;
   return { isolationModel, schemaName, roleName, forward: forwardTo(target) };
 }
@@ -159,22 +162,12 @@ function isTooLate(error: unknown): boolean {
   return ['57014', '55P03', '40P01', '40001'].includes(sqlStateOf(error) ?? '');
 }
 
-/** Settles what became of a COMMIT that was not answered. */
-export async function isCommitted(owner: pg.ClientBase, { attempt, target }: Hop): Promise<boolean> {
-  const placement = await readPlacement(owner, attempt.tenantId);
-  return (
-    placement?.epoch === target.epoch &&
-    placement.schema_name === target.schemaName &&
-    placement.role_name === target.roleName
-  );
-}
-
 async function committed(
-  context: StepContext,
+  context: HopContext,
   owner: pg.Client,
   pauses: readonly number[],
   fenceTries?: number,
-): Promise<StepOutcome> {
+): Promise<PhaseOutcome> {
   // Read after the commit: whoever began before that time may have seen the former place.
   const { rows } = await owner.query<{ now: string }>('select pg_catalog.clock_timestamp() as now');
   await context.keep({

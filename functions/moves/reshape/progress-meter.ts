@@ -1,5 +1,5 @@
 import { MoveAborted } from '../errors.ts';
-import type { PhaseProgress, StepContext } from '../hop.ts';
+import type { HopContext, PhaseProgress } from '../hop.ts';
 
 /**
  * Shows progress from inside a transaction, which must not wait for the registry: one call is under way at a time, and
@@ -7,12 +7,12 @@ import type { PhaseProgress, StepContext } from '../hop.ts';
  * the registry did not answer is not worth a copy.
  */
 export class ProgressMeter {
-  readonly #context: Pick<StepContext, 'progress'>;
+  readonly #context: Pick<HopContext, 'progress'>;
   #underWay: Promise<void> | undefined;
   #next: PhaseProgress | undefined;
   #aborted: MoveAborted | undefined;
 
-  constructor(context: Pick<StepContext, 'progress'>) {
+  constructor(context: Pick<HopContext, 'progress'>) {
     this.#context = context;
   }
 

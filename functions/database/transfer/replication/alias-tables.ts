@@ -14,7 +14,7 @@ import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { TenantSchemaInUse } from '../../errors.ts';
 import { sqlStateOf } from '../../session/sql-state.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { takeTurn } from './in-turn.ts';
+import { takeTurn } from './publication.ts';
 
 export interface AliasSchema {
   /** Of the source's schema. */

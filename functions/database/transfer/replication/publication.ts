@@ -1,8 +1,8 @@
 import type pg from 'pg';
+import { endLockHolders } from '../../ddl/end-lock-holders.ts';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { scramVerifier } from '../../provisioning/scram-verifier.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { takeTurn } from './in-turn.ts';
 
 export interface Publication {
   /** Of publication, slot, subscription and replication role alike. */
@@ -84,4 +84,14 @@ export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publ
       `DROP ROLE ${role}`,
     ].join(';\n'),
   );
+}
+
+/**
+ * One at a time changes the replication objects of that name, until the open transaction ends: PostgreSQL itself
+ * answers those who come at once with internal errors.
+ */
+export async function takeTurn(owner: pg.ClientBase, name: string): Promise<void> {
+  const lock = `strata replication ${name}`;
+  await endLockHolders(owner, lock);
+  await owner.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [lock]);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
-import { takeTurn } from './in-turn.ts';
+import { takeTurn } from './publication.ts';
 
 /** The publisher as the subscriber's server reaches it. */
 export interface Publisher {

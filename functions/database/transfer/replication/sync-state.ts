@@ -42,7 +42,7 @@ export async function syncState(target: pg.ClientBase, name: string): Promise<Sy
  * is not asked for: the key may be under way, and whoever asks for the table would wait for it.
  * @param schemaName where the tables are; the subscription knows them by their aliases.
  */
-export async function arrivedSize(
+export async function copiedSize(
   target: pg.ClientBase,
   name: string,
   schemaName: string,
