@@ -41,3 +41,22 @@ test('a fence that meets a snapshot of the same attempt says that it can be trie
   };
   expect(await claimed(owner, attempt, work, { isolation: 'repeatable read' })).toBeInstanceOf(WritersBusy);
 });
+
+test('a ROLLBACK that the transaction’s own statement timeout cancels is sent again, and the session goes on', async () => {
+  const { owner, attempt } = await claimedTenant();
+  const query = owner.query.bind(owner) as (...sent: unknown[]) => Promise<unknown>;
+  let cancelled = 0;
+  // As PostgreSQL does it to a process that did not get the processor in time: the transaction stays aborted.
+  const cancelOnce = async (...sent: unknown[]) => {
+    if (sent[0] !== 'ROLLBACK' || cancelled++ > 0) return query(...sent);
+    throw Object.assign(new Error('canceling statement due to statement timeout'), { code: '57014' });
+  };
+  Object.assign(owner, { query: cancelOnce });
+  const tooLate = async () => {
+    await owner.query("SET LOCAL statement_timeout = '1ms'");
+    await owner.query('SELECT pg_catalog.pg_sleep(1)');
+  };
+  await expect(withoutWriters(owner, attempt.tenantId, tooLate)).rejects.toMatchObject({ code: '57014' });
+  expect(cancelled).toBe(2);
+  await expect(withoutWriters(owner, attempt.tenantId, async () => 'next')).resolves.toBe('next');
+});
