@@ -1,6 +1,6 @@
 /** What the model of the placement protocol found in an earlier form of the claim (guard `claimChecksEpoch`). */
 import { randomUUID } from 'node:crypto';
-import type pg from 'pg';
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import { type Attempt, claimed, claimTenant } from '../../functions/database/transfer/claim.ts';
 import { ClaimLost, WritersBusy } from '../../functions/database/transfer/errors.ts';
@@ -49,7 +49,8 @@ test('a ROLLBACK that the transaction’s own statement timeout cancels is sent 
   // As PostgreSQL does it to a process that did not get the processor in time: the transaction stays aborted.
   const cancelOnce = async (...sent: unknown[]) => {
     if (sent[0] !== 'ROLLBACK' || cancelled++ > 0) return query(...sent);
-    throw Object.assign(new Error('canceling statement due to statement timeout'), { code: '57014' });
+    const error = new pg.DatabaseError('canceling statement due to statement timeout', 0, 'error');
+    throw Object.assign(error, { code: '57014' });
   };
   Object.assign(owner, { query: cancelOnce });
   const tooLate = async () => {
