@@ -208,6 +208,10 @@ test('a repair waits for whoever changes the proxy, and leaves it to the next ru
   });
   await inTask(() => reconcileTask({}, context));
   expect(await accepted()).toHaveLength(1);
+  // An event comes once: its delivery fails, so that it is repeated.
+  process.env.CELL_ID = cellId;
+  await expect(inTask(() => reconcileTask(DEPLOYMENT_ENDED, context))).rejects.toThrow(ProxyBusy);
+  delete process.env.CELL_ID;
   await plane.master.query('UPDATE cells SET proxy_lease_expires_at = now() WHERE cell_id = :cellId', {
     cellId,
   });
