@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { provisionCredentials } from '../../functions/onboarding/provision-credentials.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
@@ -246,6 +246,22 @@ test('a holder that lost its lease while changing the proxy learns of it and lea
   await expect(reconcileProxyAuth(plane.registry, cellId)).rejects.toThrow(ProxyLeaseLost);
   await thief!.renew();
   await thief!.release();
+});
+
+test('a deployment that erases the secrets while a run verifies its change does not keep the lease from the next run', async () => {
+  const { secretArn } = await addTenant();
+  let modified = false;
+  relay.before = async (body) => {
+    if (body.includes('Action=ModifyDBProxy')) modified = true;
+    if (!modified || !body.includes('Action=DescribeDBProxies')) return;
+    relay.before = () => {};
+    await vi.waitFor(eraseRunTimeSecrets, { timeout: 5_000 });
+  };
+  expect(await reconcileProxyAuth(plane.registry, cellId, { patienceMs: 20_000 })).toMatchObject({
+    changed: true,
+  });
+  expect(modified).toBe(true);
+  expect(await accepted()).toContain(secretArn);
 });
 
 test('more secrets than a proxy takes are refused before the proxy is touched', async () => {
