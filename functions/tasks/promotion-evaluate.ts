@@ -1,12 +1,12 @@
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
+import { publish } from '../aws/publish.ts';
 import { meteringFunction, runMetering } from '../metering/run-metering.ts';
 import { MoveError, MoveForbidden } from '../moves/errors.ts';
 import { startTierMove } from '../moves/start-tier-move.ts';
 import { PromotionIncomplete, PromotionRefused } from '../promotion/errors.ts';
 import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-promotions.ts';
 import { readPromotionPolicy } from '../promotion/promotion-policy.ts';
-import { publishTo } from '../promotion/publish-notice.ts';
 import { type PromotionTaskContext, promotionTask } from './promotion-task.ts';
 
 /** A call of the metering function, and then the decisions. */
@@ -58,7 +58,7 @@ export const handler = promotionTask(
       ...{ region: environment.REGION_KEY, policy, actor: ACTOR, at },
       deadline: performance.now() + remainingMs() - LAST_DECISION_MS,
       startPromotion: startPromotionWith(registry),
-      publish: publishTo(environment.NOTIFICATION_TOPIC_ARN),
+      publish: ({ subject, message }) => publish(environment.NOTIFICATION_TOPIC_ARN, subject, message),
       onFailure: ({ tenantId, error }) =>
         logger.error('not decided upon', { tenantId, error: error as Error }),
     });
