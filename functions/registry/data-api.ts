@@ -1,5 +1,6 @@
 import type { SqlParameter } from '@aws-sdk/client-rds-data';
 import { rdsDataClient } from '../aws/clients.ts';
+import { type RegistryEnvironment, variable } from '../contracts/environments.ts';
 import { RegistryError } from './errors.ts';
 
 /** A value of a named parameter. Objects travel as JSON text, dates as ISO 8601 text: cast both in the SQL. */
@@ -102,15 +103,10 @@ export class DataApi implements RegistryExecutor {
 
 /** The registry that this function's environment names. @throws when a variable is missing. */
 export function registryFromEnvironment(environment: NodeJS.ProcessEnv = process.env): DataApi {
-  const read = (name: string): string => {
-    const value = environment[name];
-    if (!value) throw new Error(`environment variable ${name} is missing`);
-    return value;
-  };
   return new DataApi({
-    clusterArn: read('REGISTRY_CLUSTER_ARN'),
-    secretArn: read('REGISTRY_SECRET_ARN'),
-    database: read('REGISTRY_DATABASE'),
+    clusterArn: variable<RegistryEnvironment>('REGISTRY_CLUSTER_ARN', environment),
+    secretArn: variable<RegistryEnvironment>('REGISTRY_SECRET_ARN', environment),
+    database: variable<RegistryEnvironment>('REGISTRY_DATABASE', environment),
   });
 }
 

@@ -1,4 +1,5 @@
 import { secretArnOf } from '../aws/secrets.ts';
+import type { RegistryAddress } from '../contracts/environments.ts';
 import { DataApi, registryFromEnvironment } from './data-api.ts';
 import { UnknownRegion } from './errors.ts';
 
@@ -9,14 +10,6 @@ export interface RegionalRegistry {
   /** Such as `us-east-1`. */
   readonly awsRegion: string;
   readonly registry: DataApi;
-}
-
-/** An element of the environment variable REGISTRIES. */
-interface RegistryAddress extends Omit<RegionalRegistry, 'registry'> {
-  readonly clusterArn: string;
-  /** Name of the writer's secret there: its ARN ends in letters that only that region knows. */
-  readonly secretName: string;
-  readonly database: string;
 }
 
 /**

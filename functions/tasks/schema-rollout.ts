@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { executionStatus } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable } from '../places/errors.ts';
@@ -49,7 +50,11 @@ export const handler = workflowTask(
     if (request.phase === 'begin') {
       return beginRollout(registry, {
         ...{ input: readRolloutInput(request.input), executionArn: request.executionArn },
-        ...{ region: process.env.REGION_KEY ?? '', release: thisRelease, statusOf: executionStatus },
+        ...{
+          region: variable<RegionEnvironment>('REGION_KEY'),
+          release: thisRelease,
+          statusOf: executionStatus,
+        },
       });
     }
     if (request.phase === 'fail') return { ended: await endOf(request.executionArn, 'failed') };

@@ -42,8 +42,11 @@ export class RegionLinkStack extends Stack {
     this.addStackDependency(far);
     if (counterpart) this.addStackDependency(counterpart);
     this.#lookUp = new StrataFunction(this, 'LookUp', {
-      ...{ config, bundle, alarmTopicArn },
+      config,
+      bundle,
+      alarmTopicArn,
       entry: 'tasks/look-up-outputs',
+      environment: {},
       description: 'Reads what stacks of another region tell, on every deployment',
       timeout: Duration.minutes(1),
     });

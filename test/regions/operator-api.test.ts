@@ -70,6 +70,7 @@ async function start(options?: { down?: boolean }): Promise<void> {
   Object.assign(process.env, two.environment('us', options), {
     ONBOARDING_STATE_MACHINE_ARN: stateMachine('tenant-onboarding'),
     MOVE_STATE_MACHINE_ARN: stateMachine('tenant-move'),
+    MOVE_SURVEY_FUNCTION: 'strata-us-move-survey',
   });
   vi.resetModules();
   handler = (await import('../../functions/api/tenants/handler.ts')).handler as unknown as Handler;

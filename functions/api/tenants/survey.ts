@@ -1,4 +1,5 @@
 import { callFunction } from '../../aws/call-function.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import { surveyFunctionName } from '../../contracts/names.ts';
 import type { OperatorRegion } from '../../http/operator-api.ts';
 import { TenantNotMeasured } from '../../moves/errors.ts';
@@ -14,7 +15,9 @@ const SURVEY_TIMEOUT_MS = 25_000;
  */
 export function surveyByFunction({ key, awsRegion }: OperatorRegion): SurveyOf {
   return async (tenantId) => {
-    const name = awsRegion ? surveyFunctionName(key) : (process.env.MOVE_SURVEY_FUNCTION as string);
+    const name = awsRegion
+      ? surveyFunctionName(key)
+      : variable<OperatorApiEnvironment>('MOVE_SURVEY_FUNCTION');
     try {
       const survey = await callFunction(
         name,
