@@ -14,7 +14,10 @@ export const handler = promotionTask(
   async ({ day, since, after }, { registry, remainingMs }) =>
     meterTenants(registry, {
       region: variable<RegionEnvironment>('REGION_KEY'),
-      ...{ day, since, after, deadline: performance.now() + remainingMs() - LAST_TENANT_MS },
+      day,
+      since,
+      after,
+      deadline: performance.now() + remainingMs() - LAST_TENANT_MS,
       onSkipped: ({ error, ...what }) => logger.error('not metered', { ...what, error: error as Error }),
     }),
 );

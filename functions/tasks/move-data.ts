@@ -100,7 +100,8 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
   const stateMachineArn = cleanUpStateMachine();
   const recovered = await recoverMoves(registry, {
     ...(detail ? { ended: detail } : {}),
-    ...{ deadline, regions },
+    deadline,
+    regions,
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(logEach);
   // Nothing should be left to recover, so the log shows what was.
@@ -118,7 +119,10 @@ function logEach(error: unknown): never {
 }
 
 export const phases = {
-  ...{ begin, bootstrap, settle, recover },
+  begin,
+  bootstrap,
+  settle,
+  recover,
   /** Claims the tenant, makes its objects at the target, and begins to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
   /** Copies the tenant's rows while the tenant is served. */

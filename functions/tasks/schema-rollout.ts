@@ -49,17 +49,18 @@ export const handler = workflowTask(
     }
     if (request.phase === 'begin') {
       return beginRollout(registry, {
-        ...{ input: readRolloutInput(request.input), executionArn: request.executionArn },
-        ...{
-          region: variable<RegionEnvironment>('REGION_KEY'),
-          release: thisRelease,
-          statusOf: executionStatus,
-        },
+        input: readRolloutInput(request.input),
+        executionArn: request.executionArn,
+        region: variable<RegionEnvironment>('REGION_KEY'),
+        release: thisRelease,
+        statusOf: executionStatus,
       });
     }
     if (request.phase === 'fail') return { ended: await endOf(request.executionArn, 'failed') };
     const options: RunOptions = {
-      ...{ registry, rolloutId: request.rolloutId, release: thisRelease },
+      registry,
+      rolloutId: request.rolloutId,
+      release: thisRelease,
       deadline: performance.now() + PHASE_MS,
       onFailed: (target, error) => logger.error('a target failed', { target, error: error as Error }),
     };

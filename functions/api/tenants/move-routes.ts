@@ -53,13 +53,11 @@ export const create = operatorRoute(
         registry,
         { tenantId, ...asked },
         {
-          ...{
-            actor: { id: operator, type: 'operator' },
-            startedBy: operator,
-            stateMachineArn,
-            regions,
-            once,
-          },
+          actor: { id: operator, type: 'operator' },
+          startedBy: operator,
+          stateMachineArn,
+          regions,
+          once,
           survey: surveyByFunction(region),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },

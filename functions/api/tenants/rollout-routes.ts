@@ -54,7 +54,10 @@ export const create = operatorRoute(
       );
       return await actInRegion(registries, asked, async () => {
         const rolloutId = await requestRollout(registry, request, {
-          ...{ operator, release: thisRelease, statusOf: executionStatus, once },
+          operator,
+          release: thisRelease,
+          statusOf: executionStatus,
+          once,
           executionArnOf: (name) => executionArnOf(stateMachineArn, name),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         });

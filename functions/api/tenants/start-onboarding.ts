@@ -33,7 +33,10 @@ export function startOnboarding(
     awsRegion,
   );
   return requestOnboarding(registry, input, {
-    ...{ actor: { id: operator, type: 'operator' }, region, once, statusOf: executionStatus },
+    actor: { id: operator, type: 'operator' },
+    region,
+    once,
+    statusOf: executionStatus,
     executionArnOf: (name) => executionArnOf(stateMachineArn, name),
     start: (name, started) => startExecution(stateMachineArn, name, started),
   });
