@@ -92,7 +92,8 @@ async function identityOf(platform: Platform): Promise<Required<IdentityDocument
 async function statesOf(platform: Platform, region: string) {
   const { SFNClient } = await import('@aws-sdk/client-sfn');
   return new SFNClient({
-    ...{ endpoint: platform.awsUrl, region },
+    endpoint: platform.awsUrl,
+    region,
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
   });
 }

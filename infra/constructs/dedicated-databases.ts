@@ -91,11 +91,15 @@ export class DedicatedDatabases extends Construct {
     const why = 'Dedicated databases are named at run time, after their tenants.';
     const stacks = this.#stacks();
     const snapshots = stack.formatArn({
-      ...{ service: 'rds', resource: 'cluster-snapshot', resourceName: `${DEDICATED_NAMES}*` },
+      service: 'rds',
+      resource: 'cluster-snapshot',
+      resourceName: `${DEDICATED_NAMES}*`,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
     const clusters = stack.formatArn({
-      ...{ service: 'rds', resource: 'cluster', resourceName: `${DEDICATED_NAMES}*` },
+      service: 'rds',
+      resource: 'cluster',
+      resourceName: `${DEDICATED_NAMES}*`,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
     acknowledgePattern(grantee, stacks, why);
@@ -181,7 +185,10 @@ export class DedicatedDatabases extends Construct {
 export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, region = stack.region): void {
   const rds = (resource: string, resourceName: string): string =>
     stack.formatArn({
-      ...{ service: 'rds', region, resource, resourceName },
+      service: 'rds',
+      region,
+      resource,
+      resourceName,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   const [clusters, instances] = [rds('cluster', `${DEDICATED_NAMES}*`), rds('db', `${DEDICATED_NAMES}*`)];

@@ -133,11 +133,15 @@ export class RegionGrants {
     for (const { key, awsRegion } of this.#others) {
       grantDedicatedDatabases(grantee, this.#stack, awsRegion);
       const stacks = this.#stack.formatArn({
-        ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
+        service: 'cloudformation',
+        region: awsRegion,
+        resource: 'stack',
         resourceName: `${DEDICATED_NAMES}*`,
       });
       const role = this.#stack.formatArn({
-        ...{ service: 'iam', region: '', resource: 'role' },
+        service: 'iam',
+        region: '',
+        resource: 'role',
         resourceName: launchRoleName(key),
       });
       acknowledgePattern(
@@ -171,7 +175,10 @@ export class RegionGrants {
         actions: ['s3:GetObject'],
         resources: [
           this.#stack.formatArn({
-            ...{ service: 's3', region: '', account: '', resource: this.#assetBucket(awsRegion) },
+            service: 's3',
+            region: '',
+            account: '',
+            resource: this.#assetBucket(awsRegion),
             resourceName: dedicated.templateKey,
           }),
         ],
@@ -242,7 +249,10 @@ export class RegionGrants {
 
   #arn(region: string, service: string, resource: string, resourceName: string): string {
     return this.#stack.formatArn({
-      ...{ service, region, resource, resourceName },
+      service,
+      region,
+      resource,
+      resourceName,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }

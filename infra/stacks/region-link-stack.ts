@@ -102,7 +102,9 @@ export class RegionLinkStack extends Stack {
 
   #outputsOf({ stackName, region: awsRegion }: Stack, outputs: string[]): CustomResource {
     const pattern = this.formatArn({
-      ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
+      service: 'cloudformation',
+      region: awsRegion,
+      resource: 'stack',
       resourceName: `${stackName}/*`,
     });
     acknowledgePattern(

@@ -236,7 +236,10 @@ export class RunTimeStacks {
     if (!live) return;
     record.resources = [...live.resources.values()].map(
       ({ logicalId, type, ref, attributes, properties }) => ({
-        ...{ logicalId, type, ref, attributes },
+        logicalId,
+        type,
+        ref,
+        attributes,
         properties: Object.fromEntries(
           REMOVAL_PROPERTIES.flatMap((name) => (name in properties ? [[name, properties[name]]] : [])),
         ),

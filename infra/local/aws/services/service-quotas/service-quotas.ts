@@ -96,7 +96,11 @@ export function serviceQuotas(store: QuotaStore): ServiceModule {
           return {
             RequestedQuota: {
               Id: call.requestId.replaceAll('-', ''),
-              ...{ ServiceCode, QuotaCode, QuotaName, QuotaArn, DesiredValue: desired },
+              ServiceCode,
+              QuotaCode,
+              QuotaName,
+              QuotaArn,
+              DesiredValue: desired,
               Status: 'APPROVED',
             },
           };

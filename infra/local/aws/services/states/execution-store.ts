@@ -50,8 +50,11 @@ export class ExecutionStore {
       Object.assign(execution, { status: 'ABORTED', stopDate, cause });
       const history = state.entries<HistoryEvent>(historyDocument(execution.arn));
       history.push({
-        ...{ id: history.length + 1, previousEventId: history.length, timestamp: stopDate },
-        ...{ type: 'ExecutionAborted', executionAbortedEventDetails: { cause } },
+        id: history.length + 1,
+        previousEventId: history.length,
+        timestamp: stopDate,
+        type: 'ExecutionAborted',
+        executionAbortedEventDetails: { cause },
       });
       this.histories.set(execution.arn, history);
     }
