@@ -1,28 +1,13 @@
 import * as z from 'zod';
+import { type LaunchEnvironment, variable } from '../contracts/environments.ts';
 import { UnknownRegion } from '../registry/errors.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { findRegion } from '../registry/regions.ts';
 
 /** For every region: the configuration has one setting. */
-const protection = z.object({
-  DELETION_PROTECTION: z.enum(['true', 'false']).transform((text) => text === 'true'),
-});
+const deletionProtection = () => variable<LaunchEnvironment>('DELETION_PROTECTION') === 'true';
 
-const environment = protection
-  .extend({
-    DEDICATED_TEMPLATE_URL: z.string().min(1),
-    DEDICATED_PARAMETERS: z
-      .string()
-      .transform((json) => JSON.parse(json) as unknown)
-      .pipe(z.record(z.string(), z.coerce.string())),
-    CLOUDFORMATION_ROLE_ARN: z.string().min(1),
-  })
-  .transform((variables) => ({
-    templateUrl: variables.DEDICATED_TEMPLATE_URL,
-    parameters: variables.DEDICATED_PARAMETERS,
-    roleArn: variables.CLOUDFORMATION_ROLE_ARN,
-    deletionProtection: variables.DELETION_PROTECTION,
-  }));
+const parametersOf = z.record(z.string(), z.coerce.string());
 
 /**
  * How another region launches dedicated databases and keeps secrets: as its deployment has told its registry.
@@ -34,11 +19,19 @@ export async function regionOf(registries: RegionalRegistries, regionKey: string
   const { awsRegion, secretsKeyArn } = record;
   const { dedicatedTemplateUrl: templateUrl, dedicatedRoleArn: roleArn } = record;
   const launch = () => ({
-    ...{ templateUrl, roleArn, parameters: record.dedicatedParameters, awsRegion },
-    deletionProtection: protection.parse(process.env).DELETION_PROTECTION,
+    templateUrl,
+    roleArn,
+    parameters: record.dedicatedParameters,
+    awsRegion,
+    deletionProtection: deletionProtection(),
   });
   return { awsRegion, secretsKeyArn, launch };
 }
 
-/** How this region launches dedicated databases. @throws {z.ZodError} the function's environment is incomplete. */
-export const launchSettings = () => environment.parse(process.env);
+/** How this region launches dedicated databases. @throws {Error} the function's environment is incomplete. */
+export const launchSettings = () => ({
+  templateUrl: variable<LaunchEnvironment>('DEDICATED_TEMPLATE_URL'),
+  parameters: parametersOf.parse(JSON.parse(variable<LaunchEnvironment>('DEDICATED_PARAMETERS'))),
+  roleArn: variable<LaunchEnvironment>('CLOUDFORMATION_ROLE_ARN'),
+  deletionProtection: deletionProtection(),
+});

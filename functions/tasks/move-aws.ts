@@ -1,5 +1,6 @@
 /** The phases of moves and their clean-ups that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
 import * as z from 'zod';
+import { type SecretsEnvironment, variable } from '../contracts/environments.ts';
 import { crossesBorder } from '../moves/regions.ts';
 import { launchSettings, regionOf } from './launch-settings.ts';
 import { hopPhase, movePhase, moveTask } from './move-task.ts';
@@ -25,7 +26,7 @@ export const phases = {
     const { provideCredentials } = await import('../moves/target/provide-credentials.ts');
     const { hop } = context;
     if (!crossesBorder(hop))
-      return provideCredentials(context, { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN });
+      return provideCredentials(context, { kmsKeyArn: variable<SecretsEnvironment>('SECRETS_KMS_KEY_ARN') });
     const { awsRegion, secretsKeyArn } = await regionOf(regions, hop.target.region);
     return provideCredentials(context, { kmsKeyArn: secretsKeyArn, awsRegion });
   }),

@@ -32,7 +32,8 @@ describe('an abort', () => {
     const reason = 'The move was aborted. The tenant is in a schema of cell a now.';
     for (let n = 0; n < 2; n++) {
       expect(await rollBackMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
-        ...{ outcome: 'aborted', reason },
+        outcome: 'aborted',
+        reason,
       });
     }
     expect(await world.view(tenantId, moveId)).toMatchObject({
@@ -91,9 +92,15 @@ describe('the end of a move', () => {
       reason: null,
     });
     expect(finished.report).toEqual({
-      ...{ writePauseMs: 9, rows: 4, bytes: 40, tables, retriedRequests: 10, copyRestedMs: 1_400 },
-      ...{ startedBy: executionArn },
-      ...{ seconds: expect.any(Number), phases: expect.any(Array) },
+      writePauseMs: 9,
+      rows: 4,
+      bytes: 40,
+      tables,
+      retriedRequests: 10,
+      copyRestedMs: 1_400,
+      startedBy: executionArn,
+      seconds: expect.any(Number),
+      phases: expect.any(Array),
       hops: [
         {
           kind: 'reshape',
@@ -115,8 +122,12 @@ describe('the end of a move', () => {
     });
     expect(finished.report.phases.map(({ hop, name }) => `${hop} ${name}`)).toEqual(['0 settle', '1 settle']);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', cellId: null, epoch: 3 },
-      ...{ maxUsers: null, maxStorageGb: 7 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      cellId: null,
+      epoch: 3,
+      maxUsers: null,
+      maxStorageGb: 7,
     });
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.succeed']);
 
@@ -138,7 +149,11 @@ describe('the end of a move', () => {
     await world.settle(moveId, 0);
     await finishMove(world.registry, moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'business', dataResidency: 'eu', region: 'eu', cellId: 'e1', maxUsers: 500 },
+      tier: 'business',
+      dataResidency: 'eu',
+      region: 'eu',
+      cellId: 'e1',
+      maxUsers: 500,
     });
     const [row] = await world.registry.query(
       'SELECT home_region FROM tenants WHERE tenant_id = :tenantId::uuid',
@@ -178,7 +193,9 @@ describe('the end of a move', () => {
       reason: 'A step of the move took too long. The tenant is in a schema of cell a now.',
     });
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'starter', isolationModel: 'schema', epoch: 2 },
+      tier: 'starter',
+      isolationModel: 'schema',
+      epoch: 2,
     });
     const input = { tenantId, targetTier: 'enterprise' };
     const again = await beginMove(world.registry, input, arn(`a-${tenantId}`), alive);
@@ -186,7 +203,9 @@ describe('the end of a move', () => {
     await world.settle(again.moveId, 0);
     await finishMove(world.registry, again.moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', epoch: 3 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      epoch: 3,
     });
   });
 

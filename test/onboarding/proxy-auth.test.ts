@@ -48,7 +48,10 @@ beforeEach(async () => {
 async function addTenant(): Promise<{ tenantId: string; secretArn: string }> {
   counter += 1;
   const input = validateOnboardingInput({
-    ...{ name: `T ${counter}`, slug: `t-${counter}`, adminEmail: 'a@t.test', tier: 'business' },
+    name: `T ${counter}`,
+    slug: `t-${counter}`,
+    adminEmail: 'a@t.test',
+    tier: 'business',
   });
   const { tenantId } = await registerTenant(plane.registry, input, { actor });
   await provisionCredentials(plane.registry, tenantId, { kmsKeyArn: undefined });
@@ -106,7 +109,8 @@ test('suspended and arriving tenants stay accepted, failed, offboarded and depar
   ] as const) {
     const { tenantId } = tenant!;
     await plane.master.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
-      ...{ status, tenantId },
+      status,
+      tenantId,
     });
   }
   await reconcileProxyAuth(plane.registry, cellId);
@@ -130,9 +134,15 @@ test('a deployment that erased the run-time secrets is answered, and puts them b
   await new Promise<void>((listening) => cloudFormation.listen(0, '127.0.0.1', listening));
   const { port } = cloudFormation.address() as AddressInfo;
   const event = {
-    ...{ RequestType: 'Update', ResponseURL: `http://127.0.0.1:${port}/`, RequestId: 'r', StackId: 's' },
-    ...{ LogicalResourceId: 'ProxyAuth', PhysicalResourceId: `proxy-auth-${cellId}`, ServiceToken: 't' },
-    ...{ ResourceType: 'Custom::StrataProxyAuth', OldResourceProperties: {} },
+    RequestType: 'Update',
+    ResponseURL: `http://127.0.0.1:${port}/`,
+    RequestId: 'r',
+    StackId: 's',
+    LogicalResourceId: 'ProxyAuth',
+    PhysicalResourceId: `proxy-auth-${cellId}`,
+    ServiceToken: 't',
+    ResourceType: 'Custom::StrataProxyAuth',
+    OldResourceProperties: {},
     ResourceProperties: { ServiceToken: 't', CellId: cellId, DeployTime: 'now' },
   } as unknown as CloudFormationCustomResourceEvent;
   await inTask(() => reconcileTask(event, context));
@@ -160,7 +170,8 @@ test('the schedule puts every cell right, past one whose proxy is gone', async (
 });
 
 const DEPLOYMENT_ENDED = {
-  ...{ source: 'aws.cloudformation', 'detail-type': 'CloudFormation Stack Status Change' },
+  source: 'aws.cloudformation',
+  'detail-type': 'CloudFormation Stack Status Change',
   detail: { 'stack-id': 'arn:s', 'status-details': { status: 'UPDATE_ROLLBACK_COMPLETE' } },
 };
 test.each([
@@ -287,7 +298,9 @@ test('a cell that the registry does not know is refused', async () => {
 async function inTask<Result>(work: () => Promise<Result>): Promise<Result> {
   const { clusterArn, secretArn } = plane;
   Object.assign(process.env, {
-    ...{ REGISTRY_CLUSTER_ARN: clusterArn, REGISTRY_SECRET_ARN: secretArn, REGISTRY_DATABASE: 'registry' },
+    REGISTRY_CLUSTER_ARN: clusterArn,
+    REGISTRY_SECRET_ARN: secretArn,
+    REGISTRY_DATABASE: 'registry',
   });
   return work();
 }
