@@ -1,6 +1,7 @@
 import type { Logger } from '@aws-lambda-powertools/logger';
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { ALERTS } from '../contracts/names.ts';
 import { WrongTenant } from '../database/errors.ts';
 import type { ApiEvent } from './api-event.ts';
 import { toProblem } from './problem-mapping.ts';
@@ -12,7 +13,7 @@ export function answerProblems(logger: Logger): MiddlewareObj<ApiEvent, APIGatew
       const problem = toProblem(request.error);
       if (request.error instanceof WrongTenant) {
         // The registry and a database disagree about who owns a tenant: somebody has to look.
-        logger.critical('TenantIsolationAlert', { error: publicParts(request.error) });
+        logger.critical(ALERTS.isolation, { error: publicParts(request.error) });
       } else if (problem.status >= 500) {
         logger.error('request failed', { status: problem.status, error: publicParts(request.error) });
       }

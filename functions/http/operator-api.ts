@@ -82,7 +82,9 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       const work = (key: string) => {
         const request = {
           ...input,
-          ...{ registry: known.of(key), region: operatorRegion(known, key), registries: known },
+          registry: known.of(key),
+          region: operatorRegion(known, key),
+          registries: known,
           operator: caller.email ?? caller.subject,
           facts,
         };

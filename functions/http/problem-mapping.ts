@@ -43,7 +43,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof RulesForbid) {
     const errors = error.issues.map(({ rule, detail, field }) => ({
       ...(field ? { pointer: `/${field}` } : {}),
-      ...{ rule, detail },
+      rule,
+      detail,
     }));
     return new Problem(409, 'conflict', { detail: error.message, errors, cause });
   }

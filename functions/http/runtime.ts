@@ -1,4 +1,6 @@
 import { logger } from '../aws/logger.ts';
+import { type CommonEnvironment, type TenantApiEnvironment, variable } from '../contracts/environments.ts';
+import { ALERTS } from '../contracts/names.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { DatabasePools } from '../database/session/pools.ts';
 import { TenantDirectory } from '../placement/tenant-directory.ts';
@@ -21,14 +23,14 @@ function createRuntime(): ResolutionDependencies {
   const directory = new TenantDirectory(registryFromEnvironment());
   const pools = new DatabasePools(new CredentialStore(), {
     cap: POOL_CAP,
-    pipeline: process.env.DB_PIPELINE === 'on',
-    onAlert: (message) => logger.critical('TenantIsolationAlert', { reason: message }),
+    pipeline: variable<CommonEnvironment>('DB_PIPELINE') === 'on',
+    onAlert: (message) => logger.critical(ALERTS.isolation, { reason: message }),
   });
-  const regionKey = process.env.REGION_KEY;
+  const regionKey = variable<TenantApiEnvironment>('REGION_KEY');
   return {
     directory,
     router: new TenantRouter(directory, pools, { regionKey }),
     regionKey,
-    domains: (process.env.TENANT_DOMAINS ?? '').split(',').filter(Boolean),
+    domains: variable<TenantApiEnvironment>('TENANT_DOMAINS').split(','),
   };
 }

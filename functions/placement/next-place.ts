@@ -9,7 +9,11 @@ export interface NextPlace {
 }
 
 const place = z.object({
-  ...{ region: z.string(), host: z.string(), port: z.int(), database: z.string(), secretArn: z.string() },
+  region: z.string(),
+  host: z.string(),
+  port: z.int(),
+  database: z.string(),
+  secretArn: z.string(),
   poolSize: z.int(),
 });
 

@@ -73,7 +73,9 @@ export class TenantDirectory {
     this.#tenants = new RegistryMemory(health, (tenantId) => this.#readById(tenantId), limits);
     this.#members = new RegistryMemory(health, (key) => this.#readMember(key), limits);
     this.#apiUrls = new RegistryMemory(health, (regionKey) => this.#readApiUrl(regionKey), {
-      ...{ ...limits, cap: 20, freshForMs: API_URL_FRESH_FOR },
+      ...limits,
+      cap: 20,
+      freshForMs: API_URL_FRESH_FOR,
     });
   }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { type LaunchEnvironment, type SecretsEnvironment, variable } from '../contracts/environments.ts';
 import { UnknownRegion } from '../registry/errors.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { findRegion } from '../registry/regions.ts';
@@ -6,34 +7,23 @@ import type { DedicatedStackSettings } from './dedicated-stack.ts';
 import type { CredentialSettings } from './place-resources.ts';
 
 /** For every region: the configuration has one setting. */
-const protection = z.object({
-  DELETION_PROTECTION: z.enum(['true', 'false']).transform((text) => text === 'true'),
+const deletionProtection = () => variable<LaunchEnvironment>('DELETION_PROTECTION') === 'true';
+
+const parametersOf = z.record(z.string(), z.coerce.string());
+
+/** How this region launches dedicated databases. @throws {Error} the function's environment is incomplete. */
+export const launchSettings = (): DedicatedStackSettings => ({
+  templateUrl: variable<LaunchEnvironment>('DEDICATED_TEMPLATE_URL'),
+  parameters: parametersOf.parse(JSON.parse(variable<LaunchEnvironment>('DEDICATED_PARAMETERS'))),
+  roleArn: variable<LaunchEnvironment>('CLOUDFORMATION_ROLE_ARN'),
+  deletionProtection: deletionProtection(),
 });
-
-const environment = protection
-  .extend({
-    DEDICATED_TEMPLATE_URL: z.string().min(1),
-    DEDICATED_PARAMETERS: z
-      .string()
-      .transform((json) => JSON.parse(json) as unknown)
-      .pipe(z.record(z.string(), z.coerce.string())),
-    CLOUDFORMATION_ROLE_ARN: z.string().min(1),
-  })
-  .transform((variables) => ({
-    templateUrl: variables.DEDICATED_TEMPLATE_URL,
-    parameters: variables.DEDICATED_PARAMETERS,
-    roleArn: variables.CLOUDFORMATION_ROLE_ARN,
-    deletionProtection: variables.DELETION_PROTECTION,
-  }));
-
-/** How this region launches dedicated databases. @throws {z.ZodError} the function's environment is incomplete. */
-export const launchSettings = (): DedicatedStackSettings => environment.parse(process.env);
 
 /**
  * How a region launches dedicated databases: this one as the function's environment says, another one as its deployment has
  * recorded it in its registry.
  * @throws {UnknownRegion} the other region's deployment has not recorded it yet; and the Data API's errors.
- * @throws {z.ZodError} the function's environment is incomplete.
+ * @throws {Error} the function's environment is incomplete.
  */
 export async function launchSettingsOf(
   registries: RegionalRegistries,
@@ -46,7 +36,7 @@ export async function launchSettingsOf(
     roleArn: other.dedicatedRoleArn,
     parameters: other.dedicatedParameters,
     awsRegion: other.awsRegion,
-    deletionProtection: protection.parse(process.env).DELETION_PROTECTION,
+    deletionProtection: deletionProtection(),
   };
 }
 
@@ -55,7 +45,8 @@ export async function credentialSettingsOf(
   registries: RegionalRegistries,
   regionKey: string,
 ): Promise<CredentialSettings> {
-  if (regionKey === registries.ownKey) return { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN };
+  if (regionKey === registries.ownKey)
+    return { kmsKeyArn: variable<SecretsEnvironment>('SECRETS_KMS_KEY_ARN') };
   const { awsRegion, secretsKeyArn } = await recordOf(registries, regionKey);
   return { kmsKeyArn: secretsKeyArn, awsRegion };
 }

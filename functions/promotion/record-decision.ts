@@ -24,8 +24,13 @@ export async function recordDecision(
   await registrySql(registry)
     .insertInto('promotion_decisions')
     .values({
-      ...{ tenant_id: tenantId, decision: decision.decision, target_tier: decision.targetTier },
-      ...{ reasons: decision.reasons, figures, move_id: moveId ?? null, offer_id: offerId ?? null },
+      tenant_id: tenantId,
+      decision: decision.decision,
+      target_tier: decision.targetTier,
+      reasons: decision.reasons,
+      figures,
+      move_id: moveId ?? null,
+      offer_id: offerId ?? null,
     })
     .execute();
 }

@@ -1,3 +1,4 @@
+import { REGISTRY_READER_ROLE, REGISTRY_WRITER_ROLE } from '../contracts/names.ts';
 import { missingMigrations, versionAfter, versionOf } from '../database/ddl/migration-history.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { initialTables } from './migrations/0001-registry-tables.ts';
@@ -6,7 +7,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
-import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
+import { ensureRegistryRole, registryGrants } from './registry-roles.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One step of the registry's history. Released ones never change. */
@@ -51,8 +52,8 @@ export async function bootstrapRegistry(
   return registry.transaction(async (transaction) => {
     await lockByName(transaction, 'strata registry');
     const version = await migrate(transaction, migrations);
-    await ensureRegistryRole(transaction, READER_ROLE, readerPassword);
-    await ensureRegistryRole(transaction, WRITER_ROLE, writerPassword);
+    await ensureRegistryRole(transaction, REGISTRY_READER_ROLE, readerPassword);
+    await ensureRegistryRole(transaction, REGISTRY_WRITER_ROLE, writerPassword);
     for (const grant of registryGrants) await transaction.query(grant);
     return version;
   });

@@ -1,12 +1,12 @@
+import {
+  REGISTRY_READER_ROLE as READER_ROLE,
+  REGISTRY_WRITER_ROLE as WRITER_ROLE,
+} from '../contracts/names.ts';
 import { identifier, literal } from '../database/ddl/identifier.ts';
 import { scramVerifier } from '../database/provisioning/scram-verifier.ts';
 import type { RegistryExecutor } from './data-api.ts';
 
-/** Looks things up: the data plane, and the sign-in trigger. */
-export const READER_ROLE = 'strata_registry_reader';
-/** Registers tenants and records what workflows do: the operator API and tasks. It changes no table. */
-export const WRITER_ROLE = 'strata_registry_writer';
-
+/** The data plane and the sign-in trigger read these as the reader. The writer is for the operator API and for tasks. */
 const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions'] as const;
 const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenants: 'SELECT, INSERT, UPDATE',

@@ -62,7 +62,9 @@ export async function beginRollout(
       await registrySql(transaction)
         .updateTable('schema_rollouts')
         .set({
-          ...{ phase: 'canary', schema_version: schemaVersion, tenancy_version: tenancyVersion },
+          phase: 'canary',
+          schema_version: schemaVersion,
+          tenancy_version: tenancyVersion,
           updated_at: now,
         })
         .where('rollout_id', '=', rolloutId)

@@ -50,7 +50,11 @@ export async function requestRollout(
     await insertRollout(
       transaction,
       {
-        ...{ rolloutId: newId, phase: 'planned', except, startedBy: operator, release },
+        rolloutId: newId,
+        phase: 'planned',
+        except,
+        startedBy: operator,
+        release,
         executionArn: executionArnOf(nameOf(newId)),
       },
       { id: operator, type: 'operator' },

@@ -4,15 +4,14 @@
  */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
+import { type MoveDataEnvironment, variable } from '../contracts/environments.ts';
 import { leavesRegion } from '../moves/hop.ts';
 import { type HopPhase, hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const executionArn = z.string().min(1);
 
-const environment = z.object({ MOVE_CLEANUP_STATE_MACHINE_ARN: z.string().min(1) });
-
-/** ARN of `tenant-move-cleanup`. @throws {z.ZodError} the function's environment is incomplete. */
-const cleanUpStateMachine = () => environment.parse(process.env).MOVE_CLEANUP_STATE_MACHINE_ARN;
+/** ARN of `tenant-move-cleanup`. @throws {Error} the function's environment is incomplete. */
+const cleanUpStateMachine = () => variable<MoveDataEnvironment>('MOVE_CLEANUP_STATE_MACHINE_ARN');
 
 /** A phase that does one thing for a reshape and another for a relocation. */
 const ofHop =
@@ -74,14 +73,14 @@ const rollBack = movePhase(
   },
 );
 
-const cleanUpEnvironment = z.object({ KEEP_DEDICATED_DAYS: z.coerce.number().nonnegative() });
+const days = z.coerce.number().nonnegative();
 
 /** Drops what the tenant left at the place that it moved away from; called until all is gone. */
 const cleanUp = movePhase(
   z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
   async (registry, { move }, deadline) => {
     const { cleanUpHop } = await import('../moves/clean-up-hop.ts');
-    const keepDays = cleanUpEnvironment.parse(process.env).KEEP_DEDICATED_DAYS;
+    const keepDays = days.parse(variable<MoveDataEnvironment>('KEEP_DEDICATED_DAYS'));
     return cleanUpHop(registry, move, { deadline, keepDays });
   },
 );
@@ -98,7 +97,8 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
   const stateMachineArn = cleanUpStateMachine();
   const recovered = await recoverMoves(registry, {
     ...(detail ? { ended: detail } : {}),
-    ...{ deadline, regions },
+    deadline,
+    regions,
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(logEach);
   // Nothing should be left to recover, so the log shows what was.
@@ -116,7 +116,10 @@ function logEach(error: unknown): never {
 }
 
 export const phases = {
-  ...{ begin, bootstrap, settle, recover },
+  begin,
+  bootstrap,
+  settle,
+  recover,
   /** Claims the tenant, makes its objects at the target, and begins to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
   /** Copies the tenant's rows while the tenant is served. */

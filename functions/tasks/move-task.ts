@@ -1,5 +1,6 @@
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
+import { ALERTS } from '../contracts/names.ts';
 import { AttemptBusy, ClaimLost, FenceLost, WritersBusy } from '../database/transfer/errors.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { CutOverPostponed, MoveError, MoveMismatch, MoveOvertaken, MoveStepFailed } from '../moves/errors.ts';
@@ -77,8 +78,8 @@ const MOVES: TaskKind = {
   subjectOf,
   outcomeOf,
   alertOf: (error, name) => {
-    if (error instanceof MoveMismatch) return 'MoveMismatchAlert';
-    return name === 'recover' ? 'MoveRecoveryAlert' : undefined;
+    if (error instanceof MoveMismatch) return ALERTS.moveMismatch;
+    return name === 'recover' ? ALERTS.moveRecovery : undefined;
   },
 };
 

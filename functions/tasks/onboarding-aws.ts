@@ -1,3 +1,4 @@
+import { type SecretsEnvironment, variable } from '../contracts/environments.ts';
 /** The phases of `tenant-onboarding` that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
 import { launchDedicated, provisionCredentials, provisionProxy } from '../onboarding/make-place.ts';
 import { stackProgress } from '../places/dedicated-stack.ts';
@@ -6,7 +7,9 @@ import { onboardingPhase, onboardingTask, tenantState } from './onboarding-task.
 
 /** Creates the secret of the tenant's login role. */
 const credentials = onboardingPhase(tenantState, (registry, { tenant }) =>
-  provisionCredentials(registry, tenant.tenantId, { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN }),
+  provisionCredentials(registry, tenant.tenantId, {
+    kmsKeyArn: variable<SecretsEnvironment>('SECRETS_KMS_KEY_ARN'),
+  }),
 );
 
 /** Brings the stack of the dedicated database one step further; called until it says `ready`. */

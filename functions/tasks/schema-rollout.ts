@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { executionStatus } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable } from '../places/errors.ts';
@@ -48,13 +49,18 @@ export const handler = workflowTask(
     }
     if (request.phase === 'begin') {
       return beginRollout(registry, {
-        ...{ input: readRolloutInput(request.input), executionArn: request.executionArn },
-        ...{ region: process.env.REGION_KEY ?? '', release: thisRelease, statusOf: executionStatus },
+        input: readRolloutInput(request.input),
+        executionArn: request.executionArn,
+        region: variable<RegionEnvironment>('REGION_KEY'),
+        release: thisRelease,
+        statusOf: executionStatus,
       });
     }
     if (request.phase === 'fail') return { ended: await endOf(request.executionArn, 'failed') };
     const options: RunOptions = {
-      ...{ registry, rolloutId: request.rolloutId, release: thisRelease },
+      registry,
+      rolloutId: request.rolloutId,
+      release: thisRelease,
       deadline: performance.now() + PHASE_MS,
       onFailed: (target, error) => logger.error('a target failed', { target, error: error as Error }),
     };

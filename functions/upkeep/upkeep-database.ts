@@ -29,7 +29,12 @@ export interface UpkeepFigures {
 }
 
 export const NO_FIGURES: UpkeepFigures = {
-  ...{ partitionsAdded: 0, partitionsDropped: 0, rowsDrained: 0, rowsDeleted: 0, postponed: 0, failures: 0 },
+  partitionsAdded: 0,
+  partitionsDropped: 0,
+  rowsDrained: 0,
+  rowsDeleted: 0,
+  postponed: 0,
+  failures: 0,
 };
 
 export const addFigures = (one: UpkeepFigures, other: UpkeepFigures): UpkeepFigures => ({
@@ -96,13 +101,17 @@ export async function upkeepDatabase(
 
   if (!cursor && database.shared) {
     const { added, dropped, rowsDrained, postponed } = await keepPartitions(owner, {
-      ...{ now, deadline, onFailure: fail },
+      now,
+      deadline,
+      onFailure: fail,
       ...(patience ? { patience } : {}),
     });
     onPartitions?.({ added, dropped });
     count({
-      ...{ partitionsAdded: added.length, partitionsDropped: dropped.length },
-      ...{ rowsDrained, postponed: postponed.length },
+      partitionsAdded: added.length,
+      partitionsDropped: dropped.length,
+      rowsDrained,
+      postponed: postponed.length,
     });
   }
 

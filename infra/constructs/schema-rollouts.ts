@@ -55,7 +55,9 @@ export class SchemaRollouts extends Construct {
     );
     this.#grantWatch();
     this.stateMachine = new SchemaRollout(this, 'Workflow', {
-      ...{ task: this.#task, timeout: TIMEOUT, groupsAtOnce: GROUPS_AT_ONCE },
+      task: this.#task,
+      timeout: TIMEOUT,
+      groupsAtOnce: GROUPS_AT_ONCE,
       logGroup: new LogGroup(this, 'Logs', {
         retention: settings.config.logRetentionDays,
         removalPolicy: RemovalPolicy.RETAIN,

@@ -104,7 +104,11 @@ export class Deployments {
     const { deployer, serve, announce } = this.#options;
     const arn = assemblyStackArn(name, region);
     const outcome = await deployer.update({
-      ...{ name, arn, region, template, parameters: {} },
+      name,
+      arn,
+      region,
+      template,
+      parameters: {},
       onChanged: serve,
       onEvent: (event) => report(`${name}  ${lineOf(event)}`),
       afterResource({ logicalId }) {

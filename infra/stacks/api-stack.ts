@@ -50,6 +50,7 @@ export class ApiStack extends Stack {
     const health = new StrataFunction(this, 'Health', {
       ...settings,
       entry: 'api/health/handler',
+      environment: {},
       description: 'Answers probes',
       memorySize: 128,
       timeout: Duration.seconds(5),
@@ -76,14 +77,18 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: string,
+    context: 'people' | 'skills',
     description: string,
     domain: string | undefined,
     { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
     const task = new StrataFunction(this, id, {
-      ...{ config, bundle, alarmTopicArn, description, network: network.forApi },
+      config,
+      bundle,
+      alarmTopicArn,
+      description,
+      network: network.forApi,
       entry: `api/${context}/handler`,
       environment: {
         ...registry.readerEnvironment,

@@ -41,7 +41,12 @@ export class CellStack extends Stack {
     const { registry, alarmTopicArn } = controlPlane;
     const settings: FunctionSettings = { config, bundle, alarmTopicArn };
     this.cell = new Cell(this, 'Cell', {
-      ...{ config, region, cell: props.cell, network, secrets, alarmTopicArn },
+      config,
+      region,
+      cell: props.cell,
+      network,
+      secrets,
+      alarmTopicArn,
       keyArn: key.keyArn,
     });
 

@@ -42,8 +42,11 @@ export class RegionLinkStack extends Stack {
     this.addStackDependency(far);
     if (counterpart) this.addStackDependency(counterpart);
     this.#lookUp = new StrataFunction(this, 'LookUp', {
-      ...{ config, bundle, alarmTopicArn },
+      config,
+      bundle,
+      alarmTopicArn,
       entry: 'tasks/look-up-outputs',
+      environment: {},
       description: 'Reads what stacks of another region tell, on every deployment',
       timeout: Duration.minutes(1),
     });
@@ -99,7 +102,9 @@ export class RegionLinkStack extends Stack {
 
   #outputsOf({ stackName, region: awsRegion }: Stack, outputs: string[]): CustomResource {
     const pattern = this.formatArn({
-      ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
+      service: 'cloudformation',
+      region: awsRegion,
+      resource: 'stack',
       resourceName: `${stackName}/*`,
     });
     acknowledgePattern(

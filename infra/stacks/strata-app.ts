@@ -70,7 +70,10 @@ function linkRegions(app: App, networks: readonly LinkedNetwork[], shared: Share
     counterpart?: RegionLinkStack,
   ) =>
     new RegionLinkStack(app, `Strata-Link-${near.place.key}-${far.place.key}`, {
-      ...{ ...shared, near, far, alarmTopicArn },
+      ...shared,
+      near,
+      far,
+      alarmTopicArn,
       ...(counterpart ? { counterpart } : {}),
     });
   networks.forEach((near, index) => {

@@ -123,17 +123,22 @@ export async function createWorld(
       const owner = await database.connect('owner');
       const { tenantId, schemaName, roleName } = tenant;
       await createTenantSchema(owner, {
-        ...{ tenantId, schemaName, roleName, password: tenant.login.password, connectionLimit: 20 },
+        tenantId,
+        schemaName,
+        roleName,
+        password: tenant.login.password,
+        connectionLimit: 20,
       });
       const isolationModel = 'dedicated' as const;
       await placeTenant(owner, { tenantId, epoch, isolationModel, schemaName, roleName });
       const forward = {
-        ...{ epoch, isolation_model: isolationModel, region: 'us', secret_arn: roleName },
-        ...{
-          database_host: '127.0.0.1',
-          database_port: pooler?.port ?? serverPort,
-          database_name: database.name,
-        },
+        epoch,
+        isolation_model: isolationModel,
+        region: 'us',
+        secret_arn: roleName,
+        database_host: '127.0.0.1',
+        database_port: pooler?.port ?? serverPort,
+        database_name: database.name,
       };
       return { database, schemaName, forward };
     },
@@ -218,7 +223,13 @@ export async function register(
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
              :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
     {
-      ...{ tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+      tenantId,
+      port,
+      database,
+      schemaName,
+      isolationModel,
+      roleName,
+      epoch,
       cellId: isolationModel === 'dedicated' ? null : CELL,
     },
   );

@@ -20,7 +20,9 @@ beforeAll(async () => {
   await eu.addCell('eu-1', { region: 'eu', dataResidency: 'eu' });
   const registries: Record<string, RegistryOverPostgres> = { us: us.registry, eu: eu.registry };
   fromUs = {
-    ...{ ownKey: 'us', keys: ['us', 'eu'], awsRegionOf: () => 'eu-west-1' },
+    ownKey: 'us',
+    keys: ['us', 'eu'],
+    awsRegionOf: () => 'eu-west-1',
     of: (key) => registries[key] as never,
   };
 });
@@ -89,7 +91,10 @@ test('handed over, it is whole there, and here are left its id, its slug and whe
   expect(await rowIn(eu, tenantId)).toMatchObject({ status: 'active', admin_email: 'admin@secret.test' });
   expect(await usersIn(eu, tenantId)).toEqual(['a@x.test']);
   expect(await rowIn(us, tenantId)).toEqual({
-    ...{ tenant_name: tenantId, status: 'elsewhere', home_region: 'eu', admin_email: null },
+    tenant_name: tenantId,
+    status: 'elsewhere',
+    home_region: 'eu',
+    admin_email: null,
   });
   expect(await usersIn(us, tenantId)).toEqual([]);
   const [route] = await eu.registry.query<{ epoch: number }>(
@@ -126,7 +131,10 @@ test('a move that ends before the border leaves nothing of the tenant behind it'
   const end = { status: 'aborted', reason: 'The move was aborted.' } as const;
   await endMove(us.registry, move.moveId, { stopped: end, actor: operator, regions: fromUs });
   expect(await rowIn(eu, tenantId)).toEqual({
-    ...{ tenant_name: tenantId, status: 'elsewhere', home_region: 'us', admin_email: null },
+    tenant_name: tenantId,
+    status: 'elsewhere',
+    home_region: 'us',
+    admin_email: null,
   });
   expect(await rowIn(us, tenantId)).toMatchObject({ status: 'active', home_region: 'us' });
   expect((await hopsOf(us.registry, moveId)).map(({ state }) => state)).toEqual(['rolled-back']);
@@ -137,7 +145,8 @@ test('a name that is taken in the other region forbids the move', async () => {
   const tenantId = await us.addTenant({ tier: 'business', cellId: 'us-1' });
   const name = (await rowIn(eu, taken))!.tenant_name;
   await us.registry.query('UPDATE tenants SET tenant_name = :name WHERE tenant_id = :tenantId::uuid', {
-    ...{ name, tenantId },
+    name,
+    tenantId,
   });
   const probes = { statusOf: async () => 'running' as const, regions: fromUs };
   const asked = beginMove(us.registry, { tenantId, targetResidency: 'eu' }, arn(`of-${tenantId}`), probes);

@@ -49,7 +49,9 @@ export class BorderWorld {
 
   seenFrom(ownKey: Key): Regions {
     return {
-      ...{ ownKey, keys: KEYS, awsRegionOf: (key) => `${key}-aws` },
+      ownKey,
+      keys: KEYS,
+      awsRegionOf: (key) => `${key}-aws`,
       of: (key) => this.in(key as Key).registry as never,
     };
   }

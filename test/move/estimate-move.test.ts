@@ -32,7 +32,9 @@ test('a dry run for which no cell has room has no estimate, rather than one of n
     const asked = { tenantId: await world.addTenant(), target: { residency: 'eu' }, force: false } as const;
     const survey = async () => ({ rows: 10, bytes: 1_000, activeEmployees: 0, tables: [] });
     expect(await dryRunMove(world.registry, asked, survey)).toMatchObject({
-      ...{ plan: [], estimate: null, forbidden: [{ rule: 'cell' }] },
+      plan: [],
+      estimate: null,
+      forbidden: [{ rule: 'cell' }],
     });
   } finally {
     await world.drop();

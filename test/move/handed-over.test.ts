@@ -108,7 +108,9 @@ describe('a tenant', () => {
     expect(await tenantIn('apac', tenantId)).toMatchObject({ status: 'active', home_region: 'apac' });
     for (const key of ['us', 'eu'] as const) {
       expect(await tenantIn(key, tenantId)).toMatchObject({
-        ...{ status: 'elsewhere', home_region: 'apac', data_residency: 'apac' },
+        status: 'elsewhere',
+        home_region: 'apac',
+        data_residency: 'apac',
       });
     }
   });
@@ -222,7 +224,11 @@ describe('during the hand-over', () => {
     const tenantId = await world.addTenant();
     const crossing = await world.cross(tenantId, 'us', 'eu');
     const measurement = {
-      ...{ activeEmployees: 1, userCount: 1, assessmentCount: 0, storageBytes: 1, databaseSizeBytes: 1 },
+      activeEmployees: 1,
+      userCount: 1,
+      assessmentCount: 0,
+      storageBytes: 1,
+      databaseSizeBytes: 1,
       rowOperations: 1,
     };
     const sample = { tenantId, day: '2026-01-02', measurement };

@@ -28,10 +28,18 @@ export function placeIn(
   fields: Pick<Place, 'isolationModel' | 'schemaName' | 'roleName' | 'epoch'> & Partial<Place>,
 ): Place {
   return {
-    ...{ cellId: fields.isolationModel === 'dedicated' ? null : 'us-1', region: 'us' },
-    ...{ host: server.host, port: server.port, writerHost: server.host, readerHost: null },
-    ...{ clusterArn: null, database: name, secretArn: fields.roleName, ownerSecret: OWNER_SECRET },
-    ...{ stackName: null, poolSize: 4 },
+    cellId: fields.isolationModel === 'dedicated' ? null : 'us-1',
+    region: 'us',
+    host: server.host,
+    port: server.port,
+    writerHost: server.host,
+    readerHost: null,
+    clusterArn: null,
+    database: name,
+    secretArn: fields.roleName,
+    ownerSecret: OWNER_SECRET,
+    stackName: null,
+    poolSize: 4,
     ...fields,
   };
 }
@@ -60,7 +68,12 @@ export async function arrivalIn(
 
 export function hopOf(kind: Hop['kind'], tenantId: string, source: Place, target: Place, number = 1): Hop {
   return {
-    ...{ moveId: randomUUID(), index: 0, kind, suffix: `${target.epoch}a${number}`, source, target },
+    moveId: randomUUID(),
+    index: 0,
+    kind,
+    suffix: `${target.epoch}a${number}`,
+    source,
+    target,
     attempt: { tenantId, epoch: source.epoch, attemptId: randomUUID() },
   };
 }

@@ -119,7 +119,8 @@ describe('when the hop over the border opens, room is looked for again', () => {
   const open = (moveId: string, from: Key = 'us', by = world) =>
     nextHop(by.in(from).registry, moveId, by.seenFrom(from));
   const failed = (error: Error) => ({
-    ...{ Error: error.name, Cause: JSON.stringify({ errorType: error.name, errorMessage: error.message }) },
+    Error: error.name,
+    Cause: JSON.stringify({ errorType: error.name, errorMessage: error.message }),
   });
   const full = 'Cell eu-1 of region "eu" has no room for another tenant any more.';
 

@@ -33,8 +33,14 @@ test('a final snapshot that is another cluster’s stops the deletion', async ()
 
 test('killed before and behind each call that changes something, the next execution goes on', async () => {
   const calls = [
-    ...['CommitTransaction', 'CreateDBClusterSnapshot', 'DeleteDBProxy', 'ModifyDBCluster'],
-    ...['DeleteDBInstance', 'DeleteDBCluster', 'DeleteSecret', 'DeleteStack'],
+    'CommitTransaction',
+    'CreateDBClusterSnapshot',
+    'DeleteDBProxy',
+    'ModifyDBCluster',
+    'DeleteDBInstance',
+    'DeleteDBCluster',
+    'DeleteSecret',
+    'DeleteStack',
   ];
   const seen = new Map<string, number>();
   let killed = false;

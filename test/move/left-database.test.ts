@@ -52,7 +52,8 @@ test('a move back that comes after the decision waits for the deletion and launc
   while (!done)
     ({ done, cursor } = (await look(cursor)) as { done: boolean; cursor: StackProgress | undefined });
   expect(await left.remains()).toEqual({
-    ...{ ...WHOLE, snapshots: DELETED.snapshots },
+    ...WHOLE,
+    snapshots: DELETED.snapshots,
     stacks: expect.arrayContaining(['CREATE_COMPLETE', 'DELETE_COMPLETE']),
   });
 });

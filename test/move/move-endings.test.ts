@@ -31,7 +31,8 @@ describe('an abort', () => {
     const reason = 'The move was aborted. The tenant is in a schema of cell a now.';
     for (let n = 0; n < 2; n++) {
       expect(await endFailedMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
-        ...{ outcome: 'aborted', reason },
+        outcome: 'aborted',
+        reason,
       });
     }
     expect(await world.view(tenantId, moveId)).toMatchObject({
@@ -90,9 +91,15 @@ describe('the end of a move', () => {
       reason: null,
     });
     expect(finished.report).toEqual({
-      ...{ writePauseMs: 9, rows: 4, bytes: 40, tables, retriedRequests: 10, copyRestedMs: 1_400 },
-      ...{ startedBy: executionArn },
-      ...{ seconds: expect.any(Number), phases: expect.any(Array) },
+      writePauseMs: 9,
+      rows: 4,
+      bytes: 40,
+      tables,
+      retriedRequests: 10,
+      copyRestedMs: 1_400,
+      startedBy: executionArn,
+      seconds: expect.any(Number),
+      phases: expect.any(Array),
       hops: [
         {
           kind: 'reshape',
@@ -114,8 +121,12 @@ describe('the end of a move', () => {
     });
     expect(finished.report.phases.map(({ hop, name }) => `${hop} ${name}`)).toEqual(['0 settle', '1 settle']);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', cellId: null, epoch: 3 },
-      ...{ maxUsers: null, maxStorageGb: 7 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      cellId: null,
+      epoch: 3,
+      maxUsers: null,
+      maxStorageGb: 7,
     });
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.succeed']);
 
@@ -137,7 +148,11 @@ describe('the end of a move', () => {
     await world.settle(moveId, 0);
     await endMove(world.registry, moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'business', dataResidency: 'eu', region: 'eu', cellId: 'e1', maxUsers: 500 },
+      tier: 'business',
+      dataResidency: 'eu',
+      region: 'eu',
+      cellId: 'e1',
+      maxUsers: 500,
     });
     const [row] = await world.registry.query(
       'SELECT home_region FROM tenants WHERE tenant_id = :tenantId::uuid',
@@ -177,7 +192,9 @@ describe('the end of a move', () => {
       reason: 'A step of the move took too long. The tenant is in a schema of cell a now.',
     });
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'starter', isolationModel: 'schema', epoch: 2 },
+      tier: 'starter',
+      isolationModel: 'schema',
+      epoch: 2,
     });
     const input = { tenantId, targetTier: 'enterprise' };
     const again = await beginMove(world.registry, input, arn(`a-${tenantId}`), alive);
@@ -185,7 +202,9 @@ describe('the end of a move', () => {
     await world.settle(again.moveId, 0);
     await endMove(world.registry, again.moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', epoch: 3 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      epoch: 3,
     });
   });
 

@@ -70,20 +70,20 @@ export class MoveRegistry {
   ): Promise<void> {
     const { status = 'active', ...cell } = settings;
     await registerCell(this.registry, {
-      ...{
-        cellId,
-        region: 'us',
-        dataResidency: 'us',
-        databaseHost: `${cellId}.proxy.test`,
-        databasePort: 5432,
-      },
-      ...{ writerHost: `${cellId}.writer.test`, databaseName: 'strata', proxyName: cellId },
-      ...{ clusterArn: `cluster ${cellId}`, masterSecretArn: 'none', ownerSecretArn: `owner of ${cellId}` },
-      ...{
-        starterRoleName: 'strata_starter',
-        starterSecretArn: `starter of ${cellId}`,
-        maxBusinessTenants: 190,
-      },
+      cellId,
+      region: 'us',
+      dataResidency: 'us',
+      databaseHost: `${cellId}.proxy.test`,
+      databasePort: 5432,
+      writerHost: `${cellId}.writer.test`,
+      databaseName: 'strata',
+      proxyName: cellId,
+      clusterArn: `cluster ${cellId}`,
+      masterSecretArn: 'none',
+      ownerSecretArn: `owner of ${cellId}`,
+      starterRoleName: 'strata_starter',
+      starterSecretArn: `starter of ${cellId}`,
+      maxBusinessTenants: 190,
       ...cell,
     });
     await this.registry.query('UPDATE cells SET status = :status WHERE cell_id = :cellId', {
@@ -111,16 +111,16 @@ export class MoveRegistry {
        VALUES (:tenantId::uuid, :slug, :slug, :isolationModel, :schemaName, :tier, :status, :maxUsers::int,
                :maxStorageGb::int, :residency, :residency, :compliance::jsonb)`,
       {
-        ...{
-          tenantId,
-          slug: `t-${tenantId.slice(0, 8)}`,
-          isolationModel,
-          schemaName,
-          tier,
-          status,
-          maxUsers,
-        },
-        ...{ maxStorageGb, residency, compliance: JSON.stringify(compliance) },
+        tenantId,
+        slug: `t-${tenantId.slice(0, 8)}`,
+        isolationModel,
+        schemaName,
+        tier,
+        status,
+        maxUsers,
+        maxStorageGb,
+        residency,
+        compliance: JSON.stringify(compliance),
       },
     );
     const dedicated = isolationModel === 'dedicated';
@@ -131,7 +131,12 @@ export class MoveRegistry {
        VALUES (:tenantId::uuid, 'old.proxy.test', 5432, 'strata', :schemaName, :cellId, 'cluster', :isolationModel,
                :roleName, :secretArn, :epoch::bigint, :residency, 'old.writer.test', :stackName)`,
       {
-        ...{ tenantId, schemaName, isolationModel, epoch, residency, cellId: dedicated ? null : cellId },
+        tenantId,
+        schemaName,
+        isolationModel,
+        epoch,
+        residency,
+        cellId: dedicated ? null : cellId,
         roleName: isolationModel === 'shared' ? 'strata_starter' : ownName,
         secretArn: isolationModel === 'shared' ? `starter of ${cellId}` : `secret of ${ownName}`,
         stackName: dedicated ? `strata-tenant-${tenantId}` : null,

@@ -190,7 +190,8 @@ test.each(sampled(['index', 'cut-over'], ['prepare', 'copy', 'index', 'catch-up'
     expect(refused?.name).toBe('MoveAborted');
     const cause = JSON.stringify({ errorMessage: refused?.message });
     expect(await endFailedMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
-      ...{ outcome: 'aborted', reason: 'The move was aborted.' },
+      outcome: 'aborted',
+      reason: 'The move was aborted.',
     });
     const [hop] = await hopsOf(world.registry, moveId);
     expect(hop?.state).toBe('rolled-back');

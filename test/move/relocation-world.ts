@@ -73,7 +73,10 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
   const there = await (settings ? ownServer(settings) : TestDatabase.clone('otherServer'));
   closing.push(() => there.drop());
   const side = (cellId: string, port: number, database: string): Side => ({
-    ...{ cellId, port, database, ownerSecret },
+    cellId,
+    port,
+    database,
+    ownerSecret,
     async connect(as) {
       const client = await connectAs(
         { port },
@@ -108,14 +111,22 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
     const name = `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
     const host = '127.0.0.1';
     return {
-      ...{ isolationModel, cellId: isolationModel === 'dedicated' ? null : cellId, region: 'us', host, port },
-      ...{ writerHost: host, readerHost: null, clusterArn: null, database, schemaName: name, roleName: name },
-      ...{
-        secretArn: await addSecret({ user: name, password: passwordOf(name) }),
-        ownerSecret,
-        stackName: null,
-      },
-      ...{ poolSize: 4, epoch },
+      isolationModel,
+      cellId: isolationModel === 'dedicated' ? null : cellId,
+      region: 'us',
+      host,
+      port,
+      writerHost: host,
+      readerHost: null,
+      clusterArn: null,
+      database,
+      schemaName: name,
+      roleName: name,
+      secretArn: await addSecret({ user: name, password: passwordOf(name) }),
+      ownerSecret,
+      stackName: null,
+      poolSize: 4,
+      epoch,
     };
   };
   let attempts = 0;
@@ -138,7 +149,11 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
     async hop({ tenantId, place }, to, model = 'schema') {
       const suffix = `${place.epoch + 1}a${++attempts}`;
       return {
-        ...{ moveId: randomUUID(), index: 0, kind: 'relocate', suffix, source: place },
+        moveId: randomUUID(),
+        index: 0,
+        kind: 'relocate',
+        suffix,
+        source: place,
         attempt: { tenantId, epoch: place.epoch, attemptId: randomUUID() },
         target: await placeAt(to, tenantId, place.epoch + 1, suffix, model),
       };
@@ -182,7 +197,8 @@ async function ownServer(settings: Record<string, string>) {
   await provisionMaster(server, name);
   const master = await connectAs(server, LOGINS.master, name);
   await bootstrapDataDatabase(master, {
-    ...{ ownerPassword: LOGINS.owner.password, shared: true },
+    ownerPassword: LOGINS.owner.password,
+    shared: true,
     starter: { roleName: LOGINS.starter.user, password: LOGINS.starter.password },
   });
   await master.end();

@@ -124,7 +124,9 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
         await rollBackReshape(log.hop);
         await until(async () => (await catalogueOfMoves(superuser, tenantId)).join() === before.join());
         const target = await arrivalIn(database, secrets, log.hop.target.isolationModel, {
-          ...{ tenantId, epoch: 2, number: 2 },
+          tenantId,
+          epoch: 2,
+          number: 2,
         });
         const next = new StepLog(hopOf('reshape', tenantId, log.hop.source, target, 2));
         await reshape(next);

@@ -51,8 +51,13 @@ async function move(epoch: number): Promise<void> {
   await claimTenant(owner, attempt);
   const fence = await raiseFence(owner, attempt);
   const forward = {
-    ...{ epoch: epoch + 1, isolation_model: 'schema', region: 'us', secret_arn: to },
-    ...{ database_host: '127.0.0.1', database_port: world.cell.server.port, database_name: world.cell.name },
+    epoch: epoch + 1,
+    isolation_model: 'schema',
+    region: 'us',
+    secret_arn: to,
+    database_host: '127.0.0.1',
+    database_port: world.cell.server.port,
+    database_name: world.cell.name,
   };
   await withoutWriters(owner, tenant.tenantId, async () => {
     await owner.query(`INSERT INTO ${to}.employees SELECT * FROM ${from}.employees`);

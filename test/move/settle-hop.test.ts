@@ -45,13 +45,11 @@ beforeAll(async () => {
   tls.setDefaultCACertificates([...tls.rootCertificates, certificate]);
   await secrets.put('owner-of-a', cell.login('owner'));
   await world.addCell('a', {
-    ...{
-      databaseHost: host,
-      databasePort: port,
-      writerHost: host,
-      databaseName: cell.name,
-      ownerSecretArn: 'owner-of-a',
-    },
+    databaseHost: host,
+    databasePort: port,
+    writerHost: host,
+    databaseName: cell.name,
+    ownerSecretArn: 'owner-of-a',
   });
   owner = await cell.connect('owner');
 });
@@ -121,8 +119,12 @@ describe('a hop', () => {
       { tenantId },
     );
     expect(routing).toEqual({
-      ...{ epoch: 2, isolation_model: 'schema', schema_name: target.schemaName, role_name: target.roleName },
-      ...{ secret_arn: `secret of ${target.roleName}`, cell_id: 'a' },
+      epoch: 2,
+      isolation_model: 'schema',
+      schema_name: target.schemaName,
+      role_name: target.roleName,
+      secret_arn: `secret of ${target.roleName}`,
+      cell_id: 'a',
     });
     const [hop] = await hopsOf(world.registry, moveId);
     expect(hop).toMatchObject({ state: 'settled', result: { retried: { source: 2, target: 3 } } });
@@ -147,11 +149,16 @@ describe('a move that stops behind its last commit', () => {
     expect(outcome).toBe('succeeded');
     expect(await stateOf(moveId)).toBe('settled');
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'business', maxUsers: 500, isolationModel: 'schema', epoch: 2 },
+      tier: 'business',
+      maxUsers: 500,
+      isolationModel: 'schema',
+      epoch: 2,
     });
     expect(await readPlacement(owner, tenantId)).toMatchObject({ state: 'active', mover: null });
     expect(await world.view(tenantId, moveId)).toMatchObject({
-      ...{ status: 'succeeded', reason: null, report: { hops: [{ kind: 'reshape' }] } },
+      status: 'succeeded',
+      reason: null,
+      report: { hops: [{ kind: 'reshape' }] },
     });
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.succeed']);
   });
@@ -178,7 +185,8 @@ describe('sides that differ', () => {
       const { tenantId, moveId, context } = await atCommitPoint();
       if (committed) await commit(context.hop);
       expect(await endFailedMove(world.registry, moveId, { Error: 'MoveMismatch' })).toEqual({
-        ...{ outcome: 'failed', reason: 'The data of the two places differ; both are kept.' },
+        outcome: 'failed',
+        reason: 'The data of the two places differ; both are kept.',
       });
       expect(await stateOf(moveId)).toBe('mismatch');
       expect(await getTenant(world.registry, tenantId)).toMatchObject({ epoch });
@@ -289,7 +297,9 @@ describe('a survey', () => {
       expect(forbidden).toEqual([{ rule: 'users', detail: expect.stringContaining('22 active users') }]);
       const started: string[] = [];
       const options = {
-        ...{ actor: operator, startedBy: 'x', stateMachineArn: STATE_MACHINE },
+        actor: operator,
+        startedBy: 'x',
+        stateMachineArn: STATE_MACHINE,
         start: async (name: string) => void started.push(name),
       };
       const requested = requestMove(world.registry, asked, { ...options, survey: counted });

@@ -38,25 +38,30 @@ describe('a step', () => {
     expect(move).toMatchObject({ phase: 'copy', currentPauseMs: 12.5 });
     expect(move.phases).toEqual([
       {
-        ...{
-          hop: 0,
-          name: 'prepare',
-          status: 'done',
-          startedAt: expect.any(String),
-          finishedAt: expect.any(String),
-        },
-        ...{
-          rowsDone: null,
-          rowsTotal: null,
-          bytesDone: null,
-          bytesTotal: null,
-          lagBytes: null,
-          pauseMs: null,
-        },
+        hop: 0,
+        name: 'prepare',
+        status: 'done',
+        startedAt: expect.any(String),
+        finishedAt: expect.any(String),
+        rowsDone: null,
+        rowsTotal: null,
+        bytesDone: null,
+        bytesTotal: null,
+        lagBytes: null,
+        pauseMs: null,
       },
       {
-        ...{ hop: 0, name: 'copy', status: 'running', startedAt: expect.any(String), finishedAt: null },
-        ...{ rowsDone: 100, rowsTotal: 100, bytesDone: 50, bytesTotal: null, lagBytes: null, pauseMs: 12.5 },
+        hop: 0,
+        name: 'copy',
+        status: 'running',
+        startedAt: expect.any(String),
+        finishedAt: null,
+        rowsDone: 100,
+        rowsTotal: 100,
+        bytesDone: 50,
+        bytesTotal: null,
+        lagBytes: null,
+        pauseMs: 12.5,
       },
     ]);
   });

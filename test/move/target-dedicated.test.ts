@@ -46,8 +46,13 @@ beforeEach(async () => {
   hop = await openHop(plane.registry, tenantId, {
     source: place({ cellId: 'cell', schemaName: roleName('1'), roleName: roleName('1') }),
     target: place({
-      ...{ isolationModel: 'dedicated', host: null, port: null, writerHost: null, epoch: 2 },
-      ...{ schemaName: roleName('2a1'), roleName: roleName('2a1') },
+      isolationModel: 'dedicated',
+      host: null,
+      port: null,
+      writerHost: null,
+      epoch: 2,
+      schemaName: roleName('2a1'),
+      roleName: roleName('2a1'),
     }),
   });
 });
@@ -81,9 +86,15 @@ test('a new database is launched with the role of the attempt, and the target le
   const seen = await launched();
   expect(seen[0]).toMatchObject({ ready: false, phase: 'creating', stackId: expect.any(String) });
   expect(await targetOf()).toMatchObject({
-    ...{ host, port, writerHost: host, readerHost: 'reader.test', database: 'strata' },
+    host,
+    port,
+    writerHost: host,
+    readerHost: 'reader.test',
+    database: 'strata',
     clusterArn: `arn:aws:rds:us-east-1:000000000000:cluster:${tenantId}`,
-    ...{ stackName: dedicatedStackName(tenantId), roleName: roleName('2a1'), schemaName: roleName('2a1') },
+    stackName: dedicatedStackName(tenantId),
+    roleName: roleName('2a1'),
+    schemaName: roleName('2a1'),
     secretArn: expect.stringContaining(`:secret:strata/tenant/${tenantId}/${roleName('2a1')}-`),
     ownerSecret: expect.stringContaining(`:secret:${dedicatedSecretName(tenantId, 'owner')}-`),
   });
@@ -116,7 +127,10 @@ test('the stack of an earlier stay is used again, with its own role and secret',
   while (!progress?.ready) progress = (await driveDedicatedStack(earlier, settings(), progress)).progress;
   expect(await launched()).toMatchObject([{ ready: true, stackId: progress.stackId }]);
   expect(await targetOf()).toMatchObject({
-    ...{ host, port, roleName: roleName('1'), schemaName: roleName('2a1') },
+    host,
+    port,
+    roleName: roleName('1'),
+    schemaName: roleName('2a1'),
     secretArn: expect.stringContaining(`/${roleName('1')}-`),
   });
   expect(await stackCount()).toBe(1);

@@ -7,10 +7,22 @@ import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 /** A place in a cell, or whatever `fields` say. */
 export function place(fields: Partial<Place>): Place {
   return {
-    ...{ isolationModel: 'schema', cellId: null, region: 'us', host: '127.0.0.1', port: 5432 },
-    ...{ writerHost: '127.0.0.1', readerHost: null, clusterArn: null, database: 'strata' },
-    ...{ schemaName: 'shared', roleName: 'strata_starter', secretArn: null, ownerSecret: 'owner' },
-    ...{ stackName: null, poolSize: 10, epoch: 1 },
+    isolationModel: 'schema',
+    cellId: null,
+    region: 'us',
+    host: '127.0.0.1',
+    port: 5432,
+    writerHost: '127.0.0.1',
+    readerHost: null,
+    clusterArn: null,
+    database: 'strata',
+    schemaName: 'shared',
+    roleName: 'strata_starter',
+    secretArn: null,
+    ownerSecret: 'owner',
+    stackName: null,
+    poolSize: 10,
+    epoch: 1,
     ...fields,
   };
 }
@@ -54,18 +66,27 @@ export async function openHop(
             :epoch || 'a' || (1 + count(*)) FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid
      RETURNING attempt_id::text`,
     {
-      ...{ moveId, tenantId, kind, epoch: String(target.epoch) },
-      ...{ source: JSON.stringify(source), target: JSON.stringify(target) },
+      moveId,
+      tenantId,
+      kind,
+      epoch: String(target.epoch),
+      source: JSON.stringify(source),
+      target: JSON.stringify(target),
     },
   );
   const setState = async (state: string): Promise<void> => {
     await registry.query('UPDATE tenant_move_hops SET state = :state WHERE move_id = :moveId::uuid', {
-      ...{ moveId, state },
+      moveId,
+      state,
     });
   };
   let aborted = false;
   const planned = {
-    ...{ moveId, index: 0, kind, source, suffix: `${target.epoch}a1` },
+    moveId,
+    index: 0,
+    kind,
+    source,
+    suffix: `${target.epoch}a1`,
     attempt: { tenantId, epoch: source.epoch, attemptId: hop!.attempt_id },
   };
   return {

@@ -73,8 +73,12 @@ test('the target gets a secret of its own, once, however often the step runs', a
   const { SecretString, Name } = await secrets.send(new GetSecretValueCommand({ SecretId }));
   expect(Name).toBe(secretName);
   expect(JSON.parse(SecretString!)).toMatchObject({
-    ...{ username: roleName, password: expect.stringMatching(/^.{40,}$/) },
-    ...{ engine: 'postgres', host: 'proxy.test', port: 5432, dbname: 'strata' },
+    username: roleName,
+    password: expect.stringMatching(/^.{40,}$/),
+    engine: 'postgres',
+    host: 'proxy.test',
+    port: 5432,
+    dbname: 'strata',
   });
   const { Tags } = await secrets.send(new DescribeSecretCommand({ SecretId }));
   expect(Tags).toEqual(
@@ -134,7 +138,9 @@ test('an aborted move makes no credentials and changes no proxy', async () => {
 
 test('a target without a database of its own launches none, and one in shared tables gets no credentials', async () => {
   const settings = {
-    ...{ templateUrl: 'none', parameters: {}, roleArn: plane.serviceRoleArn },
+    templateUrl: 'none',
+    parameters: {},
+    roleArn: plane.serviceRoleArn,
     deletionProtection: false,
   };
   const inSchema = await hop.context();

@@ -40,7 +40,10 @@ afterEach(async () => {
 /** A container in which every answer is stale at once, so that every request asks. */
 function useContainer(options: { staleForMs?: number } = {}): void {
   const { router, ...container } = world.container({
-    ...{ freshForMs: 0, patienceMs: PATIENCE, lookUpLimitMs: LOOK_UP_LIMIT, ...options },
+    freshForMs: 0,
+    patienceMs: PATIENCE,
+    lookUpLimitMs: LOOK_UP_LIMIT,
+    ...options,
   });
   directory = container.directory;
   const routes = { 'GET /employees': employeeRoutes.list, 'POST /employees': employeeRoutes.create };
@@ -115,7 +118,8 @@ describe.each(['hangs', 'is killed'])('while the registry %s', (how) => {
     ] as const) {
       expect(await request(tenant)).toBe(200);
       await world.registry.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
-        ...{ status, tenantId: tenant.tenantId },
+        status,
+        tenantId: tenant.tenantId,
       });
       expect(await request(tenant)).toBe(403);
     }

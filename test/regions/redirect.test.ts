@@ -31,7 +31,11 @@ beforeEach(() => {
   const { router, ...container } = world.container({ freshForMs: 60_000, regionKey: 'us' });
   directory = container.directory;
   handler = tenantApi(peopleRoutes, () => ({
-    ...{ directory, router, domains: ['app.test', 'localhost'], patienceMs, regionKey: 'us' },
+    directory,
+    router,
+    domains: ['app.test', 'localhost'],
+    patienceMs,
+    regionKey: 'us',
   }));
 });
 afterAll(() => world?.end());

@@ -52,19 +52,20 @@ export class RolloutWorld {
 
   async begin({ except = [], release = nextRelease }: RolloutSettings = {}, executionArn = newArn()) {
     return beginRollout(this.world.registry, {
-      ...{
-        input: { except, rolloutId: undefined, startedBy: undefined },
-        executionArn,
-        region: 'us',
-        release,
-      },
+      input: { except, rolloutId: undefined, startedBy: undefined },
+      executionArn,
+      region: 'us',
+      release,
       statusOf: async () => 'ended',
     });
   }
 
   options(rolloutId: string, { release = nextRelease, connect, deadline }: RolloutSettings = {}): RunOptions {
     return {
-      ...{ registry: this.world.registry, rolloutId, release, connect: connect ?? this.connect },
+      registry: this.world.registry,
+      rolloutId,
+      release,
+      connect: connect ?? this.connect,
       deadline: deadline ?? performance.now() + 60_000,
       onFailed: (_target, error) => this.errors.push(error),
     };

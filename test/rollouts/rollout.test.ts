@@ -264,8 +264,11 @@ describe('a rollout and what else goes on', () => {
     const { beginRollout } = await import('../../functions/rollouts/begin-rollout.ts');
     const other = (status: 'running' | 'ended') =>
       beginRollout(world.world.registry, {
-        ...{ input: { except: [], rolloutId: undefined, startedBy: undefined }, executionArn: newArn() },
-        ...{ region: 'us', release: nextRelease, statusOf: async () => status },
+        input: { except: [], rolloutId: undefined, startedBy: undefined },
+        executionArn: newArn(),
+        region: 'us',
+        release: nextRelease,
+        statusOf: async () => status,
       });
     await expect(other('running')).rejects.toMatchObject({ name: 'RolloutInProgress' });
     const next = await other('ended');

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { inAwsRegion, startExecution } from '../../aws/executions.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../http/operator-api.ts';
@@ -43,18 +44,19 @@ export const create = operatorRoute(
       const use = controlIdempotencyOf(facts, operator, body);
       const read = (executor: RegistryExecutor, moveId: string) => getMove(executor, tenantId, moveId);
       const once = use && new OncePerKey(use, read);
-      const stateMachineArn = inAwsRegion(process.env.MOVE_STATE_MACHINE_ARN as string, region.awsRegion);
+      const stateMachineArn = inAwsRegion(
+        variable<OperatorApiEnvironment>('MOVE_STATE_MACHINE_ARN'),
+        region.awsRegion,
+      );
       const moveId = await requestMove(
         registry,
         { tenantId, ...asked },
         {
-          ...{
-            actor: { id: operator, type: 'operator' },
-            startedBy: operator,
-            stateMachineArn,
-            regions,
-            once,
-          },
+          actor: { id: operator, type: 'operator' },
+          startedBy: operator,
+          stateMachineArn,
+          regions,
+          once,
           survey: surveyByFunction(region),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },

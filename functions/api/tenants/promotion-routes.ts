@@ -36,7 +36,9 @@ export const accept = operatorRoute(
           actor: operator,
           startMove: (request) =>
             startTierMove(registry, request, {
-              ...{ actor, startedBy: operator, awsRegion: region.awsRegion },
+              actor,
+              startedBy: operator,
+              awsRegion: region.awsRegion,
               survey: surveyByFunction(region),
             }),
         },

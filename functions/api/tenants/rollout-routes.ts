@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { executionArnOf, executionStatus, inAwsRegion, startExecution } from '../../aws/executions.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import { thisRelease } from '../../database/provisioning/release.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import {
@@ -47,10 +48,16 @@ export const create = operatorRoute(
       const use = controlIdempotencyOf(facts, operator, body);
       const once =
         use && new OncePerKey(use, (executor, rolloutId) => getRollout(executor, asked, rolloutId));
-      const stateMachineArn = inAwsRegion(process.env.ROLLOUT_STATE_MACHINE_ARN as string, awsRegion);
+      const stateMachineArn = inAwsRegion(
+        variable<OperatorApiEnvironment>('ROLLOUT_STATE_MACHINE_ARN'),
+        awsRegion,
+      );
       return await actInRegion(registries, asked, async () => {
         const rolloutId = await requestRollout(registry, request, {
-          ...{ operator, release: thisRelease, statusOf: executionStatus, once },
+          operator,
+          release: thisRelease,
+          statusOf: executionStatus,
+          once,
           executionArnOf: (name) => executionArnOf(stateMachineArn, name),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         });

@@ -1,49 +1,32 @@
-import type { LambdaClient } from '@aws-sdk/client-lambda';
+import { callFunction } from '../../aws/call-function.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import { surveyFunctionName } from '../../contracts/names.ts';
 import type { OperatorRegion } from '../../http/operator-api.ts';
 import { TenantNotMeasured } from '../../moves/errors.ts';
 import type { SurveyOf } from '../../moves/move-rules.ts';
 import type { TenantSurvey } from '../../moves/survey-tenant.ts';
 
-const clients = new Map<string, Promise<LambdaClient>>();
-
-function clientOf(awsRegion: string | undefined): Promise<LambdaClient> {
-  let client = clients.get(awsRegion ?? '');
-  if (!client) {
-    // API Gateway waits for 30 seconds: no second try.
-    client = import('@aws-sdk/client-lambda').then(
-      ({ LambdaClient }) =>
-        new LambdaClient({
-          ...(awsRegion ? { region: awsRegion } : {}),
-          requestHandler: { connectionTimeout: 3_000, requestTimeout: 25_000, throwOnRequestTimeout: true },
-          maxAttempts: 1,
-        }),
-    );
-    clients.set(awsRegion ?? '', client);
-  }
-  return client;
-}
+/** API Gateway waits for 30 seconds. */
+const SURVEY_TIMEOUT_MS = 25_000;
 
 /**
- * Asks the function that reaches the databases of a region how much data a tenant there has.
- * @returns a function of the tenant's id, which throws `TenantNotMeasured` when the other one failed or took too long.
+ * Measures how much data a tenant has, through the function of its region that reaches the databases there.
+ * @returns a function of the tenant's id, which throws `TenantNotMeasured` when the called one failed or took too long.
  */
 export function surveyByFunction({ key, awsRegion }: OperatorRegion): SurveyOf {
   return async (tenantId) => {
-    const { InvokeCommand } = await import('@aws-sdk/client-lambda');
-    const client = await clientOf(awsRegion);
-    const { FunctionError, Payload } = await client
-      .send(
-        new InvokeCommand({
-          FunctionName: awsRegion ? surveyFunctionName(key) : process.env.MOVE_SURVEY_FUNCTION,
-          Payload: JSON.stringify({ tenantId }),
-        }),
-      )
-      .catch((cause) => {
-        throw new TenantNotMeasured({ cause });
-      });
-    const answer = Buffer.from(Payload ?? []).toString('utf8');
-    if (FunctionError) throw new TenantNotMeasured({ cause: new Error(answer) });
-    return JSON.parse(answer) as TenantSurvey;
+    const name = awsRegion
+      ? surveyFunctionName(key)
+      : variable<OperatorApiEnvironment>('MOVE_SURVEY_FUNCTION');
+    try {
+      const survey = await callFunction(
+        name,
+        { tenantId },
+        { region: awsRegion, timeoutMs: SURVEY_TIMEOUT_MS },
+      );
+      return survey as TenantSurvey;
+    } catch (cause) {
+      throw new TenantNotMeasured({ cause });
+    }
   };
 }

@@ -168,8 +168,24 @@ export async function inTransaction<Result>(
     await owner.query('COMMIT');
     return result;
   } catch (error) {
-    await owner.query('ROLLBACK').catch(() => {});
+    await rollBackTransaction(owner);
     throw error;
+  }
+}
+
+/**
+ * Ends a failed transaction, so that the session can begin the next one. A statement timeout of a few milliseconds, which
+ * the transaction set for itself, is in force until its end, and can also cancel the ROLLBACK: send it again then.
+ */
+async function rollBackTransaction(owner: pg.ClientBase): Promise<void> {
+  for (let attempts = 0; attempts < 20; attempts++) {
+    try {
+      await owner.query('ROLLBACK');
+      return;
+    } catch (error) {
+      // The connection is gone, and the transaction with it.
+      if (sqlStateOf(error) !== '57014') return;
+    }
   }
 }
 

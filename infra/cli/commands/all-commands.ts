@@ -24,8 +24,25 @@ const help: Command = {
 };
 
 export const COMMANDS: readonly Command[] = [
-  ...[tenants, tenant, onboard, suspend, resume, users, cells, moves, move, watch, abort],
-  ...[usage, decisions, offers, accept, decline, rollouts, executions, tick],
+  tenants,
+  tenant,
+  onboard,
+  suspend,
+  resume,
+  users,
+  cells,
+  moves,
+  move,
+  watch,
+  abort,
+  usage,
+  decisions,
+  offers,
+  accept,
+  decline,
+  rollouts,
+  executions,
+  tick,
   help,
 ];
 

@@ -64,7 +64,9 @@ function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen
 /** The largest tables first; the empty ones are one row. */
 function sizeRows(tables: MovePlan['sizes']['tables']): Row[] {
   const row = (name: string, rows: number, bytes: number | null | undefined): Row => [
-    ...[name, rows, typeof bytes === 'number' ? bytesText(bytes) : null],
+    name,
+    rows,
+    typeof bytes === 'number' ? bytesText(bytes) : null,
   ];
   const empty = tables.filter(({ rows }) => rows === 0);
   const emptyBytes = empty.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);

@@ -20,7 +20,11 @@ export const onboard: Command = {
   name: 'onboard',
   words: 'SLUG ADMINEMAIL',
   options: {
-    ...{ name: 'NAME', tier: 'TIER', residency: 'KEY', compliance: 'LIST', 'billing-email': 'EMAIL' },
+    name: 'NAME',
+    tier: 'TIER',
+    residency: 'KEY',
+    compliance: 'LIST',
+    'billing-email': 'EMAIL',
   },
   flags: ['watch'],
   summary: 'onboards a tenant; run again, it takes up again what has failed',
@@ -31,7 +35,9 @@ export const onboard: Command = {
       ?.split(',')
       .map((one) => one.trim());
     const tenant = await client.post<Tenant>('/tenants', {
-      ...{ slug, adminEmail, name: options.get('name') ?? slug },
+      slug,
+      adminEmail,
+      name: options.get('name') ?? slug,
       ...given('tier', options.get('tier')),
       ...given('dataResidency', options.get('residency')),
       ...given('complianceRequirements', compliance),

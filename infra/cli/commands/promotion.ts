@@ -43,9 +43,7 @@ export const offers: Command = {
     const found = await (await api()).list<Offer>(`${tenantPath(slug)}/offers`);
     showList(screen, flags, found, {
       titles: ['made', 'offer', 'tier', 'status', 'move', 'why'],
-      rowOf: (one) => [
-        ...[minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
-      ],
+      rowOf: (one) => [minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
     });
     return true;
   },

@@ -41,8 +41,16 @@ export const rollouts: Command = {
     showList(screen, flags, found, {
       titles: ['started', 'rollout', 'region', 'status', 'phase', 'time', 'version', 'done', 'failed', 'of'],
       rowOf: (one) => [
-        ...[minute(one.startedAt), one.rolloutId, one.region, one.status, one.phase, timeOf(one)],
-        ...[one.schemaVersion, one.targets.succeeded, one.targets.failed, one.targets.total],
+        minute(one.startedAt),
+        one.rolloutId,
+        one.region,
+        one.status,
+        one.phase,
+        timeOf(one),
+        one.schemaVersion,
+        one.targets.succeeded,
+        one.targets.failed,
+        one.targets.total,
       ],
     });
     return true;

@@ -25,7 +25,13 @@ export const tenants: Command = {
     showList(screen, flags, found, {
       titles: ['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'],
       rowOf: (one) => [
-        ...[one.slug, one.name, one.tier, one.isolationModel, one.cellId, one.dataResidency, one.status],
+        one.slug,
+        one.name,
+        one.tier,
+        one.isolationModel,
+        one.cellId,
+        one.dataResidency,
+        one.status,
       ],
     });
     return true;

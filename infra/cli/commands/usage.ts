@@ -22,9 +22,12 @@ export const usage: Command = {
     showList(screen, flags, samples, {
       titles: ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'],
       rowOf: (one) => [
-        ...[one.sampledOn, one.activeUsers, one.activeEmployees],
+        one.sampledOn,
+        one.activeUsers,
+        one.activeEmployees,
         typeof one.storageBytes === 'number' ? bytesText(one.storageBytes) : null,
-        ...[one.rowOperations, one.monthlyRevenue],
+        one.rowOperations,
+        one.monthlyRevenue,
       ],
     });
     return true;

@@ -21,8 +21,12 @@ export const users: Command = {
     showList(screen, flags, found, {
       titles: ['email', 'role', 'active', 'since', 'last sign-in', 'user'],
       rowOf: (one) => [
-        ...[one.email, one.role, one.isActive ? 'yes' : 'no'],
-        ...[minute(one.createdAt), minute(one.lastLoginAt), one.userId],
+        one.email,
+        one.role,
+        one.isActive ? 'yes' : 'no',
+        minute(one.createdAt),
+        minute(one.lastLoginAt),
+        one.userId,
       ],
     });
     return true;

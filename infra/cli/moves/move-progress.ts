@@ -114,7 +114,12 @@ function phasesToCome({ to }: PlannedHop, begun: MovePhase[]): string[] {
     ...(ownSecret ? ['credentials'] : []),
     'prepare',
     ...(ownSecret ? ['proxy'] : []),
-    ...['copy', 'index', 'catch-up', 'cut-over', 'compare', 'settle'],
+    'copy',
+    'index',
+    'catch-up',
+    'cut-over',
+    'compare',
+    'settle',
   ];
   const last = Math.max(-1, ...begun.map(({ name }) => all.indexOf(name)));
   return all.slice(last + 1);

@@ -30,7 +30,10 @@ const phases: readonly (readonly [string, PhaseWork])[] = [
 const STEP_MS = 600_000;
 /** The workflow tries these again, after so many milliseconds. */
 const TRIED_AGAIN: Readonly<Record<string, number>> = {
-  ...{ CutOverPostponed: 10_000, WritersBusy: 3_000, AttemptBusy: 3_000, TenantUnreachable: 3_000 },
+  CutOverPostponed: 10_000,
+  WritersBusy: 3_000,
+  AttemptBusy: 3_000,
+  TenantUnreachable: 3_000,
 };
 const MOST_TRIES = 30;
 
@@ -62,7 +65,9 @@ async function untilDone(step: PhaseWork, hop: Hop, kept: Record<string, unknown
 
 function contextOf(hop: Hop, kept: Record<string, unknown>): HopContext {
   return {
-    ...{ hop, kept, deadline: performance.now() + STEP_MS },
+    hop,
+    kept,
+    deadline: performance.now() + STEP_MS,
     progress: async () => {},
     keep: async (facts) => void Object.assign(kept, facts),
     amendTarget: () => Promise.reject(new Error('everything is known of the target')),

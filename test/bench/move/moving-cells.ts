@@ -89,7 +89,11 @@ export class MovingCells {
     // Earlier than in production, where it is known from the indexes on: until the role is there, connecting fails.
     this.#registry.announce(tenantId, target);
     return {
-      ...{ moveId: randomUUID(), index: 0, kind, suffix, source },
+      moveId: randomUUID(),
+      index: 0,
+      kind,
+      suffix,
+      source,
       attempt: { tenantId, epoch: source.epoch, attemptId: randomUUID() },
       target,
     };
@@ -120,9 +124,21 @@ function placeIn(
   { schemaName, roleName, epoch }: Pick<Place, 'schemaName' | 'roleName' | 'epoch'>,
 ): Place {
   return {
-    ...{ isolationModel: schemaName === 'shared' ? 'shared' : 'schema', cellId: `cell-${server.port}` },
-    ...{ region: 'us', host: '127.0.0.1', port: server.port, writerHost: '127.0.0.1', readerHost: null },
-    ...{ clusterArn: null, database: name, schemaName, roleName, secretArn: roleName, ownerSecret: OWNER },
-    ...{ stackName: null, poolSize: 10, epoch },
+    isolationModel: schemaName === 'shared' ? 'shared' : 'schema',
+    cellId: `cell-${server.port}`,
+    region: 'us',
+    host: '127.0.0.1',
+    port: server.port,
+    writerHost: '127.0.0.1',
+    readerHost: null,
+    clusterArn: null,
+    database: name,
+    schemaName,
+    roleName,
+    secretArn: roleName,
+    ownerSecret: OWNER,
+    stackName: null,
+    poolSize: 10,
+    epoch,
   };
 }

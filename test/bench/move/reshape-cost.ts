@@ -93,7 +93,8 @@ export async function measureReshape(
     await Promise.all([mover.stop(), tireless.stop()]);
   }
   return [...collected].map(([rows, { quiet, moving, tireless: without, ...found }]) => ({
-    ...{ rows, ...found },
+    rows,
+    ...found,
     others: { quiet: latencies(quiet), moving: latencies(moving), tireless: latencies(without) },
   }));
 }
@@ -158,7 +159,8 @@ async function strategyOn(cell: BenchDatabase, { attempt, source }: Hop): Promis
   await asOwnerOf(source, (owner) => createTenantSchema(owner, schema));
   await tidy(cell);
   const ms = await moveInOneTransaction(cell.superuser, {
-    ...{ tenantId, attemptId: attempt.attemptId },
+    tenantId,
+    attemptId: attempt.attemptId,
     source: { model: 'shared', schema: 'shared' },
     target: { model: 'isolated', schema: schemaName },
     tables: movedTablesAt(TENANT_SCHEMA_VERSION),

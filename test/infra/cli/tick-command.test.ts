@@ -102,7 +102,9 @@ describe('tick', () => {
     const times = listed.map(({ startedAt }) => startedAt);
     expect(times).toEqual([...times].sort().reverse());
     expect(await strata(['executions', 'daily'], environment)).toMatchObject({
-      ...{ code: 1, out: '', error: 'there is no state machine "daily": there are nightly\n' },
+      code: 1,
+      out: '',
+      error: 'there is no state machine "daily": there are nightly\n',
     });
   });
 

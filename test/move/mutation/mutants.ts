@@ -163,8 +163,11 @@ function secondLines(): Mutant<'moverOutOfTurn'>[] {
     ],
   ];
   return conditions.map(([found, put, harm]) => ({
-    ...{ name: 'a condition is left out', file: FENCE, edits: [{ found, put }] },
-    ...{ scenario: 'moverOutOfTurn', harm },
+    name: 'a condition is left out',
+    file: FENCE,
+    edits: [{ found, put }],
+    scenario: 'moverOutOfTurn',
+    harm,
   }));
 }
 

@@ -36,7 +36,9 @@ export function onRelocatingStage(
     });
     await withinPause(1_000, () => runRelocation(hop, { to: 'catch-up' }));
     return script(stage, {
-      ...{ hop, away, home },
+      hop,
+      away,
+      home,
       async keepBack(email) {
         const client = await stage.owner(away);
         await client.query('BEGIN');

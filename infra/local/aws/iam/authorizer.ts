@@ -8,16 +8,16 @@ import { AUTHORIZATION_TABLE, authorizationOf, resourceTypeOf } from './service-
 
 /** Says who signed a request and what that principal may do. */
 export class Authorizer {
-  private readonly context: PlatformContext;
-  private readonly policies: RolePolicies;
+  readonly #context: PlatformContext;
+  readonly #policies: RolePolicies;
 
   constructor(context: PlatformContext) {
-    this.context = context;
-    this.policies = new RolePolicies(context.stacks, context.log);
+    this.#context = context;
+    this.#policies = new RolePolicies(context.stacks, context.log);
   }
 
   principal(accessKeyId: string): Principal {
-    const owner = this.context.principals.byAccessKey(accessKeyId);
+    const owner = this.#context.principals.byAccessKey(accessKeyId);
     return owner === 'administrator' ? ADMINISTRATOR : this.session(owner.roleArn);
   }
 
@@ -25,7 +25,7 @@ export class Authorizer {
   session(roleArn: string, sessionName?: string): Principal {
     const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
     const session =
-      sessionName ?? this.context.functions.list().find((one) => one.roleArn === roleArn)?.name ?? roleName;
+      sessionName ?? this.#context.functions.list().find((one) => one.roleArn === roleArn)?.name ?? roleName;
     return {
       kind: 'role',
       roleArn,
@@ -77,7 +77,7 @@ export class Authorizer {
         permission.context,
       ),
     };
-    const policies = this.policies.of(principal.roleArn) ?? { identity: [] };
+    const policies = this.#policies.of(principal.roleArn) ?? { identity: [] };
     const decision = evaluate(request, {
       ...policies,
       resource: permission.resourcePolicy as PolicyDocument | undefined,

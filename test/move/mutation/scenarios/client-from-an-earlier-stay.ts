@@ -19,19 +19,21 @@ export const clientFromAnEarlierStay = onStage('dedicated', async (stage) => {
   const cell = await stage.addDatabase();
   const home = `${schemaName}_in_the_cell`;
   const second = {
-    ...{ tenantId, epoch: 2, isolationModel: 'schema' as const, schemaName: home, roleName: home },
+    tenantId,
+    epoch: 2,
+    isolationModel: 'schema' as const,
+    schemaName: home,
+    roleName: home,
   };
   await stage.addSchema(cell, second);
   await stage.place(cell, second);
 
   const third = {
-    ...{
-      tenantId,
-      epoch: 3,
-      isolationModel: 'dedicated' as const,
-      schemaName: `${schemaName}_again`,
-      roleName,
-    },
+    tenantId,
+    epoch: 3,
+    isolationModel: 'dedicated' as const,
+    schemaName: `${schemaName}_again`,
+    roleName,
   };
   await stage.addSchema(stage.database, third);
   await code.arrival.placeAtTarget(owner, third);
