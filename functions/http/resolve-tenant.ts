@@ -1,6 +1,5 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { awaitArrival } from '../placement/await-arrival.ts';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import { TenantAccess } from '../placement/tenant-access.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
@@ -44,26 +43,30 @@ export function resolveTenant(
       const { sourceIp, userAgent } = event.requestContext.http;
       context.actor = { ...actor, ipAddress: sourceIp, userAgent };
     },
+    /** Also of a tenant that has left the region during the request: its former database says so. */
+    onError: async (request) => {
+      const { error, event } = request;
+      if (!(error instanceof TenantElsewhere)) return;
+      const { redirection } = await import('./other-region.ts');
+      request.error = await redirection(error, event, dependencies());
+    },
   };
 }
 
 type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
 
 /**
- * The tenant once it has arrived. Asked before membership: nobody is a member where the tenant is not.
+ * The tenant, if this region serves it. Asked before membership: nobody is a member where the tenant is not.
  * @throws {TenantElsewhere | TenantUnavailable}
  */
 async function served(
   directory: TenantDirectory,
   known: DirectoryEntry,
-  { patienceMs, regionKey }: ArrivalSettings,
+  settings: ArrivalSettings,
 ): Promise<DirectoryEntry | undefined> {
-  const entry = await awaitArrival(directory, known, patienceMs);
-  // A slug that is reserved for this region, and has no tenant yet.
-  if (entry?.status === 'elsewhere' && entry.homeRegion === regionKey) return undefined;
-  if (entry?.status === 'elsewhere')
-    throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
-  return entry;
+  if (known.status !== 'arriving' && known.status !== 'elsewhere') return known;
+  const { servedHere } = await import('./other-region.ts');
+  return servedHere(directory, known, settings);
 }
 
 type Identity = Omit<Actor, 'ipAddress' | 'userAgent'>;
@@ -83,12 +86,12 @@ async function resolveUser(
   if (!namingAgrees(naming, known)) throw new TenantMismatch('header or subdomain names another tenant');
   const entry = await served(directory, known, settings);
   if (!entry) throw new NotAMember('the tenant of the token does not exist any more');
-  // Its users come with it.
+  // User rows move with the tenant, so look again after its arrival.
   const member =
     knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
   if (!member) {
-    // Users leave with their tenant, and what is remembered of that may be a moment old.
-    // Where the registry does not answer, what is remembered decides.
+    // User rows leave with their tenant, and what is remembered of the tenant may be a moment old. Where the registry does
+    // not answer, what is remembered decides.
     const now = await directory.refresh(caller.tenantId).catch(ignoreUnavailable);
     if (now) await served(directory, now, settings);
     throw new NotAMember('no active user of that address');

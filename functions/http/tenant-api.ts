@@ -7,7 +7,6 @@ import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 import { toProblem } from './problem-mapping.ts';
-import { redirectToRegion } from './redirect-to-region.ts';
 import { logRequests } from './request-log.ts';
 import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
 import { dataPlaneRuntime } from './runtime.ts';
@@ -51,7 +50,6 @@ export function tenantApi<RouteKey extends string>(
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
     .use(logRequests(logger))
     .use(answerProblems(logger))
-    .use(redirectToRegion(runtime))
     .use(resolveTenant(runtime))
     .handler(async (event, context) => {
       const work = () => runRoute(table, event, context);

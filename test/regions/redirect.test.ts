@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
-import { locationInRegion } from '../../functions/http/location-in-region.ts';
+import { locationInRegion } from '../../functions/http/other-region.ts';
 import { tenantApi } from '../../functions/http/tenant-api.ts';
 import type { TenantContext } from '../../functions/http/tenant-context.ts';
 import type { TenantDirectory } from '../../functions/placement/tenant-directory.ts';

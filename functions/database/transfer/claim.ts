@@ -34,7 +34,7 @@ export interface ClaimedOptions {
  * The claim outlives the flip, but not the work that leads up to it: a step of that, delivered once more, would empty
  * or fill the very place where the tenant lives by then.
  */
-export type ClaimPhase = 'before the flip' | 'after the flip';
+export type ClaimPhase = 'before the commit' | 'after the commit';
 
 /** A mover that is frozen inside a transaction holds up nobody for longer. */
 const IDLE_SECONDS = 5;
@@ -105,14 +105,14 @@ export async function claimed<Result>(
 export async function holdClaim(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
-  { isolation = 'read committed', phase = 'before the flip' }: Omit<ClaimedOptions, 'seconds'> = {},
+  { isolation = 'read committed', phase = 'before the commit' }: Omit<ClaimedOptions, 'seconds'> = {},
 ): Promise<void> {
   await lockAttempts(owner, tenantId, 'shared');
   // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
   const lock = isolation === 'repeatable read' ? ' for share' : '';
   const { rowCount } = await owner.query(
     `select from tenancy.placement where tenant_id = $1 and mover = $2 and epoch = $3${lock}`,
-    [tenantId, attemptId, phase === 'before the flip' ? epoch : epoch + 1],
+    [tenantId, attemptId, phase === 'before the commit' ? epoch : epoch + 1],
   );
   if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
 }

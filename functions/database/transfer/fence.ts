@@ -107,7 +107,7 @@ export async function lowerAbandonedFence(
 }
 
 /** Where the tenant goes on, and what callers who come to the old place are told of it. */
-export interface NextPlace {
+export interface CommittedPlace {
   readonly isolationModel: IsolationModel;
   readonly schemaName: string;
   readonly roleName: string;
@@ -123,7 +123,7 @@ export async function commitReshape(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
-  next: NextPlace,
+  next: CommittedPlace,
 ): Promise<void> {
   const { rowCount } = await owner.query(
     `update tenancy.placement
@@ -143,7 +143,7 @@ export async function commitRelocate(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
-  { forward }: Pick<NextPlace, 'forward'>,
+  { forward }: Pick<CommittedPlace, 'forward'>,
 ): Promise<void> {
   const { rowCount } = await owner.query(
     `update tenancy.placement

@@ -60,7 +60,7 @@ export async function removeTargetPlacement(
 }
 
 /** Ends the capture. Part of a transaction of `withoutWriters`: those who still note changes have ended by then. */
-export async function settleTargetPlacement(
+export async function endTargetCapture(
   target: pg.ClientBase,
   { tenantId, epoch, schemaName }: Pick<TenantPlacement, 'tenantId' | 'epoch' | 'schemaName'>,
 ): Promise<void> {

@@ -7,7 +7,7 @@ import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/c
 import { WritersBusy } from '../../database/transfer/errors.ts';
 import { withoutWriters } from '../../database/transfer/fence.ts';
 import { schemaSize } from '../../database/transfer/replication/sync-state.ts';
-import { settleTargetPlacement } from '../../database/transfer/target-placement.ts';
+import { endTargetCapture } from '../../database/transfer/target-placement.ts';
 import { gatherStatistics } from '../../database/transfer/target-schema.ts';
 import { tablesVersionOf } from '../../places/place.ts';
 import { MoveMismatch } from '../errors.ts';
@@ -15,7 +15,7 @@ import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 import { onBothSides } from './replication.ts';
 
 const ROWS_AT_ONCE = 20_000;
-const committed = { phase: 'after the flip' } as const;
+const committed = { phase: 'after the commit' } as const;
 /** How often to ask writers for a moment without them; a tenth of a second each. */
 const PATIENCE = 30;
 
@@ -139,7 +139,7 @@ async function endCapture(
       try {
         return await withoutWriters(target, tenantId, async () => {
           await holdTarget({ source, target }, attempt);
-          await settleTargetPlacement(target, { tenantId, ...place });
+          await endTargetCapture(target, { tenantId, ...place });
         });
       } catch (error) {
         if (!(error instanceof WritersBusy) || tries === PATIENCE) throw error;

@@ -6,7 +6,7 @@ import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { type BothSides, claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
-import { publish, takeTurn } from '../../database/transfer/replication/publication.ts';
+import { publish, lockReplication } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
 import { createBareSchema, tableSizes } from '../../database/transfer/target-schema.ts';
@@ -76,7 +76,7 @@ async function publishSource(source: pg.Client, hop: Hop, password: string): Pro
   const name = replicationName(hop);
   const { schemaName } = hop.source;
   await claimed(source, hop.attempt, async () => {
-    await takeTurn(source, name);
+    await lockReplication(source, name);
     // Of an earlier attempt whose end was never told.
     await clearMarkers(source, schemaName);
     await publish(
@@ -100,7 +100,7 @@ async function startReplication(
   const { attempt, source: place } = hop;
   const name = replicationName(hop);
   const work = async () => {
-    await takeTurn(sides.source, name);
+    await lockReplication(sides.source, name);
     await ensureSlot(sides.source, name, SLOT_SECONDS);
     await claimedAtTarget({ source: second, target: sides.target }, attempt, () =>
       subscribe(sides.target, name, {

@@ -13,7 +13,7 @@ import type { Sides } from '../../database/transfer/reshape/sides.ts';
 import { verifyPlace } from '../../places/place-database.ts';
 import { MoveMismatch } from '../errors.ts';
 import type { HopContext, PhaseOutcome } from '../hop.ts';
-import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
+import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
 const SMALL_KEYS = 500;
 const QUICK_MS = 500;
@@ -28,7 +28,7 @@ const QUICK_MS = 500;
 export async function catchUpReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   const { attempt } = context.hop;
   const sides = sidesOf(context.hop);
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     await lowerAbandonedFence(owner, attempt);
     let applied = appliedBefore(cursor);
     for (;;) {

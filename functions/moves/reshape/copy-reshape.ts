@@ -3,7 +3,7 @@ import { copyTable, emptyTarget, sizesAtSource } from '../../database/transfer/r
 import { DutyCycle } from '../duty-cycle.ts';
 import type { HopContext, PhaseOutcome } from '../hop.ts';
 import { ProgressMeter } from './progress-meter.ts';
-import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
+import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
 /** A copy that takes longer with its rests goes on without: its one snapshot has an end. */
 const RESTED_SECONDS = SNAPSHOT_SECONDS / 2;
@@ -17,7 +17,7 @@ export async function copyReshape(context: HopContext, cursor?: unknown): Promis
   if (context.kept.copiedRows !== undefined) return { done: true };
   const { attempt } = context.hop;
   const sides = sidesOf(context.hop);
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     const meter = new ProgressMeter(context);
     const copied = await claimedModestly(
       owner,

@@ -20,7 +20,7 @@ import {
   type Fence,
   lowerAbandonedFence,
   lowerFence,
-  type NextPlace,
+  type CommittedPlace,
   raiseFence,
   readPlacement,
   showsCommit,
@@ -33,7 +33,7 @@ import { CutOverPostponed, MoveAborted } from '../errors.ts';
 import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
 import { round } from './catch-up-reshape.ts';
-import { inTurn, sidesOf } from './reshape-session.ts';
+import { inAttemptSession, sidesOf } from './reshape-session.ts';
 
 /** So many tries are made at least, and so many more each time that the workflow asks again. */
 const TRIES = 40;
@@ -52,7 +52,7 @@ export async function cutOverReshape(context: HopContext, cursor?: unknown): Pro
   const { hop } = context;
   const sides = sidesOf(hop);
   const pauses = numbersOf(context.kept.pauses);
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     const placement = await readPlacement(owner, hop.attempt.tenantId);
     if (showsCommit(placement, hop)) return committed(context, owner, pauses);
     await lowerAbandonedFence(owner, hop.attempt);
@@ -147,7 +147,7 @@ async function applyAndFlip(
   if (flippedMs > budgetMs) throw new TooLate(`the pause has taken ${flippedMs} ms`);
 }
 
-function committedPlaceOf({ target }: Hop): NextPlace {
+function committedPlaceOf({ target }: Hop): CommittedPlace {
   const { isolationModel, schemaName, roleName } = target;
   return { isolationModel, schemaName, roleName, forward: forwardTo(target) };
 }

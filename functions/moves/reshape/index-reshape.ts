@@ -8,7 +8,7 @@ import {
   sealSchema,
 } from '../../database/transfer/target-schema.ts';
 import { type HopContext, type PhaseOutcome, tablesAtTarget } from '../hop.ts';
-import { inTurn } from './reshape-session.ts';
+import { inAttemptSession } from './reshape-session.ts';
 
 /** One build at a time with one process, so that the cell's other tenants keep their share of the machine. */
 const POWER = { memory: '128MB', workers: 0 } as const;
@@ -21,7 +21,7 @@ export async function indexReshape(context: HopContext, cursor?: unknown): Promi
   const { attempt, target } = context.hop;
   const schema = tablesAtTarget(context.hop);
   if (target.isolationModel === 'shared') return { done: true };
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     // What is built here vanishes with its schema, so only the way in and the way out ask whose the tenant is.
     await claimedModestly(owner, attempt, async () => {});
     const rowsTotal = (await missingPieces(owner, schema)).length;

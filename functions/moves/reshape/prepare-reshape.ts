@@ -8,7 +8,7 @@ import { tablesVersionOf } from '../../places/place.ts';
 import { schemaSettings } from '../../places/place-database.ts';
 import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 import { agreeOnTables, claimForHop } from '../tables-of-hop.ts';
-import { inTurn } from './reshape-session.ts';
+import { inAttemptSession } from './reshape-session.ts';
 
 /**
  * Gives the tenant to the attempt, makes the place where its rows will arrive, and begins to note what changes.
@@ -17,7 +17,7 @@ import { inTurn } from './reshape-session.ts';
 export async function prepareReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   const { deadline } = context;
   const { attempt, target } = context.hop;
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     await claimForHop(owner, context.hop);
     // Capture is the last thing here: delivered again, perhaps after the copy, the step must not empty the target.
     if (await isCapturing(owner, attempt)) return { done: true };

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { takeTurn } from '../../database/transfer/reshape/attempt-session.ts';
+import { lockAttemptSession } from '../../database/transfer/reshape/attempt-session.ts';
 import { movedTablesAt, type Side, type Sides } from '../../database/transfer/reshape/sides.ts';
 import { type Place, tablesVersionOf } from '../../places/place.ts';
 import { asOwnerOf } from '../../places/place-database.ts';
@@ -12,13 +12,13 @@ export const SNAPSHOT_SECONDS = 800;
  * Runs a step on a session that has the turn among the steps of this tenant. Where the turn does not come in time, the
  * step has not begun, and is called again.
  */
-export function inTurn(
+export function inAttemptSession(
   context: HopContext,
   cursor: unknown,
   work: (owner: pg.Client) => Promise<PhaseOutcome>,
 ): Promise<PhaseOutcome> {
   return asOwnerOf(context.hop.source, async (owner) => {
-    const mine = await takeTurn(owner, context.hop.attempt, context.deadline);
+    const mine = await lockAttemptSession(owner, context.hop.attempt, context.deadline);
     if (mine) return work(owner);
     return { done: false, ...(cursor === undefined ? {} : { cursor }) };
   });

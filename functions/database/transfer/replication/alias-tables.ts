@@ -14,7 +14,7 @@ import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { TenantSchemaInUse } from '../../errors.ts';
 import { sqlStateOf } from '../../session/sql-state.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { takeTurn } from './publication.ts';
+import { lockReplication } from './publication.ts';
 
 export interface AliasSchema {
   /** Of the source's schema. */
@@ -34,7 +34,7 @@ export async function createAliasTables(
   target: pg.ClientBase,
   { alias, schemaName, attemptId, tables }: AliasSchema,
 ): Promise<void> {
-  await takeTurn(target, alias);
+  await lockReplication(target, alias);
   const owner = await attemptOf(target, alias);
   if (owner === attemptId) return;
   if (owner !== undefined) throw new TenantSchemaInUse('the schema’s name is taken at the target');

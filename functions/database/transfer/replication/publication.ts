@@ -60,7 +60,7 @@ export async function isPublished(owner: pg.ClientBase, name: string): Promise<b
  */
 export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publication): Promise<void> {
   const role = identifier(name);
-  await takeTurn(owner, name);
+  await lockReplication(owner, name);
   await owner.query(`DROP PUBLICATION IF EXISTS ${role}`);
   const { rows } = await owner.query<{ role: boolean; schema: boolean }>(
     `select exists (select from pg_catalog.pg_roles where rolname = $1) as role,
@@ -90,7 +90,7 @@ export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publ
  * One at a time changes the replication objects of that name, until the open transaction ends: PostgreSQL itself
  * answers those who come at once with internal errors.
  */
-export async function takeTurn(owner: pg.ClientBase, name: string): Promise<void> {
+export async function lockReplication(owner: pg.ClientBase, name: string): Promise<void> {
   const lock = `strata replication ${name}`;
   await endLockHolders(owner, lock);
   await owner.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [lock]);

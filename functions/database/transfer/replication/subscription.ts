@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
-import { takeTurn } from './publication.ts';
+import { lockReplication } from './publication.ts';
 
 /** The publisher as the subscriber's server reaches it. */
 export interface Publisher {
@@ -47,7 +47,7 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
       replicationTls(publisher.inOtherRegion),
     ].join(' '),
   );
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   await target.query(
     (await subscriptionOid(target, name))
       ? `ALTER SUBSCRIPTION ${subscription} CONNECTION ${connection}`
@@ -70,14 +70,14 @@ export async function subscriptionOid(target: pg.ClientBase, name: string): Prom
 
 /** Lets the workers run. Does nothing where they may, or where there is no subscription. Part of a transaction. */
 export async function resume(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if ((await isEnabled(target, name)) === false)
     await target.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`);
 }
 
 /** Keeps workers from starting; those that run are ended by `endWorkers`, once this transaction is committed. */
 export async function suspend(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if (await isEnabled(target, name)) await target.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`);
 }
 
@@ -121,7 +121,7 @@ export async function endWorkers(target: pg.ClientBase, name: string): Promise<v
  * that it has no slot first: otherwise PostgreSQL would go there itself.
  */
 export async function unsubscribe(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if ((await isEnabled(target, name)) === undefined) return;
   const subscription = identifier(name);
   await target.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);

@@ -27,7 +27,7 @@ const POLL_MS = 50;
  * Waits for the turn until `deadline` (on `performance.now()`'s clock); answers whether it has come.
  * @param session a connection of its own, to the cluster itself: its settings change.
  */
-export async function takeTurn(
+export async function lockAttemptSession(
   session: pg.ClientBase,
   { tenantId, attemptId }: Attempt,
   deadline: number,
