@@ -16,6 +16,19 @@ import type { DataApi } from '../registry/data-api.ts';
 /** A reshape changes the isolation model inside one database; a relocate takes a schema to another cluster. */
 export type HopKind = 'reshape' | 'relocate';
 
+/**
+ * What the target of a restore's hop is filled from. The tables of {@link carriedTablesOf} come from the source in any case.
+ * `backup`: its objects. `schema`: rows that stand in that schema already, which an earlier restore has replaced.
+ */
+export type Filling =
+  | {
+      readonly from: 'backup';
+      readonly backupId: string;
+      /** Of the tables as they were backed up. */
+      readonly schemaVersion: number;
+    }
+  | { readonly from: 'schema'; readonly schemaName: string; readonly schemaVersion: number };
+
 export interface Hop {
   readonly moveId: string;
   readonly index: number;
@@ -25,6 +38,8 @@ export interface Hop {
   readonly suffix: string;
   readonly source: Place;
   readonly target: Place;
+  /** Absent where the target gets all rows of the source. */
+  readonly filling?: Filling;
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   type TenantRecord,
   toTenantRecord,
 } from '../registry/tenant-record.ts';
-import type { Hop } from './hop.ts';
+import type { Filling, Hop } from './hop.ts';
 import type { PlannedHop } from './plan.ts';
 
 export type MoveStatus = 'running' | 'succeeded' | 'failed' | 'aborted';
@@ -43,6 +43,8 @@ export interface MoveRecord {
   readonly abortRequested: boolean;
   readonly executionArn: string | null;
   readonly startedBy: string;
+  /** What is restored and how; null for a move. */
+  readonly restore: Readonly<Record<string, unknown>> | null;
   /** Since it was asked for. */
   readonly ageSeconds: number;
 }
@@ -67,7 +69,7 @@ const movesQuery = (registry: RegistryExecutor) =>
   registrySql(registry)
     .selectFrom('tenant_moves as m')
     .select(['m.move_id', 'm.tenant_id', 'm.status', 'm.phase', 'm.reason', 'm.input', 'm.plan'])
-    .select(['m.phases', 'm.execution_arn', 'm.started_by'])
+    .select(['m.phases', 'm.execution_arn', 'm.started_by', 'm.restore'])
     .select((eb) => [
       eb('m.abort_requested_at', 'is not', null).$castTo<boolean>().as('abort_requested'),
       secondsSince(eb.ref('m.started_at')).as('age_seconds'),
@@ -77,7 +79,7 @@ const hopsQuery = (registry: RegistryExecutor) =>
   registrySql(registry)
     .selectFrom('tenant_move_hops as h')
     .select(['h.move_id', 'h.hop_index', 'h.attempt_id', 'h.tenant_id', 'h.kind', 'h.suffix', 'h.source'])
-    .select(['h.target', 'h.state', 'h.result', 'h.cleanup_execution_arn']);
+    .select(['h.target', 'h.state', 'h.result', 'h.cleanup_execution_arn', 'h.filling']);
 
 type MovesQuery = ReturnType<typeof movesQuery>;
 type HopsQuery = ReturnType<typeof hopsQuery>;
@@ -178,6 +180,7 @@ function toMove(row: MoveRow): MoveRecord {
     abortRequested: row.abort_requested,
     executionArn: row.execution_arn,
     startedBy: row.started_by,
+    restore: row.restore === null ? null : parseJson(row.restore),
     ageSeconds: row.age_seconds,
   };
 }
@@ -192,6 +195,7 @@ function toHop(row: HopRow): HopRecord {
     suffix: row.suffix,
     source,
     target: parseJson(row.target) as Place,
+    ...(row.filling === null ? {} : { filling: parseJson(row.filling) as unknown as Filling }),
     state: row.state,
     result: parseJson(row.result),
     cleanUpExecutionArn: row.cleanup_execution_arn,

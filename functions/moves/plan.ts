@@ -1,10 +1,14 @@
 import { type Location, sameLocation } from '../places/place.ts';
-import type { HopKind } from './hop.ts';
+import type { Filling, HopKind } from './hop.ts';
 
 export interface PlannedHop {
   readonly kind: HopKind;
   readonly from: Location;
   readonly to: Location;
+  /** Of a restore's hop. */
+  readonly filling?: Filling;
+  /** What the hop would erase at its target is kept in a schema beside it first: a restore can be undone. */
+  readonly keepsReplaced?: boolean;
 }
 
 /**

@@ -7,6 +7,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
+import { restoreColumns } from './migrations/0008-restores.ts';
 import { ensureRegistryRole, registryGrants } from './registry-roles.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -25,6 +26,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
   { name: '0006-rollouts', statements: rolloutTables },
+  { name: '0008-restores', statements: restoreColumns },
 ];
 
 /** The version that this code gives to the registry: the number of its last migration. */

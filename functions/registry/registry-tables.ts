@@ -32,6 +32,7 @@ interface PlannedHop {
   readonly kind: string;
   readonly from: object;
   readonly to: object;
+  readonly filling?: JsonObject;
 }
 interface Reason {
   readonly rule: string;
@@ -197,6 +198,8 @@ export const registryTables = {
     started_at: now(),
     finished_at: timestamptz(),
     updated_at: now(),
+    /** Of a restore: what is restored and how. Null for a move. */
+    restore: jsonb<JsonObject>(),
   },
   tenant_move_hops: {
     move_id: uuid().notNull(),
@@ -217,6 +220,8 @@ export const registryTables = {
     created_at: now(),
     updated_at: now(),
     suffix: text().notNull(),
+    /** Of a restore's hop: what its target is filled from, other than the tenant's rows. */
+    filling: jsonb<JsonObject>(),
   },
   /** A figure is null where it could not be had, or was not measured yet. */
   usage_samples: {
