@@ -6,7 +6,7 @@ import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { type BothSides, claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
-import { publish, lockReplication } from '../../database/transfer/replication/publication.ts';
+import { lockReplication, publish } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
 import { createBareSchema, tableSizes } from '../../database/transfer/target-schema.ts';

@@ -16,11 +16,11 @@ import { literal } from '../../database/ddl/identifier.ts';
 import { sqlStateOf } from '../../database/session/sql-state.ts';
 import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
 import {
+  type CommittedPlace,
   commitReshape,
   type Fence,
   lowerAbandonedFence,
   lowerFence,
-  type CommittedPlace,
   raiseFence,
   readPlacement,
   showsCommit,
