@@ -5,6 +5,7 @@ import { actInRegion } from '../registry/ask-region.ts';
 import type { ControlIdempotencyUse } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
+import { whereTenantIs } from '../registry/where-tenant-is.ts';
 import { type Answer, toHttp } from './answer.ts';
 import { answerProblems } from './answer-problems.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
@@ -94,7 +95,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
 }
 
 /** The one place where a tenant's registry is looked up: where there is one region, it is that region's. */
-async function inItsRegion(
+function inItsRegion(
   params: unknown,
   known: RegionalRegistries,
   work: (key: string) => Promise<Answer>,
@@ -102,7 +103,6 @@ async function inItsRegion(
 ): Promise<Answer> {
   const { tenantId } = params as { tenantId?: string };
   if (tenantId === undefined || known.keys.length < 2) return work(known.ownKey);
-  const { whereTenantIs } = await import('../registry/where-tenant-is.ts');
   return whereTenantIs(known, tenantId, work, { isRead });
 }
 
