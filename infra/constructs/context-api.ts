@@ -16,8 +16,8 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { raiseAlarm } from './alarms.ts';
 import { ApiDomain } from './api-domain.ts';
-import { raiseAlarm } from './raise-alarm.ts';
 
 export interface ContextApiProps {
   readonly config: StrataConfig;
