@@ -1,11 +1,11 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { operatorApi } from '../../http/operator-api.ts';
+import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
-import * as rollouts from './rollout-routes.ts';
 import { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
-export const handler = operatorApi(bindRoutes(routes, { tenants, users, moves, promotion, rollouts, usage }));
+export const handler = operatorApi(bindRoutes(routes, { tenants, users, moves, promotion, fleet, usage }));

@@ -2,10 +2,10 @@ import { resource } from '../../contracts/routes.ts';
 
 /** The operators' routes: the control plane. */
 export const routes = {
-  'GET /cells': 'usage.cells',
-  'GET /rollouts': 'rollouts.list',
-  'POST /rollouts': 'rollouts.create',
-  'GET /rollouts/{rolloutId}': 'rollouts.read',
+  'GET /cells': 'fleet.cells',
+  'GET /rollouts': 'fleet.rollouts',
+  'POST /rollouts': 'fleet.startRollout',
+  'GET /rollouts/{rolloutId}': 'fleet.rollout',
   'GET /tenants': 'tenants.list',
   'POST /tenants': 'tenants.create',
   'GET /tenants/{tenantId}': 'tenants.read',

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters } from '../../http/input-schemas.ts';
 import { operatorRoute } from '../../http/operator-api.ts';
-import { listCells } from '../../registry/cells.ts';
 import { listUsage } from '../../registry/usage.ts';
 import { tenantParams } from './tenant-routes.ts';
 
@@ -13,9 +12,3 @@ export const list = operatorRoute(
     body: await listUsage(registry, params.tenantId, pageOf(query)),
   }),
 );
-
-/** All cells with the number of their tenants. They are few: one page. */
-export const cells = operatorRoute({ query: z.strictObject({}) }, async ({ registries }) => ({
-  status: 200,
-  body: { items: await listCells(registries), nextCursor: null },
-}));
