@@ -2,11 +2,8 @@ import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import type { ApiEvent } from './api-event.ts';
-import { locationElsewhere } from './location-in-region.ts';
 import { Problem } from './problem.ts';
-import type { ResolutionDependencies } from './resolve-tenant.ts';
-import type { TenantContext } from './tenant-context.ts';
-import { readTenantNaming } from './tenant-naming.ts';
+import { type ResolutionDependencies, readTenantNaming, type TenantContext } from './resolve-tenant.ts';
 
 /**
  * Sends a request whose tenant another region serves to that region's API: 308, which keeps method and body. Nothing
@@ -39,4 +36,40 @@ export function redirectElsewhere(
       }
     },
   };
+}
+
+export interface LocationNaming {
+  readonly slug: string;
+  /** Whether the request named its tenant by subdomain. */
+  readonly bySubdomain: boolean;
+  /** The domains under which `{slug}.domain` names a tenant. */
+  readonly domains: readonly string[];
+}
+
+/**
+ * The same request's URL at another region's API, path and query as they were received. Only the API decides about
+ * the host: whatever the path holds, it stays a path.
+ * @param apiUrl as the registry has it: `https://host[:port]`, or `https://*.domain`, where every tenant has its own.
+ */
+export function locationElsewhere(
+  apiUrl: string,
+  { rawPath, rawQueryString }: Pick<ApiEvent, 'rawPath' | 'rawQueryString'>,
+  { slug, bySubdomain, domains }: LocationNaming,
+): string {
+  const path = rawPath.startsWith('/') ? rawPath : `/${rawPath}`;
+  const query = rawQueryString ? `?${visible(rawQueryString)}` : '';
+  return `${originOf(apiUrl, { slug, bySubdomain, domains })}${visible(path).replace(/[?#]/g, encodeURIComponent)}${query}`;
+}
+
+function originOf(apiUrl: string, { slug, bySubdomain, domains }: LocationNaming): string {
+  const [, scheme, authority] = /^(https?:\/\/)([^/?#]+)/.exec(apiUrl) ?? [];
+  if (!scheme || !authority) throw new Error('the URL of a region is not one of an API');
+  if (authority.startsWith('*.')) return `${scheme}${slug}${authority.slice(1)}`;
+  const hasSubdomains = domains.includes(authority.replace(/:\d+$/, ''));
+  return bySubdomain && hasSubdomains ? `${scheme}${slug}.${authority}` : `${scheme}${authority}`;
+}
+
+/** API Gateway hands the path over decoded; a header takes visible ASCII only, and what is encoded stays as it is. */
+function visible(text: string): string {
+  return text.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }

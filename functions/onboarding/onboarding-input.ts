@@ -1,8 +1,7 @@
 import * as z from 'zod';
 import { COMPLIANCE_REQUIREMENTS } from '../contracts/compliance.ts';
 import { isEmailAddress } from '../resources/email-address.ts';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { readInput } from '../resources/read-input.ts';
+import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 import { isPlatformSlug } from './platform-slugs.ts';
 

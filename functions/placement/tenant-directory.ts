@@ -6,12 +6,14 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
+
+import { setTimeout as delay } from 'node:timers/promises';
 import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
-import { type NextPlace, parseNextPlace } from './next-place.ts';
-import { type Placement, type RoutingRow, toPlacement } from './placement.ts';
+import { TenantUnavailable } from './errors.ts';
+import { type NextPlace, type Placement, parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -177,4 +179,37 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
 /** A routing row has all of these; a tenant whose place is not decided has none. */
 function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
   return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
+}
+
+/** Pauses between two looks at the registry, in milliseconds: the first one, and what they grow to. */
+const FIRST_PAUSE = 50;
+const LONGEST_PAUSE = 1_000;
+
+/**
+ * Waits until a tenant that a move is bringing has arrived; any other is answered at once.
+ * @param patienceMs how long one request may wait.
+ * @returns what the registry says of it then, or undefined where it knows the tenant no more.
+ * @throws {TenantUnavailable} it is still on its way.
+ */
+export async function awaitArrival(
+  directory: TenantDirectory,
+  entry: DirectoryEntry,
+  patienceMs = 10_000,
+): Promise<DirectoryEntry | undefined> {
+  const deadline = performance.now() + patienceMs;
+  let found: DirectoryEntry | undefined = entry;
+  for (
+    let longest = FIRST_PAUSE;
+    found?.status === 'arriving';
+    longest = Math.min(longest * 2, LONGEST_PAUSE)
+  ) {
+    // With jitter, so that the requests behind one move do not all ask at once.
+    const pause = longest * (0.5 + Math.random() / 2);
+    if (performance.now() + pause > deadline) {
+      throw new TenantUnavailable('the tenant has not arrived yet', 2);
+    }
+    await delay(pause);
+    found = await directory.refresh(entry.tenantId);
+  }
+  return found;
 }

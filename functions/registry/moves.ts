@@ -1,4 +1,4 @@
-import { type InferResult, sql } from 'kysely';
+import { type Expression, type InferResult, type RawBuilder, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
@@ -174,3 +174,13 @@ function toView(row: MoveRow): MoveView {
     finishedAt: row.finished_at,
   };
 }
+
+/**
+ * The move that brings a tenant which has come from another region to where its tier belongs. It changes the isolation
+ * model, but not what the tenant has bought. It is told from others by its execution's name.
+ */
+export const onwardExecutionName = (crossingMoveId: string) => `onward-${crossingMoveId}`;
+
+/** Whether a move is none; it may have no execution. */
+export const isNotOnward = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
+  sql`(${executionArn} ~ ':onward-[0-9a-f-]{36}$') is not true`;

@@ -12,8 +12,9 @@ import { assertUuid, identifier, literal, qualified } from '../ddl/identifier.ts
 import { ensureRequestRole } from '../provisioning/data-roles.ts';
 import { commentOf, refuseForeignSchema, type TenantSchemaOptions } from '../provisioning/tenant-schema.ts';
 import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
-import { CAPTURE_TRIGGER, captureChanges } from '../tables/render-capture.ts';
 import {
+  CAPTURE_TRIGGER,
+  captureChanges,
   createForeignKeys,
   createIndexes,
   createTable,

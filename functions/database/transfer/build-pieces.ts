@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { endLockHolders } from '../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../ddl/ddl-connection.ts';
 import { literal, qualified } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { missingPieces, type Piece, type TablesOfSchema } from './arriving-schema.ts';

@@ -1,4 +1,4 @@
-import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
+import { hasRoom, readCellRoom } from '../../placement/choose-cell.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';

@@ -1,7 +1,7 @@
 import { executionArnOf, inAwsRegion, startExecution, stateMachineArnOf } from '../../aws/executions.ts';
 import type { Tier } from '../../contracts/tenant.ts';
 import { tierTerms } from '../../contracts/tier-terms.ts';
-import { onwardExecutionName } from '../../registry/onward-move.ts';
+import { onwardExecutionName } from '../../registry/moves.ts';
 import type { MoveRecord } from '../move-records.ts';
 import { writeMoveInput } from '../move-target.ts';
 import type { MovingTenant } from '../moving-tenant.ts';

@@ -7,9 +7,8 @@ import { DatabasePools } from '../../../functions/database/session/pools.ts';
 import { exclusively, releaseClaim } from '../../../functions/database/transfer/claim.ts';
 import { asOwnerOf, type Hop, type Place } from '../../../functions/moves/hop.ts';
 import { finalizeRelocate } from '../../../functions/moves/relocate/finalize-relocate.ts';
-import { TenantAccess } from '../../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../../functions/placement/tenant-router.ts';
 import { type LocalSecrets, startLocalSecrets } from '../../move/local-secrets.ts';
 import { BenchRegistry } from '../bench-registry.ts';
 import {

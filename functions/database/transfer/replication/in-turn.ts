@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { endLockHolders } from '../../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../../ddl/ddl-connection.ts';
 
 /**
  * One at a time changes the replication objects of that name, until the open transaction ends: PostgreSQL itself

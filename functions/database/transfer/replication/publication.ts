@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
-import { scramVerifier } from '../../provisioning/scram-verifier.ts';
+import { scramVerifier } from '../../provisioning/data-roles.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
 import { takeTurn } from './in-turn.ts';
 
