@@ -6,12 +6,11 @@ import type { ControlIdempotencyUse } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { whereTenantIs } from '../registry/where-tenant-is.ts';
-import { type Answer, toHttp } from './answer.ts';
-import { answerProblems } from './answer-problems.ts';
+import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
 import { readCaller } from './claims.ts';
 import { Problem } from './problem.ts';
-import { logRequests } from './request-log.ts';
+import { answerProblems } from './problem-mapping.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What an operator's route is given: validated input, the registry, and who asks. */

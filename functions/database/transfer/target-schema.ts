@@ -8,15 +8,15 @@
  * last, so that a schema without one is never taken for a finished one.
  */
 import type pg from 'pg';
-import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
-import { endLockHolders } from '../ddl/end-lock-holders.ts';
+import { ddlTransaction, endLockHolders, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { assertUuid, identifier, literal, qualified } from '../ddl/identifier.ts';
 import { ensureRequestRole } from '../provisioning/data-roles.ts';
 import { commentOf, refuseForeignSchema, type TenantSchemaOptions } from '../provisioning/tenant-schema.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
-import { CAPTURE_TRIGGER, captureChanges } from '../tables/render-capture.ts';
 import {
+  CAPTURE_TRIGGER,
+  captureChanges,
   createForeignKeys,
   createIndexes,
   createTable,

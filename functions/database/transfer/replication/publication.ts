@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { endLockHolders } from '../../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../../ddl/ddl-connection.ts';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
-import { scramVerifier } from '../../provisioning/scram-verifier.ts';
+import { scramVerifier } from '../../provisioning/data-roles.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
 
 export interface Publication {
