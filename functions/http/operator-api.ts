@@ -5,12 +5,12 @@ import { actInRegion } from '../registry/ask-region.ts';
 import type { ControlIdempotencyUse } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
-import { type Answer, toHttp } from './answer.ts';
-import { answerProblems } from './answer-problems.ts';
+import { whereTenantIs } from '../registry/where-tenant-is.ts';
+import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
 import { readCaller } from './claims.ts';
 import { Problem } from './problem.ts';
-import { logRequests } from './request-log.ts';
+import { answerProblems } from './problem-mapping.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What an operator's route is given: validated input, the registry, and who asks. */
@@ -94,7 +94,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
 }
 
 /** The one place where a tenant's registry is looked up: where there is one region, it is that region's. */
-async function inItsRegion(
+function inItsRegion(
   params: unknown,
   known: RegionalRegistries,
   work: (key: string) => Promise<Answer>,
@@ -102,7 +102,6 @@ async function inItsRegion(
 ): Promise<Answer> {
   const { tenantId } = params as { tenantId?: string };
   if (tenantId === undefined || known.keys.length < 2) return work(known.ownKey);
-  const { whereTenantIs } = await import('../registry/where-tenant-is.ts');
   return whereTenantIs(known, tenantId, work, { isRead });
 }
 

@@ -10,8 +10,7 @@ import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import type { ApiEvent } from './api-event.ts';
 import { Problem } from './problem.ts';
-import type { ResolutionDependencies } from './resolve-tenant.ts';
-import { readTenantNaming } from './tenant-naming.ts';
+import { type ResolutionDependencies, readTenantNaming } from './resolve-tenant.ts';
 
 /**
  * The tenant once it has arrived in this region.

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf, inAwsRegion, startExecution } from '../aws/executions.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { draftMove, type MoveDraft, overriddenLimits, requireAllowed } from './draft-move.ts';
 import { recordEnd } from './end-move.ts';

@@ -1,7 +1,6 @@
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
-import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
-import { chooseCell } from '../placement/choose-cell.ts';
+import { chooseCell, hasRoom, readCellRoom } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import type { Location } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';

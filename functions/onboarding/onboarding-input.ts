@@ -1,8 +1,7 @@
 import * as z from 'zod';
 import { COMPLIANCE_REQUIREMENTS } from '../contracts/compliance.ts';
 import { isEmailAddress } from '../resources/email-address.ts';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { readInput } from '../resources/read-input.ts';
+import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */

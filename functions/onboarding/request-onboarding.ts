@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditActor } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';
 import { OnboardingNotStarted } from './errors.ts';
 import { markFailed } from './fail-tenant.ts';

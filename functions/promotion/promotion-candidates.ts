@@ -1,7 +1,7 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { isNoFollowUp } from '../registry/follow-up-move.ts';
+import { isNoFollowUp } from '../registry/moves.ts';
 import { type JsonText, parseJson, type TimeWithoutZone } from '../registry/registry-column.ts';
 import { asText, latest, rfc3339 } from '../registry/registry-expressions.ts';
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';

@@ -1,4 +1,4 @@
-import { type InferResult, sql } from 'kysely';
+import { type Expression, type InferResult, type RawBuilder, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
@@ -174,3 +174,13 @@ function toView(row: MoveRow): MoveView {
     finishedAt: row.finished_at,
   };
 }
+
+/**
+ * A follow-up move brings a tenant that has come from another region to where its tier belongs. It changes the isolation model,
+ * but not what the tenant has bought. It is recognized by its execution's name.
+ */
+export const followUpExecutionName = (moveId: string) => `onward-${moveId}`;
+
+/** Whether a move is no follow-up move; it may have no execution. */
+export const isNoFollowUp = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
+  sql`(${executionArn} ~ ':onward-[0-9a-f-]{36}$') is not true`;

@@ -5,13 +5,11 @@ import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable } from '../places/errors.ts';
-import { beginRollout, DEAD } from '../rollouts/begin-rollout.ts';
 import { RolloutError, RolloutStepFailed } from '../rollouts/errors.ts';
-import { finishRollout } from '../rollouts/finish-rollout.ts';
 import { readRolloutInput } from '../rollouts/rollout-input.ts';
+import { beginRollout, DEAD, finishRollout, runCanaries, runWave } from '../rollouts/rollout-phases.ts';
 import { endRollout, findByExecution } from '../rollouts/rollout-records.ts';
 import type { RunOptions } from '../rollouts/run-targets.ts';
-import { runCanaries, runWave } from '../rollouts/run-wave.ts';
 import { workflowTask } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);

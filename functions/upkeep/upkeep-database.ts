@@ -3,7 +3,7 @@
  * tenants' old rows, page by page. A table or tenant that fails is reported and skipped; the next run tries it again.
  */
 import type pg from 'pg';
-import { endLockHolders } from '../database/ddl/end-lock-holders.ts';
+import { endLockHolders } from '../database/ddl/ddl-connection.ts';
 import { isConnectionLost } from '../database/session/sql-state.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { deleteOldRows } from './delete-old-rows.ts';

@@ -3,7 +3,7 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { FunctionCode } from '../../functions/contracts/environments.ts';
 import { STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
-import { MOVE_TIMEOUTS } from '../../workflows/move-timeouts.ts';
+import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
 import type { MoveTasks } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';

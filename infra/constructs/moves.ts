@@ -9,10 +9,9 @@ import { ALERTS } from '../../functions/contracts/names.ts';
 import { TenantMove } from '../../workflows/tenant-move.ts';
 import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { MoveFunctions, type MoveFunctionsProps } from './move-functions.ts';
-import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** The workflows of moves, and what looks after the moves whose executions ended before they did. */
 export class Moves extends Construct {

@@ -14,16 +14,15 @@ import {
 } from '../../workflows/tenant-onboarding.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
-import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface OnboardingProps {
   readonly settings: FunctionSettings;

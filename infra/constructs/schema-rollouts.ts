@@ -9,12 +9,12 @@ import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { SchemaRollout } from '../../workflows/schema-rollout.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface SchemaRolloutsProps {
   readonly settings: FunctionSettings;

@@ -8,9 +8,8 @@ import type { CommonEnvironment, FunctionCode } from '../../functions/contracts/
 import { ALERTS } from '../../functions/contracts/names.ts';
 import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm } from './alarms.ts';
 import { type FunctionBundle, FunctionBundleError } from './function-bundle.ts';
-import { raiseAlarm } from './raise-alarm.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** What all functions of one stack share. */
 export interface FunctionSettings {

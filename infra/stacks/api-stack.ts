@@ -10,8 +10,7 @@ import { type FunctionSettings, StrataFunction } from '../constructs/strata-func
 import type { CellStack } from './cell-stack.ts';
 import type { ControlPlane } from './control-plane-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionalStackProps extends SharedSettings {
   readonly region: RegionConfig;

@@ -7,8 +7,7 @@ import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { ENDPOINT_SERVICES, type EndpointName } from '../constructs/region-network.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { endpointOutput, type NetworkStack, VPC_OUTPUT } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionLinkStackProps extends SharedSettings {
   /** Of the region that the stack is in. */

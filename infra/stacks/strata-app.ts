@@ -11,7 +11,7 @@ import { NetworkStack } from './network-stack.ts';
 import { OperationsStack } from './operations-stack.ts';
 import { RegionLinkStack } from './region-link-stack.ts';
 import { RegionalControlPlaneStack } from './regional-control-plane-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
+import type { SharedSettings } from './stack-props.ts';
 
 export interface StrataAppOptions {
   readonly config: StrataConfig;

@@ -11,8 +11,7 @@ import { tablesOnTarget } from '../../functions/database/tables/missing-at-versi
 import { employees } from '../../functions/database/tables/people-tables.ts';
 import { type TenantTable, tenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
-import type { Actor } from '../../functions/tenant-data/actor.ts';
-import { audited } from '../../functions/tenant-data/audit-log.ts';
+import { type Actor, audited } from '../../functions/tenant-data/audit-log.ts';
 import { anyTable, type Resource } from '../../functions/tenant-data/resource.ts';
 import {
   insertOne,

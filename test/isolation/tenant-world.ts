@@ -3,9 +3,8 @@ import { placeTenant } from '../../functions/database/provisioning/place-tenant.
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
-import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';

@@ -2,11 +2,14 @@ import type pg from 'pg';
 import { inject } from 'vitest';
 import type { asOwner } from '../../functions/database/session/owner-connection.ts';
 import { getRollout, type RolloutView } from '../../functions/registry/rollouts.ts';
-import { beginRollout } from '../../functions/rollouts/begin-rollout.ts';
-import { finishRollout } from '../../functions/rollouts/finish-rollout.ts';
+import {
+  beginRollout,
+  finishRollout,
+  runCanaries,
+  runWave,
+} from '../../functions/rollouts/rollout-phases.ts';
 import { findRunning } from '../../functions/rollouts/rollout-records.ts';
 import type { RunOptions } from '../../functions/rollouts/run-targets.ts';
-import { runCanaries, runWave } from '../../functions/rollouts/run-wave.ts';
 import { connectAs } from '../database-server.ts';
 import { MeteredWorld } from '../promotion/metered-world.ts';
 import { nextRelease } from './next-release.ts';

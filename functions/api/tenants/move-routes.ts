@@ -13,8 +13,7 @@ import { findMoveAndRegion, getMove, listMoves } from '../../registry/moves.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
-import { answeringMoveRefusals, unlessHandedOver } from './move-refusals.ts';
-import { surveyByFunction } from './survey.ts';
+import { answeringMoveRefusals, surveyByFunction, unlessHandedOver } from './start-move.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const moveParams = z.extend(tenantParams, { moveId: uuid });

@@ -5,8 +5,7 @@ import { startTierMove } from '../../moves/request-move.ts';
 import { acceptOffer, declineOffer } from '../../promotion/answer-offer.ts';
 import { listDecisions } from '../../registry/decisions.ts';
 import { listOffers } from '../../registry/offers.ts';
-import { answeringMoveRefusals } from './move-refusals.ts';
-import { surveyByFunction } from './survey.ts';
+import { answeringMoveRefusals, surveyByFunction } from './start-move.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const offerParams = z.extend(tenantParams, { offerId: uuid });

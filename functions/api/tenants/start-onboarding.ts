@@ -3,8 +3,8 @@ import { type OperatorApiEnvironment, variable } from '../../contracts/environme
 import type { OnboardingInput } from '../../onboarding/onboarding-input.ts';
 import type { RegistrationRegion } from '../../onboarding/registration-region.ts';
 import { requestOnboarding } from '../../onboarding/request-onboarding.ts';
+import type { RepeatableRequest } from '../../registry/control-idempotency.ts';
 import type { DataApi } from '../../registry/data-api.ts';
-import type { RepeatableRequest } from '../../registry/repeatable-request.ts';
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 
 /**

@@ -1,5 +1,4 @@
 import * as z from 'zod/mini';
-import { hasDecimals } from '../../http/exact-number.ts';
 import {
   document,
   email,
@@ -8,6 +7,7 @@ import {
   requiredText,
   searchText,
 } from '../../http/input-schemas.ts';
+import { hasDecimals } from '../../http/json-body.ts';
 import {
   controlIdempotencyOf,
   type OperatorRegion,

@@ -1,6 +1,9 @@
 /**
- * Comparing two copies of a tenant's table piece by piece: the one that nobody writes any more, and the one that is in
- * use and captures the keys of what is written.
+ * Comparing two copies of a tenant's tables by counts and hashes of their rows.
+ *
+ * `compareSides` compares whole tables in one snapshot, which both sides of a reshape share. `compareRange` compares a range
+ * of keys in two databases, for a relocate: the source is not written any more, the target is in use and captures the keys
+ * that are written there.
  */
 import type pg from 'pg';
 import { identifier, qualified } from '../ddl/identifier.ts';
@@ -19,13 +22,13 @@ export interface KeyRange {
 
 export interface RangeContent {
   readonly rows: number;
-  /** A sum of hashes, larger than any number. */
+  /** A sum of hashes; larger than a JavaScript number can be. */
   readonly hash: bigint;
 }
 
 /**
  * The key that ends a range of that many rows, or null where fewer are left.
- * Text is ordered byte by byte: two databases need not agree about the order of letters.
+ * Text is ordered byte by byte, because two databases may have different collations.
  */
 export async function rangeEnd(
   owner: pg.ClientBase,
@@ -45,8 +48,8 @@ export async function rangeEnd(
 }
 
 /**
- * Content of a range on both sides, without the rows that have been written at the target since it captures.
- * @returns undefined where it does not capture any more, or is the place of another epoch.
+ * Content of a range on both sides, without the rows that were written at the target since its capture began.
+ * @returns undefined where the capture has ended, or the target is the place of another epoch.
  */
 export async function compareRange(
   source: { readonly owner: pg.ClientBase; readonly schemaName: string },
@@ -101,7 +104,7 @@ async function contentWithout(
 ): Promise<RangeContent> {
   const bounds = boundsOf(range);
   const same = table.primaryKey.map((name) => `w.${identifier(name)} = t.${identifier(name)}`);
-  // Most ranges have no such rows, and then the plan need not know of them.
+  // Most ranges have no such rows, and the query is planned better without the condition.
   const without =
     written === '[]'
       ? ''
@@ -148,7 +151,7 @@ export interface TableContent {
   readonly targetHash: string;
 }
 
-/** Counts and hashes of all tables on both sides, in one snapshot: the caller's transaction has one, and has entered. */
+/** Counts and hashes of all tables on both sides. The caller's transaction has one snapshot, and has entered. */
 export async function compareSides(owner: pg.ClientBase, sides: Sides): Promise<TableContent[]> {
   const content = async (side: Side, table: Sides['tables'][number]) => {
     const { rows } = await owner.query<{ rows: string | number; hash: string }>(
@@ -173,8 +176,8 @@ export function isEqual({ rows, targetRows, sourceHash, targetHash }: TableConte
 }
 
 /**
- * SQL of a row's content as a 64-bit hash, the same under all isolation models; sums of it compare sets of rows whatever
- * their order. NULLs count, and so do all types of ours (`json`, which has no such hash, is not among them).
+ * SQL of a row's content as a 64-bit hash, the same under all isolation models; the sum of the hashes of a set of rows does
+ * not depend on their order. NULLs count, and so do all column types that we use (`json`, which has no such hash, is not used).
  * @param alias of the row in the query.
  */
 export function rowHash({ columns }: TenantTable, alias: string): string {

@@ -1,13 +1,17 @@
 /**
- * The pause of a tenant's writes at the end of a move, and its end: the flip, which is the commit point.
+ * The fence, which pauses a tenant's writes at the end of a hop, and the commit point behind it.
  *
- *   active ──raise──▶ fenced (fresh token, expiry) ──flip──▶ active or moved, in the next epoch
+ *   active ──raise──▶ fenced (fresh token, expiry) ──commit──▶ active or moved, in the next epoch
  *      ▲                 │
  *      └─ lower, expiry ─┘
  *
- * Invariants: a fence is raised under the writers' key held exclusively, so every write that entered before has ended
- * by then, and whoever enters later is told; each raising has a token of its own, and a flip counts only under that
- * very token before it expires, by the database's clock. A mover that wakes up too late can do nothing.
+ * The tenant's writers' lock is an advisory lock (`tenancy.lock_key`) that every write transaction holds shared. Invariants:
+ * - a fence is raised under the writers' lock held exclusively: every write that entered before has ended by then, and every
+ *   write that enters later is refused (TN001);
+ * - each raising has a token of its own, and a commit counts only under that token and before it expires, by the database's
+ *   clock. A function that was frozen and wakes up too late changes nothing;
+ * - the row of `tenancy.placement` in the database that the tenant leaves is the only answer to whether a hop is committed
+ *   (`showsCommit`). The registry, and the results of phases, follow it.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -25,35 +29,35 @@ export interface Fence {
   readonly since: number;
 }
 
-/** How long to go on asking for the writers' key. */
+/** How long to repeat the request for the writers' lock. */
 export interface Patience {
   readonly patienceMs?: number;
-  /** Told of each time that it was asked for in vain, and for how long writers stood behind the question. */
+  /** Called after each request that timed out, with how long writers waited behind it. */
   readonly onBusy?: (pausedMs: number) => void;
 }
 
 export interface LockOptions {
-  /** For how long one question for the writers' key stands: newcomers wait behind it. */
+  /** How long one request for the writers' lock may wait: new writers wait behind it. */
   readonly lockTimeoutMs?: number;
   /**
-   * The work begins with statements on the same connection, and does nothing elsewhere before they are answered: they
-   * may be sent along with the question.
+   * May be set where the work begins with statements on the same connection, and does nothing else before they are answered:
+   * they are pipelined behind the lock request.
    */
   readonly pipelined?: boolean;
 }
 
 export interface FenceOptions extends Patience, LockOptions {
-  /** After which writers go on by themselves. */
+  /** After which the fence expires and writers go on. */
   readonly seconds?: number;
 }
 
-/** Longer would let writers queue up behind a transaction that somebody holds open. */
+/** A longer request would let writers queue up behind a write transaction that stays open. */
 const LOCK_TIMEOUT_MS = 100;
 const TRANSACTION_SECONDS = 5;
 
 /**
  * Pauses the tenant's writes. Those in flight end first.
- * @throws {WritersBusy} a writer holds its transaction open, or another fence stands.
+ * @throws {WritersBusy} a writer holds its transaction open, or another fence is up.
  * @throws {ClaimLost} the tenant is not the attempt's, or not at its epoch.
  */
 export async function raiseFence(
@@ -61,7 +65,7 @@ export async function raiseFence(
   attempt: Attempt,
   { seconds = 5, ...options }: FenceOptions = {},
 ): Promise<Fence> {
-  if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence stands for 5 seconds at most');
+  if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence is up for 5 seconds at most');
   const { tenantId, epoch, attemptId } = attempt;
   return patiently(options, async (since) => {
     const token = randomUUID();
@@ -81,7 +85,7 @@ export async function raiseFence(
   });
 }
 
-/** Lets the tenant's writes go on, if the fence is still that one. */
+/** Lets the tenant's writes go on, if the fence is still up. */
 export async function lowerFence(
   owner: pg.ClientBase,
   { tenantId }: Attempt,
@@ -94,7 +98,7 @@ export async function lowerFence(
   );
 }
 
-/** Lowers what a try of the same attempt has left standing that is dead: for who knows that no other one is alive. */
+/** Lowers a fence that an earlier run of the same attempt has left. Call only when no other run of this attempt can be alive. */
 export async function lowerAbandonedFence(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
@@ -106,17 +110,17 @@ export async function lowerAbandonedFence(
   );
 }
 
-/** Where the tenant goes on, and what callers who come to the old place are told of it. */
+/** The place that a commit leads to. */
 export interface CommittedPlace {
   readonly isolationModel: IsolationModel;
   readonly schemaName: string;
   readonly roleName: string;
-  /** As `parseForward` of placement reads it. */
+  /** What requests that still come to the old place are told, as `parseForward` of placement reads it. */
   readonly forward: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Commits a move inside one database: part of a transaction of `withoutWriters`.
+ * The commit of a reshape: part of a transaction of `withoutWriters`.
  * @throws {FenceLost}
  */
 export async function commitReshape(
@@ -136,7 +140,8 @@ export async function commitReshape(
 }
 
 /**
- * Commits a move to another database, where the tenant is placed already: part of a transaction of `withoutWriters`.
+ * The commit of a relocate, at the source, once the tenant is placed at the target: part of a transaction of
+ * `withoutWriters`.
  * @throws {FenceLost}
  */
 export async function commitRelocate(
@@ -156,8 +161,8 @@ export async function commitRelocate(
 }
 
 /**
- * One short transaction under the writers' key held exclusively: writers in flight have ended, new ones wait.
- * @throws {WritersBusy} the lock was not to be had at once.
+ * One short transaction under the writers' lock held exclusively: writers in flight have ended, new ones wait.
+ * @throws {WritersBusy} the lock was not free in time.
  */
 export async function withoutWriters<Result>(
   owner: pg.ClientBase,
@@ -175,14 +180,14 @@ export async function withoutWriters<Result>(
       }),
     );
   } catch (error) {
-    // A step of the same attempt that runs twice has the placement's row locked with its snapshot.
+    // Another run of the same phase has locked the placement's row with its snapshot.
     if (sqlStateOf(error) === '55P03') throw new WritersBusy('the placement is locked', { cause: error });
     throw error;
   }
 }
 
 /**
- * Takes the writers' key exclusively, for the rest of the transaction.
+ * Takes the writers' lock exclusively, for the rest of the transaction.
  * @throws {WritersBusy}
  */
 export async function lockWriters(
@@ -205,7 +210,7 @@ export async function lockWriters(
 }
 
 /**
- * Tries again while writers are in the way.
+ * Repeats the work while writers are busy.
  * @param work gets the time on `performance.now()`'s clock from which on writers may wait for it.
  * @throws {WritersBusy} when patience ends.
  */
@@ -221,7 +226,7 @@ export async function patiently<Result>(
     } catch (error) {
       if (!(error instanceof WritersBusy)) throw error;
       onBusy?.(performance.now() - since);
-      // Newcomers get their turn before the next attempt.
+      // Waiting writers run before the next request.
       const pause = LOCK_TIMEOUT_MS * (0.5 + Math.random());
       if (performance.now() + pause > deadline) throw error;
       await delay(pause);
@@ -244,7 +249,7 @@ export interface PlacementRow {
   readonly pause_ms: number | null;
 }
 
-/** The tenant's placement in this database: it settles what became of a COMMIT that was not answered. */
+/** The tenant's placement in this database. It also tells what became of a COMMIT that was not answered. */
 export async function readPlacement(
   owner: pg.ClientBase,
   tenantId: string,
@@ -269,7 +274,7 @@ function conditions({ tenantId, epoch, attemptId }: Attempt, { token }: Fence): 
 async function refuse(owner: pg.ClientBase, { tenantId, epoch, attemptId }: Attempt): Promise<never> {
   const row = await readPlacement(owner, tenantId);
   if (row?.mover === attemptId && row.epoch === epoch && row.state === 'fenced')
-    throw new WritersBusy('a fence of an earlier try has not run out yet');
+    throw new WritersBusy('an earlier fence has not expired yet');
   throw new ClaimLost('the tenant is not the attempt’s any more');
 }
 

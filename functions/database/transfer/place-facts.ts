@@ -1,10 +1,11 @@
+/** What a place's database knows about the tenant there, besides its rows and its placement. */
 import type pg from 'pg';
 import { qualified } from '../ddl/identifier.ts';
 
 /**
- * Whether a transaction is still open here that may have seen the tenant's placement as it was before its last change,
- * and so may still read where the tenant was. Told by snapshots rather than by clocks: one that was taken while an
- * older transaction than the change was running does not show the change. The owner sees all sessions (pg_monitor).
+ * Whether a transaction is still open here that may have read the tenant's placement as it was before its last change, and
+ * so may still read where the tenant was. Decided by snapshots, not by clocks: a snapshot that was taken while a transaction
+ * older than the change was running does not show the change. The owner sees all sessions (pg_monitor).
  */
 export async function hasOlderReaders(owner: pg.ClientBase, tenantId: string): Promise<boolean> {
   const { rows } = await owner.query<{ older: boolean }>(

@@ -1,18 +1,19 @@
 /**
  * The placement of a tenant in the database to which it is relocated.
  *
- *   none or moved ──place──▶ active, capturing ──settle──▶ active          ──withdraw──▶ none or moved, as before
+ *   none or moved ──placeAtTarget──▶ active, capturing ──endTargetCapture──▶ active
+ *                                            └──removeTargetPlacement──▶ none or moved, as before
  *
- * Invariants: placed under the next epoch, which nobody is told before the source has committed the move; it captures
- * from the first moment, so that what is written here can be told from what arrived. It is withdrawn only after the
- * claim was taken from the attempt at the source: from then on the move cannot be committed.
+ * Invariants: it is placed under the next epoch, which no request knows before the commit at the source; it captures from
+ * the first moment, so that rows that were written here can be distinguished from rows that were copied. It is removed only
+ * after the attempt's claim was revoked at the source: from then on the hop cannot be committed.
  */
 import type pg from 'pg';
 import { PlacementConflict } from '../errors.ts';
 import type { TenantPlacement } from '../provisioning/place-tenant.ts';
 
 /**
- * Part of the caller's transaction. What stands already stays.
+ * Part of the caller's transaction. May be repeated.
  * @throws {PlacementConflict} the tenant is placed differently there.
  */
 export async function placeAtTarget(target: pg.ClientBase, placement: TenantPlacement): Promise<void> {
@@ -36,7 +37,7 @@ export async function placeAtTarget(target: pg.ClientBase, placement: TenantPlac
   if (rowCount === 0) throw new PlacementConflict('the tenant is placed differently already');
 }
 
-/** Brings back what was here before. Part of a transaction that holds the movers' key exclusively. */
+/** Restores the placement that was here before. Part of a transaction that holds the attempts' lock exclusively. */
 export async function removeTargetPlacement(
   target: pg.ClientBase,
   { tenantId, epoch, schemaName }: Pick<TenantPlacement, 'tenantId' | 'epoch' | 'schemaName'>,
@@ -59,7 +60,7 @@ export async function removeTargetPlacement(
   await target.query('delete from tenancy.captured_changes where tenant_id = $1', [tenantId]);
 }
 
-/** Ends the capture. Part of a transaction of `withoutWriters`: those who still note changes have ended by then. */
+/** Ends the capture. Part of a transaction of `withoutWriters`: writers that still note changes have ended by then. */
 export async function endTargetCapture(
   target: pg.ClientBase,
   { tenantId, epoch, schemaName }: Pick<TenantPlacement, 'tenantId' | 'epoch' | 'schemaName'>,
@@ -72,8 +73,8 @@ export async function endTargetCapture(
 }
 
 /**
- * Places the canary of an attempt: a tenant that does not exist, under the attempt's own id, in the schema where the
- * real one will be. So the way of a request can be tried while nobody can enter as the tenant.
+ * Places the canary of an attempt: a tenant that does not exist, under the attempt's id, in the schema where the real one
+ * will be. With it, the path of a request can be verified while no request can enter as the tenant.
  */
 export async function placeCanary(
   target: pg.ClientBase,

@@ -1,21 +1,22 @@
 /**
- * The schema in which a moving tenant arrives: first bare tables, which take rows quickly, then the rest of them.
+ * A schema that is filled from another place: bare tables first, which take rows quickly, then keys, indexes and triggers.
  *
- *   none ──createBareSchema──▶ bare ──runs of missingPieces──▶ whole ──sealSchema──▶ as createTenantSchema makes it
+ *   none ──createBareSchema──▶ bare ──buildPieces (until missingPieces is empty)──▶ whole ──sealSchema──▶ as createTenantSchema
+ *                                                                                                          makes it
  *
- * Invariants: a bare table has its checks, and its primary key where the caller has asked for it; the tables' history is
- * written last, so that a schema without one is never taken for a finished one.
+ * Invariants: a bare table has its checks, and its primary key where the caller asks for it; the tables' history is written
+ * last, so that a schema without one is never taken for a finished one.
  */
 import type pg from 'pg';
-import { ddlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
-import { endLockHolders } from '../ddl/end-lock-holders.ts';
+import { ddlTransaction, endLockHolders, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { assertUuid, identifier, literal, qualified } from '../ddl/identifier.ts';
 import { ensureRequestRole } from '../provisioning/data-roles.ts';
 import { commentOf, refuseForeignSchema, type TenantSchemaOptions } from '../provisioning/tenant-schema.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
 import { isolatedTarget, migrateTenantTables } from '../tables/migrate-tenant-tables.ts';
-import { CAPTURE_TRIGGER, captureChanges } from '../tables/render-capture.ts';
 import {
+  CAPTURE_TRIGGER,
+  captureChanges,
   createForeignKeys,
   createIndexes,
   createTable,
@@ -29,11 +30,11 @@ import { migrationsUpTo } from '../tables/tenant-migrations.ts';
 import type { TenantTable } from '../tables/tenant-table.ts';
 import { tenantTablesAt } from '../tables/tenant-tables.ts';
 
-/** A schema of which only the tables count. */
+/** Which tables a schema has. */
 export type SchemaTables = Pick<BareSchema, 'schemaName' | 'schemaVersion'>;
 
 export interface BareSchema extends Omit<TenantSchemaOptions, 'migrations'> {
-  /** Version of the tables where they come from, and here until the move has ended. */
+  /** Version of the tables at both places. */
   readonly schemaVersion: number;
 }
 
@@ -60,7 +61,7 @@ export async function createBareSchema(
     await runStatements(transaction, [
       `CREATE SCHEMA IF NOT EXISTS ${identifier(schemaName)}`,
       `COMMENT ON SCHEMA ${identifier(schemaName)} IS ${literal(commentOf(tenantId))}`,
-      // By which the role is known to be in use, should another schema of the tenant be dropped.
+      // It keeps the role when another schema of the tenant is dropped.
       `GRANT USAGE ON SCHEMA ${identifier(schemaName)} TO ${identifier(roleName)}`,
       ...tenantTablesAt(schemaVersion)
         .filter(({ name }) => !known.has(name))
@@ -74,8 +75,8 @@ export interface Piece {
   readonly name: string;
   readonly table: string;
   /**
-   * A foreign key comes after the key that it refers to, and without a look at the rows: that look is its check, which
-   * locks neither of the two tables against those of others.
+   * A foreign key is added after the key that it refers to, and NOT VALID: its validation is the piece `check`, which locks
+   * neither of the two tables against other pieces.
    */
   readonly kind: 'primary key' | 'unique' | 'index' | 'foreign key' | 'check' | 'trigger';
   readonly statement: string;
@@ -85,9 +86,9 @@ export interface Piece {
 const CHECKED = ' checked';
 
 /**
- * What is still missing of the whole, in the order in which it can be added. Each statement stands for itself; keys and
- * indexes of different tables may be built, and their foreign keys be checked, side by side. Run by two at once, one of
- * them fails (42P07, 42710).
+ * What the tables still lack, in the order in which it can be added. Statements are independent: keys and indexes of
+ * different tables may be built, and their foreign keys be validated, at the same time. If two connections run the same
+ * one, one of them fails (42P07, 42710).
  */
 export async function missingPieces(
   owner: pg.ClientBase,
@@ -154,8 +155,8 @@ export async function missingPieces(
 }
 
 /**
- * Lets requests in and writes the history, as if every migration up to that version had run here. The schema is whole by then. May be
- * repeated.
+ * Grants requests their rights and writes the history, as if every migration up to that version had run here. Call it when
+ * no piece is missing. May be repeated.
  * @param inTransaction the transaction; one of its own when absent.
  */
 export async function sealSchema(
@@ -192,23 +193,23 @@ export interface BuildPower {
 }
 
 /**
- * There already: 42P07 as an index, 42710 as a constraint or trigger, 42P16 as a primary key, 23505 in the catalogue, a
- * moment ago.
+ * The piece exists already: 42P07 as an index, 42710 as a constraint or trigger, 42P16 as a primary key; 23505 where another
+ * connection has created it at the same time.
  */
 const BUILT_MEANWHILE = new Set(['42P07', '42710', '42P16', '23505']);
 
 /**
- * Dozens of small transactions, whose flushes others in the cell would wait behind. What a crash of the server takes
- * away is missing then, and built again; whoever seals the schema flushes all that was built before.
+ * These are dozens of small transactions, and other tenants' commits would wait for their flushes. Pieces that a crash of the
+ * server loses are missing and are built again; the commit of `sealSchema` flushes everything before it.
  */
 const UNFLUSHED = 'SET LOCAL synchronous_commit = off';
 
 /**
- * Builds what the arriving schema lacks: keys and indexes, a table on each of the connections; then foreign keys, which
- * are checked in the same manner; then triggers. Each is one statement, which PostgreSQL finishes also when nobody waits
- * for it any more; who comes again waits for it, or finds it there.
- * @param proceed is asked before each; nothing more is begun once it answers false, or throws.
- * @returns whether all of it is there.
+ * Builds what the tables lack: keys and indexes, a table on each of the connections; then foreign keys, validated in the same
+ * manner; then triggers. Each is one statement, which PostgreSQL finishes even if its client has gone; a repeated call waits
+ * for it, or finds it done.
+ * @param proceed is called before each piece; nothing more is begun once it answers false, or throws.
+ * @returns whether nothing is missing any more.
  */
 export async function buildPieces(
   connections: readonly pg.ClientBase[],
@@ -251,7 +252,7 @@ export async function buildPieces(
   return going;
 }
 
-/** The largest tables first, so that no connection is left alone with one of them. */
+/** The largest tables first, so that no connection is left with a large one at the end. */
 function perTable(pieces: readonly Piece[], sizes: ReadonlyMap<string, number>): Piece[][] {
   const grouped = new Map<string, Piece[]>();
   for (const piece of pieces) grouped.set(piece.table, [...(grouped.get(piece.table) ?? []), piece]);
@@ -271,8 +272,8 @@ export async function tableSizes(owner: pg.ClientBase, schemaName: string): Prom
 }
 
 /**
- * Builds one piece, or finds it. Sent as one message at once: it waits for who is at work in the table, and whoever comes
- * later waits for it.
+ * Builds one piece, or finds it. The statement is sent at once: it queues for the table's lock behind present users of the
+ * table, and later ones queue behind it.
  */
 export async function buildPiece(
   connection: pg.ClientBase,
@@ -283,7 +284,7 @@ export async function buildPiece(
   const lock = `strata build ${schema.schemaName} ${piece.table} ${piece.name}`;
   await endLockHolders(connection, lock);
   try {
-    // One message, hence one transaction, and one that is sent whole. Another's build of the same piece ends first.
+    // One message, hence one transaction. Another connection's build of the same piece ends first.
     await connection.query(
       `${UNFLUSHED}; SET LOCAL maintenance_work_mem = '${memory}';
        SET LOCAL max_parallel_maintenance_workers = ${workers};
@@ -292,16 +293,16 @@ export async function buildPiece(
     );
   } catch (error) {
     if (!BUILT_MEANWHILE.has(sqlStateOf(error) ?? '')) throw error;
-    // A row that breaks a unique key has the same code as a race for the name.
+    // A row that violates a unique key has the same code as a race for the name.
     const missing = await missingPieces(connection, schema);
     if (missing.some(({ table, name }) => table === piece.table && name === piece.name)) throw error;
   }
 }
 
 /**
- * Statistics of what has arrived, a table on each connection: autovacuum would come only after the first requests.
- * `rough` ones take a tenth of the time and suffice to choose an index by. Autovacuum would leave them as they are for
- * long: full ones must follow.
+ * Gathers statistics of the copied rows, a table on each connection: autovacuum would run only after the first requests.
+ * `rough` ones take a tenth of the time and are enough to choose an index. Autovacuum does not replace them for a long time,
+ * so full ones must follow.
  */
 export async function gatherStatistics(
   connections: readonly pg.ClientBase[],

@@ -1,8 +1,7 @@
 import { sql } from 'kysely';
 import type { Tier } from '../../contracts/tenant.ts';
 import { tierTerms } from '../../contracts/tier-terms.ts';
-import { hasRoom, readCellRoom } from '../../placement/cell-room.ts';
-import { type Cell, chooseCell } from '../../placement/choose-cell.ts';
+import { type Cell, chooseCell, hasRoom, readCellRoom } from '../../placement/choose-cell.ts';
 import type { Place } from '../../places/place.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { asText, columnValue, now } from '../../registry/registry-expressions.ts';

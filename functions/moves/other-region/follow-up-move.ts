@@ -1,7 +1,7 @@
 import { executionArnOf, inAwsRegion, startExecution, stateMachineArnOf } from '../../aws/executions.ts';
 import type { Tier } from '../../contracts/tenant.ts';
 import { tierTerms } from '../../contracts/tier-terms.ts';
-import { followUpExecutionName } from '../../registry/follow-up-move.ts';
+import { followUpExecutionName } from '../../registry/moves.ts';
 import type { Regions } from '../hop.ts';
 import type { MoveRecord, MovingTenant } from '../move-records.ts';
 import { writeMoveInput } from '../move-target.ts';

@@ -10,16 +10,16 @@ import { type Hop, type HopContext, type PhaseOutcome, replicationName } from '.
 import { pauseBudget } from '../pause-budget.ts';
 import { onBothSides, refuseFailures, reportingBrokenReplication, resumeReplication } from './replication.ts';
 
-/** Above it a rehearsal would only tell what the lag tells already. */
+/** With a larger lag a rehearsal would fail anyway. */
 const SMALL_LAG_BYTES = 16 * 1024 ** 2;
 const REHEARSALS = 3;
-/** A rehearsal that late has failed; its marker arrives some time later and means nothing. */
+/** A rehearsal that takes longer has failed; its marker is ignored. */
 const PATIENCE_MS = 2_000;
 const POLL_MS = 500;
 
 /**
- * Waits until the target follows the source closely: every table is past its first copy, and markers arrive within the
- * budget of a pause, several times in a row. Then tries the way of a request to the target.
+ * Waits until the target follows the source closely: every table is past its first copy, and markers arrive within the budget
+ * of a pause, several times in a row. Then does at the target what the first request will do.
  * @throws {ReplicationBroken | TenantUnreachable | ClaimLost | AttemptBusy}
  */
 export function catchUpRelocate(context: HopContext): Promise<PhaseOutcome> {
@@ -39,15 +39,15 @@ export function catchUpRelocate(context: HopContext): Promise<PhaseOutcome> {
         if (performance.now() + POLL_MS > deadline) return { done: false };
         await delay(POLL_MS);
       }
-      await tryTarget(sides, hop);
+      await verifyTarget(sides, hop);
       return { done: true };
     }),
   );
 }
 
 /**
- * What the target lacks, in bytes of the source's log; undefined while a table is in its first copy.
- * A subscription that an interrupted run has left suspended goes on.
+ * What the target has not applied yet, in bytes of the source's log; undefined while a table is in its first copy. Resumes a
+ * subscription that an interrupted run has left suspended.
  * @throws {ReplicationLost}
  */
 export async function lagOf(
@@ -79,7 +79,7 @@ async function rehearse({ source, target }: BothSides, hop: Hop, budgetMs: numbe
  * id, so that nobody can enter as the real one yet, and a run that was frozen can do no harm when it goes on.
  * @throws {TenantUnreachable} transient while the proxy takes up the secret.
  */
-async function tryTarget(sides: BothSides, { attempt, target }: Hop): Promise<void> {
+async function verifyTarget(sides: BothSides, { attempt, target }: Hop): Promise<void> {
   const { attemptId } = attempt;
   await claimedAtTarget(sides, attempt, () => placeCanary(sides.target, attemptId, target));
   try {

@@ -11,11 +11,12 @@ import type { Hop, PhaseOutcome } from '../hop.ts';
 const POLL_MS = 1_000;
 
 /**
- * Drops schema and role that the tenant left, once nobody can be reading there any more. The placement stays: it
- * forwards whoever comes with an old address. A tenant that has come back meanwhile lives in another schema, of a
+ * Drops the schema and the role that the tenant left, once no transaction can be reading there any more. The placement stays:
+ * it forwards requests that come with an old address. A tenant that has come back meanwhile lives in another schema, of a
  * later epoch. The replication was ended when the hop was settled.
  * @param deadline on `performance.now()`'s clock.
- * @throws {TenantSchemaInUse} the tenant has not left. {AttemptBusy} and the drivers' errors: try again later.
+ * @throws {TenantSchemaInUse} the tenant has not left.
+ * @throws {AttemptBusy} and the drivers' errors; call it again.
  */
 export function cleanUpRelocate({ attempt, source: place }: Hop, deadline: number): Promise<PhaseOutcome> {
   const { tenantId, epoch } = attempt;

@@ -12,14 +12,14 @@ import { type HopContext, type PhaseOutcome, replicationName } from '../hop.ts';
 import { buildingLateKeys, type LateKeys } from './late-keys.ts';
 import { onBothSides, refuseFailures, reportingBrokenReplication, resumeReplication } from './replication.ts';
 
-/** A key must be asked for while the copy of its table is at work, which takes several times as long. */
+/** A key must be requested while the copy of its table runs, which takes several times as long. */
 const POLL_MS = 100;
-/** Sizes cost more to ask for. */
+/** Sizes cost more to read. */
 const REPORT_MS = 1_000;
 
 /**
- * Lets PostgreSQL copy the tables and watches it, and has it build the keys of the large ones behind their copies: who
- * asks for them is there before the first copy begins.
+ * Lets PostgreSQL copy the tables, watches it, and builds the keys of large tables behind their copies. The connections that
+ * build them are open before the first copy begins.
  * @throws {ReplicationBroken | ClaimLost | AttemptBusy}
  */
 export function copyRelocate(context: HopContext): Promise<PhaseOutcome> {
@@ -33,7 +33,7 @@ export function copyRelocate(context: HopContext): Promise<PhaseOutcome> {
   );
 }
 
-/** A later step suspends the subscription in its turn, once all is copied: that is not for this one to undo. */
+/** Once everything is copied, a later phase suspends the subscription: a repeated copy must not resume it. */
 async function startCopies(sides: BothSides, { hop }: HopContext): Promise<void> {
   if (!isCopied(await syncState(sides.target, replicationName(hop)))) await resumeReplication(sides, hop);
 }

@@ -13,11 +13,12 @@ import { type HopContext, type PhaseOutcome, replicationName, tablesAtTarget } f
 import { BUILD_POWER } from './replication.ts';
 
 /**
- * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
- * applies changes would lock the same tables in different orders. What changes meanwhile waits in the slot.
+ * Builds keys, indexes and triggers at the target while the subscription is suspended: adding a foreign key and applying
+ * changes would lock the same tables in different orders. Changes wait in the slot meanwhile.
  *
- * Runs of it resume each other by the catalogue. One that is asked to end leaves a build that is under way to
- * PostgreSQL. Whoever finds nothing missing lets the changes flow again. Statistics are rough here: the tenant waits.
+ * The catalogue says what is missing, so a repeated run goes on where the last one ended. A run that reaches its deadline leaves
+ * a build that is under way to PostgreSQL. The run that finds nothing missing resumes the subscription. Statistics are rough
+ * here: `compare` gathers full ones, behind the commit.
  */
 export async function indexRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { hop, deadline } = context;
@@ -31,7 +32,7 @@ export async function indexRelocate(context: HopContext): Promise<PhaseOutcome> 
       await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
       await endWorkers(sides.target, name);
       const building = buildPieces(connections, schema, BUILD_POWER, async () => {
-        // An abort is heard between two of them.
+        // An abort is noticed between two pieces.
         await context.progress({});
         return true;
       });
@@ -50,7 +51,7 @@ export async function indexRelocate(context: HopContext): Promise<PhaseOutcome> 
   });
 }
 
-/** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */
+/** Whether it ended in time. What is still under way afterwards fails with its connection, and the error is ignored. */
 async function endsBefore(deadline: number, work: Promise<unknown>): Promise<boolean> {
   const timer = new AbortController();
   const late = delay(Math.max(0, deadline - performance.now()), false, { signal: timer.signal });

@@ -6,7 +6,7 @@ import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
 import { type BothSides, claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
-import { publish, lockReplication } from '../../database/transfer/replication/publication.ts';
+import { lockReplication, publish } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
 import { createBareSchema, tableSizes } from '../../database/transfer/target-schema.ts';
@@ -21,8 +21,9 @@ import { reportingBrokenReplication } from './replication.ts';
 const SLOT_SECONDS = 20;
 
 /**
- * Claims the tenant, makes the bare tables at the target, and lets PostgreSQL copy into them: from its end on, rows
- * flow from cluster to cluster. The publication comes first: without it, nothing is at the target (see the roll-back).
+ * Claims the tenant, makes publication, bare tables at the target, slot and a suspended subscription: once that is resumed,
+ * rows flow from cluster to cluster. The publication comes first: where there is none, nothing is at the target (see the roll
+ * back).
  * @throws {ClaimLost | AttemptBusy | ReplicationBroken | TenantSecretInvalid} and the drivers' errors.
  */
 export async function prepareRelocate(context: HopContext): Promise<PhaseOutcome> {
@@ -41,8 +42,8 @@ export async function prepareRelocate(context: HopContext): Promise<PhaseOutcome
 }
 
 /**
- * Kept nowhere but in the subscription, and the same for each run of the step: another one would lock out the workers
- * of a run that came before, until the subscription has been told too.
+ * Kept in the subscription only, and the same for each run of the phase: a new one would lock out the workers until the
+ * subscription has it too.
  */
 async function replicationPassword({ source, attempt }: Hop): Promise<string> {
   const owner = await new CredentialStore().get(source.ownerSecret);
@@ -77,7 +78,7 @@ async function publishSource(source: pg.Client, hop: Hop, password: string): Pro
   const { schemaName } = hop.source;
   await claimed(source, hop.attempt, async () => {
     await lockReplication(source, name);
-    // Of an earlier attempt whose end was never told.
+    // Of an earlier attempt that was not rolled back completely.
     await clearMarkers(source, schemaName);
     await publish(
       source,

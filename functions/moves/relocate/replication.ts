@@ -1,3 +1,7 @@
+/**
+ * The replication of a relocate, from the phases' point of view: which connections it needs, whether it still works, how it is
+ * resumed and how it is ended. Its parts (publication, slot, subscription, alias tables) are in database/transfer/replication.
+ */
 import type pg from 'pg';
 import { type BothSides, claimedAtTarget, inTransaction } from '../../database/transfer/claim.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
@@ -18,11 +22,12 @@ import { asOwnersOf } from '../../places/place-database.ts';
 import { ReplicationBroken } from '../errors.ts';
 import { type Hop, replicationName } from '../hop.ts';
 
+/** How long each transaction may take. */
 const SECONDS = 30;
 
 /**
  * Ends the replication and leaves nothing of it on either side. May be repeated, and killed anywhere.
- * @throws the drivers' errors; try again later.
+ * @throws the drivers' errors; call it again.
  */
 export function endReplication(hop: Hop): Promise<void> {
   return onBothSides(hop, async ({ source, target }) => {
@@ -49,7 +54,7 @@ export async function endPublication(source: pg.Client, hop: Hop): Promise<void>
   );
 }
 
-/** As the owners of both databases of a hop. @throws the driver's errors. */
+/** Runs `work` as the owners of both databases of a hop. @throws the driver's errors. */
 export function onBothSides<Result>(
   hop: Pick<Hop, 'source' | 'target'>,
   work: (sides: { readonly source: pg.Client; readonly target: pg.Client }) => Promise<Result>,
@@ -59,10 +64,10 @@ export function onBothSides<Result>(
   );
 }
 
-/** What a build at the target of a relocation may take: nobody works in that schema yet. */
+/** What a build at the target of a relocate may take: no request uses that schema yet. */
 export const BUILD_POWER: BuildPower = { memory: '256MB', workers: 2 };
 
-/** A worker that fails is started again by PostgreSQL, every five seconds; so many failures are neither an accident nor a failover. */
+/** PostgreSQL starts a worker that fails again, every five seconds; a failover does not cause so many failures. */
 const FAILURES = 10;
 
 /** @throws {ReplicationBroken} where the replication cannot go on; and what `work` throws. */
@@ -76,7 +81,7 @@ export async function reportingBrokenReplication<Result>(work: () => Promise<Res
 }
 
 /**
- * @param kept by an earlier step: failures that were to be expected (see late-keys).
+ * @param kept by an earlier phase: failures that were expected (see late-keys).
  * @throws {ReplicationLost}
  */
 export function refuseFailures(
@@ -88,7 +93,7 @@ export function refuseFailures(
     throw new ReplicationLost('changes or rows cannot be applied');
 }
 
-/** Lets the workers of a suspended subscription run. Nothing is claimed where they may. @throws {ClaimLost | AttemptBusy} */
+/** Resumes the subscription, if it is suspended. @throws {ClaimLost | AttemptBusy} */
 export async function resumeReplication(sides: BothSides, hop: Hop): Promise<void> {
   const name = replicationName(hop);
   if ((await isEnabled(sides.target, name)) === false)

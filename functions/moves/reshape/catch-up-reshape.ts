@@ -19,8 +19,7 @@ const SMALL_KEYS = 500;
 const QUICK_MS = 500;
 
 /**
- * Applies what was noted, round by round, until little is left; then one snapshot in which both sides are compared
- * row by row.
+ * Applies captured changes, round by round, until few are left; then compares all rows of both sides in one snapshot.
  * @throws {MoveMismatch} they differ; what was compared is kept.
  * @throws {TenantUnreachable} the target's secret opens no session through its proxy (yet).
  * @throws {ClaimLost | AttemptBusy | MoveAborted}
@@ -39,7 +38,7 @@ export async function catchUpReshape(context: HopContext, cursor?: unknown): Pro
       if (keys <= SMALL_KEYS && performance.now() - started <= QUICK_MS) break;
       if (performance.now() > context.deadline) return { done: false, cursor: { applied } };
     }
-    // What requests will do at once after the commit must be possible before it.
+    // The login that requests need behind the commit must work before it.
     await verifyPlace(context.hop.target);
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({

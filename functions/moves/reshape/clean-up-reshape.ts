@@ -11,10 +11,10 @@ import { asOwnerOf } from '../../places/place-database.ts';
 import type { Hop } from '../hop.ts';
 
 /**
- * Removes what the tenant has left at the source of a reshape that was committed, once nobody can be reading it any
- * more. Who has come back meanwhile keeps everything.
+ * Drops what the tenant has left at the source of a committed reshape, once no transaction can be reading it any more. A tenant
+ * that has come back meanwhile keeps everything.
  * @param deadline on `performance.now()`'s clock.
- * @returns not done: somebody still reads there, another move is at work, or time was up; call it again.
+ * @returns not done: transactions still read there, another attempt works, or time is up; call it again.
  */
 export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ readonly done: boolean }> {
   return asOwnerOf(hop.source, async (owner) => {
@@ -31,7 +31,7 @@ export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ read
 
 async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<{ done: boolean }> {
   const { tenantId } = attempt;
-  // Back here, or gone for good: whoever ends a tenant erases its rows himself.
+  // The tenant is back here, or was offboarded, which erases its rows.
   let hasNothingToErase = false;
   const guarded = (batch: () => Promise<number>) =>
     exclusively(
@@ -41,7 +41,7 @@ async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): 
         const placement = await readPlacement(owner, tenantId);
         const isBack = placement?.isolation_model === 'shared' && placement.state !== 'moved';
         hasNothingToErase = !placement || isBack;
-        // An attempt that has the tenant may be filling these very tables.
+        // An attempt that has claimed the tenant may be filling these tables.
         return hasNothingToErase || placement?.mover !== null ? undefined : batch();
       },
       { seconds: 600 },

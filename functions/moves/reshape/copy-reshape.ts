@@ -5,12 +5,12 @@ import type { HopContext, PhaseOutcome } from '../hop.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
-/** A copy that takes longer with its rests goes on without: its one snapshot has an end. */
+/** A copy that would take longer with its rests does not rest: its snapshot must not get too old. */
 const RESTED_SECONDS = SNAPSHOT_SECONDS / 2;
 
 /**
- * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; run again it
- * begins anew. Between two statements it rests, so that the cell's other tenants get their share.
+ * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; a repeated
+ * run begins again. Between two statements it rests, so that the cell's other tenants get their share.
  * @throws {ClaimLost | AttemptBusy | MoveAborted}
  */
 export async function copyReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {

@@ -10,7 +10,7 @@ import {
 import { type HopContext, type PhaseOutcome, tablesAtTarget } from '../hop.ts';
 import { inAttemptSession } from './reshape-session.ts';
 
-/** One build at a time with one process, so that the cell's other tenants keep their share of the machine. */
+/** One build at a time with one process: the other processors are left to the cell's other tenants. */
 const POWER = { memory: '128MB', workers: 0 } as const;
 
 /**
@@ -22,7 +22,7 @@ export async function indexReshape(context: HopContext, cursor?: unknown): Promi
   const schema = tablesAtTarget(context.hop);
   if (target.isolationModel === 'shared') return { done: true };
   return inAttemptSession(context, cursor, async (owner) => {
-    // What is built here vanishes with its schema, so only the way in and the way out ask whose the tenant is.
+    // What is built here is dropped with its schema, so the claim is checked only at the beginning and at the end.
     await claimedModestly(owner, attempt, async () => {});
     const rowsTotal = (await missingPieces(owner, schema)).length;
     let rowsDone = 0;

@@ -11,7 +11,7 @@ import { agreeOnTables, claimForHop } from '../tables-of-hop.ts';
 import { inAttemptSession } from './reshape-session.ts';
 
 /**
- * Gives the tenant to the attempt, makes the place where its rows will arrive, and begins to note what changes.
+ * Claims the tenant, makes or empties the target's tables, and switches capture on.
  * @throws {TablesUpgrading | TablesNewer | ClaimLost | AttemptBusy | WritersBusy} and the errors of PostgreSQL and Secrets Manager.
  */
 export async function prepareReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
@@ -19,7 +19,7 @@ export async function prepareReshape(context: HopContext, cursor?: unknown): Pro
   const { attempt, target } = context.hop;
   return inAttemptSession(context, cursor, async (owner) => {
     await claimForHop(owner, context.hop);
-    // Capture is the last thing here: delivered again, perhaps after the copy, the step must not empty the target.
+    // Capture is switched on last: delivered again, perhaps after the copy, the phase must not empty the target.
     if (await isCapturing(owner, attempt)) return { done: true };
     await context.progress({});
     await agreeOnTables(owner, context);
@@ -39,7 +39,7 @@ async function makeSchema(owner: pg.Client, hop: Hop): Promise<void> {
   );
 }
 
-/** An earlier stay of the tenant, or an attempt that was rolled back halfway, may have left rows that nobody reads. */
+/** An earlier stay of the tenant, or an attempt that was not rolled back completely, may have left rows. */
 async function clearSharedTables(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<boolean> {
   const outcome = await eraseSharedRows(
     owner,

@@ -5,12 +5,12 @@ import { type Place, tablesVersionOf } from '../../places/place.ts';
 import { asOwnerOf } from '../../places/place-database.ts';
 import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 
-/** Longest time that a transaction with one snapshot of the source may take: a task ends after 15 minutes. */
+/** Longest time that a transaction with one snapshot of the source may take: a Lambda function ends after 15 minutes. */
 export const SNAPSHOT_SECONDS = 800;
 
 /**
- * Runs a step on a session that has the turn among the steps of this tenant. Where the turn does not come in time, the
- * step has not begun, and is called again.
+ * Runs a phase on a session that has the tenant's session lock (see attempt-session.ts). Where the lock does not become free in
+ * time, the phase has not begun, and is called again.
  */
 export function inAttemptSession(
   context: HopContext,
@@ -18,8 +18,8 @@ export function inAttemptSession(
   work: (owner: pg.Client) => Promise<PhaseOutcome>,
 ): Promise<PhaseOutcome> {
   return asOwnerOf(context.hop.source, async (owner) => {
-    const mine = await lockAttemptSession(owner, context.hop.attempt, context.deadline);
-    if (mine) return work(owner);
+    const locked = await lockAttemptSession(owner, context.hop.attempt, context.deadline);
+    if (locked) return work(owner);
     return { done: false, ...(cursor === undefined ? {} : { cursor }) };
   });
 }

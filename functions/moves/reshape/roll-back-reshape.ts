@@ -9,13 +9,13 @@ import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-ro
 import { asOwnerOf } from '../../places/place-database.ts';
 import type { Hop } from '../hop.ts';
 
-/** Requests hold a transaction open for 30 s at most, and writes are not captured any more when none of them is left. */
+/** A request keeps its transaction open for 30 s at most. */
 const PATIENCE_MS = 40_000;
 
 /**
- * Ends the attempt before its commit point: takes the tenant from it, then drops what it made, and nothing else. May
- * be repeated, and does nothing where nothing is left. The secret of the target is not touched.
- * @throws {MoveCommitted} the placement is past the attempt: there is nothing to roll back.
+ * Rolls back an attempt that has not committed its hop: revokes its claim, then drops what it made, and nothing else, except the
+ * secret of the target's role. May be repeated, and does nothing where nothing is left.
+ * @throws {MoveCommitted} the hop is committed; nothing was changed.
  * @throws {AttemptBusy | WritersBusy} and 55P03: nothing is decided yet, or not everything is dropped; call it again.
  */
 export async function rollBackReshape(hop: Hop): Promise<void> {
@@ -23,7 +23,7 @@ export async function rollBackReshape(hop: Hop): Promise<void> {
     // A copy may take minutes: its end is not waited for.
     const endSessions = () => endSessionsOfAttempt(owner, hop.attempt);
     await revokeClaim(owner, hop, endSessions, { patienceMs: PATIENCE_MS });
-    // What had begun before the claim was taken cannot commit, but could still hold the locks of its tables.
+    // What had begun before the claim was revoked cannot commit, but may still hold locks of its tables.
     await endSessionsOfAttempt(owner, hop.attempt);
     if (hop.target.isolationModel === 'shared') await eraseTarget(owner, hop);
     else await dropTarget(owner, hop);
@@ -39,7 +39,7 @@ async function dropTarget(owner: pg.Client, { attempt, target }: Hop): Promise<v
   );
 }
 
-/** Only while no other attempt has the tenant: it would be filling the same tables, and has emptied them itself. */
+/** Only while no other attempt has claimed the tenant: that one may be filling the same tables, and has emptied them itself. */
 async function eraseTarget(owner: pg.Client, { attempt }: Hop): Promise<void> {
   const { tenantId, epoch } = attempt;
   const guarded = (batch: () => Promise<number>) =>

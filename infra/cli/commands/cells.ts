@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, showList } from '../listing.ts';
+import { LISTING_FLAGS, showList } from '../table.ts';
 
 interface Cell {
   cellId: string;

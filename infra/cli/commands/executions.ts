@@ -1,7 +1,7 @@
-import { durationText } from '../amounts.ts';
 import type { Command } from '../command.ts';
 import { CommandError } from '../errors.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
+import { durationText } from '../shown-text.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 interface Execution {
   stateMachine: string;

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError } from '../api-client.ts';
-import { tenantPath } from '../api-paths.ts';
+import { type ApiClient, ApiError, tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { shownText } from '../shown-text.ts';
 

@@ -1,6 +1,6 @@
-import { tenantPath } from '../api-paths.ts';
+import { tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 interface Grounds {
   targetTier: string | null;

@@ -13,9 +13,12 @@ import {
 import type { asOwner } from '../../../functions/database/session/owner-connection.ts';
 import { bootstrapRegistry } from '../../../functions/registry/bootstrap-registry.ts';
 import { registerCell } from '../../../functions/registry/cells.ts';
-import { beginRollout } from '../../../functions/rollouts/begin-rollout.ts';
-import { finishRollout } from '../../../functions/rollouts/finish-rollout.ts';
-import { runCanaries, runWave } from '../../../functions/rollouts/run-wave.ts';
+import {
+  beginRollout,
+  finishRollout,
+  runCanaries,
+  runWave,
+} from '../../../functions/rollouts/rollout-phases.ts';
 import { RegistryOverPostgres } from '../../registry-over-postgres.ts';
 import { BenchServer, PASSWORD, STARTER } from '../bench-server.ts';
 

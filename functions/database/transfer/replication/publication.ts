@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { endLockHolders } from '../../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../../ddl/ddl-connection.ts';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
-import { scramVerifier } from '../../provisioning/scram-verifier.ts';
+import { scramVerifier } from '../../provisioning/data-roles.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
 
 export interface Publication {
@@ -33,7 +33,7 @@ export async function publish(
     [name],
   );
   const known = rows[0];
-  // RDS lends the right to replicate through a role, other PostgreSQL through an attribute.
+  // RDS grants the right to replicate by a role, other PostgreSQL by an attribute.
   const attribute = known?.lends ? '' : ' REPLICATION';
   await owner.query(
     [
@@ -87,8 +87,8 @@ export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publ
 }
 
 /**
- * One at a time changes the replication objects of that name, until the open transaction ends: PostgreSQL itself
- * answers those who come at once with internal errors.
+ * Serializes changes of the replication objects of that name, until the open transaction ends: PostgreSQL answers concurrent
+ * changes with internal errors.
  */
 export async function lockReplication(owner: pg.ClientBase, name: string): Promise<void> {
   const lock = `strata replication ${name}`;

@@ -1,17 +1,17 @@
 /**
- * Whose turn it is among the steps of a tenant's attempts: a task may be delivered twice, and one that timed out may
- * still be running here.
+ * The session in which a phase of a reshape works: one at a time per tenant. A phase may be delivered twice, and one that timed
+ * out may still be running in the database.
  *
- * A copy or a round sees the source through one snapshot, and writes the target so that it equals that snapshot. Two
- * of them in the wrong order would take the target back in time: a round that began early and waited inside its
- * transaction would write, after a later round has committed, what the rows were before it, and the keys that it was
- * not shown are gone from the log. So the wait must come before the snapshot, and therefore before BEGIN: in a
- * transaction, the very statement that waits for a lock has taken the snapshot already. Hence a lock of the session,
- * not of the transaction. It is the tenant's third advisory key.
+ * A copy or a round reads the source through one snapshot, and makes the target equal to that snapshot. Two of them in the
+ * wrong order would take the target back in time: a round that began early and waited inside its transaction would write, after
+ * a later round has committed, what the rows were before it, and the keys that its snapshot does not show are gone from the log.
+ * So the wait must come before the snapshot, and therefore before BEGIN: inside a transaction, the statement that waits for a
+ * lock has taken the snapshot already. Hence a lock of the session, not of the transaction. It is the tenant's third advisory
+ * lock.
  *
- * Invariants: who has the turn keeps it until its session ends, and works on that very session: a session that lost
- * its turn can do nothing more. A session that does nothing for half a minute ends (a frozen function), and so does
- * a statement whose client is gone (a killed one).
+ * Invariants: a session keeps the lock until it ends, and the phase works on that session: a session that has lost the lock can
+ * do nothing more. A session that is idle for half a minute ends (a frozen function), and so does a statement whose client is
+ * gone (a killed one).
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,7 +24,8 @@ const CLIENT_CHECK = '2s';
 const POLL_MS = 50;
 
 /**
- * Waits for the turn until `deadline` (on `performance.now()`'s clock); answers whether it has come.
+ * Waits for the tenant's session lock until `deadline` (on `performance.now()`'s clock).
+ * @returns whether the session has it.
  * @param session a connection of its own, to the cluster itself: its settings change.
  */
 export async function lockAttemptSession(
@@ -50,7 +51,7 @@ export async function lockAttemptSession(
   }
 }
 
-/** Ends all sessions in which steps of the attempt are at work, and waits for their end. */
+/** Ends all sessions in which phases of the attempt work, and waits for their end. */
 export async function endSessionsOfAttempt(owner: pg.ClientBase, { attemptId }: Attempt): Promise<void> {
   await owner.query(
     `select pg_catalog.pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity
@@ -63,7 +64,7 @@ export async function endSessionsOfAttempt(owner: pg.ClientBase, { attemptId }: 
 const sessionName = (attemptId: string) => `strata move ${attemptId}`;
 
 /**
- * One transaction of the attempt before its commit point, which leaves the cell's other tenants their share.
+ * One transaction of the attempt before its commit, on one processor: the others are left to the cell's other tenants.
  * @throws {ClaimLost | AttemptBusy} and what `work` throws; nothing is committed then.
  */
 export function claimedModestly<Result>(
@@ -73,7 +74,6 @@ export function claimedModestly<Result>(
   options: Omit<ClaimedOptions, 'phase'> = {},
 ): Promise<Result> {
   const modestly = async () => {
-    // One core less for the cell's other tenants is enough.
     await owner.query('SET LOCAL max_parallel_workers_per_gather = 0');
     return work();
   };

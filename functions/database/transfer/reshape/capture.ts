@@ -32,8 +32,8 @@ export async function isCapturing(owner: pg.ClientBase, attempt: Attempt): Promi
 }
 
 /**
- * Forgets what was noted for an attempt that ended. One statement, so that its snapshot shows either no capture, and
- * then only keys that nobody will ask for, or capture, and then it deletes nothing.
+ * Deletes the keys that were noted for an attempt that has ended. One statement: its snapshot shows either no capture, and then
+ * no attempt needs the keys, or a capture, and then it deletes nothing.
  */
 export async function discardUnusedChanges(owner: pg.ClientBase, tenantId: string): Promise<void> {
   await owner.query(

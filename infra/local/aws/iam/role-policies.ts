@@ -1,7 +1,5 @@
 import type { DeployedStack, LocalResource, Log } from '../../model.ts';
-import type { Policies } from './evaluator.ts';
-import { AWS_MANAGED_POLICIES } from './managed-policies.ts';
-import { asList, type PolicyDocument } from './policy-document.ts';
+import { asList, type Policies, type PolicyDocument } from './evaluator.ts';
 
 const NOTHING: PolicyDocument = { Statement: [] };
 
@@ -78,3 +76,30 @@ export class RolePolicies {
     return aws ?? NOTHING;
   }
 }
+
+const LOGS = ['logs:CreateLogGroup', 'logs:CreateLogStream', 'logs:PutLogEvents'];
+
+function allow(...actions: string[]): PolicyDocument {
+  return { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] };
+}
+
+/** AWS's own managed policies that CDK constructs attach, by the path after `policy/`, as AWS publishes them. */
+export const AWS_MANAGED_POLICIES: Record<string, PolicyDocument> = {
+  'service-role/AWSLambdaBasicExecutionRole': allow(...LOGS),
+  'service-role/AWSLambdaVPCAccessExecutionRole': allow(
+    ...LOGS,
+    'ec2:CreateNetworkInterface',
+    'ec2:DescribeNetworkInterfaces',
+    'ec2:DescribeSubnets',
+    'ec2:DeleteNetworkInterface',
+    'ec2:AssignPrivateIpAddresses',
+    'ec2:UnassignPrivateIpAddresses',
+  ),
+  AWSXRayDaemonWriteAccess: allow(
+    'xray:PutTraceSegments',
+    'xray:PutTelemetryRecords',
+    'xray:GetSamplingRules',
+    'xray:GetSamplingTargets',
+    'xray:GetSamplingStatisticSummaries',
+  ),
+};

@@ -11,6 +11,7 @@ import {
 } from '../../http/operator-api.ts';
 import { invalidInput, Problem } from '../../http/problem.ts';
 import { actInRegion } from '../../registry/ask-region.ts';
+import { listCells } from '../../registry/cells.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import { findRollout, getRollout, listRollouts } from '../../registry/rollouts.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
@@ -18,7 +19,13 @@ import { InvalidRolloutInput, RolloutInProgress, RolloutNotStarted } from '../..
 import { requestRollout } from '../../rollouts/request-rollout.ts';
 import { readRolloutRequest } from '../../rollouts/rollout-input.ts';
 
-export const list = operatorRoute(
+/** All cells with the number of their tenants. They are few: one page. */
+export const cells = operatorRoute({ query: z.strictObject({}) }, async ({ registries }) => ({
+  status: 200,
+  body: { items: await listCells(registries), nextCursor: null },
+}));
+
+export const rollouts = operatorRoute(
   { query: z.strictObject(pageParameters) },
   async ({ registries, query }) => ({
     status: 200,
@@ -26,7 +33,7 @@ export const list = operatorRoute(
   }),
 );
 
-export const read = operatorRoute(
+export const rollout = operatorRoute(
   { params: z.object({ rolloutId: uuid }) },
   async ({ registries, params }) => {
     const rollout = await findRollout(registries, params.rolloutId);
@@ -35,7 +42,7 @@ export const read = operatorRoute(
 );
 
 /** Starts a rollout in one region: 202, to be polled at its Location until it has ended. */
-export const create = operatorRoute(
+export const startRollout = operatorRoute(
   { body: z.unknown() },
   async ({ registries, body, operator, facts }: OperatorRequest<object, object, unknown>) => {
     try {
