@@ -1,9 +1,13 @@
 import { sql } from 'kysely';
+import { dropTenantSchema } from '../database/provisioning/tenant-schema.ts';
+import { sameLocation } from '../places/place.ts';
+import { asOwnerOf } from '../places/place-database.ts';
 import { dropCredentials } from '../places/place-resources.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
+import { type Hop, keepsRole, keptIn } from './hop.ts';
 import { findHop, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
 import { cleanUpReshape } from './reshape/clean-up-reshape.ts';
@@ -35,8 +39,9 @@ export async function cleanUpHop(
   const now = new Date().toISOString();
   if (hop.state === 'cleaned') return { done: true, database: false, keepUntil: now };
   if (hop.state !== 'settled') throw new HopNotCommitted();
-  const { kind, source, attempt } = hop;
-  const database = source.isolationModel === 'dedicated';
+  const { kind, source, target, attempt } = hop;
+  // A restore leaves a schema of the database that the tenant goes on living in.
+  const database = source.isolationModel === 'dedicated' && !sameLocation(source, target);
   const since = hop.result.cleanedAt;
   if (database && typeof since === 'string')
     return { done: true, database, keepUntil: after(since, keepDays) };
@@ -44,14 +49,25 @@ export async function cleanUpHop(
     ? cleanUpReshape(hop, deadline)
     : cleanUpRelocate(hop, deadline));
   if (!done) return { done, database, keepUntil: now };
+  await dropKept(hop);
   if (database) {
     await noteCleaned(registry, hop, now);
     return { done, database, keepUntil: after(now, keepDays) };
   }
   // The tenant cannot have come back to it: no other attempt uses its names.
-  await dropCredentials(source, attempt.tenantId);
+  if (!keepsRole(hop)) await dropCredentials(source, attempt.tenantId);
   await setHopState(registry, hop, ['settled'], 'cleaned');
   return { done, database, keepUntil: now };
+}
+
+/** Drops the copy of what a restore has replaced in the shared tables. */
+async function dropKept(hop: Hop): Promise<void> {
+  const schemaName = keptIn(hop);
+  if (schemaName === undefined || schemaName === hop.source.schemaName) return;
+  const { tenantId } = hop.attempt;
+  await asOwnerOf(hop.source, (owner) =>
+    dropTenantSchema(owner, { tenantId, schemaName, roleName: schemaName }),
+  );
 }
 
 const after = (since: string, days: number): string =>

@@ -31,7 +31,7 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import * as errors from './errors.ts';
 import { HopNotCommitted, MoveAborted, MoveMismatch, MoveOvertaken, MoveStepFailed } from './errors.ts';
-import { type Hop, leavesRegion, type Regions, readCommit } from './hop.ts';
+import { type Hop, keepsRole, leavesRegion, type Regions, readCommit } from './hop.ts';
 import { openPhaseOf } from './hop-context.ts';
 import { compare } from './hop-phases.ts';
 import {
@@ -211,14 +211,16 @@ async function rollBack(registry: Registry, hop: HopRecord, regions: Regions | u
     if (error instanceof MoveCommitted) return false;
     throw error;
   }
-  const { dropCredentials } = await import('../places/place-resources.ts');
-  const awsRegion = leavesRegion(hop) ? regions?.awsRegionOf(hop.target.region) : undefined;
-  await dropCredentials(hop.target, hop.attempt.tenantId, awsRegion);
+  if (!keepsRole(hop)) {
+    const { dropCredentials } = await import('../places/place-resources.ts');
+    const awsRegion = leavesRegion(hop) ? regions?.awsRegionOf(hop.target.region) : undefined;
+    await dropCredentials(hop.target, hop.attempt.tenantId, awsRegion);
+  }
   await setHopState(registry, hop, ['rolling-back'], 'rolled-back');
   return true;
 }
 
-/** What the workflow had left to do between commit and settling. A reshape has compared before it committed. */
+/** What the workflow had left to do between commit and settling. */
 async function compareUnlessDone(
   registry: Registry,
   { phases }: MoveRecord,
@@ -226,7 +228,8 @@ async function compareUnlessDone(
   deadline: number,
 ): Promise<void> {
   const hasBegunToSettle = phases.some((phase) => phase.hop === hop.index && phase.name === 'settle');
-  if (hop.kind === 'reshape' || hasBegunToSettle) return;
+  const isCompared = hop.kind === 'reshape' && !hop.filling;
+  if (isCompared || hasBegunToSettle) return;
   const context = await openPhaseOf(registry, hop, 'compare', deadline);
   let cursor: unknown = context.kept.compareCursor ?? undefined;
   try {
@@ -324,7 +327,7 @@ function recordSuccess(
     if (hops.filter(isSettled).length < plan.length) throw new HopNotCommitted();
 
     // A tenant that has left the region is described by the other region's registry, to which it was handed over.
-    if (tenant.status !== 'elsewhere') await applyTarget(transaction, tenant, move);
+    if (tenant.status !== 'elsewhere' && move.restore === null) await applyTarget(transaction, tenant, move);
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriedOfLast(transaction, tenantId, hops[0]);
     const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore, followUp });

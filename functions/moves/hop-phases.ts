@@ -10,11 +10,9 @@ import { catchUpReshape } from './reshape/catch-up-reshape.ts';
 import { copyReshape } from './reshape/copy-reshape.ts';
 import { cutOverReshape } from './reshape/cut-over-reshape.ts';
 import { indexReshape } from './reshape/index-reshape.ts';
+import { keepReplaced } from './reshape/keep-replaced.ts';
 import { prepareReshape } from './reshape/prepare-reshape.ts';
 import { requireKnownTables } from './tables-of-hop.ts';
-
-/** A reshape has compared both sides in one snapshot before it was committed. */
-const nothing: PhaseWork = async () => ({ done: true });
 
 /** The phases of a hop in which its two kinds differ. */
 export const prepare = beforeCommit(byKind({ reshape: prepareReshape, relocate: prepareRelocate }));
@@ -22,7 +20,8 @@ export const copy = beforeCommit(byKind({ reshape: copyReshape, relocate: copyRe
 export const index = beforeCommit(byKind({ reshape: indexReshape, relocate: indexRelocate }));
 export const catchUp = beforeCommit(byKind({ reshape: catchUpReshape, relocate: catchUpRelocate }));
 export const cutOver = beforeCommit(byKind({ reshape: cutOverReshape, relocate: cutOverRelocate }));
-export const compare = byKind({ reshape: nothing, relocate: compareRelocate });
+/** A reshape has compared both sides in one snapshot before it was committed. */
+export const compare = byKind({ reshape: keepReplaced, relocate: compareRelocate });
 
 /** After a rollback of the deployment, an older release may be asked to go on with the hop of a newer one. */
 function beforeCommit(step: PhaseWork): PhaseWork {

@@ -9,6 +9,7 @@
 
 import type { Attempt } from '../database/transfer/claim.ts';
 import { type PlacementRow, readPlacement, showsCommit } from '../database/transfer/fence.ts';
+import { keptSchemaName } from '../placement/tenant-names.ts';
 import { type Location, type Place, tablesVersionOf } from '../places/place.ts';
 import { asOwnerOf } from '../places/place-database.ts';
 import type { DataApi } from '../registry/data-api.ts';
@@ -17,17 +18,19 @@ import type { DataApi } from '../registry/data-api.ts';
 export type HopKind = 'reshape' | 'relocate';
 
 /**
- * What the target of a restore's hop is filled from. The tables of {@link carriedTablesOf} come from the source in any case.
- * `backup`: its objects. `schema`: rows that stand in that schema already, which an earlier restore has replaced.
+ * What the target of a restore's hop is filled with, instead of with the tenant's present rows: phase `fill` does it. The
+ * hop's other phases carry the tables named in `carried`, as a move does with all tables.
  */
-export type Filling =
-  | {
-      readonly from: 'backup';
-      readonly backupId: string;
-      /** Of the tables as they were backed up. */
-      readonly schemaVersion: number;
-    }
-  | { readonly from: 'schema'; readonly schemaName: string; readonly schemaVersion: number };
+export type Filling = {
+  /** Of the tables that the rows come from. The hop's own version is this one or a later one. */
+  readonly schemaVersion: number;
+  /** Tables whose present rows stay the tenant's: they are carried over from the source. */
+  readonly carried: readonly string[];
+} & (
+  | { readonly from: 'backup'; readonly backupId: string }
+  /** Rows that an earlier restore has replaced, in the same database. */
+  | { readonly from: 'schema'; readonly schemaName: string }
+);
 
 export interface Hop {
   readonly moveId: string;
@@ -60,6 +63,19 @@ export function readCommit(
 export function tablesAtTarget({ target }: Pick<Hop, 'target'>) {
   return { schemaName: target.schemaName, schemaVersion: tablesVersionOf(target) };
 }
+
+/**
+ * The schema that keeps what the hop of a restore has replaced, for an undo, until the hop is cleaned up. The rows of shared
+ * tables are copied there, because the tenant comes back to those tables; an isolated tenant's schema is kept as it is.
+ */
+export function keptIn({ filling, source, suffix, attempt }: Hop): string | undefined {
+  if (!filling) return undefined;
+  return source.isolationModel === 'shared' ? keptSchemaName(attempt.tenantId, suffix) : source.schemaName;
+}
+
+/** Whether both places have the tenant's one role, and so its one secret. */
+export const keepsRole = ({ source, target }: Pick<Hop, 'source' | 'target'>): boolean =>
+  source.roleName === target.roleName;
 
 /** Publication, subscription, slot and replication role of a relocate share this name. */
 export function replicationName({ attempt, suffix }: Hop): string {

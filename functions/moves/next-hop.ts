@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { findPlace, type Place, planPlace, sameLocation } from '../places/place.ts';
+import { findPlace, type Place, placeBeside, planPlace, sameLocation } from '../places/place.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
@@ -18,6 +18,8 @@ export interface NextHop {
   readonly needsDatabase: boolean;
   /** A secret is to be made, and the cell's proxy to take it. */
   readonly needsSecret: boolean;
+  /** The target is to be filled with rows of a backup, or of an earlier place: a restore. */
+  readonly needsFilling: boolean;
 }
 
 /**
@@ -40,16 +42,23 @@ export function nextHop(
     const hopIndex = hops.filter(isSettled).length;
     const planned = plan[hopIndex];
     if (!planned) {
-      return { moveId, tenantId, hopIndex, finished: true, needsDatabase: false, needsSecret: false };
+      const nothing = { needsDatabase: false, needsSecret: false, needsFilling: false };
+      return { moveId, tenantId, hopIndex, finished: true, ...nothing };
     }
     const known = hops.find(({ index }) => index === hopIndex);
     if (known && known.state !== 'working' && known.state !== 'committed') throw new MoveOvertaken();
     if (move.abortRequested && known?.state !== 'committed') throw new MoveAborted();
     if (!known) await openHop(transaction, move, hopIndex, regions);
+    // A restore of an isolated tenant stays in its database, with its role.
+    const leaves = !sameLocation(planned.from, planned.to);
     return {
-      ...{ moveId, tenantId, hopIndex, finished: false },
-      needsDatabase: planned.to.isolationModel === 'dedicated',
-      needsSecret: planned.to.isolationModel === 'schema',
+      moveId,
+      tenantId,
+      hopIndex,
+      finished: false,
+      needsDatabase: leaves && planned.to.isolationModel === 'dedicated',
+      needsSecret: leaves && planned.to.isolationModel === 'schema',
+      needsFilling: planned.filling !== undefined,
     };
   });
 }
@@ -72,13 +81,15 @@ async function openHop(
   const { poolSize } = source;
   const wanted = { tenantId, location: planned.to, epoch: source.epoch + 1, suffix, poolSize };
   const leaving = regions && leavesRegion({ source: planned.from, target: planned.to });
-  const target = await planPlace(leaving ? regions.of(planned.to.region) : transaction, wanted);
+  const target = sameLocation(planned.from, planned.to)
+    ? placeBeside(source, tenantId, suffix)
+    : await planPlace(leaving ? regions.of(planned.to.region) : transaction, wanted);
   if (leaving) await announce(transaction, regions, tenantId, target);
   await registrySql(transaction)
     .insertInto('tenant_move_hops')
     .values({
       ...{ move_id: moveId, hop_index: hopIndex, attempt_id: randomUUID(), tenant_id: tenantId },
-      ...{ kind: planned.kind, suffix, source, target },
+      ...{ kind: planned.kind, suffix, source, target, filling: planned.filling ?? null },
     })
     .execute();
 }

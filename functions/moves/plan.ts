@@ -7,8 +7,6 @@ export interface PlannedHop {
   readonly to: Location;
   /** Of a restore's hop. */
   readonly filling?: Filling;
-  /** What the hop would erase at its target is kept in a schema beside it first: a restore can be undone. */
-  readonly keepsReplaced?: boolean;
 }
 
 /**

@@ -3,9 +3,17 @@ import { DEDICATED_NAMES, DEDICATED_SECRETS, TENANT_SECRETS } from '../contracts
 /** Epoch of a tenant's first placement. */
 export const FIRST_EPOCH = 1;
 
-/** Schema and login role of a tenant, which share one name; it carries the epoch because every move makes new ones. */
-export function tenantRoleName(tenantId: string, epoch: number): string {
-  return `tenant_${tenantId.replaceAll('-', '')}_e${epoch}`;
+/**
+ * Schema and login role of a tenant, which share one name: every move makes new ones.
+ * @param suffix the epoch, or what tells the attempts at one epoch apart.
+ */
+export function tenantRoleName(tenantId: string, suffix: number | string): string {
+  return `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
+}
+
+/** Schema that keeps what a restore has replaced in the shared tables. It has no role. */
+export function keptSchemaName(tenantId: string, suffix: string): string {
+  return `tenant_${tenantId.replaceAll('-', '')}_k${suffix}`;
 }
 
 /** Secret of a tenant's login role; the request path may read `strata/tenant/*`. */

@@ -11,7 +11,7 @@
 import { DATA_DATABASE } from '../contracts/names.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
-import { dedicatedSecretName, dedicatedStackName } from '../placement/tenant-names.ts';
+import { dedicatedSecretName, dedicatedStackName, tenantRoleName } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { UnknownCell } from './errors.ts';
@@ -142,7 +142,7 @@ export async function planPlace(
   { tenantId, location, epoch, suffix, poolSize = DEFAULT_POOL_SIZE }: PlannedPlace,
 ): Promise<Place> {
   const { isolationModel, cellId, region } = location;
-  const ownName = `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
+  const ownName = tenantRoleName(tenantId, suffix);
   const known = { isolationModel, cellId, region, poolSize, epoch, readerHost: null };
   if (cellId === null) {
     return {
@@ -180,6 +180,12 @@ export async function planPlace(
     ownerSecret: cell.owner_secret_arn,
     stackName: null,
   };
+}
+
+/** Another schema of the tenant beside its present one, for the same role: in the same database, under the next epoch. */
+export function placeBeside(place: Place, tenantId: string, suffix: string): Place {
+  const { schemaVersion: _, ...known } = place;
+  return { ...known, schemaName: tenantRoleName(tenantId, suffix), epoch: place.epoch + 1 };
 }
 
 /** The routing row's columns for a place. @throws {TypeError} the place has no address yet. */

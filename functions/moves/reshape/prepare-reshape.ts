@@ -21,19 +21,22 @@ export async function prepareReshape(context: HopContext, cursor?: unknown): Pro
     await claimForHop(owner, context.hop);
     // Capture is switched on last: delivered again, perhaps after the copy, the phase must not empty the target.
     if (await isCapturing(owner, attempt)) return { done: true };
+    // The tables may have been brought to another version since.
+    if (context.kept.filledAt !== undefined) return { done: true };
     await context.progress({});
     await agreeOnTables(owner, context);
     if (target.isolationModel !== 'shared') await makeSchema(owner, context.hop);
     else if (!(await clearSharedTables(owner, context.hop, deadline))) return { done: false };
-    await captureOn(owner, attempt);
+    // Filling the target may take hours: `fill` switches capture on when that is done.
+    if (!context.hop.filling) await captureOn(owner, attempt);
     return { done: true };
   });
 }
 
 async function makeSchema(owner: pg.Client, hop: Hop): Promise<void> {
-  const { attempt, target } = hop;
+  const { attempt, target, filling } = hop;
   const settings = await schemaSettings(target, attempt.tenantId);
-  const schema = { ...settings, schemaVersion: tablesVersionOf(target) };
+  const schema = { ...settings, schemaVersion: filling?.schemaVersion ?? tablesVersionOf(target) };
   await claimedModestly(owner, hop.attempt, () =>
     createBareSchema(owner, schema, () => false, joinedTransaction),
   );

@@ -24,10 +24,12 @@ export function inAttemptSession(
   });
 }
 
-/** The two places of a reshape as its statements name them. */
+/** The two places of a reshape as its statements name them, with the tables that it carries over. */
 export function sidesOf(hop: Hop): Sides {
   const { tenantId, attemptId } = hop.attempt;
-  const tables = movedTablesAt(tablesVersionOf(hop.target));
+  const all = movedTablesAt(tablesVersionOf(hop.target));
+  const { filling } = hop;
+  const tables = filling ? all.filter(({ name }) => filling.carried.includes(name)) : all;
   return { tenantId, attemptId, source: sideOf(hop.source), target: sideOf(hop.target), tables };
 }
 
