@@ -138,13 +138,18 @@ export class ObjectStore {
     return ContentLength ?? 0;
   }
 
-  /** Objects whose keys begin with the prefix, in the keys' order. */
-  async *list(prefix: string): AsyncGenerator<ListedObject> {
+  /** Objects whose keys begin with the prefix, in the keys' order, from the one after the key `after`. */
+  async *list(prefix: string, after?: string): AsyncGenerator<ListedObject> {
     const [{ ListObjectsV2Command }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     let token: string | undefined;
     do {
       const page = await s3.send(
-        new ListObjectsV2Command({ Bucket: this.bucket, Prefix: prefix, ContinuationToken: token }),
+        new ListObjectsV2Command({
+          Bucket: this.bucket,
+          Prefix: prefix,
+          StartAfter: after,
+          ContinuationToken: token,
+        }),
       );
       for (const { Key, Size, LastModified } of page.Contents ?? []) {
         if (Key !== undefined)
