@@ -1,5 +1,7 @@
 import { Duration } from 'aws-cdk-lib';
 import { Errors, JitterType, type RetryProps } from 'aws-cdk-lib/aws-stepfunctions';
+import { TablesChanging } from '../functions/backups/engine-errors.ts';
+import { BackupDuringMove } from '../functions/backups/errors.ts';
 import { CutOverPostponed, TablesUpgrading } from '../functions/moves/errors.ts';
 import {
   DependencyUnavailable,
@@ -53,6 +55,16 @@ export const notYetReachable: RetryProps = {
  */
 export const postponed: RetryProps = {
   errors: [CutOverPostponed.name, TablesUpgrading.name],
+  interval: Duration.seconds(10),
+  backoffRate: 1.5,
+  maxAttempts: 65,
+  maxDelay: Duration.minutes(5),
+  jitterStrategy: JitterType.FULL,
+};
+
+/** A move keeps the tenant, or a rollout its tables: the backup waits for about five hours. */
+export const keptByOther: RetryProps = {
+  errors: [BackupDuringMove.name, TablesChanging.name],
   interval: Duration.seconds(10),
   backoffRate: 1.5,
   maxAttempts: 65,
