@@ -13,7 +13,7 @@ export const MANIFEST_VERSION = 1;
 const time = z.iso.datetime();
 const count = z.int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const contentHash = z.string().regex(/^[0-9a-f]{32}$/);
+const contentHash = z.string().regex(/^[0-9a-f]{24}$/);
 const identifierText = z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/);
 
 /** The tenant's row of the registry. What a later release adds is kept as it is. */
