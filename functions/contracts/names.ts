@@ -16,6 +16,8 @@ export const STATE_MACHINES = {
   moveCleanup: 'tenant-move-cleanup',
   rollout: 'schema-rollout',
   partitionUpkeep: 'partition-upkeep',
+  backup: 'tenant-backup',
+  fleetBackup: 'fleet-backup',
 } as const;
 
 /** The function that counts what a tenant has, in the region of that key. */

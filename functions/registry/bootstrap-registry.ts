@@ -6,6 +6,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
+import { backupTables } from './migrations/0007-backups.ts';
 import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -24,6 +25,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
   { name: '0006-rollouts', statements: rolloutTables },
+  { name: '0007-backups', statements: backupTables },
 ];
 
 /** The version that this code gives to the registry: the number of its last migration. */

@@ -21,6 +21,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
   schema_rollouts: 'SELECT, INSERT, UPDATE',
   schema_rollout_targets: 'SELECT, INSERT, UPDATE',
+  // An expired backup goes from the registry as it goes from the bucket.
+  tenant_backups: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_backup_parts: 'SELECT, INSERT, UPDATE, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
