@@ -3,7 +3,7 @@
  * computed as they pass.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { type Duplex, Readable, Transform } from 'node:stream';
+import { type Duplex, type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 
@@ -101,13 +101,23 @@ export class ObjectStore {
     return measured.stored();
   }
 
-  /** Stores a text as one object, in place of an earlier one. */
-  async putText(key: string, text: string, contentType: string): Promise<StoredObject> {
+  /** Stores a text as one object, in place of an earlier one. At most 5 GB, and locally 64 MiB. */
+  async putText(key: string, text: string, contentType: string): Promise<void> {
     const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
-    const body = Buffer.from(text);
-    if (body.length > UPLOAD_PART_BYTES) return this.upload(key, Readable.from([body]));
-    await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: body, ContentType: contentType }));
-    return { bytes: body.length, sha256: createHash('sha256').update(body).digest('hex') };
+    await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: text, ContentType: contentType }));
+  }
+
+  /** Stores a text as one object, unless there is one. @returns whether it was stored. */
+  async putTextOnce(key: string, text: string, contentType: string): Promise<boolean> {
+    const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const put = { ...this.#parameters(key), Body: text, ContentType: contentType, IfNoneMatch: '*' };
+    try {
+      await s3.send(new PutObjectCommand(put));
+      return true;
+    } catch (error) {
+      if ((error as Error).name === 'PreconditionFailed') return false;
+      throw error;
+    }
   }
 
   /** The object as a stream, which fails where the connection ends early. @throws {ObjectMissing} and S3's errors. */

@@ -80,8 +80,8 @@ export async function copyParts(
       if (error instanceof TablesLocked) throw new TablesChanging({ cause: error });
       if (!(error instanceof SnapshotGone)) throw error;
       const now = await runningBackup(context.ledger);
-      // The other lane may have exported anew, or begun the next attempt, since the record was read.
-      if (isSameMoment(record, now)) await planAttempt(context, now);
+      // The other lane may have written the last part, exported anew, or begun the next attempt since the record was read.
+      if (!isDone(now) && isSameMoment(record, now)) await planAttempt(context, now);
     }
   }
 }

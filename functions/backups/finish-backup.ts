@@ -1,7 +1,15 @@
 import { type BackupContext, runningBackup } from './backup-context.ts';
-import type { CompletedPart } from './backup-ledger.ts';
+import type { BackupRecord, CompletedPart } from './backup-ledger.ts';
 import { BackupOvertaken } from './errors.ts';
-import { type BackupManifest, MANIFEST_VERSION, manifestKey, sha256Of, writeManifest } from './manifest.ts';
+import {
+  type BackupManifest,
+  checkManifest,
+  MANIFEST_VERSION,
+  MAX_MANIFEST_BYTES,
+  manifestKey,
+  sha256Of,
+  writeManifest,
+} from './manifest.ts';
 import { backedUpTables } from './plan-backup.ts';
 import { sumOfHashes } from './row-digest.ts';
 
@@ -29,9 +37,8 @@ export async function finishBackup(context: BackupContext): Promise<void> {
     schemaVersion,
     tables: tablesOf(schemaVersion, parts),
   };
-  const text = writeManifest(manifest);
   const key = manifestKey(record.prefix);
-  await store.putText(key, text, 'application/json');
+  const text = await writeOnce(context, record, writeManifest(manifest), parts);
   const finished = await ledger.finish(record.attempt, {
     manifestSha256: sha256Of(text),
     rows: total(parts, 'rows'),
@@ -39,13 +46,34 @@ export async function finishBackup(context: BackupContext): Promise<void> {
   });
   if (!finished) {
     // Of a backup that was given up, nothing may look complete.
-    await store.delete([key]);
+    if ((await ledger.read())?.status !== 'succeeded') await store.delete([key]);
     throw new BackupOvertaken();
   }
   const kept = new Set([key, ...parts.map((part) => part.key)]);
   const strays: string[] = [];
   for await (const object of store.list(record.prefix)) if (!kept.has(object.key)) strays.push(object.key);
   await store.delete(strays);
+}
+
+/**
+ * Stores the manifest, unless an earlier run of the phase has stored one of the same objects: that one stays, because the
+ * registry may know its hash already.
+ * @returns the text that is stored.
+ */
+async function writeOnce(
+  { store }: BackupContext,
+  { tenantId, backupId, prefix }: BackupRecord,
+  text: string,
+  parts: readonly CompletedPart[],
+): Promise<string> {
+  const key = manifestKey(prefix);
+  if (await store.putTextOnce(key, text, 'application/json')) return text;
+  const stored = await store.readText(key, MAX_MANIFEST_BYTES);
+  const { tables } = checkManifest(stored, { tenantId, backupId });
+  const keys = new Set(tables.flatMap((table) => table.parts.map((part) => part.key)));
+  if (keys.size === parts.length && parts.every((part) => keys.has(part.key))) return stored;
+  await store.putText(key, text, 'application/json');
+  return text;
 }
 
 function tablesOf(schemaVersion: number, parts: readonly CompletedPart[]): BackupManifest['tables'] {
