@@ -3,7 +3,7 @@
  * computed as they pass.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { Readable, Transform } from 'node:stream';
+import { type Duplex, type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 
@@ -73,11 +73,11 @@ export class ObjectStore {
   }
 
   /**
-   * Uploads what the stream gives, in parts where it is long. Nothing is stored where the stream or S3 fails: then the
-   * upload is aborted, and the stream destroyed.
-   * @throws what the stream threw, or S3's own error.
+   * Uploads what the stream gives behind the transforms, in parts where it is long. Nothing is stored where a stream or S3
+   * fails: then the upload is aborted, and the streams are destroyed.
+   * @throws what a stream threw, or S3's own error.
    */
-  async upload(key: string, body: Readable): Promise<StoredObject> {
+  async upload(key: string, body: Readable, ...transforms: readonly Duplex[]): Promise<StoredObject> {
     const [{ Upload }, s3] = await Promise.all([import('@aws-sdk/lib-storage'), this.#client()]);
     const measured = new MeasuredStream();
     const upload = new Upload({
@@ -86,7 +86,7 @@ export class ObjectStore {
       partSize: UPLOAD_PART_BYTES,
       queueSize: UPLOADS_AT_ONCE,
     });
-    const feeding = pipeline(body, measured).catch(async (error: unknown) => {
+    const feeding = pipeline([body, ...transforms, measured]).catch(async (error: unknown) => {
       // The upload sees the stream's end as an error, too; this one is the cause.
       await upload.abort();
       throw error;
@@ -101,13 +101,23 @@ export class ObjectStore {
     return measured.stored();
   }
 
-  /** Stores a text as one object, in place of an earlier one. */
-  async putText(key: string, text: string, contentType: string): Promise<StoredObject> {
+  /** Stores a text as one object, in place of an earlier one. At most 5 GB, and locally 64 MiB. */
+  async putText(key: string, text: string, contentType: string): Promise<void> {
     const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
-    const body = Buffer.from(text);
-    if (body.length > UPLOAD_PART_BYTES) return this.upload(key, Readable.from([body]));
-    await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: body, ContentType: contentType }));
-    return { bytes: body.length, sha256: createHash('sha256').update(body).digest('hex') };
+    await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: text, ContentType: contentType }));
+  }
+
+  /** Stores a text as one object, unless there is one. @returns whether it was stored. */
+  async putTextOnce(key: string, text: string, contentType: string): Promise<boolean> {
+    const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const put = { ...this.#parameters(key), Body: text, ContentType: contentType, IfNoneMatch: '*' };
+    try {
+      await s3.send(new PutObjectCommand(put));
+      return true;
+    } catch (error) {
+      if ((error as Error).name === 'PreconditionFailed') return false;
+      throw error;
+    }
   }
 
   /** The object as a stream, which fails where the connection ends early. @throws {ObjectMissing} and S3's errors. */
@@ -138,7 +148,7 @@ export class ObjectStore {
     return ContentLength ?? 0;
   }
 
-  /** Objects whose keys begin with the prefix, in the keys' order, from the one after the key `after`. */
+  /** Objects whose keys begin with the prefix, in the keys' order. @param after only keys behind that one */
   async *list(prefix: string, after?: string): AsyncGenerator<ListedObject> {
     const [{ ListObjectsV2Command }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     let token: string | undefined;
@@ -147,8 +157,7 @@ export class ObjectStore {
         new ListObjectsV2Command({
           Bucket: this.bucket,
           Prefix: prefix,
-          StartAfter: after,
-          ContinuationToken: token,
+          ...(token === undefined ? { StartAfter: after } : { ContinuationToken: token }),
         }),
       );
       for (const { Key, Size, LastModified } of page.Contents ?? []) {

@@ -13,7 +13,7 @@ export const MANIFEST_VERSION = 1;
 const time = z.iso.datetime();
 const count = z.int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const contentHash = z.string().regex(/^[0-9a-f]{32}$/);
+const contentHash = z.string().regex(/^[0-9a-f]{24}$/);
 const identifierText = z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/);
 
 /** The tenant's row of the registry. What a later release adds is kept as it is. */
@@ -84,7 +84,7 @@ export interface BackupLocation {
 export const manifestKey = (prefix: string) => `${prefix}manifest.json`;
 
 /** A manifest is small beside its backup: a part of a table takes about 300 bytes. */
-const MAX_BYTES = 64 * 2 ** 20;
+export const MAX_MANIFEST_BYTES = 64 * 2 ** 20;
 
 /**
  * The manifest as text, with a checksum over the rest of it.
@@ -100,10 +100,12 @@ export function writeManifest(manifest: BackupManifest): string {
  * @throws {ManifestMissing | ManifestAltered | ManifestForeign | ManifestNewer} and S3's errors.
  */
 export async function readManifest(store: ObjectStore, location: BackupLocation): Promise<BackupManifest> {
-  const text = await store.readText(manifestKey(location.prefix), MAX_BYTES).catch((error: unknown) => {
-    if (error instanceof ObjectMissing) throw new ManifestMissing({ cause: error });
-    throw error;
-  });
+  const text = await store
+    .readText(manifestKey(location.prefix), MAX_MANIFEST_BYTES)
+    .catch((error: unknown) => {
+      if (error instanceof ObjectMissing) throw new ManifestMissing({ cause: error });
+      throw error;
+    });
   return checkManifest(text, location);
 }
 
