@@ -1,4 +1,5 @@
 import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
+import * as backups from './backup-routes.ts';
 import * as cells from './cell-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
@@ -26,6 +27,9 @@ export const handler = operatorApi({
   'POST /tenants/{tenantId}/moves': moves.create,
   'GET /tenants/{tenantId}/moves/{moveId}': moves.read,
   'POST /tenants/{tenantId}/moves/{moveId}/abort': moves.abort,
+  'GET /tenants/{tenantId}/backups': backups.list,
+  'POST /tenants/{tenantId}/backups': backups.create,
+  'GET /tenants/{tenantId}/backups/{backupId}': backups.read,
   'GET /tenants/{tenantId}/usage': usage.list,
   'GET /tenants/{tenantId}/decisions': promotion.decisions,
   'GET /tenants/{tenantId}/offers': promotion.offers,

@@ -1,5 +1,6 @@
 import { type Command, synopsis } from '../command.ts';
 import { abort } from './abort.ts';
+import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { executions } from './executions.ts';
 import { move } from './move.ts';
@@ -25,6 +26,7 @@ const help: Command = {
 
 export const COMMANDS: readonly Command[] = [
   ...[tenants, tenant, onboard, suspend, resume, users, cells, moves, move, watch, abort],
+  ...[backup, backups],
   ...[usage, decisions, offers, accept, decline, rollouts, executions, tick],
   help,
 ];

@@ -1,15 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError } from '../api-client.ts';
+import type { ApiClient } from '../api-client.ts';
 import { movePath } from '../api-paths.ts';
+import { patiently, pollPause } from '../polling.ts';
 import type { Screen } from '../screen.ts';
 import { movesOf } from './find-move.ts';
 import type { Move } from './move-json.ts';
 import { moveProgress, phaseChanges } from './move-progress.ts';
 import { moveReport } from './move-report.ts';
-
-const POLL_MS = 250;
-/** Answers in a row that may fail before watching ends: a deployment or a busy registry passes. */
-const PATIENCE = 40;
 
 /** How long a follow-up move may take to begin. */
 const FOLLOW_UP_MS = 60_000;
@@ -40,7 +36,7 @@ export async function watchMove(
       return followUp ? watchFollowUp(api, screen, { tenant, followUp }) : succeeded;
     }
     before = move;
-    await delay(POLL_MS);
+    await pollPause();
   }
 }
 
@@ -63,19 +59,6 @@ async function watchFollowUp(
       );
       return false;
     }
-    await delay(POLL_MS);
-  }
-}
-
-async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  for (let failures = 1; ; failures += 1) {
-    try {
-      return await ask();
-    } catch (cause) {
-      // A move that was just asked for may not be there yet; what is refused for good stays refused.
-      const lasting = cause instanceof ApiError && ![404, 429, 500, 502, 503, 504].includes(cause.status);
-      if (lasting || failures >= PATIENCE) throw cause;
-      await delay(POLL_MS);
-    }
+    await pollPause();
   }
 }
