@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { inject } from 'vitest';
-import type { BackupContext, ConnectReader, Reader } from '../../functions/backups/backup-context.ts';
-import type { Lane } from '../../functions/backups/backup-ledger.ts';
+import type { BackupContext, ConnectReader } from '../../functions/backups/backup-context.ts';
 import { beginBackup } from '../../functions/backups/begin-backup.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
 import { finishBackup } from '../../functions/backups/finish-backup.ts';
@@ -20,6 +19,7 @@ import { cellRegistration, register } from '../isolation/tenant-world.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { type LocalBucket, startLocalBucket } from './local-bucket.ts';
+import { readerOf } from './reader.ts';
 
 export interface BackedUp extends TestTenant {
   readonly database: TestDatabase;
@@ -30,8 +30,7 @@ export interface RunningBackup {
   readonly tenantId: string;
   readonly backupId: string;
   readonly prefix: string;
-  /** For one invocation; those of different lanes may run at once. */
-  context(lane?: Lane, connect?: ConnectReader): BackupContext;
+  context(connect?: ConnectReader): BackupContext;
 }
 
 /** Long enough for every test: a worker never has to leave. */
@@ -45,17 +44,16 @@ export class BackupWorld {
   readonly bucket: LocalBucket;
   readonly cell: TestDatabase;
   readonly registry: TestDatabase;
-  /** One for each lane: each takes one call at a time. */
-  readonly registries: readonly [RegistryOverPostgres, RegistryOverPostgres];
+  readonly registryCalls: Registry;
   readonly #databases: TestDatabase[];
 
   private constructor(
     bucket: LocalBucket,
     cell: TestDatabase,
     registry: TestDatabase,
-    registries: BackupWorld['registries'],
+    registryCalls: Registry,
   ) {
-    this.registries = registries;
+    this.registryCalls = registryCalls;
     this.bucket = bucket;
     this.cell = cell;
     this.registry = registry;
@@ -68,28 +66,28 @@ export class BackupWorld {
       TestDatabase.clone(),
       TestDatabase.cloneRegistry(),
     ]);
-    const registries = [await registry.registry(), await registry.registry()] as const;
-    await registerCell(registries[0], cellRegistration(cell));
-    return new BackupWorld(bucket, cell, registry, registries);
+    const calls = inTurn(await registry.registry());
+    await registerCell(calls, cellRegistration(cell));
+    return new BackupWorld(bucket, cell, registry, calls);
   }
 
   async addTenant(model: IsolationModel): Promise<BackedUp> {
     const database = model === 'dedicated' ? await TestDatabase.clone() : this.cell;
     if (database !== this.cell) this.#databases.push(database);
     const tenant = await database.addTenant(model);
-    await register(this.registries[0], tenant, database.name, database.server.port);
+    await register(this.registryCalls, tenant, database.name, database.server.port);
     return { ...tenant, database };
   }
 
   async begin({ tenantId }: Pick<TestTenant, 'tenantId'>): Promise<RunningBackup> {
-    const { backupId } = await beginBackup(this.registries[0], { tenantId }, `execution:${randomUUID()}`);
-    const record = await new RegistryLedger(this.registries[0], backupId).read();
+    const { backupId } = await beginBackup(this.registryCalls, { tenantId }, `execution:${randomUUID()}`);
+    const record = await new RegistryLedger(this.registryCalls, backupId).read();
     return {
       tenantId,
       backupId,
       prefix: record!.prefix,
-      context: (lane = 0, connect = connectAsOwner) => ({
-        ledger: new RegistryLedger(this.registries[lane], backupId),
+      context: (connect = connectAsOwner) => ({
+        ledger: new RegistryLedger(this.registryCalls, backupId),
         store: this.bucket.store,
         connect,
       }),
@@ -112,7 +110,7 @@ export class BackupWorld {
   async copy(backup: RunningBackup): Promise<void> {
     await Promise.all(
       ([0, 1] as const).map(async (lane) => {
-        while (!(await copyParts(backup.context(lane), lane, unhurried())).done);
+        while (!(await copyParts(backup.context(), lane, unhurried())).done);
       }),
     );
   }
@@ -143,17 +141,25 @@ export class BackupWorld {
   }
 }
 
+type Registry = Pick<RegistryOverPostgres, 'query' | 'transaction'>;
+
+/** The one connection behind it takes one call at a time; workers call at once. */
+function inTurn(registry: RegistryOverPostgres): Registry {
+  let previous: Promise<unknown> = Promise.resolve();
+  const behind = <Result>(call: () => Promise<Result>) => {
+    const answer = previous.then(call);
+    previous = answer.catch(() => {});
+    return answer;
+  };
+  return {
+    query: (sql, parameters) => behind(() => registry.query(sql, parameters)),
+    transaction: (work) => behind(() => registry.transaction(work)),
+  };
+}
+
 /** To the test server's database of that name. */
 export const connectAsOwner: ConnectReader = async ({ database }) =>
   readerOf(await connectAs(inject('databaseServer'), inject('databaseServer').logins.owner, database));
-
-export function readerOf(client: pg.Client): Reader {
-  const { processID, connection } = client as unknown as {
-    processID: number;
-    connection: { stream: { destroy(): void } };
-  };
-  return { client, pid: processID, hangUp: () => connection.stream.destroy() };
-}
 
 /** Every row of every table as text, sorted. */
 export async function allRows(

@@ -27,7 +27,7 @@ import {
 import { compareWithManifest, restorePart, verifyObjects } from '../../functions/backups/read-back.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { type BackedUp, BackupWorld } from './backup-world.ts';
-import { clientOf } from './local-bucket.ts';
+import { clientOf } from './s3-client.ts';
 
 let world: BackupWorld;
 let s3: S3Client;

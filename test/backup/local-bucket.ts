@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { ObjectStore } from '../../functions/aws/object-store.ts';
 import {
   freePort,
@@ -13,6 +13,7 @@ import {
   type PlatformContext,
   stateFile,
 } from '../../infra/local/index.ts';
+import { clientOf } from './s3-client.ts';
 
 const { createAwsEndpoint, localPrincipals, claimStateDirectory, prepareStateDirectory } = await internals();
 
@@ -84,18 +85,6 @@ export async function startLocalBucket(name = 'backups'): Promise<LocalBucket> {
       rmSync(stateDir, { recursive: true, force: true });
     },
   };
-}
-
-/** As production's, for the local endpoint. */
-export function clientOf(endpoint: string): S3Client {
-  return new S3Client({
-    endpoint,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
-    forcePathStyle: true,
-    maxAttempts: 3,
-    requestHandler: { requestTimeout: 10_000, throwOnRequestTimeout: true },
-  });
 }
 
 async function startRelay(port: number, decide: (call: S3Call) => Fault): Promise<Server> {
