@@ -21,6 +21,7 @@ import type {
 } from './backup-ledger.ts';
 import type { BackedUpTenant, BackedUpUser } from './manifest.ts';
 
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
 type Lanes = BackupRecord['lanes'];
 
 /** What a transaction of the ledger has locked: a running backup in its present attempt. */
@@ -37,10 +38,10 @@ const PARTS_AT_ONCE = 1_000;
  * backup's row first, so calls of the two lanes' workers come one after the other.
  */
 export class RegistryLedger implements BackupLedger {
-  readonly #registry: DataApi;
+  readonly #registry: Registry;
   readonly #backupId: string;
 
-  constructor(registry: DataApi, backupId: string) {
+  constructor(registry: Registry, backupId: string) {
     this.#registry = registry;
     this.#backupId = backupId;
   }
