@@ -37,8 +37,7 @@ import { type LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-
 import { Construct } from 'constructs';
 import { FleetIncomplete } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { beyond } from './move-timeouts.ts';
-import { phases, taskState } from './task-state.ts';
+import { beyond, phases, taskState } from './task-states.ts';
 import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
 
 export interface FleetBackupProps {

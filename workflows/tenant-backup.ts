@@ -22,12 +22,14 @@ import {
   DefinitionBody,
   Errors,
   Fail,
+  JitterType,
   JsonPath,
   LogLevel,
   Parallel,
   Pass,
   QueryLanguage,
   Result,
+  type RetryProps,
   StateMachine,
   Succeed,
   TaskInput,
@@ -35,10 +37,9 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import { BackupDuringMove, TablesChanging } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { beyond } from './move-timeouts.ts';
-import { keptByOther } from './retry-policies.ts';
-import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
+import { beyond, phaseOf, phases, type TaskStateProps, taskState } from './task-states.ts';
 
 export interface BackupTasks {
   /** The entry `backup-registry`: phases that sign in to no database. */
@@ -62,6 +63,16 @@ export const BACKUP_TIMEOUTS = {
 } as const;
 
 const LANES = [0, 1] as const;
+
+/** A move keeps the tenant, or a rollout its tables: the backup waits for about five hours. */
+const keptByOther: RetryProps = {
+  errors: [BackupDuringMove.name, TablesChanging.name],
+  interval: Duration.seconds(10),
+  backoffRate: 1.5,
+  maxAttempts: 65,
+  maxDelay: Duration.minutes(5),
+  jitterStrategy: JitterType.FULL,
+};
 
 export class TenantBackup extends Construct {
   readonly stateMachine: StateMachine;

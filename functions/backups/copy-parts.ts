@@ -41,7 +41,7 @@ import {
 import { type BackupContext, connectReader, type Reader, runningBackup } from './backup-context.ts';
 import type { BackupPlan, BackupRecord, ClaimedPart, Lane, WorkerReference } from './backup-ledger.ts';
 import { copyPart, objectKey } from './copy-part.ts';
-import { TablesChanging } from './engine-errors.ts';
+import { TablesChanging } from './errors.ts';
 import { backedUpTables, copyStatement, planAttempt } from './plan-backup.ts';
 
 /** On `performance.now()`'s clock. */

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { ObjectMissing, type ObjectStore } from '../aws/object-store.ts';
-import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer } from './engine-errors.ts';
+import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer } from './errors.ts';
 
 /** Raise it with every change that an older release would misread. */
 export const MANIFEST_VERSION = 1;

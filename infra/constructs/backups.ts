@@ -7,11 +7,13 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { BACKUP_POLICY, TIERS } from '../../functions/contracts/backup-policy.ts';
+import type { BackupEnvironment, FunctionCode } from '../../functions/contracts/environments.ts';
 import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { FleetBackup } from '../../workflows/fleet-backup.ts';
 import { BACKUP_TIMEOUTS, type BackupTasks, TenantBackup } from '../../workflows/tenant-backup.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
 import { BackupBucket } from './backup-bucket.ts';
 import type { Cell } from './cell.ts';
 import type { RegionNetwork } from './region-network.ts';
@@ -19,7 +21,6 @@ import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface BackupsProps {
   readonly settings: FunctionSettings;
@@ -30,6 +31,13 @@ export interface BackupsProps {
   readonly secrets: RunTimeSecrets;
   readonly key: IKey;
 }
+
+type BackupTaskProps = FunctionCode<`tasks/backup-${keyof BackupTasks}`> & {
+  readonly description: string;
+  readonly timeout: Duration;
+  readonly memorySize?: number;
+  readonly network?: FunctionNetwork;
+};
 
 /** Before the daily promotions (UTC) and after the working day of most of the region: a backup reads a lot. */
 const DAILY = 'cron(0 0 * * ? *)';
@@ -90,10 +98,12 @@ export class Backups extends Construct {
 
   /** It signs in to no database. Of objects it knows the names only. */
   #registryTask(): StrataFunction {
-    const task = this.#task(
-      'registry',
-      'Records, ends and recovers backups, finds due tenants, deletes expired backups',
-    );
+    const task = this.#task({
+      entry: 'tasks/backup-registry',
+      description: 'Backup: Records, ends and recovers backups, finds due tenants, deletes expired backups',
+      timeout: BACKUP_TIMEOUTS.registry,
+      environment: this.#environment,
+    });
     this.bucket.grantExpire(task);
     const executions = this.#executions(`${STATE_MACHINES.backup}:*`);
     acknowledgePattern(
@@ -111,12 +121,15 @@ export class Backups extends Construct {
 
   /** It signs in as the owner of any data database of the region, and writes objects. */
   #dataTask(): StrataFunction {
-    const { settings, network, cells, secrets, key } = this.#props;
-    const task = this.#task('data', 'Copies tenants’ rows to the backup bucket', {
+    const { settings, network, cells, secrets } = this.#props;
+    const task = this.#task({
+      entry: 'tasks/backup-data',
+      description: 'Backup: Copies tenants’ rows to the backup bucket',
+      timeout: BACKUP_TIMEOUTS.data,
       memorySize: BUSY_MEMORY,
       network: network.forTasks,
       environment: {
-        BACKUP_KEY_ARN: key.keyArn,
+        ...this.#environment,
         BACKUP_OBJECT_LOCK: settings.config.backups.objectLock?.toUpperCase() ?? '',
       },
     });
@@ -129,26 +142,19 @@ export class Backups extends Construct {
     return task;
   }
 
-  #task(
-    name: keyof BackupTasks,
-    description: string,
-    options: { network?: FunctionNetwork; memorySize?: number; environment?: Record<string, string> } = {},
-  ): StrataFunction {
-    const { settings, registry, region } = this.#props;
-    const task = new StrataFunction(this, name, {
-      ...settings,
-      ...options,
-      entry: `tasks/backup-${name}`,
-      description: `Backup: ${description}`,
-      timeout: BACKUP_TIMEOUTS[name],
-      watchedByWorkflow: true,
-      environment: {
-        ...registry.writerEnvironment,
-        REGION_KEY: region.key,
-        BACKUP_BUCKET: this.bucket.bucket.bucketName,
-        ...options.environment,
-      },
-    });
+  get #environment(): BackupEnvironment {
+    const { registry, region } = this.#props;
+    return {
+      ...registry.writerEnvironment,
+      REGION_KEY: region.key,
+      BACKUP_BUCKET: this.bucket.bucket.bucketName,
+    };
+  }
+
+  #task(props: BackupTaskProps): StrataFunction {
+    const { settings, registry } = this.#props;
+    const id = props.entry.replace('tasks/backup-', '');
+    const task = new StrataFunction(this, id, { ...settings, ...props, watchedByWorkflow: true });
     registry.grantWrite(task);
     return task;
   }

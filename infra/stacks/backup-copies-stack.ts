@@ -8,8 +8,7 @@ import {
   backupCopiesKeyAlias,
   regionalStackName,
 } from '../constructs/region-names.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 /**
  * The second bucket of a region's backups, in another AWS region: S3 copies into it what the policy says. It is known

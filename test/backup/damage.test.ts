@@ -16,7 +16,7 @@ import {
   ManifestMissing,
   ManifestNewer,
   RestoredRowsDiffer,
-} from '../../functions/backups/engine-errors.ts';
+} from '../../functions/backups/errors.ts';
 import {
   type BackupManifest,
   type ManifestPart,

@@ -4,7 +4,6 @@ import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { expect, test } from 'vitest';
-import * as engineErrors from '../../functions/backups/engine-errors.ts';
 import * as errors from '../../functions/backups/errors.ts';
 import { NO_SUMS } from '../../functions/backups/fleet-results.ts';
 import * as placeErrors from '../../functions/places/errors.ts';
@@ -65,10 +64,11 @@ function definitionOf(text: string | { 'Fn::Join': [string, unknown[]] }): Defin
 }
 
 /** The partition, or the ARN of `tenant-backup`. */
-const resolved = (reference: unknown) =>
-  (reference as { Ref?: string }).Ref === 'AWS::Partition'
+function resolved(reference: unknown): string {
+  return (reference as { Ref?: string }).Ref === 'AWS::Partition'
     ? 'aws'
     : 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-backup';
+}
 
 /** Every state of a definition, those of its branches and maps too. */
 function statesOf(definition: Definition): [string, State][] {
@@ -109,7 +109,7 @@ test('a state calls a phase that its function has, and every phase but recovery 
 });
 
 test('every error that is retried or caught by name is one of ours or of AWS', () => {
-  const ours = new Set(Object.keys({ ...errors, ...engineErrors, ...placeErrors }));
+  const ours = new Set(Object.keys({ ...errors, ...placeErrors }));
   const named = [...statesOf(backup), ...statesOf(fleet)].flatMap(([, { Retry = [], Catch = [] }]) =>
     [...Retry, ...Catch].flatMap(({ ErrorEquals }) => ErrorEquals),
   );

@@ -3,6 +3,7 @@ import { executionStatus, inAwsRegion, startExecution } from '../../aws/executio
 import { BackupError, BackupNotStarted, TenantNotBackupable } from '../../backups/errors.ts';
 import { requestBackup } from '../../backups/request-backup.ts';
 import { BACKUP_POLICY } from '../../contracts/backup-policy.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
@@ -32,7 +33,10 @@ export const create = operatorRoute(
     const { tenantId } = await getTenant(registry, params.tenantId);
     const use = controlIdempotencyOf(facts, operator, body);
     const once = use && new OncePerKey(use, (executor, backupId) => getBackup(executor, tenantId, backupId));
-    const stateMachineArn = inAwsRegion(process.env.BACKUP_STATE_MACHINE_ARN as string, region.awsRegion);
+    const stateMachineArn = inAwsRegion(
+      variable<OperatorApiEnvironment>('BACKUP_STATE_MACHINE_ARN'),
+      region.awsRegion,
+    );
     try {
       const backupId = await requestBackup(registry, tenantId, {
         actor: { id: operator, type: 'operator' },

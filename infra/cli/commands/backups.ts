@@ -1,9 +1,9 @@
-import { bytesText, countText } from '../amounts.ts';
-import { backupPath, tenantPath } from '../api-paths.ts';
+import { backupPath, tenantPath } from '../api-client.ts';
 import type { Backup } from '../backups/backup-json.ts';
 import { watchBackup } from '../backups/watch-backup.ts';
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
+import { bytesText, countText } from '../shown-text.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 export const backup: Command = {
   name: 'backup',

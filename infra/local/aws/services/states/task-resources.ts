@@ -42,14 +42,14 @@ const EXECUTION_POLL_MS = 100;
 
 /** Runs what Task states name as their resource, with the rights of the state machine's role. */
 export class TaskResources {
-  private readonly context: PlatformContext;
-  private readonly authorizer: Authorizer;
-  private readonly call: ServiceCall;
+  readonly #context: PlatformContext;
+  readonly #authorizer: Authorizer;
+  readonly #call: ServiceCall;
 
   constructor(context: PlatformContext, authorizer: Authorizer, call: ServiceCall) {
-    this.context = context;
-    this.authorizer = authorizer;
-    this.call = call;
+    this.#context = context;
+    this.#authorizer = authorizer;
+    this.#call = call;
   }
 
   /**
@@ -63,7 +63,7 @@ export class TaskResources {
     region: string,
     signal: AbortSignal,
   ): Promise<unknown> {
-    const result = await this.dispatch(resource, input, as, region, signal);
+    const result = await this.#dispatch(resource, input, as, region, signal);
     if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
       throw new TaskFailure(
         'States.DataLimitExceeded',
@@ -74,27 +74,27 @@ export class TaskResources {
     return result;
   }
 
-  private async dispatch(
+  async #dispatch(
     resource: string,
     input: unknown,
     as: Principal,
     region: string,
     signal: AbortSignal,
   ): Promise<unknown> {
-    if (resource.startsWith('arn:aws:lambda:')) return this.invoke(resource, input, as, region);
+    if (resource.startsWith('arn:aws:lambda:')) return this.#invoke(resource, input, as, region);
     if (resource === 'arn:aws:states:::states:startExecution.sync:2') {
-      return this.runExecution(input as Record<string, unknown>, as, region, signal);
+      return this.#runExecution(input as Record<string, unknown>, as, region, signal);
     }
     const integration = /^arn:aws:states:::(?:aws-sdk:)?([a-z]+):(\w+)$/.exec(resource);
     const [, service = '', action = ''] = integration ?? [];
-    if (service === 'lambda' && action === 'invoke') return this.lambdaInvoke(input, as, region);
+    if (service === 'lambda' && action === 'invoke') return this.#lambdaInvoke(input, as, region);
     const target = INTEGRATIONS[service];
     if (!integration || !target) {
       throw new TaskFailure('States.Runtime', `The resource ${resource} is not supported here`, {
         terminal: true,
       });
     }
-    return this.service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
+    return this.#service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
   }
 
   /**
@@ -102,7 +102,7 @@ export class TaskResources {
    * that. One that did not succeed is `States.TaskFailed`, with its description as the cause. Where the waiting
    * execution is stopped, the other one is stopped too.
    */
-  private async runExecution(
+  async #runExecution(
     { Input, ...parameters }: Record<string, unknown>,
     as: Principal,
     region: string,
@@ -110,10 +110,10 @@ export class TaskResources {
   ): Promise<unknown> {
     const states = { signingName: 'states', errors: 'StepFunctions', camelCase: true };
     const text = typeof Input === 'string' ? Input : JSON.stringify(Input ?? {});
-    const started = await this.service(states, 'startExecution', { ...parameters, Input: text }, as, region);
+    const started = await this.#service(states, 'startExecution', { ...parameters, Input: text }, as, region);
     const { ExecutionArn } = started as { ExecutionArn: string };
     for (;;) {
-      const described = await this.service(states, 'describeExecution', { ExecutionArn }, as, region);
+      const described = await this.#service(states, 'describeExecution', { ExecutionArn }, as, region);
       const { Output, ...execution } = described as Record<string, unknown>;
       if (execution.Status === 'SUCCEEDED') return { ...execution, Output: JSON.parse(String(Output)) };
       if (execution.Status !== 'RUNNING') {
@@ -123,20 +123,20 @@ export class TaskResources {
         await delay(EXECUTION_POLL_MS, undefined, { signal });
       } catch {
         const Cause = 'The execution that waited for it has ended';
-        await this.service(states, 'stopExecution', { ExecutionArn, Cause }, as, region);
+        await this.#service(states, 'stopExecution', { ExecutionArn, Cause }, as, region);
         throw new TaskFailure('States.Runtime', Cause, { terminal: true });
       }
     }
   }
 
-  private async lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
+  async #lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
     const { FunctionName, Payload, InvocationType } = input as Record<string, unknown>;
     const type = InvocationType === 'Event' ? 'Event' : 'RequestResponse';
-    const payload = await this.invoke(String(FunctionName), Payload ?? {}, as, region, type);
+    const payload = await this.#invoke(String(FunctionName), Payload ?? {}, as, region, type);
     return { ExecutedVersion: '$LATEST', Payload: payload, StatusCode: type === 'Event' ? 202 : 200 };
   }
 
-  private async invoke(
+  async #invoke(
     nameOrArn: string,
     payload: unknown,
     as: Principal,
@@ -144,10 +144,10 @@ export class TaskResources {
     type: 'RequestResponse' | 'Event' = 'RequestResponse',
   ): Promise<unknown> {
     const permission = { action: 'lambda:InvokeFunction', resource: functionArn(nameOrArn, region) };
-    const refusal = this.authorizer.refuses(as, permission, region);
+    const refusal = this.#authorizer.refuses(as, permission, region);
     if (refusal !== undefined) throw new TaskFailure('Lambda.AWSLambdaException', refusal);
     try {
-      const result = await this.context.functions.invoke(nameOrArn, payload, { type, region });
+      const result = await this.#context.functions.invoke(nameOrArn, payload, { type, region });
       if (!result.functionError) return result.payload ?? null;
       const { errorType } = (result.payload ?? {}) as { errorType?: unknown };
       throw new TaskFailure(
@@ -166,7 +166,7 @@ export class TaskResources {
     }
   }
 
-  private async service(
+  async #service(
     target: { signingName: string; errors: string; camelCase?: boolean },
     action: string,
     input: Record<string, unknown>,
@@ -176,7 +176,7 @@ export class TaskResources {
     const operation = capitalized(action, true);
     const members = target.camelCase ? withKeys(input, (key) => capitalized(key, false)) : input;
     try {
-      const result = await this.call(
+      const result = await this.#call(
         target.signingName,
         operation,
         members as Record<string, unknown>,
