@@ -14,6 +14,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
+import { backupTables } from './migrations/0007-backups.ts';
 import { restoreColumns } from './migrations/0008-restores.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -32,6 +33,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
   { name: '0006-rollouts', statements: rolloutTables },
+  { name: '0007-backups', statements: backupTables },
   { name: '0008-restores', statements: restoreColumns },
 ];
 
@@ -105,6 +107,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
   schema_rollouts: 'SELECT, INSERT, UPDATE',
   schema_rollout_targets: 'SELECT, INSERT, UPDATE',
+  // An expired backup goes from the registry as it goes from the bucket.
+  tenant_backups: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_backup_parts: 'SELECT, INSERT, UPDATE, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
