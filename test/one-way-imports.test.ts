@@ -12,18 +12,9 @@ const sources = new Map(files.map((file) => [file, readFileSync(join(root, file)
 const GROUPS = [
   ['api', 'tasks'],
   ['http'],
-  [
-    'onboarding',
-    'moves',
-    'backups',
-    'restores',
-    'offboarding',
-    'rollouts',
-    'metering',
-    'promotion',
-    'alerts',
-    'upkeep',
-  ],
+  // A restore is a backup that is read into a move.
+  ['restores'],
+  ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep'],
   ['places'],
   ['tenant-data'],
   ['placement'],

@@ -26,8 +26,15 @@ export type Filling = {
   readonly schemaVersion: number;
   /** Tables whose present rows stay the tenant's: they are carried over from the source. */
   readonly carried: readonly string[];
-} & (
-  | { readonly from: 'backup'; readonly backupId: string }
+} & /** A tenant's backup: its own, or the one of the tenant that it is a clone of. */
+(
+  | {
+      readonly from: 'backup';
+      readonly backupId: string;
+      readonly tenantId: string;
+      /** What names or describes a person is blanked. */
+      readonly mask: boolean;
+    }
   /** Rows that an earlier restore has replaced, in the same database. */
   | { readonly from: 'schema'; readonly schemaName: string }
 );

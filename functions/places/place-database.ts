@@ -32,13 +32,15 @@ type OwnedPlace = Pick<Place, 'writerHost' | 'port' | 'database' | 'ownerSecret'
 
 /**
  * Runs `work` as the owner of the place's database, on the cluster itself, on a connection that pipelines.
+ * @param options `pipeline: false` for streams of COPY, which a pipeline cannot carry.
  * @throws {TypeError} the place has no database yet; and the driver's errors.
  */
 export async function asOwnerOf<Result>(
   place: OwnedPlace,
   work: (owner: pg.Client) => Promise<Result>,
+  { pipeline = true }: { readonly pipeline?: boolean } = {},
 ): Promise<Result> {
-  return asOwner(databaseOf(place), work, { pipeline: true });
+  return asOwner(databaseOf(place), work, { pipeline });
 }
 
 /** A connection for each of the places, in their order, as {@link asOwnerOf} opens them. */

@@ -16,7 +16,11 @@ export interface ColumnSpec {
   readonly until?: number;
   /** Clients never write the column. */
   readonly platformOnly?: boolean;
+  /** Names a person: a masked clone of a tenant has something else there. */
+  readonly personal?: PersonalData;
 }
+
+export type PersonalData = 'name' | 'email';
 
 /**
  * A column of a tenant table: its DDL, and at the type level what is selected and what may be inserted.
@@ -66,6 +70,11 @@ export class Column<Selected, Accepted, Nullable extends boolean, HasDefault ext
    */
   platformOnly(): Column<Selected, Accepted, Nullable, HasDefault> {
     return new Column({ ...this.spec, platformOnly: true });
+  }
+
+  /** Marks a column that names a person. A masked clone has no such names; encrypted columns (`bytea`) it has none of anyway. */
+  personal(personal: PersonalData): Column<Selected, Accepted, Nullable, HasDefault> {
+    return new Column({ ...this.spec, personal });
   }
 
   /** Marks a column that the migration of `version` drops. From now on no statement may name it: it has no row type. */

@@ -5,9 +5,9 @@ export const employees = tenantTable(
   'employees',
   {
     employee_id: newId(),
-    email: varchar(255).notNull(),
-    first_name: varchar(100).notNull(),
-    last_name: varchar(100).notNull(),
+    email: varchar(255).notNull().personal('email'),
+    first_name: varchar(100).notNull().personal('name'),
+    last_name: varchar(100).notNull().personal('name'),
     job_title: varchar(255),
     department: varchar(255),
     manager_id: uuid(),

@@ -33,12 +33,7 @@ export async function lockAttemptSession(
   { tenantId, attemptId }: Attempt,
   deadline: number,
 ): Promise<boolean> {
-  await session.query(
-    `select pg_catalog.set_config('application_name', $1, false),
-            pg_catalog.set_config('idle_session_timeout', '${IDLE}', false),
-            pg_catalog.set_config('client_connection_check_interval', '${CLIENT_CHECK}', false)`,
-    [sessionName(attemptId)],
-  );
+  await joinAttempt(session, attemptId);
   for (;;) {
     const { rows } = await session.query<{ taken: boolean }>(
       'select pg_catalog.pg_try_advisory_lock(pg_catalog.uuid_hash_extended($1, 2)) as taken',
@@ -49,6 +44,19 @@ export async function lockAttemptSession(
     if (performance.now() > deadline) return false;
     await delay(POLL_MS * (0.5 + Math.random()));
   }
+}
+
+/**
+ * Marks a session as one of the attempt: it ends with the attempt. A phase may have several beside the one that has the lock.
+ * @param session a connection of its own, to the cluster itself: its settings change.
+ */
+export async function joinAttempt(session: pg.ClientBase, attemptId: string): Promise<void> {
+  await session.query(
+    `select pg_catalog.set_config('application_name', $1, false),
+            pg_catalog.set_config('idle_session_timeout', '${IDLE}', false),
+            pg_catalog.set_config('client_connection_check_interval', '${CLIENT_CHECK}', false)`,
+    [sessionName(attemptId)],
+  );
 }
 
 /** Ends all sessions in which phases of the attempt work, and waits for their end. */

@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto';
+import type { ObjectStore } from '../aws/object-store.ts';
+import { type BackupManifest, readManifest } from '../backups/manifest.ts';
+import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
+import { MoveOvertaken } from '../moves/errors.ts';
+import { findMove, findMovingTenant, type MoveRecord, selectMoves } from '../moves/move-records.ts';
+import { type Probes, recoverMove } from '../moves/recover-moves.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
+import { checkRestore, fillingOf, locationOf, lockRestorable } from './check-restore.ts';
+import { BackupTablesNewer, CloneNotOnboarded, InvalidRestoreInput, TenantNotRestorable } from './errors.ts';
+import { readRestoreInput } from './restore-input.ts';
+import { findRestorable, insertRestore, planRestore, type Restore, setPlan } from './restore-records.ts';
+
+/** The restore that an execution works on: a move, by its id. */
+export interface BegunRestore {
+  readonly moveId: string;
+  readonly tenantId: string;
+}
+
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
+
+/**
+ * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
+ * earlier run of this phase, is taken up. Otherwise the restore is recorded now. Where the tenant has a running move or
+ * restore already, recovery ends that one if its execution is dead.
+ * @throws {InvalidRestoreInput | BackupUnknown | TenantNotRestorable | RolloutInProgress} nothing was changed.
+ * @throws {MoveOvertaken} the execution's restore has ended: its starter, or recovery, has given it up.
+ */
+export async function beginRestore(
+  registry: Registry,
+  input: unknown,
+  executionArn: string,
+  probes: Probes = {},
+): Promise<BegunRestore> {
+  const { tenant: reference, backupId, restoreId: asked, startedBy } = readRestoreInput(input);
+  const known = await takeUp(registry, executionArn);
+  if (known) return known;
+  if (asked !== undefined || backupId === undefined) {
+    throw new InvalidRestoreInput([{ path: 'restoreId', message: 'names no restore of this execution' }]);
+  }
+  const named = await findMovingTenant(registry, reference);
+  if (!named) throw new InvalidRestoreInput([{ path: 'tenantId', message: 'names no tenant' }]);
+  const { tenantId } = named;
+  const [running] = await selectMoves(registry, (moves) =>
+    moves.where('m.tenant_id', '=', tenantId).where('m.status', '=', 'running'),
+  );
+  if (running && !(await recoverMove(registry, running, probes))) {
+    throw new TenantNotRestorable('The tenant is being moved or restored already.');
+  }
+  const restoreId = randomUUID();
+  const restore: Restore = { mode: 'replace', backupId };
+  await registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    await checkRestore(transaction, await lockRestorable(transaction, tenantId), restore);
+    await insertRestore(
+      transaction,
+      {
+        restoreId,
+        tenantId,
+        restore,
+        executionArn,
+        startedBy: startedBy ?? executionArn,
+        phase: 'begun',
+      },
+      { id: executionArn, type: 'workflow' },
+    );
+  });
+  return { moveId: restoreId, tenantId };
+}
+
+async function takeUp(registry: Registry, executionArn: string): Promise<BegunRestore | undefined> {
+  const [own] = await selectMoves(registry, (moves) => moves.where('m.execution_arn', '=', executionArn));
+  if (!own) return undefined;
+  const { moveId, tenantId, status } = own;
+  if (status !== 'running' && status !== 'succeeded') throw new MoveOvertaken();
+  await registrySql(registry)
+    .updateTable('tenant_moves')
+    .set({ phase: 'begun', updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('status', '=', 'running')
+    .where('phase', '=', 'planned')
+    .execute();
+  return { moveId, tenantId };
+}
+
+/**
+ * Gives the restore its hops, from where the tenant is now. Does nothing where it has them. The new tenant of a clone is
+ * waited for until it is onboarded.
+ * @param store where the backup is.
+ * @returns whether it has its plan: else call again later.
+ * @throws what {@link checkRestore} and `readManifest` throw. {CloneNotOnboarded}
+ */
+export async function makePlan(
+  registry: Registry,
+  { moveId, tenantId }: BegunRestore,
+  store: ObjectStore,
+): Promise<{ readonly done: boolean }> {
+  // Before the transaction. The manifest tells the version of the tables in the backup; the registry, that of the tenant
+  // when the backup was begun.
+  const manifest = await manifestOf(registry, await findMove(registry, moveId), store);
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const tenant = await lockRestorable(transaction, tenantId);
+    const move = await findMove(transaction, moveId, { lock: true });
+    if (move?.status !== 'running' || move.restore === null) throw new MoveOvertaken();
+    if (move.plan.length > 0) return { done: true };
+    const restore = move.restore as unknown as Restore;
+    if (restore.mode === 'clone') {
+      if (tenant.status === 'provisioning') return { done: false };
+      if (tenant.status !== 'active') throw new CloneNotOnboarded(tenant.reason ?? '');
+    }
+    const { schemaVersion, ...filling } = await fillingOf(transaction, tenant, restore);
+    const version = manifest?.schemaVersion ?? schemaVersion;
+    if (version > TENANT_SCHEMA_VERSION) throw new BackupTablesNewer(version, TENANT_SCHEMA_VERSION);
+    const plan = planRestore(locationOf(tenant), { ...filling, schemaVersion: version });
+    await setPlan(transaction, moveId, plan);
+    return { done: true };
+  });
+}
+
+/** The manifest of the backup that is restored; undefined where it is an undo. */
+async function manifestOf(
+  registry: Registry,
+  move: MoveRecord | undefined,
+  store: ObjectStore,
+): Promise<BackupManifest | undefined> {
+  if (move?.status !== 'running' || move.restore === null) throw new MoveOvertaken();
+  const restore = move.restore as unknown as Restore;
+  if (restore.mode === 'undo' || move.plan.length > 0) return undefined;
+  const owner = restore.mode === 'clone' ? restore.cloneOf : move.tenantId;
+  return readManifest(store, await findRestorable(registry, owner, restore.backupId));
+}

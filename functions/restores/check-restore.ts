@@ -1,0 +1,147 @@
+/** What a restore needs of its tenant and of what it restores. Nothing is changed here. */
+
+import { auditLog } from '../database/tables/operations-tables.ts';
+import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
+import { type Filling, keptIn } from '../moves/hop.ts';
+import { findMove, findMovingTenant, hopsOf, isSettled, type MovingTenant } from '../moves/move-records.ts';
+import { findPlace, type Location, tablesVersionOf } from '../places/place.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { BackupTablesNewer, RolloutInProgress, TenantNotRestorable, UndoImpossible } from './errors.ts';
+import { fillingHop, findRestorable, type Restore } from './restore-records.ts';
+
+/** Tables whose present rows stay through a restore: nobody may lose the record of what was done. */
+const STAYS: readonly string[] = [auditLog.name];
+
+/**
+ * The tenant of an id or a slug, locked until the transaction ends: restores, moves and their ends take turns.
+ * @throws {TenantNotRestorable} there is none here.
+ */
+export async function lockRestorable(
+  transaction: RegistryExecutor,
+  reference: string,
+): Promise<MovingTenant> {
+  const tenant = await findMovingTenant(transaction, reference, { lock: true });
+  if (!tenant) throw new TenantNotRestorable('The tenant is not known.');
+  return tenant;
+}
+
+/**
+ * @throws {BackupUnknown | TenantNotRestorable | RolloutInProgress | UndoImpossible | BackupTablesNewer} the first of
+ *   these that applies.
+ */
+export async function checkRestore(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  restore: Restore,
+): Promise<void> {
+  await fillingOf(transaction, tenant, restore);
+  // The new tenant of a clone has no place yet.
+  if (restore.mode === 'clone') return;
+  locationOf(tenant);
+  await refuseDuringOthers(transaction, tenant.tenantId);
+}
+
+/** Where the tenant is. @throws {TenantNotRestorable} it does not work there. */
+export function locationOf({ status, location }: MovingTenant): Location {
+  if (status === 'elsewhere') {
+    throw new TenantNotRestorable('The tenant lives in another region. Restore it there.');
+  }
+  // A suspended tenant is put right before it is let in again.
+  if (status !== 'active' && status !== 'suspended') {
+    throw new TenantNotRestorable(`The tenant is ${status}.`);
+  }
+  if (!location) throw new TenantNotRestorable('The tenant has no place yet.');
+  return location;
+}
+
+async function refuseDuringOthers(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  const { moving, differs, rolling } = await registrySql(transaction)
+    .selectNoFrom((eb) => [
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .where('m.tenant_id', '=', tenantId)
+            .where('m.status', '=', 'running'),
+        )
+        .as('moving'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_move_hops as h')
+            .select('h.move_id')
+            .where('h.tenant_id', '=', tenantId)
+            .where('h.state', '=', 'mismatch'),
+        )
+        .as('differs'),
+      eb
+        .exists(
+          eb.selectFrom('schema_rollouts as r').select('r.rollout_id').where('r.status', '=', 'running'),
+        )
+        .as('rolling'),
+    ])
+    .executeTakeFirstOrThrow();
+  if (moving) throw new TenantNotRestorable('The tenant is being moved or restored already.');
+  if (differs) {
+    throw new TenantNotRestorable(
+      'An earlier move of the tenant found differences, which a person has to settle first.',
+    );
+  }
+  if (rolling) throw new RolloutInProgress();
+}
+
+/**
+ * What the first hop of the restore is filled with.
+ * @throws {BackupUnknown | BackupTablesNewer | TenantNotRestorable | UndoImpossible}
+ */
+export async function fillingOf(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  restore: Restore,
+): Promise<Filling> {
+  if (restore.mode === 'undo') return fillingOfUndo(transaction, tenant, restore.undoes);
+  const owner = restore.mode === 'clone' ? restore.cloneOf : tenant.tenantId;
+  const { backupId, schemaVersion, region } = await findRestorable(transaction, owner, restore.backupId);
+  if (tenant.location && region !== tenant.location.region) {
+    throw new TenantNotRestorable(
+      `The backup is in region ${region}, and the tenant in ${tenant.location.region}.`,
+    );
+  }
+  if (schemaVersion > TENANT_SCHEMA_VERSION) {
+    throw new BackupTablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
+  }
+  // A clone is a copy of what was: it has no record of its own that could be lost.
+  const [carried, mask] = restore.mode === 'clone' ? [[], restore.mask] : [STAYS, false];
+  return { from: 'backup', backupId, tenantId: owner, schemaVersion, carried, mask };
+}
+
+/** The place that an earlier restore has left is filled in again: only while nothing but work has happened since. */
+async function fillingOfUndo(
+  transaction: RegistryExecutor,
+  { tenantId }: MovingTenant,
+  restoreId: string,
+): Promise<Filling> {
+  const restore = await findMove(transaction, restoreId);
+  if (restore?.tenantId !== tenantId || restore.restore === null) {
+    throw new UndoImpossible('The tenant has no such restore.');
+  }
+  const hops = await hopsOf(transaction, restoreId);
+  const hop = fillingHop(hops);
+  const schemaName = hop && keptIn(hop);
+  if (!hop || schemaName === undefined || !isSettled(hop)) {
+    throw new UndoImpossible('The restore has replaced nothing.');
+  }
+  if (hop.state === 'cleaned') {
+    throw new UndoImpossible(
+      'What the restore has replaced is not kept any more: the grace period has ended.',
+    );
+  }
+  const last = hops.findLast(isSettled);
+  const place = await findPlace(transaction, tenantId);
+  if (place?.epoch !== last?.target.epoch) {
+    throw new UndoImpossible('The tenant was moved or restored again since.');
+  }
+  return { from: 'schema', schemaName, schemaVersion: tablesVersionOf(hop.target), carried: STAYS };
+}

@@ -1,0 +1,99 @@
+import type pg from 'pg';
+import { qualified } from '../database/ddl/identifier.ts';
+import { sqlStateOf } from '../database/session/sql-state.ts';
+import { auditLog } from '../database/tables/operations-tables.ts';
+import { keptIn } from '../moves/hop.ts';
+import { findMove, hopsOf, isSettled } from '../moves/move-records.ts';
+import { asOwnerOf } from '../places/place-database.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { fillingHop, noteRestore, type Restore } from './restore-records.ts';
+
+/** Writes of the tenant that a restore has set aside: they are in what it replaced, and not in what it brought. */
+export interface DiscardedWrites {
+  /** Of all of them. */
+  readonly writes: number;
+  /** The latest, latest first. */
+  readonly latest: readonly DiscardedWrite[];
+}
+
+export interface DiscardedWrite {
+  readonly at: string;
+  readonly actor: string | null;
+  readonly action: string;
+  readonly resourceType: string;
+  readonly resourceId: string | null;
+}
+
+const LISTED = 50;
+
+/**
+ * Keeps with a restore which writes it has discarded, told by the audit log in what it replaced. Of an undo: those since
+ * the restore that it undoes. Of a restore from a backup: those since the backup's moment. Does nothing for a clone.
+ * @throws errors of the registry and of PostgreSQL.
+ */
+export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId: string): Promise<void> {
+  const move = await findMove(registry, restoreId);
+  const restore = move?.restore as unknown as (Restore & { discarded?: unknown }) | null | undefined;
+  if (!restore || restore.mode === 'clone' || restore.discarded !== undefined) return;
+  const hop = fillingHop(await hopsOf(registry, restoreId));
+  const schemaName = hop && keptIn(hop);
+  if (!hop || schemaName === undefined || !isSettled(hop)) return;
+  const since =
+    restore.mode === 'undo'
+      ? await schemaBefore(registry, restore.undoes)
+      : { after: await snapshotOf(registry, restore.backupId) };
+  const discarded = await asOwnerOf(hop.source, (owner) => discardedWrites(owner, schemaName, since));
+  if (discarded) await noteRestore(registry, restoreId, { discarded });
+}
+
+/** Writes whose entries are not in another schema's log, or were made after a time. */
+type Since = { readonly notIn: string } | { readonly after: string };
+
+async function schemaBefore(registry: RegistryExecutor, restoreId: string): Promise<Since> {
+  const hop = fillingHop(await hopsOf(registry, restoreId));
+  const schemaName = hop && keptIn(hop);
+  if (schemaName === undefined) throw new Error('the undone restore has kept nothing');
+  return { notIn: schemaName };
+}
+
+async function snapshotOf(registry: RegistryExecutor, backupId: string): Promise<string> {
+  const row = await registrySql(registry)
+    .selectFrom('tenant_backups')
+    .select((eb) => eb.ref('snapshot_at').$notNull().as('snapshot_at'))
+    .where('backup_id', '=', backupId)
+    .executeTakeFirstOrThrow();
+  // The Data API leaves out the zone, which is UTC.
+  return `${row.snapshot_at}+00`;
+}
+
+/** @returns undefined where the log is gone: the grace period has ended meanwhile. */
+async function discardedWrites(
+  owner: pg.Client,
+  schemaName: string,
+  since: Since,
+): Promise<DiscardedWrites | undefined> {
+  const log = qualified(schemaName, auditLog.name);
+  const [condition, values] =
+    'notIn' in since
+      ? [`not exists (select from ${qualified(since.notIn, auditLog.name)} o where o.log_id = a.log_id)`, []]
+      : ['a.created_at > $1::timestamptz', [since.after]];
+  // An operator who only looked has written nothing else.
+  const from = `from ${log} a where a.action <> 'operator.access' and ${condition}`;
+  try {
+    const counted = await owner.query<{ writes: string | number }>(
+      `select count(*) as writes ${from}`,
+      values,
+    );
+    const latest = await owner.query<DiscardedWrite>(
+      `select pg_catalog.to_char(a.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, a.actor,
+              a.action, a.resource_type as "resourceType", a.resource_id as "resourceId"
+       ${from} order by a.created_at desc, a.log_id limit ${LISTED}`,
+      values,
+    );
+    return { writes: Number(counted.rows[0]?.writes), latest: latest.rows };
+  } catch (error) {
+    if (['42P01', '3F000'].includes(sqlStateOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}

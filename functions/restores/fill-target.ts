@@ -1,0 +1,141 @@
+/**
+ * Phase `fill` of a restore's hop: fills the bare schema of the hop's target, beside the tenant's live data.
+ *
+ *   bare ──rows loaded──▶ compared with what they come from ──masked, if asked──▶ keys and indexes built
+ *        ──sealed at the rows' version, brought to the hop's version──▶ whole ──▶ capture is on
+ *
+ * Invariants
+ * - the live data is not touched: a restore that fails here has changed nothing, and its schema is dropped;
+ * - what is done is written in the target itself (`restore_steps`), in the transaction that does it: a part is loaded once,
+ *   however often the phase is cut off and runs again, or runs twice at once;
+ * - the history of the schema is written last, in the transaction that drops `restore_steps`: a schema that has one is whole.
+ */
+import type pg from 'pg';
+import type { ObjectStore } from '../aws/object-store.ts';
+import { joinedTransaction, lockForDdl, runStatements } from '../database/ddl/ddl-connection.ts';
+import { qualified } from '../database/ddl/identifier.ts';
+import {
+  historyTable,
+  isolatedTarget,
+  migrateTenantTables,
+} from '../database/tables/migrate-tenant-tables.ts';
+import { migrationsUpTo } from '../database/tables/tenant-migrations.ts';
+import { claimedModestly } from '../database/transfer/reshape/attempt-session.ts';
+import { captureOn } from '../database/transfer/reshape/capture.ts';
+import { buildPieces, sealSchema } from '../database/transfer/target-schema.ts';
+import type { Filling, HopContext, PhaseOutcome } from '../moves/hop.ts';
+import { inAttemptSession } from '../moves/reshape/reshape-session.ts';
+import { tablesVersionOf } from '../places/place.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { fillFromBackup } from './fill-from-backup.ts';
+import { fillFromSchema } from './fill-from-schema.ts';
+
+/** What was loaded, for the report. */
+export interface Filled {
+  readonly rows: number;
+  /** As PostgreSQL's COPY format has them; 0 where nothing was read from outside. */
+  readonly bytes: number;
+  readonly tables: readonly { readonly name: string; readonly rows: number }[];
+}
+
+/** Steps that were done, by name. A step is done in the transaction that notes it, or not at all. */
+export interface Steps {
+  /** Runs `work` once. @param connection in whose transaction the step is noted */
+  once(connection: pg.ClientBase, step: string, work: () => Promise<void>): Promise<void>;
+  done(step: string): Promise<boolean>;
+}
+
+/** Builds are the last that a waiting tenant waits for: each connection may take a second process. */
+const POWER = { memory: '256MB', workers: 1 } as const;
+/** A migration may rewrite a large table. */
+const SEAL_SECONDS = 600;
+
+/**
+ * Called until it is done.
+ * @param store where backups are.
+ * @throws {BackupError} an object or the manifest is missing or damaged, or the restored rows are others: the restore ends.
+ * @throws {UndoImpossible} what the earlier restore replaced is gone.
+ * @throws {ClaimLost | AttemptBusy | MoveAborted} and errors of S3 and PostgreSQL.
+ */
+export function fillTarget(
+  registry: RegistryExecutor,
+  context: HopContext,
+  store: ObjectStore,
+): Promise<PhaseOutcome> {
+  const { hop } = context;
+  const { filling, attempt, target } = hop;
+  if (!filling || context.kept.filledAt !== undefined) return Promise.resolve({ done: true });
+  return inAttemptSession(context, undefined, async (owner) => {
+    let filled: Filled | undefined;
+    if (!(await isWhole(owner, target))) {
+      const steps = await stepsOf(owner, context);
+      filled = await (filling.from === 'backup'
+        ? fillFromBackup(registry, context, { steps, store, filling })
+        : fillFromSchema(owner, context, { steps, filling }));
+      if (!filled) return { done: false };
+      const schema = { schemaName: target.schemaName, schemaVersion: filling.schemaVersion };
+      const built = await buildPieces([owner], schema, POWER, async () => {
+        await context.progress({});
+        return performance.now() <= context.deadline;
+      });
+      if (!built) return { done: false };
+      await seal(owner, context, filling);
+    }
+    await captureOn(owner, attempt);
+    await context.keep({
+      filledAt: new Date().toISOString(),
+      ...(filled ? { restoredRows: filled.rows, restoredBytes: filled.bytes, restored: filled.tables } : {}),
+    });
+    return { done: true };
+  });
+}
+
+/** Grants, history, and the migrations from the version of the rows to that of the hop. */
+async function seal(owner: pg.Client, { hop }: HopContext, filling: Filling): Promise<void> {
+  const { schemaName, roleName } = hop.target;
+  const target = isolatedTarget(schemaName, roleName);
+  const work = async () => {
+    await sealSchema(
+      owner,
+      { schemaName, roleName, schemaVersion: filling.schemaVersion },
+      joinedTransaction,
+    );
+    await joinedTransaction(owner, async (transaction) => {
+      await lockForDdl(transaction, schemaName);
+      await migrateTenantTables(transaction, target, migrationsUpTo(tablesVersionOf(hop.target)));
+      await runStatements(transaction, [`DROP TABLE ${stepsTable(schemaName)}`]);
+    });
+  };
+  await claimedModestly(owner, hop.attempt, work, { seconds: SEAL_SECONDS });
+}
+
+async function isWhole(owner: pg.Client, { schemaName }: { readonly schemaName: string }): Promise<boolean> {
+  const { rows } = await owner.query<{ whole: boolean }>(
+    'select pg_catalog.to_regclass($1) is not null as whole',
+    [historyTable(isolatedTarget(schemaName, ''))],
+  );
+  return rows[0]?.whole === true;
+}
+
+const stepsTable = (schemaName: string) => qualified(schemaName, 'restore_steps');
+
+async function stepsOf(owner: pg.Client, { hop }: HopContext): Promise<Steps> {
+  const table = stepsTable(hop.target.schemaName);
+  await claimedModestly(owner, hop.attempt, async () => {
+    await owner.query(`CREATE TABLE IF NOT EXISTS ${table} (step text PRIMARY KEY)`);
+  });
+  return {
+    async once(connection, step, work) {
+      // A second run of the phase waits here for the first one's transaction.
+      const { rowCount } = await connection.query(
+        `INSERT INTO ${table} (step) VALUES ($1) ON CONFLICT DO NOTHING`,
+        [step],
+      );
+      if (rowCount !== 0) await work();
+    },
+    async done(step) {
+      const { rowCount } = await owner.query(`SELECT FROM ${table} WHERE step = $1`, [step]);
+      return rowCount !== 0;
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import * as z from 'zod/mini';
+import { readInput } from '../resources/read-input.ts';
+import { InvalidRestoreInput } from './errors.ts';
+
+/** The body of `POST /tenants/{tenantId}/restores`. */
+export type RestoreRequest =
+  | { readonly mode: 'replace'; readonly backupId: string }
+  | {
+      readonly mode: 'clone';
+      readonly backupId: string;
+      readonly slug: string;
+      readonly adminEmail: string;
+      readonly mask: boolean;
+    };
+
+/** The input of `tenant-restore`. */
+export interface RestoreInput {
+  /** Id or slug. */
+  readonly tenant: string;
+  /** Of the row that was made before the execution was started; without it, the input says what to restore. */
+  readonly restoreId: string | undefined;
+  readonly backupId: string | undefined;
+  /** Who asked for it, where it was not the execution's starter. */
+  readonly startedBy: string | undefined;
+}
+
+const uuid = z.uuid('must be a UUID');
+const text = (what: string) => z.string(`must be ${what}`);
+
+const request = z.strictObject(
+  {
+    backupId: uuid,
+    mode: z.optional(z.enum(['replace', 'clone'], 'must be "replace" or "clone"')),
+    slug: z.optional(text('a slug')),
+    adminEmail: z.optional(text('an e-mail address')),
+    mask: z.optional(z.boolean('must be true or false')),
+  },
+  'must be a JSON object',
+);
+
+/** Checks what a client asks. Slug and address are checked as those of any new tenant. @throws {InvalidRestoreInput} */
+export function readRestoreRequest(body: unknown): RestoreRequest {
+  const { backupId, mode = 'replace', slug, adminEmail, mask } = parse(request, body);
+  if (mode === 'clone') {
+    const missing = Object.entries({ slug, adminEmail }).filter(([, value]) => value === undefined);
+    if (slug === undefined || adminEmail === undefined) {
+      throw new InvalidRestoreInput(
+        missing.map(([path]) => ({ path, message: 'must be given for a clone' })),
+      );
+    }
+    return { mode, backupId, slug, adminEmail, mask: mask ?? false };
+  }
+  const superfluous = Object.entries({ slug, adminEmail, mask }).filter(([, value]) => value !== undefined);
+  if (superfluous.length > 0) {
+    throw new InvalidRestoreInput(superfluous.map(([path]) => ({ path, message: 'is for clones only' })));
+  }
+  return { mode, backupId };
+}
+
+const reference = z
+  .string('must be the id or slug of a tenant')
+  .check(z.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be the id or slug of a tenant'));
+
+const input = z.strictObject(
+  {
+    tenantId: z.optional(reference),
+    slug: z.optional(reference),
+    restoreId: z.optional(uuid),
+    backupId: z.optional(uuid),
+    mode: z.optional(z.literal('replace', 'must be "replace": ask the API for a clone')),
+    startedBy: z.optional(
+      z
+        .string('must be a string')
+        .check(z.minLength(1), z.maxLength(255))
+        .check(
+          z.refine(
+            (value) => !value.includes('\0') && value.isWellFormed(),
+            'must not contain NUL or malformed characters',
+          ),
+        ),
+    ),
+  },
+  'must be a JSON object',
+);
+
+/** Checks the input of an execution. @throws {InvalidRestoreInput} naming every field that is wrong. */
+export function readRestoreInput(value: unknown): RestoreInput {
+  const { tenantId, slug, restoreId, backupId, startedBy } = parse(input, value);
+  const tenant = tenantId ?? slug;
+  if (tenant === undefined || (tenantId !== undefined && slug !== undefined)) {
+    throw new InvalidRestoreInput([{ path: '', message: 'give exactly one of tenantId and slug' }]);
+  }
+  if (restoreId === undefined && backupId === undefined) {
+    throw new InvalidRestoreInput([{ path: 'backupId', message: 'must be given' }]);
+  }
+  return { tenant, restoreId, backupId, startedBy };
+}
+
+function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {
+  const { data, issues } = readInput(schema, value);
+  if (!issues) return data;
+  throw new InvalidRestoreInput(issues.map(({ path, message }) => ({ path: path.join('.'), message })));
+}
