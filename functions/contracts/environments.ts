@@ -66,6 +66,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly ONBOARDING_STATE_MACHINE_ARN: string;
   readonly MOVE_STATE_MACHINE_ARN: string;
   readonly BACKUP_STATE_MACHINE_ARN: string;
+  readonly RESTORE_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
@@ -94,6 +95,12 @@ export interface BackupEnvironment extends RegistryEnvironment, RegionEnvironmen
 export interface BackupDataEnvironment extends BackupEnvironment {
   /** `GOVERNANCE` or `COMPLIANCE`: each object is locked until its backup expires. Empty: none is. */
   readonly BACKUP_OBJECT_LOCK: string;
+}
+
+/** The function that fills places from backups. */
+export interface RestoreDataEnvironment extends RegistryEnvironment, RegionsEnvironment {
+  /** Name of the bucket of the region's backups. */
+  readonly BACKUP_BUCKET: string;
 }
 
 export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
@@ -136,6 +143,7 @@ export interface FunctionEnvironments {
   'tasks/promotion-evaluate': PromotionEnvironment;
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
+  'tasks/restore-data': RestoreDataEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
 }
 

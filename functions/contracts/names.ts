@@ -23,6 +23,7 @@ export const STATE_MACHINES = {
   partitionUpkeep: 'partition-upkeep',
   backup: 'tenant-backup',
   fleetBackup: 'fleet-backup',
+  restore: 'tenant-restore',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */

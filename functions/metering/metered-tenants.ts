@@ -62,6 +62,7 @@ export async function listMeteredTenants(
       eb.fn.coalesce('c.database_name', 'r.database_name').as('database_name'),
     ])
     .where('t.status', '=', 'active')
+    .where('t.clone_of', 'is', null)
     .where('r.region', '=', region)
     .$if(after !== undefined, (tenants) => {
       const { databaseKey, tenantId } = after as MeteringCursor;

@@ -411,11 +411,11 @@ export async function endFailedMove(
   registry: Registry,
   moveId: string,
   failure: MoveFailure,
-  regions?: Regions,
+  { regions, vouched }: { readonly regions?: Regions; readonly vouched?: VouchedErrors } = {},
 ): Promise<{ readonly outcome: Exclude<MoveStatus, 'running'>; readonly reason: string }> {
   const stopped: Stopped = {
     status: failure.Error === ABORTED ? 'aborted' : 'failed',
-    reason: reasonOf(failure),
+    reason: reasonOf(failure, vouched),
     mismatch: failure.Error === MISMATCH,
   };
   const ended = await endMove(registry, moveId, { stopped, regions });
@@ -425,13 +425,18 @@ export async function endFailedMove(
 
 const FALLBACK = new MoveStepFailed().message;
 
-/** Only these classes vouch for their message. */
-const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, ...placesErrors, NoCellCapacity };
+/** Error classes by their names. Only these vouch for their message. */
+export type VouchedErrors = Readonly<Record<string, unknown>>;
 
-/** Why a move ended, fit for a client. */
-export function reasonOf({ Error: name, Cause }: MoveFailure): string {
+const VOUCHED: VouchedErrors = { ...errors, ...placesErrors, NoCellCapacity };
+
+/**
+ * Why a move ended, fit for a client.
+ * @param others classes of what a restore does besides.
+ */
+export function reasonOf({ Error: name, Cause }: MoveFailure, others: VouchedErrors = {}): string {
   if (name === 'States.Timeout') return 'A step of the move took too long.';
-  if (!Object.hasOwn(VOUCHED, name)) return FALLBACK;
+  if (!Object.hasOwn(VOUCHED, name) && !Object.hasOwn(others, name)) return FALLBACK;
   try {
     const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
     return typeof errorMessage === 'string' ? errorMessage.slice(0, 500) : FALLBACK;

@@ -26,8 +26,7 @@ export type Filling = {
   readonly schemaVersion: number;
   /** Tables whose present rows stay the tenant's: they are carried over from the source. */
   readonly carried: readonly string[];
-} & /** A tenant's backup: its own, or the one of the tenant that it is a clone of. */
-(
+} /** A tenant's backup: its own, or the one of the tenant that it is a clone of. */ & (
   | {
       readonly from: 'backup';
       readonly backupId: string;

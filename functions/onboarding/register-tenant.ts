@@ -36,6 +36,8 @@ export interface RegisterOptions {
   once?: RepeatableRequest | undefined;
   /** Whose registry it is, where there are several regions. */
   region?: RegistrationRegion;
+  /** The tenant that the new one is a copy of. */
+  cloneOf?: string | undefined;
 }
 
 /** An execution that will be started once the tenant is registered. */
@@ -53,6 +55,7 @@ interface Asked {
   readonly planned: PlannedExecution | undefined;
   /** Undefined where there is one region only: nobody else could have the slug then. */
   readonly region: RegistrationRegion | undefined;
+  readonly cloneOf: string | undefined;
 }
 
 /**
@@ -68,13 +71,13 @@ interface Asked {
 export async function registerTenant(
   registry: DataApi,
   input: OnboardingInput,
-  { actor, executionArn, planned, once, region: given }: RegisterOptions,
+  { actor, executionArn, planned, once, region: given, cloneOf }: RegisterOptions,
 ): Promise<TenantRecord> {
   const { tier, complianceRequirements } = input;
   const issues = unsatisfied(complianceRequirements, tierTerms[tier].isolationModel);
   if (issues.length > 0) throw new ComplianceUnsatisfied(issues, tierSatisfying(complianceRequirements));
   const region = given && given.registries.keys.length > 1 ? given : undefined;
-  const asked: Asked = { actor, executionArn, planned, region };
+  const asked: Asked = { actor, executionArn, planned, region, cloneOf };
   // Two inputs with one slug or name may meet in the INSERT; the loser sees nothing inserted, and looks again.
   for (;;) {
     const outcome = await registry.transaction(async (transaction) => {
@@ -198,7 +201,7 @@ interface Reservation {
 async function insert(
   transaction: RegistryExecutor,
   input: ResolvedInput,
-  { actor, executionArn, planned }: Asked,
+  { actor, executionArn, planned, cloneOf }: Asked,
   reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
@@ -215,6 +218,7 @@ async function insert(
     ...{ admin_email: input.adminEmail, max_users: maxUsers, max_storage_gb: maxStorageGb },
     ...{ data_residency: input.dataResidency, compliance_requirements: input.complianceRequirements },
     ...{ home_region: cell.region, execution_arn: executionArn ?? planned?.executionArn ?? null },
+    clone_of: cloneOf ?? null,
   };
   const inserted = await db
     .insertInto('tenants')

@@ -19,6 +19,8 @@ export interface RequestOnboardingOptions {
   /** `StartExecution` of `tenant-onboarding`. */
   readonly start: (name: string, input: object) => Promise<void>;
   readonly once?: RepeatableRequest | undefined;
+  /** The tenant that the new one is to be a copy of. */
+  readonly cloneOf?: string | undefined;
 }
 
 /** Step Functions takes 80 characters; a UUID has 36. */
@@ -33,7 +35,7 @@ const SLUG_CHARACTERS = 43;
 export async function requestOnboarding(
   registry: DataApi,
   input: OnboardingInput,
-  { actor, region, executionArnOf, statusOf, start, once }: RequestOnboardingOptions,
+  { actor, region, executionArnOf, statusOf, start, once, cloneOf }: RequestOnboardingOptions,
 ): Promise<TenantRecord> {
   const name = `${input.slug.slice(0, SLUG_CHARACTERS)}-${randomUUID()}`;
   const executionArn = executionArnOf(name);
@@ -41,7 +43,7 @@ export async function requestOnboarding(
   const dead = former && isDead(await statusOf(former.executionArn), former.ageSeconds);
   const replaces = dead ? former.executionArn : undefined;
   const planned = { executionArn, replaces };
-  const tenant = await registerTenant(registry, input, { actor, region, planned, once });
+  const tenant = await registerTenant(registry, input, { actor, region, planned, once, cloneOf });
   if (tenant.executionArn !== executionArn) return tenant;
   try {
     await start(name, input);

@@ -128,6 +128,7 @@ function readCandidates(registry: RegistryExecutor, { region, after, limit, samp
       previousDecision.as('previous'),
     ])
     .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.clone_of', 'is', null)
     .where('r.region', '=', region)
     .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
     .orderBy('t.tenant_id')

@@ -29,7 +29,8 @@ export interface MoveView {
   readonly finishedAt: string | null;
 }
 
-const selectMoves = (db: RegistrySql) =>
+/** Of moves and restores, `m`: each caller selects its own. */
+export const selectMoves = (db: RegistrySql) =>
   db
     .selectFrom('tenant_moves as m')
     .select(['m.move_id', 'm.tenant_id', 'm.status', 'm.phase', 'm.reason', 'm.current_pause_ms'])
@@ -39,6 +40,7 @@ const selectMoves = (db: RegistrySql) =>
       asText(eb.ref('m.plan')).as('plan'),
       asText(eb.ref('m.phases')).as('phases'),
       asText(eb.ref('m.report')).as('report'),
+      asText(eb.ref('m.restore')).as('restore'),
       eb
         .selectFrom('tenant_move_hops as h')
         .select(
@@ -56,7 +58,7 @@ const selectMoves = (db: RegistrySql) =>
     ]);
 
 type StatesOfHops = JsonText<Readonly<Record<string, string>>>;
-type MoveRow = InferResult<ReturnType<typeof selectMoves>>[number];
+export type MoveRow = InferResult<ReturnType<typeof selectMoves>>[number];
 
 /**
  * One page of a tenant's moves, in the order in which they were asked for: a move stays on record in the region that
@@ -67,6 +69,7 @@ export async function listMoves(registries: Regions, tenantId: string, page: Pag
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
   const moves = selectMoves(compilingOnly)
     .where('m.tenant_id', '=', tenantId)
+    .where('m.restore', 'is', null)
     .orderBy('m.started_at')
     .orderBy('m.move_id');
   const select = position
@@ -83,7 +86,7 @@ export async function listMoves(registries: Regions, tenantId: string, page: Pag
     readBoundedRows(registry, { select, order }, page),
   );
   const positionOf = (row: MoveRow) => ({ time: row.started_at, id: row.move_id });
-  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
+  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toMoveView, lists.some(isCut));
 }
 
 /** Of a registry that has the tenant's move. @throws {ResourceNotFound} */
@@ -124,8 +127,9 @@ async function readMove(
   const row = await selectMoves(registrySql(registry))
     .where('m.tenant_id', '=', tenantId)
     .where('m.move_id', '=', moveId)
+    .where('m.restore', 'is', null)
     .executeTakeFirst();
-  return row && toView(row);
+  return row && toMoveView(row);
 }
 
 /** What a phase shows although nothing was told of it. */
@@ -138,7 +142,7 @@ const UNKNOWN_PROGRESS = {
   pauseMs: null,
 };
 
-function toView(row: MoveRow): MoveView {
+export function toMoveView(row: MoveRow): MoveView {
   const { targetTier, targetCell, targetResidency, force = false } = parseJson(row.input);
   const plan = parseJson(row.plan);
   const states = parseJson(row.states);

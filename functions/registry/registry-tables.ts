@@ -102,6 +102,8 @@ export const registryTables = {
     data_residency: varchar(50),
     compliance_requirements: jsonb<string[]>(),
     home_region: text().notNull(),
+    /** Of a clone: the tenant that it was copied from. It is neither promoted nor billed. */
+    clone_of: uuid(),
   },
   tenant_users: {
     user_id: id(),

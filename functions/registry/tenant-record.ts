@@ -49,6 +49,8 @@ export interface TenantRecord {
   epoch: number | null;
   /** The onboarding execution that works, or last worked, on the tenant. */
   executionArn: string | null;
+  /** Of a clone: the id of the tenant that it was copied from. It is neither promoted nor billed. */
+  cloneOf?: string;
   /** RFC 3339, UTC. */
   createdAt: string;
   updatedAt: string;
@@ -71,6 +73,7 @@ export const selectTenants = (db: RegistrySql) =>
     .select(['t.tenant_id', 't.tenant_name', 't.tenant_slug', 't.subscription_tier', 't.isolation_model'])
     .select(['t.status', 't.status_reason', 't.billing_email'])
     .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
+    .select('t.clone_of')
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
       const bytes = sql<number>`octet_length(${features})`;
@@ -115,6 +118,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     cellId: row.cell_id,
     epoch: row.epoch,
     executionArn: row.execution_arn,
+    ...(row.clone_of === null ? {} : { cloneOf: row.clone_of }),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

@@ -4,7 +4,6 @@ import { type BackupManifest, readManifest } from '../backups/manifest.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { MoveOvertaken } from '../moves/errors.ts';
 import { findMove, findMovingTenant, type MoveRecord, selectMoves } from '../moves/move-records.ts';
-import { type Probes, recoverMove } from '../moves/recover-moves.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -24,8 +23,7 @@ type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
  * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
- * earlier run of this phase, is taken up. Otherwise the restore is recorded now. Where the tenant has a running move or
- * restore already, recovery ends that one if its execution is dead.
+ * earlier run of this phase, is taken up. Otherwise the restore is recorded now.
  * @throws {InvalidRestoreInput | BackupUnknown | TenantNotRestorable | RolloutInProgress} nothing was changed.
  * @throws {MoveOvertaken} the execution's restore has ended: its starter, or recovery, has given it up.
  */
@@ -33,7 +31,6 @@ export async function beginRestore(
   registry: Registry,
   input: unknown,
   executionArn: string,
-  probes: Probes = {},
 ): Promise<BegunRestore> {
   const { tenant: reference, backupId, restoreId: asked, startedBy } = readRestoreInput(input);
   const known = await takeUp(registry, executionArn);
@@ -47,7 +44,8 @@ export async function beginRestore(
   const [running] = await selectMoves(registry, (moves) =>
     moves.where('m.tenant_id', '=', tenantId).where('m.status', '=', 'running'),
   );
-  if (running && !(await recoverMove(registry, running, probes))) {
+  // One whose execution is dead is ended by recovery within minutes.
+  if (running) {
     throw new TenantNotRestorable('The tenant is being moved or restored already.');
   }
   const restoreId = randomUUID();

@@ -67,6 +67,14 @@ export class CloneNotOnboarded extends RestoreError {
   }
 }
 
+/** Anything that no other class names; the log holds the cause. */
+export class RestoreStepFailed extends RestoreError {
+  override readonly name = 'RestoreStepFailed';
+  constructor(options?: ErrorOptions) {
+    super('An internal error stopped the restore.', options);
+  }
+}
+
 /** The tables of the backup are of a newer release than this one, which would lose what it does not know. */
 export class BackupTablesNewer extends RestoreError {
   override readonly name = 'BackupTablesNewer';

@@ -71,9 +71,10 @@ export function movePhase<Schema extends z.ZodType>(
 
 /** @param ofEvent the phase that gets the events of schedules and of EventBridge */
 export const moveTask = (phases: Readonly<Record<string, Phase>>, ofEvent?: string): TaskHandler<unknown> =>
-  phasedTask(MOVES, phases, ofEvent);
+  phasedTask(HOPS, phases, ofEvent);
 
-const MOVES: TaskKind = {
+/** What is common to the tasks that work on hops. */
+export const HOPS: TaskKind = {
   toTypedError: toMoveError,
   subjectOf,
   outcomeOf,

@@ -117,6 +117,13 @@ export class BackupBucket extends Construct {
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
+  /** May read backups. */
+  grantRead(grantee: IGrantable): void {
+    this.#grantObjects(grantee, ['s3:GetObject']);
+    this.#grantList(grantee);
+    this.#grantKey(grantee, ['kms:Decrypt']);
+  }
+
   /** May find and delete backups, and read none. */
   grantExpire(grantee: IGrantable): void {
     this.#grantObjects(grantee, ['s3:DeleteObject']);

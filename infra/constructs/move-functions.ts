@@ -3,8 +3,8 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { FunctionCode } from '../../functions/contracts/environments.ts';
 import { STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
+import type { MoveTasks } from '../../workflows/hop-loop.ts';
 import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
-import type { MoveTasks } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
@@ -179,7 +179,7 @@ export class MoveFunctions extends Construct {
 
   /** May see whether an execution that a move or its clean-up names is still running. */
   #grantWatch(grantee: IGrantable): void {
-    for (const stateMachine of [STATE_MACHINES.move, STATE_MACHINES.moveCleanup]) {
+    for (const stateMachine of [STATE_MACHINES.move, STATE_MACHINES.moveCleanup, STATE_MACHINES.restore]) {
       const executions = this.#arn('execution', `${stateMachine}:*`);
       acknowledgePattern(
         grantee,

@@ -17,15 +17,15 @@ import { TaskSchedule } from './task-schedule.ts';
 export class Moves extends Construct {
   readonly stateMachine: StateMachine;
   readonly cleanup: StateMachine;
+  /** Restores are moves: their workflow calls these tasks too. */
+  readonly tasks: MoveFunctions['tasks'];
   readonly #props: MoveFunctionsProps;
-  readonly #functions: MoveFunctions;
 
   constructor(scope: Construct, id: string, props: MoveFunctionsProps) {
     super(scope, id);
     this.#props = props;
-    const functions = new MoveFunctions(this, 'Tasks', props);
-    this.#functions = functions;
-    const { tasks } = functions;
+    const { tasks } = new MoveFunctions(this, 'Tasks', props);
+    this.tasks = tasks;
     const { graceMinutes, keepDedicated } = props.settings.config.moves;
     this.stateMachine = new TenantMove(this, 'Workflow', {
       tasks,
@@ -46,7 +46,7 @@ export class Moves extends Construct {
   /** At once, when an execution ends badly; and every few minutes, should that event have found nobody. */
   #recoverEnded(): void {
     const { region } = this.#props;
-    const { data } = this.#functions.tasks;
+    const { data } = this.tasks;
     new Rule(this, 'Ended', {
       description: 'Executions of moves that ended badly',
       eventPattern: {
@@ -70,7 +70,7 @@ export class Moves extends Construct {
 
   #raiseAlarms(): void {
     const { alarmTopicArn: topicArn } = this.#props.settings;
-    const { tasks } = this.#functions;
+    const { tasks } = this;
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine, this.cleanup],
       functions: Object.values(tasks),
@@ -91,7 +91,7 @@ export class Moves extends Construct {
 
   /** How often the word is in the log of the phases that sign in to databases. */
   #countAlerts(word: string): IMetric {
-    const { data } = this.#functions.tasks;
+    const { data } = this.tasks;
     const metricName = `${word}s`;
     new MetricFilter(this, metricName, {
       logGroup: data.logGroup,

@@ -7,6 +7,8 @@ import { stackProps, tagStack } from './stack-props.ts';
 
 /** The backups of a region's tenants: their bucket, and the workflows that fill and empty it. */
 export class BackupsStack extends Stack {
+  readonly backups: Backups;
+
   constructor(scope: Construct, props: RegionalStackProps) {
     const { config, region } = props;
     const description = `Strata: backups of region ${region.key}`;
@@ -15,7 +17,7 @@ export class BackupsStack extends Stack {
     const { key, network, secrets } = props.network;
     const { registry, alarmTopicArn } = props.controlPlane;
     for (const cell of props.cells) this.addStackDependency(cell);
-    const backups = new Backups(this, 'Backups', {
+    this.backups = new Backups(this, 'Backups', {
       settings: { config, bundle: props.bundle, alarmTopicArn },
       region,
       registry,
@@ -24,8 +26,8 @@ export class BackupsStack extends Stack {
       secrets,
       key,
     });
-    new CfnOutput(this, 'BackupBucketName', { value: backups.bucket.bucket.bucketName });
-    new CfnOutput(this, 'BackupStateMachineArn', { value: backups.stateMachine.stateMachineArn });
-    new CfnOutput(this, 'FleetBackupStateMachineArn', { value: backups.fleet.stateMachineArn });
+    new CfnOutput(this, 'BackupBucketName', { value: this.backups.bucket.bucket.bucketName });
+    new CfnOutput(this, 'BackupStateMachineArn', { value: this.backups.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'FleetBackupStateMachineArn', { value: this.backups.fleet.stateMachineArn });
   }
 }

@@ -63,6 +63,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.onboarding, home.awsRegion),
         MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.move, home.awsRegion),
         BACKUP_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.backup, home.awsRegion),
+        RESTORE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.restore, home.awsRegion),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
@@ -74,6 +75,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       this.#grantWorkflow(tenants, STATE_MACHINES.onboarding, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.move, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.backup, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.restore, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
       this.#grantSurvey(tenants, region);
     }

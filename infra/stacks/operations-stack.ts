@@ -7,10 +7,12 @@ import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
+import { Restores } from '../constructs/restores.ts';
 import { SchemaRollouts } from '../constructs/schema-rollouts.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
 import { TaskSchedule } from '../constructs/task-schedule.ts';
 import type { RegionalStackProps } from './api-stack.ts';
+import type { BackupsStack } from './backups-stack.ts';
 import { stackProps, tagStack } from './stack-props.ts';
 
 export interface OperationsStackProps extends RegionalStackProps {
@@ -18,6 +20,7 @@ export interface OperationsStackProps extends RegionalStackProps {
   readonly apiUrl: string;
   /** The synthesized template of DedicatedDatabaseStack. */
   readonly dedicatedTemplateFile: string;
+  readonly backups: BackupsStack;
 }
 
 /**
@@ -66,6 +69,8 @@ export class OperationsStack extends Stack {
     const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
+    const { bucket } = props.backups.backups;
+    const restores = new Restores(this, 'Restores', { ...workflows, region, moves, bucket });
 
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
 
@@ -103,5 +108,6 @@ export class OperationsStack extends Stack {
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });
     new CfnOutput(this, 'RolloutStateMachineArn', { value: rollouts.stateMachine.stateMachineArn });
     new CfnOutput(this, 'MoveStateMachineArn', { value: moves.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'RestoreStateMachineArn', { value: restores.stateMachine.stateMachineArn });
   }
 }

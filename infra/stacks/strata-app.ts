@@ -63,7 +63,7 @@ function createRegion(
   const backups = new BackupsStack(app, regional);
   const second = shared.config.backups.secondRegions?.[region.key];
   if (second !== undefined) backups.addStackDependency(new BackupCopiesStack(app, region, second, shared));
-  new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile });
+  new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile, backups });
   return { network, alarmTopicArn: controlPlane.alarmTopicArn };
 }
 

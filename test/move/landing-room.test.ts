@@ -141,7 +141,7 @@ describe('when the hop over the border opens, room is looked for again', () => {
     expect(refusal).toEqual(new MoveForbidden([{ rule: 'cell', detail: full }]));
 
     const regions = world.seenFrom('us');
-    expect(await endFailedMove(world.in('us').registry, moveId, failed(refusal), regions)).toEqual({
+    expect(await endFailedMove(world.in('us').registry, moveId, failed(refusal), { regions })).toEqual({
       outcome: 'failed',
       reason: `The move is not allowed: ${full} The tenant is in a schema of cell us-1 now.`,
     });

@@ -64,7 +64,7 @@ export async function inRegistry(statement: string, values: readonly unknown[] =
 }
 
 /** A connection to the database that has the tenant, with the name of its schema there. */
-async function databaseOf(tenantId: string): Promise<{ client: pg.Client; schema: string }> {
+export async function databaseOf(tenantId: string): Promise<{ client: pg.Client; schema: string }> {
   for (const cluster of await clusters(platform())) {
     const client = await asSuperuser(platform(), cluster);
     const { rows } = await client.query<{ schema: string }>(

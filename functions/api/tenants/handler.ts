@@ -4,11 +4,12 @@ import * as backups from './backup-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
+import * as restores from './restore-routes.ts';
 import { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
 export const handler = operatorApi(
-  bindRoutes(routes, { tenants, users, moves, promotion, backups, fleet, usage }),
+  bindRoutes(routes, { tenants, users, moves, promotion, backups, restores, fleet, usage }),
 );

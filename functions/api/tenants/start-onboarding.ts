@@ -20,12 +20,14 @@ export function startOnboarding(
     region,
     awsRegion,
     once,
+    cloneOf,
   }: {
     operator: string;
     region: RegistrationRegion;
     /** undefined: the function's own. */
     awsRegion: string | undefined;
     once: RepeatableRequest | undefined;
+    cloneOf?: string | undefined;
   },
 ): Promise<TenantRecord> {
   const stateMachineArn = inAwsRegion(
@@ -36,6 +38,7 @@ export function startOnboarding(
     actor: { id: operator, type: 'operator' },
     region,
     once,
+    cloneOf,
     statusOf: executionStatus,
     executionArnOf: (name) => executionArnOf(stateMachineArn, name),
     start: (name, started) => startExecution(stateMachineArn, name, started),

@@ -92,7 +92,7 @@ export const create = operatorRoute(
         awsRegion: region.awsRegion,
         region: { key: region.key, registries },
       }).catch((error) => {
-        throw asProblem(error);
+        throw asOnboardingProblem(error);
       }),
     );
     const answer = once?.answer;
@@ -164,11 +164,11 @@ function validated(body: unknown): OnboardingInput {
   try {
     return validateOnboardingInput(body);
   } catch (error) {
-    throw asProblem(error);
+    throw asOnboardingProblem(error);
   }
 }
 
-function asProblem(error: unknown): unknown {
+export function asOnboardingProblem(error: unknown): unknown {
   if (error instanceof InvalidOnboardingInput) {
     return invalidInput(
       error.issues.map(({ path, pointer, message }) => ({

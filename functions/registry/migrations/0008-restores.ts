@@ -8,5 +8,7 @@
 export const restoreColumns: readonly string[] = [
   "ALTER TABLE tenant_moves ADD COLUMN restore jsonb CHECK (jsonb_typeof(restore) = 'object')",
   "ALTER TABLE tenant_move_hops ADD COLUMN filling jsonb CHECK (jsonb_typeof(filling) = 'object')",
+  // A copy of another tenant, for support or tests: it is neither promoted nor billed.
+  'ALTER TABLE tenants ADD COLUMN clone_of uuid',
   'CREATE INDEX idx_tenant_moves_restores ON tenant_moves (tenant_id, started_at, move_id) WHERE restore IS NOT NULL',
 ];

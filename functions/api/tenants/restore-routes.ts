@@ -1,0 +1,166 @@
+import * as z from 'zod/mini';
+import { inAwsRegion, startExecution } from '../../aws/executions.ts';
+import { BackupError } from '../../backups/errors.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
+import type { Answer } from '../../http/answer.ts';
+import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
+import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../http/operator-api.ts';
+import { invalidInput, Problem } from '../../http/problem.ts';
+import { abortMove } from '../../moves/request-move.ts';
+import { validateOnboardingInput } from '../../onboarding/onboarding-input.ts';
+import { OncePerKey } from '../../registry/control-idempotency.ts';
+import { getRestore, listRestores } from '../../registry/restores.ts';
+import { getTenant } from '../../registry/tenants.ts';
+import { entityTag } from '../../resources/entity-tag.ts';
+import { ResourceNotFound } from '../../resources/errors.ts';
+import {
+  BackupUnknown,
+  InvalidRestoreInput,
+  RestoreError,
+  RestoreNotStarted,
+} from '../../restores/errors.ts';
+import { requestRestore } from '../../restores/request-restore.ts';
+import { type RestoreRequest, readRestoreRequest } from '../../restores/restore-input.ts';
+import { findRestorable, type Restore } from '../../restores/restore-records.ts';
+import { answeringMoveRefusals } from './start-move.ts';
+import { startOnboarding } from './start-onboarding.ts';
+import { asOnboardingProblem, tenantParams } from './tenant-routes.ts';
+
+const restoreParams = z.extend(tenantParams, { restoreId: uuid });
+type RestoreCall = OperatorRequest<z.output<typeof tenantParams>, object, unknown>;
+
+const locate = (tenantId: string, restoreId: string) => `/tenants/${tenantId}/restores/${restoreId}`;
+
+export const list = operatorRoute(
+  { params: tenantParams, query: z.strictObject(pageParameters) },
+  async ({ registry, params, query }) => {
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    return { status: 200, body: await listRestores(registry, tenantId, pageOf(query)) };
+  },
+);
+
+/** Starts a restore of a backup: 202, to be polled at its Location until it has ended. */
+export const create = operatorRoute({ params: tenantParams, body: z.unknown() }, (request: RestoreCall) =>
+  answeringRefusals(async () => {
+    const { registry, params, body } = request;
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    const asked = readRestoreRequest(body);
+    if (asked.mode === 'clone') return startClone(request, tenantId, asked);
+    return start(request, tenantId, { mode: 'replace', backupId: asked.backupId });
+  }),
+);
+
+/** Takes a restore back: starts another one, which brings back what it has replaced. */
+export const undo = operatorRoute(
+  { params: restoreParams, body: z.strictObject({}), bodyMayBeAbsent: true },
+  (request) =>
+    answeringRefusals(async () => {
+      const { registry, params } = request;
+      const { tenantId } = await getTenant(registry, params.tenantId);
+      const { restoreId: undoes } = await getRestore(registry, tenantId, params.restoreId);
+      return start(request, tenantId, { mode: 'undo', undoes });
+    }),
+);
+
+export const read = operatorRoute({ params: restoreParams }, async ({ registry, params }) => {
+  const { tenantId } = await getTenant(registry, params.tenantId);
+  const restore = await getRestore(registry, tenantId, params.restoreId);
+  return { status: 200, body: restore, etag: entityTag(restore) };
+});
+
+/** Asks a restore to stop: 202, to be polled until it has rolled back. */
+export const abort = operatorRoute({ params: restoreParams }, async ({ registry, params, operator }) => {
+  const { tenantId } = await getTenant(registry, params.tenantId);
+  const { restoreId } = await getRestore(registry, tenantId, params.restoreId);
+  return answeringMoveRefusals(async () => {
+    const known = await abortMove(registry, { tenantId, moveId: restoreId, operator });
+    if (!known) throw new ResourceNotFound('no such restore');
+    const body = await getRestore(registry, tenantId, restoreId);
+    return { status: 202, body, location: locate(tenantId, restoreId) };
+  });
+});
+
+/** Onboards the new tenant, and restores the backup into it once it is there. */
+async function startClone(
+  request: RestoreCall,
+  cloneOf: string,
+  { backupId, slug, adminEmail, mask }: Extract<RestoreRequest, { mode: 'clone' }>,
+): Promise<Answer> {
+  const { registry, registries, region, operator } = request;
+  const source = await getTenant(registry, cloneOf);
+  // Before a tenant is made for it.
+  await findRestorable(registry, cloneOf, backupId);
+  try {
+    const clone = await startOnboarding(
+      registry,
+      validateOnboardingInput({
+        name: `${source.name.slice(0, 180)} (clone ${slug})`,
+        slug,
+        adminEmail,
+        tier: source.tier,
+        dataResidency: source.dataResidency,
+        complianceRequirements: source.complianceRequirements,
+      }),
+      {
+        operator,
+        cloneOf,
+        once: undefined,
+        awsRegion: region.awsRegion,
+        region: { key: region.key, registries },
+      },
+    );
+    return start(request, clone.tenantId, { mode: 'clone', backupId, cloneOf, mask });
+  } catch (error) {
+    throw asOnboardingProblem(error);
+  }
+}
+
+async function start(
+  { registry, region, operator, facts, body }: Omit<RestoreCall, 'params' | 'query'>,
+  tenantId: string,
+  restore: Restore,
+): Promise<Answer> {
+  const use = controlIdempotencyOf(facts, operator, body);
+  const once = use && new OncePerKey(use, (executor, restoreId) => getRestore(executor, tenantId, restoreId));
+  const stateMachineArn = inAwsRegion(
+    variable<OperatorApiEnvironment>('RESTORE_STATE_MACHINE_ARN'),
+    region.awsRegion,
+  );
+  const restoreId = await requestRestore(registry, tenantId, restore, {
+    actor: { id: operator, type: 'operator' },
+    stateMachineArn,
+    start: (name, input) => startExecution(stateMachineArn, name, input),
+    once,
+  });
+  const answer = once?.answer?.body ?? (await getRestore(registry, tenantId, restoreId));
+  return {
+    status: 202,
+    body: answer,
+    location: locate(tenantId, restoreId),
+    replayed: once?.replayed ?? false,
+  };
+}
+
+async function answeringRefusals(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof InvalidRestoreInput) {
+      throw invalidInput(
+        error.issues.map(({ path, message }) => ({
+          pointer: path ? `/${path.replaceAll('.', '/')}` : '',
+          detail: message,
+        })),
+      );
+    }
+    if (error instanceof BackupUnknown) throw new ResourceNotFound(error.message, { cause: error });
+    if (error instanceof RestoreNotStarted) {
+      const headers = { 'retry-after': '5' };
+      throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
+    }
+    if (error instanceof RestoreError || error instanceof BackupError) {
+      throw new Problem(409, 'conflict', { detail: error.message, cause: error });
+    }
+    throw error;
+  }
+}

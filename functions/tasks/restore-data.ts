@@ -1,0 +1,53 @@
+/** The phases of `tenant-restore` that are no phases of a move. They read backups, and sign in as the owner of databases. */
+import * as z from 'zod';
+import { ObjectStore } from '../aws/object-store.ts';
+import { BackupError } from '../backups/errors.ts';
+import { type RestoreDataEnvironment, variable } from '../contracts/environments.ts';
+import { MoveStepFailed } from '../moves/errors.ts';
+import { RestoreError, RestoreStepFailed } from '../restores/errors.ts';
+import { HOPS, hopPhase, movePhase, toMoveError } from './move-task.ts';
+import { phasedTask, type TaskKind } from './workflow-task.ts';
+
+const begun = z.object({ move: z.object({ moveId: z.uuid(), tenantId: z.uuid() }) });
+
+const backups = () => new ObjectStore(variable<RestoreDataEnvironment>('BACKUP_BUCKET'));
+
+export const phases = {
+  /** Records the restore, or takes up the one that was recorded for this execution. */
+  begin: movePhase(
+    z.object({ executionArn: z.string().min(1), input: z.unknown() }),
+    async (registry, { input, executionArn }) => {
+      const { beginRestore } = await import('../restores/begin-restore.ts');
+      return beginRestore(registry, input, executionArn);
+    },
+  ),
+
+  /** Decides upon the hops; called until the tenant, which may be a new one, is there. */
+  plan: movePhase(begun, async (registry, { move }) => {
+    const { makePlan } = await import('../restores/begin-restore.ts');
+    return makePlan(registry, move, backups());
+  }),
+
+  /** Fills the target of a hop; called until it is done. */
+  fill: hopPhase('fill', async (context, _cursor, registry) => {
+    const { fillTarget } = await import('../restores/fill-target.ts');
+    return fillTarget(registry, context, backups());
+  }),
+
+  /** Keeps with the restore which writes it has set aside. */
+  discards: movePhase(begun, async (registry, { move }) => {
+    const { noteDiscardedWrites } = await import('../restores/discarded-writes.ts');
+    await noteDiscardedWrites(registry, move.moveId);
+    return { done: true };
+  }),
+};
+
+const RESTORES: TaskKind = { ...HOPS, toTypedError: toRestoreError };
+
+function toRestoreError(error: unknown): Error {
+  if (error instanceof RestoreError || error instanceof BackupError) return error;
+  const typed = toMoveError(error);
+  return typed instanceof MoveStepFailed ? new RestoreStepFailed({ cause: typed.cause }) : typed;
+}
+
+export const handler = phasedTask(RESTORES, phases);

@@ -1,0 +1,88 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { RESTORE_TIMEOUT, TenantRestore } from '../../workflows/tenant-restore.ts';
+import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
+import type { BackupBucket } from './backup-bucket.ts';
+import type { MoveFunctionsProps } from './move-functions.ts';
+import type { Moves } from './moves.ts';
+import { StrataFunction } from './strata-function.ts';
+
+export interface RestoresProps extends MoveFunctionsProps {
+  readonly moves: Moves;
+  readonly bucket: BackupBucket;
+}
+
+/** Parts of a backup are unpacked, hashed and checked on their way, in chunks. */
+const BUSY_MEMORY = 1024;
+
+/** The workflow of restores. The schedule that recovers moves looks after them as well. */
+export class Restores extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, props: RestoresProps) {
+    super(scope, id);
+    const { settings, moves } = props;
+    const data = this.#dataTask(props);
+    this.stateMachine = new TenantRestore(this, 'Workflow', {
+      tasks: moves.tasks,
+      data,
+      logGroup: new LogGroup(this, 'Logs', {
+        retention: settings.config.logRetentionDays,
+        removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      }),
+    }).stateMachine;
+    acknowledgeWorkflow(this.stateMachine.role, [data, ...Object.values(moves.tasks)]);
+    new Rule(this, 'Ended', {
+      description: 'Executions of restores that ended badly',
+      eventPattern: {
+        source: ['aws.states'],
+        detailType: ['Step Functions Execution Status Change'],
+        detail: {
+          stateMachineArn: [this.stateMachine.stateMachineArn],
+          status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
+        },
+      },
+      targets: [new InvokeFunction(moves.tasks.data, { retryAttempts: 4, maxEventAge: Duration.hours(1) })],
+    });
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine],
+      functions: [data],
+      description:
+        'tenant-restore: an execution failed, was aborted by request or timed out, or a task was throttled. The restore carries its reason; the tenant keeps what it had. Search the logs of restore-data and move-data for level ERROR.',
+      topicArn: settings.alarmTopicArn,
+    });
+  }
+
+  /** It signs in as the owner of any data database of the region, and reads backups; it writes none. */
+  #dataTask(props: RestoresProps): StrataFunction {
+    const { settings, registry, network, cells, secrets, elsewhere, bucket } = props;
+    const task = new StrataFunction(this, 'data', {
+      ...settings,
+      entry: 'tasks/restore-data',
+      description: 'Restore: Plans restores and fills schemas from backups',
+      timeout: RESTORE_TIMEOUT,
+      memorySize: BUSY_MEMORY,
+      network: network.forTasks,
+      watchedByWorkflow: true,
+      environment: {
+        ...registry.writerEnvironment,
+        ...elsewhere.environment,
+        BACKUP_BUCKET: bucket.bucket.bucketName,
+      },
+    });
+    registry.grantWrite(task);
+    elsewhere.grantRegistries(task);
+    bucket.grantRead(task);
+    for (const cell of cells) cell.grantOwner(task);
+    secrets.grantReadDedicated(
+      task,
+      'Every Enterprise tenant’s own database may be restored; their secrets are known by pattern only.',
+    );
+    return task;
+  }
+}

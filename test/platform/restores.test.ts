@@ -1,0 +1,66 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { MovingTenant } from './moving-tenant.ts';
+import { backUp, restore, rowsOf, undo } from './restore-runs.ts';
+import { call, newEmployee, operatorToken, userToken } from './running-platform.ts';
+
+let token: string;
+beforeAll(async () => {
+  token = await operatorToken();
+});
+
+/** A tenant with two employees. */
+async function withEmployees(tier: string) {
+  const tenant = await MovingTenant.create({ tier });
+  const user = await userToken(tenant.slug);
+  const hire = async () => {
+    const { status, body } = await call('POST', '/employees', { token: user, body: newEmployee() });
+    expect(status).toBe(201);
+    return String(body.employeeId);
+  };
+  const [kept, removed] = [await hire(), await hire()];
+  const read = async (id: string) => (await call('GET', `/employees/${id}`, { token: user })).status;
+  const remove = async (id: string) => (await call('DELETE', `/employees/${id}`, { token: user })).status;
+  return { tenant, kept, removed, hire, read, remove };
+}
+
+describe.each([
+  ['starter', 'shared'],
+  ['business', 'schema'],
+  ['enterprise', 'dedicated'],
+])('a tenant of tier %s', (tier, model) => {
+  test('gets its rows back from a backup, and what was replaced back by an undo', async () => {
+    const { tenant, kept, removed, hire, read, remove } = await withEmployees(tier);
+    const before = await rowsOf(tenant.tenantId);
+    const backup = await backUp(tenant.slug);
+    expect(await remove(removed)).toBe(204);
+    const later = await hire();
+    const damaged = await rowsOf(tenant.tenantId);
+
+    const restored = await restore(tenant.slug, { backupId: backup.backupId, mode: 'replace' });
+
+    expect(restored).toMatchObject({ status: 'succeeded', mode: 'replace', backupId: backup.backupId });
+    expect(await rowsOf(tenant.tenantId)).toEqual(before);
+    expect([await read(kept), await read(removed), await read(later)]).toEqual([200, 200, 404]);
+    expect(await tenant.tenant()).toMatchObject({ tier, isolationModel: model, status: 'active' });
+    expect(restored.discarded).toMatchObject({
+      writes: 2,
+      latest: [{ action: 'employee.create' }, { action: 'employee.delete' }],
+    });
+    expect(restored.canBeUndone).toBe(true);
+
+    const lost = await hire();
+    const undone = await undo(tenant.slug, restored.restoreId);
+
+    expect(undone).toMatchObject({ status: 'succeeded', mode: 'undo', undoes: restored.restoreId });
+    expect(await rowsOf(tenant.tenantId)).toEqual(damaged);
+    expect([await read(removed), await read(later), await read(lost)]).toEqual([404, 200, 404]);
+    expect(undone.discarded).toMatchObject({
+      writes: 1,
+      latest: [{ action: 'employee.create', resourceId: lost }],
+    });
+    const moves = await call('GET', `/tenants/${tenant.slug}/moves`, { token });
+    expect(moves.body.items).toEqual([]);
+    const restores = await call('GET', `/tenants/${tenant.slug}/restores`, { token });
+    expect(restores.body.items.map(({ mode }: { mode: string }) => mode)).toEqual(['replace', 'undo']);
+  });
+});
