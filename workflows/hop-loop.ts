@@ -17,6 +17,7 @@ import {
   Errors,
   Fail,
   type IChainable,
+  Pass,
   Succeed,
   type TaskStateBase,
   Wait,
@@ -95,7 +96,10 @@ export class HopLoop {
       ),
       // Before the proxy is told: it would remember a role that it could not sign in with.
       this.untilDone('Prepare', this.data, 'prepare'),
-      ...(fill ? [this.#onlyIf('Needs filling?', '$.move.needsFilling', fill)] : []),
+      // A choice at its end would not be found as the end of a branch.
+      ...(fill
+        ? [this.#onlyIf('Needs filling?', '$.move.needsFilling', fill, new Pass(this.#scope, 'Filled'))]
+        : []),
       this.#onlyIf(
         'Needs the proxy?',
         '$.move.needsSecret',

@@ -39,22 +39,32 @@ export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId:
   const hop = fillingHop(await hopsOf(registry, restoreId));
   const schemaName = hop && keptIn(hop);
   if (!hop || schemaName === undefined || !isSettled(hop)) return;
-  const since =
+  const ways: Since[] =
     restore.mode === 'undo'
-      ? await schemaBefore(registry, restore.undoes)
-      : { after: await snapshotOf(registry, restore.backupId) };
-  const discarded = await asOwnerOf(hop.source, (owner) => discardedWrites(owner, schemaName, since));
+      ? await sinceRestore(registry, restore.undoes)
+      : [{ after: await snapshotOf(registry, restore.backupId) }];
+  const discarded = await asOwnerOf(hop.source, async (owner) => {
+    for (const since of ways) {
+      const found = await discardedWrites(owner, schemaName, since);
+      if (found) return found;
+    }
+    return undefined;
+  });
   if (discarded) await noteRestore(registry, restoreId, { discarded });
 }
 
 /** Writes whose entries are not in another schema's log, or were made after a time. */
 type Since = { readonly notIn: string } | { readonly after: string };
 
-async function schemaBefore(registry: RegistryExecutor, restoreId: string): Promise<Since> {
+/** Exactly while that restore's schema is kept, and afterwards by the time of its swap. */
+async function sinceRestore(registry: RegistryExecutor, restoreId: string): Promise<Since[]> {
   const hop = fillingHop(await hopsOf(registry, restoreId));
   const schemaName = hop && keptIn(hop);
-  if (schemaName === undefined) throw new Error('the undone restore has kept nothing');
-  return { notIn: schemaName };
+  const swappedAt = hop?.result.committedAt;
+  return [
+    ...(schemaName === undefined ? [] : [{ notIn: schemaName }]),
+    ...(typeof swappedAt === 'string' ? [{ after: swappedAt }] : []),
+  ];
 }
 
 async function snapshotOf(registry: RegistryExecutor, backupId: string): Promise<string> {
@@ -67,7 +77,7 @@ async function snapshotOf(registry: RegistryExecutor, backupId: string): Promise
   return `${row.snapshot_at}+00`;
 }
 
-/** @returns undefined where the log is gone: the grace period has ended meanwhile. */
+/** @returns undefined where a log is gone: a grace period has ended meanwhile. */
 async function discardedWrites(
   owner: pg.Client,
   schemaName: string,

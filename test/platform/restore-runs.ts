@@ -1,7 +1,7 @@
 import { vi } from 'vitest';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { tenantTablesAt } from '../../functions/database/tables/tenant-tables.ts';
-import { databaseOf, ended as backupEnded } from './backup-runs.ts';
+import { ended as backupEnded, databaseOf } from './backup-runs.ts';
 import { call, operatorToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a restore as the API tells it.

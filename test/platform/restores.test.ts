@@ -38,7 +38,12 @@ describe.each([
 
     const restored = await restore(tenant.slug, { backupId: backup.backupId, mode: 'replace' });
 
-    expect(restored).toMatchObject({ status: 'succeeded', mode: 'replace', backupId: backup.backupId });
+    expect(restored).toMatchObject({
+      reason: null,
+      status: 'succeeded',
+      mode: 'replace',
+      backupId: backup.backupId,
+    });
     expect(await rowsOf(tenant.tenantId)).toEqual(before);
     expect([await read(kept), await read(removed), await read(later)]).toEqual([200, 200, 404]);
     expect(await tenant.tenant()).toMatchObject({ tier, isolationModel: model, status: 'active' });
@@ -51,7 +56,12 @@ describe.each([
     const lost = await hire();
     const undone = await undo(tenant.slug, restored.restoreId);
 
-    expect(undone).toMatchObject({ status: 'succeeded', mode: 'undo', undoes: restored.restoreId });
+    expect(undone).toMatchObject({
+      reason: null,
+      status: 'succeeded',
+      mode: 'undo',
+      undoes: restored.restoreId,
+    });
     expect(await rowsOf(tenant.tenantId)).toEqual(damaged);
     expect([await read(removed), await read(later), await read(lost)]).toEqual([404, 200, 404]);
     expect(undone.discarded).toMatchObject({
