@@ -6,8 +6,8 @@ import { Problem } from './problem.ts';
 import { type ResolutionDependencies, readTenantNaming, type TenantContext } from './resolve-tenant.ts';
 
 /**
- * Sends a request whose tenant another region serves to that region's API: 308, which keeps method and body. Nothing
- * of the request has been done here, for the error comes before its transaction is committed.
+ * Sends a request whose tenant another region serves to that region's API: 308, which keeps method and body. This
+ * region has changed nothing: the error comes before the request's transaction commits.
  */
 export function redirectElsewhere(
   dependencies: () => ResolutionDependencies,
@@ -40,16 +40,16 @@ export function redirectElsewhere(
 
 export interface LocationNaming {
   readonly slug: string;
-  /** Whether the request named its tenant by subdomain. */
+  /** True when the request named its tenant by subdomain. */
   readonly bySubdomain: boolean;
   /** The domains under which `{slug}.domain` names a tenant. */
   readonly domains: readonly string[];
 }
 
 /**
- * The same request's URL at another region's API, path and query as they were received. Only the API decides about
- * the host: whatever the path holds, it stays a path.
- * @param apiUrl as the registry has it: `https://host[:port]`, or `https://*.domain`, where every tenant has its own.
+ * The URL of the same request at another region's API, with path and query as received. Only `apiUrl` sets the host: no
+ * content of the path can change it.
+ * @param apiUrl from the registry: `https://host[:port]`, or `https://*.domain` when every tenant has its own host.
  */
 export function locationElsewhere(
   apiUrl: string,
@@ -69,7 +69,7 @@ function originOf(apiUrl: string, { slug, bySubdomain, domains }: LocationNaming
   return bySubdomain && hasSubdomains ? `${scheme}${slug}.${authority}` : `${scheme}${authority}`;
 }
 
-/** API Gateway hands the path over decoded; a header takes visible ASCII only, and what is encoded stays as it is. */
+/** API Gateway passes the path decoded, but a header takes visible ASCII only. Encoded characters stay as they are. */
 function visible(text: string): string {
   return text.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }
