@@ -106,7 +106,8 @@ function inItsRegion(
   isRead: boolean,
 ): Promise<Answer> {
   const { tenantId } = params as { tenantId?: string };
-  return tenantId === undefined ? work(known.ownKey) : whereTenantIs(known, tenantId, work, { isRead });
+  if (tenantId === undefined || known.keys.length < 2) return work(known.ownKey);
+  return whereTenantIs(known, tenantId, work, { isRead });
 }
 
 export function operatorRegion(registries: RegionalRegistries, key: string): OperatorRegion {

@@ -1,7 +1,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
-import { awaitArrival, type DirectoryEntry, type TenantDirectory } from '../placement/tenant-directory.ts';
+import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
 import type { ApiEvent } from './api-event.ts';
@@ -40,6 +40,13 @@ export function resolveTenant(
       const { sourceIp, userAgent } = event.requestContext.http;
       context.actor = { ...actor, ipAddress: sourceIp, userAgent };
     },
+    /** Also of a tenant that has left the region during the request: its former database says so. */
+    onError: async (request) => {
+      const { error, event } = request;
+      if (!(error instanceof TenantElsewhere)) return;
+      const { redirection } = await import('./other-region.ts');
+      request.error = await redirection(error, event, dependencies());
+    },
   };
 }
 
@@ -53,14 +60,11 @@ type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
 async function served(
   directory: TenantDirectory,
   known: DirectoryEntry,
-  { patienceMs, regionKey }: ArrivalSettings,
+  settings: ArrivalSettings,
 ): Promise<DirectoryEntry | undefined> {
-  const entry = await awaitArrival(directory, known, patienceMs);
-  // The slug is reserved for this region and has no tenant yet.
-  if (entry?.status === 'elsewhere' && entry.homeRegion === regionKey) return undefined;
-  if (entry?.status === 'elsewhere')
-    throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
-  return entry;
+  if (known.status !== 'arriving' && known.status !== 'elsewhere') return known;
+  const { servedHere } = await import('./other-region.ts');
+  return servedHere(directory, known, settings);
 }
 
 type Identity = Omit<Actor, 'ipAddress' | 'userAgent'>;

@@ -13,7 +13,6 @@ import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 import { answerProblems, toProblem } from './problem-mapping.ts';
-import { redirectElsewhere } from './redirect-to-region.ts';
 import { type ResolutionDependencies, resolveTenant, type TenantContext } from './resolve-tenant.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
@@ -54,7 +53,6 @@ export function tenantApi<RouteKey extends string>(
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
     .use(logRequests(logger))
     .use(answerProblems(logger))
-    .use(redirectElsewhere(runtime))
     .use(resolveTenant(runtime))
     .handler(async (event, context) => {
       const work = () => runRoute(table, event, context);

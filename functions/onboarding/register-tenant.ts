@@ -20,10 +20,9 @@ import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
-import { chooseResidency } from './choose-residency.ts';
 import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
-import { homeOf, type RegistrationRegion } from './registration-region.ts';
+import { chooseResidency, homeOf, type RegistrationRegion } from './registration-region.ts';
 import { findReservation, lockSlug, ReservedElsewhere, reserveSlug, takeOverSlug } from './reserved-slug.ts';
 
 export interface RegisterOptions {

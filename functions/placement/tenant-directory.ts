@@ -6,12 +6,10 @@
  * cached placement is only an attempt. The database refuses a wrong epoch, so a wrong cache does no harm.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
-import { TenantUnavailable } from './errors.ts';
 import { type NextPlace, type Placement, parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
@@ -184,37 +182,4 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
 /** A routing row has all of these columns; a tenant without a place has none of them. */
 function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
   return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
-}
-
-/** Pauses between two look-ups, in milliseconds: the first, and the longest. */
-const FIRST_PAUSE = 50;
-const LONGEST_PAUSE = 1_000;
-
-/**
- * Waits until a tenant whose move ends here has arrived; returns at once for any other tenant.
- * @param patienceMs how long one request may wait.
- * @returns its entry then, or undefined when the registry no longer has the tenant.
- * @throws {TenantUnavailable} it has not arrived in time.
- */
-export async function awaitArrival(
-  directory: TenantDirectory,
-  entry: DirectoryEntry,
-  patienceMs = 10_000,
-): Promise<DirectoryEntry | undefined> {
-  const deadline = performance.now() + patienceMs;
-  let found: DirectoryEntry | undefined = entry;
-  for (
-    let longest = FIRST_PAUSE;
-    found?.status === 'arriving';
-    longest = Math.min(longest * 2, LONGEST_PAUSE)
-  ) {
-    // With jitter, so that the requests that wait for one move do not look it up at the same time.
-    const pause = longest * (0.5 + Math.random() / 2);
-    if (performance.now() + pause > deadline) {
-      throw new TenantUnavailable('the tenant has not arrived yet', 2);
-    }
-    await delay(pause);
-    found = await directory.refresh(entry.tenantId);
-  }
-  return found;
 }

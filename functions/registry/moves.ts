@@ -176,11 +176,11 @@ function toView(row: MoveRow): MoveView {
 }
 
 /**
- * The move that brings a tenant which has come from another region to where its tier belongs. It changes the isolation
- * model, but not what the tenant has bought. It is told from others by its execution's name.
+ * A follow-up move brings a tenant that has come from another region to where its tier belongs. It changes the isolation model,
+ * but not what the tenant has bought. It is recognized by its execution's name.
  */
-export const onwardExecutionName = (crossingMoveId: string) => `onward-${crossingMoveId}`;
+export const followUpExecutionName = (moveId: string) => `onward-${moveId}`;
 
-/** Whether a move is none; it may have no execution. */
-export const isNotOnward = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
+/** Whether a move is no follow-up move; it may have no execution. */
+export const isNoFollowUp = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
   sql`(${executionArn} ~ ':onward-[0-9a-f-]{36}$') is not true`;

@@ -5,9 +5,7 @@
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { type MoveDataEnvironment, variable } from '../contracts/environments.ts';
-import { reasonOf } from '../moves/failure-reason.ts';
-import { crossesBorder } from '../moves/regions.ts';
-import type { RolledBack } from '../moves/roll-back-move.ts';
+import { leavesRegion } from '../moves/hop.ts';
 import { type HopPhase, hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const executionArn = z.string().min(1);
@@ -19,7 +17,7 @@ const cleanUpStateMachine = () => variable<MoveDataEnvironment>('MOVE_CLEANUP_ST
 const ofHop =
   (name: 'prepare' | 'copy' | 'index' | 'catchUp' | 'compare'): HopPhase =>
   async (context, cursor) =>
-    (await import('../moves/steps.ts'))[name](context, cursor);
+    (await import('../moves/hop-phases.ts'))[name](context, cursor);
 
 /** Plans the move and makes it the tenant's only one, or goes on with what this execution has begun. */
 const begin = movePhase(
@@ -36,17 +34,17 @@ const begin = movePhase(
 
 /** Prepares the dedicated database for a tenant. */
 const bootstrap = hopPhase('bootstrap', async (context) => {
-  const { bootstrapTarget } = await import('../moves/target/bootstrap-target.ts');
+  const { bootstrapTarget } = await import('../moves/make-target.ts');
   return bootstrapTarget(context);
 });
 
 /** Fences the tenant's writes, carries the last of them over, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
-  const steps = await import('../moves/steps.ts');
+  const steps = await import('../moves/hop-phases.ts');
   const outcome = await steps.cutOver(context, cursor);
   // Requests are sent to the other region from the commit on: it has to know the tenant at once.
-  if (outcome.done && crossesBorder(context.hop)) {
-    const { followHop } = await import('../moves/follow-hop.ts');
+  if (outcome.done && leavesRegion(context.hop)) {
+    const { followHop } = await import('../moves/settle-hop.ts');
     await followHop(registry, context.hop, { regions });
   }
   return outcome;
@@ -54,8 +52,7 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
 
 /** Makes the registry follow the committed hop, frees the tenant, and starts the clean-up of the place that it left. */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
-  const { settleHop } = await import('../moves/settle-hop.ts');
-  const { startCleanUp } = await import('../moves/start-clean-up.ts');
+  const { settleHop, startCleanUp } = await import('../moves/settle-hop.ts');
   await settleHop(registry, context, regions);
   await startCleanUp(registry, context.hop, cleanUpStateMachine());
   return { done: true };
@@ -68,11 +65,11 @@ const rollBack = movePhase(
     move: z.object({ moveId: z.uuid() }).optional(),
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
-  async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
+  async (registry, { move, failure }, _deadline, regions) => {
+    const { endFailedMove, reasonOf } = await import('../moves/end-move.ts');
     // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
-    const { rollBackMove } = await import('../moves/roll-back-move.ts');
-    return rollBackMove(registry, move.moveId, failure, regions);
+    return endFailedMove(registry, move.moveId, failure, regions);
   },
 );
 

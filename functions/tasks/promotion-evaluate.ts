@@ -4,7 +4,7 @@ import { publish } from '../aws/publish.ts';
 import { type PromotionEnvironment, variable } from '../contracts/environments.ts';
 import { meteringFunction, runMetering } from '../metering/run-metering.ts';
 import { MoveError, MoveForbidden } from '../moves/errors.ts';
-import { startTierMove } from '../moves/start-tier-move.ts';
+import { startTierMove } from '../moves/request-move.ts';
 import { PromotionIncomplete, PromotionRefused } from '../promotion/errors.ts';
 import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-promotions.ts';
 import { readPromotionPolicy } from '../promotion/promotion-policy.ts';

@@ -4,8 +4,7 @@
  *
  * States: idle ⇄ deploying; another deployment is refused meanwhile.
  */
-import type { AssemblyStack } from './assembly/cloud-assembly.ts';
-import { readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { type AssemblyStack, readCloudAssembly } from './assembly/cloud-assembly.ts';
 import { AssetNotFound, DeploymentRunning, PlatformError } from './errors.ts';
 import {
   type Assets,

@@ -1,14 +1,13 @@
 /** What two registries tell of a tenant that goes from the region of one to that of the other. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { beginMove } from '../../functions/moves/begin-move.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import { followHop } from '../../functions/moves/follow-hop.ts';
+import { endMove } from '../../functions/moves/end-move.ts';
+import type { Regions } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { findMove, hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { handOver } from '../../functions/moves/other-region/hand-over.ts';
-import type { Regions } from '../../functions/moves/regions.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import { unwindMove } from '../../functions/moves/unwind-move.ts';
+import { followHop } from '../../functions/moves/settle-hop.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { arn, far, MoveRegistry, operator } from './move-registry.ts';
 
@@ -73,7 +72,7 @@ async function crossing() {
   const input = { tenantId, targetResidency: 'eu' };
   const { moveId } = await beginMove(us.registry, input, arn(`of-${tenantId}`), probes);
   await nextHop(us.registry, moveId, fromUs);
-  const step = await openStep(us.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
+  const step = await openPhase(us.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
   await step.amendTarget({ secretArn: 'arn:aws:secretsmanager:eu-west-1:0:secret:s' });
   return { tenantId, moveId, hop: step.hop };
 }
@@ -107,7 +106,7 @@ test('handed over, it is whole there, and here are left its id, its slug and whe
     moveId,
   });
   // It has what it bought: nothing is left to do there.
-  expect(await finishMove(us.registry, moveId)).not.toHaveProperty('onward');
+  expect(await endMove(us.registry, moveId)).not.toHaveProperty('followUp');
 });
 
 test('killed between the two commits, it is handed over again, and nothing that happened there since is lost', async () => {
@@ -130,7 +129,7 @@ test('a move that ends before the border leaves nothing of the tenant behind it'
   });
   const move = (await findMove(us.registry, moveId))!;
   const end = { status: 'aborted', reason: 'The move was aborted.' } as const;
-  await unwindMove(us.registry, move, { end, actor: operator, regions: fromUs });
+  await endMove(us.registry, move.moveId, { stopped: end, actor: operator, regions: fromUs });
   expect(await rowIn(eu, tenantId)).toEqual({
     tenant_name: tenantId,
     status: 'elsewhere',

@@ -119,10 +119,10 @@ describe('a tenant', () => {
     const starter = await world.addTenant({ tier: 'starter' });
     const crossing = await world.cross(starter, 'us', 'eu');
     expect(crossing.hop).toMatchObject({ index: 1, target: { isolationModel: 'schema', region: 'eu' } });
-    const onward = { region: 'eu', tier: 'starter' };
-    expect(await world.arrive(crossing, 'us')).toMatchObject({ onward });
+    const followUp = { region: 'eu', tier: 'starter' };
+    expect(await world.arrive(crossing, 'us')).toMatchObject({ followUp });
     const business = await world.addTenant();
-    expect(await world.move(business, 'us', 'eu')).not.toHaveProperty('onward');
+    expect(await world.move(business, 'us', 'eu')).not.toHaveProperty('followUp');
   });
 });
 

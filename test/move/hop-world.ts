@@ -5,7 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import { inject } from 'vitest';
-import type { Hop, PhaseProgress, Place, StepContext, StepOutcome } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext, PhaseOutcome, PhaseProgress } from '../../functions/moves/hop.ts';
+import type { Place } from '../../functions/places/place.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
 
@@ -92,7 +93,7 @@ export class StepLog {
   }
 
   /** As a new invocation would get it: what is kept later, it does not see. */
-  context(ms = 60_000): StepContext {
+  context(ms = 60_000): HopContext {
     return {
       hop: this.hop,
       deadline: performance.now() + ms,
@@ -114,7 +115,7 @@ export class StepLog {
 
   /** Calls the step until it is done, as the workflow does. */
   async run(
-    step: (context: StepContext, cursor?: unknown) => Promise<StepOutcome>,
+    step: (context: HopContext, cursor?: unknown) => Promise<PhaseOutcome>,
     ms?: number,
   ): Promise<void> {
     let cursor: unknown;

@@ -1,6 +1,6 @@
 import { CreateDBClusterSnapshotCommand, RDSClient } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { launchTarget } from '../../functions/moves/make-target.ts';
 import { FinalSnapshotFailed } from '../../functions/places/errors.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { launchTarget } from '../../functions/moves/make-target.ts';
 import type { StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 

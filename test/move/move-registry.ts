@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { tierTerms } from '../../functions/contracts/tier-terms.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
-import { followHop } from '../../functions/moves/follow-hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { setHopState } from '../../functions/moves/move-records.ts';
 import type { Probes } from '../../functions/moves/recover-moves.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
+import { followHop } from '../../functions/moves/settle-hop.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import { getMove, type MoveView } from '../../functions/registry/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -155,7 +155,7 @@ export class MoveRegistry {
 
   /** Settles a hop as `settleHop` does, without a database to ask. */
   async settle(moveId: string, hopIndex: number, facts: Record<string, unknown> = {}): Promise<void> {
-    const step = await openStep(this.registry, { moveId, hopIndex, phase: 'settle' }, far());
+    const step = await openPhase(this.registry, { moveId, hopIndex, phase: 'settle' }, far());
     await step.amendTarget(arrived);
     await step.keep({ committedAt: '2026-01-01T00:00:00.000Z', ...facts });
     await followHop(this.registry, step.hop);

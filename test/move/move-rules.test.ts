@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { draftMove } from '../../functions/moves/draft-move.ts';
 import { InvalidMoveInput } from '../../functions/moves/errors.ts';
+import { findMovingTenant } from '../../functions/moves/move-records.ts';
 import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/moves/move-rules.ts';
 import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/moves/move-target.ts';
-import { findMovingTenant } from '../../functions/moves/moving-tenant.ts';
 import { requestMove } from '../../functions/moves/request-move.ts';
 import { MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { beginMove } from '../../functions/moves/begin-move.ts';
+import { endFailedMove } from '../../functions/moves/end-move.ts';
 import { MoveOvertaken } from '../../functions/moves/errors.ts';
 import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, MoveRegistry } from './move-registry.ts';
 
@@ -94,7 +94,7 @@ describe('hops', () => {
     await nextHop(world.registry, first.moveId);
     const [hop] = await hopsOf(world.registry, first.moveId);
     await setHopState(world.registry, hop!, ['working'], 'rolled-back');
-    await rollBackMove(world.registry, first.moveId, { Error: 'States.Timeout' });
+    await endFailedMove(world.registry, first.moveId, { Error: 'States.Timeout' });
     const { tenantId } = first;
     const { moveId } = await beginMove(
       world.registry,

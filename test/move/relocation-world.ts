@@ -11,10 +11,11 @@ import { createTenantSchema } from '../../functions/database/provisioning/tenant
 import { CredentialStore } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
-import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
+import { endReplication } from '../../functions/moves/relocate/replication.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
+import type { Place } from '../../functions/places/place.ts';
 import { connectAs, LOGINS, provisionMaster } from '../database-server.ts';
 import { startPostgresServer } from '../postgres-server.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -158,7 +159,7 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
     },
     async settle(tenant, hop) {
       await registry.query(FOLLOW, routeOf(tenant.tenantId, hop.target));
-      await finalizeRelocate(hop);
+      await endReplication(hop);
       const source = await (hop.source.port === x.port ? x : y).connect('owner');
       await releaseClaim(source, hop.attempt);
       await source.end();
@@ -175,7 +176,7 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
 const passwordOf = (roleName: string) => `password of ${roleName}`;
 
 /** What steps are given; facts are kept as the registry would keep them. */
-export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, seconds = 20): StepContext {
+export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, seconds = 20): HopContext {
   return {
     hop,
     kept,

@@ -14,7 +14,7 @@ import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { type Attempt, claimTenant, releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { WritersBusy } from '../../functions/database/transfer/errors.ts';
 import {
-  flipReshaped,
+  commitReshape,
   lowerFence,
   raiseFence,
   withoutWriters,
@@ -61,7 +61,7 @@ async function move(epoch: number): Promise<void> {
   };
   await withoutWriters(owner, tenant.tenantId, async () => {
     await owner.query(`INSERT INTO ${to}.employees SELECT * FROM ${from}.employees`);
-    await flipReshaped(owner, attempt, fence, { ...next, isolationModel: 'schema', forward });
+    await commitReshape(owner, attempt, fence, { ...next, isolationModel: 'schema', forward });
   });
   await releaseClaim(owner, attempt);
 }
@@ -169,7 +169,7 @@ test('a mover that wakes up behind another one’s fence can neither raise, lowe
   await claimTenant(owner, frozen);
   const stale = await raiseFence(owner, frozen, { seconds: 0.05 });
   const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
-  const flip = () => withoutWriters(owner, tenant.tenantId, () => flipReshaped(owner, frozen, stale, next));
+  const flip = () => withoutWriters(owner, tenant.tenantId, () => commitReshape(owner, frozen, stale, next));
   // A writer clears the fence when it has run out.
   await tenant.access.batch('write', [add('a@x.test')]);
   await expect(flip()).rejects.toMatchObject({ name: 'FenceLost' });

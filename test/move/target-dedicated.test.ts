@@ -11,13 +11,12 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { MoveAborted } from '../../functions/moves/errors.ts';
-import type { StepContext } from '../../functions/moves/hop.ts';
-import { bootstrapTarget } from '../../functions/moves/target/bootstrap-target.ts';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
-import { verifyLogin } from '../../functions/moves/target/verify-login.ts';
+import type { HopContext } from '../../functions/moves/hop.ts';
+import { bootstrapTarget, launchTarget } from '../../functions/moves/make-target.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
 import { driveDedicatedStack, type StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { DedicatedStackFailed, TenantUnreachable } from '../../functions/places/errors.ts';
+import { verifyPlace } from '../../functions/places/place-database.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { TestDatabase } from '../test-database.ts';
 import { dedicatedSettings, serveDedicatedTemplate } from './dedicated-template.ts';
@@ -60,7 +59,7 @@ beforeEach(async () => {
 
 const roleName = (suffix: string) => `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
 const settings = () => ({ ...dedicatedSettings, roleArn: plane.serviceRoleArn });
-const launch = (context: StepContext, cursor?: unknown) =>
+const launch = (context: HopContext, cursor?: unknown) =>
   launchTarget(plane.registry, context, settings(), cursor);
 
 /** Calls the step as the workflow does, each time with a look and no time to wait. */
@@ -198,11 +197,11 @@ test('the database is prepared without shared tables, twice at once too, and its
     expect(await version()).toEqual(now);
 
     const target = await targetOf();
-    await expect(verifyLogin(target)).rejects.toThrow(TenantUnreachable);
+    await expect(verifyPlace(target)).rejects.toThrow(TenantUnreachable);
     const { schemaName, roleName: login } = target;
     const role = { roleName: login, password: 'tenant-password', connectionLimit: 5 };
     await createTenantSchema(owner, { tenantId, schemaName, ...role });
-    await verifyLogin(target);
+    await verifyPlace(target);
   } finally {
     await database.drop();
   }

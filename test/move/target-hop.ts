@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { MoveAborted } from '../../functions/moves/errors.ts';
-import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
+import type { Place } from '../../functions/places/place.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 
 /** A place in a cell, or whatever `fields` say. */
@@ -40,7 +41,7 @@ export async function addPlainTenant(registry: RegistryExecutor): Promise<string
 /** A hop that a test opened: what its steps get, and what the test does to it meanwhile. */
 export interface OpenHop {
   /** As the next step sees the hop; its deadline passes after `ms`. */
-  context(ms?: number): Promise<StepContext>;
+  context(ms?: number): Promise<HopContext>;
   setState(state: string): Promise<void>;
   abort(): void;
   /** Ends the aborted move, so that the tenant can move again. */

@@ -22,7 +22,7 @@ import {
   DedicatedStackTimeout,
   OnboardingIncomplete,
 } from '../../functions/onboarding/errors.ts';
-import { launchDedicated } from '../../functions/onboarding/launch-dedicated.ts';
+import { launchDedicated } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';

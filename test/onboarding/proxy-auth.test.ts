@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { provisionCredentials } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
-import { provisionCredentials } from '../../functions/onboarding/provision-credentials.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import {
   ProxyBusy,
@@ -219,6 +219,10 @@ test('a repair waits for whoever changes the proxy, and leaves it to the next ru
   });
   await inTask(() => reconcileTask({}, context));
   expect(await accepted()).toHaveLength(1);
+  // An event comes once: its delivery fails, so that it is repeated.
+  process.env.CELL_ID = cellId;
+  await expect(inTask(() => reconcileTask(DEPLOYMENT_ENDED, context))).rejects.toThrow(ProxyBusy);
+  delete process.env.CELL_ID;
   await plane.master.query('UPDATE cells SET proxy_lease_expires_at = now() WHERE cell_id = :cellId', {
     cellId,
   });
@@ -253,6 +257,22 @@ test('a holder that lost its lease while changing the proxy learns of it and lea
   await expect(reconcileProxyAuth(plane.registry, cellId)).rejects.toThrow(ProxyLeaseLost);
   await thief!.renew();
   await thief!.release();
+});
+
+test('a deployment that erases the secrets while a run verifies its change does not keep the lease from the next run', async () => {
+  const { secretArn } = await addTenant();
+  let modified = false;
+  relay.before = async (body) => {
+    if (body.includes('Action=ModifyDBProxy')) modified = true;
+    if (!modified || !body.includes('Action=DescribeDBProxies')) return;
+    relay.before = () => {};
+    await vi.waitFor(eraseRunTimeSecrets, { timeout: 5_000 });
+  };
+  expect(await reconcileProxyAuth(plane.registry, cellId, { patienceMs: 20_000 })).toMatchObject({
+    changed: true,
+  });
+  expect(modified).toBe(true);
+  expect(await accepted()).toContain(secretArn);
 });
 
 test('more secrets than a proxy takes are refused before the proxy is touched', async () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
-import { locationElsewhere } from '../../functions/http/redirect-to-region.ts';
+import { locationInRegion } from '../../functions/http/other-region.ts';
 import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { tenantApi } from '../../functions/http/tenant-api.ts';
 import type { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
@@ -171,7 +171,7 @@ test('a write that meets the flip into another region is redirected before it ha
 
 describe('the location of a request in another region', () => {
   const at = (apiUrl: string, rawPath: string, bySubdomain = false, rawQueryString = '') =>
-    locationElsewhere(
+    locationInRegion(
       apiUrl,
       { rawPath, rawQueryString },
       { slug: 'acme', bySubdomain, domains: ['localhost'] },

@@ -4,10 +4,9 @@ import { type OperatorApiEnvironment, variable } from '../../contracts/environme
 import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../http/operator-api.ts';
-import { abortMove } from '../../moves/abort-move.ts';
+import { dryRunMove } from '../../moves/dry-run.ts';
 import { readMoveRequest } from '../../moves/move-target.ts';
-import { requestMove } from '../../moves/request-move.ts';
-import { tryMove } from '../../moves/try-move.ts';
+import { abortMove, requestMove } from '../../moves/request-move.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../registry/moves.ts';
@@ -38,7 +37,7 @@ export const create = operatorRoute(
       const { dryRun, ...asked } = readMoveRequest(body);
       const regions = registries.seenFrom(region.key);
       if (dryRun) {
-        const tried = await tryMove(registry, { tenantId, ...asked }, surveyByFunction(region), regions);
+        const tried = await dryRunMove(registry, { tenantId, ...asked }, surveyByFunction(region), regions);
         return { status: 200, body: tried };
       }
       const use = controlIdempotencyOf(facts, operator, body);

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { operatorRoute } from '../../http/operator-api.ts';
-import { startTierMove } from '../../moves/start-tier-move.ts';
+import { startTierMove } from '../../moves/request-move.ts';
 import { acceptOffer, declineOffer } from '../../promotion/answer-offer.ts';
 import { listDecisions } from '../../registry/decisions.ts';
 import { listOffers } from '../../registry/offers.ts';

@@ -5,10 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { DatabasePools } from '../../../functions/database/session/pools.ts';
 import { exclusively, releaseClaim } from '../../../functions/database/transfer/claim.ts';
-import { asOwnerOf, type Hop, type Place } from '../../../functions/moves/hop.ts';
-import { finalizeRelocate } from '../../../functions/moves/relocate/finalize-relocate.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
+import { endReplication } from '../../../functions/moves/relocate/replication.ts';
 import { TenantDirectory } from '../../../functions/placement/tenant-directory.ts';
 import { TenantAccess, TenantRouter } from '../../../functions/placement/tenant-router.ts';
+import type { Place } from '../../../functions/places/place.ts';
+import { asOwnerOf } from '../../../functions/places/place-database.ts';
 import { type LocalSecrets, startLocalSecrets } from '../../move/local-secrets.ts';
 import { BenchRegistry } from '../bench-registry.ts';
 import {
@@ -103,7 +105,7 @@ export class MovingCells {
     const address = { host: host!, port: port!, database, secretArn, poolSize };
     await asOwnerOf(source, async (owner) => {
       await exclusively(owner, attempt, async () => {});
-      if (kind === 'relocate') await finalizeRelocate(hop);
+      if (kind === 'relocate') await endReplication(hop);
       this.#registry.routeTo(attempt.tenantId, { epoch, isolationModel, address });
       await releaseClaim(owner, attempt);
     });

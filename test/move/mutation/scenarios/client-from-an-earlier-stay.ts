@@ -13,7 +13,7 @@ export const clientFromAnEarlierStay = onStage('dedicated', async (stage) => {
   await code.claim.claimTenant(owner, attempt);
   const fence = await code.fence.raiseFence(owner, attempt);
   await code.fence.withoutWriters(owner, tenantId, () =>
-    code.fence.flipRelocated(owner, attempt, fence, { forward: {} }),
+    code.fence.commitRelocate(owner, attempt, fence, { forward: {} }),
   );
   await code.claim.releaseClaim(owner, attempt);
   const cell = await stage.addDatabase();
@@ -36,7 +36,7 @@ export const clientFromAnEarlierStay = onStage('dedicated', async (stage) => {
     roleName,
   };
   await stage.addSchema(stage.database, third);
-  await code.arrival.placeArrival(owner, third);
+  await code.arrival.placeAtTarget(owner, third);
   const homes = ['the cell'];
   await stage.write((visitor) => visitor.add('eve', 'in the cell'), second, cell);
   const knocking = stage.write((visitor) => visitor.add('dan', 'in the dedicated database'), tenant);
