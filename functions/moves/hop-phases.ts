@@ -13,10 +13,10 @@ import { indexReshape } from './reshape/index-reshape.ts';
 import { prepareReshape } from './reshape/prepare-reshape.ts';
 import { requireKnownTables } from './tables-of-hop.ts';
 
-/** A reshape has compared both sides in one snapshot before it was committed. */
+/** A reshape has compared source and target in one snapshot before its commit. */
 const nothing: PhaseWork = async () => ({ done: true });
 
-/** The phases of a hop in which its two kinds differ. */
+/** The phases in which the two kinds of hop differ. */
 export const prepare = beforeCommit(byKind({ reshape: prepareReshape, relocate: prepareRelocate }));
 export const copy = beforeCommit(byKind({ reshape: copyReshape, relocate: copyRelocate }));
 export const index = beforeCommit(byKind({ reshape: indexReshape, relocate: indexRelocate }));
@@ -24,7 +24,7 @@ export const catchUp = beforeCommit(byKind({ reshape: catchUpReshape, relocate: 
 export const cutOver = beforeCommit(byKind({ reshape: cutOverReshape, relocate: cutOverRelocate }));
 export const compare = byKind({ reshape: nothing, relocate: compareRelocate });
 
-/** After a rollback of the deployment, an older release may be asked to go on with the hop of a newer one. */
+/** After a rollback of the deployment, an older release may have to continue the hop of a newer one. */
 function beforeCommit(step: PhaseWork): PhaseWork {
   return async (context, cursor) => {
     if (context.kept.committedAt === undefined) requireKnownTables(context.hop);
@@ -37,7 +37,7 @@ function byKind(kinds: Readonly<Record<HopKind, PhaseWork>>): PhaseWork {
     try {
       return await kinds[context.hop.kind](context, cursor);
     } catch (error) {
-      // Kept before it is told: should the workflow end now, recovery must neither drop nor go on with either side.
+      // Recorded before it is thrown: if the workflow ends now, recovery must neither drop nor use source or target.
       if (error instanceof MoveMismatch) await context.keep({ mismatchAt: new Date().toISOString() });
       throw error;
     }

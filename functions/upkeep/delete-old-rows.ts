@@ -1,7 +1,7 @@
 /**
  * Deletes one tenant's rows that are older than the retention of its tier, in batches.
  *
- * Each batch is a transaction that holds the tenant's move lock exclusively and has checked that no attempt claims the
+ * Each batch is a transaction that holds the tenant's attempts' lock exclusively and has checked that no attempt claims the
  * tenant. So no attempt works on the tenant meanwhile and none begins: what a move copies, captures and compares is the
  * same before, during and after. A tenant that is being moved keeps its old rows until the next run. Requests only
  * append to the table and do not wait for this.
