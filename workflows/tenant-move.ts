@@ -1,16 +1,17 @@
 /**
- * `tenant-move`: takes a tenant to another isolation model, cell or region, hop by hop, while it goes on working.
+ * `tenant-move`: takes a tenant to another isolation model, cell or region, hop by hop, while its requests are served.
  *
  * Every phase is one of a function in functions/tasks/ and may run any number of times: the registry and the databases
- * say what is done. An execution that was stopped does not go on; phase `recover` of `move-data` settles what it had committed and rolls
- * the rest back, and the same input moves the tenant from where it is then.
+ * record what is done. A stopped execution does not continue; phase `recover` of `move-data` settles what it had
+ * committed and rolls back the rest, and the same input then moves the tenant from its current place.
  *
- * State: { executionArn, input, move: what `Begin` and then `Next hop` answered, step: what the last phase answered }.
- * A phase that is not done answers a cursor, which it finds in `step` when it is called again; one that is done answers
- * none, so each phase begins without.
+ * State: { executionArn, input, move: the result of `Begin` and then of `Next hop`, step: the result of the last phase
+ * }. A phase that is not done returns a cursor, which it finds in `step` at its next call; a finished one returns none,
+ * so each phase begins without.
  *
- * Events: an execution may have 25,000. A turn of a phase's loop has 7 and lasts up to 50 seconds inside the function,
- * so 25,000 are two days of copying; a try of a postponed cut-over has 3 and is followed by minutes of rest.
+ * Events: an execution may have 25,000. One call of a phase's loop has 7 and lasts up to 50 seconds inside the
+ * function, so 25,000 are enough for two days of copying; a try of a postponed cut-over has 3 and is followed by
+ * minutes of pause.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -51,9 +52,9 @@ import {
 } from './task-states.ts';
 
 export interface MoveTasks {
-  /** The entry `move-registry`: phases that need the registries only. */
+  /** The entry `move-registry`: phases that need registries only. */
   registry: IFunction;
-  /** The entry `move-aws`: phases that work with AWS's APIs and reach no database. */
+  /** The entry `move-aws`: phases that use AWS's APIs and reach no database. */
   aws: IFunction;
   /** The entry `move-data`: phases that sign in to databases. */
   data: IFunction;
@@ -62,7 +63,7 @@ export interface MoveTasks {
 export interface TenantMoveProps {
   /** The task functions, one for each privilege, which dispatch on `phase`. */
   tasks: MoveTasks;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
@@ -89,7 +90,7 @@ export class TenantMove extends Construct {
         '$.move.needsSecret',
         this.#phase('Create credentials', 'aws', 'credentials'),
       ),
-      // Before the proxy is told: it would remember a role that it could not sign in with.
+      // Before the proxy gets the secret, because a proxy caches a failed login.
       this.#untilDone('Prepare', 'data', 'prepare'),
       this.#onlyIf(
         'Needs the proxy?',
@@ -119,10 +120,10 @@ export class TenantMove extends Construct {
       stateMachineName: STATE_MACHINES.move,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop, longer than the events last: it ends the execution without `Roll back`, which is left to recovery.
+      // A backstop, longer than the events last: it ends the execution without `Roll back`, which recovery does then.
       timeout: Duration.days(3),
       tracingEnabled: true,
-      // The execution's data says who is moved and where to, so only its course is logged.
+      // Execution data names tenant and target, so only the states are logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
@@ -148,7 +149,7 @@ export class TenantMove extends Construct {
     });
   }
 
-  /** Calls the phase with its own answer until it says that it is done. */
+  /** Calls the phase with its own result until it reports that it is done. */
   #untilDone(
     name: string,
     task: keyof MoveTasks,
@@ -167,7 +168,7 @@ export class TenantMove extends Construct {
     return Chain.custom(state, done.afterwards({ includeOtherwise: true }).endStates, done);
   }
 
-  /** These phases if the field is true, and in any case what follows. */
+  /** Runs these phases if the field is true, and then in any case what follows. */
   #onlyIf(name: string, field: string, first: IChainable, ...rest: IChainable[]): Chain {
     return Chain.start(
       new Choice(this, name)
@@ -176,7 +177,7 @@ export class TenantMove extends Construct {
     );
   }
 
-  /** The execution ends with the name of the step's error, and with a reason that may be shown. */
+  /** The execution ends with the name of the phase's error, and with a reason that may be shown. */
   #rollBack(): LambdaInvoke {
     const rollBack = this.#task('Roll back', 'data', 'roll-back', {
       lastRetry: insistent,
@@ -185,7 +186,7 @@ export class TenantMove extends Construct {
     rollBack.addCatch(
       new Fail(this, 'Failed without roll back', {
         errorPath: '$.failure.Error',
-        cause: 'The move failed and could not be rolled back; its recovery will be tried again and again.',
+        cause: 'The move failed and could not be rolled back; recovery tries again every five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );
@@ -195,7 +196,7 @@ export class TenantMove extends Construct {
           Condition.stringEquals('$.outcome.outcome', 'aborted'),
           new Fail(this, 'Aborted', { error: MoveAborted.name, causePath: '$.outcome.reason' }),
         )
-        // Only the answer of the last step was lost.
+        // Only the result of the last phase was lost.
         .when(Condition.stringEquals('$.outcome.outcome', 'succeeded'), new Succeed(this, 'Finished already'))
         .otherwise(new Fail(this, 'Failed', { errorPath: '$.failure.Error', causePath: '$.outcome.reason' })),
     );

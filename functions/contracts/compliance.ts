@@ -1,7 +1,6 @@
 /**
- * The isolation that a compliance requirement demands. The product's strategy says that shared tables "may not meet
- * requirements", and recommends a separate database for healthcare and finance. So every requirement demands at least a
- * schema, and the requirements of these two industries demand a database.
+ * The isolation that a compliance requirement demands. Every requirement demands at least a schema, because
+ * shared tables may not satisfy an auditor; the requirements of healthcare and finance demand a dedicated database.
  *
  * Residency is separate: a tenant's data never leaves the cells of its `dataResidency`.
  */

@@ -41,8 +41,8 @@ export interface PromotionFigures {
 const DAY_MS = 86_400_000;
 
 /**
- * The user count for tier rules: the larger of users and employees, because the strategy's metric counts employees and
- * its limits count users.
+ * The user count for tier rules: the larger of active users and active employees. Thresholds are defined on
+ * employees, limits on users.
  */
 export function usersOf({ activeUsers, activeEmployees }: Sample): number {
   return Math.max(activeUsers, activeEmployees);

@@ -1,7 +1,6 @@
 /**
- * The registry's first schema version, one statement each (the Data API takes one per call). Names and columns are the
- * strategy's, but with secrets' ARNs instead of connection strings, and times with time zone. The strategy's indexes on
- * tenants(tenant_slug) and tenant_users(tenant_id) are prefixes of unique keys.
+ * The registry's first schema version, one statement each (the Data API takes one per call). There are no
+ * separate indexes on tenants(tenant_slug) and tenant_users(tenant_id), because they are prefixes of unique keys.
  */
 const tenants = `
 CREATE TABLE tenants (

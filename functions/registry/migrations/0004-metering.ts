@@ -1,9 +1,8 @@
 /**
- * Registry schema version 4: the figures of the strategy's "tenant resource usage" that version 2 lacks. A figure is
- * null when it could not be measured or was not measured yet.
+ * Registry schema version 4: further figures of a tenant's usage. A figure is null when it could not be measured or was
+ * not measured yet.
  *
- * - `user_count`: employees of any status, as the strategy counts them; `active_employees` are those that tier rules
- *   use.
+ * - `user_count`: employees of any status; `active_employees` are those that tier rules use.
  * - `assessment_count`: assessment results.
  * - `database_size_bytes`: the tenant's whole database. `storage_bytes` is the tenant's own part.
  */

@@ -6,16 +6,20 @@ import type { Move } from './move-json.ts';
 import { moveProgress, moveReport, phaseChanges } from './move-progress.ts';
 
 const POLL_MS = 250;
-/** Answers in a row that may fail before watching ends: a deployment or a busy registry passes. */
+/**
+ * Consecutive answers that may fail before watching ends, for example during a deployment or while the registry is
+ * busy.
+ */
 const PATIENCE = 40;
 
 /** How long a follow-up move may take to begin. */
 const FOLLOW_UP_MS = 60_000;
 
 /**
- * Follows a move until it ends, and then the move that follows it in another region: on a terminal as a view that is drawn again and again, else one line per change.
- * @returns whether the moves succeeded
- * @throws the last failure, when the API does not answer for ten seconds
+ * Follows a move until it ends, and then its follow-up move in another region: on a terminal as a view that is redrawn,
+ * otherwise one line per change.
+ * @returns true when the moves succeeded
+ * @throws the last error, when the API does not answer for ten seconds
  */
 export async function watchMove(
   api: ApiClient,
@@ -42,7 +46,7 @@ export async function watchMove(
   }
 }
 
-/** The tenant is where it was asked to go only when this move has ended as well. */
+/** The tenant is at the requested target only after this move has ended as well. */
 async function watchFollowUp(
   api: ApiClient,
   screen: Screen,
@@ -70,7 +74,7 @@ async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
     try {
       return await ask();
     } catch (cause) {
-      // A move that was just asked for may not be there yet; what is refused for good stays refused.
+      // A move that was just requested may not be visible yet; a refusal is final.
       const lasting = cause instanceof ApiError && ![404, 429, 500, 502, 503, 504].includes(cause.status);
       if (lasting || failures >= PATIENCE) throw cause;
       await delay(POLL_MS);
@@ -92,7 +96,7 @@ export async function runningMove(api: ApiClient, slug: string): Promise<string>
 }
 
 /**
- * The move that runs, else the latest one.
+ * The running move, otherwise the latest one.
  * @throws {CommandError} when the tenant has never moved
  */
 export async function lastMove(api: ApiClient, slug: string): Promise<string> {
