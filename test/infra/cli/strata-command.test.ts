@@ -314,7 +314,7 @@ describe('a failure is one line on stderr', () => {
     [
       'watching a dry run',
       ['move', 'globex', 'business', '--dry-run', '--watch'],
-      /^a dry run moves nothing/,
+      /^a dry run starts no move/,
     ],
   ])('%s: exit code 2, and nothing is asked for', async (_what, args, line) => {
     await refused(args, 2, line);

@@ -5,12 +5,12 @@ import type { Authorizer } from '../../iam/authorizer.ts';
 import type { Principal, ServiceCall } from '../../service.ts';
 import { functionArn } from '../lambda/lambda.ts';
 
-/** Bytes a state's input or output may have. */
+/** Limit of a state's input or output, in bytes. */
 const PAYLOAD_LIMIT = 256 * 1024;
 
 /**
- * What makes a state fail with a chosen error name, which Retry and Catch compare. `message` becomes the cause.
- * Terminal ones can be neither retried nor caught.
+ * Makes a state fail with a chosen error name, which Retry and Catch compare. `message` becomes the cause. Terminal
+ * ones can be neither retried nor caught.
  */
 export class TaskFailure extends Error {
   /** Read by the interpreter. */
@@ -25,7 +25,7 @@ export class TaskFailure extends Error {
   }
 }
 
-/** How the services are called in resource ARNs and in error names; some have camel case members. */
+/** Names of the services in resource ARNs and in error names; some have camel case members. */
 const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelCase?: boolean }> = {
   cloudformation: { signingName: 'cloudformation', errors: 'CloudFormation' },
   kms: { signingName: 'kms', errors: 'Kms' },
@@ -36,7 +36,7 @@ const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelC
   sns: { signingName: 'sns', errors: 'Sns' },
 };
 
-/** Runs what Task states name as their resource, with the rights of the state machine's role. */
+/** Runs the resource of a Task state, with the rights of the state machine's role. */
 export class TaskResources {
   readonly #context: PlatformContext;
   readonly #authorizer: Authorizer;
@@ -48,7 +48,7 @@ export class TaskResources {
     this.#call = call;
   }
 
-  /** @throws {TaskFailure} with the error name AWS gives */
+  /** @throws {TaskFailure} with AWS's error name */
   async run(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
     const result = await this.#dispatch(resource, input, as, region);
     if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
