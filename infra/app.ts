@@ -10,13 +10,13 @@ const PROJECT = resolve(import.meta.dirname, '..');
 
 export interface SynthOptions {
   readonly config: StrataConfig;
-  /** Where the cloud assembly goes. */
+  /** Directory of the cloud assembly. */
   readonly outdir: string;
-  /** Check the templates with cdk-nag's AwsSolutions rules and CDK's own: what is not acknowledged throws. */
+  /** Check the templates with cdk-nag's AwsSolutions rules and CDK's own: a finding that is not acknowledged throws. */
   readonly validate: boolean;
-  /** What the functions run; bundled from the sources when absent. */
+  /** The functions' code; bundled from the sources when absent. */
   readonly bundle?: FunctionBundle;
-  /** Changes the app before it is synthesized, for tests. */
+  /** Changes the app before its synthesis, for tests. */
   readonly adjust?: (app: App) => void;
 }
 

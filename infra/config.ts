@@ -1,12 +1,15 @@
 /**
- * Everything that differs between installations of Strata, in one place. Stacks read it; nothing else decides.
- * A setting that is safe to get wrong is a default here; one that is not is checked by validate-config.ts.
+ * Everything that differs between installations of Strata, in one place. Only stacks read it. A setting that cannot do
+ * harm has a default here; validate-config.ts checks the others.
  */
 
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { promotion } from './promotion-config.ts';
 
-/** RDS Proxy takes 200 secrets; the owner's, the starter role's and a move's target leave 190 for Business tenants. */
+/**
+ * RDS Proxy takes 200 secrets; without those of the owner, the starter role and moves' targets, 190 are left for
+ * Business tenants.
+ */
 export const MAX_BUSINESS_TENANTS = 190;
 
 /** Address range of the registry's own network in the home region. */
@@ -16,21 +19,21 @@ export const CONTROL_PLANE_CIDR = '10.15.0.0/16';
 export interface CapacityConfig {
   /** Aurora capacity units (2 GiB of memory each) that are always on, 0.5 to 256 in steps of 0.5. */
   readonly minCapacity: number;
-  /** Aurora capacity units it may grow to. It also bounds `max_connections`. */
+  /** The most Aurora capacity units it may scale to. This also limits `max_connections`. */
   readonly maxCapacity: number;
   /** Instances beside the writer, for failover into another zone, 0 to 15. */
   readonly readers: number;
 }
 
-/** One Aurora cluster with its proxy that hosts Starter rows and Business schemas. */
+/** One Aurora cluster with its proxy for Starter rows and Business schemas. */
 export interface CellConfig extends CapacityConfig {
-  /** `<region key>-<number>`. It names secrets, the cluster and the proxy: never reuse or rename one. */
+  /** `<region key>-<number>`. It is part of the names of secrets, cluster and proxy: never reuse or rename one. */
   readonly id: string;
   /** Business tenants the cell accepts, at most 190: add a cell instead of raising it. */
   readonly maxBusinessTenants: number;
 }
 
-/** What every Enterprise tenant's own cluster starts with; an operator can resize a single one later. */
+/** The initial size of every Enterprise tenant's own cluster; an operator can resize a single one later. */
 export interface DedicatedConfig {
   readonly minCapacity: number;
   readonly maxCapacity: number;
@@ -39,46 +42,53 @@ export interface DedicatedConfig {
 }
 
 export interface RegionConfig {
-  /** Short name: it is the tenants' `dataResidency` and part of stack names and cell ids. */
+  /** Short name: the tenants' `dataResidency`, and part of stack names and cell ids. */
   readonly key: string;
   readonly awsRegion: string;
   /**
-   * Two or three zones. Stated, not looked up: a synth must not need an account. Letters mean different zones in
-   * different accounts, and RDS Proxy is missing from a few zones: choose again if the proxy refuses a subnet.
+   * Two or three zones. Listed here because a synth must not need an account to look them up. The letters map to
+   * different zones in different accounts, and RDS Proxy is missing in a few zones: choose another one if the proxy
+   * refuses a subnet.
    */
   readonly availabilityZones: readonly string[];
-  /** Address range of the region's VPC. Regions must not overlap, or they can never be peered. */
+  /** Address range of the region's VPC. Ranges of regions must not overlap, because their networks are peered. */
   readonly cidr: string;
-  /** AWS's own prefix list of S3 in that region (`aws ec2 describe-prefix-lists`): the only way out of the VPC. */
+  /**
+   * AWS's own prefix list of S3 in that region (`aws ec2 describe-prefix-lists`), the only destination outside of the
+   * VPC.
+   */
   readonly s3PrefixListId: string;
   readonly cells: readonly CellConfig[];
   readonly dedicated: DedicatedConfig;
 }
 
-/** How tenants are moved. */
+/** Settings of moves. */
 export interface MoveConfig {
-  /** Minutes that a place which a tenant has left is kept for before it is cleaned up. */
+  /** Minutes between the commit of a hop and the clean-up of its source. */
   readonly graceMinutes: number;
   /**
-   * Days that a dedicated database which its tenant has left is kept for after the clean-up in it, 1 to 90; it costs as
-   * much as before. Absent: it is deleted at once. A final snapshot is taken in any case.
+   * Days that a dedicated database is kept after its tenant's move and clean-up, 1 to 90; it costs as much as before.
+   * Absent: it is deleted at once. A final snapshot is taken in any case.
    */
   readonly keepDedicated?: number;
-  /** How long a move may pause the tenant's writes at first, milliseconds; it is tried again and again before it may be longer. */
+  /**
+   * How long a move may pause the tenant's writes at first, milliseconds; only after many tries the pause may be
+   * longer.
+   */
   readonly maxPauseMs: number;
   /**
-   * The share of the time in which the copy of a Starter or Business tenant within its cell works; in the rest of it
-   * the cell's other tenants have the processors to themselves. Above 0, and up to 1, which never rests.
+   * The share of the time in which the copy of a Starter or Business tenant within its cell works; the rest of the time
+   * is left to the cell's other tenants. Above 0 and up to 1; 1 never rests.
    */
   readonly dutyCycle: number;
   /**
-   * How a cluster checks the certificate of the one that it replicates from, in libpq's words: at least
-   * `sslmode=require`. Every Aurora cluster has its region's authorities of RDS in that file.
+   * How a cluster checks the certificate of a replication source, as libpq parameters: at least `sslmode=require`.
+   * Every Aurora cluster has its region's RDS authorities in that file.
    */
   readonly replicationTls: string;
   /**
-   * The same where the other cluster is in another region, whose authorities are others: `sslmode=require`, encrypted
-   * and not verified, until `verify-full` has been tried there.
+   * The same for a source in another region, which has other authorities: `sslmode=require`, encrypted and not
+   * verified, until `verify-full` has been tested there.
    */
   readonly replicationTlsBetweenRegions: string;
 }
@@ -100,11 +110,11 @@ export interface BackupConfig {
 }
 
 export interface StrataConfig {
-  /** The first region is home: it carries the control plane. */
+  /** The first region is home: it has the control plane. */
   readonly regions: readonly RegionConfig[];
   /** The registry of every region. */
   readonly registry: CapacityConfig;
-  /** Send statements without waiting for the answer of the one before. Off until verified against RDS Proxy. */
+  /** Send statements without waiting for the answer of the previous one. Off until verified against RDS Proxy. */
   readonly databasePipeline: 'on' | 'off';
   readonly logLevel: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
   /** Days to keep logs of functions, databases, APIs and state machines. */
@@ -112,7 +122,7 @@ export interface StrataConfig {
   /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
-  /** Requests per second and burst that one API accepts in all. */
+  /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
   /** Browser origins that may call the APIs. */
   readonly allowedOrigins: readonly string[];
@@ -121,17 +131,18 @@ export interface StrataConfig {
    * regions at `https://{slug}.<region key>.<domainName>`.
    */
   readonly domainName?: string;
-  /** Route 53 zone of `domainName`. Without it the certificate waits for a DNS record made by hand. */
+  /** Route 53 zone of `domainName`. Without it the deployment waits for a DNS record that an operator must add. */
   readonly hostedZoneId?: string;
-  /** Told about every alarm, and about offers to tenants. */
+  /** Receives every alarm, and the notices about offers to tenants. */
   readonly alarmEmail?: string;
-  /** When tenants are promoted, and who is offered Enterprise. */
+  /** When tenants are promoted, and which tenants are offered Enterprise. */
   readonly promotion: PromotionPolicy;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /**
-   * Off only for throw-away installations: clusters can then be deleted, though they are still retained. Templates never
-   * say it; a custom resource, and the launch of a dedicated database, set it once a cluster is made.
+   * Switch it off only for throw-away installations: clusters can then be deleted, although stacks still retain them.
+   * Templates never set protection; a custom resource, and the launch of a dedicated database, set it after the
+   * cluster's creation.
    */
   readonly deletionProtection: boolean;
 }
@@ -146,7 +157,7 @@ const cell = (id: string): CellConfig => ({
 
 const dedicated: DedicatedConfig = { minCapacity: 0.5, maxCapacity: 16, readers: 1 };
 
-/** Regions that Strata knows how to run in. `config.regions` says in which it does. */
+/** Regions in which Strata can run. `config.regions` selects those that it uses. */
 export const knownRegions = {
   us: {
     key: 'us',

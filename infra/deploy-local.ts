@@ -1,8 +1,9 @@
 /**
  * `npm run deploy:local [-- --assembly DIRECTORY] [--fail-after STACK/LOGICALID]`
  *
- * Deploys the project as it is now, or an assembly, onto the platform that `npm start` runs, which goes on serving. Give
- * it the variables that `npm start` got. Exit code 0 when all is deployed, 1 when it failed, rolled back or not.
+ * Deploys the current project, or an assembly, to the running platform of `npm start`, which keeps serving. Give it the
+ * same variables as `npm start`. Exit code 0 when everything is deployed, 1 when it failed, whether it was rolled back
+ * or not.
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -25,7 +26,7 @@ try {
   console.log(summaryOf(outcome));
   if (outcome.status !== 'deployed') process.exitCode = 1;
 } catch (error) {
-  // One line for what a person can mend; DEBUG=1 shows where it came from.
+  // One line for errors that the user can fix; DEBUG=1 shows the stack.
   console.error(process.env.DEBUG ? error : error instanceof Error ? error.message : error);
   process.exitCode = 1;
 }
@@ -40,7 +41,7 @@ function options(): { assembly?: string; 'fail-after'?: string } {
 
 async function synthesizeInto(assemblies: string): Promise<string> {
   console.log('synthesizing the CDK app');
-  // Never the directory of an earlier deployment: functions run from there.
+  // Never the directory of an earlier deployment, because functions run from there.
   const output = join(assemblies, new Date().toISOString().replaceAll(/\W/g, '-'));
   mkdirSync(assemblies, { recursive: true });
   const { signal } = new AbortController();

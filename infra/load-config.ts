@@ -2,12 +2,12 @@ import { type CellConfig, config, knownRegions, type RegionConfig, type StrataCo
 import { ConfigError, validateConfig } from './validate-config.ts';
 
 /**
- * The configuration with what the environment overrides, for trying it out:
- *  - `DB_PIPELINE`: `on` or `off`.
- *  - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`, `MOVE_DUTY_CYCLE`: `moves.replicationTls`, `moves.maxPauseMs`,
- *    `moves.dutyCycle`.
- *  - `STRATA_REGIONS`: which regions, home first, such as `us,eu`.
- *  - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; the further ones are like its first.
+ * The configuration with overrides from the environment, for trials:
+ * - `DB_PIPELINE`: `on` or `off`.
+ * - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`, `MOVE_DUTY_CYCLE`: `moves.replicationTls`, `moves.maxPauseMs`,
+ *   `moves.dutyCycle`.
+ * - `STRATA_REGIONS`: the regions, home first, such as `us,eu`.
+ * - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; further cells are like its first.
  * @throws {ConfigError}
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
@@ -31,7 +31,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Strata
   });
 }
 
-/** The regions of those keys: as the configuration has them, or as Strata knows them. @throws {ConfigError} */
+/** The regions of those keys, from the configuration or from Strata's known regions. @throws {ConfigError} */
 function namedRegions(wish: string): RegionConfig[] {
   const known = new Map<string, RegionConfig>(Object.entries(knownRegions));
   for (const region of config.regions) known.set(region.key, region);

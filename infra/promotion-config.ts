@@ -1,12 +1,12 @@
 import { defaultPromotionPolicy, type PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 
-/** When the daily run comes, UTC. */
+/** Time of the daily run, UTC. */
 export const DAILY_PROMOTION = { hour: 2, minute: 30 };
 
-/** Change here what an installation wants to differ. */
+/** The policy of an installation: change it here. */
 export const promotion: PromotionPolicy = { ...defaultPromotionPolicy };
 
-/** Every mistake that would keep the daily run from working, or from ever promoting anybody. */
+/** Every mistake that would stop the daily run, or keep it from ever promoting a tenant. */
 export function promotionProblems(config: PromotionPolicy): string[] {
   const problems: string[] = [];
   const require = (name: string, value: number, holds: boolean, expected: string): void => {

@@ -42,7 +42,7 @@ try {
   if (!platform.firstStart) await followRollouts(platform).catch(tellOfRollouts);
 } catch (error) {
   if (!stopping.signal.aborted) {
-    // One line for what a person can mend; DEBUG=1 shows where it came from.
+    // One line for errors that the user can fix; DEBUG=1 shows the stack.
     console.error(process.env.DEBUG ? error : error instanceof Error ? error.message : error);
     process.exit(1);
   }
@@ -59,8 +59,8 @@ async function demo(platform: Platform): Promise<void> {
 }
 
 /**
- * On state of an earlier version the deployment has started schema rollouts: tells in a line how each went. Requests are
- * served meanwhile.
+ * When the state is from an earlier version, the deployment has started schema rollouts: prints the outcome of each in
+ * a line. Requests are served meanwhile.
  */
 async function followRollouts(platform: Platform): Promise<void> {
   const { followStartedRollouts } = await import('./cli/rollouts/started-rollouts.ts');
@@ -75,7 +75,7 @@ async function followRollouts(platform: Platform): Promise<void> {
   }
 }
 
-/** The platform serves all the same. */
+/** The platform serves in any case. */
 function tellOfRollouts(error: Error): void {
   if (!stopping.signal.aborted) progress.log(`the schema rollout cannot be followed: ${error.message}`);
 }
@@ -88,7 +88,7 @@ async function identityOf(platform: Platform): Promise<Required<IdentityDocument
   ) as Required<IdentityDocument>;
 }
 
-/** As an administrator. */
+/** A token of an administrator. */
 async function statesOf(platform: Platform, region: string) {
   const { SFNClient } = await import('@aws-sdk/client-sfn');
   return new SFNClient({
@@ -105,7 +105,7 @@ async function stateMachineNamed(states: SFNClient, wanted: string): Promise<str
 }
 
 async function createDemo(platform: Platform): Promise<void> {
-  // Only a first start needs them, and they take a while to load.
+  // Only a first start needs them, and loading them takes a while.
   const { createDemoTenants } = await import('./cli/demo-tenants.ts');
   const { signToken } = await import('./local/index.ts');
   const identity = await identityOf(platform);
@@ -119,7 +119,7 @@ async function createDemo(platform: Platform): Promise<void> {
   });
 }
 
-/** Ctrl-C may come twice: the second one waits for the first one's orderly stop as well. */
+/** After a second Ctrl-C, the stop that the first one began still completes. */
 function stopOnSignals(starting: Promise<Platform>): void {
   const stop = async () => {
     stopping.abort();
@@ -130,7 +130,9 @@ function stopOnSignals(starting: Promise<Platform>): void {
   if (process.env.npm_lifecycle_event === 'start') stopWithNpm(stop);
 }
 
-/** npm does not pass every signal on: where it is killed alone, nobody could stop the platform but by its process id. */
+/**
+ * npm does not pass on every signal. Without its parent process, the platform could be stopped only by its process id.
+ */
 function stopWithNpm(stop: () => Promise<void>): void {
   const npm = process.ppid;
   const watch = setInterval(() => {

@@ -13,15 +13,15 @@ const LOG_RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ];
 
-/** A day: the clean-up's execution has two more for its work. */
+/** In days; the clean-up's execution has two more for its work. */
 const MAX_GRACE_MINUTES = 24 * 60;
 
 /** The execution that waits for it ends within a year. */
 const MAX_KEEP_DAYS = 90;
 
-/** The longest that a move ever pauses writes for; requests wait for it patiently. */
+/** The longest pause of any move; requests wait that long. */
 const MAX_PAUSE_MS = 1_000;
-/** A copy that works for less would not end in time. */
+/** A copy with a smaller share would not end in time. */
 const MIN_DUTY_CYCLE = 0.1;
 
 /** The configuration is wrong; `problems` names every mistake, not only the first. */
@@ -35,7 +35,7 @@ export class ConfigError extends Error {
 }
 
 /**
- * Answers the configuration unchanged when it can be deployed.
+ * Returns the configuration unchanged when it can be deployed.
  * @throws {ConfigError} with every mistake found.
  */
 export function validateConfig(candidate: StrataConfig): StrataConfig {
@@ -156,7 +156,7 @@ function regionProblems(region: RegionConfig): string[] {
   if (!/^10\.\d{1,3}\.0\.0\/16$/.test(region.cidr))
     problems.push(`${name}: cidr is "${region.cidr}", expected 10.x.0.0/16`);
   if (!/^pl-[0-9a-f]{8,17}$/.test(region.s3PrefixListId))
-    problems.push(`${name}: s3PrefixListId "${region.s3PrefixListId}" is no prefix list`);
+    problems.push(`${name}: s3PrefixListId "${region.s3PrefixListId}" is not a prefix list`);
   if (region.cells.length === 0) problems.push(`${name}: has no cell`);
   if (new Set(region.cells.map(({ id }) => id)).size !== region.cells.length)
     problems.push(`${name}: cell ids must be unique`);
@@ -190,9 +190,12 @@ function capacityProblems(name: string, { minCapacity, maxCapacity, readers }: C
 const isWhole = (value: number, least: number, most: number): boolean =>
   Number.isInteger(value) && value >= least && value <= most;
 
-/** Whether two IPv4 address ranges, such as `10.16.0.0/16`, have an address in common. What is no range overlaps nothing. */
+/**
+ * True when two IPv4 address ranges, such as `10.16.0.0/16`, have an address in common. Text that is not a range
+ * overlaps nothing.
+ */
 export function rangesOverlap(one: string, other: string): boolean {
-  // Of two ranges that meet, one lies in the other.
+  // When two ranges overlap, one contains the other.
   return holdsStartOf(one, other) || holdsStartOf(other, one);
 }
 

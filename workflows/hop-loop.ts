@@ -1,12 +1,13 @@
 /**
  * The states that take a tenant from place to place, hop by hop: what `tenant-move` and `tenant-restore` have in common.
  *
- * State: { executionArn, input, move: what the first phase and then `Next hop` answered, step: what the last phase
- * answered }. A phase that is not done answers a cursor, which it finds in `step` when it is called again; one that is done
- * answers none, so each phase begins without.
+ * State: { executionArn, input, move: the result of the first phase and then of `Next hop`, step: the result of the last
+ * phase }. A phase that is not done returns a cursor, which it finds in `step` at its next call; a finished one returns
+ * none, so each phase begins without.
  *
- * Events: an execution may have 25,000. A turn of a phase's loop has 7 and lasts up to 50 seconds inside the function,
- * so 25,000 are two days of copying; a try of a postponed cut-over has 3 and is followed by minutes of rest.
+ * Events: an execution may have 25,000. One call of a phase's loop has 7 and lasts up to 50 seconds inside the
+ * function, so 25,000 are enough for two days of copying; a try of a postponed cut-over has 3 and is followed by
+ * minutes of pause.
  */
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';

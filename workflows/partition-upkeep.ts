@@ -2,12 +2,12 @@
  * `partition-upkeep`: once a day, in every data database of the region, makes the month partitions of the shared tables
  * for the months to come, empties their default partitions, and removes rows beyond their retention. Input: none.
  *
- * State: { list: { databases: [{ key }] } }, then { results: what became of each database, report: the sums }.
- * A database's part is called until it is done, and finds in `step` what it answered last. What fails there is caught
- * there: the other databases get their upkeep, and the execution fails in the end, which raises an alarm.
+ * State: { list: { databases: [{ key }] } }, then { results: the result of each database, report: the sums }. The phase
+ * of a database is called until it is done, and finds its last result in `step`. Errors of one database are caught: the
+ * other databases get their upkeep, and the execution fails at the end, which raises an alarm.
  *
- * Events: an execution may have 25,000. A call has 8 and works for five minutes unless it is done earlier, so thousands
- * of databases and days of deletions fit in.
+ * Events: an execution may have 25,000. A call has 8 and works for five minutes unless it is done earlier, which is
+ * enough for thousands of databases and days of deletions.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -37,16 +37,16 @@ import { beyond, phases, taskState } from './task-states.ts';
 export interface PartitionUpkeepProps {
   /** The entry `partition-upkeep`. */
   task: IFunction;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
 /** Of the task function; a call begins no new work after five minutes. */
 export const UPKEEP_TIMEOUT = Duration.minutes(15);
-/** Databases at once. */
+/** Concurrent databases. */
 const CONCURRENCY = 4;
 
-/** The run before is still at work on the database, or its session has not ended yet. */
+/** The previous run still works on the database, or its session has not ended yet. */
 const running: RetryProps = {
   errors: [UpkeepRunning.name],
   interval: Duration.seconds(15),

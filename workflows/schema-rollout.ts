@@ -1,9 +1,9 @@
 /**
  * `schema-rollout`: brings every database and tenant schema of a region to the version of the deployed code.
  *
- * Input: { except?: [id or slug] }. First one target of each isolation model, then all others in waves: cells at once,
- * and in each a few targets at once. A target that fails stops its wave. The registry says what is done, so an execution
- * that was stopped, or has failed, is resumed by starting another.
+ * Input: { except?: [id or slug] }. First one target of each isolation model, then all others in waves: cells
+ * concurrently, and in each a few targets concurrently. A failed target stops its wave. The registry records what is
+ * done: start another execution to resume one that was stopped or has failed.
  *
  * State: { executionArn, input, rollout: { rolloutId, groups } }.
  */
@@ -39,15 +39,15 @@ import { phases, taskState } from './task-states.ts';
 export interface SchemaRolloutProps {
   /** The entry `schema-rollout`, which dispatches on `phase`. */
   task: IFunction;
-  /** Of the task: one change of a large table may take ten minutes. */
+  /** Timeout of the task: one change of a large table may take ten minutes. */
   timeout: Duration;
-  /** Cells whose waves run at once. */
+  /** Cells whose waves run concurrently. */
   groupsAtOnce: number;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** A deployment may follow another one whose rollout goes on for hours. */
+/** The rollout of an earlier deployment may run for hours. */
 const anotherOne: RetryProps = {
   errors: [RolloutInProgress.name],
   interval: Duration.seconds(15),
@@ -110,14 +110,14 @@ export class SchemaRollout extends Construct {
       stateMachineName: STATE_MACHINES.rollout,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop: it ends the execution without `Record failure`, which is left to the event of its end.
+      // A backstop: it ends the execution without `Record failure`; the event of the execution's end records it then.
       timeout: Duration.days(1),
       tracingEnabled: true,
       logs: { destination: props.logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
 
-  /** One group: a call lasts about a minute; what a move keeps is tried again after a pause. */
+  /** One group: a call lasts about a minute; targets that moves keep are tried again after a pause. */
   #wave(): LambdaInvoke {
     const wave = this.#task(
       'Wave',
@@ -140,7 +140,7 @@ export class SchemaRollout extends Construct {
     return wave;
   }
 
-  /** The execution ends with the name of the step's error; the rollout carries the reason. */
+  /** The execution ends with the name of the phase's error; the rollout has the reason. */
   #recordFailure(): LambdaInvoke {
     const record = this.#task(
       'Record failure',
@@ -149,7 +149,7 @@ export class SchemaRollout extends Construct {
     );
     const end = new Fail(this, 'Failed', {
       errorPath: '$.failure.Error',
-      cause: 'The schema rollout failed. It lists the targets that did, each with its reason.',
+      cause: 'The schema rollout failed. The rollout lists each failed target with its reason.',
     });
     record.addCatch(end, { errors: [Errors.ALL], resultPath: '$.outcome' });
     record.next(end);

@@ -21,19 +21,19 @@ import {
 } from '../functions/places/errors.ts';
 
 export interface TaskStateProps {
-  /** Of one attempt: a little more than the function's own. */
+  /** Timeout of one call: a little more than the function's own. */
   readonly timeout: Duration;
-  /** Tried before what passes by itself. */
+  /** Retries before those for transient errors. */
   readonly retries?: readonly RetryProps[];
-  /** Tried for every error that none of them names. */
+  /** Retries for every error that none of the others names. */
   readonly lastRetry?: RetryProps;
-  /** Where the task's answer goes in the state; by default nowhere, since the registry knows. */
+  /** Where the task's result goes in the state; by default nowhere, because the registry has it. */
   readonly resultPath?: string;
-  /** What the function is called with, instead of the whole state. */
+  /** The function's input, instead of the whole state. */
   readonly payload?: TaskInput;
 }
 
-/** A state that calls one task function, and calls it again where that may help. */
+/** A state that calls one task function, and repeats the call when that may help. */
 export function taskState(
   scope: Construct,
   name: string,
@@ -42,7 +42,7 @@ export function taskState(
 ): LambdaInvoke {
   const state = new LambdaInvoke(scope, name, {
     lambdaFunction: task,
-    // The function's answer and error names as they are, without the envelope of lambda:invoke.
+    // The function's result and error names directly, without the envelope of lambda:invoke.
     payloadResponseOnly: true,
     retryOnServiceExceptions: false,
     taskTimeout: Timeout.duration(timeout),
@@ -53,7 +53,7 @@ export function taskState(
   return state;
 }
 
-/** What calls one phase of a task function with the whole state of the workflow. */
+/** Calls one phase of a task function with the whole state of the workflow. */
 export const phaseOf = (phase: string): TaskInput =>
   TaskInput.fromObject({ phase, state: JsonPath.entirePayload });
 
@@ -62,7 +62,7 @@ export function phases(first: IChainable, ...rest: IChainable[]): Chain {
   return rest.reduce<Chain>((chain, next) => chain.next(next), Chain.start(first));
 }
 
-/** What passes by itself: a dependency that is away, a function that was throttled, killed or cut off. */
+/** Transient errors: a dependency is not available, a function was throttled, killed or interrupted. */
 export const transient: RetryProps = {
   errors: [
     DependencyUnavailable.name,
@@ -92,7 +92,7 @@ export const proxyTaken: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
-/** A proxy takes a while before it knows a new secret or cluster. */
+/** A proxy takes a while before it accepts a new secret or cluster. */
 export const notYetReachable: RetryProps = {
   errors: [TenantUnreachable.name],
   interval: Duration.seconds(3),
@@ -102,8 +102,8 @@ export const notYetReachable: RetryProps = {
 };
 
 /**
- * The tenant's writers, or another mover, would not let the step have its turn, or a rollout is not done with the shared
- * tables: it is asked for again for about five hours. Each try has been patient itself, so the writers get a rest in between.
+ * The tenant's writers, or another attempt, hold the lock, or a rollout has not updated the shared tables yet: repeats
+ * for about five hours. Each try has waited itself, so the writers get a pause in between.
  */
 export const postponed: RetryProps = {
   errors: [CutOverPostponed.name, TablesUpgrading.name],
@@ -114,7 +114,7 @@ export const postponed: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
-/** For what has to be done whatever stands in its way, for about an hour: somebody waits for the tenant to be free. */
+/** For phases that must succeed while a user waits for the tenant: repeats for about an hour. */
 export const insistent: RetryProps = {
   errors: [Errors.ALL],
   interval: Duration.seconds(5),
@@ -124,7 +124,7 @@ export const insistent: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
-/** For what has to be done and nobody waits for, for about a day. */
+/** For phases that must succeed while no user waits: repeats for about a day. */
 export const patient: RetryProps = {
   errors: [Errors.ALL],
   interval: Duration.seconds(10),
@@ -134,15 +134,15 @@ export const patient: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
-/** How long the functions of moves may take: each as long as its longest phase. */
+/** Timeouts of the functions of moves: each as long as its longest phase. */
 export const MOVE_TIMEOUTS = {
   /** The registry. */
   registry: Duration.minutes(1),
   /** Calls of AWS services, and waiting for one for 50 seconds. */
   aws: Duration.minutes(2),
-  /** Transactions that nothing can divide: a copy, a comparison in one snapshot, a table that is emptied. */
+  /** Transactions that cannot be divided: a copy, a comparison in one snapshot, a table that is emptied. */
   data: Duration.minutes(15),
 } as const;
 
-/** What a state waits for a function, so that the function's own answer comes first. */
+/** How long a state waits for a function: long enough that the function's own answer comes first. */
 export const beyond = (timeout: Duration): Duration => Duration.seconds(timeout.toSeconds() + 10);

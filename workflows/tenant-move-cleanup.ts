@@ -1,10 +1,10 @@
 /**
- * `tenant-move-cleanup`: some time after a hop was committed, drops what the tenant left at the place that it moved
- * away from, and deletes a dedicated database as a whole. Input: { moveId, hopIndex }. Started by the hop's last phase,
- * and by recovery where an execution has ended before its work.
+ * `tenant-move-cleanup`: some time after the commit of a hop, drops what the tenant left at its source, and deletes a
+ * dedicated database as a whole. Input: { moveId, hopIndex }. Started by the hop's last phase, and by recovery when an
+ * execution ended early.
  *
- * The grace period keeps the old rows for a person to look at, and lets requests that entered before the commit end.
- * `Clean up` works inside the network, at the database; `Delete database` outside of it, with the AWS APIs.
+ * The grace period keeps the old rows for operators, and lets requests that entered before the commit end. `Clean up`
+ * runs inside the network, at the database; `Delete database` outside of it, with the AWS APIs.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -35,11 +35,11 @@ export interface TenantMoveCleanupProps {
     /** The entry `move-data`. */
     data: IFunction;
   };
-  /** What the old place is kept for at least. */
+  /** How long the source is kept at least. */
   grace: Duration;
-  /** What a dedicated database is kept for beyond that. */
+  /** How long a dedicated database is kept beyond that. */
   keepDedicated: Duration;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
@@ -52,7 +52,7 @@ export class TenantMoveCleanup extends Construct {
     const cleanUpState = taskState(this, 'Clean up', tasks.data, {
       timeout: beyond(MOVE_TIMEOUTS.data),
       payload: phaseOf('clean-up'),
-      // Nobody waits for it, and an old transaction may keep it from beginning for hours.
+      // No user waits for it, and an old transaction may delay its start for hours.
       lastRetry: patient,
       resultPath: '$.step',
     });
@@ -60,7 +60,7 @@ export class TenantMoveCleanup extends Construct {
       new Fail(this, 'Not cleaned up', {
         errorPath: '$.failure.Error',
         cause:
-          'What the tenant left at its old place is still there. recovery starts it again within five minutes.',
+          'What the tenant left at its old place is still there. Recovery starts the clean-up again within five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );
@@ -74,7 +74,7 @@ export class TenantMoveCleanup extends Construct {
       new Fail(this, 'Database not deleted', {
         errorPath: '$.failure.Error',
         cause:
-          'The dedicated database that the tenant left is still there. recovery starts its deletion again within five minutes.',
+          'The dedicated database that the tenant left is still there. Recovery starts its deletion again within five minutes.',
       }),
       { errors: [Errors.ALL], resultPath: '$.failure' },
     );
@@ -85,7 +85,7 @@ export class TenantMoveCleanup extends Construct {
       new Choice(this, 'Database deleted?')
         .when(isTrue('done'), new Succeed(this, 'Done with database'))
         .otherwise(
-          // It also waits for moves towards the database, which take hours: 12 events each time.
+          // It also waits for moves to the database, which take hours: 12 events each time.
           new Wait(this, 'Wait for deletion', { time: WaitTime.duration(Duration.minutes(2)) }).next(
             deleteState,
           ),
@@ -106,7 +106,8 @@ export class TenantMoveCleanup extends Construct {
       stateMachineName: STATE_MACHINES.moveCleanup,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // The 25,000 events of an execution last for two days of turns, each of which has 9 and takes a minute or so.
+      // The 25,000 events of an execution last for two days of calls, each of which has 9 events and takes about a
+      // minute.
       timeout: Duration.days(3 + keepDedicated.toDays()),
       tracingEnabled: true,
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },

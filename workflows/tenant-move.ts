@@ -1,9 +1,9 @@
 /**
- * `tenant-move`: takes a tenant to another isolation model, cell or region, hop by hop, while it goes on working.
+ * `tenant-move`: takes a tenant to another isolation model, cell or region, hop by hop, while its requests are served.
  *
  * Every phase is one of a function in functions/tasks/ and may run any number of times: the registry and the databases
- * say what is done. An execution that was stopped does not go on; phase `recover` of `move-data` settles what it had committed and rolls
- * the rest back, and the same input moves the tenant from where it is then.
+ * record what is done. A stopped execution does not continue; phase `recover` of `move-data` settles what it had
+ * committed and rolls back the rest, and the same input then moves the tenant from its current place.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -17,7 +17,7 @@ import { phases } from './task-states.ts';
 export interface TenantMoveProps {
   /** The task functions, one for each privilege, which dispatch on `phase`. */
   tasks: MoveTasks;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
@@ -36,10 +36,10 @@ export class TenantMove extends Construct {
       stateMachineName: STATE_MACHINES.move,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop, longer than the events last: it ends the execution without `Roll back`, which is left to recovery.
+      // A backstop, longer than the events last: it ends the execution without `Roll back`, which recovery does then.
       timeout: Duration.days(3),
       tracingEnabled: true,
-      // The execution's data says who is moved and where to, so only its course is logged.
+      // Execution data names tenant and target, so only the states are logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }

@@ -1,21 +1,21 @@
 /**
  * `tenant-onboarding`: from an operator's input to a tenant that serves requests.
  *
- * Every phase is one of a function in functions/tasks/, and may run any number of times: the registry, and the resources
- * themselves, say what is done. An execution that was stopped is resumed by starting another with the same input.
+ * Every phase is one of a function in functions/tasks/, and may run any number of times: the registry, and the
+ * resources themselves, record what is done. Start another execution with the same input to resume a stopped one.
  *
  * There is one function for each privilege:
  *
- * | entry               | in the network | phases                          | what it may do besides changing the registry |
+ * | entry               | in the network | phases                          | rights besides changing the registry         |
  * |---------------------|----------------|---------------------------------|----------------------------------------------|
- * | onboarding-registry | no             | register, activate, fail, recover | the other regions' registries; look at executions of this state machine and start them |
+ * | onboarding-registry | no             | register, activate, fail, recover | the other regions' registries; read and start executions of this state machine |
  * | onboarding-aws      | no             | credentials, launch, proxy      | create tenants' secrets; launch dedicated databases; change the cells' proxies |
  * | onboarding-data     | yes            | bootstrap, schema, place, verify | read the secrets of cells' owners and Starter roles, of dedicated databases and of tenants |
  *
- * The owner and master secrets of a dedicated database are named strata/dedicated/<tenantId>/{owner,master}, outside
- * of strata/tenant/*, which the request path may read. DedicatedDatabaseStack takes these names as parameters
- * (OwnerSecretName, MasterSecretName; SecretName is strata/tenant/<tenantId>/<roleName>). Its resources must not keep
- * a create-time rollback from deleting them (RETAIN_ON_UPDATE_OR_DELETE, i.e. RetainExceptOnCreate): a failed stack is
+ * The owner and master secrets of a dedicated database are named strata/dedicated/<tenantId>/{owner,master}, outside of
+ * strata/tenant/*, which the request path may read. DedicatedDatabaseStack takes these names as parameters
+ * (OwnerSecretName, MasterSecretName; SecretName is strata/tenant/<tenantId>/<roleName>). Its resources must allow a
+ * rollback of the creation to delete them (RETAIN_ON_UPDATE_OR_DELETE, i.e. RetainExceptOnCreate): a failed stack is
  * deleted and launched again under the same names.
  */
 
@@ -62,11 +62,11 @@ export interface OnboardingTasks {
 export interface TenantOnboardingProps {
   /** The task functions, one for each privilege, which dispatch on `phase`. */
   tasks: OnboardingTasks;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** How long the functions may take: each as long as its longest phase. */
+/** Timeouts of the functions: each as long as its longest phase. */
 export const ONBOARDING_TIMEOUTS = {
   registry: Duration.seconds(30),
   aws: Duration.minutes(2),
@@ -124,15 +124,16 @@ export class TenantOnboarding extends Construct {
       stateMachineName: STATE_MACHINES.onboarding,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop: it ends the execution without `Record failure`, so the tenant stays provisioning, and resumable.
+      // A backstop: it ends the execution without `Record failure`, so the tenant stays provisioning, and can be
+      // resumed.
       timeout: Duration.hours(6),
       tracingEnabled: true,
-      // The execution's data has people's addresses, so only its course is logged.
+      // Execution data contains people's addresses, so only the states are logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
 
-  /** Repeats the launch, which does what is due and says whether the database is ready. */
+  /** Repeats the launch, which takes the next step and reports whether the database is ready. */
   #untilReady(launch: TaskStateBase, then: IChainable): IChainable {
     const wait = new Wait(this, 'Wait for dedicated database', {
       time: WaitTime.duration(Duration.seconds(20)),
@@ -145,13 +146,13 @@ export class TenantOnboarding extends Construct {
     return launch;
   }
 
-  /** The execution ends with the name of the step's error, and with a reason that may be shown. */
+  /** The execution ends with the name of the phase's error, and with a reason that may be shown. */
   #recordFailure(): LambdaInvoke {
     const record = this.#task('Record failure', 'registry', 'fail', { resultPath: '$.outcome' });
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
-        cause: 'Onboarding failed, and the registry could not be told.',
+        cause: 'Onboarding failed, and the failure could not be recorded in the registry.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );

@@ -79,7 +79,7 @@ export const secretsManagerClient = perRegion<SecretsManagerClient>(async (regio
   return new SecretsManagerClient(settings(region));
 });
 
-/** For credentials that a request waits for: it must fail soon when Secrets Manager does not answer. */
+/** For credentials that a request waits for. The call must fail soon when Secrets Manager does not answer. */
 export const secretsManagerClientOfRequests = perRegion<SecretsManagerClient>(async (region) => {
   const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   return new SecretsManagerClient(settings(region, { connectMs: 2_000, requestMs: 4_000, attempts: 2 }));

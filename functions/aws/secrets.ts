@@ -13,7 +13,7 @@ export async function secretText(nameOrArn: string, region: string | undefined):
 }
 
 /**
- * The ARN of a secret that is known by its name: an ARN ends in letters that only its region knows.
+ * Looks up the ARN of a secret by its name. An ARN ends in random letters, so it cannot be computed.
  * @throws Secrets Manager's own error.
  */
 export async function secretArnOf(name: string, region: string): Promise<string> {

@@ -1,9 +1,8 @@
 /**
- * What a compliance requirement demands of the place of a tenant's data. The strategy says of shared tables that they
- * "may not meet requirements", and recommends a database of its own for regulated industries, healthcare and finance: so
- * every requirement asks for a schema at least, and those of these two industries for a database.
+ * The isolation that a compliance requirement demands. Every requirement demands at least a schema, because
+ * shared tables may not satisfy an auditor; the requirements of healthcare and finance demand a dedicated database.
  *
- * Residency is no part of it: a tenant's data never leaves the cells of its `dataResidency`, whatever it requires.
+ * Residency is separate: a tenant's data never leaves the cells of its `dataResidency`.
  */
 import type { IsolationModel, Tier } from './tenant.ts';
 import { tierTerms } from './tier-terms.ts';
@@ -28,7 +27,9 @@ const DEMANDS: ReadonlyMap<string, IsolationModel> = new Map([
   ['hipaa', 'dedicated'],
   ['pci', 'dedicated'],
 ]);
-/** What was stored before the values were fixed, such as `pci-dss`: it counts as its first word, or as any requirement. */
+/**
+ * For values that were stored before the list was fixed, such as `pci-dss`: the first word counts, else this demand.
+ */
 const DEMAND_OF_OTHERS: IsolationModel = 'schema';
 
 const WORDS: Readonly<Record<IsolationModel, string>> = {

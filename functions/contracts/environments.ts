@@ -97,12 +97,6 @@ export interface BackupDataEnvironment extends BackupEnvironment {
   readonly BACKUP_OBJECT_LOCK: string;
 }
 
-/** The function that fills places from backups. */
-export interface RestoreDataEnvironment extends RegistryEnvironment, RegionsEnvironment {
-  /** Name of the bucket of the region's backups. */
-  readonly BACKUP_BUCKET: string;
-}
-
 export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** JSON of a `PromotionPolicy`. */
   readonly PROMOTION_POLICY: string;
@@ -143,7 +137,7 @@ export interface FunctionEnvironments {
   'tasks/promotion-evaluate': PromotionEnvironment;
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
-  'tasks/restore-data': RestoreDataEnvironment;
+  'tasks/restore-data': BackupEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
 }
 

@@ -1,35 +1,37 @@
 /**
- * When tenants are promoted, and who is offered Enterprise: the deployment states it (`infra/promotion-config.ts`), and
- * the daily run reads it from `PROMOTION_POLICY`.
+ * When tenants are promoted to Business, and when they are offered Enterprise. The deployment sets the policy
+ * (`infra/promotion-config.ts`), and the daily run reads it from `PROMOTION_POLICY`.
  */
 export interface PromotionPolicy {
-  /** A Starter tenant with one of these or more is moved to Business. Users: the larger of users and employees. */
+  /** A Starter tenant that reaches one of these is moved to Business. Users: the larger of users and employees. */
   readonly business: { readonly users: number; readonly monthlyRevenue: number };
   /** A Business tenant is offered Enterprise. */
   readonly enterprise: {
-    /** Requirements that a schema beside others does not satisfy. */
+    /** Requirements that a schema in a shared database does not satisfy. */
     readonly compliance: readonly string[];
     /** Load: each must be exceeded on `sustained.samples` of the last `sustained.last` daily samples. */
     readonly users: number;
-    /** Part of the tenant's storage limit. */
+    /** Fraction of the tenant's storage limit. */
     readonly storageShare: number;
     /** Rows inserted, updated and deleted. */
     readonly rowOperationsPerDay: number;
     readonly sustained: { readonly samples: number; readonly last: number };
   };
-  /** By what part a tenant that was moved down must exceed the thresholds: it would be moved back and forth. */
+  /**
+   * Fraction by which a tenant that was moved down must exceed the thresholds, so that it is not moved back and forth.
+   */
   readonly demotionMargin: number;
-  /** After a move that succeeded, whoever started it. */
+  /** Pause after every successful move. */
   readonly cooldownDays: number;
-  /** After a move that failed or was aborted. */
+  /** Pause after a move that failed or was aborted. */
   readonly retryDays: number;
-  /** After an offer was declined. */
+  /** Pause after a declined offer. */
   readonly declinePauseDays: number;
-  /** Moves that may run at once, others than promotions included. */
+  /** Moves that may run at once, including moves that are not promotions. */
   readonly maxRunningMoves: number;
-  /** Hours of the day, UTC, in which promotions start; the end does not belong to it. Equal: the whole day. */
+  /** Hours of the day, UTC, in which promotions start; the end is exclusive. Equal hours mean the whole day. */
   readonly maintenanceWindow: { readonly startHour: number; readonly endHour: number };
-  /** Older samples are no ground for a decision. */
+  /** Older samples are ignored. */
   readonly sampleMaxAgeDays: number;
 }
 

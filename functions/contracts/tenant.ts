@@ -1,7 +1,7 @@
 /** What the customer bought. */
 export type Tier = 'starter' | 'business' | 'enterprise';
 
-/** How a tenant's rows are kept apart from others': rows of shared tables, a schema, a cluster. */
+/** How a tenant's rows are separated from other tenants' rows: in shared tables, in a schema, in a cluster. */
 export type IsolationModel = 'shared' | 'schema' | 'dedicated';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -5,11 +5,13 @@ interface TierTerms {
   /** null: no limit. */
   readonly maxUsers: number | null;
   readonly maxStorageGb: number | null;
-  /** CONNECTION LIMIT of the tenant's own role; null where it shares the cell's. Bounds a noisy neighbour. */
+  /**
+   * CONNECTION LIMIT of the tenant's role, which bounds a noisy neighbour; null when the tenant uses the cell's role.
+   */
   readonly connectionLimit: number | null;
 }
 
-/** What a tier comes with, from the strategy's tier definitions. */
+/** The limits of each tier. */
 export const tierTerms: Record<Tier, TierTerms> = {
   starter: { isolationModel: 'shared', maxUsers: 50, maxStorageGb: 5, connectionLimit: null },
   business: { isolationModel: 'schema', maxUsers: 500, maxStorageGb: 100, connectionLimit: 40 },

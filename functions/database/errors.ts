@@ -1,4 +1,4 @@
-/** What `tenancy.enter` tells of a fence: who holds it, and when it ends by the database's clock. */
+/** What `tenancy.enter` returns about a fence: its token, and when it expires by the database's clock. */
 export interface FenceDetail {
   readonly fenceToken?: string;
   readonly fenceExpiresAt?: string;
@@ -15,7 +15,9 @@ export class TenantFenced extends Error {
   }
 }
 
-/** TN002: the tenant lives elsewhere now. Nothing ran; `forward` is the placement it moved to, where told. */
+/**
+ * TN002: the tenant is in another place now. Nothing ran; `forward` is its new placement if the database returned it.
+ */
 export class TenantMoved extends Error {
   override name = 'TenantMoved';
   readonly forward: unknown;
@@ -25,30 +27,32 @@ export class TenantMoved extends Error {
   }
 }
 
-/** TN003: the caller knew an older (or newer) epoch of the placement. Nothing ran. */
+/** TN003: the caller used another epoch than the placement's. Nothing ran. */
 export class StaleEpoch extends Error {
   override name = 'StaleEpoch';
 }
 
-/** TN004: this database does not know the tenant, or the login role does not own it. Never retried elsewhere. */
+/**
+ * TN004: this database does not know the tenant, or the login role does not own it. Never retried in another database.
+ */
 export class WrongTenant extends Error {
   override name = 'WrongTenant';
 }
 
-/** The placement's database, role or schema could not be reached as the cache remembered it. Nothing ran. */
+/** The cached placement's database, role or schema could not be reached. Nothing ran. */
 export class PlacementUnreachable extends Error {
   override name = 'PlacementUnreachable';
 }
 
 /**
- * The statement names a table or a column that the target does not have: its tables are not as new as the code, or they
- * went with a move. Nothing was committed.
+ * The statement names a table or a column that the target does not have: its tables are older than the code, or a move
+ * has taken them away. Nothing was committed.
  */
 export class SchemaUpgrading extends Error {
   override name = 'SchemaUpgrading';
 }
 
-/** 40001, 40P01, 55P03: PostgreSQL asks for the transaction to be run again. Nothing was committed. */
+/** 40001, 40P01, 55P03: PostgreSQL requests a retry of the transaction. Nothing was committed. */
 export class TransactionConflict extends Error {
   override name = 'TransactionConflict';
 }
@@ -68,12 +72,12 @@ export class PlacementConflict extends Error {
   override name = 'PlacementConflict';
 }
 
-/** The schema belongs to another tenant, or requests still go there. Nothing was changed. */
+/** The schema belongs to another tenant, or requests still use it. Nothing was changed. */
 export class TenantSchemaInUse extends Error {
   override name = 'TenantSchemaInUse';
 }
 
-/** Migrations ran on the target that this code does not know, in the place of its own. Nothing was changed. */
+/** The target's history has other migrations than this code. Nothing was changed. */
 export class HistoryDiverged extends Error {
   override name = 'HistoryDiverged';
   constructor(executed: string, expected: string) {
@@ -81,7 +85,7 @@ export class HistoryDiverged extends Error {
   }
 }
 
-/** A move works on the tenant, or on one that it takes to or from the shared tables. Nothing was changed; transient. */
+/** A move of the tenant is running, or a move to or from the shared tables. Nothing was changed; transient. */
 export class TargetMoving extends Error {
   override name = 'TargetMoving';
   constructor() {

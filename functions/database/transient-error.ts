@@ -21,7 +21,7 @@ const PASSING_NAMES = new Set([
   'TransactionNotFoundException',
 ]);
 
-/** Whether trying again later may help. The steps of our workflows are idempotent, so it never hurts. */
+/** True when a later retry may succeed. The phases of our workflows are idempotent, so a retry never does harm. */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { sqlState, $retryable, $metadata } = error as {

@@ -6,10 +6,10 @@ import { MAX_PAGE_BYTES } from '../resources/keyset-page.ts';
 import type { ApiEvent, RequestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 
-/** Bytes that Lambda takes of an answer, in which the body is a string inside JSON, less what the headers need. */
+/** The largest answer that Lambda takes, in bytes, minus the headers. The body is a string inside that JSON. */
 const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
 
-/** What a route answers, before it is HTTP. */
+/** The answer of a route, before it becomes an HTTP response. */
 export interface Answer {
   readonly status: 200 | 201 | 202 | 204 | 304;
   /** Any JSON value; absent for 204 and 304. */
@@ -17,18 +17,21 @@ export interface Answer {
   readonly etag?: string;
   /** Absolute path of the created or the polled resource. */
   readonly location?: string;
-  /** True where the answer is the kept one of an earlier request with the same Idempotency-Key. */
+  /** True for the stored answer of an earlier request with the same Idempotency-Key. */
   readonly replayed?: boolean;
 }
 
-/** What a GET answers a client that has this version already; everything else stays as it is. */
+/** Turns the answer to a GET into 304 when the client already has this version. All other answers stay as they are. */
 function unlessKnown(answer: Answer, { method, ifNoneMatch }: RequestFacts): Answer {
   const { status, etag } = answer;
   const known = method === 'GET' && status === 200 && etag !== undefined && ifNoneMatch !== undefined;
   return known && matchesTag(ifNoneMatch, etag, 'weak') ? { status: 304, etag } : answer;
 }
 
-/** @throws {Problem} 413 for an item that no answer can carry, with documents of an older version. */
+/**
+ * @throws {Problem} 413 for an item that is larger than an answer can be: its documents were written under larger
+ *   limits.
+ */
 export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStructuredResultV2 {
   const answer = unlessKnown(given, facts);
   let body = answer.body === undefined ? undefined : JSON.stringify(answer.body);
@@ -38,7 +41,7 @@ export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStruc
         detail: 'The resource is larger than an answer can be. Remove parts of its documents by PATCH.',
       });
     }
-    // The change has been made: it is not told as a failure.
+    // The change is committed, so the answer must not be an error.
     body = JSON.stringify(answer.body, (key, value) =>
       key !== '' && isLargeDocument(value) ? undefined : value,
     );
@@ -46,7 +49,7 @@ export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStruc
   return {
     statusCode: answer.status,
     headers: {
-      // One tenant's data must not stay in a cache between it and the next one.
+      // No cache on the way may keep one tenant's data and serve it to another tenant.
       'cache-control': 'no-store',
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(answer.etag ? { etag: answer.etag } : {}),
@@ -58,7 +61,7 @@ export function toHttp(given: Answer, facts: RequestFacts): APIGatewayProxyStruc
 }
 
 function isTooLarge(body: string): boolean {
-  // An escape is six times the character at most.
+  // Escaping makes a character at most six times longer.
   return body.length > MAX_ANSWER_BYTES / 8 && Buffer.byteLength(JSON.stringify(body)) > MAX_ANSWER_BYTES;
 }
 

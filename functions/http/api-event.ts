@@ -4,7 +4,7 @@ import { invalidInput } from './problem.ts';
 /** A request as API Gateway hands it over: payload format 2.0, token verified. */
 export type ApiEvent = APIGatewayProxyEventV2WithJWTAuthorizer;
 
-/** The client's part in a request, for audit and for conditional requests. */
+/** Facts about the client's request, for audit and for conditional requests. */
 export interface RequestFacts {
   readonly requestId: string;
   readonly method: string;
@@ -31,7 +31,7 @@ export function requestFacts(event: ApiEvent): RequestFacts {
   };
 }
 
-/** @throws {Problem} 400 for a key that is too long to keep. */
+/** @throws {Problem} 400 for a key that is too long to store. */
 export function idempotencyKeyOf({ idempotencyKey }: RequestFacts): string | undefined {
   if (idempotencyKey !== undefined && idempotencyKey.length > 255) {
     throw invalidInput([{ parameter: 'Idempotency-Key', detail: 'is longer than 255 characters' }]);

@@ -8,7 +8,7 @@ export class TenantMismatch extends Error {
   override name = 'TenantMismatch';
 }
 
-/** No such tenant (told to operators only: a tenant's user learns nothing of who else exists). */
+/** No such tenant. Only operators get this answer: a tenant's user must not learn which other tenants exist. */
 export class TenantUnknown extends Error {
   override name = 'TenantUnknown';
   /** As the operator wrote it. */
@@ -24,7 +24,7 @@ export class NotAMember extends Error {
   override name = 'NotAMember';
 }
 
-/** The tenant exists but does not take requests in its present status. */
+/** The tenant exists but takes no requests in its present status. */
 export class TenantNotServing extends Error {
   override name = 'TenantNotServing';
   readonly status: string;

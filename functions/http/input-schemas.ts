@@ -33,8 +33,8 @@ export const day = z
 const LONGEST_OFFSET = 16 * 60;
 
 /**
- * An instant with its offset, RFC 3339, that PostgreSQL stores as it is: an offset below 16 hours, at most six
- * decimals of a second, and in UTC too a year from 1 to 9999.
+ * An RFC 3339 instant with its offset that PostgreSQL stores without loss: an offset below 16 hours, at most six
+ * decimals of a second, and a year from 1 to 9999, in UTC too.
  */
 export const instant = z
   .string('must be a string')
@@ -76,7 +76,7 @@ export const document = z.record(z.string(), z.unknown(), 'must be an object');
 
 const LIMIT_RULE = `must be a number from 1 to ${MAX_LIMIT}`;
 
-/** `?limit=` and `?cursor=`, refused where out of range, never clamped. */
+/** `?limit=` and `?cursor=`. A limit that is out of range is refused, never clamped. */
 export const pageParameters = {
   limit: z.optional(
     z.pipe(
@@ -89,7 +89,7 @@ export const pageParameters = {
   ),
 };
 
-/** `?q=`: any text, meant literally. */
+/** `?q=`: any text, searched for literally. */
 export const searchText = z.optional(
   z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(255, 'must be at most 255 characters')),
 );

@@ -17,10 +17,10 @@ interface BodyEvent {
 }
 
 /**
- * The request's JSON value, checked for what no later layer should meet.
- * @throws {Problem} 413 over 1 MiB, 415 for another media type, charset or content coding, 400 for bytes that are no
- *   UTF-8, malformed JSON, `__proto__` keys, NUL or lone surrogates in strings, numbers that a double does not hold
- *   exactly, or nesting deeper than 64.
+ * Reads the request's JSON value and refuses what no later layer should have to handle.
+ * @throws {Problem} 413 over 1 MiB, 415 for another media type, charset or content coding, 400 for bytes that are not
+ *   UTF-8, malformed JSON, `__proto__` keys, NUL or lone surrogates in strings, numbers that a double cannot hold
+ *   exactly, or nesting deeper than 64 levels.
  */
 export function readJsonBody(event: BodyEvent): unknown {
   requireTakenCoding(event);
@@ -59,7 +59,7 @@ function requireTakenCoding({ headers, requestContext }: BodyEvent): void {
   }
 }
 
-/** @throws {Problem} 413, or 400 for bytes that are no UTF-8. */
+/** @throws {Problem} 413, or 400 for bytes that are not UTF-8. */
 function readText({ body = '', isBase64Encoded, headers }: BodyEvent): string {
   const bytes = Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8');
   if (bytes.length > MAX_BODY_BYTES) {
@@ -73,25 +73,25 @@ function readText({ body = '', isBase64Encoded, headers }: BodyEvent): string {
       throw notUtf8();
     }
   }
-  // A gateway that decoded the body has put this character for bytes that are no UTF-8, and so changed the length.
+  // A gateway that decoded the body has replaced bytes that are not UTF-8 by this character, which changes the length.
   if (body.includes('\ufffd') && headers['content-length'] !== String(bytes.length)) throw notUtf8();
   return body;
 }
 
-/** Stands for a number that a double cannot hold, until its place in the document is known. */
+/** Marks a number that a double cannot hold, until its place in the document is known. */
 const INEXACT = Symbol('a number with more digits than can be kept');
 
 function markInexact(_key: string, value: unknown, { source }: { source?: string }): unknown {
   return typeof value === 'number' && source && !isExact(source, value) ? INEXACT : value;
 }
 
-/** Refuses text that PostgreSQL cannot store or would store as something else. */
+/** False for text that PostgreSQL cannot store, or would store as other text. */
 export function isStorableText(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }
 
 /**
- * @param path the value's place, as long as the call lasts.
+ * @param path the path of the value; changed during the call.
  * @throws {Problem} 400
  */
 function checkValue(value: unknown, path: PropertyKey[]): void {
@@ -121,16 +121,16 @@ function checkValue(value: unknown, path: PropertyKey[]): void {
 }
 
 /**
- * True where the double is the number that the JSON text wrote, digit for digit: one with more digits than a double
- * holds, or too small for one, would be stored as another number. Infinity is not looked at.
+ * True when the double equals the number in the JSON text, digit for digit. A number with more digits than a double
+ * holds, or too small for one, would be stored as another number. Infinity is not checked.
  */
 export function isExact(source: string, value: number): boolean {
-  // What a program writes is the shortest text of its double.
+  // Programs write the shortest text of a double.
   const shortest = String(value);
   return source === shortest || !Number.isFinite(value) || decimalOf(source) === decimalOf(shortest);
 }
 
-/** True where the number has so many decimals at most, also as PostgreSQL would round it. */
+/** True when the number has at most that many decimals, also after PostgreSQL's rounding. */
 export function hasDecimals(value: number, decimals: number): boolean {
   return Number(value.toFixed(decimals)) === value;
 }

@@ -13,15 +13,15 @@ import { Problem } from './problem.ts';
 import { answerProblems } from './problem-mapping.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
-/** What an operator's route is given: validated input, the registry, and who asks. */
+/** The request of an operator's route: validated input, the registry, and the operator. */
 export interface OperatorRequest<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  /** Of the region of the tenant that the path names; home's where it names none. */
+  /** The registry of the region of the tenant in the path; the home registry when the path names no tenant. */
   readonly registry: DataApi;
   readonly region: OperatorRegion;
-  /** Those of all regions. */
+  /** The registries of all regions. */
   readonly registries: RegionalRegistries;
   /** The operator's address or subject, as the audit log names them. */
   readonly operator: string;
@@ -31,7 +31,7 @@ export interface OperatorRequest<Params, Query, Body> {
 /** The region that a request is about. */
 export interface OperatorRegion {
   readonly key: string;
-  /** Such as `eu-west-1`; undefined where it is the function's own. */
+  /** Such as `eu-west-1`; undefined when it is the function's own. */
   readonly awsRegion: string | undefined;
 }
 
@@ -50,7 +50,10 @@ export function operatorRoute<Params, Query, Body>(
   return { schemas, handle: handle as OperatorRoute['handle'] };
 }
 
-/** The `Idempotency-Key` of an operator's POST, if it has one. @throws {Problem} 400 for one too long to keep. */
+/**
+ * The `Idempotency-Key` of an operator's POST, if it has one.
+ * @throws {Problem} 400 for a key that is too long to store.
+ */
 export function controlIdempotencyOf(
   facts: RequestFacts,
   operator: string,
@@ -62,7 +65,9 @@ export function controlIdempotencyOf(
 
 let registries: RegionalRegistries | undefined;
 
-/** The chain of the control plane's functions. API Gateway has checked the scope; it is checked once more here. */
+/**
+ * The middleware chain of the control plane's functions. API Gateway has checked the scope; the chain checks it again.
+ */
 export function operatorApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, OperatorRoute>>) {
   const table = new Map<string, OperatorRoute>(Object.entries(routes));
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, Context>()
@@ -93,7 +98,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
     });
 }
 
-/** The one place where a tenant's registry is looked up: where there is one region, it is that region's. */
+/** The only code that looks up which region's registry has the tenant. */
 function inItsRegion(
   params: unknown,
   known: RegionalRegistries,

@@ -1,6 +1,6 @@
 /**
- * Requests for tenants of other regions. Nothing here is loaded before such a request comes, so an installation of one
- * region never passes it.
+ * Requests for tenants of other regions. This file is loaded by the first such request, so an installation of one region
+ * never loads it.
  *
  *   `arriving`    a move is bringing the tenant here: the request waits until the tenant has arrived
  *   `elsewhere`   another region serves the tenant: the request is redirected there
@@ -13,8 +13,8 @@ import { Problem } from './problem.ts';
 import { type ResolutionDependencies, readTenantNaming } from './resolve-tenant.ts';
 
 /**
- * The tenant once it has arrived in this region.
- * @returns undefined where the registry does not know it any more, or its slug is only reserved for this region.
+ * Waits until the tenant has arrived in this region.
+ * @returns undefined when the registry no longer has the tenant, or when its slug is only reserved for this region.
  * @throws {TenantElsewhere | TenantUnavailable}
  */
 export async function servedHere(
@@ -28,11 +28,14 @@ export async function servedHere(
   throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
 }
 
-/** Pauses between two queries of the registry, in milliseconds: the first one, and what they grow to. */
+/** Pauses between two look-ups, in milliseconds: the first, and the longest. */
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 1_000;
 
-/** @throws {TenantUnavailable} it has not arrived within that time. */
+/**
+ * @param patienceMs how long one request may wait.
+ * @throws {TenantUnavailable} it has not arrived in time.
+ */
 async function awaitArrival(
   directory: TenantDirectory,
   entry: DirectoryEntry,
@@ -45,7 +48,7 @@ async function awaitArrival(
     found?.status === 'arriving';
     longest = Math.min(longest * 2, LONGEST_PAUSE)
   ) {
-    // With jitter, so that the requests that wait for one move do not all ask at once.
+    // With jitter, so that the requests that wait for one move do not look it up at the same time.
     const pause = longest * (0.5 + Math.random() / 2);
     if (performance.now() + pause > deadline) {
       throw new TenantUnavailable('the tenant has not arrived yet', 2);
@@ -57,8 +60,8 @@ async function awaitArrival(
 }
 
 /**
- * The answer to a request whose tenant another region serves: 308, which keeps method and body. Nothing of the request has
- * been done here, because the error comes before its transaction is committed.
+ * The answer to a request whose tenant another region serves: 308, which keeps method and body. This
+ * region has changed nothing: the error comes before the request's transaction commits.
  */
 export async function redirection(
   error: TenantElsewhere,
@@ -86,16 +89,16 @@ export async function redirection(
 
 export interface LocationNaming {
   readonly slug: string;
-  /** Whether the request named its tenant by subdomain. */
+  /** True when the request named its tenant by subdomain. */
   readonly bySubdomain: boolean;
   /** The domains under which `{slug}.domain` names a tenant. */
   readonly domains: readonly string[];
 }
 
 /**
- * The same request's URL at another region's API, path and query as they were received. Only the API decides about
- * the host: whatever the path holds, it stays a path.
- * @param apiUrl as the registry has it: `https://host[:port]`, or `https://*.domain`, where every tenant has its own.
+ * The URL of the same request at another region's API, with path and query as received. Only `apiUrl` sets the host: no
+ * content of the path can change it.
+ * @param apiUrl from the registry: `https://host[:port]`, or `https://*.domain` when every tenant has its own host.
  */
 export function locationInRegion(
   apiUrl: string,
@@ -115,7 +118,7 @@ function originOf(apiUrl: string, { slug, bySubdomain, domains }: LocationNaming
   return bySubdomain && hasSubdomains ? `${scheme}${slug}.${authority}` : `${scheme}${authority}`;
 }
 
-/** API Gateway hands the path over decoded; a header takes visible ASCII only, and what is encoded stays as it is. */
+/** API Gateway passes the path decoded, but a header takes visible ASCII only. Encoded characters stay as they are. */
 function visible(text: string): string {
   return text.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }

@@ -25,12 +25,15 @@ import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnk
 import { invalidInput, Problem } from './problem.ts';
 
 /**
- * A value that the database does not take: every data exception (class 22: too long, out of range, malformed), what is
- * too large or nested too deeply (class 54), and a violated NOT NULL or CHECK.
+ * SQLSTATEs of a value that the database refuses: all data exceptions (class 22: too long, out of range, malformed),
+ * exceeded limits (class 54), and violations of NOT NULL or CHECK.
  */
 const REFUSED_VALUE = /^(?:22|54)|^(?:23502|23514)$/;
 
-/** What the client is told of an error. Unknown errors become a bare 500: their text may hold what is not public. */
+/**
+ * The problem document for an error. An unknown error becomes a 500 without details, because its text may not be
+ * public.
+ */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const cause = error;
@@ -88,7 +91,7 @@ export function toProblem(error: unknown): Problem {
   );
 }
 
-/** The registry, or an AWS service, does not answer or asks to come back later. */
+/** The registry or an AWS service does not answer, or asks for a later retry. */
 function passingProblem(cause: unknown): Problem | undefined {
   return isTransient(cause)
     ? unavailable('A service that this request needs does not answer at this moment.', 5, cause)
@@ -106,7 +109,7 @@ function regionProblem(cause: unknown): Problem | undefined {
   if (cause instanceof TenantBetweenRegions) {
     return unavailable('The tenant is on its way to another region.', 2, cause);
   }
-  // Where no chain redirects it.
+  // Only for chains without the middleware that redirects.
   if (cause instanceof TenantElsewhere) return unavailable('The tenant is in another region.', 5, cause);
   return undefined;
 }
@@ -178,13 +181,13 @@ function internalError(cause: unknown): Problem {
   return new Problem(500, 'internal', { detail: 'Something went wrong on our side.', cause });
 }
 
-/** Turns whatever a handler throws into a problem document, and tells the log what the client is not told. */
+/** Turns every thrown error into a problem document, and logs the details that the client must not see. */
 export function answerProblems(logger: Logger): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2> {
   return {
     onError: (request) => {
       const problem = toProblem(request.error);
       if (request.error instanceof WrongTenant) {
-        // The registry and a database disagree about who owns a tenant: somebody has to look.
+        // The registry and a database disagree about the owner of a tenant: an operator has to investigate.
         logger.critical(ALERTS.isolation, { error: publicParts(request.error) });
       } else if (problem.status >= 500) {
         logger.error('request failed', { status: problem.status, error: publicParts(request.error) });
@@ -202,7 +205,7 @@ export function answerProblems(logger: Logger): MiddlewareObj<ApiEvent, APIGatew
   };
 }
 
-/** An error without what PostgreSQL adds of the rows themselves (`detail`, `where`, `internalQuery`). */
+/** The error without the fields in which PostgreSQL quotes row values (`detail`, `where`, `internalQuery`). */
 function publicParts(error: unknown): Record<string, unknown> {
   const { name, message, stack, code, constraint, cause } = error as Error & {
     code?: string;

@@ -15,7 +15,9 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-/** One complaint about the input: where (a JSON pointer into the body, a parameter's name, or a rule's) and what. */
+/**
+ * One error of the input: its place (a JSON pointer into the body, or the name of a parameter or a rule) and its text.
+ */
 export interface InputError {
   readonly pointer?: string;
   readonly parameter?: string;
@@ -66,7 +68,7 @@ export class Problem extends Error {
   }
 }
 
-/** 400 with one entry for each complaint. */
+/** 400 with one entry for each error. */
 export function invalidInput(errors: readonly InputError[]): Problem {
   return new Problem(400, 'validation', {
     title: 'Invalid request',

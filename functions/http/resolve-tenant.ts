@@ -12,9 +12,9 @@ export interface ResolutionDependencies {
   readonly directory: TenantDirectory;
   readonly router: TenantRouter;
   readonly domains: readonly string[];
-  /** Of the region that it runs in. */
+  /** Key of the region that the function runs in. */
   readonly regionKey?: string | undefined;
-  /** How long a request waits for a tenant that is arriving, in milliseconds; absent: ten seconds. */
+  /** How long a request waits for a tenant that is arriving, in milliseconds; ten seconds by default. */
   readonly patienceMs?: number;
 }
 
@@ -53,7 +53,8 @@ export function resolveTenant(
 type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
 
 /**
- * The tenant, if this region serves it. Asked before membership: nobody is a member where the tenant is not.
+ * Waits until the tenant is served here. Call before checking membership: users have no membership in a region that
+ * does not have their tenant.
  * @throws {TenantElsewhere | TenantUnavailable}
  */
 async function served(
@@ -74,7 +75,7 @@ async function resolveUser(
   naming: TenantNaming,
   settings: ArrivalSettings,
 ): Promise<[DirectoryEntry, Identity]> {
-  // An id that differs needs no look-up, and none is made: the answer is the same for known and unknown tenants.
+  // A header with another id is not looked up: the answer is the same whether that tenant exists or not.
   const [known, knownMember] = await Promise.all([
     directory.byId(caller.tenantId),
     directory.member(caller.tenantId, caller.email),
@@ -87,8 +88,8 @@ async function resolveUser(
   const member =
     knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
   if (!member) {
-    // User rows leave with their tenant, and what is remembered of the tenant may be a moment old. Where the registry does
-    // not answer, what is remembered decides.
+    // User rows move with the tenant, and the cached entry may be older than that move: look again. When the registry
+    // does not answer, the cached entry decides.
     const now = await directory.refresh(caller.tenantId).catch(ignoreUnavailable);
     if (now) await served(directory, now, settings);
     throw new NotAMember('no active user of that address');
@@ -119,13 +120,13 @@ async function resolveOperator(
   ];
 }
 
-/** The Lambda context with what the chain found out about the request. */
+/** The Lambda context with the tenant and the actor of the request. */
 export interface TenantContext extends Context {
   tenant: TenantAccess;
   actor: Actor;
 }
 
-/** What a request itself says of its tenant, beside the token. */
+/** How a request names its tenant, besides the token. */
 export interface TenantNaming {
   /** `X-Tenant-ID`: a tenant's id or slug, lower-cased. */
   readonly header: string | undefined;
@@ -148,7 +149,7 @@ export function readTenantNaming(
   };
 }
 
-/** True where neither the header nor the subdomain names anyone but this tenant. */
+/** True when neither the header nor the subdomain names another tenant. */
 export function namingAgrees(naming: TenantNaming, tenant: { tenantId: string; slug: string }): boolean {
   const { header, subdomain } = naming;
   if (header !== undefined && header !== tenant.tenantId && header !== tenant.slug) return false;

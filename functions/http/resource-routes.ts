@@ -18,7 +18,7 @@ export interface ResourceRoutesOptions {
   readonly filters: Shape;
   /** The body of POST: unknown members are refused. */
   readonly create: Shape;
-  /** The body of PATCH: every member optional, `null` where the column may be null. */
+  /** The body of PATCH: every member is optional, and may be `null` when the column may be null. */
   readonly update: Shape;
 }
 

@@ -16,7 +16,7 @@ import { answerProblems, toProblem } from './problem-mapping.ts';
 import { type ResolutionDependencies, resolveTenant, type TenantContext } from './resolve-tenant.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
-/** What a route of the data plane is given: validated input, its tenant, and who asks. */
+/** The request of a data-plane route: validated input, the tenant, and the actor. */
 export interface TenantRequest<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
@@ -28,7 +28,7 @@ export interface TenantRequest<Params, Query, Body> {
 
 type AnyRequest = TenantRequest<never, never, never>;
 
-/** One route: what it accepts, and what it does. `write` routes are closed to viewers. */
+/** One route: its input and its code. Viewers may not call `write` routes. */
 export interface TenantRoute {
   readonly access: 'read' | 'write';
   readonly schemas: InputSchemas<unknown, unknown, unknown>;
@@ -44,7 +44,7 @@ export function tenantRoute<Params, Query, Body>(
   return { access, schemas, handle: handle as TenantRoute['handle'] };
 }
 
-/** The chain of every function of the data plane; `routes` has an entry for each of its route keys. */
+/** The middleware chain of the data plane's functions. `routes` has an entry for each route key. */
 export function tenantApi<RouteKey extends string>(
   routes: Readonly<Record<RouteKey, TenantRoute>>,
   runtime: () => ResolutionDependencies = dataPlaneRuntime,
@@ -76,9 +76,9 @@ async function runRoute(
 }
 
 /**
- * An operator leaves a trace in the tenant's own log, with the status of the answer, before seeing anything of the
- * tenant, also when only reading or refused. Where the trace cannot be left, the answer is not given; what the request
- * changed has left its own trace with the change.
+ * Writes an audit entry with the status of the answer into the tenant's own log, before the operator sees the answer,
+ * also for reads and refusals. When the entry cannot be written, the operator gets no answer; changes have written
+ * their own entries.
  */
 async function auditedAccess(
   { tenant, actor }: TenantContext,
@@ -99,7 +99,8 @@ async function auditedAccess(
   try {
     answer = await work();
   } catch (error) {
-    // A tenant that could not be reached, or is in another region, takes no trace either: the first error is the cause.
+    // The entry fails too when the tenant cannot be reached or is in another region. Ignore that: the first error is
+    // the cause.
     await leaveTrace(toProblem(error).status).catch(() => logger.warn('an operator’s access left no trace'));
     throw error;
   }
@@ -107,12 +108,12 @@ async function auditedAccess(
   return answer;
 }
 
-/** Pools that one container keeps open: beyond it the least recently used idle one is closed. */
+/** Pools that one container keeps open. Beyond that number the least recently used idle pool is closed. */
 const POOL_CAP = 40;
 
 let runtime: ResolutionDependencies | undefined;
 
-/** What the data plane's functions share within one container, made at the first request. */
+/** The objects that all requests of one container share, made at the first request. */
 export function dataPlaneRuntime(): ResolutionDependencies {
   runtime ??= createRuntime();
   return runtime;

@@ -4,7 +4,7 @@ import type { ApiEvent } from './api-event.ts';
 import { isStorableText, readJsonBody } from './json-body.ts';
 import { invalidInput, Problem } from './problem.ts';
 
-/** Schemas of what a route takes from the request; what has none takes nothing. */
+/** Schemas of a route's input. A part without a schema must be empty. */
 export interface InputSchemas<Params, Query, Body> {
   readonly params?: z.ZodMiniType<Params>;
   readonly query?: z.ZodMiniType<Query>;
@@ -13,7 +13,7 @@ export interface InputSchemas<Params, Query, Body> {
   readonly bodyMayBeAbsent?: true;
 }
 
-/** All that a route takes from the request, validated: path first, then query, then body. @throws {Problem} */
+/** Reads and validates the input of a route: first the path, then the query, then the body. @throws {Problem} */
 export function readRequest(schemas: InputSchemas<unknown, unknown, unknown>, event: ApiEvent) {
   return {
     params: readParams(schemas.params, event.pathParameters),
@@ -53,7 +53,7 @@ function readQuery<Query>(
   return orRefuse(readInput(schema, given), (path) => ({ parameter: path.join('.') }));
 }
 
-/** Decoded leniently, other bytes than UTF-8 would be looked for as another character. @throws {Problem} 400 */
+/** Refuses bytes that are not UTF-8: lenient decoding would search for other characters. @throws {Problem} 400 */
 function requireUtf8(rawQueryString: string): void {
   for (const parameter of rawQueryString.split('&')) {
     for (const [encoded] of parameter.matchAll(/(?:%[0-9a-f]{2})+/gi)) {
@@ -67,7 +67,7 @@ function requireUtf8(rawQueryString: string): void {
   }
 }
 
-/** The body. @throws {Problem} 400 with a JSON pointer for each complaint. */
+/** The body. @throws {Problem} 400 with a JSON pointer for each error. */
 function readBody<Body>(schema: z.ZodMiniType<Body>, value: unknown): Body {
   return orRefuse(readInput(schema, value), (path) => ({ pointer: jsonPointer(path) }));
 }

@@ -1,20 +1,23 @@
 /**
- * Errors of metering. `name` equals the class name and survives minification. `message` holds nothing of hosts or
- * other tenants; what an operator needs besides travels in `cause`, which is only logged.
+ * Errors of metering. `name` equals the class name and survives minification. `message` holds no host and no other
+ * tenant; `cause` has the details for operators and is only logged.
  */
 export abstract class MeteringError extends Error {
   abstract override readonly name: string;
 }
 
-/** The tenant is not at home in the database that the registry names: a move has just ended. Measured next time. */
+/**
+ * The database that the registry names does not have the tenant, because a move has just ended. The next run measures
+ * the tenant.
+ */
 export class TenantElsewhere extends MeteringError {
   override readonly name = 'TenantElsewhere';
   constructor() {
-    super('The tenant is not at home in the database that the registry names.');
+    super('The database that the registry names does not have the tenant.');
   }
 }
 
-/** The metering function could not be run. Decisions then go by the samples there are. */
+/** The metering function could not be run. Decisions then use the samples of earlier days. */
 export class MeteringFailed extends MeteringError {
   override readonly name = 'MeteringFailed';
   constructor(options?: ErrorOptions) {

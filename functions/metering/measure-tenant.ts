@@ -1,12 +1,13 @@
 /**
- * What one tenant uses of its data database, measured as the owner in one snapshot that reads only.
+ * Measures what one tenant uses of its data database, as the owner, in one read-only snapshot.
  *
- * - shared: through `tenancy.enter_move` and the policies like everybody else, so no row of a neighbour is ever counted.
- *   Bytes are those of the rows, without indexes and free space, which belong to nobody in particular.
- * - schema, dedicated: the tables of its schema with their indexes and TOAST, which is what it occupies.
+ * - shared: through `tenancy.enter_move` and the policies, so no row of another tenant is counted. The bytes are those
+ *   of
+ *   the rows, without indexes and free space, which cannot be assigned to one tenant.
+ * - schema, dedicated: the bytes that the tables of its schema occupy, with indexes and TOAST.
  *
- * The placement in that very snapshot says which of the two it is: while a move ends, the registry may be behind. A
- * fence is no obstacle, since nothing is written: its token is taken from the row.
+ * The placement in the same snapshot decides which of the two applies, because the registry may be behind while a move
+ * ends. A fence does not prevent measuring, since nothing is written: the token is taken from the row.
  */
 import type pg from 'pg';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
@@ -16,20 +17,23 @@ import { TenantElsewhere } from './errors.ts';
 
 export interface Measurement {
   readonly activeEmployees: number;
-  /** Employees in whatever status. */
+  /** Employees of any status. */
   readonly userCount: number;
   /** Assessment results. */
   readonly assessmentCount: number;
-  /** null where adding them up took too long. */
+  /** null when the sum took too long. */
   readonly storageBytes: number | null;
-  /** Rows of the tenant tables written since the schema's statistics began; null for a Starter tenant, whose tables are everybody's. */
+  /**
+   * Rows of the tenant tables written since the schema's statistics began; null for a Starter tenant, because the
+   * tables are shared.
+   */
   readonly rowOperations: number | null;
-  /** Of the whole database. */
+  /** Of all tenants in the database. */
   readonly databaseSizeBytes: number;
 }
 
 export interface MeasureOptions {
-  /** How long adding up a Starter tenant's rows may take, milliseconds. It reads all of them. */
+  /** Time limit for the sum of a Starter tenant's rows, in milliseconds. The query reads all of them. */
   readonly sizePatienceMs?: number;
 }
 
@@ -40,7 +44,7 @@ interface Placement {
   readonly fence_token: string | null;
 }
 
-/** @throws {TenantElsewhere} and the driver's errors; the connection is as it was, unless it was lost. */
+/** @throws {TenantElsewhere} and the driver's errors. The connection stays usable unless it was lost. */
 export async function measureTenant(
   owner: pg.ClientBase,
   tenantId: string,
@@ -91,7 +95,7 @@ async function countRows(
   return rows[0];
 }
 
-/** Out-of-line values are counted as they are stored, compressed. */
+/** Out-of-line values count with their stored, compressed size. */
 async function bytesOfRows(
   owner: pg.ClientBase,
   schemaName: string,
@@ -106,7 +110,8 @@ async function bytesOfRows(
   const sizes = present.map(
     ({ name }) => `select sum(pg_catalog.pg_column_size(t.*)) as bytes from ${qualified(schemaName, name)} t`,
   );
-  // Counts are worth having without it, and the tenant stays entered: the savepoint is younger than its cursor.
+  // Without the sum the counts are still useful. The tenant stays entered, because the savepoint is newer than the
+  // cursor of `enter`.
   await owner.query(`SAVEPOINT sizes; SET LOCAL statement_timeout = ${Math.round(patienceMs)}`);
   try {
     const { rows } = await owner.query<{ bytes: number }>(
@@ -120,7 +125,7 @@ async function bytesOfRows(
   }
 }
 
-/** Short enough to be no trouble for moves, whose clean-up waits for transactions that are older than the commit point. */
+/** Short, because the clean-up of a move waits for transactions that are older than the commit point. */
 async function inSnapshot<Result>(owner: pg.ClientBase, work: () => Promise<Result>): Promise<Result> {
   await owner.query(
     `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '5s';

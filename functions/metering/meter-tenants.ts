@@ -15,32 +15,32 @@ import { recordSample } from './record-sample.ts';
 
 const PAGE = 100;
 
-/** Only tenants whose data is in the region are measured: no other region's clusters can be reached from here. */
+/** Only tenants whose data is in the region are measured: this region cannot reach the clusters of another one. */
 export interface MeteringOptions extends MeteringRun {
   /** Where an earlier call stopped. */
   readonly after?: MeteringCursor | undefined;
   /** On `performance.now()`'s clock. One tenant takes two minutes at most. */
   readonly deadline: number;
-  /** Told of each tenant and database that had to be left out. */
+  /** Called for each tenant and each database that was left out. */
   readonly onSkipped: (skipped: { database: string; tenantId?: string; error: unknown }) => void;
   readonly connect?: ConnectAsOwner;
 }
 
 export interface MeteringOutcome {
   readonly done: boolean;
-  /** Goes into the next call as `after`; absent when there is nothing left. */
+  /** Pass it as `after` to the next call; absent when all tenants are done. */
   readonly cursor?: MeteringCursor;
-  /** Tenants that got their sample. */
+  /** Tenants that got a sample. */
   readonly sampled: number;
-  /** Tenants that got none, and databases none of whose tenants did. */
+  /** Tenants that got no sample, plus databases none of whose tenants got one. */
   readonly skipped: number;
 }
 
 /**
- * Takes one sample of each active tenant's usage, database by database on one connection each. A tenant that cannot be
- * measured is left out, and of a database that cannot be reached all tenants are: tomorrow is another day.
- * Safe to repeat, and to run twice at once: a tenant has one sample a day.
- * @throws {RegistryError} when the registry does not tell the tenants.
+ * Takes one sample of each active tenant's usage, database by database, with one connection per database. A tenant that
+ * cannot be measured is left out; when a database cannot be reached, all its tenants are left out. The next day's run
+ * measures them. Safe to repeat and to run concurrently: a tenant has one sample a day.
+ * @throws {RegistryError} the registry did not list the tenants.
  */
 export async function meterTenants(
   registry: RegistryExecutor,
@@ -55,7 +55,7 @@ export async function meterTenants(
       const page = await listMeteredTenants(registry, { region, day, since }, { after: cursor, limit: PAGE });
       if (page.length === 0) return { done: true, sampled, skipped };
       for (const tenant of page) {
-        // The rest of a database that could not be reached.
+        // The remaining tenants of a database that could not be reached.
         if (cursor && isBehind(tenant, cursor)) continue;
         if (performance.now() > deadline) return { done: false, ...(cursor && { cursor }), sampled, skipped };
         const outcome = await meter(tenant);
@@ -93,7 +93,7 @@ export async function meterTenants(
   }
 }
 
-/** Only ever true within one database. */
+/** Only within one database. */
 function isBehind({ tenantId, database }: MeteredTenant, cursor: MeteringCursor): boolean {
   return database.key === cursor.databaseKey && tenantId <= cursor.tenantId;
 }
@@ -104,7 +104,7 @@ export type ConnectAsOwner = (database: DataDatabase) => Promise<pg.Client>;
 export const connectAsOwner: ConnectAsOwner = ({ host, port, database, ownerSecret: secretArn }) =>
   dataConnection({ host, port, database, secretArn });
 
-/** At most one connection, to the database that was asked for last: tenants come database by database. */
+/** Holds one connection at most, to the database that was used last: tenants are ordered by database. */
 export class OwnerSessions {
   readonly #connect: ConnectAsOwner;
   #open: { readonly key: string; readonly client: pg.Client } | undefined;
@@ -113,7 +113,7 @@ export class OwnerSessions {
     this.#connect = connect;
   }
 
-  /** @throws what connecting throws. */
+  /** @throws the errors of connecting. */
   async to(database: DataDatabase): Promise<pg.Client> {
     if (this.#open?.key !== database.key) {
       await this.end();
@@ -122,7 +122,7 @@ export class OwnerSessions {
     return this.#open.client;
   }
 
-  /** After an error: a connection that did not survive it is not given out again. */
+  /** Call after an error: a lost connection is not used again. */
   async afterError(error: unknown): Promise<void> {
     if (isConnectionLost(error)) await this.end();
   }

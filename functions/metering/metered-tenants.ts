@@ -4,11 +4,14 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText, columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 
-/** A data database that tenants are measured in: a cell's, or an Enterprise tenant's own. */
+/** A data database whose tenants are measured: a cell's, or an Enterprise tenant's own. */
 export interface DataDatabase {
-  /** The cell, or the tenant whose database it is: unique among databases, and what the order of metering begins with. */
+  /**
+   * The cell's id, or the id of the tenant that owns the database. Unique among databases; the order of metering begins
+   * with it.
+   */
   readonly key: string;
-  /** The cluster itself: the proxy knows request roles only. */
+  /** Host of the cluster itself, because the proxy accepts request roles only. */
   readonly host: string;
   readonly port: number;
   readonly database: string;
@@ -21,26 +24,26 @@ export interface MeteredTenant {
   readonly database: DataDatabase;
 }
 
-/** The last tenant that was seen to, in the order of metering. */
+/** The last tenant that was handled, in the order of metering. */
 export interface MeteringCursor {
   readonly databaseKey: string;
   readonly tenantId: string;
 }
 
-/** Behind every tenant of its database. */
+/** Sorts after every tenant of its database. */
 export const LAST_TENANT = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 export interface MeteringRun {
   readonly region: string;
   /** UTC day of the samples, `YYYY-MM-DD`. */
   readonly day: string;
-  /** Tenants that have had their sample of the day since then are left out; RFC 3339. Absent: nobody is. */
+  /** Tenants that got the day's sample since this time are left out; RFC 3339. When absent, no tenant is left out. */
   readonly since?: string | undefined;
 }
 
 /**
- * The next active tenants of the region to measure, database by database. A cell's row is asked for where the cell is: a
- * deployment brings that one up to date, and not the tenants' routing rows.
+ * The next active tenants of the region to measure, database by database. Host and secret of a cell come from the
+ * cell's row, because a deployment updates that row and not the tenants' routing rows.
  * @throws {RegistryError}
  */
 export async function listMeteredTenants(
@@ -48,7 +51,7 @@ export async function listMeteredTenants(
   { region, day, since }: MeteringRun,
   { after, limit }: { after: MeteringCursor | undefined; limit: number },
 ): Promise<MeteredTenant[]> {
-  // A cell's id and a tenant's are compared as bytes, whatever the database's collation.
+  // Cell ids and tenant ids are compared as bytes, whatever the database's collation.
   const key = sql<string>`coalesce(r.cell_id, ${asText(sql.ref<string>('r.tenant_id'))})`;
   const order = sql<string>`${key} collate "C"`;
   const rows = await registrySql(registry)

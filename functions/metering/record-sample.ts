@@ -9,11 +9,11 @@ const SAMPLE_COLUMNS = [
 ];
 
 /**
- * Keeps the tenant's figures of the day; measured again on the same day, the later figures stay. Users and revenue are
- * the registry's own, read in the same statement. A tenant that is being handed to another region is waited for: what is
- * written after it has left would stay behind.
+ * Records the tenant's figures of the day. A second measurement of the same day replaces the first. Users and revenue
+ * come from the registry, in the same statement. Waits while the tenant is being handed over to another region: a row
+ * that is written after the hand-over would stay behind.
  * @param day UTC, `YYYY-MM-DD`.
- * @returns false where the tenant is no longer active.
+ * @returns false when the tenant is no longer active.
  * @throws {RegistryError}
  */
 export async function recordSample(

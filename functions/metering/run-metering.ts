@@ -4,7 +4,7 @@ import { MeteringFailed } from './errors.ts';
 import type { MeteringOutcome } from './meter-tenants.ts';
 import type { MeteringCursor } from './metered-tenants.ts';
 
-/** What the metering function is asked. */
+/** Input of the metering function. */
 export const meteringRequest = z.object({
   day: z.iso.date(),
   since: z.iso.datetime({ offset: true }).optional(),
@@ -22,9 +22,9 @@ const meteringAnswer = z.object({
 export type CallMetering = (request: z.input<typeof meteringRequest>) => Promise<MeteringOutcome>;
 
 /**
- * Has all tenants measured, call after call, as long as there is time for another one.
- * @param mayCall whether a whole call still fits.
- * @returns the sums; not done where time ran out.
+ * Measures all tenants, one call of the metering function after the other, while there is time for another call.
+ * @param mayCall true while a whole call still fits.
+ * @returns the sums; `done` is false when time ran out.
  * @throws {MeteringFailed}
  */
 export async function runMetering(

@@ -21,12 +21,12 @@ export interface BegunMove {
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
- * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
- * earlier run of this phase, is taken up. Otherwise the move is planned and recorded. Where the tenant has a running move
- * already, recovery ends that one if its execution is dead.
- * @param survey counts what was never metered, where the target tier has limits.
+ * The first phase of an execution. It takes up the move that the request, or an earlier run of this phase, has recorded
+ * under the execution's name; otherwise it plans and records the move. When the tenant has a running move already,
+ * recovery ends that one if its execution is dead.
+ * @param survey counts what was never metered, when the target tier has limits.
  * @throws {InvalidMoveInput | TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} nothing was changed.
- * @throws {MoveOvertaken} the execution's move has ended: its starter, or recovery, has given it up.
+ * @throws {MoveOvertaken} the execution's move has been ended by its starter or by recovery.
  */
 export async function beginMove(
   registry: Registry,

@@ -14,20 +14,20 @@ import { cleanUpReshape } from './reshape/clean-up-reshape.ts';
 
 export interface CleanUp {
   readonly done: boolean;
-  /** The place was a dedicated database, which is to be deleted as a whole. */
+  /** The source was a dedicated database, which will be deleted as a whole. */
   readonly database: boolean;
-  /** When that may begin, RFC 3339. */
+  /** When the deletion may begin, RFC 3339. */
   readonly keepUntil: string;
 }
 
 const MS_PER_DAY = 24 * 60 * 60_000;
 
 /**
- * Drops what the tenant left at the place that a settled hop took it away from, last the secret of its role there.
- * Called until it is done. Of a dedicated database the hop is cleaned when `deleteLeftDatabase` is done with it.
+ * Drops what the tenant left at the source of a settled hop, and last the secret of its role there. Call it until it is
+ * done. When the source was a dedicated database, `deleteLeftDatabase` ends the clean-up.
  * @param keepDays how long a dedicated database is kept from now on.
  * @param deadline on `performance.now()`'s clock.
- * @throws {HopNotCommitted} the hop is not settled; a hop whose sides differ never is.
+ * @throws {HopNotCommitted} the hop is not settled; a hop whose source and target differ never is.
  */
 export async function cleanUpHop(
   registry: Pick<DataApi, 'query'>,
@@ -54,7 +54,7 @@ export async function cleanUpHop(
     await noteCleaned(registry, hop, now);
     return { done, database, keepUntil: after(now, keepDays) };
   }
-  // The tenant cannot have come back to it: no other attempt uses its names.
+  // The tenant cannot have returned to it: no other attempt uses its names.
   if (!keepsRole(hop)) await dropCredentials(source, attempt.tenantId);
   await setHopState(registry, hop, ['settled'], 'cleaned');
   return { done, database, keepUntil: now };
@@ -73,7 +73,7 @@ async function dropKept(hop: Hop): Promise<void> {
 const after = (since: string, days: number): string =>
   new Date(Date.parse(since) + days * MS_PER_DAY).toISOString();
 
-/** A clean-up that is started anew must not look into a database that is being deleted. */
+/** A repeated clean-up must not connect to a database that is being deleted. */
 async function noteCleaned(
   registry: Pick<DataApi, 'query'>,
   { moveId, index }: { readonly moveId: string; readonly index: number },

@@ -2,13 +2,13 @@
  * The deletion of a dedicated database that its tenant has left, after the clean-up in it.
  *
  *   cleaned up ──the tenant neither lives there nor moves there──▶ decided ──▶ deleted (hop `cleaned`)
- *              ──the tenant lives there, or has since left it again──▶ kept (hop `cleaned`)
- *              ──a move towards it is under way, or its outcome needs a person──▶ looked at again later
+ *              ──the tenant lives there, or has left it again since──▶ kept (hop `cleaned`)
+ *              ──a move to it is running, or a mismatch is unresolved──▶ checked again later
  *
  * Invariants: `deletion` is written to the hop under the lock of the tenant's row, under which moves are recorded and
- * tenants are announced from other regions. A move that was recorded before is seen, and the database is kept for it;
- * the launch of one that is recorded later sees `deletion` and waits until the stack is gone. So a tenant never gets a
- * stack that is being deleted. Every step may be cut off and run again, or twice at once.
+ * tenants are announced from other regions. So a move that was recorded before is seen, and the database is kept for
+ * it; the launch of a move that is recorded later sees `deletion` and waits until the stack is gone. So a tenant never
+ * gets a stack that is being deleted. Every step may be interrupted and repeated, or run concurrently.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,18 +27,18 @@ import { boundTransaction } from '../registry/transaction-limits.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { findHop, findMovingTenant, type HopRecord, setHopState } from './move-records.ts';
 
-/** `result.deletion` of a hop, once it is decided. */
+/** `result.deletion` of a hop, after the decision. */
 interface Deletion extends DedicatedDatabase {
   readonly stackName: string;
   /** Name of the final snapshot. */
   readonly snapshot: string;
 }
 
-/** What the report of a move tells of a database that was deleted. */
+/** The part of a move's report about a deleted database. */
 export interface DeletedDatabase {
   readonly stackName: string;
   readonly cluster: string;
-  /** null where the cluster had been deleted by hand before. */
+  /** null when the cluster had been deleted manually before. */
   readonly snapshot: string | null;
   /** RFC 3339. */
   readonly deletedAt: string;
@@ -50,8 +50,8 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5_000;
 
 /**
- * Deletes the dedicated database that a settled and cleaned up hop took the tenant away from, unless the tenant uses it
- * again. Called until it is done, which takes a quarter of an hour.
+ * Deletes the dedicated database at the source of a settled and cleaned up hop, unless the tenant uses it again. Call
+ * it until it is done, which takes a quarter of an hour.
  * @param deadline on `performance.now()`'s clock.
  * @throws {HopNotCommitted} the hop is not settled, or not cleaned up.
  * @throws {FinalSnapshotFailed} nothing was deleted. And the errors of AWS and the registry.
@@ -89,7 +89,7 @@ async function isDone(registry: Registry, hop: HopRecord, executionArn: string):
   return done;
 }
 
-/** The decision, durable before anything is deleted. */
+/** The decision; committed before anything is deleted. */
 async function decide(
   registry: Registry,
   hop: HopRecord,
@@ -129,8 +129,8 @@ async function decide(
 
 /**
  * - `lives_there`: the tenant's routing row points there.
- * - `later_stay`: it has come back since, and left again: the clean-up of that later stay deletes the database.
- * - `moves_there`: a move towards it is under way, or has left both sides for a person to look at.
+ * - `later_stay`: it has returned since and left again: the clean-up of that later stay deletes the database.
+ * - `moves_there`: a move to it is running, or has kept both places for an operator because they differ.
  */
 function usesOf(
   transaction: RegistryExecutor,
@@ -196,7 +196,7 @@ function usesOf(
 }
 
 /**
- * Whether the tenant's dedicated database in a region is being deleted: a launch has to wait for its end.
+ * True while the tenant's dedicated database in a region is being deleted: a launch has to wait for its end.
  * @param registry the region's.
  */
 export async function isBeingDeleted(
@@ -216,7 +216,7 @@ export async function isBeingDeleted(
   return found !== undefined;
 }
 
-/** With the hop, and in the report of its move, which may have ended before or may end later. */
+/** Written to the hop, and to the report of its move, which may have ended before or may end later. */
 function recordDeletion(
   registry: Registry,
   { moveId, index, attempt: { tenantId } }: HopRecord,
@@ -226,7 +226,7 @@ function recordDeletion(
   const deleted: DeletedDatabase = { stackName, cluster, snapshot, deletedAt: new Date().toISOString() };
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
-    // The tenant first, as the end of its move does: of report and hop, one sees the other.
+    // The tenant is locked first, as the end of its move does: of report and hop, the second writer sees the first one.
     await findMovingTenant(transaction, tenantId, { lock: true });
     const db = registrySql(transaction);
     const changed = await db

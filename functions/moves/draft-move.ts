@@ -11,9 +11,9 @@ import { resolveTarget } from './resolve-target.ts';
 /** A move that could be begun. */
 export interface MoveDraft {
   readonly plan: readonly PlannedHop[];
-  /** What the region that it leads to does afterwards, as a follow-up move of its own. */
+  /** The follow-up move that the target region makes afterwards. */
   readonly followUp: readonly PlannedHop[];
-  /** Everything that stands against it. */
+  /** Every rule that refuses it. */
   readonly forbidden: readonly Forbidden[];
   /** The limits that `force` sets aside. */
   readonly overridden: readonly Forbidden[];
@@ -21,13 +21,13 @@ export interface MoveDraft {
 
 export interface DraftOptions {
   readonly force: boolean;
-  /** Counts instead of the last sample. */
+  /** Counts that replace the last sample. */
   readonly counted?: CountedUsage | undefined;
   readonly regions?: Regions | undefined;
 }
 
 /**
- * Plans the way of a tenant, which the caller has locked, to a target, and collects what forbids it.
+ * Plans the hops of a tenant, which the caller has locked, to a target, and collects the rules that refuse the move.
  * @throws {TenantNotMovable} it has no place yet.
  * @throws {InvalidMoveInput} the target does not exist.
  */
@@ -54,7 +54,7 @@ export async function draftMove(
     if (await isNameTaken(regions.of(last.to.region), named)) forbidden.push(nameTaken(last.to.region));
   }
   if (resolved.location) {
-    // A tenant between two tiers has nowhere to go, but something to get.
+    // A tenant whose place is not its tier's may need a move although the tier stays the same.
     if (plan.length === 0 && resolved.tier === tenant.tier) {
       forbidden.push({ rule: 'nothing-to-move', detail: new NothingToMove().message });
     }
@@ -78,7 +78,7 @@ export function requireAllowed({ forbidden }: MoveDraft): void {
   if (forbidden.length > 0) throw new MoveForbidden(forbidden);
 }
 
-/** For the audit log: which limits were set aside. */
+/** For the audit log: the limits that were set aside. */
 export function overriddenLimits({ overridden }: MoveDraft): string[] {
   return LIMITS.filter((rule) => overridden.some((each) => each.rule === rule));
 }
@@ -109,7 +109,7 @@ async function otherMovesForbid(transaction: RegistryExecutor, tenantId: string)
   const forbidden: Forbidden[] = [];
   if (moving) forbidden.push({ rule: 'moving', detail: new MoveInProgress().message });
   if (differs) {
-    const detail = 'An earlier move of the tenant found differences, which a person has to settle first.';
+    const detail = 'An earlier move of the tenant found differences, which an operator has to resolve first.';
     forbidden.push({ rule: 'mismatch', detail });
   }
   return forbidden;

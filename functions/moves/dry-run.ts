@@ -12,19 +12,19 @@ import type { PlannedHop } from './plan.ts';
 import type { MoveAsked } from './request-move.ts';
 import type { TenantSurvey } from './survey-tenant.ts';
 
-/** What a move would be. */
+/** The plan of a move that was not started. */
 export interface DryRun {
   readonly dryRun: true;
   readonly plan: readonly PlannedHop[];
   readonly sizes: TenantSurvey;
-  /** null where there is no way: nothing to move, or no place that takes the tenant. */
+  /** null when there is no plan: nothing to move, or no place takes the tenant. */
   readonly estimate: MoveEstimate | null;
   readonly forbidden: readonly Forbidden[];
 }
 
 /**
- * A dry run: plans the move, measures the tenant and tells what stands against it. Changes nothing.
- * @param survey where the databases can be reached.
+ * A dry run: plans the move, measures the tenant and lists the rules that refuse the move. Changes nothing.
+ * @param survey given when the databases can be reached.
  * @throws {TenantNotMovable} it has no place yet.
  * @throws {InvalidMoveInput} the target does not exist.
  */
@@ -41,7 +41,7 @@ export async function dryRunMove(
       if (!tenant) throw new TenantNotMovable('The tenant is not known.');
       return draftMove(transaction, tenant, target, { force, counted, regions });
     });
-  // First what the registry alone can refuse: a survey takes seconds, and must not be held in a transaction.
+  // First the checks that need only the registry: a survey takes seconds and must not run inside a transaction.
   await draft();
   const sizes = await survey(tenantId);
   const { forbidden, ...drafted } = await draft({
@@ -54,7 +54,7 @@ export async function dryRunMove(
   return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
 }
 
-/** A dedicated database outlives the stay of its tenant, and an attempt to bring it there. */
+/** A dedicated database outlives the stay of its tenant, and a failed attempt to bring it there. */
 async function knewDatabase(registry: RegistryExecutor, tenantId: string): Promise<boolean> {
   const { rows } = await sql`
     select 1 as known
@@ -73,16 +73,16 @@ export interface MoveEstimate {
 interface Pace {
   readonly bytesPerSecond: number;
   readonly rowsPerSecond: number;
-  /** Preparing, catching up, comparing and settling what has next to nothing in it. */
+  /** Time to prepare, catch up, compare and settle a tenant with almost no data. */
   readonly atLeastSeconds: number;
   readonly writePauseMs: number;
 }
 
 /**
- * From the measured prototypes in DESIGN section 6, on two shared cores: a relocate took 35 s for 2.8 million rows and
- * 1.3 GB under 200 writes a second, its pause at most 13 ms; a reshape's pause was 17 ms at a million rows. How long a
- * whole reshape takes is not told there: the strategy's own INSERT … SELECT took 38 s for a million rows of the same
- * tables, which copies as much. What is least is our guess.
+ * From prototypes measured on two shared cores: a relocate took 35 s for 2.8 million rows and 1.3 GB under 200 writes a
+ * second, with a pause of at most 13 ms; a reshape's pause was 17 ms at a million rows. The duration of a whole reshape
+ * is an estimate: a single INSERT … SELECT of a million rows of the same tables took 38 s, and a reshape copies as
+ * much. The minimum is a guess.
  */
 const PACES: Readonly<Record<HopKind, Pace>> = {
   relocate: { bytesPerSecond: 1.3e9 / 35, rowsPerSecond: 2.8e6 / 35, atLeastSeconds: 5, writePauseMs: 13 },
@@ -94,10 +94,10 @@ const PACES: Readonly<Record<HopKind, Pace>> = {
   },
 };
 
-/** Our guess at an Aurora cluster with its instances and its proxy. */
+/** A guess for an Aurora cluster with its instances and its proxy. */
 const LAUNCH_SECONDS = 15 * 60;
 
-/** @param hasDatabase whether a dedicated database of an earlier stay will be found. */
+/** @param hasDatabase true when a dedicated database of an earlier stay exists. */
 export function estimateMove(
   plan: readonly PlannedHop[],
   { rows, bytes }: { readonly rows: number; readonly bytes: number },

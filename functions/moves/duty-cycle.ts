@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** The share of the time in which copying works, where the configuration says nothing. */
+/** The default share of the time in which a copy works. */
 const DEFAULT_DUTY_CYCLE = 0.5;
-/** A session must not be idle for longer inside its transaction: it would be taken for a frozen one. */
+/** Limit of one rest: a session that is idle for longer inside its transaction is treated as frozen. */
 const LONGEST_REST_MS = 1_000;
 
 /** `MOVE_DUTY_CYCLE`, above 0 and up to 1: 1 never rests. @throws {TypeError} for anything else. */
@@ -13,8 +13,8 @@ export function dutyCycle(): number {
 }
 
 /**
- * Leaves processors and disks to the tenants of the cell for a part of the time: after each batch the mover rests, for as
- * long as the duty cycle asks, compared with how long the batch took.
+ * Leaves processors and disks to the cell's tenants for part of the time: after each batch the attempt rests, in
+ * proportion to the time that the batch took.
  */
 export class DutyCycle {
   readonly #share: number;
@@ -24,7 +24,7 @@ export class DutyCycle {
   #since: number;
 
   /**
-   * Begins to work.
+   * Starts to work.
    * @param limitMs how long all of it may take with its rests. A copy that will take longer anyway does not rest.
    */
   constructor(limitMs: number, share = dutyCycle()) {

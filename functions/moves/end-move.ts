@@ -1,22 +1,25 @@
 /**
- * The end of a move, whoever brings it about: its workflow (all hops settled, or a phase that failed) or recovery (the
- * workflow is dead). `endMove` is the only way for a begun move to end.
+ * The end of a move, for its workflow (all hops are settled, or a phase failed) and for recovery (the workflow is
+ * dead). `endMove` is the only way in which a begun move ends.
  *
- *   running ──every hop of the plan is settled──▶ succeeded, also if the workflow failed or was to be aborted
- *           ──stopped, some hop is not──▶ failed or aborted: the tenant stays where its last settled hop has brought it
+ *   running ──every hop of the plan is settled──▶ succeeded, even if the workflow failed or an abort was requested
+ *           ──stopped, some hop is not settled──▶ failed or aborted: the tenant stays at the target of its last settled
+ *           hop
  *
  * The hop that is open when a move is stopped:
  *
  *   working, committed ──the source's row shows the commit──▶ compared ──▶ settled
  *                      ──it does not──▶ rolling-back ──claim revoked, objects dropped──▶ rolled-back
- *                      ──the sides differ──▶ mismatch: both are kept, and the tenant cannot be moved until a person has looked
+ *                      ──source and target differ──▶ mismatch: both are kept; no more moves until an operator has
+ *                      resolved it
  *
  * Invariants:
- * - the tenant's row in the database that it leaves is the only answer to whether a hop is committed (`readCommit`). The
- *   roll back reads it again under the locks that exclude a commit, so a function that was frozen cannot commit behind it;
- * - a committed hop is settled, never rolled back; nothing is cleaned up that was not compared;
+ * - only the tenant's row in the source's database decides whether a hop is committed (`readCommit`). The roll back
+ *   reads
+ *   it again under the locks that exclude a commit, so a frozen function cannot commit after that check;
+ * - a committed hop is settled, never rolled back; nothing is cleaned up before it was compared;
  * - the move ends last: a move that has ended has no open hop;
- * - each step may be cut off and done again, or twice at once. A move that has ended is left as it is.
+ * - each step may be interrupted and repeated, or run concurrently. A move that has ended stays as it is.
  */
 import { sql } from 'kysely';
 import { ClaimLost, MoveCommitted } from '../database/transfer/errors.ts';
@@ -57,31 +60,31 @@ import { followHop, settleHop } from './settle-hop.ts';
 
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
-/** How a move is to end that its workflow does not finish. */
+/** How to end a move that its workflow does not finish. */
 export interface Stopped {
   readonly status: Exclude<MoveStatus, 'running' | 'succeeded'>;
-  /** Fit for a client. */
+  /** May be shown to a client. */
   readonly reason: string;
-  /** The sides were found to differ. */
+  /** Source and target were found to differ. */
   readonly mismatch?: boolean;
 }
 
 export interface Ending {
-  /** Who is recorded to have ended it; its workflow when absent. */
+  /** Recorded as the one who ended it; the move's workflow when absent. */
   readonly actor?: AuditActor | undefined;
-  /** On `performance.now()`'s clock; a comparison that is not done by then goes on at the next call. */
+  /** On `performance.now()`'s clock; the next call continues a comparison that is not done by then. */
   readonly deadline?: number | undefined;
-  /** For moves that leave the region. */
+  /** For moves to another region. */
   readonly regions?: Regions | undefined;
 }
 
-/** What the execution of a move that succeeded ends with. */
+/** Output of the execution of a successful move. */
 export interface SucceededMove {
   readonly moveId: string;
   readonly tenantId: string;
   readonly status: 'succeeded';
   readonly report: MoveReport;
-  /** The move that the region which the tenant has come to has to make, with its execution once that is started. */
+  /** The follow-up move in the target region, with its execution after that is started. */
   readonly followUp?: FollowUp & { readonly executionArn?: string };
 }
 
@@ -93,12 +96,12 @@ export interface UnsuccessfulMove extends Pick<Stopped, 'status' | 'reason'> {
 const COMPARE_MS = 4 * 60_000;
 
 /**
- * Ends a move: as succeeded where all hops of its plan are settled, otherwise as `stopped` says, after the open hop has been
- * settled or rolled back. Repeating it changes nothing.
+ * Ends a move: as succeeded when all hops of its plan are settled, otherwise as `stopped` says, after the open hop has
+ * been settled or rolled back. Repeating it changes nothing.
  * @returns how the move has ended, in this call or before.
  * @throws {HopNotCommitted} without `stopped`: a hop is not settled.
  * @throws {MoveOvertaken} without `stopped`: the move has ended in another way.
- * @throws whatever kept it from being done; it can be called again.
+ * @throws any error that interrupted it; call it again.
  */
 export async function endMove(registry: Registry, moveId: string, ending?: Ending): Promise<SucceededMove>;
 export async function endMove(
@@ -147,7 +150,7 @@ export async function endMove(
   return { moveId, tenantId, status: end.status, reason };
 }
 
-/** Records that a move did not succeed, unless it has ended already. For moves whose workflow never began, too. */
+/** Records that a move did not succeed, unless it has ended already. Also for moves whose workflow never began. */
 export async function recordEnd(
   transaction: RegistryExecutor,
   { moveId, tenantId }: { readonly moveId: string; readonly tenantId: string },
@@ -202,7 +205,7 @@ async function settleOrRollBack(
   return 'settled';
 }
 
-/** @returns false where a function that was frozen has committed the hop before its claim could be revoked. */
+/** @returns false when a frozen function has committed the hop before its claim could be revoked. */
 async function rollBack(registry: Registry, hop: HopRecord, regions: Regions | undefined): Promise<boolean> {
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'rolling-back');
   try {
@@ -220,7 +223,7 @@ async function rollBack(registry: Registry, hop: HopRecord, regions: Regions | u
   return true;
 }
 
-/** What the workflow had left to do between commit and settling. */
+/** The workflow's phases between commit and settling. */
 async function compareUnlessDone(
   registry: Registry,
   { phases }: MoveRecord,
@@ -240,7 +243,7 @@ async function compareUnlessDone(
       await context.keep({ compareCursor: cursor ?? null });
     }
   } catch (error) {
-    // Another recovery was quicker: it gives the claim back only after it has compared.
+    // A concurrent recovery was faster: it releases the claim only after it has compared.
     if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
     throw error;
   }
@@ -252,13 +255,13 @@ async function isClaimed(hop: Hop): Promise<boolean> {
   return placement?.mover === hop.attempt.attemptId;
 }
 
-/** Nothing is dropped on either side. The registry tells where requests go, which is to the target after a commit. */
+/** Nothing is dropped at source or target. Requests follow the registry: to the target after a commit. */
 async function keepBoth(registry: Registry, hop: Hop, regions: Regions | undefined): Promise<'mismatch'> {
   const { committed } = await readCommit(hop);
   if (committed) await followHop(registry, hop, { regions });
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'mismatch');
   const { moveId, index, attempt } = hop;
-  // The message that the alarm looks for in the log.
+  // The alarm looks for this message in the log.
   const alert = {
     level: 'ERROR',
     message: 'MoveMismatchAlert',
@@ -270,7 +273,7 @@ async function keepBoth(registry: Registry, hop: Hop, regions: Regions | undefin
   return 'mismatch';
 }
 
-/** Where the tenant is, where a move that did not succeed has brought it somewhere. */
+/** The tenant's place, when an unsuccessful move has settled a hop. */
 function whereabouts(hops: readonly HopRecord[]): string {
   const last = hops.findLast((hop) => isSettled(hop));
   return last ? ` The tenant is in ${describePlace(last.target)} now.` : '';
@@ -279,8 +282,8 @@ function whereabouts(hops: readonly HopRecord[]): string {
 // The end of a move whose hops are all settled.
 
 /**
- * Gives the tenant what it moved for, and the move its report. A follow-up move in another region is started before the end
- * is recorded: afterwards nothing would start it.
+ * Writes the tenant's new tier or residency, and the move's report. A follow-up move in another region is started
+ * before the end is recorded, because nothing would start it afterwards.
  */
 async function succeed(
   registry: Registry,
@@ -314,7 +317,7 @@ function recordSuccess(
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const named = await findMove(transaction, moveId);
-    // The tenant is locked first, always: requests for moves lock it too.
+    // The tenant is always locked first: requests for moves lock it too.
     const tenant = named && (await findMovingTenant(transaction, named.tenantId, { lock: true }));
     const move = await findMove(transaction, moveId, { lock: true });
     if (!move || !tenant) throw new MoveOvertaken();
@@ -348,7 +351,7 @@ function recordSuccess(
   });
 }
 
-/** Tier and residency; limits follow the tier, except those that an operator had set for this tenant. */
+/** Tier and residency; limits follow the tier, except those that an operator has set for this tenant. */
 async function applyTarget(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
@@ -389,7 +392,7 @@ async function endPhases(
   return { phases: parseJson(row.phases) as unknown as MoveRecord['phases'], seconds: row.seconds };
 }
 
-// The workflow's answer to a phase that failed.
+// The workflow's reaction to a failed phase.
 
 /** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
 export interface MoveFailure {
@@ -397,15 +400,15 @@ export interface MoveFailure {
   readonly Cause?: string | undefined;
 }
 
-// Of instances: the bundle renames the classes, and their own `name` with them.
+// Matches by instance, because the bundle renames the classes and their own `name` with them.
 const ABORTED = new MoveAborted().name;
 const MISMATCH = new MoveMismatch().name;
 
 /**
- * Ends a move one of whose phases failed: as `aborted` where that was requested, otherwise as `failed`; or as succeeded,
- * where only the answer of the last phase was lost.
- * @returns the reason is fit for a client.
- * @throws what {@link endMove} throws.
+ * Ends a move after a phase failed: as `aborted` when that was requested, otherwise as `failed`; or as succeeded when
+ * only the result of the last phase was lost.
+ * @returns the reason may be shown to a client.
+ * @throws the errors of {@link endMove}.
  */
 export async function endFailedMove(
   registry: Registry,
@@ -425,17 +428,17 @@ export async function endFailedMove(
 
 const FALLBACK = new MoveStepFailed().message;
 
-/** Error classes by their names. Only these vouch for their message. */
+/** Error classes by their names. Only these guarantee that their message may be shown. */
 export type VouchedErrors = Readonly<Record<string, unknown>>;
 
 const VOUCHED: VouchedErrors = { ...errors, ...placesErrors, NoCellCapacity };
 
 /**
- * Why a move ended, fit for a client.
+ * Why a move ended, may be shown to a client.
  * @param others classes of what a restore does besides.
  */
 export function reasonOf({ Error: name, Cause }: MoveFailure, others: VouchedErrors = {}): string {
-  if (name === 'States.Timeout') return 'A step of the move took too long.';
+  if (name === 'States.Timeout') return 'A phase of the move took too long.';
   if (!Object.hasOwn(VOUCHED, name) && !Object.hasOwn(others, name)) return FALLBACK;
   try {
     const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };

@@ -1,12 +1,12 @@
 /**
  * Errors of a move. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
- * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
+ * and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
  */
 export abstract class MoveError extends Error {
   abstract override readonly name: string;
 }
 
-/** Somebody asked for the end of the move before its commit point. */
+/** The end of the move was requested before its commit point. */
 export class MoveAborted extends MoveError {
   override readonly name = 'MoveAborted';
   constructor() {
@@ -14,7 +14,7 @@ export class MoveAborted extends MoveError {
   }
 }
 
-/** The two sides of the move differ. Nothing is cleaned up: both are kept for a person to look at. */
+/** Source and target of the move differ. Nothing is cleaned up: both are kept for an operator. */
 export class MoveMismatch extends MoveError {
   override readonly name = 'MoveMismatch';
   constructor(options?: ErrorOptions) {
@@ -22,7 +22,7 @@ export class MoveMismatch extends MoveError {
   }
 }
 
-/** The pause could not be had, or not be kept short enough. Nothing was changed; transient. */
+/** The fence was not granted, or the pause would have been too long. Nothing was changed; transient. */
 export class CutOverPostponed extends MoveError {
   override readonly name = 'CutOverPostponed';
   constructor(options?: ErrorOptions) {
@@ -33,7 +33,7 @@ export class CutOverPostponed extends MoveError {
   }
 }
 
-/** The shared tables are older than this release: a rollout brings them up to date. Nothing was changed; transient. */
+/** The shared tables are older than this release; a rollout updates them. Nothing was changed; transient. */
 export class TablesUpgrading extends MoveError {
   override readonly name = 'TablesUpgrading';
   constructor(options?: ErrorOptions) {
@@ -41,7 +41,7 @@ export class TablesUpgrading extends MoveError {
   }
 }
 
-/** The tenant's tables are of a newer release than this one, which would leave behind what it does not know. */
+/** The tenant's tables are from a newer release, which may have columns that this one would not copy. */
 export class TablesNewer extends MoveError {
   override readonly name = 'TablesNewer';
   constructor(version: number, known: number) {
@@ -51,7 +51,7 @@ export class TablesNewer extends MoveError {
   }
 }
 
-/** The replication broke beyond repair (its slot was lost, or a change could not be applied). */
+/** The replication cannot be repaired (its slot was lost, or a change could not be applied). */
 export class ReplicationBroken extends MoveError {
   override readonly name = 'ReplicationBroken';
   constructor(options?: ErrorOptions) {
@@ -59,7 +59,7 @@ export class ReplicationBroken extends MoveError {
   }
 }
 
-/** Something that forbids a move: which rule, and what of the tenant or the target it minds. */
+/** A reason that forbids a move: the rule, and the detail about the tenant or the target. */
 export interface Forbidden {
   readonly rule:
     | 'status'
@@ -75,21 +75,21 @@ export interface Forbidden {
   readonly detail: string;
 }
 
-/** One field that is wrong. */
+/** One wrong field. */
 interface InputIssue {
-  /** As a sentence names it, `a.b`; empty for the whole input. */
+  /** Path of the field as it reads in a sentence, `a.b`; empty for the whole input. */
   readonly path: string;
-  /** JSON pointer of the field; absent where `path` is the name of one. */
+  /** JSON pointer of the field; absent when `path` is the field's name. */
   readonly pointer?: string;
   readonly message: string;
 }
 
-/** What was asked is malformed, or names a cell or residency that is not there; `issues` names each field. */
+/** The input is malformed, or names a cell or residency that does not exist; `issues` names each field. */
 export class InvalidMoveInput extends MoveError {
   override readonly name = 'InvalidMoveInput';
   readonly issues: readonly InputIssue[];
   constructor(issues: readonly InputIssue[]) {
-    // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
+    // Bounded, because an input may have any number of unknown fields and Step Functions limits the length of a cause.
     const told = issues
       .slice(0, 10)
       .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
@@ -98,7 +98,7 @@ export class InvalidMoveInput extends MoveError {
   }
 }
 
-/** Another move of the tenant is under way. */
+/** Another move of the tenant is running. */
 export class MoveInProgress extends MoveError {
   override readonly name = 'MoveInProgress';
   constructor() {
@@ -116,7 +116,7 @@ export class MoveForbidden extends MoveError {
   }
 }
 
-/** The tenant is where it was asked to go. */
+/** The tenant is at the target already. */
 export class NothingToMove extends MoveError {
   override readonly name = 'NothingToMove';
   constructor() {
@@ -124,7 +124,7 @@ export class NothingToMove extends MoveError {
   }
 }
 
-/** The tenant is not active, has no place, or an earlier move left differences that a person has to look at. */
+/** The tenant is not active, has no place, or an earlier move left differences that an operator has to resolve. */
 export class TenantNotMovable extends MoveError {
   override readonly name = 'TenantNotMovable';
   constructor(why: string) {
@@ -132,7 +132,7 @@ export class TenantNotMovable extends MoveError {
   }
 }
 
-/** The move, or its claim on the tenant, is over or another's: whoever meets this has nothing more to do. */
+/** The move has ended, or the tenant is claimed by another attempt. The caller must stop. */
 export class MoveOvertaken extends MoveError {
   override readonly name = 'MoveOvertaken';
   constructor(options?: ErrorOptions) {
@@ -148,7 +148,7 @@ export class MoveNotStarted extends MoveError {
   }
 }
 
-/** How much data the tenant has could not be found out. Nothing was changed. */
+/** The size of the tenant's data could not be measured. Nothing was changed. */
 export class TenantNotMeasured extends MoveError {
   override readonly name = 'TenantNotMeasured';
   constructor(options?: ErrorOptions) {
@@ -156,7 +156,7 @@ export class TenantNotMeasured extends MoveError {
   }
 }
 
-/** It is too late to abort: the tenant has arrived, or the move has ended. */
+/** It is too late to abort: the last hop is committed, or the move has ended. */
 export class MoveNotAbortable extends MoveError {
   override readonly name = 'MoveNotAbortable';
   constructor(why: string) {
@@ -164,7 +164,7 @@ export class MoveNotAbortable extends MoveError {
   }
 }
 
-/** The hop is not committed in the database that the tenant leaves. */
+/** The hop is not committed in the source's database. */
 export class HopNotCommitted extends MoveError {
   override readonly name = 'HopNotCommitted';
   constructor() {
@@ -172,7 +172,7 @@ export class HopNotCommitted extends MoveError {
   }
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class MoveStepFailed extends MoveError {
   override readonly name = 'MoveStepFailed';
   constructor(options?: ErrorOptions) {

@@ -8,7 +8,7 @@ import { MoveAborted, MoveOvertaken } from './errors.ts';
 import type { Hop, HopContext, PhaseProgress } from './hop.ts';
 import { clock, findHop, finishedPhases, type HopRecord } from './move-records.ts';
 
-/** Which phase of which hop. */
+/** A phase of one hop. */
 export interface PhaseReference {
   readonly moveId: string;
   readonly hopIndex: number;
@@ -16,17 +16,17 @@ export interface PhaseReference {
   readonly cursor?: unknown;
 }
 
-/** These come after the commit point: an abort that is requested too late does not stop them. */
+/** Phases after the commit point: a late request to abort does not stop them. */
 const AFTER_COMMIT: readonly string[] = ['compare', 'settle'];
-/** Progress that comes faster is merged into the next report: each report is a call of the registry. */
+/** Progress that comes faster is merged into the next report, because each report is a call of the registry. */
 const REPORT_EVERY_MS = 200;
 
 /**
- * Begins, or goes on with, a phase of a hop: reads the hop, once for all of the phase. The phase appears in the move's list
- * when it is opened for the first time, which ends the one before; a run that comes again, late or twice at once, changes
- * nothing of that.
+ * Begins or continues a phase of a hop: reads the hop once for the whole phase. The phase is added to the move's list
+ * when it is opened for the first time, which ends the phase before; a late, repeated or concurrent run changes nothing
+ * in the list.
  * @throws {MoveOvertaken} the move has ended, or the hop is past such a phase.
- * @throws {MoveAborted} before the commit point, where an abort was requested.
+ * @throws {MoveAborted} before the commit point, when an abort was requested.
  */
 export async function openPhase(
   registry: RegistryExecutor,
@@ -35,7 +35,7 @@ export async function openPhase(
 ): Promise<HopContext> {
   const hop = await findHop(registry, moveId, hopIndex);
   if (hop?.moveStatus !== 'running') throw new MoveOvertaken();
-  // A settle that was cut off, or ran twice, finds the hop settled.
+  // A settle phase that was interrupted, or runs concurrently, finds the hop settled.
   const workable = hop.state === 'working' || hop.state === 'committed';
   if (!workable && !(phase === 'settle' && hop.state === 'settled')) throw new MoveOvertaken();
   const context = new RegistryHopContext(registry, hop, phase, deadline);
@@ -85,7 +85,9 @@ class RegistryHopContext implements HopContext {
     return this.#hop.state === 'settled';
   }
 
-  /** Advisory, to stop listening to aborts: an abort that is heard behind the commit finds it in the database. */
+  /**
+   * Advisory, to ignore later requests to abort. An abort that comes after the commit finds the commit in the database.
+   */
   get isPastCommit(): boolean {
     return (
       this.#hop.state !== 'working' ||
@@ -106,7 +108,7 @@ class RegistryHopContext implements HopContext {
     return this.#serialized(() => this.#amendTarget(found));
   }
 
-  /** A phase may report progress beside its work: reports are written in the order in which they were made. */
+  /** A phase may report progress while it works: reports are written in the order of their calls. */
   #serialized(work: () => Promise<void>): Promise<void> {
     const next = this.#previous.then(work);
     this.#previous = next.catch(() => {});
@@ -129,7 +131,7 @@ class RegistryHopContext implements HopContext {
 
   async #keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     const { committedAt } = facts;
-    // Any form of a time is accepted: a phase that has committed must not fail because it records that.
+    // Any form of a time is accepted: a committed phase must not fail because it records the time.
     const at =
       committedAt === undefined ? null : new Date(committedAt as string | number | Date).toISOString();
     const row = await this.#hopIn('working', 'committed', 'settled')
@@ -222,12 +224,12 @@ const abortRequested = sql<boolean>`abort_requested_at is not null`.as('abort_re
 type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
 type HopResult = JsonText<Readonly<Record<string, unknown>>>;
 
-/** Reported at once, since the next report may never come: the end of the phase, and a pause. */
+/** Reported at once, because the phase may end before the next report: a phase's end, and a pause. */
 function isFinal({ rowsDone, rowsTotal, pauseMs }: PhaseProgress): boolean {
   return pauseMs !== undefined || (rowsDone !== undefined && rowsDone === rowsTotal);
 }
 
-/** One statement, which PostgreSQL evaluates again where another run was quicker: a phase is listed once. */
+/** One statement, which PostgreSQL re-evaluates when a concurrent run was faster: a phase is listed once. */
 async function beginPhase(registry: RegistryExecutor, { moveId, index }: Hop, phase: string): Promise<void> {
   const entry = { hop: index, name: phase, status: 'running', finishedAt: null };
   await registrySql(registry)

@@ -23,7 +23,7 @@ export const cutOver = beforeCommit(byKind({ reshape: cutOverReshape, relocate: 
 /** A reshape has compared both sides in one snapshot before it was committed. */
 export const compare = byKind({ reshape: keepReplaced, relocate: compareRelocate });
 
-/** After a rollback of the deployment, an older release may be asked to go on with the hop of a newer one. */
+/** After a rollback of the deployment, an older release may have to continue the hop of a newer one. */
 function beforeCommit(step: PhaseWork): PhaseWork {
   return async (context, cursor) => {
     if (context.kept.committedAt === undefined) requireKnownTables(context.hop);
@@ -36,7 +36,7 @@ function byKind(kinds: Readonly<Record<HopKind, PhaseWork>>): PhaseWork {
     try {
       return await kinds[context.hop.kind](context, cursor);
     } catch (error) {
-      // Kept before it is told: should the workflow end now, recovery must neither drop nor go on with either side.
+      // Recorded before it is thrown: if the workflow ends now, recovery must neither drop nor use source or target.
       if (error instanceof MoveMismatch) await context.keep({ mismatchAt: new Date().toISOString() });
       throw error;
     }

@@ -1,10 +1,10 @@
 /**
- * One hop of a move, as its phases see it, and the one answer to whether it is committed: the tenant's row in the database
- * that it leaves.
+ * One hop of a move, as its phases see it, and the one answer to whether it is committed: the tenant's row in the
+ * source's database.
  *
- * What the registry keeps of that (`tenant_move_hops.state`, `committed_at`, `result.committedAt`) follows the row and is
- * advisory before the hop is `settled`: a phase may use it to skip work or to stop listening to aborts, never to drop
- * something. `settled` and `rolled-back` are written only after the row has been read.
+ * What the registry has about it (`tenant_move_hops.state`, `committed_at`, `result.committedAt`) follows the row and
+ * is advisory before the hop is `settled`: a phase may use it to skip work or to ignore requests to abort, never to
+ * drop something. `settled` and `rolled-back` are written only after the row was read.
  */
 
 import type { Attempt } from '../database/transfer/claim.ts';
@@ -43,7 +43,7 @@ export interface Hop {
   readonly index: number;
   readonly kind: HopKind;
   readonly attempt: Attempt;
-  /** `<epoch>a<number>`: the end of every name that belongs to this attempt. */
+  /** `<epoch>a<number>`: the suffix of every name that belongs to this attempt. */
   readonly suffix: string;
   readonly source: Place;
   readonly target: Place;
@@ -52,9 +52,9 @@ export interface Hop {
 }
 
 /**
- * The tenant's row in the database that it leaves, and whether that row says that the hop is committed. A hop that is not
- * committed may still be, until its claim has been revoked: the roll back of either kind does that before it drops
- * anything, and stops where it finds a commit.
+ * Reads the tenant's row in the source's database, and whether it shows the commit of the hop. An uncommitted hop may
+ * still be committed until its claim is revoked: the roll back of either kind revokes the claim before it drops
+ * anything, and stops when it finds a commit.
  */
 export function readCommit(
   hop: Hop,
@@ -65,7 +65,7 @@ export function readCommit(
   });
 }
 
-/** What the schema of the target has, or will have. */
+/** Settings of the target's schema. */
 export function tablesAtTarget({ target }: Pick<Hop, 'target'>) {
   return { schemaName: target.schemaName, schemaVersion: tablesVersionOf(target) };
 }
@@ -83,12 +83,12 @@ export function keptIn({ filling, source, suffix, attempt }: Hop): string | unde
 export const keepsRole = ({ source, target }: Pick<Hop, 'source' | 'target'>): boolean =>
   source.roleName === target.roleName;
 
-/** Publication, subscription, slot and replication role of a relocate share this name. */
+/** Name of the publication, subscription, slot and replication role of a relocate. */
 export function replicationName({ attempt, suffix }: Hop): string {
   return `move_${attempt.tenantId.replaceAll('-', '')}_e${suffix}`;
 }
 
-/** Whether the tenant's data goes to another region, and its registry rows with them: see other-region/. */
+/** True when the tenant moves to another region, with its registry rows: see other-region/. */
 export function leavesRegion({
   source,
   target,
@@ -99,11 +99,11 @@ export function leavesRegion({
   return source.region !== target.region;
 }
 
-/** Each region has a registry of its own; a move that leaves one needs two of them. */
+/** The registries that a move needs. Each region has its own; a move to another region needs two. */
 export interface Regions {
-  /** Of the region whose registry knows the move, such as `us`. */
+  /** Region whose registry has the move, such as `us`. */
   readonly ownKey: string;
-  /** Of all regions of the installation. The first is home, whose registry knows every slug. */
+  /** All regions of the installation. The first is home, whose registry has every slug. */
   readonly keys: readonly string[];
   /** @throws {UnknownRegion} */
   of(regionKey: string): Pick<DataApi, 'query' | 'transaction'>;
@@ -111,7 +111,7 @@ export interface Regions {
   awsRegionOf(regionKey: string): string;
 }
 
-/** How far the present phase is. What is unknown is left out. */
+/** Progress of the current phase. Unknown figures are left out. */
 export interface PhaseProgress {
   readonly rowsDone?: number;
   readonly rowsTotal?: number;
@@ -122,29 +122,32 @@ export interface PhaseProgress {
   readonly pauseMs?: number;
 }
 
-/** What a phase of a hop works with. Phases are idempotent: any of them may run again from its start, or twice at once. */
+/** What a phase of a hop works with. Phases are idempotent: each may run again from its start, or concurrently. */
 export interface HopContext {
   /** Read once, when the phase was opened. */
   readonly hop: Hop;
-  /** The hop is settled: a repeated `settle` has nothing left to do. */
+  /** True when the hop is settled: a repeated `settle` has nothing left to do. */
   readonly settled?: boolean;
-  /** On `performance.now()`'s clock: a phase that is not done by then returns what it has, and is called again. */
+  /** On `performance.now()`'s clock: a phase that is not done by then returns its cursor and is called again. */
   readonly deadline: number;
-  /** Shows the progress of the phase. @throws {MoveAborted} before the commit point, where an abort was requested. */
+  /** Reports the progress of the phase. @throws {MoveAborted} before the commit point, when an abort was requested. */
   progress(update: PhaseProgress): Promise<void>;
-  /** Keeps facts with the hop, for the move's report; merged into what is there. */
+  /** Records facts in the hop for the move's report, merged with the earlier ones. */
   keep(facts: Readonly<Record<string, unknown>>): Promise<void>;
-  /** What was kept so far, by this phase or an earlier one. */
+  /** Facts that this phase or an earlier one has recorded. */
   readonly kept: Readonly<Record<string, unknown>>;
-  /** Fills in what was not known of the target when the hop was planned; later phases find it in `hop.target`. */
+  /** Adds to the target what was not known when the hop was planned; later phases find it in `hop.target`. */
   amendTarget(found: Partial<Place>): Promise<void>;
 }
 
-/** What a phase answers that the workflow calls until it is done; `cursor`, which is JSON, goes into the next call as it is. */
+/**
+ * The result of a phase that the workflow calls until it is done. `cursor`, which is JSON, is passed to the next call
+ * unchanged.
+ */
 export interface PhaseOutcome<Cursor = unknown> {
   readonly done: boolean;
   readonly cursor?: Cursor;
 }
 
-/** What one phase of a hop does. */
+/** The work of one phase of a hop. */
 export type PhaseWork = (context: HopContext, cursor?: unknown) => Promise<PhaseOutcome>;

@@ -1,9 +1,9 @@
 /**
- * The phases of a hop that make its target, by the operations of functions/places, before anything is copied. What an
- * operation finds out goes into the hop's target, where later phases find it. Each may be repeated, or run twice at once.
+ * The phases of a hop that make its target, with the operations of functions/places, before anything is copied. Their
+ * results go into the hop's target for later phases. Each may be repeated, or run concurrently.
  *
- * A run that comes after the end of its attempt may leave a secret that nobody uses. It must not delete it: it cannot know
- * whether the place was committed meanwhile and uses that secret.
+ * A run after the end of its attempt may leave an unused secret. It must not delete it: it cannot know whether the
+ * place was committed meanwhile and uses that secret.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -28,11 +28,12 @@ const LONGEST_PAUSE_MS = 5_000;
 const LONGEST_PROXY_PATIENCE_MS = 45_000;
 
 /**
- * Launches the tenant's dedicated database, or adopts the one of an earlier stay. A stack takes a quarter of an hour, so
- * the workflow calls this until it is done. An earlier database that is being deleted is waited for, and then made anew.
+ * Launches the tenant's dedicated database, or adopts the one of an earlier stay. A stack takes a quarter of an hour,
+ * so the workflow calls this until it is done. If an earlier database is being deleted, it waits for the end of the
+ * deletion and then launches a new one.
  * @param registryThere of the target's region.
  * @throws {MoveAborted} also while the stack is being made: it stays, and the next launch adopts it.
- * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack is not one of ours.
+ * @throws {DedicatedStackFailed} too many creations failed in this execution, or the stack is not one of ours.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function launchTarget(
@@ -52,7 +53,7 @@ export async function launchTarget(
     .executeTakeFirstOrThrow();
   let previous = stackProgress.optional().parse(cursor);
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
-    // Nobody should pay for a cluster that is not wanted any more.
+    // Do not pay for a cluster that is no longer wanted.
     await context.progress({});
     // The stack of an earlier stay that is being deleted must not be adopted.
     const { progress, found } = (await isBeingDeleted(registryThere, tenantId, hop.target.region))
@@ -69,7 +70,7 @@ export async function launchTarget(
 }
 
 /**
- * Prepares the tenant's dedicated database, new or of an earlier stay, at this code's version.
+ * Prepares the tenant's dedicated database, new or from an earlier stay, at this code's version.
  * @throws {TenantSecretInvalid | MoveAborted} and the errors of the driver and of Secrets Manager.
  */
 export async function bootstrapTarget(context: HopContext): Promise<PhaseOutcome> {
@@ -84,7 +85,7 @@ export async function bootstrapTarget(context: HopContext): Promise<PhaseOutcome
 /**
  * Creates the secret of the target's role, before the role.
  * @throws {MoveAborted}
- * @throws {TenantSecretInvalid} the name is taken by a secret of another role.
+ * @throws {TenantSecretInvalid} a secret of another role has the name.
  */
 export async function createTargetCredentials(
   context: HopContext,
@@ -98,7 +99,7 @@ export async function createTargetCredentials(
 }
 
 /**
- * Makes the proxy of the target's cell accept the target's secret, which the hop names since `credentials`.
+ * Makes the proxy of the target's cell accept the target's secret, which the hop names since the phase `credentials`.
  * @param registry of the target's region.
  * @throws {MoveAborted}
  * @throws {ProxyBusy | ProxyLeaseLost} transient. {ProxySecretsExhausted | UnknownCell}

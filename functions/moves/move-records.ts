@@ -18,7 +18,7 @@ export type MoveStatus = 'running' | 'succeeded' | 'failed' | 'aborted';
 /**
  * States of a hop:
  *   working ──commit──▶ committed ──registry follows, claim released──▶ settled ──source dropped──▶ cleaned
- *   working ──▶ rolling-back ──▶ rolled-back          working or committed ──sides differ──▶ mismatch
+ *   working ──▶ rolling-back ──▶ rolled-back          working or committed ──source and target differ──▶ mismatch
  * `committed` is advisory: the source's database is authoritative (`readCommit` in hop.ts).
  */
 export type HopState =
@@ -119,7 +119,7 @@ export function hopsOf(registry: RegistryExecutor, moveId: string): Promise<HopR
   return selectHops(registry, (hops) => hops.where('h.move_id', '=', moveId));
 }
 
-/** A hop with what its phases must know of its move. */
+/** A hop with what its phases need of its move. */
 export interface HopOfMove extends HopRecord {
   readonly moveStatus: MoveStatus;
   readonly abortRequested: boolean;
@@ -140,7 +140,7 @@ export async function findHop(
   return row && { ...toHop(row), moveStatus: row.move_status, abortRequested: row.abort_requested };
 }
 
-/** The hop that is being worked on: the registry keeps it to one per tenant. */
+/** The open hop: the registry allows one per tenant. */
 export function isOpen({ state }: Pick<HopRecord, 'state'>): boolean {
   return state === 'working' || state === 'committed' || state === 'rolling-back';
 }
@@ -149,7 +149,7 @@ export function isSettled({ state }: Pick<HopRecord, 'state'>): boolean {
   return state === 'settled' || state === 'cleaned';
 }
 
-/** Sets the state of a hop that is in one of the states `from`. @returns whether it was. */
+/** Sets the state of a hop that is in one of the states `from`. @returns true when it was. */
 export async function setHopState(
   registry: RegistryExecutor,
   { moveId, index }: Pick<Hop, 'moveId' | 'index'>,
@@ -202,13 +202,13 @@ function toHop(row: HopRow): HopRecord {
   };
 }
 
-/** A tenant as far as moves mind it. */
+/** The fields of a tenant that moves need. */
 export interface MovingTenant extends TenantRecord {
-  /** Where its routing row points; null while it has none. */
+  /** The place in its routing row; null while it has none. */
   readonly location: Location | null;
 }
 
-/** The tenant of an id or a slug; with `lock`, moves of it take turns until the transaction ends. */
+/** The tenant of an id or a slug; `lock` serializes its moves until the transaction ends. */
 export async function findMovingTenant(
   registry: RegistryExecutor,
   reference: string,
@@ -224,12 +224,15 @@ export async function findMovingTenant(
   return { ...toTenantRecord(row), location: isolationModel && { isolationModel, cellId, region } };
 }
 
-/** Time as the API shows it, in the statement's moment. */
+/** The time of the statement, as the API shows it. */
 export const clock = rfc3339(sql<TimeWithoutZone>`clock_timestamp()`, 'MS');
 
 type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
 
-/** `tenant_moves.phases` with the running ones done: no phase outlives its move, nor the beginning of the next one. */
+/**
+ * `tenant_moves.phases` with the running ones marked as done: no phase outlives its move or the beginning of the next
+ * phase.
+ */
 export const finishedPhases = sql<Phases>`(
   select coalesce(jsonb_agg(case when p ->> 'status' = 'running'
            then p || jsonb_build_object('status', 'done', 'finishedAt', ${clock}) else p end order by n),

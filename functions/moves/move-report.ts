@@ -6,25 +6,25 @@ import type { HopKind } from './hop.ts';
 import { type HopRecord, type PhaseRecord, selectHops } from './move-records.ts';
 import type { Retried } from './settle-hop.ts';
 
-/** What is kept of a move that succeeded. Times in seconds, pauses in milliseconds. */
+/** The report of a successful move. Times in seconds, pauses in milliseconds. */
 export interface MoveReport {
-  /** The longest pause of the tenant's writes, of all tries of all hops. */
+  /** The longest pause of the tenant's writes, over all tries of all hops. */
   readonly writePauseMs: number;
-  /** What the last hop copied: each hop copies all of the tenant. */
+  /** Figures of the last hop's copy: each hop copies the whole tenant. */
   readonly rows: number;
   readonly bytes: number;
-  /** Counts and hashes of both sides, of the last hop. */
+  /** Counts and hashes of source and target, of the last hop. */
   readonly tables: readonly unknown[];
   readonly retriedRequests: number;
-  /** How long the copying of all hops rested for the sake of other tenants, milliseconds. */
+  /** How long the copies of all hops rested for other tenants, milliseconds. */
   readonly copyRestedMs: number;
   readonly startedBy: string;
   readonly seconds: number;
   readonly phases: readonly { readonly hop: number; readonly name: string; readonly seconds: number }[];
   readonly hops: readonly HopReport[];
-  /** The execution of the move that follows in the region that the tenant has come to. */
+  /** Execution of the follow-up move in the target region. */
   readonly followUp?: FollowUpMove;
-  /** The dedicated database that the tenant has left, once it is deleted. */
+  /** The dedicated database that the tenant has left, after its deletion. */
   readonly deletedDatabase?: DeletedDatabase;
 }
 
@@ -47,7 +47,7 @@ export interface ReportedMove {
   readonly seconds: number;
   readonly phases: readonly PhaseRecord[];
   readonly hops: readonly HopRecord[];
-  /** Retries at the first place that an earlier move has told of already. */
+  /** Retries at the first place that the report of an earlier move has already. */
   readonly retriedBefore: number;
   readonly followUp: FollowUpMove | undefined;
 }
@@ -94,7 +94,7 @@ function reportHop({ kind, result }: HopRecord): HopReport {
   };
 }
 
-/** The source of each hop is the target of the one before, where counting went on: the last count of each place. */
+/** The source of each hop is the target of the hop before, where counting continued: the last count of each place. */
 function retriedDuring(hops: readonly HopRecord[], before: number): number {
   const counts = hops.map(({ result }) => retriedOf(result));
   const atSources = counts.reduce((sum, { source }) => sum + source, 0);
@@ -111,7 +111,7 @@ const numberOf = (value: unknown): number =>
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
-/** What the report of the move that brought the tenant to where this one began has counted there. */
+/** Retries that the report of the previous move has counted at this move's first place. */
 export async function retriedOfLast(
   registry: RegistryExecutor,
   tenantId: string,
@@ -125,7 +125,7 @@ export async function retriedOfLast(
   return last ? retriedOf(last.result).target : 0;
 }
 
-/** The report of a move that has succeeded. */
+/** The report of a successful move. */
 export async function readReport(registry: RegistryExecutor, moveId: string): Promise<MoveReport> {
   const { report } = await registrySql(registry)
     .selectFrom('tenant_moves')

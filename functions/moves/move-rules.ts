@@ -9,10 +9,10 @@ import { findMovingTenant } from './move-records.ts';
 import type { MoveInput } from './move-target.ts';
 import type { TenantSurvey } from './survey-tenant.ts';
 
-/** Counts a tenant's data where its databases can be reached. */
+/** Counts a tenant's data when its databases can be reached. */
 export type SurveyOf = (tenantId: string) => Promise<TenantSurvey>;
 
-/** How much a tenant is. */
+/** The size of a tenant. */
 export interface Usage {
   /** The larger of active users and, as last sampled, active employees. */
   readonly people: number;
@@ -20,14 +20,14 @@ export interface Usage {
   readonly storageBytes: number | null;
 }
 
-/** What may be overridden. */
+/** Rules that `force` overrides. */
 export const LIMITS: readonly Forbidden['rule'][] = ['users', 'storage'];
 
 const GB = 1024 ** 3;
 
 /**
- * Compliance never lets a tenant fall below what it requires, nor below what it has: one that was weaker off before may
- * move sideways and up.
+ * A move must not take a tenant below its compliance requirements. A tenant whose place satisfies less already may move
+ * sideways and up, but not down.
  */
 export function complianceForbids(
   requirements: readonly string[],
@@ -39,7 +39,7 @@ export function complianceForbids(
 
 type Limits = Pick<TenantRecord, 'tier' | 'maxUsers' | 'maxStorageGb'>;
 
-/** The limits under another tier: its own, but for those that an operator had set for this tenant. */
+/** The limits under another tier: that tier's, except those that an operator has set for this tenant. */
 export function limitsUnder({ tier, maxUsers, maxStorageGb }: Limits, target: Tier) {
   const [old, next] = [tierTerms[tier], tierTerms[target]];
   return {
@@ -48,9 +48,9 @@ export function limitsUnder({ tier, maxUsers, maxStorageGb }: Limits, target: Ti
   };
 }
 
-/** What of the tenant is too much for the tier. */
+/** The limits of the tier that the tenant exceeds. */
 export function limitsForbid(tenant: Limits, target: Tier, { people, storageBytes }: Usage): Forbidden[] {
-  // A move that keeps the tier changes nothing about its limits.
+  // A move within the tier does not change its limits.
   if (target === tenant.tier) return [];
   const { maxUsers, maxStorageGb } = limitsUnder(tenant, target);
   const forbidden: Forbidden[] = [];
@@ -66,7 +66,7 @@ export function limitsForbid(tenant: Limits, target: Tier, { people, storageByte
   return forbidden;
 }
 
-/** What was counted just now. */
+/** A count made for this move. */
 export interface CountedUsage {
   readonly storageBytes?: number | undefined;
   readonly activeEmployees?: number | undefined;
@@ -79,7 +79,7 @@ const lastSample = (tenantId: string) =>
     .orderBy('s.sampled_on', 'desc')
     .limit(1);
 
-/** @param counted counts instead of the last sample. */
+/** @param counted counts that replace the last sample. */
 export async function usageOf(
   registry: RegistryExecutor,
   tenantId: string,
@@ -104,10 +104,10 @@ export async function usageOf(
 }
 
 /**
- * Counts what the limits of the target tier will be compared with, where metering never did: a tenant that was not
- * metered yet must not pass for an empty one.
- * @returns undefined where the last sample is enough, no limit applies, or the tenant has no place to look at.
- * @throws what the survey throws.
+ * Counts what the target tier's limits are compared with, when metering never did: a tenant that was not metered yet
+ * must not count as empty.
+ * @returns undefined when the last sample is enough, no limit applies, or the tenant has no place to count in.
+ * @throws the errors of the survey.
  */
 export async function countIfNotMetered(
   registry: RegistryExecutor,

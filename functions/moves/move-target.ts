@@ -3,7 +3,7 @@ import type { Tier } from '../contracts/tenant.ts';
 import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidMoveInput } from './errors.ts';
 
-/** Where a tenant is asked to go. */
+/** The target of a request for a move. */
 export type MoveTarget = { readonly tier: Tier } | { readonly cell: string } | { readonly residency: string };
 
 /** The body of `POST /tenants/{tenantId}/moves`. */
@@ -20,9 +20,9 @@ export interface MoveInput {
   readonly tenant: string;
   readonly target: MoveTarget;
   readonly force: boolean;
-  /** Of the row that was made before the execution was started. */
+  /** Id of the record that was made before the execution was started. */
   readonly moveId: string | undefined;
-  /** Who asked for the move, where it was not the execution's starter. */
+  /** Who requested the move, when that was not the one who started the execution. */
   readonly startedBy: string | undefined;
 }
 
@@ -45,7 +45,7 @@ const input = z.strictObject(
   {
     ...target,
     tenantId: name('the id or slug of a tenant'),
-    // A dry run is asked of the API; an execution that was told to make none is fine.
+    // The API makes dry runs; an execution's input may only say `false`.
     dryRun: z.optional(z.literal(false, 'an execution makes no dry run')),
     moveId: z.optional(z.uuid('must be a UUID')),
     startedBy: z.optional(
@@ -63,13 +63,13 @@ const input = z.strictObject(
   'must be a JSON object',
 );
 
-/** Checks what a client asks. @throws {InvalidMoveInput} naming every field that is wrong. */
+/** Checks a client's request. @throws {InvalidMoveInput} naming every wrong field. */
 export function readMoveRequest(body: unknown): MoveRequest {
   const { force = false, dryRun = false, ...asked } = parse(request, body);
   return { target: targetOf(asked), force, dryRun };
 }
 
-/** Checks the input of an execution. @throws {InvalidMoveInput} naming every field that is wrong. */
+/** Checks the input of an execution. @throws {InvalidMoveInput} naming every wrong field. */
 export function readMoveInput(value: unknown): MoveInput {
   const { tenantId, force = false, moveId, startedBy, ...asked } = parse(input, value);
   return { tenant: tenantId, target: targetOf(asked), force, moveId, startedBy };

@@ -7,24 +7,24 @@ import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
 import { leavesRegion, type Regions } from './hop.ts';
 import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
 
-/** What the workflow goes on with. */
+/** What the workflow does next. */
 export interface NextHop {
   readonly moveId: string;
   readonly tenantId: string;
-  /** The length of the plan where it is finished. */
+  /** The length of the plan when all hops are done. */
   readonly hopIndex: number;
   readonly finished: boolean;
-  /** A dedicated database is to be made, or found. */
+  /** The hop needs a dedicated database, new or existing. */
   readonly needsDatabase: boolean;
-  /** A secret is to be made, and the cell's proxy to take it. */
+  /** The hop needs a new secret, which the cell's proxy must accept. */
   readonly needsSecret: boolean;
   /** The target is to be filled with rows of a backup, or of an earlier place: a restore. */
   readonly needsFilling: boolean;
 }
 
 /**
- * Opens the next hop of the plan, from where the tenant is now, or finds the one that is open already.
- * @throws {MoveAborted} that was asked for, and there is a hop left.
+ * Opens the next hop of the plan, from the tenant's current place, or finds the one that is open already.
+ * @throws {MoveAborted} an abort was requested, and there is a hop left.
  * @throws {MoveOvertaken} the move has ended, is being rolled back, or the tenant is not where the plan expects it.
  * @throws {MoveInProgress} a hop of another move is open.
  */
@@ -94,7 +94,10 @@ async function openHop(
     .execute();
 }
 
-/** Before the hop is recorded: if this is cut off, the tenant is announced to the other region and not on its way there. */
+/**
+ * Before the hop is recorded: after an interruption here the tenant is announced to the other region, but no hop is
+ * open.
+ */
 async function announce(
   transaction: RegistryExecutor,
   regions: Regions,
@@ -108,7 +111,7 @@ async function announce(
   await announceTenant(regions.of(target.region), row, target);
 }
 
-/** `<epoch>a<number>`: however often a tenant leaves a place, no two attempts share a name. */
+/** `<epoch>a<number>`, so that no two attempts share a name, however often a tenant leaves a place. */
 function nextSuffix({ epoch }: Place, earlierSources: readonly Place[]): string {
   const tries = earlierSources.filter((source) => source.epoch === epoch).length;
   return `${epoch + 1}a${tries + 1}`;

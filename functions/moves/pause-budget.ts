@@ -1,9 +1,9 @@
 /** How long a tenant's writes may be paused, in milliseconds. */
 const DEFAULT_PAUSE_MS = 50;
-/** After so many tries in vain a longer pause is better than no move. */
+/** After so many failed tries a longer pause is better than no move. */
 const TRIES = 20;
 const LONGEST_PAUSE_MS = 1_000;
-/** What is left of it pays for the fence, the placement at the target and the flip. */
+/** Reserved for the fence, the placement at the target and the commit. */
 const MARKER_SHARE = 0.7;
 
 export interface PauseBudget {
@@ -12,7 +12,7 @@ export interface PauseBudget {
   readonly markerMs: number;
 }
 
-/** Tries in vain, of both kinds; where two regions are far apart, already the rehearsals find it out. */
+/** Failed tries of both kinds; when two regions are far apart, the rehearsals already fail. */
 export interface MissedBudgets {
   readonly fenceTries?: unknown;
   readonly slowRehearsals?: unknown;

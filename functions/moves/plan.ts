@@ -10,11 +10,11 @@ export interface PlannedHop {
 }
 
 /**
- * The hops that take a tenant from one location to another; none where they are the same.
+ * The hops that take a tenant from one location to another; none when they are the same.
  *
  * Shared rows leave their tables only by a reshape inside their database, and a relocate takes whole schemas only. So
- * the way is: out of the shared tables, to the other cluster, into the shared tables there, without the hops that are not
- * needed.
+ * the hops are: out of the shared tables, to the other cluster, into the shared tables there, without those that are
+ * not needed.
  */
 export function planMove(from: Location, to: Location): PlannedHop[] {
   if (sameLocation(from, to)) return [];

@@ -1,7 +1,7 @@
 /**
- * Recovery of moves whose executions ended without ending them: stopped, timed out, failed in their own roll back, never
- * started, or lost with a machine. Each is ended as its databases say (see end-move.ts), so that the same input can be
- * started again. Clean-ups whose executions ended before they were done are started again.
+ * Recovery of moves whose executions ended without ending the move: stopped, timed out, failed in their own roll back,
+ * never started, or lost with a machine. Each move is ended as its databases show (see end-move.ts), so that the same
+ * input can be started again. Clean-ups whose executions ended early are started again.
  */
 
 import * as executions from '../aws/executions.ts';
@@ -12,25 +12,25 @@ import { endMove } from './end-move.ts';
 import type { Hop, Regions } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
 
-/** An execution's end, as EventBridge reports it. */
+/** The end of an execution, as EventBridge reports it. */
 export interface EndedExecution {
   readonly executionArn: string;
   readonly status: string;
 }
 
 export interface Probes {
-  /** The state of an execution; asks Step Functions when absent. */
+  /** The state of an execution; reads it from Step Functions when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
-  /** For moves that leave the region. */
+  /** For moves to another region. */
   readonly regions?: Regions | undefined;
 }
 
 export interface RecoverOptions extends Probes {
   /** Recovers only what this execution had begun; everything when absent. */
   readonly ended?: EndedExecution;
-  /** On `performance.now()`'s clock: no further move or clean-up is begun afterwards. */
+  /** On `performance.now()`'s clock: no move or clean-up is begun after it. */
   readonly deadline?: number;
-  /** Starts `tenant-move-cleanup` under a name. Clean-ups are left alone when absent. */
+  /** Starts `tenant-move-cleanup` under a name. Clean-ups are not recovered when absent. */
   readonly cleanUp?: {
     readonly stateMachineArn: string;
     readonly start: (name: string, input: object) => Promise<void>;
@@ -40,7 +40,7 @@ export interface RecoverOptions extends Probes {
 export interface Recovered {
   /** Moves that were ended. */
   readonly moves: readonly string[];
-  /** Clean-ups that were started, as executions. */
+  /** Executions of the clean-ups that were started. */
   readonly cleanUps: readonly string[];
 }
 
@@ -62,7 +62,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
     try {
       await work();
     } catch (error) {
-      // The failure of one must not keep the others from being recovered.
+      // A failure for one move must not prevent the recovery of the others.
       failures.push(error);
     }
   };
@@ -102,7 +102,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
   return recovered;
 }
 
-/** Whether something may still be going on with the move's execution. */
+/** True while the move's execution may still work. */
 async function mayStillRun(
   { phase, ageSeconds, executionArn }: MoveRecord,
   { statusOf = executions.executionStatus }: Probes,
@@ -113,10 +113,10 @@ async function mayStillRun(
 }
 
 /**
- * Ends a move whose execution is dead: settles or rolls back its open hop. An execution that begins calls this too, because
- * it may meet its predecessor before any recovery has run.
- * @returns false where something may still be going on with the move's execution: nothing was done.
- * @throws whatever kept it from being done; it can be called again.
+ * Ends a move whose execution is dead: settles or rolls back its open hop. A new execution calls this too, because it
+ * may meet its predecessor before any recovery has run.
+ * @returns false when the move's execution may still work: nothing was done.
+ * @throws any error that interrupted it; call it again.
  */
 export async function recoverMove(
   registry: Registry,
@@ -152,7 +152,10 @@ async function restartCleanUp(
   return executionArn;
 }
 
-/** Noted before it is started, so that only one of two recoveries starts it. If the start fails, it counts as dead. */
+/**
+ * Recorded before the start, so that only one of two recoveries starts it. If the start fails, the clean-up counts as
+ * dead.
+ */
 async function noteCleanUp(
   registry: Registry,
   { moveId, index }: Pick<Hop, 'moveId' | 'index'>,

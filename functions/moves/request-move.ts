@@ -15,7 +15,7 @@ import { findMove, findMovingTenant, hopsOf } from './move-records.ts';
 import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
 
-/** What is asked of a known tenant. */
+/** A request for a known tenant. */
 export interface MoveAsked {
   readonly tenantId: string;
   readonly target: MoveTarget;
@@ -24,25 +24,25 @@ export interface MoveAsked {
 
 export interface RequestMoveOptions {
   readonly actor: AuditActor;
-  /** Who the report says started it. */
+  /** Who started it, for the report. */
   readonly startedBy: string;
   readonly stateMachineArn: string;
-  /** `StartExecution` of `tenant-move`. */
+  /** Calls `StartExecution` of `tenant-move`. */
   readonly start: (name: string, input: object) => Promise<void>;
   readonly regions?: Regions | undefined;
-  /** For a tenant that was never metered, where the target tier has limits. */
+  /** For a tenant that was never metered, when the target tier has limits. */
   readonly survey?: SurveyOf | undefined;
-  /** For a request that its client may send again. */
+  /** For a request that the client may repeat. */
   readonly once?: RepeatableRequest | undefined;
 }
 
 /**
- * Asks for a move: it is recorded first, under the name that its execution will have, and started then. An execution
- * that finds its row ended, because the answer to its start was lost, ends as well.
+ * Requests a move: records it with the name of its future execution, then starts the execution. When the answer to that
+ * start was lost and the move was ended, the execution finds it ended and stops.
  *
- * A repeated request answers the move of the first one. It starts that move's execution again while the execution has
- * not begun: the process that recorded the move may have died before the start, and a second start under the name is
- * harmless.
+ * A repeated request returns the move of the first one. It starts that move's execution again while the execution has
+ * not begun: the process that recorded the move may have died before the start, and a second start under the same name
+ * is harmless.
  * @returns the move's id.
  * @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden | InvalidMoveInput} nothing was changed.
  * @throws {MoveNotStarted} the move is recorded as failed, unless an earlier request recorded it.
@@ -54,7 +54,7 @@ export async function requestMove(
 ): Promise<string> {
   const newMoveId = randomUUID();
   const inputOf = (moveId: string): MoveInput => ({ tenant: tenantId, target, force, moveId, startedBy });
-  // It takes seconds, and must not be held in a transaction.
+  // It takes seconds, and must not run inside a transaction.
   const counted = await countIfNotMetered(registry, { tenant: tenantId, target, force }, survey);
   const { moveId, begun } = await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -81,10 +81,10 @@ export async function requestMove(
   try {
     await start(nameOf(moveId), writeMoveInput(inputOf(moveId)));
   } catch (cause) {
-    // It has run, and may have ended: the record says how.
+    // It has run and may have ended: the record has the outcome.
     if (moveId !== newMoveId && (cause as Error).name === 'ExecutionAlreadyExists') return moveId;
     const error = new MoveNotStarted({ cause });
-    // The first request may have started it all the same, so only the first request gives it up.
+    // A failed start may have worked after all, so only the request that recorded the move marks it as failed.
     if (moveId === newMoveId) {
       await registry.transaction(async (transaction) => {
         await recordEnd(
@@ -129,7 +129,7 @@ export async function insertMove(
       })
       .execute();
   } catch (error) {
-    // Whoever comes second meets the index `one_running_move`.
+    // The second of two concurrent inserts violates the index `one_running_move`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new MoveInProgress();
     throw error;
   }
@@ -140,8 +140,8 @@ export async function insertMove(
 }
 
 /**
- * Starts the move to a tier, within its limits, by the state machine that MOVE_STATE_MACHINE_ARN names, or by the one
- * of that name in `awsRegion`.
+ * Starts the move to a tier, within its limits, with the state machine of MOVE_STATE_MACHINE_ARN, or the one of the
+ * same name in `awsRegion`.
  * @returns the move's id.
  * @throws {MoveError} it cannot start.
  */
@@ -169,9 +169,9 @@ export function startTierMove(
 }
 
 /**
- * Asks a move to stop. Its steps see it before the commit point of the hop they work on, and roll that hop back.
- * Asking again changes nothing.
- * @returns false where the tenant has no such move.
+ * Requests a move to stop. Its phases see the request before the commit point of their hop, and roll that hop back.
+ * Repeating it changes nothing.
+ * @returns false when the tenant has no such move.
  * @throws {MoveNotAbortable} it has ended, or its last hop is committed.
  */
 export function abortMove(

@@ -11,22 +11,22 @@ import type { MovingTenant } from './move-records.ts';
 import type { MoveTarget } from './move-target.ts';
 import type { chooseCellInRegion } from './other-region/announce-tenant.ts';
 
-/** What the tenant will have, and where. */
+/** The tenant's tier, residency and cell after the move. */
 export interface ResolvedTarget {
   readonly tier: Tier;
   readonly dataResidency: string;
-  /** null where no cell takes it. */
+  /** null when no cell takes it. */
   readonly location: Location | null;
-  /** What the cells have against it. */
+  /** The rules of cells that refuse it. */
   readonly forbidden: readonly Forbidden[];
 }
 
 /**
- * Finds the place for a target. A tier keeps residency and, where it can, the cell; a cell keeps the tier; a residency
+ * Finds the place for a target. A tier keeps residency and, if possible, the cell. A cell keeps the tier. A residency
  * keeps the tier too and takes, of the cells with room, the one with the fewest tenants. The isolation model follows
- * from the tier, so that a tenant which an unfinished move left between two tiers gets what it bought. Locks the cells
- * that it counts.
- * @param regions whose registries are asked for a residency that this one does not serve.
+ * from the tier, so a tenant that an unfinished move left between two tiers gets its tier's model. Locks the cells that
+ * it counts.
+ * @param regions registries to read for a residency that this region does not serve.
  * @throws {InvalidMoveInput} there is no such cell or residency.
  */
 export async function resolveTarget(
@@ -41,7 +41,7 @@ export async function resolveTarget(
   const dataResidency = 'residency' in target ? target.residency : tenant.dataResidency;
   const known = { tier, dataResidency };
   const served = await isServedByRegion(transaction, dataResidency);
-  // A region keeps the data of the residency of its name.
+  // A region's name is the residency of its data.
   const otherRegion = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
   if ('residency' in target && !served && !otherRegion) throw noResidency();
   const { location: here } = tenant;
@@ -96,7 +96,7 @@ async function inCell(
   return { tier, dataResidency, location, forbidden };
 }
 
-/** Going down, a tenant gives its cell room; only a cell that is being emptied does not keep it. */
+/** A move down does not need new room in the tenant's own cell; only a cell that is being emptied refuses it. */
 async function mayStay(
   transaction: RegistryExecutor,
   tenant: MovingTenant,

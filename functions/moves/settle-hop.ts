@@ -16,14 +16,14 @@ import { setHopState } from './move-records.ts';
 import { endReplication } from './relocate/replication.ts';
 
 /**
- * What follows the commit of a hop, in this order:
+ * The steps after the commit of a hop, in this order:
  *
  *   the source's row shows the commit ─▶ replication dropped ─▶ the registry follows ─▶ claim released ─▶ `settled`
  *
- * Each part may be cut off and done again, or twice at once: a `settled` hop holds no claim, and one whose claim is released
- * needs nothing more of it.
- * @param context `settled` where the hop was found so: then there is nothing to do.
- * @throws {HopNotCommitted} the row in the database that the tenant left does not show the commit.
+ * Each step may be interrupted and repeated, or run concurrently: a `settled` hop holds no claim, and a hop whose claim
+ * is released needs nothing more of its replication.
+ * @param context `settled` when the hop was found settled: then there is nothing to do.
+ * @throws {HopNotCommitted} the row in the source's database does not show the commit.
  * @throws {ClaimLost | AttemptBusy} and the driver's errors.
  */
 export async function settleHop(
@@ -37,8 +37,8 @@ export async function settleHop(
     const placement = await readPlacement(owner, attempt.tenantId);
     if (!showsCommit(placement, hop)) throw new HopNotCommitted();
     const claimed = placement?.mover === attempt.attemptId;
-    // A phase of before the commit that was delivered twice may still be open, and would make again what is dropped here.
-    // It ends first, and behind the commit no other one begins.
+    // A phase before the commit that was delivered twice may still be running, and would create again what is dropped
+    // here. Wait for its end; after the commit no other one begins.
     if (claimed) await exclusively(owner, attempt, async () => {});
     if (kind === 'relocate' && claimed) await endReplication(hop);
     await followHop(registry, hop, { facts: { retried: await retriesAround(owner, hop) }, regions });
@@ -47,7 +47,7 @@ export async function settleHop(
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'settled');
 }
 
-/** How many requests were run again at each side, for the move's report. */
+/** Requests that were repeated at source and target, for the move's report. */
 export interface Retried {
   readonly source: number;
   readonly target: number;
@@ -63,14 +63,14 @@ async function retriesAround(owner: pg.Client, { attempt, kind, source, target }
 }
 
 export interface FollowOptions {
-  /** Kept with the hop. */
+  /** Recorded in the hop. */
   readonly facts?: Readonly<Record<string, unknown>>;
   readonly regions?: Regions | undefined;
 }
 
 /**
- * Makes the registry name the place that a committed hop has led to. Repeating it changes nothing, and neither does a late
- * one: the epoch only grows. Where the tenant has left the region, both regions' registries follow.
+ * Writes the target of a committed hop to the registry as the tenant's place. Repeating it changes nothing, and neither
+ * does a late call, because the epoch only grows. For a move to another region both regions' registries are updated.
  */
 export async function followHop(
   registry: Pick<DataApi, 'transaction'>,
@@ -131,8 +131,8 @@ async function noteCommit(
 }
 
 /**
- * Starts the execution that cleans up the place which the hop has left, and notes it with the hop, unless recovery has
- * noted a later one. It is named for the attempt: however often this runs, also twice at once, there is one.
+ * Starts the execution that cleans up the source of a hop, and records it in the hop, unless recovery has recorded a
+ * later one. Its name derives from the attempt, so repeated and concurrent calls start only one.
  * @param stateMachineArn of `tenant-move-cleanup`.
  * @throws Step Functions' error, or the registry's.
  */

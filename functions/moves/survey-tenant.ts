@@ -20,20 +20,20 @@ export interface TableSize {
 export interface TenantSurvey {
   readonly rows: number;
   readonly bytes: number;
-  /** All employees, where counting the active ones took too long. */
+  /** All employees, when counting the active ones took too long. */
   readonly activeEmployees: number;
   readonly tables: readonly TableSize[];
 }
 
-/** The operator who waits for a dry run has 30 seconds in all; what is not counted by then is estimated. */
+/** An operator's dry run has 30 seconds in all; what is not counted by then is estimated. */
 const COUNT_MS = 15_000;
 const TRANSACTION_SECONDS = 24;
-/** Beyond this a table's rows are what the last ANALYZE estimated: counting them would take too long. */
+/** Tables with more rows use the last ANALYZE's estimate: counting them would take too long. */
 const COUNTED_BYTES = 512 * 1024 ** 2;
 
 /**
- * Counts rows and bytes of the tenant's tables where it lives now. In shared tables bytes are those of its rows, without
- * indexes; in a schema they are the tables' whole size on disk.
+ * Counts rows and bytes of the tenant's tables at its current place. In shared tables bytes are those of its rows,
+ * without indexes; in a schema they are the tables' whole size on disk.
  * @param countMs how long to count; the rest is estimated.
  * @throws the driver's errors; TN001 while the tenant is fenced.
  */
@@ -65,7 +65,7 @@ export async function surveyTenant(
   return { rows: total('rows'), bytes: total('bytes'), activeEmployees: active?.rows ?? employees, tables };
 }
 
-/** Nothing for a table that this place does not have yet. */
+/** Empty for a table that this place does not have yet. */
 async function measure(owner: pg.Client, place: Place, name: string, until: number): Promise<TableSize[]> {
   const table = `${identifier(place.schemaName)}.${identifier(name)}`;
   const { rows: found } = await owner.query<{ bytes: string | number; estimate: number }>(
@@ -76,7 +76,7 @@ async function measure(owner: pg.Client, place: Place, name: string, until: numb
   const [relation] = found;
   if (!relation) return [];
   if (place.isolationModel === 'shared') {
-    // The policies let through this tenant's rows only.
+    // The policies show this tenant's rows only.
     const counted = await countInTime(
       owner,
       `select count(*) as rows, coalesce(sum(pg_catalog.pg_column_size(t.*)), 0) as bytes from ${table} t`,
@@ -91,7 +91,7 @@ async function measure(owner: pg.Client, place: Place, name: string, until: numb
   return [counted ? { name, rows: counted.rows, bytes } : estimated];
 }
 
-/** Undefined where it would have taken longer. */
+/** undefined when it took too long. */
 async function countInTime(
   owner: pg.Client,
   statement: string,
@@ -111,7 +111,7 @@ async function countInTime(
   }
 }
 
-/** What the planner expects of the tenant's rows. */
+/** The planner's estimate of the tenant's rows. */
 async function planned(owner: pg.Client, table: string): Promise<Omit<TableSize, 'name'>> {
   const { rows } = await owner.query<{ 'QUERY PLAN': [{ Plan: Record<string, unknown> }] }>(
     `explain (format json) select * from ${table}`,

@@ -1,10 +1,10 @@
 /**
- * Which version of the tables a hop works with.
+ * The version of the tables that a hop works with.
  *
- * A hop begins with tables of this release: the tenant's own schema is brought up to date first, and a hop from or to
- * the shared tables waits until a rollout has done so with them. From the claim to the end of the hop nobody changes
- * them. Should a newer release go on with the hop, it works with the version that was agreed upon; an older one must
- * not, because it would leave behind what it does not know.
+ * A hop begins with tables of this release: the tenant's own schema is updated first, and a hop from or to the shared
+ * tables waits until a rollout has updated those. From the claim to the end of the hop their version does not change. A
+ * newer release that continues the hop works with the recorded version; an older one must not continue it, because it
+ * would not copy columns that it does not know.
  */
 import type pg from 'pg';
 import { joinedTransaction, lockForDdl } from '../database/ddl/ddl-connection.ts';
@@ -26,7 +26,7 @@ import type { Hop, HopContext } from './hop.ts';
 const SECONDS = 600;
 
 /**
- * Gives the tenant to the hop's attempt, which may have it already.
+ * Claims the tenant for the hop's attempt, unless it has the claim already.
  * @throws {TablesUpgrading} the hop is from or to shared tables that are older than this release. {TablesNewer}
  * @throws {ClaimLost | AttemptBusy} and the driver's errors.
  */
@@ -34,14 +34,14 @@ export async function claimForHop(source: pg.Client, hop: Hop): Promise<void> {
   const check = async () => {
     await keepSharedTables(source);
     const version = requireKnown(await sharedTablesVersion(source));
-    // Without the claim: the rollout that brings them up to date must not wait for this hop.
+    // Without the claim, so that the rollout that updates them does not wait for this hop.
     if (version < TENANT_SCHEMA_VERSION) throw new TablesUpgrading();
   };
   await claimTenant(source, hop.attempt, isOfSharedTables(hop) ? check : undefined);
 }
 
 /**
- * Decides upon the version and keeps it with the hop, unless that has been done.
+ * Chooses the version and records it in the hop, unless that has been done.
  * @throws {TablesUpgrading | TablesNewer | ClaimLost | AttemptBusy} and the driver's errors.
  */
 export async function agreeOnTables(source: pg.Client, context: HopContext): Promise<void> {
@@ -53,7 +53,7 @@ async function versionFor(source: pg.Client, hop: Hop): Promise<number> {
   if (!isOfSharedTables(hop)) return migrateSource(source, hop);
   const shared = requireKnown(await sharedTablesVersion(source));
   if (hop.source.isolationModel === 'shared') return shared;
-  // An older release has claimed the tenant and died before it could agree.
+  // An older release has claimed the tenant and died before it recorded a version.
   const own =
     shared < TENANT_SCHEMA_VERSION
       ? await isolatedTablesVersion(source, hop.source.schemaName)
@@ -62,12 +62,12 @@ async function versionFor(source: pg.Client, hop: Hop): Promise<number> {
   return own;
 }
 
-/** A column that the target has and the source has not would never be filled. */
+/** A column that the target has and the source lacks would never be filled. */
 async function migrateSource(source: pg.Client, { source: place, attempt }: Hop): Promise<number> {
   const { schemaName, roleName } = place;
   const target = isolatedTarget(schemaName, roleName);
   const migrate = async () => {
-    // Requests that come later wait behind its locks.
+    // Later requests wait behind its locks.
     await source.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
     return joinedTransaction(source, async (transaction) => {
       await lockForDdl(transaction, schemaName);
@@ -83,7 +83,7 @@ async function migrateSource(source: pg.Client, { source: place, attempt }: Hop)
   }
 }
 
-/** Before the commit point, a hop that a newer release began is not for this one to go on with. @throws {TablesNewer} */
+/** This release must not continue an uncommitted hop of a newer release. @throws {TablesNewer} */
 export function requireKnownTables({ target }: Hop): void {
   if (target.schemaVersion !== undefined) requireKnown(target.schemaVersion);
 }

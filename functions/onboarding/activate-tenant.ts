@@ -7,10 +7,10 @@ import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/te
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**
- * The commit point of onboarding: in one transaction the tenant becomes active and its planned place the one that
- * requests are sent to. Repeating it changes nothing.
- * @throws {OnboardingIncomplete} a step before this one is missing.
- * @throws {TenantNotProvisioning} the tenant failed or left meanwhile.
+ * The commit point of onboarding: one transaction makes the tenant active and its planned place its placement.
+ * Repeating it changes nothing.
+ * @throws {OnboardingIncomplete} an earlier phase is missing.
+ * @throws {TenantNotProvisioning} the tenant failed or was removed meanwhile.
  */
 export function activateTenant(
   registry: DataApi,
@@ -41,7 +41,7 @@ export function activateTenant(
       await recordAudit(transaction, { actor, action: 'tenant.activate', tenantId, data: {} });
     }
     const row = await selectTenants(db).where('t.tenant_id', '=', tenantId).executeTakeFirst();
-    // A suspension may follow an activation at once; the activation has happened all the same.
+    // An operator may suspend the tenant right after its activation; the activation still succeeded.
     if (row?.status !== 'active' && row?.status !== 'suspended') throw new TenantNotProvisioning();
     return toTenantRecord(row);
   });

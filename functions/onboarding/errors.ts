@@ -1,5 +1,4 @@
-// Choosing a cell belongs to `placement`, and making what tenants live in to `provisioning`, but their refusals end an
-// onboarding like those below.
+// `placement` chooses a cell and `places` makes a tenant's place; their refusals end an onboarding like those below.
 export { NoCellCapacity } from '../placement/errors.ts';
 export {
   DedicatedStackFailed,
@@ -18,21 +17,22 @@ import type { Unsatisfied } from '../contracts/compliance.ts';
 import type { Tier } from '../contracts/tenant.ts';
 
 /**
- * Errors of a tenant's lifecycle. Rules that the rest relies on:
- * - `name` equals the class name and survives minification: `workflows/` imports the classes for Retry and Catch,
- *   and a failed execution ends with that name.
- * - `message` is fit for a client: it holds nothing but the caller's own input and fixed text. What an operator needs
- *   besides (hosts, ARNs, database messages) travels in `cause`, which is logged and never shown.
+ * Errors of onboarding. Other code relies on these rules:
+ * - `name` equals the class name and survives minification: `workflows/` imports the classes for Retry and Catch, and a
+ *   failed execution ends with that name.
+ * - `message` may be shown to a client: it holds only the caller's own input and fixed text. Details for operators
+ *   (hosts,
+ *   ARNs, database messages) go into `cause`, which is only logged.
  */
 export abstract class LifecycleError extends Error {
   abstract override readonly name: string;
 }
 
-/** One field that is wrong. */
+/** One wrong field. */
 interface InputIssue {
-  /** As a sentence names it, `a.b`; empty for the whole input. */
+  /** Path of the field as it reads in a sentence, `a.b`; empty for the whole input. */
   readonly path: string;
-  /** JSON pointer of the field; absent where `path` is the name of one. */
+  /** JSON pointer of the field; absent when `path` is the field's name. */
   readonly pointer?: string;
   readonly message: string;
 }
@@ -42,7 +42,7 @@ export class InvalidOnboardingInput extends LifecycleError {
   override readonly name = 'InvalidOnboardingInput';
   readonly issues: readonly InputIssue[];
   constructor(issues: readonly InputIssue[]) {
-    // An input may have any number of unknown fields; a cause of Step Functions may not have any length.
+    // Bounded, because an input may have any number of unknown fields and Step Functions limits the length of a cause.
     const told = issues
       .slice(0, 10)
       .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
@@ -51,7 +51,7 @@ export class InvalidOnboardingInput extends LifecycleError {
   }
 }
 
-/** The slug belongs to a tenant that is past onboarding. */
+/** The slug belongs to a tenant whose onboarding has ended. */
 export class TenantExists extends LifecycleError {
   override readonly name = 'TenantExists';
   constructor(slug: string) {
@@ -67,7 +67,10 @@ export class TenantNameTaken extends LifecycleError {
   }
 }
 
-/** The slug is being onboarded, or failed to be, with a different input; that tenant is left as it is. */
+/**
+ * The slug belongs to a tenant that was registered with a different input and is being onboarded or failed. That tenant
+ * stays as it is.
+ */
 export class TenantInputMismatch extends LifecycleError {
   override readonly name = 'TenantInputMismatch';
   constructor(slug: string, fields: string[]) {
@@ -78,7 +81,7 @@ export class TenantInputMismatch extends LifecycleError {
   }
 }
 
-/** The tier's place does not satisfy the tenant's compliance requirements; `issues` names each. */
+/** The place of the tier does not satisfy the tenant's compliance requirements; `issues` names each. */
 export class ComplianceUnsatisfied extends LifecycleError {
   override readonly name = 'ComplianceUnsatisfied';
   readonly issues: readonly Unsatisfied[];
@@ -97,7 +100,7 @@ export class OnboardingNotStarted extends LifecycleError {
   }
 }
 
-/** The tenant failed, left or vanished while one of its onboarding steps was still under way. */
+/** The tenant failed, was removed or vanished while a phase of its onboarding ran. */
 export class TenantNotProvisioning extends LifecycleError {
   override readonly name = 'TenantNotProvisioning';
   constructor() {
@@ -105,7 +108,7 @@ export class TenantNotProvisioning extends LifecycleError {
   }
 }
 
-/** A step ran before the one that it depends on. */
+/** A phase ran before one that it depends on. */
 export class OnboardingIncomplete extends LifecycleError {
   override readonly name = 'OnboardingIncomplete';
   constructor(missing: string) {
@@ -121,7 +124,7 @@ export class PlacementConflict extends LifecycleError {
   }
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class OnboardingStepFailed extends LifecycleError {
   override readonly name = 'OnboardingStepFailed';
   constructor(options?: ErrorOptions) {

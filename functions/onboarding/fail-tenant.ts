@@ -12,11 +12,11 @@ export interface CaughtError {
   readonly Cause?: string | undefined;
 }
 
-/** What the tenant's `status_reason`, and the execution's cause, say. Fit for a client. */
+/** The tenant's `status_reason` and the execution's cause. May be shown to a client. */
 export function reasonOf({ Error: name, Cause }: CaughtError): string {
   const fallback = 'An internal error stopped onboarding.';
-  if (name === 'States.Timeout') return 'A step of onboarding took too long.';
-  // Only our own classes vouch for their message.
+  if (name === 'States.Timeout') return 'A phase of the onboarding took too long.';
+  // Only our own classes guarantee that their message may be shown.
   if (!Object.hasOwn(errors, name)) return fallback;
   try {
     const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
@@ -27,22 +27,22 @@ export function reasonOf({ Error: name, Cause }: CaughtError): string {
 }
 
 interface Failure {
-  /** Fit for a client. */
+  /** May be shown to a client. */
   readonly reason: string;
   readonly executionArn: string;
   readonly actor: AuditActor;
 }
 
 /**
- * Marks a tenant failed, if this execution is the one in charge of it and it is still being provisioned. Its
- * resources stay for the same input to resume with.
- * @returns whether it was marked.
+ * Marks a tenant as failed if it names this execution and is still being provisioned. Its resources stay, so that the
+ * same input can resume.
+ * @returns true when it was marked.
  */
 export function failTenant(registry: DataApi, tenantId: string, failure: Failure): Promise<boolean> {
   return registry.transaction((transaction) => markFailed(transaction, tenantId, failure));
 }
 
-/** The same in the caller's transaction. */
+/** The same, in the caller's transaction. */
 export async function markFailed(
   transaction: RegistryExecutor,
   tenantId: string,
@@ -62,8 +62,8 @@ export async function markFailed(
 }
 
 /**
- * The tenant that an API call registered with this input for this execution, or for none: the one to mark when the
- * register step itself breaks down.
+ * The tenant that an API call registered with this input for this execution, or for no execution: the one to mark when
+ * the register phase itself fails.
  */
 export function findUnclaimed(
   registry: DataApi,

@@ -1,7 +1,8 @@
 /**
- * The phases of onboarding that make the tenant's first place, by the operations of functions/places. Registration has
- * planned it: for a cell it is the tenant's routing row; for a dedicated database that row is written when the stack is
- * ready. What an operation finds out goes into the row. Nobody is sent there before the tenant is active.
+ * The phases of onboarding that make the tenant's first place, with the operations of functions/places. Registration
+ * has planned the place: for a cell it is the tenant's routing row; for a dedicated database the row is written when
+ * the stack is ready. Each phase writes what it made into the row. Requests use the place only after the tenant is
+ * active.
  */
 import { sql } from 'kysely';
 import { FIRST_EPOCH } from '../placement/tenant-names.ts';
@@ -13,13 +14,13 @@ import { columnValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
-/** `skipped` when the tenant is already active, so that nothing is left to do. */
+/** `skipped` when the tenant is already active: nothing is left to do. */
 export type PhaseOutcome = 'done' | 'skipped';
 
 /**
- * Runs a phase on the place of a tenant that is still being provisioned. On an active tenant it does nothing: an
- * execution that shares its work with a faster one must not touch a tenant that may have moved since.
- * @throws {TenantNotProvisioning} the tenant failed or left meanwhile.
+ * Runs a phase on the place of a tenant that is still being provisioned. For an active tenant it does nothing: another
+ * execution was faster, and the tenant may have moved since.
+ * @throws {TenantNotProvisioning} the tenant failed or was removed meanwhile.
  */
 async function onPlannedPlace(
   registry: RegistryExecutor,
@@ -43,7 +44,9 @@ async function onPlannedPlace(
   return 'done';
 }
 
-/** The same, behind the launch of a dedicated database. @throws {OnboardingIncomplete} it does not exist yet. */
+/**
+ * The same, after the launch of a dedicated database. @throws {OnboardingIncomplete} the database does not exist yet.
+ */
 function onPlace(
   registry: RegistryExecutor,
   tenantId: string,
@@ -55,7 +58,7 @@ function onPlace(
   });
 }
 
-/** The same, behind the creation of the secret. @throws {OnboardingIncomplete} it does not exist yet. */
+/** The same, after the secret exists. @throws {OnboardingIncomplete} it does not exist yet. */
 function onPlaceWithSecret(
   registry: RegistryExecutor,
   tenantId: string,
@@ -68,9 +71,9 @@ function onPlaceWithSecret(
 }
 
 /**
- * Brings the stack of the tenant's dedicated database one step further, and records a finished one as the tenant's place.
- * Called in a loop with what the last call returned, until that is `ready`.
- * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack needs a person.
+ * Advances the stack of the tenant's dedicated database, and records the finished one as the tenant's place. Call it in
+ * a loop with the result of the last call until that is `ready`.
+ * @throws {DedicatedStackFailed} too many creations failed in this execution, or an operator must look at the stack.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function launchDedicated(
@@ -80,7 +83,7 @@ export async function launchDedicated(
   previous: StackProgress | undefined,
 ): Promise<StackProgress> {
   const { launchPlace } = await import('../places/place-resources.ts');
-  // What an active tenant still needs of its launch: nothing.
+  // An active tenant needs no launch any more.
   let progress: StackProgress = {
     ready: true,
     phase: 'ready',
@@ -96,7 +99,7 @@ export async function launchDedicated(
   return progress;
 }
 
-/** Writes the routing row of a place that has been launched, while the tenant is being provisioned. */
+/** Writes the routing row of a launched place while the tenant is being provisioned. */
 async function recordRoute(registry: RegistryExecutor, tenantId: string, place: Place): Promise<void> {
   const { epoch, ...route } = routeTo(place);
   const columns = Object.keys(route) as (keyof typeof route)[];
@@ -132,7 +135,7 @@ export async function bootstrapDedicated(
   });
 }
 
-/** Creates the secret of the tenant's login role: from then on the proxy's desired list contains it. */
+/** Creates the secret of the tenant's login role. From then on the proxy's desired list contains it. */
 export async function provisionCredentials(
   registry: RegistryExecutor,
   tenantId: string,
@@ -152,7 +155,7 @@ export async function provisionCredentials(
   });
 }
 
-/** Creates the tenant's schema with its tables and its login role, whose password is the secret's. */
+/** Creates the tenant's schema with its tables, and its login role with the secret's password. */
 export async function provisionSchema(registry: RegistryExecutor, tenantId: string): Promise<PhaseOutcome> {
   const { createSchema } = await import('../places/place-database.ts');
   return onPlaceWithSecret(registry, tenantId, async (place) => {
@@ -172,7 +175,7 @@ export async function provisionProxy(registry: RegistryExecutor, tenantId: strin
   return onPlace(registry, tenantId, (place) => registerWithProxy(registry, place));
 }
 
-/** Tells the data database that the tenant lives there, so that its transactions may enter. */
+/** Writes the tenant's placement into the data database, so that its transactions may enter. */
 export async function provisionPlacement(
   registry: RegistryExecutor,
   tenantId: string,
@@ -181,7 +184,10 @@ export async function provisionPlacement(
   return onPlace(registry, tenantId, (place) => recordPlacement(place, tenantId));
 }
 
-/** Does what the tenant's first request will do. @throws {TenantUnreachable} transient while the proxy takes up the secret. */
+/**
+ * Runs what the tenant's first request will run. @throws {TenantUnreachable} transient, until the proxy accepts the
+ * secret.
+ */
 export async function verifyTenant(registry: RegistryExecutor, tenantId: string): Promise<PhaseOutcome> {
   const { verifyPlace } = await import('../places/place-database.ts');
   return onPlaceWithSecret(registry, tenantId, (place) => verifyPlace(place, { tenantId, access: 'read' }));

@@ -2,23 +2,23 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { secondsSince } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 
-/** What has become of an execution; `none` when there is none of that name. */
+/** State of an execution; `none` when no execution has that name. */
 export type ExecutionFate = 'running' | 'failed' | 'ended' | 'none';
 
-/** Asks Step Functions. */
+/** Reads the state from Step Functions. */
 export type ExecutionProbe = (executionArn: string) => Promise<ExecutionFate>;
 
-/** The execution that a tenant which is being provisioned names. */
+/** The execution that a provisioning tenant names. */
 export interface NamedExecution {
   readonly executionArn: string;
-  /** Since the tenant was changed last, in seconds. */
+  /** Age of the tenant's last change, in seconds. */
   readonly ageSeconds: number;
 }
 
 /** A request registers the tenant a moment before it starts the execution. */
 const TIME_TO_START_SECONDS = 60;
 
-/** Undefined where no tenant of that slug is being provisioned, or it names no execution. */
+/** undefined when no tenant of that slug is being provisioned, or when it names no execution. */
 export async function namedExecution(
   registry: RegistryExecutor,
   slug: string,
@@ -37,8 +37,8 @@ export async function namedExecution(
 }
 
 /**
- * Whether nothing will come of the execution any more.
- * @param ageSeconds since its tenant was changed last.
+ * True when the execution can no longer end the onboarding.
+ * @param ageSeconds since the last change of its tenant.
  */
 export function isDead(fate: ExecutionFate, ageSeconds: number): boolean {
   if (fate === 'none') return ageSeconds >= TIME_TO_START_SECONDS;

@@ -4,11 +4,11 @@ import { isEmailAddress } from '../resources/email-address.ts';
 import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 
-/** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
+/** PostgreSQL stores neither NUL nor unpaired surrogates; the Data API would answer with an unclear error. */
 const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
 
 const MAX_NAME = 255;
-/** A tenant's name, without blanks around it; its length is counted as PostgreSQL counts it. */
+/** A tenant's name without surrounding blanks; its length is counted as PostgreSQL counts it. */
 export const tenantName = z
   .string('must be a string')
   .refine(storable, 'must not contain NUL or malformed characters')
@@ -21,7 +21,7 @@ const email = z
   .refine(isEmailAddress, 'must be an e-mail address')
   .transform((value) => value.toLowerCase());
 
-/** What a tenant must comply with, each once. */
+/** Compliance requirements of the tenant, each once. */
 export const complianceRequirements = z
   .array(
     z
@@ -61,13 +61,13 @@ const schema = z.strictObject(
   'must be a JSON object',
 );
 
-/** A valid input; `dataResidency` is undefined where the home region is meant. E-mail addresses are lower-case. */
+/** A valid input. `dataResidency` is undefined for the home region. E-mail addresses are in lower case. */
 export type OnboardingInput = z.output<typeof schema>;
 
 /**
- * Checks the body of `POST /tenants`, which is the input of `tenant-onboarding` too. Whether the residency is one
- * that Strata serves is known to the registry only: `registerTenant` checks that.
- * @throws {InvalidOnboardingInput} naming every field that is wrong.
+ * Checks the body of `POST /tenants`, which is also the input of `tenant-onboarding`. It does not check whether Strata
+ * serves the residency: `registerTenant` does, with the registry.
+ * @throws {InvalidOnboardingInput} naming every wrong field.
  */
 export function validateOnboardingInput(input: unknown): OnboardingInput {
   const { data, issues } = readInput(schema, input);
@@ -78,8 +78,8 @@ export function validateOnboardingInput(input: unknown): OnboardingInput {
 }
 
 /**
- * Slugs that no tenant may have: `{slug}.domain` would be a host of the platform itself, or be taken for one. The keys of
- * the regions are among them, because a region's API may have its key as host name.
+ * Slugs that no tenant may have, because `{slug}.domain` is, or looks like, a host of the platform. They include the
+ * keys of the regions: a region's API may have its key as host name.
  */
 const PLATFORM_SLUGS: ReadonlySet<string> = new Set([
   ...['operator', 'www', 'api', 'admin', 'app', 'console', 'docs', 'status', 'health', 'auth', 'mail'],

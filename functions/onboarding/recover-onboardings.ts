@@ -1,12 +1,12 @@
 /**
- * What becomes of onboardings whose executions ended without ending them: stopped, timed out, failed while they recorded
- * their failure, never started, or gone with a machine.
+ * Recovers onboardings whose executions ended without ending the onboarding: stopped, timed out, failed while they
+ * recorded their failure, never started, or lost with a machine.
  *
  *   never started (the request that registered the tenant died before the start) ──▶ started under its planned name
- *   ended in whatever way, the tenant still `provisioning`                       ──▶ `failed` with a reason
+ *   ended in any way, the tenant still `provisioning`                            ──▶ `failed` with a reason
  *
- * Invariant: only the execution that the tenant names is looked at, and the tenant is marked only while it names that
- * one; an execution that took the tenant over meanwhile keeps it. The same input resumes a failed tenant.
+ * Invariant: recovery looks only at the execution that the tenant names, and marks the tenant only while the tenant
+ * names it. An execution that took the tenant over meanwhile keeps it. The same input resumes a failed tenant.
  */
 import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
@@ -18,14 +18,14 @@ import { failTenant } from './fail-tenant.ts';
 import { type ExecutionProbe, isDead } from './onboarding-executions.ts';
 
 export interface RecoverOnboardingsOptions {
-  /** Only the tenant that this execution works on; every one when absent. */
+  /** Only the tenant of this execution; every tenant when absent. */
   readonly executionArn?: string | undefined;
   readonly statusOf: ExecutionProbe;
-  /** `StartExecution` of `tenant-onboarding` under the name that the ARN ends with. */
+  /** Calls `StartExecution` of `tenant-onboarding` with the name at the end of the ARN. */
   readonly start: (executionArn: string, input: object) => Promise<void>;
-  /** On `performance.now()`'s clock: no further tenant is begun afterwards. */
+  /** On `performance.now()`'s clock: no tenant is begun after it. */
   readonly deadline: number;
-  /** Called for each tenant that is provisioning for longer than an hour. */
+  /** Called for each tenant that has been provisioning for longer than an hour. */
   readonly onLate: (tenant: { tenantId: string; minutes: number }) => void;
 }
 
@@ -62,7 +62,7 @@ export async function recoverOnboardings(
       try {
         await recover(row);
       } catch (error) {
-        // An error with one tenant must not keep the others from being recovered.
+        // A failure for one tenant must not prevent the recovery of the others.
         failures.push(error);
       }
       if (minutes >= LATE_MINUTES && !recovered.failed.includes(tenantId)) onLate({ tenantId, minutes });
@@ -100,7 +100,7 @@ export async function recoverOnboardings(
   }
 }
 
-/** By id, with the input that each was registered with. */
+/** By id, with the input of each registration. */
 function provisioningTenants(
   registry: RegistryExecutor,
   { executionArn, after }: { executionArn: string | undefined; after: string | undefined },
@@ -111,7 +111,7 @@ function provisioningTenants(
       (eb) =>
         eb
           .selectFrom('control_audit_log as a')
-          // A tenant that failed and was resumed is provisioning since then.
+          // A resumed tenant has been provisioning since its resumption.
           .select((each) => latest(each.ref('a.created_at')).as('began'))
           .whereRef('a.tenant_id', '=', 't.tenant_id')
           .where('a.action', 'in', ['tenant.register', 'tenant.resume'])

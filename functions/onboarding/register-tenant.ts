@@ -1,10 +1,11 @@
 /**
- * Registration: the first step of onboarding, and what `POST /tenants` does before it starts the workflow.
+ * Registration: the first phase of onboarding. `POST /tenants` runs it before it starts the workflow.
  *
  * States of a tenant here:  (none) ──register──▶ provisioning ──activate──▶ active
  *                           provisioning ──fail──▶ failed ──register, same input──▶ provisioning
- * Invariants: tenant, its administrator and its planned place appear together or not at all; a tenant that is not
- * `active` serves no request; the execution named by `execution_arn` is the one that may mark it failed.
+ *
+ * Invariants: a tenant, its administrator and its planned place are written together or not at all; a tenant that is
+ * not `active` serves no request; only the execution in `execution_arn` may mark it as failed.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -26,24 +27,24 @@ import { chooseResidency, homeOf, type RegistrationRegion } from './registration
 import { findReservation, lockSlug, ReservedElsewhere, reserveSlug, takeOverSlug } from './reserved-slug.ts';
 
 export interface RegisterOptions {
-  /** Who asked for it, for the audit log. */
+  /** Who requested it, for the audit log. */
   actor: AuditActor;
-  /** The execution that takes the tenant over, whatever other execution worked on it. */
+  /** The execution that takes the tenant over from any other execution. */
   executionArn?: string;
   /** For an API call, which registers before it starts the execution. */
   planned?: PlannedExecution;
-  /** For an API call that its client may send again. */
+  /** For an API call that the client may repeat. */
   once?: RepeatableRequest | undefined;
-  /** Whose registry it is, where there are several regions. */
+  /** The region of the registry; set when there are several regions. */
   region?: RegistrationRegion;
   /** The tenant that the new one is a copy of. */
   cloneOf?: string | undefined;
 }
 
-/** An execution that will be started once the tenant is registered. */
+/** An execution that is started after the registration. */
 export interface PlannedExecution {
   readonly executionArn: string;
-  /** A dead execution that the tenant may still name. A tenant that names any other one keeps it. */
+  /** A dead execution that the tenant may still name. A tenant that names any other execution stays with that one. */
   readonly replaces: string | undefined;
 }
 
@@ -53,15 +54,15 @@ interface Asked {
   readonly actor: AuditActor;
   readonly executionArn: string | undefined;
   readonly planned: PlannedExecution | undefined;
-  /** Undefined where there is one region only: nobody else could have the slug then. */
+  /** undefined when there is one region only: no other region can have the slug then. */
   readonly region: RegistrationRegion | undefined;
   readonly cloneOf: string | undefined;
 }
 
 /**
- * Writes the tenant as `provisioning`, or takes up again a registration that is unfinished or failed.
- * Safe to repeat and to run concurrently.
- * @throws {TenantExists} the slug belongs to a tenant past onboarding.
+ * Writes the tenant as `provisioning`, or resumes an unfinished or failed registration. Safe to repeat and to run
+ * concurrently.
+ * @throws {TenantExists} the slug belongs to a tenant whose onboarding has ended.
  * @throws {TenantNameTaken} the name belongs to another slug.
  * @throws {TenantInputMismatch} the slug is unfinished with a different input.
  * @throws {InvalidOnboardingInput} the residency is not served.
@@ -100,7 +101,7 @@ export async function registerTenant(
   }
 }
 
-/** Which fields of the input differ from the tenant's; empty when the input is the one it was registered with. */
+/** Names of the input's fields that differ from the tenant's; empty when the input is the registered one. */
 export function differingFields(
   tenant: TenantRecord & { adminEmail: string },
   input: Omit<OnboardingInput, 'dataResidency'> & { dataResidency?: string | undefined },
@@ -140,7 +141,8 @@ async function register(
   const tenant = await findForUpdate(transaction, input.slug);
   const atHome = region === undefined || region.key === homeOf(region.registries);
   if (tenant?.status === 'elsewhere') {
-    // Home's row is every other region's reservation as well; in another region it is a tenant that has left.
+    // Home's row also reserves the slug for the other regions; in another region the row is a tenant that was moved
+    // away.
     if (!region || !atHome) throw new TenantExists(input.slug);
     if (tenant.region !== region.key) return new ReservedElsewhere(tenant.region);
     return insert(transaction, input, asked, { tenantId: tenant.tenantId, here: true });
@@ -151,7 +153,7 @@ async function register(
   if (reserved instanceof ReservedElsewhere) return reserved;
   const reservation = reserved === undefined ? undefined : { tenantId: reserved, here: false };
   const record = await insert(transaction, input, asked, reservation);
-  // Last, when nothing of the region stands against the tenant any more: what is refused leaves nothing at home.
+  // Last, after every check of the region: a refused registration leaves nothing at home.
   if (record) await reserveSlug(record, region);
   return record;
 }
@@ -164,7 +166,7 @@ async function resume(
 ): Promise<TenantRecord> {
   const { adminEmail: _, ...record } = tenant;
   if (tenant.status !== 'provisioning' && tenant.status !== 'failed') {
-    // A step of the very execution that activated it, delivered once more.
+    // A repeated delivery of the execution that activated the tenant.
     const sameExecution = executionArn !== undefined && executionArn === tenant.executionArn;
     if (sameExecution && tenant.status === 'active') return record;
     throw new TenantExists(input.slug);
@@ -190,10 +192,10 @@ async function resume(
   return read(transaction, tenant.tenantId);
 }
 
-/** A reservation of the slug that no tenant came of. */
+/** A reservation of the slug whose tenant was never committed. */
 interface Reservation {
   readonly tenantId: string;
-  /** Its row is in this registry, and becomes the tenant's. */
+  /** Its row is in this registry and becomes the tenant's row. */
   readonly here: boolean;
 }
 
@@ -205,7 +207,7 @@ async function insert(
   reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
-  // A dedicated database has no cell, but stands in the region of the residency's cells.
+  // A dedicated database has no cell, but is in the region of the residency's cells.
   const cell = await chooseCell(transaction, input);
   const tenantId = reserved?.tenantId ?? randomUUID();
   const ownName = tenantRoleName(tenantId, FIRST_EPOCH);
@@ -235,7 +237,7 @@ async function insert(
     .returning('tenant_id')
     .execute()
     .catch((error) => {
-      // Id and slug are the reservation's own, which leaves the name.
+      // Id and slug are the reservation's own, so the conflict is on the name.
       const taken = reserved?.here && error instanceof RegistryError && error.sqlState === '23505';
       throw taken ? new TenantNameTaken(input.name) : error;
     });
@@ -254,7 +256,7 @@ async function insert(
     .onConflict((other) => other.columns(['tenant_id', 'email']).doNothing())
     .execute();
   if (isolationModel !== 'dedicated') {
-    // Where the tenant will be. Nobody is sent there before the tenant is active.
+    // The place where the tenant will be. Requests use it only after the tenant is active.
     await db
       .insertInto('tenant_database_routing')
       .values({

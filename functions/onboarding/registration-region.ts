@@ -3,9 +3,9 @@ import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { InvalidOnboardingInput } from './errors.ts';
 
-/** Where a registration stands among the regions. */
+/** The region of a registration, among all regions. */
 export interface RegistrationRegion {
-  /** Of the region whose registry the tenant is written to. */
+  /** Of the region in whose registry the tenant is written. */
   readonly key: string;
   readonly registries: RegionalRegistries;
 }
@@ -16,8 +16,8 @@ export function homeOf(registries: RegionalRegistries): string {
 }
 
 /**
- * The residency to use: the asked one, or that of the oldest cell, which is the home region's.
- * @throws {InvalidOnboardingInput} when no cell has it; where it is another region's, the message says which.
+ * The residency to use: the requested one, or that of the oldest cell, which is the home region's.
+ * @throws {InvalidOnboardingInput} no cell has it; when another region serves it, the message names that region.
  */
 export async function chooseResidency(
   registry: RegistryExecutor,

@@ -13,24 +13,24 @@ import type { RegistrationRegion } from './registration-region.ts';
 export interface RequestOnboardingOptions {
   readonly actor: AuditActor;
   readonly region: RegistrationRegion;
-  /** The ARN that an execution of `tenant-onboarding` with that name has. */
+  /** The ARN that an execution of `tenant-onboarding` with that name gets. */
   readonly executionArnOf: (name: string) => string;
   readonly statusOf: ExecutionProbe;
-  /** `StartExecution` of `tenant-onboarding`. */
+  /** Calls `StartExecution` of `tenant-onboarding`. */
   readonly start: (name: string, input: object) => Promise<void>;
   readonly once?: RepeatableRequest | undefined;
   /** The tenant that the new one is to be a copy of. */
   readonly cloneOf?: string | undefined;
 }
 
-/** Step Functions takes 80 characters; a UUID has 36. */
+/** Step Functions allows 80 characters; a UUID has 36. */
 const SLUG_CHARACTERS = 43;
 
 /**
- * Asks for an onboarding: the tenant is registered first, with the name that its execution will have, and the execution
- * is started then. A tenant that another living execution works on is left to it.
+ * Requests an onboarding: registers the tenant with the name of its future execution, then starts the execution. A
+ * tenant with another living execution stays with that one.
  * @throws the refusals of `registerTenant`: nothing was changed.
- * @throws {OnboardingNotStarted} the tenant is `failed`, and the same request takes it up again.
+ * @throws {OnboardingNotStarted} the tenant is `failed`; the same request resumes it.
  */
 export async function requestOnboarding(
   registry: DataApi,

@@ -1,14 +1,15 @@
 /**
- * A slug belongs to one tenant of all regions: home's registry knows every one. A registration in another region
- * reserves it there, as the row `elsewhere` that stays for as long as the tenant is another region's.
+ * Unique slugs across regions. Home's registry has every slug. A registration in another region reserves its slug at
+ * home, as a row with status `elsewhere`, which stays while the tenant lives in another region.
  *
- * States of a slug at home, as region R sees it:
- *   free ──reserve──▶ R's, without a tenant ──R commits──▶ R's tenant
- *   R's, without a tenant ──next registration in R, which uses its id──▶ R's tenant
- *   R's, without a tenant ──take over──▶ another region's, without a tenant (home's too, with the row `elsewhere`)
- * Invariants: a reservation of R is made, used or taken away only under the lock on the slug in R's registry, and made
- * last, right before the tenant commits: one whose tenant is not there under that lock belongs to a registration that
- * died, and blocks nobody.
+ * States of a slug at home, for a region R:
+ *   free ──reserve──▶ reserved by R, without a tenant ──R commits──▶ tenant of R
+ *   reserved by R, without a tenant ──next registration in R, which uses its id──▶ reserved by R, without a tenant
+ *   reserved by R, without a tenant ──take over──▶ reserved by another region (home too, with the row `elsewhere`)
+ *
+ * Invariants: a reservation of R is made, used or taken over only under the lock on the slug in R's registry, and it is
+ * made last, right before the tenant commits. So a reservation without a tenant under that lock belongs to a
+ * registration that died, and blocks nobody.
  */
 
 import type { Tier } from '../contracts/tenant.ts';
@@ -20,7 +21,7 @@ import { boundTransaction, lockByName } from '../registry/transaction-limits.ts'
 import { TenantExists, TenantInputMismatch } from './errors.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';
 
-/** Another region has reserved the slug, and it is to be seen whether its tenant ever came. */
+/** Another region has reserved the slug; the caller must check whether its tenant was committed. */
 export class ReservedElsewhere {
   readonly regionKey: string;
   constructor(regionKey: string) {
@@ -28,15 +29,15 @@ export class ReservedElsewhere {
   }
 }
 
-/** Registrations of one slug in one region take turns until their transactions end. */
+/** Serializes the registrations of one slug in one region until their transactions end. */
 export async function lockSlug(transaction: RegistryExecutor, slug: string): Promise<void> {
   await lockByName(transaction, `strata slug ${slug}`);
 }
 
 /**
- * What a registration in a region other than home finds of its slug at home: an id that a dead registration of the
- * region has left, another region's reservation, or nothing.
- * @throws {TenantExists | TenantInputMismatch} the slug is a tenant's of home.
+ * Reads the slug at home for a registration in another region: an id that a dead registration of the region has left,
+ * another region's reservation, or nothing.
+ * @throws {TenantExists | TenantInputMismatch} the slug belongs to a tenant of home.
  */
 export async function findReservation(
   slug: string,
@@ -49,8 +50,8 @@ export async function findReservation(
 }
 
 /**
- * Makes the slug the region's at home. Making it again with the same id changes nothing.
- * @throws {TenantExists | TenantInputMismatch} somebody else was faster.
+ * Reserves the slug at home for the region. Repeating it with the same id changes nothing.
+ * @throws {TenantExists | TenantInputMismatch} another registration was faster.
  */
 export async function reserveSlug(
   { slug, tenantId, tier }: { slug: string; tenantId: string; tier: Tier },
@@ -60,7 +61,8 @@ export async function reserveSlug(
   await registrySql(home)
     .insertInto('tenants')
     .values({
-      // What the row must have and another region's tenant does not tell: its name is its id, its tier's model is any.
+      // Required columns that have no value for another region's tenant: the name is the id, the tier's model is
+      // arbitrary.
       ...{ tenant_id: tenantId, tenant_name: tenantId, tenant_slug: slug, isolation_model: 'shared' },
       ...{ subscription_tier: tier, status: 'elsewhere', data_residency: region.key },
       ...{ compliance_requirements: [], home_region: region.key },
@@ -74,8 +76,8 @@ export async function reserveSlug(
 }
 
 /**
- * Gives the slug that another region has reserved to this one, unless that region has a tenant of it.
- * @throws {TenantExists | TenantInputMismatch} it has.
+ * Takes over a slug that another region has reserved, unless that region has a tenant with the slug.
+ * @throws {TenantExists | TenantInputMismatch} that region has one.
  */
 export async function takeOverSlug(slug: string, from: string, region: RegistrationRegion): Promise<void> {
   const fromHome = from === homeOf(region.registries);
@@ -83,11 +85,11 @@ export async function takeOverSlug(slug: string, from: string, region: Registrat
     await boundTransaction(transaction);
     await lockSlug(transaction, slug);
     const holder = await holderOf(transaction, slug);
-    // `elsewhere` is a tenant that has left, but at home a mere reservation: home itself may have taken one over, and
-    // then have refused its own registration.
+    // `elsewhere` is a tenant that was moved away. At home it may also be a reservation: home may have taken one over
+    // and then refused its own registration.
     const reservation = fromHome && holder?.status === 'elsewhere';
     if (holder && !reservation) throw refusalBy(holder.status, slug);
-    // Before the lock is given back: a registration there must not find its region's reservation any more.
+    // Before the lock is released, so that a registration there no longer finds its region's reservation.
     await registrySql(homeRegistry(region))
       .updateTable('tenants')
       .set({ home_region: region.key, data_residency: region.key, updated_at: now })
@@ -102,7 +104,7 @@ function homeRegistry({ registries }: RegistrationRegion): DataApi {
   return registries.of(homeOf(registries));
 }
 
-/** Who has a slug in that registry. */
+/** The owner of a slug in that registry. */
 function holderOf(registry: RegistryExecutor, slug: string) {
   return registrySql(registry)
     .selectFrom('tenants')
@@ -111,7 +113,7 @@ function holderOf(registry: RegistryExecutor, slug: string) {
     .executeTakeFirst();
 }
 
-/** An unfinished tenant of another region is one that was asked for with another residency. */
+/** An unfinished tenant of another region was requested with another residency. */
 function refusalBy(status: TenantStatus | undefined, slug: string): TenantExists | TenantInputMismatch {
   return status === 'provisioning' || status === 'failed'
     ? new TenantInputMismatch(slug, ['dataResidency'])

@@ -4,24 +4,24 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { NoCellCapacity } from './errors.ts';
 
-/** A cell as a placement needs it. */
+/** The columns of a cell that a placement needs. */
 export type Cell = Awaited<ReturnType<typeof readCells>>[number];
 
-/** For whom a cell is picked. */
+/** The tenant for which a cell is chosen. */
 export interface CellWish {
   readonly tier: Tier;
   readonly dataResidency: string;
-  /** The tenant takes the place of a schema, also if that is not what its tier has. */
+  /** The tenant needs one of the cell's schemas, even if its tier has another isolation model. */
   readonly needsSchema?: boolean;
-  /** By cell, schemas of tenants that this registry does not know of yet. */
+  /** By cell: the number of schemas that are promised to tenants which this registry does not have yet. */
   readonly promised?: ReadonlyMap<string, number> | undefined;
 }
 
 /**
- * Picks the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
- * so that onboardings running at once count each other and cannot exceed a cell's cap together.
- * A failed tenant counts: it holds its place until it is resumed or offboarded. So does one that is on its way there
- * by a move, also from another region (`arriving`); one that has just arrived counts twice until its move has ended.
+ * Chooses the active cell of the residency with the fewest tenants. The cells stay locked until the transaction ends,
+ * so that concurrent onboardings count each other and cannot exceed a cell's limit together. A failed tenant counts,
+ * because it keeps its place until it is resumed or offboarded. A tenant that a move brings to the cell counts too,
+ * also from another region (`arriving`); after the commit it counts twice until its move has ended.
  * @throws {NoCellCapacity} when no active cell has room for the tier.
  */
 export async function chooseCell(
@@ -40,7 +40,8 @@ export async function chooseCell(
 /** The active cells of the residency, locked, those with the fewest tenants first. */
 async function readCells(transaction: RegistryExecutor, dataResidency: string) {
   const db = registrySql(transaction);
-  // The order avoids deadlock. Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
+  // The order avoids deadlocks. Count in a separate statement: a statement that waits for a lock keeps its older
+  // snapshot.
   await db
     .selectFrom('cells')
     .select('cell_id')
@@ -80,16 +81,16 @@ async function readCells(transaction: RegistryExecutor, dataResidency: string) {
     .execute();
 }
 
-/** A cell as far as it has room for a tenant. */
+/** A cell and the number of its schemas. */
 export type CellRoom = NonNullable<Awaited<ReturnType<typeof readCellRoom>>>;
 
 /**
- * The cell, locked until the transaction ends, with the schemas that others than the tenant have in it or are on their
- * way to: by a move of this registry since it was planned, from another region since they were announced.
+ * Locks the cell until the transaction ends and counts the schemas of other tenants in it. Schemas of running moves
+ * count too: those of this region since the move was planned, those from another region since they were announced.
  */
 export async function readCellRoom(transaction: RegistryExecutor, cellId: string, tenantId: string) {
   const db = registrySql(transaction);
-  // Counting is a statement of its own: one that waits for a lock keeps its older snapshot.
+  // Count in a separate statement: a statement that waits for a lock keeps its older snapshot.
   await db.selectFrom('cells').select('cell_id').where('cell_id', '=', cellId).forUpdate().execute();
   return db
     .selectFrom('cells as c')

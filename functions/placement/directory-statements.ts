@@ -1,13 +1,10 @@
-/**
- * What the tenant directory asks the registry: compiled once per container, because a cold look-up is on the way of a
- * request.
- */
+/** The tenant directory's queries. They are compiled once per container, because a request waits for them. */
 import { type Expression, type InferResult, sql } from 'kysely';
 import { CompiledOnce, compilingOnly, type RegistrySql } from '../registry/registry-sql.ts';
 
 /**
- * The target of the tenant's move once its data is copied, as JSON. From then on the role can log in and the way to the
- * cut-over is short.
+ * The target of the tenant's move once its data is copied, as JSON. From then on the role can log in, and the cut-over
+ * is near.
  */
 const nextPlaceOf = (tenantId: Expression<string>) =>
   compilingOnly
@@ -42,7 +39,7 @@ const wholeRows = (db: RegistrySql) =>
   ]);
 
 type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
-/** `schema_version` and `next_place` are missing where the registry does not have them yet. */
+/** `schema_version` and `next_place` are missing while the registry does not have them yet. */
 export type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
 
 export const byId = {

@@ -1,15 +1,15 @@
 import type { Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 
-/** The tenant has no placement in the registry: it was never onboarded whole, or it is gone. */
+/** The tenant has no placement in the registry: its onboarding was never completed, or it was offboarded. */
 export class NotPlaced extends Error {
   override name = 'NotPlaced';
 }
 
-/** The tenant could not be served within the time a request may wait. Nothing was committed; try again later. */
+/** The tenant could not be served within the time that a request may wait. Nothing was committed; try again later. */
 export class TenantUnavailable extends Error {
   override name = 'TenantUnavailable';
-  /** Seconds after which a retry is worth it. */
+  /** Seconds after which a retry makes sense. */
   readonly retryAfter: number;
   constructor(message: string, retryAfter: number, options?: ErrorOptions) {
     super(message, options);
@@ -17,7 +17,7 @@ export class TenantUnavailable extends Error {
   }
 }
 
-/** Another region serves the tenant. Nothing was done here: the request belongs to that region's API. */
+/** Another region serves the tenant. Nothing was changed here; send the request to that region's API. */
 export class TenantElsewhere extends Error {
   override name = 'TenantElsewhere';
   readonly slug: string;
@@ -30,7 +30,7 @@ export class TenantElsewhere extends Error {
   }
 }
 
-/** No active cell of that residency takes another tenant of that tier. The message is fit for a client. */
+/** No active cell of that residency has room for another tenant of that tier. The message may be shown to a client. */
 export class NoCellCapacity extends Error {
   override name = 'NoCellCapacity';
   constructor(tier: Tier, dataResidency: string, { needsSchema = false } = {}) {

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import type { IsolationModel } from '../contracts/tenant.ts';
 import type { DatabaseAddress } from '../database/session/pools.ts';
 
-/** Where one tenant's data is now. `epoch` grows with every move, so a stale copy is recognised by the database. */
+/** Where one tenant's data is now. `epoch` grows with every move, so that the database recognises an outdated copy. */
 export interface Placement {
   readonly tenantId: string;
   readonly epoch: number;
@@ -10,11 +10,11 @@ export interface Placement {
   /** AWS region, e.g. `eu-west-1`. */
   readonly region: string;
   readonly address: DatabaseAddress;
-  /** Version of the tables there, as the registry last heard; undefined where it does not say. */
+  /** Version of the tables there according to the registry; undefined when the registry does not know it. */
   readonly schemaVersion?: number | undefined;
 }
 
-/** The columns that make a placement, as the registry answers them: of `tenant_database_routing`, and the version. */
+/** The columns of a placement as the registry returns them: those of `tenant_database_routing`, and the version. */
 export interface RoutingRow {
   readonly tenant_id: string;
   readonly epoch: number;
@@ -59,7 +59,7 @@ const forwardedPlacement = z.object({
   schema_version: z.nullish(z.int()),
 });
 
-/** The placement that a moved tenant's old database points to; undefined where it tells none that is whole. */
+/** Reads the placement that a moved tenant's former database returns; undefined when it is incomplete. */
 export function parseForward(tenantId: string, forward: unknown): Placement | undefined {
   const { data } = forwardedPlacement.safeParse(forward);
   return (
@@ -68,7 +68,7 @@ export function parseForward(tenantId: string, forward: unknown): Placement | un
   );
 }
 
-/** Where a tenant will be, unless its move is rolled back: nothing may be done there yet but to connect. */
+/** Where a tenant will be unless its move is rolled back. A container may connect there, and do nothing else yet. */
 export interface NextPlace {
   /** Key of the region. */
   readonly region: string;
@@ -84,7 +84,7 @@ const place = z.object({
   poolSize: z.int(),
 });
 
-/** Undefined for a place that is not complete: it only saves time. */
+/** Undefined for an incomplete place: the place only saves time. */
 export function parseNextPlace(text: string): NextPlace | undefined {
   const { data } = place.safeParse(JSON.parse(text));
   if (!data) return undefined;

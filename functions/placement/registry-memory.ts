@@ -1,14 +1,15 @@
 /**
- * What the registry last answered for each key, and when that answer may serve.
+ * Caches the registry's last answer for each key, and decides when that answer may be used.
  *
  * States of a key: unknown ──look up──▶ answered "none" | answered with a value: fresh ──freshForMs──▶ stale
  *                  ──staleForMs──▶ unknown. Every new answer replaces the one before, whatever it says.
  * States of the registry, as this container sees it: well ──a look-up fails, or takes longer than `patienceMs`──▶
  *                  in doubt ──a look-up succeeds, or `DOUBT_MS` after the last failure──▶ well
  * Invariants:
- * - a value that a later answer contradicted never serves again: "none" is an answer and is remembered as one;
- * - "none" is never fresh: it is looked up again each time, and serves only while the registry does not answer;
- * - while the registry is in doubt a stale answer serves at once, and one look-up at a time goes on behind it;
+ * - a value that a later answer contradicted is never used again; "none" is an answer and is cached as one;
+ * - "none" is never fresh: it is looked up again each time, and used only while the registry does not answer;
+ * - while the registry is in doubt, callers get a stale answer at once, and one look-up at a time runs in the
+ *   background;
  * - no caller waits longer than `lookUpLimitMs`.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,32 +18,32 @@ import { RegistryError } from '../registry/errors.ts';
 import { TenantUnavailable } from './errors.ts';
 
 export interface RegistryMemoryOptions {
-  /** Keys that are remembered. */
+  /** The number of cached keys. */
   readonly cap: number;
-  /** How long a value serves without a look-up, in milliseconds. */
+  /** How long a value is used without a look-up, in milliseconds. */
   readonly freshForMs: number;
-  /** How long after it was last confirmed an answer may serve while the registry does not answer. */
+  /** How long after its last confirmation an answer may be used while the registry does not answer. */
   readonly staleForMs: number;
-  /** How long a caller that has a stale answer waits for a better one. */
+  /** How long a caller waits for a fresh answer when there is a stale one. */
   readonly patienceMs: number;
-  /** How long a caller that has no answer waits for one. */
+  /** How long a caller waits when there is no answer. */
   readonly lookUpLimitMs: number;
 }
 
 /**
- * Doubt ends by itself: a container that was frozen with a look-up under way must try again, not believe its timer. It
- * lasts longer than a look-up may take, so that those behind stale answers renew it and no request waits again.
+ * Doubt ends by itself, because a container that was frozen during a look-up must try again. It lasts longer than a
+ * look-up may take, so that background look-ups renew it and no further request waits.
  */
 const DOUBT_MS = 10_000;
-/** Between two look-ups behind stale answers: where each fails at once, they must not cost what requests need. */
+/** Pause between two background look-ups: when each fails at once, they must not use the time that requests need. */
 const PROBE_PAUSE_MS = 500;
-/** Seconds after which a request that found no answer is worth repeating. */
+/** Seconds after which a client should repeat a request that got no answer. */
 const RETRY_AFTER = 2;
 
-/** Whether the registry answers: shared by all memories of one container, so that one failure counts for all of them. */
+/** Whether the registry answers. All caches of one container share it, so that one failure counts for all of them. */
 export class RegistryHealth {
   #doubtUntil = 0;
-  /** On `performance.now()`'s clock; infinite while a look-up behind a stale answer is under way. */
+  /** On `performance.now()`'s clock; infinite while a background look-up is running. */
   nextProbeAt = 0;
 
   get inDoubt(): boolean {
@@ -83,8 +84,8 @@ export class RegistryMemory<Value extends object | string> {
   }
 
   /**
-   * The value of the key, or undefined where the registry has none.
-   * @throws {TenantUnavailable} the registry does not answer, and nothing that is remembered may serve.
+   * The value of the key, or undefined when the registry has none.
+   * @throws {TenantUnavailable} the registry does not answer, and no cached answer may be used.
    */
   async get(key: string): Promise<Value | undefined> {
     const { freshForMs, staleForMs, patienceMs } = this.#options;
@@ -99,13 +100,13 @@ export class RegistryMemory<Value extends object | string> {
     try {
       return await this.#inTime(this.#lookUp(key), patienceMs);
     } catch {
-      // Read again: another answer may have come in meanwhile.
+      // Read again: another answer may have arrived in the meantime.
       return (this.#answers.get(key) ?? known).value;
     }
   }
 
   /**
-   * Looks the key up, whatever is remembered.
+   * Looks the key up, even if an answer is cached.
    * @throws {TenantUnavailable} the registry does not answer in time; {RegistryError} it refused the statement.
    */
   async look(key: string): Promise<Value | undefined> {
@@ -124,17 +125,17 @@ export class RegistryMemory<Value extends object | string> {
     throw unanswered(new NoAnswer());
   }
 
-  /** What is remembered, however old. */
+  /** The cached value, of any age. */
   recall(key: string): Value | undefined {
     return this.#answers.get(key)?.value;
   }
 
-  /** Remembers an answer of the registry. */
+  /** Caches an answer of the registry. */
   remember(key: string, value: Value | undefined): void {
     this.#answers.set(key, { value, confirmedAt: performance.now() });
   }
 
-  /** Replaces a value by a better one that the registry has not confirmed: it is as old as it was. */
+  /** Replaces a value by a newer one that the registry has not confirmed yet; its age stays the same. */
   amend(key: string, value: Value): void {
     const known = this.#answers.get(key);
     if (known) this.#answers.set(key, { ...known, value });
@@ -148,13 +149,13 @@ export class RegistryMemory<Value extends object | string> {
     const lookUp = this.#inTime(this.#ask(key), this.#options.lookUpLimitMs).then(
       (value) => {
         this.#health.succeeded();
-        // An answer that came in meanwhile is newer than this one, which was asked for before.
+        // An answer that arrived in the meantime is newer than this one, whose look-up began earlier.
         if (this.#answers.get(key) !== before) return this.#answers.get(key)?.value;
         this.remember(key, value);
         return value;
       },
       (error: unknown) => {
-        // A statement that PostgreSQL refuses is an answer: the registry is well.
+        // A statement that PostgreSQL refuses is an answer: the registry works.
         if (!isRefused(error)) this.#health.failed();
         throw error;
       },
@@ -208,7 +209,7 @@ function unanswered(cause: unknown): unknown {
   return new TenantUnavailable('the registry does not answer', RETRY_AFTER, { cause });
 }
 
-/** A look-up of which nothing is remembered. @throws {TenantUnavailable} the registry does not answer. */
+/** A look-up whose answer is not cached. @throws {TenantUnavailable} the registry does not answer. */
 export async function askOnce<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   try {
     return await ask();

@@ -1,12 +1,11 @@
 /**
- * Bounds what one tenant's waiting requests take from the others of a container.
+ * Bounds how much of a container one tenant's waiting requests can use.
  *
- * States of a tenant, for reads and for writes apart: open ──a request waited in vain──▶ stuck ──one succeeds, or
+ * States of a tenant, for reads and for writes apart: open ──a request waited until its deadline──▶ stuck ──one succeeds, or
  * `STUCK_FOR_MS` after the last refusal──▶ open
  * Invariants: at most `MAX_WAITING` requests of a tenant wait at once, and none while it is stuck; a request that may
- * not wait has been tried once, so a tenant that is free again is served at once.
- * In Lambda a container runs one request at a time: there it is the memory of a vain wait that keeps one tenant's
- * requests from occupying one container after the other.
+ * not wait is tried once first, so a tenant that is no longer blocked is served at once. In Lambda a container runs one
+ * request at a time. There the state `stuck` keeps one tenant's requests from blocking one container after the other.
  */
 import { LRUCache } from 'lru-cache';
 

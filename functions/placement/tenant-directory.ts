@@ -1,10 +1,9 @@
 /**
- * Who the tenants are and where they live, as this container remembers it (L1).
+ * The tenants and their placements, as this container has cached them (L1).
  *
- * `RegistryMemory` says when an answer is fresh, stale or unknown, and what serves while the registry does not answer:
- * only a value that no later answer contradicted, for `STALE_FOR` after it was last confirmed.
- * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
- * but never harmful.
+ * `RegistryMemory` defines when an answer is fresh, stale or unknown, and what is used while the registry does not
+ * answer: only a value that no later answer contradicted, for `STALE_FOR` after its last confirmation. Invariant: a
+ * cached placement is only an attempt. The database refuses a wrong epoch, so a wrong cache does no harm.
  */
 
 import { isUuid } from '../contracts/tenant.ts';
@@ -21,9 +20,9 @@ export interface DirectoryEntry {
   readonly status: string;
   /** Key of the region that serves the tenant. */
   readonly homeRegion: string;
-  /** Undefined for a tenant of another region, whatever the registry still holds of it. */
+  /** Undefined for a tenant of another region, even if this registry still has a row of it. */
   readonly placement: Placement | undefined;
-  /** Where a move that has copied the tenant's data will take it, in this region or another one. */
+  /** The target of a running move that has copied the tenant's data, in this or another region. */
   readonly next?: NextPlace | undefined;
 }
 
@@ -33,24 +32,30 @@ export interface Member {
   readonly role: MemberRole;
 }
 
-/** Loaded with the first look-up, as the Data API's client is: a function starts faster without the query builder's part. */
+/**
+ * Loaded with the first look-up, like the Data API's client: a function starts faster without this part of the query
+ * builder.
+ */
 const loadStatements = () => import('./directory-statements.ts');
 
-/** The registry has no such right, or no such column: in a deployment, the code may come before them. */
+/** The registry lacks a right or a column: during a deployment the code may be newer than the registry. */
 const NOT_THERE_YET = ['42501', '42703', '42P01'];
-/** How long a region's URL is believed, in milliseconds: it changes with a deployment at most. */
+/** How long a region's URL is cached, in milliseconds: only a deployment can change it. */
 const API_URL_FRESH_FOR = 60_000;
 /**
- * How long what was known goes on serving while the registry does not answer, in milliseconds. It bounds how long a
- * user that was removed just before the registry failed may still be let in by a container that had not noticed.
+ * How long cached answers are used while the registry does not answer, in milliseconds. It bounds how long a container
+ * may still admit a user who was removed just before the registry failed.
  */
 const STALE_FOR = 15 * 60_000;
-/** How long a request waits for the registry, in ms: one that knows an older answer, and one that knows none. */
+/** How long a request waits for the registry, in milliseconds: with a cached answer, and without one. */
 const PATIENCE = 1_000;
 const LOOK_UP_LIMIT = 5_000;
 
 export interface DirectoryOptions {
-  /** How long an answer of the registry is believed: a suspension or a removed member shows after this, at most. */
+  /**
+   * How long an answer is used without a look-up: a suspension or a removed member takes effect after this time at
+   * most.
+   */
   readonly freshForMs?: number;
   readonly staleForMs?: number;
   readonly patienceMs?: number;
@@ -79,38 +84,38 @@ export class TenantDirectory {
     });
   }
 
-  /** The tenant of an id, or undefined where there is none. */
+  /** The tenant with that id, or undefined. */
   async byId(tenantId: string): Promise<DirectoryEntry | undefined> {
     return this.#tenants.get(tenantId);
   }
 
-  /** The tenant that an id or a slug names, or undefined where there is none. */
+  /** The tenant with that id or slug, or undefined. */
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (isUuid(reference)) return this.byId(reference);
-    // Only operators name a tenant by its slug, so this is not worth a cache of its own.
+    // Only operators name a tenant by its slug, so this answer is not cached.
     const row = await askOnce(() => this.#readRow('bySlug', reference));
     return row && this.#remember(toEntry(row));
   }
 
-  /** The active user of that address in that tenant, or undefined. */
+  /** The active user with that address in that tenant, or undefined. */
   async member(tenantId: string, email: string): Promise<Member | undefined> {
     return this.#members.get(`${tenantId} ${email}`);
   }
 
-  /** Where a region serves its tenants, or undefined where the registry does not know it. */
+  /** The URL of a region's API, or undefined when the registry does not know it. */
   async apiUrlOf(regionKey: string): Promise<string | undefined> {
     return this.#apiUrls.get(regionKey);
   }
 
   /**
-   * Asks the registry again, whatever is remembered.
-   * @throws {TenantUnavailable} it does not answer; at once where it did not a moment ago.
+   * Looks the tenant up again, even if an answer is cached.
+   * @throws {TenantUnavailable} the registry does not answer; thrown at once while it is in doubt.
    */
   async refresh(tenantId: string): Promise<DirectoryEntry | undefined> {
     return this.#tenants.lookUnlessInDoubt(tenantId);
   }
 
-  /** Takes over a placement that the tenant's former database told, unless a newer one is known already. */
+  /** Caches a placement that the tenant's former database has returned, unless a newer one is cached. */
   learn(placement: Placement): void {
     const known = this.#tenants.recall(placement.tenantId);
     if (known && (known.placement?.epoch ?? 0) < placement.epoch)
@@ -142,7 +147,7 @@ export class TenantDirectory {
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
-    // The address is all that follows the id, whatever it holds.
+    // The address is everything behind the id, and may contain any character.
     const [tenantId, email] = [key.slice(0, key.indexOf(' ')), key.slice(key.indexOf(' ') + 1)];
     const { activeMember } = await loadStatements();
     const [row] = await activeMember.run(this.#registry, { tenantId, email });
@@ -156,7 +161,7 @@ export class TenantDirectory {
   }
 }
 
-/** The registry follows a move a moment later than the databases: its older answer must not undo a forward. */
+/** The registry is updated after the databases: its older answer must not replace a newer placement. */
 function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undefined): DirectoryEntry {
   if (entry.status === 'elsewhere') return entry;
   if (!known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
@@ -174,7 +179,7 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
   };
 }
 
-/** A routing row has all of these; a tenant whose place is not decided has none. */
+/** A routing row has all of these columns; a tenant without a place has none of them. */
 function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
   return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
 }

@@ -1,13 +1,13 @@
 /**
- * Runs transactions where their tenant lives, and follows it while it moves.
+ * Runs a tenant's transactions in the database that has the tenant, and follows the tenant during a move.
  *
  * States of a request: trying ──done──▶ answered
  *   trying ──TN001 fenced──▶ waiting (without a connection) ──▶ trying
  *   trying ──TN002 / TN003 / unreachable / tables lack something──▶ looking up ──▶ trying
  *   waiting or looking up ──deadline, or too many of the tenant wait already──▶ unavailable
  *   trying ──TN002 into another region──▶ elsewhere
- * Invariants: only the transaction is run again, and only where it is certain that it was not committed;
- * a tenant that a database does not know is an alarm (TN004), never a reason to look elsewhere.
+ * Invariants: only the transaction is run again, and only when it certainly was not committed; a tenant that a database
+ * does not know raises an alarm (TN004) and is never looked for in another database.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -41,7 +41,10 @@ import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
 export interface RouterOptions {
   /** How long one request may wait for a fenced or moving tenant, in milliseconds. */
   readonly patienceMs?: number;
-  /** Key of the own region. A tenant that has gone to another one is not followed. Absent: there is no other. */
+  /**
+   * Key of the function's region. A tenant that moves to another region is not followed. Absent: there is one region
+   * only.
+   */
   readonly regionKey?: string | undefined;
 }
 
@@ -51,7 +54,10 @@ const MAX_UNREACHABLE = 1;
 /** A tenant of a request. */
 export interface KnownTenant {
   readonly tenantId: string;
-  /** What the request has looked up; undefined once a database has contradicted it, so that the directory decides. */
+  /**
+   * The entry that the request has looked up. Undefined once a transaction has failed with it: the directory then
+   * decides.
+   */
   entry?: DirectoryEntry | undefined;
 }
 
@@ -75,7 +81,7 @@ export class TenantRouter {
   }
 
   /**
-   * Runs the statements in one transaction, in one round trip where connections pipeline.
+   * Runs the statements in one transaction, in one round trip when connections pipeline.
    * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what the statements throw.
    */
   batch<const Statements extends readonly Statement<unknown>[]>(
@@ -89,8 +95,8 @@ export class TenantRouter {
   }
 
   /**
-   * Runs `work` in one transaction. It may be run again from its start while nothing was committed, so it must do
-   * nothing but query.
+   * Runs `work` in one transaction. `work` may run more than once, from its start, as long as nothing is committed: it
+   * must do nothing but query.
    * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what `work` throws.
    */
   transaction<Result>(
@@ -143,7 +149,8 @@ export class TenantRouter {
         moving ||= isMove(error);
         tenant.entry = undefined;
         if (error instanceof TenantFenced) {
-          // Whoever clears it first is enough, and a mover may hold the lock: the next attempt tells.
+          // Ignore a failure: another request may have cleared the fence, or a move may hold the lock. The next attempt
+          // shows it.
           if (error.fence.expired) {
             await clearExpiredFence(this.#pools, placement.address, tenantId, error.fence).catch(() => {});
           }
@@ -153,14 +160,14 @@ export class TenantRouter {
           if (forward && this.#isElsewhere(forward)) throw elsewhere(entry, forward.region);
           if (forward && forward.epoch > placement.epoch) this.#directory.learn(forward);
           else await this.#directory.refresh(tenantId);
-          // The registry may follow the databases a moment later: the first look-up is free, the next ones wait.
+          // The registry is updated after the databases: only the first look-up is made without waiting.
           if (lookups++ > 0) await wait.about(50, error);
         } else if (error instanceof PlacementUnreachable) {
           if (unreachable++ >= MAX_UNREACHABLE) throw unavailable(error);
           this.#pools.discard(placement.address);
           await this.#directory.refresh(tenantId).catch(() => {});
         } else if (error instanceof SchemaUpgrading && !outdated) {
-          // The tables may be newer than this container knew, or the tenant's schema went with a move.
+          // The tables may be newer than the cached version, or a move has taken the tenant's schema away.
           outdated = true;
           await this.#directory.refresh(tenantId).catch(() => {});
         } else if (error instanceof TransactionConflict) {
@@ -174,7 +181,10 @@ export class TenantRouter {
     }
   }
 
-  /** Once for each look at the registry: a connection beforehand spares the requests behind a cut-over the handshakes. */
+  /**
+   * Once for each entry of the directory: connects to the next place early, so that requests after a cut-over need no
+   * handshake.
+   */
   #prepareFor(entry: DirectoryEntry): void {
     const { next } = entry;
     if (!next || this.#prepared.has(next)) return;
@@ -183,13 +193,13 @@ export class TenantRouter {
       void this.#pools.prepare(next.address);
   }
 
-  /** The registry may still say that the tenant is here: it follows the databases a moment later. */
+  /** The database decides: the registry is updated after the databases and may still have the tenant here. */
   #isElsewhere(forward: Placement): boolean {
     return this.#regionKey !== undefined && forward.region !== this.#regionKey;
   }
 }
 
-/** The waiting of one request, which takes a place in its tenant's bulkhead from the first time on. */
+/** The waiting time of one request. From the first wait on it counts in its tenant's bulkhead. */
 class Wait {
   readonly #bulkhead: TenantBulkhead;
   readonly #key: string;
@@ -203,8 +213,8 @@ class Wait {
   }
 
   /**
-   * Waits about `ms` with jitter, so that the writers behind one fence do not return all at once.
-   * @throws {TenantUnavailable} at the deadline, and at once where the tenant has too many requests waiting.
+   * Waits about `ms` milliseconds with jitter, so that the writers that wait for one fence do not return all at once.
+   * @throws {TenantUnavailable} at the deadline, and at once when too many requests of the tenant wait.
    */
   async about(ms: number, cause: unknown): Promise<void> {
     this.#joined ||= this.#bulkhead.join(this.#key);
@@ -226,7 +236,7 @@ class Wait {
   }
 }
 
-/** Only for the figures of a move: whatever it is, the request goes on. */
+/** Only for the statistics of a move: the request is retried in any case. */
 function isMove(error: unknown): boolean {
   return error instanceof TenantFenced || error instanceof TenantMoved || error instanceof StaleEpoch;
 }
@@ -239,14 +249,14 @@ function unavailable(cause: unknown): TenantUnavailable {
   return new TenantUnavailable('the tenant could not be served in time', 2, { cause });
 }
 
-/** One tenant and the way to its data: the only handle on a database that request code gets. */
+/** Access to one tenant's data: the only way to a database that request code gets. */
 export class TenantAccess {
   readonly tenantId: string;
   readonly slug: string;
   readonly #tenant: KnownTenant;
   readonly #router: TenantRouter;
 
-  /** @param entry what the request has looked up, so that its transactions need not look again. */
+  /** @param entry the entry that the request has looked up, so that its transactions need no second look-up. */
   constructor(tenantId: string, slug: string, router: TenantRouter, entry?: DirectoryEntry) {
     this.tenantId = tenantId;
     this.slug = slug;

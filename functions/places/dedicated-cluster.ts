@@ -1,17 +1,18 @@
 import type { DBCluster } from '@aws-sdk/client-rds';
 import { rdsClient } from '../aws/clients.ts';
 
-/** Whether there is a cluster of that name, be it one that is being deleted. @throws RDS's errors. */
+/** True when a cluster of that name exists, even while it is being deleted. @throws RDS's errors. */
 export async function hasCluster(name: string, awsRegion: string | undefined): Promise<boolean> {
   return (await findCluster(name, awsRegion)) !== undefined;
 }
 
 /**
- * Deletes the proxy, the instances and the cluster of a dedicated database, without a snapshot and though it is
- * protected. Each takes minutes, so it is called until all are gone; what a former call has begun is left alone.
+ * Deletes the proxy, the instances and the cluster of a dedicated database, without a snapshot and in spite of deletion
+ * protection. Each deletion takes minutes: call it until it returns true. Deletions that an earlier call has started
+ * continue.
  * @param name of both cluster and proxy.
- * @returns whether nothing is left.
- * @throws RDS's errors, but for those of a resource that is gone, going or being changed.
+ * @returns true when nothing is left.
+ * @throws RDS's errors, except those of a resource that is gone, being deleted or being changed.
  */
 export async function removeDedicatedDatabase(name: string, awsRegion: string | undefined): Promise<boolean> {
   const {
@@ -22,7 +23,7 @@ export async function removeDedicatedDatabase(name: string, awsRegion: string | 
     ModifyDBClusterCommand,
   } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
-  // First, so that nothing opens connections any more.
+  // First, so that no new connections are opened.
   const proxy = { DBProxyName: name };
   const found = await unlessGone(client.send(new DescribeDBProxiesCommand(proxy)));
   if (found?.DBProxies?.length) await unlessGone(client.send(new DeleteDBProxyCommand(proxy)));
@@ -52,7 +53,9 @@ async function findCluster(name: string, awsRegion: string | undefined): Promise
   return found?.DBClusters?.[0];
 }
 
-/** In a state that does not allow the call (modifying, backing up, being deleted), the next call tries again. */
+/**
+ * While a resource's state does not allow the call (modifying, backing up, being deleted), the next call tries again.
+ */
 async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undefined> {
   try {
     return await call;
@@ -66,9 +69,9 @@ async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undef
 }
 
 /**
- * Sets the deletion protection of a cluster; does nothing where it is so already.
- * @param awsRegion where the cluster is; the function's own when absent.
- * @returns whether it was changed.
+ * Sets the deletion protection of a cluster; does nothing when it is set already.
+ * @param awsRegion region of the cluster; the function's own when absent.
+ * @returns true when it was changed.
  * @throws RDS's errors: `DBClusterNotFoundFault`, or `InvalidDBClusterStateFault` while the cluster is being changed.
  */
 export async function setDeletionProtection(

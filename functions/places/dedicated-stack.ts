@@ -1,15 +1,15 @@
 /**
- * The CloudFormation stack of a tenant's dedicated database, driven towards readiness one observation at a time: a
- * workflow calls `driveDedicatedStack` in a loop with what the last call returned.
+ * The CloudFormation stack of a tenant's dedicated database. Each call of `driveDedicatedStack` observes it once and
+ * takes one step towards readiness; a workflow calls it in a loop with the result of the last call.
  *
- *   none ──create──▶ creating ──CREATE_COMPLETE, cluster protected──▶ ready (its outputs are where the tenant can live)
- *                    creating ──fails──▶ clearing ──all of it gone──▶ none, CREATIONS times in one execution
+ *   none ──create──▶ creating ──CREATE_COMPLETE, cluster protected──▶ ready (its outputs are the tenant's place)
+ *                    creating ──fails──▶ clearing ──everything deleted──▶ none, CREATIONS times in one execution
  *   failed (of an earlier execution) ──▶ clearing
  *
  * Invariants: the stack's name is a function of the tenant, so there is never a second one; a stack that became ready
- * is never deleted here, nor its cluster; of a creation that failed everything is deleted before the next one, also what
- * a rollback could not delete and what the template retains. Cluster, proxy and log groups are named after the launch,
- * so nothing of an earlier one is in the way.
+ * is never deleted here, nor its cluster; after a failed creation everything is deleted before the next one, including
+ * what a rollback could not delete and what the template retains. Cluster, proxy and log groups are named after the
+ * launch, so they do not collide with those of an earlier one.
  */
 
 import type { Stack } from '@aws-sdk/client-cloudformation';
@@ -29,13 +29,13 @@ import { type FailedCreation, readFailedCreation } from './failed-creation.ts';
 import { requireRoomForDatabase } from './region-quotas.ts';
 import { deleteSecret } from './tenant-secret.ts';
 
-/** What the loop carries from one call to the next, as JSON. */
+/** State that the loop passes from one call to the next, as JSON. */
 export const stackProgress = z.object({
   ready: z.boolean(),
   phase: z.enum(['creating', 'clearing', 'ready']),
-  /** The stack that this execution saw being created. */
+  /** The stack whose creation this execution observed. */
   stackId: z.string().nullable(),
-  /** Creations that this execution saw failing. */
+  /** Failed creations that this execution observed. */
   failures: z.int().nonnegative().default(0),
   /** When this execution began to wait, RFC 3339. */
   since: z.string(),
@@ -46,34 +46,34 @@ export interface DedicatedStackSettings {
   readonly templateUrl: string;
   /** Template parameters that are the same for every tenant: network, keys, capacity. */
   readonly parameters: Readonly<Record<string, string>>;
-  /** Service role that CloudFormation acts as. */
+  /** Service role that CloudFormation assumes. */
   readonly roleArn: string;
-  /** Whether the cluster is protected against deletion before the tenant gets it. */
+  /** True when the cluster must be protected against deletion before the tenant gets it. */
   readonly deletionProtection: boolean;
-  /** Where the stack stands; the function's own AWS region when absent. */
+  /** AWS region of the stack; the function's own when absent. */
   readonly awsRegion?: string | undefined;
 }
 
-/** Whose stack it is, and what a new one is made with. */
+/** The tenant of the stack, and the parameters of a new one. */
 export interface DedicatedLaunch {
   readonly tenantId: string;
   readonly slug: string;
   readonly tier: Tier;
-  /** Login role of the tenant; a stack that exists keeps the one it was made with. */
+  /** Login role of the tenant; an existing stack keeps its role. */
   readonly roleName: string;
 }
 
 const CREATE_MINUTES = 60;
 /** How often one execution creates the stack. */
 const CREATIONS = 3;
-/** A creation takes a quarter of an hour, its rollback as long. */
+/** A creation takes a quarter of an hour, and its rollback takes the same. */
 const PATIENCE_MS = 4 * 60 * 60_000;
 
 /**
- * Looks at the stack and does the one thing that is due: create it, protect its cluster, delete what a failed creation
- * has left, or nothing.
- * @returns how far it is, and the stack itself once it is ready.
- * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack needs a person.
+ * Reads the stack's state and takes the next step: create it, protect its cluster, delete the rest of a failed
+ * creation, or nothing.
+ * @returns its progress, and the stack itself when it is ready.
+ * @throws {DedicatedStackFailed} too many creations failed in this execution, or an operator must look at the stack.
  * @throws {RegionQuotaExhausted} the region has no room for it.
  * @throws {DedicatedStackTimeout} it took too long.
  */
@@ -92,7 +92,7 @@ export async function driveDedicatedStack(
   return { progress: { failures, ...advanced, ready, since }, stack };
 }
 
-/** The progress of a launch that has to wait for something else. @throws {DedicatedStackTimeout} it took too long. */
+/** Progress of a launch that waits for something else. @throws {DedicatedStackTimeout} it took too long. */
 export function waitForStack(previous: StackProgress | undefined): StackProgress {
   const since = previous?.since ?? new Date().toISOString();
   requirePatience(since);
@@ -110,7 +110,7 @@ async function advance(
   settings: DedicatedStackSettings,
   { stackId: awaitedStackId, failures }: { stackId: string | null; failures: number },
 ): Promise<Advance> {
-  // By its id a deleted stack is still found, by its name it is not.
+  // A deleted stack is found by its id, but not by its name.
   const stack = await describeStack(
     awaitedStackId ?? dedicatedStackName(launch.tenantId),
     settings.awsRegion,
@@ -137,13 +137,13 @@ async function advance(
   }
 }
 
-/** One step of deleting a stack that failed. */
+/** One step of deleting a failed stack. */
 async function clear(stack: Stack, failure: FailedCreation): Promise<void> {
   if (stack.StackStatus === 'DELETE_COMPLETE') return;
   const awsRegion = regionOfArn(stack.StackId ?? '');
   const name = physicalNameOf(stack);
   if (!failure.neverComplete) {
-    // It has held a tenant's data: only the deletion of a place that its tenant has left deletes that.
+    // It has held a tenant's data: only the clean-up after a move or an offboarding may delete it.
     if (name && (await hasCluster(name, awsRegion))) throw givenUp(stack, failure, 0);
   } else {
     if (name && !(await removeDedicatedDatabase(name, awsRegion))) return;
@@ -152,7 +152,7 @@ async function clear(stack: Stack, failure: FailedCreation): Promise<void> {
   await deleteStack(stack);
 }
 
-/** Protects the cluster, once it is made: a protected one would keep a creation from being rolled back. */
+/** Protects the cluster after its creation: protection during the creation would prevent a rollback. */
 async function isProtected(
   stack: Stack,
   { deletionProtection, awsRegion }: DedicatedStackSettings,
@@ -168,7 +168,7 @@ async function isProtected(
     await setDeletionProtection(cluster, true, awsRegion);
     return true;
   } catch (error) {
-    // Such as during a backup: the next look tries again.
+    // For example during a backup: the next call tries again.
     const { name } = error as Error;
     if (name === 'InvalidDBClusterStateFault') return false;
     if (name !== 'DBClusterNotFoundFault') throw error;
@@ -177,7 +177,7 @@ async function isProtected(
 }
 
 function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'failed' | 'stuck' {
-  // An update, be it rolled back, leaves a stack that works; only a creation's failure makes it unusable.
+  // After an update, even a rolled-back one, the stack works; only a failed creation makes it unusable.
   if (status === 'CREATE_COMPLETE' || /^(UPDATE|IMPORT)_.*COMPLETE/.test(status)) return 'complete';
   if (status === 'ROLLBACK_IN_PROGRESS' || status === 'DELETE_IN_PROGRESS') return 'leaving';
   if (status.endsWith('_IN_PROGRESS')) return 'building';
@@ -186,7 +186,7 @@ function conditionOf(status: string): 'building' | 'complete' | 'leaving' | 'fai
     : 'stuck';
 }
 
-/** Name of cluster and proxy; undefined where the stack is not of our template. */
+/** Name of cluster and proxy; undefined when the stack is not of our template. */
 export function physicalNameOf({ Parameters }: Stack): string | undefined {
   const parameter = (name: string) =>
     Parameters?.find(({ ParameterKey }) => ParameterKey === name)?.ParameterValue;
@@ -194,7 +194,7 @@ export function physicalNameOf({ Parameters }: Stack): string | undefined {
   return tenantId && launchId ? dedicatedClusterName(tenantId, launchId) : undefined;
 }
 
-/** @returns undefined where there is none; by its id a deleted stack is found too. */
+/** @returns undefined when there is none. By its id a deleted stack is found too. */
 export async function describeStack(
   nameOrId: string,
   awsRegion: string | undefined,
@@ -213,7 +213,7 @@ export async function describeStack(
   }
 }
 
-/** Returns null when another execution created it meanwhile: the next look finds it. */
+/** Returns null when another execution created it meanwhile: the next call finds it. */
 async function createStack(
   { tenantId, slug, tier, roleName }: DedicatedLaunch,
   { templateUrl, parameters, roleArn, awsRegion }: DedicatedStackSettings,
@@ -225,7 +225,7 @@ async function createStack(
     ...parameters,
     TenantId: tenantId,
     TenantSlug: slug,
-    // Of 8 characters. Milliseconds do: a second creation under the stack's name at the same time is refused.
+    // 8 characters. Milliseconds are precise enough: two creations under one stack name cannot run at the same time.
     LaunchId: Date.now().toString(36),
     RoleName: roleName,
     SecretName: tenantSecretName(tenantId, roleName),
@@ -243,7 +243,7 @@ async function createStack(
         })),
         RoleARN: roleArn,
         TimeoutInMinutes: CREATE_MINUTES,
-        // Retained resources of a failed creation would keep their names from the next attempt.
+        // Retained resources of a failed creation would block their names for the next attempt.
         RetainExceptOnCreate: true,
         Tags: Object.entries({ 'strata:tenant-id': tenantId, 'strata:tier': tier }).map(([Key, Value]) => ({
           Key,
@@ -258,15 +258,18 @@ async function createStack(
   }
 }
 
-/** Begins to delete a stack; it ends minutes later. */
+/** Starts the deletion of a stack, which takes minutes. */
 export async function deleteStack(stack: Stack): Promise<void> {
   const { DeleteStackCommand } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient(regionOfArn(stack.StackId ?? ''));
-  // By id: a stack that another execution created anew under the name stays.
+  // By id, so that a stack that another execution created under the same name stays.
   await client.send(new DeleteStackCommand({ StackName: stack.StackId ?? stack.StackName }));
 }
 
-/** What failed is told by its name in the template; CloudFormation's own words name resources and are for the log. */
+/**
+ * The message has the logical id of the failed resource; CloudFormation's own texts name physical resources and are
+ * only logged.
+ */
 function givenUp(stack: Stack, { cause, culprit }: FailedCreation, tries: number): DedicatedStackFailed {
   const detail = [tries > 1 ? `in ${tries} tries` : '', culprit ? `, because of ${culprit}` : ''].join('');
   return new DedicatedStackFailed({ detail, cause: new Error(`${stack.StackStatus} ${cause}`) });

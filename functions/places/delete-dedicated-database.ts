@@ -6,16 +6,16 @@ import { deleteStack, describeStack, physicalNameOf } from './dedicated-stack.ts
 import { FinalSnapshotFailed } from './errors.ts';
 import { deleteSecret } from './tenant-secret.ts';
 
-/** What is deleted of a dedicated database, by names that no other launch has. */
+/** The parts of a dedicated database that are deleted, by names that no other launch has. */
 export interface DedicatedDatabase {
   readonly stackId: string;
   /** Name of the cluster and of the proxy. */
   readonly cluster: string;
-  /** Names of the login role's, the owner's and the master user's secret. */
+  /** Names of the secrets of the login role, the owner and the master user. */
   readonly secrets: readonly string[];
 }
 
-/** The dedicated database of a stack. @returns undefined where there is no such stack, or it is not of our template. */
+/** The dedicated database of a stack. @returns undefined when there is no such stack, or it is not of our template. */
 export async function findDedicatedDatabase(stackName: string): Promise<DedicatedDatabase | undefined> {
   const stack = await describeStack(stackName, undefined);
   const cluster = stack && physicalNameOf(stack);
@@ -31,14 +31,14 @@ function secretsOf({ Parameters = [] }: Stack): string[] {
 }
 
 /**
- * Deletes a dedicated database for good, but for a final snapshot, one step at a time:
+ * Deletes a dedicated database permanently after a final snapshot, one step at a time:
  *
  *   snapshot available ─▶ proxy, instances, cluster gone ─▶ secrets gone ─▶ stack gone
  *
- * The cluster uses the stack's subnet group and the stack retains the cluster, so the stack goes last. Each step takes
- * minutes; it is called until it is done, and what a former call has begun or done is left alone.
- * @param snapshot name of the final snapshot, which no other stay of the tenant has.
- * @returns `snapshot` is null where the cluster had been deleted by others, without one.
+ * The cluster uses the stack's subnet group and the stack retains the cluster, so the stack is deleted last. Each step
+ * takes minutes: call it until it is done. Steps that an earlier call has started or finished are not repeated.
+ * @param snapshot name of the final snapshot, unique to this stay of the tenant.
+ * @returns `snapshot` is null when the cluster was deleted by something else, without a snapshot.
  * @throws {FinalSnapshotFailed} nothing was deleted. And the errors of RDS, Secrets Manager and CloudFormation.
  */
 export async function deleteDedicatedDatabase(
@@ -88,14 +88,15 @@ async function takeFinalSnapshot(
       }),
     );
   } catch (error) {
-    // Another call was faster, the cluster is being changed, or it has gone since: the next call sees which.
+    // Another call was faster, the cluster is being changed, or it was deleted since: the next call reads the new
+    // state.
     const passes = [DBClusterSnapshotAlreadyExistsFault, InvalidDBClusterStateFault, DBClusterNotFoundFault];
     if (!passes.some((each) => error instanceof each)) throw error;
   }
   return 'creating';
 }
 
-/** A deletion that failed is tried again. */
+/** A failed deletion is tried again. */
 async function removeStack(stackId: string, awsRegion: string | undefined): Promise<boolean> {
   const stack = await describeStack(stackId, awsRegion);
   if (!stack || stack.StackStatus === 'DELETE_COMPLETE') return true;

@@ -1,14 +1,13 @@
 /**
- * Errors of making what a tenant's data lives in: credentials, a proxy's list, a database of its own. Onboarding and
- * moves share them, and they keep the rules of both: `name` equals the class name and survives minification (the
- * workflows' Retry and Catch import the classes), `message` is fit for a client, and what an operator needs besides
- * travels in `cause`, which is logged and never shown.
+ * Errors of making a place: credentials, a proxy's list, a dedicated database. Onboarding and moves share them. `name`
+ * equals the class name and survives minification (the workflows' Retry and Catch import the classes), `message` may be
+ * shown to a client, and `cause` has the details for operators and is only logged.
  */
 export abstract class ProvisioningError extends Error {
   abstract override readonly name: string;
 }
 
-/** The tenant's (or its owner's) secret has not the form `{ username, password }` that Strata writes. */
+/** The secret of the tenant (or of the owner) does not have the form `{ username, password }` that Strata writes. */
 export class TenantSecretInvalid extends ProvisioningError {
   override readonly name = 'TenantSecretInvalid';
   constructor(options?: ErrorOptions) {
@@ -16,7 +15,7 @@ export class TenantSecretInvalid extends ProvisioningError {
   }
 }
 
-/** CloudFormation could not create the dedicated database; the same work, started again, replaces the failed stack. */
+/** CloudFormation could not create the dedicated database. Starting the same work again replaces the failed stack. */
 export class DedicatedStackFailed extends ProvisioningError {
   override readonly name = 'DedicatedStackFailed';
   /** @param options `detail` ends the sentence "The dedicated database could not be created". */
@@ -26,7 +25,7 @@ export class DedicatedStackFailed extends ProvisioningError {
   }
 }
 
-/** A quota of the AWS region leaves no room for one more dedicated database; nothing was created. */
+/** A quota of the AWS region leaves no room for another dedicated database; nothing was created. */
 export class RegionQuotaExhausted extends ProvisioningError {
   override readonly name = 'RegionQuotaExhausted';
   /** @param shortage sentences that name each quota, such as "The region us-east-1 has 40 of 40 DB instances." */
@@ -35,7 +34,7 @@ export class RegionQuotaExhausted extends ProvisioningError {
   }
 }
 
-/** The dedicated database was not ready in time; the same work, started again, goes on waiting for the same stack. */
+/** The dedicated database was not ready in time. Starting the same work again continues to wait for the same stack. */
 export class DedicatedStackTimeout extends ProvisioningError {
   override readonly name = 'DedicatedStackTimeout';
   constructor() {
@@ -43,7 +42,7 @@ export class DedicatedStackTimeout extends ProvisioningError {
   }
 }
 
-/** The final snapshot of a dedicated database could not be taken, so the database is kept. Needs a person. */
+/** The final snapshot of a dedicated database failed, so the database is kept. An operator must look at it. */
 export class FinalSnapshotFailed extends ProvisioningError {
   override readonly name = 'FinalSnapshotFailed';
   constructor(snapshot: string) {
@@ -59,7 +58,7 @@ export class UnknownCell extends ProvisioningError {
   }
 }
 
-/** A proxy takes 200 secrets (AWS quota); the cell holds more tenants than that. */
+/** A proxy takes 200 secrets (AWS quota); the cell needs more. */
 export class ProxySecretsExhausted extends ProvisioningError {
   override readonly name = 'ProxySecretsExhausted';
   constructor() {
@@ -75,7 +74,7 @@ export class ProxyBusy extends ProvisioningError {
   }
 }
 
-/** The lease ran out while the proxy was being changed: the change may have raced another. Transient. */
+/** The lease expired while the proxy was being changed: another change may have run at the same time. Transient. */
 export class ProxyLeaseLost extends ProvisioningError {
   override readonly name = 'ProxyLeaseLost';
   constructor() {
@@ -83,7 +82,7 @@ export class ProxyLeaseLost extends ProvisioningError {
   }
 }
 
-/** The tenant's own credentials do not (yet) reach its data through the proxy. Transient for a while. */
+/** The tenant's own credentials do not reach its data through the proxy yet. Transient. */
 export class TenantUnreachable extends ProvisioningError {
   override readonly name = 'TenantUnreachable';
   constructor(options?: ErrorOptions) {
@@ -91,7 +90,7 @@ export class TenantUnreachable extends ProvisioningError {
   }
 }
 
-/** A service or database that a step needs did not answer, or refused for the moment. Transient. */
+/** A service or database that a phase needs did not answer, or refused for the moment. Transient. */
 export class DependencyUnavailable extends ProvisioningError {
   override readonly name = 'DependencyUnavailable';
   constructor(options?: ErrorOptions) {

@@ -2,15 +2,15 @@ import type { Stack } from '@aws-sdk/client-cloudformation';
 import { cloudFormationClient } from '../aws/clients.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
 
-/** What CloudFormation tells about a stack that failed. */
+/** CloudFormation's record of a failed stack. */
 export interface FailedCreation {
-  /** Whether it failed before it was ever complete, so that nothing in it has held data. */
+  /** True when the stack failed before it was first complete, so it never held data. */
   readonly neverComplete: boolean;
-  /** Secrets that it made and that are still there, as ARNs. */
+  /** ARNs of the secrets that it created and that still exist. */
   readonly secrets: readonly string[];
-  /** The resource that failed first, by its name in the template, and the class of its failure; fit for a client. */
+  /** Logical id of the resource that failed first, and the class of its failure; may be shown to a client. */
   readonly culprit: string | undefined;
-  /** For the log: names resources. */
+  /** For the log only: it names resources. */
   readonly cause: string;
 }
 
@@ -42,7 +42,7 @@ export async function readFailedCreation(stack: Stack): Promise<FailedCreation> 
     .flatMap(({ PhysicalResourceId }) =>
       PhysicalResourceId?.startsWith('arn:') ? [PhysicalResourceId] : [],
     );
-  // The first failure is the cause of the others.
+  // The first failure caused the others.
   const [first] = failures;
   const code = /HandlerErrorCode: (\w+)/.exec(first?.reason ?? '')?.[1];
   // CDK ends a logical id in eight hexadecimal digits.

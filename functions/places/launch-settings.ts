@@ -6,7 +6,7 @@ import { findRegion } from '../registry/regions.ts';
 import type { DedicatedStackSettings } from './dedicated-stack.ts';
 import type { CredentialSettings } from './place-resources.ts';
 
-/** For every region: the configuration has one setting. */
+/** The same for every region: the configuration has one setting. */
 const deletionProtection = () => variable<LaunchEnvironment>('DELETION_PROTECTION') === 'true';
 
 const parametersOf = z.record(z.string(), z.coerce.string());
@@ -20,8 +20,8 @@ export const launchSettings = (): DedicatedStackSettings => ({
 });
 
 /**
- * How a region launches dedicated databases: this one as the function's environment says, another one as its deployment has
- * recorded it in its registry.
+ * How a region launches dedicated databases: for this region from the function's environment, for another one from this
+ * region's registry, where the other region's deployment has recorded it.
  * @throws {UnknownRegion} the other region's deployment has not recorded it yet; and the Data API's errors.
  * @throws {Error} the function's environment is incomplete.
  */
@@ -40,7 +40,7 @@ export async function launchSettingsOf(
   };
 }
 
-/** Where and with which key a region keeps tenants' secrets. @throws as {@link launchSettingsOf} */
+/** Region and key of the tenants' secrets. @throws as {@link launchSettingsOf} */
 export async function credentialSettingsOf(
   registries: RegionalRegistries,
   regionKey: string,

@@ -5,12 +5,12 @@
  *   schema      (createCredentials) ─▶ schema ─▶ recordPlacement ─▶ (registerWithProxy) ─▶ verifyPlace
  *   shared      recordPlacement ─▶ verifyPlace
  *
- * `schema` depends on what fills the place. A place that begins empty gets whole tables (`createSchema`); one that is
- * filled from elsewhere gets bare tables with the same settings (`schemaSettings`, then `createBareSchema` of
- * database/transfer), and indexes and keys once the rows are there. Where a place is committed is the filler's matter too:
- * onboarding records the placement before the tenant is active, a move when it commits.
+ * `schema` depends on what fills the place. A place that begins empty gets complete tables (`createSchema`). A place
+ * that is filled with rows gets bare tables with the same settings (`schemaSettings`, then `createBareSchema` of
+ * database/transfer), and indexes and keys after the rows. The feature that fills a place also commits it: onboarding
+ * records the placement before the tenant is active, a move when it commits.
  *
- * Each operation may be repeated, be cut off anywhere or run twice at once, and answers what it has found out as a part of
+ * Each operation may be repeated, be interrupted at any point or run concurrently, and returns its results as a part of
  * the place.
  */
 import type pg from 'pg';
@@ -43,7 +43,7 @@ export async function asOwnerOf<Result>(
   return asOwner(databaseOf(place), work, { pipeline });
 }
 
-/** A connection for each of the places, in their order, as {@link asOwnerOf} opens them. */
+/** The same with one connection for each of the places, in their order. */
 export async function asOwnersOf<Result>(
   [place, ...others]: readonly OwnedPlace[],
   work: (owners: readonly pg.Client[]) => Promise<Result>,
@@ -58,9 +58,9 @@ function databaseOf({ writerHost, port, database, ownerSecret }: OwnedPlace) {
 }
 
 /**
- * Prepares a dedicated database as cells are prepared at deployment, but without shared tables. A database that the
- * tenant left earlier is no target of rollouts, so an older schema `tenancy` there is brought up to date, as a rollout
- * would do it. Run again, it changes nothing but the owner's password, which it sets to what the secret says.
+ * Prepares a dedicated database as a deployment prepares a cell, but without shared tables. Rollouts skip a database
+ * that the tenant has left, so an older schema `tenancy` there is updated as a rollout would do it. A repetition
+ * changes nothing but the owner's password, which it sets to the secret's.
  * @throws {TenantSecretInvalid} and the errors of the driver and of Secrets Manager.
  */
 export async function bootstrapPlace(place: Place, tenantId: string): Promise<Partial<Place>> {
@@ -78,7 +78,7 @@ export async function bootstrapPlace(place: Place, tenantId: string): Promise<Pa
 }
 
 /**
- * With which role, password and limits the place's schema is made.
+ * Role, password and limits for the place's schema.
  * @throws {TenantSecretInvalid} the secret is another role's. {TypeError} it does not exist yet.
  */
 export async function schemaSettings(place: Place, tenantId: string) {
@@ -92,7 +92,8 @@ export async function schemaSettings(place: Place, tenantId: string) {
 
 /**
  * Creates the schema of a place that begins empty, with all tables and the login role.
- * @throws {TenantSchemaInUse} the schema is another tenant's; what {@link schemaSettings} throws; the driver's errors.
+ * @throws {TenantSchemaInUse} the schema is another tenant's; the errors of {@link schemaSettings}; the driver's
+ * errors.
  */
 export async function createSchema(place: Place, tenantId: string): Promise<Partial<Place>> {
   const settings = await schemaSettings(place, tenantId);
@@ -101,7 +102,7 @@ export async function createSchema(place: Place, tenantId: string): Promise<Part
 }
 
 /**
- * Tells the place's database that the tenant lives there, so that its transactions may enter.
+ * Writes the tenant's placement into the place's database, so that its transactions may enter.
  * @throws {PlacementConflict} the database has another, or a newer, placement of the tenant.
  */
 export async function recordPlacement(place: Place, tenantId: string): Promise<void> {
@@ -111,19 +112,19 @@ export async function recordPlacement(place: Place, tenantId: string): Promise<v
   );
 }
 
-/** As whom {@link verifyPlace} enters: the tenant, or a canary that is placed there beside it. */
+/** The tenant that {@link verifyPlace} enters as: the tenant itself, or a canary that has a placement beside it. */
 export interface Entering {
   readonly tenantId: string;
   readonly access: 'read' | 'write';
 }
 
 /**
- * Does what the first request will do: signs in through the place's proxy with the secret of its login role, enters, reads
- * and, for `write`, writes a row; nothing is kept. What only AWS can get wrong (a proxy that has not fetched the secret
- * yet, a security group) shows here and not at the tenant's first user.
- * @param entering without it, only the login is tried: nobody can enter before the commit.
- * @throws {TenantUnreachable} transient while the proxy takes up the secret. A proxy does not say why it refuses, so every
- *   refusal is reported as this.
+ * Does what the first request will do: signs in through the place's proxy with the secret of its login role, enters,
+ * reads and, for `write`, writes a row; then rolls back. So an error that only AWS can cause (a proxy that has not
+ * fetched the secret yet, a security group) appears here and not in the tenant's first request.
+ * @param entering when absent, only the login is tried, because no transaction can enter before the commit.
+ * @throws {TenantUnreachable} transient until the proxy accepts the secret. A proxy does not say why it refuses, so
+ * every refusal is reported as this.
  */
 export async function verifyPlace(
   { host, port, database, secretArn, epoch }: Place,

@@ -1,13 +1,13 @@
 /**
- * Making a place, the part that works with AWS's APIs: stack, secret, proxy. No operation here reaches a database.
+ * Making a place, the part that uses AWS's APIs: stack, secret, proxy. No operation here reaches a database.
  *
  *   dedicated   launchPlace ─▶ (bootstrapPlace ─▶ schema)
  *   schema      createCredentials ─▶ (schema) ─▶ registerWithProxy
- *   shared      nothing: the cell has it all
+ *   shared      nothing: the cell has everything
  *
- * Each operation takes the place, may be repeated, be cut off anywhere or run twice at once, does nothing for a place of
- * another isolation model, and answers what it has found out as a part of the place. A role's secret is made before the
- * role, and the proxy is told after it: a proxy remembers a role that it could not sign in with.
+ * Each operation takes the place, may be repeated, be interrupted at any point or run concurrently, does nothing for a
+ * place of another isolation model, and returns its results as a part of the place. The secret is made before the role,
+ * and the proxy gets the secret after the role exists, because a proxy caches a failed login.
  */
 import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
@@ -20,23 +20,23 @@ import { type Place, tierOf } from './place.ts';
 import { reconcileProxyAuth } from './proxy-auth.ts';
 import { deleteSecret, ensureTenantSecret } from './tenant-secret.ts';
 
-/** Whose place it is. */
+/** The tenant of the place. */
 export interface PlacedTenant {
   readonly tenantId: string;
   readonly slug: string;
 }
 
 export interface Launch {
-  /** For the next call; `ready` once the database exists. */
+  /** Pass it to the next call; `ready` when the database exists. */
   readonly progress: StackProgress;
-  /** Addresses, secrets and role, once the database exists. */
+  /** Addresses, secrets and role, when the database exists. */
   readonly found?: Partial<Place>;
 }
 
 /**
- * Brings the stack of a dedicated database one step further: creates it, or adopts the one of an earlier stay. Called
- * until it is `ready`, which takes a quarter of an hour.
- * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack is not one of ours.
+ * Advances the stack of a dedicated database: creates it, or adopts the one of an earlier stay. Call it until it is
+ * `ready`, which takes a quarter of an hour.
+ * @throws {DedicatedStackFailed} too many creations failed in this execution, or the stack is not one of ours.
  * @throws {RegionQuotaExhausted | DedicatedStackTimeout} and CloudFormation's errors.
  */
 export async function launchPlace(
@@ -61,7 +61,8 @@ const outputs = z.object({
 });
 
 /**
- * Role and secret belong to the stack: an adopted one has those of its first launch, whatever this place planned.
+ * Role and secret belong to the stack: an adopted one keeps those of its first launch, and the planned ones are
+ * ignored.
  * @throws {DedicatedStackFailed} the stack lacks an output or the parameter.
  */
 function placeIn(stack: Stack): Partial<Place> {
@@ -94,14 +95,14 @@ function parameterOf(parameters: readonly Parameter[] | undefined, key: string):
 
 export interface CredentialSettings {
   readonly kmsKeyArn: string | undefined;
-  /** Where the secret is kept; the function's own AWS region when absent. */
+  /** Region of the secret; the function's own AWS region when absent. */
   readonly awsRegion?: string | undefined;
 }
 
 /**
- * Creates the secret of the role that the tenant will have in a cell, before the role. A dedicated database has it from
- * its stack, and shared tables have the cell's.
- * @throws {TenantSecretInvalid} the name is taken by a secret of another role.
+ * Creates the secret of the tenant's role in a cell, before the role. A dedicated database's secret comes from its
+ * stack; shared tables use the cell's.
+ * @throws {TenantSecretInvalid} a secret of another role has the name.
  */
 export async function createCredentials(
   place: Place,
@@ -125,8 +126,8 @@ export async function createCredentials(
 }
 
 /**
- * Makes the proxy of the place's cell accept the place's secret, which the registry names by now: in the routing row or
- * in an open hop. A dedicated database's proxy has its one secret from its stack.
+ * Makes the proxy of the place's cell accept the place's secret. The registry must name the secret already, in the
+ * routing row or in an open hop. The proxy of a dedicated database has its only secret from its stack.
  * @param registry of the place's region.
  * @throws {ProxyBusy | ProxyLeaseLost} transient. {ProxySecretsExhausted | UnknownCell}
  */
@@ -139,13 +140,13 @@ export async function registerWithProxy(
 }
 
 /**
- * Deletes the secret of a schema in a cell, at once and for good; succeeds where there is none. The role must be gone, or
- * about to go: nobody knows its password afterwards. A dedicated database's secrets are its stack's, the shared tables'
- * the cell's: those stay.
+ * Deletes the secret of a schema in a cell, immediately and permanently; succeeds when there is none. The role must be
+ * gone, or be dropped next, because its password is lost. Secrets of dedicated databases belong to their stacks and
+ * those of shared tables to the cell: both stay.
  *
- * No other attempt ever uses the name, so nothing needs to keep it free, and no recovery window may bring back the
+ * No other attempt ever uses the name, so the name need not stay reserved, and a recovery window would only restore the
  * password of a role that does not exist.
- * @param awsRegion where a secret is whose ARN is not known; the function's own when absent.
+ * @param awsRegion region of a secret whose ARN is not known; the function's own when absent.
  * @throws Secrets Manager's own error.
  */
 export async function dropCredentials(

@@ -1,12 +1,12 @@
 /**
- * A place: where one tenant's data is, will be, or was. Everything that makes, fills, verifies or drops a place gets one
- * of these, whatever it does so for: onboarding makes a tenant's first place, a move the next one.
+ * A place: a location of one tenant's data, past, present or planned. All operations that make, fill, verify or drop a
+ * place take one of these, for whatever feature: onboarding makes a tenant's first place, a move the next one.
  *
  *   planned (`planPlace`: names only) ──operations of place-resources and place-database──▶ made ──▶ serving
  *   serving (the tenant's routing row names it: `findPlace`) ──the tenant moves on──▶ left ──▶ dropped
  *
- * What is not known of a planned place is null. Each operation answers what it has found out, as a part of the place; the
- * caller keeps it where it keeps the place (onboarding in the routing row, a move in its hop).
+ * Unknown fields of a planned place are null. Each operation returns its results as a part of the place; the caller
+ * stores them with the place (onboarding in the routing row, a move in its hop).
  */
 import { DATA_DATABASE } from '../contracts/names.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
@@ -16,7 +16,7 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { UnknownCell } from './errors.ts';
 
-/** Where a place is, without its epoch: as much as a plan needs. */
+/** A location without its epoch: what a plan needs. */
 export interface Location {
   readonly isolationModel: IsolationModel;
   /** null for a dedicated database. */
@@ -26,10 +26,12 @@ export interface Location {
 }
 
 export interface Place extends Location {
-  /** The proxy, for requests. Null until a dedicated database exists, as are port, writerHost and clusterArn. */
+  /**
+   * The proxy's host, for requests. Null until a dedicated database exists, and so are port, writerHost and clusterArn.
+   */
   readonly host: string | null;
   readonly port: number | null;
-  /** The cluster's writer, for its owner: DDL, moves, backups. */
+  /** Host of the cluster's writer, for the owner: DDL, moves, backups. */
   readonly writerHost: string | null;
   readonly readerHost: string | null;
   readonly clusterArn: string | null;
@@ -43,14 +45,14 @@ export interface Place extends Location {
   /** CloudFormation stack of a dedicated database. */
   readonly stackName: string | null;
   readonly poolSize: number;
-  /** Of the tenant while it lives there. */
+  /** The tenant's epoch at this place. */
   readonly epoch: number;
   /**
-   * Version of the tables. Of a hop's target: that of both places from `prepare` to the end of the hop, because rollouts
-   * leave the tables of a claimed tenant alone. Absent before the schema exists, and in hops of older releases.
+   * Version of the tables. For a hop's target: the version of both places from `prepare` to the end of the hop, because
+   * rollouts skip the tables of a claimed tenant. Absent before the schema exists, and in hops of older releases.
    */
   readonly schemaVersion?: number;
-  /** Version of schema `tenancy` in a dedicated database, once it is bootstrapped. */
+  /** Version of schema `tenancy` in a dedicated database, after its bootstrap. */
   readonly tenancyVersion?: number;
 }
 
@@ -68,21 +70,21 @@ export function sameLocation(one: Location, other: Location): boolean {
 }
 
 /**
- * The tier that such a place is sold as: for the tags by which its costs are told apart, and for what its role may use.
- * During a move the registry still has the tier that the tenant is about to leave.
+ * The tier for which such a place is sold. It decides the cost tags and the role's limits. During a move the registry
+ * still has the tenant's former tier.
  */
 export function tierOf({ isolationModel }: Pick<Place, 'isolationModel'>): Tier {
   const tiers = Object.keys(tierTerms) as Tier[];
   return tiers.find((tier) => tierTerms[tier].isolationModel === isolationModel)!;
 }
 
-/** Where a place is, in words that any operator may read. */
+/** The place in words that any operator may read. */
 export function describePlace({ isolationModel, cellId, region }: Location): string {
   if (isolationModel === 'dedicated') return `a dedicated database in ${region}`;
   return `${isolationModel === 'shared' ? 'the shared tables' : 'a schema'} of cell ${cellId}`;
 }
 
-/** The place that the tenant's routing row names; undefined where it has none. */
+/** The place in the tenant's routing row; undefined when it has none. */
 export async function findPlace(registry: RegistryExecutor, tenantId: string): Promise<Place | undefined> {
   const row = await registrySql(registry)
     .selectFrom('tenant_database_routing as r')
@@ -123,8 +125,8 @@ export interface PlannedPlace {
   readonly location: Location;
   readonly epoch: number;
   /**
-   * Ends the names of schema and role. It is used once: `<epoch>` by onboarding, `<epoch>a<number>` by the attempts at a
-   * move, so that no two attempts share a name.
+   * Suffix of the names of schema and role. It is used once: `<epoch>` by onboarding, `<epoch>a<number>` by the
+   * attempts at a move, so that no two attempts share a name.
    */
   readonly suffix: string;
   readonly poolSize?: number;
@@ -133,7 +135,8 @@ export interface PlannedPlace {
 const DEFAULT_POOL_SIZE = 10;
 
 /**
- * A place that does not exist yet. What only making it can tell (a secret, the hosts of a dedicated database) is null.
+ * A place that does not exist yet. Values that are known only after its creation (a secret, the hosts of a dedicated
+ * database) are null.
  * @param registry of the place's region.
  * @throws {UnknownCell} the registry has no such cell.
  */
@@ -213,7 +216,10 @@ export function routeTo(place: Place) {
   };
 }
 
-/** What the database that a tenant leaves tells requests that still come there: the routing columns of a placement. */
+/**
+ * The forward: the routing columns of the new placement, which the hop's source database returns to requests that still
+ * arrive there.
+ */
 export function forwardTo(target: Place): Record<string, unknown> {
   return {
     epoch: target.epoch,

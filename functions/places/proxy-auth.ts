@@ -1,10 +1,10 @@
 /**
- * Keeps the secrets that a cell's proxy accepts equal to what the registry says.
+ * Keeps the secrets that a cell's proxy accepts equal to the registry.
  *
- * RDS replaces a proxy's Auth list as a whole, and a CloudFormation update of the proxy puts the template's list back.
- * So the list is never edited but always computed anew, under the proxy's lease: read the registry, compare, replace,
- * read back. The registry is read after the lease is taken: whoever noted a secret before is seen, whoever notes one
- * later reconciles after us.
+ * RDS replaces a proxy's Auth list as a whole, and a CloudFormation update of the proxy restores the template's list.
+ * So the list is never edited but always computed, under the proxy's lease: read the registry, compare, replace, read
+ * back. The registry is read after the lease is taken: a secret that was recorded before is included, and whoever
+ * records one later reconciles after this run.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,11 +26,11 @@ export interface ReconcileOptions {
 }
 
 /**
- * Makes the cell's proxy accept the starter secret, the secret of every Business tenant that is not failed or gone, and
- * the secrets of schemas that tenants are moving to or from.
- * @returns whether the proxy had to be changed, and how many secrets it accepts.
+ * Makes the cell's proxy accept the starter secret, the secret of every Business tenant that is not failed or removed,
+ * and the secrets of schemas that tenants are moving to or from.
+ * @returns whether the proxy was changed, and how many secrets it accepts.
  * @throws {ProxyBusy} the lease or the proxy did not become free in time; transient.
- * @throws {ProxyLeaseLost} the change may have raced another; transient.
+ * @throws {ProxyLeaseLost} another change may have run at the same time; transient.
  * @throws {ProxySecretsExhausted} more secrets than a proxy takes.
  * @throws {UnknownCell}
  */
@@ -44,7 +44,7 @@ export async function reconcileProxyAuth(
   const lease = await waitForLease(registry, cellId, patience);
   try {
     const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
-    // The proxy stands where its cluster does.
+    // The proxy is in its cluster's region.
     const client = await rdsClient(regionOfArn(clusterArn));
     const current = await waitUntilAvailable(client, proxyName, lease, patience);
     if (sameSecrets(current, secretArns)) return { changed: false, secrets: secretArns.length };
@@ -53,14 +53,14 @@ export async function reconcileProxyAuth(
     await verifyAuth(client, proxyName, secretArns, lease, patience);
     return { changed: true, secrets: secretArns.length };
   } finally {
-    // It expires by itself; a failure to give it back must not hide the outcome.
+    // The lease expires by itself; a failed release must not hide the outcome.
     await lease.release().catch(() => {});
   }
 }
 
 /**
- * Reconciles the cell's proxy if it needs it. Where all is right that is one statement of the registry and one call of
- * RDS, and nothing is written: cheap enough for every minute.
+ * Reconciles the cell's proxy if needed. When nothing is wrong, this is one statement in the registry and one call of
+ * RDS without a write: cheap enough for every minute.
  * @returns and throws as {@link reconcileProxyAuth}
  */
 export async function repairProxyAuth(
@@ -70,14 +70,14 @@ export async function repairProxyAuth(
 ): Promise<{ changed: boolean; secrets: number }> {
   const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
   const proxy = await describeProxy(await rdsClient(regionOfArn(clusterArn)), proxyName);
-  // A list that is being changed may not be the one that is shown.
+  // While the list is being changed, RDS may show another one.
   if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) {
     return { changed: false, secrets: secretArns.length };
   }
   return reconcileProxyAuth(registry, cellId, options);
 }
 
-/** Every cell of the registry, for the scheduled reconciliation. */
+/** All cells of the registry, for the scheduled reconciliation. */
 export async function listCellIds(registry: RegistryExecutor): Promise<string[]> {
   const rows = await registrySql(registry).selectFrom('cells').select('cell_id').orderBy('cell_id').execute();
   return rows.map((row) => row.cell_id);
@@ -100,9 +100,9 @@ async function desiredAuth(
   registry: RegistryExecutor,
   cellId: string,
 ): Promise<{ proxyName: string; secretArns: string[]; clusterArn: string }> {
-  // While a hop is open, both of its places have to let the tenant in: requests may still be on their way to the old
-  // one, and the new one is tried before it serves. One that arrives from another region has its hop there and only
-  // its routing row here. One statement, so that no move passes between two looks.
+  // While a hop is open, its source and its target must both accept the tenant: requests may still go to the source,
+  // and the target is verified before it serves. For a tenant that arrives from another region, the hop is recorded
+  // there and only the routing row here. One statement, so that no move can change the rows between two reads.
   const rows = await registrySql(registry)
     .selectFrom('cells as c')
     .leftJoinLateral(
@@ -168,12 +168,13 @@ async function replaceAuth(client: RDSClient, proxyName: string, secretArns: str
   }
 }
 
-/** How long a proxy that is available may go on showing the list from before a change that RDS has accepted. */
+/** How long an available proxy may still show the old list after RDS has accepted a change. */
 const SHOWN_WITHIN_MS = 3_000;
 
 /**
- * The change counts once the proxy shows it, is available again, and the lease was ours all the while. A deployment can
- * put the template's list back in between: the list is replaced again then, because the other runs wait for the lease.
+ * A change is complete when the proxy shows it and is available again, and the lease was held throughout. A deployment
+ * can restore the template's list in between: then the list is replaced again here, because other runs wait for the
+ * lease.
  */
 async function verifyAuth(
   client: RDSClient,
@@ -210,7 +211,7 @@ function sameSecrets(proxy: DBProxy, secretArns: string[]): boolean {
   return current.length === secretArns.length && new Set([...current, ...secretArns]).size === current.length;
 }
 
-/** Pauses that grow from a tenth of a second to two. */
+/** Pauses that grow from a tenth of a second to two seconds. */
 class Patience {
   readonly #deadline: number;
   #step = 100;
@@ -221,7 +222,7 @@ class Patience {
 
   /** @throws {ProxyBusy} when the time is up. */
   async pause(): Promise<void> {
-    // Jitter, so that many executions in one cell do not ask in step.
+    // Jitter, so that the executions of one cell do not all call at the same time.
     const wait = this.#step * (0.5 + Math.random());
     if (Date.now() + wait > this.#deadline) throw new ProxyBusy();
     this.#step = Math.min(this.#step * 1.5, 2_000);

@@ -3,8 +3,9 @@
  *
  * States:  free ──acquire──▶ held (token, expiry) ──release──▶ free
  *                            held ──expiry passes──▶ free to take over
- * Invariants: every acquisition has a fresh token; acquire, renew and release are single conditional updates, judged
- * by the registry's clock, so no two holders overlap and a holder learns of its loss at its next renewal.
+ *
+ * Invariants: every acquisition has a fresh token; acquire, renew and release are single conditional updates by the
+ * registry's clock, so no two holders overlap, and a holder learns of its loss at its next renewal.
  */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
@@ -13,14 +14,17 @@ import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { ProxyLeaseLost } from './errors.ts';
 
-/** Longer than one SDK call with its repetition, short enough that a dead holder is soon replaced: nobody can tell it from a slow one. */
+/**
+ * Longer than one SDK call with its repetition, and short enough that a dead holder is soon replaced: it cannot be told
+ * from a slow one.
+ */
 const LEASE_SECONDS = 15;
 
 const clock = sql<TimeWithoutZone>`clock_timestamp()`;
 const leaseEnd = sql<TimeWithoutZone>`clock_timestamp() + make_interval(secs => ${sql.lit(LEASE_SECONDS)})`;
 
 export interface ProxyLease {
-  /** @throws {ProxyLeaseLost} another holder may have begun. */
+  /** @throws {ProxyLeaseLost} another holder may have started. */
   renew(): Promise<void>;
   release(): Promise<void>;
 }

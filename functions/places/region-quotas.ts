@@ -1,7 +1,7 @@
 import { rdsClient, serviceQuotasClient } from '../aws/clients.ts';
 import { RegionQuotaExhausted } from './errors.ts';
 
-/** Proxies per region; RDS itself tells no figures of them. */
+/** Proxies per region; RDS has no call that returns this figure. */
 const PROXIES_QUOTA = { ServiceCode: 'rds', QuotaCode: 'L-D94C7EA3' };
 
 interface Figures {
@@ -12,8 +12,8 @@ interface Figures {
 }
 
 /**
- * Whether an AWS region has room for one more dedicated database: a cluster, its instances and a proxy. Creating one
- * without room takes a quarter of an hour to fail.
+ * Checks that an AWS region has room for one more dedicated database: a cluster, its instances and a proxy. Without
+ * room a creation fails only after a quarter of an hour.
  * @param awsRegion the function's own when absent.
  * @throws {RegionQuotaExhausted} names what is short; and the errors of RDS and Service Quotas.
  */
@@ -27,7 +27,7 @@ export async function requireRoomForDatabase(
     throw new RegionQuotaExhausted(short.map((each) => sentence(each, awsRegion)).join(' '));
 }
 
-/** RDS counts what the quota counts: also instances of other engines, which share it. */
+/** Usage as RDS counts it for the quota, including instances of other engines. */
 async function databases(instances: number, awsRegion: string | undefined): Promise<Figures[]> {
   const { DescribeAccountAttributesCommand } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);

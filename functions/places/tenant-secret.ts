@@ -2,8 +2,10 @@
  * The secret of one tenant's login role.
  *
  * States:  (none) ──create──▶ present ──(offboarding)──▶ pending deletion ──restore──▶ present
- * Invariant: the name is a function of tenant and epoch, and a password is never replaced here. So whoever comes
- * second uses the first one's password, and the role, which is made after the secret, can always be given it again.
+ *
+ * Invariant: the name is a function of tenant and epoch, and a password is never replaced here. So the second of two
+ * concurrent runs uses the first one's password, and the role, which is made after the secret, can always get that
+ * password again.
  */
 import { randomBytes } from 'node:crypto';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -19,12 +21,12 @@ export interface SecretTarget {
   readonly port: number;
   readonly database: string;
   readonly tags: Record<string, string>;
-  /** Where it is kept; the function's own AWS region when absent. */
+  /** Region of the secret; the function's own AWS region when absent. */
   readonly awsRegion?: string | undefined;
 }
 
 /**
- * Creates the secret unless it exists; brings it back when it is about to be deleted.
+ * Creates the secret unless it exists; restores it when it is pending deletion.
  * @returns its ARN.
  * @throws {TenantSecretInvalid} the existing secret belongs to another role.
  */
@@ -44,7 +46,7 @@ export async function ensureTenantSecret(target: SecretTarget): Promise<string> 
 }
 
 /**
- * Reads a secret of the RDS form, by name or ARN; by name in that AWS region, or in the function's own.
+ * Reads a secret of the RDS form, by its ARN or its name; a name in the given AWS region, or in the function's own.
  * @throws {TenantSecretInvalid} it holds no username and password.
  */
 export async function readSecret(
@@ -58,7 +60,7 @@ export async function readSecret(
   try {
     value = JSON.parse(SecretString ?? '{}') ?? {};
   } catch {
-    // The parser's message quotes what it could not parse, so it goes nowhere.
+    // The parser's message quotes its input, which may be a password, so it is dropped.
     throw new TenantSecretInvalid();
   }
   const { username, password } = value;
@@ -69,7 +71,7 @@ export async function readSecret(
 }
 
 /**
- * Deletes a secret, by ARN or by its name in an AWS region, at once and for good; succeeds where there is none.
+ * Deletes a secret, by its ARN or its name in an AWS region, immediately and permanently; succeeds when there is none.
  * @throws Secrets Manager's own error.
  */
 export async function deleteSecret(

@@ -1,13 +1,13 @@
 /**
- * What becomes of an offer when somebody answers it:
+ * The answer to an offer:
  *
  *   open ──accept──▶ accepted, no move ──move started──▶ accepted with its move
  *    ▲                     │
  *    └──move refused───────┘
  *   open ──decline──▶ declined
  *
- * Invariants: an offer leads to one move at most. `accepted` is committed before the move is asked for, so that a
- * decline, or the withdrawal by the daily run, cannot cross it; whoever died in between is repeated by the next accept.
+ * Invariants: an offer starts one move at most. `accepted` is committed before the move is requested, so that neither a
+ * decline nor the withdrawal by the daily run can interfere. The next accept repeats one that died in between.
  */
 import { sql } from 'kysely';
 import { recordAudit } from '../registry/audit-log.ts';
@@ -19,7 +19,7 @@ import { getTenant } from '../registry/tenants.ts';
 import { ResourceConflict } from '../resources/errors.ts';
 
 /**
- * Starts the move that the offer is about.
+ * Starts the move of the offer.
  * @returns the move's id. @throws when it cannot start: the offer is open again then.
  */
 export type StartOfferedMove = (request: {
@@ -33,9 +33,9 @@ interface AnswerTarget {
 }
 
 /**
- * Accepts the offer and starts its move. Accepting it again answers the same move.
- * @throws {ResourceNotFound | ResourceConflict (it was declined or withdrawn, or has no object any more)} and what
- *   `startMove` throws.
+ * Accepts the offer and starts its move. Accepting it again returns the same move.
+ * @throws {ResourceNotFound | ResourceConflict (it was declined or withdrawn, or no longer applies)} and the errors of
+ * `startMove`.
  */
 export async function acceptOffer(
   registry: Pick<DataApi, 'query' | 'transaction'>,
@@ -51,7 +51,7 @@ export async function acceptOffer(
   try {
     moveId = await startMove({ tenantId, targetTier });
   } catch (error) {
-    // Somebody who accepted it at the same time, or died before noting it, may have started the move.
+    // A concurrent accept, or one that died before it recorded the move, may have started the move.
     const started = await startedMove(registry, accepted);
     if (started === undefined) {
       await reopen(registry, accepted);
@@ -61,7 +61,7 @@ export async function acceptOffer(
   }
   await registrySql(registry)
     .updateTable('tenant_offers')
-    // Accepted once more: where two met, the one whose move was refused may have opened it again.
+    // Accepted again: when two accepts met, the one whose move was refused may have opened the offer again.
     .set({ move_id: moveId, status: 'accepted', decided_by: actor, updated_at: now })
     .where('offer_id', '=', offerId)
     .where('status', 'in', ['open', 'accepted'])
@@ -78,7 +78,7 @@ export function declineOffer(
   { actor }: { actor: string },
 ): Promise<Offer> {
   return registry.transaction(async (transaction) => {
-    // Locked: an answer must not stay behind when the tenant is handed to another region.
+    // Locked: an answer must not stay behind when the tenant is handed over to another region.
     const { tenantId } = await getTenant(transaction, tenantReference, { lock: true });
     const offer = await getOffer(transaction, tenantId, offerId, { lock: true });
     if (offer.status === 'declined') return offer;
@@ -123,7 +123,7 @@ async function settle(
   });
 }
 
-/** A move of the tenant to that tier which began after the offer was accepted. */
+/** A move of the tenant to that tier that began after the offer was accepted. */
 async function startedMove(registry: RegistryExecutor, offer: Offer): Promise<string | undefined> {
   const row = await registrySql(registry)
     .selectFrom('tenant_moves as m')
@@ -138,7 +138,7 @@ async function startedMove(registry: RegistryExecutor, offer: Offer): Promise<st
   return row?.move_id;
 }
 
-/** Unless somebody else has started its move meanwhile. */
+/** Unless another accept has started its move meanwhile. */
 async function reopen(registry: RegistryExecutor, { offerId, updatedAt }: Offer): Promise<void> {
   await registrySql(registry)
     .updateTable('tenant_offers')

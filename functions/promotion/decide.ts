@@ -1,20 +1,22 @@
 /**
- * Which tier a tenant belongs in, and what to do about it now. Pure: figures and policy in, decision and reasons out.
+ * Decides which tier a tenant belongs in, and what to do about it now. A pure function: figures and policy in, decision
+ * and reasons out.
  *
  *   starter   the latest sample reaches a threshold            → promote to business
  *   business  a requirement that a schema does not satisfy,
- *             or load that lasts (some of the last samples)    → offer enterprise; nobody is moved there unasked
- *   whatever stands in the way for now (a running move, the cool-down, the hours, too many moves) → defer
- *   otherwise                                                   → keep
+ *             or load on several of the last samples           → offer enterprise; the customer must accept
+ *   a running move, the cool-down, the hours or the limit of
+ *   running moves prevents it now                              → defer
+ *   otherwise                                                  → keep
  *
- * Against flapping: nobody is ever demoted, no one twice within the cool-down, and a tenant that an operator moved down
- * must exceed the thresholds by a margin.
+ * To avoid repeated moves: no tenant is demoted, none is promoted twice within the cool-down, and a tenant that an
+ * operator moved down must exceed the thresholds by a margin.
  */
 import type { Tier } from '../contracts/tenant.ts';
 import { daysBetween, type PromotionFigures, rowOperationsPerDay, type Sample, usersOf } from './figures.ts';
 import type { PromotionPolicy } from './promotion-policy.ts';
 
-/** One ground of a decision: which rule, and the figures in words. */
+/** One reason of a decision: the rule, and the figures in words. */
 export interface Reason {
   readonly rule: string;
   readonly detail: string;
@@ -24,7 +26,7 @@ export interface Decision {
   readonly decision: 'keep' | 'promote' | 'defer' | 'offer';
   /** null for keep. */
   readonly targetTier: Extract<Tier, 'business' | 'enterprise'> | null;
-  /** At least one. A deferred promotion tells what speaks for it and what stands in its way. */
+  /** At least one. A deferred promotion has the reasons for it and the reasons that prevent it now. */
   readonly reasons: readonly Reason[];
 }
 
@@ -78,14 +80,14 @@ function decideBusiness(figures: PromotionFigures, policy: PromotionPolicy): Dec
     return keep(...grounds, { rule: 'offer-declined', detail });
   }
   const targetTier = 'enterprise';
-  // A requirement does not wait, unless somebody has just decided otherwise.
+  // A requirement does not wait for samples, unless the customer has just declined.
   const waits = compliance.length === 0 || figures.movedDown;
   const obstacles = [...moving(figures), ...(waits ? coolingDown(figures, policy) : [])];
   if (obstacles.length > 0) return { decision: 'defer', targetTier, reasons: [...grounds, ...obstacles] };
   return { decision: 'offer', targetTier, reasons: grounds };
 }
 
-/** @param factor what the thresholds are multiplied with. */
+/** @param factor multiplies the thresholds. */
 function businessGrounds(latest: Sample, { business }: PromotionPolicy, factor: number): Reason[] {
   const reasons: Reason[] = [];
   const users = usersOf(latest);
@@ -100,7 +102,7 @@ function businessGrounds(latest: Sample, { business }: PromotionPolicy, factor: 
   return reasons;
 }
 
-/** 50 × 1.1 is 55.000000000000007 in binary. */
+/** 50 × 1.1 is 55.000000000000007 in floating point. */
 function reaches(value: number, threshold: number, factor: number): boolean {
   return value >= threshold * factor - 1e-9;
 }
@@ -110,7 +112,7 @@ function complianceGrounds(figures: PromotionFigures, { enterprise }: PromotionP
     .filter((requirement) => enterprise.compliance.includes(requirement.toLowerCase()))
     .map((requirement) => ({
       rule: 'compliance',
-      detail: `${requirement} is not satisfied by a schema beside other tenants'.`,
+      detail: `${requirement} is not satisfied by a schema in a shared database.`,
     }));
 }
 

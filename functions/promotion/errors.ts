@@ -1,12 +1,12 @@
 /**
- * Errors of automatic promotion. `name` equals the class name and survives minification. `message` holds nothing of
- * tenants or hosts; what an operator needs besides travels in `cause`, which is only logged.
+ * Errors of automatic promotion. `name` equals the class name and survives minification. `message` holds no tenant and
+ * no host; `cause` has the details for operators and is only logged.
  */
 export abstract class PromotionError extends Error {
   abstract override readonly name: string;
 }
 
-/** PROMOTION_POLICY is no policy. Nothing was decided. */
+/** PROMOTION_POLICY is not valid. Nothing was decided. */
 export class InvalidPromotionPolicy extends PromotionError {
   override readonly name = 'InvalidPromotionPolicy';
   constructor(options?: ErrorOptions) {
@@ -15,8 +15,8 @@ export class InvalidPromotionPolicy extends PromotionError {
 }
 
 /**
- * The move that a decision asks for cannot start now. Whoever starts moves for `evaluatePromotions` throws it, and the
- * promotion is put off with the reason, which is fit for a client.
+ * The move of a decision cannot start now. The `startMove` function that is passed to `evaluatePromotions` throws it;
+ * the promotion is deferred with this reason, which may be shown to a client.
  */
 export class PromotionRefused extends PromotionError {
   override readonly name = 'PromotionRefused';
@@ -27,7 +27,7 @@ export class PromotionRefused extends PromotionError {
   }
 }
 
-/** Some tenants were not measured, decided upon or notified; all others were. Running it again is safe. */
+/** Some tenants were not measured, decided or notified; all others were. Running it again is safe. */
 export class PromotionIncomplete extends PromotionError {
   override readonly name = 'PromotionIncomplete';
   constructor(what: string, options?: ErrorOptions) {

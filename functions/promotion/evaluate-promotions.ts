@@ -17,18 +17,18 @@ export interface EvaluationOptions {
   readonly region: string;
   readonly policy: PromotionPolicy;
   readonly actor: AuditActor;
-  /** The instant that is decided for; the maintenance window and the cool-downs go by it. */
+  /** The instant of the decision; the maintenance window and the cool-downs use it. */
   readonly at: Date;
   /** On `performance.now()`'s clock. */
   readonly deadline: number;
   readonly startPromotion: StartPromotion;
   readonly publish: PublishNotice;
-  /** Told of each tenant for which something went wrong. */
+  /** Called for each tenant that had an error. */
   readonly onFailure: (failure: { tenantId: string; error: unknown }) => void;
 }
 
 export interface EvaluationOutcome {
-  /** False where time ran out. Repeating is safe: what was decided is not decided again. */
+  /** False when time ran out. Repeating is safe: recorded decisions are not repeated. */
   readonly done: boolean;
   readonly decisions: Readonly<Record<Decision['decision'], number>>;
   readonly withdrawn: number;
@@ -36,12 +36,13 @@ export interface EvaluationOutcome {
 }
 
 /**
- * Decides upon every tenant of the region by its latest samples, starts the promotions and makes the offers that are due,
- * and records each decision with its figures. One tenant's failure does not keep the others from being decided upon.
+ * Decides for every tenant of the region by its latest samples, starts the promotions and makes the offers that are
+ * due, and records each decision with its figures. A failure for one tenant does not prevent the decisions for the
+ * others.
  *
- * A promotion's move starts before its record is written: dying in between leaves a move that its own record tells who
- * started, and no second one, since a moving tenant is left alone.
- * @throws {RegistryError} when the registry does not tell the tenants.
+ * A promotion's move starts before the decision is recorded. When the function dies in between, the move's own record
+ * names who started it, and no second move starts, because the tenant is moving.
+ * @throws {RegistryError} the registry did not list the tenants.
  */
 export async function evaluatePromotions(
   registry: Pick<DataApi, 'query' | 'transaction'>,
@@ -62,7 +63,7 @@ export async function evaluatePromotions(
   return { done, decisions, withdrawn, failures };
 
   async function eachCandidate(visit: (candidate: Candidate) => Promise<void>): Promise<boolean> {
-    // One more than it takes, because load is the difference between two samples.
+    // One more than the rule needs, because load is the difference between two samples.
     const samplesEach = policy.enterprise.sustained.last + 1;
     let after: string | undefined;
     for (;;) {
@@ -80,7 +81,7 @@ export async function evaluatePromotions(
     }
   }
 
-  /** @returns what came of the decision. */
+  /** @returns the outcome of the decision. */
   async function act(
     { tenantId, previous }: Candidate,
     figures: PromotionFigures,

@@ -9,50 +9,53 @@ export interface Sample {
   readonly activeEmployees: number;
   readonly assessmentCount: number | null;
   readonly storageBytes: number | null;
-  /** Cumulative; begins anew whenever the tenant gets a new schema. */
+  /** Cumulative; starts again when the tenant gets a new schema. */
   readonly rowOperations: number | null;
   readonly monthlyRevenue: number | null;
 }
 
-/** All that a decision depends on. */
+/** Everything that a decision depends on. */
 export interface PromotionFigures {
   /** The instant of the decision, RFC 3339 UTC. */
   readonly at: string;
   readonly tier: Tier;
   readonly status: TenantStatus;
   readonly complianceRequirements: readonly string[];
-  /** null: no limit. */
+  /** null when there is no limit. */
   readonly storageLimitBytes: number | null;
   /** Newest first. */
   readonly samples: readonly Sample[];
-  /** A move of the tenant is running. */
+  /** True while a move of the tenant runs. */
   readonly moving: boolean;
-  /** The move of the tenant that ended last. */
+  /** The tenant's last ended move. */
   readonly lastMove: { readonly finishedAt: string; readonly succeeded: boolean } | null;
-  /** The last move that changed the isolation model took the tenant down. */
+  /** True when the last move that changed the isolation model went down. */
   readonly movedDown: boolean;
-  /** Moves of all tenants. */
+  /** Running moves of all tenants. */
   readonly runningMoves: number;
   readonly openOffer: boolean;
-  /** When the tenant's latest offer was declined; null if it was not. */
+  /** When the tenant's latest offer was declined; null when it was not. */
   readonly declinedAt: string | null;
 }
 
 const DAY_MS = 86_400_000;
 
-/** What counts as users for tiers: the strategy's metric counts employees, its limits count users. */
+/**
+ * The user count for tier rules: the larger of active users and active employees. Thresholds are defined on
+ * employees, limits on users.
+ */
 export function usersOf({ activeUsers, activeEmployees }: Sample): number {
   return Math.max(activeUsers, activeEmployees);
 }
 
-/** Days from one instant or day to another, negative if it lies before. */
+/** Days from one instant or day to another; negative when the second is earlier. */
 export function daysBetween(from: string, to: string): number {
   return (Date.parse(to) - Date.parse(from)) / DAY_MS;
 }
 
 /**
- * Rows written per day up to each sample, newest first; null where nothing can be said of it: there is no earlier sample,
- * the statistics began anew, or a move (whose copy counts as writing) lies between the two.
+ * Rows written per day up to each sample, newest first; null when it is unknown: there is no earlier sample, the
+ * statistics started again, or a move (whose copy counts as writing) ran between the two samples.
  */
 export function rowOperationsPerDay({ samples, lastMove }: PromotionFigures): (number | null)[] {
   return samples.map((sample, index) => {
@@ -64,7 +67,7 @@ export function rowOperationsPerDay({ samples, lastMove }: PromotionFigures): (n
   });
 }
 
-/** What is kept with a decision, so that anybody can see what it was founded on. */
+/** The figures that are recorded with a decision, so that it can be explained later. */
 export function recordedFigures(figures: PromotionFigures): Record<string, unknown> {
   const { samples, complianceRequirements, storageLimitBytes } = figures;
   const [latest] = samples;

@@ -3,20 +3,20 @@ import { parseJson } from '../registry/registry-column.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 
-/** What people are told of an offer. */
+/** The content of a notice about an offer. */
 export interface OfferNotice {
   readonly subject: string;
   readonly message: string;
 }
 
-/** Sends a notice. @throws when it was not accepted. */
+/** Sends a notice. @throws when the notice was not accepted. */
 export type PublishNotice = (notice: OfferNotice) => Promise<void>;
 
 type Row = Awaited<ReturnType<typeof offersToTell>>[number];
 
 /**
- * Tells of every open offer that nobody was told of. One whose notice fails is told of by the next run; where the run
- * dies between notice and note, it is told of twice.
+ * Sends a notice for every open offer that has none yet. The next run repeats a failed notice. When the run dies
+ * between the notice and its record, the notice is sent twice.
  * @returns the offers whose notice failed, with the errors.
  * @throws {RegistryError}
  */

@@ -8,7 +8,7 @@ import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
 import type { Decision } from './decide.ts';
 import type { PromotionFigures, Sample } from './figures.ts';
 
-/** A tenant that is decided upon, with its figures, and what was recorded last. */
+/** A tenant to decide for, with its figures and its last recorded decision. */
 export interface Candidate {
   readonly tenantId: string;
   readonly figures: Omit<PromotionFigures, 'at' | 'runningMoves'>;
@@ -25,7 +25,7 @@ export interface PreviousDecision {
 
 type Row = Awaited<ReturnType<typeof readCandidates>>[number];
 
-/** As a hop's source and target name it; a higher rank is more isolated. */
+/** Ranks the isolation model of a hop's source or target; a higher rank is more isolated. */
 const rank = (place: RawBuilder<unknown>) =>
   sql`array_position(array['shared', 'schema', 'dedicated'], ${place} ->> 'isolationModel')`;
 
@@ -43,9 +43,10 @@ function latestSamples(tenantId: Expression<string>, samplesEach: number) {
 }
 
 /**
- * A move from another region is on record there; here it has left its time, which is when it wrote the routing row. That
- * row is younger than its tenant, which has moved before (its epoch has grown): one that was onboarded here has either
- * had the row since then, or moves of this registry that ended later. Of `tenants as t` and its route as `r`.
+ * For a tenant that came from another region. Its move is recorded in that region; here only the routing row, which the
+ * move wrote, has the time. That row is then younger than its tenant, and the tenant has moved before (its epoch has
+ * grown). A tenant that was onboarded here has had the row since then, or has later moves in this registry. For
+ * `tenants as t` and its route as `r`.
  */
 const lastMove = asText(sql<JsonText<{ finishedAt: string; succeeded: boolean }> | null>`
   (select json_build_object('finishedAt', ${rfc3339(sql<TimeWithoutZone>`ended.at`, 'MS')},
@@ -59,7 +60,7 @@ const lastMove = asText(sql<JsonText<{ finishedAt: string; succeeded: boolean }>
 const firstSource = rank(sql`(array_agg(h.source order by h.hop_index))[1]`);
 const lastTarget = rank(sql`(array_agg(h.target order by h.hop_index desc))[1]`);
 
-/** Of the last move that changed what the tenant has. What came of a move is told by its hops that were committed. */
+/** The last move that changed the tenant's isolation model. The committed hops decide what a move did. */
 const movedDown = (tenantId: Expression<string>) =>
   compilingOnly
     .selectFrom('tenant_moves as m')
@@ -74,7 +75,7 @@ const movedDown = (tenantId: Expression<string>) =>
     .orderBy('m.started_at', 'desc')
     .limit(1);
 
-/** Of `tenants as t`. */
+/** For `tenants as t`. */
 const previousDecision = asText(sql<JsonText<PreviousDecision> | null>`
   (select json_build_object('decision', d.decision, 'targetTier', d.target_tier,
             'decidedAt', ${rfc3339(sql<TimeWithoutZone>`d.decided_at`, 'MS')},
@@ -137,8 +138,8 @@ function readCandidates(registry: RegistryExecutor, { region, after, limit, samp
 }
 
 /**
- * The next tenants of the region to decide upon, by id.
- * @param samplesEach how many of the latest samples come with each.
+ * The next tenants of the region to decide for, by id.
+ * @param samplesEach how many of the latest samples to read for each.
  * @throws {RegistryError}
  */
 export async function listCandidates(registry: RegistryExecutor, page: CandidatePage): Promise<Candidate[]> {
@@ -146,7 +147,7 @@ export async function listCandidates(registry: RegistryExecutor, page: Candidate
   return rows.map(toCandidate);
 }
 
-/** How many moves run now, of whichever tenants. */
+/** Number of running moves, of all tenants. */
 export async function countRunningMoves(registry: RegistryExecutor): Promise<number> {
   const row = await registrySql(registry)
     .selectFrom('tenant_moves')

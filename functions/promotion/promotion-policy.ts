@@ -9,7 +9,7 @@ const days = z.number().min(0).max(365);
 const hour = z.int().min(0).max(23);
 const { business, enterprise, maintenanceWindow, ...rest } = defaultPromotionPolicy;
 
-/** Whatever is left out has its default. Unknown names are refused: a misspelt threshold must not be silently ignored. */
+/** Missing fields get their defaults. Unknown names are refused: a misspelt threshold must not be ignored silently. */
 const policy: z.ZodType<PromotionPolicy> = z.strictObject({
   business: z
     .strictObject({
@@ -47,7 +47,7 @@ const policy: z.ZodType<PromotionPolicy> = z.strictObject({
 });
 
 /**
- * The policy that the environment sets: `PROMOTION_POLICY`, JSON, all of it optional.
+ * Reads the policy from the environment variable `PROMOTION_POLICY`: JSON, every field optional.
  * @throws {InvalidPromotionPolicy}
  */
 export function readPromotionPolicy(environment: NodeJS.ProcessEnv = process.env): PromotionPolicy {

@@ -9,13 +9,13 @@ import type { Decision } from './decide.ts';
 import { daysBetween } from './figures.ts';
 import type { PreviousDecision } from './promotion-candidates.ts';
 
-/** An unchanged `keep` is recorded once a week, as a sign of life. */
+/** An unchanged `keep` is recorded once a week, to show that the run still works. */
 const KEEP_DAYS = 7;
 
 export interface DecisionRecord {
   readonly tenantId: string;
   readonly decision: Decision;
-  /** What it was founded on. */
+  /** The figures behind it. */
   readonly figures: Record<string, unknown>;
   readonly moveId?: string | undefined;
   readonly offerId?: string | undefined;
@@ -41,8 +41,8 @@ export async function recordDecision(
 }
 
 /**
- * Whether the decision says what the tenant's last record says already: the same outcome by the same rules, a `keep`
- * within the week, a `defer` on the same day. What does something is always recorded.
+ * True when the decision equals the tenant's last recorded one: the same outcome by the same rules, a `keep` within the
+ * week, a `defer` on the same day. A decision that starts something is always recorded.
  * @param at the instant of the decision, RFC 3339 UTC.
  */
 export function isRepetition(
@@ -59,7 +59,7 @@ export function isRepetition(
 
 /**
  * Makes the offer of a decision together with the decision's record. A tenant has at most one open offer of a tier.
- * @returns whether it was made: false where one is open already.
+ * @returns false when an offer was open already.
  * @throws {RegistryError}
  */
 export function recordOffer(
@@ -79,8 +79,8 @@ export function recordOffer(
 }
 
 /**
- * Takes back open offers that have no object any more: the tenant has the tier, left the one it was offered from, or is
- * gone. Those of a tenant that a move is bringing come with it.
+ * Withdraws open offers that no longer apply: the tenant has the tier, is no longer on the tier it was offered from, or
+ * no longer exists. Offers of a tenant that a move is bringing here come with the tenant and stay open.
  * @returns how many.
  * @throws {RegistryError}
  */

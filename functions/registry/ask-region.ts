@@ -12,12 +12,12 @@ export interface Regions {
   of(regionKey: string): RegistryExecutor;
 }
 
-/** How long another region's registry may take to answer, in ms: API Gateway waits for 30 seconds in all. */
+/** Time limit for another region's registry, in ms: API Gateway waits for 30 seconds in all. */
 const PATIENCE = 8_000;
 
 /**
- * Reads something from one region's registry.
- * @throws {RegionUnavailable} it is another region's and does not answer; otherwise what `read` throws.
+ * Reads from one region's registry.
+ * @throws {RegionUnavailable} it is another region's and does not answer; otherwise the errors of `read`.
  */
 export async function askRegion<Result>(
   registries: Regions,
@@ -30,7 +30,7 @@ export async function askRegion<Result>(
   try {
     return await Promise.race([read(registries.of(regionKey)), late]);
   } catch (cause) {
-    // A statement that PostgreSQL refuses is our fault, and the region's answer.
+    // A statement that PostgreSQL refuses is a fault in our code; the region did answer.
     if (cause instanceof RegistryError && cause.sqlState && !isTransient(cause)) throw cause;
     throw new RegionUnavailable(regionKey, { cause });
   } finally {
@@ -38,7 +38,10 @@ export async function askRegion<Result>(
   }
 }
 
-/** The same of several regions at once, in their order. @throws {RegionUnavailable} one of them does not answer. */
+/**
+ * Reads from several regions concurrently; results are in their order. @throws {RegionUnavailable} one of them does not
+ * answer.
+ */
 export function askRegions<Result>(
   registries: Regions,
   regionKeys: readonly string[],
@@ -48,8 +51,9 @@ export function askRegions<Result>(
 }
 
 /**
- * Does something in one region that may also change it, and so is not cut short.
- * @throws {RegionUnavailable} it is another region and cannot be reached, or not yet; else what `work` throws.
+ * Runs `work` in one region without a time limit, because it may change something.
+ * @throws {RegionUnavailable} it is another region and cannot be reached, or is not deployed yet; otherwise the errors
+ * of `work`.
  */
 export async function actInRegion<Result>(
   registries: Pick<Regions, 'ownKey'>,
@@ -65,7 +69,7 @@ export async function actInRegion<Result>(
   }
 }
 
-/** A region whose deployment is not complete has no secret to find and no workflow to start. */
+/** A region whose deployment is not complete has no secret to look up and no workflow to start. */
 function isRefusedByAws(error: unknown): boolean {
   return error instanceof Error && '$fault' in error;
 }

@@ -1,7 +1,7 @@
 import type { RegistryExecutor } from './data-api.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** Who acts on the control plane: a person's token subject, or an execution's ARN. */
+/** Who acts on the control plane: the subject of a person's token, or an execution's ARN. */
 export interface AuditActor {
   readonly id: string;
   readonly type: 'operator' | 'workflow' | 'system';
@@ -11,15 +11,15 @@ export interface AuditEntry {
   readonly actor: AuditActor;
   /** `resource.verb`, e.g. `tenant.register`. */
   readonly action: string;
-  /** null where it is about no tenant. */
+  /** null when the action is not about a tenant. */
   readonly tenantId: string | null;
-  /** What was acted upon where it is not the tenant itself. */
+  /** The object of the action when it is not the tenant itself. */
   readonly resource?: { readonly type: string; readonly id: string };
-  /** Facts of the change; neither secrets nor addresses of people. */
+  /** Facts of the change, without secrets and without people's addresses. */
   readonly data: Record<string, unknown>;
 }
 
-/** Adds a line to the control plane's audit log, in the transaction of the change that it tells of. */
+/** Adds a line to the control plane's audit log, in the transaction of the audited change. */
 export async function recordAudit(transaction: RegistryExecutor, entry: AuditEntry): Promise<void> {
   await registrySql(transaction)
     .insertInto('control_audit_log')

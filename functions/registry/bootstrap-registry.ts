@@ -18,7 +18,7 @@ import { backupTables } from './migrations/0007-backups.ts';
 import { restoreColumns } from './migrations/0008-restores.ts';
 import { lockByName } from './transaction-limits.ts';
 
-/** One step of the registry's history. Released ones never change. */
+/** One migration of the registry. Released ones never change. */
 export interface RegistryMigration {
   /** Begins with its number, four digits: migrations run in the order of their names. */
   readonly name: string;
@@ -37,7 +37,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0008-restores', statements: restoreColumns },
 ];
 
-/** The version that this code gives to the registry: the number of its last migration. */
+/** The registry version of this release: the number of its last migration. */
 export const REGISTRY_VERSION = versionOf(registryMigrations.at(-1)?.name ?? '');
 
 export interface RegistryRoles {
@@ -46,12 +46,12 @@ export interface RegistryRoles {
 }
 
 /**
- * Turns an empty database into the registry, or brings an older one up to date, with its two roles and their rights.
- * `registry` connects as the cluster's master user. One transaction under a lock: killed at any statement it leaves
- * nothing, run twice at once the second waits.
- * A registry that is ahead of this code, after a rollback of a deployment, keeps its tables.
+ * Turns an empty database into the registry, or updates an older one, with its two roles and their rights. `registry`
+ * connects as the cluster's master user. One transaction under a lock: an interrupted run leaves nothing, and of two
+ * concurrent runs the second waits. A registry that is ahead of this code, after a rollback of a deployment, keeps its
+ * tables.
  * @returns the version that the registry has now.
- * @throws {RegistryError} when PostgreSQL refused a statement; {TypeError} for a password that cannot be one;
+ * @throws {RegistryError} PostgreSQL refused a statement; {TypeError} the password has an unusable form;
  * {HistoryDiverged}.
  */
 export async function bootstrapRegistry(
@@ -92,7 +92,9 @@ async function migrate(
   return versionAfter([...executed, ...missing.map(({ name }) => name)]);
 }
 
-/** The data plane and the sign-in trigger read these as the reader. The writer is for the operator API and for tasks. */
+/**
+ * The data plane and the sign-in trigger read these tables as the reader. The operator API and tasks use the writer.
+ */
 const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions'] as const;
 const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenants: 'SELECT, INSERT, UPDATE',
@@ -100,7 +102,7 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_database_routing: 'SELECT, INSERT, UPDATE, DELETE',
   cells: 'SELECT, INSERT, UPDATE',
   regions: 'SELECT, INSERT, UPDATE',
-  // What was done stays on record.
+  // The audit log is append-only.
   control_audit_log: 'SELECT, INSERT',
   control_idempotency_keys: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_moves: 'SELECT, INSERT, UPDATE',
@@ -116,7 +118,7 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   promotion_decisions: 'SELECT, INSERT, DELETE',
 };
 
-/** Creates the role where it is missing and gives it the password. */
+/** Creates the role when it is missing and sets its password. */
 export async function ensureRegistryRole(
   registry: RegistryExecutor,
   roleName: string,
@@ -131,12 +133,12 @@ export async function ensureRegistryRole(
   await registry.query(`ALTER ROLE ${role} SET statement_timeout = '30s'`);
 }
 
-/** One grant per statement, as the Data API takes them. Repeating them changes nothing. */
+/** One grant per statement, because the Data API takes one statement per call. Repeating them changes nothing. */
 export const registryGrants: readonly string[] = [
   'REVOKE ALL ON SCHEMA public FROM PUBLIC',
   `GRANT USAGE ON SCHEMA public TO ${READER_ROLE}, ${WRITER_ROLE}`,
   `GRANT SELECT ON ${LOOKED_UP.join(', ')} TO ${READER_ROLE}`,
-  // Where a moving tenant will be, so that requests can connect beforehand; nothing else of its move.
+  // The target of a tenant's move, so that requests can connect beforehand; nothing else of the move.
   `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}`,
   `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}`,
   ...Object.entries(WRITER_RIGHTS).map(

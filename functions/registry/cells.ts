@@ -5,12 +5,12 @@ import type { RegistryExecutor } from './data-api.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** A cell as a deployment knows it. */
+/** A cell as its deployment describes it. */
 export interface CellRegistration {
   readonly cellId: string;
   readonly region: string;
   readonly dataResidency: string;
-  /** The proxy's endpoint, where requests go. */
+  /** The proxy's endpoint, for requests. */
   readonly databaseHost: string;
   readonly databasePort: number;
   /** The cluster's own endpoint, for DDL and moves. */
@@ -23,15 +23,15 @@ export interface CellRegistration {
   readonly starterRoleName: string;
   readonly starterSecretArn: string;
   readonly maxBusinessTenants: number;
-  /** Of the shared tables, as the database says; this release's when absent. */
+  /** Of the shared tables, as the database reports it; this release's when absent. */
   readonly schemaVersion?: number;
-  /** Of schema `tenancy`, as the database says; this release's when absent. */
+  /** Of schema `tenancy`, as the database reports it; this release's when absent. */
   readonly tenancyVersion?: number;
 }
 
 /**
- * Makes the cell known, or brings what is known of it up to date. Its status (an operator may have closed it) and its
- * proxy's lease stay as they are.
+ * Registers the cell, or updates its row. Its status (an operator may have closed it) and its proxy's lease stay as
+ * they are.
  * @throws {RegistryError}
  */
 export async function registerCell(registry: RegistryExecutor, cell: CellRegistration): Promise<void> {
@@ -60,7 +60,7 @@ export async function registerCell(registry: RegistryExecutor, cell: CellRegistr
     .execute();
 }
 
-/** Of a move's plan: whether it ends with a schema in that cell. */
+/** For a move's plan: true when it ends with a schema in that cell. */
 export const endsInSchemaOf = (plan: Expression<string>, cellId: Expression<string>): RawBuilder<boolean> =>
   sql`${plan} -> -1 -> 'to' @> jsonb_build_object('cellId', ${cellId}, 'isolationModel', 'schema')`;
 
@@ -69,16 +69,16 @@ export interface CellView {
   readonly cellId: string;
   readonly region: string;
   readonly dataResidency: string;
-  /** Only an `active` one takes further tenants. */
+  /** Only an `active` cell takes further tenants. */
   readonly status: 'active' | 'full' | 'draining';
   /** Tenants with rows in its shared tables. */
   readonly sharedTenants: number;
-  /** Tenants with a schema, also those on their way to one: each takes one of the proxy's secrets. */
+  /** Tenants with a schema, including those that are moving to one: each takes one of the proxy's secrets. */
   readonly schemaTenants: number;
   readonly maxSchemaTenants: number;
 }
 
-/** The cells of all regions with what is in them: home's first, each region's by id. @throws {RegionUnavailable} */
+/** The cells of all regions with their contents: home's first, each region's by id. @throws {RegionUnavailable} */
 export async function listCells(registries: Regions): Promise<CellView[]> {
   const lists = await askRegions(registries, registries.keys, readCells);
   return lists.flat();

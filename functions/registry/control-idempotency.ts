@@ -7,7 +7,7 @@ import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** How an operator identifies a request that may be sent again. Keys of different operators are different keys. */
+/** The identity of an operator's request that may be repeated. Keys of different operators are different keys. */
 export interface ControlIdempotencyUse {
   readonly key: string;
   readonly actor: string;
@@ -15,19 +15,19 @@ export interface ControlIdempotencyUse {
   readonly body: unknown;
 }
 
-/** What is told again. */
+/** The first answer, which repetitions get. */
 export interface ControlAnswer {
   readonly status: number;
   readonly body: object;
   readonly resourceId: string;
 }
 
-/** A key is kept for so long. */
+/** How long a key is kept. */
 const dayAgo = sql<TimeWithoutZone>`now() - interval '24 hours'`;
-/** The text of a body as `asJsonText` kept it. */
+/** The text of a body that `asJsonText` stored. */
 const keptText = sql<string>`response_body #>> '{}'`.as('response_body');
 
-/** The answer that the operator's earlier POST with this key got within 24 hours. @throws {IdempotencyKeyReused} */
+/** The answer of the operator's earlier POST with this key, within 24 hours. @throws {IdempotencyKeyReused} */
 export async function findAnswer(
   registry: RegistryExecutor,
   use: ControlIdempotencyUse,
@@ -48,9 +48,9 @@ export async function findAnswer(
 }
 
 /**
- * Keeps the first answer, in the transaction of the change itself.
+ * Stores the first answer, in the transaction of the change itself.
  * @returns the answer as every repetition gets it.
- * @throws {IdempotencyKeyReused} another request has committed with the key since `findAnswer` looked.
+ * @throws {IdempotencyKeyReused} another request has committed with the key since `findAnswer` read.
  */
 export async function keepAnswer(
   registry: RegistryExecutor,
@@ -78,7 +78,7 @@ export async function keepAnswer(
   return { status, body: JSON.parse(row.response_body), resourceId };
 }
 
-/** One request of an operator whose key and effect commit together; it knows the answer afterwards. */
+/** One request of an operator whose key and effect commit together; it has the answer afterwards. */
 export class OncePerKey implements RepeatableRequest {
   readonly #use: ControlIdempotencyUse;
   readonly #answerOf: (transaction: RegistryExecutor, resourceId: string) => Promise<object>;
@@ -94,12 +94,12 @@ export class OncePerKey implements RepeatableRequest {
     this.#answerOf = answerOf;
   }
 
-  /** Undefined until the request has committed. */
+  /** undefined until the request has committed. */
   get answer(): ControlAnswer | undefined {
     return this.#answer;
   }
 
-  /** Whether an earlier request with the key made it. */
+  /** True when an earlier request with the key made it. */
   get replayed(): boolean {
     return this.#replayed;
   }
@@ -131,17 +131,18 @@ function hashOf({ path, body }: ControlIdempotencyUse): string {
 }
 
 /**
- * A request that a client may send again under one key. The key and what the request makes commit in one transaction,
- * so there is never one without the other.
+ * A request that a client may repeat under one key. The key and the effect of the request commit in one transaction, so
+ * neither exists without the other.
  */
 export interface RepeatableRequest {
   /**
    * Call under the lock that serializes the request with its repetitions.
-   * @returns the id of what an earlier request with the key made. @throws when the key belongs to another request.
+   * @returns the id of the object that an earlier request with the key made. @throws when the key belongs to another
+   * request.
    */
   find(transaction: RegistryExecutor): Promise<string | undefined>;
-  /** Keeps the answer. Call last. @throws when the key belongs to another request. */
+  /** Stores the answer. Call last. @throws when the key belongs to another request. */
   keep(transaction: RegistryExecutor, resourceId: string): Promise<void>;
-  /** What was made has failed at once: the next request with the key starts anew. */
+  /** Call when the new object has failed at once: the next request with the key starts again. */
   forget(transaction: RegistryExecutor): Promise<void>;
 }

@@ -19,10 +19,10 @@ export interface RegistryExecutor {
 
 export interface DataApiTarget {
   readonly clusterArn: string;
-  /** A function is asked anew before each call: it remembers what it found. */
+  /** A function is called again before each call, because it caches its result itself. */
   readonly secretArn: string | (() => Promise<string>);
   readonly database: string;
-  /** AWS region of the cluster and its secret, where it is not the function's own. */
+  /** AWS region of the cluster and its secret, when it is not the function's own. */
   readonly region?: string;
 }
 
@@ -39,8 +39,8 @@ export class DataApi implements RegistryExecutor {
   }
 
   /**
-   * Runs `work` in one transaction; commits when it resolves, rolls back when it throws.
-   * Statements of one transaction must be awaited one after the other: the Data API refuses parallel calls.
+   * Runs `work` in one transaction; commits when it resolves, rolls back when it throws. Await the statements of one
+   * transaction one after the other: the Data API refuses parallel calls.
    */
   async transaction<Result>(work: (transaction: RegistryExecutor) => Promise<Result>): Promise<Result> {
     const { BeginTransactionCommand, CommitTransactionCommand, RollbackTransactionCommand } = await import(
@@ -59,7 +59,7 @@ export class DataApi implements RegistryExecutor {
           this.#execute<Row>(sql, parameters, transactionId),
       });
     } catch (error) {
-      // The rollback is a courtesy that frees the locks early; the first error is the one to tell.
+      // The rollback only releases the locks early. Ignore its error: the first error is the cause.
       await client
         .send(new RollbackTransactionCommand({ resourceArn, secretArn, transactionId }))
         .catch(() => {});
@@ -101,7 +101,7 @@ export class DataApi implements RegistryExecutor {
   }
 }
 
-/** The registry that this function's environment names. @throws when a variable is missing. */
+/** The registry of this function's environment. @throws when a variable is missing. */
 export function registryFromEnvironment(environment: NodeJS.ProcessEnv = process.env): DataApi {
   return new DataApi({
     clusterArn: variable<RegistryEnvironment>('REGISTRY_CLUSTER_ARN', environment),

@@ -7,14 +7,14 @@ import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly } from './registry-sql.ts';
 import { getTenant } from './tenants.ts';
 
-/** What the daily run decided about a tenant's tier, and why. */
+/** A decision of the daily run about a tenant's tier, with its reasons. */
 export interface PromotionDecision {
   readonly decisionId: string;
   readonly tenantId: string;
   readonly decision: 'keep' | 'promote' | 'defer' | 'offer';
   readonly targetTier: 'business' | 'enterprise' | null;
   readonly reasons: readonly { readonly rule: string; readonly detail: string }[];
-  /** The figures that led to it. */
+  /** The figures behind it. */
   readonly figures: Record<string, unknown>;
   /** The move that a promotion started. */
   readonly moveId: string | null;

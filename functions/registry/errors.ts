@@ -1,4 +1,4 @@
-/** PostgreSQL refused a registry statement. `sqlState` is its five-character code, where the Data API told it. */
+/** PostgreSQL refused a registry statement. `sqlState` is its five-character code, when the Data API reported it. */
 export class RegistryError extends Error {
   override name = 'RegistryError';
   readonly sqlState: string | undefined;

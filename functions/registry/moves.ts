@@ -61,8 +61,8 @@ type StatesOfHops = JsonText<Readonly<Record<string, string>>>;
 export type MoveRow = InferResult<ReturnType<typeof selectMoves>>[number];
 
 /**
- * One page of a tenant's moves, in the order in which they were asked for: a move stays on record in the region that
- * the tenant left by it.
+ * One page of a tenant's moves in the order of their requests. The record of a move stays in the region where it
+ * started.
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listMoves(registries: Regions, tenantId: string, page: PageRequest) {
@@ -89,7 +89,7 @@ export async function listMoves(registries: Regions, tenantId: string, page: Pag
   return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toMoveView, lists.some(isCut));
 }
 
-/** Of a registry that has the tenant's move. @throws {ResourceNotFound} */
+/** Reads from a registry that has the tenant's move. @throws {ResourceNotFound} */
 export async function getMove(
   registry: RegistryExecutor,
   tenantId: string,
@@ -101,7 +101,7 @@ export async function getMove(
 }
 
 /**
- * The tenant's move and the region that has it on record: the tenant's own, or one that it left.
+ * The tenant's move and the region that has its record: the tenant's own, or an earlier one.
  * @throws {ResourceNotFound | RegionUnavailable}
  */
 export async function findMoveAndRegion(
@@ -132,7 +132,7 @@ async function readMove(
   return row && toMoveView(row);
 }
 
-/** What a phase shows although nothing was told of it. */
+/** The phase to show when none was recorded. */
 const UNKNOWN_PROGRESS = {
   rowsDone: null,
   rowsTotal: null,
@@ -180,11 +180,11 @@ export function toMoveView(row: MoveRow): MoveView {
 }
 
 /**
- * A follow-up move brings a tenant that has come from another region to where its tier belongs. It changes the isolation model,
- * but not what the tenant has bought. It is recognized by its execution's name.
+ * A follow-up move takes a tenant that came from another region to the place of its tier. It changes the isolation
+ * model, but not the tier. It is recognized by its execution's name.
  */
 export const followUpExecutionName = (moveId: string) => `onward-${moveId}`;
 
-/** Whether a move is no follow-up move; it may have no execution. */
+/** True when a move is not a follow-up move; it may have no execution. */
 export const isNoFollowUp = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
   sql`(${executionArn} ~ ':onward-[0-9a-f-]{36}$') is not true`;

@@ -14,13 +14,15 @@ export interface NewOffer {
   readonly targetTier: 'business' | 'enterprise';
   /** Why the tenant is offered the tier: the rule and the figures in words. */
   readonly reasons: readonly { readonly rule: string; readonly detail: string }[];
-  /** What it was founded on. `tier` is the tenant's own: the offer is withdrawn once the tenant has another one. */
+  /**
+   * The figures behind it. `tier` is the tenant's current one: the offer is withdrawn when the tenant has another one.
+   */
   readonly figures: Readonly<Record<string, unknown>>;
 }
 
 /**
  * Makes an offer, with its line in the audit log. A tenant has at most one open offer of a tier.
- * @returns its id; undefined where one is open already.
+ * @returns its id; undefined when one is open already.
  */
 export async function insertOffer(
   transaction: RegistryExecutor,
@@ -30,7 +32,7 @@ export async function insertOffer(
   const offer = await registrySql(transaction)
     .insertInto('tenant_offers')
     .values({ tenant_id: tenantId, target_tier: targetTier, reasons, figures })
-    // A literal: it must be the condition of the unique index.
+    // A literal, because it must equal the condition of the unique index.
     .onConflict((row) =>
       row.columns(['tenant_id', 'target_tier']).where('status', '=', sql.lit('open')).doNothing(),
     )
@@ -47,16 +49,16 @@ export async function insertOffer(
   return offer.offer_id;
 }
 
-/** A tier that a tenant is offered. Nobody is moved before it is accepted. */
+/** An offer of a tier. No tenant moves before it is accepted. */
 export interface Offer {
   readonly offerId: string;
   readonly tenantId: string;
   readonly targetTier: 'business' | 'enterprise';
   readonly status: 'open' | 'accepted' | 'declined' | 'withdrawn';
   readonly reasons: readonly { readonly rule: string; readonly detail: string }[];
-  /** The figures that led to it. */
+  /** The figures behind it. */
   readonly figures: Record<string, unknown>;
-  /** The move that accepting it started. */
+  /** The move that its acceptance started. */
   readonly moveId: string | null;
   /** Who accepted, declined or withdrew it. */
   readonly decidedBy: string | null;

@@ -13,13 +13,13 @@ export interface RegionalRegistry {
 }
 
 /**
- * The registries of all regions of the configuration, in its order: home's is the first. Another region's is looked for
- * at first use, so a function that never looks further than its own pays nothing.
+ * The registries of all regions of the configuration, in its order: home's is the first. Another region's is looked up
+ * at its first use, so a function that only uses its own pays nothing.
  */
 export class RegionalRegistries {
   readonly own: DataApi;
   readonly ownKey: string;
-  /** Keys of all regions, our own included. */
+  /** Keys of all regions, including our own. */
   readonly keys: readonly string[];
   readonly #registries: ReadonlyMap<string, RegionalRegistry>;
 
@@ -32,7 +32,7 @@ export class RegionalRegistries {
   }
 
   /**
-   * From REGISTRIES and REGION_KEY, and of our own registry what `registryFromEnvironment` reads. Without REGISTRIES
+   * Reads REGISTRIES and REGION_KEY, and for our own registry what `registryFromEnvironment` reads. Without REGISTRIES
    * there is only our own.
    * @throws when a variable is missing.
    */
@@ -56,7 +56,7 @@ export class RegionalRegistries {
     return this.#find(regionKey).registry;
   }
 
-  /** The same, as a function of that region has them. */
+  /** The same, from the point of view of a function in that region. */
   seenFrom(regionKey: string): Pick<RegionalRegistries, 'keys' | 'ownKey' | 'of' | 'awsRegionOf'> {
     return {
       keys: this.keys,
@@ -85,7 +85,7 @@ function registryAt({ awsRegion: region, clusterArn, database, secretName }: Reg
     database,
     region,
     secretArn: () => {
-      // A failure is not remembered: the region may be deployed, or reached, a moment later.
+      // A failure is not cached: the region may be deployed, or reachable, a moment later.
       arn ??= secretArnOf(secretName, region).catch((error: unknown) => {
         arn = undefined;
         throw error;

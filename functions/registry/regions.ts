@@ -4,7 +4,7 @@ import { parseJson } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** What one region tells the others of itself. */
+/** What one region's deployment records in the registries of all regions. */
 export interface RegionRecord {
   /** Such as `us`. */
   readonly regionKey: string;
@@ -12,21 +12,21 @@ export interface RegionRecord {
   readonly awsRegion: string;
   /** Base URL of its data plane, without a slash at the end. */
   readonly apiUrl: string;
-  /** Key that encrypts secrets which are made there at run time. */
+  /** Key of secrets that are made there at run time. */
   readonly secretsKeyArn: string;
-  /** How a dedicated database is launched there: the template, its service role, and the parameters of the place. */
+  /** How a dedicated database is launched there: the template, its service role, and the region's parameters. */
   readonly dedicatedTemplateUrl: string;
   readonly dedicatedRoleArn: string;
   readonly dedicatedParameters: Readonly<Record<string, string>>;
 }
 
-/** Another region's registry could not be asked or told. */
+/** Another region's registry could not be read or written. */
 export interface RegionUnreached {
   readonly regionKey: string;
   readonly error: unknown;
 }
 
-/** Makes the region known, or brings what is known of it up to date. @throws {RegistryError} */
+/** Registers the region, or updates its row. @throws {RegistryError} */
 export async function registerRegion(registry: RegistryExecutor, record: RegionRecord): Promise<void> {
   const known = {
     aws_region: record.awsRegion,
@@ -43,7 +43,7 @@ export async function registerRegion(registry: RegistryExecutor, record: RegionR
     .execute();
 }
 
-/** What the registry knows of the region; undefined when it was not registered there. @throws {RegistryError} */
+/** The registry's row of the region; undefined when it was not registered there. @throws {RegistryError} */
 export async function findRegion(registry: RegistryExecutor, key: string): Promise<RegionRecord | undefined> {
   const row = await registrySql(registry)
     .selectFrom('regions')
@@ -64,9 +64,9 @@ export async function findRegion(registry: RegistryExecutor, key: string): Promi
 }
 
 /**
- * Registers our own region here and with every other registry, and copies here what each of them says of itself.
- * Whoever is deployed later does the same, so all know each other once the last was.
- * @returns the registries that could not be asked or told, such as those of regions that are not deployed yet.
+ * Registers our own region here and in every other registry, and copies each of the others' own row to here. Every
+ * region's deployment does this, so all regions are registered everywhere after the last deployment.
+ * @returns the registries that could not be read or written, such as those of regions that are not deployed yet.
  * @throws {RegistryError} our own registry refused.
  */
 export async function exchangeRegions(

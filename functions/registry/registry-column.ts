@@ -1,8 +1,8 @@
 import { Column } from '../database/tables/column.ts';
 
 /**
- * Columns of the registry's tables. What is selected is what the Data API returns, which is not what node-postgres
- * returns from a tenant's database: JSON is text, a time has no zone, a numeric is text.
+ * Columns of the registry's tables. Selected values have the Data API's types, which differ from those of
+ * node-postgres: JSON is text, a time has no zone, a numeric is text.
  */
 
 declare const TIME: unique symbol;
@@ -28,7 +28,7 @@ function column<Selected, Accepted = Selected>(type: string): Nullable<Selected,
 }
 
 export const uuid = () => column<string>('uuid');
-/** @typeParam Value what only our code writes, where no CHECK enumerates it. */
+/** @typeParam Value the values that our code writes, when no CHECK enumerates them. */
 export const text = <Value extends string = string>() => column<Value>('text');
 /** @param length in characters. */
 export const varchar = (length: number) => column<string>(`character varying(${length})`);

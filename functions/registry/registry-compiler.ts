@@ -8,8 +8,8 @@
  * - an alias names the same table everywhere in a statement;
  * - a column without a table has the same type in all tables of the statement that have such a column.
  *
- * What has no column beside it (an argument of a function, a branch of CASE, raw SQL) is bound as it is; `columnValue`
- * names its column.
+ * A value without a column beside it (an argument of a function, a branch of CASE, raw SQL) is bound without a cast;
+ * `columnValue` sets its column.
  */
 import {
   type AliasNode,
@@ -36,7 +36,7 @@ import {
 } from 'kysely';
 import { columnTypeOf } from './registry-tables.ts';
 
-/** Stands for a value that is known only when the compiled statement runs: it becomes the parameter `:name`. */
+/** Placeholder for a value that is known only when the compiled statement runs: it becomes the parameter `:name`. */
 export class LaterValue {
   readonly name: string;
   constructor(name: string) {
@@ -49,17 +49,17 @@ export interface ColumnValueNode extends ValueNode {
   readonly columnType: string | undefined;
 }
 
-/** A column's type; of a tuple of columns, theirs. */
+/** A column's type; for a tuple of columns, a list of their types. */
 type Expected = string | undefined | readonly Expected[];
 
 export class RegistryCompiler extends PostgresQueryCompiler {
-  /** By the names under which the statement refers to them, its tables. */
+  /** The tables by the names under which the statement refers to them. */
   #tables: ReadonlyMap<string, string> = new Map();
   readonly #expected = new Map<OperationNode, Expected>();
   /** The table that the innermost INSERT or UPDATE writes. */
   #written: string | undefined;
 
-  /** @throws {TypeError} a value needs a column, or a column's table cannot be told. */
+  /** @throws {TypeError} a value needs a column, or the table of a column is ambiguous. */
   override compileQuery(node: RootOperationNode, queryId: QueryId): CompiledQuery {
     this.#tables = tablesOf(node);
     this.#expected.clear();
@@ -160,7 +160,7 @@ export class RegistryCompiler extends PostgresQueryCompiler {
   }
 }
 
-/** Values are no nodes; a reference, and the lock on a table, name one without bringing it into the statement. */
+/** Values are not nodes. A reference, and the lock on a table, name a table without adding it to the statement. */
 const NAMES_NO_FURTHER_TABLE: ReadonlySet<string> = new Set([
   'ValueNode',
   'PrimitiveValueListNode',
@@ -168,7 +168,7 @@ const NAMES_NO_FURTHER_TABLE: ReadonlySet<string> = new Set([
   'SelectModifierNode',
 ]);
 
-/** By alias and by name, the tables of the statement and its subqueries. */
+/** The tables of the statement and its subqueries, by alias and by name. */
 function tablesOf(root: OperationNode): Map<string, string> {
   const tables = new Map<string, string>();
   const add = (name: string, table: string) => {

@@ -13,7 +13,7 @@ type ColumnOf<Name extends RegistryColumnName> = Name extends `${infer Table}.${
 type SelectedBy<Column> = Column extends { readonly __select__: infer Selected } ? Selected : Column;
 type AcceptedBy<Column> = Column extends { readonly __update__: infer Accepted } ? Accepted : Column;
 
-/** A value where no column stands beside it, such as an argument of a function: cast to that column's type. */
+/** A value without a column beside it, such as an argument of a function, cast to that column's type. */
 export function columnValue<Name extends RegistryColumnName>(
   name: Name,
   value: AcceptedBy<ColumnOf<Name>>,
@@ -41,7 +41,7 @@ export function asNumber<Decimal extends string | null>(
   return sql`cast(${decimal} as double precision)`;
 }
 
-/** As text: JSON where a row's size is measured, which is what the Data API sends, and an id that is compared with text. */
+/** As text: for JSON whose size is measured as the Data API sends it, and for an id that is compared with text. */
 export function asText<Text extends string | null>(value: Expression<Text>): RawBuilder<Text> {
   return sql`cast(${value} as text)`;
 }
@@ -59,12 +59,12 @@ export function latest(time: Expression<TimeWithoutZone>): RawBuilder<TimeWithou
   return sql`max(${time})`;
 }
 
-/** A list of any length as a set of rows with one text: the Data API takes no arrays. */
+/** A list of any length as a set of rows with one text each, because the Data API takes no arrays. */
 export function textList(items: readonly string[]): RawBuilder<string> {
   return sql`jsonb_array_elements_text(${jsonValue(items)})`;
 }
 
-/** A value as `jsonb`, where no column stands beside it. */
+/** A value as `jsonb`, when no column is beside it. */
 export function jsonValue<Value extends object>(value: Value): RawBuilder<JsonText<Value>> {
   return sql`cast(${JSON.stringify(value)} as jsonb)`;
 }

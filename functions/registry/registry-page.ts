@@ -3,22 +3,22 @@ import { type PageRequest, type Position, pageOfRows } from '../resources/keyset
 import type { RegistryExecutor } from './data-api.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** A page of an operator's list ends at so many bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
+/** Limit of a page of an operator's list, in bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
 export const MAX_REGISTRY_PAGE_BYTES = 512 * 1024;
 
 /** What a statement of `boundedSelect` reads of each row besides its columns. */
 interface Measured {
-  /** Of the row as JSON. */
+  /** Size of the row as JSON. */
   readonly row_bytes: number;
-  /** Rows that the statement found, the returned ones among them. */
+  /** Number of rows that the statement found, including the returned ones. */
   readonly rows_found: number;
 }
 
 /**
- * Rows of one registry for a page, no more than fill it. The first two are always among them, so that a page has a row
- * and the next one too.
- * @param select an ordered statement without a limit: `limit + 1` rows tell whether there is a next page.
- * @param order the same order by the names of the statement's results.
+ * Rows of one registry for a page, limited to the size of a page. The first two are always included, so that a page has
+ * a row and the next one too.
+ * @param select an ordered statement without a limit: `limit + 1` rows show whether there is a next page.
+ * @param order the same order, by the names of the statement's results.
  */
 export async function readBoundedRows<Row extends object>(
   registry: RegistryExecutor,
@@ -38,7 +38,7 @@ export async function readBoundedRows<Row extends object>(
   return rows;
 }
 
-/** Makes a page of the rows that `readBoundedRows` answered, of one registry or, merged, of several. */
+/** Makes a page of the rows that `readBoundedRows` returned, from one registry or merged from several. */
 export function pageOfBoundedRows<Row extends object, Entry>(
   rows: readonly (Row & Measured)[],
   { limit }: PageRequest,
@@ -55,7 +55,7 @@ export function pageOfBoundedRows<Row extends object, Entry>(
   return pageOfRows(rows, bounds, positionOf, toEntry);
 }
 
-/** True where the registry has found more rows than it returned. */
+/** True when the registry has found more rows than it returned. */
 export function isCut(rows: readonly Measured[]): boolean {
   return rows.length < (rows[0]?.rows_found ?? 0);
 }

@@ -11,8 +11,8 @@ import { LaterValue, RegistryCompiler } from './registry-compiler.ts';
 import type { RegistryTables } from './registry-tables.ts';
 
 /**
- * Kysely's builders over one registry, or over one of its transactions. (`Kysely` itself would bring the DDL builders
- * along: a tenth of a handler's code.) The Data API is not asked how many rows a statement changed: say `returning`.
+ * Kysely's builders over one registry, or over one of its transactions. (`Kysely` itself would add the DDL builders: a
+ * tenth of a handler's code.) The number of rows that a statement changed is not available: use `returning`.
  */
 export class RegistrySql extends QueryCreator<RegistryTables> implements QueryExecutorProvider {
   readonly #executor: QueryExecutor;
@@ -30,8 +30,9 @@ export class RegistrySql extends QueryCreator<RegistryTables> implements QueryEx
 const adapter = new PostgresAdapter();
 
 /**
- * The query builder whose statements run on `registry`: `execute()` and its like throw what `registry.query` throws.
- * @throws {TypeError} by a statement that cannot be compiled, see `RegistryCompiler`.
+ * The query builder whose statements run on `registry`: `execute()` and its variants throw what `registry.query`
+ * throws.
+ * @throws {TypeError} for a statement that cannot be compiled, see `RegistryCompiler`.
  */
 export function registrySql(registry: RegistryExecutor): RegistrySql {
   const connection = {
@@ -54,7 +55,7 @@ function named(parameters: readonly unknown[]): RegistryParameters {
   return Object.fromEntries(parameters.map((value, index) => [`p${index + 1}`, value])) as RegistryParameters;
 }
 
-/** A builder of parts of statements, and of statements that are only compiled. */
+/** Builds parts of statements, and statements that are only compiled. */
 export const compilingOnly: RegistrySql = registrySql({
   query: () => Promise.reject(new Error('this builder only compiles')),
 });
@@ -63,12 +64,12 @@ interface Compilable<Row> {
   compile(): CompiledQuery<Row>;
 }
 
-/** A statement that is built and compiled once, at its first use, and run with other values each time. */
+/** A statement that is built and compiled once, at its first use, and run each time with other values. */
 export class CompiledOnce<Parameters extends RegistryParameters, Row extends object> {
   readonly #build: (sql: RegistrySql, values: Parameters) => Compilable<Row>;
   #compiled: { readonly sql: string; readonly constants: RegistryParameters } | undefined;
 
-  /** @param build gets stand-ins for the values: it may pass them on, and never look at them. */
+  /** @param build gets placeholders for the values: it may pass them on, but not read them. */
   constructor(build: (sql: RegistrySql, values: Parameters) => Compilable<Row>) {
     this.#build = build;
   }

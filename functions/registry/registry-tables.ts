@@ -2,7 +2,7 @@
  * The control plane's tables: the one definition from which the query builder's types and the casts of its parameters
  * derive. `migrations/` makes the tables; a test compares them with this definition.
  *
- * Changing them: add a migration, and the column here.
+ * To change them: add a migration, and the column here.
  */
 import type { Column } from '../database/tables/column.ts';
 import {
@@ -21,7 +21,7 @@ import {
 } from './registry-column.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
-/** What an operator has asked for; the target is one of the three. */
+/** The operator's request; the target is one of the three. */
 interface MoveInput {
   readonly targetTier?: string;
   readonly targetCell?: string;
@@ -71,8 +71,8 @@ export const registryTables = {
     schema_name: varchar(100),
     subscription_tier: varchar(50).notNull().oneOf('starter', 'business', 'enterprise'),
     /**
-     * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its
-     * id, slug and region are kept here.
+     * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and this
+     * registry keeps only its id, slug and region.
      */
     status: varchar(50)
       .notNull()
@@ -221,7 +221,7 @@ export const registryTables = {
   tenant_move_hops: {
     move_id: uuid().notNull(),
     hop_index: integer().notNull(),
-    /** What `tenancy.placement.mover` names. */
+    /** The value of `tenancy.placement.mover`. */
     attempt_id: id(),
     tenant_id: uuid().notNull(),
     kind: text().notNull().oneOf('reshape', 'relocate'),
@@ -240,7 +240,7 @@ export const registryTables = {
     /** Of a restore's hop: what its target is filled from, other than the tenant's rows. */
     filling: jsonb<JsonObject>(),
   },
-  /** A figure is null where it could not be had, or was not measured yet. */
+  /** A figure is null when it could not be measured or was not measured yet. */
   usage_samples: {
     tenant_id: uuid().notNull(),
     sampled_on: date().notNull(),
@@ -304,7 +304,7 @@ export const registryTables = {
       .oneOf(...ISOLATION_MODELS),
     cell_id: text(),
     tenant_id: uuid(),
-    /** `deferred`: a move keeps the target; the rollout comes back to it. */
+    /** `deferred`: a move keeps the target, and the rollout tries it again. */
     state: text()
       .notNull()
       .default("'pending'")
@@ -379,7 +379,7 @@ export const registryTables = {
 type Columns = Record<string, Column<any, any, boolean, boolean>>;
 type RowOf<Table extends Columns> = { [Name in keyof Table]: Table[Name]['kysely'] };
 
-/** The tables as the query builder knows them. */
+/** The tables with the types of the query builder. */
 export type RegistryTables = {
   [Table in keyof typeof registryTables]: RowOf<(typeof registryTables)[Table]>;
 };
@@ -389,7 +389,7 @@ export type RegistryColumnName = {
   [Table in keyof RegistryTables]: `${Table}.${keyof RegistryTables[Table] & string}`;
 }[keyof RegistryTables];
 
-/** PostgreSQL's type of a column; undefined where the table has no such column. */
+/** PostgreSQL's type of a column; undefined when the table has no such column. */
 export function columnTypeOf(table: string, column: string): string | undefined {
   const columns = (registryTables as Record<string, Columns>)[table];
   return columns?.[column]?.spec.type;

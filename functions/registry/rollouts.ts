@@ -9,17 +9,17 @@ import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
-/** How many targets are in each state. */
+/** Number of targets by state. */
 export interface TargetCounts {
   readonly total: number;
   readonly pending: number;
-  /** A move keeps them; they are tried again. */
+  /** Targets that a move keeps; the rollout tries them again. */
   readonly deferred: number;
   readonly succeeded: number;
   readonly failed: number;
 }
 
-/** A target that did not get its version, or has to wait for it. */
+/** A target that failed, or that must wait for its version. */
 export interface TargetView {
   readonly isolationModel: IsolationModel;
   /** null for a dedicated database. */
@@ -38,7 +38,7 @@ export interface ListedRollout {
   readonly status: 'running' | 'succeeded' | 'failed' | 'aborted';
   readonly phase: string;
   readonly reason: string | null;
-  /** What its targets are brought to. */
+  /** The version that its targets get. */
   readonly schemaVersion: number;
   readonly tenancyVersion: number;
   readonly except: readonly string[];
@@ -91,7 +91,7 @@ const selectRollouts = (db: RegistrySql) =>
 
 type RolloutRow = InferResult<ReturnType<typeof selectRollouts>>[number];
 
-/** One page of the rollouts of all regions, in the order in which they were begun. @throws {InvalidCursor | RegionUnavailable} */
+/** One page of the rollouts of all regions, by their start. @throws {InvalidCursor | RegionUnavailable} */
 export async function listRollouts(registries: Regions, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
   const rollouts = selectRollouts(compilingOnly).orderBy('r.started_at').orderBy('r.rollout_id');
@@ -116,7 +116,7 @@ export async function listRollouts(registries: Regions, page: PageRequest) {
   return pageOfBoundedRows(mergeRows(rows, positionOf), page, positionOf, toItem, lists.some(isCut));
 }
 
-/** Of whichever region has it on record. @throws {ResourceNotFound | RegionUnavailable} */
+/** From the region that has its record. @throws {ResourceNotFound | RegionUnavailable} */
 export async function findRollout(registries: Regions, rolloutId: string): Promise<RolloutView> {
   const found = await askRegions(registries, registries.keys, (registry) => readRollout(registry, rolloutId));
   const index = found.findIndex((row) => row !== undefined);

@@ -6,8 +6,8 @@ import { asNumber, asText, columnValue, rfc3339 } from './registry-expressions.t
 import { type RegistrySql, registrySql } from './registry-sql.ts';
 
 /**
- * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and only its id,
- * slug and region are kept here.
+ * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and this
+ * registry keeps only its id, slug and region.
  */
 export type TenantStatus =
   | 'provisioning'
@@ -19,7 +19,7 @@ export type TenantStatus =
   | 'arriving'
   | 'elsewhere';
 
-/** One tenant as the registry knows it: its `tenants` row and where its `tenant_database_routing` row points. */
+/** One tenant in the registry: its `tenants` row and the place in its `tenant_database_routing` row. */
 export interface TenantRecord {
   tenantId: string;
   name: string;
@@ -27,7 +27,7 @@ export interface TenantRecord {
   tier: Tier;
   isolationModel: IsolationModel;
   status: TenantStatus;
-  /** Why the tenant failed, fit for a client; null otherwise. */
+  /** Why the tenant failed, may be shown to a client; null otherwise. */
   reason: string | null;
   dataResidency: string;
   complianceRequirements: string[];
@@ -41,13 +41,13 @@ export interface TenantRecord {
   monthlyRevenue: number | null;
   /** Key of the region that holds the data, such as `us`. */
   region: string;
-  /** Where the region serves its tenants; null while the registry does not know it. */
+  /** URL of the region's API; null while the registry does not have it. */
   apiUrl: string | null;
   /** null for a dedicated database. */
   cellId: string | null;
   /** Grows with every move; null until the place is decided. */
   epoch: number | null;
-  /** The onboarding execution that works, or last worked, on the tenant. */
+  /** The onboarding execution that works, or worked last, on the tenant. */
   executionArn: string | null;
   /** Of a clone: the id of the tenant that it was copied from. It is neither promoted nor billed. */
   cloneOf?: string;
@@ -57,12 +57,12 @@ export interface TenantRecord {
 }
 
 /**
- * In bytes. A row of the Data API takes 64 KB: larger features, which an older version stored, would break every
+ * In bytes. A row of the Data API takes 64 KB: larger features, which an older version stored, would fail every
  * statement that reads the tenant. `readFeatures` reads them.
  */
 const MAX_FEATURES_IN_ROW = 32_768;
 
-/** What `toTenantRecord` reads, of `tenants as t` with its route as `r` and its region as `g`. */
+/** The columns that `toTenantRecord` reads, for `tenants as t` with its route as `r` and its region as `g`. */
 export const selectTenants = (db: RegistrySql) =>
   db
     .selectFrom('tenants as t')
@@ -79,7 +79,7 @@ export const selectTenants = (db: RegistrySql) =>
       const bytes = sql<number>`octet_length(${features})`;
       return [
         eb.case().when(bytes, '<=', sql.lit(MAX_FEATURES_IN_ROW)).then(features).end().as('features'),
-        // Of features that the row leaves out.
+        // Size of features that the row leaves out.
         eb.case().when(bytes, '>', sql.lit(MAX_FEATURES_IN_ROW)).then(bytes).end().as('large_features_bytes'),
         asText(eb.ref('t.compliance_requirements')).as('compliance_requirements'),
         asNumber(eb.ref('t.monthly_revenue')).as('monthly_revenue'),
@@ -92,7 +92,7 @@ export const selectTenants = (db: RegistrySql) =>
 
 export type TenantRow = InferResult<ReturnType<typeof selectTenants>>[number];
 
-/** Of `tenants`: the column by which the reference, an id or a slug, names a tenant. */
+/** The column of `tenants` by which the reference names a tenant: id or slug. */
 export function referenceColumn(reference: string): 'tenant_id' | 'tenant_slug' {
   return isUuid(reference) ? 'tenant_id' : 'tenant_slug';
 }
@@ -127,7 +127,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
 const PART = 15_000;
 const PARTS = 15;
 
-/** Features of any size, in parts that the Data API takes. */
+/** Features of any size, read in parts that fit into a row of the Data API. */
 export async function readFeatures(
   registry: RegistryExecutor,
   tenantId: string,

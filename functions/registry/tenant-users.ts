@@ -70,7 +70,9 @@ export async function getUser(
   return toUser(row);
 }
 
-/** @throws {ResourceNotFound | IdempotencyKeyReused | ResourceConflict (the address is taken, or no place is left)} */
+/**
+ * @throws {ResourceNotFound | IdempotencyKeyReused | ResourceConflict (the address is taken, or the limit is reached)}
+ */
 export async function createUser(
   registry: DataApi,
   tenantReference: string,
@@ -79,7 +81,7 @@ export async function createUser(
 ): Promise<{ user: TenantUser; replayed: boolean }> {
   try {
     return await registry.transaction(async (transaction) => {
-      // The tenant's row is the lock under which its active users are counted, and repeated requests take turns.
+      // The lock on the tenant's row protects the count of its active users and serializes repeated requests.
       const tenant = await getTenant(transaction, tenantReference, { lock: true });
       const kept = idempotency && (await findAnswer(transaction, idempotency));
       if (kept) return { user: kept.body as TenantUser, replayed: true };
@@ -104,7 +106,7 @@ export async function createUser(
   }
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (no place left, or the last active admin)} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the limit is reached, or the last active admin)} */
 export async function updateUser(
   registry: DataApi,
   tenantReference: string,
@@ -139,7 +141,7 @@ export async function deleteUser(
   { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
 ): Promise<void> {
   await registry.transaction(async (transaction) => {
-    // Under the tenant's lock, as all changes of users: one that is being handed to another region keeps none behind.
+    // Under the tenant's lock, as all changes of users: a hand-over to another region must take every user along.
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);

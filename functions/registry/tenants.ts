@@ -31,7 +31,7 @@ export interface TenantFilter {
   readonly q?: string | undefined;
 }
 
-/** What an operator may change of a tenant. `undefined` leaves a field as it is. */
+/** The fields of a tenant that an operator may change. `undefined` leaves a field as it is. */
 export interface TenantChanges {
   readonly name?: string | undefined;
   readonly status?: 'active' | 'suspended' | undefined;
@@ -53,17 +53,17 @@ const COLUMNS = {
   complianceRequirements: 'compliance_requirements',
   monthlyRevenue: 'monthly_revenue',
 } as const satisfies Record<keyof TenantChanges, keyof RegistryTables['tenants']>;
-/** What features may be as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
+/** Largest size of features as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
 const MAX_FEATURES_KB = 16;
 /**
- * One page of the tenants of all regions by creation; a residency is asked of its own region only.
+ * One page of the tenants of all regions by creation; with a residency, only that residency's region is queried.
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listTenants(registries: Regions, filter: TenantFilter, page: PageRequest) {
   const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
   const { dataResidency } = filter;
   const regions = registries.keys.filter((key) => dataResidency === undefined || dataResidency === key);
-  // With one region its cells may have any residency; of several, none has one that is not a region's.
+  // With one region, its cells may have any residency. With several, every residency is a region.
   const asked = registries.keys.length < 2 ? registries.keys : regions;
   const answers = await askRegions(registries, asked, (registry) =>
     readTenants(registry, filter, page, position),
@@ -72,7 +72,7 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
     list.map((row) => ({
       ...row,
       registryKey: asked[index] as string,
-      // Of the tenant as the API answers it, with the features that its row leaves out.
+      // The tenant as the API shows it, including features that its row leaves out.
       row_bytes: row.row_bytes + (row.large_features_bytes ?? 0),
     })),
   );
@@ -87,7 +87,7 @@ export async function listTenants(registries: Regions, filter: TenantFilter, pag
   return { items: await Promise.all(tenants), nextCursor };
 }
 
-/** A tenant that is just being handed over is in two registries for a moment: the one with the later epoch has it now. */
+/** During a hand-over a tenant is in two registries for a moment: the one with the later epoch is current. */
 function onceEach<Row extends ListedRow>(lists: Row[][]): Row[][] {
   const latest = new Map<string, Row>();
   for (const row of lists.flat()) {
@@ -135,7 +135,7 @@ async function readTenants(
 /**
  * The tenant of an id or a slug, in the registry of its region.
  * @throws {TenantNotFound}
- * @throws {TenantBetweenRegions} it has left this registry since that was looked up, or has not arrived yet.
+ * @throws {TenantBetweenRegions} it was handed over to another registry since the look-up, or has not arrived yet.
  */
 export async function getTenant(
   registry: RegistryExecutor,
@@ -160,7 +160,7 @@ async function complete(registry: RegistryExecutor, row: TenantRow): Promise<Ten
 }
 
 /**
- * @param force keeps requirements that the tenant's place does not satisfy, and offers it the tier that does.
+ * @param force keeps requirements that the tenant's place does not satisfy, and offers the tenant the tier that does.
  * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | DocumentTooLarge (features)}
  * @throws {RulesForbid} the tenant's place does not satisfy a new compliance requirement.
  */
@@ -219,7 +219,7 @@ export async function updateTenant(
   }
 }
 
-/** @throws {ResourceConflict} fewer users than are active. What the tenant has already stays allowed. */
+/** @throws {ResourceConflict} fewer users than are active. The tenant's current limit always stays allowed. */
 async function requireRoomForUsers(
   transaction: RegistryExecutor,
   tenant: TenantRecord,
@@ -246,8 +246,8 @@ export async function countActiveUsers(registry: RegistryExecutor, tenantId: str
 }
 
 /**
- * Compares new requirements with the place that the tenant has, or is being moved to where that one is weaker. Those
- * that it had before are no news.
+ * Compares new requirements with the tenant's place, or with the target of its running move when that is weaker.
+ * Earlier requirements are not checked again.
  * @returns what `force` sets aside. @throws {RulesForbid} without `force`.
  */
 async function checkCompliance(
@@ -282,8 +282,8 @@ async function offerWhatSatisfies(
   actor: string,
 ): Promise<void> {
   const targetTier = tierSatisfying(complianceRequirements);
-  // It has bought the tier already, and a move to a weaker place is under way: that move is the operator's to abort.
-  // (Every place satisfies what Starter's places satisfy, so that tier is none to offer.)
+  // The tenant has the sufficient tier already, and a move to a weaker place is running: the operator must abort that
+  // move. (Every place satisfies what Starter's places satisfy, so that tier is never offered.)
   if (targetTier === tier || targetTier === 'starter') return;
   const offer = { tenantId, targetTier, reasons, figures: { tier, complianceRequirements } };
   await insertOffer(transaction, offer, { id: actor, type: 'operator' });

@@ -3,7 +3,9 @@ import type { RegistryExecutor } from './data-api.ts';
 import { asText } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** A caller that dies inside a transaction must not hold its locks for the Data API's three minutes. */
+/**
+ * Limit for a caller that dies inside a transaction; without it the Data API would hold its locks for three minutes.
+ */
 export async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
   await transaction.query(
     `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
@@ -12,7 +14,7 @@ export async function boundTransaction(transaction: RegistryExecutor): Promise<v
 
 /**
  * Serializes transactions by a name until they end.
- * @param name unique among what the registry locks so.
+ * @param name unique among the registry's locks of this kind.
  */
 export async function lockByName(transaction: RegistryExecutor, name: string): Promise<void> {
   const lock = sql<string>`pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${name}, 0))`;

@@ -14,13 +14,13 @@ export interface UsageSample {
   /** Users who may sign in. */
   readonly activeUsers: number;
   readonly activeEmployees: number;
-  /** Employees in whatever status. */
+  /** Employees of any status. */
   readonly userCount: number | null;
   /** Assessment results. */
   readonly assessmentCount: number | null;
-  /** Of the tenant's rows (Starter) or of its tables with their indexes. */
+  /** Of the tenant's rows (Starter), or of its tables with their indexes. */
   readonly storageBytes: number | null;
-  /** Of the whole database that the tenant lives in. */
+  /** Of the whole database that has the tenant. */
   readonly databaseSizeBytes: number | null;
   /** Rows written since the tenant got its schema; null for a Starter tenant. */
   readonly rowOperations: number | null;
@@ -47,7 +47,7 @@ export async function listUsage(registry: RegistryExecutor, tenantReference: str
   const samples = selectSamples().where('s.tenant_id', '=', tenantId).orderBy('s.sampled_on', 'desc');
   const select = position ? samples.where('s.sampled_on', '<', position.time.slice(0, 10)) : samples;
   const rows = await readBoundedRows(registry, { select, order: sql`sampled_on desc` }, page);
-  // A tenant has one sample a day, so the day is the position; a cursor has the form of every list's.
+  // A tenant has one sample a day, so the day is the position; the cursor has the same form as in every list.
   const positionOf = (row: Row) => ({ time: `${row.sampled_on}T00:00:00Z`, id: row.tenant_id });
   return pageOfBoundedRows(rows, page, positionOf, toSample);
 }

@@ -5,23 +5,23 @@ import type { RegistryExecutor } from './data-api.ts';
 import { registrySql } from './registry-sql.ts';
 import { referenceColumn, type TenantStatus } from './tenant-record.ts';
 
-/** Pauses between two looks, in milliseconds: the first one, and what they grow to. */
+/** Pauses between two look-ups, in milliseconds: the first, and the longest. */
 const FIRST_PAUSE = 20;
 const LONGEST_PAUSE = 500;
 
 export interface WhereTenantIsOptions {
-  /** Whether `work` changes nothing, and so may be done again although it has succeeded. */
+  /** True when `work` changes nothing, so that it may be repeated after it has succeeded. */
   readonly isRead: boolean;
-  /** How long to follow a tenant that is being handed over, in milliseconds. API Gateway waits for 30 seconds in all. */
+  /** How long to follow a tenant during a hand-over, in milliseconds. API Gateway waits for 30 seconds in all. */
   readonly patienceMs?: number;
 }
 
 /**
- * Does something in the region whose registry has the tenant. A move may hand the tenant over between the look-up and
- * the work, or between two statements of the work: then it is looked up again and the work is done where it is now, so
- * that an operator gets a slower answer, never a refusal and never an empty list from a registry that the tenant left.
+ * Runs `work` in the region whose registry has the tenant. A move may hand the tenant over between the look-up and the
+ * work, or between two statements of the work. Then the tenant is looked up again and the work runs in its new region,
+ * so that an operator gets a slower answer, but never a refusal and never an empty list from the former registry.
  * @param work must change nothing when it throws {@link TenantBetweenRegions}.
- * @throws {TenantBetweenRegions} it was handed over all the while; else what `regionOfTenant` and `work` throw.
+ * @throws {TenantBetweenRegions} the hand-over took too long; otherwise the errors of `regionOfTenant` and `work`.
  */
 export async function whereTenantIs<Result>(
   registries: Regions,
@@ -41,14 +41,14 @@ export async function whereTenantIs<Result>(
       if (!(error instanceof TenantBetweenRegions)) throw error;
       between = error;
     }
-    // With jitter, so that the requests behind one move do not all look at once.
+    // With jitter, so that the requests that wait for one move do not look it up at the same time.
     const pause = longest * (0.5 + Math.random() / 2);
     if (performance.now() + pause > deadline) throw between;
     await delay(pause);
   }
 }
 
-/** A resource that is not found counts as an outcome: its rows may have gone on with the tenant. */
+/** A missing resource counts as an outcome, because its rows may have been handed over with the tenant. */
 async function outcomeOf<Result>(work: () => Promise<Result>): Promise<() => Result> {
   try {
     const result = await work();
@@ -71,8 +71,8 @@ interface Sight {
 }
 
 /**
- * The region whose registry has the tenant of an id or a slug. Asked at home, which knows where every tenant went;
- * with one region nothing is asked, and the tenant need not exist.
+ * The region whose registry has the tenant of an id or a slug. Home's registry knows the region of every tenant. With
+ * one region nothing is looked up, and the tenant need not exist.
  * @throws {TenantNotFound | TenantBetweenRegions | RegionUnavailable}
  */
 export async function regionOfTenant(registries: Regions, reference: string): Promise<string> {
@@ -80,18 +80,18 @@ export async function regionOfTenant(registries: Regions, reference: string): Pr
   const look = (registry: RegistryExecutor) => sight(registry, reference);
   const asked = new Set<string>();
   let key = registries.ownKey;
-  // A tenant may have gone on before home learned of it: each region tells the next.
+  // A tenant may have moved on before home's registry was updated, so each region's registry names the next.
   while (!asked.has(key)) {
     asked.add(key);
     const seen = await askRegion(registries, key, look);
-    // Also a slug that a registration reserved before it died, elsewhere or for home itself.
+    // Also a slug that a registration reserved before it died, in another region or for home itself.
     if (!seen || (seen.status === 'elsewhere' && seen.home_region === key))
       throw new TenantNotFound(reference);
     if (seen.status === 'arriving') break;
     if (seen.status !== 'elsewhere') return key;
     key = seen.home_region;
   }
-  // A move is bringing it, and only the region that it leaves knows it as its own.
+  // A move is bringing it, and only the former region's registry has it as its own.
   const others = registries.keys.filter((other) => !asked.has(other));
   const sights = await askRegions(registries, others, look);
   const holder = others.find((_, index) => isHeld(sights[index]));

@@ -17,7 +17,7 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What a document of a tenant may be as JSON after a merge, in KB. Larger ones, of older versions, stay readable. */
+/** The largest document of a tenant after a merge, as JSON, in KB. Larger documents of older versions stay readable. */
 export const MAX_DOCUMENT_KB = 256;
 
 /** @throws {DocumentTooLarge} the document is larger as JSON text in UTF-8. */
@@ -32,9 +32,9 @@ export function requireDocumentSize(
 }
 
 /**
- * A body as a `jsonb` column keeps it, byte by byte: as a string that holds its JSON text. A `jsonb` object would put
- * its members into another order, under the same strong ETag. `column #>> '{}'` is the text again, also of the objects
- * that older versions kept.
+ * A body for a `jsonb` column that keeps it byte by byte: as a JSON string that contains the body's JSON text. A
+ * `jsonb` object would change the order of the members, but the strong ETag would stay the same. `column #>> '{}'`
+ * returns the text, also for the objects that older versions stored.
  */
 export function asJsonText(body: unknown): string {
   return JSON.stringify(JSON.stringify(body));

@@ -67,7 +67,7 @@ export class RegionUnavailable extends Error {
   }
 }
 
-/** The tenant is leaving the region that was asked, or has not arrived there yet; a moment later it is somewhere. */
+/** A move is taking the tenant from one region to another, and neither serves it at this moment. Try again. */
 export class TenantBetweenRegions extends Error {
   override name = 'TenantBetweenRegions';
 }

@@ -5,8 +5,8 @@ import { type Item, toItem } from './field-names.ts';
 export const DEFAULT_LIMIT = 50;
 export const MAX_LIMIT = 200;
 /**
- * A page ends at so many bytes before it ends at its limit: a Lambda function's answer takes 6 MB, in which it is a
- * string, with an escape before each quote.
+ * A page ends at this size even if its limit is not reached: Lambda takes answers up to 6 MB, in which the page is a
+ * string with an escape before each quote.
  */
 export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ export interface Position {
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
 
-/** @throws {InvalidCursor} for anything that `cursorAfter` did not make. */
+/** @throws {InvalidCursor} for every text that `cursorAfter` did not make. */
 export function readCursor(cursor: string): Position {
   let parts: unknown;
   try {
@@ -45,7 +45,7 @@ export function readCursor(cursor: string): Position {
   return { time, id };
 }
 
-/** `Date.parse` alone takes the 30th of February for a day of March. */
+/** `Date.parse` alone reads the 30th of February as a day of March. */
 function isTime(text: string): boolean {
   const time = new Date(text);
   if (Number.isNaN(time.getTime()) || text.startsWith('0000')) return false;
@@ -57,14 +57,14 @@ export interface PageBounds<Row, Entry> {
   readonly limit: number;
   readonly maxBytes: number;
   readonly sizeOf: (row: Row, entry: Entry) => number;
-  /** True where rows follow those that were read. */
+  /** True when more rows follow those that were read. */
   readonly cut: boolean;
 }
 
 /**
- * Makes a page of up to `limit + 1` rows: those up to the limit that fit, and the first one in any case. A row that is
- * left over means that there is a next page.
- * @param positionOf where a page that ends with the row goes on.
+ * Makes a page from up to `limit + 1` rows: as many rows as the limit and the size allow, and at least one. A row that
+ * is left over shows that there is a next page.
+ * @param positionOf the position from which the next page continues.
  */
 export function pageOfRows<Row, Entry>(
   rows: readonly Row[],
@@ -85,8 +85,8 @@ export function pageOfRows<Row, Entry>(
 }
 
 /**
- * Puts lists that are each in the order of their positions into one; of two rows with one id, which a move between
- * regions may have in both for a moment, the first stays.
+ * Merges lists that are each in the order of their positions. Of two rows with the same id the first is kept: during a
+ * move between regions both may have the row.
  */
 export function mergeRows<Row>(
   lists: readonly (readonly Row[])[],
@@ -100,14 +100,14 @@ export function mergeRows<Row>(
   return [...merged.values()];
 }
 
-/** Times of one form and ids in lower case sort as text as PostgreSQL sorts them by value. */
+/** Times of one format and ids in lower case sort as text in the same order in which PostgreSQL sorts their values. */
 function comparePositions(a: Position, b: Position): number {
   if (a.time !== b.time) return a.time < b.time ? -1 : 1;
   return a.id < b.id ? -1 : Number(a.id > b.id);
 }
 
 /**
- * A page of a resource's rows, as `selectPage` answered them.
+ * A page from a resource's rows, as `selectPage` returned them.
  * @param order the columns of the listing's order.
  */
 export function toPage(rows: readonly ListedRow[], limit: number, order: readonly [string, string]): Page {
@@ -119,7 +119,7 @@ export function toPage(rows: readonly ListedRow[], limit: number, order: readonl
   return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, positionOf, toListed);
 }
 
-/** What `selectPage` reads of a row besides its columns, where the table has documents. */
+/** What `selectPage` reads besides the columns when the table has documents. */
 export const ROWS_FOUND = 'rows_found';
 /** The names of the row's documents that are too large for a list. */
 export const LEFT_OUT = 'left_out';

@@ -1,20 +1,20 @@
 import * as z from 'zod/mini';
 
-/** What is wrong with one place of an input. */
+/** An error at one place of an input. */
 export interface InputIssue {
   readonly path: readonly PropertyKey[];
-  /** Goes after the name of the place: `must be a string`. */
+  /** Text that follows the name of the place, such as `must be a string`. */
   readonly message: string;
 }
 
-/** The input as the schema gives it, or every place where it is wrong. */
+/** The output of the schema, or all errors of the input. */
 export type ReadInput<Output> =
   | { readonly data: Output; readonly issues?: never }
   | { readonly data?: never; readonly issues: readonly InputIssue[] };
 
 /**
- * Validates what a client sends. No wording of the library reaches the client: where a schema has no text of its own,
- * this file has one for each of the library's codes.
+ * Validates a client's input. The library's own texts never reach the client: when a schema has no text, this file has
+ * one for each of the library's codes.
  */
 export function readInput<Schema extends z.core.$ZodType>(
   schema: Schema,
@@ -28,7 +28,7 @@ export function readInput<Schema extends z.core.$ZodType>(
       if (issue.code === 'unrecognized_keys') {
         return issue.keys.map((key) => ({ path: [...path, key], message: 'is not known' }));
       }
-      // Whatever a schema says of the type: there is nothing that could have one.
+      // A missing value has no type, so the schema's text about the type would be wrong.
       const isAbsent = issue.input === undefined && issue.code !== 'custom';
       return [{ path, message: isAbsent ? 'is required' : issue.message }];
     }),
@@ -66,7 +66,7 @@ function describe(issue: z.core.$ZodRawIssue): string {
   }
 }
 
-/** The JSON pointer of a place in a document (RFC 6901); of the whole document, an empty text. */
+/** The JSON pointer of a place in a document (RFC 6901); an empty text for the whole document. */
 export function jsonPointer(path: readonly PropertyKey[]): string {
   return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }

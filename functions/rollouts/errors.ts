@@ -1,6 +1,6 @@
 /**
- * Errors of a rollout. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
- * and Catch. `message` is fit for an operator; what else is known travels in `cause`, which is only logged.
+ * Errors of a rollout. `name` equals the class name and survives minification: `workflows/` imports the classes for
+ * Retry and Catch. `message` may be shown to an operator; `cause` has the details and is only logged.
  */
 export abstract class RolloutError extends Error {
   abstract override readonly name: string;
@@ -22,7 +22,7 @@ export class RolloutNotStarted extends RolloutError {
   }
 }
 
-/** The rollout that the execution was started for has ended, or is another execution's. */
+/** The execution's rollout has ended, or belongs to another execution. */
 export class RolloutOvertaken extends RolloutError {
   override readonly name = 'RolloutOvertaken';
   constructor() {
@@ -30,7 +30,7 @@ export class RolloutOvertaken extends RolloutError {
   }
 }
 
-/** Something that is wrong with the input; `pointer` is a JSON pointer into it. */
+/** One problem of the input; `pointer` is a JSON pointer into it. */
 export interface InputIssue {
   readonly pointer: string;
   readonly message: string;
@@ -51,7 +51,7 @@ export class RolloutFailed extends RolloutError {
   override readonly name = 'RolloutFailed';
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class RolloutStepFailed extends RolloutError {
   override readonly name = 'RolloutStepFailed';
   constructor(options?: ErrorOptions) {

@@ -9,21 +9,21 @@ import { DEAD, mayStillRun, type StatusOf } from './rollout-phases.ts';
 import { endRollout, findRollout, findRunning, insertRollout, requireTenants } from './rollout-records.ts';
 
 export interface RequestRolloutOptions {
-  /** Who asks for it. */
+  /** Who requested it. */
   readonly operator: string;
   readonly release: Pick<Release, 'schemaVersion' | 'tenancyVersion'>;
-  /** What an execution of that name will be called by. */
+  /** The ARN that an execution of that name gets. */
   readonly executionArnOf: (name: string) => string;
-  /** `StartExecution` of `schema-rollout`. */
+  /** Calls `StartExecution` of `schema-rollout`. */
   readonly start: (name: string, input: object) => Promise<void>;
   readonly statusOf: StatusOf;
-  /** For a request that its client may send again. */
+  /** For a request that the client may repeat. */
   readonly once?: RepeatableRequest | undefined;
 }
 
 /**
- * Asks for a rollout: it is recorded first, under the name that its execution will have, and started then. A repeated
- * request answers the first one's, and starts its execution again while that has not begun.
+ * Requests a rollout: records it with the name of its future execution, then starts the execution. A repeated request
+ * returns the first one's rollout, and starts its execution again while that has not begun.
  * @returns the rollout's id.
  * @throws {RolloutInProgress | InvalidRolloutInput} nothing was changed.
  * @throws {RolloutNotStarted} the rollout is recorded as failed, unless an earlier request recorded it.
@@ -38,7 +38,7 @@ export async function requestRollout(
   const running = await findRunning(registry);
   const dead = running && !(await mayStillRun(running, statusOf)) ? running.rolloutId : undefined;
   const { rolloutId, begun } = await registry.transaction(async (transaction) => {
-    // Requests of one key, and of any two, come here one after the other.
+    // This lock serializes all requests, with the same or with different keys.
     await lockByName(transaction, 'strata rollouts');
     const known = await once?.find(transaction);
     if (known) {
@@ -66,10 +66,10 @@ export async function requestRollout(
   try {
     await start(nameOf(rolloutId), { except, rolloutId, startedBy: operator });
   } catch (cause) {
-    // It has run, and may have ended: the record says how.
+    // It has run and may have ended: the record has the outcome.
     if (rolloutId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return rolloutId;
     const error = new RolloutNotStarted({ cause });
-    // The first request may have started it all the same, so only the first request gives it up.
+    // A failed start may have worked after all, so only the request that recorded the rollout marks it as failed.
     if (rolloutId === newId) {
       await registry.transaction(async (transaction) => {
         await endRollout(transaction, rolloutId, { status: 'failed', reason: error.message });

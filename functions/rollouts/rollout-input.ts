@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidRolloutInput } from './errors.ts';
 
-/** What is asked of a rollout: all targets that lag, without those of some tenants. */
+/** What a rollout covers: all targets that lag, without those of some tenants. */
 export interface RolloutRequest {
   /** Ids or slugs of tenants. */
   readonly except: readonly string[];
@@ -10,9 +10,9 @@ export interface RolloutRequest {
 
 /** The input of `schema-rollout`. */
 export interface RolloutInput extends RolloutRequest {
-  /** Of the row that was made before the execution was started. */
+  /** Id of the record that was made before the execution was started. */
   readonly rolloutId: string | undefined;
-  /** Who asked for it, where it was not the execution's starter. */
+  /** Who requested it, when that was not the one who started the execution. */
   readonly startedBy: string | undefined;
 }
 

@@ -26,13 +26,13 @@ import {
 } from './rollout-targets.ts';
 import { type RunOptions, runTargets } from './run-targets.ts';
 
-/** What has become of an execution; `none` where there is none of that name (yet). */
+/** State of an execution; `none` when no execution has that name (yet). */
 export type StatusOf = (executionArn: string) => Promise<'running' | 'failed' | 'ended' | 'none'>;
 
 export interface BeginOptions {
   readonly input: RolloutInput;
   readonly executionArn: string;
-  /** Key of the region whose targets are meant. */
+  /** Key of the region of the targets. */
   readonly region: string;
   readonly release: Release;
   readonly statusOf: StatusOf;
@@ -42,7 +42,7 @@ export interface BeginOptions {
 const TIME_TO_START_SECONDS = 60;
 
 /**
- * Makes the rollout of an execution the one that runs, and lists its targets. Safe to repeat.
+ * Makes the rollout of an execution the running one, and lists its targets. Safe to repeat.
  * @throws {RolloutInProgress} another one runs. {RolloutOvertaken} the planned one has ended.
  * @throws {InvalidRolloutInput} `except` names an unknown tenant.
  */
@@ -87,7 +87,9 @@ export async function beginRollout(
   });
 }
 
-/** Ends the rollout that is marked as running where its execution is dead. @throws {RolloutInProgress} it is not. */
+/**
+ * Ends the rollout that is marked as running if its execution is dead. @throws {RolloutInProgress} the execution lives.
+ */
 async function abortDead(
   registry: Pick<DataApi, 'query' | 'transaction'>,
   { input, executionArn, statusOf }: Pick<BeginOptions, 'input' | 'executionArn' | 'statusOf'>,
@@ -100,7 +102,7 @@ async function abortDead(
 
 export const DEAD = 'The workflow of the rollout ended before the rollout was done.';
 
-/** Whether something may still be going on with the rollout's execution. */
+/** True while the rollout's execution may still work. */
 export async function mayStillRun(
   { executionArn, phase, ageSeconds }: RolloutRecord,
   statusOf: StatusOf,
@@ -110,21 +112,21 @@ export async function mayStillRun(
   return status === 'running';
 }
 
-/** Targets that are read from the registry at once: its answer takes 1 MiB. */
+/** Targets per query of the registry: a result may have 1 MiB. */
 const BATCH = 500;
-/** Candidates for the canary of one model, should moves keep the first ones. */
+/** Candidates for the canary of one model, because moves may keep the first ones. */
 const CANDIDATES = 10;
-/** How often a target that a move keeps is tried, with the workflow's pause of 30 s in between. */
+/** How often a target that a move keeps is tried; the workflow pauses 30 s between two tries. */
 const MAX_DEFERRALS = 60;
 
-/** What the workflow does next: call again at once or after a pause, or go on. */
+/** What the workflow does next: call again at once, call again after a pause, or go on. */
 export type Next = 'again' | 'wait' | 'done';
 
 /**
- * Works on one target of each isolation model, a cell first, before the rest. A model all of whose candidates are kept
- * by moves has no canary.
+ * Works on one target of each isolation model, a cell first, before the rest. A model has no canary when moves keep all
+ * its candidates.
  * @throws {RolloutOvertaken} and the registry's errors.
- * @returns `again` where time ran out, `failed` where one failed: nothing else is to be started then.
+ * @returns `again` when time ran out; `failed` when a target failed, and then the workflow starts no other target.
  */
 export async function runCanaries(options: RunOptions): Promise<{ next: 'again' | 'done' | 'failed' }> {
   const { registry, rolloutId, deadline } = options;
@@ -163,7 +165,7 @@ export async function runWave(group: Group, options: RunOptions): Promise<{ next
   return { next: (await giveUpDeferred(group, options)) ? 'wait' : 'done' };
 }
 
-/** Fails what was deferred too often. @returns whether something is still worth waiting for. */
+/** Marks targets that were deferred too often as failed. @returns true while some are left to wait for. */
 async function giveUpDeferred(group: Group, { registry, rolloutId }: RunOptions): Promise<boolean> {
   const deferred = await openTargets(registry, { rolloutId, group, without: [] }, BATCH);
   if (deferred.some(({ attempts }) => attempts < MAX_DEFERRALS)) return true;
@@ -177,7 +179,7 @@ async function giveUpDeferred(group: Group, { registry, rolloutId }: RunOptions)
 }
 
 /**
- * Ends a rollout whose waves are over.
+ * Ends a rollout after its waves.
  * @throws {RolloutFailed} some targets were not brought up to date; the rollout is recorded as failed.
  */
 export async function finishRollout(registry: RegistryExecutor, rolloutId: string): Promise<void> {

@@ -1,10 +1,12 @@
 /**
  * Rollouts in the registry.
  *
- * States:  (none) ──request──▶ running, planned ──begin──▶ running, canary ──▶ running, waves ──finish──▶ succeeded | failed
+ * States:  (none) ──request──▶ running, planned ──begin──▶ running, canary ──▶ running, waves ──finish──▶ succeeded |
+ * failed
  *          (none) ──begin──────────────────────────────▶ running, canary      any running one ──▶ aborted | failed
- * Invariants: one rollout runs at a time (a unique index); only the execution that `execution_arn` names works on it;
- * one whose execution is dead is aborted by the next that begins, and by the event of the execution's end.
+ *
+ * Invariants: one rollout runs at a time (a unique index); only the execution in `execution_arn` works on it; a rollout
+ * whose execution is dead is aborted by the next one that begins, or by the event of the execution's end.
  */
 import { type FilterObject, sql } from 'kysely';
 import type { Release } from '../database/provisioning/release.ts';
@@ -57,7 +59,7 @@ export async function insertRollout(
       })
       .execute();
   } catch (error) {
-    // The one that comes second meets the index `one_running_rollout`.
+    // The second of two concurrent inserts violates the index `one_running_rollout`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new RolloutInProgress();
     throw error;
   }
@@ -70,13 +72,13 @@ export async function insertRollout(
   });
 }
 
-/** The one that runs, if any. */
+/** The running one, if any. */
 export const findRunning = (registry: RegistryExecutor) => find(registry, { status: 'running' });
 
 export const findRollout = (registry: RegistryExecutor, rolloutId: string) =>
   find(registry, { rollout_id: rolloutId });
 
-/** The one that an execution has begun, or was planned for it. */
+/** The rollout that an execution has begun, or that was planned for it. */
 export const findByExecution = (registry: RegistryExecutor, executionArn: string) =>
   find(registry, { execution_arn: executionArn });
 
@@ -105,7 +107,7 @@ async function find(
   };
 }
 
-/** Advances a running rollout. @returns false where it does not run any more. */
+/** Advances a running rollout. @returns false when it does not run any more. */
 export async function setPhase(
   registry: RegistryExecutor,
   rolloutId: string,
@@ -121,7 +123,7 @@ export async function setPhase(
   return rows.length > 0;
 }
 
-/** Ends a running rollout; one that has ended stays as it is. @returns whether this call has ended it. */
+/** Ends a running rollout; an ended one stays as it is. @returns true when this call has ended it. */
 export async function endRollout(
   registry: RegistryExecutor,
   rolloutId: string,
@@ -143,7 +145,7 @@ export async function endRollout(
   return rows.length > 0;
 }
 
-/** @throws {InvalidRolloutInput} naming each that is no tenant of this registry. */
+/** @throws {InvalidRolloutInput} naming each reference that is not a tenant of this registry. */
 export async function requireTenants(
   registry: RegistryExecutor,
   references: readonly string[],

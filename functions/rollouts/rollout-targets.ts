@@ -1,12 +1,13 @@
 /**
- * The targets of a rollout in the registry: which lag, where they are, and what became of them.
+ * The targets of a rollout in the registry: which ones lag, where they are, and their outcomes.
  *
  * States of a target:  pending ──▶ succeeded | failed
  *                      pending ──▶ deferred ──▶ succeeded | failed | deferred
- * Invariant: a target's version in the registry is never ahead of what its database has. It is written after the
- * database has committed, so a function that dies in between leaves a target that is found up to date the next time.
  *
- * The reason of a pending target is why it failed in the rollout before: it comes last.
+ * Invariant: a target's version in the registry is never ahead of its database. It is written after the database has
+ * committed, so a function that dies in between leaves a target that the next run finds up to date.
+ *
+ * The reason of a pending target is why it failed in the rollout before; such a target comes last.
  */
 
 import { type InferResult, sql } from 'kysely';
@@ -21,8 +22,8 @@ import { compilingOnly, type RegistrySql, registrySql } from '../registry/regist
 type Versions = Pick<Release, 'schemaVersion' | 'tenancyVersion'>;
 
 /**
- * Cells and tenants' own schemas of the region that are behind a release; a tenant that is not placed yet is created at
- * its newest version.
+ * Cells and tenants' own schemas of the region that are behind a release. A tenant without a place is left out, because
+ * it is created at the newest version.
  */
 const lagging = (region: string, { schemaVersion, tenancyVersion }: Versions) =>
   compilingOnly
@@ -60,7 +61,7 @@ const lagging = (region: string, { schemaVersion, tenancyVersion }: Versions) =>
         ),
     );
 
-/** Whether something lags behind the release. One statement: a deployment asks it each time. */
+/** True when a target lags behind the release. One statement, because every deployment runs it. */
 export async function somethingLags(
   registry: RegistryExecutor,
   region: string,
@@ -74,7 +75,10 @@ export async function somethingLags(
   return rows.length > 0;
 }
 
-/** Lists what lags as pending targets of the rollout, without those of some tenants. Repeating it adds nothing. */
+/**
+ * Lists the lagging targets as pending targets of the rollout, without those of some tenants. Repeating it adds
+ * nothing.
+ */
 export async function listTargets(
   transaction: RegistryExecutor,
   { rolloutId, region, except }: { rolloutId: string; region: string; except: readonly string[] },
@@ -122,10 +126,10 @@ export async function listTargets(
     .execute();
 }
 
-/** Targets that are worked on one after the other, in waves: those of a cell, or all dedicated databases. */
+/** Targets that are worked on in waves, one group after the other: those of a cell, or all dedicated databases. */
 export type Group = string;
 
-/** Of `schema_rollout_targets as g`. */
+/** For `schema_rollout_targets as g`. */
 const groupKey = sql<Group>`coalesce('cell ' || g.cell_id, 'dedicated')`;
 
 export async function groupsOf(registry: RegistryExecutor, rolloutId: string): Promise<Group[]> {
@@ -159,9 +163,9 @@ export interface SchemaPlace {
   readonly roleName: string;
   readonly database: OwnedDatabase;
   readonly schemaVersion: number;
-  /** Of the dedicated database; of a cell's database the cell's target knows it. */
+  /** Of the dedicated database; for a cell's database the cell's target has it. */
   readonly tenancyVersion: number;
-  /** The registry has a running move of the tenant. */
+  /** True while the registry has a running move of the tenant. */
   readonly isMoving: boolean;
 }
 
@@ -171,7 +175,7 @@ export interface Target {
   readonly attempts: number;
   /** Why it was deferred, or failed in the rollout before. */
   readonly reason: string | null;
-  /** Undefined: the tenant has left the region, its schema, or Strata since it was listed. */
+  /** undefined when the tenant is no longer in the region, in that schema, or in Strata. */
   readonly place: CellPlace | SchemaPlace | undefined;
 }
 
@@ -223,8 +227,8 @@ const selectTargets = (db: RegistrySql, rolloutId: string) =>
 type TargetRow = InferResult<ReturnType<typeof selectTargets>>[number];
 
 /**
- * The next targets of a group that are not done, at most `limit`: the cell before the schemas in it, then those that
- * have not failed before, and deferred ones last.
+ * The next open targets of a group, at most `limit`: the cell before its schemas, then those that have not failed
+ * before, deferred ones last.
  * @param without targets that were tried a moment ago.
  */
 export async function openTargets(
@@ -247,8 +251,8 @@ export async function openTargets(
 }
 
 /**
- * What the canary of an isolation model may be, the best first; none where one has succeeded already. A cell with
- * schemas that lag comes before one without, and a schema waits for its cell.
+ * Candidates for the canary of an isolation model, the best first; none when one has succeeded already. A cell with
+ * lagging schemas comes before one without, and a schema waits for its cell.
  */
 export async function canariesOf(
   registry: RegistryExecutor,
@@ -325,7 +329,7 @@ function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
     const starterRole = row.starter_role_name ?? '';
     return { kind: 'cell', cellId: row.cell_id ?? '', database, starterRole, ...versions };
   }
-  // Moved to the shared tables, which are its cell's.
+  // Moved to the shared tables, which belong to the cell's target.
   if (row.isolation_model === 'shared') return undefined;
   return {
     kind: row.isolation_model,
@@ -339,7 +343,7 @@ function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
   };
 }
 
-/** What became of a target. Versions are those that its database has now, where they are known. */
+/** The outcome of a target. The versions are those that its database has now, when they are known. */
 export interface Outcome {
   readonly target: string;
   readonly state: 'succeeded' | 'failed' | 'deferred';
@@ -351,7 +355,7 @@ export interface Outcome {
   readonly tenancyVersion?: number;
 }
 
-/** Records outcomes with the versions that they are about: one statement, so all of it or nothing. */
+/** Records outcomes with their versions in one statement, so all of them or none. */
 export async function recordOutcomes(
   registry: RegistryExecutor,
   rolloutId: string,
@@ -380,7 +384,7 @@ export async function recordOutcomes(
     from outcome as o where r.tenant_id = o."tenantId" and r.epoch = o.epoch`.execute(registrySql(registry));
 }
 
-/** How many targets of a rollout, or of one group of it, are in each state. */
+/** Number of targets of a rollout, or of one of its groups, by state. */
 export async function countTargets(
   registry: RegistryExecutor,
   rolloutId: string,
@@ -400,14 +404,14 @@ export async function countTargets(
     ])
     .where('g.rollout_id', '=', rolloutId)
     .$if(group !== undefined, (targets) => targets.where(groupKey, '=', group as Group))
-    // By the first result, not by the column of its name.
+    // By position, because the name is also a column.
     .groupBy(sql`1`)
     .execute();
   const counts = { pending: 0, deferred: 0, succeeded: 0, failed: 0 };
   return { ...counts, ...Object.fromEntries(rows.map(({ state, targets }) => [state, targets])) };
 }
 
-/** Attempts whose moves take a tenant to another cluster: they leave a cell's shared tables alone. */
+/** Attempts whose moves take a tenant to another cluster; they do not change a cell's shared tables. */
 export async function relocatingAttempts(registry: RegistryExecutor): Promise<string[]> {
   const rows = await registrySql(registry)
     .selectFrom('tenant_move_hops')

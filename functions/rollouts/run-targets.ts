@@ -1,11 +1,12 @@
 /**
- * Works on some targets at once, over few connections.
+ * Works on several targets at once, over few connections.
  *
  * States of a target here:  waiting ──▶ under way ──▶ recorded (succeeded, failed or deferred)
  *                              ▲             │
- *                              └── a pause ──┘  after an error that passes, such as a lock that was not free in time
- * Invariants: after a failure or the deadline nothing more is started, and what is under way ends; a target that waits
- * for its pause holds no connection; a target that is up to date by the registry is recorded without connecting to it.
+ *                              └── a pause ──┘  after a transient error, such as a lock that was not free in time
+ *
+ * Invariants: after a failure or the deadline no target is started, and those under way end; a target that waits for
+ * its pause holds no connection; a target that is up to date in the registry is recorded without a connection to it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
@@ -29,7 +30,7 @@ import {
   type Target,
 } from './rollout-targets.ts';
 
-/** Connections to the databases of a group at once. */
+/** Concurrent connections to the databases of a group. */
 const PARALLEL = 4;
 /**
  * Pauses before further tries, in ms. With the lock timeout of each try they last longer than a request's transaction
@@ -42,9 +43,9 @@ export interface RunOptions {
   readonly registry: RegistryExecutor;
   readonly rolloutId: string;
   readonly release: Release;
-  /** On `performance.now()`'s clock: nothing is started after it. */
+  /** On `performance.now()`'s clock: no target is started after it. */
   readonly deadline: number;
-  /** Gets the error of each target that failed, for the log. */
+  /** Called with the error of each failed target, for the log. */
   readonly onFailed: (target: string, error: unknown) => void;
   /** Opens the owner's connection to a database. */
   readonly connect?: typeof asOwner;
@@ -57,7 +58,7 @@ interface Item extends Target {
   notBefore: number;
 }
 
-/** Targets by what became of them; those that are missing were not started. */
+/** Targets by outcome; missing ones were not started. */
 export interface RunResult {
   readonly failed: boolean;
   readonly deferred: readonly string[];
@@ -96,13 +97,13 @@ export async function runTargets(targets: readonly Target[], options: RunOptions
           }
         });
       } catch (error) {
-        // Where it is not the connection that failed, the target has its outcome already.
+        // Unless the connection failed, the target has its outcome already.
         if (item) handle(item, error, {});
       }
     }
   }
 
-  /** The next target, once its pause is over. */
+  /** The next target whose pause is over. */
   async function next(): Promise<Item | undefined> {
     while (waiting.length > 0) {
       const ready = takeReady();
@@ -122,7 +123,7 @@ export async function runTargets(targets: readonly Target[], options: RunOptions
     return index < 0 ? undefined : waiting.splice(index, 1)[0];
   }
 
-  /** @returns whether the connection can be used for another target. */
+  /** @returns true when the connection can be used for another target. */
   async function attempt(owner: pg.Client, item: Item): Promise<boolean> {
     const reached: Partial<Outcome> = {};
     try {
@@ -157,11 +158,10 @@ export async function runTargets(targets: readonly Target[], options: RunOptions
   }
 }
 
-/** What the registry alone says of a target. */
+/** The outcome of a target, when the registry alone decides it. */
 function knownOutcome(target: Target, release: Release): Outcome | undefined {
   const { place } = target;
-  if (!place)
-    return { target: target.target, state: 'succeeded', reason: 'The tenant is not there any more.' };
+  if (!place) return { target: target.target, state: 'succeeded', reason: 'The tenant is no longer there.' };
   const tenancyLags = place.kind !== 'schema' && place.tenancyVersion < release.tenancyVersion;
   if (place.schemaVersion >= release.schemaVersion && !tenancyLags) {
     return {
@@ -186,7 +186,7 @@ function outcomeOf({ target, place }: Pick<Item, 'target' | 'place'>, state: Out
   return { target, state, reason: null, ...identity };
 }
 
-/** Schema `tenancy` first: tables may use its functions. @param reached gets each version once it is committed. */
+/** Schema `tenancy` first, because tables may use its functions. @param reached called with each committed version. */
 async function update(
   owner: pg.Client,
   place: CellPlace | SchemaPlace,
@@ -209,15 +209,15 @@ async function update(
   }
 }
 
-/** transaction_timeout: the change itself takes too long, and would the next time. */
+/** transaction_timeout: the change itself takes too long, so a repetition would too. */
 const TOOK_TOO_LONG = '25P04';
 
 const passes = (error: unknown) =>
   sqlStateOf(error) !== TOOK_TOO_LONG && (isTransient(error) || isConnectionLost(error));
 
 /**
- * Fit for operators: PostgreSQL's message, which names tables and columns, without its detail, which quotes rows. The
- * message of a data exception (class 22) quotes a value itself.
+ * May be shown to operators: PostgreSQL's message, which names tables and columns, without its detail, which quotes
+ * rows. The message of a data exception (class 22) quotes a value, so it is left out.
  */
 function reasonOf(error: unknown): string {
   const code = sqlStateOf(error);
@@ -234,7 +234,7 @@ function isSame(one: OwnedDatabase, other: OwnedDatabase): boolean {
   return one.writerHost === other.writerHost && one.port === other.port && one.database === other.database;
 }
 
-/** Writes outcomes one batch at a time: what comes while a batch is being written makes the next one. */
+/** Writes outcomes batch by batch: outcomes that arrive while a batch is being written form the next batch. */
 class OutcomeWriter {
   readonly #options: RunOptions;
   #collected: Outcome[] = [];
@@ -247,11 +247,13 @@ class OutcomeWriter {
   add(outcome: Outcome): void {
     this.#collected.push(outcome);
     this.#writing ??= this.#write();
-    // `written` tells of it.
+    // `written` reports the error.
     this.#writing.catch(() => {});
   }
 
-  /** Resolves once everything is written. @throws the registry's error; what is not written will be done again. */
+  /**
+   * Resolves after everything is written. @throws the registry's error; outcomes that were not written are repeated.
+   */
   async written(): Promise<void> {
     await this.#writing;
   }

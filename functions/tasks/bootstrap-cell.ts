@@ -11,8 +11,8 @@ import { customResourceHandler } from './custom-resource.ts';
 const text = z.string().min(1);
 
 /**
- * `Custom::StrataCellBootstrap`: makes a cell's database and makes the cell known, on every deployment. What the
- * database has already is left to the rollout that the deployment starts.
+ * `Custom::StrataCellBootstrap`: creates a cell's database and registers the cell, on every deployment. Tables that
+ * exist are changed by the rollout that the deployment starts.
  */
 export const handler = customResourceHandler({
   properties: z.object({
@@ -56,7 +56,7 @@ export const handler = customResourceHandler({
         ours: { schemaVersion: thisRelease.schemaVersion, tenancyVersion: thisRelease.tenancyVersion },
       });
     }
-    // Last: tenants are placed in cells that the registry knows.
+    // Last, because tenants are placed in registered cells.
     await registerCell(registryFromEnvironment(), {
       cellId: cell.CellId,
       region: cell.Region,

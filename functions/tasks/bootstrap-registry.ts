@@ -17,7 +17,7 @@ const registry = customResourceHandler({
   }),
   physicalId: ({ Database }) => `registry-${Database}`,
   async apply(properties) {
-    // Read anew each time: a secret may have been rotated since this container last ran.
+    // Read on every call: a secret may have been rotated since this container last ran.
     const secrets = new CredentialStore();
     const registry = new DataApi({
       clusterArn: properties.ClusterArn,
@@ -40,7 +40,7 @@ const registry = customResourceHandler({
   },
 });
 
-/** The function works outside of the network, so it also reaches the API of RDS. */
+/** The function runs outside of the network, so that it reaches the API of RDS. */
 export const handler = customResourceHandlers({
   'Custom::StrataRegistryBootstrap': registry,
   'Custom::StrataClusterProtection': clusterProtection,

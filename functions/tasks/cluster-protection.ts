@@ -4,8 +4,8 @@ import { customResourceHandler } from './custom-resource.ts';
 
 /**
  * `Custom::StrataClusterProtection`: sets the deletion protection of a stack's clusters. It is the stack's last
- * resource, so nothing can fail after it and make CloudFormation delete a cluster that is protected. Should it fail
- * itself, it takes back what it has switched on.
+ * resource, so no later failure can make CloudFormation delete a protected cluster. When it fails itself, it switches
+ * off again what it has switched on.
  */
 export const clusterProtection = customResourceHandler({
   properties: z.object({

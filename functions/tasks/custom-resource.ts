@@ -1,26 +1,27 @@
 /**
- * A function behind a CloudFormation custom resource, answering for itself.
+ * A function behind a CloudFormation custom resource, which answers CloudFormation itself.
  *
  * States of a request: received ──Delete──▶ SUCCESS
  *                      received ──Create, Update──▶ applying ──▶ SUCCESS | FAILED ──PUT──▶ answered
- * Invariants: every request is answered once, or CloudFormation waits for an hour: before the function's time is up,
- * and with FAILED for whatever is thrown; the answer names the error, and only the log tells more.
+ *
+ * Invariants: every request is answered once, before the function's time is up, and any error becomes FAILED; otherwise
+ * CloudFormation waits for an hour. The answer has the error's name; only the log has the details.
  */
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 
-/** What a template may refer to by `Fn::GetAtt`. */
+/** Attributes that a template may read with `Fn::GetAtt`. */
 type Attributes = Readonly<Record<string, string>>;
 
 export interface CustomResource<Schema extends z.ZodType> {
-  /** Of the resource's properties, which CloudFormation delivers as strings. */
+  /** The resource's properties, which CloudFormation delivers as strings. */
   readonly properties: Schema;
-  /** The same for Create and Update: a change would make CloudFormation delete the old one. */
+  /** The same for Create and Update: after a change CloudFormation would delete the old resource. */
   physicalId(properties: z.output<Schema>): string;
   /**
-   * Brings the resource to its properties. Runs on every deployment, and may be run twice.
-   * @returns the resource's attributes, where it has some; about 3 KB at most.
+   * Applies the resource's properties. Runs on every deployment and may run twice.
+   * @returns the resource's attributes, if any; about 3 KB at most.
    */
   apply(properties: z.output<Schema>): Promise<Attributes | undefined>;
 }
@@ -30,10 +31,10 @@ export type CustomResourceHandler = (
   context: Pick<Context, 'getRemainingTimeInMillis' | 'logStreamName'>,
 ) => Promise<void>;
 
-/** Kept of the function's time for the answer, in ms. */
+/** Part of the function's time that is kept for the answer, in ms. */
 const TIME_TO_ANSWER = 5_000;
 
-/** Deleting such a resource does nothing: data outlives a stack. */
+/** Deleting such a resource does nothing: the data must outlive the stack. */
 export function customResourceHandler<Schema extends z.ZodType>(
   resource: CustomResource<Schema>,
 ): CustomResourceHandler {
@@ -64,7 +65,7 @@ export function customResourceHandler<Schema extends z.ZodType>(
   };
 }
 
-/** One function behind several types of custom resources: requests go to the handler of their type. */
+/** One function for several types of custom resources: each request goes to the handler of its type. */
 export function customResourceHandlers(
   handlers: Readonly<Record<string, CustomResourceHandler>>,
 ): CustomResourceHandler {
@@ -80,7 +81,7 @@ class DeadlineReached extends Error {
   override name = 'DeadlineReached';
 }
 
-/** Class and code of an error: fit for a stack's event list, where a message might quote a value. */
+/** Class and code of an error. Only these go into the stack's event list, because a message might quote a value. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'Error';
   const { code, sqlState } = error as { code?: unknown; sqlState?: unknown };
@@ -88,7 +89,7 @@ function nameOf(error: unknown): string {
   return typeof detail === 'string' ? `${error.name} ${detail}` : error.name;
 }
 
-/** @throws when the answer cannot be delivered: Lambda then repeats the whole request, which is harmless. */
+/** @throws when the answer cannot be delivered. Lambda then repeats the whole request, which is safe. */
 async function answer(
   event: CloudFormationCustomResourceEvent,
   physicalId: string,

@@ -1,8 +1,8 @@
 /**
- * Cognito trigger "pre token generation" (V2_0): puts `tenant_id`, `role` and `email` into the access token of a member
- * of a tenant, and the scope `strata/operator` into that of a platform operator.
+ * Cognito trigger "pre token generation" (V2_0): adds `tenant_id`, `role` and `email` to the access token of a member
+ * of a tenant, and the scope `strata/operator` to that of a platform operator.
  *
- * Fails closed: when the registry cannot be asked, nobody gets a token that lacks or keeps a tenant by accident.
+ * Fails closed: while the registry does not answer, no token is issued, so none can lack or keep a tenant by accident.
  */
 import type { PreTokenGenerationV2TriggerEvent } from 'aws-lambda';
 import { OPERATOR_SCOPE } from '../contracts/names.ts';
@@ -20,9 +20,9 @@ interface Membership {
 const registry = registryFromEnvironment();
 
 /**
- * Somebody who belongs to several tenants names one at sign-in, as client metadata `tenant` (its slug or id);
- * otherwise the token names none, and the API refuses it for tenant routes.
- * @throws {RegistryError} when the registry refuses; Cognito then refuses the sign-in.
+ * A user of several tenants names one at sign-in, as client metadata `tenant` (its slug or id). Without it the token
+ * has no tenant, and the API refuses it on tenant routes.
+ * @throws {RegistryError} the registry refused the query; Cognito then refuses the sign-in.
  */
 export async function handler(
   event: PreTokenGenerationV2TriggerEvent,
@@ -53,11 +53,11 @@ export async function handler(
 /** An address that its owner has not confirmed proves nothing. */
 function verifiedEmail(attributes: Record<string, string>): string | undefined {
   const { email, email_verified: verified } = attributes;
-  // Only ASCII: the lower case of another letter may be the address of another user.
+  // ASCII only: the lower case of another letter may be the address of another user.
   return verified === 'true' && email && isEmailAddress(email) ? email.toLowerCase() : undefined;
 }
 
-/** Tenants that are suspended, arriving or still being made are told too: the API explains what is the matter. */
+/** Tenants that are suspended, arriving or provisioning are included: the API's answer explains their state. */
 function memberships(email: string): Promise<Membership[]> {
   return registry.query<Membership>(
     `SELECT u.tenant_id::text, t.tenant_slug, u.role

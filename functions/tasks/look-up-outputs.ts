@@ -3,8 +3,8 @@ import { cloudFormationClient } from '../aws/clients.ts';
 import { customResourceHandler } from './custom-resource.ts';
 
 /**
- * `Custom::StrataOutputs`: outputs of a stack in another region, which templates cannot refer to. They are the
- * resource's attributes, by their names.
+ * `Custom::StrataOutputs`: outputs of a stack in another region, which templates cannot refer to. They become
+ * attributes of the resource, under the same names.
  */
 export const handler = customResourceHandler({
   properties: z.object({
@@ -30,7 +30,7 @@ export const handler = customResourceHandler({
   },
 });
 
-/** The other stack is older than what asks, or is being made. */
+/** The other stack is from an older release, or is still being created. */
 class OutputMissing extends Error {
   override name = 'OutputMissing';
 }

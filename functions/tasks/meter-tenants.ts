@@ -4,10 +4,10 @@ import { meterTenants } from '../metering/meter-tenants.ts';
 import { meteringRequest } from '../metering/run-metering.ts';
 import { promotionTask } from './promotion-task.ts';
 
-/** One tenant may take longer than a minute, and the last one has to be through before Lambda is. */
+/** One tenant may take longer than a minute, and the last one must end before Lambda's timeout. */
 const LAST_TENANT_MS = 120_000;
 
-/** Takes the day's samples, as many as there is time for; called until it is done. */
+/** Takes as many of the day's samples as there is time for. Call it until it is done. */
 export const handler = promotionTask(
   'metering',
   meteringRequest,

@@ -1,4 +1,6 @@
-/** The phases of moves and their clean-ups that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
+/**
+ * The phases of moves and of their clean-ups that use AWS's APIs: secrets, stacks and proxies. They reach no database.
+ */
 import * as z from 'zod';
 import { leavesRegion } from '../moves/hop.ts';
 import { credentialSettingsOf, launchSettingsOf } from '../places/launch-settings.ts';
@@ -10,7 +12,7 @@ const hopOfMove = z.object({
 });
 
 export const phases = {
-  /** Launches the tenant's dedicated database, or adopts an earlier one; called until it is ready. */
+  /** Launches the tenant's dedicated database, or adopts an earlier one. The workflow calls it until it is ready. */
   launch: hopPhase('launch', async (context, cursor, registry, regions) => {
     const { launchTarget } = await import('../moves/make-target.ts');
     const { region } = context.hop.target;
@@ -18,7 +20,7 @@ export const phases = {
     return launchTarget(registry, context, settings, cursor, regions.of(region));
   }),
 
-  /** Creates the secret of the role that the tenant signs in with at the target. */
+  /** Creates the secret of the tenant's login role at the target. */
   credentials: hopPhase('credentials', async (context, _cursor, _registry, regions) => {
     const { createTargetCredentials } = await import('../moves/make-target.ts');
     return createTargetCredentials(context, await credentialSettingsOf(regions, context.hop.target.region));
@@ -35,7 +37,10 @@ export const phases = {
     return registerTarget(there, context);
   }),
 
-  /** Of a clean-up: deletes the dedicated database that the tenant has left, if nobody uses it; called until it is gone. */
+  /**
+   * Clean-up: deletes the dedicated database at the hop's source if nothing uses it. The workflow calls it until it is
+   * gone.
+   */
   'delete-database': movePhase(hopOfMove, async (registry, { executionArn, move }, deadline) => {
     const { deleteLeftDatabase } = await import('../moves/delete-left-database.ts');
     return deleteLeftDatabase(registry, { ...move, executionArn }, deadline);

@@ -1,6 +1,6 @@
 /**
- * The phases of moves and their clean-ups that sign in to databases, inside the network; and the recovery of moves whose
- * execution ended early.
+ * The phases of moves and of their clean-ups that sign in to databases, inside the network; and the recovery of moves
+ * whose execution ended early.
  */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
@@ -13,13 +13,13 @@ const executionArn = z.string().min(1);
 /** ARN of `tenant-move-cleanup`. @throws {Error} the function's environment is incomplete. */
 const cleanUpStateMachine = () => variable<MoveDataEnvironment>('MOVE_CLEANUP_STATE_MACHINE_ARN');
 
-/** A phase that does one thing for a reshape and another for a relocation. */
+/** A phase with one implementation for a reshape and another for a relocate. */
 const ofHop =
   (name: 'prepare' | 'copy' | 'index' | 'catchUp' | 'compare'): HopPhase =>
   async (context, cursor) =>
     (await import('../moves/hop-phases.ts'))[name](context, cursor);
 
-/** Plans the move and makes it the tenant's only one, or goes on with what this execution has begun. */
+/** Plans the move and makes it the tenant's only running one, or continues the move that this execution has begun. */
 const begin = movePhase(
   z.object({ executionArn, input: z.unknown() }),
   async (registry, state, _deadline, regions) => {
@@ -38,11 +38,11 @@ const bootstrap = hopPhase('bootstrap', async (context) => {
   return bootstrapTarget(context);
 });
 
-/** Fences the tenant's writes, carries the last of them over, and commits the hop. */
+/** Fences the tenant's writes, transfers the last of them, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
   const steps = await import('../moves/hop-phases.ts');
   const outcome = await steps.cutOver(context, cursor);
-  // Requests are sent to the other region from the commit on: it has to know the tenant at once.
+  // Requests are redirected to the other region from the commit on, so its registry must have the tenant at once.
   if (outcome.done && leavesRegion(context.hop)) {
     const { followHop } = await import('../moves/settle-hop.ts');
     await followHop(registry, context.hop, { regions });
@@ -50,7 +50,9 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
   return outcome;
 });
 
-/** Makes the registry follow the committed hop, frees the tenant, and starts the clean-up of the place that it left. */
+/**
+ * Writes the committed hop to the registry, ends the claim on the tenant, and starts the clean-up of the hop's source.
+ */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
   const { settleHop, startCleanUp } = await import('../moves/settle-hop.ts');
   await settleHop(registry, context, regions);
@@ -58,7 +60,7 @@ const settle = hopPhase('settle', async (context, _cursor, registry, regions) =>
   return { done: true };
 });
 
-/** Rolls back what is not committed, records at the move why it ended, and gives the execution the same reason. */
+/** Rolls back an uncommitted hop, records in the move why it ended, and fails the execution with the same reason. */
 const rollBack = movePhase(
   z.object({
     executionArn,
@@ -77,7 +79,7 @@ const rollBack = movePhase(
 
 const days = z.coerce.number().nonnegative();
 
-/** Drops what the tenant left at the place that it moved away from; called until all is gone. */
+/** Drops what the tenant left at the hop's source. The workflow calls it until all is gone. */
 const cleanUp = movePhase(
   z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
   async (registry, { move }, deadline) => {
@@ -87,12 +89,12 @@ const cleanUp = movePhase(
   },
 );
 
-/** EventBridge's event of an execution that ended; a schedule sends none. */
+/** EventBridge's event of an ended execution; a schedule sends none. */
 const ended = z.object({
   detail: z.object({ executionArn, status: z.string().min(1) }).optional(),
 });
 
-/** Settles or rolls back the moves whose executions ended without doing so: of the execution in the event, or of all. */
+/** Settles or rolls back the moves whose executions ended early: of the event's execution, or of all. */
 const recover = movePhase(ended, async (registry, { detail }, deadline, regions) => {
   const { recoverMoves } = await import('../moves/recover-moves.ts');
   const { startExecution } = await import('../aws/executions.ts');
@@ -103,13 +105,13 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
     regions,
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(logEach);
-  // Nothing should be left to recover, so the log shows what was.
+  // Normally there is nothing to recover, so a recovery is logged.
   for (const [what, names] of Object.entries(recovered))
     if (names.length > 0) logger.warn('recovered', { [what]: names });
   return recovered;
 });
 
-/** A move that cannot be recovered stays as it is until the next recovery; the log says why. */
+/** A move that cannot be recovered stays as it is until the next recovery; the log has the reason. */
 function logEach(error: unknown): never {
   if (error instanceof AggregateError) {
     for (const each of error.errors) logger.error('a move was not recovered', { error: each as Error });
@@ -122,16 +124,16 @@ export const phases = {
   bootstrap,
   settle,
   recover,
-  /** Claims the tenant, makes its objects at the target, and begins to record the changes that follow the copy. */
+  /** Claims the tenant, creates its objects at the target, and starts to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
-  /** Copies the tenant's rows while the tenant is served. */
+  /** Copies the tenant's rows while requests go on. */
   copy: hopPhase('copy', ofHop('copy')),
-  /** Builds at the target what a copy is quicker without: indexes, foreign keys, capture. */
+  /** Builds at the target what would slow down a copy: indexes, foreign keys, capture. */
   index: hopPhase('index', ofHop('index')),
-  /** Applies the changes since the copy, until the pause of a cut-over would be short. */
+  /** Applies the changes since the copy until the pause of a cut-over would be short. */
   'catch-up': hopPhase('catch-up', ofHop('catchUp')),
   'cut-over': cutOver,
-  /** Compares both places, without what was written since the commit. */
+  /** Compares source and target, without what was written since the commit. */
   compare: hopPhase('compare', ofHop('compare')),
   'roll-back': rollBack,
   'clean-up': cleanUp,

@@ -12,15 +12,15 @@ import type { DataApi } from '../registry/data-api.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { type Phase, phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
-/** What every state carries while a hop is under way. */
+/** State of the workflow while a hop is under way. */
 const hopState = z.object({
   executionArn: z.string().min(1),
   move: z.object({ moveId: z.uuid(), tenantId: z.uuid(), hopIndex: z.int().nonnegative() }),
-  /** What the phase answered last; the answer of the phase before, which has no cursor, when it begins. */
+  /** The last result of the phase; when the phase begins, the result of the phase before, which has no cursor. */
   step: z.object({ cursor: z.unknown().optional() }).optional(),
 });
 
-/** What a phase of a hop does. */
+/** The work of a phase of a hop. */
 export type HopPhase = (
   context: HopContext,
   cursor: unknown,
@@ -28,14 +28,14 @@ export type HopPhase = (
   registries: RegionalRegistries,
 ) => Promise<PhaseOutcome>;
 
-/** A phase stops well before Lambda would stop it, ... */
+/** A phase ends its call well before Lambda would stop it, ... */
 const MARGIN_MS = 10_000;
-/** ... and answers about once a minute at least, so that the workflow sees an abort and a dead function soon. */
+/** ... and returns at least about once a minute, so that the workflow notices an abort or a dead function soon. */
 const LONGEST_PHASE_MS = 50_000;
 
 /**
- * A phase of a hop, which the workflow calls until it is done. A phase that is done answers no cursor: the next one, or
- * the same one of the next hop, begins without.
+ * A phase of a hop, which the workflow calls until it is done. A finished phase returns no cursor, so the next phase,
+ * or the same phase of the next hop, begins without one.
  * @param name of the phase, as moves and their reports show it
  */
 export function hopPhase(name: string, run: HopPhase): Phase {
@@ -52,7 +52,7 @@ export function hopPhase(name: string, run: HopPhase): Phase {
 }
 
 /**
- * A phase of `tenant-move` or `tenant-move-cleanup` that is no phase of a hop.
+ * A phase of `tenant-move` or `tenant-move-cleanup` that does not belong to a hop.
  * @param run its deadline is on `performance.now()`'s clock.
  */
 export function movePhase<Schema extends z.ZodType>(
@@ -88,7 +88,7 @@ function deadlineOf(lambda: Pick<Context, 'getRemainingTimeInMillis'>): number {
   return performance.now() + Math.min(lambda.getRemainingTimeInMillis() - MARGIN_MS, LONGEST_PHASE_MS);
 }
 
-/** The typed error that an error of a driver, an SDK or another mover amounts to. */
+/** The typed error for an error of a driver, an SDK or another attempt. */
 export function toMoveError(error: unknown): Error {
   if (error instanceof MoveError || error instanceof ProvisioningError || error instanceof NoCellCapacity) {
     return error;
@@ -101,7 +101,7 @@ export function toMoveError(error: unknown): Error {
   return new MoveStepFailed({ cause: error });
 }
 
-/** Whatever the event says of what is moved: a state of either workflow, or of its beginning. */
+/** What the event says about the move, for the log: a state of either workflow, or the input of `begin`. */
 const subject = z
   .object({
     executionArn: z.string(),
@@ -114,7 +114,7 @@ function subjectOf(event: unknown): Record<string, unknown> {
   return data?.move ? { ...data.move } : { execution: data?.executionArn };
 }
 
-/** Never a result itself: a cursor may be long, and an answer may name what only an operator should read. */
+/** Results are not logged: a cursor may be long, and a result may name what only an operator may read. */
 function outcomeOf(result: unknown): Record<string, unknown> {
   const { data } = z.object({ done: z.boolean(), outcome: z.string() }).partial().safeParse(result);
   return { ...data };

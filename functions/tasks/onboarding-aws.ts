@@ -1,5 +1,5 @@
 import { type SecretsEnvironment, variable } from '../contracts/environments.ts';
-/** The phases of `tenant-onboarding` that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
+/** The phases of `tenant-onboarding` that use AWS's APIs: secrets, stacks and proxies. They reach no database. */
 import { launchDedicated, provisionCredentials, provisionProxy } from '../onboarding/make-place.ts';
 import { stackProgress } from '../places/dedicated-stack.ts';
 import { launchSettings } from '../places/launch-settings.ts';
@@ -12,7 +12,7 @@ const credentials = onboardingPhase(tenantState, (registry, { tenant }) =>
   }),
 );
 
-/** Brings the stack of the dedicated database one step further; called until it says `ready`. */
+/** Advances the stack of the dedicated database. The workflow calls it until it returns `ready`. */
 const launch = onboardingPhase(
   tenantState.extend({ stack: stackProgress.optional() }),
   (registry, { tenant, stack }) => launchDedicated(registry, tenant.tenantId, launchSettings(), stack),

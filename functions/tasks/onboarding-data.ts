@@ -22,7 +22,7 @@ const place = onboardingPhase(tenantState, (registry, { tenant }) =>
   provisionPlacement(registry, tenant.tenantId),
 );
 
-/** Goes through the proxy to the tenant's data, as a request will. */
+/** Reads the tenant's data through the proxy, as a request will. */
 const verify = onboardingPhase(tenantState, (registry, { tenant }) =>
   verifyTenant(registry, tenant.tenantId),
 );

@@ -11,7 +11,7 @@ import { recoverOnboardings } from '../onboarding/recover-onboardings.ts';
 import { registerTenant } from '../onboarding/register-tenant.ts';
 import { onboardingPhase, onboardingTask, tenantState } from './onboarding-task.ts';
 
-/** Registers the tenant, or takes an unfinished registration up again. */
+/** Registers the tenant, or resumes an unfinished registration. */
 const register = onboardingPhase(
   z.object({ executionArn: z.string().min(1), input: z.unknown() }),
   async (registry, { input, executionArn }, registries) => {
@@ -24,12 +24,12 @@ const register = onboardingPhase(
   },
 );
 
-/** Makes the tenant visible; its record is the execution's output. */
+/** Makes the tenant active; its record is the execution's output. */
 const activate = onboardingPhase(tenantState, (registry, { tenant, executionArn }) =>
   activateTenant(registry, tenant.tenantId, { id: executionArn, type: 'workflow' }),
 );
 
-/** The state of an execution whose phase failed. */
+/** State of an execution whose phase failed. */
 const failedState = z.object({
   executionArn: z.string().min(1),
   input: z.unknown(),
@@ -37,7 +37,7 @@ const failedState = z.object({
   failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
 });
 
-/** Records at the tenant why the execution failed, and gives the execution the same reason. */
+/** Records in the tenant why the execution failed, and fails the execution with the same reason. */
 const fail = onboardingPhase(failedState, async (registry, { executionArn, input, tenant, failure }) => {
   const reason = reasonOf(failure);
   const tenantId = tenant?.tenantId ?? (await unclaimed());
@@ -47,7 +47,7 @@ const fail = onboardingPhase(failedState, async (registry, { executionArn, input
   }
   return { reason };
 
-  /** Registration itself failed; a tenant that made it refuse belongs to another execution and stays as it is. */
+  /** Registration itself failed. A tenant that caused its refusal belongs to another execution and stays as it is. */
   async function unclaimed(): Promise<string | undefined> {
     try {
       return await findUnclaimed(registry, validateOnboardingInput(input), executionArn);
@@ -58,7 +58,7 @@ const fail = onboardingPhase(failedState, async (registry, { executionArn, input
   }
 });
 
-/** EventBridge's event of an execution that ended; a schedule sends none. */
+/** EventBridge's event of an ended execution; a schedule sends none. */
 const ended = z.object({
   detail: z.object({ executionArn: z.string().min(1) }).optional(),
 });
@@ -66,7 +66,7 @@ const ended = z.object({
 /** The function has 30 seconds. */
 const RECOVERY_MS = 20_000;
 
-/** Looks for tenants whose execution ended without recording why. */
+/** Looks for tenants whose execution ended without recording a reason. */
 const recover = onboardingPhase(ended, async (registry, { detail }) => {
   const recovered = await recoverOnboardings(registry, {
     executionArn: detail?.executionArn,
@@ -77,7 +77,7 @@ const recover = onboardingPhase(ended, async (registry, { detail }) => {
     // An alarm watches the log for this message.
     onLate: (tenant) => logger.error(ALERTS.provisioning, tenant),
   }).catch(logEach);
-  // Nothing should be left to recover, so the log shows what was.
+  // Normally there is nothing to recover, so a recovery is logged.
   for (const [what, tenants] of Object.entries(recovered))
     if (tenants.length > 0) logger.warn('recovered', { [what]: tenants });
   return recovered;

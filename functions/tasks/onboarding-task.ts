@@ -13,7 +13,7 @@ import type { DataApi } from '../registry/data-api.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { type Phase, phase, phasedTask, type TaskHandler } from './workflow-task.ts';
 
-/** What every state after registration carries. */
+/** State of the workflow after registration. */
 export const tenantState = z.object({
   executionArn: z.string().min(1),
   tenant: z.object({
@@ -47,10 +47,10 @@ export function onboardingTask(
   );
 }
 
-/** What `onboarding/errors` names. */
+/** The errors of `onboarding/errors`. */
 type OnboardingError = LifecycleError | ProvisioningError | NoCellCapacity;
 
-/** The typed error that an error of a driver or SDK amounts to. */
+/** The typed error for an error of a driver or SDK. */
 export function toLifecycleError(error: unknown): OnboardingError {
   if (error instanceof LifecycleError || error instanceof ProvisioningError) return error;
   if (error instanceof NoCellCapacity) return error;

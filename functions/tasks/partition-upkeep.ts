@@ -10,17 +10,17 @@ import { addFigures, NO_FIGURES, upkeepDatabase } from '../upkeep/upkeep-databas
 import { findDatabase, listDatabases } from '../upkeep/upkept-databases.ts';
 import { workflowTask } from './workflow-task.ts';
 
-/** How long one call begins new work. The month that is begun last may take four minutes more. */
+/** How long one call begins new work. The month that was begun last may take four more minutes. */
 const STEP_MS = 5 * 60_000;
 
-/** `list` answers the region's databases, `database` does a part of one's upkeep, `report` sums up. */
+/** `list` returns the region's databases, `database` does a part of the upkeep of one database, `report` sums up. */
 const event = z.union([
   z.object({ phase: z.literal('list') }),
   z.object({
     phase: z.literal('database'),
     state: z.object({
       key: z.string().min(1),
-      /** What the call before answered. */
+      /** Result of the previous call. */
       step: z
         .object({ cursor: z.object({ after: z.uuid().optional() }).optional(), figures: upkeepFigures })
         .optional(),
@@ -42,7 +42,7 @@ export const handler = workflowTask(
     const { key, step } = input.state;
     const before = step?.figures ?? NO_FIGURES;
     const database = await findDatabase(registry, region, key);
-    // Its tenant has moved, or the cell was given up, since it was listed.
+    // Its tenant has moved, or the cell was removed, since it was listed.
     if (!database) return { done: true, figures: before };
     const outcome = await asOwner(database, (owner) =>
       upkeepDatabase(registry, owner, database, {

@@ -10,27 +10,26 @@ import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-p
 import { readPromotionPolicy } from '../promotion/promotion-policy.ts';
 import { type PromotionTaskContext, promotionTask } from './promotion-task.ts';
 
-/** A call of the metering function, and then the decisions. */
+/** Calls the metering function, then decides. */
 const METERING_CALL_MS = 6 * 60_000;
 const LAST_DECISION_MS = 60_000;
 const ACTOR = { id: 'promotion', type: 'system' } as const;
 
 const scheduled = z.object({
   /**
-   * The time of day, UTC, that the schedule stands for: with its input the run decides as it does then, whenever it is
-   * started. Absent: now.
+   * The time of day, UTC, at which the run decides, whenever it is started; part of the schedule's input. Absent: now.
    */
   timeOfDay: z
     .string()
     .regex(/^([01]\d|2[0-3]):[0-5]\d$/)
     .optional(),
-  /** When the schedule asked for it. A run that is repeated does not measure again whom it has measured since. */
+  /** The schedule's time. A repeated run does not measure tenants again that were measured since then. */
   scheduledTime: z.iso.datetime({ offset: true }).optional(),
 });
 
 /**
- * The daily run: measures every tenant, decides upon each one's tier, and does what is due. What went wrong is told at
- * the end, so that Lambda, which runs a scheduled invocation twice more, tries again what was left.
+ * The daily run: measures every tenant, decides each one's tier, and starts what is due. Errors are thrown at the end:
+ * Lambda repeats a scheduled invocation twice, and the repetition handles the rest.
  */
 export const handler = promotionTask(
   'promotion',
@@ -47,7 +46,7 @@ export const handler = promotionTask(
       { day: today, since: scheduledTime },
       () => remainingMs() > METERING_CALL_MS,
     ).catch((error: Error) => {
-      // Yesterday's samples are good enough to decide upon.
+      // Decisions can use yesterday's samples.
       logger.error('metering failed', { error });
       return { done: false, sampled: 0, skipped: 0 };
     });
@@ -85,7 +84,7 @@ function startPromotionWith(registry: PromotionTaskContext['registry']): StartPr
   };
 }
 
-/** The first rule that stands against the move, or else the error's own name, as the decision's reason. */
+/** The first rule that refuses the move, or else the error's own name, as the decision's reason. */
 function refusalOf(error: MoveError): PromotionRefused {
   const [issue] = error instanceof MoveForbidden ? error.issues : [];
   const name = error.name.replaceAll(/\B[A-Z]/g, (letter) => `-${letter}`).toLowerCase();

@@ -5,7 +5,7 @@ import { MeteringError, MeteringFailed } from '../metering/errors.ts';
 import { PromotionError, PromotionIncomplete } from '../promotion/errors.ts';
 import { type DataApi, registryFromEnvironment } from '../registry/data-api.ts';
 
-/** What a task of the daily run is given besides its event. */
+/** What a task of the daily run gets besides its event. */
 export interface PromotionTaskContext {
   readonly registry: DataApi;
   /** Milliseconds that the function still has. */
@@ -15,8 +15,8 @@ export interface PromotionTaskContext {
 let registry: DataApi | undefined;
 
 /**
- * Makes a function out of a task of the daily run: checks its event, hands over the registry, and lets only typed
- * errors out. Causes are logged; the answer never holds them.
+ * Makes a function of a task of the daily run: checks the event, passes the registry, and throws only typed errors.
+ * Causes are logged; the answer never holds them.
  */
 export function promotionTask<Schema extends z.ZodType, Result extends object>(
   kind: 'metering' | 'promotion',

@@ -7,7 +7,7 @@ import { type DataApi, registryFromEnvironment } from '../registry/data-api.ts';
 import { clusterProtection } from './cluster-protection.ts';
 import { customResourceHandler, customResourceHandlers } from './custom-resource.ts';
 
-/** `Custom::StrataProxyAuth`: a deployment that changes the proxy has put back the template's list. */
+/** `Custom::StrataProxyAuth`: a deployment that changed the proxy has restored the template's list. */
 const proxyAuth = customResourceHandler({
   properties: z.object({ CellId: z.string().min(1) }),
   physicalId: ({ CellId }) => `proxy-auth-${CellId}`,
@@ -16,19 +16,20 @@ const proxyAuth = customResourceHandler({
   },
 });
 
-/** A cell's function works outside of the network, so it reaches the API of RDS, for its cluster too. */
+/** A cell's function runs outside of the network, so that it reaches the API of RDS, also for its cluster. */
 const onDeployment = customResourceHandlers({
   'Custom::StrataProxyAuth': proxyAuth,
   'Custom::StrataClusterProtection': clusterProtection,
 });
 
-/** For the lease and the proxy, in milliseconds: the next run begins a minute after this one. */
+/** Time for the lease and the proxy, in milliseconds: the next run begins a minute after this one. */
 const PATIENCE_MS = 20_000;
 
 /**
- * Makes the proxies' lists of secrets equal to the registry: of one cell, as the custom resource of its deployment, and
- * when CloudFormation tells that the deployment of the cell's stack has ended; of every cell of the region every minute.
- * The custom resource is not invoked by a deployment that fails before it, or whose rollback updates the proxy after it.
+ * Makes the proxies' lists of secrets equal to the registry: of one cell, as the custom resource of its deployment and
+ * after the event that the deployment of the cell's stack has ended; of every cell of the region every minute. The
+ * schedule is needed because CloudFormation does not invoke the custom resource in a deployment that fails before it,
+ * or whose rollback updates the proxy after it.
  */
 export async function handler(
   event: CloudFormationCustomResourceEvent | Record<string, unknown>,
@@ -47,15 +48,15 @@ function isDeployment(event: object): event is CloudFormationCustomResourceEvent
 }
 
 /**
- * After an event, which comes once: an error makes EventBridge and Lambda repeat the invocation. The lease may be that of
- * a run which the deployment itself cut off.
+ * After an event, which comes once: an error makes EventBridge and Lambda repeat the invocation. The interrupted
+ * deployment's own run may still hold the lease.
  */
 async function repairOne(registry: DataApi, cellId: string): Promise<void> {
   const result = await repairProxyAuth(registry, cellId, { patienceMs: PATIENCE_MS });
   if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });
 }
 
-/** By schedule. A failure in one cell must not keep the others from being repaired. */
+/** By schedule. A failure in one cell must not prevent the repair of the others. */
 async function repairAll(registry: DataApi, cellIds: readonly string[]): Promise<void> {
   const failures: unknown[] = [];
   for (const cellId of cellIds) {
@@ -64,7 +65,7 @@ async function repairAll(registry: DataApi, cellIds: readonly string[]): Promise
       if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });
     } catch (error) {
       if (error instanceof ProxyBusy) {
-        // The change in progress takes its list from the registry as well, and the next run checks it.
+        // The change in progress also takes its list from the registry, and the next run checks it.
         logger.info('the proxy is being changed', { cellId });
         continue;
       }

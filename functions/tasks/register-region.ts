@@ -11,7 +11,7 @@ import { customResourceHandler, customResourceHandlers } from './custom-resource
 
 const text = z.string().min(1);
 
-/** `Custom::StrataRollout`: starts a schema rollout where a target lags behind this code, without waiting for it. */
+/** `Custom::StrataRollout`: starts a schema rollout when a target lags behind this code, without waiting for it. */
 const rollout = customResourceHandler({
   properties: z.object({ StateMachineArn: text }),
   physicalId: () => 'rollout',
@@ -25,7 +25,7 @@ const rollout = customResourceHandler({
   },
 });
 
-/** `Custom::StrataRegion`: makes a region known in its own registry and in every other, on every deployment. */
+/** `Custom::StrataRegion`: writes a region into its own registry and into every other one, on every deployment. */
 const region = customResourceHandler({
   properties: z.object({
     RegionKey: text,
@@ -49,9 +49,10 @@ const region = customResourceHandler({
       dedicatedRoleArn: region.DedicatedRoleArn,
       dedicatedParameters: region.DedicatedParameters,
     });
-    // A region that is deployed later exchanges both ways; one that should answer by now is looked for in this log.
+    // A region that is deployed later writes both directions. If a region should have answered by now, look for it in
+    // this log.
     for (const { regionKey, error } of unreached) {
-      logger.warn('a region was passed over', { region: regionKey, error: error as Error });
+      logger.warn('a region was left out', { region: regionKey, error: error as Error });
     }
   },
 });

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { ObjectStore } from '../aws/object-store.ts';
 import { BackupError } from '../backups/errors.ts';
-import { type RestoreDataEnvironment, variable } from '../contracts/environments.ts';
+import { type BackupEnvironment, variable } from '../contracts/environments.ts';
 import { MoveStepFailed } from '../moves/errors.ts';
 import { RestoreError, RestoreStepFailed } from '../restores/errors.ts';
 import { HOPS, hopPhase, movePhase, toMoveError } from './move-task.ts';
@@ -10,7 +10,7 @@ import { phasedTask, type TaskKind } from './workflow-task.ts';
 
 const begun = z.object({ move: z.object({ moveId: z.uuid(), tenantId: z.uuid() }) });
 
-const backups = () => new ObjectStore(variable<RestoreDataEnvironment>('BACKUP_BUCKET'));
+const backups = () => new ObjectStore(variable<BackupEnvironment>('BACKUP_BUCKET'));
 
 export const phases = {
   /** Records the restore, or takes up the one that was recorded for this execution. */

@@ -15,7 +15,7 @@ import { workflowTask } from './workflow-task.ts';
 const executionArn = z.string().min(1);
 const rolloutId = z.uuid();
 
-/** What the states of `schema-rollout` ask, and EventBridge's event of an execution that ended badly. */
+/** Inputs of `schema-rollout`'s states, and EventBridge's event of an execution that did not succeed. */
 const event = z.union([
   z.object({ phase: z.literal('begin'), executionArn, input: z.unknown() }),
   z.object({ phase: z.literal('canary'), rolloutId }),
@@ -25,10 +25,10 @@ const event = z.union([
   z.object({ detail: z.object({ executionArn, status: z.string() }) }),
 ]);
 
-/** A phase answers about once a minute, so that the workflow sees a dead function and a stop soon. */
+/** A phase returns about once a minute, so that the workflow notices a dead function or a stop soon. */
 const PHASE_MS = 60_000;
 
-/** All phases of `schema-rollout`: they have the same rights. */
+/** All phases of `schema-rollout`, because they need the same rights. */
 export const handler = workflowTask(
   {
     toTypedError,

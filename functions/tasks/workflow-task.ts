@@ -4,30 +4,30 @@ import { logger } from '../aws/logger.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
 
-/** How a task function looks to Lambda. */
+/** The signature of a task function for Lambda. */
 export type TaskHandler<Result> = (event: unknown, context: Context) => Promise<Result>;
 
 /** How the tasks of one workflow differ from those of another. */
 export interface TaskKind {
-  /** The typed error that an error of a driver or SDK amounts to. */
+  /** The typed error for an error of a driver or SDK. */
   readonly toTypedError: (error: unknown) => Error;
-  /** What the log says the event was about. The event may have any form. */
+  /** What the event is about, for the log. The event may have any form. */
   readonly subjectOf: (event: unknown) => Record<string, unknown>;
-  /** What the log says was done, besides that it is done. */
+  /** Further fields of the log line that reports success. */
   readonly outcomeOf: (result: unknown) => Record<string, unknown>;
-  /** The message that an alarm watches the log for, where an error must wake somebody. */
+  /** The message that an alarm watches the log for; set it when an error must alert an operator. */
   readonly alertOf?: (error: Error, phase?: string) => string | undefined;
 }
 
-/** What a phase is called with, besides the state of its workflow. */
+/** What a phase gets besides the state of its workflow. */
 export interface PhaseContext {
   readonly registry: DataApi;
-  /** Of all regions. */
+  /** The registries of all regions. */
   readonly registries: RegionalRegistries;
   readonly lambda: Context;
 }
 
-/** One phase of a workflow. It checks the state itself, which may have any form. */
+/** One phase of a workflow. It checks the state itself, because the state may have any form. */
 export type Phase = (state: unknown, context: PhaseContext) => Promise<unknown>;
 
 let registries: RegionalRegistries | undefined;
@@ -43,9 +43,9 @@ export function phase<Schema extends z.ZodType>(
 const request = z.object({ phase: z.string(), state: z.unknown() });
 
 /**
- * One function for all phases of a workflow that have the same rights. The workflow calls it with
- * `{ phase, state }`; a schedule and EventBridge call it with an event of their own.
- * @param ofEvent the phase that gets events without `phase`; without it they are refused
+ * One function for all phases of a workflow that need the same rights. The workflow calls it with `{ phase, state }`; a
+ * schedule and EventBridge call it with their own event.
+ * @param ofEvent the phase that gets events without `phase`; when absent, they are refused
  */
 export function phasedTask(
   kind: TaskKind,
@@ -69,8 +69,8 @@ export function phasedTask(
 }
 
 /**
- * Makes a task of one function: checks its event, hands over the registry of the region (and those of the others), and
- * lets only typed errors out, whose names the workflow retries or catches. Causes are logged; the answer never holds
+ * Makes a task of one function: checks the event, passes the registry of the region (and those of the others), and
+ * throws only typed errors, whose names the workflow retries or catches. Causes are logged; the answer never holds
  * them.
  */
 export function workflowTask<Schema extends z.ZodType, Result>(
@@ -108,7 +108,7 @@ async function answer<Result>(
     const typed = kind.toTypedError(error);
     const details = { ...subject, error: typed };
     const alert = kind.alertOf?.(typed, name);
-    // An error without a cause is one of our own refusals: it says all there is to say.
+    // An error without a cause is one of our own refusals: its message is complete.
     if (alert) logger.error(alert, details);
     else if (typed.cause === undefined) logger.warn('step refused', details);
     else logger.error('step failed', details);

@@ -13,21 +13,21 @@ export interface AuditEntry {
   readonly responseStatus: number;
 }
 
-/** Never written to the log, at whatever depth of a request they stand. */
+/** Never written to the log, at any depth of a request. */
 const SECRET_FIELDS = new Set(['ssn', 'salary', 'password']);
-/** A larger request is recorded by the names of its fields. */
+/** Of a larger request only the names of its fields are recorded. */
 const MAX_RECORDED_CHARACTERS = 16_384;
 
 /**
- * The change and its audit entry as one statement: neither is kept without the other, and a change that met no row
- * logs nothing. Answers what the change returned.
+ * Makes one statement of a change and its audit entry: both are kept or neither. A change that affects no row logs
+ * nothing. The statement returns the rows that the change returns.
  */
 export function audited<Row>(change: OperationNodeSource, actor: Actor, entry: AuditEntry): Statement<Row> {
   const logged = insertEntry(actor, entry, 'changed');
   return tenantStatement(sql<Row>`WITH changed AS (${change}), logged AS (${logged}) SELECT * FROM changed`);
 }
 
-/** An entry of its own, for what changes no row. */
+/** A separate entry, for actions that change no row. */
 export function auditInsert(actor: Actor, entry: AuditEntry): Statement<object> {
   return insertEntry(actor, entry);
 }
@@ -61,7 +61,7 @@ function recordable(data: unknown): string | null {
   return JSON.stringify({ fields: Object.keys(data as object) });
 }
 
-/** Who acts and from where, as the audit log names them. */
+/** The user or operator that acts, and the client's address, as the audit log records them. */
 export interface Actor {
   readonly kind: 'user' | 'operator';
   /** `tenant_users.user_id`; operators have none. */

@@ -7,8 +7,8 @@ const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
 
 /**
- * What a constraint's refusal of a new or changed row means to a client. Anything else comes back as it is.
- * @param values the row's columns as far as the client named them; `parents` those that came from the path.
+ * The client's error for a constraint that refuses a new or changed row. Other errors are returned unchanged.
+ * @param values the columns that the client set; `parents`: the columns that came from the path.
  */
 export function explainRefusedRow(
   error: unknown,
@@ -33,7 +33,7 @@ export function explainRefusedRow(
   });
 }
 
-/** What a constraint's refusal of a deletion means to a client. */
+/** The client's error for a constraint that refuses a deletion. */
 export function explainRefusedDelete(error: unknown, resource: Resource): unknown {
   if (constraintOf(error) === undefined) return error;
   return new ResourceConflict(

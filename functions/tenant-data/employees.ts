@@ -5,7 +5,7 @@ export const employees = new ResourceStore(
   resource<'employees'>({
     table: 'employees',
     type: 'employee',
-    // Not the encrypted columns: they have no plain form that this listing may carry.
+    // Without the encrypted columns: a list must not show them.
     columns: [
       'employee_id',
       'email',

@@ -1,5 +1,5 @@
 /**
- * POST with an `Idempotency-Key`: the first answer is kept with the tenant's data and told again.
+ * POST with an `Idempotency-Key`: the first answer is stored with the tenant's data and repeated.
  *
  * States of a key: unknown ──inserted──▶ at work ──answer stored, COMMIT──▶ kept ──24 h──▶ unknown
  * Invariants: the key, the change and the kept answer commit together; a second request with the key waits on the
@@ -40,7 +40,7 @@ interface KeyRow {
 
 /**
  * Runs `create` once for the key.
- * @throws {IdempotencyKeyReused} where the key came with another request, and what `create` throws.
+ * @throws {IdempotencyKeyReused} the key was used with another request; and what `create` throws.
  */
 export function createOnce(
   tenant: TenantAccess,
@@ -49,7 +49,7 @@ export function createOnce(
 ): Promise<{ answer: KeptAnswer; replayed: boolean }> {
   const hash = createHash('sha256').update(JSON.stringify(use.body)).digest('hex');
   return tenant.transaction('write', async (transaction) => {
-    // Both travel at once: the first makes room where the key's 24 hours are over.
+    // Both statements are sent at once. The first deletes the key when its 24 hours are over.
     const [, inserted] = await Promise.all([
       transaction.query(
         tenantStatement(sql`DELETE FROM idempotency_keys

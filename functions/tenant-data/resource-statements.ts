@@ -11,16 +11,17 @@ import {
 } from '../resources/keyset-page.ts';
 import { type AnyExpressions, anyTable, type Resource, type Values } from './resource.ts';
 
-/** What a listing is narrowed to: exact values by column (the parent's id among them), and a searched text. */
+/** The filter of a list: exact values by column (including the parent's id), and a text to search for. */
 export interface ListFilter {
   readonly equals: Values;
   readonly search?: string | undefined;
 }
 
 /**
- * The rows of a page: one more than the limit, which shows whether there is a next page. Where the table has documents,
- * no more than fill a page, so that large ones are not all read (OFFSET 0: each is measured once); the first two rows are always among them, so that a
- * page has a row and the next one too. An older document that no list can take is left out of its row.
+ * Selects the rows of a page, and one more that shows whether there is a next page. In a table with documents it stops
+ * when a page is full, so that not all large documents are read (OFFSET 0: each is measured once). It always selects
+ * the first two rows, so that this page and the next have a row. A document that is too large for a list is left out of
+ * its row.
  */
 export function selectPage(resource: Resource, filter: ListFilter, page: PageRequest): Statement<ListedRow> {
   const [time, id] = resource.order;
@@ -70,7 +71,7 @@ function selectRows(resource: Resource, filter: ListFilter, { limit, cursor }: P
   return query;
 }
 
-/** One row where the parent that a listing's path names exists. */
+/** One row when the parent in the list's path exists. */
 export function selectParent(resource: Resource, equals: Values) {
   const column = resource.key[0] as string;
   return anyTable
@@ -86,7 +87,7 @@ export function selectOne(resource: Resource, key: Values) {
     .where((where) => where.and(key));
 }
 
-/** Inserts nothing where another row has the value of a caseless column already. */
+/** Inserts nothing when another row already has the value of a caseless column. */
 export function insertOne(resource: Resource, values: Values): OperationNodeSource {
   const row = storable(resource, values);
   const taken = takenValues(resource, values);
@@ -104,7 +105,7 @@ export function insertOne(resource: Resource, values: Values): OperationNodeSour
     .returning([...resource.columns]);
 }
 
-/** Changes nothing where another row has the value of a caseless column already. */
+/** Changes nothing when another row already has the value of a caseless column. */
 export function updateOne(resource: Resource, key: Values, values: Values): OperationNodeSource {
   return anyTable
     .updateTable(resource.table)
@@ -113,7 +114,7 @@ export function updateOne(resource: Resource, key: Values, values: Values): Oper
     .returning([...resource.columns]);
 }
 
-/** For each caseless column among the values, whether a row has the value; not counting the row of `except`. */
+/** For each caseless column among the values: whether a row other than `except` has the value. */
 function takenValues(resource: Resource, values: Values, except?: Values): RawBuilder<SqlBool>[] {
   const id = resource.key.at(-1) as string;
   return (resource.caseless ?? [])
@@ -143,7 +144,7 @@ function conditions(resource: Resource, filter: ListFilter, where: AnyExpression
         : where(column, '=', value),
     );
   if (filter.search !== undefined && resource.searched.length > 0) {
-    // The text is meant literally: LIKE's own wildcards in it are escaped.
+    // The text is searched for literally: LIKE's wildcards in it are escaped.
     const pattern = `%${filter.search.replace(/[\\%_]/g, '\\$&')}%`;
     all.push(where.or(resource.searched.map((column) => sql<SqlBool>`${sql.ref(column)} ILIKE ${pattern}`)));
   }
@@ -161,8 +162,8 @@ function storable(resource: Resource, values: Values): Record<string, unknown> {
 }
 
 /**
- * A row where `id` is found above `above`, following the resource's hierarchy. UNION and not UNION ALL: it ends even
- * where a circle exists already.
+ * One row when `id` is an ancestor of `above` in the resource's hierarchy. UNION, not UNION ALL, so that the query ends
+ * even when the hierarchy already has a circle.
  */
 export function selectCircle(resource: Resource, id: unknown, above: unknown) {
   const [table, key, parent] = [resource.table, resource.key[0], resource.hierarchy].map((name) =>

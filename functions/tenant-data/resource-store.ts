@@ -29,16 +29,16 @@ export interface Created {
 }
 
 export interface CreateRequest {
-  /** Columns of the new row that the client named. */
+  /** Columns of the new row that the client set. */
   readonly values: Values;
   /** Key columns that came from the parent's path. */
   readonly parents: Values;
-  /** The item's path, given its own id. */
+  /** The path of the item with that id. */
   readonly locate: (id: string) => string;
   readonly idempotency: IdempotencyUse | undefined;
 }
 
-/** One kind of resource in any tenant: the same statements under every isolation model. */
+/** One kind of resource, for all tenants: the same statements run under every isolation model. */
 export class ResourceStore {
   readonly resource: Resource;
 
@@ -72,7 +72,7 @@ export class ResourceStore {
   async create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
     this.#requireDocumentSizes(request.values);
     const ownId = this.resource.key.at(-1) as string;
-    // Made here and not by the column's default: the audit entry and the Location name it in the same round trip.
+    // Made here, not by the column's default, because the audit entry and the Location need it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
     const row = { ...request.values, ...request.parents, [ownId]: id };
     const insert = audited<object>(insertOne(this.resource, row), actor, {
@@ -111,7 +111,7 @@ export class ResourceStore {
     patch: Values,
     ifMatch: string | undefined,
   ): Promise<Item> {
-    // What depends on the stored row, or must know whether there is one.
+    // These changes need the stored row.
     const merges = this.resource.documents.some((column) => isObject(patch[column]));
     const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
     const { hierarchy } = this.resource;
@@ -124,7 +124,7 @@ export class ResourceStore {
         return toItem(row);
       }
       return await tenant.transaction('write', async (transaction) => {
-        // Before the row's own lock, which a change of another row may be waiting for.
+        // Lock the hierarchy before the row: a change of another row may hold the hierarchy and wait for this row.
         if (above) await lockHierarchy(transaction, this.resource.table);
         const current = await this.#lock(transaction, key);
         requireMatch(ifMatch, toItem(current));
@@ -189,7 +189,7 @@ export class ResourceStore {
     return merged;
   }
 
-  /** Another row has the value of a caseless column. */
+  /** The error for a value of a caseless column that another row has. */
   #taken(values: Values): ResourceConflict {
     const field = toCamelCase(this.resource.caseless?.find((column) => values[column] !== undefined) ?? '');
     return new ResourceConflict(`Another ${this.resource.type} has this ${field}.`, field);
@@ -215,12 +215,11 @@ export class ResourceStore {
 }
 
 /**
- * Takes the one lock of the tenant's hierarchy in that table until the transaction ends. Two changes that each look
- * above their own row, in its own snapshot, would close a circle together.
+ * Locks the tenant's hierarchy in that table until the transaction ends. Without the lock, two changes that each check
+ * the ancestors of their own row, in their own snapshots, could close a circle together.
  *
- * The lock is a row of the tenant's own and not an advisory lock: those of one database can be taken by every role in
- * it. It is kept among the idempotency keys, which move with the tenant, under a key that no request can have: the
- * value of a header begins with no space.
+ * The lock is a row of the tenant's data, not an advisory lock, which every role of the database could take. The row is
+ * an idempotency key, because these move with the tenant, and begins with a space, which no header value does.
  */
 export async function lockHierarchy(transaction: TenantTransaction, table: string): Promise<void> {
   const key = ` hierarchy of ${table}`;
@@ -236,7 +235,7 @@ export async function lockHierarchy(transaction: TenantTransaction, table: strin
         ),
       ),
     ]);
-    // None where old keys are being removed.
+    // No row when old keys are being removed at the same time.
     if (locked.length > 0) return;
   }
 }

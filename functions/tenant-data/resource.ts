@@ -5,14 +5,16 @@ import type { TenantTables } from '../database/tables/tenant-tables.ts';
 export type TableName = keyof TenantTables & string;
 export type ColumnName<Table extends TableName> = keyof TenantTables[Table] & string;
 
-/** What the generic statements need to know of a table that the API shows as a resource. */
+/** What the generic statements need to know about a table that the API shows as a resource. */
 export interface Resource<Table extends string = string, Column extends string = string> {
   readonly table: Table;
   /** `audit_log.resource_type`. */
   readonly type: string;
-  /** The columns that a client sees, in the order of the answer. What is not listed never leaves the database. */
+  /**
+   * The columns that a client sees, in the order of the answer. A column that is not listed never leaves the database.
+   */
   readonly columns: readonly Column[];
-  /** The primary key; the last column is the item's own id, those before it come from the parent's path. */
+  /** The primary key; the last column is the item's id; the columns before it come from the parent's path. */
   readonly key: readonly Column[];
   /** The order of listings: a timestamp, and the id that breaks ties. */
   readonly order: readonly [Column, Column];
@@ -23,9 +25,9 @@ export interface Resource<Table extends string = string, Column extends string =
   /** Columns whose new values come in lower case, and which are compared by `lower()`: older values may be mixed. */
   readonly caseless?: readonly Column[];
   readonly hasUpdatedAt: boolean;
-  /** The column that refers to the same table: a row must not come below itself. */
+  /** The column that refers to the same table. A row must not become its own ancestor. */
   readonly hierarchy?: Column;
-  /** The table whose row the first key column names: its items are listed only where that row exists. */
+  /** The table that the first key column refers to. Items are listed only when its row exists. */
   readonly parentTable?: TableName;
 }
 

@@ -1,10 +1,10 @@
 /**
  * Deletes one tenant's rows that are older than the retention of its tier, in batches.
  *
- * Each batch is a transaction that holds the tenant's movers' key exclusively and has seen that no attempt at a move
- * claims the tenant. So no attempt works on the tenant meanwhile, and none begins: what a move copies, captures and
- * compares is the same before, during and after. A tenant that is being moved keeps its old rows until the next run.
- * Requests only append to the table, and wait for nothing here.
+ * Each batch is a transaction that holds the tenant's attempts' lock exclusively and has checked that no attempt claims the
+ * tenant. So no attempt works on the tenant meanwhile and none begins: what a move copies, captures and compares is the
+ * same before, during and after. A tenant that is being moved keeps its old rows until the next run. Requests only
+ * append to the table and do not wait for this.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,7 +19,10 @@ import { RETENTION_MONTHS, retentionCutoff } from './retention.ts';
 
 const BATCH = 1_000;
 const BATCH_SECONDS = 15;
-/** A pause lasts as long as the batch before it, at most this long, milliseconds: requests have half of the time. */
+/**
+ * A pause is as long as the batch before it, and at most this long, in milliseconds: half of the time is left for
+ * requests.
+ */
 const LONGEST_PAUSE_MS = 500;
 
 export interface DeleteOldRowsOptions {
@@ -28,7 +31,7 @@ export interface DeleteOldRowsOptions {
   readonly deadline: number;
   /** Rows in one transaction. */
   readonly batch?: number;
-  /** Called with each batch's rows after its commit. */
+  /** Called with the number of rows of each batch after its commit. */
   readonly onBatch?: (rows: number) => void | Promise<void>;
 }
 
@@ -66,7 +69,7 @@ export async function deleteOldRows(
   return { rows: deleted, outcome: 'done' };
 }
 
-/** @returns the number of rows, or why the tenant is left alone. */
+/** @returns the number of rows, or why the tenant was skipped. */
 async function deleteBatch(
   owner: pg.ClientBase,
   tenantId: string,

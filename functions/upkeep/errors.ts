@@ -6,7 +6,7 @@ export abstract class UpkeepError extends Error {
   abstract override readonly name: string;
 }
 
-/** Other sessions held the tables for as long as the upkeep was willing to try. Nothing was changed. */
+/** Other sessions held locks on the tables for as long as the upkeep tried. Nothing was changed. */
 export class TablesBusy extends UpkeepError {
   override readonly name = 'TablesBusy';
   constructor(options?: ErrorOptions) {
@@ -30,7 +30,7 @@ export class UpkeepFailed extends UpkeepError {
   }
 }
 
-/** How an execution ends that left something undone: a database, a table's partitions or a tenant's rows. */
+/** How an execution ends when something was not done: a database, a table's partitions or a tenant's rows. */
 export class UpkeepIncomplete extends UpkeepError {
   override readonly name = 'UpkeepIncomplete';
   constructor() {

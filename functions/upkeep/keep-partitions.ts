@@ -24,7 +24,7 @@ import { LOCK_PATIENCE, type LockPatience, lockTables } from './table-locks.ts';
 export interface KeepPartitionsOptions {
   readonly now: Date;
   readonly patience?: LockPatience;
-  /** On `performance.now()`'s clock; a month that is begun before it may take four minutes more. */
+  /** On `performance.now()`'s clock; a month that is begun before it may take four more minutes. */
   readonly deadline: number;
   /** Called for each partition that could not be added or dropped, and each default partition that was not emptied. */
   readonly onFailure: (failure: { table: string; error: unknown }) => void;
@@ -36,7 +36,7 @@ export interface PartitionFigures {
   readonly dropped: readonly string[];
   /** Rows that were moved out of default partitions. */
   readonly rowsDrained: number;
-  /** Partitions that are left for the next run, because a tenant of theirs is being moved. */
+  /** Partitions that are left for the next run, because a tenant with rows in them is being moved. */
   readonly postponed: readonly string[];
 }
 
@@ -68,7 +68,7 @@ export async function keepPartitions(
       rowsDrained += moved;
     };
 
-    // First, so that the months to come do not depend on what follows.
+    // First, so that the months to come do not depend on the steps below.
     for (const month of monthsReady(now)) {
       await attempt(partitionName(table, month), async () => {
         await add(month, false).catch((error: unknown) => {
@@ -107,7 +107,7 @@ const monthsReady = (now: Date): Month[] =>
 const defaultPartition = (table: MonthPartitionedTable) =>
   qualified(SHARED_SCHEMA, defaultPartitionName(table));
 
-/** By the size of its file, because policies hide the rows. Deleted rows count until they are vacuumed. */
+/** Measured by the size of its file, because policies hide the rows. Deleted rows count until they are vacuumed. */
 async function isEmpty(owner: pg.ClientBase, table: MonthPartitionedTable): Promise<boolean> {
   const { rows } = await owner.query<{ empty: boolean }>(
     'select pg_catalog.pg_relation_size(pg_catalog.to_regclass($1)) = 0 as empty',
@@ -117,10 +117,10 @@ async function isEmpty(owner: pg.ClientBase, table: MonthPartitionedTable): Prom
 }
 
 /**
- * Lets the owner see and move all tenants' rows of the default partition while `work` runs. FORCE is about the owner
- * only, and only where it names the partition: requests and movers go through the parent, whose policies stay in force.
- * It is taken away in a transaction of its own, because that needs an exclusive lock, which `work` must not hold.
- * A process that is killed meanwhile leaves it so until the next run, which begins by restoring it.
+ * Lets the owner see and move all tenants' rows of the default partition while `work` runs. FORCE applies to the owner
+ * only, and only when a statement names the partition: requests and moves use the parent, whose policies stay in force.
+ * FORCE is removed in a transaction of its own, because that needs an exclusive lock, which `work` must not hold. When
+ * a process is killed meanwhile, the next run restores FORCE first.
  */
 async function overDefaultPartition(
   owner: pg.ClientBase,
@@ -161,9 +161,9 @@ async function alter(
 }
 
 /**
- * The months of which the default partition has rows, oldest first, and whether a move is bringing some of them: its
- * rounds rewrite rows in one snapshot, which would conflict with moving them. Rows of months before `oldest` are left:
- * they are deleted with the tenant's other old rows.
+ * The months of the rows in the default partition, oldest first, and whether a move is bringing some of them: its
+ * rounds rewrite rows in one snapshot, which would conflict with moving them. Months before `oldest` are left out:
+ * their rows are deleted with the tenant's other old rows.
  */
 async function monthsInDefault(
   owner: pg.ClientBase,

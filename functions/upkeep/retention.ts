@@ -1,8 +1,8 @@
 import type { Tier } from '../contracts/tenant.ts';
 
 /**
- * How many months a row of a table is kept, by the tenant's tier. A table that is not listed keeps its rows. The age
- * of a row is told by the column by which the table's shared variant is partitioned.
+ * How many months a row of a table is kept, by the tenant's tier. A table that is not listed keeps its rows. A row's
+ * age is the column by which the table's shared variant is partitioned.
  */
 export const RETENTION_MONTHS: Readonly<Record<string, Readonly<Record<Tier, number>>>> = {
   audit_log: { starter: 12, business: 24, enterprise: 84 },
@@ -12,7 +12,7 @@ export const RETENTION_MONTHS: Readonly<Record<string, Readonly<Record<Tier, num
 export const SHARED_TABLES_TIER: Tier = 'starter';
 
 /**
- * Rows that are older than the answer may go. Of a shorter month than today's day, it is the last day.
+ * Rows that are older than the result may be deleted. In a month without today's day, it is the last day of the month.
  * @param months of retention.
  */
 export function retentionCutoff(now: Date, months: number): Date {

@@ -11,7 +11,7 @@ export const upkeepFigures = z.object({
   failures: number,
 }) satisfies z.ZodType<UpkeepFigures>;
 
-/** What became of one database: its figures, or the name of the error because of which it was left out. */
+/** The result of one database: its figures, or the name of the error that skipped it. */
 export const databaseResult = z.union([
   z.object({ key: z.string(), step: z.object({ figures: upkeepFigures }) }),
   z.object({ key: z.string(), error: z.string() }),
@@ -19,7 +19,7 @@ export const databaseResult = z.union([
 
 export interface UpkeepSummary {
   readonly databases: number;
-  /** Sums; a database that was left out is one failure. */
+  /** Sums; a skipped database is one failure. */
   readonly figures: UpkeepFigures;
   /** Keys of the databases in which something failed. */
   readonly failed: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * The upkeep of one database, call after call: first the partitions of its shared tables, where it is a cell, then its
- * tenants' old rows, page by page. A table or tenant that fails is reported and skipped; the next run tries it again.
+ * The upkeep of one database, call after call: first the partitions of its shared tables if it is a cell, then its
+ * tenants' old rows, page by page. A failing table or tenant is reported and skipped; the next run tries it again.
  */
 import type pg from 'pg';
 import { endLockHolders } from '../database/ddl/ddl-connection.ts';
@@ -23,7 +23,7 @@ export interface UpkeepFigures {
   readonly rowsDrained: number;
   /** Rows beyond the retention, besides those of dropped partitions. */
   readonly rowsDeleted: number;
-  /** Partitions and tenants that were left alone because of a move. */
+  /** Partitions and tenants that were skipped because of a move. */
   readonly postponed: number;
   readonly failures: number;
 }
@@ -46,7 +46,7 @@ export const addFigures = (one: UpkeepFigures, other: UpkeepFigures): UpkeepFigu
   failures: one.failures + other.failures,
 });
 
-/** What was left out, for the log. */
+/** What was skipped, for the log. */
 export interface UpkeepFailure {
   /** A table or partition. */
   readonly table?: string;
@@ -58,21 +58,21 @@ export interface UpkeepOptions {
   readonly now: Date;
   /** On `performance.now()`'s clock. The addition of one month that was begun before it may take some minutes more. */
   readonly deadline: number;
-  /** Where the call before stopped. */
+  /** Where the previous call stopped. */
   readonly cursor?: UpkeepCursor | undefined;
   readonly onFailure: (failure: UpkeepFailure) => void;
   readonly onPartitions?: (partitions: { added: readonly string[]; dropped: readonly string[] }) => void;
   readonly patience?: LockPatience;
 }
 
-/** The partitions are done, and all tenants up to this one; absent: no tenant is. */
+/** The partitions are done, and all tenants up to this one; when absent, no tenant is. */
 export interface UpkeepCursor {
   readonly after?: string | undefined;
 }
 
 export interface UpkeepOutcome {
   readonly done: boolean;
-  /** Goes into the next call; absent when there is nothing left. */
+  /** Pass it to the next call; absent when nothing is left. */
   readonly cursor?: UpkeepCursor;
   /** Of this call. */
   readonly figures: UpkeepFigures;

@@ -8,13 +8,13 @@ import { registrySql } from '../registry/registry-sql.ts';
 
 /** A data database of the region: a cell's, or an Enterprise tenant's own. */
 export interface UpkeptDatabase extends OwnedDatabase {
-  /** The cell's id, or the tenant's whose database it is. */
+  /** The cell's id, or the id of the tenant that owns the database. */
   readonly key: string;
-  /** Whether it is a cell, which has shared tables. */
+  /** True for a cell, which has shared tables. */
   readonly shared: boolean;
 }
 
-/** Tenants that have data and keep it; the others are being made or removed. */
+/** Tenants that have data and keep it; the others are being created or removed. */
 const KEPT = ['active', 'suspended'] as const;
 
 /** Keys of the region's databases, cells first. @throws {RegistryError} */
@@ -43,7 +43,7 @@ export async function listDatabases(registry: RegistryExecutor, region: string):
   return rows.map(({ key }) => key);
 }
 
-/** Undefined where the registry has no such database any more. @throws {RegistryError} */
+/** undefined when the registry no longer has such a database. @throws {RegistryError} */
 export async function findDatabase(
   registry: RegistryExecutor,
   region: string,

@@ -1,4 +1,4 @@
-/** An answer that was not a success. `problem` is the body of the refusal. */
+/** An answer that is not a success. `problem` is the body of the refusal. */
 export class ApiError extends Error {
   override name = 'ApiError';
   readonly status: number;
@@ -13,7 +13,7 @@ export class ApiError extends Error {
 export interface ApiAnswer<Body> {
   readonly status: number;
   readonly body: Body;
-  /** Where to poll what was begun. */
+  /** URL to poll for the result. */
   readonly location: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export class ApiClient {
     return this.send<Body>('GET', path);
   }
 
-  /** Answers the created resource. `key` makes the request safe to send again. */
+  /** Creates a resource and returns it. `key` makes the request safe to repeat. */
   post<Body>(path: string, body: object, key?: string): Promise<Body> {
     return this.send<Body>('POST', path, body, key ? { 'idempotency-key': key } : {});
   }
@@ -67,9 +67,9 @@ export class ApiClient {
   }
 
   /**
-   * An answer with where it leads to.
+   * An answer with its `Location`.
    * @throws {ApiError} unless the answer is a success
-   * @throws {TypeError} when nothing answers
+   * @throws {TypeError} when no server answers
    */
   async ask<Body>(
     method: string,
@@ -97,7 +97,7 @@ export class ApiClient {
   }
 }
 
-/** A gateway between may answer in something else than JSON. */
+/** A gateway in between may answer with something other than JSON. */
 function parsed(text: string): unknown {
   if (text === '') return undefined;
   try {
@@ -107,7 +107,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Resource path of a tenant named by slug or id. */
+/** Resource path of a tenant, by slug or id. */
 export function tenantPath(slug: string): string {
   return `/tenants/${encodeURIComponent(slug)}`;
 }

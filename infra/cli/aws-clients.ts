@@ -10,8 +10,8 @@ export interface AwsClients {
 }
 
 /**
- * Clients of each AWS region that is meant, home first. They have the caller's own credentials; the local endpoint takes
- * any, so it is given some.
+ * Clients of each AWS region in use, home first. They use the caller's own credentials; the local endpoint accepts any,
+ * so it gets fixed ones.
  */
 export async function awsClients(settings: Settings, environment: NodeJS.ProcessEnv): Promise<AwsClients[]> {
   const regions =
@@ -34,13 +34,13 @@ function clientsOf(
   };
   return {
     scheduler: new SchedulerClient(options),
-    // A task may run for 15 minutes, and a second attempt would run it twice.
+    // A task may run for 15 minutes, and a repeated call would run it twice.
     lambda: new LambdaClient({ ...options, maxAttempts: 1 }),
     states: new SFNClient(options),
   };
 }
 
-/** Where the local platform is, unless it says something else. */
+/** Address of the local platform, unless its state directory names another one. */
 const DEFAULT_REGION = 'us-east-1';
 
 /** AWS regions of the platform in the state directory, home first. */

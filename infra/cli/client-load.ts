@@ -1,8 +1,8 @@
 /**
- * Clients of one tenant that write and read over HTTP all the time, and a ledger of what was acknowledged to them.
+ * Clients of one tenant that continuously write and read over HTTP, and a ledger of the acknowledged writes.
  *
- * A violation is anything a client must never see during a move: an answer that is no success, a row that was
- * acknowledged and is not there, a value older than one that was acknowledged before the read began.
+ * A violation is anything that a client must never see during a move: an answer that is not a success, an acknowledged
+ * row that is missing, or a value older than one that was acknowledged before the read began.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiClient, ApiError } from './api-client.ts';
@@ -15,7 +15,7 @@ export interface HttpAnswer {
 /** One request as a user of the tenant. */
 export type Send = (method: string, path: string, body?: object) => Promise<HttpAnswer>;
 
-/** Answers of all kinds, where `ApiClient` throws for those that are no success. */
+/** Returns every answer, while `ApiClient` throws for those that are not a success. */
 export function sendThrough(client: ApiClient): Send {
   return async (method, path, body) => {
     try {
@@ -30,21 +30,21 @@ export function sendThrough(client: ApiClient): Send {
 interface Entry {
   employeeId: string;
   email: string;
-  /** The newest version that was acknowledged; versions only grow. */
+  /** The newest acknowledged version; versions only grow. */
   version: number;
   deleted: boolean;
-  /** A change is on its way: until it is answered, two states are right. */
+  /** A change has been sent: until its answer arrives, two states are correct. */
   busy: boolean;
 }
 
 export interface LoadOptions {
   readonly writers?: number;
   readonly readers?: number;
-  /** Milliseconds that each client rests between two requests. */
+  /** Pause of each client between two requests, in milliseconds. */
   readonly restMs?: number;
-  /** Rows that it keeps at most: a tier takes only so many employees. */
+  /** Limit of its rows: a tier accepts only so many employees. */
   readonly atMost?: number;
-  /** Begins every address that this load writes. */
+  /** Prefix of every address that this load writes. */
   readonly prefix: string;
 }
 
@@ -60,7 +60,7 @@ export interface LoadFigures {
 const RECENT = 500;
 
 export class ClientLoad {
-  /** In words; empty is what a test expects. */
+  /** Violations in words; tests expect none. */
   readonly violations: string[] = [];
   readonly #send: Send;
   readonly #options: Required<LoadOptions>;
@@ -72,7 +72,7 @@ export class ClientLoad {
   #writes = 0;
   #slowestMs = 0;
   readonly #recentMs: number[] = [];
-  /** Those of the ledger that are not deleted. */
+  /** Entries of the ledger that are not deleted. */
   readonly #live = new Set<Entry>();
   #next = 0;
 
@@ -86,12 +86,12 @@ export class ClientLoad {
     for (let n = 0; n < this.#options.readers; n++) this.#clients.push(this.#client(() => this.#read()));
   }
 
-  /** From now on refused connections count for nothing: the platform is being killed. */
+  /** From now on ignore refused connections: the platform is being killed. */
   forgive(): void {
     this.#forgiving = true;
   }
 
-  /** Ends the clients after the requests that they are at. */
+  /** Ends the clients after their current requests. */
   async stop(): Promise<LoadFigures> {
     this.#stopping = true;
     await Promise.all(this.#clients);
@@ -116,7 +116,7 @@ export class ClientLoad {
 
   /**
    * Compares the tenant's employees with the ledger: each acknowledged one exactly once, in its newest version.
-   * @param send of the platform as it is now, where it was started again.
+   * @param send to the current platform, which may have been restarted.
    */
   async verify(send: Send = this.#send): Promise<string[]> {
     const found = new Map<string, { version: number; times: number }>();
@@ -210,7 +210,7 @@ export class ClientLoad {
       this.violations.push(`${entry.email} was read as version ${seen} after ${version} was acknowledged`);
   }
 
-  /** Some entry that no client is changing. */
+  /** Any entry that no client is changing. */
   #pick(): Entry | undefined {
     const idle = [...this.#live].filter(({ busy }) => !busy);
     return idle[Math.floor(Math.random() * idle.length)];

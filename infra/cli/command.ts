@@ -4,34 +4,34 @@ import type { AwsClients } from './aws-clients.ts';
 import { UsageError } from './errors.ts';
 import type { Screen } from './screen.ts';
 
-/** What a command works with. Nothing is connected before it is asked for. */
+/** What a command works with. Connections are made at first use. */
 export interface Session {
   api(): Promise<ApiClient>;
-  /** Of each AWS region that is meant. */
+  /** One set for each AWS region in use. */
   aws(): Promise<AwsClients[]>;
   screen: Screen;
 }
 
 export interface Arguments {
-  /** As many as the synopsis has; the optional ones may be missing. */
+  /** As many as the synopsis has; optional ones may be missing. */
   words: readonly string[];
   flags: ReadonlySet<string>;
-  /** Values of the options that were given. */
+  /** Values of the given options. */
   options: ReadonlyMap<string, string>;
 }
 
 export interface Command {
   name: string;
-  /** Such as `SLUG [MOVEID]`: brackets are optional. */
+  /** Such as `SLUG [MOVEID]`: brackets mark optional words. */
   words: string;
   /** Without the dashes. */
   flags?: readonly string[];
-  /** Flags that take a value, with the word that the synopsis has for it. */
+  /** Flags that take a value, with the word for the value in the synopsis. */
   options?: Readonly<Record<string, string>>;
   /** One line. */
   summary: string;
   /**
-   * @returns whether what it was to do has succeeded
+   * @returns true when the command's work has succeeded
    * @throws {CommandError}
    */
   run(given: Arguments, session: Session): Promise<boolean>;
@@ -76,7 +76,7 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   const missing = required[words.length];
   if (missing !== undefined) throw refused(`${missing} is missing`);
   const surplus = words[expected.length];
-  if (surplus !== undefined) throw refused(`"${surplus}" is one word too many`);
+  if (surplus !== undefined) throw refused(`${command.name} does not take "${surplus}"`);
   const entries = Object.entries(parsed.values);
   const isText = (entry: [string, unknown]): entry is [string, string] => typeof entry[1] === 'string';
   return {

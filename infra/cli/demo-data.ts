@@ -1,4 +1,4 @@
-/** The organisations of the demo: one of each tier, small enough to be read whole. */
+/** The organisations of the demo: one of each tier, small enough to be read completely. */
 export interface DemoTenant {
   readonly slug: string;
   readonly name: string;

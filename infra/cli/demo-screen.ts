@@ -11,7 +11,7 @@ export interface LoadNow {
 
 type Stage = Pick<Move, 'phase' | 'status'>;
 
-/** Shows each phase of a move in one line: on a terminal drawn again while it lasts, else told once. */
+/** Shows each phase of a move in one line: redrawn on a terminal while it lasts, otherwise printed at its end. */
 export class PhaseLines {
   readonly #screen: Screen;
   #stage: string | undefined;
@@ -29,7 +29,7 @@ export class PhaseLines {
       if (isNew) this.#screen.line(line);
       return;
     }
-    // A phase that is over keeps its line.
+    // A finished phase keeps its line.
     if (isNew) this.#screen.keep();
     this.#screen.redraw([line]);
   }

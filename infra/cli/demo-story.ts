@@ -1,6 +1,6 @@
 /**
- * The story that `npm run demo` tells: one tenant goes from Starter to Business, to Enterprise and back down, while
- * clients work with it. Every figure is measured: by the clients' ledger, or by the moves' own reports.
+ * The story of `npm run demo`: one tenant goes from Starter to Business, to Enterprise and back down, while clients
+ * work with it. Every figure is measured: by the clients' ledger, or by the moves' own reports.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiClient, ApiError, movePath, tenantPath } from './api-client.ts';
@@ -27,7 +27,10 @@ const SLUG = 'nomad';
 export const DEMO_ADMIN = `admin@${SLUG}.test`;
 const TIERS = ['business', 'enterprise', 'business', 'starter'] as const;
 
-/** @throws {CommandError} when a move does not succeed. @throws {ApiError | TypeError} when the platform refuses or does not answer */
+/**
+ * @throws {CommandError} when a move does not succeed. @throws {ApiError | TypeError} when the platform refuses or does
+ * not answer
+ */
 export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Promise<StoryOutcome> {
   const tenantId = await starterTenant(operator, screen);
   const admin = await asAdmin(tenantId);
@@ -62,7 +65,7 @@ export async function tellStory({ operator, asAdmin, screen }: DemoPlatform): Pr
   return { failedRequests, lostRows };
 }
 
-/** The demo's own tenant, back at Starter if an earlier demo was interrupted. */
+/** The demo's own tenant, moved back to Starter if an earlier demo was interrupted. */
 async function starterTenant(operator: ApiClient, screen: Screen): Promise<string> {
   const known = await operator.get<TenantBody>(tenantPath(SLUG)).catch(unlessMissing);
   if (!known) {
@@ -88,13 +91,13 @@ interface TenantBody {
 }
 
 async function moveTo(operator: ApiClient, targetTier: string): Promise<string> {
-  // Demo after demo the tenant grows beyond the limits of the lower tiers.
+  // The tenant grows with every demo, beyond the limits of the lower tiers.
   const body = { targetTier, force: true };
   const { moveId } = await operator.post<{ moveId: string }>(`${tenantPath(SLUG)}/moves`, body);
   return moveId;
 }
 
-/** Shows the move with the load beside it until it is over. */
+/** Shows the move together with the load until the move ends. */
 async function follow(
   operator: ApiClient,
   moveId: string,

@@ -3,9 +3,9 @@ import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from 
 import { ApiClient, ApiError } from './api-client.ts';
 import { DEMO_SKILLS, DEMO_TENANTS, type DemoTenant, demoEmployee } from './demo-data.ts';
 
-/** How many people come first and lead a department. */
+/** How many people are the first, and lead a department. */
 const DEPARTMENTS = 6;
-/** Requests of one tenant at a time: enough to use two processors, few enough to start no further environments. */
+/** Concurrent requests of one tenant: enough to use two processors, and few enough to start no further environments. */
 const AT_ONCE = 2;
 
 export interface DemoTarget {
@@ -17,7 +17,7 @@ export interface DemoTarget {
 }
 
 /**
- * Onboards the demo's tenants and fills them through the public API. Safe to repeat: what exists is left as it is.
+ * Onboards the demo's tenants and fills them through the public API. Safe to repeat: existing rows stay as they are.
  * @throws when an onboarding fails.
  */
 export async function createDemoTenants(target: DemoTarget): Promise<void> {
@@ -63,7 +63,7 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
     const { employeeId } = await api.post<{ employeeId: string }>('/employees', body, key('employee', n));
     return employeeId;
   };
-  // The first person of each department leads it, and must be there before its members.
+  // The first person of each department leads it, and must exist before its members.
   const leaders = await inParallel(people.slice(0, DEPARTMENTS), AT_ONCE, (n) => hire(n, null));
   const members = await inParallel(people.slice(DEPARTMENTS), AT_ONCE, (n) =>
     hire(n, leaders[n % DEPARTMENTS]!),
@@ -92,7 +92,7 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
   });
 }
 
-/** The teams come last: with them there, nothing is missing. */
+/** The teams come last: when they exist, the tenant is complete. */
 async function isFilled(api: ApiClient): Promise<boolean> {
   return (await api.get<{ items: unknown[] }>('/teams')).items.length === 3;
 }
@@ -105,7 +105,7 @@ async function unlessThere(creation: Promise<unknown>): Promise<void> {
   }
 }
 
-/** Works on the items in their order, at most `limit` at a time. @returns the results in the items' order. */
+/** Works on the items in their order, at most `limit` concurrently. @returns the results in the items' order. */
 export async function inParallel<Item, Result>(
   items: readonly Item[],
   limit: number,

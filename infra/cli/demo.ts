@@ -1,5 +1,5 @@
 /**
- * `npm run demo`: on a running local platform, shows a tenant that moves up and down all tiers while it is being used.
+ * `npm run demo`: on a running local platform, shows a tenant that moves up and down all tiers while clients use it.
  * Finds the platform as `npm run strata` does. Exit code 1 when a request failed or a row was lost.
  */
 import { ApiClient } from './api-client.ts';

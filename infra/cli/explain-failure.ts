@@ -3,7 +3,7 @@ import { CommandError } from './errors.ts';
 import type { Settings } from './settings.ts';
 import { shownText } from './shown-text.ts';
 
-/** One line on what went wrong, for a person. */
+/** Explains an error to an operator in one line. */
 export function explainFailure(cause: unknown, settings: Settings | undefined): string {
   if (cause instanceof CommandError) return shownText(cause.message);
   if (cause instanceof ApiError) return explainRefusal(cause);
@@ -14,7 +14,7 @@ export function explainFailure(cause: unknown, settings: Settings | undefined): 
     return `nothing answers at ${settings?.apiUrl}${code ? ` (${code})` : ''}: ${start}set STRATA_API_URL`;
   }
   if (name === 'TimeoutError') return `${settings?.apiUrl} does not answer in time`;
-  // Both addresses of localhost refused.
+  // Both addresses of localhost refused the connection.
   if (name === 'AggregateError' || code === 'ECONNREFUSED') {
     return `nothing answers at ${settings?.awsEndpoint ?? 'AWS'}: set AWS_ENDPOINT_URL`;
   }
@@ -22,7 +22,7 @@ export function explainFailure(cause: unknown, settings: Settings | undefined): 
   return shownText(`${name}: ${message}`.split('\n', 1)[0]!);
 }
 
-/** What the problem document says, else the status. */
+/** The detail of the problem document, otherwise the status. */
 function explainRefusal({ status, problem }: ApiError): string {
   if (status === 401)
     return 'the API does not accept this token: set STRATA_TOKEN, or STRATA_DIR and API_PORT alike';

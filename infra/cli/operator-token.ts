@@ -4,7 +4,7 @@ import { CommandError } from './errors.ts';
 import type { Settings } from './settings.ts';
 
 /**
- * An operator's token: the one given, else one signed with the key of the local platform.
+ * An operator's token: the given one, or one signed with the key of the local platform.
  * @throws {CommandError} when there is neither
  */
 export async function operatorToken(settings: Settings): Promise<string> {
@@ -14,11 +14,11 @@ export async function operatorToken(settings: Settings): Promise<string> {
 }
 
 /**
- * A token of anybody, signed with the key of the local platform.
+ * A token of any user, signed with the key of the local platform.
  * @throws {CommandError} when no platform was ever started in the state directory
  */
 export async function signLocally({ stateDir }: Settings, subject: TokenSubject): Promise<string> {
-  // Only here, so that a command with a token of its own loads nothing of the local platform.
+  // Loaded here, so that a command with a given token loads nothing of the local platform.
   const { readIdentity } = await import('../local/index.ts');
   const identity = readIdentity(stateDir);
   if (!identity) {

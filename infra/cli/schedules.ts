@@ -17,8 +17,8 @@ export interface RegionalSchedule {
 }
 
 /**
- * The schedules that `daily`, `hourly` or a name means, region by region and by name. A period takes enabled ones only.
- * A name may also be whole words of exactly one schedule's name in a region, such as `proxy-auth` of
+ * The schedules of the period `daily` or `hourly`, or of a name, ordered by region and name. A period selects enabled
+ * ones only. A name may also be whole words of exactly one schedule's name in a region, such as `proxy-auth` of
  * `strata-us-proxy-auth`.
  * @throws {CommandError} when there is none
  */
@@ -50,7 +50,7 @@ async function deployedSchedules(scheduler: SchedulerClient): Promise<GetSchedul
   return all.sort((a, b) => (a.Name! < b.Name! ? -1 : 1));
 }
 
-/** @throws {CommandError} when a name means more than one */
+/** @throws {CommandError} when a name matches more than one */
 function meant(all: GetScheduleCommandOutput[], which: string): GetScheduleCommandOutput[] {
   if (isPeriod(which)) {
     return all.filter(
@@ -70,12 +70,12 @@ function isPeriod(which: string): which is 'daily' | 'hourly' {
   return which === 'daily' || which === 'hourly';
 }
 
-/** How often a schedule runs, as far as the command line tells schedules apart. */
+/** The period of a schedule, as far as the command line distinguishes periods. */
 export type SchedulePeriod = 'daily' | 'hourly' | 'other';
 
 const MINUTES: Record<string, number> = { minute: 1, hour: 60, day: 1_440 };
 
-/** Reads an expression of EventBridge Scheduler; whatever is no day and no hour is `other`. */
+/** Reads an expression of EventBridge Scheduler; any period but a day and an hour is `other`. */
 export function schedulePeriod(expression: string): SchedulePeriod {
   const [, count, unit = ''] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
   if (count !== undefined) {
@@ -93,7 +93,7 @@ export function schedulePeriod(expression: string): SchedulePeriod {
 /**
  * Runs a schedule's target now with the schedule's input, with the caller's own rights: a function is awaited, an
  * execution only started.
- * @returns what came of it, in a few words
+ * @returns the result in a few words
  * @throws {CommandError} when the function failed
  */
 export async function runSchedule(

@@ -2,18 +2,18 @@ import { styleText } from 'node:util';
 
 export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan';
 
-/** Where a command writes to. */
+/** The output of a command. */
 export interface Screen {
-  /** Whether lines can be drawn again. */
+  /** True when lines can be redrawn. */
   readonly live: boolean;
   /** Columns of a terminal. */
   readonly width: number;
   line(text: string): void;
-  /** Leaves text as it is where colours are not wanted: no terminal, or NO_COLOR. */
+  /** Leaves text unchanged when colours are off: no terminal, or NO_COLOR. */
   paint(style: Style, text: string): string;
-  /** Writes lines in the place of those of the last `redraw`. Only where `live`. */
+  /** Replaces the lines of the last `redraw`. Only when `live`. */
   redraw(lines: readonly string[]): void;
-  /** What was drawn stays: the next `redraw` begins below it. */
+  /** Keeps the drawn lines: the next `redraw` begins below them. */
   keep(): void;
 }
 
@@ -29,7 +29,7 @@ export function screenOn(stream: NodeJS.WriteStream): Screen {
       drawn = 0;
       stream.write(`${text}\n`);
     },
-    // It looks at the stream, at NO_COLOR and at FORCE_COLOR by itself.
+    // It checks the stream, NO_COLOR and FORCE_COLOR itself.
     paint: (style, text) => styleText(style, text, { stream }),
     redraw(lines) {
       const back = drawn > 0 ? `\x1b[${drawn}A\x1b[0J` : '';

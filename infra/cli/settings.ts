@@ -1,18 +1,18 @@
 import { resolve } from 'node:path';
 import { UsageError } from './errors.ts';
 
-/** What the environment says about where to work. */
+/** Settings of the command line from the environment. */
 export interface Settings {
   /** Without a slash at the end. */
   apiUrl: string;
-  /** Whether the API is on this machine. */
+  /** True when the API is on this machine. */
   local: boolean;
   token: string | undefined;
   /** State directory of the local platform. */
   stateDir: string;
-  /** Undefined: AWS itself. */
+  /** undefined for AWS itself. */
   awsEndpoint: string | undefined;
-  /** AWS region to work in; undefined: all of the local platform's, or what the SDK finds. */
+  /** AWS region to work in; undefined for all of the local platform's, or for the SDK's default. */
   region: string | undefined;
 }
 

@@ -1,21 +1,21 @@
 /**
- * Characters that a terminal or a log viewer would act upon: C0 and C1 controls, DEL, line and paragraph separators, and
+ * Characters that a terminal or a log viewer interprets: C0 and C1 controls, DEL, line and paragraph separators, and
  * those that reverse the direction of text.
  */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches control characters.
 const ACTIVE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 const NAMES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** Stored text as it may be written to a terminal: what would be acted upon is shown instead. */
+/** Stored text in a form that is safe on a terminal: interpreted characters are escaped. */
 export function shownText(text: string): string {
   return text.replace(ACTIVE, (character) => NAMES[character] ?? escaped(character));
 }
 
-/** JSON of a value that any terminal may be shown; it parses to the same value. */
+/** JSON of a value that is safe on any terminal; it parses to the same value. */
 export function shownJson(value: unknown): string {
   const json = JSON.stringify(value, null, 2);
-  // JSON.stringify leaves DEL, the C1 controls and the separators as they are; its own line breaks are no content.
+  // JSON.stringify does not escape DEL, the C1 controls and the separators; its own line breaks are not content.
   return json.replace(ACTIVE, (character) => (character === '\n' ? '\n' : escaped(character)));
 }
 
@@ -54,7 +54,7 @@ export function durationText(seconds: number): string {
   return `${Math.floor(whole / 3_600)} h ${padded(Math.floor((whole % 3_600) / 60))} min`;
 }
 
-/** `12.9 ms`; a pause of seconds is told in milliseconds, too. */
+/** `12.9 ms`; longer pauses are in milliseconds too. */
 export function pauseText(ms: number): string {
   return `${ms < 100 ? ms.toFixed(1) : countText(Math.round(ms))} ms`;
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run strata -- COMMAND …`: the operator's command line. It speaks the public HTTP API and the AWS SDK, so it
- * works against AWS as it does against the local platform. Exit codes: 0 success, 1 failure, 2 wrong usage.
+ * `npm run strata -- COMMAND …`: the operator's command line. It uses the public HTTP API and the AWS SDK, so it works
+ * against AWS as against the local platform. Exit codes: 0 success, 1 failure, 2 wrong usage.
  */
 import { ApiClient } from './api-client.ts';
 import { readArguments, synopsis } from './command.ts';
@@ -12,7 +12,7 @@ import { screenOn } from './screen.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 let settings: Settings | undefined;
-// Whoever reads the first lines only (`| head`) has got what he wanted.
+// The reader of a pipe (`| head`) may close it early; that is not an error.
 process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
   if (cause.code === 'EPIPE') process.exit(0);
   throw cause;

@@ -22,7 +22,7 @@ export function columns(rows: readonly (readonly string[])[], right: readonly bo
   );
 }
 
-/** Aligned `name  value` lines of whatever an answer holds; nested objects are named with dots. */
+/** Aligned `name  value` lines of any answer; nested fields have names with dots. */
 export function fields(value: object): string[] {
   const pairs = flat(value, '');
   const width = Math.max(0, ...pairs.map(([name]) => name.length));
@@ -55,7 +55,7 @@ function textOf(cell: Row[number]): string {
 export const LISTING_FLAGS = ['json'] as const;
 
 /**
- * Shows a list as a table, or with `--json` as the API answers it: for another program, complete and unrounded.
+ * Shows a list as a table, or with `--json` as the API returns it: complete and unrounded, for another program.
  * @param rowOf the table's cells of an item
  */
 export function showList<Item>(
@@ -68,7 +68,7 @@ export function showList<Item>(
   for (const line of lines) screen.line(line);
 }
 
-/** `2026-05-01 10:00`; empty for what has not happened yet. */
+/** `2026-05-01 10:00`; empty when there is no time yet. */
 export function minute(time: string | null | undefined): string | null {
   return time ? time.slice(0, 16).replace('T', ' ') : null;
 }

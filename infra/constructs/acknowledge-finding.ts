@@ -4,8 +4,8 @@ import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IConstruct } from 'constructs';
 
 /**
- * Accepts one cdk-nag finding at one construct, with the reason why it is right here.
- * Give the exact finding (`IAM5[Resource::*]`) wherever the rule reports one: a bare rule would also hide what comes later.
+ * Accepts one cdk-nag finding at one construct, with the reason. Give the exact finding (`IAM5[Resource::*]`) wherever
+ * the rule reports one: a bare rule would also hide later findings.
  */
 export function acknowledgeFinding(scope: IConstruct, finding: string, reason: string): void {
   Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
@@ -19,7 +19,10 @@ export function acknowledgePattern(holder: IGrantable | Construct, pattern: stri
   acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
 }
 
-/** Accepts what CDK lets the role of a state machine do: write logs and traces, and invoke these task functions. */
+/**
+ * Accepts the rights that CDK gives the role of a state machine: write logs and traces, and invoke these task
+ * functions.
+ */
 export function acknowledgeWorkflow(role: IRole, tasks: readonly IFunction[]): void {
   acknowledgeFinding(
     role,

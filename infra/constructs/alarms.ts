@@ -21,12 +21,12 @@ export interface AlarmProps {
   readonly threshold: number;
   /** Periods of the metric in a row, default 1. */
   readonly periods?: number;
-  /** What happened and what to look at first: this is the text of the message. */
+  /** What happened and what to check first: this is the text of the message. */
   readonly description: string;
   readonly topicArn: string;
 }
 
-/** An alarm that tells the topic when it starts and when it is over. No data is good news. */
+/** An alarm that notifies the topic when it starts and when it ends. Missing data does not raise it. */
 export function raiseAlarm(scope: Construct, id: string, props: AlarmProps): Alarm {
   const alarm = new Alarm(scope, id, {
     metric: props.metric,
@@ -53,26 +53,26 @@ export function serviceMetric(
 }
 
 export interface WorkflowAlarmProps {
-  /** Its executions must neither fail nor time out. */
+  /** State machine whose executions must neither fail nor time out. */
   readonly stateMachines?: readonly StateMachine[];
-  /** Of the workflow; none must be throttled. */
+  /** Functions of the workflow; none may be throttled. */
   readonly functions: readonly IFunction[];
   /**
-   * Those of the functions whose every error counts, a timeout included. Not the others: a workflow calls them again,
-   * and refusals and passing errors are their daily work.
+   * Functions of which every error counts, including a time-out. Not the others: a workflow calls them again, and
+   * refusals and transient errors are normal there.
    */
   readonly failing?: readonly IFunction[];
   /** Further metrics that are above zero when something is wrong. */
   readonly others?: readonly IMetric[];
-  /** What happened and what to look at first. */
+  /** What happened and what to check first. */
   readonly description: string;
   readonly topicArn: string;
 }
 
-/** An alarm of CloudWatch takes at most this many metrics. */
+/** A CloudWatch alarm takes at most this many metrics. */
 const MOST_METRICS = 10;
 
-/** One alarm for whatever goes wrong in a workflow: the sum over five minutes of what should never happen. */
+/** One alarm for all errors of a workflow: the sum over five minutes of what must not happen. */
 export function raiseWorkflowAlarm(scope: Construct, id: string, props: WorkflowAlarmProps): void {
   const { stateMachines = [], functions, failing = [], others = [], description, topicArn } = props;
   const metrics = [
@@ -98,7 +98,7 @@ export function raiseWorkflowAlarm(scope: Construct, id: string, props: Workflow
   });
 }
 
-/** Where alarms of one region go. CloudWatch can only tell a topic of its own region. */
+/** The topic of one region's alarms. CloudWatch can notify only a topic of its own region. */
 export class AlarmTopic extends Topic {
   constructor(
     scope: Construct,
@@ -108,7 +108,7 @@ export class AlarmTopic extends Topic {
     super(scope, id, { displayName: 'Strata alarms', masterKey: key, enforceSSL: true });
     const { account } = Stack.of(this);
     key.grantAlarms(account);
-    // Demanding TLS replaces the topic's default policy, and with it the permission that alarms live on.
+    // The statement that requires TLS replaces the topic's default policy, which allowed alarms to publish.
     this.addToResourcePolicy(
       new PolicyStatement({
         sid: 'Alarms',

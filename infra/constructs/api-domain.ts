@@ -20,8 +20,8 @@ export interface ApiDomainProps {
 }
 
 /**
- * Serves an API under a host name with a certificate of its own. With `hostedZoneId` the DNS records are made too;
- * without it the deployment waits until somebody has added the certificate's validation record by hand.
+ * Serves an API under a host name with its own certificate. With `hostedZoneId` the DNS records are made too; without
+ * it the deployment waits until an operator has added the certificate's validation record.
  */
 export class ApiDomain extends Construct {
   readonly url: string;

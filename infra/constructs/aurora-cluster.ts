@@ -14,13 +14,13 @@ import type { DatabaseSecret } from './database-secret.ts';
 /** PostgreSQL's port, also the only one that RDS Proxy offers. */
 export const POSTGRES_PORT = 5432;
 const ENGINE = 'aurora-postgresql';
-/** The long-term-support minor of Aurora PostgreSQL 17. An automatic upgrade would leave it, so there is none. */
+/** The long-term-support minor of Aurora PostgreSQL 17. Automatic upgrades are off, because one would leave it. */
 const ENGINE_VERSION = '17.7';
 
 export interface AuroraClusterProps {
   /**
-   * Physical name. Fixed on purpose: the log group can be made before the cluster and so has a retention, and an
-   * update that would replace the cluster, and leave its data behind, fails instead.
+   * Physical name. It is fixed, so that the log group can be made before the cluster with a retention, and so that an
+   * update that would replace the cluster, and leave its data behind, fails.
    */
   readonly identifier: string;
   readonly databaseName: string;
@@ -32,7 +32,7 @@ export interface AuroraClusterProps {
   readonly maxCapacity: number;
   /** Instances beside the writer; each may depend on a condition of the template. */
   readonly readers: readonly { readonly condition?: CfnCondition }[];
-  /** `data` clusters take part in tenant moves: they replicate logically. */
+  /** `data` clusters take part in tenant moves: they have logical replication. */
   readonly purpose: 'registry' | 'data';
   readonly backupRetentionDays: number;
   readonly logRetentionDays: number;
@@ -40,18 +40,18 @@ export interface AuroraClusterProps {
 }
 
 /**
- * One Aurora PostgreSQL Serverless v2 cluster: registry, cell and dedicated clusters are all this.
- * Plain L1 resources, so that the dedicated template can feed them from parameters.
+ * One Aurora PostgreSQL Serverless v2 cluster. Registry, cells and dedicated databases all use it. L1 resources only,
+ * because the dedicated template sets them from parameters.
  */
 export class AuroraCluster extends Construct {
   readonly clusterArn: string;
   readonly identifier: string;
   readonly writerHost: string;
   readonly readerHost: string;
-  /** A token: the port is the cluster's to tell. */
+  /** A token, because only the deployed cluster has the value. */
   readonly port: string;
   readonly databaseName: string;
-  /** Exists once the cluster can serve: a cluster without an instance cannot. */
+  /** Depend on it when the cluster must serve: a cluster without an instance does not. */
   readonly writer: CfnDBInstance;
   readonly resource: CfnDBCluster;
 
@@ -90,7 +90,7 @@ export class AuroraCluster extends Construct {
       backupRetentionPeriod: props.backupRetentionDays,
       copyTagsToSnapshot: true,
       // No deletionProtection: ClusterProtection, or the workflow that launches a dedicated database, switches it on
-      // later. A create that rolls back could not delete a protected cluster.
+      // later. A rolled-back creation could not delete a protected cluster.
       enableCloudwatchLogsExports: ['postgresql'],
     });
     retain(cluster);
@@ -168,8 +168,8 @@ function retain(resource: CfnResource): void {
 }
 
 /**
- * Refuses sessions without TLS, and keeps what may carry a password or a row's values out of the logs: statement text,
- * parameters, and the DETAIL and CONTEXT of errors (`Key (email)=(…) already exists`).
+ * Refuses sessions without TLS, and keeps passwords and row values out of the logs: statement text, parameters, and the
+ * DETAIL and CONTEXT of errors (`Key (email)=(…) already exists`).
  */
 const everywhere = {
   'rds.force_ssl': '1',
@@ -187,8 +187,8 @@ const everywhere = {
 };
 
 /**
- * Tenant moves replicate one schema from cluster to cluster. Slots are bounded in number and in the WAL they may hold
- * back, so that a forgotten move loses its slot instead of filling the cluster's storage.
+ * Tenant moves replicate one schema from cluster to cluster. The number of slots and the WAL that they retain are
+ * limited, so that a forgotten move loses its slot instead of filling the cluster's storage.
  */
 const replicating = {
   'rds.logical_replication': '1',
@@ -199,7 +199,7 @@ const replicating = {
   max_worker_processes: '48',
   // Megabytes.
   max_slot_wal_keep_size: '16384',
-  // Kilobytes of one session: room for the biggest index, not for filling the disk.
+  // Kilobytes of one session: enough for the largest index build, and too little to fill the disk.
   temp_file_limit: '20971520',
 };
 

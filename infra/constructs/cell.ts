@@ -80,13 +80,13 @@ export class Cell extends Construct {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });
-    // A proxy that starts before its role may read the secrets marks them as failed for minutes.
+    // If a proxy starts before its role may read the secrets, it marks them as failed for minutes.
     this.proxy.node.addDependency(proxyRole);
   }
 
   /**
-   * Migrates the cell and registers it on every deployment, then puts back the proxy's run-time secrets, which an
-   * update of the proxy has erased.
+   * Migrates the cell and registers it on every deployment, then restores the proxy's run-time secrets, which an update
+   * of the proxy has erased.
    * @param after what must exist first: the registry's schema.
    */
   onDeploy(
@@ -139,12 +139,12 @@ export class Cell extends Construct {
     return this.#grantNamed(grantee, 'owner');
   }
 
-  /** May sign in as the role of all Starter tenants; row-level security decides what it sees. */
+  /** May sign in as the role of all Starter tenants; row-level security limits what it sees. */
   grantStarter(grantee: IGrantable): Grant {
     return this.#grantNamed(grantee, 'starter');
   }
 
-  /** By its name, so that the stacks of the region's functions do not hold on to the secrets of the cell's. */
+  /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
   #grantNamed(grantee: IGrantable, name: 'owner' | 'starter'): Grant {
     const { cell, keyArn } = this.#props;
     const secretArn = secretArnNamed(Stack.of(this), cellSecretName(cell.id, name));

@@ -7,16 +7,19 @@ import type { StrataFunction } from './strata-function.ts';
 export interface ClusterProtectionProps {
   readonly clusters: readonly AuroraCluster[];
   readonly deletionProtection: boolean;
-  /** Serves `Custom::StrataClusterProtection`; outside of the network, since the API of RDS has no endpoint in it. */
+  /**
+   * Serves `Custom::StrataClusterProtection`; outside of the network, because the network has no endpoint for the API
+   * of RDS.
+   */
   readonly task: StrataFunction;
-  /** Hash of the functions' code: protection that was lifted by hand is set again by the next release. */
+  /** Hash of the functions' code: the next release sets protection again that was switched off manually. */
   readonly release: string;
 }
 
 /**
- * Deletion protection of a stack's clusters, switched on by a custom resource that waits for every other resource of
- * the stack, so it is made last in the stack's constructor. A template that said `DeletionProtection: true` would make a stack that cannot be rolled back:
- * CloudFormation deletes the cluster of a failed creation, and RDS refuses to delete a protected one.
+ * Deletion protection of a stack's clusters, switched on by a custom resource that depends on every other resource of
+ * the stack; make it last in the stack's constructor. `DeletionProtection: true` in the template would prevent a
+ * rollback: CloudFormation deletes the cluster of a failed creation, and RDS refuses to delete a protected one.
  */
 export class ClusterProtection extends Construct {
   constructor(scope: Construct, id: string, { clusters, task, ...props }: ClusterProtectionProps) {

@@ -22,12 +22,12 @@ import { ApiDomain } from './api-domain.ts';
 export interface ContextApiProps {
   readonly config: StrataConfig;
   readonly description: string;
-  /** Whose tokens it accepts. */
+  /** The issuer of accepted tokens. */
   readonly issuer: string;
   readonly clientId: string;
-  /** Scopes that every route asks of a token. */
+  /** Scopes that a token needs on every route. */
   readonly scopes?: readonly string[];
-  /** Host name under which it is served, with `*` as first label for all tenants' subdomains. */
+  /** Host name of the API, with `*` as first label for all tenants' subdomains. */
   readonly hostName?: string | undefined;
   readonly alarmTopicArn: string;
 }
@@ -112,7 +112,7 @@ export class ContextApi extends Construct {
     handler: IFunction,
     open?: { reason: string },
   ): void {
-    // One permission for the whole API: one per route would outgrow the function's resource policy.
+    // One permission for the whole API, because one per route would exceed the size of the function's resource policy.
     const integration = new HttpLambdaIntegration(context, handler, { scopePermissionToRoute: false });
     for (const route of Object.keys(routes)) {
       const [method, path] = route.split(' ') as [HttpMethod, string];
@@ -127,7 +127,7 @@ export class ContextApi extends Construct {
   }
 }
 
-/** Who asked what of which tenant, without query strings or bodies: those may carry names. */
+/** Access log: caller, route and tenant, without query strings and bodies, which may contain names. */
 const ACCESS_LOG_FORMAT = JSON.stringify({
   requestId: '$context.requestId',
   time: '$context.requestTime',

@@ -3,7 +3,10 @@ import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 
-/** The customer-managed key of one stack: clusters, secrets, backups and the alarm topic. Retained: without it they are noise. */
+/**
+ * The customer-managed key of one stack: clusters, secrets, backups and the alarm topic. Retained, because without it
+ * their data is unreadable.
+ */
 export class DataKey extends Key {
   constructor(scope: Construct, id: string, props: { readonly description: string }) {
     super(scope, id, {
@@ -13,7 +16,7 @@ export class DataKey extends Key {
     });
   }
 
-  /** Lets CloudWatch publish alarms of this account to a topic that this key encrypts. */
+  /** Allows CloudWatch alarms of this account to publish to a topic that this key encrypts. */
   grantAlarms(account: string): void {
     this.addToResourcePolicy(
       new PolicyStatement({

@@ -10,8 +10,8 @@ export interface DatabaseProxyProps {
   readonly name: string;
   readonly cluster: AuroraCluster;
   /**
-   * Secrets that clients may sign in with from the start. Tenants' secrets join at run time; an update of this
-   * resource would drop them, which Custom::StrataProxyAuth repairs on every deploy.
+   * Secrets that clients may sign in with from the start. Tenants' secrets are added at run time; an update of this
+   * resource removes them, and Custom::StrataProxyAuth restores them on every deployment.
    */
   readonly secretArns: string[];
   readonly roleArn: string;
@@ -67,7 +67,7 @@ export class DatabaseProxy extends Construct {
         connectionBorrowTimeout: 10,
       },
     });
-    // The target group registers the instances that exist; without the writer it would stay empty.
+    // The target group registers existing instances; without the writer it would stay empty.
     targets.node.addDependency(props.cluster.writer);
     this.resource = proxy;
     this.host = proxy.attrEndpoint;

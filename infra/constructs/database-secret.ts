@@ -15,8 +15,8 @@ export interface DatabaseSecretProps {
 }
 
 /**
- * Credentials of one database role with a generated password, in the shape RDS and RDS Proxy expect.
- * A plain CfnSecret, because the L2's grantRead writes into the key's policy, which makes a cycle between stacks.
+ * Credentials of one database role with a generated password, in the form that RDS and RDS Proxy expect. A plain
+ * CfnSecret, because the L2's grantRead writes into the key's policy, which creates a cycle between stacks.
  */
 export class DatabaseSecret extends Construct {
   readonly secretArn: string;
@@ -29,7 +29,8 @@ export class DatabaseSecret extends Construct {
       name: props.name,
       description: props.description,
       kmsKeyId: props.keyArn,
-      // Never change these for an existing secret: CloudFormation would generate a new password behind the database's back.
+      // Never change these for an existing secret: CloudFormation would generate a new password without changing the
+      // database's.
       generateSecretString: {
         secretStringTemplate: Stack.of(this).toJsonString({
           username: props.username,
@@ -53,7 +54,7 @@ export class DatabaseSecret extends Construct {
     );
   }
 
-  /** A dynamic reference that CloudFormation resolves while it deploys; the password is in no template. */
+  /** A dynamic reference that CloudFormation resolves during a deployment; no template contains the password. */
   get password(): string {
     return SecretValue.secretsManager(this.secretArn, { jsonField: 'password' }).unsafeUnwrap();
   }
@@ -65,8 +66,8 @@ export class DatabaseSecret extends Construct {
 }
 
 /**
- * The ARN of a secret that a template names, for what cannot, or need not, refer to it: Secrets Manager adds a hyphen and
- * six characters to the name.
+ * The ARN pattern of a secret that a template names but cannot, or need not, refer to: Secrets Manager adds a hyphen
+ * and six characters to the name.
  * @param region of AWS, the stack's own by default
  */
 export function secretArnNamed(stack: Stack, name: string, region = stack.region): string {
@@ -79,7 +80,7 @@ export function secretArnNamed(stack: Stack, name: string, region = stack.region
   });
 }
 
-/** Reading of secrets by their ARNs or ARN patterns. */
+/** Rights to read secrets by their ARNs or ARN patterns. */
 export function grantSecretRead(
   grantee: IGrantable,
   scope: Construct,

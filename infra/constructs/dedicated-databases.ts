@@ -10,7 +10,7 @@ import { COMPONENT, DedicatedServiceRole, RESOURCE_TAG } from './dedicated-servi
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
-/** Why a launch may delete secrets. */
+/** The reason why a launch may delete secrets. */
 export const FAILED_LAUNCH =
   'A failed launch leaves the secrets that it made; only the beginning of their names is known.';
 
@@ -25,7 +25,7 @@ export interface DedicatedDatabasesProps {
   readonly alarmTopicArn: string;
 }
 
-/** What workflows need to launch an Enterprise tenant's own database in this region. */
+/** Resources that workflows need to launch an Enterprise tenant's own database in this region. */
 export class DedicatedDatabases extends Construct {
   /** Environment of the function that launches and watches the stacks. */
   readonly launchEnvironment: LaunchEnvironment;
@@ -70,7 +70,7 @@ export class DedicatedDatabases extends Construct {
     };
   }
 
-  /** The same, as properties of the custom resource that tells other regions. */
+  /** The same, as properties of the custom resource that registers the region in other regions. */
   get launchProperties(): Record<string, string> {
     const { DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS, CLOUDFORMATION_ROLE_ARN } = this.launchEnvironment;
     return {
@@ -80,7 +80,7 @@ export class DedicatedDatabases extends Construct {
     };
   }
 
-  /** Of the template in the bucket of CDK's assets; the same in every region. */
+  /** Key of the template in the bucket of CDK's assets; the same in every region. */
   get templateKey(): string {
     return this.#template.s3ObjectKey;
   }
@@ -123,7 +123,7 @@ export class DedicatedDatabases extends Construct {
 
   /**
    * May create, watch and delete the stacks of dedicated databases, with this region's template and service role only,
-   * protect their clusters, and delete what a failed creation has left.
+   * protect their clusters, and delete the rest of a failed creation.
    */
   grantLaunch(grantee: IGrantable): void {
     const stack = Stack.of(this);
@@ -160,7 +160,7 @@ export class DedicatedDatabases extends Construct {
       resourceArns: [this.#serviceRole.role.roleArn],
       conditions: { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
     });
-    // CloudFormation reads the template with the rights of whoever calls CreateStack.
+    // CloudFormation reads the template with the rights of the caller of CreateStack.
     Grant.addToPrincipal({
       grantee,
       actions: ['s3:GetObject'],
@@ -179,8 +179,8 @@ export class DedicatedDatabases extends Construct {
 }
 
 /**
- * May protect, and delete, clusters, instances and proxies of dedicated databases in an AWS region: by their names, and
- * the proxies, whose ARNs do not tell whose they are, by their tag.
+ * May protect and delete the clusters, instances and proxies of dedicated databases in an AWS region: clusters and
+ * instances by name, proxies by tag, because their ARNs have random ids.
  */
 export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, region = stack.region): void {
   const rds = (resource: string, resourceName: string): string =>
@@ -210,14 +210,14 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
       ...(conditions ? { conditions } : {}),
     });
   grant(['DescribeDBClusters', 'ModifyDBCluster', 'DeleteDBCluster'], clusters);
-  // RDS asks for the final snapshot's too, whether one is taken or not.
+  // RDS also checks the right on the final snapshot, whether one is taken or not.
   grant(['DeleteDBCluster'], snapshots);
   grant(['DeleteDBInstance'], instances);
   grant(['DescribeDBProxies'], proxies);
   grant(['DeleteDBProxy'], proxies, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
 }
 
-/** May see how many databases and proxies a region has, and may have. */
+/** May read how many databases and proxies a region has, and its quotas. */
 function grantReadQuotas(grantee: IGrantable): void {
   acknowledgePattern(grantee, '*', 'Quotas of the account are not authorized on single resources.');
   Grant.addToPrincipal({

@@ -7,21 +7,21 @@ import { launchRoleName } from './region-names.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
 export const RESOURCE_TAG = 'aws:ResourceTag/strata:component';
-/** How the template of dedicated databases tags its resources. */
+/** Tag of the resources in the template of dedicated databases. */
 export const COMPONENT = 'dedicated-database';
 
 export interface DedicatedServiceRoleProps {
   readonly regionKey: string;
-  /** The only role it may pass on. */
+  /** The only role that it may pass on. */
   readonly proxyRoleArn: string;
   readonly secrets: RunTimeSecrets;
   readonly keyArn: string;
 }
 
 /**
- * The role that CloudFormation acts as when it launches a dedicated database. It can make exactly the resources of that
- * template, named after a tenant. The same policy is its permissions boundary: what somebody attaches later cannot
- * widen it.
+ * The role that CloudFormation assumes to launch a dedicated database. It can create exactly the resources of that
+ * template, named after a tenant. The same policy is its permissions boundary, so a policy that is attached later
+ * cannot widen it.
  */
 export class DedicatedServiceRole extends Construct {
   readonly role: Role;
@@ -45,8 +45,8 @@ export class DedicatedServiceRole extends Construct {
 }
 
 /**
- * Resources of the template by ARN pattern: identifiers begin with the tenant's stack name. Which types an action takes
- * is in AWS's service authorization reference, and in the table of the local evaluator.
+ * Resources of the template by ARN pattern: identifiers begin with the tenant's stack name. AWS's service authorization
+ * reference, and the table of the local evaluator, list the resource types of each action.
  */
 function patterns(scope: IConstruct) {
   const stack = Stack.of(scope);
@@ -58,12 +58,12 @@ function patterns(scope: IConstruct) {
       rds('db', `${DEDICATED_NAMES}*`),
       rds('subgrp', `${DEDICATED_NAMES}*`),
       rds('cluster-pg', `${DEDICATED_NAMES}*`),
-      // Deleting a cluster also takes the right to make its last snapshot.
+      // Deleting a cluster also needs the right to create its last snapshot.
       rds('cluster-snapshot', `${DEDICATED_NAMES}*`),
     ],
-    // Creating a cluster or an instance takes the right to use the groups that apply to it, RDS's own among them.
+    // Creating a cluster or an instance needs the right to use its groups, including RDS's default ones.
     defaultGroups: [rds('og', 'default*'), rds('pg', 'default*')],
-    // Their ARNs hold an id that RDS makes up, not the name.
+    // Their ARNs contain an id that RDS generates, not the name.
     proxies: rds('db-proxy', '*'),
     targetGroups: rds('target-group', '*'),
     logs: ['cluster', 'proxy'].map((kind) =>
@@ -130,25 +130,26 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:RemoveTagsFromResource',
       ],
       resources: [proxies],
-      // A proxy's ARN does not tell whose it is, its tag does: cells' proxies and those that others made without a
-      // tag are out of reach.
+      // A proxy's ARN has a random id, so the tag identifies it. Cells' proxies, and proxies without the tag, are out
+      // of reach.
       conditions: { StringEquals: { [RESOURCE_TAG]: COMPONENT } },
     }),
     new PolicyStatement({
       sid: 'NewProxies',
-      // It has no resource type: granted on an ARN it would be denied.
+      // It has no resource type: a grant on an ARN would not match.
       actions: ['rds:CreateDBProxy'],
       resources: ['*'],
       conditions: { StringEquals: { 'aws:RequestTag/strata:component': COMPONENT } },
     }),
     new PolicyStatement({
       sid: 'TagsOfNewProxies',
-      // RDS asks for this as well when a proxy is created with tags.
+      // RDS also checks this action when a proxy is created with tags.
       actions: ['rds:AddTagsToResource'],
       resources: [proxies],
       conditions: {
         StringEquals: { 'aws:RequestTag/strata:component': COMPONENT },
-        // What is being created has no tag yet. What has another one cannot be made ours by tagging it.
+        // A resource that is being created has no tag yet. One with another tag cannot be changed into ours by tagging
+        // it.
         StringEqualsIfExists: { [RESOURCE_TAG]: COMPONENT },
       },
     }),
@@ -163,8 +164,8 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:RemoveTagsFromResource',
       ],
       resources: [targetGroups],
-      // RDS makes a target group with its proxy, and nothing says that it has the tag before CloudFormation works on
-      // it. Cells' target groups have theirs and are out of reach.
+      // RDS creates a target group with its proxy, and it is not documented that it has the tag before CloudFormation
+      // uses it. Cells' target groups have their own tag and are out of reach.
       conditions: { StringEqualsIfExists: { [RESOURCE_TAG]: COMPONENT } },
     }),
     new PolicyStatement({

@@ -12,7 +12,7 @@ export interface FunctionBundle {
   readonly entries: ReadonlySet<string>;
 }
 
-/** An entry that a stack needs does not exist, or the code does not bundle. */
+/** A required entry does not exist, or the code does not bundle. */
 export class FunctionBundleError extends Error {
   override name = 'FunctionBundleError';
 }
@@ -25,7 +25,7 @@ const http = join(import.meta.dirname, 'builtin-http.cjs');
 const pgpass = join(import.meta.dirname, 'no-pgpass.cjs');
 const connectionString = join(import.meta.dirname, 'no-connection-string.cjs');
 
-/** How code is bundled for a function, whatever its entries. */
+/** The esbuild settings of a function, for any entries. */
 export const bundleOptions = {
   outExtension: { '.js': '.mjs' },
   chunkNames: 'chunks/[name]-[hash]',
@@ -37,7 +37,7 @@ export const bundleOptions = {
   target: 'node24',
   mainFields: ['module', 'main'],
   conditions: ['module'],
-  // pg loads it only when asked for native bindings.
+  // pg loads it only for its native bindings.
   external: ['pg-native'],
   alias: { http, 'node:http': http, pgpass, 'pg-connection-string': connectionString },
   banner: { js: banner },
@@ -47,7 +47,7 @@ export const bundleOptions = {
 
 /**
  * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks.
- * One pass takes about a second; a NodejsFunction per handler would take that for each.
+ * The pass takes about a second; a NodejsFunction per handler would take that for each.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
@@ -60,7 +60,7 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
 }
 
 /**
- * The same in esbuild's own process, while this one does something else.
+ * The same in esbuild's own process, concurrently with this one.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {

@@ -17,8 +17,8 @@ import type { Registry } from './registry.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 
 /**
- * Who signs in. One pool per registry, because a pool holds users' addresses and those stay in their region.
- * At sign-in a trigger asks the registry for the user's tenant and role and puts them into the access token.
+ * The user pool of a region. One pool per registry, because a pool holds users' addresses and those stay in their
+ * region. At sign-in a trigger reads the user's tenant and role from the registry and adds them to the access token.
  */
 export class Identity extends Construct {
   /** Issuer of the tokens, for JWT authorizers. */
@@ -41,7 +41,8 @@ export class Identity extends Construct {
 
     const pool = new UserPool(this, 'Users', {
       featurePlan: FeaturePlan.ESSENTIALS,
-      // An administrator or an invitation creates users: whoever holds an address must not join a tenant by himself.
+      // Users are created by an administrator or an invitation: the owner of an address must not join a tenant without
+      // one.
       selfSignUpEnabled: false,
       signInAliases: { email: true },
       signInCaseSensitive: false,
@@ -85,7 +86,7 @@ export class Identity extends Construct {
   #addClient(pool: UserPool): UserPoolClient {
     return pool.addClient('App', {
       generateSecret: false,
-      // Passwords never reach the application: SRP proves them.
+      // Passwords never reach the application: clients prove them by SRP.
       authFlows: { userSrp: true },
       disableOAuth: true,
       preventUserExistenceErrors: true,

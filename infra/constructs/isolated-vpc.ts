@@ -16,7 +16,7 @@ export interface IsolatedVpcProps {
   readonly logRetentionDays: number;
 }
 
-/** A network without any way to or from the internet: no internet gateway, no NAT. Rejected traffic is logged. */
+/** A network without any route to or from the internet: no internet gateway, no NAT. Rejected traffic is logged. */
 export class IsolatedVpc extends Construct {
   readonly vpc: IVpc;
   readonly subnetIds: string[];

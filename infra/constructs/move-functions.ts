@@ -23,7 +23,7 @@ export interface MoveFunctionsProps {
   readonly cells: readonly Cell[];
   readonly secrets: RunTimeSecrets;
   readonly dedicated: DedicatedDatabases;
-  /** A tenant may move to another region: what a task may do here, it may do there. */
+  /** A tenant may move to another region, so a task has the same rights there as here. */
   readonly elsewhere: RegionGrants;
 }
 
@@ -36,17 +36,19 @@ type MoveTaskProps = FunctionCode<`tasks/move-${keyof MoveTasks}`> & {
 
 const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
-/** Rows that are copied, hashed or compared pass through the databases, but plans and cursors through the function. */
+/** Copied, hashed and compared rows stay in the databases, but plans and cursors pass through the function. */
 const BUSY_MEMORY = 1024;
 
 /**
- * The task functions of moves, one for each privilege, and what each of them may do. All of them read and write the
- * registry, and but for the survey those of the other regions too. Only those inside the network sign in to databases, and
- * none of these may call CloudFormation or RDS.
+ * The task functions of moves, one for each privilege, with their rights. All of them read and write the registry, and
+ * all but the survey also those of the other regions. Only those inside the network sign in to databases, and none of
+ * these may call CloudFormation or RDS.
  */
 export class MoveFunctions extends Construct {
   readonly tasks: Readonly<Record<keyof MoveTasks, StrataFunction>>;
-  /** Rows and bytes of a tenant, for dry runs. The operators' API may invoke it, so it runs no phase of a move. */
+  /**
+   * Counts rows and bytes of a tenant for dry runs. The operators' API may invoke it, so it runs no phase of a move.
+   */
   readonly survey: StrataFunction;
   readonly #props: MoveFunctionsProps;
 
@@ -61,7 +63,7 @@ export class MoveFunctions extends Construct {
     });
     const aws = this.#awsTask();
     const data = this.#dataTask();
-    // What is left of a move to another region goes on there, whichever of them finds it done.
+    // The follow-up move in another region is started by the function that finds the move done.
     for (const task of [registry, data]) props.elsewhere.grantStartMove(task);
     this.tasks = { registry, aws, data };
     this.survey = this.#surveyTask();
@@ -88,12 +90,12 @@ export class MoveFunctions extends Construct {
     elsewhere.grantReadTenant(task, ANY_TENANT);
     for (const cell of cells) cell.grantProxyAuth(task);
     elsewhere.grantProxyAuth(task);
-    // A move is cleaned up in the region that the tenant left by it, so it deletes here only.
+    // The clean-up runs in the source's region, so it deletes there only.
     dedicated.grantDelete(task);
     return task;
   }
 
-  /** It signs in as the owner of source and target, wherever they are, and enters the tenant as a request does. */
+  /** It signs in as the owner of source and target in any region, and enters the tenant as a request does. */
   #dataTask(): StrataFunction {
     const { cells, secrets, elsewhere, settings, network } = this.#props;
     const { maxPauseMs, dutyCycle, keepDedicated, replicationTls, replicationTlsBetweenRegions } =
@@ -171,13 +173,13 @@ export class MoveFunctions extends Construct {
     return { ...this.#props.registry.writerEnvironment, ...this.#props.elsewhere.environment };
   }
 
-  /** May delete the secret of any tenant's login role, wherever the tenant is moved to or from. */
+  /** May delete the secret of any tenant's login role at the source or target of a move. */
   #grantDeleteTenant(grantee: IGrantable): void {
     this.#props.secrets.grantDeleteTenant(grantee, ANY_TENANT);
     this.#props.elsewhere.grantDeleteTenant(grantee, ANY_TENANT);
   }
 
-  /** May see whether an execution that a move or its clean-up names is still running. */
+  /** May read whether the execution of a move or clean-up is still running. */
   #grantWatch(grantee: IGrantable): void {
     for (const stateMachine of [STATE_MACHINES.move, STATE_MACHINES.moveCleanup, STATE_MACHINES.restore]) {
       const executions = this.#arn('execution', `${stateMachine}:*`);
@@ -190,7 +192,7 @@ export class MoveFunctions extends Construct {
     }
   }
 
-  /** By name: the state machines depend on their functions, so they cannot refer to them. */
+  /** By name: the state machines depend on their functions, so the functions cannot refer to them. */
   #arn(resource: 'stateMachine' | 'execution', resourceName: string): string {
     return Stack.of(this).formatArn({
       service: 'states',

@@ -13,7 +13,7 @@ import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { MoveFunctions, type MoveFunctionsProps } from './move-functions.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
-/** The workflows of moves, and what looks after the moves whose executions ended before they did. */
+/** The workflows of moves, and the recovery of moves whose executions ended early. */
 export class Moves extends Construct {
   readonly stateMachine: StateMachine;
   readonly cleanup: StateMachine;
@@ -43,7 +43,7 @@ export class Moves extends Construct {
     this.#raiseAlarms();
   }
 
-  /** At once, when an execution ends badly; and every few minutes, should that event have found nobody. */
+  /** At once when an execution does not succeed, and every few minutes in case that event was lost. */
   #recoverEnded(): void {
     const { region } = this.#props;
     const { data } = this.tasks;
@@ -79,7 +79,7 @@ export class Moves extends Construct {
         'tenant-move or tenant-move-cleanup: an execution failed, was aborted by request or timed out, a move could not be recovered, or a task was throttled. A move carries its reason; what a clean-up left is still there. Search the log of move-data for level ERROR.',
       topicArn,
     });
-    // Nothing goes on with such a move until a person has looked at it.
+    // Such a move stays as it is until an operator has resolved it.
     raiseAlarm(this, 'Mismatch', {
       metric: this.#countAlerts(ALERTS.moveMismatch),
       threshold: 1,
@@ -89,13 +89,13 @@ export class Moves extends Construct {
     });
   }
 
-  /** How often the word is in the log of the phases that sign in to databases. */
+  /** Counts the word in the log of the phases that sign in to databases. */
   #countAlerts(word: string): IMetric {
     const { data } = this.tasks;
     const metricName = `${word}s`;
     new MetricFilter(this, metricName, {
       logGroup: data.logGroup,
-      // Wherever in the line: not all code that finds a mismatch has a logger at hand.
+      // Anywhere in the line, because not all code that finds a mismatch has a logger.
       filterPattern: FilterPattern.anyTerm(word),
       metricNamespace: 'Strata',
       metricName,

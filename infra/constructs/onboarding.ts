@@ -44,7 +44,7 @@ type OnboardingTaskProps = FunctionCode<`tasks/onboarding-${keyof OnboardingTask
 const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 
-/** The tenant-onboarding state machine with its task functions and what each of them may do. */
+/** The tenant-onboarding state machine with its task functions and their rights. */
 export class Onboarding extends Construct {
   readonly stateMachine: StateMachine;
   readonly #props: OnboardingProps;
@@ -54,7 +54,7 @@ export class Onboarding extends Construct {
     this.#props = props;
     const { network, cells, secrets, dedicated, elsewhere } = props;
 
-    // Slugs are unique everywhere: it reserves the tenant's in the home registry.
+    // Slugs are unique across regions, so it reserves the tenant's in the home registry.
     const { writerEnvironment } = props.registry;
     const registryTask = this.#task({
       entry: 'tasks/onboarding-registry',
@@ -105,7 +105,7 @@ export class Onboarding extends Construct {
     this.#raiseAlarms(Object.values(tasks), registryTask);
   }
 
-  /** May see what became of an execution, and start one that was planned. */
+  /** May read the state of an execution, and start a planned one. */
   #grantRecovery(grantee: StrataFunction): void {
     const executions = this.#arn('execution', `${STATE_MACHINES.onboarding}:*`);
     acknowledgePattern(
@@ -121,7 +121,7 @@ export class Onboarding extends Construct {
     });
   }
 
-  /** By name: the state machine depends on its functions, so they cannot refer to it. */
+  /** By name: the state machine depends on its functions, so the functions cannot refer to it. */
   #arn(resource: 'stateMachine' | 'execution', resourceName: string): string {
     return Stack.of(this).formatArn({
       service: 'states',
@@ -131,7 +131,7 @@ export class Onboarding extends Construct {
     });
   }
 
-  /** At once, when an execution ends badly; and every few minutes, in case that event was lost. */
+  /** At once when an execution does not succeed, and every few minutes in case that event was lost. */
   #recoverEnded(task: StrataFunction): void {
     new Rule(this, 'Ended', {
       description: 'Executions of onboardings that ended badly',
@@ -147,7 +147,7 @@ export class Onboarding extends Construct {
     });
     new TaskSchedule(this, 'Recovery', {
       name: `strata-${this.#props.region.key}-onboarding-recovery`,
-      description: 'Looks for tenants whose onboarding has ended without them',
+      description: 'Recovers onboardings whose executions ended early',
       expression: 'rate(5 minutes)',
       punctual: true,
       task,

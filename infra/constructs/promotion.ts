@@ -27,10 +27,10 @@ export interface PromotionProps {
 
 /**
  * The daily run: one function measures the tenants in their databases, another one decides, starts moves and makes
- * offers. The first may sign in as owners and start nothing; the second has no way to a database.
+ * offers. The first may sign in as owners and start nothing; the second reaches no database.
  */
 export class Promotion extends Construct {
-  /** Offers are told here: to who hears of alarms, and to whoever else subscribes. */
+  /** The topic of offers. Its subscribers are those of the alarms, and others that an operator adds. */
   readonly topic: Topic;
 
   constructor(scope: Construct, id: string, props: PromotionProps) {
@@ -67,7 +67,7 @@ export class Promotion extends Construct {
     may(['lambda:InvokeFunction'], metering.functionArn);
     may(['states:StartExecution'], moves);
     may(['sns:Publish'], this.topic.topicArn);
-    // What the topic encrypts, its publisher encrypts with.
+    // A publisher needs the right to encrypt with the topic's key.
     may(['kms:Decrypt', 'kms:GenerateDataKey'], props.key.keyArn, {
       StringEquals: { 'kms:ViaService': `sns.${Stack.of(this).region}.amazonaws.com` },
     });
@@ -111,7 +111,7 @@ export class Promotion extends Construct {
     return metering;
   }
 
-  /** By name, as operators know it: whoever defines it need not know of promotions. */
+  /** By name, which operators know too: the construct that defines the state machine need not know of promotions. */
   #moveStateMachineArn(): string {
     return Stack.of(this).formatArn({
       service: 'states',

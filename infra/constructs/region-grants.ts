@@ -25,12 +25,12 @@ interface Rights {
 }
 
 /**
- * What functions of one region know of the others, and may do there. It mirrors the grants of `Registry`, `Cell`,
- * `RunTimeSecrets` and `DedicatedDatabases` by the names of what stands there, since one region's stack cannot refer to
- * another's. With one region in the configuration nothing is granted.
+ * The rights of one region's functions in the other regions. It mirrors the grants of `Registry`, `Cell`,
+ * `RunTimeSecrets` and `DedicatedDatabases` by resource names, because one region's stack cannot refer to another's.
+ * With one region in the configuration nothing is granted.
  */
 export class RegionGrants {
-  /** For functions that reach further than their region: the registries of all regions, and which is our own. */
+  /** For functions that work across regions: the registries of all regions, and the key of their own. */
   readonly environment: RegionsEnvironment;
   readonly #stack: Stack;
   readonly #others: readonly RegionConfig[];
@@ -57,7 +57,7 @@ export class RegionGrants {
     };
   }
 
-  /** May read and change the other registries, and find their writers' secrets by name. */
+  /** May read and change the other registries, and look up their writers' secrets by name. */
   grantRegistries(grantee: IGrantable): void {
     this.#grant(grantee, { actions: DATA_API_ACTIONS, resources: this.#others.map(this.#clusterArn) });
     this.#grantSecrets(
@@ -89,12 +89,12 @@ export class RegionGrants {
     this.#grantKey(grantee, ['kms:Decrypt']);
   }
 
-  /** May delete the secret of any tenant's login role there, at once and for good. */
+  /** May delete the secret of any tenant's login role there, immediately and permanently. */
   grantDeleteTenant(grantee: IGrantable, why: string): void {
     this.#grantNamed(grantee, `${TENANT_SECRETS}*`, ['secretsmanager:DeleteSecret'], why);
   }
 
-  /** May create the secret of a tenant's login role there, find it again, and bring it back from deletion. */
+  /** May create the secret of a tenant's login role there, look it up, and restore it from pending deletion. */
   grantCreateTenant(grantee: IGrantable, why: string): void {
     const actions = ['CreateSecret', 'TagResource', 'DescribeSecret', 'RestoreSecret'];
     this.#grantNamed(
@@ -120,13 +120,15 @@ export class RegionGrants {
     this.#grant(grantee, {
       actions: ['rds:ModifyDBProxy'],
       resources: proxies,
-      // A proxy's ARN does not tell whose it is, its tag does: proxies of dedicated databases and those that others
-      // made without a tag are out of reach.
+      // A proxy's ARN has a random id, so the tag identifies it: proxies of dedicated databases, and proxies without
+      // the tag, are out of reach.
       conditions: { StringEquals: { 'aws:ResourceTag/strata:component': 'data-plane' } },
     });
   }
 
-  /** May create, watch and delete the stacks of dedicated databases there, with that region's template and role only. */
+  /**
+   * May create, watch and delete the stacks of dedicated databases there, with that region's template and role only.
+   */
   grantLaunch(grantee: IGrantable, dedicated: DedicatedDatabases): void {
     this.grantDeleteTenant(grantee, FAILED_LAUNCH);
     this.#grantNamed(grantee, `${DEDICATED_SECRETS}*`, ['secretsmanager:DeleteSecret'], FAILED_LAUNCH);
@@ -170,7 +172,7 @@ export class RegionGrants {
         resources: [role],
         conditions: { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
       });
-      // CloudFormation reads the template with the rights of whoever calls CreateStack.
+      // CloudFormation reads the template with the rights of the caller of CreateStack.
       this.#grant(grantee, {
         actions: ['s3:GetObject'],
         resources: [
@@ -217,7 +219,7 @@ export class RegionGrants {
     this.#grant(grantee, { actions, resources });
   }
 
-  /** Keys have made-up names; through Secrets Manager they open what the secrets' own grants allow, and nothing else. */
+  /** Keys have generated ids. Through Secrets Manager they decrypt only secrets that other statements grant. */
   #grantKey(grantee: IGrantable, actions: string[]): void {
     const keys = this.#others.map(({ awsRegion }) =>
       this.#stack.formatArn({ service: 'kms', region: awsRegion, resource: 'key', resourceName: '*' }),
@@ -257,7 +259,7 @@ export class RegionGrants {
     });
   }
 
-  /** Where CDK puts the assets of a region's stack. */
+  /** The bucket of CDK's assets for a region's stack. */
   #assetBucket(awsRegion: string): string {
     const { synthesizer, account } = this.#stack;
     const qualifier = synthesizer.bootstrapQualifier ?? DefaultStackSynthesizer.DEFAULT_QUALIFIER;

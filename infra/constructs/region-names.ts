@@ -1,8 +1,8 @@
 import type { StrataConfig } from '../config.ts';
 
-/** Names that are functions of the configuration: other regions know what they name by nothing else. */
+/** Names that derive from the configuration: other regions refer to resources only by these. */
 
-/** A stack of a region, of which there is one. */
+/** A stack that each region has once. */
 export const regionalStackName = (
   regionKey: string,
   part: 'network' | 'control-plane' | 'api' | 'backups' | 'backup-copies' | 'operations',
@@ -16,7 +16,7 @@ export const cellStackName = (regionKey: string, cellId: string): string =>
 export const registryClusterName = (config: StrataConfig, regionKey: string): string =>
   regionKey === config.regions[0]?.key ? 'strata-registry' : `strata-registry-${regionKey}`;
 
-/** The role with which CloudFormation launches dedicated databases of a region. Roles are named once in an account. */
+/** The role with which CloudFormation launches dedicated databases of a region. Role names are unique in an account. */
 export const launchRoleName = (regionKey: string): string => `strata-${regionKey}-dedicated-launch`;
 
 /** What a region's second bucket is called: buckets are named once in the world, hence the account. */

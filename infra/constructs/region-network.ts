@@ -18,24 +18,24 @@ import type { FunctionNetwork } from './strata-function.ts';
 export const ENDPOINT_SERVICES = {
   SecretsManager: InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
   DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
-  // A task that has settled a move in a database starts the execution that cleans up after it.
+  // A task that has settled a hop starts the execution that cleans up after it.
   StepFunctions: InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
 };
 
 export type EndpointName = keyof typeof ENDPOINT_SERVICES;
 
 /**
- * The region's network and who may talk to whom in it:
+ * The region's network and its allowed connections:
  *
  *   API functions ──5432──▶ proxies ──5432──▶ clusters
  *   API functions ───443──▶ interface endpoints
- *   task functions ─5432──▶ clusters, and proxies to try what a request would see
+ *   task functions ─5432──▶ clusters, and proxies to verify what a request would see
  *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
  *   clusters ──────5432──▶ clusters, which replicate the tenants that move between them
  *
- * Nothing else: request functions cannot reach a cluster but through its proxy. Where there are other regions, task
- * functions and clusters reach theirs in the same way (`RegionLinkStack` makes the way there); a security group cannot
- * be named across regions, so those rules name address ranges.
+ * Nothing else: request functions reach a cluster only through its proxy. With several regions, task functions and
+ * clusters reach those of the other regions in the same way (`RegionLinkStack` makes the route); a security group
+ * cannot be named across regions, so those rules use address ranges.
  */
 export class RegionNetwork extends Construct {
   readonly vpc: IVpc;
@@ -74,7 +74,7 @@ export class RegionNetwork extends Construct {
     this.#allow(this.clusters, this.clusters, POSTGRES_PORT, 'replication between clusters');
     this.#allow(this.#apiFunctions, endpoints, 443, 'AWS API calls');
     this.#allow(this.#taskFunctions, endpoints, 443, 'AWS API calls');
-    // Custom resources answer CloudFormation through a bucket; workflow tasks will write backups.
+    // Custom resources answer CloudFormation through a bucket; workflow tasks write backups.
     this.#taskFunctions.addEgressRule(Peer.prefixList(region.s3PrefixListId), Port.tcp(443), 'S3');
 
     this.vpc.addGatewayEndpoint('S3', { service: GatewayVpcEndpointAwsService.S3 });
@@ -85,7 +85,7 @@ export class RegionNetwork extends Construct {
         open: false,
         subnets: { subnetType: SubnetType.PRIVATE_ISOLATED },
       });
-      // The first one is the endpoint's as a whole, the others are those of single zones.
+      // The first one is for the endpoint as a whole, the others for single zones.
       return Fn.select(0, endpoint.vpcEndpointDnsEntries);
     };
     this.endpoints = {
@@ -101,12 +101,12 @@ export class RegionNetwork extends Construct {
     return { vpc: this.vpc, securityGroup: this.#apiFunctions };
   }
 
-  /** For functions that reach clusters themselves. */
+  /** For functions that connect to clusters themselves. */
   get forTasks(): FunctionNetwork {
     return { vpc: this.vpc, securityGroup: this.#taskFunctions };
   }
 
-  /** Clusters replicate with theirs, and their tasks work here as ours do there. */
+  /** Clusters replicate with the other region's, and task functions work across both. */
   #openTo({ key, cidr }: RegionConfig, endpoints: SecurityGroup): void {
     const there = Peer.ipv4(cidr);
     const postgres = Port.tcp(POSTGRES_PORT);

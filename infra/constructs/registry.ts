@@ -25,20 +25,20 @@ export const DATA_API_ACTIONS = [
 export interface RegistryProps extends FunctionSettings {
   /** Physical name of the cluster. */
   readonly identifier: string;
-  /** Where the cluster stands; nothing in it talks to the cluster. */
+  /** VPC of the cluster; nothing in it connects to the cluster. */
   readonly network: { readonly vpc: IVpc; readonly subnetIds: string[] };
   readonly key: DataKey;
 }
 
 /**
- * The control-plane database: who the tenants are and where they live. It is reached over the Data API only, so its
- * security group lets nobody in, and functions outside the VPC can use it.
+ * The control-plane database: the tenants and their places. It is reached over the Data API only, so its security group
+ * allows no connection, and functions outside the VPC can use it.
  */
 export class Registry extends Construct {
   readonly cluster: AuroraCluster;
   readonly #reader: DatabaseSecret;
   readonly #writer: DatabaseSecret;
-  /** Exists once the schema is migrated and the roles have their passwords. */
+  /** Exists when the schema is migrated and the roles have their passwords. */
   readonly schema: CustomResource;
   /** Outside of the network; serves `Custom::StrataClusterProtection` too. */
   readonly bootstrap: StrataFunction;
@@ -105,11 +105,11 @@ export class Registry extends Construct {
         SchemaHash: props.bundle.hash,
       },
     });
-    // The rights live in a policy of their own, which nothing else makes CloudFormation wait for.
+    // The rights are in a separate policy, which CloudFormation would not otherwise wait for.
     this.schema.node.addDependency(this.cluster.writer, bootstrap);
   }
 
-  /** Environment of a function that only looks things up. It needs `grantRead` too. */
+  /** Environment of a function that only reads the registry. It needs `grantRead` too. */
   get readerEnvironment(): RegistryEnvironment {
     return this.#environment(this.#reader);
   }
@@ -119,7 +119,7 @@ export class Registry extends Construct {
     return this.#environment(this.#writer);
   }
 
-  /** May run statements with whatever secret it can read. */
+  /** May run statements with any secret that it can read. */
   grantDataApi(grantee: IGrantable): Grant {
     return Grant.addToPrincipal({
       grantee,
@@ -134,7 +134,7 @@ export class Registry extends Construct {
     this.#reader.grantRead(grantee);
   }
 
-  /** May register tenants and record what workflows do. */
+  /** May register tenants and record the progress of workflows. */
   grantWrite(grantee: IGrantable): void {
     this.grantDataApi(grantee);
     this.#writer.grantRead(grantee);

@@ -60,7 +60,7 @@ export class Restores extends Construct {
 
   /** It signs in as the owner of any data database of the region, and reads backups; it writes none. */
   #dataTask(props: RestoresProps): StrataFunction {
-    const { settings, registry, network, cells, secrets, elsewhere, bucket } = props;
+    const { settings, region, registry, network, cells, secrets, bucket } = props;
     const task = new StrataFunction(this, 'data', {
       ...settings,
       entry: 'tasks/restore-data',
@@ -71,12 +71,11 @@ export class Restores extends Construct {
       watchedByWorkflow: true,
       environment: {
         ...registry.writerEnvironment,
-        ...elsewhere.environment,
+        REGION_KEY: region.key,
         BACKUP_BUCKET: bucket.bucket.bucketName,
       },
     });
     registry.grantWrite(task);
-    elsewhere.grantRegistries(task);
     bucket.grantRead(task);
     for (const cell of cells) cell.grantOwner(task);
     secrets.grantReadDedicated(

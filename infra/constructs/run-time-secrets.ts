@@ -7,8 +7,8 @@ import { grantSecretRead } from './database-secret.ts';
 
 /**
  * Secrets that onboarding and moves create at run time, so that only patterns of their names are known here:
- *  - `strata/tenant/<tenantId>/<role>`: a tenant's login role; requests sign in with it;
- *  - `strata/dedicated/<tenantId>/owner|master`: of an Enterprise tenant's cluster; workflow tasks only.
+ * - `strata/tenant/<tenantId>/<role>`: a tenant's login role; requests sign in with it;
+ * - `strata/dedicated/<tenantId>/owner|master`: of an Enterprise tenant's cluster; workflow tasks only.
  */
 export class RunTimeSecrets extends Construct {
   readonly tenantPattern: string;
@@ -41,7 +41,7 @@ export class RunTimeSecrets extends Construct {
     return grantSecretRead(grantee, this, this.keyArn, [this.dedicatedPattern]);
   }
 
-  /** May delete the secret of any tenant's login role, at once and for good. */
+  /** May delete the secret of any tenant's login role, immediately and permanently. */
   grantDeleteTenant(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.tenantPattern, why);
     return Grant.addToPrincipal({
@@ -51,7 +51,7 @@ export class RunTimeSecrets extends Construct {
     });
   }
 
-  /** May delete the secrets of an Enterprise tenant's cluster that is deleted, at once and for good. */
+  /** May delete the secrets of an Enterprise tenant's cluster that is deleted, immediately and permanently. */
   grantDeleteDedicated(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.dedicatedPattern, why);
     return Grant.addToPrincipal({
@@ -61,7 +61,7 @@ export class RunTimeSecrets extends Construct {
     });
   }
 
-  /** May create the secret of a tenant's login role, find it again, and bring it back from deletion. */
+  /** May create the secret of a tenant's login role, look it up, and restore it from pending deletion. */
   grantCreateTenant(grantee: IGrantable): Grant {
     const { region } = Stack.of(this);
     return Grant.addToPrincipal({

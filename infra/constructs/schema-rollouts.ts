@@ -27,10 +27,10 @@ export interface SchemaRolloutsProps {
 
 const NAME = STATE_MACHINES.rollout;
 const TIMEOUT = Duration.minutes(15);
-/** Each cell has a database of its own, so this bounds calls of one function. */
+/** Concurrent calls of the function: each cell has a database of its own. */
 const GROUPS_AT_ONCE = 10;
 
-/** The schema-rollout state machine, its task function, and what starts it at the end of a deployment. */
+/** The schema-rollout state machine, its task function, and its start at the end of a deployment. */
 export class SchemaRollouts extends Construct {
   readonly stateMachine: StateMachine;
   readonly #task: StrataFunction;
@@ -74,7 +74,7 @@ export class SchemaRollouts extends Construct {
   }
 
   /**
-   * Starts a rollout at the end of each deployment, where something lags.
+   * Starts a rollout at the end of each deployment, when a target lags.
    * @param starter the entry `register-region`. @param after what must be deployed first.
    */
   onDeploy(starter: StrataFunction, version: string, after: readonly IDependable[]): void {
@@ -93,7 +93,7 @@ export class SchemaRollouts extends Construct {
     started.node.addDependency(this.stateMachine, starter, ...after);
   }
 
-  /** May see whether the execution of a rollout that is marked as running is dead. */
+  /** May read whether the execution of a running rollout is dead. */
   #grantWatch(): void {
     const executions = Stack.of(this).formatArn({
       service: 'states',

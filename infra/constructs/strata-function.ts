@@ -11,20 +11,22 @@ import { acknowledgeFinding } from './acknowledge-finding.ts';
 import { raiseAlarm, raiseWorkflowAlarm } from './alarms.ts';
 import { type FunctionBundle, FunctionBundleError } from './function-bundle.ts';
 
-/** What all functions of one stack share. */
+/** Settings that all functions of one stack share. */
 export interface FunctionSettings {
   readonly config: StrataConfig;
   readonly bundle: FunctionBundle;
   readonly alarmTopicArn: string;
 }
 
-/** Where a function that talks to a database or an endpoint inside the VPC runs. */
+/** Network of a function that talks to a database or an endpoint inside the VPC. */
 export interface FunctionNetwork {
   readonly vpc: IVpc;
   readonly securityGroup: ISecurityGroup;
 }
 
-/** A bundle entry, such as `tasks/bootstrap-cell`, with the environment that its contract asks for, and its settings. */
+/**
+ * A bundle entry, such as `tasks/bootstrap-cell`, with the environment that its contract requires, and its settings.
+ */
 export type StrataFunctionProps = FunctionSettings & FunctionCode & FunctionOptions;
 
 interface FunctionOptions {
@@ -35,13 +37,13 @@ interface FunctionOptions {
   readonly network?: FunctionNetwork;
   /** The alarm of the function's workflow covers it: it gets no alarm of its own. */
   readonly watchedByWorkflow?: boolean;
-  /** Physical name, for a function that another stack knows by name only. */
+  /** Physical name, for a function that another stack refers to by name only. */
   readonly functionName?: string;
 }
 
 /**
- * One Lambda function with its own role, its own log group and, unless it is part of a workflow, its own alarm.
- * The role starts with nothing but writing to that log group: every further right is a `grant…` line in a stack.
+ * One Lambda function with its own role, its own log group and, unless it is part of a workflow, its own alarm. At
+ * first the role may only write to that log group: every further right is a `grant…` line in a stack.
  */
 export class StrataFunction extends LambdaFunction {
   constructor(scope: Construct, id: string, props: StrataFunctionProps) {
@@ -98,7 +100,7 @@ export class StrataFunction extends LambdaFunction {
     if (props.entry.startsWith('api/')) this.#watchIsolation(props, logGroup);
   }
 
-  /** A request that met a tenant of another role or an unknown one (TN004) answers 500; that alone would wake nobody. */
+  /** A request for an unknown tenant or one of another role (TN004) answers 500, which alone raises no alarm. */
   #watchIsolation({ entry, alarmTopicArn: topicArn }: StrataFunctionProps, logGroup: ILogGroup): void {
     const filter = new MetricFilter(this, 'IsolationAlerts', {
       logGroup,

@@ -6,20 +6,20 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 
 export interface TaskScheduleProps {
-  /** Physical name, for an operator who runs or stops it by hand. */
+  /** Physical name, for an operator who runs or stops it. */
   readonly name?: string;
   readonly description: string;
   /** Such as `rate(15 minutes)`. */
   readonly expression: string;
-  /** A function, which is awaited, or a state machine, of which an execution is started. */
+  /** A function, which is awaited, or a state machine, whose execution is only started. */
   readonly task: IFunction | IStateMachine;
   /** The task's event, or the execution's input; EventBridge Scheduler fills in its context attributes. */
   readonly input?: Readonly<Record<string, string>>;
-  /** On time. Otherwise a run may be put off by up to five minutes, so that not everything happens at once. */
+  /** On time. Otherwise a run may be delayed by up to five minutes, so that not all schedules run at once. */
   readonly punctual?: boolean;
 }
 
-/** Runs one task again and again. Its role may invoke that function, or start that state machine, and nothing else. */
+/** Runs one task repeatedly. Its role may invoke that function, or start that state machine, and nothing else. */
 export class TaskSchedule extends Construct {
   constructor(scope: Construct, id: string, props: TaskScheduleProps) {
     super(scope, id);

@@ -26,8 +26,8 @@ import type { Progress } from './progress.ts';
 import { stateFile } from './state/state-file.ts';
 
 /**
- * How many database clusters a first start gets ready before it knows the app. What is left over is for the first
- * stack that is created at run time.
+ * Number of database clusters that a first start prepares before it knows the app. Unused ones go to the first stacks
+ * that are created at run time.
  */
 const EXPECTED_CLUSTERS = 3;
 
@@ -37,14 +37,14 @@ export interface BootOptions extends PlatformOptions {
   /** Directory of the assembly, which is whole once `assembled` resolves. */
   output: string;
   assembled: Promise<unknown>;
-  /** Whether the app is being synthesized now. */
+  /** True while the app is being synthesized. */
   isBeingMade: boolean;
   progress: Progress;
 }
 
 /**
- * Runs the assembly in a state directory that is locked.
- * @param undo gets what ends each thing begun; the last one is to run first
+ * Runs the assembly in a locked state directory.
+ * @param undo receives an undo action for each step; the last one must run first
  */
 export async function bootAssembly(
   options: BootOptions,
@@ -108,14 +108,14 @@ export async function bootAssembly(
   };
   let deployments: Deployments | undefined;
   const assemblies = join(stateDir, 'deployments');
-  // Of earlier runs. This one runs the assembly that it was started with, which may be one of those.
+  // Directories of earlier runs. This run uses the assembly that it was started with, which may be one of those.
   if (!output.startsWith(assemblies)) rmSync(assemblies, { recursive: true, force: true });
   const takesDeployments = deploymentRequests({
     assemblies,
     deploy: () => deployments && ((directory, options) => deployments!.deploy(directory, options)),
   });
   const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle, takesDeployments] });
-  // The last one of a type wins.
+  // The last factory of a type wins.
   for (const factory of [
     ...ignoredResourceFactories(),
     ...passiveResourceTypes(),
@@ -135,7 +135,7 @@ export async function bootAssembly(
     throw systemCode(cause) === 'EADDRINUSE' ? new PortBusy(awsPort, 'AWS_PORT') : cause;
   });
   undo.push(() => awsEndpoint.stop());
-  // After the ports that the options name.
+  // After the ports in the options.
   await gateways.listenAgain();
 
   const starting = clusters.startKnown();

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 
 /**
- * Where Node.js keeps compiled code, and TypeScript without its types, for processes and threads that are started again
- * and again: the value of their NODE_COMPILE_CACHE. What is not writable is not used.
+ * Value of NODE_COMPILE_CACHE: the directory where Node.js keeps compiled code, and TypeScript without its types, for
+ * repeatedly started processes and threads. A directory that is not writable is not used.
  */
 export const compileCache = resolve(import.meta.dirname, '../../node_modules/.cache/strata');

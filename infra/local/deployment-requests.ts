@@ -1,11 +1,12 @@
 /**
- * Deployments onto the running platform by a program of this machine, at the AWS endpoint:
+ * Deployments to the running platform, requested by a program of this machine at the AWS endpoint:
  *
- *   GET  /_local/deployments   → `{ "assemblies": DIRECTORY }`: where an assembly may be put and stays while it is used
+ *   GET  /_local/deployments   → `{ "assemblies": DIRECTORY }`: where to put an assembly, which stays while it is used
  *   POST /_local/deployments   `{ "assembly": DIRECTORY, "failAfter"?: "Stack/LogicalId" }`
- *                              → one JSON document a line: `{ "step": TEXT }` as it goes, at last `{ "outcome": … }`
+ *                              → one JSON document per line: `{ "step": TEXT }` during the deployment, at last `{
+ *                              "outcome": … }`
  *
- * What cannot be deployed at all is a 4xx with `{ "message": TEXT }`. A client that goes away ends nothing.
+ * An impossible deployment is a 4xx with `{ "message": TEXT }`. The deployment continues when its client disconnects.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
@@ -18,7 +19,7 @@ const PATH = '/_local/deployments';
 export interface DeploymentRequestsOptions {
   /** Absolute. */
   assemblies: string;
-  /** Undefined until the platform has started. */
+  /** undefined until the platform has started. */
   deploy(): ((directory: string, options: DeploymentOptions) => Promise<DeploymentOutcome>) | undefined;
 }
 
@@ -67,9 +68,9 @@ function answer(response: ServerResponse, status: number, document: object): tru
 }
 
 /**
- * Deploys an assembly onto the platform that runs at this AWS endpoint.
- * @param assembly puts the assembly somewhere below the directory that it gets, and answers its own; absolute
- * @throws {PlatformError} when no platform answers, or it does not take the deployment
+ * Deploys an assembly to the platform at this AWS endpoint.
+ * @param assembly writes the assembly below the given directory, and returns its path; absolute
+ * @throws {PlatformError} when no platform answers, or it refuses the deployment
  */
 export async function requestDeployment(
   awsUrl: string,
@@ -103,5 +104,5 @@ async function ask(awsUrl: string, init: RequestInit = {}): Promise<Response> {
   }
   if (response.ok) return response;
   const { message } = (await response.json().catch(() => ({}))) as { message?: string };
-  throw new PlatformError(message ?? `${awsUrl} is no platform of this version: HTTP ${response.status}`);
+  throw new PlatformError(message ?? `${awsUrl} is not a platform of this version: HTTP ${response.status}`);
 }

@@ -1,8 +1,8 @@
 /**
- * Deployments onto the running platform, as `cdk deploy --all` makes them: stack by stack in the order of the assembly;
- * the first one that fails is rolled back and is the last one. Those before it keep what they got.
+ * Deployments to the running platform, like `cdk deploy --all`: stack by stack in the order of the assembly. A failed
+ * stack is rolled back and ends the deployment; the stacks before it stay updated.
  *
- * States: idle ⇄ deploying; another deployment is refused meanwhile.
+ * States: idle ⇄ deploying; a second deployment is refused meanwhile.
  */
 import { type AssemblyStack, readCloudAssembly } from './assembly/cloud-assembly.ts';
 import { AssetNotFound, DeploymentRunning, PlatformError } from './errors.ts';
@@ -18,17 +18,17 @@ import {
 
 export interface DeploymentOptions {
   /**
-   * `Stack/LogicalId` of a resource after which the deployment fails on purpose, to see it rolled back; it must be one
-   * that the deployment changes, or nothing fails.
+   * `Stack/LogicalId` of a resource after which the deployment fails on purpose, to test the rollback; the deployment
+   * must change it, or nothing fails.
    */
   failAfter?: string;
-  /** Gets each step of the deployment in one line. */
+  /** Called with each step of the deployment in one line. */
   report?: Log;
 }
 
 export interface DeploymentOutcome {
   status: 'deployed' | 'rolled-back' | 'rollback-failed';
-  /** Of the stacks that were deployed, in their order; only the last one can have failed. */
+  /** The deployed stacks in their order; only the last one can have failed. */
   stacks: StackOutcome[];
   /** Why it failed, in one line. */
   reason?: string;
@@ -39,9 +39,9 @@ export interface DeploymentsOptions {
   deployer: Pick<StackDeployer, 'update'>;
   /** Regions whose stacks the platform can run: those that it was started with. */
   regions: ReadonlySet<string>;
-  /** Lets the gateways serve what the stacks are now. */
+  /** Makes the gateways serve the current stacks. */
   serve(): void;
-  /** Tells the rules of the event bus. */
+  /** Publishes an event for the rules of the event bus. */
   announce(stack: { arn: string; region: string }, outcome: StackOutcome): void;
 }
 
@@ -83,7 +83,7 @@ export class Deployments {
     const { context } = this.#options;
     const { stacks, assets } = readCloudAssembly(directory);
     this.#check(stacks, failAfter);
-    // What the last assembly had stays, as in S3: a rollback runs it again.
+    // Assets of the last assembly stay, as in S3: a rollback uses them again.
     context.assets = either(assets, context.assets);
     const outcomes: StackOutcome[] = [];
     for (const stack of stacks) {
@@ -138,7 +138,7 @@ export class Deployments {
   }
 }
 
-/** Of a stack of the assembly: the same at every start and in every deployment. */
+/** ARN of a stack of the assembly: the same at every start and in every deployment. */
 export function assemblyStackArn(name: string, region: string): string {
   return `arn:aws:cloudformation:${region}:${LOCAL_ACCOUNT}:stack/${name}/local`;
 }

@@ -1,6 +1,6 @@
 /**
- * A failure a person can act on: its message is one complete line, and no stack trace is worth showing.
- * Everything `startPlatform` rejects with on bad input or a bad machine is one of these.
+ * A failure that the user can fix: its message is one complete line, and its stack trace is not useful. `startPlatform`
+ * rejects only with these for bad input or a bad machine.
  */
 export class PlatformError extends Error {
   override name = 'PlatformError';
@@ -20,7 +20,7 @@ export class PortBusy extends PlatformError {
   }
 }
 
-/** The state directory holds something this platform did not write or cannot read. */
+/** The state directory has content that this platform did not write or cannot read. */
 export class CorruptState extends PlatformError {
   override name = 'CorruptState';
 }
@@ -55,7 +55,7 @@ export class PostgresError extends PlatformError {
   override name = 'PostgresError';
 }
 
-/** The first line of whatever was thrown, for embedding in a {@link PlatformError}. */
+/** The first line of any thrown value, for embedding in a {@link PlatformError}. */
 export function reasonOf(cause: unknown): string {
   const text = cause instanceof Error ? cause.message || cause.name : String(cause);
   return text.split('\n', 1)[0] ?? text;

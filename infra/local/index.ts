@@ -1,6 +1,6 @@
 /**
- * The local platform, as the rest of the project uses it: everything outside of `infra/local/` imports this file only.
- * It loads little, since commands and `npm start` wait for it; what a start runs is loaded by `startPlatform`.
+ * The local platform's interface for the rest of the project: everything outside of `infra/local/` imports this file
+ * only. It loads little, because commands and `npm start` wait for it; `startPlatform` loads what a start runs.
  */
 export type { IntrinsicScope } from './assembly/intrinsics.ts';
 export type { Decision, Policies, PolicyDocument, Statement } from './aws/iam/evaluator.ts';
@@ -34,5 +34,5 @@ export { identifyProcess } from './state/process-identity.ts';
 export { stateFile } from './state/state-file.ts';
 export { synthesize } from './synthesize.ts';
 
-/** The parts that the platform is put together from, for tests that put together some of them. */
+/** The parts of the platform, for tests that combine some of them. */
 export const internals = () => import('./internals.ts');

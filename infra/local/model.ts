@@ -1,14 +1,14 @@
 /**
- * The seams between the parts of the local platform. Everything here is data or an interface; nothing is
- * implemented in this file. The platform knows no resource type itself: each type has a {@link ResourceFactory}.
+ * The interfaces between the parts of the local platform. Everything here is data or an interface; nothing is
+ * implemented in this file. The platform itself knows no resource type: each type has a {@link ResourceFactory}.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientConfig } from 'pg';
 
-/** The account every local ARN names. */
+/** The account in every local ARN. */
 export const LOCAL_ACCOUNT = '000000000000';
 
-/** One line of progress or warning, meant for a person. */
+/** One line of progress or warning, for the user. */
 export type Log = (line: string) => void;
 
 /** JSON object with CloudFormation intrinsics already resolved. */
@@ -21,9 +21,9 @@ export interface LocalResource {
   logicalId: string;
   type: string;
   properties: Properties;
-  /** What `Ref` answers: the physical id. */
+  /** Value of `Ref`: the physical id. */
   ref: string;
-  /** What `Fn::GetAtt` answers, keyed by attribute name; dotted names (`Endpoint.Port`) are keys too. */
+  /** Values of `Fn::GetAtt`, keyed by attribute name; dotted names (`Endpoint.Port`) are keys too. */
   attributes: Record<string, unknown>;
 }
 
@@ -38,13 +38,13 @@ export interface DeployedStack {
   outputs: Record<string, string>;
   /** Resolved parameter values; lists are joined by commas. */
   parameters: Record<string, string>;
-  /** How its last deployment onto the running platform ended; absent where there was none. */
+  /** Outcome of its last deployment to the running platform; absent when there was none. */
   ended?: StackOutcome;
-  /** Of that deployment, oldest first. */
+  /** Events of that deployment, oldest first. */
   events?: readonly TimedResourceEvent[];
 }
 
-/** A CloudFormation template, as far as this platform reads it. */
+/** The parts of a CloudFormation template that this platform reads. */
 export interface Template {
   Description?: string;
   Parameters?: Record<
@@ -68,14 +68,14 @@ export interface TemplateResource {
   Metadata?: Record<string, unknown>;
 }
 
-/** What a factory is asked to make. */
+/** Input of a factory. */
 export interface ResourceRequest {
   stack: DeployedStack;
   logicalId: string;
   type: string;
   /** Intrinsics and dynamic references are resolved. */
   properties: Properties;
-  /** A stable physical name (`Stack-Logical-1A2B3C4D`) for resources whose properties give none. */
+  /** A stable physical name (`Stack-Logical-1A2B3C4D`) for resources whose properties have none. */
   defaultName: string;
 }
 
@@ -85,26 +85,26 @@ export interface CreatedResource {
 }
 
 /**
- * Makes resources of one type. `create` runs on every start, and on every deployment that changes the properties; it
- * must therefore be idempotent: what exists (persisted under the state directory) is found again by its name, never made
- * twice, and gets the properties that it is called with.
+ * Makes resources of one type. `create` runs on every start, and on every deployment that changes the properties. It
+ * must be idempotent: an existing resource (stored under the state directory) is found again by its name, never made
+ * twice, and gets the new properties.
  */
 export interface ResourceFactory {
   type: string;
   create(request: ResourceRequest, context: PlatformContext): Promise<CreatedResource>;
-  /** Absent: nothing to undo. Must succeed when the thing is gone already. */
+  /** Absent: nothing to undo. Must succeed when the resource is gone already. */
   remove?(resource: LocalResource, context: PlatformContext): Promise<void>;
 }
 
-/** Everything a factory or a service of the AWS endpoint may use. */
+/** Everything that a factory or a service of the AWS endpoint may use. */
 export interface PlatformContext {
   stateDir: string;
   account: string;
   /** `http://127.0.0.1:<awsPort>`, known before the endpoint listens. */
   awsUrl: string;
   /**
-   * Stacks of the assembly and run-time stacks, by ARN: two regions may each have one of the same name. The deployer
-   * adds and removes them.
+   * Stacks of the assembly and run-time stacks, by ARN, because two regions may each have one of the same name. The
+   * deployer adds and removes them.
    */
   stacks: Map<string, DeployedStack>;
   clusters: Clusters;
@@ -155,15 +155,15 @@ export interface StackSpec {
   onEvent?: (event: ResourceEvent) => void;
 }
 
-/** A deployment onto the running platform. */
+/** A deployment to the running platform. */
 export interface UpdateSpec extends StackSpec {
-  /** Called whenever the stack has become another whole: updated, or rolled back. What is gone is removed after it. */
+  /** Called whenever the stack is complete again: updated, or rolled back. Old resources are removed after it. */
   onChanged?(): void;
-  /** Called after each resource that was made anew or changed; what it throws fails the deployment. */
+  /** Called after each resource that was made or changed; an error that it throws fails the deployment. */
   afterResource?(resource: LocalResource): void;
 }
 
-/** How the deployment of one stack ended, in CloudFormation's words; `NO_CHANGES` as in the CDK's. */
+/** Outcome of the deployment of one stack, in CloudFormation's words; `NO_CHANGES` as in the CDK's. */
 export interface StackOutcome {
   name: string;
   region: string;
@@ -188,11 +188,11 @@ export interface StackDeployer {
    */
   deploy(spec: StackSpec): Promise<DeployedStack>;
   /**
-   * Deploys a template onto the running platform: updates the stack of that ARN, or creates it. On failure the stack is
-   * what it was before, as far as it could be rolled back. Never rejects.
+   * Deploys a template to the running platform: updates the stack of that ARN, or creates it. After a failure the stack
+   * has its former state, as far as it could be rolled back. Never rejects.
    */
   update(spec: UpdateSpec): Promise<StackOutcome>;
-  /** Removes in reverse order and forgets the stack; `DeletionPolicy: Retain` and Snapshot are kept. */
+  /** Removes in reverse order and deletes the stack; `DeletionPolicy: Retain` and Snapshot are kept. */
   remove(stack: DeployedStack, onEvent?: (event: ResourceEvent) => void): Promise<void>;
 }
 
@@ -223,7 +223,7 @@ export interface ClusterServer {
   port: number;
   databaseName: string;
   masterUsername: string;
-  /** Stops the server; its data stay and `create` starts it again. */
+  /** Stops the server; its data stays and `create` starts it again. */
   stop(): Promise<void>;
 }
 
@@ -235,29 +235,29 @@ export interface Clusters {
   list(): ClusterServer[];
   /** Stops the server and erases its data. Does nothing when it is gone. */
   remove(arn: string): Promise<void>;
-  /** Connection of the platform's own superuser, by a private socket: for the platform only, never handed out. */
+  /** Connection of the platform's own superuser, over a private socket: for the platform only. */
   superuser(clusterArn: string, database?: string): ClientConfig;
-  /** From now on these roles and no others may not sign in to the cluster; sessions that are open go on. */
+  /** From now on exactly these roles may not sign in to the cluster; open sessions continue. */
   refuseLogins(arn: string, roles: readonly string[]): Promise<void>;
   /** Sets the master password, as ModifyDBCluster and rotation do. */
   setMasterPassword(arn: string, password: string): Promise<void>;
 }
 
 export interface InvokeResult {
-  /** What the handler returned; on a function error AWS's error object `{ errorType, errorMessage, trace }`. */
+  /** The handler's result; for a function error AWS's error object `{ errorType, errorMessage, trace }`. */
   payload: unknown;
   functionError?: 'Unhandled';
 }
 
 export interface InvokeOptions {
   type?: 'RequestResponse' | 'Event';
-  /** The caller's, where names are looked up. Without it a name is understood if one region only has it. */
+  /** The caller's region, in which names are looked up. Without it a name is resolved if only one region has it. */
   region?: string;
 }
 
 export interface Functions {
   /**
-   * Invokes by name, ARN or qualified ARN. With type `Event` it answers at once (payload null) and runs later.
+   * Invokes by name, ARN or qualified ARN. With type `Event` it returns at once (payload null) and runs later.
    * @throws {FunctionNotFound} also for a function of another region than the caller's
    */
   invoke(functionNameOrArn: string, payload: unknown, options?: InvokeOptions): Promise<InvokeResult>;
@@ -267,7 +267,7 @@ export interface Functions {
     roleArn: string;
     timeoutSeconds: number;
     memoryMb: number;
-    /** None: it is in no VPC. */
+    /** Absent: it is in no VPC. */
     subnetIds: readonly string[];
   }[];
 }
@@ -277,7 +277,7 @@ export interface AccessKey {
   secretAccessKey: string;
 }
 
-/** Who signs: each role has one local access key; any other key is an administrator. */
+/** Identities of signers: each role has one local access key; any other key is an administrator. */
 export interface Principals {
   byAccessKey(accessKeyId: string): { roleArn: string } | 'administrator';
   /** Stable for a role ARN within one state directory. */
@@ -291,11 +291,11 @@ export interface StateFile {
   /** Atomic and durable: written beside, synced, renamed. */
   save(name: string, value: unknown): void;
   /**
-   * Appends an entry to the journal of that name. It survives a killed process, though not a machine that loses power:
-   * a sync for each entry would cost more than the entry.
+   * Appends an entry to the journal of that name. It survives a killed process, but not a power loss of the machine: a
+   * sync for each entry would cost more than the entry.
    */
   append(name: string, entry: unknown): void;
-  /** The journal's entries, without a last one that was torn. */
+  /** The journal's entries, without an incomplete last one. */
   entries<T>(name: string): T[];
   removeJournal(name: string): void;
 }
@@ -305,25 +305,31 @@ export type RequestHandler = (
   response: ServerResponse,
 ) => boolean | Promise<boolean>;
 
-/** What `createAwsEndpoint(options)` in `infra/local/aws/` returns. */
+/** The result of `createAwsEndpoint(options)` in `infra/local/aws/`. */
 export interface AwsEndpoint {
-  /** One per resource type the AWS side provides. */
+  /** One per resource type that the AWS endpoint provides. */
   factories: ResourceFactory[];
-  /** The factory, for stacks that CloudFormation makes with a role: it makes and deletes only what the role may. */
+  /** The factory for stacks that CloudFormation makes with a role: it makes and deletes only what the role may. */
   permitted(factory: ResourceFactory): ResourceFactory;
-  /** For `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not exist */
+  /**
+   * Value of `{{resolve:secretsmanager:<secretId>:SecretString:<jsonKey>}}` in that region. @throws when it does not
+   * exist
+   */
   secretString(secretId: string, region: string): string;
   listen(port: number): Promise<void>;
-  /** Tells the rules of the event bus how a stack's deployment onto the running platform has ended. */
+  /** Publishes the end of a stack's deployment to the running platform for the rules of the event bus. */
   stackEnded(stack: { arn: string; region: string }, outcome: StackOutcome): void;
-  /** Called once all stacks stand: ends what was running when the platform was killed, recreates run-time stacks. */
+  /**
+   * Called after all stacks are deployed: ends what was running when the platform was killed, recreates run-time
+   * stacks.
+   */
   resume(): Promise<void>;
-  /** Aborts what runs and closes the server. Never rejects. */
+  /** Aborts running work and closes the server. Never rejects. */
   stop(): Promise<void>;
 }
 
 export interface AwsEndpointOptions {
   context: PlatformContext;
-  /** Asked first for each request (the issuer's well-known documents); answers true when it has responded. */
+  /** Called first for each request (the issuer's well-known documents); returns true when it has responded. */
   before: RequestHandler[];
 }

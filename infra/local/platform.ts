@@ -3,7 +3,7 @@
  *
  * States: locked → listening (both public ports answer, nothing is deployed) → opened (the assembly is known, and each
  * of its regions has a gateway) → deployed → ready → stopped. The app is being synthesized meanwhile, from locked until
- * opened. Whatever fails on the way stops everything begun so far, in the reverse order, and releases the lock last.
+ * opened. A failure stops everything that was begun, in reverse order, and releases the lock last.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,11 +28,11 @@ export interface PlatformOptions {
   waitScale: number;
   /** Erase all state first. */
   fresh?: boolean;
-  /** An assembly to run as it is, instead of synthesizing one. */
+  /** An existing assembly to run, instead of synthesizing one. */
   cdkOut?: string;
   /** Copy the functions' output to stderr. */
   echoFunctionLogs?: boolean;
-  /** Ends the start-up; after it, call `stop`. */
+  /** Ends the start-up; call `stop` after it. */
   signal?: AbortSignal;
   log: Log;
   /** Shows each phase as it begins; without it, phases are lines of the log. */
@@ -47,24 +47,24 @@ export interface Platform {
   /** AWS region of the app's first stack. */
   homeRegion: string;
   awsUrl: string;
-  /** True until a start on this state directory has once become ready. */
+  /** True until a start on this state directory has become ready once. */
   firstStart: boolean;
   context: PlatformContext;
   /**
-   * Deploys another assembly without stopping: what differs is updated, and rolled back when that fails.
+   * Deploys another assembly without stopping: differences are updated, and rolled back when that fails.
    * @param assemblyDirectory functions run from there from now on, so it must stay for as long as the platform runs
-   * @throws {PlatformError} when nothing was begun: no assembly is there, or another deployment is running
+   * @throws {PlatformError} when nothing was begun: there is no assembly, or another deployment is running
    */
   deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
-  /** Remembers that this start has become ready, demo data included. */
+  /** Records that this start has become ready, including demo data. */
   markReady(): void;
-  /** Stops every child process and releases the lock. Never rejects; calling it twice does it once. */
+  /** Stops every child process and releases the lock. Never rejects; a second call has no effect. */
   stop(): Promise<void>;
 }
 
 /**
  * Boots the assembly.
- * @throws {PlatformError} on anything a person can mend, in one line; everything begun has been stopped by then
+ * @throws {PlatformError} for any error that the user can fix, in one line; everything begun has been stopped by then
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   // Functions share this process's time zone, and Lambda's is UTC.
@@ -86,7 +86,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     return { ...(await Promise.race([booting, aborted])), stop };
   } catch (cause) {
     await stop();
-    // What an aborted boot still finishes after that must not stay either.
+    // What an aborted boot still completes after that must be stopped too.
     void booting.catch(() => undefined).then(() => stopAll(undo));
     throw cause;
   }
@@ -102,25 +102,25 @@ async function boot(
   const lock = acquireInstanceLock(stateDir);
   undo.push(() => lock.release());
   if (lock.takenOver) progress.log('the last run was killed; recovering');
-  if (options.fresh) await progress.phase('erasing what earlier runs left', () => startOver(stateDir));
+  if (options.fresh) await progress.phase('erasing the state of earlier runs', () => startOver(stateDir));
   prepareStateDirectory(stateDir);
   const output = cdkOut ?? join(stateDir, 'cdk.out');
   const logFile = join(stateDir, 'logs', 'synth.log');
   const synthesis = cdkOut === undefined ? synthesize({ projectDir, output, logFile, signal }) : undefined;
   if (synthesis) undo.push(synthesis.stop);
-  // The app runs in a process of its own while this one loads the rest of itself and gets ready to run it.
+  // The app runs in a process of its own while this one loads its other modules and prepares to run it.
   const loading = import('./boot-assembly.ts');
   const assembled = synthesis
     ? progress.phase('synthesizing the CDK app', () => synthesis.done)
     : progress.phase('loading the local platform', () => loading);
-  // It is awaited late; a start that fails before that has a reason of its own.
+  // It is awaited late; a start that fails before that has its own error.
   assembled.catch(() => {});
   const { bootAssembly } = await loading;
   const assembly = { output, assembled, isBeingMade: synthesis !== undefined };
   return bootAssembly({ ...options, ...assembly, stateDir, progress }, undo, signal);
 }
 
-/** Erases everything an earlier run left, its servers included. */
+/** Erases everything that earlier runs left, including their servers. */
 async function startOver(stateDir: string): Promise<void> {
   const clusters = existingClusters(stateDir);
   if (clusters) {
@@ -131,13 +131,13 @@ async function startOver(stateDir: string): Promise<void> {
   removeOutsideFiles(stateDir);
 }
 
-/** In reverse order: the gateway takes no more requests before functions, and those before databases, go away. */
+/** In reverse order: the gateway stops accepting requests before functions stop, and those before databases. */
 async function stopAll(undo: (() => unknown)[]): Promise<void> {
   for (let step = undo.pop(); step; step = undo.pop()) {
     try {
       await step();
     } catch {
-      // The next ones must be stopped all the same.
+      // The next ones must be stopped in any case.
     }
   }
 }

@@ -2,8 +2,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { AccessKey, Principals, StateFile } from './model.ts';
 
 /**
- * One access key per role, derived from a secret of the state directory: the same after a restart, so that a
- * function's requests in flight are never taken for an administrator's.
+ * One access key per role, derived from a secret of the state directory. It is the same after a restart, so that a
+ * function's open requests are never treated as an administrator's.
  */
 export function localPrincipals(state: StateFile): Principals {
   const seed = state.load<{ seed?: string }>('principals', {}).seed ?? randomBytes(32).toString('hex');

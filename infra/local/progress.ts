@@ -1,25 +1,25 @@
 /**
- * What a start says about itself: one line per phase, such as `synthesizing the CDK app …  1.9 s`.
+ * The progress lines of a start: one per phase, such as `synthesizing the CDK app …  1.9 s`.
  *
- * States: idle → open (the phase's text is written, its line has no end yet) → idle (its duration ends the line).
- * A line logged while a phase is open ends the open line first; the phase then gets a whole line when it ends.
+ * States: idle → open (the phase's text is written, its line has no end yet) → idle (its duration ends the line). A
+ * line that is logged while a phase is open ends the open line first; the phase then gets a complete line when it ends.
  */
 export class Progress {
   readonly #write: (text: string) => void;
   #open: string | undefined;
 
-  /** @param write gets pieces of lines, in order */
+  /** @param write called with pieces of lines, in order */
   constructor(write: (text: string) => void) {
     this.#write = write;
   }
 
-  /** A line that is no phase. */
+  /** A line that is not a phase. */
   readonly log = (line: string): void => {
     this.#endLine();
     this.#write(`${line}\n`);
   };
 
-  /** Shows the text at once, does the work and adds how long it took. One phase at a time. */
+  /** Shows the text at once, runs the work and adds its duration. One phase at a time. */
   async phase<Result>(text: string, work: () => Promise<Result>): Promise<Result> {
     const begun = performance.now();
     this.#endLine();
@@ -44,7 +44,7 @@ export class Progress {
   }
 }
 
-/** Progress for a log of whole lines. */
+/** Progress for a log of complete lines. */
 export function progressOf(log: (line: string) => void): Progress {
   let line = '';
   return new Progress((text) => {

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { type Dirent, globSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, sep } from 'node:path';
 
-/** Folders at the top of a project: what its app is made into, what is said about it, and what tries it. */
+/** Folders at the top of a project that do not affect its assembly: outputs, documents, tests. */
 const IRRELEVANT = new Set(['node_modules', 'cdk.out', 'dist', 'docs', 'test']);
-/** Of the session and of its user: a process needs them to run, and no assembly depends on them. */
+/** Variables of the session and of its user: a process needs them to run, and no assembly depends on them. */
 const SESSION_VARIABLES = new Set(['PATH', 'HOME', 'TMPDIR', 'NODE_COMPILE_CACHE', 'NODE_OPTIONS']);
 
 /**
- * The variables that the app gets. Where cdk.json names those that its app reads (`environment`), by their names or as
- * beginnings such as `STRATA_*`, it gets no others but the session's, so that no others can decide anything.
+ * The app's environment variables. When cdk.json lists those that its app reads (`environment`), by names or by
+ * prefixes such as `STRATA_*`, the app gets only these and the session's, so that no others can affect it.
  */
 export function appEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
@@ -26,9 +26,10 @@ export function appEnvironment(
 }
 
 /**
- * SHA-256, in hexadecimal, of all that decides what the project's app synthesizes: its files, the versions of what is
- * installed, Node.js's own, and the variables that it gets. Whatever the app does not look at only costs a synth too many.
- * @param output where it synthesizes to; what lies around that is no part of the project.
+ * SHA-256, in hexadecimal, of everything that affects what the project's app synthesizes: its files, the installed
+ * versions, Node.js's own version, and its variables. Inputs that the app does not read only cause an unnecessary
+ * synth.
+ * @param output the app's output directory, which is not a part of the project.
  */
 export function hashSynthesisInputs(
   projectDir: string,

@@ -10,24 +10,24 @@ import { appEnvironment, hashSynthesisInputs } from './synthesis-inputs.ts';
 
 export interface SynthesizeOptions {
   projectDir: string;
-  /** Where the assembly goes; what was there is erased, unless nothing has changed that it was made of. */
+  /** Directory of the assembly; its former content is erased, unless no input has changed since. */
   output: string;
   logFile: string;
   signal: AbortSignal;
 }
 
-/** Beside the assembly, written last: what it was made of. */
+/** Beside the assembly, written last: the hash of its inputs. */
 const INPUTS = 'inputs.sha256';
 
-/** Of cdk.json. */
+/** From cdk.json. */
 interface Settings {
   app?: string;
   context?: object;
-  /** What the app reads of its environment; our own addition. */
+  /** Variables that the app reads; our own addition to cdk.json. */
   environment?: string[];
 }
 
-/** A synthesis that is under way. */
+/** A running synthesis. */
 export interface Synthesis {
   /** @throws {AssemblyError} with the app's own first complaint */
   done: Promise<void>;
@@ -36,15 +36,15 @@ export interface Synthesis {
 }
 
 /**
- * Begins to run the `app` command of cdk.json, as the CDK's command line does.
- * @returns undefined where its assembly is there already.
+ * Starts to run the `app` command of cdk.json, as the CDK's command line does.
+ * @returns undefined when its assembly exists already.
  * @throws {AssemblyError} when there is no such command
  */
 export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
   const { projectDir, output, signal } = options;
   const { app, context, environment } = readJson<Settings>(join(projectDir, 'cdk.json'), {});
   if (!app) throw new AssemblyError(`${join(projectDir, 'cdk.json')} has no "app" command`);
-  // `node` in the command must be the one that runs this, also when npm did not set the path up.
+  // `node` in the command must be the current one, even when npm did not set the path.
   const path = [dirname(process.execPath), join(projectDir, 'node_modules', '.bin'), process.env.PATH].join(
     delimiter,
   );
@@ -53,7 +53,7 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
     DB_PIPELINE: 'on',
     // Beside each server's own certificate, and relative to its data directory.
     REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
-    // Only the assembly is read, and it has no use for them.
+    // Only the assembly is read, which does not need them.
     CDK_DISABLE_STACK_TRACE: '1',
     ...appEnvironment(process.env, environment),
     PATH: path,
@@ -73,7 +73,7 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
     signal: AbortSignal.any([signal, stopping.signal]),
   });
   const done = runToEnd(child, options).then(() => writeDurably(inputsFile, inputs));
-  // The code that awaits it gets the error; a start that fails before that has a reason of its own.
+  // The code that awaits it gets the error; a start that fails before that has its own error.
   const ended = done.catch(() => {});
   const stop = () => {
     stopping.abort();

@@ -2,8 +2,8 @@
  * `npm run --silent token -- --tenant SLUG --user EMAIL [--role admin|member|viewer]`
  * `npm run --silent token -- --operator [--user EMAIL]`
  *
- * Prints one JWT for the running platform and nothing else; on any problem one line on stderr, and exit code 1.
- * A tenant's is signed as the user pool of the region that the tenant is in, an operator's as home's.
+ * Prints one JWT for the running platform and nothing else; on any error one line on stderr, and exit code 1. A
+ * tenant's token is signed as the user pool of the tenant's region, an operator's as home's.
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -43,7 +43,7 @@ async function token(argv: string[]): Promise<string> {
   return signToken(identityFor(identity, apiUrl), {
     email: options.user!,
     tenantId,
-    // The registry's role decides; a claim can only be wrong about it, and admin hides nothing.
+    // The registry's role decides, so the claim grants nothing.
     role: options.role ?? 'admin',
     scope: 'aws.cognito.signin.user.admin',
   });

@@ -34,7 +34,7 @@ export class ApiStack extends Stack {
     tagStack(this, 'data-plane', region, config);
     const { identity, alarmTopicArn } = props.controlPlane;
     const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
-    // It serves what is in the cells, and refers to nothing of theirs.
+    // It serves the tenants of the cells without references to the cells' stacks.
     for (const cell of props.cells) this.addStackDependency(cell);
 
     const domain = config.domainName && `${props.isHome ? '' : `${region.key}.`}${config.domainName}`;
@@ -92,7 +92,8 @@ export class ApiStack extends Stack {
       environment: {
         ...registry.readerEnvironment,
         REGION_KEY: region.key,
-        // Where `{slug}.domain` names a tenant. The assembly also runs as it is on a developer's machine, hence localhost.
+        // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
+        // runs on a developer's machine.
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
       },
     });

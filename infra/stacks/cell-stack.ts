@@ -18,7 +18,7 @@ export interface CellStackProps extends SharedSettings {
   readonly controlPlane: ControlPlane;
 }
 
-/** Of a stack: its resources are what they stay until the next deployment. */
+/** Rule of a stack: its resources keep their state until the next deployment. */
 const DEPLOYMENT_ENDS = [
   'CREATE_COMPLETE',
   'UPDATE_COMPLETE',
@@ -27,7 +27,9 @@ const DEPLOYMENT_ENDS = [
   'UPDATE_ROLLBACK_FAILED',
 ];
 
-/** One cell with all that its deployment needs: what bootstraps it, repairs its proxy and protects its cluster. */
+/**
+ * One cell with everything that its deployment needs: bootstrap, repair of its proxy, and protection of its cluster.
+ */
 export class CellStack extends Stack {
   readonly cell: Cell;
 
@@ -69,7 +71,7 @@ export class CellStack extends Stack {
     });
     registry.grantWrite(proxyAuth);
     this.cell.grantProxyAuth(proxyAuth);
-    // Sooner than the region's schedule: a deployment of this stack may have put back the proxy's own list.
+    // Before the region's schedule runs: a deployment of this stack may have restored the proxy's own list.
     new Rule(this, 'Deployed', {
       description: 'Deployments of this stack have ended: repair the secrets of the proxy',
       eventPattern: {

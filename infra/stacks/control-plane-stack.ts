@@ -17,14 +17,14 @@ import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
-/** What a region takes from its control plane: its own, or in the home region this stack's. */
+/** What a region needs of its control plane: its own, or in the home region this stack's. */
 export interface ControlPlane {
   readonly registry: Registry;
   readonly identity: Identity;
   readonly alarmTopicArn: string;
 }
 
-/** The control plane of the home region: who the tenants are, who signs in, and the operators' API. */
+/** The control plane of the home region: registry, user pool, and the operators' API. */
 export class ControlPlaneStack extends Stack implements ControlPlane {
   readonly registry: Registry;
   readonly identity: Identity;
@@ -119,7 +119,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
   }
 
-  /** May have the tenants of one region measured. */
+  /** May invoke the survey of tenants of one region. */
   #grantSurvey(grantee: IGrantable, { key, awsRegion }: RegionConfig): void {
     Grant.addToPrincipal({
       grantee,

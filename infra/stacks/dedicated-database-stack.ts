@@ -19,8 +19,8 @@ import { DatabaseSecret } from '../constructs/database-secret.ts';
 
 /**
  * An Enterprise tenant's own cluster. It is a template, not a stack of the app: workflows launch it at run time, one
- * per tenant, and everything that differs is a parameter. It has no assets, so it deploys without CDK's bootstrap
- * stack, and it creates no IAM: the service role that launches it cannot either.
+ * per tenant, and every difference is a parameter. It has no assets, so it deploys without CDK's bootstrap stack, and
+ * it creates no IAM, because its service role must not.
  */
 export class DedicatedDatabaseStack extends Stack {
   constructor(scope: Construct, id: string, config: StrataConfig) {
@@ -108,7 +108,7 @@ export class DedicatedDatabaseStack extends Stack {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });
-    // Proxies are the scarcer quota. A launch that fails for want of one then fails before it has made a cluster.
+    // Proxies are the scarcer quota. A launch without quota for one then fails before it has made a cluster.
     cluster.resource.node.addDependency(proxy.resource);
     Validations.of(this).acknowledge({
       id: 'CloudFormation-Validate::W2509',

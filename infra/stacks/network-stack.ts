@@ -7,11 +7,11 @@ import { type EndpointName, RegionNetwork } from '../constructs/region-network.t
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
-/** Outputs, where there are several regions. */
+/** Outputs, when there are several regions. */
 export const VPC_OUTPUT = 'VpcId';
 export const endpointOutput = (name: EndpointName): string => `${name}Endpoint`;
 
-/** The first stack of a region: its network, and the key of its data, which all other stacks of the region refer to. */
+/** The first stack of a region: its network and the key of its data, which all other stacks of the region refer to. */
 export class NetworkStack extends Stack {
   readonly place: RegionConfig;
   readonly key: DataKey;
@@ -31,7 +31,7 @@ export class NetworkStack extends Stack {
     if (config.regions.length > 1) this.#tellLinks();
   }
 
-  /** What links of other regions read of this stack, which they cannot refer to. */
+  /** Outputs that links of other regions read, because they cannot refer to this stack. */
   #tellLinks(): void {
     new CfnOutput(this, VPC_OUTPUT, { value: this.network.vpc.vpcId });
     for (const [name, value] of Object.entries(this.network.endpoints)) {

@@ -16,7 +16,7 @@ import type { BackupsStack } from './backups-stack.ts';
 import { stackProps, tagStack } from './stack-props.ts';
 
 export interface OperationsStackProps extends RegionalStackProps {
-  /** The URL of the region's API, which the registries of all regions get to know. */
+  /** The URL of the region's API, for the registries of all regions. */
   readonly apiUrl: string;
   /** The synthesized template of DedicatedDatabaseStack. */
   readonly dedicatedTemplateFile: string;
@@ -24,8 +24,8 @@ export interface OperationsStackProps extends RegionalStackProps {
 }
 
 /**
- * The last stack of a region: the workflows that work on its tenants with their schedules, what launches dedicated
- * databases, and what makes the region known to all registries.
+ * The last stack of a region: the workflows of its tenants with their schedules, the launch of dedicated databases, and
+ * the region's registration in all registries.
  */
 export class OperationsStack extends Stack {
   constructor(scope: Construct, props: OperationsStackProps) {
@@ -96,13 +96,13 @@ export class OperationsStack extends Stack {
         ApiUrl: props.apiUrl,
         SecretsKeyArn: key.keyArn,
         ...dedicated.launchProperties,
-        // A region that joins is told of this one, and this one of it.
+        // A new region and the existing ones are registered with each other.
         Registries: elsewhere.environment.REGISTRIES,
         SchemaHash: props.bundle.hash,
       },
     });
     registered.node.addDependency(registry.schema, registerRegion);
-    // Last: cells have told the registry their versions when they were bootstrapped.
+    // Last: the bootstrap of cells has recorded their versions in the registry.
     rollouts.onDeploy(registerRegion, props.bundle.hash, [registered]);
 
     new CfnOutput(this, 'OnboardingStateMachineArn', { value: onboarding.stateMachine.stateMachineArn });

@@ -10,13 +10,13 @@ import { endpointOutput, type NetworkStack, VPC_OUTPUT } from './network-stack.t
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionLinkStackProps extends SharedSettings {
-  /** Of the region that the stack is in. */
+  /** The stack's own region. */
   readonly near: NetworkStack;
-  /** Of the region that it opens the way to. */
+  /** The region that it connects to. */
   readonly far: NetworkStack;
-  /** Of the region that the stack is in. */
+  /** The stack's own region. */
   readonly alarmTopicArn: string;
-  /** The link in the other direction, which has made the peering connection. Without one this link makes it. */
+  /** The link in the other direction, which has made the peering connection. When absent, this link makes it. */
   readonly counterpart?: RegionLinkStack;
 }
 
@@ -24,11 +24,12 @@ const PEERING_OUTPUT = 'PeeringConnectionId';
 const ENDPOINTS = Object.keys(ENDPOINT_SERVICES) as EndpointName[];
 
 /**
- * The way from one region's network into another's, for moves: routes to its databases, and its AWS services by its own
- * interface endpoints, under the names that SDKs call. Two of these make a pair; the first makes the connection.
+ * The connection from one region's network to another's, for moves: routes to its databases, and its AWS services
+ * through its own interface endpoints, under the names that SDKs use. Two links make a pair; the first one makes the
+ * peering connection.
  *
- * A stack of its own, so that each region deploys whether others exist or not. It cannot refer to the other region's
- * resources, hence a custom resource reads the outputs of the stacks there.
+ * A separate stack, so that each region deploys whether others exist or not. It cannot refer to the other region's
+ * resources, so a custom resource reads the outputs of the stacks there.
  */
 export class RegionLinkStack extends Stack {
   readonly #lookUp: StrataFunction;
@@ -60,7 +61,7 @@ export class RegionLinkStack extends Stack {
     for (const name of ENDPOINTS) this.#resolve(props, name, there.getAttString(endpointOutput(name)));
   }
 
-  /** Both networks are of one account, so the other side accepts by itself. */
+  /** Both networks are of one account, so the other side accepts automatically. */
   #connect({ near, far }: RegionLinkStackProps, peerVpcId: string): string {
     const { attrId } = new CfnVPCPeeringConnection(this, 'Peering', {
       vpcId: near.network.vpc.vpcId,
@@ -82,7 +83,7 @@ export class RegionLinkStack extends Stack {
     });
   }
 
-  /** Lets a service of the other region be found at its endpoint there, which alone can be reached from here. */
+  /** Resolves a service of the other region to its endpoint there, the only address that can be reached from here. */
   #resolve({ near, far }: RegionLinkStackProps, name: EndpointName, dnsEntry: string): void {
     const zone = new PrivateHostedZone(this, `${name}Zone`, {
       zoneName: `${ENDPOINT_SERVICES[name].shortName}.${far.place.awsRegion}.amazonaws.com`,

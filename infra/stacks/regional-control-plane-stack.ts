@@ -10,7 +10,10 @@ import type { ControlPlane } from './control-plane-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
-/** Users' addresses stay in their region, so every region but home has a registry and a user pool of its own. */
+/**
+ * The control plane of a region other than home: a registry and a user pool, because users' addresses stay in their
+ * region.
+ */
 export class RegionalControlPlaneStack extends Stack implements ControlPlane {
   readonly registry: Registry;
   readonly identity: Identity;

@@ -18,15 +18,15 @@ import type { SharedSettings } from './stack-props.ts';
 export interface StrataAppOptions {
   readonly config: StrataConfig;
   readonly outdir: string;
-  /** For the run-time template's own App. */
+  /** Settings of the run-time template's own App. */
   readonly dedicatedOutdir: string;
   readonly validate: boolean;
   readonly bundle: FunctionBundle;
 }
 
 /**
- * All stacks of the configuration, in an App that is yet to be synthesized.
- * @throws after printing the findings, CDK's ValidationError for the run-time template.
+ * All stacks of the configuration, in an App that is not synthesized yet.
+ * @throws CDK's ValidationError for the run-time template, after printing the findings.
  */
 export async function createStrataApp(options: StrataAppOptions): Promise<App> {
   const { config, bundle, validate } = options;
@@ -46,7 +46,7 @@ interface LinkedNetwork {
   readonly alarmTopicArn: string;
 }
 
-/** The stacks of one region, of which each refers only to those before it. */
+/** The stacks of one region; each refers only to earlier ones. */
 function createRegion(
   app: App,
   region: RegionConfig,
@@ -67,7 +67,7 @@ function createRegion(
   return { network, alarmTopicArn: controlPlane.alarmTopicArn };
 }
 
-/** Every two regions, in both directions. */
+/** Every pair of regions, in both directions. */
 function linkRegions(app: App, networks: readonly LinkedNetwork[], shared: SharedSettings): void {
   const link = (
     { network: near, alarmTopicArn }: LinkedNetwork,
@@ -87,7 +87,7 @@ function linkRegions(app: App, networks: readonly LinkedNetwork[], shared: Share
 }
 
 /**
- * The run-time template comes first, from an App of its own: the regions carry it as an asset.
+ * The run-time template is synthesized first, in an App of its own, because the regions contain it as an asset.
  * @returns the template's path.
  */
 async function synthesizeDedicatedTemplate(
@@ -108,7 +108,7 @@ async function createApp(outdir: string, validate: boolean): Promise<App> {
     autoSynth: false,
     analyticsReporting: false,
     treeMetadata: false,
-    // Its engine takes seconds to load, which only a synth that validates should spend.
+    // Loading its engine takes seconds, which only a synth with validation should spend.
     builtinCloudFormationValidation: validate,
   });
   if (validate) {
@@ -123,7 +123,7 @@ function featureFlags(): Record<string, unknown> {
   const file = createRequire(import.meta.url).resolve('aws-cdk-lib/recommended-feature-flags.json');
   return {
     ...JSON.parse(readFileSync(file, 'utf8')),
-    // An export that a stack imports cannot be removed under it; a weak reference would notice only afterwards.
+    // An export that a stack imports cannot be removed; with a weak reference the error would come only later.
     '@aws-cdk/core:defaultCrossStackReferences': 'strong',
   };
 }

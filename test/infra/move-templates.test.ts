@@ -136,8 +136,8 @@ test('clean-ups are started, and executions looked at, by those who settle and r
 });
 
 test.each([
-  ['move', 'tasks/move-data', [/^Moves.*Workflow/, /^Moves.*Cleanup/]],
-  ['onboarding', 'tasks/onboarding-registry', [/^Onboarding.*Workflow/]],
+  ['move', 'tasks/move-data', [[/^Moves.*Workflow/, /^Moves.*Cleanup/], [/^Restores.*Workflow/]]],
+  ['onboarding', 'tasks/onboarding-registry', [[/^Onboarding.*Workflow/]]],
 ] as const)(
   'an execution of a %s that ends badly is told to %s, which also looks every five minutes',
   (what, entry, machines) => {
@@ -145,19 +145,19 @@ test.each([
     const rules = inUs('AWS::Events::Rule').filter(
       ({ Properties }) => text((Properties.Targets as { Arn: unknown }[])[0]?.Arn) === recover,
     );
-    expect(rules.map(({ Properties }) => Properties)).toMatchObject([
-      {
+    expect(rules.map(({ Properties }) => Properties)).toMatchObject(
+      machines.map((ofRule) => ({
         State: 'ENABLED',
         EventPattern: {
           source: ['aws.states'],
           'detail-type': ['Step Functions Execution Status Change'],
           detail: {
-            stateMachineArn: machines.map((id) => ({ Ref: expect.stringMatching(id) })),
+            stateMachineArn: ofRule.map((id) => ({ Ref: expect.stringMatching(id) })),
             status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
           },
         },
-      },
-    ]);
+      })),
+    );
     const schedule = inUs('AWS::Scheduler::Schedule').find(
       ({ Properties }) => Properties.Name === `strata-us-${what}-recovery`,
     ) as Found;
@@ -193,7 +193,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves, backups and rollouts in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves, backups, restores and rollouts in every region, and measure tenants of any', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -207,10 +207,12 @@ test('the operators’ API may start and watch moves, backups and rollouts in ev
     'arn:aws:states:eu-west-1::stateMachine:tenant-backup',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
+    'arn:aws:states:eu-west-1::stateMachine:tenant-restore',
     'arn:aws:states:us-east-1::stateMachine:schema-rollout',
     'arn:aws:states:us-east-1::stateMachine:tenant-backup',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
+    'arn:aws:states:us-east-1::stateMachine:tenant-restore',
   ]);
   expect(allowed('states:DescribeExecution')).toContain('arn:aws:states:us-east-1::execution:tenant-move:*');
   expect(allowed('states:StopExecution')).toEqual([]);

@@ -133,7 +133,7 @@ test('regions deploy without each other; links follow both, and the one that mak
   expect(dependenciesOf('Strata-Link-eu-us')).toContain('Strata-Link-us-eu');
 });
 
-test('inside a region references go one way: network, control plane, cells, API, operations', () => {
+test('inside a region references go one way: network, control plane, cells, API, backups, operations', () => {
   const dependenciesOf = (name: string) =>
     world
       .dependencies(name)
@@ -149,7 +149,9 @@ test('inside a region references go one way: network, control plane, cells, API,
     expect(dependenciesOf(controlPlane)).toEqual([network]);
     expect(dependenciesOf(cell)).toEqual([controlPlane, network]);
     expect(dependenciesOf(api)).toEqual([cell, controlPlane, network]);
-    expect(dependenciesOf(`Strata-${key}-operations`)).toEqual([api, cell, controlPlane, network]);
+    const backups = `Strata-${key}-backups`;
+    expect(dependenciesOf(backups)).toEqual([cell, controlPlane, network]);
+    expect(dependenciesOf(`Strata-${key}-operations`)).toEqual([api, backups, cell, controlPlane, network]);
   }
 });
 

@@ -228,11 +228,13 @@ test('the environment of every function has only the agreed names', () => {
       'ONBOARDING_STATE_MACHINE_ARN',
       'MOVE_STATE_MACHINE_ARN',
       'BACKUP_STATE_MACHINE_ARN',
+      'RESTORE_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
@@ -277,6 +279,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
+    'tenant-restore',
     'schema-rollout',
     'partition-upkeep',
   ]);
@@ -436,7 +439,7 @@ test('every function and every state machine is watched by an alarm: its own or 
     expect(watched).toContain(`${stack} <${logicalId}> ExecutionsTimedOut`);
   }
   // A workflow calls these again after an error; its own alarms say what remains.
-  const retried = /^tasks\/((move|backup)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+  const retried = /^tasks\/((move|backup|restore)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

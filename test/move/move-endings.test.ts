@@ -189,7 +189,7 @@ describe('the end of a move', () => {
     await world.settle(moveId, 0);
     expect(await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' })).toEqual({
       outcome: 'failed',
-      reason: 'A step of the move took too long. The tenant is in a schema of cell a now.',
+      reason: 'A phase of the move took too long. The tenant is in a schema of cell a now.',
     });
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
       tier: 'starter',
@@ -217,7 +217,7 @@ describe('the end of a move', () => {
     };
     const secret = JSON.stringify({ errorMessage: 'password authentication failed for db.internal' });
     expect(await told({ Error: 'DatabaseError', Cause: secret })).toBe('An internal error stopped the move.');
-    expect(await told({ Error: 'States.Timeout' })).toBe('A step of the move took too long.');
+    expect(await told({ Error: 'States.Timeout' })).toBe('A phase of the move took too long.');
     expect(await told({ Error: 'ReplicationBroken', Cause: 'not JSON' })).toBe(
       'An internal error stopped the move.',
     );

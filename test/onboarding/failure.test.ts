@@ -20,7 +20,7 @@ test.each([
   ['error', cause('relation "tenants" at db.internal'), internal],
   ['Runtime.ExitError', cause('RequestId: 1 Error: Runtime exited'), internal],
   ['constructor', cause('not a class of ours'), internal],
-  ['States.Timeout', undefined, 'A step of onboarding took too long.'],
+  ['States.Timeout', undefined, 'A phase of the onboarding took too long.'],
 ])('the reason for %s is fit for a client', (name, text, reason) => {
   expect(reasonOf({ Error: name, Cause: text })).toBe(reason);
 });

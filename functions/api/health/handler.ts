@@ -1,6 +1,9 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 
-/** `GET /health`: the API is deployed and its functions run. It touches no database: a probe must not page for one tenant. */
+/**
+ * `GET /health`: the API is deployed and its functions run. It uses no database: one tenant's outage must not fail the
+ * probe.
+ */
 export async function handler(event: APIGatewayProxyEventV2): Promise<APIGatewayProxyStructuredResultV2> {
   return {
     statusCode: 200,

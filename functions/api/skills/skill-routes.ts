@@ -29,7 +29,7 @@ const assessed = {
       'must be beginner, intermediate, advanced or expert',
     ),
   ),
-  // The column is numeric(4,2): what it would round or refuse is refused here.
+  // The column is numeric(4,2): refuse values that it would round or refuse.
   yearsOfExperience: z.nullish(
     z
       .number('must be a number')

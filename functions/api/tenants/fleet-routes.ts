@@ -41,7 +41,7 @@ export const rollout = operatorRoute(
   },
 );
 
-/** Starts a rollout in one region: 202, to be polled at its Location until it has ended. */
+/** Starts a rollout in one region: 202; poll its Location until it has ended. */
 export const startRollout = operatorRoute(
   { body: z.unknown() },
   async ({ registries, body, operator, facts }: OperatorRequest<object, object, unknown>) => {

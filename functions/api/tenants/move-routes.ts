@@ -26,7 +26,7 @@ export const list = operatorRoute(
   },
 );
 
-/** Starts a move: 202, to be polled at its Location until it has ended. A dry run answers 200 at once. */
+/** Starts a move: 202; poll its Location until it has ended. A dry run answers 200 at once. */
 export const create = operatorRoute(
   { params: tenantParams, body: z.unknown() },
   async (request: OperatorRequest<z.output<typeof tenantParams>, object, unknown>) => {
@@ -76,13 +76,13 @@ export const read = operatorRoute(
   },
 );
 
-/** Asks a move to stop: 202, to be polled until it has rolled back. */
+/** Requests that a move stops: 202; poll it until it has rolled back. */
 export const abort = operatorRoute(
   { params: moveParams },
   async ({ registry, registries, region, params, operator }) => {
     const { tenantId } = await getTenant(registry, params.tenantId);
     const { moveId } = params;
-    // One that has brought the tenant to its region is on record where it came from, and says so there.
+    // A move from another region is recorded in the region that the tenant came from.
     const found = await findMoveAndRegion(registries, { region: region.key, tenantId }, moveId);
     const itsRegistry = registries.of(found.region);
     return answeringMoveRefusals(async () => {

@@ -21,7 +21,7 @@ export const offers = operatorRoute(page, async ({ registry, params, query }) =>
   body: await listOffers(registry, params.tenantId, pageOf(query)),
 }));
 
-/** Starts the move of the offer: 202, to be polled at its Location. Accepting again answers the same move. */
+/** Starts the move of the offer: 202; poll its Location. Accepting again returns the same move. */
 export const accept = operatorRoute(
   { params: offerParams },
   async ({ registry, region, params, operator }) => {

@@ -16,7 +16,7 @@ import type { TenantSurvey } from '../../moves/survey-tenant.ts';
 import type { DataApi } from '../../registry/data-api.ts';
 import { getTenant } from '../../registry/tenants.ts';
 
-/** Does what may start or stop a move, and turns what moves refuse into problems. @throws {Problem} */
+/** Runs work that may start or stop a move, and turns the errors of moves into problems. @throws {Problem} */
 export async function answeringMoveRefusals<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
@@ -44,8 +44,8 @@ export async function answeringMoveRefusals<Result>(work: () => Promise<Result>)
 }
 
 /**
- * Asks a registry for a move of a tenant that it had a moment ago.
- * @throws {TenantBetweenRegions} it was handed over meanwhile: the region that has it now is to be asked.
+ * Runs work on a move in the registry that had the tenant a moment ago.
+ * @throws {TenantBetweenRegions} the tenant was handed over in the meantime: ask the region that has it now.
  */
 export async function unlessHandedOver<Result>(
   registry: DataApi,

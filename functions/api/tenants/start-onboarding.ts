@@ -8,8 +8,8 @@ import type { DataApi } from '../../registry/data-api.ts';
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 
 /**
- * Registers the tenant and hands it to the onboarding workflow of its region, unless an execution works on it already.
- * The workflow gets the validated input: what the client sent may be longer than Step Functions takes.
+ * Registers the tenant and starts the onboarding workflow of its region, unless an execution is already working on it.
+ * The workflow gets the validated input, because the client's body may be larger than Step Functions takes.
  * @throws what `requestOnboarding` throws.
  */
 export function startOnboarding(
@@ -24,7 +24,7 @@ export function startOnboarding(
   }: {
     operator: string;
     region: RegistrationRegion;
-    /** undefined: the function's own. */
+    /** AWS region of the workflow; undefined for the function's own. */
     awsRegion: string | undefined;
     once: RepeatableRequest | undefined;
     cloneOf?: string | undefined;

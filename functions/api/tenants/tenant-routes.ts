@@ -72,13 +72,17 @@ export const list = operatorRoute(
   }),
 );
 
-/** Registers the tenant and starts its onboarding, in the region of its residency: 202, to be polled at its Location until it is active or failed. */
+/**
+ * Registers the tenant and starts its onboarding, in the region of its residency: 202; poll its Location until the
+ * tenant is active or failed.
+ */
 export const create = operatorRoute(
   { body: z.unknown() },
   async (request: OperatorRequest<object, object, unknown>) => {
     const { registry, registries, body, operator, facts } = request;
     const use = controlIdempotencyOf(facts, operator, body);
-    // Keys are kept with their tenant. Home's copy refuses a key that another region's request was sent with.
+    // A key is stored in the region of its tenant. The copy in the home registry refuses a key that was used in another
+    // region.
     const kept = use && (await findAnswer(registry, use));
     if (kept)
       return { status: 202, body: kept.body, location: `/tenants/${kept.resourceId}`, replayed: true };
@@ -124,7 +128,7 @@ export const update = operatorRoute(
       maxStorageGb: limitOf('GB'),
       features: z.nullish(document),
       complianceRequirements: z.optional(complianceRequirements),
-      // Requirements that today's place does not satisfy are kept all the same, and the tenant is offered what does.
+      // With `force`, requirements are stored that the present place does not satisfy. The tenant then gets an offer.
       force: z.optional(z.boolean('must be true or false')),
       monthlyRevenue: z.nullish(
         z.number('must be a number').check(
@@ -145,12 +149,12 @@ export const update = operatorRoute(
   },
 );
 
-/** What the copy would protect has happened already. */
+/** The copy is only a precaution: the request itself has been done, so ignore a key that was reused meanwhile. */
 function unlessKeyReused(error: unknown): void {
   if (!(error instanceof IdempotencyKeyReused)) throw error;
 }
 
-/** One that is no region's is refused at home. */
+/** The home region refuses an unknown residency. */
 function regionOfResidency(
   dataResidency: string | undefined,
   { registries }: OperatorRequest<object, object, unknown>,

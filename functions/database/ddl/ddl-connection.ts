@@ -11,15 +11,15 @@ import {
 } from 'kysely';
 import type pg from 'pg';
 
-/** Owns every schema and table of a data database and runs the DDL. Requests never log in as it. */
+/** The role that owns every schema and table of a data database and runs the DDL. Requests never log in as it. */
 export const OWNER_ROLE = 'strata_owner';
-/** Carries what all login roles of requests have in common: the way into `tenancy.enter`, and no table. */
+/** The role whose members are all login roles of requests. It may call `tenancy.enter` and has no rights on tables. */
 export const TENANT_LOGIN_GROUP = 'strata_tenant_login';
 
 // biome-ignore lint/suspicious/noExplicitAny: DDL is not typed by the tables it creates.
 export type DdlTransaction = Transaction<any>;
 
-/** Runs `work` in one transaction on the given connection: a crash at any statement leaves nothing of it behind. */
+/** Runs `work` in one transaction on the given connection, so an interrupted run leaves nothing behind. */
 export async function ddlTransaction<Result>(
   client: pg.ClientBase,
   work: (transaction: DdlTransaction) => Promise<Result>,
@@ -30,8 +30,8 @@ export async function ddlTransaction<Result>(
 }
 
 /**
- * Runs `work` in the transaction that the caller has open on the connection and will end: what it creates or drops
- * is committed with what the transaction has checked, or not at all.
+ * Runs `work` in the transaction that the caller has opened on the connection and will end: what it creates or drops is
+ * committed together with the caller's own statements, or not at all.
  */
 export async function joinedTransaction<Result>(
   client: pg.ClientBase,
@@ -60,14 +60,14 @@ function databaseOver(driver: Driver): Kysely<any> {
   });
 }
 
-/** Runs statements as one simple query: one round trip, whatever their number. */
+/** Runs any number of statements as one simple query, in one round trip. */
 export async function runStatements(transaction: DdlTransaction, statements: string[]): Promise<void> {
   if (statements.length > 0) await sql.raw(statements.join(';\n')).execute(transaction);
 }
 
 /**
- * Serializes those who work on the same thing of this database, until the transaction ends. Requests have no business
- * with that lock: a session of theirs that holds it is ended.
+ * Serializes work on the same object of this database until the transaction ends. Requests never need that lock, so a
+ * request session that holds it is ended.
  */
 export async function lockForDdl(transaction: DdlTransaction, name: string): Promise<void> {
   const lock = ddlLock(name);
@@ -94,9 +94,9 @@ function poolOfOne(client: pg.ClientBase) {
 }
 
 /**
- * Ends sessions of requests that hold, or wait for, an advisory lock of the control plane. Requests have no business
- * with it, but EXECUTE on the advisory functions cannot be revoked on RDS, so a leaked credential can take any key.
- * Parameter `$1` is the text whose hash is the key.
+ * Ends sessions of requests that hold, or wait for, an advisory lock of the control plane. Requests never need one, but
+ * EXECUTE on the advisory functions cannot be revoked on RDS, so a leaked credential can take any lock. Parameter `$1`
+ * is the text whose hash is the key.
  */
 export const END_LOCK_HOLDERS = `
   select pg_catalog.pg_terminate_backend(l.pid, 1000)

@@ -1,6 +1,6 @@
 import { HistoryDiverged } from '../errors.ts';
 
-/** The number that a migration's name begins with: the version of what it has run on. */
+/** The number at the beginning of a migration's name: the version after that migration. */
 export function versionOf(name: string): number {
   const [digits] = /^\d{4}/.exec(name) ?? [];
   if (digits === undefined) throw new TypeError('the name of a migration begins with four digits');
@@ -8,10 +8,10 @@ export function versionOf(name: string): number {
 }
 
 /**
- * The migrations that a target lacks, in their order. None where its history is ahead of the code, which a rollback of
- * a deployment meets: the older code works with the newer tables.
+ * The migrations that a target lacks, in their order. None when its history is ahead of the code, which happens after a
+ * rollback of a deployment: the older code works with the newer tables.
  * @param executed names of the migrations that have run there.
- * @throws {HistoryDiverged} where neither history is the beginning of the other.
+ * @throws {HistoryDiverged} neither history is the beginning of the other.
  */
 export function missingMigrations<Migration extends { readonly name: string }>(
   executed: readonly string[],
@@ -24,7 +24,7 @@ export function missingMigrations<Migration extends { readonly name: string }>(
   return known.slice(executed.length);
 }
 
-/** The version of the target with that history: 0 where it is empty. */
+/** The version of the target with that history: 0 when it is empty. */
 export function versionAfter(executed: readonly string[]): number {
   const last = [...executed].sort().at(-1);
   return last === undefined ? 0 : versionOf(last);

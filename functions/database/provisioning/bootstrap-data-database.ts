@@ -24,31 +24,31 @@ import { readTenancyVersion, writeTenancy } from './tenancy-schema.ts';
 
 export interface DataDatabaseOptions {
   readonly ownerPassword: string;
-  /** Whether Starter tenants live here (a cell) or one tenant only (a dedicated database). */
+  /** True when Starter tenants live here (a cell), false for one tenant only (a dedicated database). */
   readonly shared: boolean;
-  /** The login role of all Starter tenants; required where `shared`. */
+  /** The login role of all Starter tenants; required when `shared`. */
   readonly starter?: { readonly roleName: string; readonly password: string };
-  /** What is created; this code's when absent. */
+  /** The release to create; this code's when absent. */
   readonly release?: Release;
 }
 
-/** Versions of what is in a database. */
+/** Versions of a database's objects. */
 export interface DatabaseVersions {
   readonly tenancyVersion: number;
-  /** Of the shared tables; undefined where there are none. */
+  /** Of the shared tables; undefined when there are none. */
   readonly schemaVersion: number | undefined;
 }
 
 /**
- * Turns an empty database into a data database: roles, schema `tenancy`, and for a cell the shared tables. `master` is a
- * direct connection of the cluster's master user, not through a proxy.
+ * Turns an empty database into a data database: roles, schema `tenancy`, and for a cell the shared tables. `master` is
+ * a direct connection of the cluster's master user, not through a proxy.
  *
- * It only creates. In a database that has them it leaves `tenancy` and the shared tables as they are, older or newer than
- * this code (a rollout changes them), and brings up to date what is the master's: roles, their passwords and settings.
+ * It only creates. It leaves an existing `tenancy` and existing shared tables as they are, older or newer than this
+ * code (a rollout changes them), and updates what belongs to the master: roles, their passwords and settings.
  *
- * All of it is one transaction under a lock: killed at any statement it leaves nothing, run again it finishes or
- * changes nothing but passwords, run twice at once the second waits.
- * @throws PostgreSQL's own error; {TypeError} for a name or password that cannot be one; {HistoryDiverged}.
+ * All of it is one transaction under a lock: an interrupted run leaves nothing, a repetition changes nothing but
+ * passwords, and of two concurrent runs the second waits.
+ * @throws PostgreSQL's own error; {TypeError} a name or password has an unusable form; {HistoryDiverged}.
  * @returns the versions that the database has now.
  */
 export async function bootstrapDataDatabase(
@@ -78,16 +78,16 @@ export async function bootstrapDataDatabase(
 }
 
 /**
- * Rights on the database itself. They do not come with a copy (`CREATE DATABASE … TEMPLATE`, a restored snapshot
- * under another name), so they are separate. CONNECT stays with everybody: every role of the cluster is ours, and
- * the proxy's own monitoring role needs it.
+ * Rights on the database itself. A copy (`CREATE DATABASE … TEMPLATE`, a restored snapshot under another name) does not
+ * inherit them, so they are a separate function. CONNECT stays granted to PUBLIC: every role of the cluster is ours,
+ * and the proxy's own monitoring role needs it.
  */
 export async function grantDatabase(transaction: DdlTransaction): Promise<void> {
   const { rows } = await sql<{ name: string }>`
     select pg_catalog.quote_ident(pg_catalog.current_database()) as name`.execute(transaction);
   const name = rows[0]?.name;
   await runStatements(transaction, [
-    // A temporary table or function of a request's own could stand in for one of ours.
+    // A request's own temporary table or function could shadow one of ours.
     `REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`,
     `GRANT CREATE, TEMPORARY ON DATABASE ${name} TO ${identifier(OWNER_ROLE)}`,
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
@@ -95,9 +95,9 @@ export async function grantDatabase(transaction: DdlTransaction): Promise<void> 
 }
 
 /**
- * No role of ours makes temporary tables in the databases that every cluster has. CONNECT stays there, too: RDS Proxy
- * looks after its targets through `postgres`. `template1` is RDS's own, and so are the functions of large objects: what
- * a leaked credential leaves by those, `dropTenantSchema` removes.
+ * Prevents temporary tables of our roles in the databases that every cluster has. CONNECT stays granted there too: RDS
+ * Proxy monitors its targets through `postgres`. `template1` belongs to RDS, and so do the large-object functions:
+ * `dropTenantSchema` removes what a leaked credential leaves there.
  */
 async function closeOtherDatabases(transaction: DdlTransaction): Promise<void> {
   const { rows } = await sql<{ name: string }>`
@@ -118,7 +118,7 @@ async function ensureSharedTables(
 ): Promise<number> {
   const target = sharedTarget(starterRole);
   const executed = await readHistory(transaction, target);
-  // A history that is not ours should end a deployment before a rollout meets it.
+  // A foreign history should fail the deployment, before a rollout meets it.
   missingMigrations(executed ?? [], migrations);
   const version = executed ? versionAfter(executed) : await createSharedTables();
   await ensureMonthPartitions(transaction, SHARED_SCHEMA, new Date(), MONTHS_READY);

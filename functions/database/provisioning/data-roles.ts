@@ -7,29 +7,32 @@ export { OWNER_ROLE, TENANT_LOGIN_GROUP };
 
 /**
  * Limits of a request's transaction, as role settings: the proxy refuses them as startup parameters, and a session
- * `SET` would leak to the next tenant on the connection. The search path is emptied because its default, `"$user"`,
- * is a tenant's own schema by name.
+ * `SET` would leak to the next tenant on the connection. The search path is empty because its default, `"$user"`, names
+ * a tenant's own schema.
  */
 const REQUEST_SETTINGS = {
   statement_timeout: '15s',
   idle_in_transaction_session_timeout: '10s',
   transaction_timeout: '30s',
-  // Longer than a pool keeps an idle connection. A session that only holds on to something ends.
+  // Longer than a pool keeps an idle connection. It ends sessions that only hold on to something.
   idle_session_timeout: '5min',
   search_path: '',
 } as const;
 
-/** Kilobytes of temporary files of one session. Only a superuser, or a role with that grant, may set it: RDS gives that grant to no role. */
+/**
+ * Kilobytes of temporary files of one session. Only a superuser, or a role with that grant, may set it; RDS grants it
+ * to no role.
+ */
 const TEMP_FILE_LIMIT = 4_194_304;
 
 export interface LoginRole {
   readonly roleName: string;
   readonly password: string;
-  /** Connections it may hold at once; unlimited when absent. */
+  /** Connections that the role may hold at once; unlimited when absent. */
   readonly connectionLimit?: number;
 }
 
-/** Creates the role where it is missing; password, limit and settings are brought to what is asked in any case. */
+/** Creates the role when it is missing; always sets password, limit and settings. */
 export async function ensureRequestRole(transaction: DdlTransaction, role: LoginRole): Promise<void> {
   await ensureRole(transaction, role.roleName);
   const name = identifier(role.roleName);
@@ -43,9 +46,9 @@ export async function ensureRequestRole(transaction: DdlTransaction, role: Login
 }
 
 /**
- * Brings the settings of every login role of requests up to date: of those that lack one. The transaction acts as the
- * owner, who made them. A role that is dropped or changed at this moment is left alone: its settings go with it, or come
- * with the change.
+ * Updates the settings of every request login role that lacks one. The transaction acts as the owner, which created the
+ * roles. A role that is being dropped or changed concurrently is skipped: its settings disappear with it, or the other
+ * change sets them.
  */
 export async function ensureRequestSettings(transaction: DdlTransaction): Promise<void> {
   const settings = await requestSettings(transaction);
@@ -81,7 +84,7 @@ function alterRole(roleName: string, settings: Record<string, string | number>):
   );
 }
 
-/** The owner logs in as itself for later DDL; the master may act as it, and only where it says so (SET ROLE). */
+/** The owner logs in itself for later DDL; the master may act as the owner, but only with an explicit SET ROLE. */
 export async function ensureOwnerRole(transaction: DdlTransaction, password: string): Promise<void> {
   await ensureRole(transaction, OWNER_ROLE);
   const owner = identifier(OWNER_ROLE);
@@ -91,16 +94,16 @@ export async function ensureOwnerRole(transaction: DdlTransaction, password: str
   ]);
   const { rows } = await sql<{ may: boolean }>`
     select pg_catalog.pg_has_role(current_user, ${OWNER_ROLE}, 'SET') as may`.execute(transaction);
-  // Since PostgreSQL 16 who creates a role may administer it, but neither act as it nor inherit from it.
+  // Since PostgreSQL 16 the creator of a role may administer it, but neither act as it nor inherit from it.
   if (!rows[0]?.may)
     await runStatements(transaction, [`GRANT ${owner} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE`]);
 }
 
 /**
- * What moves between clusters ask of the owner: it publishes and subscribes, makes the replication role of a move, and
- * sees when the last transaction on an abandoned place has ended. `pg_signal_backend` lets the functions of `tenancy` end
- * a session that holds another tenant's lock. RDS lends the right to replicate through the role `rds_replication`, and
- * gives nobody the attribute; other PostgreSQL has only the attribute.
+ * Rights that relocates need: the owner publishes and subscribes, makes the replication role of a move, and sees when
+ * the last transaction at the source has ended. `pg_signal_backend` lets the functions of `tenancy` end a session that
+ * holds another tenant's lock. On RDS the right to replicate comes from the role `rds_replication`; RDS sets the role
+ * attribute for nobody. Other PostgreSQL has only the attribute.
  */
 export async function grantReplication(transaction: DdlTransaction): Promise<void> {
   const owner = identifier(OWNER_ROLE);
@@ -114,7 +117,7 @@ export async function grantReplication(transaction: DdlTransaction): Promise<voi
   ]);
 }
 
-/** A role that may do nothing yet. Its creator administers it. */
+/** A role without rights. Its creator administers it. */
 export async function ensureRole(transaction: DdlTransaction, roleName: string): Promise<void> {
   const name = identifier(roleName);
   const { rows } = await sql`select 1 from pg_catalog.pg_roles where rolname = ${roleName}`.execute(
@@ -128,7 +131,7 @@ const ITERATIONS = 4096;
 
 /**
  * The SCRAM-SHA-256 verifier that PostgreSQL stores for a password (RFC 5803), computed here so that the password
- * itself never reaches a statement, and so never a server log. `psql`'s \password does the same.
+ * itself never appears in a statement or a server log. `psql`'s \password does the same.
  * @throws {TypeError} unless the password is printable ASCII: anything else would need SASLprep.
  */
 export function scramVerifier(password: string): string {

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { sqlStateOf } from '../session/sql-state.ts';
 
 /**
- * Ends the sessions of other tenants' roles that hold a lock of this tenant, or wait for one. Outside a transaction.
- * A database that was bootstrapped before it had that function is left as it is.
+ * Ends the sessions of other tenants' roles that hold a lock of this tenant, or wait for one. Call it outside a
+ * transaction. Does nothing in a database whose `tenancy` does not have that function yet.
  */
 export async function endForeignSessions(owner: pg.ClientBase, tenantId: string): Promise<void> {
   try {

@@ -13,9 +13,9 @@ export interface TenantPlacement {
 }
 
 /**
- * Lets a tenant be entered here. Placing it again as it is changes nothing; a tenant that had moved away comes back
- * under a newer epoch. `owner` is a connection as the owner role.
- * @throws {PlacementConflict} when it is placed differently, or under a newer epoch, or is still at home under an older one.
+ * Records a tenant's placement, so that the tenant may be entered here. Repeating it changes nothing; a tenant that had
+ * moved away gets a newer epoch. `owner` is a connection as the owner role.
+ * @throws {PlacementConflict} it has another placement, a newer epoch, or is still active under an older one.
  */
 export async function placeTenant(owner: pg.ClientBase, placement: TenantPlacement): Promise<void> {
   const { tenantId, epoch, isolationModel, schemaName, roleName } = placement;
@@ -30,7 +30,7 @@ export async function placeTenant(owner: pg.ClientBase, placement: TenantPlaceme
        where p.state = 'moved' and p.epoch < excluded.epoch`,
     values,
   );
-  // A statement of its own: it sees what a concurrent placing has committed meanwhile.
+  // A separate statement, so that it sees what a concurrent call has committed.
   const { rows } = await owner.query(
     `select from tenancy.placement where state <> 'moved' and tenant_id = $1 and epoch = $2
        and isolation_model = $3 and schema_name = $4 and role_name = $5`,
@@ -39,13 +39,13 @@ export async function placeTenant(owner: pg.ClientBase, placement: TenantPlaceme
   if (rows.length === 0) throw new PlacementConflict('the tenant is placed differently already');
 }
 
-/** Takes back a placement that never served (a failed onboarding) or serves no longer (an offboarded tenant). */
+/** Removes a placement that never served (a failed onboarding) or serves no longer (an offboarded tenant). */
 export async function removePlacement(
   owner: pg.ClientBase,
   { tenantId, epoch }: Pick<TenantPlacement, 'tenantId' | 'epoch'>,
 ): Promise<void> {
   await endForeignSessions(owner, tenantId);
-  // Writers in flight end first; who comes later is refused (TN004).
+  // Waits for open write transactions; later ones are refused (TN004).
   await owner.query(
     `with lock as materialized (select pg_catalog.pg_advisory_xact_lock(tenancy.lock_key($1)))
      delete from tenancy.placement using lock where tenant_id = $1 and epoch = $2`,

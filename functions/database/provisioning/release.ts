@@ -4,11 +4,11 @@ import type { TenantTable } from '../tables/tenant-table.ts';
 import { tenantTables } from '../tables/tenant-tables.ts';
 import { TENANCY_VERSION, tenancyStatements } from './tenancy-schema.ts';
 
-/** What one release of this code makes of every data database and tenant schema. */
+/** What one release creates in every data database and tenant schema. */
 export interface Release {
   readonly schemaVersion: number;
   readonly migrations: readonly TenantMigration[];
-  /** As the last migration leaves them. */
+  /** The version after the last migration. */
   readonly tables: readonly TenantTable[];
   readonly tenancyVersion: number;
   readonly tenancyStatements: readonly string[];

@@ -1,10 +1,10 @@
 /**
- * The lock that keeps two things of one database apart: DDL on its shared tables, and the claim of a reshape to or from
- * them.
+ * The lock that separates two operations in one database: DDL on its shared tables, and the claim of a reshape to or
+ * from them.
  *
- * The claim holds it shared while it writes `tenancy.placement.mover`. The DDL holds it exclusively and then looks for
- * such claims. So either the DDL sees the claim and gives way, or the reshape begins after the DDL has been committed.
- * It lasts until the transaction ends; the caller sets `lock_timeout`.
+ * The claim holds it shared while it writes `tenancy.placement.mover`. The DDL holds it exclusively and then checks for
+ * such claims. So either the DDL sees the claim and fails, or the reshape begins after the DDL has committed. It lasts
+ * until the transaction ends; the caller sets `lock_timeout`.
  */
 import type pg from 'pg';
 import { endLockHolders } from '../ddl/ddl-connection.ts';
@@ -15,16 +15,16 @@ const KEY = `pg_catalog.hashtextextended('${SHARED_TABLES_LOCK}', 0)`;
 
 /**
  * For the transaction that claims a tenant for a reshape: take it before the claim is written.
- * @throws PostgreSQL's 55P03 where DDL on the shared tables does not end within `lock_timeout`; try again later.
+ * @throws PostgreSQL's 55P03 when DDL on the shared tables does not end within `lock_timeout`; try again later.
  */
 export async function keepSharedTables(owner: pg.ClientBase): Promise<void> {
   await owner.query(`select pg_catalog.pg_advisory_xact_lock_shared(${KEY})`);
 }
 
 /**
- * For a transaction that changes the shared tables. Where it must wait, sessions of requests that hold the lock are
- * ended first: none of ours does.
- * @throws PostgreSQL's 55P03 where a claim or another change does not end within `lock_timeout`; try again later.
+ * For a transaction that changes the shared tables. When it must wait, request sessions that hold the lock are ended
+ * first, because no request needs it.
+ * @throws PostgreSQL's 55P03 when a claim or another change does not end within `lock_timeout`; try again later.
  */
 export async function lockSharedTables(owner: pg.ClientBase): Promise<void> {
   const { rows } = await owner.query(`select pg_catalog.pg_try_advisory_xact_lock(${KEY}) as locked`);

@@ -1,34 +1,37 @@
 import { TENANT_LOGIN_GROUP } from '../ddl/ddl-connection.ts';
 
 /**
- * The functions of schema `tenancy`. DESIGN section 4 says what they promise; here is why they look as they do.
+ * The functions of schema `tenancy`: what they guarantee is in docs/architecture.md; this explains their form.
  *
  * - SECURITY DEFINER without a `SET search_path` clause: the clause would undo the search path that `enter` sets.
- *   Names and operators are qualified instead, since the caller's path may be anything. (OPERATOR(…) binds alike
- *   whatever the operator: parenthesize.)
- * - plpgsql, and as few statements as possible: assignments of simple expressions skip the executor, a PERFORM of
- *   several columns does not. The search path is set last: changing it makes cached plans check themselves again.
+ *   Names and operators are qualified instead, because the caller's path may be anything. (OPERATOR(…) has the same
+ *   precedence for every operator: parenthesize.)
+ * - plpgsql, with as few statements as possible: assignments of simple expressions skip the executor, a PERFORM of
+ *   several columns does not. The search path is set last, because changing it revalidates cached plans.
  * - VOLATILE under READ COMMITTED: each statement takes a new snapshot, so the placement that is read after the lock
- *   was granted is the one that whoever held the lock has left.
+ *   was granted is the one that the former holder of the lock has committed.
  *
- * How a transaction's tenant is remembered. A setting can be overwritten by any expression that reaches the server
- * (`set_config('app.current_tenant', …)` in an injected sub-select), and a role that serves all Starter tenants may
- * call `enter` for each of them. So `enter` opens a cursor over the tenant's id, under a fixed name, and
- * `current_tenant` believes the cursor only. A cursor lives until the transaction ends; opening, closing and replacing
- * one take statements, and the extended protocol carries one statement at a time; opening it again fails (42P03):
- * a transaction enters one tenant, once. Measured inside the server: `enter` takes 17 µs (a transaction around
- * `SELECT 1`: 9 µs), 2 of them for the cursor; `current_tenant` 0.7 µs, as long as reading a setting takes; a keyed hash
- * over the setting takes 3.1 µs and would not notice a second `enter`.
- * Who can send whole statements as a Starter role can begin transactions of his own, and nothing inside the database
- * can tell him apart: hence parameters everywhere, and no simple query with a value from outside.
+ * How a transaction's tenant is stored. A setting can be overwritten by any expression that reaches the server
+ * (`set_config('app.current_tenant', …)` in an injected sub-select), and the role of all Starter tenants may call
+ * `enter` for each of them. So `enter` opens a cursor over the tenant's id, under a fixed name, and `current_tenant`
+ * uses only the cursor. A cursor lives until the transaction ends. Opening, closing and replacing one take statements,
+ * and the extended protocol carries one statement at a time. Opening it again fails (42P03), so a transaction enters
+ * one tenant, once. Measured inside the server: `enter` takes 17 µs (a transaction around `SELECT 1`: 9 µs), 2 of them
+ * for the cursor; `current_tenant` 0.7 µs, the same as reading a setting; a keyed hash over the setting takes 3.1 µs
+ * and would not notice a second `enter`. An attacker who can send whole statements as a Starter role can begin own
+ * transactions, and nothing inside the database can detect that: hence parameters everywhere, and no simple query with
+ * a value from outside.
  */
 const CURSOR = "'tenancy entered'";
-/** The role of which all login roles of requests are members. */
+/** The role whose members are all login roles of requests. */
 const TENANT_LOGIN_GROUP_OID = `'${TENANT_LOGIN_GROUP}'::regrole`;
-/** Locks of one session in the server's lock table: what a role's CONNECTION LIMIT times this takes fits in twice. */
+/**
+ * Limit of one session's entries in the server's lock table. A role's CONNECTION LIMIT times this fits into the table
+ * twice.
+ */
 const MAX_LOCKS = 400;
 
-/** One TN00x for "no tenant"; 34000 where the setting was there and the cursor was not, which is a forgery. */
+/** TN004 stands for "no tenant"; 34000 when the setting exists without the cursor, which is a forgery. */
 export const currentTenant = `
 CREATE OR REPLACE FUNCTION tenancy.current_tenant() RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED AS $function$
@@ -44,7 +47,7 @@ BEGIN
 END
 $function$`;
 
-/** Tells of a fence in DETAIL. Never returns. */
+/** Raises TN001 with the fence in DETAIL. Never returns. */
 const raiseFenced = `
 CREATE OR REPLACE FUNCTION tenancy.raise_fenced(token uuid, expires_at timestamp with time zone) RETURNS void
 LANGUAGE plpgsql AS $function$
@@ -58,8 +61,8 @@ END
 $function$`;
 
 /**
- * The wait of a writer that met a mover. On its own, because the timeout of a function's SET clause would cost every
- * `enter`, and a `set_config` of it would outlive the wait.
+ * The wait of a writer that met an attempt's lock. A separate function, because the timeout of a function's SET clause
+ * would cost every `enter`, and a `set_config` of it would outlive the wait.
  */
 const awaitWriteLock = `
 CREATE OR REPLACE FUNCTION tenancy.await_write_lock(tenant uuid) RETURNS void
@@ -86,10 +89,10 @@ END
 $function$`;
 
 /**
- * Ends the sessions of other tenants' roles that hold a lock of this tenant, or wait for one; answers how many. EXECUTE
- * on the advisory functions cannot be revoked on RDS, so a leaked credential can take any key; nothing of ours does so
- * for a tenant that its role does not own. Only the owner role and its functions call it: it is a member of
- * pg_signal_backend. The warning (TN005) is in the server's log, and reaches the waiting client, which raises an alarm.
+ * Ends the sessions of other tenants' roles that hold a lock of this tenant, or wait for one; returns how many. EXECUTE
+ * on the advisory functions cannot be revoked on RDS, so a leaked credential can take any lock; our own code takes only
+ * locks of tenants that its role owns. Only the owner role and its functions call it, because it is a member of
+ * pg_signal_backend. The warning (TN005) goes to the server's log and to the waiting client, which raises an alarm.
  */
 const endForeignSessions = `
 CREATE OR REPLACE FUNCTION tenancy.end_foreign_sessions(tenant uuid) RETURNS integer
@@ -123,10 +126,10 @@ END
 $function$`;
 
 /**
- * For a request that met a full lock table (53200): ends the sessions of requests that hold hundreds of locks there.
- * A request of ours holds a few dozen at most. Sessions of the role that calls it are no exception. Answers how many.
- * A catalogue that all databases share takes room in that very table, also for the moment of a look-up: hence
- * functions in place of views. The few entries that it needs come free when any other transaction ends.
+ * For a request that met a full lock table (53200): ends the request sessions that hold hundreds of locks, including
+ * sessions of the calling role. Our own requests hold a few dozen at most. Returns how many. Looking up a catalogue
+ * that all databases share takes entries in that same table, even for a moment, so this uses functions instead of
+ * views. The few entries that it needs become free when any other transaction ends.
  */
 const relieveLockTable = `
 CREATE OR REPLACE FUNCTION tenancy.relieve_lock_table() RETURNS integer
@@ -218,9 +221,9 @@ END
 $function$`;
 
 /**
- * For movers and cleanup, which see one tenant's rows through the policies like everybody else. It takes no lock:
- * they hold what they need. `token` is the fence's they know of, NULL for none; a fence of another attempt is TN001.
- * They name both sides of a move by schema, and what they write is not captured.
+ * For moves and clean-ups, which see one tenant's rows through the policies, like requests. It takes no lock, because
+ * they hold what they need. `token` is the token of the fence that the caller knows, or NULL; a fence of another
+ * attempt is TN001. Callers name source and target by schema, and their writes are not captured.
  */
 const enterMoveFunction = `
 CREATE OR REPLACE FUNCTION tenancy.enter_move(tenant uuid, token uuid) RETURNS void
@@ -246,8 +249,9 @@ END
 $function$`;
 
 /**
- * Ends an expired fence whose mover is gone; answers whether it did. A transaction of its own, in READ COMMITTED.
- * Under the exclusive lock, so that it cannot cross a flip; by the database's clock, which is also the mover's.
+ * Removes an expired fence whose attempt is dead; returns whether it did. Call it in a transaction of its own, in READ
+ * COMMITTED. It takes the exclusive lock, so that it cannot interleave with a commit, and uses the database's clock,
+ * which the attempt uses too.
  */
 const clearFenceFunction = `
 CREATE OR REPLACE FUNCTION tenancy.clear_fence(tenant uuid, token uuid) RETURNS boolean
@@ -275,8 +279,8 @@ END
 $function$`;
 
 /**
- * A request that had to be run again because of a move tells so once it has succeeded; reports of moves count them.
- * Only for the placement as it is, and only by the role that owns it.
+ * Counts a request that was repeated because of a move, after it has succeeded, for the reports of moves. Only for the
+ * current placement, and only by the role that owns it.
  */
 const noteRetryFunction = `
 CREATE OR REPLACE FUNCTION tenancy.note_retry(tenant uuid, epoch bigint) RETURNS void
@@ -290,8 +294,8 @@ END
 $function$`;
 
 /**
- * Notes the key of a row that a request writes while a move copies: the old and the new one, since a key can change.
- * The tenant is the entered one, not what the row says: an isolated table has no such column.
+ * Records the keys of a row that a request writes while a move copies: the old and the new one, because a key can
+ * change. The tenant is the entered one, not a column of the row, because an isolated table has no such column.
  */
 const captureChangeFunction = `
 CREATE OR REPLACE FUNCTION tenancy.capture_change() RETURNS trigger
@@ -313,19 +317,22 @@ BEGIN
 END
 $function$`;
 
-/** The tenant's key in the single-bigint space of advisory locks; movers take it exclusively. */
+/** The key of the tenant's writers' lock in the single-bigint space of advisory locks; attempts take it exclusively. */
 const lockKey = `
 CREATE OR REPLACE FUNCTION tenancy.lock_key(tenant uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN pg_catalog.uuid_hash_extended(tenant, 0)`;
 
-/** A second key of the tenant: held shared by an attempt's transactions, exclusively by who gives or takes the claim. */
+/**
+ * The key of the tenant's attempts' lock: an attempt's transactions hold it shared; claiming and revoking take it
+ * exclusively.
+ */
 const moverKey = `
 CREATE OR REPLACE FUNCTION tenancy.mover_key(tenant uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN pg_catalog.uuid_hash_extended(tenant, 1)`;
 
-/** In the order in which they can be created. */
+/** In the order of their creation. */
 export const tenancyFunctions: readonly string[] = [
   lockKey,
   moverKey,

@@ -4,18 +4,18 @@ import { OWNER_ROLE, TENANT_LOGIN_GROUP } from './data-roles.ts';
 import { tenancyFunctions } from './tenancy-functions.ts';
 
 /**
- * Who lives in this database. States of a row and who changes them:
+ * The placements in this database. States of a row and who changes them:
  *
- *   active ──fence (mover)──▶ fenced ──flip (mover)──▶ active in the next epoch (reshaped) | moved (relocated)
+ *   active ──fence (attempt)──▶ fenced ──commit (attempt)──▶ active in the next epoch (reshape) | moved (relocate)
  *      ▲                        │
- *      └── mover, clear_fence ──┘
+ *      └── attempt, clear_fence ┘
  *
- * Invariants: `epoch` only grows; a fence has a token and an end; a flip sets epoch + 1, and leaves in `forward` the
- * placement that a caller of the previous epoch is told if it comes as `previous_role_name`. A mover changes a row only
- * while it holds the tenant's advisory lock (`tenancy.lock_key`) exclusively; writers hold it shared until they end.
- * `mover` names the attempt at a move that works on the tenant here: only its transactions count, which hold a second
- * lock (`tenancy.mover_key`) shared; whoever takes the tenant from it holds that one exclusively.
- * `former` is the row that an arrival from another cluster replaced (the tenant was here before), until it is settled.
+ * Invariants: `epoch` only grows; a fence has a token and an expiry; a commit sets epoch + 1 and stores in `forward`
+ * the new placement, which a caller of the previous epoch gets if its role is `previous_role_name`. An attempt changes
+ * a row only while it holds the tenant's writers' lock (`tenancy.lock_key`) exclusively; writers hold it shared until
+ * they end. `mover` is the attempt that has claimed the tenant here: only its transactions may work, and they hold the
+ * attempts' lock (`tenancy.mover_key`) shared; revoking the claim takes that lock exclusively. `former` is the row that
+ * a relocate to here has replaced (the tenant was here before), until the hop is settled.
  */
 const placementTable = `
 CREATE TABLE IF NOT EXISTS tenancy.placement (
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS tenancy.captured_changes (
   row_key jsonb NOT NULL
 )`;
 
-/** How many requests were run again because of a move, per placement. */
+/** Number of requests that were repeated because of a move, per placement. */
 const retriedRequests = `
 CREATE TABLE IF NOT EXISTS tenancy.retried_requests (
   tenant_id uuid NOT NULL,
@@ -58,7 +58,7 @@ const grants: readonly string[] = [
   'REVOKE ALL ON SCHEMA tenancy FROM PUBLIC',
   'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tenancy FROM PUBLIC',
   `GRANT USAGE ON SCHEMA tenancy TO ${TENANT_LOGIN_GROUP}`,
-  // Nobody but the owner reads `placement`, or enters as a mover.
+  // Only the owner reads `placement`, or enters as an attempt.
   ...[
     'enter(uuid, bigint, text)',
     'clear_fence(uuid, uuid)',
@@ -68,7 +68,7 @@ const grants: readonly string[] = [
   ].map((signature) => `GRANT EXECUTE ON FUNCTION tenancy.${signature} TO ${TENANT_LOGIN_GROUP}`),
 ];
 
-/** Not `ADD COLUMN IF NOT EXISTS`, which makes all requests wait for its lock where there is nothing to add. */
+/** Not `ADD COLUMN IF NOT EXISTS`: that takes a lock that all requests wait for, even when there is nothing to add. */
 const addColumn = (name: string, type: string) => `
 DO $add$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
@@ -78,14 +78,14 @@ DO $add$ BEGIN
 END $add$`;
 
 /**
- * Version of schema `tenancy` as the statements below make it. Raise it with every change of them: a rollout brings only
- * databases of a lower version up to date. (A test compares the statements with the version.)
+ * Version of schema `tenancy` as the statements below make it. Raise it with every change of them: a rollout updates
+ * only databases with a lower version. (A test compares the statements with the version.)
  */
 export const TENANCY_VERSION = 2;
 
 /**
- * They create schema `tenancy`, or bring any earlier version up to date: the functions are replaced, and calls that run
- * meanwhile finish with the old ones. They run as the owner.
+ * The statements create schema `tenancy`, or update any earlier version: the functions are replaced, and running calls
+ * finish with the old ones. They run as the owner.
  */
 export const tenancyStatements: readonly string[] = [
   `CREATE SCHEMA IF NOT EXISTS tenancy AUTHORIZATION ${OWNER_ROLE}`,
@@ -99,7 +99,7 @@ export const tenancyStatements: readonly string[] = [
   ...grants,
 ];
 
-/** Runs the statements of a release and notes its version in the database, in the caller's transaction. */
+/** Runs the statements of a release and records its version in the database, in the caller's transaction. */
 export async function writeTenancy(
   transaction: DdlTransaction,
   { tenancyVersion, tenancyStatements: statements }: TenancyRelease,
@@ -116,7 +116,7 @@ interface TenancyRelease {
   readonly tenancyStatements: readonly string[];
 }
 
-/** The version of schema `tenancy` in this database: 1 where none is noted, 0 where there is no such schema. */
+/** The version of schema `tenancy` in this database: 1 when none is recorded, 0 when there is no such schema. */
 export async function readTenancyVersion(transaction: DdlTransaction): Promise<number> {
   const { rows } = await sql<{ version: number }>`
     select coalesce(substring(pg_catalog.obj_description(oid, 'pg_namespace') from '^version ([0-9]{1,9})$')::int, 1)

@@ -15,9 +15,9 @@ export interface TenantSchema {
 
 export interface TenantSchemaOptions extends TenantSchema {
   readonly password: string;
-  /** Connections that the role may hold at once, which bounds a noisy tenant. */
+  /** Connections that the role may hold at once; this limits a noisy tenant. */
   readonly connectionLimit: number;
-  /** For tests of migrations to come. */
+  /** For tests of future migrations. */
   readonly migrations?: readonly TenantMigration[];
 }
 
@@ -29,10 +29,10 @@ export function tenantSchemaName(tenantId: string, epoch: number): string {
 }
 
 /**
- * Creates a tenant's own schema, its tables and its login role, or brings them up to date; the password given is the
- * password afterwards. `owner` is a direct connection as the owner role. One transaction: safe to kill and to repeat.
- * Call it before requests are sent there: it does not wait for a quiet moment, as a rollout does.
- * @throws {TenantSchemaInUse} when the schema is another tenant's.
+ * Creates a tenant's own schema, its tables and its login role, or updates them, and sets the role's password. `owner`
+ * is a direct connection as the owner role. One transaction: safe to interrupt and to repeat. Call it before requests
+ * use the schema: unlike a rollout it does not keep its locks short.
+ * @throws {TenantSchemaInUse} the schema is another tenant's.
  * @returns the version that its tables have now.
  */
 export async function createTenantSchema(
@@ -57,10 +57,10 @@ export async function createTenantSchema(
 
 /**
  * Drops a tenant's schema with all its data, ends the sessions of its role, and drops the role, unless it has rights on
- * another schema (in a dedicated database the tenant comes back under the same role). Does nothing where they are gone.
- * One transaction, which gives up (55P03) when it cannot lock the tables within 5 s.
+ * another schema (in a dedicated database the tenant returns under the same role). Does nothing when they do not exist.
+ * One transaction, which fails (55P03) when it cannot lock the tables within 5 s.
  * @param inTransaction the transaction; one of its own when absent.
- * @throws {TenantSchemaInUse} while a placement still leads to the schema, or when it is another tenant's.
+ * @throws {TenantSchemaInUse} a placement still points to the schema, or it is another tenant's.
  */
 export async function dropTenantSchema(
   owner: pg.ClientBase,
@@ -91,15 +91,15 @@ export async function dropTenantSchema(
     await runStatements(transaction, [
       "SET LOCAL lock_timeout = '5s'",
       `DROP SCHEMA IF EXISTS ${identifier(schemaName)} CASCADE`,
-      // What the role made or was given here beside the schema: large objects, default rights, a tampered ACL.
+      // Other objects of the role here: large objects, default rights, a tampered ACL.
       ...(dropsRole ? [`DROP OWNED BY ${role}`, `DROP ROLE ${role}`] : []),
     ]);
   });
 }
 
 /**
- * Statements after which the role has no session and gets none. The owner administers the role but has none of its
- * rights, and only those let it end its sessions and drop what it owns.
+ * Statements after which the role has no session and cannot get one. The owner administers the role but does not
+ * inherit its rights, and only with those rights may it end the role's sessions and drop its objects.
  */
 function shutOut(roleName: string): string[] {
   const role = identifier(roleName);
@@ -111,9 +111,9 @@ function shutOut(roleName: string): string[] {
 }
 
 /**
- * A login role can connect to every database of the cluster, and a session with its password can leave things there that
- * keep the role from being dropped (a large object, default rights). `DROP OWNED` works in one database only, so this
- * opens a connection to each one that has some, and commits there: before the caller's transaction touches the role.
+ * A login role can connect to every database of the cluster, and a session with its password can create objects there
+ * that prevent DROP ROLE (a large object, default rights). `DROP OWNED` works in one database only, so this opens a
+ * connection to each database that has some, and commits there before the caller's transaction touches the role.
  */
 async function dropLeftoversElsewhere(
   owner: pg.ClientBase,
@@ -146,7 +146,7 @@ async function dropLeftoversElsewhere(
   }
 }
 
-/** By which a schema is known to be the tenant's, whatever its name. */
+/** Marks a schema as the tenant's, whatever its name. */
 export const commentOf = (tenantId: string) => `tenant ${tenantId}`;
 
 /** @throws {TenantSchemaInUse} */

@@ -1,13 +1,15 @@
 /**
- * How a rollout changes what exists: schema `tenancy` of a database, the shared tables of a cell, a tenant's own schema.
+ * How a rollout changes existing objects: schema `tenancy` of a database, the shared tables of a cell, a tenant's own
+ * schema.
  *
- * Each is one transaction on the owner's connection: killed at any statement it leaves nothing, run again it finds the
- * target up to date. Invariants:
- * - It waits for a lock on a table for `LOCK_TIMEOUT_MS` at most, since all requests that come after it wait behind it.
- * - It excludes moves. It holds the tenant's movers' key (`tenancy.mover_key`) exclusively and has seen that no attempt
- *   has the claim; for shared tables the lock of shared-tables-lock.ts takes the place of that key.
- * - It never waits for a move: a mover holds its key for minutes, and a waiting request for the exclusive lock would hold
- *   up the attempt's next transaction.
+ * Each change is one transaction on the owner's connection: an interrupted one leaves nothing, and a repetition finds
+ * the target up to date. Invariants:
+ * - It waits for a lock on a table for `LOCK_TIMEOUT_MS` at most, because all later requests wait behind it.
+ * - It excludes moves. It holds the tenant's attempts' lock (`tenancy.mover_key`) exclusively and has checked that no
+ *   attempt has a claim; for shared tables the lock of shared-tables-lock.ts replaces that one.
+ * - It never waits for a move: an attempt holds its lock for minutes, and a waiting request for the exclusive lock
+ *   would
+ *   block the attempt's next transaction.
  */
 import type pg from 'pg';
 import { ddlLock, joinedTransaction, lockForDdl } from '../ddl/ddl-connection.ts';
@@ -29,11 +31,11 @@ import { type Release, thisRelease } from './release.ts';
 import { lockSharedTables } from './shared-tables-lock.ts';
 import { readTenancyVersion, writeTenancy } from './tenancy-schema.ts';
 
-/** Below the time that a request waits for a lock. */
+/** Shorter than the time that a request waits for a lock. */
 export const LOCK_TIMEOUT_MS = 2_000;
 /** A migration may rewrite a large table; Lambda ends after 15 minutes. */
 const TRANSACTION_SECONDS = 600;
-/** A function that is frozen inside the transaction holds up requests for no longer. */
+/** Limits how long a function that is frozen inside the transaction can block requests. */
 const IDLE_SECONDS = 5;
 
 const BEGIN = `BEGIN; SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';
@@ -42,7 +44,7 @@ const BEGIN = `BEGIN; SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';
 
 /**
  * Brings schema `tenancy` to the release's version.
- * @throws PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * @throws PostgreSQL's own error; 55P03 when a lock was not free in time.
  * @returns the version that it has now: the release's, or a later one.
  */
 export function updateTenancy(owner: pg.ClientBase, release: Release = thisRelease): Promise<number> {
@@ -57,19 +59,19 @@ export function updateTenancy(owner: pg.ClientBase, release: Release = thisRelea
   );
 }
 
-/** A cell's shared tables, and what may go on beside their change. */
+/** A cell's shared tables, and the attempts that may run during their change. */
 export interface SharedTables {
   readonly starterRole: string;
-  /** Attempts that are known to take a tenant to another cluster: they leave the shared tables alone. */
+  /** Attempts that take a tenant to another cluster: they do not use the shared tables. */
   readonly relocating: readonly string[];
-  /** That they have at least, as far as it is known. */
+  /** Lower bound of their version, as far as it is known. */
   readonly schemaVersion?: number;
 }
 
 /**
  * Brings the shared tables to the release's version.
  * @throws {TargetMoving} a tenant is being moved to or from them.
- * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 when a lock was not free in time.
  * @returns the version that they have now.
  */
 export async function updateSharedTables(
@@ -81,7 +83,7 @@ export async function updateSharedTables(
   await buildIndexes(owner, target, tables, schemaVersion);
   return inTransaction(owner, async () => {
     await lockSharedTables(owner);
-    // A statement of its own: it sees what claims have committed that the lock waited for.
+    // A separate statement, so that it sees the claims that committed while the lock was awaited.
     const { rows } = await owner.query(
       'select from tenancy.placement where mover is not null and mover <> all ($1::uuid[]) limit 1',
       [relocating],
@@ -91,13 +93,13 @@ export async function updateSharedTables(
   });
 }
 
-/** A tenant's own schema, as the registry knows its place. */
+/** A tenant's own schema with its place in the registry. */
 export interface PlacedSchema {
   readonly tenantId: string;
   readonly epoch: number;
   readonly schemaName: string;
   readonly roleName: string;
-  /** That its tables have at least, as far as it is known. */
+  /** Lower bound of its tables' version, as far as it is known. */
   readonly schemaVersion?: number;
 }
 
@@ -110,9 +112,9 @@ interface Placement {
 }
 
 /**
- * Brings a tenant's own schema to the release's version, in three round trips: a cell has many.
- * @throws {TargetMoving} a move of the tenant is running. {TargetMoved} it is placed differently.
- * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 where a lock was not free in time.
+ * Brings a tenant's own schema to the release's version, in three round trips, because a cell has many.
+ * @throws {TargetMoving} a move of the tenant is running. {TargetMoved} it has another placement.
+ * @throws {HistoryDiverged} or PostgreSQL's own error; 55P03 when a lock was not free in time.
  * @returns the version that it has now.
  */
 export async function updateTenantSchema(
@@ -137,7 +139,7 @@ export async function updateTenantSchema(
     const [locks, placements, known] = results.slice(-3) as [pg.QueryResult, pg.QueryResult, pg.QueryResult];
     const [place] = placements.rows as Placement[];
     if (!locks.rows[0].unclaimed) {
-      // A leaked credential can hold the key as well. The next try finds it free.
+      // A leaked credential can hold the lock as well. The next try finds it free.
       await owner.query('ROLLBACK');
       await endForeignSessions(owner, tenantId);
       throw new TargetMoving();
@@ -156,7 +158,7 @@ export async function updateTenantSchema(
   });
 }
 
-/** Before the target is locked: a build takes as long as the table is large, and may go on beside a move. */
+/** Before the target is locked: a build takes longer for larger tables, and may run during a move. */
 async function buildIndexes(
   owner: pg.ClientBase,
   target: MigrationTarget,
@@ -184,7 +186,7 @@ async function rollingBack<Result>(owner: pg.ClientBase, work: () => Promise<Res
   try {
     return await work();
   } catch (error) {
-    // A connection that was lost has rolled back by itself.
+    // A lost connection has rolled back by itself.
     await owner.query('ROLLBACK').catch(() => {});
     throw error;
   }

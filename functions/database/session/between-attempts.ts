@@ -4,8 +4,8 @@ import { isConnectionLost, sqlStateOf } from './sql-state.ts';
 import type { TenantEntry } from './tenant-session.ts';
 
 /**
- * Removes a fence whose mover is dead. The database decides by its own clock and by the token whether the fence is
- * the expired one; calling this too early, or twice, changes nothing.
+ * Removes a fence whose attempt is dead. The database checks by its own clock and the token whether this fence has
+ * expired; a call that is too early, or a second call, changes nothing.
  */
 export async function clearExpiredFence(
   pools: DatabasePools,
@@ -29,22 +29,22 @@ export function isLockTableFull({ cause }: TransactionConflict): boolean {
   return sqlStateOf(cause) === '53200';
 }
 
-/** Ends the sessions of requests that hold hundreds of locks. Calling it in vain changes nothing. */
+/** Ends the sessions of requests that hold hundreds of locks. A needless call changes nothing. */
 export async function relieveLockTable(pools: DatabasePools, address: DatabaseAddress): Promise<void> {
   const client = await pools.connect(address);
   try {
     await client.query('SELECT tenancy.relieve_lock_table()');
     client.release();
   } catch (error) {
-    // One that is not broken is kept: while the table is full, no other can be opened.
+    // A connection that still works is kept: while the table is full, no other can be opened.
     client.release(isConnectionLost(error));
     throw error;
   }
 }
 
 /**
- * Counts a request that was run again because its tenant was being moved, where it succeeded at last. A transaction of
- * its own: nothing of it is part of the request.
+ * Counts a request that was repeated because its tenant was being moved, after it has succeeded. A transaction of its
+ * own, separate from the request.
  */
 export async function noteRetry(
   pools: DatabasePools,

@@ -1,20 +1,20 @@
 /**
  * The connections to one place, and the requests that wait for one.
  *
- * A request:    takes an idle connection, or waits ──▶ served by the first one that is given back or has opened
- *                                                 └──▶ refused (its patience is over, or opening failed)
+ * A request:    takes an idle connection, or waits ──▶ served by the first one that is released or opened
+ *                                                 └──▶ refused (it waited too long, or opening failed)
  * A connection: opening ──▶ in use ⇄ idle ──▶ closed
- * The queue:    open ──end──▶ draining (who waits is still served) ──▶ ended
+ * The queue:    open ──end──▶ draining (waiting requests are still served) ──▶ ended
  *
- * A driver's pool opens a connection for every request that finds none idle. Where a tenant has just moved these are all
- * its requests at once: a dozen handshakes share the processors, and the first request is served when the last one
- * has ended. Here only few connections open at the same time, and the first that is ready serves the whole queue.
- * Invariants: requests are served in the order in which they came; as long as one waits and the limit is not reached, a
+ * A driver's pool opens a connection for every request that finds none idle. Right after a tenant's move these are all
+ * its requests at once: a dozen handshakes share the processors, and the first request is served only after the last
+ * handshake. Here only a few connections open at the same time, and the first one that is ready serves the whole queue.
+ * Invariants: requests are served in the order of their arrival; while a request waits and the limit is not reached, a
  * connection is being opened.
  */
 import pg from 'pg';
 
-/** Connections that are being opened at the same time, at most. */
+/** Limit of connections that are being opened at the same time. */
 const OPENING_AT_ONCE = 2;
 
 interface Waiting {
@@ -31,8 +31,8 @@ export class ConnectionQueue {
   #drained: (() => void) | undefined;
 
   /**
-   * @param configuration of the driver's pool; its `connectionTimeoutMillis` bounds the waiting as well.
-   * @param onOpened gets each new connection before anybody uses it.
+   * @param configuration of the driver's pool; its `connectionTimeoutMillis` also limits the waiting.
+   * @param onOpened called with each new connection before its first use.
    */
   constructor(
     configuration: pg.PoolConfig & { readonly max: number; connectionTimeoutMillis: number },
@@ -52,17 +52,17 @@ export class ConnectionQueue {
     this.#pool.on('release', () => queueMicrotask(() => this.#serve()));
   }
 
-  /** Whether there is a connection, or one is being opened. */
+  /** True when there is a connection, or one is being opened. */
   get isOpen(): boolean {
     return this.#pool.totalCount > 0;
   }
 
-  /** Whether no request uses a connection or waits for one. */
+  /** True when no request uses a connection or waits for one. */
   get isIdle(): boolean {
     return this.#pool.totalCount === this.#pool.idleCount && this.#waiting.length === 0;
   }
 
-  /** A connection, to be given back with `release()`. Errors are PostgreSQL's or the network's own. */
+  /** A connection; release it with `release()`. Errors are PostgreSQL's or the network's own. */
   connect(): Promise<pg.PoolClient> {
     if (this.#waiting.length === 0 && this.#hasIdle()) return this.#pool.connect();
     return new Promise((resolve, reject) => {
@@ -78,7 +78,8 @@ export class ConnectionQueue {
       };
       const timer = setTimeout(() => {
         const index = this.#waiting.indexOf(waiting);
-        // A connection is being handed to it this very moment; refused, it would never give that back.
+        // A connection is being handed to the request at this moment. If it were refused now, it would never release
+        // that connection.
         if (index < 0) return;
         this.#waiting.splice(index, 1);
         this.#noteDrained();
@@ -89,19 +90,21 @@ export class ConnectionQueue {
     });
   }
 
-  /** Takes no more requests; resolves when those that wait are served and all connections are given back and closed. */
+  /**
+   * Accepts no more requests; resolves after the waiting ones are served and all connections are released and closed.
+   */
   async end(): Promise<void> {
     if (this.#waiting.length > 0) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
       });
     }
-    // The driver's pool hands an idle connection over in the next tick, and forgets whom it has promised one when it ends.
+    // The driver's pool hands over an idle connection in the next tick, and on its end forgets the pending handovers.
     await new Promise<void>((resolve) => setImmediate(resolve));
     await this.#pool.end();
   }
 
-  /** Those that are promised to requests already are not counted. */
+  /** Without those that are already assigned to requests. */
   #hasIdle(): boolean {
     return this.#pool.idleCount > this.#pool.waitingCount;
   }
@@ -132,7 +135,7 @@ export class ConnectionQueue {
         },
         (error: unknown) => {
           this.#opening -= 1;
-          // What refuses one connection to a place that has none refuses all; where it has some, they serve the others.
+          // An error of opening refuses all requests when there is no connection; otherwise the open ones serve them.
           if (this.#pool.totalCount > this.#opening) this.#next()?.refuse(error);
           else this.#refuseAll(error);
           this.#open();

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import type pg from 'pg';
 import { dataConnection } from '../provisioning/data-connection.ts';
 
-/** A database as its owner reaches it. */
+/** A database for the owner's connections. */
 export interface OwnedDatabase {
   readonly writerHost: string;
   readonly port: number;
@@ -12,9 +12,9 @@ export interface OwnedDatabase {
 }
 
 /**
- * Runs `work` as the owner of the place's database, on the cluster itself: the proxy knows request roles only.
- * With `pipeline`, statements that are sent without waiting for the one before share a round trip. A statement that is
- * still under way when `work` ends is not waited for.
+ * Runs `work` as the owner of the place's database, connected to the cluster itself, because the proxy accepts request
+ * roles only. With `pipeline`, statements that are sent without waiting for the previous one share a round trip. When
+ * `work` ends, statements that are still running are not awaited.
  * @throws the driver's errors.
  */
 export async function asOwner<Result>(
@@ -31,10 +31,10 @@ export async function asOwner<Result>(
   }
 }
 
-/** How long statements that nobody waits for may still take before the connection is broken off. */
+/** How long such statements may still run before the connection is broken off, in milliseconds. */
 const GOODBYE_MS = 500;
 
-/** A statement that `work` has left under way is PostgreSQL's to finish. The driver would wait for its end. */
+/** PostgreSQL finishes a statement that `work` did not await. The driver would wait for its end. */
 async function hangUp(connection: pg.Client, socket: Socket): Promise<void> {
   const timer = setTimeout(() => socket.destroy(), GOODBYE_MS);
   try {

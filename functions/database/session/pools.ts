@@ -2,31 +2,32 @@
  * Connection pools of one container: one per (endpoint, database, role).
  *
  * States of a pool:  open ──evict (idle, least recently used)──▶ ended
- *                    open ──discard (its credentials or its endpoint proved wrong)──▶ ended, once drained
+ *                    open ──discard (wrong credentials or endpoint)──▶ ended, once drained
+ *
  * Invariants: a pool with a connection in use is never evicted, so the cap can be exceeded while more than `cap`
- * tenants are being served at the same moment; a discarded pool takes no new work.
+ * tenants are being served at the same moment; a discarded pool accepts no new work.
  */
 import type pg from 'pg';
 import { ConnectionQueue } from './connection-queue.ts';
 import type { CredentialSource } from './credentials.ts';
 import { valueParsers } from './value-parsers.ts';
 
-/** Where one tenant's data is and as whom to go there. */
+/** Address of one tenant's data, and the login role. */
 export interface DatabaseAddress {
   readonly host: string;
   readonly port: number;
   readonly database: string;
   readonly secretArn: string;
-  /** Connections this container may hold to it. */
+  /** Limit of this container's connections to it. */
   readonly poolSize: number;
 }
 
 export interface PoolOptions {
   /** Pools kept open in this container. */
   readonly cap: number;
-  /** Send statements without waiting for the answer of the one before. */
+  /** Send statements without waiting for the answer of the previous one. */
   readonly pipeline: boolean;
-  /** Gets the text of a warning that asks for an alarm (TN005). */
+  /** Called with the text of a warning that must raise an alarm (TN005). */
   readonly onAlert?: (message: string) => void;
 }
 
@@ -48,7 +49,7 @@ export class DatabasePools {
     return this.#options.pipeline;
   }
 
-  /** A connection to the address; give it back with `release()`. Errors are PostgreSQL's or the network's own. */
+  /** A connection to the address; release it with `release()`. Errors are PostgreSQL's or the network's own. */
   async connect(address: DatabaseAddress): Promise<pg.PoolClient> {
     const key = keyOf(address);
     const pool = this.#open.get(key) ?? (await this.#create(key, address));
@@ -59,7 +60,7 @@ export class DatabasePools {
     return pool.connect();
   }
 
-  /** Opens one connection to a place that requests will soon go to, unless there is one. Never rejects. */
+  /** Opens one connection to a place that requests will soon use, unless there is one. Never rejects. */
   async prepare(address: DatabaseAddress): Promise<void> {
     const key = keyOf(address);
     try {
@@ -67,11 +68,11 @@ export class DatabasePools {
       if (pool.isOpen) return;
       (await pool.connect()).release();
     } catch {
-      // The first request there reports what is wrong, or the move does.
+      // Ignore the error: the first request there, or the move, reports it.
     }
   }
 
-  /** Forgets the pool and the credentials of an address that turned out to be wrong or outdated. */
+  /** Discards the pool and the credentials of an address that is wrong or outdated. */
   discard(address: DatabaseAddress): void {
     const key = keyOf(address);
     this.#credentials.forget(address.secretArn);
@@ -89,7 +90,7 @@ export class DatabasePools {
 
   async #create(key: string, address: DatabaseAddress): Promise<ConnectionQueue> {
     const { username, password } = await this.#credentials.get(address.secretArn);
-    // Another request may have opened it while the secret was on its way.
+    // Another request may have opened it while the secret was being read.
     const existing = this.#open.get(key);
     if (existing) return existing;
     const configuration = {
@@ -128,6 +129,6 @@ export class DatabasePools {
 }
 
 function keyOf({ host, port, database, secretArn }: DatabaseAddress): string {
-  // A secret belongs to one role, and its rotation keeps the ARN: the ARN stands for the role.
+  // A secret belongs to one role, and its rotation keeps the ARN, so the ARN identifies the role.
   return `${host}:${port}/${database}/${secretArn}`;
 }

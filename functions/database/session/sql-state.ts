@@ -12,8 +12,8 @@ import {
 } from '../errors.ts';
 
 /**
- * Serialization failure, deadlock, lock timeout; the server is short of something (class 53: connections of the role or
- * of the server, the lock table, memory, disk).
+ * Serialization failure, deadlock, lock timeout; class 53: the server lacks connections (of the role or in all), lock
+ * table entries, memory or disk.
  */
 const TRY_AGAIN = /^(40001|40P01|55P03|53...)$/;
 /** Wrong password, unknown role or database, function of a dropped role. */
@@ -24,8 +24,8 @@ const NOT_THERE = new Set(['42703', '42P01', '3F000', '42883']);
 const TOOK_TOO_LONG = new Set(['57014', '25P03', '25P04']);
 
 /**
- * Turns an error of the driver into the one the router acts upon; anything else (a violated constraint, a thrown
- * application error) comes back as it is.
+ * Converts an error of the driver into the one that the router handles; any other error (a violated constraint, a
+ * thrown application error) is returned unchanged.
  */
 export function classifyDatabaseError(error: unknown): unknown {
   const code = sqlStateOf(error);
@@ -45,13 +45,13 @@ export function classifyDatabaseError(error: unknown): unknown {
   if (TOOK_TOO_LONG.has(code))
     return new TransactionTimedOut(`PostgreSQL ended the transaction (${code})`, options);
   if (GONE.has(code) || isConnectionLost(error)) return unreachable(error);
-  // Behind `enter`: the tables are older than the code, or those of a finished move are being cleaned up.
+  // After `enter`: the tables are older than the code, or a finished move is cleaning them up.
   if (NOT_THERE.has(code))
     return new SchemaUpgrading(`the target lacks what the statement names (${code})`, options);
   return error;
 }
 
-/** True where the connection cannot be used any more: the network failed, or the server ended the session. */
+/** True when the connection cannot be used any more: the network failed, or the server ended the session. */
 export function isConnectionLost(error: unknown): boolean {
   const code = sqlStateOf(error);
   if (code === undefined) return isNetworkError(error);

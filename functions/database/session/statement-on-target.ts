@@ -1,13 +1,13 @@
 /**
- * A statement of the application, fitted to a target that has an older version of the tables (or a newer one, which has
- * dropped something):
+ * A statement of the application, adapted to a target that has an older version of the tables (or a newer one, which
+ * has dropped something):
  *
- * - a column that is not there reads as null;
- * - a column that only the platform writes is left out of what is written, and so is a null;
+ * - a missing column reads as null;
+ * - a column that only the platform writes is left out of writes, and so is a null;
  * - any other value for a missing column, and a missing table, is `SchemaUpgrading`.
  *
- * It works on the query builder's tree, so it sees what is named by `sql.ref` and `sql.table`, not what is spelled in
- * the text of a raw statement. A name that is no reference, such as an alias, is `sql.id`.
+ * It works on the query builder's tree, so it sees names in `sql.ref` and `sql.table`, but not those in the text of a
+ * raw statement. A name that is not a reference, such as an alias, is `sql.id`.
  */
 import {
   AliasNode,
@@ -36,8 +36,8 @@ import type { Statement } from './tenant-session.ts';
 import { compileStatement } from './tenant-sql.ts';
 
 /**
- * The statement as a target of that schema version takes it.
- * @throws {SchemaUpgrading} it needs what the target does not have.
+ * The statement for a target of that schema version.
+ * @throws {SchemaUpgrading} it needs something that the target does not have.
  */
 export function compileOnTarget(statement: Statement<unknown>, version: number): CompiledQuery {
   const target = missingAtVersion(version);
@@ -45,7 +45,7 @@ export function compileOnTarget(statement: Statement<unknown>, version: number):
   return node ? compileStatement(statementOnTarget(node, target)) : statement.compile();
 }
 
-/** @throws {SchemaUpgrading} the statement needs what the target does not have. */
+/** @throws {SchemaUpgrading} the statement needs something that the target does not have. */
 export function statementOnTarget(node: RootOperationNode, target: TablesOnTarget): RootOperationNode {
   const named = [...namesOfTables(node)].flatMap((name) => target.get(name) ?? []);
   if (named.some(({ exists }) => !exists)) throw new SchemaUpgrading('the target lacks a table');
@@ -66,7 +66,7 @@ function* namesOfTables(node: unknown): Generator<string> {
   else for (const value of Object.values(node)) yield* namesOfTables(value);
 }
 
-/** Columns are told apart by their names alone: what another table of the statement has is not among the missing ones. */
+/** Columns are compared by name only: a name that another table of the statement has is not missing. */
 class WithoutColumns extends OperationNodeTransformer {
   readonly #missing: ReadonlyMap<string, AnyColumn>;
 
@@ -80,7 +80,7 @@ class WithoutColumns extends OperationNodeTransformer {
     return column ? (nullOf(column) as unknown as ReferenceNode) : super.transformReference(node);
   }
 
-  /** Without an alias, the answer would have no such member. */
+  /** Without an alias, the result would not have this member. */
   protected override transformSelection(node: SelectionNode): SelectionNode {
     const column = this.#missingColumn(node.selection);
     if (!column) return super.transformSelection(node);
@@ -147,7 +147,7 @@ function withoutItems(
   );
 }
 
-/** Whether a value of INSERT or UPDATE is null or the default, bare or as an item of a SELECT. */
+/** True when a value of INSERT or UPDATE is null or the default, bare or as an item of a SELECT. */
 function isNothing(value: unknown): boolean {
   if (value === null || value === undefined) return true;
   const node = value as { kind?: string; selection?: unknown; node?: unknown };

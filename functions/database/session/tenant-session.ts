@@ -3,12 +3,12 @@
  *
  * States of a transaction: opening (BEGIN and `tenancy.enter` are on the wire) → entered → committing → done
  *                          any of the first three ──error──▶ rolled back, or the connection is destroyed
- * A batch that pipelines is in all of them at once: COMMIT is sent before `enter` has answered, and the server makes a
- * ROLLBACK of it behind an error.
- * Invariants:
- * - the tenant is a property of the transaction, never of the session: nothing is left on a connection given back;
- * - no statement of ours is believed before `enter` has answered: where `enter` failed, its error is the one told;
- * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have happened.
+ *
+ * A pipelined batch is in all of them at once: COMMIT is sent before the answer of `enter`, and after an error the
+ * server turns it into a ROLLBACK. Invariants:
+ * - the tenant is a property of the transaction, never of the session: nothing of it stays on a released connection;
+ * - no result is used before `enter` has succeeded: when `enter` failed, its error is the one that is thrown;
+ * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have been committed.
  */
 
 import type { Compilable, CompiledQuery, OperationNodeSource } from 'kysely';
@@ -21,15 +21,15 @@ import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state
 
 export type Access = 'read' | 'write';
 
-/** As which tenant, and at which epoch of its placement, a transaction runs. */
+/** The tenant of a transaction, and the epoch of its placement. */
 export interface TenantEntry {
   readonly tenantId: string;
   readonly epoch: number;
-  /** Version of the tables there; a target of which it is not known is taken for a current one. */
+  /** Version of the tables there; a target of unknown version is treated as current. */
   readonly schemaVersion?: number | undefined;
 }
 
-/** A statement of the query builder, compiled when it is sent: for the version of the tables that it meets. */
+/** A statement of the query builder. It is compiled when it is sent, for the target's version of the tables. */
 export type Statement<Row> = Pick<Compilable<Row>, 'compile'> & Partial<OperationNodeSource>;
 export type RowsOf<Statements extends readonly Statement<unknown>[]> = {
   -readonly [Index in keyof Statements]: Statements[Index] extends Statement<infer Row> ? Row[] : never;
@@ -40,16 +40,19 @@ export interface TenantTransaction {
   query<Row>(statement: Statement<Row>): Promise<Row[]>;
 }
 
-/** A connection idle for longer may have been closed by the server without our knowing (a frozen Lambda sees nothing). */
+/**
+ * A connection that was idle for longer may have been closed by the server unnoticed (a frozen Lambda receives
+ * nothing).
+ */
 const SURELY_ALIVE_MS = 1_000;
 /** The driver's own conversion, which its type declarations leave out. */
 const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils;
 const lastUsed = new WeakMap<pg.PoolClient, number>();
 
 /**
- * Runs the statements in one transaction and, where the connection pipelines, in one round trip.
- * A failed statement rolls all of them back.
- * @throws the errors of `./errors.ts`, or PostgreSQL's own (a constraint's, say).
+ * Runs the statements in one transaction and, when the connection pipelines, in one round trip. A failed statement
+ * rolls all of them back.
+ * @throws the errors of `./errors.ts`, or PostgreSQL's own (a constraint's, for example).
  */
 export async function runTenantBatch<const Statements extends readonly Statement<unknown>[]>(
   pools: DatabasePools,
@@ -60,7 +63,8 @@ export async function runTenantBatch<const Statements extends readonly Statement
 ): Promise<RowsOf<Statements>> {
   return withConnection(pools, address, async (connection) => {
     const entering = settled(connection.open(opening(entry, access)));
-    // All of them before any is sent: behind a statement that could not be, COMMIT would be.
+    // Compile all of them before sending any: otherwise COMMIT would follow after a statement that could not be
+    // compiled.
     const compile = compilerFor(entry) ?? (await fittingCompiler(entry));
     const queries = statements.map((statement) => queryOf(compile(statement)));
     if (!pools.pipeline) {
@@ -69,11 +73,11 @@ export async function runTenantBatch<const Statements extends readonly Statement
       await connection.commit(access);
       return rows as RowsOf<Statements>;
     }
-    // COMMIT travels with the statements: over a connection that is not surely alive, a write could not tell
-    // "never arrived" from "committed". Waiting for `enter` there costs one round trip on rare occasions.
+    // COMMIT travels with the statements. On a connection that may be dead, a write could then not tell "never arrived"
+    // from "committed". Waiting for `enter` in that rare case costs one round trip.
     if (access === 'write' && !connection.surelyAlive) await entering;
-    // Two packets: the server has been entering the tenant while the statements were compiled. More of them would only
-    // cost both sides system calls and wake-ups.
+    // Two packets, so that the server enters the tenant while the statements are compiled. More packets would only cost
+    // system calls and wake-ups on both sides.
     const [answers, committing] = connection.inOnePacket(() => [
       settled(Promise.all(queries.map((query) => connection.send(query)))),
       settled(connection.commit(access)),
@@ -124,7 +128,7 @@ interface Connection {
   open(begin: string): Promise<void>;
   send<Row>(query: pg.QueryConfig): Promise<Row[]>;
   commit(access: Access): Promise<void>;
-  /** What `queue` sends leaves when it returns, at once. */
+  /** Statements of `queue` are sent at once when it returns. */
   inOnePacket<Result>(queue: () => Result): Result;
 }
 
@@ -182,7 +186,7 @@ async function withConnection<Result>(
   }
 }
 
-/** Leaves no transaction behind; a connection in doubt is closed, not reused. */
+/** Leaves no transaction behind; a connection in an unknown state is closed, not reused. */
 async function giveBack(client: pg.PoolClient, failure: unknown): Promise<void> {
   let broken = isConnectionLost(failure) || failure instanceof CommitUnknown;
   if (failure && !broken) {
@@ -194,7 +198,7 @@ async function giveBack(client: pg.PoolClient, failure: unknown): Promise<void> 
   client.release(broken);
 }
 
-/** BEGIN and `enter` as one simple query. Both values are validated here: they are not parameters. */
+/** BEGIN and `enter` as one simple query. Both values are validated here, because they are not parameters. */
 function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
   if (!isUuid(tenantId)) throw new TypeError('tenantId is not a lower-case UUID');
   if (!Number.isSafeInteger(epoch)) throw new TypeError('epoch is not an integer');
@@ -208,23 +212,26 @@ function opening({ tenantId, epoch }: TenantEntry, access: Access): string {
 type Compiler = (statement: Statement<unknown>) => CompiledQuery;
 
 /**
- * Undefined where statements must be fitted to the target, because its tables are older than the code. Newer ones have
- * all that the code names: what a version drops, the code of the version before does not name any more.
+ * undefined when statements must be adapted to the target, because its tables are older than the code. Newer tables
+ * have everything that the code names: a version drops only what the code of the version before no longer names.
  */
 function compilerFor({ schemaVersion = TENANT_SCHEMA_VERSION }: TenantEntry): Compiler | undefined {
   return schemaVersion < TENANT_SCHEMA_VERSION ? undefined : (statement) => statement.compile();
 }
 
-/** Loaded on first use: targets lag for minutes after a deployment, and the code would slow every cold start. */
+/** Loaded on first use: targets lag only for minutes after a deployment, and the code would slow every cold start. */
 async function fittingCompiler({ schemaVersion = TENANT_SCHEMA_VERSION }: TenantEntry): Promise<Compiler> {
   const { compileOnTarget } = await import('./statement-on-target.ts');
   return (statement) => compileOnTarget(statement, schemaVersion);
 }
 
-/** The driver converts values while it writes, and passes over a statement whose values it cannot: so they are converted here. */
+/**
+ * The driver converts values while it writes, and skips a statement whose values it cannot convert. So they are
+ * converted here.
+ */
 function queryOf({ sql, parameters }: CompiledQuery): pg.QueryConfig {
   const values = parameters.map((value) => prepareValue(value));
-  // The simple protocol, which the driver picks for a statement without parameters, takes several at once.
+  // The simple protocol, which the driver uses for a statement without parameters, accepts several statements at once.
   return { text: sql, values, queryMode: 'extended' } as pg.QueryConfig;
 }
 
@@ -232,7 +239,7 @@ function commitUnknown(cause: unknown): CommitUnknown {
   return new CommitUnknown('the connection ended before COMMIT was answered', { cause });
 }
 
-/** The promise itself, marked as looked after: it may fail before anybody awaits it. */
+/** The promise itself, with a handler attached: it may reject before it is awaited. */
 function settled<Value>(promise: Promise<Value>): Promise<Value> {
   promise.catch(() => {});
   return promise;

@@ -11,7 +11,7 @@ import {
 } from 'kysely';
 import type { TenantTables } from '../tables/tenant-tables.ts';
 
-/** Kysely's builders without `Kysely` itself, which would bring the DDL builders along: a tenth of a handler's code. */
+/** Kysely's builders without `Kysely` itself, which would add the DDL builders: a tenth of a handler's code. */
 class TenantSql extends QueryCreator<TenantTables> implements QueryExecutorProvider {
   readonly #executor: QueryExecutor;
 
@@ -27,7 +27,7 @@ class TenantSql extends QueryCreator<TenantTables> implements QueryExecutorProvi
 
 /**
  * The query builder for tenant data. It only compiles: statements run inside a tenant's transaction
- * (`tenant-session.ts`), which decides by its search_path which rendering of the tables they meet.
+ * (`tenant-session.ts`), whose search_path selects the rendering of the tables.
  */
 export const tenantSql = new TenantSql(
   new DefaultQueryExecutor(new PostgresQueryCompiler(), new PostgresAdapter(), {
@@ -35,14 +35,14 @@ export const tenantSql = new TenantSql(
   }),
 );
 
-/** Plugins tell queries apart by it; there are none. (Kysely's own ids would bring its DDL builders into each handler.) */
+/** Plugins identify queries by it; there are none. (Kysely's own ids would add its DDL builders to each handler.) */
 const UNTRACKED = { queryId: '' };
 
 export function compileStatement(node: RootOperationNode): CompiledQuery {
   return tenantSql.getExecutor().compileQuery(node, UNTRACKED);
 }
 
-/** A raw statement among those of the builder. */
+/** A raw statement as a statement of the builder. */
 export function tenantStatement<Row>(builder: RawBuilder<Row>) {
   return {
     compile: () => builder.compile(tenantSql),

@@ -3,10 +3,9 @@ import pg from 'pg';
 const { builtins } = pg.types;
 
 /**
- * How column values reach the application: as they stand in a JSON answer.
- * timestamptz → RFC 3339 UTC with microseconds (a keyset cursor must not lose digits), date → `YYYY-MM-DD`,
- * numeric and int8 → number (no column of ours exceeds 2^53).
- * Every parser is total: one row with an unusual value must not break the list that it is in.
+ * Converts column values into their JSON form: timestamptz → RFC 3339 UTC with microseconds (a keyset cursor must not
+ * lose digits), date → `YYYY-MM-DD`, numeric and int8 → number (no column of ours exceeds 2^53). Every parser accepts
+ * every value: one row with an unusual value must not break a list.
  */
 const parsers = new Map<number, (text: string) => unknown>([
   [builtins.TIMESTAMPTZ, timestampToRfc3339],
@@ -37,7 +36,7 @@ function timestampToRfc3339(text: string): string {
   // PostgreSQL's 1 BC is the year 0 of ISO 8601.
   time.setUTCFullYear(era ? 1 - Number(years) : Number(years), Number(month) - 1, Number(day));
   time.setUTCHours(Number(hour), Number(minute), Number(second) - offset);
-  // PostgreSQL knows later years than JavaScript does.
+  // PostgreSQL supports later years than JavaScript.
   if (Number.isNaN(time.getTime())) return text;
   // A year outside 0 to 9999 gets the sign and the six digits of ISO 8601's expanded form.
   return `${time.toISOString().slice(0, -5)}${fraction}Z`;

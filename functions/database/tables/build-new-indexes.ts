@@ -1,14 +1,14 @@
 /**
- * Builds the indexes that a migration is about to add to tables that exist, beside writers: CREATE INDEX in the
- * migration's transaction would hold up every write of the table until the index is built.
+ * Builds the indexes that a migration is about to add to existing tables, without blocking writers: CREATE INDEX in the
+ * migration's transaction would block every write of the table until the index is built.
  *
  *   missing ──CREATE INDEX CONCURRENTLY──▶ valid ──the migration finds it──▶ in the history
- *                  └──cut off──▶ invalid ──DROP INDEX CONCURRENTLY──▶ missing
+ *                  └──interrupted──▶ invalid ──DROP INDEX CONCURRENTLY──▶ missing
  *
- * Invariants: nothing here runs in a transaction; one session at a time builds those of a schema. It asks for that lock
- * and does not wait for it: the build would wait for the waiting session's snapshot. Of a partitioned table, the
+ * Invariants: nothing here runs in a transaction; one session at a time builds the indexes of a schema. It tries that
+ * lock without waiting: the build would wait for the waiting session's snapshot. Of a partitioned table, the
  * partitions' indexes are built, and the migration's CREATE INDEX on the table takes them over. An index of a column of
- * the same version is left to the migration, because the column is not there yet.
+ * the same version is left to the migration, because the column does not exist yet.
  */
 import type pg from 'pg';
 import { identifier, qualified } from '../ddl/identifier.ts';
@@ -19,7 +19,7 @@ import { isPresentAt, type TenantTable, tableAtVersion } from './tenant-table.ts
 /**
  * @param owner not in a transaction.
  * @param from version that the target's tables have.
- * @throws {IndexesInProgress} and PostgreSQL's own errors; an index that was cut off is built anew by the next call.
+ * @throws {IndexesInProgress} and PostgreSQL's own errors; the next call rebuilds an interrupted index.
  */
 export async function buildNewIndexes(
   owner: pg.ClientBase,
@@ -47,7 +47,7 @@ export async function buildNewIndexes(
   }
 }
 
-/** Whether tables of version `from` may lack an index of the definition. */
+/** True when tables of version `from` may lack an index of the definition. */
 export function lacksIndexes(tables: readonly TenantTable[], from: number): boolean {
   return tables.some((table) => newIndexes(table, from).length > 0);
 }
@@ -66,7 +66,7 @@ function newIndexes(table: TenantTable, from: number): TenantTable[] {
     .map((index) => ({ ...known, indexes: [index] }));
 }
 
-/** What is to be indexed, and under which name: the table, or each of its partitions. */
+/** The tables to index, with the index names: the table itself, or each of its partitions. */
 async function placesOf(
   owner: pg.ClientBase,
   target: RenderTarget,
@@ -83,7 +83,7 @@ async function placesOf(
   return rows.map(({ partition }) => ({ partition, index: `idx_${partition}${suffix}` }));
 }
 
-/** Drops what a build that was cut off has left. */
+/** Drops the invalid index of an interrupted build. */
 async function isThere(owner: pg.ClientBase, schema: string, index: string): Promise<boolean> {
   const { rows } = await owner.query<{ valid: boolean }>(
     'SELECT indisvalid AS valid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1)',

@@ -2,7 +2,7 @@ import type { ColumnType } from 'kysely';
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 
-/** What the DDL of a column needs to know. */
+/** What the DDL of a column needs. */
 export interface ColumnSpec {
   /** PostgreSQL's name of the type. */
   readonly type: string;
@@ -12,7 +12,7 @@ export interface ColumnSpec {
   readonly allowedValues?: readonly string[];
   /** The schema version that introduced the column; 1 when absent. */
   readonly since?: number;
-  /** The schema version that drops the column; absent: none does. */
+  /** The schema version that drops the column; absent: never dropped. */
   readonly until?: number;
   /** Clients never write the column. */
   readonly platformOnly?: boolean;
@@ -23,8 +23,8 @@ export interface ColumnSpec {
 export type PersonalData = 'name' | 'email';
 
 /**
- * A column of a tenant table: its DDL, and at the type level what is selected and what may be inserted.
- * Immutable: each method answers a new column.
+ * A column of a tenant table: its DDL, and at the type level what is selected and what may be inserted. Immutable: each
+ * method returns a new column.
  */
 export class Column<Selected, Accepted, Nullable extends boolean, HasDefault extends boolean> {
   /** Types only; no value exists at run time. */
@@ -47,7 +47,7 @@ export class Column<Selected, Accepted, Nullable extends boolean, HasDefault ext
     return new Column({ ...this.spec, nullable: false });
   }
 
-  /** @param defaultSql a constant SQL expression: it becomes part of the DDL as it stands. */
+  /** @param defaultSql a constant SQL expression: it becomes part of the DDL unchanged. */
   default(defaultSql: string): Column<Selected, Accepted, Nullable, true> {
     return new Column({ ...this.spec, defaultSql });
   }
@@ -59,14 +59,14 @@ export class Column<Selected, Accepted, Nullable extends boolean, HasDefault ext
     return new Column({ ...this.spec, allowedValues });
   }
 
-  /** Marks a column that a later migration adds to tables which exist already. */
+  /** Marks a column that a later migration adds to existing tables. */
   since(version: number): Column<Selected, Accepted, Nullable, HasDefault> {
     return new Column({ ...this.spec, since: version });
   }
 
   /**
-   * Marks a column that only the platform writes. A statement leaves it out where the target lacks the column; a value of
-   * a client's is refused there instead (503).
+   * Marks a column that only the platform writes. A statement omits it when the target lacks the column; a client's
+   * value for another missing column is refused (503).
    */
   platformOnly(): Column<Selected, Accepted, Nullable, HasDefault> {
     return new Column({ ...this.spec, platformOnly: true });
@@ -83,9 +83,9 @@ export class Column<Selected, Accepted, Nullable extends boolean, HasDefault ext
   }
 }
 
-/** A column that is still there on targets of earlier versions, and that no statement uses any more. */
+/** A column that targets of earlier versions still have and no statement uses any more. */
 export class DroppedColumn extends Column<never, never, boolean, boolean> {
-  /** Types only: tells a dropped column from others. */
+  /** Types only: distinguishes a dropped column from others. */
   declare readonly dropped: true;
 }
 
@@ -117,5 +117,5 @@ export const newId = () => uuid().notNull().default('gen_random_uuid()');
 
 export const createdAt = () => timestamptz().notNull().default('now()');
 
-/** The application sets it in each UPDATE: a trigger would cost every row of a copy too. */
+/** The application sets it in each UPDATE, because a trigger would also cost time for every row of a copy. */
 export const updatedAt = () => timestamptz().notNull().default('now()');

@@ -5,7 +5,7 @@ import { missingMigrations, versionAfter } from '../ddl/migration-history.ts';
 import type { RenderTarget } from './render-tables.ts';
 import { type TenantMigration, tenantMigrations } from './tenant-migrations.ts';
 
-/** One set of tenant tables, and where its own history is kept. */
+/** One set of tenant tables, and the table of its own history. */
 export interface MigrationTarget extends RenderTarget {
   readonly historySchema: string;
 }
@@ -21,9 +21,9 @@ export function isolatedTarget(schemaName: string, roleName: string): MigrationT
 export const SHARED_SCHEMA = 'shared';
 
 /**
- * Brings one target up to date, in the caller's transaction; does nothing where it is. Two or three round trips, none of
- * which looks through the catalogue: a cell has a thousand schemas.
- * The caller holds the target's lock and is its owner.
+ * Brings one target up to date, in the caller's transaction; does nothing when it is. Two or three round trips without
+ * a search of the catalogue, because a cell has a thousand schemas. The caller holds the target's lock and is its
+ * owner.
  * @throws {HistoryDiverged} or PostgreSQL's own error of a failed statement.
  * @returns the version that the target has now: the code's, or a later one.
  */
@@ -39,7 +39,7 @@ export async function migrateTenantTables(
 
 /**
  * The statements that bring a target up to date and write its history.
- * @param executed names of the migrations that have run there; undefined where it has no history.
+ * @param executed names of the migrations that have run there; undefined when it has no history.
  * @throws {HistoryDiverged}
  */
 export function migrationStatements(
@@ -61,7 +61,7 @@ export function migrationStatements(
   ];
 }
 
-/** Names of the migrations that have run on the target; undefined where it has no history. */
+/** Names of the migrations that have run on the target; undefined when it has no history. */
 export async function readHistory(
   transaction: DdlTransaction,
   target: MigrationTarget,

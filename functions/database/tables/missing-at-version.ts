@@ -12,7 +12,7 @@ export interface TableOnTarget {
 /** The tables of the definition by name. */
 export type TablesOnTarget = ReadonlyMap<string, TableOnTarget>;
 
-/** What targets of that schema version have and lack of the tables; undefined where they lack nothing. */
+/** What targets of that schema version have and lack of the tables; undefined when they lack nothing. */
 export function tablesOnTarget(tables: readonly TenantTable[], version: number): TablesOnTarget | undefined {
   const all = new Map(
     tables.map((table): [string, TableOnTarget] => {
@@ -29,7 +29,7 @@ export function tablesOnTarget(tables: readonly TenantTable[], version: number):
 
 const known = new Map<number, TablesOnTarget | undefined>();
 
-/** The same of the tenant tables, remembered. */
+/** The same for the tenant tables, cached. */
 export function missingAtVersion(version: number): TablesOnTarget | undefined {
   if (!known.has(version)) known.set(version, tablesOnTarget(tenantTables, version));
   return known.get(version);

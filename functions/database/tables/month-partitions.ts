@@ -1,9 +1,9 @@
 /**
- * Month partitions of the shared tables. A partition `<table>_YYYY_MM` takes the rows of one month (UTC); a row of any
+ * Month partitions of the shared tables. A partition `<table>_YYYY_MM` has the rows of one month (UTC); a row of any
  * other month goes to the default partition `<table>_default`.
  *
- * PostgreSQL refuses to attach a month while the default partition has a row of it (23514). Here such a month is left
- * out: rows stay readable and insertable where they are, and the partition upkeep moves them.
+ * PostgreSQL refuses to attach a month while the default partition has a row of it (23514). Such a month is skipped
+ * here: its rows stay readable and insertable in the default partition, and the partition upkeep moves them.
  */
 import { sql } from 'kysely';
 import { type DdlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
@@ -13,7 +13,7 @@ import { tenantIsolation } from './render-tables.ts';
 import type { TenantTable } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 
-/** How many months have partitions beforehand: the running one and three complete ones after it. */
+/** How many months have partitions in advance: the current one and three complete ones after it. */
 export const MONTHS_READY = 4;
 
 /** A month in UTC. */
@@ -26,7 +26,7 @@ export interface Month {
   readonly next: string;
 }
 
-/** The month of `date`, or the one `offset` months after it; before it where `offset` is negative. */
+/** The month of `date`, or the one `offset` months later; earlier for a negative `offset`. */
 export function monthOf(date: Date, offset = 0): Month {
   const start = (months: number) =>
     new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 1)).toISOString().slice(0, 10);
@@ -34,7 +34,7 @@ export function monthOf(date: Date, offset = 0): Month {
   return { name: first.slice(0, 7), first, next: start(offset + 1) };
 }
 
-/** A shared table that is partitioned by month, and the column that decides. */
+/** A shared table that is partitioned by month, and its partition column. */
 export interface MonthPartitionedTable {
   readonly name: string;
   readonly column: string;
@@ -53,18 +53,18 @@ export const partitionName = ({ name }: Pick<MonthPartitionedTable, 'name'>, mon
 export const defaultPartitionName = ({ name }: Pick<MonthPartitionedTable, 'name'>): string =>
   `${name}_default`;
 
-/** A condition that is true of the rows of the month. */
+/** A condition that is true for the rows of the month. */
 export function inMonth({ column }: Pick<MonthPartitionedTable, 'column'>, month: Month): string {
   return `${identifier(column)} >= ${startOf(month.first)} AND ${identifier(column)} < ${startOf(month.next)}`;
 }
 
 /**
- * A table for one month that is not attached yet. With its keys and indexes, because attaching would otherwise build
- * them, over whatever rows are there by then, while requests wait.
+ * Creates a table for one month without attaching it, with its keys and indexes: attaching would otherwise build them
+ * over the existing rows while requests wait.
  */
 export function createMonthTable(schema: string, table: MonthPartitionedTable, month: Month): string[] {
   return [
-    // The check on the month spares attaching to read the rows.
+    // With the check on the month, attaching need not read the rows.
     `CREATE TABLE ${qualified(schema, partitionName(table, month))}
        (LIKE ${qualified(schema, table.name)} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES,
         CONSTRAINT in_month CHECK (${inMonth(table, month)}))`,
@@ -73,7 +73,7 @@ export function createMonthTable(schema: string, table: MonthPartitionedTable, m
 
 /**
  * Attaches a table that `createMonthTable` made. PostgreSQL locks the default partition exclusively and reads all of
- * it. Attached, not created in place: `CREATE … PARTITION OF` would make all writers of the table wait.
+ * it. Attached instead of created in place, because `CREATE … PARTITION OF` would make all writers of the table wait.
  */
 export function attachMonthTable(schema: string, table: MonthPartitionedTable, month: Month): string[] {
   const partition = qualified(schema, partitionName(table, month));
@@ -94,9 +94,9 @@ export const CHECK_VIOLATION = '23514';
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * Makes sure that the month-partitioned tables of `schema` have a partition for `from`'s month and for each of the
- * `months - 1` after it (UTC), as far as this needs no waiting: a month of which the default partition has rows, or
- * whose attachment another session's lock prevents for two seconds, is left to the partition upkeep.
+ * Ensures that the month-partitioned tables of `schema` have a partition for `from`'s month and for each of the `months
+ * - 1` months after it (UTC), as far as possible without waiting: the partition upkeep adds a month that has rows in
+ * the default partition, or whose attachment another session's lock prevents for two seconds.
  * @returns names of the partitions that are still missing.
  */
 export async function ensureMonthPartitions(
@@ -124,7 +124,7 @@ export async function ensureMonthPartitions(
   return missing;
 }
 
-/** Whether the statements succeeded; nothing of them is left where they had to be given up. */
+/** Returns false when the statements were given up; nothing of them remains then. */
 async function inSavepoint(transaction: DdlTransaction, statements: string[]): Promise<boolean> {
   await runStatements(transaction, ['SAVEPOINT adding_month']);
   try {

@@ -9,7 +9,7 @@ export const idempotencyKeys = tenantTable(
     request_method: text().notNull(),
     request_path: text().notNull(),
     request_hash: text().notNull(),
-    /** Null while the first request is still at work. */
+    /** Null while the first request is still running. */
     response_status: integer(),
     response_headers: jsonb(),
     response_body: jsonb(),
@@ -22,7 +22,7 @@ export const auditLog = tenantTable(
   'audit_log',
   {
     log_id: newId(),
-    /** Null for what the platform itself or an operator did: `actor` names them. */
+    /** Null for changes by the platform or an operator: `actor` names them. */
     user_id: uuid(),
     actor: text(),
     action: varchar(100).notNull(),
@@ -42,12 +42,14 @@ export const auditLog = tenantTable(
       { name: 'resource', columns: ['resource_type', 'resource_id', 'created_at'] },
     ],
     sharedPartitioning: { by: 'month', column: 'created_at' },
-    // A request that was taken over cannot rewrite what it did.
+    // A request that another one has taken over cannot overwrite its result.
     requests: 'append',
   },
 );
 
-/** A row written behind a move's fence: once it has arrived at the target, everything before it has too. */
+/**
+ * A row that an attempt writes after its fence: when it arrives at the target, all earlier changes have arrived too.
+ */
 export const moveMarkers = tenantTable(
   'move_markers',
   { marker: uuid().notNull(), created_at: createdAt() },

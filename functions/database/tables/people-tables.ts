@@ -14,7 +14,7 @@ export const employees = tenantTable(
     hire_date: date(),
     status: varchar(50).oneOf('active', 'inactive', 'on_leave', 'terminated').notNull().default(`'active'`),
     profile_data: jsonb(),
-    /** Encrypted by the application: the database never sees the plain values. */
+    /** Encrypted by the application: the database never has the plain values. */
     ssn_encrypted: bytea(),
     salary_encrypted: bytea(),
     created_at: createdAt(),
@@ -24,13 +24,13 @@ export const employees = tenantTable(
     primaryKey: ['employee_id'],
     unique: [['email']],
     foreignKeys: [{ column: 'manager_id', references: 'employees', onDelete: 'set null' }],
-    // A filter's index goes on with the page key, so that a filtered page is read in order, without a sort.
+    // A filter's index continues with the page key, so that a filtered page is read in order, without a sort.
     indexes: [
       { name: 'created', columns: ['created_at', 'employee_id'] },
       { name: 'status', columns: ['status', 'created_at', 'employee_id'] },
       { name: 'department', columns: ['department', 'created_at', 'employee_id'] },
       { name: 'manager', columns: ['manager_id', 'created_at', 'employee_id'] },
-      // A new address is looked for in whatever case older rows have it.
+      // The check for an existing address ignores case, because older rows may have any case.
       { name: 'caseless_email', columns: ['email'], lower: true, since: 3 },
     ],
   },

@@ -2,8 +2,8 @@ import { identifier, literal, qualified } from '../ddl/identifier.ts';
 import type { AnyColumn, ForeignKey, TenantTable } from './tenant-table.ts';
 
 /**
- * Where tables are rendered to. `isolated`: a schema of one tenant's own, in a cell or in a dedicated database.
- * `shared`: one schema for all Starter tenants, where every key begins with the tenant.
+ * Where tables are rendered: `isolated` is a tenant's own schema, in a cell or in a dedicated database; `shared` is the
+ * schema of all Starter tenants, where every key begins with the tenant.
  */
 export interface RenderTarget {
   readonly model: 'isolated' | 'shared';
@@ -13,10 +13,10 @@ export interface RenderTarget {
 }
 
 /**
- * The statements that create a table with its keys, checks and partitions.
- * Constraint names are the same under both models, so that `ON CONFLICT ON CONSTRAINT` and error mapping are too.
- * Month partitions other than the default one are `ensureMonthPartitions`' work: they depend on the day.
- * @param keys without some of them, a copy is quicker: they are built afterwards.
+ * The statements that create a table with its keys, checks and partitions. Constraint names are the same in both
+ * variants, so that `ON CONFLICT ON CONSTRAINT` and error mapping are too. Month partitions other than the default one
+ * are made by `ensureMonthPartitions`, because they depend on the date.
+ * @param keys the keys to create; a copy is faster when some of them are built afterwards.
  */
 export function createTable(
   target: RenderTarget,
@@ -41,7 +41,7 @@ export function createTable(
   ];
 }
 
-/** A constraint's quoted name, and what follows it. */
+/** A constraint's quoted name and its definition. */
 interface Key {
   readonly name: string;
   readonly definition: string;
@@ -62,7 +62,7 @@ export function uniqueKeys(target: RenderTarget, table: TenantTable): Key[] {
   }));
 }
 
-/** The last step for new tables: a foreign key cannot be added over rows that only a tenant may see. */
+/** The last step for new tables: a foreign key cannot be added when policies hide the rows. */
 export function isolateTenants(target: RenderTarget, table: TenantTable): string[] {
   if (target.model !== 'shared') return [];
   return [table.name, ...partitionNames(table)].flatMap((name) =>
@@ -80,7 +80,7 @@ export function createIndexes(target: RenderTarget, table: TenantTable): string[
   });
 }
 
-/** For a migration: of a table that exists. `buildNewIndexes` has built them where rows are many. */
+/** For a migration of an existing table. When there are many rows, `buildNewIndexes` has built the indexes before. */
 export function addIndexes(target: RenderTarget, table: TenantTable): string[] {
   return createIndexes(target, table).map((statement) =>
     statement.replace('CREATE INDEX', 'CREATE INDEX IF NOT EXISTS'),
@@ -96,8 +96,9 @@ export function indexName(
 }
 
 /**
- * Separate from `createTable`: a table may refer to itself or to a later one, and a move adds them after its copy.
- * @param isolated names of the tables involved whose policies are in force already.
+ * Separate from `createTable`: a table may refer to itself or to a later one, and a move adds foreign keys after its
+ * copy.
+ * @param isolated names of the involved tables whose policies are already in force.
  */
 export function createForeignKeys(
   target: RenderTarget,
@@ -126,7 +127,7 @@ export function createForeignKeys(
 export const foreignKeyName = (table: Pick<TenantTable, 'name'>, { column }: { readonly column: string }) =>
   `${table.name}_${column}_fkey`;
 
-/** For a migration: adds one column of the definition, with its check, to a table that exists. */
+/** For a migration: adds one column of the definition, with its check, to an existing table. */
 export function addColumn(target: RenderTarget, table: TenantTable, columnName: string): string[] {
   const column = table.columns[columnName];
   if (!column) throw new TypeError(`the definition has no column ${table.name}.${columnName}`);
@@ -137,7 +138,7 @@ export function addColumn(target: RenderTarget, table: TenantTable, columnName: 
   ];
 }
 
-/** For a migration: with the column go its check, its foreign key and the indexes that it is part of. */
+/** For a migration: dropping the column drops its check, its foreign key and the indexes that contain it. */
 export function dropColumn({ schema }: RenderTarget, { name }: TenantTable, columnName: string): string {
   return `ALTER TABLE ${qualified(schema, name)} DROP COLUMN ${identifier(columnName)}`;
 }
@@ -149,13 +150,13 @@ export function dropIndexes(target: RenderTarget, table: TenantTable): string[] 
   );
 }
 
-/** For a migration. Refused while another table refers to it. */
+/** For a migration. PostgreSQL refuses it while another table refers to the table. */
 export function dropTable({ schema }: RenderTarget, { name }: TenantTable): string {
   return `DROP TABLE ${qualified(schema, name)}`;
 }
 
 /**
- * What requests may do with the rows. Never TRUNCATE: it passes by the policies. Never anything on partitions:
+ * Rights of requests on the rows. Never TRUNCATE, because it bypasses the policies. No rights on partitions, because
  * rights on the parent suffice.
  */
 export function grantRows({ schema, requestRole }: RenderTarget, table: TenantTable): string[] {
@@ -194,7 +195,7 @@ function primaryKeyColumns(
   { model }: RenderTarget,
   { primaryKey, sharedPartitioning }: TenantTable,
 ): readonly string[] {
-  // PostgreSQL wants the partition key inside every unique key.
+  // PostgreSQL requires the partition key in every unique key.
   return model === 'shared' && sharedPartitioning?.by === 'month'
     ? [...primaryKey, sharedPartitioning.column]
     : primaryKey;
@@ -226,7 +227,7 @@ function createPartitions({ schema }: RenderTarget, table: TenantTable): string[
   });
 }
 
-/** The partitions that exist from the start. */
+/** The partitions that every table starts with. */
 function partitionNames({ name, sharedPartitioning }: TenantTable): string[] {
   if (!sharedPartitioning) return [];
   if (sharedPartitioning.by === 'month') return [`${name}_default`];
@@ -237,12 +238,12 @@ function partitionNames({ name, sharedPartitioning }: TenantTable): string[] {
 export const CAPTURE_TRIGGER = 'capture_change';
 
 /**
- * The permanent trigger through which a move learns of rows that change while it copies. It stands on every table all
- * the time, because creating it for a move would lock the shared tables of the whole cell; while no move captures,
- * its condition costs 0.4 µs a row. A row-level trigger of a partitioned table comes to its partitions by itself.
+ * The permanent trigger that records, for a move, the rows that change while it copies. Every table always has it,
+ * because creating it for a move would lock the shared tables of the whole cell; while no move captures, its condition
+ * costs 0.4 µs a row. Partitions inherit a row-level trigger of their parent.
  */
 export function captureChanges(target: RenderTarget, table: TenantTable): string[] {
-  // What requests cannot write needs no watching.
+  // Tables that requests cannot write need no capture.
   if (table.requests === 'none') return [];
   // TG_TABLE_NAME would be a partition's.
   const told = [table.name, ...table.primaryKey].map(literal).join(', ');
@@ -255,9 +256,9 @@ export function captureChanges(target: RenderTarget, table: TenantTable): string
 /**
  * Row-level security of one shared table, given its qualified and quoted name.
  *
- * FORCE, so that it binds the tables' owner too. The sub-select is planned as an InitPlan: `current_tenant()` runs
- * once per query instead of once per row, and raises where no tenant was entered. WITH CHECK, so that no row can be
- * written for another tenant either. Partitions get the same although nobody is granted them directly.
+ * FORCE, so that it also applies to the tables' owner. The sub-select is planned as an InitPlan: `current_tenant()`
+ * runs once per query instead of once per row, and raises when no tenant was entered. WITH CHECK, so that no row can be
+ * written for another tenant. Partitions get the same although no role has rights on them directly.
  */
 export function tenantIsolation(table: string): string[] {
   const own = 'tenant_id = (SELECT tenancy.current_tenant())';
@@ -269,9 +270,9 @@ export function tenantIsolation(table: string): string[] {
 }
 
 /**
- * For migrations: `statements` that must see all tenants' rows of shared tables (the check of a new foreign key, a
- * backfill), run by the owner. Without this they would raise for want of a tenant. The ALTERs lock the tables until
- * the transaction ends, and request roles are bound by the policies throughout: FORCE is about the owner only.
+ * For migrations: runs `statements` that must see all tenants' rows of shared tables (the check of a new foreign key, a
+ * backfill) as the owner. Without this they would raise, because no tenant was entered. The ALTERs lock the tables
+ * until the transaction ends, and the policies apply to request roles throughout: FORCE concerns the owner only.
  *
  * @param tables qualified and quoted names.
  */

@@ -17,7 +17,7 @@ import { TENANT_SCHEMA_VERSION } from './schema-version.ts';
 import { type TenantTable, tableAtVersion } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 
-/** One step of the tenant tables' history, written once for all three isolation models. */
+/** One migration of the tenant tables, written once for all three isolation models. */
 export interface TenantMigration {
   /** Begins with its number, four digits: migrations run in the order of their names. */
   readonly name: string;
@@ -26,8 +26,8 @@ export interface TenantMigration {
 }
 
 /**
- * Released migrations never change: the first renders what the definition says of version 1 whatever is added to it
- * later. A version that adds or drops is `changesOf(n)`; anything else (a backfill) adds its own statements.
+ * Released migrations never change: the first renders version 1 of the definition, whatever is added to it later. A
+ * version that adds or drops uses `changesOf(n)`; anything else (a backfill) adds its own statements.
  */
 export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: changesOf(1) },
@@ -35,17 +35,17 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0003-caseless-addresses', up: changesOf(3) },
 ];
 
-// A deployment fails here rather than requests later.
+// So that a deployment fails here instead of requests later.
 if (versionOf(tenantMigrations.at(-1)?.name ?? '') !== TENANT_SCHEMA_VERSION)
   throw new TypeError('TENANT_SCHEMA_VERSION is not the number of the last migration');
 
-/** Those that a target of that schema version has behind it. */
+/** The migrations up to that schema version. */
 export function migrationsUpTo(version: number): readonly TenantMigration[] {
   return tenantMigrations.slice(0, version);
 }
 
 /**
- * The statements that bring a target from schema version `version - 1` to `version`, as the definition tells them: what
+ * The statements that bring a target from schema version `version - 1` to `version`, derived from the definition: what
  * has `since` = `version` is created, what has `until` = `version` is dropped.
  */
 export function changesOf(
@@ -70,7 +70,7 @@ export function changesOf(
       ),
       ...created.flatMap((table) => isolateTenants(target, table)),
       ...created.flatMap((table) => grantRows(target, table)),
-      // Those of version 1 got theirs with version 2.
+      // Tables of version 1 got theirs with version 2.
       ...(version > 2 ? created.flatMap((table) => captureChanges(target, table)) : []),
       ...dropsOf(target, tables, version),
     ];

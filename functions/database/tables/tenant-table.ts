@@ -8,7 +8,7 @@ export interface ForeignKey<Name extends string = string> {
   readonly column: Name;
   /** The referenced table; its primary key is one column. */
   readonly references: string;
-  /** Absent: the delete is refused while rows refer to it. */
+  /** Absent: a delete is refused while rows refer to it. */
   readonly onDelete?: 'cascade' | 'set null';
 }
 
@@ -16,11 +16,11 @@ export interface Index<Name extends string = string> {
   /** Becomes `idx_<table>_<name>`, in the shared variant `idx_<table>_tenant_<name>`. */
   readonly name: string;
   readonly columns: readonly Name[];
-  /** Of the texts in lower case: for statements that compare `lower(column)`. */
+  /** On the texts in lower case, for statements that compare `lower(column)`. */
   readonly lower?: boolean;
   /** The schema version that introduced it; 1 when absent. */
   readonly since?: number;
-  /** The schema version that drops it; absent: none does. */
+  /** The schema version that drops it; absent: never dropped. */
   readonly until?: number;
 }
 
@@ -39,7 +39,7 @@ interface Constraints<Name extends string> {
   readonly requests?: 'full' | 'append' | 'none';
   /** The schema version that introduced the table; 1 when absent. */
   readonly since?: number;
-  /** The schema version that drops the table; absent: none does. */
+  /** The schema version that drops the table; absent: never dropped. */
   readonly until?: number;
 }
 
@@ -48,7 +48,7 @@ export interface TenantTable<C extends Columns = Columns> extends Constraints<st
   readonly columns: C;
 }
 
-/** What the query builder knows of a table's rows. The shared variant's `tenant_id` fills itself in and is left out. */
+/** The query builder's type of a table's rows. It leaves out the shared variant's `tenant_id`, which has a default. */
 export type RowOf<Table extends TenantTable> = {
   [Name in keyof Table['columns'] as Table['columns'][Name] extends DroppedColumn
     ? never
@@ -66,13 +66,13 @@ export function tenantTable<const C extends Columns>(
   return { name, columns, unique: [], foreignKeys: [], indexes: [], ...constraints };
 }
 
-/** Since which schema version something is there, and which one drops it. */
+/** The schema version that introduces something, and the one that drops it. */
 interface Lifetime {
   readonly since?: number | undefined;
   readonly until?: number | undefined;
 }
 
-/** Whether targets of that schema version have it. */
+/** True when targets of that schema version have it. */
 export function isPresentAt(
   { since = 1, until = Number.POSITIVE_INFINITY }: Lifetime,
   version: number,
@@ -80,7 +80,7 @@ export function isPresentAt(
   return since <= version && version < until;
 }
 
-/** The table as targets of schema version `version` have it, or undefined where they do not have it. */
+/** The table as targets of schema version `version` have it, or undefined when they do not have it. */
 export function tableAtVersion(table: TenantTable, version: number): TenantTable | undefined {
   if (!isPresentAt(table, version)) return undefined;
   const columns = Object.fromEntries(

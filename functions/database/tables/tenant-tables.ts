@@ -1,13 +1,13 @@
 /**
- * The tenant tables: the one definition from which the DDL of all three isolation models, the query builder's types
- * and the order of copying derive (`render-tables.ts` adds what the shared variant needs).
+ * The tenant tables: the one definition from which the DDL of all three isolation models, the query builder's types and
+ * the order of copying derive (`render-tables.ts` adds what the shared variant needs).
  *
- * Changing them: add a column, an index or a table with `since` = the next schema version, and a migration of that
- * version to `tenant-migrations.ts`. What a version has released never changes; `until` = a later version drops it.
- * docs/extending.md leads through it.
+ * To change them: add a column, an index or a table with `since` = the next schema version, and a migration of that
+ * version to `tenant-migrations.ts`. Released parts never change; `until` = a later version drops them.
+ * docs/extending.md shows the steps.
  *
- * The strategy's indexes on employees(email) and employee_skills(employee_id) are the left ends of unique keys here;
- * a second index would only cost writes.
+ * There are no separate indexes on employees(email) and employee_skills(employee_id), because they are prefixes of
+ * unique keys here; a second index would only cost writes.
  */
 import { assessmentResults, assessments, certifications } from './assessments-tables.ts';
 import { auditLog, idempotencyKeys, moveMarkers } from './operations-tables.ts';
@@ -32,19 +32,19 @@ export const tenantTables = [
   moveMarkers,
 ] as const satisfies readonly TenantTable[];
 
-/** The tables as targets of that schema version have them, in the same order. */
+/** The tables of that schema version, in the same order. */
 export function tenantTablesAt(version: number): TenantTable[] {
   return tenantTables.flatMap((table) => tableAtVersion(table, version) ?? []);
 }
 
-/** Names of the tenant tables in the order in which rows can be copied; deleting goes the other way. */
+/** Names of the tenant tables in the order in which rows can be copied; rows are deleted in the reverse order. */
 export const tenantTableOrder: readonly (keyof TenantTables)[] = tenantTables.map(
   ({ name }) => name as keyof TenantTables,
 );
 
 /**
- * The tables as SQL of the application sees them, the same under every isolation model.
- * Name constraints in `ON CONFLICT ON CONSTRAINT <table>_pkey`, not columns: the shared variant's keys have one more.
+ * The tables as SQL of the application sees them, the same under every isolation model. Name constraints in `ON
+ * CONFLICT ON CONSTRAINT <table>_pkey`, not columns: the shared variant's keys have one more.
  */
 export interface TenantTables {
   skills_frameworks: RowOf<typeof skillsFrameworks>;

@@ -15,10 +15,10 @@ import { leaveRegistry, lockTenantRow, type TenantRow, writeRoute, writeTenantRo
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
 /**
- * Makes a tenant known in the registry of the region that it is going to, as `arriving`: its name and its room in the
- * cell are taken, nobody is served yet. May be repeated, for another attempt too.
+ * Adds a tenant to the registry of the region that it moves to, as `arriving`: this reserves its name and its room in
+ * the cell, and no request is served there yet. May be repeated, also for another attempt.
  * @throws {MoveForbidden} another tenant there has its name, or the cell has filled up since the move was planned.
- *   {MoveOvertaken} it lives there.
+ * {MoveOvertaken} the tenant lives there.
  */
 export function announceTenant(registry: Registry, tenant: TenantRow, place: Place): Promise<void> {
   const tenantId = String(tenant.tenant_id);
@@ -33,12 +33,14 @@ export function announceTenant(registry: Registry, tenant: TenantRow, place: Pla
       ...tenant,
       ...{ status: 'arriving', data_residency: region, home_region: region },
     });
-    // A dedicated database has no address before it is launched.
+    // A dedicated database has no address before its launch.
     if (place.host !== null) await writeRoute(transaction, tenantId, place);
   });
 }
 
-/** A plan may be hours old, and those of other regions do not know of it: the cell's lock decides who gets a place. */
+/**
+ * A plan may be hours old, and plans of other regions are not visible here: the cell's lock decides who gets the room.
+ */
 async function requireRoom(
   transaction: RegistryExecutor,
   tenantId: string,
@@ -51,7 +53,7 @@ async function requireRoom(
   throw new MoveForbidden([{ rule: 'cell', detail }]);
 }
 
-/** Why a tenant cannot go to a region. */
+/** A reason why a tenant cannot move to a region. */
 export const nameTaken = (region: string) =>
   ({ rule: 'name', detail: `Another tenant of region "${region}" has the same name.` }) as const;
 
@@ -68,7 +70,7 @@ export async function isNameTaken(
   return rows.length > 0;
 }
 
-/** Adds the secret with which the tenant will sign in, so that the cell's proxy is told to accept it. */
+/** Adds the secret of the tenant's login role, so that the cell's proxy will accept it. */
 export async function announceSecret(registry: Registry, { attempt, target }: Hop): Promise<void> {
   await registrySql(registry)
     .updateTable('tenant_database_routing as r')
@@ -82,9 +84,9 @@ export async function announceSecret(registry: Registry, { attempt, target }: Ho
 }
 
 /**
- * Where a move that is stopped has not brought the tenant to the other region, that region's registry forgets it again. Does
- * nothing where the tenant was never announced there.
- * @param hops of the move, as they are now.
+ * Removes the announcement from the other region's registry when a stopped move has not brought the tenant there. Does
+ * nothing when the tenant was never announced there.
+ * @param hops of the move, in their current state.
  */
 export async function cancelUnlessArrived(
   regions: Regions,
@@ -101,14 +103,14 @@ export async function cancelUnlessArrived(
 }
 
 /**
- * Picks the cell of another region in which a tenant lands. Only whole schemas cross a border: whatever the tenant has
- * bought, unless it is a database of its own, it takes the place of a schema there, until a move of that region
- * brings it where it belongs.
+ * Chooses the cell of another region that gets a tenant. Only whole schemas move between regions: unless the tenant has
+ * a dedicated database, it takes the place of a schema there, whatever its tier, until a follow-up move of that region
+ * takes it to its tier's place.
  *
- * That region's registry is told of the tenant when the hop over the border opens, which may be hours later. Until then
- * this registry counts for itself whom it has promised a place. The moves of a third region, and who is onboarded
- * meanwhile, it does not know: the announcement decides.
- * @param own of the region that the tenant leaves; the move has to be recorded in this transaction.
+ * The tenant is announced to that region's registry when the hop to the other region opens, which may be hours later.
+ * Until then this registry counts the places that its own plans will need. It does not see moves of a third region and
+ * concurrent onboardings: the announcement decides.
+ * @param own registry of the source's region; the move must be recorded in this transaction.
  * @throws {NoCellCapacity} no active cell there has room.
  */
 export async function chooseCellInRegion(
@@ -123,10 +125,11 @@ export async function chooseCellInRegion(
   );
 }
 
-/** By cell, the tenants whose moves will take them there and are not announced there yet. */
+/** By cell, the tenants whose moves will take them there and that are not announced there yet. */
 async function promisedSchemas(own: RegistryExecutor, region: string): Promise<Map<string, number>> {
   const db = registrySql(own);
-  // Plans that are made at once count each other. Counting is a statement of its own, with a snapshot after the lock's.
+  // Concurrent plans must count each other, so counting is a separate statement, whose snapshot is taken after the
+  // lock.
   await lockByName(own, `strata moves to ${region}`);
   const rows = await db
     .selectFrom('tenant_moves as m')

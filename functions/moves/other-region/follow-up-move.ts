@@ -6,13 +6,13 @@ import type { Regions } from '../hop.ts';
 import type { MoveRecord, MovingTenant } from '../move-records.ts';
 import { writeMoveInput } from '../move-target.ts';
 
-/** What the region that a tenant has come to still has to do. */
+/** The follow-up move in a tenant's new region. */
 export interface FollowUp {
   readonly region: string;
   readonly tier: Tier;
 }
 
-/** A Starter tenant has come in a schema of its own, which is not what it has bought. Undefined for all others. */
+/** A Starter tenant arrives in a schema of its own, which is not its tier's place. undefined for all others. */
 export function followUpOf(
   { plan }: Pick<MoveRecord, 'plan'>,
   { tier, status }: Pick<MovingTenant, 'tier' | 'status'>,
@@ -23,9 +23,9 @@ export function followUpOf(
 }
 
 /**
- * Starts, in the region that a tenant has come to, the move that brings it where its tier belongs. Should this never be
- * done, the tenant lives well where it is, and the same move can be asked for.
- * @param executionArn of the move that has brought it: the state machine has the same name there.
+ * Starts, in the tenant's new region, the follow-up move that takes it to its tier's place. If this never happens, the
+ * tenant works where it is, and an operator can request the same move.
+ * @param executionArn of the move that brought it: the state machine has the same name there.
  * @returns the execution there, which runs or has run already. @throws Step Functions' errors.
  */
 export async function startFollowUp(
@@ -36,7 +36,7 @@ export async function startFollowUp(
 ): Promise<{ readonly region: string; readonly executionArn: string }> {
   const name = followUpExecutionName(moveId);
   const there = inAwsRegion(stateMachineArnOf(executionArn), regions.awsRegionOf(region));
-  // What it has bought, whatever it uses of it.
+  // `force`, because the tier stays the same whatever the tenant uses.
   const input = { tenant: tenantId, target: { tier }, force: true, moveId: undefined };
   try {
     await startExecution(there, name, writeMoveInput({ ...input, startedBy }));

@@ -1,12 +1,12 @@
 /**
- * The registry's part of a move to another region: what was committed in the databases is told in both registries.
+ * The registries' part of a move to another region: after the commit in the databases, both registries are updated.
  *
  *   target's registry   arriving ──one transaction──▶ as the tenant was at the source, with its users and figures
- *   home's registry     (where it is neither) elsewhere, in the new region
- *   source's registry   active ──one transaction, which holds the tenant's row meanwhile──▶ elsewhere
+ *   home's registry     (when it is neither) elsewhere, in the new region
+ *   source's registry   active ──one transaction, which locks the tenant's row throughout──▶ elsewhere
  *
- * Invariants: the source's registry lets go of the tenant only after the target's has committed; done again after a
- * crash in between, nothing is written over what the tenant has done at the target since.
+ * Invariants: the source's registry gives the tenant up only after the target's has committed; a repetition after a
+ * crash in between does not overwrite what the tenant has changed at the target since.
  */
 import { sql } from 'kysely';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
@@ -19,17 +19,17 @@ import { leaveRegistry, lockTenantRow, type TenantRow, writeRoute, writeTenantRo
 
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
-/** In the order in which they can be inserted. What names a move names none afterwards: moves stay where they were made. */
+/** In the order of insertion. References to moves become null, because moves stay where they were made. */
 const TABLES = ['tenant_users', 'usage_samples', 'tenant_offers', 'promotion_decisions'] as const;
 type HandedOver = (typeof TABLES)[number];
 const NO_MOVE = jsonValue({ move_id: null });
 const NOTHING = jsonValue({});
-/** One call of the Data API answers a megabyte at most. */
+/** One answer of the Data API has a megabyte at most. */
 const ROWS_AT_ONCE = 500;
 
 /**
- * Hands a committed hop's tenant over. May be repeated, and killed anywhere.
- * @param note what is told of the hop in the source's registry, in the same transaction.
+ * Hands a committed hop's tenant over to the other region's registry. May be repeated, and interrupted anywhere.
+ * @param note writes the hop's facts to the source's registry, in the same transaction.
  */
 export function handOver(
   registry: Pick<Registry, 'transaction'>,
@@ -40,7 +40,7 @@ export function handOver(
   const [home] = regions.keys;
   return registry.transaction(async (source) => {
     await boundTransaction(source);
-    // It waits for the other registry, which may have a hundred thousand users to take.
+    // It waits for the other registry, which may have to insert a hundred thousand users.
     await source.query("SELECT set_config('idle_in_transaction_session_timeout', '120s', true)");
     const tenant = await lockTenantRow(source, tenantId);
     if (tenant && tenant.status !== 'elsewhere') {
@@ -68,7 +68,7 @@ function receive(
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const known = await lockTenantRow(transaction, tenantId);
-    // Handed over before: since then this registry is the one that knows better.
+    // Handed over before: the other registry's rows are the current ones.
     if (known && known.status !== 'arriving' && known.status !== 'elsewhere') return;
     const { region, isolationModel, schemaName } = target;
     await writeTenantRow(transaction, {
@@ -122,7 +122,7 @@ async function insertRows(
   }
 }
 
-/** Home knows of each tenant of another region in which one it is. */
+/** Home's registry has the region of every tenant of another region. */
 async function tellHome(home: Registry, tenantId: string, region: string): Promise<void> {
   await registrySql(home)
     .updateTable('tenants')

@@ -7,10 +7,10 @@ import { registrySql } from '../../registry/registry-sql.ts';
 import { registryTables } from '../../registry/registry-tables.ts';
 import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
 
-/** A row of `tenants` as JSON: the registries of two regions may be of different versions for a while. */
+/** A row of `tenants` as JSON, because the registries of two regions may temporarily have different versions. */
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
 
-/** All that is a tenant's own; `updated_at` is the registry's. */
+/** All columns that belong to the tenant; `updated_at` belongs to the registry. */
 const COLUMNS = Object.keys(registryTables.tenants).filter(
   (name) => name !== 'tenant_id' && name !== 'updated_at',
 );
@@ -30,12 +30,12 @@ export async function lockTenantRow(
     .forUpdate()
     .executeTakeFirst();
   if (!row) return undefined;
-  // Apart, since those that an older version stored may be larger than a row of the Data API.
+  // Read separately, because features of an older version may be larger than a row of the Data API.
   const features = row.has_features ? await readFeatures(transaction, tenantId) : null;
   return { ...parseJson(row.tenant), features };
 }
 
-/** Writes the row as it is given, over what is there. */
+/** Inserts the row, or overwrites the existing one. */
 export async function writeTenantRow(transaction: RegistryExecutor, row: TenantRow): Promise<void> {
   const columns = sql.join(COLUMNS.map((name) => sql.id(name)));
   const assignments = sql.join(COLUMNS.map((name) => sql`${sql.id(name)} = ${sql.id('excluded', name)}`));
@@ -47,7 +47,7 @@ export async function writeTenantRow(transaction: RegistryExecutor, row: TenantR
   );
 }
 
-/** Where the tenant is in this region, or will be; over what is there. */
+/** The tenant's current or future place in this region; overwrites an existing row. */
 export async function writeRoute(
   transaction: RegistryExecutor,
   tenantId: string,
@@ -62,8 +62,8 @@ export async function writeRoute(
 }
 
 /**
- * Leaves of a tenant what a registry keeps of those of other regions: id, slug and region. Only while it has one of
- * these states. The history of its moves stays; who moved it is an operator.
+ * Reduces a tenant's rows to what a registry keeps about tenants of other regions: id, slug and region. Only while the
+ * tenant has one of these states. The history of its moves stays.
  */
 export async function leaveRegistry(
   transaction: RegistryExecutor,

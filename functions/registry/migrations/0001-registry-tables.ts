@@ -1,7 +1,6 @@
 /**
- * The registry's first schema version, one statement each (the Data API takes no more). Names and columns are the
- * strategy's; secrets' ARNs stand where it had connection strings, and times carry their zone. Its indexes on
- * tenants(tenant_slug) and tenant_users(tenant_id) are the left ends of unique keys.
+ * The registry's first schema version, one statement each (the Data API takes one per call). There are no
+ * separate indexes on tenants(tenant_slug) and tenant_users(tenant_id), because they are prefixes of unique keys.
  */
 const tenants = `
 CREATE TABLE tenants (
@@ -129,7 +128,7 @@ export const initialTables: readonly string[] = [
   'CREATE INDEX idx_tenants_status ON tenants (status)',
   'CREATE INDEX idx_tenants_created ON tenants (created_at, tenant_id)',
   'CREATE INDEX idx_tenant_users_email ON tenant_users (email)',
-  // Signing in looks for the address in whatever case the directory knows it.
+  // The sign-in looks up the address regardless of its case.
   'CREATE INDEX idx_tenant_users_lower_email ON tenant_users (lower(email))',
   'CREATE INDEX idx_tenant_users_tenant_created ON tenant_users (tenant_id, created_at, user_id)',
   'CREATE INDEX idx_tenant_database_routing_cell ON tenant_database_routing (cell_id, isolation_model)',

@@ -1,8 +1,8 @@
 /**
- * Registry schema version 2: moves with their hops, and what promotion is decided upon. One statement each.
+ * Registry schema version 2: moves with their hops, and the data of promotion decisions. One statement each.
  *
- * A hop's `source` and `target` are places (DESIGN, "placement") as JSON; the data databases, not these rows, decide
- * where the tenant is. `attempt_id` is what `tenancy.placement.mover` names.
+ * A hop's `source` and `target` are places (`functions/places/place.ts`) as JSON. The data databases, not these rows,
+ * decide where the tenant is. `attempt_id` is the value of `tenancy.placement.mover`.
  */
 const tenantMoves = `
 CREATE TABLE tenant_moves (

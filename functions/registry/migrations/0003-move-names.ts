@@ -1,6 +1,6 @@
 /**
- * Registry schema version 3: the names of a hop's objects end in its `suffix`, and the registry itself refuses what
- * would make two attempts meet: a second open hop of a tenant, and a name that was used before.
+ * Registry schema version 3: the names of a hop's objects end in its `suffix`, and unique indexes prevent that two
+ * attempts meet: no second open hop of a tenant, and no name that was used before.
  */
 export const moveNames: readonly string[] = [
   // Nothing wrote hops before this version.

@@ -1,12 +1,12 @@
 /**
- * Registry schema version 5: several regions, each with a registry of its own. Every registry knows all regions, so that
- * a request that comes to the wrong one can be sent on, and a move knows what it may use in another.
+ * Registry schema version 5: several regions, each with its own registry. Every registry has all regions, so that a
+ * request in the wrong region can be redirected, and a move has the settings of its target region.
  *
  * - `api_url`: the region's data plane.
  * - `secrets_key_arn`: key of secrets that are made there at run time.
  * - `dedicated_…`: how a dedicated database is launched there.
  *
- * A tenant is `arriving` while a move from another region brings it, and `elsewhere` where another region serves it.
+ * A tenant is `arriving` while a move from another region brings it, and `elsewhere` when another region serves it.
  */
 const regions = `
 CREATE TABLE regions (

@@ -1,12 +1,12 @@
 /**
- * Registry schema version 6: which version the tables of each target have, and the rollouts that change it.
+ * Registry schema version 6: the version of each target's tables, and the rollouts that change it.
  *
- * - `schema_version`: number of the last migration of the tenant tables that ran there. Of a cell: its shared tables'.
- *   Of a routing row: the tenant's own schema's; a Starter tenant has its cell's.
- * - `tenancy_version`: version of schema `tenancy` in that database. Of a routing row: the dedicated database's.
+ * - `schema_version`: number of the last migration of the tenant tables there. In a cell's row: of its shared tables.
+ *   In a routing row: of the tenant's own schema; a Starter tenant has its cell's.
+ * - `tenancy_version`: version of schema `tenancy` in that database. In a routing row: of the dedicated database.
  *
- * Both are what the database said when it was last asked: it may be further, never behind. What existed before this
- * version is at 2 and 1.
+ * Both are what the database last reported: the database may be ahead, never behind. Targets from before this version
+ * are at 2 and 1.
  */
 const schemaRollouts = `
 CREATE TABLE schema_rollouts (
@@ -25,7 +25,7 @@ CREATE TABLE schema_rollouts (
   CHECK ((status = 'running') = (finished_at IS NULL))
 )`;
 
-/** `target` is `cell <id>` or `tenant <id>`. `deferred`: a move keeps the target; the rollout comes back to it. */
+/** `target` is `cell <id>` or `tenant <id>`. `deferred`: a move keeps the target, and the rollout tries it again. */
 const schemaRolloutTargets = `
 CREATE TABLE schema_rollout_targets (
   rollout_id uuid NOT NULL REFERENCES schema_rollouts (rollout_id) ON DELETE CASCADE,

@@ -35,7 +35,10 @@ export const cells: Command = {
   },
 };
 
-/** Schemas are what a cell runs out of: its proxy takes so many secrets. A cell that takes none is full. */
+/**
+ * A cell runs out of schemas first, because its proxy takes a limited number of secrets. A cell that accepts no more is
+ * shown as full.
+ */
 function fillOf({ schemaTenants, maxSchemaTenants }: Cell): string {
   const share = maxSchemaTenants === 0 ? 1 : schemaTenants / maxSchemaTenants;
   return `${Math.floor(share * 100)} %`;

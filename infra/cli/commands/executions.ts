@@ -12,7 +12,7 @@ interface Execution {
   executionArn: string;
 }
 
-/** Of each state machine: Step Functions keeps them for 90 days, and an operator looks for the latest. */
+/** Limit for each state machine: Step Functions keeps executions for 90 days, and an operator needs the latest. */
 const LATEST = 50;
 
 export const executions: Command = {

@@ -16,7 +16,7 @@ export const move: Command = {
   summary: 'starts a move, or only plans it',
   async run({ words: [slug = '', target = ''], flags }, { api, screen }) {
     const dryRun = flags.has('dry-run');
-    if (dryRun && flags.has('watch')) throw new UsageError('a dry run moves nothing that could be watched');
+    if (dryRun && flags.has('watch')) throw new UsageError('a dry run starts no move to watch');
     const wanted = readTarget(target);
     const client = await api();
     const answer = await client.ask<Partial<Move> | MovePlan>('POST', `${tenantPath(slug)}/moves`, {
@@ -43,10 +43,10 @@ export function readTarget(
   const [, kind, name] = /^(cell|residency):(.+)$/.exec(text) ?? [];
   if (kind === 'cell' && name) return { targetCell: name };
   if (kind === 'residency' && name) return { targetResidency: name };
-  throw new UsageError(`"${text}" is no target: give ${TIERS.join(', ')}, cell:ID or residency:KEY`);
+  throw new UsageError(`"${text}" is not a target: give ${TIERS.join(', ')}, cell:ID or residency:KEY`);
 }
 
-/** @returns whether the move would be allowed */
+/** @returns true when the move would be allowed */
 function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen): boolean {
   for (const hop of plan) screen.line(`${hop.kind} ${placeText(hop.from)} → ${placeText(hop.to)}`);
   for (const line of table(['table', 'rows', 'bytes'], sizeRows(sizes.tables))) screen.line(line);
@@ -60,7 +60,7 @@ function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen
   return forbidden.length === 0;
 }
 
-/** The largest tables first; the empty ones are one row. */
+/** The largest tables first; empty ones share one row. */
 function sizeRows(tables: MovePlan['sizes']['tables']): Row[] {
   const row = (name: string, rows: number, bytes: number | null | undefined): Row => [
     name,

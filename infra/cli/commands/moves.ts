@@ -6,7 +6,7 @@ import { bytesText, countText, durationText, pauseText, shownJson } from '../sho
 import { LISTING_FLAGS, table } from '../table.ts';
 
 const TITLES = ['started', 'tenant', 'move', 'target', 'status', 'phase', 'time', 'pause', 'rows', 'bytes'];
-/** Tenants whose moves are asked for at once. */
+/** Number of tenants whose moves are read at once. */
 const AT_ONCE = 8;
 
 export const moves: Command = {
@@ -76,12 +76,12 @@ export const watch: Command = {
 export const abort: Command = {
   name: 'abort',
   words: 'SLUG [MOVEID]',
-  summary: 'asks a move to stop and roll back; without MOVEID the running one',
+  summary: 'requests that a move stops and rolls back; without MOVEID the running one',
   async run({ words: [slug = '', moveId] }, { api, screen }) {
     const client = await api();
     const chosen = moveId ?? (await runningMove(client, slug));
     await client.send('POST', `${movePath(slug, chosen)}/abort`);
-    screen.line(`move ${chosen} of ${slug} was asked to stop`);
+    screen.line(`requested that move ${chosen} of ${slug} stops`);
     return true;
   },
 };

@@ -12,7 +12,9 @@ interface Tenant {
 }
 
 const POLL_MS = 250;
-/** Answers in a row that may fail before waiting ends: a deployment or a busy registry passes. */
+/**
+ * Consecutive answers that may fail before waiting ends, for example during a deployment or while the registry is busy.
+ */
 const PATIENCE = 40;
 
 export const onboard: Command = {
@@ -26,7 +28,7 @@ export const onboard: Command = {
     'billing-email': 'EMAIL',
   },
   flags: ['watch'],
-  summary: 'onboards a tenant; run again, it takes up again what has failed',
+  summary: 'onboards a tenant; run it again to resume a failed onboarding',
   async run({ words: [slug = '', adminEmail = ''], flags, options }, { api, screen }) {
     const client = await api();
     const compliance = options
@@ -44,7 +46,7 @@ export const onboard: Command = {
     });
     screen.line(`the onboarding of ${shownText(tenant.slug)} (${tenant.tier}) has started`);
     if (!flags.has('watch')) {
-      screen.line(`look at it with: strata tenant ${slug}`);
+      screen.line(`see its state with: strata tenant ${slug}`);
       return true;
     }
     const ended = await provisioned(client, slug);
@@ -57,7 +59,7 @@ export const onboard: Command = {
 
 const given = (field: string, value: unknown) => (value === undefined ? {} : { [field]: value });
 
-/** @throws the last failure, when the API does not answer for ten seconds */
+/** @throws the last error, when the API does not answer for ten seconds */
 async function provisioned(api: ApiClient, slug: string): Promise<Tenant> {
   for (let failures = 0; ; ) {
     try {

@@ -23,7 +23,7 @@ export const decisions: Command = {
   name: 'decisions',
   words: 'SLUG',
   flags: LISTING_FLAGS,
-  summary: 'what was decided on a tenant’s promotion, and why',
+  summary: 'decisions about the promotion of a tenant, with reasons',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).list<Decision>(`${tenantPath(slug)}/decisions`);
     showList(screen, flags, found, {
@@ -38,7 +38,7 @@ export const offers: Command = {
   name: 'offers',
   words: 'SLUG',
   flags: LISTING_FLAGS,
-  summary: 'promotions that wait for a yes, and those that had one',
+  summary: 'open and answered offers of a higher tier',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).list<Offer>(`${tenantPath(slug)}/offers`);
     showList(screen, flags, found, {
@@ -66,10 +66,10 @@ export const accept: Command = {
 export const decline: Command = {
   name: 'decline',
   words: 'SLUG OFFERID',
-  summary: 'declines an offer; the next one of that tier waits for a while',
+  summary: 'declines an offer; that tier is not offered again for a while',
   async run({ words: [slug = '', offerId = ''] }, { api, screen }) {
     await (await api()).send('POST', `${tenantPath(slug)}/offers/${encodeURIComponent(offerId)}/decline`);
-    screen.line(`offer declined: ${slug} stays where it is`);
+    screen.line(`offer declined: ${slug} keeps its tier`);
     return true;
   },
 };

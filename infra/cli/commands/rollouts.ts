@@ -14,12 +14,12 @@ export const rollouts: Command = {
   words: '',
   flags: ['start', 'watch', ...LISTING_FLAGS],
   options: { except: 'LIST' },
-  summary: 'schema rollouts, newest first; --start begins one, --watch follows the one that runs',
+  summary: 'schema rollouts, newest first; --start begins one, --watch follows the running one',
   async run({ flags, options }, { api, screen }) {
     const except = options.get('except');
     if (except !== undefined && !flags.has('start')) throw new UsageError('--except goes with --start');
     if (flags.has('json') && (flags.has('start') || flags.has('watch'))) {
-      throw new UsageError('--json lists rollouts: give it alone');
+      throw new UsageError('--json cannot be combined with other flags');
     }
     const client = await api();
     if (flags.has('start')) {
@@ -57,7 +57,7 @@ export const rollouts: Command = {
   },
 };
 
-/** Follows a rollout until it ends: one line that is drawn again on a terminal, else one per change. */
+/** Follows a rollout until it ends: one line that is redrawn on a terminal, otherwise one line per change. */
 async function watchRollout(api: ApiClient, screen: Screen, rolloutId: string): Promise<boolean> {
   let shown = '';
   for (;;) {

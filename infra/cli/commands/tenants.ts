@@ -17,7 +17,7 @@ export const tenants: Command = {
   name: 'tenants',
   words: '',
   flags: LISTING_FLAGS,
-  summary: 'all tenants and where they live',
+  summary: 'all tenants and their places',
   async run({ flags }, { api, screen }) {
     const found = await (await api()).list<Tenant>('/tenants');
     found.sort((a, b) => (a.slug < b.slug ? -1 : 1));
@@ -41,7 +41,7 @@ export const tenant: Command = {
   name: 'tenant',
   words: 'SLUG',
   flags: LISTING_FLAGS,
-  summary: 'everything the registry knows of one tenant',
+  summary: 'everything that the registry has about one tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).get<object>(tenantPath(slug));
     for (const line of flags.has('json') ? [shownJson(found)] : fields(found)) screen.line(line);
@@ -84,7 +84,7 @@ export const users: Command = {
   name: 'users',
   words: 'SLUG',
   flags: LISTING_FLAGS,
-  summary: 'who may sign in to a tenant',
+  summary: 'users who may sign in to a tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const found = await (await api()).list<User>(`${tenantPath(slug)}/users`);
     showList(screen, flags, found, {

@@ -4,12 +4,12 @@ import { durationText, shownText } from '../shown-text.ts';
 export const tick: Command = {
   name: 'tick',
   words: 'daily|hourly|NAME',
-  summary: 'runs now what schedules of that period, or the one of that name, would run',
+  summary: 'runs now the targets of the schedules of that period, or of the schedule of that name',
   async run({ words: [which = ''] }, { aws, screen }) {
     // The SDK takes half a second to load, which no other command needs.
     const { runSchedule, schedulesFor } = await import('../schedules.ts');
     let succeeded = true;
-    // One after the other, as their times of day would have it.
+    // One after the other, in the order of their times of day.
     for (const { schedule, clients } of await schedulesFor(await aws(), which)) {
       const began = Date.now();
       const after = () => durationText((Date.now() - began) / 1_000);

@@ -1,4 +1,4 @@
-/** A move as the API answers it. Figures are null or missing until they are known. */
+/** A move as the API returns it. Figures are null or missing until they are known. */
 export interface Move {
   moveId: string;
   tenantId: string;
@@ -51,7 +51,7 @@ export interface MoveReport {
   bytes?: number | null;
   retriedRequests?: number | null;
   seconds?: number | null;
-  /** The move that brings the tenant to its tier's place in the region that it has come to. */
+  /** The follow-up move that takes the tenant to its tier's place in its new region. */
   followUp?: { region: string; executionArn: string } | null;
 }
 
@@ -60,7 +60,7 @@ export interface MovePlan {
   dryRun: true;
   plan: PlannedHop[];
   sizes: { rows: number; bytes: number; tables: { name: string; rows: number; bytes?: number | null }[] };
-  /** null where there is no way to take. */
+  /** null when no plan exists. */
   estimate: { seconds: number; writePauseMs: number } | null;
   forbidden: { rule: string; detail: string }[];
 }

@@ -9,17 +9,17 @@ export interface ProgressLine {
 }
 
 export interface ProgressOptions {
-  /** How the tenant is called. */
+  /** The tenant's name on the screen. */
   tenant: string;
   /** Epoch milliseconds. */
   now: number;
-  /** Columns there are; longer lines are cut. */
+  /** Columns of the terminal; longer lines are cut. */
   width: number;
 }
 
 const NAME_CELLS = 12;
 
-/** The live view of a move: its hops, their phases, how far the running one is, and the pause there is now. */
+/** The live view of a move: its hops, their phases, the progress of the running one, and the current pause. */
 export function moveProgress(move: Move, { tenant, now, width }: ProgressOptions): ProgressLine[] {
   const end = move.finishedAt ? Date.parse(move.finishedAt) : now;
   const seconds = Math.max(0, end - Date.parse(move.startedAt)) / 1_000;
@@ -48,7 +48,7 @@ export function moveProgress(move: Move, { tenant, now, width }: ProgressOptions
   return lines.map((line) => ({ ...line, text: cut(line.text, width) }));
 }
 
-/** One line for each phase that began or ended since the move was seen last. */
+/** One line for each phase that began or ended since the last call. */
 export function phaseChanges(before: Move | undefined, move: Move): string[] {
   const seen = new Map(before?.phases.map((phase) => [keyOf(phase), phase.status]));
   return move.phases.flatMap((phase) => {
@@ -64,9 +64,9 @@ export function phaseChanges(before: Move | undefined, move: Move): string[] {
   });
 }
 
-/** What share of a phase is done, 0 to 1; undefined when nothing tells. */
+/** Share of a phase that is done, 0 to 1; undefined when it is not known. */
 export function shareDone({ rowsDone, rowsTotal, bytesDone, bytesTotal }: MovePhase): number | undefined {
-  // Bytes tell more: rows differ in size.
+  // Bytes are more precise, because rows differ in size.
   if (bytesTotal) return Math.min(1, (bytesDone ?? 0) / bytesTotal);
   if (rowsTotal) return Math.min(1, (rowsDone ?? 0) / rowsTotal);
   return undefined;
@@ -87,7 +87,7 @@ function figures(phase: MovePhase): string[] {
   const { rowsDone, rowsTotal, bytesDone, bytesTotal, lagBytes, pauseMs } = phase;
   const found: string[] = [];
   const running = phase.status === 'running';
-  // The phase `index` counts indexes and keys, which are of interest only for how many there still are to build.
+  // The phase `index` counts indexes and keys, whose number matters only while some are left to build.
   const building = phase.name === 'index';
   if (rowsDone !== null && rowsDone !== undefined && (running || !building)) {
     const of = running && rowsTotal ? ` of ${countText(rowsTotal)}` : '';
@@ -129,12 +129,12 @@ function keyOf({ hop, name, startedAt }: MovePhase): string {
   return `${hop} ${name} ${startedAt}`;
 }
 
-/** A line that wraps would spoil the next drawing. */
+/** A wrapped line would break the next redraw. */
 function cut(text: string, width: number): string {
   return text.length < width ? text : `${text.slice(0, Math.max(0, width - 2))}…`;
 }
 
-/** How a move that has ended went, in one line. */
+/** The outcome of an ended move, in one line. */
 export function moveReport(move: Move): string {
   const { report, status, startedAt, finishedAt } = move;
   const measured = finishedAt ? (Date.parse(finishedAt) - Date.parse(startedAt)) / 1_000 : 0;

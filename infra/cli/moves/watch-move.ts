@@ -9,9 +9,10 @@ import { moveProgress, moveReport, phaseChanges } from './move-progress.ts';
 const FOLLOW_UP_MS = 60_000;
 
 /**
- * Follows a move until it ends, and then the move that follows it in another region: on a terminal as a view that is drawn again and again, else one line per change.
- * @returns whether the moves succeeded
- * @throws the last failure, when the API does not answer for ten seconds
+ * Follows a move until it ends, and then its follow-up move in another region: on a terminal as a view that is redrawn,
+ * otherwise one line per change.
+ * @returns true when the moves succeeded
+ * @throws the last error, when the API does not answer for ten seconds
  */
 export async function watchMove(
   api: ApiClient,
@@ -38,7 +39,7 @@ export async function watchMove(
   }
 }
 
-/** The tenant is where it was asked to go only when this move has ended as well. */
+/** The tenant is at the requested target only after this move has ended as well. */
 async function watchFollowUp(
   api: ApiClient,
   screen: Screen,
@@ -75,7 +76,7 @@ export async function runningMove(api: ApiClient, slug: string): Promise<string>
 }
 
 /**
- * The move that runs, else the latest one.
+ * The running move, otherwise the latest one.
  * @throws {CommandError} when the tenant has never moved
  */
 export async function lastMove(api: ApiClient, slug: string): Promise<string> {

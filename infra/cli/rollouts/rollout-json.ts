@@ -1,6 +1,6 @@
 import { counted, shownText } from '../shown-text.ts';
 
-/** A schema rollout as the API answers it; the lists come with a single one only. */
+/** A schema rollout as the API returns it; only a single one has the lists. */
 export interface Rollout {
   rolloutId: string;
   region: string;
@@ -34,7 +34,7 @@ export function rolloutProgress({ targets, schemaVersion }: Rollout): string {
   ].join(', ');
 }
 
-/** How a rollout that has ended went, with a line for each target that failed. */
+/** The outcome of an ended rollout, with a line for each failed target. */
 export function rolloutReport(rollout: Rollout): string[] {
   const { status, reason, failed = [] } = rollout;
   return [

@@ -6,7 +6,7 @@ import { type Rollout, rolloutReport } from './rollout-json.ts';
 const POLL_MS = 500;
 
 /**
- * Waits for the rollouts whose executions were begun since a moment, and tells how each went.
+ * Waits for the rollouts whose executions were started since a moment, and reports the outcome of each.
  * @param stateMachineArn of `schema-rollout`. @param since epoch milliseconds.
  * @throws the API's or Step Functions' error.
  */

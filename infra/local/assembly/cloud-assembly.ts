@@ -12,9 +12,9 @@ export interface AssemblyStack {
 }
 
 export interface CloudAssembly {
-  /** In an order in which each stack follows those it depends on. */
+  /** Ordered so that each stack follows those it depends on. */
   stacks: AssemblyStack[];
-  /** Where the app's first stack is. */
+  /** Region of the app's first stack. */
   homeRegion: string;
   assets: Assets;
 }
@@ -83,7 +83,7 @@ function readAssembly(directory: string, assetPaths: Map<string, string>): Assem
   return stacks;
 }
 
-/** Of the first stack in the order in which the app made them. */
+/** The first stack in the order in which the app made them. */
 function firstRegion(directory: string): string | undefined {
   for (const { type, environment, properties } of Object.values(readArtifacts(directory))) {
     if (type === 'aws:cloudformation:stack') return regionOf(environment);
@@ -107,7 +107,7 @@ function readAssets(directory: string, file: string, assetPaths: Map<string, str
   for (const asset of Object.values(readDocument<AssetManifest>(join(directory, file)).files ?? {})) {
     if (!asset.source?.path) continue;
     for (const { objectKey } of Object.values(asset.destinations ?? {})) {
-      // Keys end in the content's hash, so the last segment is unique whatever bucket or prefix is before it.
+      // Keys end in the content's hash, so the last segment is unique whatever the bucket or prefix.
       if (objectKey)
         assetPaths.set(objectKey.slice(objectKey.lastIndexOf('/') + 1), join(directory, asset.source.path));
     }

@@ -2,15 +2,15 @@ import { DeployError } from '../errors.ts';
 import type { ResourceFactory } from '../model.ts';
 
 /**
- * What CDK hands from a stack of one region to a stack of another (`crossRegionReferences`): the producer's custom
- * resource writes parameters of SSM into the consumer's region, where the consumer's reads them. Every start writes them
- * again before they are read, since the consumer depends on the producer.
+ * References from a stack of one region to a stack of another (`crossRegionReferences` of CDK): the producer's custom
+ * resource writes SSM parameters into the consumer's region, and the consumer's custom resource reads them. Every start
+ * writes them again before they are read, because the consumer depends on the producer.
  */
 export class CrossRegionReferences {
   /** By region and name. */
   readonly #parameters = new Map<string, string>();
 
-  /** For `{{resolve:ssm:<name>}}` in that region. @throws {DeployError} when nothing has written it */
+  /** Value of `{{resolve:ssm:<name>}}` in that region. @throws {DeployError} when no stack has written it */
   parameter(name: string, region: string): string {
     const value = this.#parameters.get(`${region} ${name}`);
     if (value === undefined) throw new DeployError(`there is no parameter ${name} in ${region}`);
@@ -34,7 +34,7 @@ export class CrossRegionReferences {
       },
       {
         type: 'Custom::CrossRegionExportReader',
-        // The values in its properties are dynamic references, resolved by now.
+        // The values in its properties are dynamic references, which are resolved already.
         create: async ({ properties, defaultName }) => ({
           ref: defaultName,
           attributes: (properties.ReaderProps as { imports: Record<string, unknown> }).imports,

@@ -11,7 +11,7 @@ import type {
   ResourceRequest,
 } from '../model.ts';
 
-/** What a handler PUTs to the ResponseURL of its event. */
+/** The body that a handler PUTs to the ResponseURL of its event. */
 interface CustomResourceResponse {
   Status: 'SUCCESS' | 'FAILED';
   Reason?: string;
@@ -29,9 +29,9 @@ type RequestType = 'Create' | 'Update' | 'Delete';
 const stateName = 'custom-resources';
 
 /**
- * Custom resources whose service token is a Lambda function of the assembly: invoked at every start, and by each
- * deployment that changes their properties or rolls such a change back; `Create` at first and `Update` from then on, with
- * the properties that were tried last as the old ones. Handlers must be idempotent.
+ * Custom resources whose service token is a Lambda function of the assembly. They are invoked at every start, and by
+ * each deployment that changes their properties or rolls such a change back: `Create` the first time and `Update` from
+ * then on, with the properties of the last attempt as the old ones. Handlers must be idempotent.
  */
 export class CustomResources implements ResourceFactory {
   readonly type = 'AWS::CloudFormation::CustomResource';
@@ -42,7 +42,7 @@ export class CustomResources implements ResourceFactory {
     const key = `${request.stack.arn}/${request.logicalId}`;
     const { [key]: before = byStackName(request, context) } = remembered(context);
     const properties = asStrings(request.properties) as Properties;
-    // Before it is invoked: a rollback after a failure names what was tried as the old properties.
+    // Recorded before the invocation: a rollback after a failure passes the failed properties as the old ones.
     if (before) this.#remember(key, { physicalId: before.physicalId, properties }, context);
     const response = await this.#request(
       before ? 'Update' : 'Create',
@@ -55,7 +55,7 @@ export class CustomResources implements ResourceFactory {
     return { ref: physicalId, attributes: response.Data ?? {} };
   }
 
-  /** Also one that was replaced: what is remembered then is of the new one, and stays. */
+  /** Also for a replaced one: its record describes the new one then, and stays. */
   async remove(resource: LocalResource, context: PlatformContext): Promise<void> {
     const key = `${resource.stack}/${resource.logicalId}`;
     const { [key]: before } = remembered(context);
@@ -75,7 +75,7 @@ export class CustomResources implements ResourceFactory {
     context.state.save(stateName, others);
   }
 
-  /** Loaded again each time: other custom resources are made meanwhile. */
+  /** Loaded again each time, because other custom resources are made meanwhile. */
   #remember(key: string, resource: Remembered, context: PlatformContext): void {
     context.state.save(stateName, { ...remembered(context), [key]: resource });
   }
@@ -94,7 +94,7 @@ export class CustomResources implements ResourceFactory {
   ): Promise<CustomResourceResponse> {
     const token = properties.ServiceToken;
     if (typeof token !== 'string' || !token.includes(':function:')) {
-      throw new DeployError('its ServiceToken is no Lambda function of this platform');
+      throw new DeployError('its ServiceToken is not a Lambda function of this platform');
     }
     this.#server ??= this.#listen();
     const { port } = (await this.#server).address() as AddressInfo;
@@ -156,7 +156,7 @@ function remembered(context: PlatformContext): Record<string, Remembered> {
   return context.state.load<Record<string, Remembered>>(stateName, {});
 }
 
-/** State of earlier versions goes by the stack's name; its function tells the region. */
+/** State of earlier versions uses the stack's name; its function identifies the region. */
 function byStackName(
   { stack, logicalId }: ResourceRequest,
   context: PlatformContext,
@@ -165,7 +165,7 @@ function byStackName(
   return String(found?.properties.ServiceToken).split(':')[3] === stack.region ? found : undefined;
 }
 
-/** CloudFormation hands scalars over as strings. */
+/** CloudFormation passes scalars as strings. */
 function asStrings(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(asStrings);
   if (value !== null && typeof value === 'object') {

@@ -1,7 +1,7 @@
 import { DeployError } from '../errors.ts';
 import type { Properties, Template } from '../model.ts';
 
-/** What intrinsic functions of one stack may ask for. Each function throws a {@link DeployError} for unknown names. */
+/** What intrinsic functions can read of one stack. Each function throws a {@link DeployError} for unknown names. */
 export interface IntrinsicScope {
   template: Template;
   region: string;
@@ -12,7 +12,7 @@ export interface IntrinsicScope {
   dynamicReference(service: string, reference: string): string;
 }
 
-/** Returned for `AWS::NoValue`: whoever holds it drops the property or the element. */
+/** Stands for `AWS::NoValue`: the property or element with this value is dropped. */
 const noValue = Symbol('AWS::NoValue');
 
 type Arguments = readonly unknown[];
@@ -20,7 +20,7 @@ type Arguments = readonly unknown[];
 /**
  * Resolves all intrinsic functions in a value of a template.
  * @returns the value; undefined when it is `AWS::NoValue` itself
- * @throws {DeployError} naming the function that is unknown or wrongly used
+ * @throws {DeployError} naming the function that is unknown or used incorrectly
  */
 export function resolveIntrinsics(value: unknown, scope: IntrinsicScope): unknown {
   const resolved = resolve(value, scope);
@@ -32,7 +32,7 @@ export function resolveProperties(properties: Properties | undefined, scope: Int
   return (resolveIntrinsics(properties ?? {}, scope) ?? {}) as Properties;
 }
 
-/** Whether a condition of the template holds; resources without one always do. */
+/** Evaluates the condition of a resource; resources without one always exist. */
 export function conditionHolds(name: string | undefined, scope: IntrinsicScope): boolean {
   if (name === undefined) return true;
   const condition = scope.template.Conditions?.[name];
@@ -62,7 +62,7 @@ function resolve(value: unknown, scope: IntrinsicScope): unknown {
 }
 
 function isIntrinsic(name: string, argument: unknown): boolean {
-  // A policy statement's Condition is an object, a reference to a condition is a name.
+  // The Condition of a policy statement is an object; a reference to a condition is a name.
   return name === 'Ref' || name.startsWith('Fn::') || (name === 'Condition' && typeof argument === 'string');
 }
 
@@ -105,7 +105,7 @@ const intrinsics: Record<string, (argument: unknown, scope: IntrinsicScope) => u
   'Fn::If': (argument, scope) => {
     if (!Array.isArray(argument) || argument.length !== 3)
       throw new DeployError('Fn::If needs three arguments');
-    // The branch not taken may refer to resources that do not exist.
+    // The branch that is not taken may refer to resources that do not exist.
     return resolve(conditionHolds(String(argument[0]), scope) ? argument[1] : argument[2], scope);
   },
   'Fn::Equals': (argument, scope) => {
@@ -132,7 +132,7 @@ const intrinsics: Record<string, (argument: unknown, scope: IntrinsicScope) => u
 function list(name: string, argument: unknown, scope: IntrinsicScope): Arguments {
   const resolved = resolve(argument, scope);
   if (Array.isArray(resolved)) return resolved;
-  // Parameters of list types arrive joined by commas.
+  // Parameters of list types are joined by commas.
   if (typeof resolved === 'string') return resolved === '' ? [] : resolved.split(',');
   throw new DeployError(`${name} needs a list`);
 }

@@ -7,8 +7,8 @@ import type {
 } from '../model.ts';
 
 /**
- * Resource types that need nothing on one machine but a name to refer to: networks, roles (their policies are read
- * by the AWS endpoint), alarms, log groups. Other parts may provide a richer factory of the same type; theirs wins.
+ * Resource types that need only a name locally: networks, roles (the AWS endpoint reads their policies), alarms, log
+ * groups. Other modules may provide a complete factory of the same type, which takes precedence.
  */
 export function passiveResourceTypes(): ResourceFactory[] {
   return Object.entries(passive).map(([type, describe]) => ({
@@ -17,9 +17,7 @@ export function passiveResourceTypes(): ResourceFactory[] {
   }));
 }
 
-/**
- * Resource types left out locally, with the reason. They answer `Ref` with a name and no attribute.
- */
+/** Resource types that are ignored locally, with the reason. `Ref` returns a name for them; they have no attributes. */
 export const ignoredResourceTypes: Record<string, string> = {
   'AWS::CDK::Metadata': 'usage statistics of the CDK',
   'AWS::Lambda::EventInvokeConfig': 'asynchronous invocations are not retried locally',
@@ -46,12 +44,12 @@ export function ignoredResourceFactories(): ResourceFactory[] {
 
 interface Named {
   properties: Properties;
-  /** The property that names it, else a generated name. */
+  /** The property with its name; without it a name is generated. */
   name(property: string): string;
-  /** `<prefix>-0123456789abcdef0`, as EC2 names things. */
+  /** `<prefix>-0123456789abcdef0`, in the form of EC2's ids. */
   id(prefix: string): string;
   arn(service: string, resource: string): string;
-  /** For services whose ARNs name no region. */
+  /** For services whose ARNs contain no region. */
   globalArn(service: string, resource: string): string;
   context: PlatformContext;
 }
@@ -117,7 +115,7 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
   'AWS::EC2::FlowLog': ec2('fl'),
   'AWS::IAM::Role': byName('RoleName', (name, { globalArn, context, properties, id }) => {
     const Arn = globalArn('iam', `role${typeof properties.Path === 'string' ? properties.Path : '/'}${name}`);
-    // From now on its key is known, and no longer anybody's.
+    // Its key is known from now on, so calls with that key are no longer an administrator's.
     context.principals.accessKeyFor(Arn);
     return { Arn, RoleId: id('AROA') };
   }),

@@ -1,17 +1,17 @@
 import { DeployError } from '../errors.ts';
 import type { TemplateResource } from '../model.ts';
 
-/** A resource of a template, and what must stand before it. */
+/** A resource of a template, and the resources that it depends on. */
 export interface OrderedResource {
   logicalId: string;
   resource: TemplateResource;
-  /** Only resources of this stack that exist under the conditions. */
+  /** Only resources of this stack whose conditions are true. */
   dependencies: string[];
 }
 
 /**
- * Each resource after those it depends on.
- * @param resources those that exist under the template's conditions
+ * Orders resources so that each follows those it depends on.
+ * @param resources those whose conditions are true
  * @throws {DeployError} when resources depend on each other
  */
 export function inDependencyOrder(
@@ -36,8 +36,8 @@ export function inDependencyOrder(
 }
 
 /**
- * Does the work for each resource once it is done for those it depends on; for independent ones at the same time.
- * After a failure nothing new is begun, and what is under way ends.
+ * Runs the work for each resource after that of its dependencies; independent ones concurrently. After a failure no
+ * work is started, and work under way ends.
  * @throws the first failure
  */
 export async function workInOrder(
@@ -63,8 +63,8 @@ export async function workInOrder(
 }
 
 /**
- * Logical ids a resource's definition refers to, by `DependsOn`, `Ref`, `Fn::GetAtt` or `Fn::Sub`. Branches of an
- * `Fn::If` that is not taken do not count. Ids that are no resources (parameters, pseudo parameters) are included.
+ * Logical ids that a resource's definition refers to, by `DependsOn`, `Ref`, `Fn::GetAtt` or `Fn::Sub`. Branches of an
+ * `Fn::If` that is not taken do not count. Ids that are not resources (parameters, pseudo parameters) are included.
  */
 export function referencesOf(
   resource: TemplateResource,

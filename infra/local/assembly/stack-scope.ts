@@ -2,10 +2,10 @@ import { DeployError } from '../errors.ts';
 import type { DeployedStack, LocalResource } from '../model.ts';
 import type { IntrinsicScope } from './intrinsics.ts';
 
-/** What dynamic references of a template stand for. @throws when it does not exist */
+/** Values of a template's dynamic references. @throws when there is no such value */
 export interface DynamicValues {
   secretString(secretId: string, region: string): string;
-  /** Of SSM. Absent: there are none. */
+  /** Values of SSM. Absent: there are none. */
   parameter?(name: string, region: string): string;
 }
 

@@ -1,16 +1,16 @@
 /**
- * One deployment of a template onto a running platform, as CloudFormation's UpdateStack and CreateStack do it.
+ * One deployment of a template to the running platform, like CloudFormation's UpdateStack and CreateStack.
  *
- *   updating → (all stand) cleaning up → UPDATE_COMPLETE | NO_CHANGES
+ *   updating → (all done) cleaning up → UPDATE_COMPLETE | NO_CHANGES
  *            → (a resource failed) rolling back → cleaning up → UPDATE_ROLLBACK_COMPLETE
  *                                               → (another one failed) UPDATE_ROLLBACK_FAILED
  *   creating → CREATE_COMPLETE | (a resource failed) cleaning up → ROLLBACK_COMPLETE | ROLLBACK_FAILED
  *
- * Updating makes, in the order of dependencies, each resource that is new or whose properties differ; no other one is
- * touched. Rolling back makes those again that were updated, the failed one included, with their old properties and in
- * the order of the old template: a function has its old code again before a custom resource that it serves is invoked.
- * Invariants: the stack that other parts see (`stacks`) is whole at every moment, and each of its resources is the one
- * that was made last; nothing is removed before the outcome is certain.
+ * Updating makes, in the order of dependencies, each resource that is new or whose properties differ, and no other.
+ * Rolling back makes the updated ones again, including the failed one, with their old properties and in the order of
+ * the old template: a function has its old code again before a custom resource that it serves is invoked. Invariants:
+ * the stack that other modules see (`stacks`) is complete at every moment, and each of its resources is the one that
+ * was made last; nothing is removed before the outcome is certain.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DeployError, reasonOf } from '../errors.ts';
@@ -26,7 +26,7 @@ export interface StackUpdateOptions {
     wanted: { logicalId: string; type: string; properties(): Properties },
     action: 'CREATE' | 'UPDATE',
   ): Promise<LocalResource>;
-  /** @param policy as in the template: `Retain` keeps it */
+  /** @param policy from the template: `Retain` keeps it */
   remove(resource: LocalResource, policy: string | undefined): Promise<void>;
   publishOutputs(stack: DeployedStack, scope: IntrinsicScope): void;
   onChanged(): void;
@@ -36,13 +36,13 @@ export interface StackUpdateOptions {
 /** A resource that this update has begun to make. */
 interface Touched {
   before: LocalResource | undefined;
-  /** Absent while it is being made, and where that failed. */
+  /** Absent while it is being made, and after a failure. */
   after?: LocalResource;
 }
 
 export class StackUpdate {
   readonly #options: StackUpdateOptions;
-  /** By logical id, in the order in which they were begun. */
+  /** By logical id, in the order of their begin. */
   readonly #touched = new Map<string, Touched>();
 
   constructor(options: StackUpdateOptions) {
@@ -50,7 +50,7 @@ export class StackUpdate {
   }
 
   /**
-   * Updates a stack that stands. Never rejects.
+   * Updates an existing stack. Never rejects.
    * @param next the stack of the new template, still without resources
    */
   async update(before: DeployedStack, next: DeployedStack): Promise<StackOutcome> {
@@ -73,7 +73,7 @@ export class StackUpdate {
     return outcome;
   }
 
-  /** Creates a stack that was not there. Never rejects. @param next as above */
+  /** Creates a new stack. Never rejects. @param next as above */
   async create(next: DeployedStack): Promise<StackOutcome> {
     const { stacks, remove } = this.#options;
     stacks.set(next.arn, next);
@@ -136,7 +136,7 @@ export class StackUpdate {
       publishOutputs(restored, plan(restored).scope);
     } catch (cause) {
       const outcome = ended(before, 'UPDATE_ROLLBACK_FAILED', `${reason}; the rollback: ${reasonOf(cause)}`);
-      // What stands is what was made last; the next deployment starts from there.
+      // The stack has what was made last; the next deployment starts from there.
       stacks.set(before.arn, { ...(stacks.get(before.arn) ?? before), ended: outcome });
       return outcome;
     }
@@ -150,7 +150,7 @@ export class StackUpdate {
     return outcome;
   }
 
-  /** A stack is replaced, never changed: whoever remembers something of it can tell by its identity. */
+  /** A stack object is replaced, never changed, so its identity shows whether cached results are still valid. */
   #show(resource: LocalResource): void {
     const { stacks } = this.#options;
     const current = stacks.get(resource.stack);
@@ -164,7 +164,9 @@ export class StackUpdate {
     this.#options.onChanged();
   }
 
-  /** In reverse order. What cannot be removed stays, and fails nothing: CloudFormation gives it up as well. */
+  /**
+   * In reverse order. A resource that cannot be removed stays and fails nothing: CloudFormation gives up on it as well.
+   */
   async #cleanUp(
     resources: LocalResource[],
     policyOf: (resource: LocalResource) => string | undefined,
@@ -175,12 +177,12 @@ export class StackUpdate {
   }
 }
 
-/** A resource that cannot become what is wanted gets another physical id: it was made anew beside the old one. */
+/** A resource that cannot be changed in place gets another physical id: a new one was made beside the old one. */
 function isReplaced({ before, after }: Touched): boolean {
   return before !== undefined && after !== undefined && before.ref !== after.ref;
 }
 
-/** Properties that cannot be resolved are no reason to leave a resource alone: making it tells what is wrong. */
+/** When properties cannot be resolved, the resource counts as changed: making it reports the error. */
 function isSame(standing: LocalResource, properties: () => Properties): boolean {
   try {
     return isDeepStrictEqual(standing.properties, properties());

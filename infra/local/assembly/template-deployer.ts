@@ -1,9 +1,9 @@
 /**
- * Runs templates: creates each resource once everything it refers to stands, and updates stacks that stand.
+ * Runs templates: creates each resource after everything that it refers to, and updates existing stacks.
  *
- * Of each resource of a new stack: waiting → creating → created | failed. Independent ones are created at the same time,
- * so two database clusters take as long as one. After a failure nothing new is begun; what stands stays in the stack.
- * How a stack is updated, and rolled back when that fails, is in stack-update.ts.
+ * States of each resource of a new stack: waiting → creating → created | failed. Independent ones are created
+ * concurrently, so two database clusters take as long as one. After a failure no resource is begun, and created ones
+ * stay in the stack. stack-update.ts has the update of a stack, and its rollback.
  */
 import { createHash } from 'node:crypto';
 import { DeployError, reasonOf } from '../errors.ts';
@@ -26,11 +26,13 @@ import { type DynamicValues, stackScope } from './stack-scope.ts';
 import { StackUpdate } from './stack-update.ts';
 
 export interface TemplateDeployerOptions extends DynamicValues {
-  /** @returns undefined for a type nobody knows */
+  /** @returns undefined for an unknown type */
   factory(type: string): ResourceFactory | undefined;
-  /** Generated names differ from home's elsewhere. Asked late; undefined: there is one region only. */
+  /**
+   * In other regions, generated names differ from home's. Read when it is needed; undefined: there is one region only.
+   */
   homeRegion?(): string | undefined;
-  /** Asked late: the context names the deployer too. */
+  /** Read when it is needed, because the context refers to the deployer too. */
   context(): PlatformContext;
 }
 
@@ -96,7 +98,7 @@ export class TemplateDeployer implements StackDeployer {
     this.#options.context().stacks.delete(stack.arn);
   }
 
-  /** What the template holds under its conditions, in the order of dependencies, and what its functions see. */
+  /** The template's resources under its conditions, in the order of dependencies, and the scope of its functions. */
   #plan(stack: DeployedStack): { ordered: OrderedResource[]; scope: IntrinsicScope } {
     const scope = stackScope(stack, this.#options.context().account, this.#exports, this.#options);
     const wanted = Object.entries(stack.template.Resources).filter(([logicalId, { Condition, Type }]) =>
@@ -177,8 +179,8 @@ function newStack(spec: StackSpec): DeployedStack {
 }
 
 /**
- * Stable over restarts, short enough for every service's limit on names, and another one for a stack of the same name
- * at another place: roles, buckets and APIs share one namespace over all regions.
+ * Stable over restarts, short enough for every service's limit on names, and different for a stack of the same name in
+ * another region: roles, buckets and APIs share one namespace over all regions.
  */
 function defaultName(place: string, stack: string, logicalId: string): string {
   const hash = createHash('sha256').update(`${place}/${logicalId}`).digest('hex').slice(0, 12).toUpperCase();

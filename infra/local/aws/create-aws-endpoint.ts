@@ -43,7 +43,7 @@ import { Targets } from './targets.ts';
 
 /**
  * The local AWS endpoint: the services that the templates use, in AWS's wire protocols, with IAM decided by the
- * templates' own policies. It listens only after `listen`; nothing of the assembly need stand before.
+ * templates' own policies. It listens only after `listen`; the assembly need not exist before.
  */
 export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsEndpoint {
   const { state } = context;
@@ -83,12 +83,12 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       }),
   });
 
-  /** Resumed and stopped in this order. */
+  /** Services are resumed and stopped in this order. */
   const modules: ServiceModule[] = [
     cloudFormation(context, stackStore, stacks),
     scheduler(schedules, scheduleRunner),
-    // Before the executions: when they resume, the bus must be open to make durable what they publish; and when they
-    // are stopped, it must be closed, so that their ends are delivered to the functions of the next start.
+    // Before the executions: when they resume, the bus must be open to store what they publish; and when they are
+    // stopped, it must be closed, so that events of their ends are delivered to the functions of the next start.
     events(bus),
     states(machines, executions, executionRunner),
     rdsData({
@@ -99,7 +99,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       transactions,
       httpEndpointEnabled: (arn) => {
         const deployed = databases.clusters.get(arn);
-        // Until its stack is deployed again, a cluster of the last start is what it was.
+        // Until its stack is deployed again, a cluster has its state of the last start.
         return !deployed || deployed.properties.EnableHttpEndpoint === true;
       },
     }),

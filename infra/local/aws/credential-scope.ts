@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** What a SigV4 signature says about who calls what where. The signature itself is not verified. */
+/** Caller, region and service in a SigV4 signature. The signature itself is not verified. */
 export interface CredentialScope {
   accessKeyId: string;
   region: string;
@@ -14,7 +14,7 @@ export function credentialScope(
 ): CredentialScope | undefined {
   const credential =
     /Credential=([^,\s]+)/.exec(headers.authorization ?? '')?.[1] ?? query.get('X-Amz-Credential') ?? '';
-  // An access key never contains a slash, but be strict about the five parts all the same.
+  // An access key never contains a slash, but the five parts are checked strictly anyway.
   const [accessKeyId, date, region, service, terminator] = credential.split('/');
   if (!accessKeyId || !date || !region || !service || terminator !== 'aws4_request') return undefined;
   return { accessKeyId, region, service };

@@ -15,7 +15,7 @@ import {
   type WireResponse,
 } from './wire.ts';
 
-/** From bytes to an operation and back: finds the service, asks IAM, runs, words the errors. */
+/** Handles a request from bytes to an answer: finds the service, checks IAM, runs the operation, formats errors. */
 export class Dispatcher {
   readonly #authorizer: Authorizer;
   readonly #log: Log;
@@ -68,7 +68,7 @@ export class Dispatcher {
   }
 
   /**
-   * Runs an operation for a principal that is known already, as state machines and CloudFormation do.
+   * Runs an operation for a known principal, as state machines and CloudFormation do.
    * @throws {AwsError}
    */
   async call(
@@ -114,7 +114,9 @@ export class Dispatcher {
     return operation.run(input, call);
   }
 
-  /** To a role, what this endpoint does not know is denied; an administrator is told the truth. */
+  /**
+   * For a role, an operation that this endpoint does not have is denied; an administrator gets an error that says so.
+   */
   #unknown(
     principal: Principal,
     action: string,

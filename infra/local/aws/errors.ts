@@ -1,4 +1,4 @@
-/** An error answered to the caller in its protocol's own shape. */
+/** An error that is answered in the format of the caller's protocol. */
 export class AwsError extends Error {
   /** The service's error code, e.g. `ResourceNotFoundException`. */
   readonly code: string;
@@ -20,7 +20,7 @@ export class AwsError extends Error {
   }
 }
 
-/** A resource handler's failure, as CloudFormation words it in stack events. */
+/** A resource handler's failure, in CloudFormation's words for stack events. */
 export class ResourceFailure extends Error {
   override name = 'ResourceFailure';
 }

@@ -2,7 +2,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { LocalResource, PlatformContext } from '../model.ts';
 import { credentialScope } from './credential-scope.ts';
 
-/** Begins the session token of a function's credentials, which names the function: roles may be shared. */
+/**
+ * Prefix of the session token of a function's credentials. The token names the function, because functions may share a
+ * role.
+ */
 const TOKEN = 'local-function:';
 
 /** The session token of a function, which its SDK sends with every call. */
@@ -10,20 +13,20 @@ export const sessionTokenOf = (functionArn: string): string =>
   TOKEN + Buffer.from(functionArn).toString('base64url');
 
 /**
- * Which AWS services a function's network lets it call, by the deployed templates. A function in no VPC calls all of
- * them. One in a VPC calls those for which its VPC has an endpoint with the service's own name; the ones of another
- * region where a private zone of the VPC leads to an endpoint there. Security groups and NAT gateways are not looked at.
+ * Which AWS services a function's network allows it to call, by the deployed templates. A function in no VPC calls all
+ * of them. One in a VPC calls those for which its VPC has an endpoint with the service's own name, and those of another
+ * region for which a private zone of the VPC points to an endpoint there. Security groups and NAT gateways are ignored.
  */
 export class FunctionNetwork {
   readonly #context: PlatformContext;
-  /** What the log has been told. */
+  /** Messages that were logged already. */
   readonly #told = new Set<string>();
 
   constructor(context: PlatformContext) {
     this.#context = context;
   }
 
-  /** Whether a signed request could come here from where its function runs; if not, the log says what is missing. */
+  /** Checks whether a signed request could have come from its function's network; if not, it logs what is missing. */
   reaches(headers: IncomingHttpHeaders, query: URLSearchParams): boolean {
     const token = headers['x-amz-security-token'];
     if (typeof token !== 'string' || !token.startsWith(TOKEN)) return true;
@@ -62,7 +65,7 @@ export class FunctionNetwork {
     return endpoints.length > 0 ? undefined : `no network of ${region} has an endpoint ${name}`;
   }
 
-  /** Undefined where the subnet is of no template here: then nothing can be reached. */
+  /** undefined when the subnet is not in any template here: then nothing can be reached. */
   #vpcOf(subnetId: string, region: string): unknown {
     const subnet = this.#resources('AWS::EC2::Subnet', region).find(({ ref }) => ref === subnetId);
     return subnet?.properties.VpcId;

@@ -8,9 +8,9 @@ import type { FunctionNetwork } from './function-network.ts';
 import { encodeRestXmlError } from './protocols/query-xml.ts';
 import type { WireResponse } from './wire.ts';
 
-/** Largest request that services take, in bytes (Lambda's 6 MiB leads). */
+/** Largest request that services accept, in bytes (Lambda's 6 MiB is the largest of their limits). */
 const BODY_LIMIT = 8 * 1024 * 1024;
-/** Of S3, whose own limit is 5 GiB: an object is in memory while it is stored. Larger ones go in parts. */
+/** For S3, whose own limit is 5 GiB: an object is in memory while it is stored. Larger ones are uploaded in parts. */
 const OBJECT_LIMIT = 64 * 1024 * 1024;
 
 /** The HTTP server of the endpoint, on loopback. */
@@ -48,11 +48,11 @@ async function respond(
     return;
   }
   for (const handler of before) if (await handler(request, response)) return;
-  // The path is not parsed as a URL: a client may send two slashes, which would read as a host.
+  // The path is not parsed as a URL: a client may send two slashes, which would be parsed as a host.
   const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
   const query = new URLSearchParams(search);
   if (!network.reaches(request.headers, query)) {
-    // As far as HTTP can tell, there was no connection.
+    // The closest HTTP equivalent of a refused connection.
     request.socket.destroy();
     return;
   }
@@ -78,22 +78,22 @@ async function readBody(request: IncomingMessage, limit: number): Promise<Buffer
   let size = 0;
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
-    // Read to the end all the same, so that the client gets to see the answer.
+    // Read to the end, so that the client receives the answer.
     if (size <= limit) chunks.push(chunk as Buffer);
   }
   return size > limit ? undefined : Buffer.concat(chunks);
 }
 
 function send(response: ServerResponse, { status, headers, body }: WireResponse): void {
-  // The answer to HEAD has the length of a body that is not there.
+  // The answer to HEAD has the length of the missing body.
   response.writeHead(status, { 'content-length': Buffer.byteLength(body), ...headers });
   response.end(body);
 }
 
 /**
- * Why a request is not taken, or undefined. Signatures are not verified here, so every client that reaches the endpoint is an
- * administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry `Origin`
- * or `Sec-Fetch-Site`; one that has its own name resolve to this machine (DNS rebinding) names a foreign `Host`.
+ * Why a request is refused, or undefined. Signatures are not verified here, so every client that reaches the endpoint
+ * is an administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry
+ * `Origin` or `Sec-Fetch-Site`; a page whose own name resolves to this machine (DNS rebinding) sends a foreign `Host`.
  */
 export function refusalOf({ headers }: Pick<IncomingMessage, 'headers'>): string | undefined {
   if (headers.origin !== undefined) return 'requests of web pages (with an Origin) are not taken';

@@ -1,8 +1,8 @@
 import { AwsError } from './errors.ts';
 
 /**
- * Members of a request, read strictly but without caring whether they came as JSON or as a form:
- * a form carries numbers and booleans as text and an empty list as an empty string.
+ * Reads the members of a request strictly, in the same way for JSON and for forms: a form has numbers and booleans as
+ * text and an empty list as an empty string.
  */
 export class Input {
   readonly members: Record<string, unknown>;
@@ -75,7 +75,7 @@ export class Input {
     });
   }
 
-  /** Reads a bare list of structures found elsewhere, under this reader's rules. */
+  /** Reads a bare list of structures from elsewhere, under this reader's rules. */
   wrap(name: string, items: unknown): Input[] {
     return new Input({ [name]: items }, this.invalid).inputs(name);
   }

@@ -3,41 +3,41 @@ import type { ResourceFactory } from '../model.ts';
 import type { Input } from './input.ts';
 import type { WireRequest } from './wire.ts';
 
-/** Who signed a request. */
+/** The signer of a request. */
 export type Principal =
   | { kind: 'administrator'; arn: string; userId: string }
   | { kind: 'role'; arn: string; userId: string; roleArn: string };
 
-/** One request, as a service's operation sees it. */
+/** One request for an operation of a service. */
 export interface Call {
   service: string;
   operation: string;
-  /** From the credential scope: two regions are two namespaces. */
+  /** From the credential scope: each region is a separate namespace. */
   region: string;
   requestId: string;
   principal: Principal;
   headers: IncomingHttpHeaders;
-  /** Absent where the call did not come over the wire. */
+  /** Absent when the call did not come over the wire. */
   request?: WireRequest;
 }
 
-/** One thing the caller must be allowed to do before the operation runs. */
+/** One permission that the caller needs before the operation runs. */
 export interface Permission {
   action: string;
   resource: string;
   /** Condition keys besides the global ones. */
   context?: Record<string, string | string[]>;
-  /** Policy of the resource itself, for the services that honour one. */
+  /** Policy of the resource itself, for the services that have one. */
   resourcePolicy?: unknown;
 }
 
 export interface Operation {
-  /** Checked for every principal but administrators; may throw the service's own validation errors first. */
+  /** Checked for every principal except administrators; may throw the service's own validation errors first. */
   permissions(input: Input, call: Call): Permission[];
   run(input: Input, call: Call): unknown;
 }
 
-/** Answered as it is, where an operation's response is not a document. */
+/** Sent unchanged, for operations whose response is not a document. */
 export class RawResponse {
   readonly status: number;
   readonly headers: Record<string, string>;
@@ -58,20 +58,20 @@ export interface Route {
   parameters?: string[];
   /** Names in the query string that are members. */
   query?: string[];
-  /** The body is a payload of its own, found under this member as text. */
+  /** The body is a payload, which becomes this member as text. */
   payload?: string;
 }
 
 export type Protocol =
   | { kind: 'json'; version: '1.0' | '1.1' }
   | { kind: 'rest-json'; routes: Route[] }
-  /** `items` names the element of lists that are not called `member`. */
+  /** `items` is the element name of lists that do not use `member`. */
   | { kind: 'query'; namespace: string; items?: Record<string, string> }
   /** The service reads the request itself and answers with a {@link RawResponse}. */
   | { kind: 'rest-xml'; operationOf(request: WireRequest, query: URLSearchParams): string };
 
 export interface AwsService {
-  /** Names in the credential scope. */
+  /** Its names in the credential scope. */
   signingNames: string[];
   /** Prefix of its IAM actions. */
   prefix: string;
@@ -92,12 +92,12 @@ export type ServiceCall = (
 
 /** One service of the endpoint. `create-aws-endpoint.ts` lists all of them. */
 export interface ServiceModule {
-  /** What it answers on the wire; absent where it is only reached through templates. */
+  /** Its operations on the wire; absent when it is used through templates only. */
   service?: AwsService;
   /** The resource types of templates that belong to it. */
   resources: ResourceFactory[];
-  /** Called once all stacks are deployed: takes up what the last run left. */
+  /** Called after all stacks are deployed: continues what the last run left. */
   resume?(): void | Promise<void>;
-  /** Ends what runs, so that the next start can take it up. */
+  /** Stops running work so that the next start can continue it. */
   stop?(): void | Promise<void>;
 }

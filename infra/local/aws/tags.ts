@@ -5,7 +5,7 @@ export interface Tag {
   Value: string;
 }
 
-/** The tags that a request, or a resource of a template, brings along. */
+/** The tags of a request, or of a resource in a template. */
 export function tagsOf(input: Input): Tag[] {
   return input.inputs('Tags').map((tag) => ({ Key: tag.required('Key'), Value: tag.text('Value') ?? '' }));
 }
@@ -15,7 +15,7 @@ export function resourceTags(tags: readonly Tag[]): Record<string, string> {
   return Object.fromEntries(tags.map(({ Key, Value }) => [`aws:ResourceTag/${Key}`, Value]));
 }
 
-/** Condition keys for tags sent along. */
+/** Condition keys for the tags of a request. */
 export function requestTags(tags: readonly Tag[]): Record<string, string | string[]> {
   return {
     'aws:TagKeys': tags.map(({ Key }) => Key),

@@ -1,9 +1,9 @@
 /**
- * What schedules, event rules and topics invoke: functions, state machines and topics.
+ * Invokes the targets of schedules, event rules and topics: functions, state machines and topics.
  *
- * A target is invoked with the rights of a role, or because its own policy lets a service: a function's
+ * A target is invoked with the rights of a role, or because its own policy allows a service: a function's
  * `AWS::Lambda::Permission`, a topic's `AWS::SNS::TopicPolicy`. A refusal, or a target that does not exist, is never
- * retried; every other failure is, with a pause that doubles.
+ * retried; every other failure is, after a pause that doubles.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FunctionNotFound } from '../errors.ts';
@@ -15,15 +15,15 @@ import { conditionContext, conditionsHold } from './iam/conditions.ts';
 import { asList, matchesWildcard, type PolicyDocument } from './iam/evaluator.ts';
 import type { Principal, ServiceCall } from './service.ts';
 
-/** In whose name a target is invoked. */
+/** The principal that invokes a target. */
 export type Invoker =
   | { kind: 'role'; roleArn: string; sessionName: string }
-  /** `service` as policies name it, such as `events.amazonaws.com`; the source is the rule or the topic. */
+  /** `service` as in policies, such as `events.amazonaws.com`; the source is the rule or the topic. */
   | { kind: 'service'; service: string; sourceArn: string };
 
 export interface Invocation {
   targetArn: string;
-  /** Of the schedule, rule or topic that invokes. */
+  /** ARN of the schedule, rule or topic that invokes. */
   region: string;
   invoker: Invoker;
   /** JSON text: a function's event, an execution's input, or a topic's message. */
@@ -35,16 +35,16 @@ export interface RetryOptions {
   retries: number;
   /** Factor on the pauses. */
   waitScale: number;
-  /** Ends the waiting between attempts. */
+  /** Ends the pauses between attempts. */
   signal: AbortSignal;
 }
 
 /** Retries of an asynchronous invocation, as Lambda makes them. */
 export const ASYNCHRONOUS_RETRIES = 2;
-/** What Lambda waits before the first of them, in milliseconds before scaling; each further pause is twice as long. */
+/** Pause before the first of them, in milliseconds before scaling; each further pause is twice as long. */
 const FIRST_RETRY_PAUSE_MS = 60_000;
 
-/** The invocation cannot succeed however often it is repeated: a missing permission, a target that does not exist. */
+/** The invocation can never succeed: a missing permission, or a target that does not exist. */
 export class Undeliverable extends Error {
   override name = 'Undeliverable';
 }
@@ -72,7 +72,7 @@ export async function withRetries(
   }
 }
 
-/** @throws {ResourceFailure} for a target that is not invoked here */
+/** @throws {ResourceFailure} for a target that is not supported here */
 export function checkTarget(arn: string, invoker: string): void {
   if (arn.startsWith('arn:aws:scheduler:::aws-sdk:')) {
     throw new ResourceFailure(
@@ -96,7 +96,7 @@ export class Targets {
   }
 
   /**
-   * Invokes once. A function is awaited, so that the retries cover what fails inside it.
+   * Invokes once. A function is awaited, so that the retries cover its failures.
    * @throws {Undeliverable} when it may not be invoked, or does not exist
    * @throws {Error} when it failed
    */
@@ -143,7 +143,7 @@ export class Targets {
     await this.#callOnce('sns', 'Publish', { TopicArn: targetArn, Message: payload }, principal, region);
   }
 
-  /** What a service's own API refuses is refused again by a repetition. */
+  /** A request that a service's own API refuses would be refused again. */
   async #callOnce(...call: Parameters<ServiceCall>): Promise<void> {
     try {
       await this.#call(...call);
@@ -152,7 +152,7 @@ export class Targets {
     }
   }
 
-  /** By the policies that the templates give the topic. */
+  /** Checks the policies that the templates give the topic. */
   #mayPublish(topicArn: string, region: string, invoker: Invoker & { kind: 'service' }): boolean {
     const context = conditionContext(
       {
@@ -180,7 +180,7 @@ export class Targets {
       statements.some(
         ({ Effect, Condition }) => Effect === effect && answers.includes(conditionsHold(Condition, context)),
       );
-    // A condition that is not understood denies.
+    // A condition that is not supported denies.
     return holding('Allow', [true]) && !holding('Deny', [true, 'unknown']);
   }
 

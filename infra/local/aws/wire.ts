@@ -32,8 +32,8 @@ export interface WireResponse {
 }
 
 /**
- * How one request speaks: a client may choose among several protocols of a service (metrics travel as JSON, as a
- * form or as CBOR), so the request decides, not the service.
+ * The protocol of one request: a client may choose among several protocols of a service (metrics use JSON, a form or
+ * CBOR), so the request decides, not the service.
  */
 export type Dialect = 'json' | 'query' | 'cbor' | 'rest-json' | 'rest-xml';
 
@@ -61,7 +61,7 @@ export function decodeRequest(
     case 'query':
       return decodeQuery(request.body.toString('utf8'));
     case 'cbor':
-      // Only telemetry is sent so, and it is dropped unread.
+      // Only telemetry uses it, and it is dropped unread.
       return { operation: request.path.slice(request.path.lastIndexOf('/') + 1), members: {} };
     case 'rest-json': {
       const routes = service.protocol.kind === 'rest-json' ? service.protocol.routes : [];

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 
-/** What goes back to the client. */
+/** The answer to the client. */
 export interface HttpAnswer {
   status: number;
   headers: OutgoingHttpHeaders;
@@ -25,7 +25,7 @@ const messages: Record<number, string> = {
   503: 'Service Unavailable',
 };
 
-/** Set by the gateway itself, whatever a function says. */
+/** Set by the gateway, whatever a function returns. */
 const ownHeaders = new Set([
   'connection',
   'keep-alive',
@@ -36,8 +36,8 @@ const ownHeaders = new Set([
 ]);
 
 /**
- * A function's result of payload format 2.0 as an answer. A result without `statusCode` is a JSON body of its own.
- * @returns undefined when API Gateway would not understand it (a 500 there)
+ * A function's result of payload format 2.0 as an answer. A result without `statusCode` is the JSON body itself.
+ * @returns undefined when API Gateway would not accept it (a 500 there)
  */
 export function answerOf(result: unknown): HttpAnswer | undefined {
   if (result === null || typeof result !== 'object' || !('statusCode' in result)) {

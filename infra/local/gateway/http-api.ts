@@ -14,11 +14,11 @@ export interface HttpRoute {
   key: string;
   api: HttpApi;
   functionArn: string;
-  /** False when the template grants API Gateway no lambda:InvokeFunction for this route. */
+  /** False when the template does not allow API Gateway to invoke the function of this route. */
   permitted: boolean;
   timeoutMs: number;
   authorizer: JwtAuthorizerConfiguration | undefined;
-  /** A token needs one of them; none are needed when empty. */
+  /** A token needs one of them; no scope is needed when empty. */
   scopes: string[];
 }
 
@@ -38,7 +38,7 @@ export interface CorsConfiguration {
   AllowCredentials?: boolean;
 }
 
-/** API Gateway's own limit on an integration. */
+/** API Gateway's own time limit of an integration. */
 const integrationTimeoutMs = 30_000;
 
 /** Reads the HTTP APIs of deployed stacks of one region. */
@@ -99,14 +99,14 @@ function jwt(authorizer: LocalResource | undefined): JwtAuthorizerConfiguration 
   };
 }
 
-/** An integration names its function plainly or by the invocation path of the Lambda API. */
+/** An integration has the ARN of its function or the invocation path of the Lambda API. */
 function functionArnOf(uri: string): string {
   return /functions\/(arn:[^/]+)\/invocations/.exec(uri)?.[1] ?? uri;
 }
 
 /**
- * Factories of the AWS::ApiGatewayV2 types; what they mean is read by {@link httpApis}.
- * @param urlOf where the APIs of a region are served
+ * Factories of the AWS::ApiGatewayV2 types; {@link httpApis} interprets them.
+ * @param urlOf URL of the APIs of a region
  */
 export function httpApiResources(urlOf: (region: string) => string): ResourceFactory[] {
   const named = (type: string, attributes: (ref: string, region: string) => Properties): ResourceFactory => ({

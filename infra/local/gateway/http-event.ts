@@ -46,7 +46,7 @@ export function httpEvent(
   const domainName = (headers.host ?? 'localhost').replace(/:\d+$/, '');
   const sourceIp = (request.socket.remoteAddress ?? '127.0.0.1').replace(/^::ffff:/, '');
   const now = new Date();
-  // As text, other bytes than UTF-8 would become other bytes; what API Gateway makes of them is not documented.
+  // Bytes that are not UTF-8 would change as text; API Gateway's handling of them is not documented.
   const isText = isTextual(headers['content-type'], headers['content-encoding']) && isUtf8(body);
   return {
     version: '2.0',
@@ -116,7 +116,7 @@ function queryParameters(rawQueryString: string): Record<string, string> | undef
   return Object.fromEntries(values);
 }
 
-/** Everything else, forms included, reaches a function in base64. */
+/** Everything else, including forms, reaches a function in base64. */
 function isTextual(contentType = '', contentEncoding = ''): boolean {
   if (contentEncoding && contentEncoding !== 'identity') return false;
   const type = contentType.split(';')[0]!.trim().toLowerCase();

@@ -78,7 +78,7 @@ export class HttpGateway {
     };
   }
 
-  /** Lets requests in flight end for a moment, then cuts them off. Never rejects. */
+  /** Lets open requests end for a moment, then cuts them off. Never rejects. */
   async close(): Promise<void> {
     this.#serving = undefined;
     await new Promise<void>((resolve) => {
@@ -97,7 +97,7 @@ export class HttpGateway {
     try {
       answer = await this.#answer(request, requestId);
     } catch (cause) {
-      // A client that went away is no error of ours.
+      // A client that disconnected is not an error of ours.
       if (request.destroyed && !request.complete) return;
       this.#log(`request ${request.method} ${request.url} failed in the gateway: ${reasonOf(cause)}`);
       answer = refusal(500);
@@ -166,13 +166,13 @@ export class HttpGateway {
 function send(response: ServerResponse, answer: HttpAnswer, extra: OutgoingHttpHeaders): void {
   if (response.destroyed) return;
   try {
-    // An answer without a body by definition must not announce its length.
+    // An answer that must not have a body must not have a length either.
     const length =
       answer.status === 204 || answer.status === 304 ? {} : { 'content-length': answer.body.length };
     response.writeHead(answer.status, { ...answer.headers, ...extra, ...length });
     response.end(answer.body);
   } catch {
-    // A function may name headers that HTTP does not allow.
+    // A function may return headers that HTTP does not allow.
     const { status, headers, body } = refusal(500);
     response.writeHead(status, { ...headers, ...extra, 'content-length': body.length });
     response.end(body);
@@ -189,7 +189,7 @@ function headerSize(request: IncomingMessage): number {
   return request.rawHeaders.reduce((size, text) => size + text.length + 2, request.url?.length ?? 0);
 }
 
-/** What Node's parser does not accept never becomes a request. */
+/** A message that Node's parser refuses never becomes a request. */
 function refuseMalformed(cause: NodeJS.ErrnoException, socket: Socket): void {
   if (cause.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const statuses: Record<string, [number, string]> = {
@@ -203,7 +203,7 @@ function refuseMalformed(cause: NodeJS.ErrnoException, socket: Socket): void {
   );
 }
 
-/** A browser's question before the real request; API Gateway answers it itself. */
+/** A browser's preflight request; API Gateway answers it itself. */
 export function isPreflight(method: string, headers: IncomingHttpHeaders): boolean {
   return method === 'OPTIONS' && !!headers.origin && !!headers['access-control-request-method'];
 }
@@ -218,7 +218,7 @@ export function preflightHeaders(cors: CorsConfiguration, origin: string): Outgo
   return headers;
 }
 
-/** Headers added to every answer to a request with an Origin, refusals included. */
+/** Headers of every answer to a request with an Origin, including refusals. */
 export function corsHeaders(cors: CorsConfiguration, origin: string): OutgoingHttpHeaders {
   const allowed = cors.AllowOrigins?.find((pattern) => allows(pattern, origin));
   if (!allowed) return {};
@@ -238,7 +238,7 @@ function allows(pattern: string, origin: string): boolean {
 /** API Gateway's limit on a request's body, in bytes. */
 export const bodyLimit = 10 * 1024 * 1024;
 
-/** @returns undefined when the body is over the limit; what follows is read and dropped */
+/** @returns undefined when the body is over the limit; the rest is read and dropped */
 export async function requestBody(request: IncomingMessage): Promise<Buffer | undefined> {
   if (isDeclaredTooLarge(request)) {
     request.resume();
@@ -260,7 +260,7 @@ export async function requestBody(request: IncomingMessage): Promise<Buffer | un
   });
 }
 
-/** Whether its Content-Length alone is over the limit. */
+/** True when its Content-Length alone is over the limit. */
 export function isDeclaredTooLarge(request: IncomingMessage): boolean {
   return Number(request.headers['content-length'] ?? 0) > bodyLimit;
 }

@@ -11,7 +11,7 @@ const cacheSize = 1000;
 /** Verifies tokens as API Gateway's JWT authorizer does. */
 export class JwtAuthorizer {
   readonly #keySet: (issuer: string) => JWTVerifyGetKey | undefined;
-  /** Verified signatures, oldest first; claims that depend on the time are checked at each use. */
+  /** Tokens with verified signatures, oldest first; claims that depend on the time are checked at each use. */
   readonly #verified = new Map<string, JWTPayload>();
 
   constructor(keySet: (issuer: string) => JWTVerifyGetKey | undefined) {
@@ -77,7 +77,7 @@ function scopesOf({ scope, scp }: JWTPayload): string[] {
   return typeof value === 'string' ? value.split(' ').filter(Boolean) : [];
 }
 
-/** API Gateway hands every claim over as a string, lists in brackets. */
+/** API Gateway passes every claim as a string, lists in brackets. */
 function claimsOf(payload: JWTPayload): Record<string, string> {
   return Object.fromEntries(Object.entries(payload).map(([name, value]) => [name, claimText(value)]));
 }

@@ -2,8 +2,8 @@
  * One gateway per AWS region of the assembly, in front of that region's HTTP APIs.
  *
  * States: listening (home's and those of the last start, before the assembly is known) → opened (one per region, URLs
- * are known) → serving → closed. Until they serve, all answer 503. Home has the port it was given; each further region
- * has a loopback port of its own, which is kept for as long as nobody else takes it.
+ * are known) → serving → closed. Until they serve, all answer 503. Home has the given port; each further region has a
+ * loopback port of its own, which stays the same while it is free.
  */
 import { PlatformError, PortBusy } from '../errors.ts';
 import type { DeployedStack, Functions, Log, StateFile } from '../model.ts';
@@ -21,13 +21,13 @@ export interface RegionalGatewaysOptions {
 
 const stateName = 'gateways';
 
-/** Between the databases' ports and those that systems hand out for outgoing connections. */
+/** Between the databases' ports and those that systems use for outgoing connections. */
 const portRange = { from: 30_000, to: 32_000 };
 
 export class RegionalGateways {
   readonly #options: RegionalGatewaysOptions;
   readonly #all: HttpGateway[] = [];
-  /** Listening since before it was known whether their regions are wanted. */
+  /** Gateways that listen before it is known whether their regions exist. */
   readonly #early = new Map<string, HttpGateway>();
   readonly #byRegion = new Map<string, HttpGateway>();
   readonly #urls = new Map<string, string>();
@@ -43,7 +43,7 @@ export class RegionalGateways {
     await this.#gateway().listen(homePort);
   }
 
-  /** On the ports that further regions had at the last start, as far as they are free. */
+  /** On the ports of further regions at the last start, when they are free. */
   async listenAgain(): Promise<void> {
     for (const [region, port] of Object.entries(this.#remembered())) {
       const gateway = this.#gateway();
@@ -84,7 +84,7 @@ export class RegionalGateways {
     return url;
   }
 
-  /** Begins to serve the APIs of these stacks, each in its region. @returns them by region */
+  /** Starts to serve the APIs of these stacks, each in its region. @returns them by region */
   serve(stacks: Iterable<DeployedStack>): Map<string, HttpApi[]> {
     const all = [...stacks];
     const served = new Map<string, HttpApi[]>();
@@ -96,12 +96,12 @@ export class RegionalGateways {
     return served;
   }
 
-  /** Lets requests in flight end for a moment, then cuts them off. Never rejects. */
+  /** Lets open requests end for a moment, then cuts them off. Never rejects. */
   async close(): Promise<void> {
     await Promise.all(this.#all.map((gateway) => gateway.close()));
   }
 
-  /** @returns the port: the one before, if it is free */
+  /** @returns the port: the previous one, if it is free */
   async #listenAnywhere(region: string, before: number | undefined): Promise<number> {
     const port = await freePort(before, new Set(), portRange);
     if (before !== undefined && port !== before) {
@@ -112,7 +112,7 @@ export class RegionalGateways {
     return this.#serveAt(region, gateway, port);
   }
 
-  /** Ports by region, home's not among them. */
+  /** Ports by region, without home's. */
   #remembered(): Record<string, number> {
     return this.#options.state.load<Record<string, number>>(stateName, {});
   }

@@ -1,5 +1,5 @@
 /**
- * The token issuer that stands in for Cognito: one RSA key per state directory, published for every user pool of the
+ * The token issuer that replaces Cognito: one RSA key per state directory, published for every user pool of the
  * assembly at `<awsUrl>/<userPoolId>/.well-known/`.
  */
 import { createHash } from 'node:crypto';
@@ -36,13 +36,16 @@ export class LocalIssuer {
     return new LocalIssuer(state, awsUrl, { kty, n, e, kid, alg, use } as JWK);
   }
 
-  /** The keys of a token issuer, or undefined when that issuer is none of this platform's pools. */
+  /** The keys of a token issuer, or undefined when that issuer is not one of this platform's pools. */
   keySet(issuer: string): JWTVerifyGetKey | undefined {
     const pool = issuer.slice(issuer.lastIndexOf('/') + 1);
     return this.#pools.has(pool) ? this.#keySet : undefined;
   }
 
-  /** Tells the token command whose tokens the deployed APIs accept. @param issuers by URL of the API, home's first */
+  /**
+   * Records for the token command which issuers the deployed APIs accept. @param issuers by URL of the API, home's
+   * first
+   */
   announce(issuers: NonNullable<IdentityDocument['issuers']>): void {
     const document = this.#state.load<IdentityDocument>(identityDocumentName, {});
     const [home] = Object.values(issuers);

@@ -4,22 +4,22 @@ import type { JWK } from 'jose';
 import { readJson } from '../state/state-file.ts';
 import type { SigningIdentity } from './sign-token.ts';
 
-/** Whose tokens an API accepts, and for which client. */
+/** The issuer of an API's tokens, and their client. */
 export interface AcceptedIssuer {
   issuer: string;
   clientId: string;
 }
 
-/** The document the token command reads; without `issuer` nothing has been deployed yet. */
+/** The document that the token command reads; without `issuer` nothing has been deployed yet. */
 export interface IdentityDocument extends Partial<AcceptedIssuer> {
   privateKey?: JWK;
-  /** Of every region's API by its URL, home's first; home's are the ones above as well. */
+  /** For every region's API by its URL, home's first; home's values are also the ones above. */
   issuers?: Record<string, AcceptedIssuer & { awsRegion: string }>;
 }
 
 export const identityDocumentName = 'identity';
 
-/** What signs tokens of the platform in that state directory; undefined when none was ever started there. */
+/** The signing key of the platform in that state directory; undefined when none was ever started there. */
 export function readIdentity(stateDir: string): Required<IdentityDocument> | undefined {
   const path = join(stateDir, 'state', `${identityDocumentName}.json`);
   const document = existsSync(path) ? readJson<IdentityDocument>(path, {}) : {};
@@ -27,7 +27,7 @@ export function readIdentity(stateDir: string): Required<IdentityDocument> | und
   return privateKey && issuer && clientId ? { privateKey, issuer, clientId, issuers } : undefined;
 }
 
-/** As whom tokens for the API at that URL are signed: of an API that is not known, as home's. */
+/** Issuer and client for the API at that URL; home's for an unknown API. */
 export function identityFor(
   identity: Required<IdentityDocument>,
   apiUrl: string | undefined,

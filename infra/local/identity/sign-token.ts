@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AcceptedIssuer } from './read-identity.ts';
 
-/** As whom a token is signed. */
+/** The identity in a token. */
 export interface SigningIdentity extends AcceptedIssuer {
   privateKey: JWK;
 }
@@ -16,9 +16,9 @@ export interface TokenSubject {
 
 const lifetimeSeconds = 8 * 3600;
 
-/** An access token as Cognito's pre-token-generation trigger would shape it. Lives 8 hours. */
+/** An access token in the form of Cognito's pre-token-generation trigger. It is valid for 8 hours. */
 export async function signToken(identity: SigningIdentity, subject: TokenSubject): Promise<string> {
-  // Only here: most commands that load this package sign nothing.
+  // Loaded here, because most commands that load this package sign nothing.
   const { importJWK, SignJWT } = await import('jose');
   const now = Math.floor(Date.now() / 1000);
   const sub = stableUuid(subject.email);
@@ -41,7 +41,7 @@ export async function signToken(identity: SigningIdentity, subject: TokenSubject
     .sign(await importJWK(identity.privateKey, 'RS256'));
 }
 
-/** The same person keeps the same subject over all tokens and restarts. */
+/** A user keeps the same subject over all tokens and restarts. */
 function stableUuid(email: string): string {
   const hex = createHash('sha256').update(email.toLowerCase()).digest('hex');
   const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);

@@ -77,7 +77,7 @@ export class ExecutionEnvironment {
     if (!answer.fatal) return { error: answer.error };
     await this.stop();
     const { errorType, errorMessage } = answer.error;
-    // As Lambda words it: errors of the runtime, not of the handler, begin with the request's id.
+    // In Lambda's words: errors of the runtime, not of the handler, begin with the request's id.
     return {
       error: { ...answer.error, errorType, errorMessage: `RequestId: ${requestId} Error: ${errorMessage}` },
     };

@@ -73,7 +73,7 @@ function functionDefinition(request: ResourceRequest, context: PlatformContext):
       AWS_REGION: stack.region,
       AWS_DEFAULT_REGION: stack.region,
       AWS_ENDPOINT_URL: context.awsUrl,
-      // Whoever runs this may have a profile of their own, which Lambda would not see.
+      // The user of this machine may have an AWS profile, which Lambda would not have.
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
       AWS_EC2_METADATA_DISABLED: 'true',
@@ -95,7 +95,7 @@ function functionArn(nameOrArn: string, region: string, account: string): string
     : `arn:aws:lambda:${region}:${account}:function:${nameOrArn}`;
 }
 
-/** Inline code has no directory: such a function exists, and fails when it is invoked. */
+/** Inline code has no directory: such a function exists, and its invocation fails. */
 function codeRoot(code: unknown, context: PlatformContext): string {
   const { S3Bucket, S3Key } = (code ?? {}) as { S3Bucket?: string; S3Key?: string };
   return S3Bucket && S3Key ? context.assets.path({ bucket: S3Bucket, key: S3Key }) : '/inline-code';

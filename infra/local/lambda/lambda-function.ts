@@ -1,10 +1,10 @@
 /**
  * One Lambda function: a queue of invocations in front of a few execution environments.
  *
- * An invocation takes an idle environment, else waits a little for one, else starts one more up to the limit, else waits
- * for its turn. Those that stay idle are ended after a while, as in Lambda: each holds tens of megabytes.
- * Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone one
- * is in neither, and the next invocation in the queue gets a new one.
+ * An invocation takes an idle environment, otherwise waits a little for one, otherwise starts one more up to the limit,
+ * otherwise waits in the queue. Environments that stay idle are ended after a while, as in Lambda: each takes tens of
+ * megabytes. Invariants: an environment is in exactly one of idle and busy; each waits for one invocation only; a gone
+ * one is in neither, and the next invocation in the queue gets a new one.
  *
  * States: serving → retired (another version takes new invocations, and this one ends those it has) → stopped.
  */
@@ -16,12 +16,13 @@ import type { FunctionError } from './worker-main.ts';
 /** Lambda's limit for synchronous requests and responses, in bytes. */
 export const payloadLimit = 6 * 1024 * 1024;
 
-/** Idle time after which an environment ends, in ms: the one used last, and what a burst has left beside it. */
+/** Idle time after which an environment ends, in ms: for the one used last, and for the others. */
 const idleLimits = { last: 600_000, surplus: 30_000 };
 
 /**
- * Before a further environment is started, in ms: since the invocation came, and since the function's last start. It
- * takes about as long to start one, and most are given back sooner; on a small machine starts slow down what runs.
+ * Minimum times before a further environment is started, in ms: since the invocation arrived, and since the function's
+ * last start. A start takes about as long, and most environments are released sooner; on a small machine starts slow
+ * down running work.
  */
 const startPatience = 100;
 
@@ -35,11 +36,11 @@ export class LambdaFunction {
   readonly #queue: (() => void)[] = [];
   #lastStart = -startPatience;
   #stopped = false;
-  /** Invocations that have come and have no outcome yet. */
+  /** Invocations without an outcome yet. */
   #pending = 0;
   #drained: (() => void) | undefined;
 
-  /** @param concurrency environments at most; what exceeds it waits */
+  /** @param concurrency limit of environments; further invocations wait */
   constructor(spec: EnvironmentSpec, concurrency: number) {
     this.spec = spec;
     this.#concurrency = concurrency;
@@ -56,7 +57,7 @@ export class LambdaFunction {
     }
   }
 
-  /** Ends once the invocations that have come have their outcomes; no other one may come. Never rejects. */
+  /** Ends when all accepted invocations have their outcomes; no new one may arrive. Never rejects. */
   async retire(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#drained = resolve;
@@ -98,7 +99,7 @@ export class LambdaFunction {
       if (this.#stopped) return undefined;
       let environment = this.#idle.pop();
       if (environment) this.#keep(environment);
-      // One may crash while it is idle, by a timer it left behind.
+      // One may crash while it is idle, by a timer that it left behind.
       if (environment?.gone) continue;
       let patience: number | undefined;
       if (!environment && this.#busy.size < this.#concurrency) {
@@ -117,7 +118,7 @@ export class LambdaFunction {
     }
   }
 
-  /** Waits until an environment is given back, or for so many milliseconds. */
+  /** Waits until an environment is released, at most for so many milliseconds. */
   async #turn(limit: number | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {

@@ -17,13 +17,13 @@ export interface FunctionDefinition {
   /** The template's variables and the ones Lambda adds. */
   variables: Record<string, string>;
   logGroupName: string;
-  /** None: it is in no VPC. */
+  /** Absent: it is in no VPC. */
   subnetIds: readonly string[];
   /** `ReservedConcurrentExecutions`, if the template sets it. */
   reservedConcurrency?: number;
 }
 
-/** Environments per function at most: enough to show concurrency, few enough for a small machine. */
+/** Limit of environments per function: enough to show concurrency, few enough for a small machine. */
 const localConcurrency = 4;
 
 interface Deployed {
@@ -32,7 +32,7 @@ interface Deployed {
 }
 
 /**
- * All deployed functions. Their output goes to `<logsDir>/<name>.log`, and to stderr when asked; where another region
+ * All deployed functions. Their output goes to `<logsDir>/<name>.log`, and optionally to stderr; when another region
  * has a function of that name already, to `<logsDir>/<name>.<region>.log`.
  */
 export class LambdaFunctions implements Functions {
@@ -41,12 +41,14 @@ export class LambdaFunctions implements Functions {
   readonly #echo: boolean;
   readonly #awsPort: number;
   readonly #log: Log;
-  /** By ARN: two regions may each have a function of one name. */
+  /** By ARN, because two regions may each have a function of one name. */
   readonly #functions = new Map<string, Deployed>();
   /** Former versions that still have invocations. */
   readonly #retired = new Set<LambdaFunction>();
 
-  /** @param options `awsPort`: of the AWS endpoint, all that a function in no VPC reaches on this machine */
+  /**
+   * @param options `awsPort`: port of the AWS endpoint, the only one that a function in no VPC reaches on this machine
+   */
   constructor(options: {
     logsDir: string;
     caCertificate: string;
@@ -62,8 +64,8 @@ export class LambdaFunctions implements Functions {
   }
 
   /**
-   * Registers a function, or a new version of it; nothing runs before its first invocation. What the former version has
-   * been invoked for it brings to an end.
+   * Registers a function, or a new version of it; it starts at its first invocation. The former version finishes its
+   * invocations.
    */
   define(definition: FunctionDefinition): void {
     const { name, arn } = definition;
@@ -90,7 +92,7 @@ export class LambdaFunctions implements Functions {
     this.#functions.set(arn, { definition, runner });
   }
 
-  /** What it has been invoked for it brings to an end. */
+  /** It finishes its invocations. */
   async remove(arn: string): Promise<void> {
     const found = this.#functions.get(arn);
     this.#functions.delete(arn);
@@ -160,7 +162,7 @@ export class LambdaFunctions implements Functions {
   }
 }
 
-/** Opened on the first line: most functions of a template are never invoked here. */
+/** Opened on the first line, because most functions of a template are never invoked here. */
 function functionLog(path: string, echo: boolean): Writable {
   let file: Writable | undefined;
   const log = new Writable({
@@ -178,7 +180,7 @@ function functionLog(path: string, echo: boolean): Writable {
 
 function openLog(path: string): Writable {
   const file = createWriteStream(path, { flags: 'a' });
-  // A disk that is full, or a state directory that was removed, must not end the platform.
+  // A full disk, or a removed state directory, must not end the platform.
   file.on('error', () => {});
   return file;
 }

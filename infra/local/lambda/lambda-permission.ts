@@ -1,6 +1,6 @@
 import { LOCAL_ACCOUNT, type LocalResource } from '../model.ts';
 
-/** A resource-policy statement that lets a service invoke a function. */
+/** A resource-policy statement that allows a service to invoke a function. */
 export interface LambdaPermission {
   functionArn: string;
   sourceArn: string | undefined;
@@ -29,7 +29,7 @@ export function lambdaPermissions(resources: LocalResource[], service: string): 
 }
 
 /**
- * Whether one permission covers a source: a route, given as `arn:aws:execute-api:…:apiId/stage/METHOD/path`, or a
+ * True when one permission covers a source: a route, given as `arn:aws:execute-api:…:apiId/stage/METHOD/path`, or a
  * rule.
  */
 export function mayInvoke(permissions: LambdaPermission[], functionArn: string, sourceArn: string): boolean {

@@ -1,8 +1,8 @@
 import net from 'node:net';
 
 /**
- * Keeps a function that is in no VPC away from private addresses: from everything on this machine but the ports given,
- * as databases are. The connection fails as it would on AWS in the end, but at once.
+ * Blocks private addresses for a function that is in no VPC: everything on this machine except the given ports,
+ * including databases. The connection fails with AWS's final error, but at once.
  * @param functionName for the error's message
  * @returns opens a further port
  */
@@ -26,7 +26,7 @@ export function closePrivateAddresses(
   return (port) => void open.add(port);
 }
 
-/** Of the forms that `connect` takes; Node's own callers hand over the list of options and callback as one. */
+/** The argument forms of `connect`; Node's own callers pass the list of options and callback as one. */
 function targetOf(parameters: unknown[]): { host: string; port: number | undefined } {
   const first = Array.isArray(parameters[0]) ? (parameters[0][0] as unknown) : parameters[0];
   if (typeof first === 'object' && first !== null) {
@@ -35,7 +35,7 @@ function targetOf(parameters: unknown[]): { host: string; port: number | undefin
   }
   const host = typeof parameters[1] === 'string' ? parameters[1] : 'localhost';
   const port = Number(first);
-  // A path of a local socket is no number.
+  // The path of a local socket is not a number.
   return { host, port: Number.isInteger(port) ? port : undefined };
 }
 

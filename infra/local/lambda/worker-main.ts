@@ -1,8 +1,8 @@
 /**
  * Runs inside a worker thread: Lambda's Node.js runtime for one ESM bundle.
  *
- * States: loading → idle ⇄ invoking. The parent sends one invocation at a time; what crosses the border is JSON text,
- * as in Lambda, so a Date becomes a string here as it does there.
+ * States: loading → idle ⇄ invoking. The parent sends one invocation at a time; messages are JSON text, as in Lambda,
+ * so a Date becomes a string in both.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import { closePrivateAddresses } from './private-addresses.ts';
 
-/** What the parent gives a new worker. */
+/** Settings of a new worker. */
 export interface WorkerSetup {
   /** Directory of the bundle. */
   root: string;

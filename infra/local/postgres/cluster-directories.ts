@@ -1,9 +1,10 @@
 /**
- * Which directory a cluster's server has. A cluster is told by its ARN, a directory is called as the cluster, and
- * `<identifier>.<region>` where another region's cluster of that identifier has the plain name already.
+ * The directory of each cluster's server. A cluster is identified by its ARN; its directory has the cluster's name, or
+ * `<identifier>.<region>` when another region's cluster of that identifier has the plain name already.
  *
- * Of each name: free → held by one ARN (from the first `of`, remembered by the cluster's own record) → free (`release`).
- * Invariant: no two ARNs hold one name. A directory without a record has no data that anybody was told of, so it is free.
+ * States of each name: free → held by one ARN (from the first `of`, stored in the cluster's own record) → free
+ * (`release`). Invariant: no two ARNs hold one name. A directory without a record has no data that was ever
+ * acknowledged, so it is free.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { CorruptState } from '../errors.ts';
@@ -13,7 +14,7 @@ import { dataDirectory } from './data-directory.ts';
 export class ClusterDirectories {
   readonly #names = new Map<string, string>();
 
-  /** @param clusters the directory of them all */
+  /** @param clusters the parent directory */
   constructor(clusters: string) {
     for (const name of readdirSync(clusters)) {
       const arn = recordedArn(dataDirectory(clusters, name).record);
@@ -21,7 +22,7 @@ export class ClusterDirectories {
     }
   }
 
-  /** ARN and name of each directory that is held. */
+  /** ARN and name of each held directory. */
   entries(): [arn: string, name: string][] {
     return [...this.#names];
   }
@@ -37,7 +38,7 @@ export class ClusterDirectories {
     return name;
   }
 
-  /** Undefined when it has none. */
+  /** undefined when it has none. */
   named(arn: string): string | undefined {
     return this.#names.get(arn);
   }
@@ -47,7 +48,7 @@ export class ClusterDirectories {
   }
 }
 
-/** A damaged record stops the start of its own cluster, which says so, and of no other. */
+/** A damaged record stops the start of its own cluster with an error, and of no other. */
 function recordedArn(record: string): string | undefined {
   if (!existsSync(record)) return undefined;
   try {

@@ -1,9 +1,9 @@
 /**
  * A cluster's data directory.
  *
- * States: absent → half-made (initdb runs, or was killed while running) → initialized. The file `initialized`
- * beside the data is written last; without it whatever is there is redone. Each cluster runs initdb itself, about
- * half a second: copies of one directory would share its system identifier, which names replication slots.
+ * States: absent → half-made (initdb runs, or was killed while running) → initialized. The file `initialized` beside
+ * the data is written last; without it the content is made again. Each cluster runs initdb itself, about half a second:
+ * copies of one directory would share its system identifier, which is part of replication slots' names.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,13 +13,13 @@ import { writeDurably } from '../state/state-file.ts';
 import type { LocalCertificates } from './local-certificates.ts';
 import { give, type PostgresFiles } from './postgres-files.ts';
 
-/** The platform's superuser in every cluster, named as in RDS; nobody else gets its password. */
+/** The platform's superuser in every cluster, named as in RDS; only the platform has its password. */
 export const superuserName = 'rdsadmin';
 
 export interface DataDirectory {
   data: string;
   log: string;
-  /** What this platform remembers of the cluster. */
+  /** The platform's record of the cluster. */
   record: string;
 }
 
@@ -29,7 +29,7 @@ export function dataDirectory(clusters: string, name: string): DataDirectory {
 }
 
 /**
- * Makes an empty database cluster unless a whole one is there.
+ * Makes an empty database cluster unless a complete one exists.
  * @throws {PostgresError} with initdb's own reason
  */
 export async function initializeDataDirectory(
@@ -70,7 +70,7 @@ export async function initializeDataDirectory(
   writeDurably(marker, '');
 }
 
-/** Puts configuration and certificate in place. @returns whether anything differed from before */
+/** Writes configuration and certificate. @returns true when anything changed */
 export function configureDataDirectory(
   files: PostgresFiles,
   data: string,
@@ -82,7 +82,7 @@ export function configureDataDirectory(
     ['postgresql.conf', "include 'strata.conf'\n", 0o600],
     ['pg_hba.conf', contents.hostBasedAuthentication, 0o600],
     ['server.crt', contents.certificates.serverCertificate, 0o600],
-    // By which the server, as a subscriber, checks others.
+    // With it the server, as a subscriber, checks other servers.
     ['ca.crt', contents.certificates.caCertificate, 0o644],
     ['server.key', contents.certificates.serverKey, 0o600],
   ];

@@ -3,10 +3,10 @@ import { createServer } from 'node:net';
 import { PlatformError } from '../errors.ts';
 
 /**
- * A loopback port nobody listens on. The remembered one is preferred, since rows and secrets may name it; new ones
- * come from below the range that systems hand out for outgoing connections, so that they stay free between runs.
- * @param taken ports promised to servers that do not listen yet
- * @param range where new ones come from, `to` excluded
+ * A free loopback port. The previous one is preferred, because rows and secrets may contain it; new ones are below the
+ * range that systems use for outgoing connections, so that they stay free between runs.
+ * @param taken ports that are reserved for servers that do not listen yet
+ * @param range of new ones, `to` excluded
  */
 export async function freePort(
   remembered: number | undefined,

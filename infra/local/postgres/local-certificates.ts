@@ -5,7 +5,7 @@ import { generate } from 'selfsigned';
 import { writeDurably } from '../state/state-file.ts';
 
 export interface LocalCertificates {
-  /** PEM; whoever connects to a local PostgreSQL trusts this one. */
+  /** PEM; clients of a local PostgreSQL trust this one. */
   caCertificate: string;
   serverCertificate: string;
   serverKey: string;
@@ -14,14 +14,14 @@ export interface LocalCertificates {
 const day = 86_400_000;
 
 /**
- * The local certificate authority and one server certificate for 127.0.0.1 and localhost, made once per state
- * directory and made anew a month before they expire.
+ * The local certificate authority and one server certificate for 127.0.0.1 and localhost, made once per state directory
+ * and renewed a month before they expire.
  */
 export async function localCertificates(directory: string): Promise<LocalCertificates> {
   const caCertificate = join(directory, 'ca.crt');
   const serverCertificate = join(directory, 'server.crt');
   const serverKey = join(directory, 'server.key');
-  // The certificate is written last: when it is there and verifies, so is everything else.
+  // The certificate is written last: when it exists and verifies, everything else is complete.
   if (existsSync(serverCertificate) && existsSync(serverKey) && existsSync(caCertificate)) {
     const files = {
       caCertificate: readFileSync(caCertificate, 'utf8'),

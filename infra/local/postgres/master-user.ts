@@ -1,7 +1,7 @@
 import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg';
 import { installReplicationRole } from './replication-role.ts';
 
-/** Memberships of rds_superuser, from the RDS documentation, as far as community PostgreSQL has them. */
+/** Memberships of rds_superuser, from the RDS documentation, as far as community PostgreSQL has these roles. */
 const superuserLike = [
   'pg_monitor',
   'pg_signal_backend',
@@ -13,8 +13,9 @@ const superuserLike = [
 ];
 
 /**
- * Gives a cluster the users and the database that Aurora creates: a master user that is no superuser and has not the
- * attribute REPLICATION, and the roles it may grant, `rds_replication` among them. Idempotent; also resets the master's password.
+ * Creates the users and the database that Aurora creates in a cluster: a master user that is not a superuser and does
+ * not have the attribute REPLICATION, and the roles that it may grant, including `rds_replication`. Idempotent; also
+ * resets the master's password.
  * @param connection the platform's superuser on database `postgres`
  */
 export async function provisionMasterUser(
@@ -39,7 +40,7 @@ export async function provisionMasterUser(
       `GRANT rds_superuser, rds_replication, rds_iam, rds_password TO ${master} WITH ADMIN OPTION`,
       `ALTER DATABASE postgres OWNER TO ${master}`,
     );
-    // One message, hence one transaction: a killed run leaves all of it or nothing.
+    // One message, hence one transaction: an interrupted run leaves all of it or nothing.
     await client.query(statements.join(';\n'));
     const databases = await namesIn(client, 'SELECT datname FROM pg_database');
     if (!databases.has(spec.databaseName)) {

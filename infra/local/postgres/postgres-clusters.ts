@@ -1,11 +1,11 @@
 /**
- * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN tells.
+ * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN identifies.
  *
- * Of each cluster: unknown → (create) initialized, of a spare directory where there is one, and running ⇄ stopped →
- * (remove) unknown; running → (ends by itself) reviving → running, however often that takes. Known ones are started
- * early by `startKnown`, while the app is still being synthesized; `create` then finds them running.
- * Invariants: operations on one cluster run one after the other; `cluster.json` remembers a cluster only once its
- * data directory is whole; a port is kept for as long as nobody else takes it.
+ * States of each cluster: unknown → (create) initialized, from a spare directory if there is one, and running ⇄ stopped
+ * → (remove) unknown; running → (ends unexpectedly) reviving → running, as often as needed. `startKnown` starts known
+ * ones early, while the app is still being synthesized; `create` then finds them running. Invariants: operations on one
+ * cluster run one after the other; `cluster.json` exists only after its data directory is complete; a port stays the
+ * same while it is free.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
@@ -33,9 +33,9 @@ import { SpareDirectories } from './spare-directories.ts';
 
 type ClusterRecord = Omit<ClusterSpec, 'masterPassword'> & { port: number };
 
-/** Between two attempts to revive a server, in ms. */
+/** Pause between two attempts to restart a server, in ms. */
 const revivalPauses = { first: 500, longest: 30_000 };
-/** Of one revival: between them the cluster is free for what else is asked of it. */
+/** Limit of one restart; between two of them other operations on the cluster may run. */
 const revivalAttempts = 5;
 
 interface Known {
@@ -51,7 +51,7 @@ export class PostgresClusters implements Clusters {
   readonly #spares: SpareDirectories;
   readonly #directories: ClusterDirectories;
   readonly #known = new Map<string, Known>();
-  /** Those that ended by themselves and are not back yet, as they were. */
+  /** Clusters that ended unexpectedly and are not running again yet, with their state. */
   readonly #reviving = new Map<string, Known>();
   /** Roles that may not sign in, by the cluster's ARN. */
   readonly #refused = new Map<string, readonly string[]>();
@@ -70,12 +70,12 @@ export class PostgresClusters implements Clusters {
     this.#spares = new SpareDirectories(files, this.#superuserPassword);
   }
 
-  /** Whether an earlier run had clusters here. */
+  /** True when an earlier run had clusters here. */
   get hasKnown(): boolean {
     return this.#directories.entries().length > 0;
   }
 
-  /** Begins to make the data directories of clusters that will be created soon. */
+  /** Starts to make data directories for clusters that will be created soon. */
   prepare(count: number): void {
     this.#spares.prepare(count);
   }
@@ -152,7 +152,7 @@ export class PostgresClusters implements Clusters {
       if (String(roles) === String(this.#refused.get(arn) ?? [])) return;
       this.#refused.set(arn, roles);
       const known = this.#known.get(arn);
-      // One that does not run reads it when it starts.
+      // A server that does not run reads it when it starts.
       if (!known) return;
       const { data } = dataDirectory(this.#files.clusters, this.#directories.of(known.record));
       writeHostBasedAuthentication(this.#files, data, hostBasedAuthentication(roles));
@@ -167,7 +167,7 @@ export class PostgresClusters implements Clusters {
     await Promise.allSettled([...this.#known.values()].map(({ process }) => process.stop()));
   }
 
-  /** Runs the server with this configuration: starts, restarts or leaves it alone. */
+  /** Runs the server with this configuration: starts it, restarts it or does nothing. */
   async #run(wanted: ClusterRecord, attempts?: number): Promise<Known> {
     const { arn } = wanted;
     if (this.#stopping.signal.aborted) throw new PostgresError('the platform is stopping');
@@ -210,8 +210,8 @@ export class PostgresClusters implements Clusters {
   }
 
   /**
-   * A server that ends by itself is started again, as Aurora restarts a failed instance, until it runs: a backend that
-   * outlives a killed postmaster keeps the next one from starting for as long as it is busy.
+   * A server that ends unexpectedly is started again, as Aurora restarts a failed instance, until it runs: a backend
+   * that outlives a killed postmaster prevents the next start for as long as it is busy.
    */
   async #revive(ended: Known): Promise<void> {
     const { arn } = ended.record;

@@ -1,9 +1,9 @@
 /**
- * Where PostgreSQL's binaries and data are.
+ * Paths of PostgreSQL's binaries and data.
  *
- * Both belong beside the project: in node_modules and in the state directory. Started as root from a directory
- * that other users cannot enter (a checkout under /root), PostgreSQL's own user would reach neither; then they
- * live in /var/tmp/strata-<hash of the state directory> and the state directory links to it.
+ * Both are normally inside the project: in node_modules and in the state directory. When PostgreSQL is started as root
+ * from a directory that other users cannot enter (a checkout under /root), its own user could reach neither; then they
+ * are in /var/tmp/strata-<hash of the state directory> and the state directory links to it.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -36,7 +36,7 @@ export interface PostgresFiles {
 /**
  * Finds or prepares binaries and the clusters' directory.
  * @throws {PostgresError} when this machine has no binaries
- * @throws {CorruptState} when the link leads nowhere any more
+ * @throws {CorruptState} when the link's target no longer exists
  */
 export function preparePostgresFiles(stateDir: string): PostgresFiles {
   const user = postgresOsUser();
@@ -65,18 +65,18 @@ export function preparePostgresFiles(stateDir: string): PostgresFiles {
   return { user, bin, clusters };
 }
 
-/** What `--fresh` must erase besides the state directory itself. */
+/** Directories that `--fresh` must erase besides the state directory itself. */
 export function removeOutsideFiles(stateDir: string): void {
   rmSync(outsidePath(stateDir), { recursive: true, force: true });
 }
 
-/** Where the clusters of a state directory are now, if there are any. */
+/** The current clusters' directory of a state directory, if there is one. */
 export function existingClusters(stateDir: string): string | undefined {
   const link = join(stateDir, 'postgres');
   return existsSync(link) ? realpathSync(link) : undefined;
 }
 
-/** Hands a file or directory to PostgreSQL's user. */
+/** Makes PostgreSQL's user the owner of a file or directory. */
 export function give(path: string, user: OsUser): void {
   if (user.uid !== undefined && user.gid !== undefined) chownSync(path, user.uid, user.gid);
 }
@@ -96,7 +96,7 @@ function packagedBinaries(): string {
   return native;
 }
 
-/** npm packages carry no symbolic links; the package's install script makes them, unless scripts were skipped. */
+/** npm packages contain no symbolic links; the package's install script makes them, unless scripts were skipped. */
 function restoreSymlinks(native: string): void {
   const list = join(native, 'pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -114,7 +114,7 @@ function restoreSymlinks(native: string): void {
 
 function copyBinaries(native: string, target: string): string {
   const copy = join(target, 'native');
-  // Named last, so that a copy interrupted half way is never taken for a whole one.
+  // Renamed last, so that an interrupted copy is never used.
   const version = createHash('sha256')
     .update(readFileSync(join(native, 'bin', 'postgres')))
     .digest('hex')
@@ -133,7 +133,7 @@ function outside(stateDir: string): string {
   const path = outsidePath(stateDir);
   mkdirSync(path, { recursive: true, mode: 0o711 });
   const { uid } = lstatSync(path);
-  // Anybody may create names in /var/tmp: what is not ours must not be trusted with data or binaries.
+  // Any user may create names in /var/tmp: a directory of another user must not get data or binaries.
   if (!lstatSync(path).isDirectory() || uid !== process.getuid?.()) {
     throw new PostgresError(`${path} belongs to somebody else: remove it or choose another STRATA_DIR`);
   }
@@ -145,14 +145,14 @@ function outsidePath(stateDir: string): string {
   return join('/var/tmp', `strata-${hash}`);
 }
 
-/** The user PostgreSQL's processes run as; ids are undefined when that is simply the current user. */
+/** The user of PostgreSQL's processes; ids are undefined when it is the current user. */
 export interface OsUser {
   uid?: number;
   gid?: number;
 }
 
 /**
- * PostgreSQL refuses to run as root: as root it gets the system's `postgres` user, else `nobody`.
+ * PostgreSQL refuses to run as root: for root it is the system's `postgres` user, otherwise `nobody`.
  * @throws {PostgresError} when root finds neither
  */
 export function postgresOsUser(): OsUser {
@@ -167,7 +167,7 @@ export function postgresOsUser(): OsUser {
   throw new PostgresError('PostgreSQL cannot run as root and /etc/passwd has no user postgres or nobody');
 }
 
-/** Whether that user may enter a directory and every directory above it. */
+/** True when that user may enter a directory and every directory above it. */
 export function canEnter(user: OsUser, directory: string): boolean {
   if (user.uid === undefined) return true;
   for (let path = resolve(directory); ; path = dirname(path)) {

@@ -3,13 +3,13 @@ import type { Client } from 'pg';
 const NAME = 'local_rds_replication';
 
 /**
- * Makes `rds_replication` mean what it means on RDS, where members of that role may create slots and connect for
- * replication. PostgreSQL knows only the attribute REPLICATION for that, so an event trigger keeps the attribute of
- * every role equal to its membership: whoever is granted the role gets it, and whoever has it otherwise loses it.
+ * Gives `rds_replication` its meaning on RDS, where members of that role may create slots and connect for replication.
+ * PostgreSQL has only the attribute REPLICATION for that, so an event trigger keeps the attribute of every role equal
+ * to its membership: a new member gets it, and any other role loses it.
  *
- * PostgreSQL fires no event trigger for the grant itself. It fires for the DDL of the same transaction that follows
- * one: a right on the tables, a publication. So the attribute is there before the grant is committed, in every database
- * where this is installed. The master user is left out: on RDS it, too, has the role and not the attribute.
+ * PostgreSQL fires no event trigger for the grant itself, but for later DDL of the same transaction: a right on the
+ * tables, a publication. So the attribute is set before the grant is committed, in every database where this is
+ * installed. The master user is left out: on RDS it also has the role and not the attribute.
  *
  * Idempotent.
  * @param superuser connected to the database
@@ -29,7 +29,7 @@ export async function installReplicationRole(superuser: Client): Promise<void> {
             SELECT FROM pg_auth_members m
             WHERE m.member = r.oid AND m.roleid = to_regrole('rds_replication'))
       LOOP
-        -- Only one transaction at a time changes a role. Another one that sees the same difference leaves it alone.
+        -- Only one transaction at a time changes a role. Another one that sees the same difference skips it.
         IF pg_try_advisory_xact_lock(hashtextextended('${NAME} ' || changed.oid, 0)) THEN
           EXECUTE format('ALTER ROLE %I %s', changed.rolname,
             CASE WHEN changed.replicates THEN 'REPLICATION' ELSE 'NOREPLICATION' END);

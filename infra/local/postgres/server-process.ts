@@ -1,9 +1,9 @@
 /**
  * One postmaster.
  *
- * States: stopped → starting → ready → stopping → stopped; ready → stopped when it dies by itself.
- * The server is told apart from a stale one of a killed run by `postmaster.pid`, as pg_ctl does, and its output goes
- * straight to a file: it must not depend on this process to keep running or to shut down in order.
+ * States: stopped → starting → ready → stopping → stopped; ready → stopped when it ends unexpectedly. `postmaster.pid`
+ * distinguishes the server from a stale one of a killed run, as in pg_ctl. Its output goes straight to a file, so that
+ * it depends on this process neither to run nor to shut down in order.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
@@ -16,9 +16,9 @@ import type { PostgresFiles } from './postgres-files.ts';
 
 export interface ServerProcess {
   pid: number;
-  /** Resolves when it has ended, for whatever reason. */
+  /** Resolves when it has ended, for any reason. */
   ended: Promise<void>;
-  /** Reads its configuration again, in a moment. */
+  /** Makes it reload its configuration, in a moment. */
   reload(): void;
   /** Fast shutdown: open transactions are rolled back, everything acknowledged is on disk. */
   stop(): Promise<void>;
@@ -26,15 +26,17 @@ export interface ServerProcess {
 
 const startLimit = 120_000;
 
-/** Postmasters of this process; ended at exit whatever happens. */
+/** Postmasters of this process; always stopped at its exit. */
 const running = new Set<number>();
 process.on('exit', () => {
   for (const pid of running) signal(pid, 'SIGINT');
 });
 
 /**
- * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash recovery).
- * @param attempts how often to try while backends of a killed postmaster hold its shared memory, a fifth of a second apart
+ * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash
+ * recovery).
+ * @param attempts how often to try while backends of a killed postmaster hold its shared memory, a fifth of a second
+ * apart
  * @throws {PostgresError} with the server's own reason
  */
 export async function startServer(
@@ -48,7 +50,7 @@ export async function startServer(
     const child = spawnServer(files, directory);
     if (await becomesReady(child, directory.data)) return serverProcess(child);
     const reason = reasonInLog(directory.log, logStart);
-    // Backends of a killed postmaster need a moment to notice and let go of the shared memory.
+    // Backends of a killed postmaster need a moment to notice and to release the shared memory.
     if (attempt < attempts && /shared memory block .* is still in use/.test(reason)) {
       await delay(200);
       continue;
@@ -59,7 +61,7 @@ export async function startServer(
   }
 }
 
-/** Ends a postmaster that a killed run left on this data directory. Does nothing when there is none. */
+/** Stops a postmaster that a killed run left on this data directory. Does nothing when there is none. */
 export async function stopStaleServer(data: string): Promise<void> {
   const pidFile = join(data, 'postmaster.pid');
   const pid = Number(readPidFile(pidFile)?.[0]);
@@ -82,9 +84,9 @@ export async function stopStaleServer(data: string): Promise<void> {
 }
 
 /**
- * Removes the pid file of a dead postmaster whose process id still exists: a stranger's by now, or a zombie's that
- * nobody collects (in a container without an init process). PostgreSQL would take either for a living postmaster.
- * The file may go once no backend is left, which it would otherwise stand guard against.
+ * Removes the pid file of a dead postmaster whose process id exists again: as another process, or as a zombie that is
+ * not reaped (in a container without an init process). PostgreSQL would treat either as a living postmaster. The file
+ * may be removed only when no backend is left, because it protects against a second server beside them.
  */
 async function forget(pid: number, pidFile: string, data: string): Promise<void> {
   if (!exists(pid)) return;
@@ -92,7 +94,7 @@ async function forget(pid: number, pidFile: string, data: string): Promise<void>
   if (Number(readPidFile(pidFile)?.[0]) === pid) rmSync(pidFile, { force: true });
 }
 
-/** Whether a process has the data directory as its working directory, as every PostgreSQL process has. */
+/** True when a process has the data directory as its working directory, as every PostgreSQL process has. */
 function isWorkedIn(data: string): boolean {
   if (process.platform !== 'linux') return false;
   return readdirSync('/proc').some((entry) => {
@@ -121,7 +123,7 @@ function spawnServer(files: PostgresFiles, directory: DataDirectory): ChildProce
       cwd: '/',
       env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
       stdio: ['ignore', log, log],
-      // Its own process group: Ctrl-C in the terminal must reach us first, not the databases under our feet.
+      // Its own process group: Ctrl-C in the terminal must reach this process first, not the databases.
       detached: true,
     });
   } finally {

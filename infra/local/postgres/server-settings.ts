@@ -25,7 +25,7 @@ const defaults: Record<string, string> = {
   log_line_prefix: '%m [%p] %q%u@%d ',
 };
 
-/** Fixed by this platform: what it relies on to reach, protect and stop a server. */
+/** Fixed by this platform, which needs them to reach, protect and stop a server. */
 function fixed(port: number): Record<string, string> {
   return {
     listen_addresses: '127.0.0.1',
@@ -40,7 +40,7 @@ function fixed(port: number): Record<string, string> {
     full_page_writes: 'on',
     logging_collector: 'off',
     log_destination: 'stderr',
-    // No row's values in the log, whatever the parameter group says: its lines outlive the rows.
+    // No row values in the log, whatever the parameter group says, because the log outlives the rows.
     log_statement: 'none',
     log_min_duration_statement: '-1',
     log_min_error_statement: 'panic',
@@ -51,9 +51,9 @@ function fixed(port: number): Record<string, string> {
 }
 
 /**
- * A server's configuration file: the template's DB cluster parameters as far as this PostgreSQL knows them, over
- * local defaults. `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas
- * over instance memory and libraries that are not installed are left out.
+ * A server's configuration file: the template's DB cluster parameters that this PostgreSQL has, over local defaults.
+ * `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas over instance memory
+ * and libraries that are not installed are left out.
  */
 export function serverSettings(bin: string, parameters: Record<string, string>, port: number): string {
   const known = knownSettings(bin);
@@ -86,7 +86,7 @@ export function hostBasedAuthentication(refused: readonly string[]): string {
 
 const knownByBinaries = new Map<string, Set<string>>();
 
-/** An unknown name would keep the server from starting. */
+/** An unknown name would prevent the server's start. */
 function knownSettings(bin: string): Set<string> {
   let known = knownByBinaries.get(bin);
   if (!known) {

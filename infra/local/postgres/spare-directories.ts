@@ -1,22 +1,22 @@
 /**
- * Data directories made before anything needs them: initdb takes half a second or more, and while the app is being
- * synthesized one processor has little to do.
+ * Data directories that are made in advance: initdb takes half a second or more, and while the app is being synthesized
+ * one processor is mostly idle.
  *
- * Of each spare: being made → whole → taken by one cluster. What a killed run left half-made is made anew, what it left
- * whole is taken by the next cluster. Each spare is its own initdb, for the reason that `data-directory.ts` gives.
+ * States of each spare: being made → complete → taken by one cluster. A half-made one of a killed run is made again, a
+ * complete one is taken by the next cluster. Each spare has its own initdb, for the reason in `data-directory.ts`.
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { initializeDataDirectory } from './data-directory.ts';
 import type { PostgresFiles } from './postgres-files.ts';
 
-/** No cluster's directory is called so: an identifier has no dots, and no region is a number. */
+/** No cluster's directory has such a name: an identifier has no dots, and no region is a number. */
 const NAME = /^spare\.\d+$/;
 
 export class SpareDirectories {
   readonly #files: PostgresFiles;
   readonly #superuserPassword: string;
-  /** In the order in which they become whole, as far as that is known. */
+  /** In the order of their completion, as far as it is known. */
   #spares: { name: string; whole: Promise<boolean> }[];
 
   constructor(files: PostgresFiles, superuserPassword: string) {
@@ -27,7 +27,7 @@ export class SpareDirectories {
       .map((name) => ({ name, whole: Promise.resolve(true) }));
   }
 
-  /** Begins to make spares until there are so many. A failure shows where the cluster makes its own directory. */
+  /** Starts to make spares until there are so many. A failure is reported when the cluster makes its own directory. */
   prepare(count: number): void {
     const taken = new Set(this.#spares.map(({ name }) => name));
     for (let number = 1; this.#spares.length < count; number++) {
@@ -41,7 +41,7 @@ export class SpareDirectories {
     }
   }
 
-  /** Makes the cluster's directory of a spare, unless it has one already or there is none left. */
+  /** Uses a spare as the cluster's directory, unless it has one already or none is left. */
   async adopt(name: string): Promise<void> {
     const home = join(this.#files.clusters, name);
     if (existsSync(home)) return;

@@ -1,9 +1,9 @@
 /**
  * One platform per state directory.
  *
- * States of `lock.json`: absent → held (by a hard link, so that it appears complete or not at all) → absent.
- * A killed holder leaves it behind: held by nobody, told by process id and start time, and taken over.
- * Invariant: whoever sees its own content in `lock.json` is the only holder alive.
+ * States of `lock.json`: absent → held (by a hard link, so that it appears complete or not at all) → absent. A killed
+ * holder leaves it behind: process id and start time show that no living process holds it, and it is taken over.
+ * Invariant: a process that reads its own content in `lock.json` is the only living holder.
  */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,7 +53,7 @@ export function acquireInstanceLock(directory: string): InstanceLock {
   };
 }
 
-/** Two starters may judge the same lock stale; the slower must not remove the faster one's new lock. */
+/** Two starts may find the same stale lock; the slower one must not remove the faster one's new lock. */
 function removeStale(path: string, judged: string): void {
   const aside = `${path}.${process.pid}.stale`;
   try {

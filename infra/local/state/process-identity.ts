@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** A process id alone is reused by the system; with its start time it names one process. */
+/** The system reuses process ids; a process id with its start time identifies one process. */
 export interface ProcessIdentity {
   pid: number;
   startTime: string;

@@ -14,13 +14,13 @@ import { join, resolve } from 'node:path';
 import { CorruptState, systemCode } from '../errors.ts';
 import { readJson, writeDurably } from './state-file.ts';
 
-/** 2: the stacks of a region are split, so resources of format 1 would be looked for in stacks that are gone. */
+/** 2: the stacks of a region are split, so resources of format 1 would be expected in stacks that no longer exist. */
 const format = 2;
 
 /**
- * Creates the directory, or recognizes one of ours.
+ * Creates the directory, or recognizes an existing one of this platform.
  * @returns its absolute path
- * @throws {CorruptState} when it is not a directory, not ours or not writable
+ * @throws {CorruptState} when it is not a directory, not of this platform or not writable
  */
 export function claimStateDirectory(path: string): string {
   const directory = resolve(path);
@@ -33,7 +33,7 @@ export function claimStateDirectory(path: string): string {
     throw new CorruptState(`STRATA_DIR ${directory} ${problem}: choose another STRATA_DIR`);
   }
   if (!existsSync(markerOf(directory))) {
-    // --fresh erases what is here, so a directory of somebody else's must never be adopted.
+    // --fresh erases the directory, so a directory with other content must never be adopted.
     if (readdirSync(directory).some((entry) => !entry.startsWith('strata.json.'))) {
       throw new CorruptState(
         `STRATA_DIR ${directory} holds files that are not Strata's (strata.json is missing): choose another STRATA_DIR`,
@@ -45,7 +45,7 @@ export function claimStateDirectory(path: string): string {
 }
 
 /**
- * Makes the parts of a claimed directory, once it is locked.
+ * Creates the subdirectories of a claimed directory after it is locked.
  * @throws {CorruptState} when another version of this platform wrote it
  */
 export function prepareStateDirectory(directory: string): void {
@@ -58,7 +58,7 @@ export function prepareStateDirectory(directory: string): void {
   for (const part of ['state', 'tls', 'logs']) mkdirSync(join(directory, part), { recursive: true });
 }
 
-/** Empties a directory of ours, except for the lock its caller holds. */
+/** Empties a directory of this platform, except for the lock that its caller holds. */
 export function clearStateDirectory(directory: string): void {
   for (const entry of readdirSync(directory)) {
     if (entry === 'lock.json' || entry === 'strata.json') continue;

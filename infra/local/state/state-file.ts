@@ -15,8 +15,8 @@ import { CorruptState, systemCode } from '../errors.ts';
 import type { StateFile } from '../model.ts';
 
 /**
- * JSON documents `<directory>/<name>.json`, each whole or absent at every moment, and journals `<name>.jsonl` of one
- * entry a line.
+ * JSON documents `<directory>/<name>.json`, each complete or absent at every moment, and journals `<name>.jsonl` of one
+ * entry per line.
  */
 export function stateFile(directory: string): StateFile {
   mkdirSync(directory, { recursive: true });
@@ -49,7 +49,7 @@ function readJournal<T>(path: string): T[] {
     try {
       entries.push(JSON.parse(line) as T);
     } catch {
-      // Torn: nothing was written after it.
+      // Incomplete: nothing was written after it.
       break;
     }
   }
@@ -91,7 +91,7 @@ export function writeDurably(path: string, content: string, mode = 0o600): void 
   syncDirectory(dirname(path));
 }
 
-/** A rename is durable only once its directory is synced. */
+/** A rename is durable only after its directory is synced. */
 function syncDirectory(directory: string): void {
   const handle = openSync(directory, 'r');
   try {

@@ -163,7 +163,7 @@ test('abort asks the running move to stop, and only that', async () => {
   peer.on(`POST ${path}/abort`, { status: 202, body: aMove() });
   expect(await run('abort', 'globex')).toMatchObject({
     code: 0,
-    out: `move ${MOVE_ID} of globex was asked to stop\n`,
+    out: `requested that move ${MOVE_ID} of globex stops\n`,
   });
   peer.on('GET /tenants/globex/moves', { body: { items: [endedMove('succeeded')], nextCursor: null } });
   peer.requests.length = 0;

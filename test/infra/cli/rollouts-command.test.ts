@@ -70,7 +70,7 @@ test('--watch shows how the latest one went, and the list is newest first', asyn
 
 test.each([
   [['--except', 'acme'], '--except goes with --start'],
-  [['--json', '--start'], '--json lists rollouts'],
+  [['--json', '--start'], '--json cannot be combined'],
 ])('%j is a wrong command line', async (args, message) => {
   const { code, error } = await run(...args);
   expect(code).toBe(2);

@@ -212,7 +212,7 @@ describe('tables', () => {
     peer.on('POST /tenants/globex/offers/o-1/decline', { body: {} });
     expect(await lines('suspend', 'globex')).toEqual(['globex is suspended']);
     expect(await lines('resume', 'globex')).toEqual(['globex is active']);
-    expect(await lines('decline', 'globex', 'o-1')).toEqual(['offer declined: globex stays where it is']);
+    expect(await lines('decline', 'globex', 'o-1')).toEqual(['offer declined: globex keeps its tier']);
     expect(peer.requests.map(({ body }) => body)).toEqual([
       { status: 'suspended' },
       { status: 'active' },
@@ -225,7 +225,7 @@ describe('tables', () => {
     peer.on('POST /tenants', { status: 202, body: posted });
     expect(await lines('onboard', 'mercy', 'admin@mercy.test')).toEqual([
       'the onboarding of mercy (enterprise) has started',
-      'look at it with: strata tenant mercy',
+      'see its state with: strata tenant mercy',
     ]);
     peer.on(
       'GET /tenants/mercy',
@@ -303,18 +303,18 @@ describe('a failure is one line on stderr', () => {
     [
       'a word too many',
       ['tenants', 'globex'],
-      /^"globex" is one word too many; usage: strata tenants \[--json\]$/,
+      /^tenants does not take "globex"; usage: strata tenants \[--json\]$/,
     ],
     [
       'an unknown tier',
       ['move', 'globex', 'platinum'],
-      /^"platinum" is no target: give starter, .*residency:KEY$/,
+      /^"platinum" is not a target: give starter, .*residency:KEY$/,
     ],
-    ['an empty cell', ['move', 'globex', 'cell:'], /^"cell:" is no target/],
+    ['an empty cell', ['move', 'globex', 'cell:'], /^"cell:" is not a target/],
     [
       'watching a dry run',
       ['move', 'globex', 'business', '--dry-run', '--watch'],
-      /^a dry run moves nothing/,
+      /^a dry run starts no move/,
     ],
   ])('%s: exit code 2, and nothing is asked for', async (_what, args, line) => {
     await refused(args, 2, line);

@@ -5,7 +5,7 @@ import { type AccessRequest, evaluate, type PolicyDocument, refusal } from './ev
 import { RolePolicies } from './role-policies.ts';
 import { AUTHORIZATION_TABLE, authorizationOf, resourceTypeOf } from './service-authorization.ts';
 
-/** Says who signed a request and what that principal may do. */
+/** Identifies the signer of a request and checks that principal's permissions. */
 export class Authorizer {
   readonly #context: PlatformContext;
   readonly #policies: RolePolicies;
@@ -20,7 +20,7 @@ export class Authorizer {
     return owner === 'administrator' ? ADMINISTRATOR : this.session(owner.roleArn);
   }
 
-  /** The principal that a service is when it acts with a role. */
+  /** The principal of a service that acts with a role. */
   session(roleArn: string, sessionName?: string): Principal {
     const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
     const session =
@@ -35,7 +35,7 @@ export class Authorizer {
 
   /**
    * The same for one call: the principal needs all of these permissions. They must name a resource of every type that
-   * an action of theirs wants, so that no type of a call is forgotten.
+   * the action needs, so that no type is forgotten.
    */
   refusesCall(principal: Principal, permissions: readonly Permission[], region: string): string | undefined {
     if (principal.kind === 'administrator') return undefined;
@@ -55,7 +55,7 @@ export class Authorizer {
     return undefined;
   }
 
-  /** AWS's sentence when the principal may not, undefined when it may. */
+  /** AWS's error message when the principal is not allowed, undefined when it is. */
   refuses(principal: Principal, permission: Permission, region: string): string | undefined {
     if (principal.kind === 'administrator') return undefined;
     const request: AccessRequest = {
@@ -70,7 +70,7 @@ export class Authorizer {
           'aws:PrincipalType': 'AssumedRole',
           'aws:ResourceAccount': LOCAL_ACCOUNT,
           'aws:RequestedRegion': region,
-          // Loopback stands in for HTTPS.
+          // Loopback counts as HTTPS.
           'aws:SecureTransport': 'true',
         },
         permission.context,
@@ -85,14 +85,14 @@ export class Authorizer {
   }
 }
 
-/** A type that every call of the action takes, and none of these resources has. */
+/** A type that every call of the action needs, and that none of these resources has. */
 function missingType(action: string, permissions: readonly Permission[]): string | undefined {
   const authorization = authorizationOf(action);
   const named = permissions.map(({ resource }) => authorization && resourceTypeOf(authorization, resource));
   return authorization?.required.find((type) => !named.includes(type));
 }
 
-/** Whoever signs with a key that is no role's, and AWS itself. */
+/** The signer with a key that is not a role's, and AWS itself. */
 export const ADMINISTRATOR: Principal = {
   kind: 'administrator',
   arn: `arn:aws:iam::${LOCAL_ACCOUNT}:user/administrator`,

@@ -1,9 +1,9 @@
 import { asList, matchesWildcard } from './evaluator.ts';
 
-/** Condition keys of a request. Keys are compared without regard to case. */
+/** Condition keys of a request. Keys are compared case-insensitively. */
 export type ConditionContext = ReadonlyMap<string, string[]>;
 
-/** Builds the context with keys folded to lower case. */
+/** Builds the context with keys in lower case. */
 export function conditionContext(
   ...parts: (Record<string, string | string[]> | undefined)[]
 ): ConditionContext {
@@ -19,7 +19,7 @@ type Comparison = (value: string, pattern: string) => boolean;
 const equals: Comparison = (value, pattern) => value === pattern;
 const equalsIgnoringCase: Comparison = (value, pattern) => value.toLowerCase() === pattern.toLowerCase();
 const like: Comparison = (value, pattern) => matchesWildcard(pattern, value);
-/** ARNs are compared part by part: a wildcard never crosses a colon before the resource part. */
+/** ARNs are compared part by part: a wildcard never matches a colon before the resource part. */
 const arnLike: Comparison = (value, pattern) => {
   const values = arnParts(value);
   const patterns = arnParts(pattern);
@@ -46,8 +46,7 @@ const OPERATORS: Record<string, { compare: Comparison; negated: boolean }> = {
 };
 
 /**
- * Whether all conditions of a statement hold. `unknown` when an operator is not understood: the caller then
- * decides so that access is refused.
+ * Evaluates all conditions of a statement. `unknown` when an operator is not supported: the caller then refuses access.
  */
 export function conditionsHold(
   conditions: Record<string, Record<string, unknown>> | undefined,

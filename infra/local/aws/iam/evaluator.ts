@@ -9,7 +9,7 @@ import {
 export interface AccessRequest {
   /** ARN of the role whose policies are evaluated. */
   roleArn: string;
-  /** ARN of the session, as error messages name it. */
+  /** ARN of the session for error messages. */
   sessionArn: string;
   action: string;
   resource: string;
@@ -18,7 +18,7 @@ export interface AccessRequest {
 
 export interface Policies {
   identity: PolicyDocument[];
-  /** When set, it must allow as well. */
+  /** When set, it must allow the request as well. */
   boundary?: PolicyDocument | undefined;
   /** Policy of the resource; a grant to the role itself suffices within one account. */
   resource?: PolicyDocument | undefined;
@@ -31,12 +31,12 @@ export type Decision =
       why: 'explicit deny' | 'no identity-based policy' | 'no permissions boundary' | Unknown;
     };
 
-/** What this evaluator would have to know first. */
+/** Missing knowledge of this evaluator. */
 type Unknown = 'unknown action' | 'unknown resource type';
 
 /**
- * Decides as IAM does within one account: an explicit deny anywhere wins, then an allow must be found, and a
- * permissions boundary must allow too. What is not understood (an action, a condition operator) is refused.
+ * Decides like IAM within one account: an explicit deny anywhere wins, then an allow is required, and a permissions
+ * boundary must allow too. Anything unknown (an action, a condition operator) is refused.
  */
 export function evaluate(asked: AccessRequest, policies: Policies): Decision {
   const request = asAuthorized(asked);
@@ -60,7 +60,7 @@ export function evaluate(asked: AccessRequest, policies: Policies): Decision {
   return { allowed: true };
 }
 
-/** The request with the resource and the condition keys that AWS looks at for this action. */
+/** The request with the resource and the condition keys that AWS uses for this action. */
 function asAuthorized(request: AccessRequest): AccessRequest | Unknown {
   const authorization = authorizationOf(request.action);
   if (!authorization) return 'unknown action';
@@ -72,7 +72,7 @@ function asAuthorized(request: AccessRequest): AccessRequest | Unknown {
   return { ...request, resource: isAny ? '*' : request.resource, context };
 }
 
-/** AWS's sentence for a refusal; where this evaluator lacks knowledge, with the file that must have it. */
+/** AWS's error message for a refusal; when this evaluator lacks knowledge, it names the file to extend. */
 export function refusal(request: AccessRequest, why: Exclude<Decision, { allowed: true }>['why']): string {
   const resource = authorizationOf(request.action)?.types.size === 0 ? '*' : request.resource;
   const sentence = `User: ${request.sessionArn} is not authorized to perform: ${request.action} on resource: ${resource}`;
@@ -87,7 +87,7 @@ function statements(document: PolicyDocument): Statement[] {
   return asList(document.Statement);
 }
 
-/** `unknown` when only a condition operator that is not understood stands between yes and no. */
+/** `unknown` when the result depends on a condition operator that is not supported. */
 function applies(statement: Statement, request: AccessRequest): boolean | 'unknown' {
   const { action, resource } = request;
   const byAction = (pattern: string): boolean => matchesWildcard(pattern, action, true);
@@ -116,7 +116,7 @@ function expandVariables(pattern: string, context: ConditionContext): string | u
   return missing ? undefined : expanded;
 }
 
-/** A grant to the account only lets identity policies decide, so it names nobody here. */
+/** A grant to the account only allows identity policies to decide, so it matches no principal here. */
 function namesPrincipal(statement: Statement, request: AccessRequest): boolean {
   const account = request.roleArn.split(':')[4];
   if (statement.Principal === '*') return true;
@@ -125,7 +125,7 @@ function namesPrincipal(statement: Statement, request: AccessRequest): boolean {
       name === '*' ||
       name === request.roleArn ||
       name === request.sessionArn ||
-      // A deny to the whole account does reach its roles.
+      // A deny to the whole account also applies to its roles.
       (statement.Effect === 'Deny' && name === `arn:aws:iam::${account}:root`),
   );
 }
@@ -148,7 +148,7 @@ export interface Statement {
   Condition?: Record<string, Record<string, unknown>>;
 }
 
-/** The list behind a member that may be a single value, or absent. */
+/** The list in a member that may also be a single value, or absent. */
 export function asList<T>(value: T | T[] | undefined): T[] {
   if (value === undefined) return [];
   return Array.isArray(value) ? value : [value];
@@ -170,7 +170,7 @@ export function matchesWildcard(pattern: string, value: string, ignoreCase = fal
       .replaceAll('*', '.*')
       .replaceAll('?', '.');
     expression = new RegExp(`^${source}$`, ignoreCase ? 'is' : 's');
-    // Patterns come from templates, so they are few; the bound is against run-time stacks with tenant ids.
+    // Patterns come from templates, so they are few; the limit is for run-time stacks with tenant ids.
     if (compiled.size > 5_000) compiled.clear();
     compiled.set(key, expression);
   }

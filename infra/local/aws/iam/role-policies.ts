@@ -4,14 +4,14 @@ import { asList, type Policies, type PolicyDocument } from './evaluator.ts';
 const NOTHING: PolicyDocument = { Statement: [] };
 
 /**
- * Collects what a role may do from the deployed templates alone: its inline policies, `AWS::IAM::Policy` and
+ * Collects a role's policies from the deployed templates alone: its inline policies, `AWS::IAM::Policy` and
  * `AWS::IAM::ManagedPolicy` resources attached to it, AWS's managed policies, and its permissions boundary.
  */
 export class RolePolicies {
   readonly #stacks: Map<string, DeployedStack>;
   readonly #log: Log;
   readonly #cache = new Map<string, Omit<Policies, 'resource'>>();
-  /** What the cache was collected from. */
+  /** The stacks that the cache was collected from. */
   #collected: { stack: DeployedStack; size: number }[] = [];
 
   constructor(stacks: Map<string, DeployedStack>, log: Log) {
@@ -19,7 +19,7 @@ export class RolePolicies {
     this.#log = log;
   }
 
-  /** Undefined when no deployed stack has that role. */
+  /** undefined when no deployed stack has that role. */
   of(roleArn: string): Omit<Policies, 'resource'> | undefined {
     this.#forgetWhenStacksChanged();
     const known = this.#cache.get(roleArn);
@@ -29,7 +29,7 @@ export class RolePolicies {
     return policies;
   }
 
-  /** A deployment makes a new stack, whose resources are only added or removed. */
+  /** A deployment makes a new stack object; resources of a stack are only added or removed. */
   #forgetWhenStacksChanged(): void {
     const now = [...this.#stacks.values()].map((stack) => ({ stack, size: stack.resources.size }));
     const same =

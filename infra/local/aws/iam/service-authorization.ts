@@ -1,15 +1,15 @@
 /**
- * Which resource types and condition keys an action takes, from AWS's service authorization reference as of
- * 2026-09-26 (https://docs.aws.amazon.com/service-authorization/latest/reference/). It has the actions that functions,
- * state machines and CloudFormation's service roles call here. An action that is not in it is denied: add its row.
+ * Resource types and condition keys of each action, from AWS's service authorization reference as of 2026-09-26
+ * (https://docs.aws.amazon.com/service-authorization/latest/reference/). It has the actions that functions, state
+ * machines and CloudFormation's service roles call here. A missing action is denied: add its row.
  *
- *  - An action without a resource type is authorized on `*` only, so a statement that names an ARN does not grant it.
- *  - A call needs the action on every type with a star, and on each of the other types that it names.
- *  - A condition key that neither the action nor the type of the resource has is not in the request.
+ * - An action without a resource type is authorized on `*` only, so a statement that names an ARN does not grant it.
+ * - A call needs the action on every type with a star, and on each of the other types that it names.
+ * - A condition key that neither the action nor the type of the resource has is not in the request.
  */
 import { matchesWildcard } from './evaluator.ts';
 
-/** Where a refusal sends the reader. */
+/** The file that a refusal refers to. */
 export const AUTHORIZATION_TABLE = 'infra/local/aws/iam/service-authorization.ts';
 
 /** ARN of a type, and the condition keys that come from the resource. `/` at the end stands for any tag key. */
@@ -19,7 +19,7 @@ interface ResourceType {
 }
 
 interface Row {
-  /** In the reference's notation: a star marks what every call needs. */
+  /** In the reference's notation: a star marks the types that every call needs. */
   readonly takes: string;
   readonly keys?: readonly string[];
 }
@@ -278,14 +278,14 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
   states: {
     StartExecution: { takes: 'statemachine*', keys: ['states:StateMachineQualifier'] },
-    // The reference stars executions of Express workflows as well; a call names one or the other.
+    // The reference also stars executions of Express workflows; a call names one or the other.
     DescribeExecution: { takes: 'execution*' },
     StopExecution: { takes: 'execution*' },
     RedriveExecution: { takes: 'execution*' },
     GetExecutionHistory: { takes: 'execution*' },
     DescribeStateMachineForExecution: { takes: 'execution*' },
     DescribeStateMachine: { takes: 'statemachine*', keys: ['states:StateMachineQualifier'] },
-    // Or a Map Run, which is not offered here.
+    // Or a Map Run, which is not supported here.
     ListExecutions: { takes: 'statemachine*', keys: ['states:StateMachineQualifier'] },
     ListStateMachines: ANYTHING,
   },
@@ -328,11 +328,11 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
 };
 
-/** What AWS authorizes an action on. */
+/** The resources and keys on which AWS authorizes an action. */
 export interface ActionAuthorization {
   /** Names of the types that every call needs the action on. */
   readonly required: readonly string[];
-  /** All types that it takes; none: it is authorized on `*`. */
+  /** All its types; when empty, it is authorized on `*`. */
   readonly types: ReadonlyMap<string, ResourceType>;
   /** Condition keys that come from the request, in lower case. */
   readonly keys: readonly string[];
@@ -350,21 +350,21 @@ for (const [service, rows] of Object.entries(ACTIONS)) {
   }
 }
 
-/** Undefined for an action that is not in the table. */
+/** undefined for an action that is not in the table. */
 export function authorizationOf(action: string): ActionAuthorization | undefined {
   return known.get(action.toLowerCase());
 }
 
-/** Name of the resource's type, of those that the action takes; undefined where it takes none of that kind. */
+/** Name of the resource's type among those of the action; undefined when the action has none of that kind. */
 export function resourceTypeOf({ types }: ActionAuthorization, resource: string): string | undefined {
   return [...types].find(([, { arn }]) => matchesWildcard(arn, resource))?.[0];
 }
 
-/** Keys that depend on the action; all others that begin with `aws:` are in every request. */
+/** Keys that depend on the action; all other keys that begin with `aws:` are in every request. */
 const BY_ACTION = /^(?:aws:(?:requesttag\/|resourcetag\/|tagkeys$)|(?!aws:)[a-z0-9-]+:)/;
 
 /**
- * Whether a request of that action on a resource of that type has the condition key.
+ * True when a request of that action on a resource of that type has the condition key.
  * @param key in lower case
  */
 export function hasConditionKey(

@@ -69,7 +69,7 @@ export function matchRoute(
   return undefined;
 }
 
-/** An error in REST-JSON names its type in a header. */
+/** An error in REST-JSON has its type in a header. */
 export function encodeRestJsonError(error: AwsError): { headers: Record<string, string>; body: string } {
   return {
     headers: { 'x-amzn-errortype': error.code },

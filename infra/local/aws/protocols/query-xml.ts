@@ -3,7 +3,7 @@ import { AwsError } from '../errors.ts';
 type Tree = { [key: string]: Tree | string };
 
 /**
- * Reads `Parameters.member.1.ParameterKey=…` into nested structures and lists.
+ * Parses `Parameters.member.1.ParameterKey=…` into nested structures and lists.
  * @throws {AwsError} MalformedInput when a name is both a value and a structure
  */
 export function decodeQuery(body: string): { operation: string; members: Record<string, unknown> } {
@@ -68,7 +68,7 @@ export function encodeQueryError(error: AwsError, namespace: string, requestId: 
   );
 }
 
-/** An error of S3, which wraps it in nothing. */
+/** An error of S3, which has no wrapper element. */
 export function encodeRestXmlError(error: AwsError, requestId: string): string {
   return (
     `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${escapeXml(error.code)}</Code>` +
@@ -99,7 +99,7 @@ const XML_ESCAPES: Record<string, string> = {
   '<': '&lt;',
   '>': '&gt;',
   '"': '&quot;',
-  // A parser would fold a bare carriage return into a newline.
+  // A parser would convert a bare carriage return into a newline.
   '\r': '&#xD;',
 };
 

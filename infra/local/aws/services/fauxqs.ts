@@ -1,9 +1,10 @@
 /**
- * The `fauxqs` package, which stores buckets and topics and speaks S3's and SNS's protocols. It runs in this process
- * without a port of its own: fauxqs checks no permissions, so requests come to it through the endpoint only.
+ * The `fauxqs` package, which stores buckets and topics and implements S3's and SNS's protocols. It runs in this
+ * process without a port of its own: fauxqs checks no permissions, so requests reach it only through the endpoint.
  *
- * States: idle → open → closed. It opens at the first call, because that takes 0.2 s and 40 MB; what templates declare
- * before is made then. Its state is an SQLite database under `<state directory>/fauxqs/`, where every change is durable.
+ * States: idle → open → closed. It opens at the first call, because that takes 0.2 s and 40 MB; earlier declarations of
+ * templates are made then. Its state is an SQLite database under `<state directory>/fauxqs/`, where every change is
+ * durable.
  */
 import { mkdirSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
@@ -21,7 +22,7 @@ export interface FauxqsRequest {
   key?: string;
   headers: Record<string, string>;
   body: Buffer;
-  /** Answers 412 without doing anything where the object exists. */
+  /** Answers 412 without any change when the object exists. */
   ifAbsent?: boolean;
 }
 
@@ -31,7 +32,7 @@ export interface FauxqsResponse {
   body: Buffer;
 }
 
-/** What is used of fauxqs's stores. */
+/** The parts of fauxqs's stores that are used here. */
 export interface Stores {
   s3: {
     createBucket(name: string): void;
@@ -73,8 +74,8 @@ interface Open {
 }
 
 /**
- * Names the request, of which body, bucket and key are handed over beside HTTP: fauxqs parses 11 MiB at most, and URLs
- * would lose segments such as `..`, so that another object is meant than the one that permissions were checked for.
+ * Identifies the request whose body, bucket and key are passed outside of HTTP: fauxqs parses 11 MiB at most, and URLs
+ * lose segments such as `..`, so that fauxqs would use another object than the one whose permissions were checked.
  */
 const REQUEST_HEADER = 'x-strata-request';
 
@@ -89,7 +90,7 @@ export class Fauxqs {
     this.#directory = join(stateDir, 'fauxqs');
   }
 
-  /** Makes what a template declares: now if it is open, else when it opens. `make` must be idempotent. */
+  /** Makes a template's declaration: now if it is open, otherwise when it opens. `make` must be idempotent. */
   async declare(make: (stores: Stores) => void): Promise<void> {
     if (this.#open) make((await this.#open).stores);
     else this.#declared.push(make);
@@ -138,10 +139,10 @@ export class Fauxqs {
     const [{ buildApp }, internals] = await Promise.all([import('fauxqs'), loadInternals()]);
     const { S3Store, SnsStore, SqsStore, PersistenceManager } = internals;
     const [s3Store, snsStore, sqsStore] = [new S3Store(), new SnsStore(), new SqsStore()];
-    // Objects are backups, too: no other user of the machine reads them.
+    // Objects include backups, so no other user of the machine may read them.
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const persistence = new PersistenceManager(this.#directory);
-    // Loaded first: what is loaded must not be written again.
+    // Loaded first, because loaded entries must not be written again.
     persistence.load(sqsStore, snsStore, s3Store);
     for (const store of [s3Store, snsStore, sqsStore]) store.persistence = persistence;
     const app = buildApp({
@@ -157,7 +158,7 @@ export class Fauxqs {
         headers,
         ifAbsent,
       } = requests.get(String(request.headers[REQUEST_HEADER]))!;
-      // Here, because what follows runs without another request in between.
+      // Registered here, because the code below runs without another request in between.
       if (ifAbsent && s3Store.buckets.get(bucket)?.has(key)) {
         reply.code(412).send();
         return;
@@ -200,8 +201,8 @@ interface Internals extends Pick<Stores, 'matchesFilterPolicy' | 'matchesFilterP
 }
 
 /**
- * Modules that fauxqs does not export: its server with a database listens on every address of the machine, so it is
- * put together here. The version is pinned.
+ * Modules that fauxqs does not export: its own server with a database listens on every address of the machine, so it is
+ * assembled here. The version is pinned.
  */
 async function loadInternals(): Promise<Internals> {
   const root = dirname(findPackageJSON('fauxqs', import.meta.url)!);

@@ -9,8 +9,8 @@ import { type StackView, viewOfDeployed, viewOfRecord } from './stack-descriptio
 import type { StackStore } from './stack-store.ts';
 
 /**
- * AWS CloudFormation: creating and deleting stacks at run time, and describing all of them. Updates, change sets and
- * nested stacks are not offered.
+ * AWS CloudFormation: creates and deletes stacks at run time, and describes all of them. Updates, change sets and
+ * nested stacks are not supported.
  */
 export function cloudFormation(
   context: PlatformContext,
@@ -82,7 +82,7 @@ function wire(context: PlatformContext, store: StackStore, stacks: RunTimeStacks
         permissions: (input, call) => on('DeleteStack', input.required('StackName'), call),
         run(input, call) {
           const view = find(input.required('StackName'), call);
-          // Deleting what is gone succeeds.
+          // Deleting a missing stack succeeds.
           if (!view || view.status === 'DELETE_COMPLETE' || view.status === 'DELETE_IN_PROGRESS') return {};
           if (!view.record || view.record.terminationProtection) {
             throw new AwsError(
@@ -166,7 +166,7 @@ function wire(context: PlatformContext, store: StackStore, stacks: RunTimeStacks
   };
 }
 
-/** The stack itself, the service role that is passed on, and the template that CloudFormation reads for the caller. */
+/** The stack itself, the passed service role, and the template that CloudFormation reads for the caller. */
 function createPermissions(input: Input, call: Call): Permission[] {
   const roleArn = input.text('RoleARN');
   const url = input.text('TemplateURL');

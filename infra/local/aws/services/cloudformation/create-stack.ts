@@ -9,7 +9,7 @@ import { tagsOf } from '../../tags.ts';
 import type { StackRecord } from './stack-record.ts';
 import type { StackStore } from './stack-store.ts';
 
-/** Checks a CreateStack request as CloudFormation does before it answers, and turns it into a record. */
+/** Checks a CreateStack request as CloudFormation does before its answer, and turns it into a record. */
 export function newStackRecord(
   input: Input,
   call: Call,

@@ -1,7 +1,7 @@
 /**
- * What CloudFormation's resource handlers ask of the role that a stack is made with, by resource type: to create a
- * resource, and to delete it. Only calls that the handlers make for such resources are here; the service-linked role of
- * RDS exists, because cells do. A type that is not here cannot be made by a role: add it.
+ * The permissions that CloudFormation's resource handlers need from a stack's role, by resource type: to create a
+ * resource, and to delete it. The table has only the calls that the handlers make for such resources; the
+ * service-linked role of RDS exists, because cells do. A role cannot make a type that is missing here: add it.
  */
 import { LOCAL_ACCOUNT, type LocalResource, type Properties, type ResourceRequest } from '../../../model.ts';
 import { Input } from '../../input.ts';
@@ -11,7 +11,7 @@ import { requestTags, resourceTags, type Tag, tagsOf } from '../../tags.ts';
 export interface HandlerPermissions {
   create(request: ResourceRequest): Permission[];
   /**
-   * @param resource with the properties that a stack's record keeps (`REMOVAL_PROPERTIES`), at least
+   * @param resource with at least the properties that a stack's record keeps (`REMOVAL_PROPERTIES`)
    * @param siblings resources of the same stack that exist
    */
   remove(resource: LocalResource, siblings: readonly LocalResource[]): Permission[];
@@ -82,7 +82,7 @@ export const HANDLER_PERMISSIONS: Readonly<Record<string, HandlerPermissions>> =
     },
     remove: (resource) => {
       const cluster = String(resource.attributes.DBClusterArn);
-      // The reference wants the right on a snapshot also where none is made, and does not say on which.
+      // The reference requires the right on a snapshot also when none is made, and does not say on which.
       const snapshot = rdsArn(regionOf(resource), 'cluster-snapshot', `${resource.ref}-snapshot`);
       return [
         ...removing(resource, ['DeleteDBCluster', 'DescribeDBClusters'], cluster),
@@ -133,7 +133,7 @@ export const HANDLER_PERMISSIONS: Readonly<Record<string, HandlerPermissions>> =
       removing(resource, ['DeleteDBProxy', 'DescribeDBProxies'], String(resource.attributes.DBProxyArn)),
   },
   'AWS::RDS::DBProxyTargetGroup': {
-    // RDS made it with its proxy; nothing says that the proxy's tags went to it.
+    // RDS made it with its proxy; it is not documented that it has the proxy's tags.
     create: (request) => {
       const { region, resources } = request.stack;
       const group = rdsArn(region, 'target-group', '*');
@@ -200,7 +200,7 @@ export const HANDLER_PERMISSIONS: Readonly<Record<string, HandlerPermissions>> =
 const DEFAULT_OPTION_GROUP = 'default:aurora-postgresql-17';
 
 const tags = (properties: Properties): Tag[] => tagsOf(new Input(properties));
-/** Of the stack, whose ARN has it. */
+/** The stack's id in its ARN. */
 const regionOf = ({ stack }: LocalResource): string => stack.split(':')[3] ?? '';
 
 const rds = (name: string, resource: string, context: Permission['context'] = {}): Permission => ({
@@ -217,13 +217,13 @@ function named({ stack, properties, defaultName }: ResourceRequest, kind: string
   return rdsArn(stack.region, kind, String(properties[property] ?? defaultName).toLowerCase());
 }
 
-/** What is created has no tags yet that a policy could ask for; those of the request count. */
+/** A new resource has no tags yet that a policy could check, so the request's tags count. */
 function creating(request: ResourceRequest, name: string, resource: string): Permission[] {
   const context = requestTags(tags(request.properties));
   return [rds(name, resource, context), ...tagging(request, resource)];
 }
 
-/** RDS asks for this right as well when tags come along. */
+/** RDS also requires this right when the request has tags. */
 function tagging({ properties }: ResourceRequest, resource: string): Permission[] {
   const sent = tags(properties);
   return sent.length === 0 ? [] : [rds('AddTagsToResource', resource, requestTags(sent))];
@@ -273,7 +273,7 @@ function behind(
   return {
     proxy,
     clusters,
-    // The reference wants the right on an instance also where a cluster has none.
+    // The reference requires the right on an instance also when a cluster has none.
     instances:
       instances.length > 0
         ? instances

@@ -6,8 +6,8 @@ import { HANDLER_PERMISSIONS } from './handler-permissions.ts';
 import type { RunTimeStacks } from './run-time-stacks.ts';
 
 /**
- * Lets CloudFormation make and delete a resource only if the role it acts with may, with the permissions that AWS's own
- * resource handler needs. The assembly's stacks are deployed by an administrator, so nothing is asked for them.
+ * Allows CloudFormation to make and delete a resource only if its service role has the permissions that AWS's own
+ * resource handler needs. The assembly's stacks are deployed by an administrator, so nothing is checked for them.
  */
 export function permitted(
   factory: ResourceFactory,
@@ -23,7 +23,7 @@ export function permitted(
     const region = stackArn.split(':')[3] ?? '';
     const refusal = HANDLER_PERMISSIONS[type]
       ? authorizer.refusesCall(principal, needed(), region)
-      : `What ${type} needs is not known here: add it to infra/local/aws/services/cloudformation/handler-permissions.ts`;
+      : `The permissions for ${type} are not known here: add them to infra/local/aws/services/cloudformation/handler-permissions.ts`;
     if (refusal === undefined) return;
     throw new ResourceFailure(
       `Resource handler returned message: "${refusal}" (HandlerErrorCode: AccessDenied)`,

@@ -1,13 +1,13 @@
 /**
- * Life of stacks that are created at run time.
+ * States of stacks that are created at run time.
  *
  *   CREATE_IN_PROGRESS → CREATE_COMPLETE
  *                      → (failure) ROLLBACK_IN_PROGRESS → ROLLBACK_COMPLETE | ROLLBACK_FAILED
  *                      → (failure, OnFailure=DO_NOTHING) CREATE_FAILED
  *   any of these       → DELETE_IN_PROGRESS → DELETE_COMPLETE | DELETE_FAILED
  *
- * Invariants: one job at a time per stack, in the order asked for; a status is durable before anybody sees it; a job
- * that the platform's end interrupts leaves its status as it is, and the next start takes it up again. Creating is
+ * Invariants: one job at a time per stack, in the order of the requests; a status is durable before it is visible; a
+ * job that the platform's end interrupts leaves its status unchanged, and the next start continues it. Creating is
  * idempotent because the factories are.
  */
 import { reasonOf } from '../../../errors.ts';
@@ -42,14 +42,14 @@ export class RunTimeStacks {
     this.#authorizer = authorizer;
   }
 
-  /** Whether the stack is only being started again: nothing of it is new. */
+  /** True when the stack is only being started again, without anything new. */
   isRestarted(stackArn: string): boolean {
     return this.#restarting.has(stackArn);
   }
 
   /**
-   * With whose rights CloudFormation makes and deletes a stack's resources; undefined for the assembly's own stacks, and
-   * for one that is only being started again.
+   * The role with which CloudFormation makes and deletes a stack's resources; undefined for the assembly's own stacks,
+   * and for one that is only being started again.
    */
   actor(stackArn: string): Principal | undefined {
     if (this.isRestarted(stackArn)) return undefined;
@@ -59,7 +59,7 @@ export class RunTimeStacks {
     return this.#authorizer.session(roleArn, record.roleArn ? 'AWSCloudFormation' : undefined);
   }
 
-  /** What exists of a stack. */
+  /** The existing resources of a stack. */
   resourcesOf(stackArn: string): LocalResource[] {
     const live = this.#context.stacks.get(stackArn);
     if (live) return [...live.resources.values()];
@@ -83,7 +83,10 @@ export class RunTimeStacks {
     this.#enqueue(record, () => this.#runDeletion(record));
   }
 
-  /** After a start: runs finished stacks again, and takes up what was in progress. Resolves when the former stand. */
+  /**
+   * After a start: runs finished stacks again, and continues what was in progress. Resolves when the finished ones are
+   * running.
+   */
   async resume(): Promise<void> {
     const restarts: Promise<void>[] = [];
     for (const record of this.#store.all().reverse()) {
@@ -107,7 +110,7 @@ export class RunTimeStacks {
     await Promise.all(restarts);
   }
 
-  /** From now on nothing changes status any more. */
+  /** From now on no status changes any more. */
   stop(): void {
     this.#stopping = true;
   }
@@ -215,7 +218,7 @@ export class RunTimeStacks {
     }
   }
 
-  /** The stack as it stands, with the deletion policies that count now; after a restart, from the record. */
+  /** The current stack with its current deletion policies; after a restart, from the record. */
   #standing(record: StackRecord, retained: (policy: string | undefined) => boolean): DeployedStack {
     const template: Template = this.#store.template(record);
     for (const [logicalId, resource] of Object.entries(template.Resources)) {

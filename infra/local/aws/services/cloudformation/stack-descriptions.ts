@@ -1,7 +1,7 @@
 import type { DeployedStack } from '../../../model.ts';
 import type { StackEvent, StackRecord } from './stack-record.ts';
 
-/** One stack as CloudFormation's answers show it, whether of the assembly or created at run time. */
+/** One stack in the form of CloudFormation's answers, whether of the assembly or created at run time. */
 export interface StackView {
   id: string;
   name: string;
@@ -73,7 +73,7 @@ export function viewOfRecord(record: StackRecord, templateText: () => string): S
   };
 }
 
-/** A stack of the assembly: it stands, or is about to. */
+/** A stack of the assembly: it is deployed, or is being deployed. */
 export function viewOfDeployed(stack: DeployedStack, startedAt: Date): StackView {
   const { status, reason } = stack.ended ?? { status: 'CREATE_COMPLETE' };
   return {

@@ -22,20 +22,20 @@ export interface StackEvent {
   timestamp: number;
 }
 
-/** Properties of a resource that say with which rights it may be removed. None of them is a secret. */
+/** Properties of a resource that decide which rights its removal needs. None of them is a secret. */
 export const REMOVAL_PROPERTIES = ['Tags', 'DBClusterIdentifier', 'DBClusterIdentifiers', 'DBProxyName'];
 
-/** What is left of a resource once it stands: enough to remove it, and no secret. */
+/** What is recorded of a finished resource: enough to remove it, and no secret. */
 export interface ResourceRecord {
   logicalId: string;
   type: string;
   ref: string;
   attributes: Record<string, unknown>;
-  /** `REMOVAL_PROPERTIES` of it; records of earlier versions have none. */
+  /** Its `REMOVAL_PROPERTIES`; records of earlier versions have none. */
   properties?: Record<string, unknown>;
 }
 
-/** A run-time stack as it is persisted. */
+/** A run-time stack as it is stored. */
 export interface StackRecord {
   id: string;
   name: string;
@@ -44,12 +44,12 @@ export interface StackRecord {
   templateDocument: string;
   description?: string | undefined;
   parameters: Record<string, string>;
-  /** Parameters whose values are not shown. */
+  /** Parameters whose values are hidden. */
   hidden: string[];
   tags: { Key: string; Value: string }[];
   capabilities: string[];
   roleArn?: string | undefined;
-  /** Whoever created it, when no service role was given. */
+  /** The creator, when no service role was given. */
   creatorRoleArn?: string | undefined;
   clientRequestToken?: string | undefined;
   onFailure: 'ROLLBACK' | 'DELETE' | 'DO_NOTHING';
@@ -63,6 +63,6 @@ export interface StackRecord {
   resources: ResourceRecord[];
   /** Oldest first. */
   events: StackEvent[];
-  /** Resources a deletion keeps besides those the template retains. */
+  /** Resources that a deletion keeps besides those that the template retains. */
   retainResources: string[];
 }

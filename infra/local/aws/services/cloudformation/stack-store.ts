@@ -3,16 +3,16 @@ import type { StateFile, Template } from '../../../model.ts';
 import type { StackEvent, StackRecord, StackStatus } from './stack-record.ts';
 
 const DOCUMENT = 'stacks';
-/** Deleted stacks stay visible by their id, as in AWS; these many. */
+/** Deleted stacks stay visible by their id, as in AWS; at most this many. */
 const DELETED_KEPT = 100;
 
-/** Run-time stacks, written through at every change of status. Templates are kept once per content. */
+/** Run-time stacks, saved at every change of status. Templates are stored once per content. */
 export class StackStore {
   readonly #state: StateFile;
   readonly #changed: (record: StackRecord) => void;
   #records: StackRecord[];
 
-  /** @param changed told of every status a stack takes, once it is durable */
+  /** @param changed called with every status of a stack after it is durable */
   constructor(state: StateFile, changed: (record: StackRecord) => void) {
     this.#state = state;
     this.#changed = changed;
@@ -64,7 +64,7 @@ export class StackStore {
     this.#state.save(DOCUMENT, this.#records);
   }
 
-  /** Keeps a template; answers the name of its document. */
+  /** Stores a template; returns the name of its document. */
   keepTemplate(text: string): string {
     const document = `stack-template-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
     if (this.#state.load<string>(document, '') !== text) this.#state.save(document, text);

@@ -1,10 +1,10 @@
 /**
  * The default event bus: rules and their targets.
  *
- * States: held → open → closed. Events that come while it is held, before all stacks stand, wait until it opens.
- * A delivery is durable from the moment its event matched a rule until the target has succeeded, was given up on, or
- * may not be invoked: what a stop or a kill interrupts is delivered after the next start. So a target sees an event at
- * least once, as in AWS, and never one that no rule matched.
+ * States: held → open → closed. Events that arrive while it is held, before all stacks are deployed, wait until it
+ * opens. A delivery is durable from the moment when its event matched a rule until the target has succeeded, all
+ * attempts have failed, or the target may not be invoked. A delivery that a stop or a kill interrupts is repeated after
+ * the next start. So a target gets an event at least once, as in AWS, and only events that a rule matched.
  */
 import { randomUUID } from 'node:crypto';
 import { reasonOf } from '../../../errors.ts';
@@ -38,7 +38,7 @@ export class EventBus {
     this.#pending = new Map(interrupted.map((delivery) => [delivery.id, delivery]));
   }
 
-  /** A rule replaces the one with its ARN. */
+  /** A rule replaces the one with the same ARN. */
   put(rule: EventRule): void {
     this.#rules.set(rule.arn, rule);
   }
@@ -47,7 +47,7 @@ export class EventBus {
     this.#rules.delete(arn);
   }
 
-  /** What matches a rule is durable when this returns, and delivered once the bus is open. */
+  /** Matching events are durable when this returns, and are delivered when the bus is open. */
   publish(event: BusEvent): void {
     if (this.#state === 'held') {
       this.#waiting.push(event);
@@ -60,7 +60,7 @@ export class EventBus {
     if (this.#state === 'open') for (const delivery of deliveries) void this.#deliver(delivery);
   }
 
-  /** All rules and functions stand: delivers what waited, and what the last run left. */
+  /** Called when all rules and functions exist: delivers waiting events, and those that the last run left. */
   open(): void {
     this.#state = 'open';
     for (const delivery of this.#pending.values()) void this.#deliver(delivery);
@@ -68,7 +68,7 @@ export class EventBus {
     this.#waiting = [];
   }
 
-  /** Ends deliveries. Events are still taken, for the next start. */
+  /** Ends deliveries. Events are still stored, for the next start. */
   close(): void {
     this.#state = 'closed';
     this.#stopping.abort();
@@ -86,7 +86,7 @@ export class EventBus {
   async #deliver(delivery: Delivery): Promise<void> {
     const rule = this.#rules.get(delivery.ruleArn);
     const target = rule?.targets.find(({ id }) => id === delivery.targetId);
-    // A rule that is gone since then has no say any more.
+    // Skip the delivery of a rule that was removed meanwhile.
     if (rule && target) {
       try {
         await withRetries(() => this.#invoke(rule, target, delivery.event), {
@@ -109,7 +109,7 @@ export class EventBus {
     await this.#targets.invoke({
       targetArn,
       region: rule.region,
-      // Functions and topics are invoked by their own policies, whatever role the target names.
+      // Functions and topics are invoked by their own policies, whatever role the target has.
       invoker: targetArn.startsWith('arn:aws:states:')
         ? { kind: 'role', roleArn: roleArn!, sessionName: rule.name }
         : { kind: 'service', service: 'events.amazonaws.com', sourceArn: rule.arn },

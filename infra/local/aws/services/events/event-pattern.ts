@@ -1,13 +1,13 @@
 import { ResourceFailure } from '../../errors.ts';
 
 /**
- * An event pattern: at each leaf a list of which one element must match the event's value, or one of its values where
- * it is a list. Elements are exact values and `{ "prefix": text }`; EventBridge's other operators are refused.
+ * An event pattern: each leaf is a list, one element of which must match the event's value, or one of its values if
+ * that is a list. Elements are exact values and `{ "prefix": text }`; EventBridge's other operators are refused.
  */
 export type EventPattern = { [field: string]: EventPattern | PatternElement[] };
 type PatternElement = string | number | boolean | null | { prefix: string };
 
-/** @throws {ResourceFailure} naming the field whose pattern is not understood */
+/** @throws {ResourceFailure} naming the field whose pattern is not supported */
 export function parsePattern(value: unknown, path = 'EventPattern'): EventPattern {
   if (!isObject(value) || Object.keys(value).length === 0) {
     throw new ResourceFailure(`${path} must be an object with at least one field`);

@@ -3,7 +3,7 @@ import { ResourceFailure } from '../../errors.ts';
 import { checkTarget } from '../../targets.ts';
 import { type EventPattern, parsePattern } from './event-pattern.ts';
 
-/** An event as EventBridge hands it to a target. */
+/** An event as a target receives it from EventBridge. */
 export interface BusEvent {
   version: '0';
   id: string;
@@ -30,16 +30,16 @@ export interface RuleTarget {
   arn: string;
   /** Required of state machines. */
   roleArn?: string;
-  /** Instead of the event: JSON, already parsed. */
+  /** Replaces the event: JSON, already parsed. */
   input?: unknown;
-  /** The part of the event to hand over, such as `$.detail`. */
+  /** The part of the event to send, such as `$.detail`. */
   inputPath?: string;
 }
 
 /**
  * Reads an `AWS::Events::Rule` of the default bus.
  * @returns undefined for a rule that never matches here: disabled, or of another bus
- * @throws {ResourceFailure} for what is not run here
+ * @throws {ResourceFailure} for what is not supported here
  */
 export function readRule(
   arn: string,
@@ -57,7 +57,7 @@ export function readRule(
   return enabled && onDefaultBus ? { arn, name, region, pattern, targets } : undefined;
 }
 
-/** What the target gets instead of the event, where the rule says so. */
+/** The target's input when the rule replaces the event. */
 export function payloadOf(target: RuleTarget, event: BusEvent): unknown {
   if (target.input !== undefined) return target.input;
   if (target.inputPath === undefined) return event;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ResourceFactory } from '../../../model.ts';
 import type { KeyStore } from './key-store.ts';
 
-/** `AWS::KMS::Key`. Its id follows from stack and logical id, so that what it encrypted stays readable. */
+/** `AWS::KMS::Key`. Its id derives from stack and logical id, so that its ciphertexts stay readable. */
 export function keyResource(keys: KeyStore): ResourceFactory {
   return {
     type: 'AWS::KMS::Key',

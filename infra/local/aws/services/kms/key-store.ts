@@ -8,7 +8,7 @@ export interface Key {
   arn: string;
   region: string;
   description: string;
-  /** From the template; not persisted, since every start deploys the template again. */
+  /** From the template; not stored, because every start deploys the template again. */
   policy?: unknown;
   createdDate: number;
 }
@@ -20,10 +20,7 @@ interface StoredKey extends Omit<Key, 'policy'> {
 const DOCUMENT = 'kms';
 const FORMAT = 1;
 
-/**
- * Keys of the deployed stacks. The document holds key material: the state directory keeps it readable to its
- * owner alone.
- */
+/** Keys of the deployed stacks. The document has key material: in the state directory only its owner may read it. */
 export class KeyStore {
   readonly #state: StateFile;
   readonly #keys = new Map<string, Key>();
@@ -38,7 +35,7 @@ export class KeyStore {
     }
   }
 
-  /** Makes the key, or finds the one with this id again with its material. */
+  /** Makes the key, or finds the one with this id and its material. */
   provide(key: Omit<Key, 'arn' | 'createdDate'>): Key {
     const existing = this.#keys.get(key.keyId);
     const provided: Key = {
@@ -73,7 +70,7 @@ export class KeyStore {
     return key;
   }
 
-  /** AES-256-GCM; the blob names its key, and the encryption context is authenticated with it. */
+  /** AES-256-GCM; the blob contains its key's id, and the encryption context is authenticated. */
   encrypt(key: Key, plaintext: Buffer, context: Record<string, unknown>): Buffer {
     const nonce = randomBytes(12);
     const cipher = createCipheriv('aes-256-gcm', this.#material.get(key.keyId)!, nonce);
@@ -94,7 +91,7 @@ export class KeyStore {
     return key;
   }
 
-  /** @throws {AwsError} InvalidCiphertextException when blob or context are not those of the encryption */
+  /** @throws {AwsError} InvalidCiphertextException when blob or context differ from those of the encryption */
   decrypt(blob: Buffer, region: string, context: Record<string, unknown>): Buffer {
     const key = this.keyOf(blob, region);
     try {

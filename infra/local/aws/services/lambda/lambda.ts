@@ -3,10 +3,10 @@ import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import { type AwsService, RawResponse, type ServiceModule } from '../../service.ts';
 
-/** Synchronous payloads AWS takes, in bytes. */
+/** Largest payloads of synchronous invocations, in bytes. */
 const PAYLOAD_LIMIT = 6 * 1024 * 1024;
 
-/** AWS Lambda: invoking the deployed functions. What functions are made of is in `infra/local/lambda/`. */
+/** AWS Lambda: invokes the deployed functions. `infra/local/lambda/` implements the functions. */
 export function lambda(context: PlatformContext): ServiceModule {
   return { service: wire(context), resources: [] };
 }
@@ -90,7 +90,7 @@ function wire(context: PlatformContext): AwsService {
   };
 }
 
-/** The ARN that permissions name, for a function given by name, partial or full ARN. */
+/** The ARN for permissions, of a function given by name, partial or full ARN. */
 export function functionArn(nameOrArn: string, region: string): string {
   if (nameOrArn.startsWith('arn:')) return nameOrArn;
   const name = nameOrArn.includes(':function:') ? nameOrArn.split(':function:')[1]! : nameOrArn;

@@ -20,7 +20,7 @@ interface Origin {
   nspname: string;
 }
 
-/** Describes result columns as JDBC does, with the table each comes from. */
+/** Describes result columns as JDBC does, with the table of each. */
 export async function columnMetadata(client: PoolClient, fields: FieldDef[]): Promise<unknown[]> {
   const tables = [...new Set(fields.map((field) => field.tableID).filter((table) => table > 0))];
   const origins = tables.length === 0 ? [] : (await client.query<Origin>(ORIGIN, [tables])).rows;

@@ -1,12 +1,12 @@
 /**
- * Connections of the Data API, pooled per cluster, secret version and database, so that a warm call costs one
- * round trip on loopback. A connection goes back only after DISCARD ALL: calls share nothing but the login.
+ * Connections of the Data API, pooled per cluster, secret version and database, so that a warm call costs one round
+ * trip on loopback. A connection is released only after DISCARD ALL: calls share nothing but the login.
  */
 import pg from 'pg';
 import type { ClusterServer, PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 
-/** Whom to log in as, from a secret. */
+/** Login from a secret. */
 export interface Credentials {
   username: string;
   password: string;
@@ -32,7 +32,7 @@ export class ConnectionPools {
     return this.#pool(key).connect();
   }
 
-  /** Gives a connection back; it is reset without the caller having to wait. */
+  /** Releases a connection; it is reset in the background. */
   release(client: pg.PoolClient, broken = false): void {
     if (broken) {
       client.release(true);
@@ -44,7 +44,7 @@ export class ConnectionPools {
     );
   }
 
-  /** Cancels what a connection runs, over another connection of the same user. */
+  /** Cancels a connection's running statement, over another connection of the same user. */
   async cancel(key: PoolKey, client: pg.PoolClient): Promise<void> {
     const { processID } = client as unknown as { processID: number };
     await this.#pool(key).query('SELECT pg_cancel_backend($1)', [processID]);
@@ -74,9 +74,9 @@ export class ConnectionPools {
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: 10_000,
     });
-    // An idle connection whose server stops is simply dropped; the next call finds out.
+    // An idle connection whose server stops is dropped; the next call reports the error.
     pool.on('error', () => {});
-    // One that breaks while it is lent out fails its query; without a listener it would also end this process.
+    // A connection that breaks while it is in use fails its query; without a listener it would also end this process.
     pool.on('connect', (client) => client.on('error', () => {}));
     this.#pools.set(id, pool);
     return pool;

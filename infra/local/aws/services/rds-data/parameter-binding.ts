@@ -6,19 +6,19 @@ import { parseSql } from './sql-statement.ts';
 export interface BoundStatement {
   text: string;
   values: (string | Buffer | null)[];
-  /** Translates a 1-based position in `text` to one in the caller's SQL. */
+  /** Translates a 1-based position in `text` to the position in the caller's SQL. */
   originalPosition(position: number): number;
 }
 
 interface Bound {
   value: string | Buffer | null;
-  /** Type the parameter is declared with; none for NULL, whose type PostgreSQL infers. */
+  /** Declared type of the parameter; none for NULL, whose type PostgreSQL infers. */
   type: string | undefined;
 }
 
 /**
- * Binds values as strictly as the Data API does: each carries the type of its member, so a string compared with
- * a uuid column fails without a cast or a type hint, here as there.
+ * Binds values as strictly as the Data API does: each has the type of its member, so a comparison of a string with a
+ * uuid column fails without a cast or a type hint, as in AWS.
  * @throws {AwsError} BadRequestException for missing, repeated or malformed parameters
  */
 export function bindParameters(sql: string, parameters: Input[]): BoundStatement {
@@ -30,7 +30,7 @@ export function bindParameters(sql: string, parameters: Input[]): BoundStatement
   }
   const values: BoundStatement['values'] = [];
   const numbers = new Map<string, number>();
-  /** Where the two texts drift apart: from `after` on, the rewritten one is `shift` characters longer. */
+  /** Offset between the two texts: from `after` on, the rewritten one is `shift` characters longer. */
   const drifts: { after: number; shift: number }[] = [];
   let text = '';
   let shift = 0;
@@ -60,7 +60,7 @@ export function bindParameters(sql: string, parameters: Input[]): BoundStatement
   };
 }
 
-/** What each type hint turns a string into, and the only shape it may have. */
+/** The conversion of a string by each type hint, and the only format that it accepts. */
 const HINTS: Record<string, { type: string; shape?: RegExp }> = {
   UUID: { type: 'uuid', shape: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i },
   JSON: { type: 'json' },

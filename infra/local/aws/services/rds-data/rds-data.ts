@@ -12,7 +12,7 @@ import { type BoundStatement, bindParameters } from './parameter-binding.ts';
 import { formattedRecords, type TextRow, typedRecords } from './result-records.ts';
 import type { Transactions } from './transactions.ts';
 
-/** A call ends after this long, unless it asked to continue. */
+/** Time limit of a call, unless it asked to continue. */
 const STATEMENT_TIMEOUT_MS = 45_000;
 
 export interface RdsDataParts {
@@ -21,18 +21,18 @@ export interface RdsDataParts {
   secretPermissions: SecretPermissions;
   pools: ConnectionPools;
   transactions: Transactions;
-  /** Whether the cluster was created with the HTTP endpoint. */
+  /** True when the cluster was created with the HTTP endpoint. */
   httpEndpointEnabled(clusterArn: string): boolean;
 }
 
-/** The RDS Data API, spoken to the cluster's real PostgreSQL as the user of the caller's secret. */
+/** The RDS Data API on the cluster's real PostgreSQL, as the user of the caller's secret. */
 export function rdsData(parts: RdsDataParts): ServiceModule {
   return {
     service: wire(parts),
     resources: [],
     async stop() {
       parts.transactions.close();
-      // A statement that runs long must not hold up the end; its server is stopped next.
+      // A long statement must not delay the end; its server is stopped next.
       await Promise.race([parts.pools.close(), delay(1_000, undefined, { ref: false })]);
     },
   };
@@ -55,7 +55,7 @@ function wire(parts: RdsDataParts): AwsService {
     };
   }
 
-  /** Within the transaction the input names, or on a connection of its own. */
+  /** Within the transaction that the input names, or on a connection of its own. */
   async function onConnection<T>(
     input: Input,
     call: Call,
@@ -198,12 +198,12 @@ function poolKey(parts: RdsDataParts, input: Input, call: Call): PoolKey {
   };
 }
 
-/** A transaction belongs to the cluster and the secret it was begun with. */
+/** A transaction belongs to the cluster and the secret of its begin. */
 function ownerOf(input: Input): string {
   return `${input.required('resourceArn')} ${input.required('secretArn')}`;
 }
 
-/** Always the extended protocol, and values as PostgreSQL writes them: the Data API has its own conversions. */
+/** Always the extended protocol, and values in PostgreSQL's text form: the Data API has its own conversions. */
 function asText(bound: BoundStatement): QueryArrayConfig & { queryMode: 'extended' } {
   return {
     text: bound.text,
@@ -214,14 +214,14 @@ function asText(bound: BoundStatement): QueryArrayConfig & { queryMode: 'extende
   };
 }
 
-/** Class 28 and 3D happen while logging in; the statement never ran. */
+/** Class 28 and 3D happen during the login; the statement never ran. */
 const LOGIN_REFUSED = /^28/;
 /** Connection exceptions, and a server that is shutting down or starting. */
 const UNAVAILABLE = /^(08|57P0)/;
 
 /**
- * A database error in the Data API's words: `ERROR: …; Position: 8; SQLState: 42703`. Like the Data API it tells
- * neither detail nor hint.
+ * A database error in the Data API's words: `ERROR: …; Position: 8; SQLState: 42703`. Like the Data API it omits detail
+ * and hint.
  */
 export function databaseError(cause: unknown, position: (at: number) => number = (at) => at): AwsError {
   if (cause instanceof AwsError) return cause;

@@ -6,7 +6,7 @@ import { type ColumnType, columnType } from './column-types.ts';
 const RESULT_LIMIT = 1024 * 1024;
 const ROW_LIMIT = 64 * 1024;
 
-/** Rows as text, the way PostgreSQL sent them. */
+/** Rows as text, in PostgreSQL's form. */
 export type TextRow = (string | null)[];
 
 /** Rows in the Data API's typed fields. @throws {AwsError} when they are too large */
@@ -79,7 +79,7 @@ function plainValue(value: string, type: ColumnType): unknown {
     case 'blobValue':
       return Buffer.from(value.slice(2), 'hex').toString('base64');
     default:
-      // The Data API returns every point in time in UTC, without saying so.
+      // The Data API returns every point in time in UTC, without a zone.
       return type.name === 'timestamptz' ? value.replace(/\+00$/, '') : value;
   }
 }

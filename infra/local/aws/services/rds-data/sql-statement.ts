@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { AwsError } from '../../errors.ts';
 
-/** A statement cut at its `:name` parameters. */
+/** A statement split at its `:name` parameters. */
 export interface SqlStatement {
   parts: (string | { parameter: string })[];
 }
@@ -9,9 +9,9 @@ export interface SqlStatement {
 const parsed = new LRUCache<string, SqlStatement>({ max: 500 });
 
 /**
- * Finds the named parameters of a statement: not within string literals, quoted identifiers, dollar quotes or
- * comments, and neither in casts (`::uuid`) nor in named notation (`:=`).
- * @throws {AwsError} when it holds more than one statement
+ * Finds the named parameters of a statement, but not within string literals, quoted identifiers, dollar quotes or
+ * comments, nor in casts (`::uuid`) or named notation (`:=`).
+ * @throws {AwsError} when it has more than one statement
  */
 export function parseSql(sql: string): SqlStatement {
   const known = parsed.get(sql);
@@ -21,7 +21,7 @@ export function parseSql(sql: string): SqlStatement {
   return statement;
 }
 
-/** What must be skipped as a whole, in this order; `y` makes each match begin where the scan stands. */
+/** Parts that are skipped as a whole, in this order; `y` makes each match begin at the scan's position. */
 const OPAQUE = [
   /--[^\n\r]*/y,
   /[eE]'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)/y,
@@ -29,7 +29,7 @@ const OPAQUE = [
   /"(?:[^"]|"")*(?:"|$)/y,
   /\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?(?:\$\1\$|$)/y,
   /::|:=/y,
-  // A word swallows its digits and dollars, so that neither `e'` nor `$$` is seen inside an identifier.
+  // A word includes its digits and dollars, so that neither `e'` nor `$$` matches inside an identifier.
   /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y,
 ];
 const PARAMETER = /:([A-Za-z_]\w*)/y;

@@ -1,9 +1,9 @@
 /**
  * Open transactions of the Data API.
  *
- * States: idle → busy (one statement at a time) → idle → ended. A transaction that is idle for three minutes, or
- * whose connection breaks, is rolled back and ends. Invariant: a connection is owned by exactly one transaction
- * until it ends.
+ * States: idle → busy (one statement at a time) → idle → ended. A transaction that is idle for three minutes, or whose
+ * connection breaks, is rolled back and ends. Invariant: a connection belongs to exactly one transaction until the
+ * transaction ends.
  */
 import { randomBytes } from 'node:crypto';
 import type { PoolClient } from 'pg';
@@ -14,13 +14,13 @@ const IDLE_LIMIT_MS = 3 * 60 * 1_000;
 
 interface Transaction {
   id: string;
-  /** Cluster and secret it was begun with; every later call must name the same. */
+  /** Cluster and secret of its begin; every later call must name the same. */
   owner: string;
   key: PoolKey;
   client: PoolClient;
   busy: boolean;
   expiry: NodeJS.Timeout;
-  /** Ends it when its connection breaks; taken off before the connection serves somebody else. */
+  /** Ends it when its connection breaks; removed before the connection is used by another call. */
   onError: () => void;
 }
 

@@ -1,10 +1,10 @@
 /**
- * What the RDS control plane does to clusters and proxies that stand: protection, final snapshots, deletion.
+ * What the RDS control plane does to existing clusters and proxies: protection, final snapshots, deletion.
  *
  *   available ──DeleteDBInstance of each──▶ available ──DeleteDBCluster──▶ deleting ──data erased──▶ gone
  *
  * Invariants: a protected cluster is not deleted, nor one that has an instance that is not being deleted; a deletion is
- * durable before it is answered, and goes on at the next start.
+ * durable before its answer, and continues at the next start.
  */
 import pg from 'pg';
 import { reasonOf } from '../../../errors.ts';
@@ -45,7 +45,7 @@ export function clusterLifecycle(
   };
   const snapshotNamed = (identifier: string, call: Call): ClusterSnapshot | undefined =>
     store.snapshotsOf(call.region).find((snapshot) => snapshot.identifier === identifier.toLowerCase());
-  /** Things of RDS take their time to go. */
+  /** RDS takes time to delete resources. */
   const later = (work: () => void): void => void setTimeout(work, store.modificationMs).unref();
 
   async function takeSnapshot(identifier: string, cluster: ClusterRecord, input: Input, call: Call) {
@@ -53,7 +53,7 @@ export function clusterLifecycle(
       throw new AwsError('InvalidParameterValue', `Invalid snapshot identifier: ${identifier}`);
     }
     const bytes = await sizeOf(cluster, context);
-    // Nothing is awaited from here on: of two calls at once, one makes it.
+    // Nothing is awaited from here on: of two concurrent calls, one makes it.
     if (snapshotNamed(identifier, call)) {
       throw new AwsError(
         'DBClusterSnapshotAlreadyExistsFault',
@@ -93,7 +93,7 @@ export function clusterLifecycle(
     },
     DeleteDBCluster: {
       permissions(input, call) {
-        // RDS asks for the final snapshot's too, whether one is taken or not.
+        // RDS also checks the right on the final snapshot, whether one is taken or not.
         const final =
           input.text('FinalDBSnapshotIdentifier') ?? `${input.required('DBClusterIdentifier')}-snapshot`;
         return [

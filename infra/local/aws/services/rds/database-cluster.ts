@@ -27,7 +27,7 @@ export function clusterResource(
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:cluster:${identifier}`;
       const resourceId = `cluster-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`;
       if (store.isDeleted(arn) && isRestarted(stack.arn)) {
-        // Perhaps the platform ended while the data was being erased.
+        // The platform may have ended while the data was being erased.
         await context.clusters.remove(arn);
         return {
           ref: identifier,
@@ -89,14 +89,14 @@ export function clusterResource(
   };
 }
 
-/** Addresses of what an API call has deleted: its stack still names them. */
+/** Addresses of a cluster that an API call has deleted: its stack still refers to them. */
 const NOWHERE = {
   'Endpoint.Address': '127.0.0.1',
   'Endpoint.Port': '0',
   'ReadEndpoint.Address': '127.0.0.1',
 };
 
-/** `AWS::RDS::DBInstance`: instances of a cluster are all its one server; the first is the writer. */
+/** `AWS::RDS::DBInstance`: all instances of a cluster are its one server; the first is the writer. */
 export function instanceResource(
   store: RdsStore,
   isRestarted: (stackArn: string) => boolean,
@@ -134,7 +134,7 @@ export function instanceResource(
   };
 }
 
-/** The secret RDS itself manages for the master user. */
+/** The secret that RDS itself manages for the master user. */
 function managedSecret(
   secrets: SecretStore,
   { stack, properties }: ResourceRequest,
@@ -177,7 +177,7 @@ function clusterParameters(
   return {};
 }
 
-/** Subnet and parameter groups: names that clusters refer to, and that cannot be deleted while one does. */
+/** Subnet and parameter groups: names that clusters refer to. A group cannot be deleted while a cluster uses it. */
 export function databaseGroupResources(store: RdsStore): ResourceFactory[] {
   return [
     groupResource(store, 'AWS::RDS::DBSubnetGroup', 'DBSubnetGroupName', 'subgrp'),
@@ -213,7 +213,7 @@ function groupResource(store: RdsStore, type: string, nameProperty: string, kind
   };
 }
 
-/** The property of a cluster that names a group of the type. */
+/** The property of a cluster that refers to a group of the type. */
 const CLUSTER_PROPERTIES: Record<string, string> = {
   'AWS::RDS::DBSubnetGroup': 'DBSubnetGroupName',
   'AWS::RDS::DBClusterParameterGroup': 'DBClusterParameterGroupName',

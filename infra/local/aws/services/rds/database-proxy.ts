@@ -13,8 +13,8 @@ import { proxyAuth } from './rds.ts';
 import type { RdsStore } from './rds-store.ts';
 
 /**
- * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, deploying sends the template's Auth
- * list and so erases what was registered at run time; only a run-time stack that is merely started again keeps it.
+ * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, a deployment sends the template's Auth
+ * list and so erases what was registered at run time; only a run-time stack that is started again keeps it.
  */
 export function proxyResource(
   store: RdsStore,

@@ -27,7 +27,7 @@ export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
   };
 }
 
-/** The instances behind a proxy: one entry for the cluster, one for its writer. */
+/** The targets of a proxy: one entry for the cluster, one for its writer. */
 export function describeTargets(
   store: RdsStore,
   context: PlatformContext,

@@ -1,10 +1,10 @@
 /**
- * Refuses the logins of roles whose secrets a proxy accepted and accepts no more, as RDS Proxy does: new sessions only,
- * those that are open go on.
+ * Refuses the logins of roles whose secrets a proxy accepted earlier and no longer accepts, as RDS Proxy does: only new
+ * sessions are refused, open ones continue.
  *
- * A proxy's endpoint is its cluster's server, which cannot tell a login at the proxy from one past it. So a role is
- * refused only after a proxy has accepted it once: the owner and the master, which sign in past the proxy, never are,
- * and neither is a role whose secret was not registered yet, which AWS would refuse.
+ * A proxy's endpoint is its cluster's server, which cannot tell a login through the proxy from a direct one. So a role
+ * is refused only after a proxy has accepted it once. The owner and the master, which sign in directly, are never
+ * refused, and neither is a role whose secret was not registered yet, which AWS would refuse.
  */
 import type { Clusters, StateFile } from '../../../model.ts';
 import { type SecretStore, versionIdOf } from '../secrets-manager/secret-store.ts';
@@ -21,7 +21,7 @@ export interface ProxyLoginsOptions {
 
 export class ProxyLogins {
   readonly #options: ProxyLoginsOptions;
-  /** ARNs of the secrets that each proxy has ever accepted and that still exist, by the proxy's ARN. */
+  /** ARNs of the existing secrets that each proxy has ever accepted, by the proxy's ARN. */
   readonly #known: Record<string, string[]>;
 
   constructor(options: ProxyLoginsOptions) {
@@ -29,7 +29,7 @@ export class ProxyLogins {
     this.#known = options.state.load<Record<string, string[]>>(DOCUMENT, {});
   }
 
-  /** Makes the servers behind a proxy act upon its Auth list; call it whenever the list or the targets have changed. */
+  /** Applies a proxy's Auth list to its servers; call it whenever the list or the targets have changed. */
   async enforce(proxyName: string, region: string): Promise<void> {
     const { store, secrets, state } = this.#options;
     const proxy = store.findProxy(proxyName, region);
@@ -76,7 +76,7 @@ export class ProxyLogins {
       const { username } = JSON.parse(value) as { username?: unknown };
       return typeof username === 'string' ? username : undefined;
     } catch {
-      // A secret that is no JSON names no role.
+      // A secret that is not JSON contains no role.
       return undefined;
     }
   }

@@ -1,11 +1,11 @@
 /**
- * Clusters, their snapshots, and proxies of the deployed stacks, as the RDS control plane tells about them.
+ * Clusters, their snapshots, and proxies of the deployed stacks, for the RDS control plane.
  *
- * A cluster's deletion protection is what the last API call set, else what its template says. What an API call deleted
- * (a cluster, an instance, a proxy) stays deleted when the stack that made it is started again.
+ * A cluster's deletion protection is that of the last API call, otherwise that of its template. What an API call
+ * deleted (a cluster, an instance, a proxy) stays deleted when its stack is started again.
  *
- * States of a proxy: available → (ModifyDBProxy) modifying → available. While it is modifying, another
- * modification is refused. Its Auth list is always replaced as a whole.
+ * States of a proxy: available → (ModifyDBProxy) modifying → available. While it is modifying, another modification is
+ * refused. Its Auth list is always replaced as a whole.
  */
 import type { StateFile } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
@@ -35,7 +35,7 @@ export interface DatabaseProxy {
   tags: Tag[];
   createdDate: number;
   updatedDate: number;
-  /** Until then it is modifying. */
+  /** It is modifying until then. */
   busyUntil: number;
 }
 
@@ -77,15 +77,15 @@ export interface ClusterSnapshot {
   clusterIdentifier: string;
   kmsKeyId?: string | undefined;
   engineVersion?: string | undefined;
-  /** Of all databases of the cluster, when it was asked for. */
+  /** Size of all databases of the cluster at the time of the request. */
   bytes: number;
   tags: Tag[];
   createdDate: number;
-  /** Until then it is being created. */
+  /** It is being created until then. */
   availableAt: number;
 }
 
-/** Secrets a proxy takes at most. */
+/** Limit of secrets of a proxy. */
 const PROXY_SECRETS = 200;
 const DOCUMENT = 'proxy-auth';
 const PROTECTION_DOCUMENT = 'rds-deletion-protection';
@@ -94,7 +94,7 @@ const SNAPSHOT_DOCUMENT = 'rds-cluster-snapshots';
 
 export class RdsStore {
   readonly #state: StateFile;
-  /** How long a modification, a deletion or a snapshot takes. */
+  /** Duration of a modification, a deletion or a snapshot. */
   readonly modificationMs: number;
   readonly #registered: Record<string, ProxyAuth[]>;
   readonly #protection: Record<string, boolean>;
@@ -116,8 +116,8 @@ export class RdsStore {
   }
 
   /**
-   * Adds a proxy with its template's Auth list, as CloudFormation does. A run-time stack that is merely started
-   * again keeps the list that was registered last.
+   * Adds a proxy with its template's Auth list, as CloudFormation does. A run-time stack that is started again keeps
+   * the list that was registered last.
    */
   addProxy(proxy: DatabaseProxy, keepRegistered: boolean): void {
     const auth = (keepRegistered ? this.#registered[proxy.arn] : undefined) ?? proxy.auth;
@@ -179,7 +179,7 @@ export class RdsStore {
     this.#state.save(PROTECTION_DOCUMENT, this.#protection);
   }
 
-  /** Whether an API call has deleted it. */
+  /** True when an API call has deleted it. */
   isDeleted(arn: string): boolean {
     return this.#deleted[arn] === true;
   }
@@ -190,7 +190,10 @@ export class RdsStore {
     this.#state.save(DELETED_DOCUMENT, this.#deleted);
   }
 
-  /** A resource of that ARN is made anew, or its stack is deleted: what API calls did to the former one is over. */
+  /**
+   * Call it when a resource of that ARN is made anew, or its stack is deleted: the effects of API calls on the former
+   * one end.
+   */
   forget(arn: string): void {
     if (this.#deleted[arn] !== undefined) {
       delete this.#deleted[arn];

@@ -22,11 +22,11 @@ interface RdsOptions {
   readonly context: PlatformContext;
   readonly quotas: QuotaStore;
   readonly secrets: SecretStore;
-  /** Whether a stack is only being started again: then nothing of it is new. */
+  /** True when a stack is only being started again, without anything new. */
   isRestarted(stackArn: string): boolean;
 }
 
-/** The part of the RDS control plane that workflows call, and the databases of templates. */
+/** The part of the RDS control plane that workflows use, and the databases of templates. */
 export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
   const { logins, secrets, isRestarted } = options;
   return {
@@ -42,7 +42,7 @@ export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
 }
 
 function wire(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsService {
-  /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
+  /** Permission on one existing resource, with its tags, or on all of its kind, without tags. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
       action: `rds:${action}`,
@@ -59,7 +59,7 @@ function wire(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsServ
       resultMember: string;
       named(name: string, call: Call): Tagged | undefined;
       find(name: string | undefined, call: Call): unknown[];
-      /** What else the action is authorized on. */
+      /** Further resources that the action is authorized on. */
       also?(name: string, call: Call): Permission[];
     },
   ): Operation {

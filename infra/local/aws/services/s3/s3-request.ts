@@ -2,11 +2,11 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { AwsError } from '../../errors.ts';
 import type { WireRequest } from '../../wire.ts';
 
-/** What a request asks of S3. */
+/** Operation, bucket and key of a request for S3. */
 export interface S3Request {
   operation: string;
   bucket: string;
-  /** Decoded; empty for a bucket's own operations. */
+  /** Decoded; empty for operations of the bucket itself. */
   key: string;
   query: URLSearchParams;
   /** The source of a copy. */
@@ -15,16 +15,16 @@ export interface S3Request {
 
 interface Row {
   operation: string;
-  /** Query parameters that name the operation. */
+  /** Query parameters that select the operation. */
   selects?: string[];
-  /** Further ones that it takes. */
+  /** Further allowed ones. */
   takes?: string[];
 }
 
 /**
- * By method and whether a key is named. The first row applies whose selecting parameters the request has. A parameter
- * that is not in its row is refused: fauxqs would ignore it and do something else, such as overwrite an object with
- * its tags.
+ * By method and whether there is a key. The first row applies whose selecting parameters the request has. Parameters
+ * outside of the row are refused: fauxqs would ignore them and do something else, such as overwrite an object with its
+ * tags.
  */
 const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
   'GET bucket': [
@@ -74,11 +74,11 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
   ],
 };
 
-/** What presigned URLs and the SDK add. */
+/** Parameters of presigned URLs and of the SDK. */
 const WITHOUT_EFFECT =
   /^(?:x-id|x-amz-(?:algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256|sdk-.*|checksum-.*))$/i;
 
-/** Headers that fauxqs ignores although they change what a request means. */
+/** Headers that change what a request means and that fauxqs ignores. */
 const REFUSED_HEADERS = [
   'x-amz-tagging',
   'x-amz-object-lock-mode',
@@ -88,7 +88,7 @@ const REFUSED_HEADERS = [
   'x-amz-write-offset-bytes',
 ];
 
-/** @throws {AwsError} NotImplemented for what is not offered here, InvalidURI for a path that cannot be read */
+/** @throws {AwsError} NotImplemented for unsupported requests, InvalidURI for an unreadable path */
 export function readS3Request({ method, path, headers }: WireRequest, query: URLSearchParams): S3Request {
   const hosted = bucketOfHost(headers.host);
   const [first = '', ...rest] = hosted === undefined ? path.slice(1).split('/') : [hosted, path.slice(1)];

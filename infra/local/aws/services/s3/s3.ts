@@ -17,7 +17,7 @@ export function s3(fauxqs: Fauxqs): ServiceModule {
   return { service: wire(fauxqs), resources: [bucketResource(fauxqs)], stop: () => fauxqs.close() };
 }
 
-/** What a bucket's actions are authorized on. */
+/** The resources that a bucket's actions are authorized on. */
 const arnOf = (bucket: string, key?: string) => `arn:aws:s3:::${bucket}${key === undefined ? '' : `/${key}`}`;
 
 const onBucket =
@@ -31,7 +31,7 @@ const onObject =
     ...(source ? [{ action: 's3:GetObject', resource: arnOf(source.bucket, source.key) }] : []),
   ];
 
-/** The actions that AWS asks for, by operation. */
+/** The actions that AWS checks, by operation. */
 const PERMISSIONS: Readonly<Record<string, (request: S3Request, body: Buffer) => Permission[]>> = {
   ListBuckets: () => [{ action: 's3:ListAllMyBuckets', resource: '*' }],
   GetBucketLocation: onBucket('s3:GetBucketLocation'),
@@ -80,7 +80,7 @@ function wire(fauxqs: Fauxqs): AwsService {
   };
 }
 
-/** S3 is called on the wire only: no workflow and no schedule names it as a target. */
+/** S3 is called on the wire only: no workflow and no schedule has it as a target. */
 function requestOf({ request }: Call): WireRequest {
   if (!request) throw new AwsError('NotImplemented', 'S3 is offered on the wire only', { status: 501 });
   return request;
@@ -103,7 +103,7 @@ async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): 
   const uploadId = query.get('uploadId');
   if (uploadId !== null) {
     const upload = store.multipartUploads.get(uploadId);
-    // Permissions were checked for the key that the request names, so the upload must be of that key.
+    // Permissions were checked for the request's key, so the upload must belong to that key.
     if (upload?.bucket !== bucket || upload.key !== key) {
       throw new AwsError('NoSuchUpload', 'The specified multipart upload does not exist.', { status: 404 });
     }
@@ -134,13 +134,13 @@ async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): 
   return new RawResponse(status, kept, body);
 }
 
-/** What makes an object. */
+/** Operations that make an object. */
 const CREATES = new Set(['PutObject', 'CopyObject', 'CompleteMultipartUpload']);
 
-/** The body is handed over apart, and the bucket is in the path. */
+/** The body is passed separately, and the bucket is in the path. */
 const NOT_FORWARDED = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect']);
 
-/** As fauxqs reads them. */
+/** In the form that fauxqs reads. */
 function keysToDelete(body: Buffer): string[] {
   const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
   return [...body.toString().matchAll(/<Key>([\s\S]*?)<\/Key>/g)].map(([, key = '']) =>
@@ -148,7 +148,7 @@ function keysToDelete(body: Buffer): string[] {
   );
 }
 
-/** `AWS::S3::Bucket`. Encryption, lifecycle and public access of its properties do nothing. */
+/** `AWS::S3::Bucket`. Its properties for encryption, lifecycle and public access have no effect. */
 function bucketResource(fauxqs: Fauxqs): ResourceFactory {
   return {
     type: 'AWS::S3::Bucket',

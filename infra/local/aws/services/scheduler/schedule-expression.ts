@@ -19,7 +19,7 @@ export interface Bounds {
 
 const UNIT_MS: Record<string, number> = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 
-/** @throws {ResourceFailure} when EventBridge Scheduler, or this implementation of it, takes no such expression */
+/** @throws {ResourceFailure} when EventBridge Scheduler, or this implementation, does not accept such an expression */
 export function parseScheduleExpression(text: string): ScheduleExpression {
   const [, kind, body = ''] = /^(rate|cron|at)\((.*)\)$/.exec(text) ?? [];
   if (kind === 'cron') return { kind, pattern: cronPattern(body) };
@@ -34,7 +34,7 @@ export function parseScheduleExpression(text: string): ScheduleExpression {
   throw new ResourceFailure(`Invalid Schedule Expression ${text}.`);
 }
 
-/** When it is due next, in epoch milliseconds; undefined when it never is again. */
+/** The next due time, in epoch milliseconds; undefined when there is none. */
 export function nextDue(
   expression: ScheduleExpression,
   { after, zone, firstOfRate }: Bounds,
@@ -57,7 +57,7 @@ const CRON_OPTIONS = {
   mode: '7-part',
   // AWS counts days of the week from 1, Sunday.
   alternativeWeekdays: true,
-  // `5/15` goes on from 5.
+  // `5/15` continues from 5.
   sloppyRanges: true,
 } as const;
 
@@ -70,14 +70,14 @@ function cronPattern(text: string): string {
   if ((monthDays === '?') === (weekDays === '?')) {
     throw wrong('it needs ? in either the day of the month or the day of the week');
   }
-  // What croner takes and AWS does not.
+  // Syntax of croner that AWS does not accept.
   const other = [minutes, hours, months, years].find((field) => field.includes('?'));
   if (other !== undefined) throw wrong(`"${other}" is for days only`);
   if (/(?:^|[-,])[089]/.test(weekDays)) throw wrong('days of the week are 1 to 7');
   if ((years.match(/\d{2,}/g) ?? []).some((year) => Number(year) < 1970 || Number(year) > 2199)) {
     throw wrong('years are 1970 to 2199');
   }
-  // The last day of the week is Saturday.
+  // Saturday is the last day of the week.
   const lastDay = weekDays === 'L' ? '7' : weekDays;
   const pattern = ['0', minutes, hours, monthDays, months, lastDay, years].join(' ');
   try {
@@ -89,8 +89,8 @@ function cronPattern(text: string): string {
 }
 
 /**
- * EventBridge Scheduler runs a schedule once where clocks show its time twice in autumn, and not at all where they skip
- * it in spring. Croner repeats patterns with wildcards in autumn, and moves skipped times behind the gap.
+ * EventBridge Scheduler runs a schedule once when clocks show its time twice in autumn, and not at all when they skip
+ * it in spring. Croner repeats patterns with wildcards in autumn, and moves skipped times after the gap.
  */
 function nextOccurrence(pattern: string, after: number, zone: string): number | undefined {
   const cron = new Cron(pattern, { ...CRON_OPTIONS, timezone: zone, paused: true });

@@ -1,8 +1,8 @@
 /**
  * Runs schedules when they are due, by the wall clock.
  *
- * States: idle → running → stopped. Due times that pass while it is not running are not made up. Runs of one schedule
- * may overlap, as in AWS. Invariant: while running, the timer is armed for the earliest due time or earlier.
+ * States: idle → running → stopped. Due times that pass while it is not running are skipped. Runs of one schedule may
+ * overlap, as in AWS. Invariant: while running, the timer is set for the earliest due time or earlier.
  */
 import { randomUUID } from 'node:crypto';
 import { reasonOf } from '../../../errors.ts';
@@ -27,7 +27,7 @@ export interface ScheduleRunnerOptions {
   log: Log;
 }
 
-/** Timers drift while a machine sleeps: look again at least this often. */
+/** Timers drift while a machine sleeps: check again at least this often. */
 const LONGEST_SLEEP_MS = 60_000;
 
 export class ScheduleRunner {
@@ -67,7 +67,7 @@ export class ScheduleRunner {
     this.#stopping.abort();
   }
 
-  /** Starts what is due at `now`. Resolves when all of it has ended; the timer does not wait for that. */
+  /** Starts what is due at `now`. Resolves after all of it has ended; the timer does not wait for that. */
   async runDue(now: number): Promise<void> {
     const { schedules } = this.#options;
     const runs: Promise<void>[] = [];

@@ -17,7 +17,7 @@ export interface ScheduleTarget {
 /** Lambda's own number. EventBridge Scheduler's default is 185, over a day. */
 const DEFAULT_RETRIES = 2;
 
-/** @throws {ResourceFailure} for a target that is not run here */
+/** @throws {ResourceFailure} for a target that is not supported here */
 export function readTarget(properties: Properties): ScheduleTarget {
   const arn = String(properties.Arn);
   checkTarget(arn, 'schedules');
@@ -33,7 +33,7 @@ export function readTarget(properties: Properties): ScheduleTarget {
   };
 }
 
-/** The input with the context attributes filled in that EventBridge Scheduler offers. */
+/** The input with EventBridge Scheduler's context attributes filled in. */
 export function inputOf(schedule: Schedule, run: { due: number; attempt: number; id: string }): string {
   const time = new Date(run.due).toISOString().replace(/\.\d{3}Z$/, 'Z');
   if (schedule.target.input === undefined) {

@@ -6,7 +6,7 @@ import { scheduleResources } from './schedule-resources.ts';
 import type { ScheduleRunner } from './schedule-runner.ts';
 import type { Schedule, Schedules } from './schedules.ts';
 
-/** Operations that exist in AWS and are named in the refusal here: schedules come from templates only. */
+/** Operations of AWS that are refused with a message here: schedules come from templates only. */
 const NOT_OFFERED: Route[] = [
   { method: 'POST', path: /^\/schedules\/[^/]+$/, operation: 'CreateSchedule' },
   { method: 'PUT', path: /^\/schedules\/[^/]+$/, operation: 'UpdateSchedule' },
@@ -18,7 +18,7 @@ const NOT_OFFERED: Route[] = [
   { method: 'GET', path: /^\/tags\/.+$/, operation: 'ListTagsForResource' },
 ];
 
-/** EventBridge Scheduler: schedules of templates, which clients only read. */
+/** EventBridge Scheduler: schedules of templates, which clients can only read. */
 export function scheduler(schedules: Schedules, runner: ScheduleRunner): ServiceModule {
   return {
     service: wire(schedules),

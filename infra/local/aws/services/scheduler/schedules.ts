@@ -1,7 +1,7 @@
 /**
- * The deployed schedules, and in a document of the state directory what must outlive a restart: since when a rate
- * counts and which due time ran last. The latter is durable before the target runs, so a killed platform may lose a
- * run but never repeats one.
+ * The deployed schedules, and a document of the state that outlives a restart: since when a rate counts and which due
+ * time ran last. That state is durable before the target runs, so a killed platform may skip a run but never repeats
+ * one.
  */
 import { createHash } from 'node:crypto';
 import type { StateFile } from '../../../model.ts';
@@ -22,14 +22,14 @@ export interface ScheduleDefinition {
   startDate: number | undefined;
   endDate: number | undefined;
   target: ScheduleTarget;
-  /** As the template gives it; the earliest moment of the window is taken. */
+  /** From the template; the start of the window is used. */
   flexibleTimeWindow: unknown;
 }
 
 export interface Schedule extends ScheduleDefinition {
   creationDate: number;
   modificationDate: number;
-  /** Since when its expression has been what it is. */
+  /** When its current expression was first deployed. */
   countedFrom: number;
 }
 
@@ -91,13 +91,13 @@ export class Schedules {
     return [...this.#schedules.values()].sort((a, b) => (a.arn < b.arn ? -1 : 1));
   }
 
-  /** The first due time later than `now` and than what ran last; undefined when it is never due again. */
+  /** The first due time later than `now` and than the last run; undefined when there is none. */
   next(schedule: Schedule, now: number): number | undefined {
     if (!schedule.enabled) return undefined;
     const { expression, timeZone: zone, startDate, endDate, countedFrom } = schedule;
     const period = expression.kind === 'rate' ? expression.periodMs : 0;
     const lastDue = this.#kept[schedule.arn]?.lastDue ?? Number.NEGATIVE_INFINITY;
-    // A due time that is the start date itself counts.
+    // A due time that equals the start date counts.
     const after = Math.max(now, lastDue, (startDate ?? Number.NEGATIVE_INFINITY) - 1);
     const due = nextDue(expression, { after, zone, firstOfRate: startDate ?? countedFrom + period });
     return due !== undefined && due <= (endDate ?? Number.POSITIVE_INFINITY) ? due : undefined;

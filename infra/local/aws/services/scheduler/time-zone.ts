@@ -1,6 +1,6 @@
 /**
- * Wall-clock time of a zone. A wall time is written as the epoch milliseconds it would be in UTC, so that it can be
- * computed with.
+ * Wall-clock time of a zone. A wall time is represented as the epoch milliseconds that it would be in UTC, so that it
+ * can be computed with.
  */
 const formats = new Map<string, Intl.DateTimeFormat>();
 const DAY = 86_400_000;
@@ -33,7 +33,7 @@ export function isTimeZone(zone: string): boolean {
   }
 }
 
-/** What clocks of the zone show at that instant, to the second. */
+/** The zone's wall time at that instant, to the second. */
 export function wallTime(instant: number, zone: string): number {
   if (zone === 'UTC') return Math.floor(instant / 1_000) * 1_000;
   const parts: Record<string, number> = {};
@@ -43,8 +43,8 @@ export function wallTime(instant: number, zone: string): number {
 }
 
 /**
- * When clocks of the zone show that time: the first time, where they show it twice in autumn; undefined where they
- * skip it in spring. EventBridge Scheduler runs a schedule once in the first case and not at all in the second.
+ * The instant of a wall time in the zone: the first one when clocks show it twice in autumn; undefined when they skip
+ * it in spring. EventBridge Scheduler runs a schedule once in the first case and not at all in the second.
  */
 export function instantOf(wall: number, zone: string): number | undefined {
   if (zone === 'UTC') return wall;

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { AwsError } from '../../errors.ts';
 
-/** Options of GetRandomPassword, which GenerateSecretString of CloudFormation shares. */
+/** Options of GetRandomPassword, shared with CloudFormation's GenerateSecretString. */
 export interface PasswordOptions {
   length?: number | undefined;
   excludeCharacters?: string | undefined;
@@ -15,7 +15,7 @@ export interface PasswordOptions {
 
 const PUNCTUATION = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
-/** @throws {AwsError} InvalidParameterException when nothing is left to choose from */
+/** @throws {AwsError} InvalidParameterException when no characters are left */
 export function randomPassword(options: PasswordOptions): string {
   const length = options.length ?? 32;
   if (length < 1 || length > 4096) throw invalid('PasswordLength must be between 1 and 4096');
@@ -34,7 +34,7 @@ export function randomPassword(options: PasswordOptions): string {
   const characters = Array.from({ length }, () => pick(all));
   if (options.requireEachIncludedType ?? true) {
     if (types.length > length) throw invalid('PasswordLength is too short for each included type');
-    // Distinct random places, so that no type's character is predictable.
+    // Distinct random positions, so that no type's character is predictable.
     const places = shuffledIndexes(length);
     types.forEach((type, index) => {
       characters[places[index]!] = pick(type);

@@ -5,7 +5,7 @@ import { requestTags, resourceTags, tagsOf } from '../../tags.ts';
 import type { KeyStore } from '../kms/key-store.ts';
 import { type Secret, type SecretStore, versionIdOf } from './secret-store.ts';
 
-/** Which permissions an operation on a secret takes: on the secret, and on the customer key it is encrypted with. */
+/** Permissions of an operation on a secret: on the secret, and on the customer key that encrypts it. */
 export class SecretPermissions {
   readonly #secrets: SecretStore;
   readonly #keys: KeyStore;

@@ -17,7 +17,7 @@ interface GenerateSecretString {
   RequireEachIncludedType?: boolean;
 }
 
-/** `AWS::SecretsManager::Secret`. A secret that exists keeps its value: its password is in use. */
+/** `AWS::SecretsManager::Secret`. An existing secret keeps its value, because its password is in use. */
 export function secretResource(secrets: SecretStore): ResourceFactory {
   return {
     type: 'AWS::SecretsManager::Secret',
@@ -28,7 +28,7 @@ export function secretResource(secrets: SecretStore): ResourceFactory {
       const existing = secrets.find(name, stack.region);
       if (existing) {
         const tag = existing.tags.find((one) => one.Key === owner.Key);
-        // An earlier run's stack had the same ARN; anybody else's secret is a conflict, as in AWS.
+        // The stack of an earlier run had the same ARN; any other secret is a conflict, as in AWS.
         if (tag?.Value !== owner.Value || existing.deletedDate !== undefined) {
           throw new ResourceFailure(
             `Resource handler returned message: "The operation failed because the secret ${name} already exists." (HandlerErrorCode: AlreadyExists)`,
@@ -58,7 +58,7 @@ export function secretResource(secrets: SecretStore): ResourceFactory {
   };
 }
 
-/** `AWS::SecretsManager::SecretTargetAttachment`: writes the cluster's coordinates into the secret. */
+/** `AWS::SecretsManager::SecretTargetAttachment`: writes the cluster's address into the secret. */
 export function secretAttachmentResource(
   secrets: SecretStore,
   coordinates: (targetId: string, region: string) => Record<string, unknown> | undefined,

@@ -1,10 +1,9 @@
 /**
- * The secrets of all regions, kept in one document and written through on every change.
+ * The secrets of all regions, in one document that is saved on every change.
  *
- * States of a secret: live → scheduled (deletedDate set; unreadable, its name still taken) → live (restored)
- * or gone. Gone is also where a forced deletion leads at once.
- * States of a version: it carries stages; AWSCURRENT is on exactly one version, and the one that had it before
- * carries AWSPREVIOUS. A version without stages is forgotten.
+ * States of a secret: live → scheduled (deletedDate set; unreadable, its name still taken) → live (restored) or gone; a
+ * forced deletion goes to gone at once. States of a version: it has stages; AWSCURRENT is on exactly one version, and
+ * the one that had it before has AWSPREVIOUS. A version without stages is deleted.
  */
 import { randomInt } from 'node:crypto';
 import { LOCAL_ACCOUNT, type StateFile } from '../../../model.ts';
@@ -29,7 +28,7 @@ export interface Secret {
   tags: Tag[];
   createdDate: number;
   lastChangedDate: number;
-  /** When it will be gone, if deletion is scheduled. */
+  /** Time of the scheduled deletion. */
   deletedDate?: number | undefined;
   versions: Record<string, SecretVersion>;
 }
@@ -91,7 +90,7 @@ export class SecretStore {
     secret.lastChangedDate = Date.now();
   }
 
-  /** Gives a stage to one version, or to none; AWSPREVIOUS follows AWSCURRENT. */
+  /** Moves a stage to one version, or removes it; AWSPREVIOUS follows AWSCURRENT. */
   moveStage(secret: Secret, stage: string, versionId: string | undefined): void {
     const previous = versionIdOf(secret, stage);
     if (previous === versionId) return;
@@ -118,7 +117,7 @@ export class SecretStore {
     this.save();
   }
 
-  /** Writes through. Every mutation ends with it, before the caller is answered. */
+  /** Saves the document. Every change ends with it, before the answer. */
   save(): void {
     this.#state.save(DOCUMENT, [...this.#byArn.values()]);
   }

@@ -11,7 +11,7 @@ import { secretAttachmentResource, secretResource } from './secret-resources.ts'
 import { type Secret, type SecretStore, type SecretValue, versionIdOf } from './secret-store.ts';
 
 /**
- * AWS Secrets Manager over a {@link SecretStore}. Rotation, replication and resource policies are not offered.
+ * AWS Secrets Manager over a {@link SecretStore}. Rotation, replication and resource policies are not supported.
  * @param coordinates what an attachment writes into a secret; undefined for a database that does not exist
  */
 export function secretsManager(

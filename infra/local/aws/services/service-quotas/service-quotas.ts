@@ -17,7 +17,7 @@ const QUOTAS: Readonly<Record<string, Quota>> = {
 
 const DOCUMENT = 'service-quotas';
 
-/** Quotas per region: AWS's defaults until a change was asked for. */
+/** Quotas per region: AWS's defaults until a change was requested. */
 export class QuotaStore {
   readonly #state: StateFile;
   readonly #applied: Record<string, number>;
@@ -40,8 +40,8 @@ export class QuotaStore {
 }
 
 /**
- * Service Quotas, for RDS. A change that is asked for is granted at once; a decrease is too, unlike in AWS, so that a
- * test can make a region full.
+ * Service Quotas, for RDS. A requested change is granted at once; so is a decrease, unlike in AWS, so that a test can
+ * make a region full.
  */
 export function serviceQuotas(store: QuotaStore): ServiceModule {
   const describe = (input: Input, call: Call, figureOf: (quota: Quota & { value: number }) => number) => {

@@ -17,8 +17,8 @@ import { type Fauxqs, FORM, type Stores, type Subscription } from '../fauxqs.ts'
 import { topicResources } from './topic-resources.ts';
 
 /**
- * AWS SNS by fauxqs. A message is in `logs/topic-<name>.<region>.log` and, with its subject, in the platform's log;
- * functions that are subscribed are invoked. Other protocols' endpoints receive nothing.
+ * AWS SNS by fauxqs. A message is written to `logs/topic-<name>.<region>.log` and, with its subject, to the platform's
+ * log; subscribed functions are invoked. Endpoints of other protocols receive nothing.
  */
 export function sns(fauxqs: Fauxqs, context: PlatformContext, targets: Targets): ServiceModule {
   const deliveries = new Deliveries(context, targets);
@@ -94,7 +94,7 @@ function forwarded(
   };
 }
 
-/** @throws {AwsError} what fauxqs refuses */
+/** @throws {AwsError} fauxqs's own refusal */
 async function send(fauxqs: Fauxqs, members: Record<string, unknown>, call: Call): Promise<string> {
   const form = new URLSearchParams({ Action: call.operation });
   flatten(members, '', form);
@@ -102,7 +102,7 @@ async function send(fauxqs: Fauxqs, members: Record<string, unknown>, call: Call
     method: 'POST',
     headers: {
       'content-type': FORM,
-      // Which region a new topic is in.
+      // The region of a new topic.
       authorization: `AWS4-HMAC-SHA256 Credential=local/20260101/${call.region}/sns/aws4_request`,
     },
     body: Buffer.from(form.toString()),
@@ -114,7 +114,7 @@ async function send(fauxqs: Fauxqs, members: Record<string, unknown>, call: Call
   throw new AwsError(code, message, { status });
 }
 
-/** Members as a form names them: maps are lists of `entry`, lists are of `member`. */
+/** Members in the form encoding: maps are lists of `entry`, lists are lists of `member`. */
 function flatten(value: unknown, prefix: string, form: URLSearchParams): void {
   if (Array.isArray(value)) {
     const item = /Attributes$/.test(prefix) ? 'entry' : 'member';
@@ -168,7 +168,7 @@ function record({ log, stateDir }: PlatformContext, { topicArn, time, subject, t
   appendFileSync(join(stateDir, 'logs', `topic-${name}.${region}.log`), `${line}\n`, { mode: 0o600 });
 }
 
-/** To the functions that are subscribed to a topic. What a stop interrupts is not delivered. */
+/** Delivers to the functions that are subscribed to a topic. A delivery that a stop interrupts is lost. */
 class Deliveries {
   readonly #context: PlatformContext;
   readonly #targets: Targets;
@@ -219,7 +219,7 @@ function passes(stores: Stores, { attributes }: Subscription, message: Message):
     : stores.matchesFilterPolicy(policy, message.attributes);
 }
 
-/** What SNS invokes a function with. */
+/** The event with which SNS invokes a function. */
 function functionEvent(subscriptionArn: string, message: Message): unknown {
   const attributes = Object.entries(message.attributes).map(
     ([name, { DataType, StringValue, BinaryValue }]) => [

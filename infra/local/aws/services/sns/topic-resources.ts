@@ -49,7 +49,7 @@ export function topicResources(fauxqs: Fauxqs): ResourceFactory[] {
   ];
 }
 
-/** Replaces a subscription of the same endpoint, whose attributes may be others. */
+/** Replaces a subscription of the same endpoint, whose attributes may have changed. */
 function subscribe(
   stores: Stores,
   topicArn: string,

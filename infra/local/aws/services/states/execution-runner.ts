@@ -12,21 +12,21 @@ import { type LocalTask, localDefinition, waitSeconds } from './local-definition
 import type { StateMachineRecord } from './state-machines.ts';
 import { TaskFailure, type TaskResources } from './task-resources.ts';
 
-/** Events an execution may have in AWS. */
+/** Limit of events of an execution in AWS. */
 const HISTORY_LIMIT = 25_000;
 
 interface Running {
   execution: Execution;
   recorder: HistoryRecorder;
   abort(): void;
-  /** How StopExecution explained itself. */
+  /** The error and cause of StopExecution. */
   stopped?: { error?: string | undefined; cause?: string | undefined };
   ended: Promise<void>;
 }
 
 type Handlers = NonNullable<NonNullable<RunOptions['overrides']>['taskResourceLocalHandlers']>;
 
-/** Runs executions with the interpreter and keeps their records. */
+/** Runs executions with the interpreter and stores their records. */
 export class ExecutionRunner {
   readonly #store: ExecutionStore;
   readonly #tasks: TaskResources;
@@ -35,7 +35,7 @@ export class ExecutionRunner {
   readonly #changed: (execution: Execution) => void;
   readonly #running = new Map<string, Running>();
 
-  /** @param changed told of every status an execution takes, once it is durable */
+  /** @param changed called with every status of an execution after it is durable */
   constructor(
     store: ExecutionStore,
     tasks: TaskResources,
@@ -50,7 +50,7 @@ export class ExecutionRunner {
     this.#changed = changed;
   }
 
-  /** The execution is durable when this returns; it runs on by itself. */
+  /** The execution is durable when this returns; it runs in the background. */
   start(machine: StateMachineRecord, execution: Execution): void {
     const state = { Name: '', EnteredTime: '', RetryCount: 0 };
     const input = JSON.parse(execution.input);
@@ -94,12 +94,12 @@ export class ExecutionRunner {
     running.ended = this.#settle(run.result, events, running);
   }
 
-  /** Once functions can run: what the last run left behind has become ABORTED. */
+  /** Call when functions can run: executions that the last run left have become ABORTED. */
   resume(): void {
     this.#store.settleInterrupted(this.#changed);
   }
 
-  /** Returns whether it was running. Resolves once it has ended. */
+  /** Returns true when it was running. Resolves after its end. */
   async stop(
     arn: string,
     reason: { error?: string | undefined; cause?: string | undefined },
@@ -124,7 +124,7 @@ export class ExecutionRunner {
     failed: () => void,
   ): Handlers[string] {
     return async (input) => {
-      // The interpreter begins a retry that it was waiting for even after the execution was stopped.
+      // The interpreter starts a pending retry even after the execution was stopped.
       if (signal.aborted)
         throw new TaskFailure('States.Runtime', 'The execution has ended', { terminal: true });
       try {
@@ -191,7 +191,8 @@ function outcomeOf(cause: unknown, stopped: Running['stopped']): Partial<Executi
   }
   if (cause instanceof ExecutionTimeoutError) return { status: 'TIMED_OUT' };
   const error = (cause as Error).cause as Error & { isRetryable?: boolean };
-  // Whatever is not a failure of a state is the interpreter's own, such as a path applied to nothing.
+  // An error that is not a failure of a state comes from the interpreter itself, for example for a path without a
+  // value.
   const name =
     error instanceof TaskFailure || error.isRetryable !== undefined ? error.name : 'States.Runtime';
   return { status: 'FAILED', ...named(name, error.message) };

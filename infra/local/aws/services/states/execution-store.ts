@@ -1,10 +1,10 @@
 /**
- * Executions of all state machines, written through when one starts and when it ends. The history of one that runs is
- * a journal, written event by event, and a document once it has ended.
+ * Executions of all state machines, saved at their start and at their end. The history of a running one is a journal,
+ * written event by event; after the end it is a document.
  *
  * States: RUNNING → SUCCEEDED | FAILED | TIMED_OUT | ABORTED. Invariant: an execution that a killed platform left
- * RUNNING is ABORTED from the moment the store is opened again, so no execution is ever RUNNING without running. That
- * is durable only once it has been told on, so that a second kill does not swallow the news.
+ * RUNNING is ABORTED from the moment when the store is opened again, so no execution is ever RUNNING without running.
+ * That status becomes durable only after it was published, so that a second kill does not lose the event.
  */
 import { createHash } from 'node:crypto';
 import type { StateFile } from '../../../model.ts';
@@ -28,13 +28,13 @@ export interface Execution {
 }
 
 const DOCUMENT = 'executions';
-/** Ended executions remembered per state machine. */
+/** Number of ended executions that are kept per state machine. */
 const KEPT = 1_000;
 
 export class ExecutionStore {
   readonly #state: StateFile;
   readonly #executions = new Map<string, Execution>();
-  /** Histories of what runs now, or was interrupted; the others are in documents of their own. */
+  /** Histories of running or interrupted executions; the others are documents of their own. */
   readonly #histories = new Map<string, HistoryEvent[]>();
   readonly #interrupted: Execution[] = [];
 
@@ -60,7 +60,7 @@ export class ExecutionStore {
     }
   }
 
-  /** Tells of each execution that the last run left behind, then makes their end durable. */
+  /** Publishes each execution that the last run left, then makes their ends durable. */
   settleInterrupted(tell: (execution: Execution) => void): void {
     if (this.#interrupted.length === 0) return;
     const interrupted = this.#interrupted.splice(0);
@@ -90,7 +90,7 @@ export class ExecutionStore {
     this.#save();
   }
 
-  /** Keeps the latest event of an execution that runs, for the case that it is interrupted. */
+  /** Stores the latest event of a running execution, in case it is interrupted. */
   record(arn: string, event: HistoryEvent): void {
     this.#state.append(historyDocument(arn), event);
   }

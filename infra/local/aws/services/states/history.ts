@@ -7,7 +7,7 @@ export interface HistoryEvent {
   [details: string]: unknown;
 }
 
-/** The interpreter's log, as far as it is read here. */
+/** The parts of the interpreter's log that are used here. */
 export interface InterpreterEvent {
   type: string;
   timestamp: number;
@@ -20,18 +20,20 @@ export interface InterpreterEvent {
   Cause?: unknown;
 }
 
-/** Builds the history of one execution from the interpreter's log. Predecessors are told as if it were sequential. */
+/**
+ * Builds the history of one execution from the interpreter's log. Predecessors are written as if it were sequential.
+ */
 export class HistoryRecorder {
   readonly events: HistoryEvent[] = [];
   readonly #types: Map<string, string>;
   readonly #resources: Map<string, string>;
   readonly #roleArn: string;
-  /** Task states whose failure is about to lead elsewhere. */
+  /** Task states whose failure will be retried or caught. */
   readonly #caught = new Set<string>();
 
   readonly #added: (event: HistoryEvent) => void;
 
-  /** @param added gets each event once it is in the history */
+  /** @param added called with each event after it is in the history */
   constructor(
     types: Map<string, string>,
     resources: Map<string, string>,
@@ -108,7 +110,7 @@ export class HistoryRecorder {
         return;
       }
       default:
-        // Ends are recorded by the runner, which knows how the execution ended; branches have no events in AWS.
+        // The runner records ends, because it knows how the execution ended; branches have no events in AWS.
         return;
     }
   }
@@ -130,7 +132,7 @@ export class HistoryRecorder {
     this.add(this.#taskEvent(name, 'Started'), {}, event.timestamp);
   }
 
-  /** The interpreter tells a state's output, not the task's: they differ where the state selects from it. */
+  /** The interpreter reports a state's output, not the task's: they differ when the state selects from it. */
   #succeeded(name: string, event: InterpreterEvent): void {
     const details = { output: json(event.state?.output) };
     this.add(

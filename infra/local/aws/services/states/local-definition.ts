@@ -1,6 +1,6 @@
 import type { StateMachineDefinition } from 'aws-local-stepfunctions';
 
-/** A state of the Amazon States Language, as far as it is rewritten here. */
+/** The parts of a state of the Amazon States Language that are rewritten here. */
 export interface State {
   Type: string;
   Resource?: string;
@@ -36,7 +36,7 @@ export interface Definition {
   States: Record<string, State>;
 }
 
-/** What a rewritten Task state really is. */
+/** The original of a rewritten Task state. */
 export type LocalTask = { kind: 'task'; resource: string } | { kind: 'wait'; state: State };
 
 export interface LocalDefinition {
@@ -47,15 +47,15 @@ export interface LocalDefinition {
   types: Map<string, string>;
 }
 
-/** Timers hold at most 2^31 ms; that is no limit on tasks in AWS either. */
+/** Timers hold at most 2^31 ms; that limits no task in AWS either. */
 const LONGEST_TIMEOUT_SECONDS = 2_000_000;
 
 /**
- * Rewrites a definition for the interpreter: shorter waits and retry intervals, no default task timeout of a minute,
- * no `$` paths it takes for names, waits with computed ends as tasks. Every state it enters is told to `entered`
- * before its fields are evaluated, which is how `$$.State` gets its value.
- * @param input of the execution. To the interpreter `$` leads nowhere when the input is null, false, 0 or empty text;
- *   AWS takes these like any other input.
+ * Rewrites a definition for the interpreter: shorter waits and retry intervals, no default task timeout of a minute, no
+ * `$` paths that it treats as names, and tasks instead of waits with computed ends. `entered` is called with every
+ * state before its fields are evaluated, which sets `$$.State`.
+ * @param input of the execution. The interpreter cannot resolve `$` when the input is null, false, 0 or empty text; AWS
+ * accepts these like any other input.
  */
 export function localDefinition(
   source: Definition,
@@ -110,7 +110,7 @@ export function localDefinition(
         for (const field of ['SecondsPath', 'Timestamp', 'TimestampPath'] as const) delete local[field];
         return { ...local, Type: 'Task', Resource: 'wait', TimeoutSeconds: LONGEST_TIMEOUT_SECONDS };
       case 'Fail':
-        // The interpreter would invent its own words.
+        // The interpreter would use its own words.
         if (state.Error === undefined && state.ErrorPath === undefined) local.Error = '';
         if (state.Cause === undefined && state.CausePath === undefined) local.Cause = '';
         return local;
@@ -126,7 +126,7 @@ export function localDefinition(
   };
 }
 
-/** The definition whose first state has an input that the interpreter would not find in place of `$`. */
+/** The definition, with the input inlined into the first state because the interpreter would not find it at `$`. */
 function givenInput(source: Definition, input: unknown): Definition {
   const first = source.States[source.StartAt];
   if (input || !first?.Parameters) return source;
@@ -161,8 +161,8 @@ function withoutRootPath<T extends { ResultPath?: string | null }>(catcher: T): 
 }
 
 /**
- * How long a Wait state with a computed end lasts, in seconds before scaling.
- * @throws {Error} named States.Runtime when its path leads to nothing usable
+ * Duration of a Wait state with a computed end, in seconds before scaling.
+ * @throws {Error} named States.Runtime when its path has no usable value
  */
 export function waitSeconds(state: State, input: unknown): number {
   const seconds = state.SecondsPath === undefined ? undefined : valueAt(state.SecondsPath, input);

@@ -66,7 +66,7 @@ function definitionOf(properties: Properties, context: PlatformContext): string 
   const substitutions = (properties.DefinitionSubstitutions ?? {}) as Record<string, unknown>;
   return text.replace(/\$\{(\w+)\}/g, (whole, key: string) => {
     if (!Object.hasOwn(substitutions, key)) return whole;
-    // Within a JSON text, so escaped as in one.
+    // Within a JSON text, so it is escaped as JSON.
     return JSON.stringify(String(substitutions[key])).slice(1, -1);
   });
 }

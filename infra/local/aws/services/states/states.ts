@@ -6,10 +6,10 @@ import type { ExecutionRunner } from './execution-runner.ts';
 import type { Execution, ExecutionStore } from './execution-store.ts';
 import { type StateMachineRecord, type StateMachines, stateMachineResource } from './state-machines.ts';
 
-/** Bytes an execution's input may have. */
+/** Limit of an execution's input, in bytes. */
 const INPUT_LIMIT = 256 * 1024;
 
-/** AWS Step Functions: standard workflows. Express workflows, activities, redrive and versions are not offered. */
+/** AWS Step Functions: standard workflows. Express workflows, activities, redrive and versions are not supported. */
 export function states(
   machines: StateMachines,
   store: ExecutionStore,

@@ -3,7 +3,7 @@ import { LOCAL_ACCOUNT } from '../../../model.ts';
 import type { BusEvent } from '../events/event-rule.ts';
 import type { Execution } from './execution-store.ts';
 
-/** Bytes of input and output together that an event carries; above, they are left out, as in AWS. */
+/** Limit of input and output together in an event, in bytes; larger ones are left out, as in AWS. */
 const INCLUDED_LIMIT = 248 * 1024;
 
 /** 'Step Functions Execution Status Change' for the status an execution has now. */

@@ -6,12 +6,12 @@ import type { Authorizer } from '../../iam/authorizer.ts';
 import type { Principal, ServiceCall } from '../../service.ts';
 import { functionArn } from '../lambda/lambda.ts';
 
-/** Bytes a state's input or output may have. */
+/** Limit of a state's input or output, in bytes. */
 const PAYLOAD_LIMIT = 256 * 1024;
 
 /**
- * What makes a state fail with a chosen error name, which Retry and Catch compare. `message` becomes the cause.
- * Terminal ones can be neither retried nor caught.
+ * Makes a state fail with a chosen error name, which Retry and Catch compare. `message` becomes the cause. Terminal
+ * ones can be neither retried nor caught.
  */
 export class TaskFailure extends Error {
   /** Read by the interpreter. */
@@ -26,7 +26,7 @@ export class TaskFailure extends Error {
   }
 }
 
-/** How the services are called in resource ARNs and in error names; some have camel case members. */
+/** Names of the services in resource ARNs and in error names; some have camel case members. */
 const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelCase?: boolean }> = {
   cloudformation: { signingName: 'cloudformation', errors: 'CloudFormation' },
   kms: { signingName: 'kms', errors: 'Kms' },

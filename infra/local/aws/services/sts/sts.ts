@@ -8,7 +8,7 @@ const service: AwsService = {
   accessDenied: { code: 'AccessDenied', status: 403 },
   operations: {
     GetCallerIdentity: {
-      // Needs no permission, not even against an explicit deny.
+      // Needs no permission, even against an explicit deny.
       permissions: () => [],
       run: (_input, call) => ({
         UserId: call.principal.userId,
@@ -19,5 +19,5 @@ const service: AwsService = {
   },
 };
 
-/** AWS STS: tells a caller who it is. */
+/** AWS STS: returns the caller's identity. */
 export const sts: ServiceModule = { service, resources: [] };

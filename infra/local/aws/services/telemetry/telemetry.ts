@@ -3,8 +3,8 @@ import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, ServiceModule } from '../../service.ts';
 
 /**
- * Telemetry is accepted and dropped: functions' output is in the platform's own logs. Permissions are checked all
- * the same, so that a missing grant shows.
+ * Telemetry is accepted and dropped, because functions' output is in the platform's own logs. Permissions are checked,
+ * so that a missing grant is found.
  */
 function accepted(
   action: string,
