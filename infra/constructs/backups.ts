@@ -7,7 +7,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { BACKUP_POLICY, TIERS } from '../../functions/contracts/backup-policy.ts';
+import { copiedTiers } from '../../functions/contracts/backup-policy.ts';
 import type { BackupEnvironment, FunctionCode } from '../../functions/contracts/environments.ts';
 import { ALERTS, STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { FleetBackup } from '../../workflows/fleet-backup.ts';
@@ -68,10 +68,7 @@ export class Backups extends Construct {
       ...(backups.objectLock ? { objectLock: backups.objectLock } : {}),
     });
     if (second !== undefined) {
-      const copied = TIERS.filter((tier) => {
-        const { secondRegion } = BACKUP_POLICY[tier];
-        return secondRegion === 'always' || (secondRegion === 'optional' && backups.copyBusiness);
-      });
+      const copied = copiedTiers({ copyBusiness: backups.copyBusiness ?? false });
       this.bucket.replicate(region.key, second, copied);
     }
 
