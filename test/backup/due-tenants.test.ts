@@ -149,6 +149,27 @@ test('a run over no tenants ends', async () => {
   expect(await allPages(10, nothing)).toEqual([[], []]);
 });
 
+test('a page of 1,000 tenants with its results fits into the state of a workflow', async () => {
+  await superuser.query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
+                          admin_email, data_residency, home_region)
+     SELECT id, id, id, 'shared', 'starter', 'active', 'a@b.test', 'us', 'us'
+     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 1500)) AS ids`,
+  );
+  await superuser.query(
+    `INSERT INTO tenant_database_routing (tenant_id, database_host, database_port, database_name, schema_name,
+                                          isolation_model, role_name, secret_arn, epoch, region, cell_id)
+     SELECT tenant_id, '127.0.0.1', 5432, 'strata', 'shared', 'shared', 'role', 'secret', 1, 'us', 'us-1' FROM tenants`,
+  );
+  const page = await listDueTenants(registry, 'us');
+  const ids = idsOf(page.groups);
+  expect(ids).toHaveLength(1_000);
+  const results = [ids.map((tenantId) => ({ tenantId, outcome: 'succeeded' }))];
+  const sums = addResults(NO_SUMS, [ids.map((tenantId) => ({ tenantId, outcome: 'failed' as const }))]);
+  const state = { page: { ...page, hasNext: true }, results, sums, expiry: { done: true } };
+  expect(JSON.stringify(state).length).toBeLessThan(256 * 1_024);
+});
+
 test('sums count each outcome of all pages, and name the first tenants that failed', () => {
   const result = (outcome: 'succeeded' | 'failed' | 'skipped') => ({ tenantId: randomUUID(), outcome });
   const first = addResults(NO_SUMS, [[result('succeeded'), result('failed')], [result('skipped')], []]);
