@@ -16,6 +16,7 @@ import { isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { columnValue, now as registryNow } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { discardBackup } from './discard-backup.ts';
 import { manifestKey } from './manifest.ts';
 
 export interface ExpireOptions {
@@ -56,7 +57,7 @@ export async function expireBackups(
       const batch = await expiredOf(registry, options);
       for (const { backup_id: backupId, prefix } of batch) {
         if (!inTime()) break;
-        done.objects += await deleteBelow(store, prefix);
+        done.objects += await discardBackup(store, prefix);
         await deleteRow(registry, backupId);
         done.backups += 1;
       }
@@ -66,7 +67,7 @@ export async function expireBackups(
       const batch = await undiscardedOf(registry, options);
       for (const { backup_id: backupId, prefix } of batch) {
         if (!inTime()) break;
-        done.objects += await deleteBelow(store, prefix);
+        done.objects += await discardBackup(store, prefix);
         await setDiscarded(registry, backupId);
       }
       if (batch.length < BATCH) break;
@@ -129,20 +130,6 @@ async function deleteRow(registry: RegistryExecutor, backupId: string): Promise<
     .execute();
 }
 
-/** @returns how many objects there were. The manifest goes first: what is left of it is no backup then. */
-async function deleteBelow(store: ObjectStore, prefix: string): Promise<number> {
-  // An empty prefix would mean the whole bucket.
-  if (!prefix.startsWith(BACKUP_ROOT) || !prefix.endsWith('/')) throw new Error(`${prefix} is no backup`);
-  const keys: string[] = [];
-  for await (const { key } of store.list(prefix)) keys.push(key);
-  if (keys.length === 0) return 0;
-  const manifest = manifestKey(prefix);
-  if (keys.includes(manifest)) await store.delete([manifest]);
-  const others = keys.filter((key) => key !== manifest);
-  if (others.length > 0) await store.delete(others);
-  return keys.length;
-}
-
 /** What is in the bucket of one backup. */
 interface Found {
   readonly prefix: string;
@@ -168,7 +155,7 @@ async function deleteUnexplained(
       suspects.map(({ backupId }) => backupId),
     );
     for (const { prefix, backupId } of suspects) {
-      if (!known.has(backupId)) objects += await deleteBelow(store, prefix);
+      if (!known.has(backupId)) objects += await discardBackup(store, prefix);
     }
     suspects = [];
   };
@@ -184,8 +171,10 @@ async function deleteUnexplained(
     const named = readKey(key);
     if (!named) continue;
     if (current?.prefix !== named.prefix) {
+      const hasProgress = current !== undefined;
       await close();
-      if (performance.now() >= deadline) {
+      // Each call looks at one backup at least.
+      if (hasProgress && performance.now() >= deadline) {
         await settle();
         return { done: false, objects, ...(position === undefined ? {} : { cursor: position }) };
       }
@@ -221,10 +210,10 @@ async function knownBackups(registry: RegistryExecutor, ids: readonly string[]):
   return new Set(rows.map(({ backup_id: backupId }) => backupId));
 }
 
+const OBJECT_KEY = /^(tenant-backups\/([a-z]+)\/([0-9a-f-]{36})\/([0-9a-f-]{36})\/)[^/]+$/;
+
 /** `tenant-backups/{tier}/{tenantId}/{backupId}/…`; undefined for any other key, which stays. */
 function readKey(key: string): Pick<Found, 'prefix' | 'backupId' | 'tier'> | undefined {
-  const [root, tier = '', tenantId = '', backupId = '', ...rest] = key.split('/');
-  if (`${root}/` !== BACKUP_ROOT || !isUuid(tenantId) || !isUuid(backupId) || rest.length !== 1)
-    return undefined;
-  return { prefix: `${BACKUP_ROOT}${tier}/${tenantId}/${backupId}/`, backupId, tier };
+  const [, prefix = '', tier = '', tenantId = '', backupId = ''] = OBJECT_KEY.exec(key) ?? [];
+  return isUuid(tenantId) && isUuid(backupId) ? { prefix, backupId, tier } : undefined;
 }

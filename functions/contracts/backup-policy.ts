@@ -52,6 +52,14 @@ export function clusterRetentionDays(tiers: readonly Tier[]): number {
   return Math.max(...tiers.map((tier) => BACKUP_POLICY[tier].retentionDays));
 }
 
+/** Tiers whose object backups are copied to a second region's bucket, where the region has one. */
+export function copiedTiers({ copyBusiness }: { readonly copyBusiness: boolean }): Tier[] {
+  return TIERS.filter((tier) => {
+    const { secondRegion } = BACKUP_POLICY[tier];
+    return secondRegion === 'always' || (secondRegion === 'optional' && copyBusiness);
+  });
+}
+
 /** A daily backup is due again after so many hours: less than a day, because a schedule is not to the second. */
 export const DUE_AFTER_HOURS = 20;
 

@@ -49,6 +49,8 @@ export const ALERTS = {
   moveMismatch: 'MoveMismatchAlert',
   /** A move could not be recovered. */
   moveRecovery: 'MoveRecoveryAlert',
+  /** A backup whose execution has ended could not be recovered. */
+  backupRecovery: 'BackupRecoveryAlert',
 } as const;
 
 /** The function that measures a tenant, in the region with that key. */

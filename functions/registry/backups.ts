@@ -1,11 +1,12 @@
 import { type InferResult, sql } from 'kysely';
+import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { ResourceNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { parseJson, type TimeWithoutZone } from './registry-column.ts';
-import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
+import { asText, columnValue, now, rfc3339 } from './registry-expressions.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 import type { BackupDrill } from './registry-tables.ts';
@@ -75,7 +76,7 @@ const selectBackups = (db: RegistrySql) =>
       rfc3339(eb.ref('b.expires_at')).as('expires_at'),
     ])
     .where('b.status', '<>', 'expired')
-    .where('b.expires_at', '>', sql<TimeWithoutZone>`now()`);
+    .where('b.expires_at', '>', now);
 
 type BackupRow = InferResult<ReturnType<typeof selectBackups>>[number];
 
@@ -105,6 +106,37 @@ export async function listBackups(registries: Regions, tenantId: string, page: P
   );
   const positionOf = (row: BackupRow) => ({ time: row.started_at, id: row.backup_id });
   return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
+}
+
+/** RFC 3339. */
+export interface BackupWindow {
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * The time that the continuous backup of the tenant's cluster covers for this tenant: from the end of the retention, or
+ * from when the tenant got its present place, whichever is later, until now. Before that the tenant was in another
+ * cluster, or in another form.
+ * @returns null where the tier has no point in time, and for a tenant without a place.
+ */
+export async function pointInTimeWindow(
+  registry: RegistryExecutor,
+  { tenantId, tier }: { readonly tenantId: string; readonly tier: Tier },
+): Promise<BackupWindow | null> {
+  const { pointInTime, retentionDays } = BACKUP_POLICY[tier];
+  if (!pointInTime) return null;
+  const row = await registrySql(registry)
+    .selectFrom('tenant_database_routing as r')
+    .select((eb) => {
+      const retained = sql`now() - ${sql.lit(retentionDays)} * interval '24 hours'`;
+      // Onboarding and moves change the row, and nothing else does.
+      const from = sql<TimeWithoutZone>`greatest(${eb.ref('r.updated_at')}, ${retained})`;
+      return [rfc3339(from).as('from'), rfc3339(now).as('to')];
+    })
+    .where('r.tenant_id', '=', tenantId)
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** Of a registry that has the tenant's backup. @throws {ResourceNotFound} also for an expired one. */

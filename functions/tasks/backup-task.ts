@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { BackupError, BackupStepFailed } from '../backups/errors.ts';
+import { ALERTS } from '../contracts/names.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
-import { type Phase, phasedTask, type TaskHandler } from './workflow-task.ts';
+import { type Phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
 /** What every state of `tenant-backup` carries once it has begun. */
 export const backupState = z.object({
@@ -12,8 +13,15 @@ export const backupState = z.object({
 
 /** @param ofEvent the phase that gets the events of schedules and of EventBridge */
 export function backupTask(phases: Readonly<Record<string, Phase>>, ofEvent?: string): TaskHandler<unknown> {
-  return phasedTask({ toTypedError: toBackupError, subjectOf, outcomeOf }, phases, ofEvent);
+  return phasedTask(BACKUPS, phases, ofEvent);
 }
+
+const BACKUPS: TaskKind = {
+  toTypedError: toBackupError,
+  subjectOf,
+  outcomeOf,
+  alertOf: (_error, name) => (name === 'recover' ? ALERTS.backupRecovery : undefined),
+};
 
 /** The typed error that an error of a driver or SDK amounts to. */
 export function toBackupError(error: unknown): Error {

@@ -1,19 +1,20 @@
 import { ArnFormat, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Grant } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { BACKUP_POLICY, TIERS } from '../../functions/contracts/backup-policy.ts';
+import { copiedTiers } from '../../functions/contracts/backup-policy.ts';
 import type { BackupEnvironment, FunctionCode } from '../../functions/contracts/environments.ts';
-import { STATE_MACHINES } from '../../functions/contracts/names.ts';
+import { ALERTS, STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { FleetBackup } from '../../workflows/fleet-backup.ts';
 import { BACKUP_TIMEOUTS, type BackupTasks, TenantBackup } from '../../workflows/tenant-backup.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
-import { raiseWorkflowAlarm } from './alarms.ts';
+import { raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { BackupBucket } from './backup-bucket.ts';
 import type { Cell } from './cell.ts';
 import type { RegionNetwork } from './region-network.ts';
@@ -67,10 +68,7 @@ export class Backups extends Construct {
       ...(backups.objectLock ? { objectLock: backups.objectLock } : {}),
     });
     if (second !== undefined) {
-      const copied = TIERS.filter((tier) => {
-        const { secondRegion } = BACKUP_POLICY[tier];
-        return secondRegion === 'always' || (secondRegion === 'optional' && backups.copyBusiness);
-      });
+      const copied = copiedTiers({ copyBusiness: backups.copyBusiness ?? false });
       this.bucket.replicate(region.key, second, copied);
     }
 
@@ -187,8 +185,9 @@ export class Backups extends Construct {
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],
       functions: Object.values(tasks),
+      others: [this.#countRecoveryAlerts(tasks.registry)],
       description:
-        'tenant-backup: an execution failed or timed out, so a tenant has no backup of that time, or a task was throttled. The backup carries its reason; search the logs of backup-data and backup-registry for level ERROR.',
+        'tenant-backup: an execution failed or timed out, so a tenant has no backup of that time, one that had ended could not be recovered, or a task was throttled. The backup carries its reason; search the logs of backup-data and backup-registry for level ERROR.',
       topicArn,
     });
     raiseWorkflowAlarm(this, 'FleetFailures', {
@@ -198,6 +197,19 @@ export class Backups extends Construct {
         'fleet-backup: the daily run did not back up every tenant that was due, or could not delete expired backups. Its cause names tenants; start it again to go on with those that are still due.',
       topicArn,
     });
+  }
+
+  /** How often recovery has failed. It is tried again, and until then the tenant gets no other backup. */
+  #countRecoveryAlerts({ logGroup }: StrataFunction): IMetric {
+    const metricName = `${ALERTS.backupRecovery}s`;
+    new MetricFilter(this, metricName, {
+      logGroup,
+      filterPattern: FilterPattern.stringValue('$.message', '=', ALERTS.backupRecovery),
+      metricNamespace: 'Strata',
+      metricName,
+      metricValue: '1',
+    });
+    return serviceMetric('Strata', metricName, {}, 'Sum');
   }
 
   /** What CDK lets the fleet's state machine do: run its groups, and the backups of tenants, as executions. */

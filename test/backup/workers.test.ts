@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Lane } from '../../functions/backups/backup-ledger.ts';
 import { endBackup } from '../../functions/backups/backup-records.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
-import { collectGarbage, discardBackup } from '../../functions/backups/discard-backup.ts';
+import { discardBackup } from '../../functions/backups/discard-backup.ts';
 import { BackupDuringMove, BackupOvertaken, SnapshotLost } from '../../functions/backups/errors.ts';
 import { finishBackup } from '../../functions/backups/finish-backup.ts';
 import { type BackupManifest, readManifest } from '../../functions/backups/manifest.ts';
@@ -345,22 +345,6 @@ test('a backup that was ended writes nothing more, and its objects are deleted',
   await discardBackup(world.bucket.store, backup.prefix);
   for await (const { key } of world.bucket.store.list(backup.prefix)) expect(key).toBe('deleted');
   await expect(discardBackup(world.bucket.store, 'tenant-backups/business/')).rejects.toThrow(TypeError);
-});
-
-test('uploads without a manifest are collected once they are old; backups stay', async () => {
-  await plan();
-  await world.copy(backup);
-  const root = 'tenant-backups/business/';
-  const tomorrow = new Date(Date.now() + 86_400_000);
-  expect(await collectGarbage(world.bucket.store, root, new Date(0))).toEqual([]);
-  const finished = await world.begin(await world.addTenant('schema'));
-  await planBackup(finished.context());
-  await world.copy(finished);
-  await finishBackup(finished.context());
-  const collected = await collectGarbage(world.bucket.store, root, tomorrow);
-  expect(collected).toContain(backup.prefix);
-  expect(collected).not.toContain(finished.prefix);
-  await readManifest(world.bucket.store, finished);
 });
 
 test('finishing twice, or twice at once, is one backup', async () => {

@@ -1,11 +1,13 @@
 /**
- * The platform killed while a tenant is onboarded and another one moves. `kill-during-*.full.test.ts` kill it at every
- * state of both.
+ * The platform killed while a tenant is onboarded and another one moves, and while one is backed up.
+ * `kill-during-*.full.test.ts` kill it at every state of the first two.
  */
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
+import { strata } from '../infra/cli/run-command.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
+import { lockTables } from '../platform/backup-runs.ts';
 import { tracesOf } from '../platform/tenant-traces.ts';
 import { OwnPlatform } from './own-platform.ts';
 
@@ -72,4 +74,61 @@ test('killed during an onboarding and a move: no acknowledged write is lost, and
   expect(await load.verify(await sender())).toEqual([]);
   const admin = await platform.client({ tenantId: await tenantId('settler'), email: 'admin@settler.test' });
   expect(await admin.get('/employees')).toMatchObject({ items: [] });
+}, 120_000);
+
+interface Backup {
+  readonly status: string;
+  readonly reason: string | null;
+  readonly startedBy: string;
+  readonly tier: string;
+}
+
+async function backupsOf(slug: string): Promise<Backup[]> {
+  return (await (await platform.client()).get<{ items: Backup[] }>(`/tenants/${slug}/backups`)).items;
+}
+
+/** `npm run strata -- tick …`; answers the execution of the daily run once it is over. */
+async function tick(which: string) {
+  const { apiUrl, awsUrl, stateDir } = platform;
+  const { code, out, error } = await strata(['tick', which], {
+    API_PORT: new URL(apiUrl).port,
+    AWS_PORT: new URL(awsUrl).port,
+    STRATA_DIR: stateDir,
+  });
+  expect([code, error]).toEqual([0, '']);
+  const [, run = ''] = /^✔ strata-us-fleet-backup .*started (\S+)$/m.exec(out) ?? [];
+  return platform.finished(run);
+}
+
+test('killed during a backup: it is aborted, and `tick daily` backs up every tenant that is due, once', async () => {
+  expect(
+    await platform.finished(await platform.startOnboarding(onboarding('dweller', 'starter'))),
+  ).toMatchObject({ status: 'SUCCEEDED' });
+  // The lock keeps the backup from its end; it goes with the servers.
+  const lock = await lockTables(await tenantId('settler'), platform);
+  lock.on('error', () => {});
+  const backup = await platform.startExecution('tenant-backup', { slug: 'settler' });
+  await platform.entered(backup, 'Plan');
+  await platform.kill();
+
+  await platform.start();
+  expect((await platform.execution(backup)).status).toBe('ABORTED');
+  const run = await tick('daily');
+  expect(run, run.cause).toMatchObject({ status: 'SUCCEEDED' });
+  for (const [slug, tier] of [
+    ['nomad', 'business'],
+    ['settler', 'business'],
+    ['dweller', 'starter'],
+  ] as const) {
+    const succeeded = (await backupsOf(slug)).filter(({ status }) => status === 'succeeded');
+    expect(succeeded, slug).toMatchObject([{ startedBy: 'schedule', tier }]);
+  }
+  const [dead] = await backupsOf('settler');
+  expect(dead).toMatchObject({
+    status: 'aborted',
+    reason: 'The workflow of the backup ended before the backup was done.',
+  });
+  // None is due now.
+  expect(await tick('daily')).toMatchObject({ status: 'SUCCEEDED' });
+  expect(await backupsOf('nomad')).toHaveLength(1);
 }, 120_000);

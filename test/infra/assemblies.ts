@@ -37,6 +37,10 @@ export const VARIANTS = {
     STRATA_CELLS: 'us=2',
     MOVE_MAX_PAUSE_MS: '250',
   }),
+  guardedBackups: {
+    ...config,
+    backups: { objectLock: 'compliance', secondRegions: { us: 'us-west-2' }, copyBusiness: true },
+  },
 } satisfies Record<string, StrataConfig>;
 
 export type Variant = keyof typeof VARIANTS;

@@ -19,7 +19,15 @@ afterAll(() => world?.drop());
 describe('hops', () => {
   test('lead from where the tenant is, as full places, under names that no other attempt has', async () => {
     const { tenantId, moveId } = await world.begin({ epoch: 7 }, { targetTier: 'enterprise' });
-    const next = { moveId, tenantId, hopIndex: 0, finished: false, needsDatabase: false, needsSecret: true, needsFilling: false };
+    const next = {
+      moveId,
+      tenantId,
+      hopIndex: 0,
+      finished: false,
+      needsDatabase: false,
+      needsSecret: true,
+      needsFilling: false,
+    };
     expect(await nextHop(world.registry, moveId)).toEqual(next);
     expect(await nextHop(world.registry, moveId)).toEqual(next);
     const own = `tenant_${tenantId.replaceAll('-', '')}`;

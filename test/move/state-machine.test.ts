@@ -9,8 +9,10 @@ import * as provisioningErrors from '../../functions/places/errors.ts';
 import * as aws from '../../functions/tasks/move-aws.ts';
 import * as data from '../../functions/tasks/move-data.ts';
 import * as registry from '../../functions/tasks/move-registry.ts';
+import * as restoring from '../../functions/tasks/restore-data.ts';
 import { TenantMove } from '../../workflows/tenant-move.ts';
 import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
+import { TenantRestore } from '../../workflows/tenant-restore.ts';
 
 type State = {
   Type: string;
@@ -41,6 +43,7 @@ const definitions = Object.fromEntries(
   ]),
 );
 const { StartAt, States } = definitions['tenant-move']!;
+const restore = definitions['tenant-restore']!;
 const cleanup = definitions['tenant-move-cleanup']!;
 
 function synthesize() {
@@ -49,6 +52,11 @@ function synthesize() {
     LambdaFunction.fromFunctionArn(stack, name, `arn:aws:lambda:us-east-1:000000000000:function:${name}`);
   const tasks = { registry: task('registry'), aws: task('aws'), data: task('data') };
   new TenantMove(stack, 'Move', { tasks, logGroup: new LogGroup(stack, 'MoveLog') });
+  new TenantRestore(stack, 'Restore', {
+    tasks,
+    data: task('restore'),
+    logGroup: new LogGroup(stack, 'RestoreLog'),
+  });
   new TenantMoveCleanup(stack, 'Cleanup', {
     tasks,
     grace: Duration.minutes(7),
@@ -62,37 +70,38 @@ interface Answers {
   finished?: boolean;
   needsDatabase?: boolean;
   needsSecret?: boolean;
+  needsFilling?: boolean;
 }
 
 /** The states that do something, from `name` until `last`; every phase is done when it is first called. */
-function path(name: string, last: string, move: Answers): string[] {
-  const state = States[name]!;
+function path(name: string, last: string, move: Answers, of = States): string[] {
+  const state = of[name]!;
   if (name === last) return [name];
-  if (state.Type !== 'Choice') return [name, ...path(state.Next!, last, move)];
+  if (state.Type !== 'Choice') return [name, ...path(state.Next!, last, move, of)];
   const answer: Record<string, unknown> = { '$.step.done': true };
   for (const [field, value] of Object.entries(move)) answer[`$.move.${field}`] = value;
   const chosen = state.Choices!.find(({ Variable, BooleanEquals }) => answer[Variable] === BooleanEquals);
-  return path(chosen?.Next ?? state.Default!, last, move);
+  return path(chosen?.Next ?? state.Default!, last, move, of);
 }
 
 const tasksOf = (definition: Definition) =>
   Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
 test('a state calls a phase that its function has, and every phase but recovery is called', () => {
-  const called = [definitions['tenant-move']!, cleanup].flatMap(tasksOf).map(([name, state]) => {
+  const called = [definitions['tenant-move']!, cleanup, restore].flatMap(tasksOf).map(([name, state]) => {
     const { Parameters, Resource } = state;
     expect(Parameters, name).toEqual({ phase: expect.any(String), 'state.$': '$' });
     return `${Resource!.split(':').at(-1)} ${Parameters!.phase}`;
   });
-  const known = Object.entries({ registry, aws, data }).flatMap(([task, { phases }]) =>
+  const known = Object.entries({ registry, aws, data, restore: restoring }).flatMap(([task, { phases }]) =>
     Object.keys(phases).map((phase) => `${task} ${phase}`),
   );
-  expect(called.sort()).toEqual(known.filter((one) => one !== 'data recover').sort());
+  expect([...new Set(called)].sort()).toEqual(known.filter((one) => one !== 'data recover').sort());
 });
 
 const everyHop = ['Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare', 'Settle', 'Next hop'];
 const newHop = (needs: Answers) => path('All hops done?', 'Next hop', { finished: false, ...needs });
 
-test.each(['tenant-move', 'tenant-move-cleanup'])(
+test.each(['tenant-move', 'tenant-move-cleanup', 'tenant-restore'])(
   '%s is a standard JSONPath state machine, logged without data, and traced',
   (name) => {
     template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
@@ -105,11 +114,14 @@ test.each(['tenant-move', 'tenant-move-cleanup'])(
   },
 );
 
-test.each(['tenant-move', 'tenant-move-cleanup'])('%s is valid Amazon States Language', (name) => {
-  const { isValid, errorsText } = aslValidator(definitions[name]!);
-  expect(errorsText()).toBe('');
-  expect(isValid).toBe(true);
-});
+test.each(['tenant-move', 'tenant-move-cleanup', 'tenant-restore'])(
+  '%s is valid Amazon States Language',
+  (name) => {
+    const { isValid, errorsText } = aslValidator(definitions[name]!);
+    expect(errorsText()).toBe('');
+    expect(isValid).toBe(true);
+  },
+);
 
 test('a move begins, opens hop after hop, and finishes when none is left', () => {
   expect(path(StartAt, 'Next hop', {})).toEqual(['Start', 'Begin', 'Next hop']);
@@ -128,6 +140,28 @@ test('a hop to a schema in a cell makes a secret, and the proxy is told once the
     'Prepare',
     'Register with proxy',
     ...everyHop,
+  ]);
+});
+
+test('a restore fills its hop once the schema is there, and tells at its end what it has set aside', () => {
+  const { StartAt: first, States: states } = restore;
+  expect(path(first, 'Next hop', {}, states)).toEqual(['Start', 'Begin', 'Plan', 'Next hop']);
+  const hop = (needs: Answers) =>
+    path('All hops done?', 'Next hop', { finished: false, needsDatabase: false, ...needs }, states);
+  expect(hop({ needsSecret: false, needsFilling: true })).toEqual(['Prepare', 'Fill', 'Filled', ...everyHop]);
+  // Out of the shared tables, and back to them.
+  expect(hop({ needsSecret: true, needsFilling: true })).toEqual([
+    'Create credentials',
+    'Prepare',
+    'Fill',
+    'Filled',
+    'Register with proxy',
+    ...everyHop,
+  ]);
+  expect(hop({ needsSecret: false, needsFilling: false })).toEqual(['Prepare', ...everyHop]);
+  expect(path('All hops done?', 'Finish', { finished: true }, states)).toEqual([
+    'Note discarded writes',
+    'Finish',
   ]);
 });
 

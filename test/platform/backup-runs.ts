@@ -2,7 +2,13 @@ import { ListBucketsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/cli
 import { DescribeExecutionCommand, type SFNClient } from '@aws-sdk/client-sfn';
 import type pg from 'pg';
 import { vi } from 'vitest';
-import { administrator, asSuperuser, type ClusterRecord, clusters } from './platform-databases.ts';
+import {
+  administrator,
+  asSuperuser,
+  type ClusterRecord,
+  clusters,
+  type PlatformAt,
+} from './platform-databases.ts';
 import { call, operatorToken, platform } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a backup as the API tells it.
@@ -64,9 +70,12 @@ export async function inRegistry(statement: string, values: readonly unknown[] =
 }
 
 /** A connection to the database that has the tenant, with the name of its schema there. */
-export async function databaseOf(tenantId: string): Promise<{ client: pg.Client; schema: string }> {
-  for (const cluster of await clusters(platform())) {
-    const client = await asSuperuser(platform(), cluster);
+export async function databaseOf(
+  tenantId: string,
+  at: PlatformAt = platform(),
+): Promise<{ client: pg.Client; schema: string }> {
+  for (const cluster of await clusters(at)) {
+    const client = await asSuperuser(at, cluster);
     const { rows } = await client.query<{ schema: string }>(
       `SELECT schema_name AS schema FROM tenancy.placement WHERE tenant_id = $1 AND state <> 'moved'`,
       [tenantId],
@@ -79,7 +88,7 @@ export async function databaseOf(tenantId: string): Promise<{ client: pg.Client;
 
 /** Runs a statement in the tenant's database, past its roles. */
 export async function inDatabaseOf(tenantId: string, statement: (schema: string) => string): Promise<void> {
-  const { client, schema } = await databaseOf(tenantId);
+  const { client, schema } = await databaseOf(tenantId, platform());
   try {
     await client.query(statement(schema));
   } finally {
@@ -88,8 +97,8 @@ export async function inDatabaseOf(tenantId: string, statement: (schema: string)
 }
 
 /** Locks a table of the tenant's against readers until the connection ends, so that whoever reads it waits. */
-export async function lockTables(tenantId: string): Promise<pg.Client> {
-  const { client, schema } = await databaseOf(tenantId);
+export async function lockTables(tenantId: string, at: PlatformAt = platform()): Promise<pg.Client> {
+  const { client, schema } = await databaseOf(tenantId, at);
   await client.query('BEGIN');
   await client.query(`LOCK TABLE ${schema}.skills IN ACCESS EXCLUSIVE MODE`);
   return client;

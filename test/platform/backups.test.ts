@@ -69,6 +69,16 @@ test.each(DEMO)('%s of tier %s is backed up from %s', async (slug, tier, model) 
   const { body: page } = await call('GET', `/tenants/${slug}/backups`, { token });
   expect(page.policy).toEqual({ tier, ...BACKUP_POLICY[tier] });
   expect(page.items).toContainEqual(backup);
+  if (tier === 'starter') expect(page.window).toBeNull();
+  else {
+    // It is younger than the retention, so the window begins when it got its place.
+    const [{ updated_at: arrived }] = await inRegistry(
+      'SELECT updated_at FROM tenant_database_routing WHERE tenant_id = $1',
+      [tenant.tenantId],
+    );
+    expect(Date.parse(page.window.from)).toBe(Math.floor(arrived.getTime()));
+    expect(Date.parse(page.window.to)).toBeGreaterThanOrEqual(Date.parse(backup.finishedAt));
+  }
 });
 
 describe('asking for a backup', () => {
@@ -156,6 +166,17 @@ describe('asking for a backup', () => {
     await call('PATCH', `/tenants/${slug}`, { token, body: { status: 'suspended' } });
     expect((await ended(String((await ask(slug)).headers.get('location')))).status).toBe('succeeded');
   });
+});
+
+test('the window of a tenant that has been in its place for longer than the retention begins with that', async () => {
+  const slug = await onboardOwnTenant({ tier: 'business' });
+  const { body: tenant } = await call('GET', `/tenants/${slug}`, { token });
+  await inRegistry(
+    `UPDATE tenant_database_routing SET updated_at = now() - interval '100 days' WHERE tenant_id = $1`,
+    [tenant.tenantId],
+  );
+  const { body } = await call('GET', `/tenants/${slug}/backups`, { token });
+  expect(Date.parse(body.window.to) - Date.parse(body.window.from)).toBe(14 * 86_400_000);
 });
 
 describe('an execution', () => {

@@ -42,6 +42,7 @@ test('a deployment that fails after its last custom resource is rolled back: all
       { name: 'Strata-us-cell-us-1', status: 'UPDATE_COMPLETE' },
       { name: 'Strata-us-cell-us-2', status: 'UPDATE_COMPLETE' },
       { name: 'Strata-us-api', status: 'NO_CHANGES' },
+      { name: 'Strata-us-backups', status: 'NO_CHANGES' },
       { name: 'Strata-us-operations', status: 'UPDATE_ROLLBACK_COMPLETE' },
     ],
   });

@@ -134,7 +134,7 @@ describe.concurrent('what the daily run starts', () => {
   async function tickUntil(decision: string, path: string): Promise<Recorded> {
     let found: Recorded | undefined;
     const decided = async () => {
-      await command('tick', 'daily');
+      await command('tick', 'daily-promotion');
       found = (await decisionsOn(path)).find((one) => one.decision === decision);
       return found !== undefined;
     };

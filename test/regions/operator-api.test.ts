@@ -28,6 +28,7 @@ const workflows = {
     Role: { Type: 'AWS::IAM::Role', Properties: { RoleName: 'workflow', Policies: [] } },
     Onboarding: workflow('tenant-onboarding', { Type: 'Wait', Seconds: 1_000_000, End: true }),
     Move: workflow('tenant-move', { Type: 'Succeed' }),
+    Backup: workflow('tenant-backup', { Type: 'Wait', Seconds: 1_000_000, End: true }),
   },
 };
 
@@ -71,6 +72,7 @@ async function start(options?: { down?: boolean }): Promise<void> {
   Object.assign(process.env, two.environment('us', options), {
     ONBOARDING_STATE_MACHINE_ARN: stateMachine('tenant-onboarding'),
     MOVE_STATE_MACHINE_ARN: stateMachine('tenant-move'),
+    BACKUP_STATE_MACHINE_ARN: stateMachine('tenant-backup'),
     MOVE_SURVEY_FUNCTION: 'strata-us-move-survey',
   });
   vi.resetModules();
@@ -135,6 +137,18 @@ async function addMove(key: 'us' | 'eu', tenantId: string, at: string): Promise<
     { moveId, tenantId, at },
   );
   return moveId;
+}
+
+async function addBackup(key: 'us' | 'eu', tenantId: string, day: number): Promise<string> {
+  const backupId = randomUUID();
+  await two[key].query(
+    `INSERT INTO tenant_backups (backup_id, tenant_id, region, tier, isolation_model, epoch, schema_version, status,
+                                 prefix, started_by, started_at, finished_at, expires_at)
+     VALUES (:backupId::uuid, :tenantId::uuid, :key, 'starter', 'shared', 1, 1, 'succeeded', 'none/', 'test',
+             '2026-01-01'::timestamptz + :day::int * interval '1 day', now(), now() + interval '1 day')`,
+    { backupId, tenantId, key, day },
+  );
+  return backupId;
 }
 
 describe('the tenants of two regions', () => {
@@ -279,6 +293,31 @@ describe('a tenant of another region', () => {
     const unknown = { path: { ...path, moveId: randomUUID() } };
     expect((await call('GET /tenants/{tenantId}/moves/{moveId}', unknown)).status).toBe(404);
   });
+
+  test('has the backups of all regions in one list, each with its region, and each is read wherever it is', async () => {
+    const id = await addThere();
+    const backups = [
+      await addBackup('us', id, 1),
+      await addBackup('us', id, 2),
+      await addBackup('eu', id, 3),
+    ];
+    const path = { tenantId: id };
+    for (const limit of ['1', '2', '3', '4']) {
+      const seen: [backupId: string, region: string][] = [];
+      let cursor: string | undefined;
+      do {
+        const query = { limit, ...(cursor ? { cursor } : {}) };
+        const { body } = await call('GET /tenants/{tenantId}/backups', { path, query });
+        for (const { backupId, region } of body.items) seen.push([backupId, region]);
+        cursor = body.nextCursor ?? undefined;
+      } while (cursor);
+      expect(seen).toEqual(backups.map((backupId, index) => [backupId, index < 2 ? 'us' : 'eu']));
+    }
+    for (const backupId of [...backups, randomUUID()]) {
+      const read = await call('GET /tenants/{tenantId}/backups/{backupId}', { path: { ...path, backupId } });
+      expect(read.status).toBe(backups.includes(backupId) ? 200 : 404);
+    }
+  });
 });
 
 test('POST /tenants registers and starts the onboarding in the region of the residency', async () => {
@@ -364,6 +403,21 @@ describe.each(['us', 'eu'] as const)(
       expect(await executionsOf('tenant-move', `move-${moveId}`, awsRegion)).toHaveLength(1);
       expect((await ask('enterprise')).status).toBe(422);
     });
+
+    test('back a tenant up once, in its region, with five equal answers', async () => {
+      const { body: tenant } = await call('POST /tenants', { body: onboarding() });
+      await activate(key, tenant.tenantId);
+      const path = { tenantId: tenant.tenantId as string };
+      const answers = await fiveTimes(() =>
+        call('POST /tenants/{tenantId}/backups', { path, key: tenant.slug }),
+      );
+      expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      const { backupId, region } = answers[0]!.body;
+      expect(region).toBe(key);
+      expect(await executionsOf('tenant-backup', `backup-${backupId}`, awsRegion)).toHaveLength(1);
+    });
   },
 );
 
@@ -421,6 +475,25 @@ describe('a request whose workflow cannot be started', () => {
       process.env.MOVE_STATE_MACHINE_ARN = stateMachine('tenant-move');
     }
     expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+  });
+
+  test('leaves a backup failed; its repetition with the same key backs up', async () => {
+    const { body: tenant } = await call('POST /tenants', { body: slugged() });
+    await activate('us', tenant.tenantId);
+    const path = { tenantId: tenant.tenantId as string };
+    const ask = () => call('POST /tenants/{tenantId}/backups', { path, key: tenant.slug });
+    process.env.BACKUP_STATE_MACHINE_ARN = stateMachine('nowhere');
+    try {
+      expect(await ask()).toMatchObject({ status: 503, body: { type: 'urn:strata:problem:unavailable' } });
+    } finally {
+      process.env.BACKUP_STATE_MACHINE_ARN = stateMachine('tenant-backup');
+    }
+    expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+    const { body } = await call('GET /tenants/{tenantId}/backups', { path });
+    expect(body.items).toMatchObject([
+      { status: 'failed', reason: 'The backup could not be started. Try again later.' },
+      { status: 'running' },
+    ]);
   });
 
   test('nor is a move asked for while a tenant that was never metered cannot be measured', async () => {

@@ -8,7 +8,7 @@ import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
 import { Problem } from '../../http/problem.ts';
-import { findBackupOfRegions, getBackup, listBackups } from '../../registry/backups.ts';
+import { findBackupOfRegions, getBackup, listBackups, pointInTimeWindow } from '../../registry/backups.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
@@ -16,13 +16,14 @@ import { tenantParams } from './tenant-routes.ts';
 
 const backupParams = z.extend(tenantParams, { backupId: uuid });
 
-/** The tenant's backups, oldest first, and what its tier is kept for. */
+/** The tenant's backups, oldest first, what its tier's policy is, and the window of its cluster's continuous backup. */
 export const list = operatorRoute(
   { params: tenantParams, query: z.strictObject(pageParameters) },
   async ({ registry, registries, params, query }) => {
     const { tenantId, tier } = await getTenant(registry, params.tenantId);
     const page = await listBackups(registries, tenantId, pageOf(query));
-    return { status: 200, body: { ...page, policy: { tier, ...BACKUP_POLICY[tier] } } };
+    const window = await pointInTimeWindow(registry, { tenantId, tier });
+    return { status: 200, body: { ...page, policy: { tier, ...BACKUP_POLICY[tier] }, window } };
   },
 );
 

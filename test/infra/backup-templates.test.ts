@@ -1,0 +1,264 @@
+/** What the templates say about backups, also what the local S3 lacks: versions, Object Lock and replication. */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { BACKUP_POLICY, tierPrefix } from '../../functions/contracts/backup-policy.ts';
+import type { Tier } from '../../functions/contracts/tenant.ts';
+import { allowStatements, listOf, text } from './iam-statements.ts';
+import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
+
+let plain: Assembly;
+let guarded: Assembly;
+beforeAll(async () => {
+  [plain, guarded] = [await sharedAssembly('default'), await sharedAssembly('guardedBackups')];
+});
+
+type Placed = Resource & { readonly stack: string; readonly logicalId: string };
+
+const ofType = (assembly: Assembly, type: string) => assembly.resources.filter(({ Type }) => Type === type);
+
+function bucketOf(assembly: Assembly, stack = 'Strata-us-backups'): Placed {
+  const [bucket, ...others] = ofType(assembly, 'AWS::S3::Bucket').filter(
+    (one) => one.stack === stack && !/AccessLogs/.test(one.logicalId),
+  );
+  expect(others).toEqual([]);
+  return bucket as Placed;
+}
+
+function functionOf(assembly: Assembly, entry: string): Placed {
+  return ofType(assembly, 'AWS::Lambda::Function').find(
+    ({ Properties }) => Properties.Handler === `${entry}.handler`,
+  ) as Placed;
+}
+
+/** `action resource` of all that the role may do; the resource without its account and region. */
+function rightsOf(assembly: Assembly, role: unknown): string[] {
+  return allowStatements(assembly.resources)
+    .filter(({ roles }) => roles.some((one) => text(role) === `<${one}.Arn>`))
+    .flatMap(({ statement }) =>
+      listOf(statement.Action).flatMap((action) =>
+        listOf(statement.Resource).map((resource) => `${text(action)} ${text(resource)}`),
+      ),
+    );
+}
+
+const rulesOf = (bucket: Placed) =>
+  (bucket.Properties.LifecycleConfiguration as { Rules: Record<string, unknown>[] }).Rules;
+
+const expirations = (Object.entries(BACKUP_POLICY) as [Tier, { retentionDays: number }][]).map(
+  ([tier, { retentionDays }]) => ({
+    Prefix: tierPrefix(tier),
+    ExpirationInDays: retentionDays,
+    Status: 'Enabled',
+  }),
+);
+
+test('one lifecycle rule for each tier deletes its folder’s objects when the days of the policy are over', () => {
+  const rules = rulesOf(bucketOf(plain));
+  expect(rules.filter(({ Prefix }) => Prefix !== undefined)).toEqual(
+    expirations.map((rule) => expect.objectContaining(rule)),
+  );
+  expect(expirations.map(({ ExpirationInDays }) => ExpirationInDays)).toEqual([7, 14, 35]);
+  const others = rules.filter(({ Prefix }) => Prefix === undefined);
+  expect(others).toMatchObject([{ AbortIncompleteMultipartUpload: { DaysAfterInitiation: 2 } }]);
+});
+
+test('the bucket is encrypted with the region’s key, closed to the public, retained, and says who read it', () => {
+  const bucket = bucketOf(plain);
+  const { Properties, DeletionPolicy, UpdateReplacePolicy } = bucket;
+  expect([DeletionPolicy, UpdateReplacePolicy]).toEqual(['Retain', 'Retain']);
+  expect(Properties).toMatchObject({
+    PublicAccessBlockConfiguration: {
+      BlockPublicAcls: true,
+      BlockPublicPolicy: true,
+      IgnorePublicAcls: true,
+      RestrictPublicBuckets: true,
+    },
+    LoggingConfiguration: { DestinationBucketName: expect.anything() },
+  });
+  const [{ ServerSideEncryptionByDefault: encryption, BucketKeyEnabled }] = (
+    Properties.BucketEncryption as {
+      ServerSideEncryptionConfiguration: [
+        { ServerSideEncryptionByDefault: Record<string, unknown>; BucketKeyEnabled: boolean },
+      ];
+    }
+  ).ServerSideEncryptionConfiguration;
+  expect([encryption.SSEAlgorithm, BucketKeyEnabled]).toEqual(['aws:kms', true]);
+  expect(text(encryption.KMSMasterKeyID)).toMatch(/Strata-us-network.*Key.*Arn/);
+  const policy = ofType(plain, 'AWS::S3::BucketPolicy').find(
+    ({ stack, Properties: { Bucket } }) => stack === bucket.stack && text(Bucket) === `<${bucket.logicalId}>`,
+  );
+  expect(JSON.stringify(policy?.Properties)).toContain('"aws:SecureTransport":"false"');
+});
+
+test('without an option it has no versions: what is deleted is gone', () => {
+  expect(bucketOf(plain).Properties).not.toHaveProperty('VersioningConfiguration');
+  expect(bucketOf(plain).Properties).not.toHaveProperty('ObjectLockEnabled');
+  expect(bucketOf(plain).Properties).not.toHaveProperty('ReplicationConfiguration');
+  expect(functionOf(plain, 'tasks/backup-data').Properties.Environment).toMatchObject({
+    Variables: { BACKUP_OBJECT_LOCK: '' },
+  });
+});
+
+test('the task that copies writes below the folder of backups, signs in as owners, and starts nothing', () => {
+  const rights = rightsOf(plain, functionOf(plain, 'tasks/backup-data').Properties.Role);
+  const onBucket = rights.filter((right) => right.startsWith('s3:'));
+  for (const right of onBucket) expect(right).toMatch(/\/tenant-backups\/\*$|^s3:ListBucket /);
+  expect(onBucket.map((right) => right.split(' ')[0]).sort()).toEqual([
+    's3:AbortMultipartUpload',
+    's3:DeleteObject',
+    's3:GetObject',
+    's3:ListBucket',
+    's3:PutObject',
+  ]);
+  const secrets = rights.filter((right) => right.startsWith('secretsmanager:GetSecretValue')).join('\n');
+  expect(secrets).toMatch(/owner/);
+  expect(secrets).toMatch(/strata\/dedicated/);
+  expect(secrets).not.toMatch(/starter|master|strata\/tenant/i);
+  expect(rights.filter((right) => /^(states|lambda|rds|cloudformation):/.test(right))).toEqual([]);
+});
+
+test('the task that records and expires can read no backup and sign in to no tenant’s database', () => {
+  const { Role, VpcConfig } = functionOf(plain, 'tasks/backup-registry').Properties;
+  expect(VpcConfig).toBeUndefined();
+  const rights = rightsOf(plain, Role);
+  expect(rights.filter((right) => right.startsWith('s3:')).map((right) => right.split(' ')[0])).toEqual([
+    's3:DeleteObject',
+    's3:ListBucket',
+  ]);
+  const secrets = rights.filter((right) => right.startsWith('secretsmanager:'));
+  expect(secrets.every((right) => /Writer/.test(right))).toBe(true);
+  expect(rights.filter((right) => right.startsWith('states:'))).toEqual([
+    expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-backup:\*$/),
+  ]);
+});
+
+test('the fleet’s role starts tenant-backup and its own groups, and no other workflow', () => {
+  const fleet = ofType(plain, 'AWS::StepFunctions::StateMachine').find(
+    ({ Properties }) => Properties.StateMachineName === 'fleet-backup',
+  ) as Placed;
+  const started = rightsOf(plain, fleet.Properties.RoleArn)
+    .filter((right) => right.startsWith('states:StartExecution'))
+    .map((right) => right.split(' ')[1]);
+  const machines = new Map(
+    ofType(plain, 'AWS::StepFunctions::StateMachine').map(({ logicalId, Properties }) => [
+      `<${logicalId}>`,
+      Properties.StateMachineName,
+    ]),
+  );
+  expect(started.map((arn) => machines.get(arn as string)).sort()).toEqual(['fleet-backup', 'tenant-backup']);
+});
+
+test('the daily schedule starts the fleet’s run; recovery hears of each execution that ended badly, and looks', () => {
+  const schedule = (name: string) =>
+    ofType(plain, 'AWS::Scheduler::Schedule').find(({ Properties }) => Properties.Name === name)!.Properties;
+  const daily = schedule('strata-us-fleet-backup');
+  expect(daily.ScheduleExpression).toBe('cron(0 0 * * ? *)');
+  expect(text((daily.Target as { Arn: unknown }).Arn)).toMatch(/Fleet/);
+  const registry = `<${functionOf(plain, 'tasks/backup-registry').logicalId}.Arn>`;
+  const recovery = schedule('strata-us-backup-recovery');
+  expect(recovery.ScheduleExpression).toBe('rate(5 minutes)');
+  expect(text((recovery.Target as { Arn: unknown }).Arn)).toBe(registry);
+  const rule = ofType(plain, 'AWS::Events::Rule').find(({ stack }) => stack === 'Strata-us-backups')!;
+  expect(rule.Properties).toMatchObject({
+    EventPattern: { source: ['aws.states'], detail: { status: ['ABORTED', 'TIMED_OUT', 'FAILED'] } },
+  });
+  const [target] = rule.Properties.Targets as [{ Arn: unknown }];
+  expect(text(target.Arn)).toBe(registry);
+});
+
+test('a tenant without a backup, an incomplete run and a recovery that fails each raise an alarm', () => {
+  const alarms = ofType(plain, 'AWS::CloudWatch::Alarm').filter(({ stack }) => stack === 'Strata-us-backups');
+  const metricsOf = ({ Properties }: Placed) =>
+    (Properties.Metrics as { MetricStat?: { Metric: { MetricName: string; Dimensions?: unknown[] } } }[])
+      .flatMap(({ MetricStat }) => (MetricStat ? [MetricStat.Metric] : []))
+      .map(({ MetricName, Dimensions }) => `${MetricName} ${JSON.stringify(Dimensions ?? [])}`)
+      .join('\n');
+  const [backup, fleet] = ['tenant-backup:', 'fleet-backup:'].map((name) =>
+    alarms.find(({ Properties }) => String(Properties.AlarmDescription).startsWith(name)),
+  ) as [Placed, Placed];
+  expect(metricsOf(backup)).toMatch(/ExecutionsFailed .*Workflow/);
+  expect(metricsOf(backup)).toMatch(/ExecutionsTimedOut .*Workflow/);
+  expect(metricsOf(backup)).toMatch(/BackupRecoveryAlerts/);
+  expect(metricsOf(fleet)).toMatch(/ExecutionsFailed .*Fleet/);
+  expect(metricsOf(fleet)).toMatch(/ExecutionsTimedOut .*Fleet/);
+  for (const { Properties } of [backup, fleet]) expect(Properties.AlarmActions).toHaveLength(1);
+  const [filter] = ofType(plain, 'AWS::Logs::MetricFilter').filter(
+    ({ stack }) => stack === 'Strata-us-backups',
+  );
+  expect(filter?.Properties.FilterPattern).toContain('BackupRecoveryAlert');
+  const { LogGroup } = functionOf(plain, 'tasks/backup-registry').Properties.LoggingConfig as {
+    LogGroup: unknown;
+  };
+  expect(filter?.Properties.LogGroupName).toEqual(LogGroup);
+});
+
+describe('with Object Lock and a second region', () => {
+  test('the bucket locks objects, each until its own date, and keeps versions for a week', () => {
+    const { Properties } = bucketOf(guarded);
+    expect(Properties).toMatchObject({
+      ObjectLockEnabled: true,
+      VersioningConfiguration: { Status: 'Enabled' },
+    });
+    // A default would lock what was not completed, too.
+    expect(Properties).not.toHaveProperty('ObjectLockConfiguration');
+    expect(rulesOf(bucketOf(guarded))).toContainEqual(
+      expect.objectContaining({
+        NoncurrentVersionExpiration: { NoncurrentDays: 7 },
+        ExpiredObjectDeleteMarker: true,
+      }),
+    );
+    const task = functionOf(guarded, 'tasks/backup-data').Properties;
+    expect(task.Environment).toMatchObject({ Variables: { BACKUP_OBJECT_LOCK: 'COMPLIANCE' } });
+    expect(rightsOf(guarded, task.Role)).toContainEqual(
+      expect.stringMatching(/^s3:PutObjectRetention .*\/tenant-backups\/\*$/),
+    );
+    expect(rightsOf(plain, functionOf(plain, 'tasks/backup-data').Properties.Role).join()).not.toContain(
+      'PutObjectRetention',
+    );
+  });
+
+  test('Enterprise and Business backups are copied to a bucket there, encrypted with a key of that region', () => {
+    const { Role: role, Rules } = bucketOf(guarded).Properties.ReplicationConfiguration as {
+      Role: unknown;
+      Rules: Record<string, unknown>[];
+    };
+    expect(Rules.map(({ Filter }) => Filter)).toEqual([
+      { Prefix: 'tenant-backups/business/' },
+      { Prefix: 'tenant-backups/enterprise/' },
+    ]);
+    for (const rule of Rules) {
+      expect(rule).toMatchObject({
+        Status: 'Enabled',
+        DeleteMarkerReplication: { Status: 'Disabled' },
+        SourceSelectionCriteria: { SseKmsEncryptedObjects: { Status: 'Enabled' } },
+      });
+      const { Bucket, EncryptionConfiguration } = rule.Destination as {
+        Bucket: unknown;
+        EncryptionConfiguration: { ReplicaKmsKeyID: unknown };
+      };
+      expect(text(Bucket)).toMatch(/:s3:::strata-us-backup-copies-/);
+      expect(text(EncryptionConfiguration.ReplicaKmsKeyID)).toMatch(
+        /:kms:us-west-2:.*:alias\/strata-us-backup-copies$/,
+      );
+    }
+    expect(new Set(Rules.map(({ Priority }) => Priority)).size).toBe(2);
+    const rights = rightsOf(guarded, role);
+    expect(rights.filter((right) => right.startsWith('s3:ReplicateObject'))).toEqual([
+      expect.stringMatching(/backup-copies-.*\/tenant-backups\/business\/\*$/),
+      expect.stringMatching(/backup-copies-.*\/tenant-backups\/enterprise\/\*$/),
+    ]);
+    expect(rights.filter((right) => /Delete/.test(right))).toEqual([]);
+  });
+
+  test('the second bucket exists first, with the same lock, versions and expiry', () => {
+    expect(guarded.dependencies('Strata-us-backups')).toContain('Strata-us-backup-copies');
+    const copies = bucketOf(guarded, 'Strata-us-backup-copies');
+    expect(text(copies.Properties.BucketName)).toBe('strata-us-backup-copies-<AWS::AccountId>');
+    expect(copies.Properties).toMatchObject({
+      ObjectLockEnabled: true,
+      VersioningConfiguration: { Status: 'Enabled' },
+    });
+    expect(rulesOf(copies)).toEqual(rulesOf(bucketOf(guarded)));
+    const [alias] = ofType(guarded, 'AWS::KMS::Alias').filter(({ stack }) => stack === copies.stack);
+    expect(alias?.Properties.AliasName).toBe('alias/strata-us-backup-copies');
+  });
+});
