@@ -107,6 +107,8 @@ export interface BackupConfig {
    */
   readonly secondRegions?: Readonly<Record<string, string>>;
   readonly copyBusiness?: boolean;
+  /** Hours for which a restore can be undone: what it replaced is kept beside the tenant's data for so long. */
+  readonly undoHours: number;
 }
 
 export interface StrataConfig {
@@ -198,7 +200,7 @@ export const config: StrataConfig = {
   databasePipeline: 'off',
   logLevel: 'INFO',
   logRetentionDays: 90,
-  backups: {},
+  backups: { undoHours: 72 },
   moves: {
     graceMinutes: 10,
     maxPauseMs: 50,

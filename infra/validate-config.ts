@@ -104,6 +104,9 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   return candidate;
 }
 
+/** Two weeks: what is kept takes as much room as the tenant. */
+const MAX_UNDO_HOURS = 336;
+
 function backupProblems({ backups, regions }: StrataConfig): string[] {
   const second = Object.entries(backups.secondRegions ?? {});
   const problems = second.flatMap(([key, awsRegion]) => {
@@ -116,6 +119,10 @@ function backupProblems({ backups, regions }: StrataConfig): string[] {
     }
     return [];
   });
+  const { undoHours } = backups;
+  if (!Number.isSafeInteger(undoHours) || undoHours < 1 || undoHours > MAX_UNDO_HOURS) {
+    problems.push(`backups.undoHours is ${undoHours}, expected 1 to ${MAX_UNDO_HOURS}`);
+  }
   if (backups.copyBusiness && second.length === 0) {
     problems.push('backups.copyBusiness is set without backups.secondRegions');
   }

@@ -39,6 +39,8 @@ export interface TenantMoveCleanupProps {
   grace: Duration;
   /** How long a dedicated database is kept beyond that. */
   keepDedicated: Duration;
+  /** For which what a restore has replaced is kept. */
+  keepReplaced: Duration;
   /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
@@ -48,7 +50,7 @@ export class TenantMoveCleanup extends Construct {
 
   constructor(scope: Construct, id: string, props: TenantMoveCleanupProps) {
     super(scope, id);
-    const { tasks, grace, keepDedicated, logGroup } = props;
+    const { tasks, grace, keepDedicated, keepReplaced, logGroup } = props;
     const cleanUpState = taskState(this, 'Clean up', tasks.data, {
       timeout: beyond(MOVE_TIMEOUTS.data),
       payload: phaseOf('clean-up'),
@@ -99,7 +101,7 @@ export class TenantMoveCleanup extends Construct {
         .when(Condition.and(isTrue('done'), isTrue('database')), deletion)
         .when(isTrue('done'), new Succeed(this, 'Cleaned up'))
         .otherwise(
-          new Wait(this, 'Wait', { time: WaitTime.duration(Duration.seconds(30)) }).next(cleanUpState),
+          new Wait(this, 'Wait', { time: WaitTime.timestampPath('$.step.keepUntil') }).next(cleanUpState),
         ),
     );
     this.stateMachine = new StateMachine(this, 'StateMachine', {
@@ -108,7 +110,7 @@ export class TenantMoveCleanup extends Construct {
       queryLanguage: QueryLanguage.JSON_PATH,
       // The 25,000 events of an execution last for two days of calls, each of which has 9 events and takes about a
       // minute.
-      timeout: Duration.days(3 + keepDedicated.toDays()),
+      timeout: Duration.hours(72 + keepDedicated.toHours() + keepReplaced.toHours()),
       tracingEnabled: true,
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });

@@ -84,6 +84,8 @@ export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnviron
   readonly MOVE_CLEANUP_STATE_MACHINE_ARN: string;
   /** Days for which a dedicated database is kept after its tenant has moved away. */
   readonly KEEP_DEDICATED_DAYS: string;
+  /** Hours for which what a restore has replaced is kept. */
+  readonly KEEP_REPLACED_HOURS: string;
 }
 
 export interface BackupEnvironment extends RegistryEnvironment, RegionEnvironment {

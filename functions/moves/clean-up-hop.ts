@@ -8,7 +8,7 @@ import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
 import { type Hop, keepsRole, keptIn } from './hop.ts';
-import { findHop, setHopState } from './move-records.ts';
+import { findHop, type HopRecord, selectHops, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
 import { cleanUpReshape } from './reshape/clean-up-reshape.ts';
 
@@ -16,23 +16,30 @@ export interface CleanUp {
   readonly done: boolean;
   /** The source was a dedicated database, which will be deleted as a whole. */
   readonly database: boolean;
-  /** When the deletion may begin, RFC 3339. */
+  /** RFC 3339: when to call again, or when the deletion of the database may begin. */
   readonly keepUntil: string;
 }
 
-const MS_PER_DAY = 24 * 60 * 60_000;
+const MS_PER_HOUR = 60 * 60_000;
+const RETRY_MS = 30_000;
+
+export interface KeepTimes {
+  /** Days for which a dedicated database is kept from its clean-up on. */
+  readonly keepDays: number;
+  /** Hours for which what a restore has replaced is kept from its swap on: it can be undone for so long. */
+  readonly keepReplacedHours: number;
+}
 
 /**
  * Drops what the tenant left at the source of a settled hop, and last the secret of its role there. Call it until it is
  * done. When the source was a dedicated database, `deleteLeftDatabase` ends the clean-up.
- * @param keepDays how long a dedicated database is kept from now on.
  * @param deadline on `performance.now()`'s clock.
  * @throws {HopNotCommitted} the hop is not settled; a hop whose source and target differ never is.
  */
 export async function cleanUpHop(
   registry: Pick<DataApi, 'query'>,
   { moveId, hopIndex }: { moveId: string; hopIndex: number },
-  { deadline, keepDays }: { deadline: number; keepDays: number },
+  { deadline, keepDays, keepReplacedHours }: KeepTimes & { readonly deadline: number },
 ): Promise<CleanUp> {
   const hop = await findHop(registry, moveId, hopIndex);
   if (!hop) throw new MoveOvertaken();
@@ -44,15 +51,21 @@ export async function cleanUpHop(
   const database = source.isolationModel === 'dedicated' && !sameLocation(source, target);
   const since = hop.result.cleanedAt;
   if (database && typeof since === 'string')
-    return { done: true, database, keepUntil: after(since, keepDays) };
+    return { done: true, database, keepUntil: after(since, keepDays * 24) };
+  const kept = hop.filling && keptUntil(hop, keepReplacedHours);
+  if (kept !== undefined && kept > now) return { done: false, database, keepUntil: kept };
+  if (hop.filling && (await wentWithItsDatabase(registry, hop))) {
+    await setHopState(registry, hop, ['settled'], 'cleaned');
+    return { done: true, database, keepUntil: now };
+  }
   const { done } = await (kind === 'reshape'
     ? cleanUpReshape(hop, deadline)
     : cleanUpRelocate(hop, deadline));
-  if (!done) return { done, database, keepUntil: now };
+  if (!done) return { done, database, keepUntil: new Date(Date.now() + RETRY_MS).toISOString() };
   await dropKept(hop);
   if (database) {
     await noteCleaned(registry, hop, now);
-    return { done, database, keepUntil: after(now, keepDays) };
+    return { done, database, keepUntil: after(now, keepDays * 24) };
   }
   // The tenant cannot have returned to it: no other attempt uses its names.
   if (!keepsRole(hop)) await dropCredentials(source, attempt.tenantId);
@@ -70,8 +83,27 @@ async function dropKept(hop: Hop): Promise<void> {
   );
 }
 
-const after = (since: string, days: number): string =>
-  new Date(Date.parse(since) + days * MS_PER_DAY).toISOString();
+const after = (since: string, hours: number): string =>
+  new Date(Date.parse(since) + hours * MS_PER_HOUR).toISOString();
+
+/** Undefined where the time of the swap is not on record. */
+function keptUntil({ result }: HopRecord, hours: number): string | undefined {
+  return typeof result.committedAt === 'string' ? after(result.committedAt, hours) : undefined;
+}
+
+/** The tenant has moved away since, and its dedicated database is deleted. */
+async function wentWithItsDatabase(
+  registry: Pick<DataApi, 'query'>,
+  { attempt, source }: Hop,
+): Promise<boolean> {
+  if (source.isolationModel !== 'dedicated') return false;
+  const cleaned = await selectHops(registry, (hops) =>
+    hops.where('h.tenant_id', '=', attempt.tenantId).where('h.state', '=', 'cleaned'),
+  );
+  return cleaned.some(
+    (hop) => hop.result.deletedDatabase !== undefined && hop.source.clusterArn === source.clusterArn,
+  );
+}
 
 /** A repeated clean-up must not connect to a database that is being deleted. */
 async function noteCleaned(

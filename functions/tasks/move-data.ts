@@ -77,15 +77,16 @@ const rollBack = movePhase(
   },
 );
 
-const days = z.coerce.number().nonnegative();
+const amount = z.coerce.number().nonnegative();
 
 /** Drops what the tenant left at the hop's source. The workflow calls it until all is gone. */
 const cleanUp = movePhase(
   z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
   async (registry, { move }, deadline) => {
     const { cleanUpHop } = await import('../moves/clean-up-hop.ts');
-    const keepDays = days.parse(variable<MoveDataEnvironment>('KEEP_DEDICATED_DAYS'));
-    return cleanUpHop(registry, move, { deadline, keepDays });
+    const keepDays = amount.parse(variable<MoveDataEnvironment>('KEEP_DEDICATED_DAYS'));
+    const keepReplacedHours = amount.parse(variable<MoveDataEnvironment>('KEEP_REPLACED_HOURS'));
+    return cleanUpHop(registry, move, { deadline, keepDays, keepReplacedHours });
   },
 );
 

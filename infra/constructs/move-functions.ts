@@ -115,6 +115,7 @@ export class MoveFunctions extends Construct {
         MOVE_MAX_PAUSE_MS: String(maxPauseMs),
         MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn,
         KEEP_DEDICATED_DAYS: String(keepDedicated ?? 0),
+        KEEP_REPLACED_HOURS: String(settings.config.backups.undoHours),
       },
     });
     this.#grantDatabases(task);

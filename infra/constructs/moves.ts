@@ -26,7 +26,8 @@ export class Moves extends Construct {
     this.#props = props;
     const { tasks } = new MoveFunctions(this, 'Tasks', props);
     this.tasks = tasks;
-    const { graceMinutes, keepDedicated } = props.settings.config.moves;
+    const { moves, backups } = props.settings.config;
+    const { graceMinutes, keepDedicated } = moves;
     this.stateMachine = new TenantMove(this, 'Workflow', {
       tasks,
       logGroup: this.#logs('Logs'),
@@ -35,6 +36,7 @@ export class Moves extends Construct {
       tasks,
       grace: Duration.minutes(graceMinutes),
       keepDedicated: Duration.days(keepDedicated ?? 0),
+      keepReplaced: Duration.hours(backups.undoHours),
       logGroup: this.#logs('CleanupLogs'),
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, Object.values(tasks));

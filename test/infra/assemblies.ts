@@ -39,7 +39,12 @@ export const VARIANTS = {
   }),
   guardedBackups: {
     ...config,
-    backups: { objectLock: 'compliance', secondRegions: { us: 'us-west-2' }, copyBusiness: true },
+    backups: {
+      ...config.backups,
+      objectLock: 'compliance',
+      secondRegions: { us: 'us-west-2' },
+      copyBusiness: true,
+    },
   },
 } satisfies Record<string, StrataConfig>;
 

@@ -116,7 +116,7 @@ test('every mistake is named at once', () => {
   const problems = problemsOf({
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
-    backups: { secondRegions: { mars: 'us-west-2' }, copyBusiness: true },
+    backups: { secondRegions: { mars: 'us-west-2' }, copyBusiness: true, undoHours: 400 },
     moves: {
       graceMinutes: 0,
       keepDedicated: 91,
@@ -137,6 +137,7 @@ test('every mistake is named at once', () => {
     'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
     expect.stringContaining('logRetentionDays is 42'),
     'backups.secondRegions names mars, which is no region',
+    'backups.undoHours is 400, expected 1 to 336',
     'moves.dutyCycle is 0, expected 0.1 to 1',
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.replicationTlsBetweenRegions is "sslmode=prefer", expected such as sslmode=verify-full sslrootcert=/a/file.pem',

@@ -254,6 +254,7 @@ test('the environment of every function has only the agreed names', () => {
       'MOVE_MAX_PAUSE_MS',
       'MOVE_CLEANUP_STATE_MACHINE_ARN',
       'KEEP_DEDICATED_DAYS',
+      'KEEP_REPLACED_HOURS',
     ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.

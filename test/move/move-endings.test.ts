@@ -288,7 +288,11 @@ test('moves.keepDedicated: a clean-up says until when a dedicated database stays
     [0, '2026-01-01T00:00:00.000Z'],
     [30, '2026-01-31T00:00:00.000Z'],
   ] as const) {
-    const cleaned = await cleanUpHop(registry, { moveId, hopIndex: 0 }, { deadline: 0, keepDays });
+    const cleaned = await cleanUpHop(
+      registry,
+      { moveId, hopIndex: 0 },
+      { deadline: 0, keepDays, keepReplacedHours: 0 },
+    );
     expect(cleaned).toEqual({ done: true, database: true, keepUntil });
   }
   expect(await hopsOf(registry, moveId)).toMatchObject([{ state: 'settled' }]);

@@ -156,7 +156,11 @@ test('a Business tenant goes to another cell, with a report, and nothing is left
   expect(await readPlacement(owner, tenantId)).toMatchObject({ state: 'moved', epoch: 2, mover: null });
   expect(await replicationLeft()).toBe(0);
   expect(
-    await cleanUpHop(world.registry, { moveId, hopIndex: 0 }, { deadline: far(), keepDays: 0 }),
+    await cleanUpHop(
+      world.registry,
+      { moveId, hopIndex: 0 },
+      { deadline: far(), keepDays: 0, keepReplacedHours: 0 },
+    ),
   ).toMatchObject({ done: true });
   expect((await hopsOf(world.registry, moveId))[0]?.state).toBe('cleaned');
 });

@@ -141,7 +141,11 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
     epoch: 2,
   });
   expect(
-    await cleanUpHop(world.registry, { moveId: up.moveId, hopIndex: 0 }, { deadline: far(), keepDays: 0 }),
+    await cleanUpHop(
+      world.registry,
+      { moveId: up.moveId, hopIndex: 0 },
+      { deadline: far(), keepDays: 0, keepReplacedHours: 0 },
+    ),
   ).toMatchObject({ done: true });
 
   const down = await begin(tenantId, 'starter');
@@ -156,7 +160,7 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
       await cleanUpHop(
         world.registry,
         { moveId: down.moveId, hopIndex: 0 },
-        { deadline: far(), keepDays: 0 },
+        { deadline: far(), keepDays: 0, keepReplacedHours: 0 },
       ),
     ).toMatchObject({ done: true });
   }

@@ -61,6 +61,7 @@ function synthesize() {
     tasks,
     grace: Duration.minutes(7),
     keepDedicated: Duration.days(30),
+    keepReplaced: Duration.hours(72),
     logGroup: new LogGroup(stack, 'CleanupLog'),
   });
   return Template.fromStack(stack);
@@ -245,7 +246,7 @@ test('a dedicated database is deleted once it need not be kept any longer, until
   });
   expect(cleanup.States['Wait for deletion']).toMatchObject({ Seconds: 120, Next: 'Delete database' });
   // The days of the configuration, and three for the work.
-  expect(cleanup.TimeoutSeconds).toBe(33 * 24 * 60 * 60);
+  expect(cleanup.TimeoutSeconds).toBe(36 * 24 * 60 * 60);
 });
 
 test('a clean-up waits for the grace period, then cleans until all is gone', () => {
