@@ -14,6 +14,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
+import { backupTables } from './migrations/0007-backups.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -31,6 +32,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
   { name: '0006-rollouts', statements: rolloutTables },
+  { name: '0007-backups', statements: backupTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -105,6 +107,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
   schema_rollouts: 'SELECT, INSERT, UPDATE',
   schema_rollout_targets: 'SELECT, INSERT, UPDATE',
+  // An expired backup is deleted from the registry as from the bucket.
+  tenant_backups: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_backup_parts: 'SELECT, INSERT, UPDATE, DELETE',
   // Rows that move with a tenant to another region.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',

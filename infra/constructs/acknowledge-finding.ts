@@ -11,9 +11,9 @@ export function acknowledgeFinding(scope: IConstruct, finding: string, reason: s
   Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
 }
 
-/** Accepts the rights of a role, or a managed policy, on this one resource pattern. */
-export function acknowledgePattern(holder: IGrantable, pattern: string, reason: string): void {
-  const { grantPrincipal } = holder;
+/** Accepts the rights of a role, a managed policy, or everything in a construct, on this one resource pattern. */
+export function acknowledgePattern(holder: IGrantable | Construct, pattern: string, reason: string): void {
+  const grantPrincipal = 'grantPrincipal' in holder ? holder.grantPrincipal : holder;
   const scope = Construct.isConstruct(grantPrincipal) ? grantPrincipal : holder;
   if (!Construct.isConstruct(scope)) throw new Error(`no construct to acknowledge ${pattern} at`);
   acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
@@ -38,20 +38,23 @@ export function acknowledgeWorkflow(role: IRole, tasks: readonly IFunction[]): v
   }
 }
 
-/** A resolved value in the form of cdk-nag's finding ids: references in angle brackets. */
+/** A resolved value in the form of cdk-nag's finding ids: references in angle brackets, other functions as JSON. */
 function flatten(value: unknown): string {
   if (typeof value === 'string') return value;
   const {
     Ref: reference,
     'Fn::Join': join,
     'Fn::GetAtt': attribute,
+    'Fn::Select': selected,
   } = value as {
     Ref?: string;
     'Fn::Join'?: [string, unknown[]];
     'Fn::GetAtt'?: [string, string];
+    'Fn::Select'?: unknown;
   };
   if (reference) return `<${reference}>`;
   if (attribute) return `<${attribute.join('.')}>`;
+  if (selected) return JSON.stringify(value);
   if (join) return join[1].map(flatten).join(join[0]);
   throw new Error(`cannot spell ${JSON.stringify(value)} as a finding`);
 }

@@ -1,16 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError, movePath, tenantPath } from '../api-client.ts';
+import { type ApiClient, movePath, tenantPath } from '../api-client.ts';
 import { CommandError } from '../errors.ts';
+import { patiently, pollPause } from '../polling.ts';
 import type { Screen } from '../screen.ts';
 import type { Move } from './move-json.ts';
 import { moveProgress, moveReport, phaseChanges } from './move-progress.ts';
-
-const POLL_MS = 250;
-/**
- * Consecutive answers that may fail before watching ends, for example during a deployment or while the registry is
- * busy.
- */
-const PATIENCE = 40;
 
 /** How long a follow-up move may take to begin. */
 const FOLLOW_UP_MS = 60_000;
@@ -42,7 +35,7 @@ export async function watchMove(
       return followUp ? watchFollowUp(api, screen, { tenant, followUp }) : succeeded;
     }
     before = move;
-    await delay(POLL_MS);
+    await pollPause();
   }
 }
 
@@ -65,20 +58,7 @@ async function watchFollowUp(
       );
       return false;
     }
-    await delay(POLL_MS);
-  }
-}
-
-async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  for (let failures = 1; ; failures += 1) {
-    try {
-      return await ask();
-    } catch (cause) {
-      // A move that was just requested may not be visible yet; a refusal is final.
-      const lasting = cause instanceof ApiError && ![404, 429, 500, 502, 503, 504].includes(cause.status);
-      if (lasting || failures >= PATIENCE) throw cause;
-      await delay(POLL_MS);
-    }
+    await pollPause();
   }
 }
 
