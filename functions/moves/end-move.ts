@@ -244,7 +244,7 @@ async function compareUnlessDone(
     if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
     throw error;
   }
-  throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+  throw new MoveStepFailed({ cause: new Error('the next call continues the comparison') });
 }
 
 async function isClaimed(hop: Hop): Promise<boolean> {
