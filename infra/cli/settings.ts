@@ -18,7 +18,7 @@ export interface Settings {
   region: string | undefined;
 }
 
-/** @throws {UsageError} when STRATA_API_URL is no URL */
+/** @throws {UsageError} when STRATA_API_URL is not a URL */
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const text = environment.STRATA_API_URL || `http://localhost:${environment.API_PORT || 3000}`;
   let url: URL;
