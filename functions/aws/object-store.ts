@@ -9,7 +9,7 @@ import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 
 /** What is written with each object, besides what the bucket's defaults (SSE-KMS) add. */
 export interface ObjectOptions {
-  /** Nobody can delete or replace the object before that time. */
+  /** The object can be neither deleted nor replaced before that time. */
   readonly lock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly until: Date };
 }
 
