@@ -23,31 +23,3 @@ export async function discardBackup(store: ObjectStore, prefix: string): Promise
   }
   if (keys.length > 0) await store.delete(keys);
 }
-
-/**
- * Deletes the objects of backups that have no manifest and whose last object was written before `olderThan`: uploads of
- * workers that nobody heard of again. A running backup writes an object every few seconds.
- * @param root such as `tenant-backups/starter/`.
- * @returns the prefixes that were deleted.
- */
-export async function collectGarbage(store: ObjectStore, root: string, olderThan: Date): Promise<string[]> {
-  const collected: string[] = [];
-  let current: { prefix: string; complete: boolean; last: Date } | undefined;
-  const settle = async () => {
-    if (!current || current.complete || current.last >= olderThan) return;
-    await discardBackup(store, current.prefix);
-    collected.push(current.prefix);
-  };
-  // Keys come in order, so all of a backup's come together.
-  for await (const { key, lastModified } of store.list(root)) {
-    const prefix = key.slice(0, key.lastIndexOf('/') + 1);
-    if (prefix !== current?.prefix) {
-      await settle();
-      current = { prefix, complete: false, last: lastModified };
-    }
-    if (key === manifestKey(prefix)) current.complete = true;
-    if (lastModified > current.last) current.last = lastModified;
-  }
-  await settle();
-  return collected;
-}

@@ -68,6 +68,11 @@ export class BenchServer {
     return client;
   }
 
+  /** Its connections are lost. */
+  restart(): Promise<void> {
+    return this.#server.restart();
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.end()));
     await this.#server.stop();
