@@ -1,3 +1,4 @@
+import { BlockList, isIPv4 } from 'node:net';
 import {
   type CapacityConfig,
   CONTROL_PLANE_CIDR,
@@ -6,7 +7,6 @@ import {
   type StrataConfig,
 } from './config.ts';
 import { promotionProblems } from './promotion-config.ts';
-import { rangesOverlap } from './ranges-overlap.ts';
 
 /** Log retentions that CloudWatch Logs accepts, in days. */
 const LOG_RETENTIONS = [
@@ -62,11 +62,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   require(LOG_RETENTIONS.includes(
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);
-  require(isWhole(
-    candidate.backupRetentionDays,
-    1,
-    35,
-  ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
+  problems.push(...backupProblems(candidate));
   const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
@@ -106,6 +102,24 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     ), `alarmEmail is "${candidate.alarmEmail}", expected an e-mail address`);
   if (problems.length > 0) throw new ConfigError(problems);
   return candidate;
+}
+
+function backupProblems({ backups, regions }: StrataConfig): string[] {
+  const second = Object.entries(backups.secondRegions ?? {});
+  const problems = second.flatMap(([key, awsRegion]) => {
+    const region = regions.find((one) => one.key === key);
+    if (!region) return [`backups.secondRegions names ${key}, which is no region`];
+    if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(awsRegion) || awsRegion === region.awsRegion) {
+      return [
+        `backups.secondRegions.${key} is "${awsRegion}", expected another AWS region than ${region.awsRegion}`,
+      ];
+    }
+    return [];
+  });
+  if (backups.copyBusiness && second.length === 0) {
+    problems.push('backups.copyBusiness is set without backups.secondRegions');
+  }
+  return problems;
 }
 
 /** Networks that overlap can never be peered. */
@@ -175,3 +189,20 @@ function capacityProblems(name: string, { minCapacity, maxCapacity, readers }: C
 
 const isWhole = (value: number, least: number, most: number): boolean =>
   Number.isInteger(value) && value >= least && value <= most;
+
+/** Whether two IPv4 address ranges, such as `10.16.0.0/16`, have an address in common. What is no range overlaps nothing. */
+export function rangesOverlap(one: string, other: string): boolean {
+  // Of two ranges that meet, one lies in the other.
+  return holdsStartOf(one, other) || holdsStartOf(other, one);
+}
+
+function holdsStartOf(range: string, other: string): boolean {
+  const [address = '', bits] = range.split('/');
+  const [start = '', otherBits] = other.split('/');
+  if (!isIPv4(address) || !isIPv4(start) || !isPrefix(bits) || !isPrefix(otherBits)) return false;
+  const addresses = new BlockList();
+  addresses.addSubnet(address, Number(bits));
+  return addresses.check(start);
+}
+
+const isPrefix = (bits: string | undefined): boolean => /^(?:\d|[12]\d|3[0-2])$/.test(bits ?? '');

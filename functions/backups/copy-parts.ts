@@ -51,7 +51,7 @@ import type {
   WorkerReference,
 } from './backup-ledger.ts';
 import { copyPart, objectKey } from './copy-part.ts';
-import { TablesChanging } from './engine-errors.ts';
+import { TablesChanging } from './errors.ts';
 import { backedUpTables, copyStatement, planAttempt } from './plan-backup.ts';
 
 /** On `performance.now()`'s clock. */

@@ -1,5 +1,4 @@
 import * as placeErrors from '../places/errors.ts';
-import * as engineErrors from './engine-errors.ts';
 import * as errors from './errors.ts';
 
 /** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
@@ -11,7 +10,7 @@ export interface BackupFailure {
 const FALLBACK = new errors.BackupStepFailed().message;
 
 /** Only these classes vouch for their message. */
-const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, ...engineErrors, ...placeErrors };
+const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, ...placeErrors };
 
 /** Why a backup ended, fit for a client. */
 export function reasonOf({ Error: name, Cause }: BackupFailure): string {

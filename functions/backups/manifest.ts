@@ -6,13 +6,7 @@ import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { ObjectMissing, type ObjectStore } from '../aws/object-store.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
-import {
-  ManifestAltered,
-  ManifestForeign,
-  ManifestMissing,
-  ManifestNewer,
-  TablesNewer,
-} from './engine-errors.ts';
+import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer, TablesNewer } from './errors.ts';
 import { sumOfHashes } from './row-digest.ts';
 
 /** Raise it with every change that an older release would misread. */

@@ -15,11 +15,10 @@ import type { TenantTable } from '../database/tables/tenant-table.ts';
 import { tenantTablesAt } from '../database/tables/tenant-tables.ts';
 import { inTransaction } from '../database/transfer/claim.ts';
 import { type PlacementRow, readPlacement } from '../database/transfer/fence.ts';
-import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/tables-version.ts';
+import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/place-facts.ts';
 import { type BackupContext, connectReader, runningBackup } from './backup-context.ts';
 import type { BackupPlan, BackupRecord, PartRange, PlannedPart } from './backup-ledger.ts';
-import { SnapshotLost, TablesNewer } from './engine-errors.ts';
-import { BackupDuringMove } from './errors.ts';
+import { BackupDuringMove, SnapshotLost, TablesNewer } from './errors.ts';
 
 export interface CuttingOptions {
   /** Of a table with its long values, as stored: about two seconds' work. */

@@ -10,7 +10,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { MeasuredStream, ObjectMissing, type ObjectStore } from '../aws/object-store.ts';
 import type { IsolationModel } from '../contracts/tenant.ts';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
-import { BackupObjectDamaged, BackupObjectMissing, RestoredRowsDiffer } from './engine-errors.ts';
+import { BackupObjectDamaged, BackupObjectMissing, RestoredRowsDiffer } from './errors.ts';
 import type { BackupManifest, ManifestPart, ManifestTable } from './manifest.ts';
 import { copyStatement } from './plan-backup.ts';
 import { NotCopyData, type RowContent, RowDigest } from './row-digest.ts';

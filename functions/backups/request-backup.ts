@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf } from '../aws/executions.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { endBackup, findBackup, insertBackup, lockBackedUpTenant, selectBackups } from './backup-records.ts';
 import { BackupInProgress, BackupNotStarted, TenantNotBackupable } from './errors.ts';

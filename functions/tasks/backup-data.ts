@@ -3,14 +3,11 @@ import type { Context } from 'aws-lambda';
 import * as z from 'zod';
 import type { BackupContext } from '../backups/backup-context.ts';
 import { RegistryLedger } from '../backups/registry-ledger.ts';
+import { type BackupDataEnvironment, variable } from '../contracts/environments.ts';
 import { backupState, backupTask } from './backup-task.ts';
 import { type Phase, phase } from './workflow-task.ts';
 
-const environment = z.object({
-  BACKUP_BUCKET: z.string().min(1),
-  /** Of the bucket; empty where objects are not locked. */
-  BACKUP_OBJECT_LOCK: z.enum(['', 'GOVERNANCE', 'COMPLIANCE']).default(''),
-});
+const objectLock = z.enum(['', 'GOVERNANCE', 'COMPLIANCE']);
 
 /** A worker returns well before Lambda would stop it, ... */
 const MARGIN_MS = 15_000;
@@ -27,12 +24,15 @@ function dataPhase<Schema extends z.ZodType<z.output<typeof backupState>>>(
   run: Run<z.output<Schema>>,
 ): Phase {
   return phase(schema, async (state, { registry, lambda }) => {
-    const { BACKUP_BUCKET: bucket, BACKUP_OBJECT_LOCK: lock } = environment.parse(process.env);
+    const lock = objectLock.parse(process.env.BACKUP_OBJECT_LOCK);
     const { ObjectStore } = await import('../aws/object-store.ts');
     const ledger = new RegistryLedger(registry, state.backup.backupId);
     const record = lock === '' ? undefined : await ledger.read();
     const until = record && new Date(record.expiresAt);
-    const store = new ObjectStore(bucket, lock !== '' && until ? { lock: { mode: lock, until } } : {});
+    const store = new ObjectStore(
+      variable<BackupDataEnvironment>('BACKUP_BUCKET'),
+      lock !== '' && until ? { lock: { mode: lock, until } } : {},
+    );
     return run({ ledger, store }, state, lambda);
   });
 }

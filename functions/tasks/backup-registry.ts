@@ -13,12 +13,11 @@ import { expireBackups } from '../backups/expire-backups.ts';
 import { reasonOf } from '../backups/failure-reason.ts';
 import { addResults, fleetSums, NO_SUMS, outcomeOfFailure, pageResults } from '../backups/fleet-results.ts';
 import { recoverBackups } from '../backups/recover-backups.ts';
+import { type BackupEnvironment, variable } from '../contracts/environments.ts';
 import { backupTask } from './backup-task.ts';
 import { phase } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);
-
-const environment = z.object({ BACKUP_BUCKET: z.string().min(1), REGION_KEY: z.string().min(1) });
 
 /** Records the backup, or takes up the one that was recorded for this execution. */
 const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { registry }) =>
@@ -82,7 +81,7 @@ const due = phase(
   async ({ page }, { registry }) => {
     const { groups, next } = await listDueTenants(
       registry,
-      environment.parse(process.env).REGION_KEY,
+      variable<BackupEnvironment>('REGION_KEY'),
       page?.next,
     );
     return { groups, ...(next ? { next } : {}), hasNext: next !== undefined };
@@ -131,9 +130,9 @@ const EXPIRY_MS = 50_000;
 const expire = phase(
   z.object({ expiry: z.object({ cursor: z.string().optional() }).optional() }),
   async ({ expiry }, { registry }) => {
-    const { BACKUP_BUCKET, REGION_KEY } = environment.parse(process.env);
-    return expireBackups(registry, new ObjectStore(BACKUP_BUCKET), {
-      region: REGION_KEY,
+    const store = new ObjectStore(variable<BackupEnvironment>('BACKUP_BUCKET'));
+    return expireBackups(registry, store, {
+      region: variable<BackupEnvironment>('REGION_KEY'),
       now: new Date(),
       deadline: performance.now() + EXPIRY_MS,
       cursor: expiry?.cursor,

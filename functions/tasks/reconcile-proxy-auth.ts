@@ -38,15 +38,25 @@ export async function handler(
   const registry = registryFromEnvironment();
   // A cell's own function may change the proxy of that cell only.
   const { CELL_ID: cellId } = process.env;
-  await repair(registry, cellId ? [cellId] : await listCellIds(registry));
+  if (cellId) return repairOne(registry, cellId);
+  await repairAll(registry, await listCellIds(registry));
 }
 
 function isDeployment(event: object): event is CloudFormationCustomResourceEvent {
   return 'RequestType' in event && 'ResponseURL' in event;
 }
 
-/** One cell's trouble must not keep the others from being put right. */
-async function repair(registry: DataApi, cellIds: readonly string[]): Promise<void> {
+/**
+ * After an event, which comes once: an error makes EventBridge and Lambda repeat the invocation. The lease may be that of
+ * a run which the deployment itself cut off.
+ */
+async function repairOne(registry: DataApi, cellId: string): Promise<void> {
+  const result = await repairProxyAuth(registry, cellId, { patienceMs: PATIENCE_MS });
+  if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });
+}
+
+/** By schedule. A failure in one cell must not keep the others from being repaired. */
+async function repairAll(registry: DataApi, cellIds: readonly string[]): Promise<void> {
   const failures: unknown[] = [];
   for (const cellId of cellIds) {
     try {
@@ -54,7 +64,7 @@ async function repair(registry: DataApi, cellIds: readonly string[]): Promise<vo
       if (result.changed) logger.warn('the proxy had lost secrets', { cellId, secrets: result.secrets });
     } catch (error) {
       if (error instanceof ProxyBusy) {
-        // Whoever changes it takes the list from the registry as well, and the next run looks again.
+        // The change in progress takes its list from the registry as well, and the next run checks it.
         logger.info('the proxy is being changed', { cellId });
         continue;
       }

@@ -17,7 +17,7 @@ import {
   ManifestNewer,
   RestoredRowsDiffer,
   TablesNewer,
-} from '../../functions/backups/engine-errors.ts';
+} from '../../functions/backups/errors.ts';
 import {
   type BackupManifest,
   type ManifestPart,

@@ -83,7 +83,9 @@ test('every task of a move but surveys is called by a workflow', () => {
 test('the grace period, the pause and the duty cycle are the configuration’s', () => {
   expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
   expect(variablesOf(functionOf('tasks/move-data'))).toMatchObject({
-    ...{ KEEP_DEDICATED_DAYS: '30', MOVE_MAX_PAUSE_MS: '80', MOVE_DUTY_CYCLE: '0.25' },
+    KEEP_DEDICATED_DAYS: '30',
+    MOVE_MAX_PAUSE_MS: '80',
+    MOVE_DUTY_CYCLE: '0.25',
   });
 });
 
@@ -191,7 +193,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves and rollouts in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves, backups and rollouts in every region, and measure tenants of any', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -202,9 +204,11 @@ test('the operators’ API may start and watch moves and rollouts in every regio
       .sort();
   expect(allowed('states:StartExecution')).toEqual([
     'arn:aws:states:eu-west-1::stateMachine:schema-rollout',
+    'arn:aws:states:eu-west-1::stateMachine:tenant-backup',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
     'arn:aws:states:us-east-1::stateMachine:schema-rollout',
+    'arn:aws:states:us-east-1::stateMachine:tenant-backup',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
   ]);

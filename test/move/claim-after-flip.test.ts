@@ -1,11 +1,11 @@
 /** What the model of the placement protocol found in an earlier form of the claim (guard `claimChecksEpoch`). */
 import { randomUUID } from 'node:crypto';
-import type pg from 'pg';
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import { type Attempt, claimed, claimTenant } from '../../functions/database/transfer/claim.ts';
 import { ClaimLost, WritersBusy } from '../../functions/database/transfer/errors.ts';
 import {
-  flipReshaped,
+  commitReshape,
   lowerFence,
   raiseFence,
   withoutWriters,
@@ -25,7 +25,7 @@ test('a step that is delivered once more after the flip, before the release, is 
   const { owner, attempt } = await claimedTenant();
   const fence = await raiseFence(owner, attempt);
   const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
-  await withoutWriters(owner, attempt.tenantId, () => flipReshaped(owner, attempt, fence, next));
+  await withoutWriters(owner, attempt.tenantId, () => commitReshape(owner, attempt, fence, next));
   await expect(claimed(owner, attempt, async () => 'empties the target')).rejects.toThrow(ClaimLost);
 });
 
@@ -40,4 +40,24 @@ test('a fence that meets a snapshot of the same attempt says that it can be trie
     return error;
   };
   expect(await claimed(owner, attempt, work, { isolation: 'repeatable read' })).toBeInstanceOf(WritersBusy);
+});
+
+test('a ROLLBACK that the transaction’s own statement timeout cancels is sent again, and the session goes on', async () => {
+  const { owner, attempt } = await claimedTenant();
+  const query = owner.query.bind(owner) as (...sent: unknown[]) => Promise<unknown>;
+  let cancelled = 0;
+  // As PostgreSQL does it to a process that did not get the processor in time: the transaction stays aborted.
+  const cancelOnce = async (...sent: unknown[]) => {
+    if (sent[0] !== 'ROLLBACK' || cancelled++ > 0) return query(...sent);
+    const error = new pg.DatabaseError('canceling statement due to statement timeout', 0, 'error');
+    throw Object.assign(error, { code: '57014' });
+  };
+  Object.assign(owner, { query: cancelOnce });
+  const tooLate = async () => {
+    await owner.query("SET LOCAL statement_timeout = '1ms'");
+    await owner.query('SELECT pg_catalog.pg_sleep(1)');
+  };
+  await expect(withoutWriters(owner, attempt.tenantId, tooLate)).rejects.toMatchObject({ code: '57014' });
+  expect(cancelled).toBe(2);
+  await expect(withoutWriters(owner, attempt.tenantId, async () => 'next')).resolves.toBe('next');
 });

@@ -7,7 +7,7 @@
  * It lasts until the transaction ends; the caller sets `lock_timeout`.
  */
 import type pg from 'pg';
-import { endLockHolders } from '../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../ddl/ddl-connection.ts';
 
 /** The text whose hash is the key of the lock. */
 export const SHARED_TABLES_LOCK = 'strata ddl shared tables';

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { FunctionNotFound } from '../../../errors.ts';
 import type { PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
@@ -36,21 +37,33 @@ const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelC
   sns: { signingName: 'sns', errors: 'Sns' },
 };
 
+/** How often a Task state looks whether the execution that it waits for has ended, in milliseconds. */
+const EXECUTION_POLL_MS = 100;
+
 /** Runs what Task states name as their resource, with the rights of the state machine's role. */
 export class TaskResources {
-  private readonly context: PlatformContext;
-  private readonly authorizer: Authorizer;
-  private readonly call: ServiceCall;
+  readonly #context: PlatformContext;
+  readonly #authorizer: Authorizer;
+  readonly #call: ServiceCall;
 
   constructor(context: PlatformContext, authorizer: Authorizer, call: ServiceCall) {
-    this.context = context;
-    this.authorizer = authorizer;
-    this.call = call;
+    this.#context = context;
+    this.#authorizer = authorizer;
+    this.#call = call;
   }
 
-  /** @throws {TaskFailure} with the error name AWS gives */
-  async run(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
-    const result = await this.dispatch(resource, input, as, region);
+  /**
+   * @param signal of the execution's end, for what outlasts one call
+   * @throws {TaskFailure} with the error name AWS gives
+   */
+  async run(
+    resource: string,
+    input: unknown,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const result = await this.#dispatch(resource, input, as, region, signal);
     if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
       throw new TaskFailure(
         'States.DataLimitExceeded',
@@ -61,28 +74,69 @@ export class TaskResources {
     return result;
   }
 
-  private async dispatch(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
-    if (resource.startsWith('arn:aws:lambda:')) return this.invoke(resource, input, as, region);
+  async #dispatch(
+    resource: string,
+    input: unknown,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (resource.startsWith('arn:aws:lambda:')) return this.#invoke(resource, input, as, region);
+    if (resource === 'arn:aws:states:::states:startExecution.sync:2') {
+      return this.#runExecution(input as Record<string, unknown>, as, region, signal);
+    }
     const integration = /^arn:aws:states:::(?:aws-sdk:)?([a-z]+):(\w+)$/.exec(resource);
     const [, service = '', action = ''] = integration ?? [];
-    if (service === 'lambda' && action === 'invoke') return this.lambdaInvoke(input, as, region);
+    if (service === 'lambda' && action === 'invoke') return this.#lambdaInvoke(input, as, region);
     const target = INTEGRATIONS[service];
     if (!integration || !target) {
       throw new TaskFailure('States.Runtime', `The resource ${resource} is not supported here`, {
         terminal: true,
       });
     }
-    return this.service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
+    return this.#service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
   }
 
-  private async lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
+  /**
+   * `startExecution.sync:2`: starts an execution and waits for its end, with the rights that AWS asks of the role for
+   * that. One that did not succeed is `States.TaskFailed`, with its description as the cause. Where the waiting
+   * execution is stopped, the other one is stopped too.
+   */
+  async #runExecution(
+    { Input, ...parameters }: Record<string, unknown>,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const states = { signingName: 'states', errors: 'StepFunctions', camelCase: true };
+    const text = typeof Input === 'string' ? Input : JSON.stringify(Input ?? {});
+    const started = await this.#service(states, 'startExecution', { ...parameters, Input: text }, as, region);
+    const { ExecutionArn } = started as { ExecutionArn: string };
+    for (;;) {
+      const described = await this.#service(states, 'describeExecution', { ExecutionArn }, as, region);
+      const { Output, ...execution } = described as Record<string, unknown>;
+      if (execution.Status === 'SUCCEEDED') return { ...execution, Output: JSON.parse(String(Output)) };
+      if (execution.Status !== 'RUNNING') {
+        throw new TaskFailure('States.TaskFailed', JSON.stringify(execution));
+      }
+      try {
+        await delay(EXECUTION_POLL_MS, undefined, { signal });
+      } catch {
+        const Cause = 'The execution that waited for it has ended';
+        await this.#service(states, 'stopExecution', { ExecutionArn, Cause }, as, region);
+        throw new TaskFailure('States.Runtime', Cause, { terminal: true });
+      }
+    }
+  }
+
+  async #lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
     const { FunctionName, Payload, InvocationType } = input as Record<string, unknown>;
     const type = InvocationType === 'Event' ? 'Event' : 'RequestResponse';
-    const payload = await this.invoke(String(FunctionName), Payload ?? {}, as, region, type);
+    const payload = await this.#invoke(String(FunctionName), Payload ?? {}, as, region, type);
     return { ExecutedVersion: '$LATEST', Payload: payload, StatusCode: type === 'Event' ? 202 : 200 };
   }
 
-  private async invoke(
+  async #invoke(
     nameOrArn: string,
     payload: unknown,
     as: Principal,
@@ -90,10 +144,10 @@ export class TaskResources {
     type: 'RequestResponse' | 'Event' = 'RequestResponse',
   ): Promise<unknown> {
     const permission = { action: 'lambda:InvokeFunction', resource: functionArn(nameOrArn, region) };
-    const refusal = this.authorizer.refuses(as, permission, region);
+    const refusal = this.#authorizer.refuses(as, permission, region);
     if (refusal !== undefined) throw new TaskFailure('Lambda.AWSLambdaException', refusal);
     try {
-      const result = await this.context.functions.invoke(nameOrArn, payload, { type, region });
+      const result = await this.#context.functions.invoke(nameOrArn, payload, { type, region });
       if (!result.functionError) return result.payload ?? null;
       const { errorType } = (result.payload ?? {}) as { errorType?: unknown };
       throw new TaskFailure(
@@ -112,7 +166,7 @@ export class TaskResources {
     }
   }
 
-  private async service(
+  async #service(
     target: { signingName: string; errors: string; camelCase?: boolean },
     action: string,
     input: Record<string, unknown>,
@@ -122,7 +176,7 @@ export class TaskResources {
     const operation = capitalized(action, true);
     const members = target.camelCase ? withKeys(input, (key) => capitalized(key, false)) : input;
     try {
-      const result = await this.call(
+      const result = await this.#call(
         target.signingName,
         operation,
         members as Record<string, unknown>,
