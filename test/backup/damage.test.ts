@@ -278,6 +278,13 @@ describe('a manifest', () => {
       ManifestAltered,
     ],
     ['it leaves a part out', inAuditLog((parts) => parts.slice(1)), ManifestAltered],
+    [
+      'a part has another hash',
+      inAuditLog((parts) =>
+        parts.map((each, index) => (index === 0 ? { ...each, contentHash: '0'.repeat(24) } : each)),
+      ),
+      ManifestAltered,
+    ],
     ['it has a part twice', inAuditLog((parts) => [...parts, parts[0]!]), ManifestAltered],
     ['its tables are of a newer release', () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }), TablesNewer],
   ])('that was written anew is refused where %s', async (_what, change, error) => {
