@@ -37,10 +37,7 @@ export interface S3Call {
 export interface LocalBucket {
   readonly store: ObjectStore;
   readonly name: string;
-  /** The relay. */
   readonly endpoint: string;
-  /** S3 itself, which nothing disturbs. */
-  readonly origin: string;
   /** Decides about each request from now on; without one they pass. */
   disturb(fault: ((call: S3Call) => Fault) | undefined): void;
   stop(): Promise<void>;
@@ -79,7 +76,6 @@ export async function startLocalBucket(name = 'backups'): Promise<LocalBucket> {
     store: new ObjectStore(name, {}, async () => client),
     name,
     endpoint: url,
-    origin: context.awsUrl,
     disturb: (next) => {
       fault = next;
     },
