@@ -38,8 +38,8 @@ export class ObjectTooLarge extends Error {
   override name = 'ObjectTooLarge';
 }
 
-/** S3 takes parts from 5 MiB on; two of them are in flight and one is being filled. */
-const UPLOAD_PART_BYTES = 8 * 2 ** 20;
+/** The least that S3 takes. Two parts are in flight and one is being filled; 10,000 parts are 50 GB. */
+const UPLOAD_PART_BYTES = 5 * 2 ** 20;
 const UPLOADS_AT_ONCE = 2;
 const PUT_ATTEMPTS = 5;
 /** What one DeleteObjects takes. */

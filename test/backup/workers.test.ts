@@ -388,7 +388,7 @@ describe('S3', () => {
 
   describe('in the middle of an upload in parts', () => {
     let long: BackedUp;
-    /** Each a PUT of 8 MiB. */
+    /** Each a PUT of 5 MiB. */
     const isUploadPart = (url: string) => url.includes('partNumber=');
     beforeAll(async () => {
       long = await world.addTenant('schema');

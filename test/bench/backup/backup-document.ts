@@ -21,7 +21,7 @@ all. Servers are as safe as production's and configured alike, as for \`bench:mo
   a new schema without keys, then adds primary keys, unique keys, indexes and foreign keys; *and compared* reads every table
   again and compares it with the manifest.
 - **pg_restore -j2**: the file of \`pg_dump -Fc\` into an empty database of its server. It compares nothing.
-- **peak memory**: the largest resident set of a process, Node.js included; *of 100 MB*: the same for a tenant of that size.
+- **peak memory**: the largest resident set of a process, Node.js and what strips the types of our sources included; *of 100 MB*: the same for a tenant of that size.
 - **p99 of other tenants**: employees read and changed by key through the router of production, timed from the moment at
   which each request was due; *without a backup* are four seconds before each of three backups.
 `;
