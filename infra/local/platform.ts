@@ -26,6 +26,10 @@ export interface PlatformOptions {
   awsPort: number;
   /** Factor on Wait states. */
   waitScale: number;
+  /** Whether database clusters can be restored to a point in time; off by default. Off erases what was archived. */
+  pointInTimeRecovery?: boolean;
+  /** WAL of one cluster after which it gets a new base backup, in bytes, instead of the default. */
+  baseBackupRenewalBytes?: number;
   /** Erase all state first. */
   fresh?: boolean;
   /** An assembly to run as it is, instead of synthesizing one. */
@@ -56,7 +60,7 @@ export interface Platform {
    * @throws {PlatformError} when nothing was begun: no assembly is there, or another deployment is running
    */
   deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
-  /** Remembers that this start has become ready, demo data included. */
+  /** Remembers that this start has become ready, demo data included, and begins to take base backups. */
   markReady(): void;
   /** Stops every child process and releases the lock. Never rejects; calling it twice does it once. */
   stop(): Promise<void>;

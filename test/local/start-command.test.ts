@@ -31,6 +31,7 @@ async function start(assembly: string, ...flags: string[]) {
     cwd: root,
     env: {
       ...process.env,
+      STRATA_PITR: 'off',
       STRATA_ASSEMBLY: assembly,
       STRATA_DIR: join(root, `state-${started.length}`),
       API_PORT: String(apiPort),

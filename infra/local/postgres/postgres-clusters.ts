@@ -58,7 +58,7 @@ export interface ArchivingOptions {
   /** Whether the servers archive their WAL, so that they can be recovered to a point in time. */
   archives?: boolean;
   /** WAL after which a base backup is due, in bytes; see `wal-archive.ts`. */
-  renewalBytes?: number;
+  renewalBytes?: number | undefined;
 }
 
 /** How long a recovery may take, in ms. */
