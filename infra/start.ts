@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { SFNClient } from '@aws-sdk/client-sfn';
+import { OPERATOR_SCOPE, STATE_MACHINES } from '../functions/contracts/names.ts';
 import {
   archiveBound,
   type IdentityDocument,
@@ -11,7 +12,7 @@ import {
 
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
 const FLAGS = new Set(['--fresh', '--empty']);
-const OPERATOR = { email: 'operator@strata.test', scope: 'strata/operator' };
+const OPERATOR = { email: 'operator@strata.test', scope: OPERATOR_SCOPE };
 /** Epoch milliseconds. */
 const BEGUN = Date.now();
 const stopping = new AbortController();
@@ -81,7 +82,7 @@ async function followRollouts(platform: Platform): Promise<void> {
     new ApiClient(platform.apiUrl, await signToken(await identityOf(platform), OPERATOR));
   for (const region of platform.apiUrls.keys()) {
     const states = await statesOf(platform, region);
-    const stateMachineArn = await stateMachineNamed(states, 'schema-rollout');
+    const stateMachineArn = await stateMachineNamed(states, STATE_MACHINES.rollout);
     if (stateMachineArn) await followStartedRollouts({ states, stateMachineArn, api }, BEGUN, progress.log);
   }
 }
@@ -103,7 +104,8 @@ async function identityOf(platform: Platform): Promise<Required<IdentityDocument
 async function statesOf(platform: Platform, region: string) {
   const { SFNClient } = await import('@aws-sdk/client-sfn');
   return new SFNClient({
-    ...{ endpoint: platform.awsUrl, region },
+    endpoint: platform.awsUrl,
+    region,
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
   });
 }
@@ -123,7 +125,7 @@ async function createDemo(platform: Platform): Promise<void> {
   await createDemoTenants({
     apiUrl: platform.apiUrl,
     states,
-    onboardingArn: (await stateMachineNamed(states, 'tenant-onboarding')) ?? '',
+    onboardingArn: (await stateMachineNamed(states, STATE_MACHINES.onboarding)) ?? '',
     operatorToken: () => signToken(identity, OPERATOR),
     userToken: (tenantId, email) => signToken(identity, { tenantId, email, role: 'admin', scope: '' }),
   });

@@ -26,8 +26,12 @@ export async function synthesizeTree(tree: string, outdir: string): Promise<stri
     cwd: tree,
     env: {
       ...process.env,
-      ...{ CDK_OUTDIR: outdir, STRATA_NAG: 'off', STRATA_CELLS: 'us=2', MOVE_MAX_PAUSE_MS: '250' },
-      ...{ DB_PIPELINE: 'on', REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt' },
+      CDK_OUTDIR: outdir,
+      STRATA_NAG: 'off',
+      STRATA_CELLS: 'us=2',
+      MOVE_MAX_PAUSE_MS: '250',
+      DB_PIPELINE: 'on',
+      REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
     },
   });
   return outdir;

@@ -92,6 +92,14 @@ describe('imports go one way', () => {
     expect(found).toEqual([]);
   });
 
+  test('functions/aws constructs the clients of AWS services, and no other folder of functions does', () => {
+    const constructing = within('functions').filter((file) =>
+      /\bnew\s+[A-Z]\w*Client\(/.test(sources.get(file) ?? ''),
+    );
+    expect(constructing).toContain('functions/aws/clients.ts');
+    expect(constructing.filter((file) => !file.startsWith('functions/aws/'))).toEqual([]);
+  });
+
   test('the deployed code imports no test', () => {
     const deployed = files.filter((file) => !file.startsWith('test/'));
     expect(violations(deployed, (imported) => !imported.startsWith('test/'))).toEqual([]);

@@ -32,8 +32,7 @@ import {
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { UpkeepIncomplete, UpkeepRunning } from '../functions/upkeep/errors.ts';
-import { beyond } from './move-timeouts.ts';
-import { phases, taskState } from './task-state.ts';
+import { beyond, phases, taskState } from './task-states.ts';
 
 export interface PartitionUpkeepProps {
   /** The entry `partition-upkeep`. */

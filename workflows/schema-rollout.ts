@@ -34,7 +34,7 @@ import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { RolloutInProgress } from '../functions/rollouts/errors.ts';
-import { phases, taskState } from './task-state.ts';
+import { phases, taskState } from './task-states.ts';
 
 export interface SchemaRolloutProps {
   /** The entry `schema-rollout`, which dispatches on `phase`. */

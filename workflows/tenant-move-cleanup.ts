@@ -26,9 +26,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
-import { patient } from './retry-policies.ts';
-import { phaseOf, phases, taskState } from './task-state.ts';
+import { beyond, MOVE_TIMEOUTS, patient, phaseOf, phases, taskState } from './task-states.ts';
 
 export interface TenantMoveCleanupProps {
   tasks: {

@@ -37,9 +37,18 @@ import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { MoveAborted } from '../functions/moves/errors.ts';
-import { beyond, MOVE_TIMEOUTS } from './move-timeouts.ts';
-import { insistent, notYetReachable, postponed, proxyTaken } from './retry-policies.ts';
-import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
+import {
+  beyond,
+  insistent,
+  MOVE_TIMEOUTS,
+  notYetReachable,
+  phaseOf,
+  phases,
+  postponed,
+  proxyTaken,
+  type TaskStateProps,
+  taskState,
+} from './task-states.ts';
 
 export interface MoveTasks {
   /** The entry `move-registry`: phases that need the registries only. */

@@ -40,9 +40,15 @@ import {
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { beyond } from './move-timeouts.ts';
-import { notYetReachable, proxyTaken } from './retry-policies.ts';
-import { phaseOf, phases, type TaskStateProps, taskState } from './task-state.ts';
+import {
+  beyond,
+  notYetReachable,
+  phaseOf,
+  phases,
+  proxyTaken,
+  type TaskStateProps,
+  taskState,
+} from './task-states.ts';
 
 export interface OnboardingTasks {
   /** The entry `onboarding-registry`. */

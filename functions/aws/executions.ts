@@ -1,28 +1,9 @@
-import type { SFNClient } from '@aws-sdk/client-sfn';
+import { statesClient } from './clients.ts';
 
-const clients = new Map<string, Promise<SFNClient>>();
+/** The client of the region that an ARN names. */
+const statesOf = (arn: string) => statesClient(arn.split(':')[3] || undefined);
 
-/**
- * The client of the region that an ARN names. Loaded at first use: SDK clients dominate a function's cold start. A call
- * that hangs must end in time to be told.
- */
-function statesOf(arn: string): Promise<SFNClient> {
-  const region = arn.split(':')[3] ?? '';
-  let client = clients.get(region);
-  if (!client) {
-    client = import('@aws-sdk/client-sfn').then(
-      ({ SFNClient }) =>
-        new SFNClient({
-          ...(region ? { region } : {}),
-          requestHandler: { connectionTimeout: 3_000, requestTimeout: 8_000, throwOnRequestTimeout: true },
-        }),
-    );
-    clients.set(region, client);
-  }
-  return client;
-}
-
-/** The ARN of what is called the same in another AWS region; undefined: in the same one. */
+/** The ARN of the resource with the same name in another AWS region; the given ARN when no region is given. */
 export function inAwsRegion(arn: string, awsRegion: string | undefined): string {
   if (awsRegion === undefined) return arn;
   const parts = arn.split(':');
@@ -30,17 +11,20 @@ export function inAwsRegion(arn: string, awsRegion: string | undefined): string 
   return parts.join(':');
 }
 
-/** What an execution of that name will be called by. */
+/** The ARN of the execution with that name. */
 export function executionArnOf(stateMachineArn: string, executionName: string): string {
   return `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${executionName}`;
 }
 
-/** Whose execution it is. */
+/** The ARN of the state machine that an execution belongs to. */
 export function stateMachineArnOf(executionArn: string): string {
   return executionArn.replace(':execution:', ':stateMachine:').replace(/:[^:]*$/, '');
 }
 
-/** Starts an execution. Repeating it with the same name and input is the same execution. @throws Step Functions' error. */
+/**
+ * Starts an execution. A second call with the same name and input starts nothing and succeeds.
+ * @throws Step Functions' own error.
+ */
 export async function startExecution(stateMachineArn: string, name: string, input: object): Promise<void> {
   const { StartExecutionCommand } = await import('@aws-sdk/client-sfn');
   await (await statesOf(stateMachineArn)).send(
@@ -48,10 +32,10 @@ export async function startExecution(stateMachineArn: string, name: string, inpu
   );
 }
 
-/** `none`: there is no execution of that name (yet). `ended`: whichever way but by failing. */
+/** `none`: no execution has that name (yet). `ended`: it succeeded, was aborted or timed out. */
 export type ExecutionStatus = 'running' | 'failed' | 'ended' | 'none';
 
-/** What has become of an execution. @throws Step Functions' error. */
+/** The state of an execution. @throws Step Functions' own error. */
 export async function executionStatus(executionArn: string): Promise<ExecutionStatus> {
   const { DescribeExecutionCommand, ExecutionDoesNotExist } = await import('@aws-sdk/client-sfn');
   try {

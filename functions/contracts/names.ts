@@ -1,15 +1,20 @@
-/**
- * Names that the templates give and the functions use, each said once. All are the same in every region but where a
- * region is part of them.
- */
+/** Names that the templates give and the functions use. They are the same in every region unless a region is part of them. */
 
 /** Database of every data cluster. */
 export const DATA_DATABASE = 'strata';
 
-/** What the token of a platform operator carries. */
+/** Database of every registry, and the secret of the role that writes to it. */
+export const REGISTRY_DATABASE = 'registry';
+export const REGISTRY_WRITER_SECRET = 'strata/registry/writer';
+
+/** Roles of every registry: for functions that look things up, and for functions that change it. */
+export const REGISTRY_READER_ROLE = 'strata_registry_reader';
+export const REGISTRY_WRITER_ROLE = 'strata_registry_writer';
+
+/** The scope of a platform operator's token. */
 export const OPERATOR_SCOPE = 'strata/operator';
 
-/** State machines, as operators know them. */
+/** Names of the state machines. */
 export const STATE_MACHINES = {
   onboarding: 'tenant-onboarding',
   move: 'tenant-move',
@@ -18,5 +23,30 @@ export const STATE_MACHINES = {
   partitionUpkeep: 'partition-upkeep',
 } as const;
 
-/** The function that counts what a tenant has, in the region of that key. */
+/** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
+export const TENANT_SECRETS = 'strata/tenant/';
+
+/** Secrets of a dedicated database's owner and master: `strata/dedicated/<tenantId>/<role>`. Requests cannot read them. */
+export const DEDICATED_SECRETS = 'strata/dedicated/';
+
+/** Stack, cluster, proxy and all else of a tenant's dedicated database have names that begin with this and its id. */
+export const DEDICATED_NAMES = 'strata-tenant-';
+
+/** The secret of a role of a cell's cluster. */
+export const cellSecretName = (cellId: string, role: 'master' | 'owner' | 'starter'): string =>
+  `strata/${cellId}/${role}`;
+
+/** Messages of the log that alarms count. */
+export const ALERTS = {
+  /** Registry and database disagree about the owner of a tenant, or one tenant's role holds locks of another tenant. */
+  isolation: 'TenantIsolationAlert',
+  /** A tenant has been provisioning for too long. */
+  provisioning: 'TenantProvisioningAlert',
+  /** A move found different data in both places. */
+  moveMismatch: 'MoveMismatchAlert',
+  /** A move could not be recovered. */
+  moveRecovery: 'MoveRecoveryAlert',
+} as const;
+
+/** The function that measures a tenant, in the region with that key. */
 export const surveyFunctionName = (regionKey: string): string => `strata-${regionKey}-move-survey`;

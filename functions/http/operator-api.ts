@@ -6,12 +6,11 @@ import type { ControlIdempotencyUse } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { whereTenantIs } from '../registry/where-tenant-is.ts';
-import { type Answer, toHttp } from './answer.ts';
-import { answerProblems } from './answer-problems.ts';
+import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, requestFacts } from './api-event.ts';
 import { readCaller } from './claims.ts';
 import { Problem } from './problem.ts';
-import { logRequests } from './request-log.ts';
+import { answerProblems } from './problem-mapping.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What an operator's route is given: validated input, the registry, and who asks. */
@@ -82,7 +81,9 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
       const work = (key: string) => {
         const request = {
           ...input,
-          ...{ registry: known.of(key), region: operatorRegion(known, key), registries: known },
+          registry: known.of(key),
+          region: operatorRegion(known, key),
+          registries: known,
           operator: caller.email ?? caller.subject,
           facts,
         };
@@ -92,7 +93,7 @@ export function operatorApi<RouteKey extends string>(routes: Readonly<Record<Rou
     });
 }
 
-/** The one place where a tenant's registry is looked up. */
+/** The one place where a tenant's registry is looked up: where there is one region, it is that region's. */
 function inItsRegion(
   params: unknown,
   known: RegionalRegistries,
@@ -100,7 +101,8 @@ function inItsRegion(
   isRead: boolean,
 ): Promise<Answer> {
   const { tenantId } = params as { tenantId?: string };
-  return tenantId === undefined ? work(known.ownKey) : whereTenantIs(known, tenantId, work, { isRead });
+  if (tenantId === undefined || known.keys.length < 2) return work(known.ownKey);
+  return whereTenantIs(known, tenantId, work, { isRead });
 }
 
 export function operatorRegion(registries: RegionalRegistries, key: string): OperatorRegion {

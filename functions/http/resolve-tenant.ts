@@ -1,16 +1,12 @@
 import type { MiddlewareObj } from '@middy/core';
-import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { awaitArrival } from '../placement/await-arrival.ts';
+import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
-import { TenantAccess } from '../placement/tenant-access.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
-import type { TenantRouter } from '../placement/tenant-router.ts';
-import type { Actor } from '../tenant-data/actor.ts';
+import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
+import type { Actor } from '../tenant-data/audit-log.ts';
 import type { ApiEvent } from './api-event.ts';
 import { type Caller, readCaller } from './claims.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
-import type { TenantContext } from './tenant-context.ts';
-import { namingAgrees, readTenantNaming, type TenantNaming } from './tenant-naming.ts';
 
 export interface ResolutionDependencies {
   readonly directory: TenantDirectory;
@@ -40,9 +36,16 @@ export function resolveTenant(
           ? await resolveUser(directory, caller, naming, settings)
           : await resolveOperator(directory, caller, naming, settings);
       if (entry.status !== 'active') throw new TenantNotServing(entry.status);
-      context.tenant = new TenantAccess(entry.tenantId, entry.slug, router);
+      context.tenant = new TenantAccess(entry.tenantId, entry.slug, router, entry);
       const { sourceIp, userAgent } = event.requestContext.http;
       context.actor = { ...actor, ipAddress: sourceIp, userAgent };
+    },
+    /** Also of a tenant that has left the region during the request: its former database says so. */
+    onError: async (request) => {
+      const { error, event } = request;
+      if (!(error instanceof TenantElsewhere)) return;
+      const { redirection } = await import('./other-region.ts');
+      request.error = await redirection(error, event, dependencies());
     },
   };
 }
@@ -50,20 +53,17 @@ export function resolveTenant(
 type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
 
 /**
- * The tenant once it has arrived. Asked before membership: nobody is a member where the tenant is not.
+ * The tenant, if this region serves it. Asked before membership: nobody is a member where the tenant is not.
  * @throws {TenantElsewhere | TenantUnavailable}
  */
 async function served(
   directory: TenantDirectory,
   known: DirectoryEntry,
-  { patienceMs, regionKey }: ArrivalSettings,
+  settings: ArrivalSettings,
 ): Promise<DirectoryEntry | undefined> {
-  const entry = await awaitArrival(directory, known, patienceMs);
-  // A slug that is reserved for this region, and has no tenant yet.
-  if (entry?.status === 'elsewhere' && entry.homeRegion === regionKey) return undefined;
-  if (entry?.status === 'elsewhere')
-    throw new TenantElsewhere({ slug: entry.slug, region: entry.homeRegion });
-  return entry;
+  if (known.status !== 'arriving' && known.status !== 'elsewhere') return known;
+  const { servedHere } = await import('./other-region.ts');
+  return servedHere(directory, known, settings);
 }
 
 type Identity = Omit<Actor, 'ipAddress' | 'userAgent'>;
@@ -83,12 +83,12 @@ async function resolveUser(
   if (!namingAgrees(naming, known)) throw new TenantMismatch('header or subdomain names another tenant');
   const entry = await served(directory, known, settings);
   if (!entry) throw new NotAMember('the tenant of the token does not exist any more');
-  // Its users come with it.
+  // User rows move with the tenant, so look again after its arrival.
   const member =
     knownMember ?? (entry === known ? undefined : await directory.member(caller.tenantId, caller.email));
   if (!member) {
-    // Users leave with their tenant, and what is remembered of that may be a moment old.
-    // Where the registry does not answer, what is remembered decides.
+    // User rows leave with their tenant, and what is remembered of the tenant may be a moment old. Where the registry does
+    // not answer, what is remembered decides.
     const now = await directory.refresh(caller.tenantId).catch(ignoreUnavailable);
     if (now) await served(directory, now, settings);
     throw new NotAMember('no active user of that address');
@@ -117,4 +117,48 @@ async function resolveOperator(
     entry,
     { kind: 'operator', userId: undefined, name: caller.email ?? caller.subject, role: 'admin' },
   ];
+}
+
+/** The Lambda context with what the chain found out about the request. */
+export interface TenantContext extends Context {
+  tenant: TenantAccess;
+  actor: Actor;
+}
+
+/** What a request itself says of its tenant, beside the token. */
+export interface TenantNaming {
+  /** `X-Tenant-ID`: a tenant's id or slug, lower-cased. */
+  readonly header: string | undefined;
+  /** The label in front of one of the platform's domains, lower-cased. */
+  readonly subdomain: string | undefined;
+}
+
+/**
+ * Reads the header and the subdomain of a request.
+ * @param domains the domains under which `{slug}.domain` names a tenant; any other host names none.
+ */
+export function readTenantNaming(
+  headers: Readonly<Record<string, string | undefined>>,
+  host: string | undefined,
+  domains: readonly string[],
+): TenantNaming {
+  return {
+    header: headers['x-tenant-id']?.trim().toLowerCase() || undefined,
+    subdomain: host === undefined ? undefined : subdomainOf(host, domains),
+  };
+}
+
+/** True where neither the header nor the subdomain names anyone but this tenant. */
+export function namingAgrees(naming: TenantNaming, tenant: { tenantId: string; slug: string }): boolean {
+  const { header, subdomain } = naming;
+  if (header !== undefined && header !== tenant.tenantId && header !== tenant.slug) return false;
+  return subdomain === undefined || subdomain === tenant.slug;
+}
+
+function subdomainOf(host: string, domains: readonly string[]): string | undefined {
+  const name = host.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '');
+  for (const domain of domains) {
+    if (name.endsWith(`.${domain}`)) return name.slice(0, -domain.length - 1);
+  }
+  return undefined;
 }

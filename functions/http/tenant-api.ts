@@ -1,17 +1,19 @@
 import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { logger } from '../aws/logger.ts';
+import { type CommonEnvironment, type TenantApiEnvironment, variable } from '../contracts/environments.ts';
+import { ALERTS } from '../contracts/names.ts';
+import { CredentialStore } from '../database/session/credentials.ts';
+import { DatabasePools } from '../database/session/pools.ts';
+import { TenantDirectory } from '../placement/tenant-directory.ts';
+import { TenantRouter } from '../placement/tenant-router.ts';
+import { registryFromEnvironment } from '../registry/data-api.ts';
 import { auditInsert } from '../tenant-data/audit-log.ts';
-import { type Answer, toHttp } from './answer.ts';
-import { answerProblems } from './answer-problems.ts';
+import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
-import { toProblem } from './problem-mapping.ts';
-import { redirectElsewhere } from './redirect-to-region.ts';
-import { logRequests } from './request-log.ts';
-import { type ResolutionDependencies, resolveTenant } from './resolve-tenant.ts';
-import { dataPlaneRuntime } from './runtime.ts';
-import type { TenantContext } from './tenant-context.ts';
+import { answerProblems, toProblem } from './problem-mapping.ts';
+import { type ResolutionDependencies, resolveTenant, type TenantContext } from './resolve-tenant.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** What a route of the data plane is given: validated input, its tenant, and who asks. */
@@ -51,7 +53,6 @@ export function tenantApi<RouteKey extends string>(
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
     .use(logRequests(logger))
     .use(answerProblems(logger))
-    .use(redirectElsewhere(runtime))
     .use(resolveTenant(runtime))
     .handler(async (event, context) => {
       const work = () => runRoute(table, event, context);
@@ -104,4 +105,31 @@ async function auditedAccess(
   }
   await leaveTrace(answer.statusCode ?? 200);
   return answer;
+}
+
+/** Pools that one container keeps open: beyond it the least recently used idle one is closed. */
+const POOL_CAP = 40;
+
+let runtime: ResolutionDependencies | undefined;
+
+/** What the data plane's functions share within one container, made at the first request. */
+export function dataPlaneRuntime(): ResolutionDependencies {
+  runtime ??= createRuntime();
+  return runtime;
+}
+
+function createRuntime(): ResolutionDependencies {
+  const directory = new TenantDirectory(registryFromEnvironment());
+  const pools = new DatabasePools(new CredentialStore(), {
+    cap: POOL_CAP,
+    pipeline: variable<CommonEnvironment>('DB_PIPELINE') === 'on',
+    onAlert: (message) => logger.critical(ALERTS.isolation, { reason: message }),
+  });
+  const regionKey = variable<TenantApiEnvironment>('REGION_KEY');
+  return {
+    directory,
+    router: new TenantRouter(directory, pools, { regionKey }),
+    regionKey,
+    domains: variable<TenantApiEnvironment>('TENANT_DOMAINS').split(','),
+  };
 }

@@ -1,6 +1,5 @@
 import type * as z from 'zod/mini';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { type ReadInput, readInput } from '../resources/read-input.ts';
+import { jsonPointer, type ReadInput, readInput } from '../resources/read-input.ts';
 import type { ApiEvent } from './api-event.ts';
 import { isStorableText, readJsonBody } from './json-body.ts';
 import { invalidInput, Problem } from './problem.ts';

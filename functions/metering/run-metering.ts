@@ -1,5 +1,5 @@
-import type { LambdaClient } from '@aws-sdk/client-lambda';
 import * as z from 'zod';
+import { callFunction } from '../aws/call-function.ts';
 import { MeteringFailed } from './errors.ts';
 import type { MeteringOutcome } from './meter-tenants.ts';
 import type { MeteringCursor } from './metered-tenants.ts';
@@ -44,26 +44,15 @@ export async function runMetering(
   return { done: false, sampled, skipped };
 }
 
-let client: Promise<LambdaClient> | undefined;
+/** The metering function may take five minutes. */
+const METERING_TIMEOUT_MS = 310_000;
 
-/** Calls the function and waits for its answer, which may take the five minutes that it has. */
+/** Calls the metering function and waits for its answer. */
 export function meteringFunction(functionName: string): CallMetering {
   return async (request) => {
     try {
-      const { InvokeCommand, LambdaClient } = await import('@aws-sdk/client-lambda');
-      // A call that is repeated would run beside the first.
-      client ??= Promise.resolve(
-        new LambdaClient({
-          maxAttempts: 1,
-          requestHandler: { connectionTimeout: 3_000, requestTimeout: 310_000, throwOnRequestTimeout: true },
-        }),
-      );
-      const { FunctionError, Payload } = await (await client).send(
-        new InvokeCommand({ FunctionName: functionName, Payload: JSON.stringify(request) }),
-      );
-      const answer = Buffer.from(Payload ?? []).toString('utf8');
-      if (FunctionError) throw new Error(`${FunctionError}: ${answer}`);
-      const { cursor, ...outcome } = meteringAnswer.parse(JSON.parse(answer));
+      const answer = await callFunction(functionName, request, { timeoutMs: METERING_TIMEOUT_MS });
+      const { cursor, ...outcome } = meteringAnswer.parse(answer);
       return { ...outcome, ...(cursor ? { cursor } : {}) };
     } catch (error) {
       throw new MeteringFailed({ cause: error });

@@ -5,13 +5,12 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { draftMove, requireAllowed } from './draft-move.ts';
 import { InvalidMoveInput, MoveInProgress, MoveOvertaken } from './errors.ts';
-import { insertMove } from './insert-move.ts';
-import { type MoveRecord, selectMoves } from './move-records.ts';
+import type { Regions } from './hop.ts';
+import { findMovingTenant, type MoveRecord, selectMoves } from './move-records.ts';
 import { type CountedUsage, countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, readMoveInput } from './move-target.ts';
-import { findMovingTenant } from './moving-tenant.ts';
-import { mayStillRun, type Probes, recoverMove } from './recover-moves.ts';
-import type { Regions } from './regions.ts';
+import { type Probes, recoverMove } from './recover-moves.ts';
+import { insertMove } from './request-move.ts';
 
 /** The move that an execution works on. */
 export interface BegunMove {
@@ -22,9 +21,9 @@ export interface BegunMove {
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
- * The first step of an execution. What was recorded under the execution's name, by the request that started it or by an
- * earlier run of this step, is taken up. Otherwise the move is planned and recorded, after a former one whose execution
- * is dead has been recovered.
+ * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
+ * earlier run of this phase, is taken up. Otherwise the move is planned and recorded. Where the tenant has a running move
+ * already, recovery ends that one if its execution is dead.
  * @param survey counts what was never metered, where the target tier has limits.
  * @throws {InvalidMoveInput | TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} nothing was changed.
  * @throws {MoveOvertaken} the execution's move has ended: its starter, or recovery, has given it up.
@@ -39,18 +38,12 @@ export async function beginMove(
   for (;;) {
     const known = await takeUp(registry, executionArn);
     if (known) return known;
-    // Before the transaction, which it would hold for seconds.
+    // Before the transaction: a survey takes seconds.
     const counted = await countIfNotMetered(registry, read, survey);
     const begun = await insert(registry, read, { executionArn, counted, regions: probes.regions });
     if (!('status' in begun)) return begun;
-    if (await mayStillRun(begun, probes)) throw new MoveInProgress();
-    await recoverMove(registry, begun, probes).catch(unlessEnded);
+    if (!(await recoverMove(registry, begun, probes))) throw new MoveInProgress();
   }
-}
-
-/** Recovery is told of the dead execution as well, and may have been quicker. */
-function unlessEnded(error: unknown): void {
-  if (!(error instanceof MoveOvertaken)) throw error;
 }
 
 async function takeUp(registry: Registry, executionArn: string): Promise<BegunMove | undefined> {

@@ -1,13 +1,12 @@
 import { sql } from 'kysely';
-import { tenantSecretName } from '../placement/tenant-names.ts';
+import { dropCredentials } from '../places/place-resources.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
-import { hopsOf, setHopState } from './move-records.ts';
+import { findHop, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
 import { cleanUpReshape } from './reshape/clean-up-reshape.ts';
-import { discardCredentials } from './target/discard-credentials.ts';
 
 export interface CleanUp {
   readonly done: boolean;
@@ -31,7 +30,7 @@ export async function cleanUpHop(
   { moveId, hopIndex }: { moveId: string; hopIndex: number },
   { deadline, keepDays }: { deadline: number; keepDays: number },
 ): Promise<CleanUp> {
-  const hop = (await hopsOf(registry, moveId)).find(({ index }) => index === hopIndex);
+  const hop = await findHop(registry, moveId, hopIndex);
   if (!hop) throw new MoveOvertaken();
   const now = new Date().toISOString();
   if (hop.state === 'cleaned') return { done: true, database: false, keepUntil: now };
@@ -49,10 +48,8 @@ export async function cleanUpHop(
     await noteCleaned(registry, hop, now);
     return { done, database, keepUntil: after(now, keepDays) };
   }
-  // No other attempt ever has this name, so the tenant cannot have come back to it.
-  if (source.isolationModel === 'schema') {
-    await discardCredentials(source.secretArn ?? tenantSecretName(attempt.tenantId, source.roleName));
-  }
+  // The tenant cannot have come back to it: no other attempt uses its names.
+  await dropCredentials(source, attempt.tenantId);
   await setHopState(registry, hop, ['settled'], 'cleaned');
   return { done, database, keepUntil: now };
 }

@@ -25,8 +25,7 @@ import { asText, columnValue, jsonValue, now } from '../registry/registry-expres
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { HopNotCommitted, MoveOvertaken } from './errors.ts';
-import { type HopRecord, hopsOf, setHopState } from './move-records.ts';
-import { findMovingTenant } from './moving-tenant.ts';
+import { findHop, findMovingTenant, type HopRecord, setHopState } from './move-records.ts';
 
 /** `result.deletion` of a hop, once it is decided. */
 interface Deletion extends DedicatedDatabase {
@@ -63,7 +62,7 @@ export async function deleteLeftDatabase(
   deadline: number,
 ): Promise<{ done: boolean }> {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
-    const hop = (await hopsOf(registry, moveId)).find(({ index }) => index === hopIndex);
+    const hop = await findHop(registry, moveId, hopIndex);
     if (!hop) throw new MoveOvertaken();
     if (await isDone(registry, hop, executionArn)) return { done: true };
     if (performance.now() + pause > deadline) return { done: false };

@@ -1,19 +1,18 @@
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
+import { leavesRegion, type Regions } from './hop.ts';
+import type { MovingTenant } from './move-records.ts';
 import { type CountedUsage, complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
 import type { MoveTarget } from './move-target.ts';
-import type { MovingTenant } from './moving-tenant.ts';
-import { isNameTaken, nameTaken } from './other-region/announce-arrival.ts';
-import { type PlannedHop, planMove, splitAtBorder } from './plan.ts';
-import { crossesBorder, type Regions } from './regions.ts';
+import { type PlannedHop, planMove, splitByRegion } from './plan.ts';
 import { resolveTarget } from './resolve-target.ts';
 
 /** A move that could be begun. */
 export interface MoveDraft {
   readonly plan: readonly PlannedHop[];
-  /** What the region that it leads to does afterwards, as a move of its own. */
-  readonly onward: readonly PlannedHop[];
+  /** What the region that it leads to does afterwards, as a follow-up move of its own. */
+  readonly followUp: readonly PlannedHop[];
   /** Everything that stands against it. */
   readonly forbidden: readonly Forbidden[];
   /** The limits that `force` sets aside. */
@@ -38,32 +37,35 @@ export async function draftMove(
   target: MoveTarget,
   { force, counted, regions }: DraftOptions,
 ): Promise<MoveDraft> {
-  const { tenantId, spot, status } = tenant;
+  const { tenantId, location, status } = tenant;
   if (status === 'elsewhere')
     throw new TenantNotMovable('The tenant lives in another region. Move it from there.');
-  if (!spot) throw new TenantNotMovable('The tenant has no place yet.');
+  if (!location) throw new TenantNotMovable('The tenant has no place yet.');
   const forbidden: Forbidden[] = [];
   if (status !== 'active') forbidden.push({ rule: 'status', detail: `The tenant is ${status}.` });
   forbidden.push(...(await otherMovesForbid(transaction, tenantId)));
   const resolved = await resolveTarget(transaction, tenant, target, regions);
   forbidden.push(...resolved.forbidden);
-  const { plan, onward } = splitAtBorder(resolved.spot ? planMove(spot, resolved.spot) : []);
-  const border = plan.at(-1);
-  if (regions && border && crossesBorder({ source: border.from, target: border.to })) {
+  const { plan, followUp } = splitByRegion(resolved.location ? planMove(location, resolved.location) : []);
+  const last = plan.at(-1);
+  if (regions && last && leavesRegion({ source: last.from, target: last.to })) {
+    const { isNameTaken, nameTaken } = await import('./other-region/announce-tenant.ts');
     const named = { tenant_id: tenantId, tenant_name: tenant.name };
-    if (await isNameTaken(regions.of(border.to.region), named)) forbidden.push(nameTaken(border.to.region));
+    if (await isNameTaken(regions.of(last.to.region), named)) forbidden.push(nameTaken(last.to.region));
   }
-  if (resolved.spot) {
+  if (resolved.location) {
     // A tenant between two tiers has nowhere to go, but something to get.
     if (plan.length === 0 && resolved.tier === tenant.tier) {
       forbidden.push({ rule: 'nothing-to-move', detail: new NothingToMove().message });
     }
-    const { isolationModel } = resolved.spot;
-    forbidden.push(...complianceForbids(tenant.complianceRequirements, spot.isolationModel, isolationModel));
+    const { isolationModel } = resolved.location;
+    forbidden.push(
+      ...complianceForbids(tenant.complianceRequirements, location.isolationModel, isolationModel),
+    );
   }
   const limits = limitsForbid(tenant, resolved.tier, await usageOf(transaction, tenantId, counted));
   if (!force) forbidden.push(...limits);
-  return { plan, onward, forbidden, overridden: force ? limits : [] };
+  return { plan, followUp, forbidden, overridden: force ? limits : [] };
 }
 
 /** @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden} the first of these that applies. */

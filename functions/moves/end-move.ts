@@ -1,24 +1,159 @@
+/**
+ * The end of a move, whoever brings it about: its workflow (all hops settled, or a phase that failed) or recovery (the
+ * workflow is dead). `endMove` is the only way for a begun move to end.
+ *
+ *   running ──every hop of the plan is settled──▶ succeeded, also if the workflow failed or was to be aborted
+ *           ──stopped, some hop is not──▶ failed or aborted: the tenant stays where its last settled hop has brought it
+ *
+ * The hop that is open when a move is stopped:
+ *
+ *   working, committed ──the source's row shows the commit──▶ compared ──▶ settled
+ *                      ──it does not──▶ rolling-back ──claim revoked, objects dropped──▶ rolled-back
+ *                      ──the sides differ──▶ mismatch: both are kept, and the tenant cannot be moved until a person has looked
+ *
+ * Invariants:
+ * - the tenant's row in the database that it leaves is the only answer to whether a hop is committed (`readCommit`). The
+ *   roll back reads it again under the locks that exclude a commit, so a function that was frozen cannot commit behind it;
+ * - a committed hop is settled, never rolled back; nothing is cleaned up that was not compared;
+ * - the move ends last: a move that has ended has no open hop;
+ * - each step may be cut off and done again, or twice at once. A move that has ended is left as it is.
+ */
 import { sql } from 'kysely';
+import { ClaimLost, MoveCommitted } from '../database/transfer/errors.ts';
+import { NoCellCapacity } from '../placement/errors.ts';
+import * as placesErrors from '../places/errors.ts';
+import { describePlace } from '../places/place.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
-import type { RegistryExecutor } from '../registry/data-api.ts';
-import type { JsonText, TimeWithoutZone } from '../registry/registry-column.ts';
-import { now, rfc3339 } from '../registry/registry-expressions.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { MoveStatus } from './move-records.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
+import * as errors from './errors.ts';
+import { HopNotCommitted, MoveAborted, MoveMismatch, MoveOvertaken, MoveStepFailed } from './errors.ts';
+import { type Hop, leavesRegion, type Regions, readCommit } from './hop.ts';
+import { openPhaseOf } from './hop-context.ts';
+import { compare } from './hop-phases.ts';
+import {
+  findMove,
+  findMovingTenant,
+  finishedPhases,
+  type HopRecord,
+  hopsOf,
+  isOpen,
+  isSettled,
+  type MoveRecord,
+  type MoveStatus,
+  type MovingTenant,
+  setHopState,
+} from './move-records.ts';
+import { type FollowUpMove, type MoveReport, readReport, reportMove, retriedOfLast } from './move-report.ts';
+import { limitsUnder } from './move-rules.ts';
+import { readMoveInput } from './move-target.ts';
+import type { FollowUp } from './other-region/follow-up-move.ts';
+import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
+import { rollBackReshape } from './reshape/roll-back-reshape.ts';
+import { followHop, settleHop } from './settle-hop.ts';
 
-export interface MoveEnd {
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
+
+/** How a move is to end that its workflow does not finish. */
+export interface Stopped {
   readonly status: Exclude<MoveStatus, 'running' | 'succeeded'>;
   /** Fit for a client. */
   readonly reason: string;
+  /** The sides were found to differ. */
+  readonly mismatch?: boolean;
 }
 
-/** Ends a move that did not succeed, unless it has ended already. @returns whether it was running. */
+export interface Ending {
+  /** Who is recorded to have ended it; its workflow when absent. */
+  readonly actor?: AuditActor | undefined;
+  /** On `performance.now()`'s clock; a comparison that is not done by then goes on at the next call. */
+  readonly deadline?: number | undefined;
+  /** For moves that leave the region. */
+  readonly regions?: Regions | undefined;
+}
+
+/** What the execution of a move that succeeded ends with. */
+export interface SucceededMove {
+  readonly moveId: string;
+  readonly tenantId: string;
+  readonly status: 'succeeded';
+  readonly report: MoveReport;
+  /** The move that the region which the tenant has come to has to make, with its execution once that is started. */
+  readonly followUp?: FollowUp & { readonly executionArn?: string };
+}
+
+export interface UnsuccessfulMove extends Pick<Stopped, 'status' | 'reason'> {
+  readonly moveId: string;
+  readonly tenantId: string;
+}
+
+const COMPARE_MS = 4 * 60_000;
+
+/**
+ * Ends a move: as succeeded where all hops of its plan are settled, otherwise as `stopped` says, after the open hop has been
+ * settled or rolled back. Repeating it changes nothing.
+ * @returns how the move has ended, in this call or before.
+ * @throws {HopNotCommitted} without `stopped`: a hop is not settled.
+ * @throws {MoveOvertaken} without `stopped`: the move has ended in another way.
+ * @throws whatever kept it from being done; it can be called again.
+ */
+export async function endMove(registry: Registry, moveId: string, ending?: Ending): Promise<SucceededMove>;
 export async function endMove(
+  registry: Registry,
+  moveId: string,
+  ending: Ending & { readonly stopped: Stopped },
+): Promise<SucceededMove | UnsuccessfulMove>;
+export async function endMove(
+  registry: Registry,
+  moveId: string,
+  { stopped, actor, deadline, regions }: Ending & { readonly stopped?: Stopped } = {},
+): Promise<SucceededMove | UnsuccessfulMove> {
+  const move = await findMove(registry, moveId);
+  if (!move) throw new MoveOvertaken();
+  const { tenantId, status, plan } = move;
+  const endedBy = actor ?? { id: move.executionArn ?? moveId, type: 'workflow' as const };
+  if (!stopped || status === 'succeeded') return succeed(registry, move, endedBy, regions);
+  if (status !== 'running') {
+    return { moveId, tenantId, status, reason: move.reason ?? 'The move has ended already.' };
+  }
+  const hops = await hopsOf(registry, moveId);
+  const at = hops.findIndex(isOpen);
+  const open = hops[at];
+  if (open) {
+    const differs = stopped.mismatch || open.result.mismatchAt !== undefined;
+    const state = differs
+      ? await keepBoth(registry, open, regions)
+      : await settleOrRollBack(registry, move, open, deadline ?? performance.now() + COMPARE_MS, regions);
+    hops[at] = { ...open, state };
+  }
+  if (regions && plan.some(({ from, to }) => leavesRegion({ source: from, target: to }))) {
+    const { cancelUnlessArrived } = await import('./other-region/announce-tenant.ts');
+    await cancelUnlessArrived(regions, move, hops);
+  }
+  if (plan.length > 0 && hops.filter(isSettled).length === plan.length) {
+    return succeed(registry, move, endedBy, regions);
+  }
+  const end: Stopped =
+    open && hops[at]?.state === 'mismatch'
+      ? { status: 'failed', reason: new MoveMismatch().message }
+      : stopped;
+  const reason = `${end.reason}${whereabouts(hops)}`;
+  await registry.transaction((transaction) =>
+    recordEnd(transaction, { moveId, tenantId }, { status: end.status, reason }, endedBy),
+  );
+  return { moveId, tenantId, status: end.status, reason };
+}
+
+/** Records that a move did not succeed, unless it has ended already. For moves whose workflow never began, too. */
+export async function recordEnd(
   transaction: RegistryExecutor,
-  { moveId, tenantId }: { moveId: string; tenantId: string },
-  { status, reason }: MoveEnd,
+  { moveId, tenantId }: { readonly moveId: string; readonly tenantId: string },
+  { status, reason }: Stopped,
   actor: AuditActor,
-): Promise<boolean> {
+): Promise<void> {
   const ended = await registrySql(transaction)
     .updateTable('tenant_moves')
     .set({
@@ -33,23 +168,271 @@ export async function endMove(
     .where('status', '=', 'running')
     .returning('move_id')
     .execute();
-  if (ended.length === 0) return false;
+  if (ended.length === 0) return;
   await recordAudit(transaction, {
-    ...{ actor, action: status === 'aborted' ? 'move.aborted' : 'move.fail', tenantId },
+    actor,
+    action: status === 'aborted' ? 'move.aborted' : 'move.fail',
+    tenantId,
     resource: { type: 'move', id: moveId },
     data: { reason },
   });
+}
+
+// The open hop of a move that is stopped.
+
+type ClosedState = Extract<HopRecord['state'], 'settled' | 'rolled-back' | 'mismatch'>;
+
+async function settleOrRollBack(
+  registry: Registry,
+  move: MoveRecord,
+  hop: HopRecord,
+  deadline: number,
+  regions: Regions | undefined,
+): Promise<ClosedState> {
+  const { committed } = await readCommit(hop);
+  if (!committed && (await rollBack(registry, hop, regions))) return 'rolled-back';
+  await followHop(registry, hop, { regions });
+  try {
+    await compareUnlessDone(registry, move, hop, deadline);
+  } catch (error) {
+    if (error instanceof MoveMismatch) return keepBoth(registry, hop, regions);
+    throw error;
+  }
+  await settleHop(registry, { hop }, regions);
+  return 'settled';
+}
+
+/** @returns false where a function that was frozen has committed the hop before its claim could be revoked. */
+async function rollBack(registry: Registry, hop: HopRecord, regions: Regions | undefined): Promise<boolean> {
+  await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'rolling-back');
+  try {
+    await (hop.kind === 'reshape' ? rollBackReshape(hop) : rollBackRelocate(hop));
+  } catch (error) {
+    if (error instanceof MoveCommitted) return false;
+    throw error;
+  }
+  const { dropCredentials } = await import('../places/place-resources.ts');
+  const awsRegion = leavesRegion(hop) ? regions?.awsRegionOf(hop.target.region) : undefined;
+  await dropCredentials(hop.target, hop.attempt.tenantId, awsRegion);
+  await setHopState(registry, hop, ['rolling-back'], 'rolled-back');
   return true;
 }
 
-/** Time as the API shows it, in the statement's moment. */
-export const clock = rfc3339(sql<TimeWithoutZone>`clock_timestamp()`, 'MS');
+/** What the workflow had left to do between commit and settling. A reshape has compared before it committed. */
+async function compareUnlessDone(
+  registry: Registry,
+  { phases }: MoveRecord,
+  hop: HopRecord,
+  deadline: number,
+): Promise<void> {
+  const hasBegunToSettle = phases.some((phase) => phase.hop === hop.index && phase.name === 'settle');
+  if (hop.kind === 'reshape' || hasBegunToSettle) return;
+  const context = await openPhaseOf(registry, hop, 'compare', deadline);
+  let cursor: unknown = context.kept.compareCursor ?? undefined;
+  try {
+    while (performance.now() < deadline) {
+      const outcome = await compare(context, cursor);
+      if (outcome.done) return;
+      cursor = outcome.cursor;
+      await context.keep({ compareCursor: cursor ?? null });
+    }
+  } catch (error) {
+    // Another recovery was quicker: it gives the claim back only after it has compared.
+    if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
+    throw error;
+  }
+  throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+}
 
-type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
+async function isClaimed(hop: Hop): Promise<boolean> {
+  const { placement } = await readCommit(hop);
+  return placement?.mover === hop.attempt.attemptId;
+}
 
-/** `tenant_moves.phases` with the running ones done: no phase outlives its move, nor the beginning of the next one. */
-export const finishedPhases = sql<Phases>`(
-  select coalesce(jsonb_agg(case when p ->> 'status' = 'running'
-           then p || jsonb_build_object('status', 'done', 'finishedAt', ${clock}) else p end order by n),
-         jsonb_build_array())
-  from jsonb_array_elements(phases) with ordinality as each (p, n))`;
+/** Nothing is dropped on either side. The registry tells where requests go, which is to the target after a commit. */
+async function keepBoth(registry: Registry, hop: Hop, regions: Regions | undefined): Promise<'mismatch'> {
+  const { committed } = await readCommit(hop);
+  if (committed) await followHop(registry, hop, { regions });
+  await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'mismatch');
+  const { moveId, index, attempt } = hop;
+  // The message that the alarm looks for in the log.
+  const alert = {
+    level: 'ERROR',
+    message: 'MoveMismatchAlert',
+    moveId,
+    hopIndex: index,
+    tenantId: attempt.tenantId,
+  };
+  console.error(JSON.stringify(alert));
+  return 'mismatch';
+}
+
+/** Where the tenant is, where a move that did not succeed has brought it somewhere. */
+function whereabouts(hops: readonly HopRecord[]): string {
+  const last = hops.findLast((hop) => isSettled(hop));
+  return last ? ` The tenant is in ${describePlace(last.target)} now.` : '';
+}
+
+// The end of a move whose hops are all settled.
+
+/**
+ * Gives the tenant what it moved for, and the move its report. A follow-up move in another region is started before the end
+ * is recorded: afterwards nothing would start it.
+ */
+async function succeed(
+  registry: Registry,
+  move: MoveRecord,
+  actor: AuditActor,
+  regions: Regions | undefined,
+): Promise<SucceededMove> {
+  const tenant = await findMovingTenant(registry, move.tenantId);
+  const followUp = tenant && (await followUpOfMove(move, tenant));
+  let started: FollowUpMove | undefined;
+  if (followUp && regions && move.executionArn !== null) {
+    const { startFollowUp } = await import('./other-region/follow-up-move.ts');
+    started = await startFollowUp(regions, move, followUp, move.executionArn);
+  }
+  const ended = await recordSuccess(registry, move.moveId, actor, started);
+  return followUp ? { ...ended, followUp: { ...followUp, ...started } } : ended;
+}
+
+async function followUpOfMove(move: MoveRecord, tenant: MovingTenant): Promise<FollowUp | undefined> {
+  if (tenant.status !== 'elsewhere') return undefined;
+  const { followUpOf } = await import('./other-region/follow-up-move.ts');
+  return followUpOf(move, tenant);
+}
+
+function recordSuccess(
+  registry: Pick<DataApi, 'transaction'>,
+  moveId: string,
+  actor: AuditActor,
+  followUp: FollowUpMove | undefined,
+): Promise<SucceededMove> {
+  return registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const named = await findMove(transaction, moveId);
+    // The tenant is locked first, always: requests for moves lock it too.
+    const tenant = named && (await findMovingTenant(transaction, named.tenantId, { lock: true }));
+    const move = await findMove(transaction, moveId, { lock: true });
+    if (!move || !tenant) throw new MoveOvertaken();
+    const { tenantId, startedBy, plan } = move;
+    if (move.status === 'succeeded') {
+      return { moveId, tenantId, status: 'succeeded', report: await readReport(transaction, moveId) };
+    }
+    if (move.status !== 'running') throw new MoveOvertaken();
+    const hops = await hopsOf(transaction, moveId);
+    if (hops.filter(isSettled).length < plan.length) throw new HopNotCommitted();
+
+    // A tenant that has left the region is described by the other region's registry, to which it was handed over.
+    if (tenant.status !== 'elsewhere') await applyTarget(transaction, tenant, move);
+    const { phases, seconds } = await endPhases(transaction, moveId);
+    const retriedBefore = await retriedOfLast(transaction, tenantId, hops[0]);
+    const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore, followUp });
+    await registrySql(transaction)
+      .updateTable('tenant_moves')
+      .set({ status: 'succeeded', report, finished_at: now, updated_at: now })
+      .where('move_id', '=', moveId)
+      .execute();
+    const { writePauseMs, rows, bytes } = report;
+    await recordAudit(transaction, {
+      actor,
+      action: 'move.succeed',
+      tenantId,
+      resource: { type: 'move', id: moveId },
+      data: { hops: hops.length, writePauseMs, rows, bytes },
+    });
+    return { moveId, tenantId, status: 'succeeded', report };
+  });
+}
+
+/** Tier and residency; limits follow the tier, except those that an operator had set for this tenant. */
+async function applyTarget(
+  transaction: RegistryExecutor,
+  tenant: MovingTenant,
+  { input, plan }: MoveRecord,
+): Promise<void> {
+  const { target } = readMoveInput(input);
+  const tier = 'tier' in target ? target.tier : tenant.tier;
+  const { maxUsers, maxStorageGb } = limitsUnder(tenant, tier);
+  const region = plan.at(-1)?.to.region;
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({
+      subscription_tier: tier,
+      max_users: maxUsers,
+      max_storage_gb: maxStorageGb,
+      updated_at: now,
+      ...('residency' in target
+        ? { data_residency: target.residency, ...(region === undefined ? {} : { home_region: region }) }
+        : {}),
+    })
+    .where('tenant_id', '=', tenant.tenantId)
+    .execute();
+}
+
+async function endPhases(
+  transaction: RegistryExecutor,
+  moveId: string,
+): Promise<{ phases: MoveRecord['phases']; seconds: number }> {
+  const row = await registrySql(transaction)
+    .updateTable('tenant_moves')
+    .set({ phase: 'finished', phases: finishedPhases, current_pause_ms: null })
+    .where('move_id', '=', moveId)
+    .returning([
+      'phases',
+      sql<number>`cast(extract(epoch from clock_timestamp() - started_at) as double precision)`.as('seconds'),
+    ])
+    .executeTakeFirstOrThrow();
+  return { phases: parseJson(row.phases) as unknown as MoveRecord['phases'], seconds: row.seconds };
+}
+
+// The workflow's answer to a phase that failed.
+
+/** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
+export interface MoveFailure {
+  readonly Error: string;
+  readonly Cause?: string | undefined;
+}
+
+// Of instances: the bundle renames the classes, and their own `name` with them.
+const ABORTED = new MoveAborted().name;
+const MISMATCH = new MoveMismatch().name;
+
+/**
+ * Ends a move one of whose phases failed: as `aborted` where that was requested, otherwise as `failed`; or as succeeded,
+ * where only the answer of the last phase was lost.
+ * @returns the reason is fit for a client.
+ * @throws what {@link endMove} throws.
+ */
+export async function endFailedMove(
+  registry: Registry,
+  moveId: string,
+  failure: MoveFailure,
+  regions?: Regions,
+): Promise<{ readonly outcome: Exclude<MoveStatus, 'running'>; readonly reason: string }> {
+  const stopped: Stopped = {
+    status: failure.Error === ABORTED ? 'aborted' : 'failed',
+    reason: reasonOf(failure),
+    mismatch: failure.Error === MISMATCH,
+  };
+  const ended = await endMove(registry, moveId, { stopped, regions });
+  const reason = 'reason' in ended ? ended.reason : 'The move was done when it stopped.';
+  return { outcome: ended.status, reason };
+}
+
+const FALLBACK = new MoveStepFailed().message;
+
+/** Only these classes vouch for their message. */
+const VOUCHED: Readonly<Record<string, unknown>> = { ...errors, ...placesErrors, NoCellCapacity };
+
+/** Why a move ended, fit for a client. */
+export function reasonOf({ Error: name, Cause }: MoveFailure): string {
+  if (name === 'States.Timeout') return 'A step of the move took too long.';
+  if (!Object.hasOwn(VOUCHED, name)) return FALLBACK;
+  try {
+    const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
+    return typeof errorMessage === 'string' ? errorMessage.slice(0, 500) : FALLBACK;
+  } catch {
+    return FALLBACK;
+  }
+}

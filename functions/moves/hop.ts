@@ -1,47 +1,21 @@
-import type pg from 'pg';
-import type { IsolationModel } from '../contracts/tenant.ts';
-import { asOwner } from '../database/session/owner-connection.ts';
-import type { Attempt } from '../database/transfer/claim.ts';
+/**
+ * One hop of a move, as its phases see it, and the one answer to whether it is committed: the tenant's row in the database
+ * that it leaves.
+ *
+ * What the registry keeps of that (`tenant_move_hops.state`, `committed_at`, `result.committedAt`) follows the row and is
+ * advisory before the hop is `settled`: a phase may use it to skip work or to stop listening to aborts, never to drop
+ * something. `settled` and `rolled-back` are written only after the row has been read.
+ */
 
-/** Where a tenant's data is or will be: `source` and `target` of a hop, as the registry keeps them. */
-export interface Place {
-  readonly isolationModel: IsolationModel;
-  /** null for a dedicated database. */
-  readonly cellId: string | null;
-  /** Key of the region, such as `us`. */
-  readonly region: string;
-  /** Proxy, for requests; null while a dedicated database is not there yet. So are port, writerHost and clusterArn. */
-  readonly host: string | null;
-  readonly port: number | null;
-  /** Cluster, for movers. */
-  readonly writerHost: string | null;
-  readonly readerHost: string | null;
-  readonly clusterArn: string | null;
-  readonly database: string;
-  readonly schemaName: string;
-  readonly roleName: string;
-  /** The login role's secret; null until it is created. */
-  readonly secretArn: string | null;
-  /** Name or ARN of the secret of the database's owner. */
-  readonly ownerSecret: string;
-  /** CloudFormation stack of a dedicated database. */
-  readonly stackName: string | null;
-  readonly poolSize: number;
-  /** Of the tenant while it lives there. */
-  readonly epoch: number;
-  /**
-   * Version of the tables. Of a target: that of both places from `prepare` to the end of the hop, because rollouts leave
-   * the tables of a claimed tenant alone. Absent before `prepare`, and where an older release prepared the hop.
-   */
-  readonly schemaVersion?: number;
-  /** Version of schema `tenancy` in a dedicated database, once it is bootstrapped. */
-  readonly tenancyVersion?: number;
-}
+import type { Attempt } from '../database/transfer/claim.ts';
+import { type PlacementRow, readPlacement, showsCommit } from '../database/transfer/fence.ts';
+import { type Location, type Place, tablesVersionOf } from '../places/place.ts';
+import { asOwnerOf } from '../places/place-database.ts';
+import type { DataApi } from '../registry/data-api.ts';
 
 /** A reshape changes the isolation model inside one database; a relocate takes a schema to another cluster. */
 export type HopKind = 'reshape' | 'relocate';
 
-/** One hop of one move, as its steps see it. */
 export interface Hop {
   readonly moveId: string;
   readonly index: number;
@@ -53,15 +27,51 @@ export interface Hop {
   readonly target: Place;
 }
 
-/** Releases before there were rollouts knew no other. */
-const FIRST_ROLLED_OUT = 2;
-
-/** The version of the tables of both places, for phases behind `prepare`. */
-export const schemaVersionOf = ({ target }: Pick<Hop, 'target'>) => target.schemaVersion ?? FIRST_ROLLED_OUT;
+/**
+ * The tenant's row in the database that it leaves, and whether that row says that the hop is committed. A hop that is not
+ * committed may still be, until its claim has been revoked: the roll back of either kind does that before it drops
+ * anything, and stops where it finds a commit.
+ */
+export function readCommit(
+  hop: Hop,
+): Promise<{ readonly committed: boolean; readonly placement: PlacementRow | undefined }> {
+  return asOwnerOf(hop.source, async (owner) => {
+    const placement = await readPlacement(owner, hop.attempt.tenantId);
+    return { committed: showsCommit(placement, hop), placement };
+  });
+}
 
 /** What the schema of the target has, or will have. */
-export function tablesAtTarget(hop: Pick<Hop, 'target'>) {
-  return { schemaName: hop.target.schemaName, schemaVersion: schemaVersionOf(hop) };
+export function tablesAtTarget({ target }: Pick<Hop, 'target'>) {
+  return { schemaName: target.schemaName, schemaVersion: tablesVersionOf(target) };
+}
+
+/** Publication, subscription, slot and replication role of a relocate share this name. */
+export function replicationName({ attempt, suffix }: Hop): string {
+  return `move_${attempt.tenantId.replaceAll('-', '')}_e${suffix}`;
+}
+
+/** Whether the tenant's data goes to another region, and its registry rows with them: see other-region/. */
+export function leavesRegion({
+  source,
+  target,
+}: {
+  readonly source: Pick<Location, 'region'>;
+  readonly target: Pick<Location, 'region'>;
+}): boolean {
+  return source.region !== target.region;
+}
+
+/** Each region has a registry of its own; a move that leaves one needs two of them. */
+export interface Regions {
+  /** Of the region whose registry knows the move, such as `us`. */
+  readonly ownKey: string;
+  /** Of all regions of the installation. The first is home, whose registry knows every slug. */
+  readonly keys: readonly string[];
+  /** @throws {UnknownRegion} */
+  of(regionKey: string): Pick<DataApi, 'query' | 'transaction'>;
+  /** @throws {UnknownRegion} */
+  awsRegionOf(regionKey: string): string;
 }
 
 /** How far the present phase is. What is unknown is left out. */
@@ -75,55 +85,29 @@ export interface PhaseProgress {
   readonly pauseMs?: number;
 }
 
-/** What a step of a hop works with. Steps are idempotent: any of them may run again from its start, or twice at once. */
-export interface StepContext {
+/** What a phase of a hop works with. Phases are idempotent: any of them may run again from its start, or twice at once. */
+export interface HopContext {
+  /** Read once, when the phase was opened. */
   readonly hop: Hop;
-  /** On `performance.now()`'s clock: a step that is not done by then returns what it has, and is called again. */
+  /** The hop is settled: a repeated `settle` has nothing left to do. */
+  readonly settled?: boolean;
+  /** On `performance.now()`'s clock: a phase that is not done by then returns what it has, and is called again. */
   readonly deadline: number;
-  /** Shows the progress of the phase. @throws {MoveAborted} before the commit point, where somebody asked to stop. */
+  /** Shows the progress of the phase. @throws {MoveAborted} before the commit point, where an abort was requested. */
   progress(update: PhaseProgress): Promise<void>;
   /** Keeps facts with the hop, for the move's report; merged into what is there. */
   keep(facts: Readonly<Record<string, unknown>>): Promise<void>;
-  /** What was kept so far, by this step or an earlier one. */
+  /** What was kept so far, by this phase or an earlier one. */
   readonly kept: Readonly<Record<string, unknown>>;
-  /** Fills in what was not known of the target when the hop was planned; later steps find it in `hop.target`. */
+  /** Fills in what was not known of the target when the hop was planned; later phases find it in `hop.target`. */
   amendTarget(found: Partial<Place>): Promise<void>;
 }
 
-/** What a step answers that the workflow calls until it is done; `cursor`, which is JSON, goes into the next call as it is. */
-export interface StepOutcome<Cursor = unknown> {
+/** What a phase answers that the workflow calls until it is done; `cursor`, which is JSON, goes into the next call as it is. */
+export interface PhaseOutcome<Cursor = unknown> {
   readonly done: boolean;
   readonly cursor?: Cursor;
 }
 
-/** One phase of a hop. */
-export type Step = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;
-
-/** What callers of the old place are told: the columns of the routing row that make a placement. */
-export function forwardTo(target: Place): Record<string, unknown> {
-  return {
-    epoch: target.epoch,
-    isolation_model: target.isolationModel,
-    region: target.region,
-    database_host: target.host,
-    database_port: target.port,
-    database_name: target.database,
-    secret_arn: target.secretArn,
-    connection_pool_size: target.poolSize,
-    ...(target.schemaVersion === undefined ? {} : { schema_version: target.schemaVersion }),
-  };
-}
-
-/** Publication, subscription, slot and replication role of a relocate share this name. */
-export function replicationName({ attempt, suffix }: Hop): string {
-  return `move_${attempt.tenantId.replaceAll('-', '')}_e${suffix}`;
-}
-
-/** Runs `work` as the owner of the place's database. @throws {TypeError} before there is one; and the driver's errors. */
-export async function asOwnerOf<Result>(
-  { writerHost, port, database, ownerSecret }: Place,
-  work: (owner: pg.Client) => Promise<Result>,
-): Promise<Result> {
-  if (writerHost === null || port === null) throw new TypeError('the place has no database yet');
-  return asOwner({ writerHost, port, database, ownerSecret }, work, { pipeline: true });
-}
+/** What one phase of a hop does. */
+export type PhaseWork = (context: HopContext, cursor?: unknown) => Promise<PhaseOutcome>;

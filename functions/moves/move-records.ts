@@ -1,18 +1,25 @@
-import type { InferResult } from 'kysely';
+import { type InferResult, sql } from 'kysely';
+import type { Location, Place } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { parseJson } from '../registry/registry-column.ts';
-import { now, secondsSince } from '../registry/registry-expressions.ts';
+import { type JsonText, parseJson, type TimeWithoutZone } from '../registry/registry-column.ts';
+import { now, rfc3339, secondsSince } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { Hop, Place } from './hop.ts';
+import {
+  referenceColumn,
+  selectTenants,
+  type TenantRecord,
+  toTenantRecord,
+} from '../registry/tenant-record.ts';
+import type { Hop } from './hop.ts';
 import type { PlannedHop } from './plan.ts';
 
 export type MoveStatus = 'running' | 'succeeded' | 'failed' | 'aborted';
 
 /**
  * States of a hop:
- *   working ──flip──▶ committed ──registry followed, claim released──▶ settled ──source dropped──▶ cleaned
+ *   working ──commit──▶ committed ──registry follows, claim released──▶ settled ──source dropped──▶ cleaned
  *   working ──▶ rolling-back ──▶ rolled-back          working or committed ──sides differ──▶ mismatch
- * `committed` is what a step told; whether the hop is committed, the source's database says.
+ * `committed` is advisory: the source's database is authoritative (`readCommit` in hop.ts).
  */
 export type HopState =
   | 'working'
@@ -110,6 +117,27 @@ export function hopsOf(registry: RegistryExecutor, moveId: string): Promise<HopR
   return selectHops(registry, (hops) => hops.where('h.move_id', '=', moveId));
 }
 
+/** A hop with what its phases must know of its move. */
+export interface HopOfMove extends HopRecord {
+  readonly moveStatus: MoveStatus;
+  readonly abortRequested: boolean;
+}
+
+export async function findHop(
+  registry: RegistryExecutor,
+  moveId: string,
+  hopIndex: number,
+): Promise<HopOfMove | undefined> {
+  const row = await hopsQuery(registry)
+    .innerJoin('tenant_moves as m', 'm.move_id', 'h.move_id')
+    .select('m.status as move_status')
+    .select((eb) => eb('m.abort_requested_at', 'is not', null).$castTo<boolean>().as('abort_requested'))
+    .where('h.move_id', '=', moveId)
+    .where('h.hop_index', '=', hopIndex)
+    .executeTakeFirst();
+  return row && { ...toHop(row), moveStatus: row.move_status, abortRequested: row.abort_requested };
+}
+
 /** The hop that is being worked on: the registry keeps it to one per tenant. */
 export function isOpen({ state }: Pick<HopRecord, 'state'>): boolean {
   return state === 'working' || state === 'committed' || state === 'rolling-back';
@@ -135,16 +163,6 @@ export async function setHopState(
     .returning('move_id')
     .execute();
   return rows.length > 0;
-}
-
-/** Where a place is, in words that any operator may read. */
-export function describePlace({
-  isolationModel,
-  cellId,
-  region,
-}: Pick<Place, 'isolationModel' | 'cellId' | 'region'>) {
-  if (isolationModel === 'dedicated') return `a dedicated database in ${region}`;
-  return `${isolationModel === 'shared' ? 'the shared tables' : 'a schema'} of cell ${cellId}`;
 }
 
 function toMove(row: MoveRow): MoveRecord {
@@ -179,3 +197,37 @@ function toHop(row: HopRow): HopRecord {
     cleanUpExecutionArn: row.cleanup_execution_arn,
   };
 }
+
+/** A tenant as far as moves mind it. */
+export interface MovingTenant extends TenantRecord {
+  /** Where its routing row points; null while it has none. */
+  readonly location: Location | null;
+}
+
+/** The tenant of an id or a slug; with `lock`, moves of it take turns until the transaction ends. */
+export async function findMovingTenant(
+  registry: RegistryExecutor,
+  reference: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<MovingTenant | undefined> {
+  const row = await selectTenants(registrySql(registry))
+    .select('r.isolation_model as placed_as')
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .$if(lock, (tenant) => tenant.forUpdate('t'))
+    .executeTakeFirst();
+  if (!row) return undefined;
+  const { cell_id: cellId, region, placed_as: isolationModel } = row;
+  return { ...toTenantRecord(row), location: isolationModel && { isolationModel, cellId, region } };
+}
+
+/** Time as the API shows it, in the statement's moment. */
+export const clock = rfc3339(sql<TimeWithoutZone>`clock_timestamp()`, 'MS');
+
+type Phases = JsonText<readonly Readonly<Record<string, unknown>>[]>;
+
+/** `tenant_moves.phases` with the running ones done: no phase outlives its move, nor the beginning of the next one. */
+export const finishedPhases = sql<Phases>`(
+  select coalesce(jsonb_agg(case when p ->> 'status' = 'running'
+           then p || jsonb_build_object('status', 'done', 'finishedAt', ${clock}) else p end order by n),
+         jsonb_build_array())
+  from jsonb_array_elements(phases) with ordinality as each (p, n))`;

@@ -1,6 +1,9 @@
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { parseJson } from '../registry/registry-column.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import type { DeletedDatabase } from './delete-left-database.ts';
 import type { HopKind } from './hop.ts';
-import type { HopRecord, PhaseRecord } from './move-records.ts';
+import { type HopRecord, type PhaseRecord, selectHops } from './move-records.ts';
 import type { Retried } from './settle-hop.ts';
 
 /** What is kept of a move that succeeded. Times in seconds, pauses in milliseconds. */
@@ -107,3 +110,27 @@ const numberOf = (value: unknown): number =>
   typeof value === 'number' && Number.isFinite(value) ? value : 0;
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
+
+/** What the report of the move that brought the tenant to where this one began has counted there. */
+export async function retriedOfLast(
+  registry: RegistryExecutor,
+  tenantId: string,
+  first: HopRecord | undefined,
+): Promise<number> {
+  if (!first) return 0;
+  const earlier = await selectHops(registry, (hops) =>
+    hops.where('h.tenant_id', '=', tenantId).where('h.state', 'in', ['settled', 'cleaned']),
+  );
+  const last = earlier.find(({ target }) => target.epoch === first.source.epoch);
+  return last ? retriedOf(last.result).target : 0;
+}
+
+/** The report of a move that has succeeded. */
+export async function readReport(registry: RegistryExecutor, moveId: string): Promise<MoveReport> {
+  const { report } = await registrySql(registry)
+    .selectFrom('tenant_moves')
+    .select((eb) => eb.ref('report').$notNull().as('report'))
+    .where('move_id', '=', moveId)
+    .executeTakeFirstOrThrow();
+  return parseJson(report) as MoveReport;
+}

@@ -5,8 +5,8 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';
 import type { Forbidden } from './errors.ts';
+import { findMovingTenant } from './move-records.ts';
 import type { MoveInput } from './move-target.ts';
-import { findMovingTenant } from './moving-tenant.ts';
 import type { TenantSurvey } from './survey-tenant.ts';
 
 /** Counts a tenant's data where its databases can be reached. */
@@ -116,7 +116,7 @@ export async function countIfNotMetered(
 ): Promise<CountedUsage | undefined> {
   if (!survey || force || !('tier' in target)) return undefined;
   const tenant = await findMovingTenant(registry, reference);
-  if (!tenant?.spot || tenant.status !== 'active' || tenant.tier === target.tier) return undefined;
+  if (!tenant?.location || tenant.status !== 'active' || tenant.tier === target.tier) return undefined;
   const { maxUsers, maxStorageGb } = limitsUnder(tenant, target.tier);
   if (maxUsers === null && maxStorageGb === null) return undefined;
   const { storageBytes } = await usageOf(registry, tenant.tenantId);

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
 import type { Tier } from '../contracts/tenant.ts';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { readInput } from '../resources/read-input.ts';
+import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidMoveInput } from './errors.ts';
 
 /** Where a tenant is asked to go. */

@@ -1,15 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { findPlace, type Place, planPlace, sameLocation } from '../places/place.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
-import type { Place } from './hop.ts';
-import { nextPlace, presentPlace } from './hop-places.ts';
+import { leavesRegion, type Regions } from './hop.ts';
 import { findMove, hopsOf, isOpen, isSettled, type MoveRecord, selectHops } from './move-records.ts';
-import { announceArrival } from './other-region/announce-arrival.ts';
-import { lockTenantRow } from './other-region/tenant-row.ts';
-import { sameSpot } from './plan.ts';
-import { crossesBorder, type Regions } from './regions.ts';
 
 /** What the workflow goes on with. */
 export interface NextHop {
@@ -67,24 +63,17 @@ async function openHop(
   const earlier = await selectHops(transaction, (hops) => hops.where('h.tenant_id', '=', tenantId));
   if (earlier.some(isOpen)) throw new MoveInProgress();
   const planned = plan[hopIndex]!;
-  const source = await presentPlace(transaction, tenantId);
-  if (!sameSpot(planned.from, source)) throw new MoveOvertaken();
+  const source = await findPlace(transaction, tenantId);
+  if (!source || !sameLocation(planned.from, source)) throw new MoveOvertaken();
   const suffix = nextSuffix(
     source,
     earlier.map((hop) => hop.source),
   );
-  const wanted = { tenantId, source, spot: planned.to, suffix };
-  let target: Place;
-  if (regions && crossesBorder({ source: planned.from, target: planned.to })) {
-    const there = regions.of(planned.to.region);
-    target = await nextPlace(there, wanted);
-    const row = await lockTenantRow(transaction, tenantId);
-    if (!row) throw new MoveOvertaken();
-    // Before the hop: where this is cut off, the tenant is announced to the region and not on its way there.
-    await announceArrival(there, row, target);
-  } else {
-    target = await nextPlace(transaction, wanted);
-  }
+  const { poolSize } = source;
+  const wanted = { tenantId, location: planned.to, epoch: source.epoch + 1, suffix, poolSize };
+  const leaving = regions && leavesRegion({ source: planned.from, target: planned.to });
+  const target = await planPlace(leaving ? regions.of(planned.to.region) : transaction, wanted);
+  if (leaving) await announce(transaction, regions, tenantId, target);
   await registrySql(transaction)
     .insertInto('tenant_move_hops')
     .values({
@@ -92,6 +81,20 @@ async function openHop(
       ...{ kind: planned.kind, suffix, source, target },
     })
     .execute();
+}
+
+/** Before the hop is recorded: if this is cut off, the tenant is announced to the other region and not on its way there. */
+async function announce(
+  transaction: RegistryExecutor,
+  regions: Regions,
+  tenantId: string,
+  target: Place,
+): Promise<void> {
+  const { announceTenant } = await import('./other-region/announce-tenant.ts');
+  const { lockTenantRow } = await import('./other-region/tenant-row.ts');
+  const row = await lockTenantRow(transaction, tenantId);
+  if (!row) throw new MoveOvertaken();
+  await announceTenant(regions.of(target.region), row, target);
 }
 
 /** `<epoch>a<number>`: however often a tenant leaves a place, no two attempts share a name. */

@@ -13,13 +13,13 @@ export interface PauseBudget {
 }
 
 /** Tries in vain, of both kinds; where two regions are far apart, already the rehearsals find it out. */
-export interface TriesInVain {
+export interface MissedBudgets {
   readonly fenceTries?: unknown;
   readonly slowRehearsals?: unknown;
 }
 
 /** The budget for the next try: `MOVE_MAX_PAUSE_MS`, doubled by each try after the twentieth, up to a second. */
-export function pauseBudget({ fenceTries, slowRehearsals }: TriesInVain): PauseBudget {
+export function pauseBudget({ fenceTries, slowRehearsals }: MissedBudgets): PauseBudget {
   const tries = Math.max(Number(fenceTries ?? 0), Number(slowRehearsals ?? 0));
   const allowed = Number(process.env.MOVE_MAX_PAUSE_MS ?? DEFAULT_PAUSE_MS);
   if (!(allowed > 0)) throw new TypeError('MOVE_MAX_PAUSE_MS is not a positive number');

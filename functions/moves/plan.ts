@@ -1,56 +1,41 @@
-import type { IsolationModel } from '../contracts/tenant.ts';
+import { type Location, sameLocation } from '../places/place.ts';
 import type { HopKind } from './hop.ts';
-
-/** As much of a place as a plan is made of. */
-export interface Spot {
-  readonly isolationModel: IsolationModel;
-  /** null for a dedicated database. */
-  readonly cellId: string | null;
-  /** Key of the region, such as `us`. */
-  readonly region: string;
-}
 
 export interface PlannedHop {
   readonly kind: HopKind;
-  readonly from: Spot;
-  readonly to: Spot;
+  readonly from: Location;
+  readonly to: Location;
 }
 
 /**
- * The hops that take a tenant from one spot to another; none where they are the same.
+ * The hops that take a tenant from one location to another; none where they are the same.
  *
  * Shared rows leave their tables only by a reshape inside their database, and a relocate takes whole schemas only. So
- * the way is: out of the shared tables, to the other cluster, into the shared tables there; what is not needed is left
- * out.
+ * the way is: out of the shared tables, to the other cluster, into the shared tables there, without the hops that are not
+ * needed.
  */
-export function planMove(from: Spot, to: Spot): PlannedHop[] {
-  if (sameSpot(from, to)) return [];
+export function planMove(from: Location, to: Location): PlannedHop[] {
+  if (sameLocation(from, to)) return [];
   const out = from.isolationModel === 'shared' ? schemaAt(from) : from;
-  const landing = to.isolationModel === 'shared' ? schemaAt(to) : to;
+  const there = to.isolationModel === 'shared' ? schemaAt(to) : to;
   const hops: PlannedHop[] = [
     { kind: 'reshape', from, to: out },
-    { kind: 'relocate', from: out, to: landing },
-    { kind: 'reshape', from: landing, to },
+    { kind: 'relocate', from: out, to: there },
+    { kind: 'reshape', from: there, to },
   ];
-  return hops.filter((hop) => !sameSpot(hop.from, hop.to));
+  return hops.filter((hop) => !sameLocation(hop.from, hop.to));
 }
 
-/** What a region's registry drives itself, and what is left to that of the region that the tenant has come to. */
-export function splitAtBorder(plan: readonly PlannedHop[]): {
+/** The hops up to the one that leaves the region, and those that the other region makes as a follow-up move. */
+export function splitByRegion(plan: readonly PlannedHop[]): {
   readonly plan: PlannedHop[];
-  readonly onward: PlannedHop[];
+  readonly followUp: PlannedHop[];
 } {
-  const border = plan.findIndex(({ from, to }) => from.region !== to.region);
-  const end = border < 0 ? plan.length : border + 1;
-  return { plan: plan.slice(0, end), onward: plan.slice(end) };
+  const leaving = plan.findIndex(({ from, to }) => from.region !== to.region);
+  const end = leaving < 0 ? plan.length : leaving + 1;
+  return { plan: plan.slice(0, end), followUp: plan.slice(end) };
 }
 
-export function sameSpot(one: Spot, other: Spot): boolean {
-  return (
-    one.isolationModel === other.isolationModel && one.cellId === other.cellId && one.region === other.region
-  );
-}
-
-function schemaAt({ cellId, region }: Spot): Spot {
+function schemaAt({ cellId, region }: Location): Location {
   return { isolationModel: 'schema', cellId, region };
 }

@@ -1,35 +1,34 @@
 /**
- * What becomes of moves whose executions ended without ending them: stopped, timed out, failed in their own roll back,
- * never started, or gone with a machine. They are settled or rolled back as far as their databases say, and marked, so
- * that the same input can be started again. So are clean-ups that ended without being done.
+ * Recovery of moves whose executions ended without ending them: stopped, timed out, failed in their own roll back, never
+ * started, or lost with a machine. Each is ended as its databases say (see end-move.ts), so that the same input can be
+ * started again. Clean-ups whose executions ended before they were done are started again.
  */
 
 import * as executions from '../aws/executions.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { Hop } from './hop.ts';
+import { endMove } from './end-move.ts';
+import type { Hop, Regions } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
-import type { Regions } from './regions.ts';
-import { unwindMove } from './unwind-move.ts';
 
-/** An execution's end, as EventBridge tells it. */
+/** An execution's end, as EventBridge reports it. */
 export interface EndedExecution {
   readonly executionArn: string;
   readonly status: string;
 }
 
 export interface Probes {
-  /** What has become of an execution; Step Functions is asked when absent. */
+  /** The state of an execution; asks Step Functions when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
   /** For moves that leave the region. */
   readonly regions?: Regions | undefined;
 }
 
 export interface RecoverOptions extends Probes {
-  /** Only what this execution had begun; everything that is left behind when absent. */
+  /** Recovers only what this execution had begun; everything when absent. */
   readonly ended?: EndedExecution;
-  /** On `performance.now()`'s clock: no further one is begun afterwards. */
+  /** On `performance.now()`'s clock: no further move or clean-up is begun afterwards. */
   readonly deadline?: number;
   /** Starts `tenant-move-cleanup` under a name. Clean-ups are left alone when absent. */
   readonly cleanUp?: {
@@ -63,7 +62,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
     try {
       await work();
     } catch (error) {
-      // One move's trouble must not keep the others from being recovered.
+      // The failure of one must not keep the others from being recovered.
       failures.push(error);
     }
   };
@@ -74,9 +73,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
   });
   for (const move of moves) {
     await attempt(async () => {
-      if (await mayStillRun(move, options)) return;
-      await recoverMove(registry, move, options);
-      recovered.moves.push(move.moveId);
+      if (await recoverMove(registry, move, options)) recovered.moves.push(move.moveId);
     });
   }
   const hops = await selectHops(registry, (all) => {
@@ -106,7 +103,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
 }
 
 /** Whether something may still be going on with the move's execution. */
-export async function mayStillRun(
+async function mayStillRun(
   { phase, ageSeconds, executionArn }: MoveRecord,
   { statusOf = executions.executionStatus }: Probes,
 ): Promise<boolean> {
@@ -115,22 +112,30 @@ export async function mayStillRun(
   return status === 'running';
 }
 
-/** Ends a move whose execution is dead. @throws whatever kept it from being done; it can be called again. */
+/**
+ * Ends a move whose execution is dead: settles or rolls back its open hop. An execution that begins calls this too, because
+ * it may meet its predecessor before any recovery has run.
+ * @returns false where something may still be going on with the move's execution: nothing was done.
+ * @throws whatever kept it from being done; it can be called again.
+ */
 export async function recoverMove(
   registry: Registry,
   move: MoveRecord,
-  { statusOf = executions.executionStatus, deadline, regions }: Probes & Pick<RecoverOptions, 'deadline'>,
-): Promise<void> {
+  probes: Probes & Pick<RecoverOptions, 'deadline'>,
+): Promise<boolean> {
+  if (await mayStillRun(move, probes)) return false;
+  const { statusOf = executions.executionStatus, deadline, regions } = probes;
   const failed = move.executionArn !== null && (await statusOf(move.executionArn)) === 'failed';
   const reason = move.abortRequested
     ? 'The move was aborted.'
     : 'The workflow of the move ended before the move was done.';
-  await unwindMove(registry, move, {
-    end: { status: failed && !move.abortRequested ? 'failed' : 'aborted', reason },
+  await endMove(registry, move.moveId, {
+    stopped: { status: failed && !move.abortRequested ? 'failed' : 'aborted', reason },
     actor: { id: 'move-recover', type: 'system' },
-    ...(deadline === undefined ? {} : { deadline }),
-    ...(regions ? { regions } : {}),
+    deadline,
+    regions,
   });
+  return true;
 }
 
 /** @returns the execution that was started, if any. */
@@ -147,7 +152,7 @@ async function restartCleanUp(
   return executionArn;
 }
 
-/** Noted before it is started: of two that restart it at once, one does. Should the start fail, it counts as dead. */
+/** Noted before it is started, so that only one of two recoveries starts it. If the start fails, it counts as dead. */
 async function noteCleanUp(
   registry: Registry,
   { moveId, index }: Pick<Hop, 'moveId' | 'index'>,

@@ -1,21 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { executionArnOf } from '../aws/executions.ts';
-import type { AuditActor } from '../registry/audit-log.ts';
-import type { DataApi } from '../registry/data-api.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
+import { executionArnOf, inAwsRegion, startExecution } from '../aws/executions.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
-import { draftMove, requireAllowed } from './draft-move.ts';
-import { endMove } from './end-move.ts';
-import { MoveNotStarted, TenantNotMovable } from './errors.ts';
-import { insertMove } from './insert-move.ts';
-import { findMove } from './move-records.ts';
+import { draftMove, type MoveDraft, overriddenLimits, requireAllowed } from './draft-move.ts';
+import { recordEnd } from './end-move.ts';
+import { MoveInProgress, MoveNotAbortable, MoveNotStarted, TenantNotMovable } from './errors.ts';
+import type { Regions } from './hop.ts';
+import { findMove, findMovingTenant, hopsOf } from './move-records.ts';
 import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
-import { findMovingTenant } from './moving-tenant.ts';
-import type { Regions } from './regions.ts';
 
 /** What is asked of a known tenant. */
-export interface AskedMove {
+export interface MoveAsked {
   readonly tenantId: string;
   readonly target: MoveTarget;
   readonly force: boolean;
@@ -48,7 +49,7 @@ export interface RequestMoveOptions {
  */
 export async function requestMove(
   registry: Pick<DataApi, 'transaction' | 'query'>,
-  { tenantId, target, force }: AskedMove,
+  { tenantId, target, force }: MoveAsked,
   { actor, startedBy, stateMachineArn, start, regions, survey, once }: RequestMoveOptions,
 ): Promise<string> {
   const newMoveId = randomUUID();
@@ -86,7 +87,12 @@ export async function requestMove(
     // The first request may have started it all the same, so only the first request gives it up.
     if (moveId === newMoveId) {
       await registry.transaction(async (transaction) => {
-        await endMove(transaction, { moveId, tenantId }, { status: 'failed', reason: error.message }, actor);
+        await recordEnd(
+          transaction,
+          { moveId, tenantId },
+          { status: 'failed', reason: error.message },
+          actor,
+        );
         await once?.forget(transaction);
       });
     }
@@ -96,3 +102,100 @@ export async function requestMove(
 }
 
 const nameOf = (moveId: string) => `move-${moveId}`;
+
+export interface NewMove {
+  readonly moveId: string;
+  readonly tenantId: string;
+  readonly input: MoveInput;
+  readonly draft: MoveDraft;
+  readonly executionArn: string;
+  readonly startedBy: string;
+  /** `planned` until the execution has begun. */
+  readonly phase: 'planned' | 'begun';
+}
+
+/** Records a running move, with its line in the audit log. @throws {MoveInProgress} the tenant has one. */
+export async function insertMove(
+  transaction: RegistryExecutor,
+  { moveId, tenantId, input, draft, executionArn, startedBy, phase }: NewMove,
+  actor: AuditActor,
+): Promise<void> {
+  try {
+    await registrySql(transaction)
+      .insertInto('tenant_moves')
+      .values({
+        ...{ move_id: moveId, tenant_id: tenantId, phase, input: writeMoveInput(input), plan: draft.plan },
+        ...{ execution_arn: executionArn, started_by: startedBy },
+      })
+      .execute();
+  } catch (error) {
+    // Whoever comes second meets the index `one_running_move`.
+    if (error instanceof RegistryError && error.sqlState === '23505') throw new MoveInProgress();
+    throw error;
+  }
+  await recordAudit(transaction, {
+    ...{ actor, action: 'move.start', tenantId, resource: { type: 'move', id: moveId } },
+    data: { target: input.target, force: input.force, overridden: overriddenLimits(draft), startedBy },
+  });
+}
+
+/**
+ * Starts the move to a tier, within its limits, by the state machine that MOVE_STATE_MACHINE_ARN names, or by the one
+ * of that name in `awsRegion`.
+ * @returns the move's id.
+ * @throws {MoveError} it cannot start.
+ */
+export function startTierMove(
+  registry: DataApi,
+  { tenantId, targetTier }: { tenantId: string; targetTier: 'business' | 'enterprise' },
+  {
+    actor,
+    startedBy,
+    awsRegion,
+    survey,
+  }: { actor: AuditActor; startedBy: string; awsRegion?: string | undefined; survey?: SurveyOf },
+): Promise<string> {
+  const { MOVE_STATE_MACHINE_ARN } = process.env;
+  if (!MOVE_STATE_MACHINE_ARN) throw new Error('environment variable MOVE_STATE_MACHINE_ARN is missing');
+  const stateMachineArn = inAwsRegion(MOVE_STATE_MACHINE_ARN, awsRegion);
+  return requestMove(
+    registry,
+    { tenantId, target: { tier: targetTier }, force: false },
+    {
+      ...{ actor, startedBy, stateMachineArn, survey },
+      start: (name, input) => startExecution(stateMachineArn, name, input),
+    },
+  );
+}
+
+/**
+ * Asks a move to stop. Its steps see it before the commit point of the hop they work on, and roll that hop back.
+ * Asking again changes nothing.
+ * @returns false where the tenant has no such move.
+ * @throws {MoveNotAbortable} it has ended, or its last hop is committed.
+ */
+export function abortMove(
+  registry: Pick<DataApi, 'transaction'>,
+  { tenantId, moveId, operator }: { tenantId: string; moveId: string; operator: string },
+): Promise<boolean> {
+  return registry.transaction(async (transaction) => {
+    const move = await findMove(transaction, moveId, { lock: true });
+    if (!move || move.tenantId !== tenantId) return false;
+    if (move.status !== 'running') throw new MoveNotAbortable('The move has ended already.');
+    const last = (await hopsOf(transaction, moveId)).find(({ index }) => index === move.plan.length - 1);
+    if (last && last.state !== 'working' && last.state !== 'rolling-back') {
+      throw new MoveNotAbortable('The tenant has moved already; ask for a move back.');
+    }
+    if (move.abortRequested) return true;
+    await registrySql(transaction)
+      .updateTable('tenant_moves')
+      .set({ abort_requested_at: now, abort_requested_by: operator, updated_at: now })
+      .where('move_id', '=', moveId)
+      .execute();
+    await recordAudit(transaction, {
+      ...{ actor: { id: operator, type: 'operator' }, action: 'move.abort', tenantId },
+      ...{ resource: { type: 'move', id: moveId }, data: {} },
+    });
+    return true;
+  });
+}

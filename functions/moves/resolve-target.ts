@@ -1,23 +1,22 @@
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
-import { hasRoom, readCellRoom } from '../placement/cell-room.ts';
-import { chooseCell } from '../placement/choose-cell.ts';
+import { chooseCell, hasRoom, readCellRoom } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
+import type { Location } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
+import type { Regions } from './hop.ts';
+import type { MovingTenant } from './move-records.ts';
 import type { MoveTarget } from './move-target.ts';
-import type { MovingTenant } from './moving-tenant.ts';
-import { chooseLanding } from './other-region/choose-landing.ts';
-import type { Spot } from './plan.ts';
-import type { Regions } from './regions.ts';
+import type { chooseCellInRegion } from './other-region/announce-tenant.ts';
 
 /** What the tenant will have, and where. */
 export interface ResolvedTarget {
   readonly tier: Tier;
   readonly dataResidency: string;
   /** null where no cell takes it. */
-  readonly spot: Spot | null;
+  readonly location: Location | null;
   /** What the cells have against it. */
   readonly forbidden: readonly Forbidden[];
 }
@@ -41,29 +40,34 @@ export async function resolveTarget(
   if ('cell' in target) return inCell(transaction, tenant, target.cell, isolationModel);
   const dataResidency = 'residency' in target ? target.residency : tenant.dataResidency;
   const known = { tier, dataResidency };
-  const served = await isServedHere(transaction, dataResidency);
+  const served = await isServedByRegion(transaction, dataResidency);
   // A region keeps the data of the residency of its name.
-  const elsewhere = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
-  if ('residency' in target && !served && !elsewhere) throw noResidency();
-  const { spot: here } = tenant;
+  const otherRegion = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
+  if ('residency' in target && !served && !otherRegion) throw noResidency();
+  const { location: here } = tenant;
   if (dataResidency === tenant.dataResidency && here) {
     if (isolationModel === 'dedicated') {
-      return { ...known, spot: { isolationModel, cellId: null, region: here.region }, forbidden: [] };
+      return { ...known, location: { isolationModel, cellId: null, region: here.region }, forbidden: [] };
     }
     if (here.cellId !== null && (await mayStay(transaction, tenant, here, isolationModel))) {
-      return { ...known, spot: { ...here, isolationModel }, forbidden: [] };
+      return { ...known, location: { ...here, isolationModel }, forbidden: [] };
     }
   }
   try {
-    const { cell_id, region } = elsewhere
-      ? await chooseLanding(transaction, elsewhere, known)
+    const { cell_id, region } = otherRegion
+      ? await chooseCellThere(transaction, otherRegion, known)
       : await chooseCell(transaction, known);
     const cellId = isolationModel === 'dedicated' ? null : cell_id;
-    return { ...known, spot: { isolationModel, cellId, region }, forbidden: [] };
+    return { ...known, location: { isolationModel, cellId, region }, forbidden: [] };
   } catch (error) {
     if (!(error instanceof NoCellCapacity)) throw error;
-    return { ...known, spot: null, forbidden: [{ rule: 'cell', detail: error.message }] };
+    return { ...known, location: null, forbidden: [{ rule: 'cell', detail: error.message }] };
   }
+}
+
+async function chooseCellThere(...args: Parameters<typeof chooseCellInRegion>) {
+  const otherRegion = await import('./other-region/announce-tenant.ts');
+  return otherRegion.chooseCellInRegion(...args);
 }
 
 async function inCell(
@@ -77,26 +81,26 @@ async function inCell(
   const { tier, dataResidency } = tenant;
   if (isolationModel === 'dedicated') {
     const detail = 'A tenant with a database of its own lives in no cell.';
-    return { tier, dataResidency, spot: null, forbidden: [{ rule: 'cell', detail }] };
+    return { tier, dataResidency, location: null, forbidden: [{ rule: 'cell', detail }] };
   }
-  const spot: Spot = { isolationModel, cellId, region: cell.region };
+  const location: Location = { isolationModel, cellId, region: cell.region };
   const forbidden: Forbidden[] = [];
   if (cell.data_residency !== dataResidency) {
     const detail = `The cell keeps data in "${cell.data_residency}", the tenant's is to stay in "${dataResidency}": ask for the residency.`;
     forbidden.push({ rule: 'residency', detail });
   }
-  const stays = tenant.spot?.cellId === cellId && tenant.spot.isolationModel === isolationModel;
+  const stays = tenant.location?.cellId === cellId && tenant.location.isolationModel === isolationModel;
   if (!stays && !hasRoom(cell, isolationModel)) {
     forbidden.push({ rule: 'cell', detail: 'The cell takes no more tenants of this kind.' });
   }
-  return { tier, dataResidency, spot, forbidden };
+  return { tier, dataResidency, location, forbidden };
 }
 
 /** Going down, a tenant gives its cell room; only a cell that is being emptied does not keep it. */
 async function mayStay(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
-  here: Spot,
+  here: Location,
   isolationModel: IsolationModel,
 ): Promise<boolean> {
   if (here.isolationModel === isolationModel) return true;
@@ -105,7 +109,7 @@ async function mayStay(
   return isolationModel === 'shared' ? cell.status !== 'draining' : hasRoom(cell, isolationModel);
 }
 
-async function isServedHere(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {
+async function isServedByRegion(transaction: RegistryExecutor, dataResidency: string): Promise<boolean> {
   const served = await registrySql(transaction)
     .selectFrom('cells')
     .select('cell_id')

@@ -1,38 +1,46 @@
+import { sql } from 'kysely';
 import type pg from 'pg';
+import { executionArnOf, startExecution } from '../aws/executions.ts';
 import { exclusively, releaseClaim } from '../database/transfer/claim.ts';
-import { readPlacement } from '../database/transfer/fence.ts';
-import { retriedRequests } from '../database/transfer/retried-requests.ts';
+import { readPlacement, showsCommit } from '../database/transfer/fence.ts';
+import { retriedRequests } from '../database/transfer/place-facts.ts';
+import { routeTo } from '../places/place.ts';
+import { asOwnerOf } from '../places/place-database.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import type { JsonText } from '../registry/registry-column.ts';
+import { jsonValue, now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted } from './errors.ts';
-import { followHop } from './follow-hop.ts';
-import { asOwnerOf, type Hop } from './hop.ts';
-import { showsCommit } from './hop-commit.ts';
-import { hopsOf, isSettled, setHopState } from './move-records.ts';
-import type { Regions } from './regions.ts';
-import { finalizeRelocate } from './relocate/finalize-relocate.ts';
+import { type Hop, leavesRegion, type Regions } from './hop.ts';
+import { setHopState } from './move-records.ts';
+import { endReplication } from './relocate/replication.ts';
 
 /**
- * What follows a commit: what the attempt needed is dropped, the registry follows, the tenant is given free. Each may
- * be cut off and done again, in this order: a hop that is `settled` holds no claim any more, and one whose claim is
- * given back needs nothing more of it.
- * @throws {HopNotCommitted} the database that the tenant left does not say so.
- * @throws {ClaimLost | MoverBusy} and the driver's errors.
+ * What follows the commit of a hop, in this order:
+ *
+ *   the source's row shows the commit ─▶ replication dropped ─▶ the registry follows ─▶ claim released ─▶ `settled`
+ *
+ * Each part may be cut off and done again, or twice at once: a `settled` hop holds no claim, and one whose claim is released
+ * needs nothing more of it.
+ * @param context `settled` where the hop was found so: then there is nothing to do.
+ * @throws {HopNotCommitted} the row in the database that the tenant left does not show the commit.
+ * @throws {ClaimLost | AttemptBusy} and the driver's errors.
  */
 export async function settleHop(
   registry: Pick<DataApi, 'transaction' | 'query'>,
-  { hop }: { readonly hop: Hop },
+  { hop, settled }: { readonly hop: Hop; readonly settled?: boolean },
   regions?: Regions,
 ): Promise<void> {
-  if (await settledAlready(registry, hop)) return;
+  if (settled) return;
   const { attempt, source, kind } = hop;
   await asOwnerOf(source, async (owner) => {
     const placement = await readPlacement(owner, attempt.tenantId);
     if (!showsCommit(placement, hop)) throw new HopNotCommitted();
     const claimed = placement?.mover === attempt.attemptId;
-    // A step before the flip that was delivered twice may still be open, and would make anew what is dropped here. It
-    // ends first, and after the flip no other one begins.
+    // A phase of before the commit that was delivered twice may still be open, and would make again what is dropped here.
+    // It ends first, and behind the commit no other one begins.
     if (claimed) await exclusively(owner, attempt, async () => {});
-    if (kind === 'relocate' && claimed) await finalizeRelocate(hop);
+    if (kind === 'relocate' && claimed) await endReplication(hop);
     await followHop(registry, hop, { facts: { retried: await retriesAround(owner, hop) }, regions });
     await releaseClaim(owner, attempt);
   });
@@ -54,7 +62,98 @@ async function retriesAround(owner: pg.Client, { attempt, kind, source, target }
   };
 }
 
-async function settledAlready(registry: RegistryExecutor, { moveId, index }: Hop): Promise<boolean> {
-  const hop = (await hopsOf(registry, moveId)).find((each) => each.index === index);
-  return hop !== undefined && isSettled(hop);
+export interface FollowOptions {
+  /** Kept with the hop. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+  readonly regions?: Regions | undefined;
+}
+
+/**
+ * Makes the registry name the place that a committed hop has led to. Repeating it changes nothing, and neither does a late
+ * one: the epoch only grows. Where the tenant has left the region, both regions' registries follow.
+ */
+export async function followHop(
+  registry: Pick<DataApi, 'transaction'>,
+  hop: Hop,
+  { facts = {}, regions }: FollowOptions = {},
+): Promise<void> {
+  const {
+    attempt: { tenantId },
+    target,
+  } = hop;
+  const { host, port, secretArn } = target;
+  if (host === null || port === null || secretArn === null) throw new TypeError('the target was never made');
+  if (regions && leavesRegion(hop)) {
+    const { handOver } = await import('./other-region/hand-over.ts');
+    return handOver(registry, regions, hop, (transaction) => noteCommit(transaction, hop, facts));
+  }
+  return registry.transaction(async (transaction) => {
+    const db = registrySql(transaction);
+    const followed = await db
+      .updateTable('tenant_database_routing')
+      .set({ ...routeTo(target), updated_at: now })
+      .where('tenant_id', '=', tenantId)
+      .where('epoch', '<', target.epoch)
+      .returning('tenant_id')
+      .execute();
+    if (followed.length > 0) {
+      await db
+        .updateTable('tenants')
+        .set({ isolation_model: target.isolationModel, schema_name: target.schemaName, updated_at: now })
+        .where('tenant_id', '=', tenantId)
+        .execute();
+    }
+    await noteCommit(transaction, hop, facts);
+  });
+}
+
+async function noteCommit(
+  transaction: RegistryExecutor,
+  { moveId, index }: Hop,
+  facts: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenant_move_hops')
+    .set((eb) => ({
+      result: sql<JsonText<Readonly<Record<string, unknown>>>>`result || ${jsonValue(facts)}`,
+      committed_at: eb.fn.coalesce('committed_at', now),
+      state: eb
+        .case()
+        .when('state', 'in', ['working', 'rolling-back'])
+        .then(sql.lit('committed' as const))
+        .else(eb.ref('state'))
+        .end(),
+      updated_at: now,
+    }))
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .execute();
+}
+
+/**
+ * Starts the execution that cleans up the place which the hop has left, and notes it with the hop, unless recovery has
+ * noted a later one. It is named for the attempt: however often this runs, also twice at once, there is one.
+ * @param stateMachineArn of `tenant-move-cleanup`.
+ * @throws Step Functions' error, or the registry's.
+ */
+export async function startCleanUp(
+  registry: RegistryExecutor,
+  { moveId, index, attempt }: Pick<Hop, 'moveId' | 'index' | 'attempt'>,
+  stateMachineArn: string,
+): Promise<void> {
+  const name = `cleanup-${attempt.attemptId}`;
+  try {
+    await startExecution(stateMachineArn, name, { moveId, hopIndex: index });
+  } catch (error) {
+    // It has run already. While it runs, the same start is simply accepted.
+    if ((error as Error).name !== 'ExecutionAlreadyExists') throw error;
+  }
+  const executionArn = executionArnOf(stateMachineArn, name);
+  await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ cleanup_execution_arn: executionArn, updated_at: now })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .where('cleanup_execution_arn', 'is', null)
+    .execute();
 }

@@ -3,9 +3,10 @@ import { identifier } from '../database/ddl/identifier.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { tenantTableOrder } from '../database/tables/tenant-tables.ts';
 import { inTransaction } from '../database/transfer/claim.ts';
+import { findPlace, type Place } from '../places/place.ts';
+import { asOwnerOf } from '../places/place-database.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { asOwnerOf, type Place } from './hop.ts';
-import { presentPlace } from './hop-places.ts';
+import { MoveOvertaken } from './errors.ts';
 
 export interface TableSize {
   readonly name: string;
@@ -41,7 +42,8 @@ export async function surveyTenant(
   tenantId: string,
   countMs: number = COUNT_MS,
 ): Promise<TenantSurvey> {
-  const place = await presentPlace(registry, tenantId);
+  const place = await findPlace(registry, tenantId);
+  if (!place) throw new MoveOvertaken();
   const until = performance.now() + countMs;
   const { tables, active } = await asOwnerOf(place, (owner) =>
     inTransaction(owner, 'repeatable read', TRANSACTION_SECONDS, async () => {

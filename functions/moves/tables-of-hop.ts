@@ -18,9 +18,9 @@ import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { tenantTables } from '../database/tables/tenant-tables.ts';
 import { claimed, claimTenant } from '../database/transfer/claim.ts';
 import { WritersBusy } from '../database/transfer/errors.ts';
-import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/tables-version.ts';
+import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/place-facts.ts';
 import { TablesNewer, TablesUpgrading } from './errors.ts';
-import type { Hop, StepContext } from './hop.ts';
+import type { Hop, HopContext } from './hop.ts';
 
 /** A migration may rewrite a large table. */
 const SECONDS = 600;
@@ -28,7 +28,7 @@ const SECONDS = 600;
 /**
  * Gives the tenant to the hop's attempt, which may have it already.
  * @throws {TablesUpgrading} the hop is from or to shared tables that are older than this release. {TablesNewer}
- * @throws {ClaimLost | MoverBusy} and the driver's errors.
+ * @throws {ClaimLost | AttemptBusy} and the driver's errors.
  */
 export async function claimForHop(source: pg.Client, hop: Hop): Promise<void> {
   const check = async () => {
@@ -42,9 +42,9 @@ export async function claimForHop(source: pg.Client, hop: Hop): Promise<void> {
 
 /**
  * Decides upon the version and keeps it with the hop, unless that has been done.
- * @throws {TablesUpgrading | TablesNewer | ClaimLost | MoverBusy} and the driver's errors.
+ * @throws {TablesUpgrading | TablesNewer | ClaimLost | AttemptBusy} and the driver's errors.
  */
-export async function agreeOnTables(source: pg.Client, context: StepContext): Promise<void> {
+export async function agreeOnTables(source: pg.Client, context: HopContext): Promise<void> {
   if (context.hop.target.schemaVersion !== undefined) return;
   await context.amendTarget({ schemaVersion: await versionFor(source, context.hop) });
 }

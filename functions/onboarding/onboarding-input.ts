@@ -1,10 +1,8 @@
 import * as z from 'zod';
 import { COMPLIANCE_REQUIREMENTS } from '../contracts/compliance.ts';
 import { isEmailAddress } from '../resources/email-address.ts';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { readInput } from '../resources/read-input.ts';
+import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidOnboardingInput } from './errors.ts';
-import { isPlatformSlug } from './platform-slugs.ts';
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; the Data API would answer with an obscure error. */
 const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
@@ -78,3 +76,14 @@ export function validateOnboardingInput(input: unknown): OnboardingInput {
     issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
   );
 }
+
+/**
+ * Slugs that no tenant may have: `{slug}.domain` would be a host of the platform itself, or be taken for one. The keys of
+ * the regions are among them, because a region's API may have its key as host name.
+ */
+const PLATFORM_SLUGS: ReadonlySet<string> = new Set([
+  ...['operator', 'www', 'api', 'admin', 'app', 'console', 'docs', 'status', 'health', 'auth', 'mail'],
+  ...['us', 'eu', 'apac'],
+]);
+
+export const isPlatformSlug = (slug: string): boolean => PLATFORM_SLUGS.has(slug);

@@ -13,17 +13,16 @@ import { tierTerms } from '../contracts/tier-terms.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
-import { chooseResidency } from './choose-residency.ts';
 import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
-import { homeOf, type RegistrationRegion } from './registration-region.ts';
+import { chooseResidency, homeOf, type RegistrationRegion } from './registration-region.ts';
 import { findReservation, lockSlug, ReservedElsewhere, reserveSlug, takeOverSlug } from './reserved-slug.ts';
 
 export interface RegisterOptions {

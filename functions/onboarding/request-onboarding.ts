@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditActor } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';
 import { OnboardingNotStarted } from './errors.ts';
 import { markFailed } from './fail-tenant.ts';
-import type { ExecutionProbe } from './onboarding-executions.ts';
-import { isDead, namedExecution } from './onboarding-executions.ts';
+import { type ExecutionProbe, isDead, namedExecution } from './onboarding-executions.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { registerTenant } from './register-tenant.ts';
 import type { RegistrationRegion } from './registration-region.ts';

@@ -6,12 +6,12 @@
  * Invariant: a placement is never trusted, only tried: the database refuses a wrong epoch, so the cache may be wrong
  * but never harmful.
  */
+
 import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
-import { type NextPlace, parseNextPlace } from './next-place.ts';
-import { type Placement, type RoutingRow, toPlacement } from './placement.ts';
+import { type NextPlace, type Placement, parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -73,7 +73,9 @@ export class TenantDirectory {
     this.#tenants = new RegistryMemory(health, (tenantId) => this.#readById(tenantId), limits);
     this.#members = new RegistryMemory(health, (key) => this.#readMember(key), limits);
     this.#apiUrls = new RegistryMemory(health, (regionKey) => this.#readApiUrl(regionKey), {
-      ...{ ...limits, cap: 20, freshForMs: API_URL_FRESH_FOR },
+      ...limits,
+      cap: 20,
+      freshForMs: API_URL_FRESH_FOR,
     });
   }
 

@@ -1,3 +1,5 @@
+import { DEDICATED_NAMES, DEDICATED_SECRETS, TENANT_SECRETS } from '../contracts/names.ts';
+
 /** Epoch of a tenant's first placement. */
 export const FIRST_EPOCH = 1;
 
@@ -8,17 +10,17 @@ export function tenantRoleName(tenantId: string, epoch: number): string {
 
 /** Secret of a tenant's login role; the request path may read `strata/tenant/*`. */
 export function tenantSecretName(tenantId: string, roleName: string): string {
-  return `strata/tenant/${tenantId}/${roleName}`;
+  return `${TENANT_SECRETS}${tenantId}/${roleName}`;
 }
 
 /** Secrets of a dedicated database's owner and master, which the request path must not be able to read. */
 export function dedicatedSecretName(tenantId: string, role: 'owner' | 'master'): string {
-  return `strata/dedicated/${tenantId}/${role}`;
+  return `${DEDICATED_SECRETS}${tenantId}/${role}`;
 }
 
 /** CloudFormation stack of a tenant's dedicated database. */
 export function dedicatedStackName(tenantId: string): string {
-  return `strata-tenant-${tenantId}`;
+  return `${DEDICATED_NAMES}${tenantId}`;
 }
 
 /** Cluster and proxy of one launch of a tenant's dedicated database, as its template names them. */

@@ -18,9 +18,12 @@ import {
   TenantMoved,
   TransactionConflict,
 } from '../database/errors.ts';
-import { clearExpiredFence } from '../database/session/fence.ts';
-import { isLockTableFull, relieveLockTable } from '../database/session/lock-table.ts';
-import { noteRetry } from '../database/session/note-retry.ts';
+import {
+  clearExpiredFence,
+  isLockTableFull,
+  noteRetry,
+  relieveLockTable,
+} from '../database/session/between-attempts.ts';
 import type { DatabasePools } from '../database/session/pools.ts';
 import {
   type Access,
@@ -31,8 +34,7 @@ import {
   type TenantTransaction,
 } from '../database/session/tenant-session.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
-import type { NextPlace } from './next-place.ts';
-import { type Placement, parseForward } from './placement.ts';
+import { type NextPlace, type Placement, parseForward } from './placement.ts';
 import { TenantBulkhead } from './tenant-bulkhead.ts';
 import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
 
@@ -45,6 +47,13 @@ export interface RouterOptions {
 
 const MAX_CONFLICTS = 5;
 const MAX_UNREACHABLE = 1;
+
+/** A tenant of a request. */
+export interface KnownTenant {
+  readonly tenantId: string;
+  /** What the request has looked up; undefined once a database has contradicted it, so that the directory decides. */
+  entry?: DirectoryEntry | undefined;
+}
 
 export class TenantRouter {
   readonly #directory: TenantDirectory;
@@ -70,11 +79,11 @@ export class TenantRouter {
    * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what the statements throw.
    */
   batch<const Statements extends readonly Statement<unknown>[]>(
-    tenantId: string,
+    tenant: KnownTenant,
     access: Access,
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#follow(tenantId, access, (placement) =>
+    return this.#follow(tenant, access, (placement) =>
       runTenantBatch(this.#pools, placement.address, placement, access, statements),
     );
   }
@@ -85,23 +94,23 @@ export class TenantRouter {
    * @throws {NotPlaced | TenantElsewhere | TenantUnavailable | SchemaUpgrading} and what `work` throws.
    */
   transaction<Result>(
-    tenantId: string,
+    tenant: KnownTenant,
     access: Access,
     work: (transaction: TenantTransaction) => Promise<Result>,
   ): Promise<Result> {
-    return this.#follow(tenantId, access, (placement) =>
+    return this.#follow(tenant, access, (placement) =>
       runTenantTransaction(this.#pools, placement.address, placement, access, work),
     );
   }
 
   async #follow<Result>(
-    tenantId: string,
+    tenant: KnownTenant,
     access: Access,
     attempt: (placement: Placement) => Promise<Result>,
   ): Promise<Result> {
-    const wait = new Wait(this.#bulkhead, `${tenantId} ${access}`, this.#patienceMs);
+    const wait = new Wait(this.#bulkhead, `${tenant.tenantId} ${access}`, this.#patienceMs);
     try {
-      const result = await this.#try(tenantId, wait, attempt);
+      const result = await this.#try(tenant, wait, attempt);
       wait.succeeded();
       return result;
     } finally {
@@ -110,17 +119,18 @@ export class TenantRouter {
   }
 
   async #try<Result>(
-    tenantId: string,
+    tenant: KnownTenant,
     wait: Wait,
     attempt: (placement: Placement) => Promise<Result>,
   ): Promise<Result> {
+    const { tenantId } = tenant;
     let conflicts = 0;
     let unreachable = 0;
     let lookups = 0;
     let outdated = false;
     let moving = false;
     for (;;) {
-      const entry = await this.#directory.byId(tenantId);
+      const entry = tenant.entry ?? (await this.#directory.byId(tenantId));
       if (entry?.status === 'elsewhere') throw elsewhere(entry, entry.homeRegion);
       const placement = entry?.placement;
       if (!placement) throw new NotPlaced('the tenant has no placement');
@@ -131,6 +141,7 @@ export class TenantRouter {
         return result;
       } catch (error) {
         moving ||= isMove(error);
+        tenant.entry = undefined;
         if (error instanceof TenantFenced) {
           // Whoever clears it first is enough, and a mover may hold the lock: the next attempt tells.
           if (error.fence.expired) {
@@ -226,4 +237,36 @@ function elsewhere({ slug }: DirectoryEntry, region: string): TenantElsewhere {
 
 function unavailable(cause: unknown): TenantUnavailable {
   return new TenantUnavailable('the tenant could not be served in time', 2, { cause });
+}
+
+/** One tenant and the way to its data: the only handle on a database that request code gets. */
+export class TenantAccess {
+  readonly tenantId: string;
+  readonly slug: string;
+  readonly #tenant: KnownTenant;
+  readonly #router: TenantRouter;
+
+  /** @param entry what the request has looked up, so that its transactions need not look again. */
+  constructor(tenantId: string, slug: string, router: TenantRouter, entry?: DirectoryEntry) {
+    this.tenantId = tenantId;
+    this.slug = slug;
+    this.#tenant = { tenantId, entry };
+    this.#router = router;
+  }
+
+  /** @see TenantRouter.batch */
+  batch<const Statements extends readonly Statement<unknown>[]>(
+    access: Access,
+    statements: Statements,
+  ): Promise<RowsOf<Statements>> {
+    return this.#router.batch(this.#tenant, access, statements);
+  }
+
+  /** @see TenantRouter.transaction */
+  transaction<Result>(
+    access: Access,
+    work: (transaction: TenantTransaction) => Promise<Result>,
+  ): Promise<Result> {
+    return this.#router.transaction(this.#tenant, access, work);
+  }
 }

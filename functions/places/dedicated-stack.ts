@@ -23,11 +23,10 @@ import {
   dedicatedStackName,
   tenantSecretName,
 } from '../placement/tenant-names.ts';
-import { setDeletionProtection } from './deletion-protection.ts';
+import { hasCluster, removeDedicatedDatabase, setDeletionProtection } from './dedicated-cluster.ts';
 import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
 import { type FailedCreation, readFailedCreation } from './failed-creation.ts';
 import { requireRoomForDatabase } from './region-quotas.ts';
-import { hasCluster, removeDedicatedDatabase } from './remove-dedicated-database.ts';
 import { deleteSecret } from './tenant-secret.ts';
 
 /** What the loop carries from one call to the next, as JSON. */

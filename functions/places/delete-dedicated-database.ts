@@ -1,9 +1,9 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import { rdsClient } from '../aws/clients.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
+import { hasCluster, removeDedicatedDatabase } from './dedicated-cluster.ts';
 import { deleteStack, describeStack, physicalNameOf } from './dedicated-stack.ts';
 import { FinalSnapshotFailed } from './errors.ts';
-import { hasCluster, removeDedicatedDatabase } from './remove-dedicated-database.ts';
 import { deleteSecret } from './tenant-secret.ts';
 
 /** What is deleted of a dedicated database, by names that no other launch has. */

@@ -168,7 +168,13 @@ async function replaceAuth(client: RDSClient, proxyName: string, secretArns: str
   }
 }
 
-/** The change counts once the proxy shows it, is available again, and the lease was ours all the while. */
+/** How long a proxy that is available may go on showing the list from before a change that RDS has accepted. */
+const SHOWN_WITHIN_MS = 3_000;
+
+/**
+ * The change counts once the proxy shows it, is available again, and the lease was ours all the while. A deployment can
+ * put the template's list back in between: the list is replaced again then, because the other runs wait for the lease.
+ */
 async function verifyAuth(
   client: RDSClient,
   proxyName: string,
@@ -176,10 +182,17 @@ async function verifyAuth(
   lease: ProxyLease,
   patience: Patience,
 ): Promise<void> {
+  let replacedAt = Date.now();
   for (;;) {
     const proxy = await describeProxy(client, proxyName);
     await lease.renew();
-    if (proxy.Status === 'available' && sameSecrets(proxy, secretArns)) return;
+    if (proxy.Status === 'available') {
+      if (sameSecrets(proxy, secretArns)) return;
+      if (Date.now() - replacedAt > SHOWN_WITHIN_MS) {
+        await replaceAuth(client, proxyName, secretArns);
+        replacedAt = Date.now();
+      }
+    }
     await patience.pause();
   }
 }

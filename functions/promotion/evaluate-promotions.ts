@@ -6,8 +6,7 @@ import { type PromotionFigures, recordedFigures } from './figures.ts';
 import { notifyOffers, type PublishNotice } from './notify-offers.ts';
 import { type Candidate, countRunningMoves, listCandidates } from './promotion-candidates.ts';
 import type { PromotionPolicy } from './promotion-policy.ts';
-import { isRepetition, recordDecision } from './record-decision.ts';
-import { recordOffer, withdrawOffers } from './record-offer.ts';
+import { isRepetition, recordDecision, recordOffer, withdrawOffers } from './record-decision.ts';
 
 const PAGE = 50;
 

@@ -69,13 +69,18 @@ export function recordedFigures(figures: PromotionFigures): Record<string, unkno
   const { samples, complianceRequirements, storageLimitBytes } = figures;
   const [latest] = samples;
   return {
-    ...{ at: figures.at, tier: figures.tier, status: figures.status },
+    at: figures.at,
+    tier: figures.tier,
+    status: figures.status,
     ...(latest ? { ...latest, users: usersOf(latest) } : {}),
-    ...{ complianceRequirements, storageLimitBytes },
+    complianceRequirements,
+    storageLimitBytes,
     recentUsers: samples.map(usersOf),
     recentStorageBytes: samples.map(({ storageBytes }) => storageBytes),
     recentRowOperationsPerDay: rowOperationsPerDay(figures),
-    ...{ moving: figures.moving, runningMoves: figures.runningMoves },
-    ...{ lastMoveAt: figures.lastMove?.finishedAt ?? null, movedDown: figures.movedDown },
+    moving: figures.moving,
+    runningMoves: figures.runningMoves,
+    lastMoveAt: figures.lastMove?.finishedAt ?? null,
+    movedDown: figures.movedDown,
   };
 }

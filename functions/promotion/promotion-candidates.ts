@@ -1,7 +1,7 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { isNotOnward } from '../registry/onward-move.ts';
+import { isNoFollowUp } from '../registry/moves.ts';
 import { type JsonText, parseJson, type TimeWithoutZone } from '../registry/registry-column.ts';
 import { asText, latest, rfc3339 } from '../registry/registry-expressions.ts';
 import { compilingOnly, registrySql } from '../registry/registry-sql.ts';
@@ -68,7 +68,7 @@ const movedDown = (tenantId: Expression<string>) =>
     )
     .select(sql<boolean>`${lastTarget} < ${firstSource}`.as('moved_down'))
     .where('m.tenant_id', '=', tenantId)
-    .where((eb) => isNotOnward(eb.ref('m.execution_arn')))
+    .where((eb) => isNoFollowUp(eb.ref('m.execution_arn')))
     .groupBy('m.move_id')
     .having(sql<boolean>`${lastTarget} <> ${firstSource}`)
     .orderBy('m.started_at', 'desc')

@@ -24,8 +24,11 @@ export async function recordAudit(transaction: RegistryExecutor, entry: AuditEnt
   await registrySql(transaction)
     .insertInto('control_audit_log')
     .values({
-      ...{ actor: entry.actor.id, actor_type: entry.actor.type, action: entry.action },
-      ...{ tenant_id: entry.tenantId, request_data: entry.data },
+      actor: entry.actor.id,
+      actor_type: entry.actor.type,
+      action: entry.action,
+      tenant_id: entry.tenantId,
+      request_data: entry.data,
       resource_type: entry.resource?.type ?? 'tenant',
       resource_id: entry.resource?.id ?? entry.tenantId,
     })

@@ -1,4 +1,12 @@
+import {
+  REGISTRY_READER_ROLE as READER_ROLE,
+  REGISTRY_READER_ROLE,
+  REGISTRY_WRITER_ROLE,
+  REGISTRY_WRITER_ROLE as WRITER_ROLE,
+} from '../contracts/names.ts';
+import { identifier, literal } from '../database/ddl/identifier.ts';
 import { missingMigrations, versionAfter, versionOf } from '../database/ddl/migration-history.ts';
+import { scramVerifier } from '../database/provisioning/data-roles.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { initialTables } from './migrations/0001-registry-tables.ts';
 import { moveTables } from './migrations/0002-moves.ts';
@@ -6,7 +14,6 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
-import { ensureRegistryRole, READER_ROLE, registryGrants, WRITER_ROLE } from './registry-roles.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One step of the registry's history. Released ones never change. */
@@ -51,8 +58,8 @@ export async function bootstrapRegistry(
   return registry.transaction(async (transaction) => {
     await lockByName(transaction, 'strata registry');
     const version = await migrate(transaction, migrations);
-    await ensureRegistryRole(transaction, READER_ROLE, readerPassword);
-    await ensureRegistryRole(transaction, WRITER_ROLE, writerPassword);
+    await ensureRegistryRole(transaction, REGISTRY_READER_ROLE, readerPassword);
+    await ensureRegistryRole(transaction, REGISTRY_WRITER_ROLE, writerPassword);
     for (const grant of registryGrants) await transaction.query(grant);
     return version;
   });
@@ -80,3 +87,52 @@ async function migrate(
   }
   return versionAfter([...executed, ...missing.map(({ name }) => name)]);
 }
+
+/** The data plane and the sign-in trigger read these as the reader. The writer is for the operator API and for tasks. */
+const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions'] as const;
+const WRITER_RIGHTS: Readonly<Record<string, string>> = {
+  tenants: 'SELECT, INSERT, UPDATE',
+  tenant_users: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_database_routing: 'SELECT, INSERT, UPDATE, DELETE',
+  cells: 'SELECT, INSERT, UPDATE',
+  regions: 'SELECT, INSERT, UPDATE',
+  // What was done stays on record.
+  control_audit_log: 'SELECT, INSERT',
+  control_idempotency_keys: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_moves: 'SELECT, INSERT, UPDATE',
+  tenant_move_hops: 'SELECT, INSERT, UPDATE',
+  schema_rollouts: 'SELECT, INSERT, UPDATE',
+  schema_rollout_targets: 'SELECT, INSERT, UPDATE',
+  // A tenant that leaves for another region takes these along.
+  usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
+  promotion_decisions: 'SELECT, INSERT, DELETE',
+};
+
+/** Creates the role where it is missing and gives it the password. */
+export async function ensureRegistryRole(
+  registry: RegistryExecutor,
+  roleName: string,
+  password: string,
+): Promise<void> {
+  const role = identifier(roleName);
+  const known = await registry.query('select 1 as known from pg_catalog.pg_roles where rolname = :roleName', {
+    roleName,
+  });
+  if (known.length === 0) await registry.query(`CREATE ROLE ${role} NOLOGIN`);
+  await registry.query(`ALTER ROLE ${role} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  await registry.query(`ALTER ROLE ${role} SET statement_timeout = '30s'`);
+}
+
+/** One grant per statement, as the Data API takes them. Repeating them changes nothing. */
+export const registryGrants: readonly string[] = [
+  'REVOKE ALL ON SCHEMA public FROM PUBLIC',
+  `GRANT USAGE ON SCHEMA public TO ${READER_ROLE}, ${WRITER_ROLE}`,
+  `GRANT SELECT ON ${LOOKED_UP.join(', ')} TO ${READER_ROLE}`,
+  // Where a moving tenant will be, so that requests can connect beforehand; nothing else of its move.
+  `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}`,
+  `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}`,
+  ...Object.entries(WRITER_RIGHTS).map(
+    ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
+  ),
+];

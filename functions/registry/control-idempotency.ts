@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
+import { asJsonText } from '../resources/documents.ts';
 import { IdempotencyKeyReused } from '../resources/errors.ts';
-import { asJsonText } from '../resources/kept-body.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
-import type { RepeatableRequest } from './repeatable-request.ts';
 
 /** How an operator identifies a request that may be sent again. Keys of different operators are different keys. */
 export interface ControlIdempotencyUse {
@@ -129,4 +128,20 @@ function hashOf({ path, body }: ControlIdempotencyUse): string {
   return createHash('sha256')
     .update(JSON.stringify([path, body]))
     .digest('hex');
+}
+
+/**
+ * A request that a client may send again under one key. The key and what the request makes commit in one transaction,
+ * so there is never one without the other.
+ */
+export interface RepeatableRequest {
+  /**
+   * Call under the lock that serializes the request with its repetitions.
+   * @returns the id of what an earlier request with the key made. @throws when the key belongs to another request.
+   */
+  find(transaction: RegistryExecutor): Promise<string | undefined>;
+  /** Keeps the answer. Call last. @throws when the key belongs to another request. */
+  keep(transaction: RegistryExecutor, resourceId: string): Promise<void>;
+  /** What was made has failed at once: the next request with the key starts anew. */
+  forget(transaction: RegistryExecutor): Promise<void>;
 }

@@ -1,4 +1,6 @@
-import type { RDSDataClient, SqlParameter } from '@aws-sdk/client-rds-data';
+import type { SqlParameter } from '@aws-sdk/client-rds-data';
+import { rdsDataClient } from '../aws/clients.ts';
+import { type RegistryEnvironment, variable } from '../contracts/environments.ts';
 import { RegistryError } from './errors.ts';
 
 /** A value of a named parameter. Objects travel as JSON text, dates as ISO 8601 text: cast both in the SQL. */
@@ -24,14 +26,9 @@ export interface DataApiTarget {
   readonly region?: string;
 }
 
-/** How long a call may take, in milliseconds: to a registry of another region, and to our own. */
-const ELSEWHERE = { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
-const OWN = { connectionTimeout: 2_000, requestTimeout: 12_000, throwOnRequestTimeout: true };
-
 /** The control-plane database over the RDS Data API: no connection to hold, no VPC needed. */
 export class DataApi implements RegistryExecutor {
   readonly #target: DataApiTarget;
-  #client: Promise<RDSDataClient> | undefined;
 
   constructor(target: DataApiTarget) {
     this.#target = target;
@@ -49,7 +46,7 @@ export class DataApi implements RegistryExecutor {
     const { BeginTransactionCommand, CommitTransactionCommand, RollbackTransactionCommand } = await import(
       '@aws-sdk/client-rds-data'
     );
-    const client = await this.#connect();
+    const client = await rdsDataClient(this.#target.region);
     const { clusterArn: resourceArn, database } = this.#target;
     const secretArn = await this.#secretArn();
     const { transactionId } = await client.send(
@@ -78,7 +75,7 @@ export class DataApi implements RegistryExecutor {
     transactionId: string | undefined,
   ): Promise<Row[]> {
     const { ExecuteStatementCommand } = await import('@aws-sdk/client-rds-data');
-    const client = await this.#connect();
+    const client = await rdsDataClient(this.#target.region);
     const secretArn = await this.#secretArn();
     try {
       const answer = await client.send(
@@ -102,30 +99,14 @@ export class DataApi implements RegistryExecutor {
     const { secretArn } = this.#target;
     return typeof secretArn === 'string' ? secretArn : secretArn();
   }
-
-  #connect(): Promise<RDSDataClient> {
-    const { region } = this.#target;
-    // A call that hangs must end in time to be told: API Gateway waits for 30 seconds.
-    const options = region ? { region, requestHandler: ELSEWHERE } : { requestHandler: OWN, maxAttempts: 2 };
-    // Loaded on first use: SDK clients dominate a function's cold start, and a cached placement needs none.
-    this.#client ??= import('@aws-sdk/client-rds-data').then(
-      ({ RDSDataClient }) => new RDSDataClient(options),
-    );
-    return this.#client;
-  }
 }
 
 /** The registry that this function's environment names. @throws when a variable is missing. */
 export function registryFromEnvironment(environment: NodeJS.ProcessEnv = process.env): DataApi {
-  const read = (name: string): string => {
-    const value = environment[name];
-    if (!value) throw new Error(`environment variable ${name} is missing`);
-    return value;
-  };
   return new DataApi({
-    clusterArn: read('REGISTRY_CLUSTER_ARN'),
-    secretArn: read('REGISTRY_SECRET_ARN'),
-    database: read('REGISTRY_DATABASE'),
+    clusterArn: variable<RegistryEnvironment>('REGISTRY_CLUSTER_ARN', environment),
+    secretArn: variable<RegistryEnvironment>('REGISTRY_SECRET_ARN', environment),
+    database: variable<RegistryEnvironment>('REGISTRY_DATABASE', environment),
   });
 }
 

@@ -1,4 +1,4 @@
-import { type InferResult, sql } from 'kysely';
+import { type Expression, type InferResult, type RawBuilder, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
@@ -130,8 +130,12 @@ async function readMove(
 
 /** What a phase shows although nothing was told of it. */
 const UNKNOWN_PROGRESS = {
-  ...{ rowsDone: null, rowsTotal: null, bytesDone: null, bytesTotal: null },
-  ...{ lagBytes: null, pauseMs: null },
+  rowsDone: null,
+  rowsTotal: null,
+  bytesDone: null,
+  bytesTotal: null,
+  lagBytes: null,
+  pauseMs: null,
 };
 
 function toView(row: MoveRow): MoveView {
@@ -140,13 +144,11 @@ function toView(row: MoveRow): MoveView {
   const states = parseJson(row.states);
   const phases = parseJson(row.phases);
   return {
-    ...{
-      moveId: row.move_id,
-      tenantId: row.tenant_id,
-      status: row.status,
-      phase: row.phase,
-      reason: row.reason,
-    },
+    moveId: row.move_id,
+    tenantId: row.tenant_id,
+    status: row.status,
+    phase: row.phase,
+    reason: row.reason,
     target: {
       ...(targetTier ? { tier: targetTier } : {}),
       ...(targetCell ? { cell: targetCell } : {}),
@@ -155,12 +157,30 @@ function toView(row: MoveRow): MoveView {
     force,
     plan: plan.map(({ kind, from, to }, hop) => ({ hop, kind, from, to, state: states[hop] ?? 'planned' })),
     phases: phases.map(({ hop, name, status, startedAt, finishedAt, ...progress }) => ({
-      ...{ hop, name, status, startedAt, finishedAt, ...UNKNOWN_PROGRESS, ...progress },
+      hop,
+      name,
+      status,
+      startedAt,
+      finishedAt,
+      ...UNKNOWN_PROGRESS,
+      ...progress,
     })),
     currentPauseMs: row.current_pause_ms,
     report: row.report === null ? null : parseJson(row.report),
     abortRequestedAt: row.abort_requested_at,
-    ...{ executionArn: row.execution_arn, startedBy: row.started_by },
-    ...{ startedAt: row.started_at, finishedAt: row.finished_at },
+    executionArn: row.execution_arn,
+    startedBy: row.started_by,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
   };
 }
+
+/**
+ * A follow-up move brings a tenant that has come from another region to where its tier belongs. It changes the isolation model,
+ * but not what the tenant has bought. It is recognized by its execution's name.
+ */
+export const followUpExecutionName = (moveId: string) => `onward-${moveId}`;
+
+/** Whether a move is no follow-up move; it may have no execution. */
+export const isNoFollowUp = (executionArn: Expression<string | null>): RawBuilder<boolean> =>
+  sql`(${executionArn} ~ ':onward-[0-9a-f-]{36}$') is not true`;

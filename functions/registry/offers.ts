@@ -38,7 +38,10 @@ export async function insertOffer(
     .executeTakeFirst();
   if (!offer) return undefined;
   await recordAudit(transaction, {
-    ...{ actor, action: 'offer.make', tenantId, resource: { type: 'offer', id: offer.offer_id } },
+    actor,
+    action: 'offer.make',
+    tenantId,
+    resource: { type: 'offer', id: offer.offer_id },
     data: { targetTier, rules: reasons.map(({ rule }) => rule) },
   });
   return offer.offer_id;

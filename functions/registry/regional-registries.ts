@@ -1,4 +1,5 @@
-import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { secretArnOf } from '../aws/secrets.ts';
+import type { RegistryAddress } from '../contracts/environments.ts';
 import { DataApi, registryFromEnvironment } from './data-api.ts';
 import { UnknownRegion } from './errors.ts';
 
@@ -9,14 +10,6 @@ export interface RegionalRegistry {
   /** Such as `us-east-1`. */
   readonly awsRegion: string;
   readonly registry: DataApi;
-}
-
-/** An element of the environment variable REGISTRIES. */
-interface RegistryAddress extends Omit<RegionalRegistry, 'registry'> {
-  readonly clusterArn: string;
-  /** Name of the writer's secret there: its ARN ends in letters that only that region knows. */
-  readonly secretName: string;
-  readonly database: string;
 }
 
 /**
@@ -66,7 +59,8 @@ export class RegionalRegistries {
   /** The same, as a function of that region has them. */
   seenFrom(regionKey: string): Pick<RegionalRegistries, 'keys' | 'ownKey' | 'of' | 'awsRegionOf'> {
     return {
-      ...{ keys: this.keys, ownKey: regionKey },
+      keys: this.keys,
+      ownKey: regionKey,
       of: (key) => this.of(key),
       awsRegionOf: (key) => this.awsRegionOf(key),
     };
@@ -87,26 +81,16 @@ export class RegionalRegistries {
 function registryAt({ awsRegion: region, clusterArn, database, secretName }: RegistryAddress): DataApi {
   let arn: Promise<string> | undefined;
   return new DataApi({
-    ...{ clusterArn, database, region },
+    clusterArn,
+    database,
+    region,
     secretArn: () => {
       // A failure is not remembered: the region may be deployed, or reached, a moment later.
-      arn ??= describeSecret(region, secretName).catch((error: unknown) => {
+      arn ??= secretArnOf(secretName, region).catch((error: unknown) => {
         arn = undefined;
         throw error;
       });
       return arn;
     },
   });
-}
-
-const clients = new Map<string, SecretsManagerClient>();
-
-async function describeSecret(region: string, secretName: string): Promise<string> {
-  const { DescribeSecretCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
-  const requestHandler = { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
-  const client = clients.get(region) ?? new SecretsManagerClient({ region, requestHandler });
-  clients.set(region, client);
-  const { ARN } = await client.send(new DescribeSecretCommand({ SecretId: secretName }));
-  if (!ARN) throw new Error(`the secret ${secretName} of ${region} has no ARN`);
-  return ARN;
 }

@@ -162,7 +162,10 @@ export class RegistryCompiler extends PostgresQueryCompiler {
 
 /** Values are no nodes; a reference, and the lock on a table, name one without bringing it into the statement. */
 const NAMES_NO_FURTHER_TABLE: ReadonlySet<string> = new Set([
-  ...['ValueNode', 'PrimitiveValueListNode', 'ReferenceNode', 'SelectModifierNode'],
+  'ValueNode',
+  'PrimitiveValueListNode',
+  'ReferenceNode',
+  'SelectModifierNode',
 ]);
 
 /** By alias and by name, the tables of the statement and its subqueries. */

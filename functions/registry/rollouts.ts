@@ -162,8 +162,12 @@ async function readTargets(
     .limit(MAX_LISTED)
     .execute();
   return rows.map((row) => ({
-    ...{ isolationModel: row.isolation_model, cellId: row.cell_id, tenantId: row.tenant_id },
-    ...{ slug: row.tenant_slug, reason: row.reason, attempts: row.attempts },
+    isolationModel: row.isolation_model,
+    cellId: row.cell_id,
+    tenantId: row.tenant_id,
+    slug: row.tenant_slug,
+    reason: row.reason,
+    attempts: row.attempts,
   }));
 }
 
@@ -172,12 +176,20 @@ function toListed(row: RolloutRow, region: string): ListedRollout {
   const counts = parseJson(row.counts);
   const of = (model: IsolationModel) => sum(counts.filter((count) => count.model === model));
   return {
-    ...{ rolloutId: row.rollout_id, region, status: row.status, phase: row.phase, reason: row.reason },
-    ...{ schemaVersion: row.schema_version, tenancyVersion: row.tenancy_version, except },
+    rolloutId: row.rollout_id,
+    region,
+    status: row.status,
+    phase: row.phase,
+    reason: row.reason,
+    schemaVersion: row.schema_version,
+    tenancyVersion: row.tenancy_version,
+    except,
     targets: sum(counts),
     models: { shared: of('shared'), schema: of('schema'), dedicated: of('dedicated') },
-    ...{ executionArn: row.execution_arn, startedBy: row.started_by },
-    ...{ startedAt: row.started_at, finishedAt: row.finished_at },
+    executionArn: row.execution_arn,
+    startedBy: row.started_by,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
   };
 }
 

@@ -1,11 +1,10 @@
 import { sql } from 'kysely';
 import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../contracts/compliance.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
-import { requireDocumentSize } from '../resources/document-limit.ts';
+import { mergePatch, requireDocumentSize } from '../resources/documents.ts';
 import { requireMatch } from '../resources/entity-tag.ts';
 import { ResourceConflict, RulesForbid, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from '../resources/keyset-page.ts';
-import { mergePatch } from '../resources/merge-patch.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { recordAudit } from './audit-log.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ResourceNotFound, TenantBetweenRegions } from '../resources/errors.ts';
-import type { Regions } from './ask-region.ts';
-import { regionOfTenant } from './region-of-tenant.ts';
+import { ResourceNotFound, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
+import { askRegion, askRegions, type Regions } from './ask-region.ts';
+import type { RegistryExecutor } from './data-api.ts';
+import { registrySql } from './registry-sql.ts';
+import { referenceColumn, type TenantStatus } from './tenant-record.ts';
 
 /** Pauses between two looks, in milliseconds: the first one, and what they grow to. */
 const FIRST_PAUSE = 20;
@@ -61,4 +63,50 @@ async function outcomeOf<Result>(work: () => Promise<Result>): Promise<() => Res
 
 async function isStillIn(registries: Regions, reference: string, key: string): Promise<boolean> {
   return registries.keys.length < 2 || (await regionOfTenant(registries, reference)) === key;
+}
+
+interface Sight {
+  readonly status: TenantStatus;
+  readonly home_region: string;
+}
+
+/**
+ * The region whose registry has the tenant of an id or a slug. Asked at home, which knows where every tenant went;
+ * with one region nothing is asked, and the tenant need not exist.
+ * @throws {TenantNotFound | TenantBetweenRegions | RegionUnavailable}
+ */
+export async function regionOfTenant(registries: Regions, reference: string): Promise<string> {
+  if (registries.keys.length < 2) return registries.ownKey;
+  const look = (registry: RegistryExecutor) => sight(registry, reference);
+  const asked = new Set<string>();
+  let key = registries.ownKey;
+  // A tenant may have gone on before home learned of it: each region tells the next.
+  while (!asked.has(key)) {
+    asked.add(key);
+    const seen = await askRegion(registries, key, look);
+    // Also a slug that a registration reserved before it died, elsewhere or for home itself.
+    if (!seen || (seen.status === 'elsewhere' && seen.home_region === key))
+      throw new TenantNotFound(reference);
+    if (seen.status === 'arriving') break;
+    if (seen.status !== 'elsewhere') return key;
+    key = seen.home_region;
+  }
+  // A move is bringing it, and only the region that it leaves knows it as its own.
+  const others = registries.keys.filter((other) => !asked.has(other));
+  const sights = await askRegions(registries, others, look);
+  const holder = others.find((_, index) => isHeld(sights[index]));
+  if (holder === undefined) throw new TenantBetweenRegions('the tenant is between two regions');
+  return holder;
+}
+
+async function sight(registry: RegistryExecutor, reference: string): Promise<Sight | undefined> {
+  return registrySql(registry)
+    .selectFrom('tenants')
+    .select(['status', 'home_region'])
+    .where(referenceColumn(reference), '=', reference)
+    .executeTakeFirst();
+}
+
+function isHeld(seen: Sight | undefined): boolean {
+  return seen !== undefined && seen.status !== 'elsewhere' && seen.status !== 'arriving';
 }

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Release } from '../database/provisioning/release.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import type { RepeatableRequest } from '../registry/repeatable-request.ts';
 import { lockByName } from '../registry/transaction-limits.ts';
-import { DEAD, mayStillRun, type StatusOf } from './begin-rollout.ts';
 import { RolloutInProgress, RolloutNotStarted } from './errors.ts';
 import type { RolloutRequest } from './rollout-input.ts';
+import { DEAD, mayStillRun, type StatusOf } from './rollout-phases.ts';
 import { endRollout, findRollout, findRunning, insertRollout, requireTenants } from './rollout-records.ts';
 
 export interface RequestRolloutOptions {
@@ -50,7 +50,11 @@ export async function requestRollout(
     await insertRollout(
       transaction,
       {
-        ...{ rolloutId: newId, phase: 'planned', except, startedBy: operator, release },
+        rolloutId: newId,
+        phase: 'planned',
+        except,
+        startedBy: operator,
+        release,
         executionArn: executionArnOf(nameOf(newId)),
       },
       { id: operator, type: 'operator' },

@@ -1,6 +1,5 @@
 import * as z from 'zod/mini';
-import { jsonPointer } from '../resources/json-pointer.ts';
-import { readInput } from '../resources/read-input.ts';
+import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidRolloutInput } from './errors.ts';
 
 /** What is asked of a rollout: all targets that lag, without those of some tenants. */

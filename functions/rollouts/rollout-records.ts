@@ -47,8 +47,13 @@ export async function insertRollout(
     await registrySql(transaction)
       .insertInto('schema_rollouts')
       .values({
-        ...{ rollout_id: rolloutId, phase, schema_version: release.schemaVersion, input: { except } },
-        ...{ tenancy_version: release.tenancyVersion, execution_arn: executionArn, started_by: startedBy },
+        rollout_id: rolloutId,
+        phase,
+        schema_version: release.schemaVersion,
+        input: { except },
+        tenancy_version: release.tenancyVersion,
+        execution_arn: executionArn,
+        started_by: startedBy,
       })
       .execute();
   } catch (error) {
@@ -57,7 +62,10 @@ export async function insertRollout(
     throw error;
   }
   await recordAudit(transaction, {
-    ...{ actor, action: 'rollout.start', tenantId: null, resource: { type: 'rollout', id: rolloutId } },
+    actor,
+    action: 'rollout.start',
+    tenantId: null,
+    resource: { type: 'rollout', id: rolloutId },
     data: { except, startedBy, schemaVersion: release.schemaVersion, tenancyVersion: release.tenancyVersion },
   });
 }
@@ -88,8 +96,12 @@ async function find(
   if (!row) return undefined;
   const { except = [] } = parseJson(row.input);
   return {
-    ...{ rolloutId: row.rollout_id, status: row.status, phase: row.phase, executionArn: row.execution_arn },
-    ...{ except, ageSeconds: row.age },
+    rolloutId: row.rollout_id,
+    status: row.status,
+    phase: row.phase,
+    executionArn: row.execution_arn,
+    except,
+    ageSeconds: row.age,
   };
 }
 
@@ -118,7 +130,10 @@ export async function endRollout(
   const rows = await registrySql(registry)
     .updateTable('schema_rollouts')
     .set({
-      ...{ status, reason, finished_at: now, updated_at: now },
+      status,
+      reason,
+      finished_at: now,
+      updated_at: now,
       ...(status === 'succeeded' ? { phase: 'finished' as const } : {}),
     })
     .where('rollout_id', '=', rolloutId)

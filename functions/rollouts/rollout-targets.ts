@@ -315,7 +315,9 @@ function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
     return undefined;
   const { tenant_id: tenantId } = row;
   const database = {
-    ...{ writerHost: row.writer_host, port, database: name },
+    writerHost: row.writer_host,
+    port,
+    database: name,
     ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId ?? '', 'owner'),
   };
   const versions = { schemaVersion: row.schema_version ?? 0, tenancyVersion: row.tenancy_version ?? 0 };
@@ -326,8 +328,14 @@ function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
   // Moved to the shared tables, which are its cell's.
   if (row.isolation_model === 'shared') return undefined;
   return {
-    ...{ kind: row.isolation_model, tenantId, epoch: Number(row.epoch), isMoving: row.is_moving },
-    ...{ schemaName: row.schema_name ?? '', roleName: row.role_name ?? '', database, ...versions },
+    kind: row.isolation_model,
+    tenantId,
+    epoch: Number(row.epoch),
+    isMoving: row.is_moving,
+    schemaName: row.schema_name ?? '',
+    roleName: row.role_name ?? '',
+    database,
+    ...versions,
   };
 }
 

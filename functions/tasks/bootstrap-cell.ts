@@ -50,8 +50,10 @@ export const handler = customResourceHandler({
     if (schemaVersion > thisRelease.schemaVersion || tenancyVersion > thisRelease.tenancyVersion) {
       // A rollback of a deployment runs the older code on the newer database.
       logger.warn('the cell is ahead of this release and stays as it is', {
-        ...{ cell: cell.CellId, schemaVersion, tenancyVersion },
-        ...{ ours: { schemaVersion: thisRelease.schemaVersion, tenancyVersion: thisRelease.tenancyVersion } },
+        cell: cell.CellId,
+        schemaVersion,
+        tenancyVersion,
+        ours: { schemaVersion: thisRelease.schemaVersion, tenancyVersion: thisRelease.tenancyVersion },
       });
     }
     // Last: tenants are placed in cells that the registry knows.

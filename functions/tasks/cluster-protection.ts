@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { setDeletionProtection } from '../places/deletion-protection.ts';
+import { setDeletionProtection } from '../places/dedicated-cluster.ts';
 import { customResourceHandler } from './custom-resource.ts';
 
 /**

@@ -1,4 +1,5 @@
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { meterTenants } from '../metering/meter-tenants.ts';
 import { meteringRequest } from '../metering/run-metering.ts';
 import { promotionTask } from './promotion-task.ts';
@@ -12,8 +13,11 @@ export const handler = promotionTask(
   meteringRequest,
   async ({ day, since, after }, { registry, remainingMs }) =>
     meterTenants(registry, {
-      region: process.env.REGION_KEY ?? '',
-      ...{ day, since, after, deadline: performance.now() + remainingMs() - LAST_TENANT_MS },
+      region: variable<RegionEnvironment>('REGION_KEY'),
+      day,
+      since,
+      after,
+      deadline: performance.now() + remainingMs() - LAST_TENANT_MS,
       onSkipped: ({ error, ...what }) => logger.error('not metered', { ...what, error: error as Error }),
     }),
 );

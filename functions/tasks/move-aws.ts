@@ -1,7 +1,7 @@
 /** The phases of moves and their clean-ups that work with AWS's APIs: secrets, stacks and proxies. They reach no database. */
 import * as z from 'zod';
-import { crossesBorder } from '../moves/regions.ts';
-import { launchSettings, regionOf } from './launch-settings.ts';
+import { leavesRegion } from '../moves/hop.ts';
+import { credentialSettingsOf, launchSettingsOf } from '../places/launch-settings.ts';
 import { hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const hopOfMove = z.object({
@@ -10,35 +10,29 @@ const hopOfMove = z.object({
 });
 
 export const phases = {
-  /** Creates the tenant's dedicated database, or finds it; called until it is ready. */
+  /** Launches the tenant's dedicated database, or adopts an earlier one; called until it is ready. */
   launch: hopPhase('launch', async (context, cursor, registry, regions) => {
-    const { launchTarget } = await import('../moves/target/launch-target.ts');
-    const { hop } = context;
-    const settings = crossesBorder(hop)
-      ? (await regionOf(regions, hop.target.region)).launch()
-      : launchSettings();
-    return launchTarget(registry, context, settings, cursor, regions.of(hop.target.region));
+    const { launchTarget } = await import('../moves/make-target.ts');
+    const { region } = context.hop.target;
+    const settings = await launchSettingsOf(regions, region);
+    return launchTarget(registry, context, settings, cursor, regions.of(region));
   }),
 
   /** Creates the secret of the role that the tenant signs in with at the target. */
   credentials: hopPhase('credentials', async (context, _cursor, _registry, regions) => {
-    const { provideCredentials } = await import('../moves/target/provide-credentials.ts');
-    const { hop } = context;
-    if (!crossesBorder(hop))
-      return provideCredentials(context, { kmsKeyArn: process.env.SECRETS_KMS_KEY_ARN });
-    const { awsRegion, secretsKeyArn } = await regionOf(regions, hop.target.region);
-    return provideCredentials(context, { kmsKeyArn: secretsKeyArn, awsRegion });
+    const { createTargetCredentials } = await import('../moves/make-target.ts');
+    return createTargetCredentials(context, await credentialSettingsOf(regions, context.hop.target.region));
   }),
 
   /** Makes the target cell's proxy accept the tenant's new secret. */
   proxy: hopPhase('proxy', async (context, _cursor, registry, regions) => {
-    const { registerWithProxy } = await import('../moves/target/register-with-proxy.ts');
+    const { registerTarget } = await import('../moves/make-target.ts');
     const { hop } = context;
-    if (!crossesBorder(hop)) return registerWithProxy(registry, context);
-    const { announceSecret } = await import('../moves/other-region/announce-arrival.ts');
+    if (!leavesRegion(hop)) return registerTarget(registry, context);
+    const { announceSecret } = await import('../moves/other-region/announce-tenant.ts');
     const there = regions.of(hop.target.region);
     await announceSecret(there, hop);
-    return registerWithProxy(there, context);
+    return registerTarget(there, context);
   }),
 
   /** Of a clean-up: deletes the dedicated database that the tenant has left, if nobody uses it; called until it is gone. */

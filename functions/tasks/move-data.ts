@@ -4,23 +4,20 @@
  */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
-import { reasonOf } from '../moves/failure-reason.ts';
-import { crossesBorder } from '../moves/regions.ts';
-import type { RolledBack } from '../moves/roll-back-move.ts';
+import { type MoveDataEnvironment, variable } from '../contracts/environments.ts';
+import { leavesRegion } from '../moves/hop.ts';
 import { type HopPhase, hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const executionArn = z.string().min(1);
 
-const environment = z.object({ MOVE_CLEANUP_STATE_MACHINE_ARN: z.string().min(1) });
-
-/** ARN of `tenant-move-cleanup`. @throws {z.ZodError} the function's environment is incomplete. */
-const cleanUpStateMachine = () => environment.parse(process.env).MOVE_CLEANUP_STATE_MACHINE_ARN;
+/** ARN of `tenant-move-cleanup`. @throws {Error} the function's environment is incomplete. */
+const cleanUpStateMachine = () => variable<MoveDataEnvironment>('MOVE_CLEANUP_STATE_MACHINE_ARN');
 
 /** A phase that does one thing for a reshape and another for a relocation. */
 const ofHop =
   (name: 'prepare' | 'copy' | 'index' | 'catchUp' | 'compare'): HopPhase =>
   async (context, cursor) =>
-    (await import('../moves/steps.ts'))[name](context, cursor);
+    (await import('../moves/hop-phases.ts'))[name](context, cursor);
 
 /** Plans the move and makes it the tenant's only one, or goes on with what this execution has begun. */
 const begin = movePhase(
@@ -37,17 +34,17 @@ const begin = movePhase(
 
 /** Prepares the dedicated database for a tenant. */
 const bootstrap = hopPhase('bootstrap', async (context) => {
-  const { bootstrapTarget } = await import('../moves/target/bootstrap-target.ts');
+  const { bootstrapTarget } = await import('../moves/make-target.ts');
   return bootstrapTarget(context);
 });
 
 /** Fences the tenant's writes, carries the last of them over, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
-  const steps = await import('../moves/steps.ts');
+  const steps = await import('../moves/hop-phases.ts');
   const outcome = await steps.cutOver(context, cursor);
   // Requests are sent to the other region from the commit on: it has to know the tenant at once.
-  if (outcome.done && crossesBorder(context.hop)) {
-    const { followHop } = await import('../moves/follow-hop.ts');
+  if (outcome.done && leavesRegion(context.hop)) {
+    const { followHop } = await import('../moves/settle-hop.ts');
     await followHop(registry, context.hop, { regions });
   }
   return outcome;
@@ -55,8 +52,7 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
 
 /** Makes the registry follow the committed hop, frees the tenant, and starts the clean-up of the place that it left. */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
-  const { settleHop } = await import('../moves/settle-hop.ts');
-  const { startCleanUp } = await import('../moves/start-clean-up.ts');
+  const { settleHop, startCleanUp } = await import('../moves/settle-hop.ts');
   await settleHop(registry, context, regions);
   await startCleanUp(registry, context.hop, cleanUpStateMachine());
   return { done: true };
@@ -69,22 +65,22 @@ const rollBack = movePhase(
     move: z.object({ moveId: z.uuid() }).optional(),
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
-  async (registry, { move, failure }, _deadline, regions): Promise<RolledBack> => {
+  async (registry, { move, failure }, _deadline, regions) => {
+    const { endFailedMove, reasonOf } = await import('../moves/end-move.ts');
     // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure) };
-    const { rollBackMove } = await import('../moves/roll-back-move.ts');
-    return rollBackMove(registry, move.moveId, failure, regions);
+    return endFailedMove(registry, move.moveId, failure, regions);
   },
 );
 
-const cleanUpEnvironment = z.object({ KEEP_DEDICATED_DAYS: z.coerce.number().nonnegative() });
+const days = z.coerce.number().nonnegative();
 
 /** Drops what the tenant left at the place that it moved away from; called until all is gone. */
 const cleanUp = movePhase(
   z.object({ executionArn, move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }) }),
   async (registry, { move }, deadline) => {
     const { cleanUpHop } = await import('../moves/clean-up-hop.ts');
-    const keepDays = cleanUpEnvironment.parse(process.env).KEEP_DEDICATED_DAYS;
+    const keepDays = days.parse(variable<MoveDataEnvironment>('KEEP_DEDICATED_DAYS'));
     return cleanUpHop(registry, move, { deadline, keepDays });
   },
 );
@@ -101,7 +97,8 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
   const stateMachineArn = cleanUpStateMachine();
   const recovered = await recoverMoves(registry, {
     ...(detail ? { ended: detail } : {}),
-    ...{ deadline, regions },
+    deadline,
+    regions,
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(logEach);
   // Nothing should be left to recover, so the log shows what was.
@@ -119,7 +116,10 @@ function logEach(error: unknown): never {
 }
 
 export const phases = {
-  ...{ begin, bootstrap, settle, recover },
+  begin,
+  bootstrap,
+  settle,
+  recover,
   /** Claims the tenant, makes its objects at the target, and begins to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
   /** Copies the tenant's rows while the tenant is served. */

@@ -1,8 +1,6 @@
 /** The phases of `tenant-move` that need the registries only. */
 import * as z from 'zod';
-import { completeMove } from '../moves/complete-move.ts';
-import { MoveOvertaken } from '../moves/errors.ts';
-import { findMove } from '../moves/move-records.ts';
+import { endMove } from '../moves/end-move.ts';
 import { nextHop } from '../moves/next-hop.ts';
 import { movePhase, moveTask } from './move-task.ts';
 
@@ -15,11 +13,9 @@ export const phases = {
   ),
 
   /** Gives the tenant its new tier and the move its report; the answer is the execution's output. */
-  finish: movePhase(state, async (registry, { move: { moveId } }, _deadline, regions) => {
-    const move = await findMove(registry, moveId);
-    if (!move) throw new MoveOvertaken();
-    return completeMove(registry, move, regions);
-  }),
+  finish: movePhase(state, (registry, { move: { moveId } }, _deadline, regions) =>
+    endMove(registry, moveId, { regions }),
+  ),
 };
 
 export const handler = moveTask(phases);

@@ -1,10 +1,11 @@
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
-import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../database/transfer/errors.ts';
+import { ALERTS } from '../contracts/names.ts';
+import { AttemptBusy, ClaimLost, FenceLost, WritersBusy } from '../database/transfer/errors.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { CutOverPostponed, MoveError, MoveMismatch, MoveOvertaken, MoveStepFailed } from '../moves/errors.ts';
-import type { StepContext, StepOutcome } from '../moves/hop.ts';
-import { openStep } from '../moves/step-context.ts';
+import type { HopContext, PhaseOutcome } from '../moves/hop.ts';
+import { openPhase } from '../moves/hop-context.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import type { DataApi } from '../registry/data-api.ts';
@@ -21,11 +22,11 @@ const hopState = z.object({
 
 /** What a phase of a hop does. */
 export type HopPhase = (
-  context: StepContext,
+  context: HopContext,
   cursor: unknown,
   registry: DataApi,
   registries: RegionalRegistries,
-) => Promise<StepOutcome>;
+) => Promise<PhaseOutcome>;
 
 /** A phase stops well before Lambda would stop it, ... */
 const MARGIN_MS = 10_000;
@@ -40,7 +41,7 @@ const LONGEST_PHASE_MS = 50_000;
 export function hopPhase(name: string, run: HopPhase): Phase {
   return movePhase(hopState, async (registry, { move, step: last }, deadline, registries) => {
     const { moveId, hopIndex } = move;
-    const context = await openStep(
+    const context = await openPhase(
       registry,
       { moveId, hopIndex, phase: name, cursor: last?.cursor },
       deadline,
@@ -77,8 +78,8 @@ const MOVES: TaskKind = {
   subjectOf,
   outcomeOf,
   alertOf: (error, name) => {
-    if (error instanceof MoveMismatch) return 'MoveMismatchAlert';
-    return name === 'recover' ? 'MoveRecoveryAlert' : undefined;
+    if (error instanceof MoveMismatch) return ALERTS.moveMismatch;
+    return name === 'recover' ? ALERTS.moveRecovery : undefined;
   },
 };
 
@@ -92,7 +93,7 @@ export function toMoveError(error: unknown): Error {
     return error;
   }
   if (error instanceof ClaimLost) return new MoveOvertaken({ cause: error });
-  if (error instanceof MoverBusy || error instanceof WritersBusy || error instanceof FenceLost) {
+  if (error instanceof AttemptBusy || error instanceof WritersBusy || error instanceof FenceLost) {
     return new CutOverPostponed({ cause: error });
   }
   if (isTransient(error)) return new DependencyUnavailable({ cause: error });

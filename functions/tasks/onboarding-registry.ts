@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { executionStatus, startExecution, stateMachineArnOf } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { ALERTS } from '../contracts/names.ts';
 import { activateTenant } from '../onboarding/activate-tenant.ts';
 import { InvalidOnboardingInput } from '../onboarding/errors.ts';
 import { failTenant, findUnclaimed, reasonOf } from '../onboarding/fail-tenant.ts';
@@ -74,7 +75,7 @@ const recover = onboardingPhase(ended, async (registry, { detail }) => {
       startExecution(stateMachineArnOf(executionArn), executionArn.split(':').at(-1) as string, input),
     deadline: performance.now() + RECOVERY_MS,
     // An alarm watches the log for this message.
-    onLate: (tenant) => logger.error('TenantProvisioningAlert', tenant),
+    onLate: (tenant) => logger.error(ALERTS.provisioning, tenant),
   }).catch(logEach);
   // Nothing should be left to recover, so the log shows what was.
   for (const [what, tenants] of Object.entries(recovered))

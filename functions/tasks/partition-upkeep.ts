@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { asOwner } from '../database/session/owner-connection.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
@@ -33,7 +34,7 @@ export const handler = workflowTask(
   { toTypedError, subjectOf, outcomeOf },
   event,
   async (registry, input, context) => {
-    const region = process.env.REGION_KEY ?? '';
+    const region = variable<RegionEnvironment>('REGION_KEY');
     if (input.phase === 'list') {
       return { databases: (await listDatabases(registry, region)).map((key) => ({ key })) };
     }

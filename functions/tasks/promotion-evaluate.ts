@@ -1,12 +1,13 @@
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
+import { publish } from '../aws/publish.ts';
+import { type PromotionEnvironment, variable } from '../contracts/environments.ts';
 import { meteringFunction, runMetering } from '../metering/run-metering.ts';
 import { MoveError, MoveForbidden } from '../moves/errors.ts';
-import { startTierMove } from '../moves/start-tier-move.ts';
+import { startTierMove } from '../moves/request-move.ts';
 import { PromotionIncomplete, PromotionRefused } from '../promotion/errors.ts';
 import { evaluatePromotions, type StartPromotion } from '../promotion/evaluate-promotions.ts';
 import { readPromotionPolicy } from '../promotion/promotion-policy.ts';
-import { publishTo } from '../promotion/publish-notice.ts';
 import { type PromotionTaskContext, promotionTask } from './promotion-task.ts';
 
 /** A call of the metering function, and then the decisions. */
@@ -27,12 +28,6 @@ const scheduled = z.object({
   scheduledTime: z.iso.datetime({ offset: true }).optional(),
 });
 
-const settings = z.object({
-  REGION_KEY: z.string().min(1),
-  METERING_FUNCTION_ARN: z.string().min(1),
-  NOTIFICATION_TOPIC_ARN: z.string().min(1),
-});
-
 /**
  * The daily run: measures every tenant, decides upon each one's tier, and does what is due. What went wrong is told at
  * the end, so that Lambda, which runs a scheduled invocation twice more, tries again what was left.
@@ -41,12 +36,14 @@ export const handler = promotionTask(
   'promotion',
   scheduled,
   async ({ timeOfDay, scheduledTime }, { registry, remainingMs }) => {
-    const environment = settings.parse(process.env);
+    const region = variable<PromotionEnvironment>('REGION_KEY');
+    const metering = meteringFunction(variable<PromotionEnvironment>('METERING_FUNCTION_ARN'));
+    const topic = variable<PromotionEnvironment>('NOTIFICATION_TOPIC_ARN');
     const policy = readPromotionPolicy();
     const today = new Date().toISOString().slice(0, 10);
     const at = timeOfDay ? new Date(`${today}T${timeOfDay}:00.000Z`) : new Date();
-    const metering = await runMetering(
-      meteringFunction(environment.METERING_FUNCTION_ARN),
+    const measured = await runMetering(
+      metering,
       { day: today, since: scheduledTime },
       () => remainingMs() > METERING_CALL_MS,
     ).catch((error: Error) => {
@@ -55,17 +52,20 @@ export const handler = promotionTask(
       return { done: false, sampled: 0, skipped: 0 };
     });
     const evaluation = await evaluatePromotions(registry, {
-      ...{ region: environment.REGION_KEY, policy, actor: ACTOR, at },
+      region,
+      policy,
+      actor: ACTOR,
+      at,
       deadline: performance.now() + remainingMs() - LAST_DECISION_MS,
       startPromotion: startPromotionWith(registry),
-      publish: publishTo(environment.NOTIFICATION_TOPIC_ARN),
+      publish: ({ subject, message }) => publish(topic, subject, message),
       onFailure: ({ tenantId, error }) =>
         logger.error('not decided upon', { tenantId, error: error as Error }),
     });
-    const result = { metering, evaluation };
+    const result = { metering: measured, evaluation };
     const missing = [
-      ...(metering.done ? [] : ['not all tenants were measured']),
-      ...(metering.skipped > 0 ? [`${metering.skipped} tenants or databases could not be measured`] : []),
+      ...(measured.done ? [] : ['not all tenants were measured']),
+      ...(measured.skipped > 0 ? [`${measured.skipped} tenants or databases could not be measured`] : []),
       ...(evaluation.done ? [] : ['not all tenants were decided upon']),
       ...(evaluation.failures > 0 ? [`${evaluation.failures} decisions or notices failed`] : []),
     ];

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { startExecution } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
@@ -15,7 +16,7 @@ const rollout = customResourceHandler({
   properties: z.object({ StateMachineArn: text }),
   physicalId: () => 'rollout',
   async apply({ StateMachineArn }) {
-    const region = process.env.REGION_KEY ?? '';
+    const region = variable<RegionEnvironment>('REGION_KEY');
     if (!(await somethingLags(registryFromEnvironment(), region, thisRelease))) return undefined;
     const name = `deployment-${Date.now().toString(36)}`;
     await startExecution(StateMachineArn, name, { startedBy: 'deployment' });

@@ -1,16 +1,15 @@
 import * as z from 'zod';
 import { executionStatus } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable } from '../places/errors.ts';
-import { beginRollout, DEAD } from '../rollouts/begin-rollout.ts';
 import { RolloutError, RolloutStepFailed } from '../rollouts/errors.ts';
-import { finishRollout } from '../rollouts/finish-rollout.ts';
 import { readRolloutInput } from '../rollouts/rollout-input.ts';
+import { beginRollout, DEAD, finishRollout, runCanaries, runWave } from '../rollouts/rollout-phases.ts';
 import { endRollout, findByExecution } from '../rollouts/rollout-records.ts';
 import type { RunOptions } from '../rollouts/run-targets.ts';
-import { runCanaries, runWave } from '../rollouts/run-wave.ts';
 import { workflowTask } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);
@@ -48,13 +47,18 @@ export const handler = workflowTask(
     }
     if (request.phase === 'begin') {
       return beginRollout(registry, {
-        ...{ input: readRolloutInput(request.input), executionArn: request.executionArn },
-        ...{ region: process.env.REGION_KEY ?? '', release: thisRelease, statusOf: executionStatus },
+        input: readRolloutInput(request.input),
+        executionArn: request.executionArn,
+        region: variable<RegionEnvironment>('REGION_KEY'),
+        release: thisRelease,
+        statusOf: executionStatus,
       });
     }
     if (request.phase === 'fail') return { ended: await endOf(request.executionArn, 'failed') };
     const options: RunOptions = {
-      ...{ registry, rolloutId: request.rolloutId, release: thisRelease },
+      registry,
+      rolloutId: request.rolloutId,
+      release: thisRelease,
       deadline: performance.now() + PHASE_MS,
       onFailed: (target, error) => logger.error('a target failed', { target, error: error as Error }),
     };

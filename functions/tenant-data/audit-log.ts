@@ -1,7 +1,7 @@
 import { type OperationNodeSource, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
-import type { Actor } from './actor.ts';
+import type { MemberRole } from '../placement/tenant-directory.ts';
 import { anyTable } from './resource.ts';
 
 export interface AuditEntry {
@@ -59,4 +59,16 @@ function recordable(data: unknown): string | null {
   const text = JSON.stringify(data, (key, value) => (SECRET_FIELDS.has(key) ? '***' : value));
   if (text.length <= MAX_RECORDED_CHARACTERS) return text;
   return JSON.stringify({ fields: Object.keys(data as object) });
+}
+
+/** Who acts and from where, as the audit log names them. */
+export interface Actor {
+  readonly kind: 'user' | 'operator';
+  /** `tenant_users.user_id`; operators have none. */
+  readonly userId: string | undefined;
+  /** An e-mail address, or an operator's subject. */
+  readonly name: string;
+  readonly role: MemberRole;
+  readonly ipAddress: string | undefined;
+  readonly userAgent: string | undefined;
 }

@@ -9,9 +9,9 @@ import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import type { TenantTransaction } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
-import type { TenantAccess } from '../placement/tenant-access.ts';
+import type { TenantAccess } from '../placement/tenant-router.ts';
+import { asJsonText } from '../resources/documents.ts';
 import { IdempotencyKeyReused } from '../resources/errors.ts';
-import { asJsonText } from '../resources/kept-body.ts';
 
 /** How a client identifies a request that it may send again. */
 export interface IdempotencyUse {

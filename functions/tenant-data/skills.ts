@@ -22,3 +22,27 @@ export const skills = new ResourceStore(
     hasUpdatedAt: true,
   }),
 );
+
+export const employeeSkills = new ResourceStore(
+  resource<'employee_skills'>({
+    table: 'employee_skills',
+    type: 'employee_skill',
+    columns: [
+      'employee_id',
+      'skill_id',
+      'proficiency_level',
+      'years_of_experience',
+      'last_assessed_at',
+      'self_assessed',
+      'verified',
+      'created_at',
+      'updated_at',
+    ],
+    key: ['employee_id', 'skill_id'],
+    order: ['created_at', 'skill_id'],
+    searched: [],
+    documents: [],
+    hasUpdatedAt: true,
+    parentTable: 'employees',
+  }),
+);

@@ -13,7 +13,7 @@ import type { Tier } from '../contracts/tenant.ts';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
 import { monthOf, monthPartitionedTables } from '../database/tables/month-partitions.ts';
 import { exclusively } from '../database/transfer/claim.ts';
-import { MoverBusy } from '../database/transfer/errors.ts';
+import { AttemptBusy } from '../database/transfer/errors.ts';
 import { readPlacement } from '../database/transfer/fence.ts';
 import { RETENTION_MONTHS, retentionCutoff } from './retention.ts';
 
@@ -99,7 +99,7 @@ async function deleteBatch(
       { seconds: BATCH_SECONDS },
     );
   } catch (error) {
-    if (error instanceof MoverBusy) return 'moving';
+    if (error instanceof AttemptBusy) return 'moving';
     throw error;
   }
 }

@@ -17,8 +17,7 @@ import {
   partitionName,
 } from '../database/tables/month-partitions.ts';
 import { inTransaction } from '../database/transfer/claim.ts';
-import { ADD_MONTH_SECONDS, addMonth } from './add-month.ts';
-import { dropMonth } from './drop-month.ts';
+import { ADD_MONTH_SECONDS, addMonth, dropMonth } from './month-changes.ts';
 import { RETENTION_MONTHS, retentionCutoff, SHARED_TABLES_TIER } from './retention.ts';
 import { LOCK_PATIENCE, type LockPatience, lockTables } from './table-locks.ts';
 

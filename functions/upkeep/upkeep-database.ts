@@ -3,7 +3,7 @@
  * tenants' old rows, page by page. A table or tenant that fails is reported and skipped; the next run tries it again.
  */
 import type pg from 'pg';
-import { endLockHolders } from '../database/ddl/end-lock-holders.ts';
+import { endLockHolders } from '../database/ddl/ddl-connection.ts';
 import { isConnectionLost } from '../database/session/sql-state.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { deleteOldRows } from './delete-old-rows.ts';
@@ -29,7 +29,12 @@ export interface UpkeepFigures {
 }
 
 export const NO_FIGURES: UpkeepFigures = {
-  ...{ partitionsAdded: 0, partitionsDropped: 0, rowsDrained: 0, rowsDeleted: 0, postponed: 0, failures: 0 },
+  partitionsAdded: 0,
+  partitionsDropped: 0,
+  rowsDrained: 0,
+  rowsDeleted: 0,
+  postponed: 0,
+  failures: 0,
 };
 
 export const addFigures = (one: UpkeepFigures, other: UpkeepFigures): UpkeepFigures => ({
@@ -96,13 +101,17 @@ export async function upkeepDatabase(
 
   if (!cursor && database.shared) {
     const { added, dropped, rowsDrained, postponed } = await keepPartitions(owner, {
-      ...{ now, deadline, onFailure: fail },
+      now,
+      deadline,
+      onFailure: fail,
       ...(patience ? { patience } : {}),
     });
     onPartitions?.({ added, dropped });
     count({
-      ...{ partitionsAdded: added.length, partitionsDropped: dropped.length },
-      ...{ rowsDrained, postponed: postponed.length },
+      partitionsAdded: added.length,
+      partitionsDropped: dropped.length,
+      rowsDrained,
+      postponed: postponed.length,
     });
   }
 

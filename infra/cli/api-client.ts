@@ -106,3 +106,12 @@ function parsed(text: string): unknown {
     return text.slice(0, 200);
   }
 }
+
+/** Resource path of a tenant named by slug or id. */
+export function tenantPath(slug: string): string {
+  return `/tenants/${encodeURIComponent(slug)}`;
+}
+
+export function movePath(slug: string, moveId: string): string {
+  return `${tenantPath(slug)}/moves/${encodeURIComponent(moveId)}`;
+}

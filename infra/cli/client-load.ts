@@ -166,7 +166,10 @@ export class ClientLoad {
     const email = `${this.#options.prefix}-${this.#next++}@load.test`;
     const entry: Entry = { employeeId: '', email, version: 1, deleted: false, busy: true };
     const { status, body } = await this.#timed('POST', '/employees', {
-      ...{ email, firstName: 'Ada', lastName: 'Lovelace', profileData: { version: 1 } },
+      email,
+      firstName: 'Ada',
+      lastName: 'Lovelace',
+      profileData: { version: 1 },
     });
     if (status !== 201) return this.#refused(`POST ${email}`, status, body);
     Object.assign(entry, { employeeId: body.employeeId, busy: false });

@@ -1,6 +1,6 @@
-import { countText, pauseText } from './amounts.ts';
 import { type Move, targetText } from './moves/move-json.ts';
 import type { Screen } from './screen.ts';
+import { countText, pauseText } from './shown-text.ts';
 import { columns } from './table.ts';
 
 export interface LoadNow {

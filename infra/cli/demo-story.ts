@@ -3,14 +3,13 @@
  * clients work with it. Every figure is measured: by the clients' ledger, or by the moves' own reports.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { countText } from './amounts.ts';
-import { type ApiClient, ApiError } from './api-client.ts';
-import { movePath, tenantPath } from './api-paths.ts';
+import { type ApiClient, ApiError, movePath, tenantPath } from './api-client.ts';
 import { ClientLoad, sendThrough } from './client-load.ts';
 import { moveFigures, PhaseLines } from './demo-screen.ts';
 import { CommandError } from './errors.ts';
 import type { Move } from './moves/move-json.ts';
 import type { Screen } from './screen.ts';
+import { countText } from './shown-text.ts';
 
 export interface DemoPlatform {
   readonly operator: ApiClient;

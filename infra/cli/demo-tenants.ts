@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { ApiClient, ApiError } from './api-client.ts';
 import { DEMO_SKILLS, DEMO_TENANTS, type DemoTenant, demoEmployee } from './demo-data.ts';
-import { inParallel } from './in-parallel.ts';
 
 /** How many people come first and lead a department. */
 const DEPARTMENTS = 6;
@@ -104,4 +103,21 @@ async function unlessThere(creation: Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 409)) throw error;
   }
+}
+
+/** Works on the items in their order, at most `limit` at a time. @returns the results in the items' order. */
+export async function inParallel<Item, Result>(
+  items: readonly Item[],
+  limit: number,
+  work: (item: Item, index: number) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  const workOff = async () => {
+    for (let index = next++; index < items.length; index = next++) {
+      results[index] = await work(items[index]!, index);
+    }
+  };
+  await Promise.all(Array.from({ length: limit }, workOff));
+  return results;
 }

@@ -5,10 +5,9 @@
 import { ApiClient } from './api-client.ts';
 import { DEMO_ADMIN, tellStory } from './demo-story.ts';
 import { explainFailure } from './explain-failure.ts';
-import { operatorToken } from './operator-token.ts';
+import { operatorToken, signLocally } from './operator-token.ts';
 import { screenOn } from './screen.ts';
 import { readSettings, type Settings } from './settings.ts';
-import { signLocally } from './sign-locally.ts';
 
 let settings: Settings | undefined;
 try {

@@ -3,12 +3,11 @@
  * works against AWS as it does against the local platform. Exit codes: 0 success, 1 failure, 2 wrong usage.
  */
 import { ApiClient } from './api-client.ts';
-import { synopsis } from './command.ts';
+import { readArguments, synopsis } from './command.ts';
 import { COMMANDS } from './commands/all-commands.ts';
 import { UsageError } from './errors.ts';
 import { explainFailure } from './explain-failure.ts';
 import { operatorToken } from './operator-token.ts';
-import { readArguments } from './read-arguments.ts';
 import { screenOn } from './screen.ts';
 import { readSettings, type Settings } from './settings.ts';
 

@@ -1,4 +1,5 @@
-import { shownText } from './shown-text.ts';
+import type { Screen } from './screen.ts';
+import { shownJson, shownText } from './shown-text.ts';
 
 /** Cells of one row; numbers are aligned to the right. */
 export type Row = readonly (string | number | null | undefined)[];
@@ -48,4 +49,26 @@ function valueText(item: unknown): string {
 function textOf(cell: Row[number]): string {
   if (typeof cell === 'number') return cell.toLocaleString('en-US', { maximumFractionDigits: 1 });
   return cell === null || cell === undefined || cell === '' ? '-' : shownText(cell);
+}
+
+/** The flag of every command that lists something. */
+export const LISTING_FLAGS = ['json'] as const;
+
+/**
+ * Shows a list as a table, or with `--json` as the API answers it: for another program, complete and unrounded.
+ * @param rowOf the table's cells of an item
+ */
+export function showList<Item>(
+  screen: Screen,
+  flags: ReadonlySet<string>,
+  items: readonly Item[],
+  { titles, rowOf }: { titles: readonly string[]; rowOf: (item: Item) => Row },
+): void {
+  const lines = flags.has('json') ? [shownJson(items)] : table(titles, items.map(rowOf));
+  for (const line of lines) screen.line(line);
+}
+
+/** `2026-05-01 10:00`; empty for what has not happened yet. */
+export function minute(time: string | null | undefined): string | null {
+  return time ? time.slice(0, 16).replace('T', ' ') : null;
 }

@@ -2,7 +2,7 @@ import { ArnFormat, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
-import { DATA_DATABASE } from '../../functions/contracts/names.ts';
+import { cellSecretName, DATA_DATABASE } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
@@ -146,7 +146,7 @@ export class Cell extends Construct {
   /** By its name, so that the stacks of the region's functions do not hold on to the secrets of the cell's. */
   #grantNamed(grantee: IGrantable, name: 'owner' | 'starter'): Grant {
     const { cell, keyArn } = this.#props;
-    const secretArn = secretArnNamed(Stack.of(this), `strata/${cell.id}/${name}`);
+    const secretArn = secretArnNamed(Stack.of(this), cellSecretName(cell.id, name));
     return grantSecretRead(grantee, this, keyArn, [secretArn]);
   }
 
@@ -175,7 +175,7 @@ export class Cell extends Construct {
   #secret(name: 'master' | 'owner' | 'starter', username: string, description: string): DatabaseSecret {
     const { cell, keyArn } = this.#props;
     return new DatabaseSecret(this, `${name}-secret`, {
-      name: `strata/${cell.id}/${name}`,
+      name: cellSecretName(cell.id, name),
       description: `${cell.id}: ${description}`,
       username,
       databaseName: DATA_DATABASE,

@@ -16,8 +16,8 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { raiseAlarm } from './alarms.ts';
 import { ApiDomain } from './api-domain.ts';
-import { raiseAlarm } from './raise-alarm.ts';
 
 export interface ContextApiProps {
   readonly config: StrataConfig;
@@ -106,10 +106,15 @@ export class ContextApi extends Construct {
   }
 
   /** Serves all routes of one context with one function. `public` routes need no token: give the reason. */
-  serve(context: string, routes: readonly string[], handler: IFunction, open?: { reason: string }): void {
+  serve(
+    context: string,
+    routes: Readonly<Record<string, string>>,
+    handler: IFunction,
+    open?: { reason: string },
+  ): void {
     // One permission for the whole API: one per route would outgrow the function's resource policy.
     const integration = new HttpLambdaIntegration(context, handler, { scopePermissionToRoute: false });
-    for (const route of routes) {
+    for (const route of Object.keys(routes)) {
       const [method, path] = route.split(' ') as [HttpMethod, string];
       const added = this.#api.addRoutes({
         path,

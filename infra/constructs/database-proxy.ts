@@ -2,8 +2,8 @@ import { CfnDeletionPolicy, RemovalPolicy } from 'aws-cdk-lib';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { CfnDBProxy, CfnDBProxyTargetGroup } from 'aws-cdk-lib/aws-rds';
 import { Construct } from 'constructs';
+import { raiseAlarm, serviceMetric } from './alarms.ts';
 import type { AuroraCluster } from './aurora-cluster.ts';
-import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 
 export interface DatabaseProxyProps {
   /** Physical name, required by RDS. */

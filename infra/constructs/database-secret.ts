@@ -71,7 +71,10 @@ export class DatabaseSecret extends Construct {
  */
 export function secretArnNamed(stack: Stack, name: string, region = stack.region): string {
   return stack.formatArn({
-    ...{ service: 'secretsmanager', region, resource: 'secret', resourceName: `${name}-??????` },
+    service: 'secretsmanager',
+    region,
+    resource: 'secret',
+    resourceName: `${name}-??????`,
     arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
 }

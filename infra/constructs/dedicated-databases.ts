@@ -2,6 +2,8 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
+import type { LaunchEnvironment } from '../../functions/contracts/environments.ts';
+import { DEDICATED_NAMES } from '../../functions/contracts/names.ts';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { COMPONENT, DedicatedServiceRole, RESOURCE_TAG } from './dedicated-service-role.ts';
@@ -26,7 +28,7 @@ export interface DedicatedDatabasesProps {
 /** What workflows need to launch an Enterprise tenant's own database in this region. */
 export class DedicatedDatabases extends Construct {
   /** Environment of the function that launches and watches the stacks. */
-  readonly launchEnvironment: Record<string, string>;
+  readonly launchEnvironment: LaunchEnvironment;
   readonly #template: Asset;
   readonly #serviceRole: DedicatedServiceRole;
   readonly #secrets: RunTimeSecrets;
@@ -69,7 +71,7 @@ export class DedicatedDatabases extends Construct {
   }
 
   /** The same, as properties of the custom resource that tells other regions. */
-  get launchProperties(): Record<string, string | undefined> {
+  get launchProperties(): Record<string, string> {
     const { DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS, CLOUDFORMATION_ROLE_ARN } = this.launchEnvironment;
     return {
       DedicatedTemplateUrl: DEDICATED_TEMPLATE_URL,
@@ -89,11 +91,15 @@ export class DedicatedDatabases extends Construct {
     const why = 'Dedicated databases are named at run time, after their tenants.';
     const stacks = this.#stacks();
     const snapshots = stack.formatArn({
-      ...{ service: 'rds', resource: 'cluster-snapshot', resourceName: 'strata-tenant-*' },
+      service: 'rds',
+      resource: 'cluster-snapshot',
+      resourceName: `${DEDICATED_NAMES}*`,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
     const clusters = stack.formatArn({
-      ...{ service: 'rds', resource: 'cluster', resourceName: 'strata-tenant-*' },
+      service: 'rds',
+      resource: 'cluster',
+      resourceName: `${DEDICATED_NAMES}*`,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
     acknowledgePattern(grantee, stacks, why);
@@ -111,7 +117,7 @@ export class DedicatedDatabases extends Construct {
     return Stack.of(this).formatArn({
       service: 'cloudformation',
       resource: 'stack',
-      resourceName: 'strata-tenant-*',
+      resourceName: `${DEDICATED_NAMES}*`,
     });
   }
 
@@ -179,12 +185,15 @@ export class DedicatedDatabases extends Construct {
 export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, region = stack.region): void {
   const rds = (resource: string, resourceName: string): string =>
     stack.formatArn({
-      ...{ service: 'rds', region, resource, resourceName },
+      service: 'rds',
+      region,
+      resource,
+      resourceName,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
-  const [clusters, instances] = [rds('cluster', 'strata-tenant-*'), rds('db', 'strata-tenant-*')];
+  const [clusters, instances] = [rds('cluster', `${DEDICATED_NAMES}*`), rds('db', `${DEDICATED_NAMES}*`)];
   const proxies = rds('db-proxy', '*');
-  const snapshots = rds('cluster-snapshot', 'strata-tenant-*');
+  const snapshots = rds('cluster-snapshot', `${DEDICATED_NAMES}*`);
   for (const pattern of [clusters, instances, snapshots]) {
     acknowledgePattern(grantee, pattern, 'Dedicated databases are named at run time, after their tenants.');
   }

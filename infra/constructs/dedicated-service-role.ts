@@ -1,6 +1,7 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct, type IConstruct } from 'constructs';
+import { DEDICATED_NAMES } from '../../functions/contracts/names.ts';
 import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
 import { launchRoleName } from './region-names.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
@@ -53,23 +54,23 @@ function patterns(scope: IConstruct) {
     stack.formatArn({ service: 'rds', resource, resourceName, arnFormat: ArnFormat.COLON_RESOURCE_NAME });
   return {
     databases: [
-      rds('cluster', 'strata-tenant-*'),
-      rds('db', 'strata-tenant-*'),
-      rds('subgrp', 'strata-tenant-*'),
-      rds('cluster-pg', 'strata-tenant-*'),
+      rds('cluster', `${DEDICATED_NAMES}*`),
+      rds('db', `${DEDICATED_NAMES}*`),
+      rds('subgrp', `${DEDICATED_NAMES}*`),
+      rds('cluster-pg', `${DEDICATED_NAMES}*`),
       // Deleting a cluster also takes the right to make its last snapshot.
-      rds('cluster-snapshot', 'strata-tenant-*'),
+      rds('cluster-snapshot', `${DEDICATED_NAMES}*`),
     ],
     // Creating a cluster or an instance takes the right to use the groups that apply to it, RDS's own among them.
     defaultGroups: [rds('og', 'default*'), rds('pg', 'default*')],
     // Their ARNs hold an id that RDS makes up, not the name.
     proxies: rds('db-proxy', '*'),
     targetGroups: rds('target-group', '*'),
-    logs: ['/aws/rds/cluster/strata-tenant-*', '/aws/rds/proxy/strata-tenant-*'].map((resourceName) =>
+    logs: ['cluster', 'proxy'].map((kind) =>
       stack.formatArn({
         service: 'logs',
         resource: 'log-group',
-        resourceName,
+        resourceName: `/aws/rds/${kind}/${DEDICATED_NAMES}*`,
         arnFormat: ArnFormat.COLON_RESOURCE_NAME,
       }),
     ),
@@ -77,7 +78,7 @@ function patterns(scope: IConstruct) {
       stack.formatArn({
         service: 'cloudwatch',
         resource: 'alarm',
-        resourceName: 'strata-tenant-*',
+        resourceName: `${DEDICATED_NAMES}*`,
         arnFormat: ArnFormat.COLON_RESOURCE_NAME,
       }),
     ],

@@ -23,6 +23,7 @@ const banner =
 
 const http = join(import.meta.dirname, 'builtin-http.cjs');
 const pgpass = join(import.meta.dirname, 'no-pgpass.cjs');
+const connectionString = join(import.meta.dirname, 'no-connection-string.cjs');
 
 /** How code is bundled for a function, whatever its entries. */
 export const bundleOptions = {
@@ -38,7 +39,7 @@ export const bundleOptions = {
   conditions: ['module'],
   // pg loads it only when asked for native bindings.
   external: ['pg-native'],
-  alias: { http, 'node:http': http, pgpass },
+  alias: { http, 'node:http': http, pgpass, 'pg-connection-string': connectionString },
   banner: { js: banner },
   legalComments: 'none',
   logLevel: 'silent',

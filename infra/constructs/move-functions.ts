@@ -1,8 +1,9 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import type { FunctionCode } from '../../functions/contracts/environments.ts';
 import { STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
-import { MOVE_TIMEOUTS } from '../../workflows/move-timeouts.ts';
+import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
 import type { MoveTasks } from '../../workflows/tenant-move.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
@@ -26,6 +27,13 @@ export interface MoveFunctionsProps {
   readonly elsewhere: RegionGrants;
 }
 
+type MoveTaskProps = FunctionCode<`tasks/move-${keyof MoveTasks}`> & {
+  readonly description: string;
+  readonly timeout: Duration;
+  readonly network?: FunctionNetwork;
+  readonly memorySize?: number;
+};
+
 const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 /** Rows that are copied, hashed or compared pass through the databases, but plans and cursors through the function. */
@@ -45,7 +53,12 @@ export class MoveFunctions extends Construct {
   constructor(scope: Construct, id: string, props: MoveFunctionsProps) {
     super(scope, id);
     this.#props = props;
-    const registry = this.#task('registry', 'Opens the hops of moves and ends moves');
+    const registry = this.#task({
+      entry: 'tasks/move-registry',
+      description: 'Opens the hops of moves and ends moves',
+      timeout: MOVE_TIMEOUTS.registry,
+      environment: this.#registries(),
+    });
     const aws = this.#awsTask();
     const data = this.#dataTask();
     // What is left of a move to another region goes on there, whichever of them finds it done.
@@ -57,13 +70,16 @@ export class MoveFunctions extends Construct {
   /** It makes secrets, launches and deletes dedicated databases, and changes proxies; it reaches no database. */
   #awsTask(): StrataFunction {
     const { cells, secrets, dedicated, elsewhere } = this.#props;
-    const task = this.#task(
-      'aws',
-      'Makes secrets and dedicated databases, tells proxies, deletes left databases',
-      {
-        environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn, ...dedicated.launchEnvironment },
+    const task = this.#task({
+      entry: 'tasks/move-aws',
+      description: 'Makes secrets and dedicated databases, tells proxies, deletes left databases',
+      timeout: MOVE_TIMEOUTS.aws,
+      environment: {
+        ...this.#registries(),
+        ...dedicated.launchEnvironment,
+        SECRETS_KMS_KEY_ARN: secrets.keyArn,
       },
-    );
+    });
     dedicated.grantLaunch(task);
     elsewhere.grantLaunch(task, dedicated);
     secrets.grantCreateTenant(task);
@@ -83,22 +99,22 @@ export class MoveFunctions extends Construct {
     const { maxPauseMs, dutyCycle, keepDedicated, replicationTls, replicationTlsBetweenRegions } =
       settings.config.moves;
     const cleanUpArn = this.#arn('stateMachine', STATE_MACHINES.moveCleanup);
-    const task = this.#task(
-      'data',
-      'Copies, compares and commits moves, cleans up after them, and recovers them',
-      {
-        memorySize: BUSY_MEMORY,
-        network: network.forTasks,
-        environment: {
-          REPLICATION_TLS: replicationTls,
-          REPLICATION_TLS_BETWEEN_REGIONS: replicationTlsBetweenRegions,
-          MOVE_DUTY_CYCLE: String(dutyCycle),
-          MOVE_MAX_PAUSE_MS: String(maxPauseMs),
-          MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn,
-          KEEP_DEDICATED_DAYS: String(keepDedicated ?? 0),
-        },
+    const task = this.#task({
+      entry: 'tasks/move-data',
+      description: 'Copies, compares and commits moves, cleans up after them, and recovers them',
+      timeout: MOVE_TIMEOUTS.data,
+      memorySize: BUSY_MEMORY,
+      network: network.forTasks,
+      environment: {
+        ...this.#registries(),
+        REPLICATION_TLS: replicationTls,
+        REPLICATION_TLS_BETWEEN_REGIONS: replicationTlsBetweenRegions,
+        MOVE_DUTY_CYCLE: String(dutyCycle),
+        MOVE_MAX_PAUSE_MS: String(maxPauseMs),
+        MOVE_CLEANUP_STATE_MACHINE_ARN: cleanUpArn,
+        KEEP_DEDICATED_DAYS: String(keepDedicated ?? 0),
       },
-    );
+    });
     this.#grantDatabases(task);
     elsewhere.grantOwner(task);
     elsewhere.grantReadDedicated(task, ANY_TENANT);
@@ -113,7 +129,7 @@ export class MoveFunctions extends Construct {
   }
 
   #surveyTask(): StrataFunction {
-    const { settings, registry, network, elsewhere, region } = this.#props;
+    const { settings, registry, network, region } = this.#props;
     const task = new StrataFunction(this, 'survey', {
       ...settings,
       entry: 'tasks/move-survey',
@@ -121,7 +137,7 @@ export class MoveFunctions extends Construct {
       // The caller is an HTTP request, which has 30 seconds.
       timeout: Duration.seconds(25),
       functionName: surveyFunctionName(region.key),
-      environment: { ...registry.writerEnvironment, ...elsewhere.environment },
+      environment: this.#registries(),
       network: network.forTasks,
     });
     registry.grantWrite(task);
@@ -136,24 +152,23 @@ export class MoveFunctions extends Construct {
     secrets.grantReadDedicated(task, ANY_TENANT);
   }
 
-  #task(
-    name: keyof MoveTasks,
-    description: string,
-    options: { network?: FunctionNetwork; memorySize?: number; environment?: Record<string, string> } = {},
-  ): StrataFunction {
+  #task({ description, ...props }: MoveTaskProps): StrataFunction {
     const { settings, registry, elsewhere } = this.#props;
-    const task = new StrataFunction(this, name, {
+    const id = props.entry.replace('tasks/move-', '');
+    const task = new StrataFunction(this, id, {
       ...settings,
-      ...options,
-      entry: `tasks/move-${name}`,
+      ...props,
       description: `Move: ${description}`,
-      timeout: MOVE_TIMEOUTS[name],
       watchedByWorkflow: true,
-      environment: { ...registry.writerEnvironment, ...elsewhere.environment, ...options.environment },
     });
     registry.grantWrite(task);
     elsewhere.grantRegistries(task);
     return task;
+  }
+
+  /** Environment of all functions of moves. */
+  #registries() {
+    return { ...this.#props.registry.writerEnvironment, ...this.#props.elsewhere.environment };
   }
 
   /** May delete the secret of any tenant's login role, wherever the tenant is moved to or from. */

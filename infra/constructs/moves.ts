@@ -5,13 +5,13 @@ import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { ALERTS } from '../../functions/contracts/names.ts';
 import { TenantMove } from '../../workflows/tenant-move.ts';
 import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { MoveFunctions, type MoveFunctionsProps } from './move-functions.ts';
-import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** The workflows of moves, and what looks after the moves whose executions ended before they did. */
 export class Moves extends Construct {
@@ -74,14 +74,14 @@ export class Moves extends Construct {
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine, this.cleanup],
       functions: Object.values(tasks),
-      others: [this.#countAlerts('MoveRecoveryAlert')],
+      others: [this.#countAlerts(ALERTS.moveRecovery)],
       description:
         'tenant-move or tenant-move-cleanup: an execution failed, was aborted by request or timed out, a move could not be recovered, or a task was throttled. A move carries its reason; what a clean-up left is still there. Search the log of move-data for level ERROR.',
       topicArn,
     });
     // Nothing goes on with such a move until a person has looked at it.
     raiseAlarm(this, 'Mismatch', {
-      metric: this.#countAlerts('MoveMismatchAlert'),
+      metric: this.#countAlerts(ALERTS.moveMismatch),
       threshold: 1,
       description:
         'A move found different data in both places and kept them. Search the log of move-data for MoveMismatchAlert.',
@@ -90,7 +90,7 @@ export class Moves extends Construct {
   }
 
   /** How often the word is in the log of the phases that sign in to databases. */
-  #countAlerts(word: 'MoveRecoveryAlert' | 'MoveMismatchAlert'): IMetric {
+  #countAlerts(word: string): IMetric {
     const { data } = this.#functions.tasks;
     const metricName = `${word}s`;
     new MetricFilter(this, metricName, {

@@ -5,7 +5,8 @@ import { Grant } from 'aws-cdk-lib/aws-iam';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { STATE_MACHINES } from '../../functions/contracts/names.ts';
+import type { FunctionCode } from '../../functions/contracts/environments.ts';
+import { ALERTS, STATE_MACHINES } from '../../functions/contracts/names.ts';
 import {
   ONBOARDING_TIMEOUTS,
   type OnboardingTasks,
@@ -13,16 +14,15 @@ import {
 } from '../../workflows/tenant-onboarding.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
-import { raiseAlarm, serviceMetric } from './raise-alarm.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionNetwork, type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface OnboardingProps {
   readonly settings: FunctionSettings;
@@ -34,6 +34,12 @@ export interface OnboardingProps {
   readonly dedicated: DedicatedDatabases;
   readonly elsewhere: RegionGrants;
 }
+
+type OnboardingTaskProps = FunctionCode<`tasks/onboarding-${keyof OnboardingTasks}`> & {
+  readonly description: string;
+  readonly timeout: Duration;
+  readonly network?: FunctionNetwork;
+};
 
 const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
@@ -49,31 +55,38 @@ export class Onboarding extends Construct {
     const { network, cells, secrets, dedicated, elsewhere } = props;
 
     // Slugs are unique everywhere: it reserves the tenant's in the home registry.
-    const registryTask = this.#task(
-      'registry',
-      'Registers, activates and fails tenants, and recovers dead onboardings',
-      {
-        environment: elsewhere.environment,
-      },
-    );
+    const { writerEnvironment } = props.registry;
+    const registryTask = this.#task({
+      entry: 'tasks/onboarding-registry',
+      description: 'Registers, activates and fails tenants, and recovers dead onboardings',
+      timeout: ONBOARDING_TIMEOUTS.registry,
+      environment: { ...writerEnvironment, ...elsewhere.environment },
+    });
     elsewhere.grantRegistries(registryTask);
     this.#grantRecovery(registryTask);
 
-    const aws = this.#task('aws', "Makes tenants' secrets and dedicated databases, and tells proxies", {
-      environment: { SECRETS_KMS_KEY_ARN: secrets.keyArn, ...dedicated.launchEnvironment },
+    const aws = this.#task({
+      entry: 'tasks/onboarding-aws',
+      description: "Makes tenants' secrets and dedicated databases, and tells proxies",
+      timeout: ONBOARDING_TIMEOUTS.aws,
+      environment: {
+        ...writerEnvironment,
+        ...dedicated.launchEnvironment,
+        SECRETS_KMS_KEY_ARN: secrets.keyArn,
+      },
     });
     secrets.grantCreateTenant(aws);
     secrets.grantReadTenant(aws, ANY_TENANT);
     dedicated.grantLaunch(aws);
     for (const cell of cells) cell.grantProxyAuth(aws);
 
-    const data = this.#task(
-      'data',
-      "Makes tenants' schemas and placements, and enters them as a request does",
-      {
-        network: network.forTasks,
-      },
-    );
+    const data = this.#task({
+      entry: 'tasks/onboarding-data',
+      description: "Makes tenants' schemas and placements, and enters them as a request does",
+      timeout: ONBOARDING_TIMEOUTS.data,
+      environment: writerEnvironment,
+      network: network.forTasks,
+    });
     for (const cell of cells) {
       cell.grantOwner(data);
       cell.grantStarter(data);
@@ -94,7 +107,7 @@ export class Onboarding extends Construct {
 
   /** May see what became of an execution, and start one that was planned. */
   #grantRecovery(grantee: StrataFunction): void {
-    const executions = this.#arn('execution', 'tenant-onboarding:*');
+    const executions = this.#arn('execution', `${STATE_MACHINES.onboarding}:*`);
     acknowledgePattern(
       grantee,
       executions,
@@ -141,20 +154,14 @@ export class Onboarding extends Construct {
     });
   }
 
-  #task(
-    name: keyof OnboardingTasks,
-    description: string,
-    options: { network?: FunctionNetwork; environment?: Record<string, string> } = {},
-  ): StrataFunction {
+  #task({ description, ...props }: OnboardingTaskProps): StrataFunction {
     const { settings, registry } = this.#props;
-    const task = new StrataFunction(this, name, {
+    const id = props.entry.replace('tasks/onboarding-', '');
+    const task = new StrataFunction(this, id, {
       ...settings,
-      entry: `tasks/onboarding-${name}`,
+      ...props,
       description: `Onboarding: ${description}`,
-      timeout: ONBOARDING_TIMEOUTS[name],
       watchedByWorkflow: true,
-      environment: { ...registry.writerEnvironment, ...options.environment },
-      ...(options.network ? { network: options.network } : {}),
     });
     registry.grantWrite(task);
     return task;
@@ -164,13 +171,13 @@ export class Onboarding extends Construct {
     const { alarmTopicArn: topicArn } = this.#props.settings;
     new MetricFilter(recovering, 'ProvisioningAlerts', {
       logGroup: recovering.logGroup,
-      filterPattern: FilterPattern.stringValue('$.message', '=', 'TenantProvisioningAlert'),
+      filterPattern: FilterPattern.stringValue('$.message', '=', ALERTS.provisioning),
       metricNamespace: 'Strata',
-      metricName: 'TenantProvisioningAlerts',
+      metricName: `${ALERTS.provisioning}s`,
       metricValue: '1',
     });
     raiseAlarm(this, 'ProvisioningTooLong', {
-      metric: serviceMetric('Strata', 'TenantProvisioningAlerts', {}, 'Sum'),
+      metric: serviceMetric('Strata', `${ALERTS.provisioning}s`, {}, 'Sum'),
       threshold: 1,
       description:
         'A tenant is provisioning for longer than an hour. Search the log of onboarding-registry for TenantProvisioningAlert.',

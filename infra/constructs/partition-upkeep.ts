@@ -5,13 +5,13 @@ import { Construct } from 'constructs';
 import { UPKEEP_TIMEOUT, PartitionUpkeep as Workflow } from '../../workflows/partition-upkeep.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface PartitionUpkeepProps {
   readonly settings: FunctionSettings;

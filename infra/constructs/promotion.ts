@@ -6,6 +6,7 @@ import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import type { RegionConfig } from '../config.ts';
 import { DAILY_PROMOTION } from '../promotion-config.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { DataKey } from './data-key.ts';
 import type { RegionNetwork } from './region-network.ts';
@@ -13,7 +14,6 @@ import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface PromotionProps {
   readonly settings: FunctionSettings;

@@ -1,17 +1,21 @@
 import { ArnFormat, DefaultStackSynthesizer, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import { STATE_MACHINES } from '../../functions/contracts/names.ts';
+import type { RegionsEnvironment, RegistryAddress } from '../../functions/contracts/environments.ts';
+import {
+  cellSecretName,
+  DEDICATED_NAMES,
+  DEDICATED_SECRETS,
+  REGISTRY_DATABASE,
+  REGISTRY_WRITER_SECRET,
+  STATE_MACHINES,
+  TENANT_SECRETS,
+} from '../../functions/contracts/names.ts';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { secretArnNamed } from './database-secret.ts';
 import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from './dedicated-databases.ts';
-import {
-  launchRoleName,
-  REGISTRY_DATABASE,
-  REGISTRY_WRITER_SECRET,
-  registryClusterName,
-} from './region-names.ts';
+import { launchRoleName, registryClusterName } from './region-names.ts';
 import { DATA_API_ACTIONS } from './registry.ts';
 
 interface Rights {
@@ -27,7 +31,7 @@ interface Rights {
  */
 export class RegionGrants {
   /** For functions that reach further than their region: the registries of all regions, and which is our own. */
-  readonly environment: Record<string, string>;
+  readonly environment: RegionsEnvironment;
   readonly #stack: Stack;
   readonly #others: readonly RegionConfig[];
   readonly #clusterArn: (region: RegionConfig) => string;
@@ -40,13 +44,15 @@ export class RegionGrants {
     this.environment = {
       REGION_KEY: own.key,
       REGISTRIES: this.#stack.toJsonString(
-        config.regions.map((region) => ({
-          region: region.key,
-          awsRegion: region.awsRegion,
-          clusterArn: this.#clusterArn(region),
-          secretName: REGISTRY_WRITER_SECRET,
-          database: REGISTRY_DATABASE,
-        })),
+        config.regions.map(
+          (region): RegistryAddress => ({
+            region: region.key,
+            awsRegion: region.awsRegion,
+            clusterArn: this.#clusterArn(region),
+            secretName: REGISTRY_WRITER_SECRET,
+            database: REGISTRY_DATABASE,
+          }),
+        ),
       ),
     };
   }
@@ -73,19 +79,19 @@ export class RegionGrants {
 
   /** May sign in as any tenant's login role there. `why` goes into the acknowledged finding, here and below. */
   grantReadTenant(grantee: IGrantable, why: string): void {
-    this.#grantNamed(grantee, 'strata/tenant/*', ['secretsmanager:GetSecretValue'], why);
+    this.#grantNamed(grantee, `${TENANT_SECRETS}*`, ['secretsmanager:GetSecretValue'], why);
     this.#grantKey(grantee, ['kms:Decrypt']);
   }
 
   /** May sign in as owner or master of any Enterprise tenant's cluster there. */
   grantReadDedicated(grantee: IGrantable, why: string): void {
-    this.#grantNamed(grantee, 'strata/dedicated/*', ['secretsmanager:GetSecretValue'], why);
+    this.#grantNamed(grantee, `${DEDICATED_SECRETS}*`, ['secretsmanager:GetSecretValue'], why);
     this.#grantKey(grantee, ['kms:Decrypt']);
   }
 
   /** May delete the secret of any tenant's login role there, at once and for good. */
   grantDeleteTenant(grantee: IGrantable, why: string): void {
-    this.#grantNamed(grantee, 'strata/tenant/*', ['secretsmanager:DeleteSecret'], why);
+    this.#grantNamed(grantee, `${TENANT_SECRETS}*`, ['secretsmanager:DeleteSecret'], why);
   }
 
   /** May create the secret of a tenant's login role there, find it again, and bring it back from deletion. */
@@ -93,7 +99,7 @@ export class RegionGrants {
     const actions = ['CreateSecret', 'TagResource', 'DescribeSecret', 'RestoreSecret'];
     this.#grantNamed(
       grantee,
-      'strata/tenant/*',
+      `${TENANT_SECRETS}*`,
       actions.map((action) => `secretsmanager:${action}`),
       why,
     );
@@ -123,15 +129,19 @@ export class RegionGrants {
   /** May create, watch and delete the stacks of dedicated databases there, with that region's template and role only. */
   grantLaunch(grantee: IGrantable, dedicated: DedicatedDatabases): void {
     this.grantDeleteTenant(grantee, FAILED_LAUNCH);
-    this.#grantNamed(grantee, 'strata/dedicated/*', ['secretsmanager:DeleteSecret'], FAILED_LAUNCH);
+    this.#grantNamed(grantee, `${DEDICATED_SECRETS}*`, ['secretsmanager:DeleteSecret'], FAILED_LAUNCH);
     for (const { key, awsRegion } of this.#others) {
       grantDedicatedDatabases(grantee, this.#stack, awsRegion);
       const stacks = this.#stack.formatArn({
-        ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
-        resourceName: 'strata-tenant-*',
+        service: 'cloudformation',
+        region: awsRegion,
+        resource: 'stack',
+        resourceName: `${DEDICATED_NAMES}*`,
       });
       const role = this.#stack.formatArn({
-        ...{ service: 'iam', region: '', resource: 'role' },
+        service: 'iam',
+        region: '',
+        resource: 'role',
         resourceName: launchRoleName(key),
       });
       acknowledgePattern(
@@ -165,7 +175,10 @@ export class RegionGrants {
         actions: ['s3:GetObject'],
         resources: [
           this.#stack.formatArn({
-            ...{ service: 's3', region: '', account: '', resource: this.#assetBucket(awsRegion) },
+            service: 's3',
+            region: '',
+            account: '',
+            resource: this.#assetBucket(awsRegion),
             resourceName: dedicated.templateKey,
           }),
         ],
@@ -185,7 +198,7 @@ export class RegionGrants {
     this.#grantSecrets(
       grantee,
       ({ awsRegion, cells }) =>
-        cells.map(({ id }) => secretArnNamed(this.#stack, `strata/${id}/${role}`, awsRegion)),
+        cells.map(({ id }) => secretArnNamed(this.#stack, cellSecretName(id, role), awsRegion)),
       ['secretsmanager:GetSecretValue'],
     );
   }
@@ -236,7 +249,10 @@ export class RegionGrants {
 
   #arn(region: string, service: string, resource: string, resourceName: string): string {
     return this.#stack.formatArn({
-      ...{ service, region, resource, resourceName },
+      service,
+      region,
+      resource,
+      resourceName,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }

@@ -18,7 +18,3 @@ export const registryClusterName = (config: StrataConfig, regionKey: string): st
 
 /** The role with which CloudFormation launches dedicated databases of a region. Roles are named once in an account. */
 export const launchRoleName = (regionKey: string): string => `strata-${regionKey}-dedicated-launch`;
-
-/** Database of every registry, and the secret of the role that writes to it. */
-export const REGISTRY_DATABASE = 'registry';
-export const REGISTRY_WRITER_SECRET = 'strata/registry/writer';

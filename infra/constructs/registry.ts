@@ -2,10 +2,15 @@ import { CustomResource, Duration } from 'aws-cdk-lib';
 import { type IVpc, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import type { RegistryEnvironment } from '../../functions/contracts/environments.ts';
+import {
+  REGISTRY_DATABASE as DATABASE,
+  REGISTRY_READER_ROLE,
+  REGISTRY_WRITER_ROLE,
+} from '../../functions/contracts/names.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import type { DataKey } from './data-key.ts';
 import { DatabaseSecret } from './database-secret.ts';
-import { REGISTRY_DATABASE as DATABASE } from './region-names.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 
 export const DATA_API_ACTIONS = [
@@ -48,8 +53,8 @@ export class Registry extends Construct {
         keyArn: props.key.keyArn,
       });
     const master = secret('Master', 'strata_master', 'Owner of the registry: only its bootstrap uses it');
-    this.#reader = secret('Reader', 'strata_registry_reader', 'Looks up tenants, users and placements');
-    this.#writer = secret('Writer', 'strata_registry_writer', 'Registers tenants and records workflows');
+    this.#reader = secret('Reader', REGISTRY_READER_ROLE, 'Looks up tenants, users and placements');
+    this.#writer = secret('Writer', REGISTRY_WRITER_ROLE, 'Registers tenants and records workflows');
     const nobody = new SecurityGroup(this, 'Nobody', {
       vpc: props.network.vpc,
       description: 'The registry takes no connections, only Data API calls',
@@ -77,6 +82,7 @@ export class Registry extends Construct {
       bundle: props.bundle,
       alarmTopicArn: props.alarmTopicArn,
       entry: 'tasks/bootstrap-registry',
+      environment: {},
       description: 'Migrates the registry and gives its roles their passwords, on every deployment',
       timeout: Duration.minutes(5),
     });
@@ -103,12 +109,12 @@ export class Registry extends Construct {
   }
 
   /** Environment of a function that only looks things up. It needs `grantRead` too. */
-  get readerEnvironment(): Record<string, string> {
+  get readerEnvironment(): RegistryEnvironment {
     return this.#environment(this.#reader);
   }
 
   /** Environment of a function that changes the registry. It needs `grantWrite` too. */
-  get writerEnvironment(): Record<string, string> {
+  get writerEnvironment(): RegistryEnvironment {
     return this.#environment(this.#writer);
   }
 
@@ -133,7 +139,7 @@ export class Registry extends Construct {
     this.#writer.grantRead(grantee);
   }
 
-  #environment(secret: DatabaseSecret): Record<string, string> {
+  #environment(secret: DatabaseSecret): RegistryEnvironment {
     return {
       REGISTRY_CLUSTER_ARN: this.cluster.clusterArn,
       REGISTRY_SECRET_ARN: secret.secretArn,

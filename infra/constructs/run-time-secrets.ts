@@ -1,6 +1,7 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import { DEDICATED_SECRETS, TENANT_SECRETS } from '../../functions/contracts/names.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { grantSecretRead } from './database-secret.ts';
 
@@ -24,8 +25,8 @@ export class RunTimeSecrets extends Construct {
         resourceName,
         arnFormat: ArnFormat.COLON_RESOURCE_NAME,
       });
-    this.tenantPattern = named('strata/tenant/*');
-    this.dedicatedPattern = named('strata/dedicated/*');
+    this.tenantPattern = named(`${TENANT_SECRETS}*`);
+    this.dedicatedPattern = named(`${DEDICATED_SECRETS}*`);
   }
 
   /** May sign in as any tenant's login role. `why` goes into the acknowledged finding. */

@@ -9,12 +9,12 @@ import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import { SchemaRollout } from '../../workflows/schema-rollout.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 export interface SchemaRolloutsProps {
   readonly settings: FunctionSettings;
@@ -55,7 +55,9 @@ export class SchemaRollouts extends Construct {
     );
     this.#grantWatch();
     this.stateMachine = new SchemaRollout(this, 'Workflow', {
-      ...{ task: this.#task, timeout: TIMEOUT, groupsAtOnce: GROUPS_AT_ONCE },
+      task: this.#task,
+      timeout: TIMEOUT,
+      groupsAtOnce: GROUPS_AT_ONCE,
       logGroup: new LogGroup(this, 'Logs', {
         retention: settings.config.logRetentionDays,
         removalPolicy: RemovalPolicy.RETAIN,

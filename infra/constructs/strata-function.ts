@@ -4,11 +4,12 @@ import { Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws
 import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { FilterPattern, type ILogGroup, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import type { CommonEnvironment, FunctionCode } from '../../functions/contracts/environments.ts';
+import { ALERTS } from '../../functions/contracts/names.ts';
 import type { StrataConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { raiseAlarm, raiseWorkflowAlarm } from './alarms.ts';
 import { type FunctionBundle, FunctionBundleError } from './function-bundle.ts';
-import { raiseAlarm } from './raise-alarm.ts';
-import { raiseWorkflowAlarm } from './workflow-alarm.ts';
 
 /** What all functions of one stack share. */
 export interface FunctionSettings {
@@ -23,16 +24,16 @@ export interface FunctionNetwork {
   readonly securityGroup: ISecurityGroup;
 }
 
-export interface StrataFunctionProps extends FunctionSettings {
-  /** Bundle entry, such as `tasks/bootstrap-cell`. */
-  readonly entry: string;
+/** A bundle entry, such as `tasks/bootstrap-cell`, with the environment that its contract asks for, and its settings. */
+export type StrataFunctionProps = FunctionSettings & FunctionCode & FunctionOptions;
+
+interface FunctionOptions {
   readonly description: string;
-  readonly environment?: Record<string, string>;
   readonly timeout?: Duration;
   /** MiB; CPU grows with it. */
   readonly memorySize?: number;
   readonly network?: FunctionNetwork;
-  /** The alarm of its workflow covers it, so it has none of its own. */
+  /** The alarm of the function's workflow covers it: it gets no alarm of its own. */
   readonly watchedByWorkflow?: boolean;
   /** Physical name, for a function that another stack knows by name only. */
   readonly functionName?: string;
@@ -44,6 +45,11 @@ export interface StrataFunctionProps extends FunctionSettings {
  */
 export class StrataFunction extends LambdaFunction {
   constructor(scope: Construct, id: string, props: StrataFunctionProps) {
+    const common: CommonEnvironment = {
+      DB_PIPELINE: props.config.databasePipeline,
+      LOG_LEVEL: props.config.logLevel,
+      POWERTOOLS_SERVICE_NAME: serviceName(props.entry),
+    };
     if (!props.bundle.entries.has(props.entry)) {
       throw new FunctionBundleError(
         `functions/${props.entry}.ts does not exist, but ${scope.node.path} needs it`,
@@ -70,12 +76,7 @@ export class StrataFunction extends LambdaFunction {
       logGroup,
       timeout: props.timeout ?? Duration.seconds(29),
       memorySize: props.memorySize ?? 512,
-      environment: {
-        ...props.environment,
-        DB_PIPELINE: props.config.databasePipeline,
-        LOG_LEVEL: props.config.logLevel,
-        POWERTOOLS_SERVICE_NAME: serviceName(props.entry),
-      },
+      environment: { ...props.environment, ...common },
       ...(props.network
         ? {
             vpc: props.network.vpc,
@@ -101,9 +102,9 @@ export class StrataFunction extends LambdaFunction {
   #watchIsolation({ entry, alarmTopicArn: topicArn }: StrataFunctionProps, logGroup: ILogGroup): void {
     const filter = new MetricFilter(this, 'IsolationAlerts', {
       logGroup,
-      filterPattern: FilterPattern.stringValue('$.message', '=', 'TenantIsolationAlert'),
+      filterPattern: FilterPattern.stringValue('$.message', '=', ALERTS.isolation),
       metricNamespace: 'Strata',
-      metricName: `TenantIsolationAlerts-${serviceName(entry)}`,
+      metricName: `${ALERTS.isolation}s-${serviceName(entry)}`,
       metricValue: '1',
     });
     raiseAlarm(this, 'Isolation', {

@@ -161,11 +161,17 @@ export async function bootAssembly(
     issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
   serve();
   deployments = new Deployments({
-    ...{ context, deployer: context.deployer, regions, serve },
+    context,
+    deployer: context.deployer,
+    regions,
+    serve,
     announce: (stack, outcome) => awsEndpoint.stackEnded(stack, outcome),
   });
   return {
-    ...{ awsUrl, homeRegion, firstStart, context },
+    awsUrl,
+    homeRegion,
+    firstStart,
+    context,
     deploy: (directory, deploymentOptions) => deployments.deploy(directory, deploymentOptions),
     apiUrl: gateways.urlOf(homeRegion),
     apiUrls: gateways.urls,

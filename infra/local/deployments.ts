@@ -4,8 +4,7 @@
  *
  * States: idle ⇄ deploying; another deployment is refused meanwhile.
  */
-import type { AssemblyStack } from './assembly/cloud-assembly.ts';
-import { readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { type AssemblyStack, readCloudAssembly } from './assembly/cloud-assembly.ts';
 import { AssetNotFound, DeploymentRunning, PlatformError } from './errors.ts';
 import {
   type Assets,
@@ -105,7 +104,11 @@ export class Deployments {
     const { deployer, serve, announce } = this.#options;
     const arn = assemblyStackArn(name, region);
     const outcome = await deployer.update({
-      ...{ name, arn, region, template, parameters: {} },
+      name,
+      arn,
+      region,
+      template,
+      parameters: {},
       onChanged: serve,
       onEvent: (event) => report(`${name}  ${lineOf(event)}`),
       afterResource({ logicalId }) {

@@ -3,8 +3,7 @@
  * It loads little, since commands and `npm start` wait for it; what a start runs is loaded by `startPlatform`.
  */
 export type { IntrinsicScope } from './assembly/intrinsics.ts';
-export type { Decision, Policies } from './aws/iam/evaluator.ts';
-export type { PolicyDocument, Statement } from './aws/iam/policy-document.ts';
+export type { Decision, Policies, PolicyDocument, Statement } from './aws/iam/evaluator.ts';
 export type { ActionAuthorization } from './aws/iam/service-authorization.ts';
 export type { Permission } from './aws/service.ts';
 export type { ScheduleRun } from './aws/services/scheduler/schedule-runner.ts';

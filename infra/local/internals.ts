@@ -2,9 +2,9 @@
 export { readCloudAssembly } from './assembly/cloud-assembly.ts';
 export { conditionHolds, resolveIntrinsics } from './assembly/intrinsics.ts';
 export { passiveResourceTypes } from './assembly/passive-resource-types.ts';
+export { referencesOf } from './assembly/resource-order.ts';
 export { stackScope } from './assembly/stack-scope.ts';
 export { TemplateDeployer } from './assembly/template-deployer.ts';
-export { referencesOf } from './assembly/template-references.ts';
 export { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
 export { conditionContext } from './aws/iam/conditions.ts';
 export { evaluate } from './aws/iam/evaluator.ts';

@@ -66,7 +66,10 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
   rmSync(output, { recursive: true, force: true });
   const stopping = new AbortController();
   const child = spawn(app, {
-    ...{ shell: true, cwd: projectDir, env, stdio: ['ignore', 'pipe', 'pipe'] },
+    shell: true,
+    cwd: projectDir,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
     signal: AbortSignal.any([signal, stopping.signal]),
   });
   const done = runToEnd(child, options).then(() => writeDurably(inputsFile, inputs));

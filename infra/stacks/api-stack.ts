@@ -10,8 +10,7 @@ import { type FunctionSettings, StrataFunction } from '../constructs/strata-func
 import type { CellStack } from './cell-stack.ts';
 import type { ControlPlane } from './control-plane-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionalStackProps extends SharedSettings {
   readonly region: RegionConfig;
@@ -50,6 +49,7 @@ export class ApiStack extends Stack {
     const health = new StrataFunction(this, 'Health', {
       ...settings,
       entry: 'api/health/handler',
+      environment: {},
       description: 'Answers probes',
       memorySize: 128,
       timeout: Duration.seconds(5),
@@ -76,14 +76,18 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: string,
+    context: 'people' | 'skills',
     description: string,
     domain: string | undefined,
     { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
     const task = new StrataFunction(this, id, {
-      ...{ config, bundle, alarmTopicArn, description, network: network.forApi },
+      config,
+      bundle,
+      alarmTopicArn,
+      description,
+      network: network.forApi,
       entry: `api/${context}/handler`,
       environment: {
         ...registry.readerEnvironment,

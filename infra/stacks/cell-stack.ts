@@ -9,8 +9,7 @@ import { cellStackName } from '../constructs/region-names.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
 import type { ControlPlane } from './control-plane-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface CellStackProps extends SharedSettings {
   readonly region: RegionConfig;
@@ -41,7 +40,12 @@ export class CellStack extends Stack {
     const { registry, alarmTopicArn } = controlPlane;
     const settings: FunctionSettings = { config, bundle, alarmTopicArn };
     this.cell = new Cell(this, 'Cell', {
-      ...{ config, region, cell: props.cell, network, secrets, alarmTopicArn },
+      config,
+      region,
+      cell: props.cell,
+      network,
+      secrets,
+      alarmTopicArn,
       keyArn: key.keyArn,
     });
 

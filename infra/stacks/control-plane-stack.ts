@@ -5,7 +5,7 @@ import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
 import { OPERATOR_SCOPE, STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
 import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
-import { AlarmTopic } from '../constructs/alarm-topic.ts';
+import { AlarmTopic } from '../constructs/alarms.ts';
 import { ClusterProtection } from '../constructs/cluster-protection.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { DataKey } from '../constructs/data-key.ts';
@@ -15,8 +15,7 @@ import { RegionGrants } from '../constructs/region-grants.ts';
 import { registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 /** What a region takes from its control plane: its own, or in the home region this stack's. */
 export interface ControlPlane {

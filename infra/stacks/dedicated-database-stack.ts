@@ -10,7 +10,7 @@ import {
   Validations,
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { DATA_DATABASE } from '../../functions/contracts/names.ts';
+import { DATA_DATABASE, DEDICATED_NAMES } from '../../functions/contracts/names.ts';
 import type { StrataConfig } from '../config.ts';
 import { AuroraCluster } from '../constructs/aurora-cluster.ts';
 import { DatabaseProxy } from '../constructs/database-proxy.ts';
@@ -81,7 +81,7 @@ export class DedicatedDatabaseStack extends Stack {
     );
     const owner = secret('OwnerSecret', ownerSecretName, 'strata_owner', 'Owner of schemas and tables');
     const tenant = secret('TenantSecret', secretName, roleName, "The tenant's login role");
-    const name = Fn.join('', ['strata-tenant-', tenantId, '-', launchId]);
+    const name = Fn.join('', [DEDICATED_NAMES, tenantId, '-', launchId]);
     const cluster = new AuroraCluster(this, 'Database', {
       identifier: name,
       databaseName: DATA_DATABASE,

@@ -5,8 +5,7 @@ import { DataKey } from '../constructs/data-key.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { type EndpointName, RegionNetwork } from '../constructs/region-network.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 /** Outputs, where there are several regions. */
 export const VPC_OUTPUT = 'VpcId';

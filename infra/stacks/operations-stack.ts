@@ -56,7 +56,11 @@ export class OperationsStack extends Stack {
     });
 
     const dedicated = new DedicatedDatabases(this, 'Dedicated', {
-      ...{ config, region, network, secrets, alarmTopicArn },
+      config,
+      region,
+      network,
+      secrets,
+      alarmTopicArn,
       templateFile: props.dedicatedTemplateFile,
       keyArn: key.keyArn,
     });

@@ -7,8 +7,7 @@ import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { ENDPOINT_SERVICES, type EndpointName } from '../constructs/region-network.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { endpointOutput, type NetworkStack, VPC_OUTPUT } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 export interface RegionLinkStackProps extends SharedSettings {
   /** Of the region that the stack is in. */
@@ -42,8 +41,11 @@ export class RegionLinkStack extends Stack {
     this.addStackDependency(far);
     if (counterpart) this.addStackDependency(counterpart);
     this.#lookUp = new StrataFunction(this, 'LookUp', {
-      ...{ config, bundle, alarmTopicArn },
+      config,
+      bundle,
+      alarmTopicArn,
       entry: 'tasks/look-up-outputs',
+      environment: {},
       description: 'Reads what stacks of another region tell, on every deployment',
       timeout: Duration.minutes(1),
     });
@@ -99,7 +101,9 @@ export class RegionLinkStack extends Stack {
 
   #outputsOf({ stackName, region: awsRegion }: Stack, outputs: string[]): CustomResource {
     const pattern = this.formatArn({
-      ...{ service: 'cloudformation', region: awsRegion, resource: 'stack' },
+      service: 'cloudformation',
+      region: awsRegion,
+      resource: 'stack',
       resourceName: `${stackName}/*`,
     });
     acknowledgePattern(

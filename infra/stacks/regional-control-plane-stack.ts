@@ -1,15 +1,14 @@
 import { CfnOutput, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { RegionConfig } from '../config.ts';
-import { AlarmTopic } from '../constructs/alarm-topic.ts';
+import { AlarmTopic } from '../constructs/alarms.ts';
 import { ClusterProtection } from '../constructs/cluster-protection.ts';
 import { Identity } from '../constructs/identity.ts';
 import { regionalStackName, registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
 import type { ControlPlane } from './control-plane-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
-import { stackProps, tagStack } from './stack-props.ts';
+import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 /** Users' addresses stay in their region, so every region but home has a registry and a user pool of its own. */
 export class RegionalControlPlaneStack extends Stack implements ControlPlane {

@@ -6,6 +6,7 @@ import {
   Tags,
 } from 'aws-cdk-lib';
 import type { RegionConfig, StrataConfig } from '../config.ts';
+import type { FunctionBundle } from '../constructs/function-bundle.ts';
 
 /** A stack of one region, in whatever account it is deployed to, protected against deletion as a whole. */
 export function stackProps(region: RegionConfig, description: string, config: StrataConfig): StackProps {
@@ -22,4 +23,10 @@ export function stackProps(region: RegionConfig, description: string, config: St
 export function tagStack(stack: Stack, component: string, region: RegionConfig, config: StrataConfig): void {
   const tags = { ...config.tags, 'strata:component': component, 'strata:region': region.key };
   for (const [key, value] of Object.entries(tags)) Tags.of(stack).add(key, value);
+}
+
+/** What every stack of one synth shares. */
+export interface SharedSettings {
+  readonly config: StrataConfig;
+  readonly bundle: FunctionBundle;
 }

@@ -11,7 +11,7 @@ import { NetworkStack } from './network-stack.ts';
 import { OperationsStack } from './operations-stack.ts';
 import { RegionLinkStack } from './region-link-stack.ts';
 import { RegionalControlPlaneStack } from './regional-control-plane-stack.ts';
-import type { SharedSettings } from './shared-settings.ts';
+import type { SharedSettings } from './stack-props.ts';
 
 export interface StrataAppOptions {
   readonly config: StrataConfig;
@@ -70,7 +70,10 @@ function linkRegions(app: App, networks: readonly LinkedNetwork[], shared: Share
     counterpart?: RegionLinkStack,
   ) =>
     new RegionLinkStack(app, `Strata-Link-${near.place.key}-${far.place.key}`, {
-      ...{ ...shared, near, far, alarmTopicArn },
+      ...shared,
+      near,
+      far,
+      alarmTopicArn,
       ...(counterpart ? { counterpart } : {}),
     });
   networks.forEach((near, index) => {

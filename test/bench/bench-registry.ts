@@ -19,10 +19,17 @@ export class BenchRegistry implements RegistryExecutor {
   /** From now on the tenant is told to live there. */
   routeTo(tenantId: string, { epoch, isolationModel, address }: Route): void {
     this.#rows.set(tenantId, {
-      ...{ tenant_id: tenantId, tenant_slug: tenantId, status: 'active' },
-      ...{ epoch, isolation_model: isolationModel, region: 'us-east-1' },
-      ...{ database_host: address.host, database_port: address.port, database_name: address.database },
-      ...{ secret_arn: address.secretArn, connection_pool_size: address.poolSize },
+      tenant_id: tenantId,
+      tenant_slug: tenantId,
+      status: 'active',
+      epoch,
+      isolation_model: isolationModel,
+      region: 'us-east-1',
+      database_host: address.host,
+      database_port: address.port,
+      database_name: address.database,
+      secret_arn: address.secretArn,
+      connection_pool_size: address.poolSize,
     });
   }
 

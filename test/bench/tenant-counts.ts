@@ -1,7 +1,6 @@
 import { DatabasePools } from '../../functions/database/session/pools.ts';
-import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { employees } from '../../functions/tenant-data/employees.ts';
 import { BenchRegistry } from './bench-registry.ts';
 import { type BenchDatabase, BenchServer, type BenchTenant, benchCredentials } from './bench-server.ts';

@@ -105,7 +105,8 @@ async function hire(send: Send, more: object = {}): Promise<HttpAnswer> {
 async function cellOwner(): Promise<pg.Client> {
   const { cellId } = await (await platform.client()).get<{ cellId: string }>('/tenants/globex');
   const aws = {
-    ...{ endpoint: platform.awsUrl, region: 'us-east-1' },
+    endpoint: platform.awsUrl,
+    region: 'us-east-1',
     credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
   };
   const secret = new GetSecretValueCommand({ SecretId: `strata/${cellId}/owner` });
@@ -114,7 +115,11 @@ async function cellOwner(): Promise<pg.Client> {
   const [cluster] = (await new RDSClient(aws).send(described)).DBClusters ?? [];
   const { username, password } = JSON.parse(SecretString);
   const client = new pg.Client({
-    ...{ host: cluster!.Endpoint!, port: cluster!.Port!, database: 'strata', user: username, password },
+    host: cluster!.Endpoint!,
+    port: cluster!.Port!,
+    database: 'strata',
+    user: username,
+    password,
     ssl: { rejectUnauthorized: false },
   });
   await client.connect();
@@ -167,7 +172,8 @@ test('a release that adds a column and a table reaches all models while they wor
     const send = await senderOf(slug);
     await vi.waitUntil(async () => (await send('GET', '/offices')).status === 200, { timeout: 10_000 });
     expect(await hire(send, { nickname: 'The Countess' })).toMatchObject({
-      ...{ status: 201, body: { nickname: 'The Countess' } },
+      status: 201,
+      body: { nickname: 'The Countess' },
     });
     expect(await send('POST', '/offices', { officeName: 'Head office', city: 'London' })).toMatchObject({
       status: 201,
@@ -196,7 +202,10 @@ test('the release before runs on the newer tables, deployed and started, and los
   // What is new comes at the newest version in one step, also where the older release runs: at its own.
   const operator = await platform.client();
   const { executionArn } = await operator.post<{ executionArn: string }>('/tenants', {
-    ...{ name: 'Hooli', slug: 'hooli', adminEmail: 'admin@hooli.test', tier: 'business' },
+    name: 'Hooli',
+    slug: 'hooli',
+    adminEmail: 'admin@hooli.test',
+    tier: 'business',
   });
   expect(await platform.finished(executionArn)).toMatchObject({ status: 'SUCCEEDED' });
   await restartWith(after);

@@ -21,8 +21,20 @@ afterAll(() => platform.stop());
 
 /** Every state with an effect. */
 const STATES = [
-  ...['Begin', 'Next hop', 'Create credentials', 'Prepare', 'Register with proxy', 'Copy', 'Build indexes'],
-  ...['Catch up', 'Cut over', 'Settle', 'Launch', 'Bootstrap', 'Compare', 'Finish'],
+  'Begin',
+  'Next hop',
+  'Create credentials',
+  'Prepare',
+  'Register with proxy',
+  'Copy',
+  'Build indexes',
+  'Catch up',
+  'Cut over',
+  'Settle',
+  'Launch',
+  'Bootstrap',
+  'Compare',
+  'Finish',
 ] as const;
 /** Between the ends both kinds of hop are made, one after the other. */
 const nextTier = (tier: string) => (tier === 'enterprise' ? 'starter' : 'enterprise');
@@ -55,7 +67,9 @@ test.each(STATES)(
     const send = await sender();
     // At once, before anything was recovered: a fence ends by itself.
     const written = await send('POST', '/employees', {
-      ...{ email: `after-${state.replaceAll(' ', '-')}@kill.test`, firstName: 'A', lastName: 'B' },
+      email: `after-${state.replaceAll(' ', '-')}@kill.test`,
+      firstName: 'A',
+      lastName: 'B',
     });
     expect(written.status, JSON.stringify(written.body)).toBe(201);
     expect(await load.verify(send)).toEqual([]);

@@ -28,7 +28,10 @@ beforeAll(async () => {
     projectDir: resolve(import.meta.dirname, '../..'),
     cdkOut: (await sharedAssembly('local')).directory,
     stateDir: join(directory, 'state'),
-    ...{ apiPort, awsPort, waitScale: 0.002, log: () => {} },
+    apiPort,
+    awsPort,
+    waitScale: 0.002,
+    log: () => {},
   });
   operator = new ApiClient(platform.apiUrl, await token({ scope: 'strata/operator' }));
 });
@@ -63,15 +66,11 @@ async function onboard(): Promise<string> {
 const MOVES = sampled(
   [{ to: 'business', afterMs: 12 }],
   [
-    ...[
-      { to: 'enterprise', afterMs: 0 },
-      { to: 'starter', afterMs: 4 },
-      { to: 'business', afterMs: 12 },
-    ],
-    ...[
-      { to: 'enterprise', afterMs: 30 },
-      { to: 'starter', afterMs: 80 },
-    ],
+    { to: 'enterprise', afterMs: 0 },
+    { to: 'starter', afterMs: 4 },
+    { to: 'business', afterMs: 12 },
+    { to: 'enterprise', afterMs: 30 },
+    { to: 'starter', afterMs: 80 },
   ],
 );
 

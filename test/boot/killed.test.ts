@@ -18,7 +18,10 @@ beforeAll(async () => {
 afterAll(() => platform?.stop());
 
 const onboarding = (slug: string, tier: string) => ({
-  ...{ name: `Tenant ${slug}`, slug, tier, adminEmail: `admin@${slug}.test` },
+  name: `Tenant ${slug}`,
+  slug,
+  tier,
+  adminEmail: `admin@${slug}.test`,
 });
 
 async function tenantId(slug: string): Promise<string> {
@@ -50,7 +53,9 @@ test('killed during an onboarding and a move: no acknowledged write is lost, and
   const send: Send = await sender();
   // At once, before anything was recovered: a fence ends by itself.
   const written = await send('POST', '/employees', {
-    ...{ email: 'after@kill.test', firstName: 'A', lastName: 'B' },
+    email: 'after@kill.test',
+    firstName: 'A',
+    lastName: 'B',
   });
   expect(written.status, JSON.stringify(written.body)).toBe(201);
   expect(await load.verify(send)).toEqual([]);

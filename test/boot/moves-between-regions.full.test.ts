@@ -22,20 +22,23 @@ async function operator(
   body?: object,
 ): Promise<{ status: number; body: Body }> {
   const token = await signToken(platform.identity as Required<IdentityDocument>, {
-    ...{ email: 'operator@strata.test', scope: 'strata/operator' },
+    email: 'operator@strata.test',
+    scope: 'strata/operator',
   });
   return ask(`${platform.apiUrl}${path}`, token, method, body);
 }
 
 async function ask(url: string, token: string, method: string, body?: object) {
   const response = await fetch(url, {
-    ...{ method, redirect: 'manual' },
+    method,
+    redirect: 'manual',
     headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) },
     ...(body ? { body: JSON.stringify(body) } : {}),
   });
   const text = await response.text();
   return {
-    ...{ status: response.status, location: response.headers.get('location') },
+    status: response.status,
+    location: response.headers.get('location'),
     body: text ? JSON.parse(text) : undefined,
   };
 }
@@ -63,7 +66,10 @@ function travelling(tenantId: string, email: string): Send {
 
 async function onboard(slug: string, fields: object = {}): Promise<Body> {
   const created = await operator('POST', '/tenants', {
-    ...{ name: slug, slug, adminEmail: `a@${slug}.test`, ...fields },
+    name: slug,
+    slug,
+    adminEmail: `a@${slug}.test`,
+    ...fields,
   });
   expect(created.status, JSON.stringify(created.body)).toBe(202);
   return until(slug, ({ status }) => status === 'active');
@@ -107,7 +113,9 @@ test('a tenant is onboarded into the region of its residency, and served there o
   expect((await ask(`${platform.apiUrl}/employees`, token, 'GET')).status).toBe(401);
   expect((await send('GET', '/employees?limit=1')).status).toBe(200);
   const taken = await operator('POST', '/tenants', {
-    ...{ name: 'Another', slug: 'alpina', adminEmail: 'a@another.test' },
+    name: 'Another',
+    slug: 'alpina',
+    adminEmail: 'a@another.test',
   });
   expect(taken.status).toBe(409);
   const { body: list } = await operator('GET', '/tenants?dataResidency=eu');
@@ -117,7 +125,11 @@ test('a tenant is onboarded into the region of its residency, and served there o
 test('a Starter tenant changes its residency while clients work: none is refused, nothing is lost', async () => {
   const { tenantId } = await onboard('nomad');
   const load = new ClientLoad(travelling(tenantId, 'a@nomad.test'), {
-    ...{ prefix: 'nomad', writers: 2, readers: 2, restMs: 10, atMost: 40 },
+    prefix: 'nomad',
+    writers: 2,
+    readers: 2,
+    restMs: 10,
+    atMost: 40,
   });
   load.start();
   await load.written(20);
@@ -167,7 +179,9 @@ test('killed while it crosses the border, the platform finds the tenant in one r
   // Its issuers have other addresses now.
   const again = travelling(tenantId, 'a@pilgrim.test');
   const written = await again('POST', '/employees', {
-    ...{ email: 'after@pilgrim.test', firstName: 'A', lastName: 'B' },
+    email: 'after@pilgrim.test',
+    firstName: 'A',
+    lastName: 'B',
   });
   expect(written.status, JSON.stringify(written.body)).toBe(201);
   expect((await ended(location)).status).not.toBe('running');

@@ -28,7 +28,11 @@ beforeAll(async () => {
   business = await userOf('globex');
   for (const slug of ['initech', 'acme']) {
     const load = new ClientLoad(await userOf(slug), {
-      ...{ prefix: 'p', writers: 1, readers: 1, restMs: 10, atMost: 10 },
+      prefix: 'p',
+      writers: 1,
+      readers: 1,
+      restMs: 10,
+      atMost: 10,
     });
     load.start();
     loads.push(load);

@@ -112,8 +112,11 @@ describe('bootstrapping a data database', () => {
     await Promise.all(clients.map((client) => bootstrapDataDatabase(client, options)));
     const ownerSession = await connectAs(server, owner, database);
     await placeTenant(ownerSession, {
-      ...{ tenantId: randomUUID(), epoch: 1, isolationModel: 'shared' as const },
-      ...{ schemaName: 'shared', roleName: 'strata_starter' },
+      tenantId: randomUUID(),
+      epoch: 1,
+      isolationModel: 'shared' as const,
+      schemaName: 'shared',
+      roleName: 'strata_starter',
     });
     await bootstrapDataDatabase(clients[0]!, {
       ...options,

@@ -17,7 +17,9 @@ const indexed = (table: string, index: Index): readonly TenantTable[] =>
     each.name === table ? { ...each, indexes: [...each.indexes, { ...index, since: NEXT }] } : each,
   );
 const releaseWith = (tables: readonly TenantTable[]): Release => ({
-  ...{ ...thisRelease, tables, schemaVersion: NEXT },
+  ...thisRelease,
+  tables,
+  schemaVersion: NEXT,
   migrations: [
     ...thisRelease.migrations,
     { name: `${String(NEXT).padStart(4, '0')}-index`, up: changesOf(NEXT, tables) },

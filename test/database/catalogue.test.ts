@@ -171,7 +171,11 @@ describe('roles', () => {
     const forRequests = `SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'tenancy'::regnamespace
       AND has_function_privilege('strata_starter', p.oid, 'EXECUTE') ORDER BY 1`;
     expect(await names(forRequests)).toEqual([
-      ...['clear_fence', 'current_tenant', 'enter', 'note_retry', 'relieve_lock_table'],
+      'clear_fence',
+      'current_tenant',
+      'enter',
+      'note_retry',
+      'relieve_lock_table',
     ]);
   });
 });

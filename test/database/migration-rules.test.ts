@@ -66,7 +66,9 @@ describe('a version may', () => {
         'badges',
         { badge_id: uuid().notNull(), label: text() },
         {
-          ...{ primaryKey: ['badge_id'], since: NEXT, until: NEXT + 1 },
+          primaryKey: ['badge_id'],
+          since: NEXT,
+          until: NEXT + 1,
           indexes: [{ name: 'label', columns: ['label'] }],
         },
       ),

@@ -10,7 +10,7 @@ import {
   updateTenantSchema,
 } from '../../functions/database/provisioning/update-target.ts';
 import { text, uuid } from '../../functions/database/tables/column.ts';
-import { overAllTenants } from '../../functions/database/tables/render-isolation.ts';
+import { overAllTenants } from '../../functions/database/tables/render-tables.ts';
 import {
   changesOf,
   type TenantMigration,

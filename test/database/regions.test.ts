@@ -27,7 +27,9 @@ async function newRegistry(): Promise<DataApi> {
 }
 
 const recordOf = (regionKey: string, awsRegion: string): RegionRecord => ({
-  ...{ regionKey, awsRegion, apiUrl: `https://api.${regionKey}.test` },
+  regionKey,
+  awsRegion,
+  apiUrl: `https://api.${regionKey}.test`,
   secretsKeyArn: `arn:aws:kms:${awsRegion}:1:key/k`,
   dedicatedTemplateUrl: `https://s3.${awsRegion}.amazonaws.com/t.json`,
   dedicatedRoleArn: 'arn:aws:iam::1:role/launch',
@@ -95,7 +97,8 @@ describe('regions exchange what they are', () => {
       { region: 'us', awsRegion: 'us-east-1', registry: home },
       { region: 'eu', awsRegion: 'eu-west-1', registry: absent },
       {
-        ...{ region: 'old', awsRegion: 'eu-west-2' },
+        region: 'old',
+        awsRegion: 'eu-west-2',
         registry: (await older.registry('master')) as unknown as DataApi,
       },
       { region: 'apac', awsRegion: 'ap-southeast-1', registry: third },
@@ -186,7 +189,8 @@ describe('a secret is read where it is', () => {
     const own = { REGISTRY_CLUSTER_ARN: 'arn', REGISTRY_SECRET_ARN: 'arn', REGISTRY_DATABASE: 'registry' };
     const address = { secretName: 'strata/registry/writer', database: 'registry', clusterArn: 'arn:eu' };
     const registry = RegionalRegistries.fromEnvironment({
-      ...{ ...own, REGION_KEY: 'us' },
+      ...own,
+      REGION_KEY: 'us',
       REGISTRIES: JSON.stringify([
         { ...address, region: 'us', awsRegion: 'us-east-1' },
         { ...address, region: 'eu', awsRegion: EU },

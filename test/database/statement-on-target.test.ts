@@ -11,8 +11,7 @@ import { tablesOnTarget } from '../../functions/database/tables/missing-at-versi
 import { employees } from '../../functions/database/tables/people-tables.ts';
 import { type TenantTable, tenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
-import type { Actor } from '../../functions/tenant-data/actor.ts';
-import { audited } from '../../functions/tenant-data/audit-log.ts';
+import { type Actor, audited } from '../../functions/tenant-data/audit-log.ts';
 import { anyTable, type Resource } from '../../functions/tenant-data/resource.ts';
 import {
   insertOne,
@@ -40,14 +39,15 @@ const tables: readonly TenantTable[] = [
 ];
 const lagging = tablesOnTarget(tables, NEXT - 1);
 const resource: Resource = {
-  ...{ table: 'employees', type: 'employee', key: ['employee_id'], order: ['created_at', 'employee_id'] },
+  table: 'employees',
+  type: 'employee',
+  key: ['employee_id'],
+  order: ['created_at', 'employee_id'],
   columns: ['employee_id', 'email', 'first_name', 'nickname', 'preferences', 'created_at'],
-  ...{
-    searched: ['first_name', 'nickname'],
-    documents: ['preferences'],
-    caseless: ['email'],
-    hasUpdatedAt: true,
-  },
+  searched: ['first_name', 'nickname'],
+  documents: ['preferences'],
+  caseless: ['email'],
+  hasUpdatedAt: true,
 };
 const actor = { kind: 'user', name: 'test', userId: undefined } as unknown as Actor;
 
@@ -86,8 +86,11 @@ describe.each(models)('on a lagging %s target', (model) => {
   test('missing columns read as null: of one row, of a page, and of what a change returns', async () => {
     const values = { ...person(), employee_id: randomUUID() };
     const entry = {
-      ...{ action: 'employee.create', resourceType: 'employee', resourceId: values.employee_id },
-      ...{ requestData: {}, responseStatus: 201 },
+      action: 'employee.create',
+      resourceType: 'employee',
+      resourceId: values.employee_id,
+      requestData: {},
+      responseStatus: 201,
     };
     const [created] = await run(audited(insertOne(resource, values), actor, entry));
     expect(created).toMatchObject({ email: values.email, nickname: null, preferences: null });

@@ -31,9 +31,11 @@ export const VARIANTS = {
   },
   /** As `npm start` has it, with a second cell, for platforms that tests start. */
   local: loadConfig({
-    ...{ DB_PIPELINE: 'on', REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt' },
+    DB_PIPELINE: 'on',
+    REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
     // Everything happens at once on the machine of the tests, so a move has no need to wait for a quiet moment.
-    ...{ STRATA_CELLS: 'us=2', MOVE_MAX_PAUSE_MS: '250' },
+    STRATA_CELLS: 'us=2',
+    MOVE_MAX_PAUSE_MS: '250',
   }),
 } satisfies Record<string, StrataConfig>;
 

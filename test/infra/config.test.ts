@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
 import { loadConfig } from '../../infra/load-config.ts';
-import { rangesOverlap } from '../../infra/ranges-overlap.ts';
-import { ConfigError, validateConfig } from '../../infra/validate-config.ts';
+import { ConfigError, rangesOverlap, validateConfig } from '../../infra/validate-config.ts';
 
 const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
   try {

@@ -82,8 +82,12 @@ function dedicatedResources(): LocalResource[] {
 function needed(what: 'create' | 'remove'): [string, Permission[]][] {
   const resources = dedicatedResources();
   const stack = {
-    ...{ name: 'strata-tenant-one', arn: STACK, region: 'us-east-1', template: { Resources: {} } },
-    ...{ outputs: {}, parameters: {} },
+    name: 'strata-tenant-one',
+    arn: STACK,
+    region: 'us-east-1',
+    template: { Resources: {} },
+    outputs: {},
+    parameters: {},
     resources: new Map(resources.map((one) => [one.logicalId, one])),
   } satisfies DeployedStack;
   return resources.map((resource) => {
@@ -102,7 +106,10 @@ function denied(statements: typeof rights, permissions: [string, Permission[]][]
     ones
       .filter(({ action, resource, context }) => {
         const request = {
-          ...{ roleArn, sessionArn: roleArn, action, resource },
+          roleArn,
+          sessionArn: roleArn,
+          action,
+          resource,
           context: conditionContext(context),
         };
         return !evaluate(request, { identity }).allowed;

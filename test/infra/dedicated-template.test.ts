@@ -26,23 +26,36 @@ test('takes the agreed parameters and gives the agreed outputs', () => {
   const { Parameters = {}, Outputs = {} } = assembly.dedicated.template;
   expect(Object.keys(Parameters).sort()).toEqual(
     [
-      ...[
-        'TenantId',
-        'TenantSlug',
-        'LaunchId',
-        'RoleName',
-        'SecretName',
-        'OwnerSecretName',
-        'MasterSecretName',
-      ],
-      ...['SubnetIds', 'ClusterSecurityGroupId', 'ProxySecurityGroupId', 'ProxyRoleArn', 'KmsKeyArn'],
-      ...['AlarmTopicArn', 'MinCapacity', 'MaxCapacity', 'ReaderCount'],
+      'TenantId',
+      'TenantSlug',
+      'LaunchId',
+      'RoleName',
+      'SecretName',
+      'OwnerSecretName',
+      'MasterSecretName',
+      'SubnetIds',
+      'ClusterSecurityGroupId',
+      'ProxySecurityGroupId',
+      'ProxyRoleArn',
+      'KmsKeyArn',
+      'AlarmTopicArn',
+      'MinCapacity',
+      'MaxCapacity',
+      'ReaderCount',
     ].sort(),
   );
   expect(Object.keys(Outputs).sort()).toEqual(
     [
-      ...['ClusterArn', 'ClusterIdentifier', 'WriterHost', 'ReaderHost', 'Port', 'ProxyHost', 'ProxyName'],
-      ...['MasterSecretArn', 'OwnerSecretArn', 'TenantSecretArn'],
+      'ClusterArn',
+      'ClusterIdentifier',
+      'WriterHost',
+      'ReaderHost',
+      'Port',
+      'ProxyHost',
+      'ProxyName',
+      'MasterSecretArn',
+      'OwnerSecretArn',
+      'TenantSecretArn',
     ].sort(),
   );
 });

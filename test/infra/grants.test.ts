@@ -25,7 +25,11 @@ beforeAll(async () => {
   takeAway(cdkOut, 'Strata-us-operations', 'tasks/move-data', /:secret:strata\/tenant\/\*/);
   const [apiPort, awsPort] = await unusedPorts();
   platform = await startPlatform({
-    ...{ projectDir: directory, stateDir: join(directory, 'state'), apiPort, awsPort, cdkOut },
+    projectDir: directory,
+    stateDir: join(directory, 'state'),
+    apiPort,
+    awsPort,
+    cdkOut,
     waitScale: 0.02,
     log: (line) => log.push(line),
   });
@@ -68,7 +72,9 @@ const asOperator = () => client({ email: 'operator@strata.test', scope: 'strata/
 async function onboard(slug: string): Promise<string> {
   const operator = await asOperator();
   const { tenantId } = await operator.post<{ tenantId: string }>('/tenants', {
-    ...{ name: slug, slug, adminEmail: `admin@${slug}.test` },
+    name: slug,
+    slug,
+    adminEmail: `admin@${slug}.test`,
   });
   await expect
     .poll(() => operator.get<{ status: string }>(`/tenants/${slug}`), { timeout: 30_000, interval: 200 })

@@ -83,7 +83,9 @@ test('every task of a move but surveys is called by a workflow', () => {
 test('the grace period, the pause and the duty cycle are the configuration’s', () => {
   expect(machineNamed('tenant-move-cleanup').definition.States['Grace period']!.Seconds).toBe(180);
   expect(variablesOf(functionOf('tasks/move-data'))).toMatchObject({
-    ...{ KEEP_DEDICATED_DAYS: '30', MOVE_MAX_PAUSE_MS: '80', MOVE_DUTY_CYCLE: '0.25' },
+    KEEP_DEDICATED_DAYS: '30',
+    MOVE_MAX_PAUSE_MS: '80',
+    MOVE_DUTY_CYCLE: '0.25',
   });
 });
 

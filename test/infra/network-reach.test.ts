@@ -61,7 +61,12 @@ test('every service that a function in a network may call has an endpoint there,
     }
   }
   expect([...called].sort()).toEqual([
-    ...['rds-data', 'rds-data abroad', 'secretsmanager', 'secretsmanager abroad', 'states', 'states abroad'],
+    'rds-data',
+    'rds-data abroad',
+    'secretsmanager',
+    'secretsmanager abroad',
+    'states',
+    'states abroad',
   ]);
 });
 

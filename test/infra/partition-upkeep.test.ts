@@ -66,7 +66,9 @@ test('an execution that fails or times out, or a throttled task, raises an alarm
   );
   expect(alarms).toHaveLength(1);
   expect(JSON.stringify(alarms[0]!.Properties.Metrics).match(/(?<="MetricName":")\w+/g)).toEqual([
-    ...['ExecutionsFailed', 'ExecutionsTimedOut', 'Throttles'],
+    'ExecutionsFailed',
+    'ExecutionsTimedOut',
+    'Throttles',
   ]);
   expect(text(alarms[0]!.Properties.AlarmActions)).toMatch(/Alarms/);
 });

@@ -37,7 +37,10 @@ describe('the configuration of promotions', () => {
     expect(promotionProblems(promotion)).toEqual([]);
     expect(promotionProblems({ ...promotion, maintenanceWindow: { startHour: 22, endHour: 3 } })).toEqual([]);
     const mistakes = {
-      ...{ ...promotion, demotionMargin: -1, cooldownDays: 366, maxRunningMoves: 1.5 },
+      ...promotion,
+      demotionMargin: -1,
+      cooldownDays: 366,
+      maxRunningMoves: 1.5,
       business: { users: 0, monthlyRevenue: 500 },
       enterprise: { ...promotion.enterprise, storageShare: 80, sustained: { samples: 6, last: 5 } },
       maintenanceWindow: { startHour: 3, endHour: 24 },

@@ -39,7 +39,8 @@ function allows(
 ): boolean {
   const identity = found.map(({ statement }) => ({
     Statement: {
-      ...{ Effect: statement.Effect, Condition: statement.Condition as Record<string, never> },
+      Effect: statement.Effect,
+      Condition: statement.Condition as Record<string, never>,
       Action: listOf(statement.Action).map(resolved),
       Resource: listOf(statement.Resource).map(resolved),
     },

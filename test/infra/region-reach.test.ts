@@ -56,7 +56,9 @@ test.each(['us', 'eu', 'apac'])(
 
 /** A dedicated database is deleted in the region that the tenant left, after a last snapshot. */
 const OWN_REGION_ONLY = [
-  ...['rds:CreateDBClusterSnapshot', 'rds:DescribeDBClusterSnapshots', 'rds:AddTagsToResource'],
+  'rds:CreateDBClusterSnapshot',
+  'rds:DescribeDBClusterSnapshots',
+  'rds:AddTagsToResource',
 ];
 
 test('what a phase of a move may do to secrets, databases and proxies here, it may do there', () => {
@@ -84,8 +86,11 @@ test('what a phase of a move may do to secrets, databases and proxies here, it m
 });
 
 const REGISTRY_THERE = [
-  ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction'],
-  ...['ExecuteStatement', 'RollbackTransaction'],
+  'BatchExecuteStatement',
+  'BeginTransaction',
+  'CommitTransaction',
+  'ExecuteStatement',
+  'RollbackTransaction',
 ]
   .map((action) => `rds-data:${action} arn:aws:rds:eu-west-1::cluster:strata-registry-eu`)
   .concat(
@@ -200,15 +205,21 @@ test('every function that reaches further knows all registries by name, and its 
   const cluster = (region: string, name: string) => `arn:aws:rds:${region}:<AWS::AccountId>:cluster:${name}`;
   expect(JSON.parse(text(Variables.REGISTRIES))).toEqual([
     {
-      ...{ region: 'us', awsRegion: 'us-east-1', ...named },
+      region: 'us',
+      awsRegion: 'us-east-1',
+      ...named,
       clusterArn: cluster('us-east-1', 'strata-registry'),
     },
     {
-      ...{ region: 'eu', awsRegion: 'eu-west-1', ...named },
+      region: 'eu',
+      awsRegion: 'eu-west-1',
+      ...named,
       clusterArn: cluster('eu-west-1', 'strata-registry-eu'),
     },
     {
-      ...{ region: 'apac', awsRegion: 'ap-southeast-1', ...named },
+      region: 'apac',
+      awsRegion: 'ap-southeast-1',
+      ...named,
       clusterArn: cluster('ap-southeast-1', 'strata-registry-apac'),
     },
   ]);

@@ -17,7 +17,10 @@ beforeAll(async () => {
 
 test('a region of one cell has at most 150 resources in each of its stacks, and so has the control plane', () => {
   expect([...normal.keys()]).toEqual([
-    ...['Strata-ControlPlane', 'Strata-us-network', 'Strata-us-cell-us-1', 'Strata-us-api'],
+    'Strata-ControlPlane',
+    'Strata-us-network',
+    'Strata-us-cell-us-1',
+    'Strata-us-api',
     'Strata-us-operations',
   ]);
   expect([...normal].filter(([, size]) => size > 150)).toEqual([]);

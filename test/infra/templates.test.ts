@@ -77,7 +77,8 @@ test('a first deployment that failed can be repeated: what has a name of its own
   const named = [
     ...assembly.resources,
     ...Object.entries(assembly.dedicated.template.Resources).map(([logicalId, resource]) => ({
-      ...{ stack: 'dedicated', logicalId },
+      stack: 'dedicated',
+      logicalId,
       ...resource,
     })),
   ].filter(({ Type, Properties }) => Properties?.[PHYSICAL_NAMES[Type] ?? ''] !== undefined);
@@ -208,7 +209,9 @@ test('the environment of every function has only the agreed names', () => {
   const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
   const launch = [
-    ...['DEDICATED_TEMPLATE_URL', 'DEDICATED_PARAMETERS', 'CLOUDFORMATION_ROLE_ARN'],
+    'DEDICATED_TEMPLATE_URL',
+    'DEDICATED_PARAMETERS',
+    'CLOUDFORMATION_ROLE_ARN',
     'DELETION_PROTECTION',
   ];
   const regions = ['REGION_KEY', 'REGISTRIES'];
@@ -221,7 +224,9 @@ test('the environment of every function has only the agreed names', () => {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/tenants/handler': [
-      ...['ONBOARDING_STATE_MACHINE_ARN', 'MOVE_STATE_MACHINE_ARN', 'ROLLOUT_STATE_MACHINE_ARN'],
+      'ONBOARDING_STATE_MACHINE_ARN',
+      'MOVE_STATE_MACHINE_ARN',
+      'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
     ],
     'tasks/schema-rollout': ['REGION_KEY'],
@@ -237,8 +242,12 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/onboarding-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
     'tasks/move-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
     'tasks/move-data': [
-      ...['REPLICATION_TLS', 'REPLICATION_TLS_BETWEEN_REGIONS', 'MOVE_DUTY_CYCLE', 'MOVE_MAX_PAUSE_MS'],
-      ...['MOVE_CLEANUP_STATE_MACHINE_ARN', 'KEEP_DEDICATED_DAYS'],
+      'REPLICATION_TLS',
+      'REPLICATION_TLS_BETWEEN_REGIONS',
+      'MOVE_DUTY_CYCLE',
+      'MOVE_MAX_PAUSE_MS',
+      'MOVE_CLEANUP_STATE_MACHINE_ARN',
+      'KEEP_DEDICATED_DAYS',
     ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
@@ -356,7 +365,8 @@ test('the secrets of proxies are repaired every minute, and when a deployment of
     ({ Properties }) => Properties.Name === 'strata-us-proxy-auth',
   );
   expect(schedule?.Properties).toMatchObject({
-    ...{ ScheduleExpression: 'rate(1 minute)', FlexibleTimeWindow: { Mode: 'OFF' } },
+    ScheduleExpression: 'rate(1 minute)',
+    FlexibleTimeWindow: { Mode: 'OFF' },
     Target: { Arn: arnIn('Strata-us-operations') },
   });
   const rules = ofType('AWS::Events::Rule').filter(({ Properties }) =>

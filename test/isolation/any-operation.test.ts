@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ResourceConflict, ResourceNotFound } from '../../functions/resources/errors.ts';
 import type { Item } from '../../functions/resources/field-names.ts';
-import type { Actor } from '../../functions/tenant-data/actor.ts';
+import type { Actor } from '../../functions/tenant-data/audit-log.ts';
 import { employees } from '../../functions/tenant-data/employees.ts';
 import { createWorld, type World, type WorldTenant } from './tenant-world.ts';
 

@@ -15,9 +15,8 @@ import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { claimTenant, releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { raiseFence } from '../../functions/database/transfer/fence.ts';
-import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { bootstrapRegistry } from '../../functions/registry/bootstrap-registry.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
@@ -58,7 +57,8 @@ beforeAll(async () => {
   owner = await connectAs(server, ownerLogin, 'cell');
   const registryMaster = await connectAs(server, { user: 'strata_master', password: 'master' }, 'registry');
   await bootstrapRegistry(new RegistryOverPostgres(registryMaster), {
-    ...{ readerPassword: 'reader', writerPassword: 'writer' },
+    readerPassword: 'reader',
+    writerPassword: 'writer',
   });
   await registryMaster.end();
   const writer = { user: 'strata_registry_writer', password: 'writer' };
@@ -72,7 +72,9 @@ beforeAll(async () => {
   attackersTenant = await place('schema');
   tls.setDefaultCACertificates([...tls.rootCertificates, server.certificate]);
   pools = new DatabasePools(new KnownLogins(logins), {
-    ...{ cap: 40, pipeline: true, onAlert: (message: string) => alerts.push(message) },
+    cap: 40,
+    pipeline: true,
+    onAlert: (message: string) => alerts.push(message),
   });
   router = new TenantRouter(new TenantDirectory(registry, { freshForMs: 600_000 }), pools);
 });
@@ -91,7 +93,8 @@ afterAll(async () => {
 async function bootstrap(database: string): Promise<void> {
   const master = await connectAs(server, { user: 'strata_master', password: 'master' }, database);
   await bootstrapDataDatabase(master, {
-    ...{ ownerPassword: ownerLogin.password, shared: true },
+    ownerPassword: ownerLogin.password,
+    shared: true,
     starter: { roleName: starter.user, password: starter.password },
   });
   await master.end();
@@ -106,7 +109,7 @@ async function place(isolationModel: IsolationModel, registry?: RegistryExecutor
   const shared = isolationModel === 'shared';
   const login = shared ? starter : { user: name, password: 'its own' };
   const schemaName = shared ? 'shared' : name;
-  const placement = { ...{ tenantId, epoch: 1, isolationModel, schemaName }, roleName: login.user };
+  const placement = { tenantId, epoch: 1, isolationModel, schemaName, roleName: login.user };
   if (!shared)
     await createTenantSchema(client, { ...placement, password: login.password, connectionLimit: 20 });
   await placeTenant(client, placement);

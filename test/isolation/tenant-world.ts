@@ -3,9 +3,8 @@ import { placeTenant } from '../../functions/database/provisioning/place-tenant.
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
-import { TenantAccess } from '../../functions/placement/tenant-access.ts';
 import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
@@ -123,17 +122,22 @@ export async function createWorld(
       const owner = await database.connect('owner');
       const { tenantId, schemaName, roleName } = tenant;
       await createTenantSchema(owner, {
-        ...{ tenantId, schemaName, roleName, password: tenant.login.password, connectionLimit: 20 },
+        tenantId,
+        schemaName,
+        roleName,
+        password: tenant.login.password,
+        connectionLimit: 20,
       });
       const isolationModel = 'dedicated' as const;
       await placeTenant(owner, { tenantId, epoch, isolationModel, schemaName, roleName });
       const forward = {
-        ...{ epoch, isolation_model: isolationModel, region: 'us', secret_arn: roleName },
-        ...{
-          database_host: '127.0.0.1',
-          database_port: pooler?.port ?? serverPort,
-          database_name: database.name,
-        },
+        epoch,
+        isolation_model: isolationModel,
+        region: 'us',
+        secret_arn: roleName,
+        database_host: '127.0.0.1',
+        database_port: pooler?.port ?? serverPort,
+        database_name: database.name,
       };
       return { database, schemaName, forward };
     },
@@ -218,7 +222,13 @@ export async function register(
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
              :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
     {
-      ...{ tenantId, port, database, schemaName, isolationModel, roleName, epoch },
+      tenantId,
+      port,
+      database,
+      schemaName,
+      isolationModel,
+      roleName,
+      epoch,
       cellId: isolationModel === 'dedicated' ? null : CELL,
     },
   );

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
-import { auroraParameters } from '../../infra/constructs/aurora-parameters.ts';
+import { auroraParameters } from '../../infra/constructs/aurora-cluster.ts';
 import { type ClusterServer, internals } from '../../infra/local/index.ts';
 import {
   files,

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import {
-  type ArrivingSchema,
-  createArrivingSchema,
+  type BareSchema,
+  createBareSchema,
   missingPieces,
-  sealArrivingSchema,
-} from '../../functions/database/transfer/arriving-schema.ts';
+  sealSchema,
+} from '../../functions/database/transfer/target-schema.ts';
 import { TestDatabase } from '../test-database.ts';
 
 const isKeyed = (table: string) => table === 'employees';
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-function schemaOf(suffix: string): ArrivingSchema {
+function schemaOf(suffix: string): BareSchema {
   const tenantId = randomUUID();
   const name = `tenant_${tenantId.replaceAll('-', '')}_${suffix}`;
   const role = { roleName: name, password: 'p', connectionLimit: 5 };
@@ -28,7 +28,7 @@ function schemaOf(suffix: string): ArrivingSchema {
 }
 
 /** Everything about a schema that two of them can differ in, without their names. */
-async function describeSchema({ schemaName, roleName }: ArrivingSchema): Promise<string[]> {
+async function describeSchema({ schemaName, roleName }: BareSchema): Promise<string[]> {
   const { rows } = await owner.query<{ line: string }>(
     `select format('column %s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default) as line
      from information_schema.columns where table_schema = $1
@@ -55,22 +55,22 @@ test('is in the end what a migrated schema is, whatever step was repeated', asyn
   const migrated = schemaOf('e1');
   await createTenantSchema(owner, migrated);
   const arriving = schemaOf('e2a1');
-  await createArrivingSchema(owner, arriving, isKeyed);
-  await createArrivingSchema(owner, arriving, isKeyed);
+  await createBareSchema(owner, arriving, isKeyed);
+  await createBareSchema(owner, arriving, isKeyed);
   for (let piece = (await missingPieces(owner, arriving))[0]; piece; ) {
     await owner.query(piece.statement);
     const left = await missingPieces(owner, arriving);
     expect(left.map(({ statement }) => statement)).not.toContain(piece.statement);
     piece = left[0];
   }
-  await sealArrivingSchema(owner, arriving);
-  await sealArrivingSchema(owner, arriving);
+  await sealSchema(owner, arriving);
+  await sealSchema(owner, arriving);
   expect(await describeSchema(arriving)).toEqual(await describeSchema(migrated));
 });
 
 test('takes rows in any order while it is bare, and no request', async () => {
   const arriving = schemaOf('e2a1');
-  await createArrivingSchema(owner, arriving, isKeyed);
+  await createBareSchema(owner, arriving, isKeyed);
   const { rows } = await owner.query(
     `select conname from pg_constraint where connamespace = $1::regnamespace and contype not in ('p', 'c')`,
     [arriving.schemaName],

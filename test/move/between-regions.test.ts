@@ -1,14 +1,13 @@
 /** What two registries tell of a tenant that goes from the region of one to that of the other. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { beginMove } from '../../functions/moves/begin-move.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import { followHop } from '../../functions/moves/follow-hop.ts';
+import { endMove } from '../../functions/moves/end-move.ts';
+import type { Regions } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { findMove, hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { handOver } from '../../functions/moves/other-region/hand-over.ts';
-import type { Regions } from '../../functions/moves/regions.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import { unwindMove } from '../../functions/moves/unwind-move.ts';
+import { followHop } from '../../functions/moves/settle-hop.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { arn, far, MoveRegistry, operator } from './move-registry.ts';
 
@@ -21,7 +20,9 @@ beforeAll(async () => {
   await eu.addCell('eu-1', { region: 'eu', dataResidency: 'eu' });
   const registries: Record<string, RegistryOverPostgres> = { us: us.registry, eu: eu.registry };
   fromUs = {
-    ...{ ownKey: 'us', keys: ['us', 'eu'], awsRegionOf: () => 'eu-west-1' },
+    ownKey: 'us',
+    keys: ['us', 'eu'],
+    awsRegionOf: () => 'eu-west-1',
     of: (key) => registries[key] as never,
   };
 });
@@ -71,7 +72,7 @@ async function crossing() {
   const input = { tenantId, targetResidency: 'eu' };
   const { moveId } = await beginMove(us.registry, input, arn(`of-${tenantId}`), probes);
   await nextHop(us.registry, moveId, fromUs);
-  const step = await openStep(us.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
+  const step = await openPhase(us.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
   await step.amendTarget({ secretArn: 'arn:aws:secretsmanager:eu-west-1:0:secret:s' });
   return { tenantId, moveId, hop: step.hop };
 }
@@ -90,7 +91,10 @@ test('handed over, it is whole there, and here are left its id, its slug and whe
   expect(await rowIn(eu, tenantId)).toMatchObject({ status: 'active', admin_email: 'admin@secret.test' });
   expect(await usersIn(eu, tenantId)).toEqual(['a@x.test']);
   expect(await rowIn(us, tenantId)).toEqual({
-    ...{ tenant_name: tenantId, status: 'elsewhere', home_region: 'eu', admin_email: null },
+    tenant_name: tenantId,
+    status: 'elsewhere',
+    home_region: 'eu',
+    admin_email: null,
   });
   expect(await usersIn(us, tenantId)).toEqual([]);
   const [route] = await eu.registry.query<{ epoch: number }>(
@@ -102,7 +106,7 @@ test('handed over, it is whole there, and here are left its id, its slug and whe
     moveId,
   });
   // It has what it bought: nothing is left to do there.
-  expect(await finishMove(us.registry, moveId)).not.toHaveProperty('onward');
+  expect(await endMove(us.registry, moveId)).not.toHaveProperty('followUp');
 });
 
 test('killed between the two commits, it is handed over again, and nothing that happened there since is lost', async () => {
@@ -125,9 +129,12 @@ test('a move that ends before the border leaves nothing of the tenant behind it'
   });
   const move = (await findMove(us.registry, moveId))!;
   const end = { status: 'aborted', reason: 'The move was aborted.' } as const;
-  await unwindMove(us.registry, move, { end, actor: operator, regions: fromUs });
+  await endMove(us.registry, move.moveId, { stopped: end, actor: operator, regions: fromUs });
   expect(await rowIn(eu, tenantId)).toEqual({
-    ...{ tenant_name: tenantId, status: 'elsewhere', home_region: 'us', admin_email: null },
+    tenant_name: tenantId,
+    status: 'elsewhere',
+    home_region: 'us',
+    admin_email: null,
   });
   expect(await rowIn(us, tenantId)).toMatchObject({ status: 'active', home_region: 'us' });
   expect((await hopsOf(us.registry, moveId)).map(({ state }) => state)).toEqual(['rolled-back']);
@@ -138,7 +145,8 @@ test('a name that is taken in the other region forbids the move', async () => {
   const tenantId = await us.addTenant({ tier: 'business', cellId: 'us-1' });
   const name = (await rowIn(eu, taken))!.tenant_name;
   await us.registry.query('UPDATE tenants SET tenant_name = :name WHERE tenant_id = :tenantId::uuid', {
-    ...{ name, tenantId },
+    name,
+    tenantId,
   });
   const probes = { statusOf: async () => 'running' as const, regions: fromUs };
   const asked = beginMove(us.registry, { tenantId, targetResidency: 'eu' }, arn(`of-${tenantId}`), probes);

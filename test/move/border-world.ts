@@ -1,13 +1,11 @@
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import { followHop } from '../../functions/moves/follow-hop.ts';
-import type { Hop } from '../../functions/moves/hop.ts';
+import { endMove } from '../../functions/moves/end-move.ts';
+import type { Hop, Regions } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { findMove } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import type { Regions } from '../../functions/moves/regions.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import { unwindMove } from '../../functions/moves/unwind-move.ts';
+import { followHop } from '../../functions/moves/settle-hop.ts';
 import { alive, arn, far, MoveRegistry, operator, type TenantSettings } from './move-registry.ts';
 
 const KEYS = ['us', 'eu', 'apac'] as const;
@@ -51,7 +49,9 @@ export class BorderWorld {
 
   seenFrom(ownKey: Key): Regions {
     return {
-      ...{ ownKey, keys: KEYS, awsRegionOf: (key) => `${key}-aws` },
+      ownKey,
+      keys: KEYS,
+      awsRegionOf: (key) => `${key}-aws`,
       of: (key) => this.in(key as Key).registry as never,
     };
   }
@@ -88,7 +88,7 @@ export class BorderWorld {
     const moveId = await this.begin(tenantId, from, to);
     const hopIndex = await this.approach(moveId, from);
     await nextHop(registry, moveId, this.seenFrom(from));
-    const step = await openStep(registry, { moveId, hopIndex, phase: 'cut-over' }, far());
+    const step = await openPhase(registry, { moveId, hopIndex, phase: 'cut-over' }, far());
     await step.amendTarget({ secretArn: 'arn:aws:secretsmanager:eu-west-1:0:secret:s' });
     return { tenantId, moveId, hop: step.hop };
   }
@@ -102,7 +102,7 @@ export class BorderWorld {
   /** What a workflow does once the databases have committed. */
   async arrive(crossing: Crossing, from: Key) {
     await this.land(crossing, from);
-    return finishMove(this.in(from).registry, crossing.moveId);
+    return endMove(this.in(from).registry, crossing.moveId);
   }
 
   async move(tenantId: string, from: Key, to: Key) {
@@ -110,13 +110,13 @@ export class BorderWorld {
   }
 
   /** What is left to do where a tenant has come to, as a move of that region. */
-  async goOnward(tenantId: string, { region, tier }: { readonly region: Key; readonly tier: Tier }) {
+  async startFollowUp(tenantId: string, { region, tier }: { readonly region: Key; readonly tier: Tier }) {
     const { registry } = this.in(region);
     const input = { tenantId, targetTier: tier, force: true };
     const { moveId } = await beginMove(registry, input, arn(`onward-${tenantId}`), alive);
     await nextHop(registry, moveId);
     await this.in(region).settle(moveId, 0);
-    return finishMove(registry, moveId);
+    return endMove(registry, moveId);
   }
 
   /** Ends a move as after the roll back of its databases. */
@@ -125,7 +125,7 @@ export class BorderWorld {
     await this.#setState(from, moveId, 'rolled-back');
     const end = { status: 'aborted', reason: 'The move was aborted.' } as const;
     const move = (await findMove(registry, moveId))!;
-    await unwindMove(registry, move, { end, actor: operator, regions: this.seenFrom(from) });
+    await endMove(registry, move.moveId, { stopped: end, actor: operator, regions: this.seenFrom(from) });
   }
 
   async #setState(key: Key, moveId: string, state: string): Promise<void> {

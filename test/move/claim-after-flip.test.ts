@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { type Attempt, claimed, claimTenant } from '../../functions/database/transfer/claim.ts';
 import { ClaimLost, WritersBusy } from '../../functions/database/transfer/errors.ts';
 import {
-  flipReshaped,
+  commitReshape,
   lowerFence,
   raiseFence,
   withoutWriters,
@@ -25,7 +25,7 @@ test('a step that is delivered once more after the flip, before the release, is 
   const { owner, attempt } = await claimedTenant();
   const fence = await raiseFence(owner, attempt);
   const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
-  await withoutWriters(owner, attempt.tenantId, () => flipReshaped(owner, attempt, fence, next));
+  await withoutWriters(owner, attempt.tenantId, () => commitReshape(owner, attempt, fence, next));
   await expect(claimed(owner, attempt, async () => 'empties the target')).rejects.toThrow(ClaimLost);
 });
 

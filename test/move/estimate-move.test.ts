@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { dryRunMove } from '../../functions/moves/dry-run.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import { tryMove } from '../../functions/moves/try-move.ts';
 import { far, MoveRegistry } from './move-registry.ts';
 
 test('a dry run reckons with the dedicated database that an earlier attempt has launched', async () => {
@@ -13,10 +13,10 @@ test('a dry run reckons with the dedicated database that an earlier attempt has 
     const asked = { tenantId, target: { tier: 'enterprise' }, force: false } as const;
     const estimated = async () => {
       const survey = async () => ({ rows: 10, bytes: 1_000, activeEmployees: 0, tables: [] });
-      return (await tryMove(world.registry, asked, survey)).estimate?.seconds ?? 0;
+      return (await dryRunMove(world.registry, asked, survey)).estimate?.seconds ?? 0;
     };
     const before = await estimated();
-    const launch = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'launch' }, far());
+    const launch = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'launch' }, far());
     await launch.amendTarget({ clusterArn: 'arn of the cluster' });
     expect(before - (await estimated())).toBe(15 * 60);
   } finally {
@@ -31,8 +31,10 @@ test('a dry run for which no cell has room has no estimate, rather than one of n
     await world.addCell('e1', { region: 'eu', dataResidency: 'eu', status: 'full' });
     const asked = { tenantId: await world.addTenant(), target: { residency: 'eu' }, force: false } as const;
     const survey = async () => ({ rows: 10, bytes: 1_000, activeEmployees: 0, tables: [] });
-    expect(await tryMove(world.registry, asked, survey)).toMatchObject({
-      ...{ plan: [], estimate: null, forbidden: [{ rule: 'cell' }] },
+    expect(await dryRunMove(world.registry, asked, survey)).toMatchObject({
+      plan: [],
+      estimate: null,
+      forbidden: [{ rule: 'cell' }],
     });
   } finally {
     await world.drop();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import type { Place } from '../../functions/moves/hop.ts';
+import type { Place } from '../../functions/places/place.ts';
 import { connectAs } from '../database-server.ts';
 import { asTenant } from '../enter-tenant.ts';
 import type { Login, TestDatabase } from '../test-database.ts';

@@ -108,7 +108,9 @@ describe('a tenant', () => {
     expect(await tenantIn('apac', tenantId)).toMatchObject({ status: 'active', home_region: 'apac' });
     for (const key of ['us', 'eu'] as const) {
       expect(await tenantIn(key, tenantId)).toMatchObject({
-        ...{ status: 'elsewhere', home_region: 'apac', data_residency: 'apac' },
+        status: 'elsewhere',
+        home_region: 'apac',
+        data_residency: 'apac',
       });
     }
   });
@@ -117,10 +119,10 @@ describe('a tenant', () => {
     const starter = await world.addTenant({ tier: 'starter' });
     const crossing = await world.cross(starter, 'us', 'eu');
     expect(crossing.hop).toMatchObject({ index: 1, target: { isolationModel: 'schema', region: 'eu' } });
-    const onward = { region: 'eu', tier: 'starter' };
-    expect(await world.arrive(crossing, 'us')).toMatchObject({ onward });
+    const followUp = { region: 'eu', tier: 'starter' };
+    expect(await world.arrive(crossing, 'us')).toMatchObject({ followUp });
     const business = await world.addTenant();
-    expect(await world.move(business, 'us', 'eu')).not.toHaveProperty('onward');
+    expect(await world.move(business, 'us', 'eu')).not.toHaveProperty('followUp');
   });
 });
 
@@ -222,7 +224,11 @@ describe('during the hand-over', () => {
     const tenantId = await world.addTenant();
     const crossing = await world.cross(tenantId, 'us', 'eu');
     const measurement = {
-      ...{ activeEmployees: 1, userCount: 1, assessmentCount: 0, storageBytes: 1, databaseSizeBytes: 1 },
+      activeEmployees: 1,
+      userCount: 1,
+      assessmentCount: 0,
+      storageBytes: 1,
+      databaseSizeBytes: 1,
       rowOperations: 1,
     };
     const sample = { tenantId, day: '2026-01-02', measurement };

@@ -5,7 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import { inject } from 'vitest';
-import type { Hop, PhaseProgress, Place, StepContext, StepOutcome } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext, PhaseOutcome, PhaseProgress } from '../../functions/moves/hop.ts';
+import type { Place } from '../../functions/places/place.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';
 
@@ -27,10 +28,18 @@ export function placeIn(
   fields: Pick<Place, 'isolationModel' | 'schemaName' | 'roleName' | 'epoch'> & Partial<Place>,
 ): Place {
   return {
-    ...{ cellId: fields.isolationModel === 'dedicated' ? null : 'us-1', region: 'us' },
-    ...{ host: server.host, port: server.port, writerHost: server.host, readerHost: null },
-    ...{ clusterArn: null, database: name, secretArn: fields.roleName, ownerSecret: OWNER_SECRET },
-    ...{ stackName: null, poolSize: 4 },
+    cellId: fields.isolationModel === 'dedicated' ? null : 'us-1',
+    region: 'us',
+    host: server.host,
+    port: server.port,
+    writerHost: server.host,
+    readerHost: null,
+    clusterArn: null,
+    database: name,
+    secretArn: fields.roleName,
+    ownerSecret: OWNER_SECRET,
+    stackName: null,
+    poolSize: 4,
     ...fields,
   };
 }
@@ -59,7 +68,12 @@ export async function arrivalIn(
 
 export function hopOf(kind: Hop['kind'], tenantId: string, source: Place, target: Place, number = 1): Hop {
   return {
-    ...{ moveId: randomUUID(), index: 0, kind, suffix: `${target.epoch}a${number}`, source, target },
+    moveId: randomUUID(),
+    index: 0,
+    kind,
+    suffix: `${target.epoch}a${number}`,
+    source,
+    target,
     attempt: { tenantId, epoch: source.epoch, attemptId: randomUUID() },
   };
 }
@@ -79,7 +93,7 @@ export class StepLog {
   }
 
   /** As a new invocation would get it: what is kept later, it does not see. */
-  context(ms = 60_000): StepContext {
+  context(ms = 60_000): HopContext {
     return {
       hop: this.hop,
       deadline: performance.now() + ms,
@@ -101,7 +115,7 @@ export class StepLog {
 
   /** Calls the step until it is done, as the workflow does. */
   async run(
-    step: (context: StepContext, cursor?: unknown) => Promise<StepOutcome>,
+    step: (context: HopContext, cursor?: unknown) => Promise<PhaseOutcome>,
     ms?: number,
   ): Promise<void> {
     let cursor: unknown;

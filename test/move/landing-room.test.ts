@@ -2,11 +2,11 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
+import { dryRunMove } from '../../functions/moves/dry-run.ts';
+import { endFailedMove } from '../../functions/moves/end-move.ts';
 import { MoveForbidden } from '../../functions/moves/errors.ts';
 import { findMove, hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
-import { tryMove } from '../../functions/moves/try-move.ts';
 import { chooseCell } from '../../functions/placement/choose-cell.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
@@ -51,7 +51,7 @@ test.each([
   const tenantId = await world.addTenant({ tier });
   const asked = { tenantId, target: { residency: 'eu' }, force: true } as const;
   const sizes = { rows: 1, bytes: 1, activeEmployees: 0, tables: [] };
-  const tried = await tryMove(world.in('us').registry, asked, async () => sizes, world.seenFrom('us'));
+  const tried = await dryRunMove(world.in('us').registry, asked, async () => sizes, world.seenFrom('us'));
   expect(tried.forbidden).toEqual([{ rule: 'cell', detail }]);
   const refused = world.begin(tenantId, 'us', 'eu');
   await expect(refused).rejects.toThrow(new MoveForbidden([{ rule: 'cell', detail }]));
@@ -70,7 +70,7 @@ test('a Starter tenant has the place of a schema until it is in the shared table
   await expect(onboard('business')).rejects.toThrow(NoCellCapacity);
   await world.arrive(crossing, 'us');
   await expect(onboard('business')).rejects.toThrow(NoCellCapacity);
-  await world.goOnward(tenantId, { region: 'eu', tier: 'starter' });
+  await world.startFollowUp(tenantId, { region: 'eu', tier: 'starter' });
   expect((await onboard('business')).cell_id).toBe('eu-1');
 });
 
@@ -119,7 +119,8 @@ describe('when the hop over the border opens, room is looked for again', () => {
   const open = (moveId: string, from: Key = 'us', by = world) =>
     nextHop(by.in(from).registry, moveId, by.seenFrom(from));
   const failed = (error: Error) => ({
-    ...{ Error: error.name, Cause: JSON.stringify({ errorType: error.name, errorMessage: error.message }) },
+    Error: error.name,
+    Cause: JSON.stringify({ errorType: error.name, errorMessage: error.message }),
   });
   const full = 'Cell eu-1 of region "eu" has no room for another tenant any more.';
 
@@ -140,7 +141,7 @@ describe('when the hop over the border opens, room is looked for again', () => {
     expect(refusal).toEqual(new MoveForbidden([{ rule: 'cell', detail: full }]));
 
     const regions = world.seenFrom('us');
-    expect(await rollBackMove(world.in('us').registry, moveId, failed(refusal), regions)).toEqual({
+    expect(await endFailedMove(world.in('us').registry, moveId, failed(refusal), regions)).toEqual({
       outcome: 'failed',
       reason: `The move is not allowed: ${full} The tenant is in a schema of cell us-1 now.`,
     });

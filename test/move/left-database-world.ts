@@ -55,7 +55,9 @@ export class LeftDatabaseWorld {
 
   get settings() {
     return {
-      ...{ templateUrl, roleArn: this.plane.serviceRoleArn, deletionProtection: true },
+      templateUrl,
+      roleArn: this.plane.serviceRoleArn,
+      deletionProtection: true,
       parameters: { SubnetIds: 'subnet-1,subnet-2' },
     };
   }
@@ -177,10 +179,16 @@ export class LeftDatabase {
 }
 
 export const WHOLE = {
-  ...{ clusters: ['available'], proxies: 1, secrets: 3 },
-  ...{ snapshots: [] as string[], stacks: ['CREATE_COMPLETE'] },
+  clusters: ['available'],
+  proxies: 1,
+  secrets: 3,
+  snapshots: [] as string[],
+  stacks: ['CREATE_COMPLETE'],
 };
 export const DELETED = {
-  ...{ clusters: [], proxies: 0, secrets: 0, stacks: ['DELETE_COMPLETE'] },
+  clusters: [],
+  proxies: 0,
+  secrets: 0,
+  stacks: ['DELETE_COMPLETE'],
   snapshots: [`e${EPOCH} available`],
 };

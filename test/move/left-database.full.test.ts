@@ -1,6 +1,6 @@
 import { CreateDBClusterSnapshotCommand, RDSClient } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { launchTarget } from '../../functions/moves/make-target.ts';
 import { FinalSnapshotFailed } from '../../functions/places/errors.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 
@@ -33,8 +33,14 @@ test('a final snapshot that is another cluster’s stops the deletion', async ()
 
 test('killed before and behind each call that changes something, the next execution goes on', async () => {
   const calls = [
-    ...['CommitTransaction', 'CreateDBClusterSnapshot', 'DeleteDBProxy', 'ModifyDBCluster'],
-    ...['DeleteDBInstance', 'DeleteDBCluster', 'DeleteSecret', 'DeleteStack'],
+    'CommitTransaction',
+    'CreateDBClusterSnapshot',
+    'DeleteDBProxy',
+    'ModifyDBCluster',
+    'DeleteDBInstance',
+    'DeleteDBCluster',
+    'DeleteSecret',
+    'DeleteStack',
   ];
   const seen = new Map<string, number>();
   let killed = false;

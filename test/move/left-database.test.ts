@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
+import { launchTarget } from '../../functions/moves/make-target.ts';
 import type { StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { DELETED, EPOCH, type LeftDatabase, LeftDatabaseWorld, WHOLE } from './left-database-world.ts';
 
@@ -52,7 +52,8 @@ test('a move back that comes after the decision waits for the deletion and launc
   while (!done)
     ({ done, cursor } = (await look(cursor)) as { done: boolean; cursor: StackProgress | undefined });
   expect(await left.remains()).toEqual({
-    ...{ ...WHOLE, snapshots: DELETED.snapshots },
+    ...WHOLE,
+    snapshots: DELETED.snapshots,
     stacks: expect.arrayContaining(['CREATE_COMPLETE', 'DELETE_COMPLETE']),
   });
 });

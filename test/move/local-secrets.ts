@@ -38,17 +38,27 @@ export async function startLocalSecrets(): Promise<LocalSecrets> {
   port ??= freePort(undefined, new Set());
   const awsUrl = `http://127.0.0.1:${await port}`;
   const context = {
-    ...{ stateDir, account: LOCAL_ACCOUNT, awsUrl, stacks: new Map(), state },
-    ...{ waitScale: 0, caCertificate: '', log: () => {}, principals: localPrincipals(state) },
+    stateDir,
+    account: LOCAL_ACCOUNT,
+    awsUrl,
+    stacks: new Map(),
+    state,
+    waitScale: 0,
+    caCertificate: '',
+    log: () => {},
+    principals: localPrincipals(state),
     functions: { invoke: absent, list: () => [] },
     clusters: { stop: async () => {} },
-    ...{ assets: {}, deployer: {} },
+    assets: {},
+    deployer: {},
   } as unknown as PlatformContext;
   const endpoint = createAwsEndpoint({ context, before: [] });
   await endpoint.listen(await port);
   Object.assign(process.env, {
-    ...{ AWS_ENDPOINT_URL: context.awsUrl, AWS_REGION: 'us-east-1' },
-    ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },
+    AWS_ENDPOINT_URL: context.awsUrl,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'administrator',
+    AWS_SECRET_ACCESS_KEY: 'local',
   });
   const client = new SecretsManagerClient({});
   return {

@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { abortMove } from '../../functions/moves/abort-move.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
 import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
+import { endFailedMove, endMove } from '../../functions/moves/end-move.ts';
 import { HopNotCommitted, MoveAborted, MoveNotAbortable } from '../../functions/moves/errors.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
 import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { type Probes, recoverMoves } from '../../functions/moves/recover-moves.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
+import { abortMove } from '../../functions/moves/request-move.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 import { openHop, place } from './target-hop.ts';
@@ -31,8 +30,9 @@ describe('an abort', () => {
     const cause = JSON.stringify({ errorMessage: new MoveAborted().message });
     const reason = 'The move was aborted. The tenant is in a schema of cell a now.';
     for (let n = 0; n < 2; n++) {
-      expect(await rollBackMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
-        ...{ outcome: 'aborted', reason },
+      expect(await endFailedMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
+        outcome: 'aborted',
+        reason,
       });
     }
     expect(await world.view(tenantId, moveId)).toMatchObject({
@@ -48,7 +48,7 @@ describe('an abort', () => {
     await nextHop(world.registry, moveId);
     await world.settle(moveId, 0);
     await expect(abort()).rejects.toThrow(MoveNotAbortable);
-    await finishMove(world.registry, moveId);
+    await endMove(world.registry, moveId);
     await expect(abort()).rejects.toThrow(MoveNotAbortable);
     const other = await world.addTenant();
     expect(await abortMove(world.registry, { tenantId: other, moveId, operator: operator.id })).toBe(false);
@@ -72,7 +72,7 @@ describe('the end of a move', () => {
       retried: { source: 2, target: 1 },
     };
     await world.settle(moveId, 0, facts);
-    await expect(finishMove(world.registry, moveId)).rejects.toThrow(HopNotCommitted);
+    await expect(endMove(world.registry, moveId)).rejects.toThrow(HopNotCommitted);
     await nextHop(world.registry, moveId);
     const more = { ...facts, copiedRows: 4, copiedBytes: 40, tables, writePauseMs: 5, pauses: [5] };
     await world.settle(moveId, 1, { ...more, retried: { source: 5, target: 3 } });
@@ -81,8 +81,8 @@ describe('the end of a move', () => {
       hopIndex: 2,
       needsDatabase: false,
     });
-    const finished = await finishMove(world.registry, moveId);
-    expect(await finishMove(world.registry, moveId)).toEqual(finished);
+    const finished = await endMove(world.registry, moveId);
+    expect(await endMove(world.registry, moveId)).toEqual(finished);
     const move = await world.view(tenantId, moveId);
     expect(move).toMatchObject({
       status: 'succeeded',
@@ -91,9 +91,15 @@ describe('the end of a move', () => {
       reason: null,
     });
     expect(finished.report).toEqual({
-      ...{ writePauseMs: 9, rows: 4, bytes: 40, tables, retriedRequests: 10, copyRestedMs: 1_400 },
-      ...{ startedBy: executionArn },
-      ...{ seconds: expect.any(Number), phases: expect.any(Array) },
+      writePauseMs: 9,
+      rows: 4,
+      bytes: 40,
+      tables,
+      retriedRequests: 10,
+      copyRestedMs: 1_400,
+      startedBy: executionArn,
+      seconds: expect.any(Number),
+      phases: expect.any(Array),
       hops: [
         {
           kind: 'reshape',
@@ -115,8 +121,12 @@ describe('the end of a move', () => {
     });
     expect(finished.report.phases.map(({ hop, name }) => `${hop} ${name}`)).toEqual(['0 settle', '1 settle']);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', cellId: null, epoch: 3 },
-      ...{ maxUsers: null, maxStorageGb: 7 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      cellId: null,
+      epoch: 3,
+      maxUsers: null,
+      maxStorageGb: 7,
     });
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.succeed']);
 
@@ -129,16 +139,20 @@ describe('the end of a move', () => {
     );
     await nextHop(world.registry, back.moveId);
     await world.settle(back.moveId, 0, { retried: { source: 4, target: 1 } });
-    expect((await finishMove(world.registry, back.moveId)).report.retriedRequests).toBe(2);
+    expect((await endMove(world.registry, back.moveId)).report.retriedRequests).toBe(2);
   });
 
   test('of a residency move changes where the tenant is at home', async () => {
     const { tenantId, moveId } = await world.begin({ tier: 'business' }, { targetResidency: 'eu' });
     await nextHop(world.registry, moveId);
     await world.settle(moveId, 0);
-    await finishMove(world.registry, moveId);
+    await endMove(world.registry, moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'business', dataResidency: 'eu', region: 'eu', cellId: 'e1', maxUsers: 500 },
+      tier: 'business',
+      dataResidency: 'eu',
+      region: 'eu',
+      cellId: 'e1',
+      maxUsers: 500,
     });
     const [row] = await world.registry.query(
       'SELECT home_region FROM tenants WHERE tenant_id = :tenantId::uuid',
@@ -164,7 +178,7 @@ describe('the end of a move', () => {
       alive,
     );
     expect(await nextHop(world.registry, moveId)).toMatchObject({ finished: true, hopIndex: 0 });
-    const { report } = await finishMove(world.registry, moveId);
+    const { report } = await endMove(world.registry, moveId);
     expect(report).toMatchObject({ rows: 0, writePauseMs: 0, hops: [] });
     expect((await getTenant(world.registry, tenantId)).tier).toBe('business');
   });
@@ -173,27 +187,31 @@ describe('the end of a move', () => {
     const { tenantId, moveId } = await world.begin({}, { targetTier: 'enterprise' });
     await nextHop(world.registry, moveId);
     await world.settle(moveId, 0);
-    expect(await rollBackMove(world.registry, moveId, { Error: 'States.Timeout' })).toEqual({
+    expect(await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' })).toEqual({
       outcome: 'failed',
       reason: 'A step of the move took too long. The tenant is in a schema of cell a now.',
     });
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'starter', isolationModel: 'schema', epoch: 2 },
+      tier: 'starter',
+      isolationModel: 'schema',
+      epoch: 2,
     });
     const input = { tenantId, targetTier: 'enterprise' };
     const again = await beginMove(world.registry, input, arn(`a-${tenantId}`), alive);
     await nextHop(world.registry, again.moveId);
     await world.settle(again.moveId, 0);
-    await finishMove(world.registry, again.moveId);
+    await endMove(world.registry, again.moveId);
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'enterprise', isolationModel: 'dedicated', epoch: 3 },
+      tier: 'enterprise',
+      isolationModel: 'dedicated',
+      epoch: 3,
     });
   });
 
   test('by an error says no more than our own errors vouch for', async () => {
     const told = async (failure: { Error: string; Cause?: string }) => {
       const { tenantId, moveId } = await world.begin();
-      const { outcome, reason } = await rollBackMove(world.registry, moveId, failure);
+      const { outcome, reason } = await endFailedMove(world.registry, moveId, failure);
       expect(await world.view(tenantId, moveId)).toMatchObject({ status: outcome, reason });
       return reason;
     };
@@ -243,7 +261,7 @@ describe('recovery', () => {
     // The workflow, which is still at it, starts the first one itself.
     await recoverMoves(world.registry, { ...alive, cleanUp });
     expect(ours()).toEqual([]);
-    await finishMove(world.registry, moveId);
+    await endMove(world.registry, moveId);
     const { cleanUps } = await recoverMoves(world.registry, { ...alive, cleanUp });
     expect(ours()).toEqual([{ moveId, hopIndex: 0 }]);
     await recoverMoves(world.registry, { ...alive, cleanUp });

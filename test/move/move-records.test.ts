@@ -46,15 +46,17 @@ describe('asking for a move', () => {
     const input = { tenantId, targetTier: 'enterprise', moveId, startedBy: operator.id };
     expect(started).toEqual([{ name: `move-${moveId}`, input }]);
     expect(await world.view(tenantId, moveId)).toMatchObject({
-      ...{
-        moveId,
-        tenantId,
-        status: 'running',
-        phase: 'planned',
-        reason: null,
-        target: { tier: 'enterprise' },
-      },
-      ...{ force: false, phases: [], report: null, executionArn: arn(`move-${moveId}`), finishedAt: null },
+      moveId,
+      tenantId,
+      status: 'running',
+      phase: 'planned',
+      reason: null,
+      target: { tier: 'enterprise' },
+      force: false,
+      phases: [],
+      report: null,
+      executionArn: arn(`move-${moveId}`),
+      finishedAt: null,
       plan: [
         {
           hop: 0,
@@ -140,7 +142,8 @@ describe('an execution that begins', () => {
     expect(moveId).not.toBe(first.moveId);
     expect(await again()).toEqual({ tenantId, moveId });
     expect(await world.view(tenantId, first.moveId)).toMatchObject({
-      ...{ status: 'aborted', reason: 'The workflow of the move ended before the move was done.' },
+      status: 'aborted',
+      reason: 'The workflow of the move ended before the move was done.',
     });
     await expect(nextHop(world.registry, first.moveId)).rejects.toThrow(MoveOvertaken);
   });

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { tierTerms } from '../../functions/contracts/tier-terms.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
-import { followHop } from '../../functions/moves/follow-hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { setHopState } from '../../functions/moves/move-records.ts';
 import type { Probes } from '../../functions/moves/recover-moves.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
+import { followHop } from '../../functions/moves/settle-hop.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import { getMove, type MoveView } from '../../functions/registry/moves.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -70,20 +70,20 @@ export class MoveRegistry {
   ): Promise<void> {
     const { status = 'active', ...cell } = settings;
     await registerCell(this.registry, {
-      ...{
-        cellId,
-        region: 'us',
-        dataResidency: 'us',
-        databaseHost: `${cellId}.proxy.test`,
-        databasePort: 5432,
-      },
-      ...{ writerHost: `${cellId}.writer.test`, databaseName: 'strata', proxyName: cellId },
-      ...{ clusterArn: `cluster ${cellId}`, masterSecretArn: 'none', ownerSecretArn: `owner of ${cellId}` },
-      ...{
-        starterRoleName: 'strata_starter',
-        starterSecretArn: `starter of ${cellId}`,
-        maxBusinessTenants: 190,
-      },
+      cellId,
+      region: 'us',
+      dataResidency: 'us',
+      databaseHost: `${cellId}.proxy.test`,
+      databasePort: 5432,
+      writerHost: `${cellId}.writer.test`,
+      databaseName: 'strata',
+      proxyName: cellId,
+      clusterArn: `cluster ${cellId}`,
+      masterSecretArn: 'none',
+      ownerSecretArn: `owner of ${cellId}`,
+      starterRoleName: 'strata_starter',
+      starterSecretArn: `starter of ${cellId}`,
+      maxBusinessTenants: 190,
       ...cell,
     });
     await this.registry.query('UPDATE cells SET status = :status WHERE cell_id = :cellId', {
@@ -111,16 +111,16 @@ export class MoveRegistry {
        VALUES (:tenantId::uuid, :slug, :slug, :isolationModel, :schemaName, :tier, :status, :maxUsers::int,
                :maxStorageGb::int, :residency, :residency, :compliance::jsonb)`,
       {
-        ...{
-          tenantId,
-          slug: `t-${tenantId.slice(0, 8)}`,
-          isolationModel,
-          schemaName,
-          tier,
-          status,
-          maxUsers,
-        },
-        ...{ maxStorageGb, residency, compliance: JSON.stringify(compliance) },
+        tenantId,
+        slug: `t-${tenantId.slice(0, 8)}`,
+        isolationModel,
+        schemaName,
+        tier,
+        status,
+        maxUsers,
+        maxStorageGb,
+        residency,
+        compliance: JSON.stringify(compliance),
       },
     );
     const dedicated = isolationModel === 'dedicated';
@@ -131,7 +131,12 @@ export class MoveRegistry {
        VALUES (:tenantId::uuid, 'old.proxy.test', 5432, 'strata', :schemaName, :cellId, 'cluster', :isolationModel,
                :roleName, :secretArn, :epoch::bigint, :residency, 'old.writer.test', :stackName)`,
       {
-        ...{ tenantId, schemaName, isolationModel, epoch, residency, cellId: dedicated ? null : cellId },
+        tenantId,
+        schemaName,
+        isolationModel,
+        epoch,
+        residency,
+        cellId: dedicated ? null : cellId,
         roleName: isolationModel === 'shared' ? 'strata_starter' : ownName,
         secretArn: isolationModel === 'shared' ? `starter of ${cellId}` : `secret of ${ownName}`,
         stackName: dedicated ? `strata-tenant-${tenantId}` : null,
@@ -150,7 +155,7 @@ export class MoveRegistry {
 
   /** Settles a hop as `settleHop` does, without a database to ask. */
   async settle(moveId: string, hopIndex: number, facts: Record<string, unknown> = {}): Promise<void> {
-    const step = await openStep(this.registry, { moveId, hopIndex, phase: 'settle' }, far());
+    const step = await openPhase(this.registry, { moveId, hopIndex, phase: 'settle' }, far());
     await step.amendTarget(arrived);
     await step.keep({ committedAt: '2026-01-01T00:00:00.000Z', ...facts });
     await followHop(this.registry, step.hop);

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { draftMove } from '../../functions/moves/draft-move.ts';
 import { InvalidMoveInput } from '../../functions/moves/errors.ts';
+import { findMovingTenant } from '../../functions/moves/move-records.ts';
 import { type CountedUsage, complianceForbids, limitsUnder } from '../../functions/moves/move-rules.ts';
 import { type MoveTarget, readMoveInput, readMoveRequest } from '../../functions/moves/move-target.ts';
-import { findMovingTenant } from '../../functions/moves/moving-tenant.ts';
 import { requestMove } from '../../functions/moves/request-move.ts';
 import { MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 
@@ -179,10 +179,12 @@ test.each([
 
 test('limits follow the tier, except those that an operator set', () => {
   expect(limitsUnder({ tier: 'starter', maxUsers: 50, maxStorageGb: 7 }, 'business')).toEqual({
-    ...{ maxUsers: 500, maxStorageGb: 7 },
+    maxUsers: 500,
+    maxStorageGb: 7,
   });
   expect(limitsUnder({ tier: 'enterprise', maxUsers: null, maxStorageGb: 1 }, 'starter')).toEqual({
-    ...{ maxUsers: 50, maxStorageGb: 1 },
+    maxUsers: 50,
+    maxStorageGb: 1,
   });
 });
 
@@ -209,16 +211,16 @@ describe('what is asked', () => {
 
   test('is the same in a body and in an execution’s input', () => {
     expect(readMoveRequest({ targetTier: 'business', dryRun: true })).toEqual({
-      ...{ target: { tier: 'business' }, force: false, dryRun: true },
+      target: { tier: 'business' },
+      force: false,
+      dryRun: true,
     });
     expect(readMoveInput({ tenantId: 'acme', targetResidency: 'eu', force: true })).toEqual({
-      ...{
-        tenant: 'acme',
-        target: { residency: 'eu' },
-        force: true,
-        moveId: undefined,
-        startedBy: undefined,
-      },
+      tenant: 'acme',
+      target: { residency: 'eu' },
+      force: true,
+      moveId: undefined,
+      startedBy: undefined,
     });
     expect(() => readMoveInput({ tenantId: 'acme', targetTier: 'business', dryRun: true })).toThrow(
       InvalidMoveInput,

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { ClaimLost, FenceLost, MoverBusy, WritersBusy } from '../../functions/database/transfer/errors.ts';
+import { AttemptBusy, ClaimLost, FenceLost, WritersBusy } from '../../functions/database/transfer/errors.ts';
 import { MoveAborted, MoveMismatch } from '../../functions/moves/errors.ts';
 import { NoCellCapacity } from '../../functions/placement/errors.ts';
 import { ProxyBusy } from '../../functions/places/errors.ts';
@@ -17,7 +17,7 @@ test.each([
   ['a refusal of what is provisioned', new ProxyBusy(), 'ProxyBusy'],
   ['a cell that is full', new NoCellCapacity('business', 'us'), 'NoCellCapacity'],
   ['a claim that another has', new ClaimLost('db.internal'), 'MoveOvertaken'],
-  ['another mover', new MoverBusy('db.internal'), 'CutOverPostponed'],
+  ['another mover', new AttemptBusy('db.internal'), 'CutOverPostponed'],
   ['a writer that does not end', new WritersBusy('db.internal'), 'CutOverPostponed'],
   ['a fence that ran out', new FenceLost('db.internal'), 'CutOverPostponed'],
   ['a mover that was frozen', database('25P03'), 'DependencyUnavailable'],

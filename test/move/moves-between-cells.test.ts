@@ -6,14 +6,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
 import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import type { Step } from '../../functions/moves/hop.ts';
+import { endMove } from '../../functions/moves/end-move.ts';
+import type { PhaseWork } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
+import * as steps from '../../functions/moves/hop-phases.ts';
+import { createTargetCredentials } from '../../functions/moves/make-target.ts';
 import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import * as steps from '../../functions/moves/steps.ts';
-import { provideCredentials } from '../../functions/moves/target/provide-credentials.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
@@ -87,11 +87,11 @@ async function begin(tenantId: string, probes = alive): Promise<string> {
 
 const TRANSIENT = new Set(['CutOverPostponed', 'WritersBusy', 'MoverBusy', 'TenantUnreachable']);
 
-async function run(moveId: string, phase: string, step: Step): Promise<void> {
+async function run(moveId: string, phase: string, step: PhaseWork): Promise<void> {
   let cursor: unknown;
   for (let tries = 0; ; tries++) {
     try {
-      const context = await openStep(
+      const context = await openPhase(
         world.registry,
         { moveId, hopIndex: 0, phase, cursor },
         performance.now() + 20_000,
@@ -105,12 +105,12 @@ async function run(moveId: string, phase: string, step: Step): Promise<void> {
   }
 }
 
-const settle: Step = async (context) => {
+const settle: PhaseWork = async (context) => {
   await settleHop(world.registry, context);
   return { done: true };
 };
-const phases: readonly (readonly [string, Step])[] = [
-  ['credentials', (context) => provideCredentials(context, { kmsKeyArn: undefined })],
+const phases: readonly (readonly [string, PhaseWork])[] = [
+  ['credentials', (context) => createTargetCredentials(context, { kmsKeyArn: undefined })],
   ['prepare', steps.prepare],
   ['copy', steps.copy],
   ['index', steps.index],
@@ -144,7 +144,7 @@ test('a Business tenant goes to another cell, with a report, and nothing is left
   const tenantId = await business(100);
   const moveId = await begin(tenantId);
   await runPhases(moveId);
-  const { report } = await finishMove(world.registry, moveId);
+  const { report } = await endMove(world.registry, moveId);
   expect(report.rows).toBeGreaterThanOrEqual(100);
   expect(report.writePauseMs).toBeGreaterThan(0);
   expect(report.tables).toContainEqual(expect.objectContaining({ name: 'employees', rows: 100 }));
@@ -177,7 +177,7 @@ test.each(sampled(['catch-up', 'compare'], ['copy', 'catch-up', 'cut-over', 'com
       const again = await begin(tenantId, dead);
       expect((await hopsOf(world.registry, moveId))[0]?.state).toBe('rolled-back');
       await runPhases(again);
-      await finishMove(world.registry, again);
+      await endMove(world.registry, again);
     }
     expect((await world.view(tenantId, moveId)).status).toBe(committed ? 'succeeded' : 'aborted');
     expect(await getTenant(world.registry, tenantId)).toMatchObject({ cellId: 'b', epoch: 2 });

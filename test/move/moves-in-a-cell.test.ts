@@ -5,19 +5,18 @@ import { DescribeSecretCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
-import { abortMove } from '../../functions/moves/abort-move.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
 import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import type { Step } from '../../functions/moves/hop.ts';
+import { endFailedMove, endMove } from '../../functions/moves/end-move.ts';
+import type { PhaseWork } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
+import * as steps from '../../functions/moves/hop-phases.ts';
+import { createTargetCredentials } from '../../functions/moves/make-target.ts';
 import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { recoverMoves } from '../../functions/moves/recover-moves.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
+import { abortMove } from '../../functions/moves/request-move.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
-import * as steps from '../../functions/moves/steps.ts';
-import { provideCredentials } from '../../functions/moves/target/provide-credentials.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
@@ -78,21 +77,21 @@ async function begin(
   return { moveId, executionArn };
 }
 
-async function run(moveId: string, phase: string, step: Step): Promise<void> {
+async function run(moveId: string, phase: string, step: PhaseWork): Promise<void> {
   for (let cursor: unknown; ; ) {
-    const context = await openStep(world.registry, { moveId, hopIndex: 0, phase, cursor }, far());
+    const context = await openPhase(world.registry, { moveId, hopIndex: 0, phase, cursor }, far());
     const outcome = await step(context, cursor);
     if (outcome.done) return;
     cursor = outcome.cursor;
   }
 }
 
-const credentials: Step = (context) => provideCredentials(context, { kmsKeyArn: undefined });
-const settle: Step = async (context) => {
+const credentials: PhaseWork = (context) => createTargetCredentials(context, { kmsKeyArn: undefined });
+const settle: PhaseWork = async (context) => {
   await settleHop(world.registry, context);
   return { done: true };
 };
-const phases: readonly (readonly [string, Step])[] = [
+const phases: readonly (readonly [string, PhaseWork])[] = [
   ['credentials', credentials],
   ['prepare', steps.prepare],
   ['copy', steps.copy],
@@ -129,7 +128,7 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
   const up = await begin(tenantId, 'business');
   await runPhases(up.moveId);
   expect(await nextHop(world.registry, up.moveId)).toMatchObject({ finished: true });
-  const { report } = await finishMove(world.registry, up.moveId);
+  const { report } = await endMove(world.registry, up.moveId);
   expect(report).toMatchObject({ hops: [{ kind: 'reshape' }], retriedRequests: 0 });
   expect(report.rows).toBeGreaterThanOrEqual(120);
   expect(report.writePauseMs).toBeGreaterThan(0);
@@ -147,7 +146,7 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
 
   const down = await begin(tenantId, 'starter');
   await runPhases(down.moveId);
-  await finishMove(world.registry, down.moveId);
+  await endMove(world.registry, down.moveId);
   const [hop] = await hopsOf(world.registry, down.moveId);
   const { schemaName, roleName } = hop!.source;
   const secret = `strata/tenant/${tenantId}/${roleName}`;
@@ -190,8 +189,9 @@ test.each(sampled(['index', 'cut-over'], ['prepare', 'copy', 'index', 'catch-up'
     });
     expect(refused?.name).toBe('MoveAborted');
     const cause = JSON.stringify({ errorMessage: refused?.message });
-    expect(await rollBackMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
-      ...{ outcome: 'aborted', reason: 'The move was aborted.' },
+    expect(await endFailedMove(world.registry, moveId, { Error: 'MoveAborted', Cause: cause })).toEqual({
+      outcome: 'aborted',
+      reason: 'The move was aborted.',
     });
     const [hop] = await hopsOf(world.registry, moveId);
     expect(hop?.state).toBe('rolled-back');
@@ -221,7 +221,7 @@ test.each(
     expect(await world.view(tenantId, moveId)).toMatchObject({ status: 'aborted' });
     await nextHop(world.registry, next);
     await runPhases(next);
-    await finishMove(world.registry, next);
+    await endMove(world.registry, next);
   }
   expect(await getTenant(world.registry, tenantId)).toMatchObject({
     tier: 'business',

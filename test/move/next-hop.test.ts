@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { beginMove } from '../../functions/moves/begin-move.ts';
+import { endFailedMove } from '../../functions/moves/end-move.ts';
 import { MoveOvertaken } from '../../functions/moves/errors.ts';
 import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { alive, arn, MoveRegistry } from './move-registry.ts';
 
@@ -25,15 +25,34 @@ describe('hops', () => {
     const own = `tenant_${tenantId.replaceAll('-', '')}`;
     const [hop] = await hopsOf(world.registry, moveId);
     expect(hop).toMatchObject({
-      ...{ kind: 'reshape', index: 0, suffix: '8a1', state: 'working', attempt: { tenantId, epoch: 7 } },
+      kind: 'reshape',
+      index: 0,
+      suffix: '8a1',
+      state: 'working',
+      attempt: { tenantId, epoch: 7 },
       source: {
-        ...{ isolationModel: 'shared', cellId: 'a', host: 'old.proxy.test', writerHost: 'a.writer.test' },
-        ...{ schemaName: 'shared', roleName: 'strata_starter', secretArn: 'starter of a', epoch: 7 },
-        ...{ ownerSecret: 'owner of a', stackName: null, poolSize: 10 },
+        isolationModel: 'shared',
+        cellId: 'a',
+        host: 'old.proxy.test',
+        writerHost: 'a.writer.test',
+        schemaName: 'shared',
+        roleName: 'strata_starter',
+        secretArn: 'starter of a',
+        epoch: 7,
+        ownerSecret: 'owner of a',
+        stackName: null,
+        poolSize: 10,
       },
       target: {
-        ...{ isolationModel: 'schema', cellId: 'a', host: 'a.proxy.test', writerHost: 'a.writer.test' },
-        ...{ schemaName: `${own}_e8a1`, roleName: `${own}_e8a1`, secretArn: null, epoch: 8, poolSize: 10 },
+        isolationModel: 'schema',
+        cellId: 'a',
+        host: 'a.proxy.test',
+        writerHost: 'a.writer.test',
+        schemaName: `${own}_e8a1`,
+        roleName: `${own}_e8a1`,
+        secretArn: null,
+        epoch: 8,
+        poolSize: 10,
       },
     });
     await world.settle(moveId, 0);
@@ -43,29 +62,28 @@ describe('hops', () => {
       epoch: 8,
     });
     expect(await nextHop(world.registry, moveId)).toEqual({
-      ...{ moveId, tenantId, hopIndex: 1, finished: false, needsDatabase: true, needsSecret: false },
+      moveId,
+      tenantId,
+      hopIndex: 1,
+      finished: false,
+      needsDatabase: true,
+      needsSecret: false,
     });
     expect((await hopsOf(world.registry, moveId))[1]).toMatchObject({
-      ...{
-        kind: 'relocate',
-        suffix: '9a1',
-        source: { schemaName: `${own}_e8a1`, secretArn: 'secret', epoch: 8 },
-      },
+      kind: 'relocate',
+      suffix: '9a1',
+      source: { schemaName: `${own}_e8a1`, secretArn: 'secret', epoch: 8 },
       target: {
-        ...{
-          isolationModel: 'dedicated',
-          cellId: null,
-          host: null,
-          port: null,
-          writerHost: null,
-          secretArn: null,
-        },
-        ...{
-          schemaName: `${own}_e9a1`,
-          stackName: `strata-tenant-${tenantId}`,
-          database: 'strata',
-          epoch: 9,
-        },
+        isolationModel: 'dedicated',
+        cellId: null,
+        host: null,
+        port: null,
+        writerHost: null,
+        secretArn: null,
+        schemaName: `${own}_e9a1`,
+        stackName: `strata-tenant-${tenantId}`,
+        database: 'strata',
+        epoch: 9,
         ownerSecret: `strata/dedicated/${tenantId}/owner`,
       },
     });
@@ -76,7 +94,7 @@ describe('hops', () => {
     await nextHop(world.registry, first.moveId);
     const [hop] = await hopsOf(world.registry, first.moveId);
     await setHopState(world.registry, hop!, ['working'], 'rolled-back');
-    await rollBackMove(world.registry, first.moveId, { Error: 'States.Timeout' });
+    await endFailedMove(world.registry, first.moveId, { Error: 'States.Timeout' });
     const { tenantId } = first;
     const { moveId } = await beginMove(
       world.registry,

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { planMove, type Spot, sameSpot } from '../../functions/moves/plan.ts';
+import { planMove } from '../../functions/moves/plan.ts';
+import { type Location, sameLocation } from '../../functions/places/place.ts';
 
-const shared = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'shared', cellId, region });
-const schema = (cellId: string, region = 'us'): Spot => ({ isolationModel: 'schema', cellId, region });
-const dedicated = (region = 'us'): Spot => ({ isolationModel: 'dedicated', cellId: null, region });
+const shared = (cellId: string, region = 'us'): Location => ({ isolationModel: 'shared', cellId, region });
+const schema = (cellId: string, region = 'us'): Location => ({ isolationModel: 'schema', cellId, region });
+const dedicated = (region = 'us'): Location => ({ isolationModel: 'dedicated', cellId: null, region });
 
 describe('the way from one place to another', () => {
   test.each([
@@ -41,7 +42,7 @@ describe('the way from one place to another', () => {
         let here = from;
         for (const hop of hops) {
           expect(hop.from).toEqual(here);
-          expect(sameSpot(hop.from, hop.to)).toBe(false);
+          expect(sameLocation(hop.from, hop.to)).toBe(false);
           const models = [hop.from.isolationModel, hop.to.isolationModel];
           if (hop.kind === 'reshape') {
             expect([hop.to.cellId, hop.to.region]).toEqual([hop.from.cellId, hop.from.region]);

@@ -30,7 +30,8 @@ beforeAll(async () => {
   await new Promise<void>((listening) => states.listen(0, '127.0.0.1', listening));
   Object.assign(process.env, {
     AWS_ENDPOINT_URL_SFN: `http://127.0.0.1:${(states.address() as AddressInfo).port}`,
-    ...{ AWS_ACCESS_KEY_ID: 'any', AWS_SECRET_ACCESS_KEY: 'any' },
+    AWS_ACCESS_KEY_ID: 'any',
+    AWS_SECRET_ACCESS_KEY: 'any',
   });
   world = await BorderWorld.create();
 });

@@ -160,9 +160,9 @@ test('what was at the target before comes back when the attempt is rolled back b
   const back = await world.hop(tenant, world.x);
   await runRelocation(back, { to: 'catch-up' });
   const target = await world.x.connect('owner');
-  const { placeArrival } = await import('../../functions/database/transfer/arrival.ts');
+  const { placeAtTarget } = await import('../../functions/database/transfer/target-placement.ts');
   // The mover dies between the two commits of a cut-over.
-  await placeArrival(target, { ...back.target, tenantId: tenant.tenantId });
+  await placeAtTarget(target, { ...back.target, tenantId: tenant.tenantId });
   await rollBackRelocate(back);
   expect(linesOf(await world.inventory(), tenant)).toEqual(before);
   const { rows } = await target.query('SELECT forward, former FROM tenancy.placement WHERE tenant_id = $1', [

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { readPlacement } from '../../functions/database/transfer/fence.ts';
 import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
-import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
+import { endReplication } from '../../functions/moves/relocate/replication.ts';
 import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { mortal, patchClients } from './mortal-mover.ts';
@@ -126,7 +126,7 @@ test('killed while it is ended, it is ended by the next one', { timeout: 600_000
     const tenant = await world.addTenant();
     const hop = await world.hop(tenant, world.y);
     await runRelocation(hop);
-    const { died } = await mortal(n, () => finalizeRelocate(hop));
+    const { died } = await mortal(n, () => endReplication(hop));
     await world.settle(tenant, hop);
     await mortal(1, () => cleanUpRelocate(hop, performance.now() + 10_000));
     await cleanUpRelocate(hop, performance.now() + 10_000);

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
-import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
+import { endReplication } from '../../functions/moves/relocate/replication.ts';
 import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
 import { createRelocationWorld, linesOf, type RelocationWorld } from './relocation-world.ts';
 import { type PhaseName, relocateSteps, runRelocation, untilDone } from './run-relocation.ts';
@@ -45,7 +45,7 @@ test('every step may run twice in a row', async () => {
     await untilDone(phase, hop, kept);
     await tenant.access.batch('write', [add(`${phase}@x.test`)]);
   }
-  await finalizeRelocate(hop);
+  await endReplication(hop);
   await world.settle(tenant, hop);
   for (let n = 0; n < 2; n++)
     expect(await cleanUpRelocate(hop, performance.now() + 5_000)).toEqual({ done: true });
@@ -68,7 +68,7 @@ test('every step may run twice at once, and so may what ends the move', async ()
     await twiceAtOnce(() => untilDone(phase, hop, kept));
     await tenant.access.batch('write', [add(`${phase}@x.test`)]);
   }
-  await twiceAtOnce(() => finalizeRelocate(hop));
+  await twiceAtOnce(() => endReplication(hop));
   await world.settle(tenant, hop);
   await twiceAtOnce(() => cleanUpRelocate(hop, performance.now() + 5_000));
   const [rows] = await tenant.access.batch('read', [tenantSql.selectFrom('employees').select('email')]);

@@ -65,7 +65,11 @@ test(`${ROWS} rows arrive as they were, in a schema like any other`, {
   const { tenantId } = tenant;
   const fresh = `${hop.target.schemaName}_fresh`;
   await createTenantSchema(target, {
-    ...{ tenantId, schemaName: fresh, roleName: fresh, password: 'p', connectionLimit: 5 },
+    tenantId,
+    schemaName: fresh,
+    roleName: fresh,
+    password: 'p',
+    connectionLimit: 5,
   });
   const describe = async (schema: string) => {
     const { rows } = await target.query<{ line: string }>(DESCRIPTION, [schema]);

@@ -11,11 +11,11 @@ import { createTenantSchema } from '../../functions/database/provisioning/tenant
 import { CredentialStore } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
-import { finalizeRelocate } from '../../functions/moves/relocate/finalize-relocate.ts';
-import { TenantAccess } from '../../functions/placement/tenant-access.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
+import { endReplication } from '../../functions/moves/relocate/replication.ts';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
+import type { Place } from '../../functions/places/place.ts';
 import { connectAs, LOGINS, provisionMaster } from '../database-server.ts';
 import { startPostgresServer } from '../postgres-server.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -72,7 +72,10 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
   const there = await (settings ? ownServer(settings) : TestDatabase.clone('otherServer'));
   closing.push(() => there.drop());
   const side = (cellId: string, port: number, database: string): Side => ({
-    ...{ cellId, port, database, ownerSecret },
+    cellId,
+    port,
+    database,
+    ownerSecret,
     async connect(as) {
       const client = await connectAs(
         { port },
@@ -107,14 +110,22 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
     const name = `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
     const host = '127.0.0.1';
     return {
-      ...{ isolationModel, cellId: isolationModel === 'dedicated' ? null : cellId, region: 'us', host, port },
-      ...{ writerHost: host, readerHost: null, clusterArn: null, database, schemaName: name, roleName: name },
-      ...{
-        secretArn: await addSecret({ user: name, password: passwordOf(name) }),
-        ownerSecret,
-        stackName: null,
-      },
-      ...{ poolSize: 4, epoch },
+      isolationModel,
+      cellId: isolationModel === 'dedicated' ? null : cellId,
+      region: 'us',
+      host,
+      port,
+      writerHost: host,
+      readerHost: null,
+      clusterArn: null,
+      database,
+      schemaName: name,
+      roleName: name,
+      secretArn: await addSecret({ user: name, password: passwordOf(name) }),
+      ownerSecret,
+      stackName: null,
+      poolSize: 4,
+      epoch,
     };
   };
   let attempts = 0;
@@ -137,14 +148,18 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
     async hop({ tenantId, place }, to, model = 'schema') {
       const suffix = `${place.epoch + 1}a${++attempts}`;
       return {
-        ...{ moveId: randomUUID(), index: 0, kind: 'relocate', suffix, source: place },
+        moveId: randomUUID(),
+        index: 0,
+        kind: 'relocate',
+        suffix,
+        source: place,
         attempt: { tenantId, epoch: place.epoch, attemptId: randomUUID() },
         target: await placeAt(to, tenantId, place.epoch + 1, suffix, model),
       };
     },
     async settle(tenant, hop) {
       await registry.query(FOLLOW, routeOf(tenant.tenantId, hop.target));
-      await finalizeRelocate(hop);
+      await endReplication(hop);
       const source = await (hop.source.port === x.port ? x : y).connect('owner');
       await releaseClaim(source, hop.attempt);
       await source.end();
@@ -161,7 +176,7 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
 const passwordOf = (roleName: string) => `password of ${roleName}`;
 
 /** What steps are given; facts are kept as the registry would keep them. */
-export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, seconds = 20): StepContext {
+export function stepContext(hop: Hop, kept: Record<string, unknown> = {}, seconds = 20): HopContext {
   return {
     hop,
     kept,
@@ -181,7 +196,8 @@ async function ownServer(settings: Record<string, string>) {
   await provisionMaster(server, name);
   const master = await connectAs(server, LOGINS.master, name);
   await bootstrapDataDatabase(master, {
-    ...{ ownerPassword: LOGINS.owner.password, shared: true },
+    ownerPassword: LOGINS.owner.password,
+    shared: true,
     starter: { roleName: LOGINS.starter.user, password: LOGINS.starter.password },
   });
   await master.end();

@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
-import type { Hop, Place } from '../../functions/moves/hop.ts';
+import type { Hop } from '../../functions/moves/hop.ts';
 import { cleanUpReshape } from '../../functions/moves/reshape/clean-up-reshape.ts';
+import type { Place } from '../../functions/places/place.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { catalogueOfMoves } from './catalogue-of-moves.ts';

@@ -5,8 +5,8 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { MoveCommitted } from '../../functions/database/transfer/errors.ts';
-import type { Place } from '../../functions/moves/hop.ts';
 import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
+import type { Place } from '../../functions/places/place.ts';
 import { until } from '../enter-tenant.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
@@ -124,7 +124,9 @@ describe.each(['shared', 'schema'] as const)('from %s', (model) => {
         await rollBackReshape(log.hop);
         await until(async () => (await catalogueOfMoves(superuser, tenantId)).join() === before.join());
         const target = await arrivalIn(database, secrets, log.hop.target.isolationModel, {
-          ...{ tenantId, epoch: 2, number: 2 },
+          tenantId,
+          epoch: 2,
+          number: 2,
         });
         const next = new StepLog(hopOf('reshape', tenantId, log.hop.source, target, 2));
         await reshape(next);

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ClaimLost } from '../../functions/database/transfer/errors.ts';
-import type { Hop, StepContext } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
 import { cutOverReshape } from '../../functions/moves/reshape/cut-over-reshape.ts';
 import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
@@ -36,7 +36,7 @@ async function begin(model: 'shared' | 'schema'): Promise<{ tenant: TestTenant; 
 }
 
 /** What the first delivery kept, a second one that began at the same time has not seen. */
-const forgetful = (log: StepLog): StepContext => ({ ...log.context(), kept: {} });
+const forgetful = (log: StepLog): HopContext => ({ ...log.context(), kept: {} });
 
 describe.each(['shared', 'schema'] as const)('from %s', (model) => {
   test('every step twice, and again with everything forgotten', async () => {

@@ -14,7 +14,7 @@ import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { type Attempt, claimTenant, releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { WritersBusy } from '../../functions/database/transfer/errors.ts';
 import {
-  flipReshaped,
+  commitReshape,
   lowerFence,
   raiseFence,
   withoutWriters,
@@ -51,12 +51,17 @@ async function move(epoch: number): Promise<void> {
   await claimTenant(owner, attempt);
   const fence = await raiseFence(owner, attempt);
   const forward = {
-    ...{ epoch: epoch + 1, isolation_model: 'schema', region: 'us', secret_arn: to },
-    ...{ database_host: '127.0.0.1', database_port: world.cell.server.port, database_name: world.cell.name },
+    epoch: epoch + 1,
+    isolation_model: 'schema',
+    region: 'us',
+    secret_arn: to,
+    database_host: '127.0.0.1',
+    database_port: world.cell.server.port,
+    database_name: world.cell.name,
   };
   await withoutWriters(owner, tenant.tenantId, async () => {
     await owner.query(`INSERT INTO ${to}.employees SELECT * FROM ${from}.employees`);
-    await flipReshaped(owner, attempt, fence, { ...next, isolationModel: 'schema', forward });
+    await commitReshape(owner, attempt, fence, { ...next, isolationModel: 'schema', forward });
   });
   await releaseClaim(owner, attempt);
 }
@@ -164,7 +169,7 @@ test('a mover that wakes up behind another one’s fence can neither raise, lowe
   await claimTenant(owner, frozen);
   const stale = await raiseFence(owner, frozen, { seconds: 0.05 });
   const next = { isolationModel: 'schema', schemaName: 'x', roleName: 'x', forward: {} } as const;
-  const flip = () => withoutWriters(owner, tenant.tenantId, () => flipReshaped(owner, frozen, stale, next));
+  const flip = () => withoutWriters(owner, tenant.tenantId, () => commitReshape(owner, frozen, stale, next));
   // A writer clears the fence when it has run out.
   await tenant.access.batch('write', [add('a@x.test')]);
   await expect(flip()).rejects.toMatchObject({ name: 'FenceLost' });

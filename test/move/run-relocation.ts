@@ -1,5 +1,5 @@
 import { sqlStateOf } from '../../functions/database/session/sql-state.ts';
-import type { Hop, StepContext, StepOutcome } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext, PhaseOutcome } from '../../functions/moves/hop.ts';
 import { catchUpRelocate } from '../../functions/moves/relocate/catch-up-relocate.ts';
 import { compareRelocate } from '../../functions/moves/relocate/compare-relocate.ts';
 import { copyRelocate } from '../../functions/moves/relocate/copy-relocate.ts';
@@ -8,7 +8,7 @@ import { indexRelocate } from '../../functions/moves/relocate/index-relocate.ts'
 import { prepareRelocate } from '../../functions/moves/relocate/prepare-relocate.ts';
 import { stepContext } from './relocation-world.ts';
 
-export type RelocateStep = (context: StepContext, cursor?: unknown) => Promise<StepOutcome>;
+export type RelocateStep = (context: HopContext, cursor?: unknown) => Promise<PhaseOutcome>;
 
 /** The phases of a hop that relocates, in their order. */
 export const relocateSteps = {
@@ -34,7 +34,7 @@ export async function untilDone(
   seconds?: number,
 ): Promise<void> {
   const step: RelocateStep = relocateSteps[phase];
-  let outcome: StepOutcome = { done: false };
+  let outcome: PhaseOutcome = { done: false };
   for (let tries = 0; !outcome.done; tries++) {
     try {
       outcome = await step(stepContext(hop, kept, seconds), outcome.cursor);

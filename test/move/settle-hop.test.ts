@@ -5,27 +5,26 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
 import {
-  flipReshaped,
+  commitReshape,
   raiseFence,
   readPlacement,
   withoutWriters,
 } from '../../functions/database/transfer/fence.ts';
 import { beginMove } from '../../functions/moves/begin-move.ts';
+import { dryRunMove, estimateMove } from '../../functions/moves/dry-run.ts';
+import { endFailedMove, endMove } from '../../functions/moves/end-move.ts';
 import { HopNotCommitted } from '../../functions/moves/errors.ts';
-import { estimateMove } from '../../functions/moves/estimate-move.ts';
-import { finishMove } from '../../functions/moves/finish-move.ts';
-import { forwardTo, type Hop, type StepContext } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { hopsOf } from '../../functions/moves/move-records.ts';
 import { countIfNotMetered } from '../../functions/moves/move-rules.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { requestMove } from '../../functions/moves/request-move.ts';
-import { rollBackMove } from '../../functions/moves/roll-back-move.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
 import { surveyTenant } from '../../functions/moves/survey-tenant.ts';
-import { tryMove } from '../../functions/moves/try-move.ts';
 import { dedicatedSecretName } from '../../functions/placement/tenant-names.ts';
+import { forwardTo } from '../../functions/places/place.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -46,13 +45,11 @@ beforeAll(async () => {
   tls.setDefaultCACertificates([...tls.rootCertificates, certificate]);
   await secrets.put('owner-of-a', cell.login('owner'));
   await world.addCell('a', {
-    ...{
-      databaseHost: host,
-      databasePort: port,
-      writerHost: host,
-      databaseName: cell.name,
-      ownerSecretArn: 'owner-of-a',
-    },
+    databaseHost: host,
+    databasePort: port,
+    writerHost: host,
+    databaseName: cell.name,
+    ownerSecretArn: 'owner-of-a',
   });
   owner = await cell.connect('owner');
 });
@@ -63,7 +60,7 @@ afterAll(async () => {
 });
 
 /** Starter to Business, just before the commit point. */
-async function atCommitPoint(): Promise<{ tenantId: string; moveId: string; context: StepContext }> {
+async function atCommitPoint(): Promise<{ tenantId: string; moveId: string; context: HopContext }> {
   const { tenantId, moveId } = await world.begin();
   await world.registry.query(
     `UPDATE tenant_database_routing r SET database_host = c.database_host, database_port = c.database_port,
@@ -72,7 +69,7 @@ async function atCommitPoint(): Promise<{ tenantId: string; moveId: string; cont
   );
   await cell.addTenant('shared', tenantId);
   await nextHop(world.registry, moveId);
-  const context = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
+  const context = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'cut-over' }, far());
   const { schemaName, roleName } = context.hop.target;
   await createTenantSchema(owner, { tenantId, schemaName, roleName, password: 'secret', connectionLimit: 5 });
   await context.amendTarget({ secretArn: `secret of ${roleName}` });
@@ -83,7 +80,7 @@ async function atCommitPoint(): Promise<{ tenantId: string; moveId: string; cont
 async function commit({ attempt, target }: Hop): Promise<void> {
   const fence = await raiseFence(owner, attempt);
   await withoutWriters(owner, attempt.tenantId, () =>
-    flipReshaped(owner, attempt, fence, { ...target, forward: forwardTo(target) }),
+    commitReshape(owner, attempt, fence, { ...target, forward: forwardTo(target) }),
   );
 }
 
@@ -111,7 +108,7 @@ describe('a hop', () => {
         requests,
       ]);
     }
-    const settle = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'settle' }, far());
+    const settle = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'settle' }, far());
     await settleHop(world.registry, settle);
     await settleHop(world.registry, settle);
     expect(await readPlacement(owner, tenantId)).toMatchObject({ epoch: 2, state: 'active', mover: null });
@@ -122,12 +119,16 @@ describe('a hop', () => {
       { tenantId },
     );
     expect(routing).toEqual({
-      ...{ epoch: 2, isolation_model: 'schema', schema_name: target.schemaName, role_name: target.roleName },
-      ...{ secret_arn: `secret of ${target.roleName}`, cell_id: 'a' },
+      epoch: 2,
+      isolation_model: 'schema',
+      schema_name: target.schemaName,
+      role_name: target.roleName,
+      secret_arn: `secret of ${target.roleName}`,
+      cell_id: 'a',
     });
     const [hop] = await hopsOf(world.registry, moveId);
     expect(hop).toMatchObject({ state: 'settled', result: { retried: { source: 2, target: 3 } } });
-    expect((await finishMove(world.registry, moveId)).report.retriedRequests).toBe(5);
+    expect((await endMove(world.registry, moveId)).report.retriedRequests).toBe(5);
   });
 
   test('of another attempt is not taken for this one’s', async () => {
@@ -144,15 +145,20 @@ describe('a move that stops behind its last commit', () => {
   test('is not rolled back but brought to its end, whatever stopped it', async () => {
     const { tenantId, moveId, context } = await atCommitPoint();
     await commit(context.hop);
-    const { outcome } = await rollBackMove(world.registry, moveId, { Error: 'States.Timeout' });
+    const { outcome } = await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' });
     expect(outcome).toBe('succeeded');
     expect(await stateOf(moveId)).toBe('settled');
     expect(await getTenant(world.registry, tenantId)).toMatchObject({
-      ...{ tier: 'business', maxUsers: 500, isolationModel: 'schema', epoch: 2 },
+      tier: 'business',
+      maxUsers: 500,
+      isolationModel: 'schema',
+      epoch: 2,
     });
     expect(await readPlacement(owner, tenantId)).toMatchObject({ state: 'active', mover: null });
     expect(await world.view(tenantId, moveId)).toMatchObject({
-      ...{ status: 'succeeded', reason: null, report: { hops: [{ kind: 'reshape' }] } },
+      status: 'succeeded',
+      reason: null,
+      report: { hops: [{ kind: 'reshape' }] },
     });
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.succeed']);
   });
@@ -178,8 +184,9 @@ describe('sides that differ', () => {
     async (_, committed, epoch) => {
       const { tenantId, moveId, context } = await atCommitPoint();
       if (committed) await commit(context.hop);
-      expect(await rollBackMove(world.registry, moveId, { Error: 'MoveMismatch' })).toEqual({
-        ...{ outcome: 'failed', reason: 'The data of the two places differ; both are kept.' },
+      expect(await endFailedMove(world.registry, moveId, { Error: 'MoveMismatch' })).toEqual({
+        outcome: 'failed',
+        reason: 'The data of the two places differ; both are kept.',
       });
       expect(await stateOf(moveId)).toBe('mismatch');
       expect(await getTenant(world.registry, tenantId)).toMatchObject({ epoch });
@@ -187,7 +194,7 @@ describe('sides that differ', () => {
         context.hop.target.schemaName,
       ]);
       expect(rows).toEqual([{ kept: true }]);
-      const { forbidden } = await tryMove(
+      const { forbidden } = await dryRunMove(
         world.registry,
         { tenantId, target: { tier: 'enterprise' }, force: true },
         async () => ({ rows: 0, bytes: 0, activeEmployees: 0, tables: [] }),
@@ -203,7 +210,7 @@ describe('sides that differ', () => {
     const { tenantId, moveId, context } = await atCommitPoint();
     if (committed) await commit(context.hop);
     await context.keep({ mismatchAt: new Date().toISOString() });
-    await rollBackMove(world.registry, moveId, { Error: 'MoveMismatch' });
+    await endFailedMove(world.registry, moveId, { Error: 'MoveMismatch' });
     await world.registry.query(
       `UPDATE tenant_move_hops SET state = 'working', result = result - 'mismatchAt' - 'compareCursor'
        WHERE state = 'mismatch' AND tenant_id = :tenantId::uuid`,
@@ -286,11 +293,13 @@ describe('a survey', () => {
         tenantId,
       });
       const asked = { tenantId, target: { tier }, force: false } as const;
-      const { forbidden } = await tryMove(world.registry, asked, counted);
+      const { forbidden } = await dryRunMove(world.registry, asked, counted);
       expect(forbidden).toEqual([{ rule: 'users', detail: expect.stringContaining('22 active users') }]);
       const started: string[] = [];
       const options = {
-        ...{ actor: operator, startedBy: 'x', stateMachineArn: STATE_MACHINE },
+        actor: operator,
+        startedBy: 'x',
+        stateMachineArn: STATE_MACHINE,
         start: async (name: string) => void started.push(name),
       };
       const requested = requestMove(world.registry, asked, { ...options, survey: counted });
@@ -334,7 +343,7 @@ describe('a survey', () => {
   test('is part of a dry run, which changes nothing', async () => {
     const survey = (tenantId: string) => surveyTenant(world.registry, tenantId);
     const asked = { tenantId: shared, target: { tier: 'enterprise' }, force: false } as const;
-    const tried = await tryMove(world.registry, asked, survey);
+    const tried = await dryRunMove(world.registry, asked, survey);
     expect(tried).toMatchObject({ dryRun: true, sizes: { rows: 25 }, forbidden: [] });
     expect(tried.plan.map(({ kind }) => kind)).toEqual(['reshape', 'relocate']);
     expect(tried.estimate).toEqual(estimateMove(tried.plan, tried.sizes));

@@ -124,14 +124,18 @@ test('a hop to the shared tables needs neither a database nor a secret', () => {
 
 test('a hop to a schema in a cell makes a secret, and the proxy is told once the role is there', () => {
   expect(newHop({ needsDatabase: false, needsSecret: true })).toEqual([
-    ...['Create credentials', 'Prepare', 'Register with proxy'],
+    'Create credentials',
+    'Prepare',
+    'Register with proxy',
     ...everyHop,
   ]);
 });
 
 test('a hop to a dedicated database launches and bootstraps it; its stack makes the secret', () => {
   expect(newHop({ needsDatabase: true, needsSecret: false })).toEqual([
-    ...['Launch', 'Bootstrap', 'Prepare'],
+    'Launch',
+    'Bootstrap',
+    'Prepare',
     ...everyHop,
   ]);
 });

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { abortMove } from '../../functions/moves/abort-move.ts';
 import { MoveAborted, MoveOvertaken } from '../../functions/moves/errors.ts';
+import { openPhase } from '../../functions/moves/hop-context.ts';
 import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { openStep } from '../../functions/moves/step-context.ts';
+import { abortMove } from '../../functions/moves/request-move.ts';
 import { far, MoveRegistry, operator } from './move-registry.ts';
 
 let world: MoveRegistry;
@@ -22,8 +22,8 @@ describe('a step', () => {
   test('shows its phase and progress, and ends the phase before', async () => {
     const { tenantId, moveId } = await world.begin();
     await nextHop(world.registry, moveId);
-    await openStep(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
-    const copy = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far());
+    await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
+    const copy = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far());
     await copy.progress({ rowsDone: 10, rowsTotal: 100, bytesDone: 5 });
     // Too soon to be told, but kept for the next time.
     await copy.progress({ rowsDone: 20, bytesDone: 50 });
@@ -38,25 +38,30 @@ describe('a step', () => {
     expect(move).toMatchObject({ phase: 'copy', currentPauseMs: 12.5 });
     expect(move.phases).toEqual([
       {
-        ...{
-          hop: 0,
-          name: 'prepare',
-          status: 'done',
-          startedAt: expect.any(String),
-          finishedAt: expect.any(String),
-        },
-        ...{
-          rowsDone: null,
-          rowsTotal: null,
-          bytesDone: null,
-          bytesTotal: null,
-          lagBytes: null,
-          pauseMs: null,
-        },
+        hop: 0,
+        name: 'prepare',
+        status: 'done',
+        startedAt: expect.any(String),
+        finishedAt: expect.any(String),
+        rowsDone: null,
+        rowsTotal: null,
+        bytesDone: null,
+        bytesTotal: null,
+        lagBytes: null,
+        pauseMs: null,
       },
       {
-        ...{ hop: 0, name: 'copy', status: 'running', startedAt: expect.any(String), finishedAt: null },
-        ...{ rowsDone: 100, rowsTotal: 100, bytesDone: 50, bytesTotal: null, lagBytes: null, pauseMs: 12.5 },
+        hop: 0,
+        name: 'copy',
+        status: 'running',
+        startedAt: expect.any(String),
+        finishedAt: null,
+        rowsDone: 100,
+        rowsTotal: 100,
+        bytesDone: 50,
+        bytesTotal: null,
+        lagBytes: null,
+        pauseMs: 12.5,
       },
     ]);
   });
@@ -64,13 +69,13 @@ describe('a step', () => {
   test('that runs late, or twice at once, lists no phase twice and takes none back', async () => {
     const { tenantId, moveId } = await world.begin();
     await nextHop(world.registry, moveId);
-    const late = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
+    const late = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
     const registries = await Promise.all(Array.from({ length: 5 }, () => world.another()));
     await Promise.all(
-      registries.map((registry) => openStep(registry, { moveId, hopIndex: 0, phase: 'copy' }, far())),
+      registries.map((registry) => openPhase(registry, { moveId, hopIndex: 0, phase: 'copy' }, far())),
     );
     await late.progress({ rowsDone: 1 });
-    await openStep(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
+    await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'prepare' }, far());
     expect(await entries(tenantId, moveId)).toMatchObject([
       { name: 'prepare', status: 'done', rowsDone: null },
       { name: 'copy', status: 'running' },
@@ -82,12 +87,12 @@ describe('a step', () => {
     const { moveId } = await world.begin();
     await nextHop(world.registry, moveId);
     const step = { moveId, hopIndex: 0, phase: 'credentials' };
-    const context = await openStep(world.registry, step, far());
+    const context = await openPhase(world.registry, step, far());
     await context.keep({ copiedRows: 5, tables: [{ name: 'teams', rows: 5 }] });
     await context.keep({ copiedBytes: 50 });
     await context.amendTarget({ secretArn: 'made' });
     expect(context.hop.target.secretArn).toBe('made');
-    const next = await openStep(world.registry, { ...step, phase: 'prepare' }, far());
+    const next = await openPhase(world.registry, { ...step, phase: 'prepare' }, far());
     expect(next.kept).toEqual({ copiedRows: 5, copiedBytes: 50, tables: [{ name: 'teams', rows: 5 }] });
     expect(next.hop.target.secretArn).toBe('made');
   });
@@ -96,16 +101,16 @@ describe('a step', () => {
     const { tenantId, moveId } = await world.begin();
     await nextHop(world.registry, moveId);
     const step = { moveId, hopIndex: 0, phase: 'cut-over' };
-    const context = await openStep(world.registry, step, far());
+    const context = await openPhase(world.registry, step, far());
     expect(await abortMove(world.registry, { tenantId, moveId, operator: operator.id })).toBe(true);
     expect(await abortMove(world.registry, { tenantId, moveId, operator: operator.id })).toBe(true);
     await expect(context.progress({})).rejects.toThrow(MoveAborted);
-    await expect(openStep(world.registry, step, far())).rejects.toThrow(MoveAborted);
+    await expect(openPhase(world.registry, step, far())).rejects.toThrow(MoveAborted);
     await expect(nextHop(world.registry, moveId)).rejects.toThrow(MoveAborted);
     await context.keep({ committedAt: new Date().toISOString(), writePauseMs: 3 });
     await context.progress({});
-    await openStep(world.registry, step, far());
-    await openStep(world.registry, { ...step, phase: 'compare' }, far());
+    await openPhase(world.registry, step, far());
+    await openPhase(world.registry, { ...step, phase: 'compare' }, far());
     expect((await hopsOf(world.registry, moveId))[0]?.state).toBe('committed');
     expect(await world.audited(tenantId)).toEqual(['move.start', 'move.abort']);
   });
@@ -113,12 +118,12 @@ describe('a step', () => {
   test('has nothing to say in a move that has ended, or a hop that is rolled back', async () => {
     const { moveId } = await world.begin();
     await nextHop(world.registry, moveId);
-    const context = await openStep(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far());
+    const context = await openPhase(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far());
     await setHopState(world.registry, context.hop, ['working'], 'rolling-back');
     await expect(context.progress({})).rejects.toThrow(MoveOvertaken);
     await expect(context.keep({ a: 1 })).rejects.toThrow(MoveOvertaken);
     await expect(context.amendTarget({ secretArn: 'x' })).rejects.toThrow(MoveOvertaken);
-    await expect(openStep(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far())).rejects.toThrow(
+    await expect(openPhase(world.registry, { moveId, hopIndex: 0, phase: 'copy' }, far())).rejects.toThrow(
       MoveOvertaken,
     );
     await expect(nextHop(world.registry, moveId)).rejects.toThrow(MoveOvertaken);

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import type { TenantAccess } from '../../functions/placement/tenant-access.ts';
+import type { TenantAccess } from '../../functions/placement/tenant-router.ts';
 
 interface Person {
   id: string;

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { TablesNewer, TablesUpgrading } from '../../functions/moves/errors.ts';
-import { prepare } from '../../functions/moves/steps.ts';
+import { prepare } from '../../functions/moves/hop-phases.ts';
 import { TestDatabase } from '../test-database.ts';
 import { addPeople } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';

@@ -11,13 +11,12 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { MoveAborted } from '../../functions/moves/errors.ts';
-import type { StepContext } from '../../functions/moves/hop.ts';
-import { bootstrapTarget } from '../../functions/moves/target/bootstrap-target.ts';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
-import { verifyLogin } from '../../functions/moves/target/verify-login.ts';
+import type { HopContext } from '../../functions/moves/hop.ts';
+import { bootstrapTarget, launchTarget } from '../../functions/moves/make-target.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
 import { driveDedicatedStack, type StackProgress } from '../../functions/places/dedicated-stack.ts';
 import { DedicatedStackFailed, TenantUnreachable } from '../../functions/places/errors.ts';
+import { verifyPlace } from '../../functions/places/place-database.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { TestDatabase } from '../test-database.ts';
 import { dedicatedSettings, serveDedicatedTemplate } from './dedicated-template.ts';
@@ -47,15 +46,20 @@ beforeEach(async () => {
   hop = await openHop(plane.registry, tenantId, {
     source: place({ cellId: 'cell', schemaName: roleName('1'), roleName: roleName('1') }),
     target: place({
-      ...{ isolationModel: 'dedicated', host: null, port: null, writerHost: null, epoch: 2 },
-      ...{ schemaName: roleName('2a1'), roleName: roleName('2a1') },
+      isolationModel: 'dedicated',
+      host: null,
+      port: null,
+      writerHost: null,
+      epoch: 2,
+      schemaName: roleName('2a1'),
+      roleName: roleName('2a1'),
     }),
   });
 });
 
 const roleName = (suffix: string) => `tenant_${tenantId.replaceAll('-', '')}_e${suffix}`;
 const settings = () => ({ ...dedicatedSettings, roleArn: plane.serviceRoleArn });
-const launch = (context: StepContext, cursor?: unknown) =>
+const launch = (context: HopContext, cursor?: unknown) =>
   launchTarget(plane.registry, context, settings(), cursor);
 
 /** Calls the step as the workflow does, each time with a look and no time to wait. */
@@ -82,9 +86,15 @@ test('a new database is launched with the role of the attempt, and the target le
   const seen = await launched();
   expect(seen[0]).toMatchObject({ ready: false, phase: 'creating', stackId: expect.any(String) });
   expect(await targetOf()).toMatchObject({
-    ...{ host, port, writerHost: host, readerHost: 'reader.test', database: 'strata' },
+    host,
+    port,
+    writerHost: host,
+    readerHost: 'reader.test',
+    database: 'strata',
     clusterArn: `arn:aws:rds:us-east-1:000000000000:cluster:${tenantId}`,
-    ...{ stackName: dedicatedStackName(tenantId), roleName: roleName('2a1'), schemaName: roleName('2a1') },
+    stackName: dedicatedStackName(tenantId),
+    roleName: roleName('2a1'),
+    schemaName: roleName('2a1'),
     secretArn: expect.stringContaining(`:secret:strata/tenant/${tenantId}/${roleName('2a1')}-`),
     ownerSecret: expect.stringContaining(`:secret:${dedicatedSecretName(tenantId, 'owner')}-`),
   });
@@ -117,7 +127,10 @@ test('the stack of an earlier stay is used again, with its own role and secret',
   while (!progress?.ready) progress = (await driveDedicatedStack(earlier, settings(), progress)).progress;
   expect(await launched()).toMatchObject([{ ready: true, stackId: progress.stackId }]);
   expect(await targetOf()).toMatchObject({
-    ...{ host, port, roleName: roleName('1'), schemaName: roleName('2a1') },
+    host,
+    port,
+    roleName: roleName('1'),
+    schemaName: roleName('2a1'),
     secretArn: expect.stringContaining(`/${roleName('1')}-`),
   });
   expect(await stackCount()).toBe(1);
@@ -184,11 +197,11 @@ test('the database is prepared without shared tables, twice at once too, and its
     expect(await version()).toEqual(now);
 
     const target = await targetOf();
-    await expect(verifyLogin(target)).rejects.toThrow(TenantUnreachable);
+    await expect(verifyPlace(target)).rejects.toThrow(TenantUnreachable);
     const { schemaName, roleName: login } = target;
     const role = { roleName: login, password: 'tenant-password', connectionLimit: 5 };
     await createTenantSchema(owner, { tenantId, schemaName, ...role });
-    await verifyLogin(target);
+    await verifyPlace(target);
   } finally {
     await database.drop();
   }

@@ -1,15 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { MoveAborted } from '../../functions/moves/errors.ts';
-import type { Hop, Place, StepContext } from '../../functions/moves/hop.ts';
+import type { Hop, HopContext } from '../../functions/moves/hop.ts';
+import type { Place } from '../../functions/places/place.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 
 /** A place in a cell, or whatever `fields` say. */
 export function place(fields: Partial<Place>): Place {
   return {
-    ...{ isolationModel: 'schema', cellId: null, region: 'us', host: '127.0.0.1', port: 5432 },
-    ...{ writerHost: '127.0.0.1', readerHost: null, clusterArn: null, database: 'strata' },
-    ...{ schemaName: 'shared', roleName: 'strata_starter', secretArn: null, ownerSecret: 'owner' },
-    ...{ stackName: null, poolSize: 10, epoch: 1 },
+    isolationModel: 'schema',
+    cellId: null,
+    region: 'us',
+    host: '127.0.0.1',
+    port: 5432,
+    writerHost: '127.0.0.1',
+    readerHost: null,
+    clusterArn: null,
+    database: 'strata',
+    schemaName: 'shared',
+    roleName: 'strata_starter',
+    secretArn: null,
+    ownerSecret: 'owner',
+    stackName: null,
+    poolSize: 10,
+    epoch: 1,
     ...fields,
   };
 }
@@ -28,7 +41,7 @@ export async function addPlainTenant(registry: RegistryExecutor): Promise<string
 /** A hop that a test opened: what its steps get, and what the test does to it meanwhile. */
 export interface OpenHop {
   /** As the next step sees the hop; its deadline passes after `ms`. */
-  context(ms?: number): Promise<StepContext>;
+  context(ms?: number): Promise<HopContext>;
   setState(state: string): Promise<void>;
   abort(): void;
   /** Ends the aborted move, so that the tenant can move again. */
@@ -53,18 +66,27 @@ export async function openHop(
             :epoch || 'a' || (1 + count(*)) FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid
      RETURNING attempt_id::text`,
     {
-      ...{ moveId, tenantId, kind, epoch: String(target.epoch) },
-      ...{ source: JSON.stringify(source), target: JSON.stringify(target) },
+      moveId,
+      tenantId,
+      kind,
+      epoch: String(target.epoch),
+      source: JSON.stringify(source),
+      target: JSON.stringify(target),
     },
   );
   const setState = async (state: string): Promise<void> => {
     await registry.query('UPDATE tenant_move_hops SET state = :state WHERE move_id = :moveId::uuid', {
-      ...{ moveId, state },
+      moveId,
+      state,
     });
   };
   let aborted = false;
   const planned = {
-    ...{ moveId, index: 0, kind, source, suffix: `${target.epoch}a1` },
+    moveId,
+    index: 0,
+    kind,
+    source,
+    suffix: `${target.epoch}a1`,
     attempt: { tenantId, epoch: source.epoch, attemptId: hop!.attempt_id },
   };
   return {

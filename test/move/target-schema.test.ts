@@ -8,14 +8,16 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { MoveAborted } from '../../functions/moves/errors.ts';
-import { bootstrapTarget } from '../../functions/moves/target/bootstrap-target.ts';
-import { discardCredentials } from '../../functions/moves/target/discard-credentials.ts';
-import { launchTarget } from '../../functions/moves/target/launch-target.ts';
-import { provideCredentials } from '../../functions/moves/target/provide-credentials.ts';
-import { registerWithProxy } from '../../functions/moves/target/register-with-proxy.ts';
+import {
+  bootstrapTarget,
+  createTargetCredentials,
+  launchTarget,
+  registerTarget,
+} from '../../functions/moves/make-target.ts';
 import { tenantSecretName } from '../../functions/placement/tenant-names.ts';
 import { ProxyBusy, TenantSecretInvalid } from '../../functions/places/errors.ts';
 import { acquireProxyLease } from '../../functions/places/proxy-lease.ts';
+import { deleteSecret } from '../../functions/places/tenant-secret.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { addPlainTenant, type OpenHop, openHop, place } from './target-hop.ts';
 
@@ -47,7 +49,7 @@ beforeEach(async () => {
   });
 });
 
-const provide = async () => provideCredentials(await hop.context(), withoutKey);
+const provide = async () => createTargetCredentials(await hop.context(), withoutKey);
 const secretArnOfTarget = async () => (await hop.context()).hop.target.secretArn;
 
 async function secretsOfTenant(): Promise<(string | undefined)[]> {
@@ -71,8 +73,12 @@ test('the target gets a secret of its own, once, however often the step runs', a
   const { SecretString, Name } = await secrets.send(new GetSecretValueCommand({ SecretId }));
   expect(Name).toBe(secretName);
   expect(JSON.parse(SecretString!)).toMatchObject({
-    ...{ username: roleName, password: expect.stringMatching(/^.{40,}$/) },
-    ...{ engine: 'postgres', host: 'proxy.test', port: 5432, dbname: 'strata' },
+    username: roleName,
+    password: expect.stringMatching(/^.{40,}$/),
+    engine: 'postgres',
+    host: 'proxy.test',
+    port: 5432,
+    dbname: 'strata',
   });
   const { Tags } = await secrets.send(new DescribeSecretCommand({ SecretId }));
   expect(Tags).toEqual(
@@ -97,12 +103,12 @@ test('a secret of another role under the name is refused and left alone', async 
 });
 
 test('credentials are discarded for good, by name or by ARN, and as often as wanted', async () => {
-  await discardCredentials(secretName);
+  await deleteSecret(secretName);
   await provide();
-  await discardCredentials((await secretArnOfTarget())!);
+  await deleteSecret((await secretArnOfTarget())!);
   expect(await secretsOfTenant()).toEqual([]);
   await provide();
-  await Promise.all([discardCredentials(secretName), discardCredentials(secretName)]);
+  await Promise.all([deleteSecret(secretName), deleteSecret(secretName)]);
   expect(await secretsOfTenant()).toEqual([]);
 });
 
@@ -110,14 +116,14 @@ test('the cell’s proxy takes the target’s secret, beside what it has', async
   const [starter] = await accepted();
   await provide();
   const contexts = [await hop.context(), await hop.context()];
-  await Promise.all(contexts.map((context) => registerWithProxy(plane.registry, context)));
+  await Promise.all(contexts.map((context) => registerTarget(plane.registry, context)));
   expect(await accepted()).toEqual([starter, await secretArnOfTarget()]);
 });
 
 test('a proxy that is busy until the deadline is told as such', async () => {
   await provide();
   const lease = await acquireProxyLease(plane.registry, cellId);
-  await expect(registerWithProxy(plane.registry, await hop.context(300))).rejects.toThrow(ProxyBusy);
+  await expect(registerTarget(plane.registry, await hop.context(300))).rejects.toThrow(ProxyBusy);
   await lease!.release();
 });
 
@@ -125,14 +131,16 @@ test('an aborted move makes no credentials and changes no proxy', async () => {
   const before = await accepted();
   hop.abort();
   await expect(provide()).rejects.toThrow(MoveAborted);
-  await expect(registerWithProxy(plane.registry, await hop.context())).rejects.toThrow(MoveAborted);
+  await expect(registerTarget(plane.registry, await hop.context())).rejects.toThrow(MoveAborted);
   expect(await secretsOfTenant()).toEqual([]);
   expect(await accepted()).toEqual(before);
 });
 
 test('a target without a database of its own launches none, and one in shared tables gets no credentials', async () => {
   const settings = {
-    ...{ templateUrl: 'none', parameters: {}, roleArn: plane.serviceRoleArn },
+    templateUrl: 'none',
+    parameters: {},
+    roleArn: plane.serviceRoleArn,
     deletionProtection: false,
   };
   const inSchema = await hop.context();
@@ -146,7 +154,7 @@ test('a target without a database of its own launches none, and one in shared ta
     target: place({ cellId, isolationModel: 'shared', secretArn: 'arn:of-the-cell' }),
   });
   expect(await provide()).toEqual({ done: true });
-  expect(await registerWithProxy(plane.registry, await hop.context())).toEqual({ done: true });
+  expect(await registerTarget(plane.registry, await hop.context())).toEqual({ done: true });
   expect(await secretArnOfTarget()).toBe('arn:of-the-cell');
   expect(await secretsOfTenant()).toEqual([]);
   expect(await accepted()).toEqual(before);

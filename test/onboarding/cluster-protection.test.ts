@@ -27,8 +27,12 @@ afterAll(async () => {
 async function protect(RequestType: 'Create' | 'Delete', clusters: string[], isOn = 'true') {
   const { port } = cloudFormation.address() as AddressInfo;
   const event = {
-    ...{ RequestType, ResponseURL: `http://127.0.0.1:${port}/`, RequestId: 'r', StackId: 's' },
-    ...{ ResourceType: 'Custom::StrataClusterProtection', LogicalResourceId: 'Protection' },
+    RequestType,
+    ResponseURL: `http://127.0.0.1:${port}/`,
+    RequestId: 'r',
+    StackId: 's',
+    ResourceType: 'Custom::StrataClusterProtection',
+    LogicalResourceId: 'Protection',
     PhysicalResourceId: 'cluster-protection',
     ResourceProperties: {
       ServiceToken: 't',

@@ -76,16 +76,14 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const awsPort = await freePort(undefined, new Set());
   const awsUrl = `http://127.0.0.1:${awsPort}`;
   const context: PlatformContext = {
-    ...{
-      stateDir,
-      account: LOCAL_ACCOUNT,
-      awsUrl,
-      stacks: new Map(),
-      clusters,
-      state,
-      log,
-      waitScale: 0.005,
-    },
+    stateDir,
+    account: LOCAL_ACCOUNT,
+    awsUrl,
+    stacks: new Map(),
+    clusters,
+    state,
+    log,
+    waitScale: 0.005,
     functions: { invoke: () => Promise.reject(new Error('there are no functions')), list: () => [] },
     principals: localPrincipals(state),
     assets: { path: (location) => templates.get('url' in location ? location.url : location.key)! },
@@ -101,8 +99,10 @@ export async function startControlPlane(): Promise<ControlPlane> {
     factories.set(factory.type, factory);
   await endpoint.listen(awsPort);
   Object.assign(process.env, {
-    ...{ AWS_ENDPOINT_URL: awsUrl, AWS_REGION: REGION },
-    ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },
+    AWS_ENDPOINT_URL: awsUrl,
+    AWS_REGION: REGION,
+    AWS_ACCESS_KEY_ID: 'administrator',
+    AWS_SECRET_ACCESS_KEY: 'local',
   });
 
   const deploy = async (
@@ -146,8 +146,15 @@ export async function startControlPlane(): Promise<ControlPlane> {
       const cellId = `cell-${randomUUID().slice(0, 8)}`;
       const cell = await deploy(cellId, cellTemplate(cellId));
       await registerCell(itsMaster, {
-        ...{ cellId, region: dataResidency, dataResidency, maxBusinessTenants, proxyName: cellId },
-        ...{ databaseHost: '127.0.0.1', databasePort: 5432, writerHost: '127.0.0.1', databaseName: 'strata' },
+        cellId,
+        region: dataResidency,
+        dataResidency,
+        maxBusinessTenants,
+        proxyName: cellId,
+        databaseHost: '127.0.0.1',
+        databasePort: 5432,
+        writerHost: '127.0.0.1',
+        databaseName: 'strata',
         clusterArn: `arn:aws:rds:${REGION}:${LOCAL_ACCOUNT}:cluster:${cellId}`,
         masterSecretArn: cell.StarterSecretArn!,
         ownerSecretArn: cell.StarterSecretArn!,
@@ -194,8 +201,11 @@ const registryTemplate: Template = {
     Cluster: {
       Type: 'AWS::RDS::DBCluster',
       Properties: {
-        ...{ DBClusterIdentifier: 'registry', DatabaseName: 'registry', EnableHttpEndpoint: true },
-        ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
+        DBClusterIdentifier: 'registry',
+        DatabaseName: 'registry',
+        EnableHttpEndpoint: true,
+        MasterUsername: 'strata_master',
+        MasterUserPassword: 'master-password',
       },
     },
   },
@@ -213,7 +223,9 @@ const cellTemplate = (cellId: string): Template => ({
     Proxy: {
       Type: 'AWS::RDS::DBProxy',
       Properties: {
-        ...{ DBProxyName: cellId, EngineFamily: 'POSTGRESQL', RequireTLS: true },
+        DBProxyName: cellId,
+        EngineFamily: 'POSTGRESQL',
+        RequireTLS: true,
         RoleArn: `arn:aws:iam::${LOCAL_ACCOUNT}:role/proxy`,
         Auth: [{ AuthScheme: 'SECRETS', SecretArn: { Ref: 'Starter' } }],
         VpcSubnetIds: [],

@@ -5,8 +5,14 @@ const secret = (name: string) => ({
   Properties: { Name: { Ref: name }, SecretString: '{}' },
 });
 const names = [
-  ...['TenantId', 'TenantSlug', 'LaunchId', 'RoleName'],
-  ...['SecretName', 'OwnerSecretName', 'MasterSecretName', 'SubnetIds'],
+  'TenantId',
+  'TenantSlug',
+  'LaunchId',
+  'RoleName',
+  'SecretName',
+  'OwnerSecretName',
+  'MasterSecretName',
+  'SubnetIds',
 ];
 
 /** Without a database. */
@@ -43,20 +49,25 @@ export const databaseTemplate = {
     Master: { ...Master, ...retained },
     Subnets: { Type: 'AWS::RDS::DBSubnetGroup', Properties: { SubnetIds: ['subnet-1'] } },
     Cluster: {
-      ...{ Type: 'AWS::RDS::DBCluster', ...retained },
+      Type: 'AWS::RDS::DBCluster',
+      ...retained,
       Properties: {
-        ...{ DBClusterIdentifier: physicalName, DBSubnetGroupName: { Ref: 'Subnets' } },
-        ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
+        DBClusterIdentifier: physicalName,
+        DBSubnetGroupName: { Ref: 'Subnets' },
+        MasterUsername: 'strata_master',
+        MasterUserPassword: 'master-password',
         // As somebody may have protected it while it was being made.
         DeletionProtection: true,
       },
     },
     Writer: {
-      ...{ Type: 'AWS::RDS::DBInstance', ...retained },
+      Type: 'AWS::RDS::DBInstance',
+      ...retained,
       Properties: { DBClusterIdentifier: { Ref: 'Cluster' } },
     },
     Proxy: {
-      ...{ Type: 'AWS::RDS::DBProxy', ...retained },
+      Type: 'AWS::RDS::DBProxy',
+      ...retained,
       Properties: {
         DBProxyName: physicalName,
         EngineFamily: 'POSTGRESQL',

@@ -22,7 +22,7 @@ import {
   DedicatedStackTimeout,
   OnboardingIncomplete,
 } from '../../functions/onboarding/errors.ts';
-import { launchDedicated } from '../../functions/onboarding/launch-dedicated.ts';
+import { launchDedicated } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
@@ -59,7 +59,10 @@ afterAll(async () => {
 async function addTenant(): Promise<string> {
   counter += 1;
   const input = validateOnboardingInput({
-    ...{ name: `T ${counter}`, slug: `t-${counter}`, adminEmail: 'a@t.test', tier: 'enterprise' },
+    name: `T ${counter}`,
+    slug: `t-${counter}`,
+    adminEmail: 'a@t.test',
+    tier: 'enterprise',
   });
   return (await registerTenant(plane.registry, input, { actor })).tenantId;
 }
@@ -114,13 +117,14 @@ test('the stack is created once, waited for, and its outputs become the planned 
   expect(await stacksOf(tenantId)).toEqual(['CREATE_COMPLETE']);
   const name = `tenant_${tenantId.replaceAll('-', '')}_e1`;
   expect(await placeOf(tenantId)).toMatchObject({
-    ...{ database_host: 'proxy.test', writer_host: 'writer.test', database_port: 5432, epoch: 1 },
-    ...{
-      isolation_model: 'dedicated',
-      cell_id: null,
-      stack_name: dedicatedStackName(tenantId),
-      role_name: name,
-    },
+    database_host: 'proxy.test',
+    writer_host: 'writer.test',
+    database_port: 5432,
+    epoch: 1,
+    isolation_model: 'dedicated',
+    cell_id: null,
+    stack_name: dedicatedStackName(tenantId),
+    role_name: name,
     secret_arn: expect.stringContaining(`strata/tenant/${tenantId}/${name}`),
   });
   // Once more, as a step that is delivered twice or an execution that begins anew.

@@ -19,19 +19,27 @@ function refusedFields(input: unknown): string[] {
 
 test('the smallest input becomes a starter tenant, with addresses in lower case', () => {
   expect(validateOnboardingInput(valid)).toEqual({
-    ...{ name: 'Initech', slug: 'initech', adminEmail: 'admin@initech.test', tier: 'starter' },
-    ...{ complianceRequirements: [], billingEmail: null },
+    name: 'Initech',
+    slug: 'initech',
+    adminEmail: 'admin@initech.test',
+    tier: 'starter',
+    complianceRequirements: [],
+    billingEmail: null,
   });
 });
 
 test('a full input is kept, with duplicate requirements once', () => {
   const full = {
     ...valid,
-    ...{ tier: 'enterprise', dataResidency: 'eu', billingEmail: 'BILL@initech.test' },
+    tier: 'enterprise',
+    dataResidency: 'eu',
+    billingEmail: 'BILL@initech.test',
     complianceRequirements: ['gdpr', 'SOC2', 'gdpr'],
   };
   expect(validateOnboardingInput(full)).toMatchObject({
-    ...{ tier: 'enterprise', dataResidency: 'eu', billingEmail: 'bill@initech.test' },
+    tier: 'enterprise',
+    dataResidency: 'eu',
+    billingEmail: 'bill@initech.test',
     complianceRequirements: ['gdpr', 'soc2'],
   });
 });

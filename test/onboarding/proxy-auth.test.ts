@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeDBProxiesCommand, ModifyDBProxyCommand, RDSClient } from '@aws-sdk/client-rds';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { provisionCredentials } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
-import { provisionCredentials } from '../../functions/onboarding/provision-credentials.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import {
   ProxyBusy,
@@ -48,7 +48,10 @@ beforeEach(async () => {
 async function addTenant(): Promise<{ tenantId: string; secretArn: string }> {
   counter += 1;
   const input = validateOnboardingInput({
-    ...{ name: `T ${counter}`, slug: `t-${counter}`, adminEmail: 'a@t.test', tier: 'business' },
+    name: `T ${counter}`,
+    slug: `t-${counter}`,
+    adminEmail: 'a@t.test',
+    tier: 'business',
   });
   const { tenantId } = await registerTenant(plane.registry, input, { actor });
   await provisionCredentials(plane.registry, tenantId, { kmsKeyArn: undefined });
@@ -106,7 +109,8 @@ test('suspended and arriving tenants stay accepted, failed, offboarded and depar
   ] as const) {
     const { tenantId } = tenant!;
     await plane.master.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
-      ...{ status, tenantId },
+      status,
+      tenantId,
     });
   }
   await reconcileProxyAuth(plane.registry, cellId);
@@ -130,9 +134,15 @@ test('a deployment that erased the run-time secrets is answered, and puts them b
   await new Promise<void>((listening) => cloudFormation.listen(0, '127.0.0.1', listening));
   const { port } = cloudFormation.address() as AddressInfo;
   const event = {
-    ...{ RequestType: 'Update', ResponseURL: `http://127.0.0.1:${port}/`, RequestId: 'r', StackId: 's' },
-    ...{ LogicalResourceId: 'ProxyAuth', PhysicalResourceId: `proxy-auth-${cellId}`, ServiceToken: 't' },
-    ...{ ResourceType: 'Custom::StrataProxyAuth', OldResourceProperties: {} },
+    RequestType: 'Update',
+    ResponseURL: `http://127.0.0.1:${port}/`,
+    RequestId: 'r',
+    StackId: 's',
+    LogicalResourceId: 'ProxyAuth',
+    PhysicalResourceId: `proxy-auth-${cellId}`,
+    ServiceToken: 't',
+    ResourceType: 'Custom::StrataProxyAuth',
+    OldResourceProperties: {},
     ResourceProperties: { ServiceToken: 't', CellId: cellId, DeployTime: 'now' },
   } as unknown as CloudFormationCustomResourceEvent;
   await inTask(() => reconcileTask(event, context));
@@ -160,7 +170,8 @@ test('the schedule puts every cell right, past one whose proxy is gone', async (
 });
 
 const DEPLOYMENT_ENDED = {
-  ...{ source: 'aws.cloudformation', 'detail-type': 'CloudFormation Stack Status Change' },
+  source: 'aws.cloudformation',
+  'detail-type': 'CloudFormation Stack Status Change',
   detail: { 'stack-id': 'arn:s', 'status-details': { status: 'UPDATE_ROLLBACK_COMPLETE' } },
 };
 test.each([
@@ -248,6 +259,22 @@ test('a holder that lost its lease while changing the proxy learns of it and lea
   await thief!.release();
 });
 
+test('a deployment that erases the secrets while a run verifies its change does not keep the lease from the next run', async () => {
+  const { secretArn } = await addTenant();
+  let modified = false;
+  relay.before = async (body) => {
+    if (body.includes('Action=ModifyDBProxy')) modified = true;
+    if (!modified || !body.includes('Action=DescribeDBProxies')) return;
+    relay.before = () => {};
+    await vi.waitFor(eraseRunTimeSecrets, { timeout: 5_000 });
+  };
+  expect(await reconcileProxyAuth(plane.registry, cellId, { patienceMs: 20_000 })).toMatchObject({
+    changed: true,
+  });
+  expect(modified).toBe(true);
+  expect(await accepted()).toContain(secretArn);
+});
+
 test('more secrets than a proxy takes are refused before the proxy is touched', async () => {
   const before = await accepted();
   await plane.master.query(
@@ -271,7 +298,9 @@ test('a cell that the registry does not know is refused', async () => {
 async function inTask<Result>(work: () => Promise<Result>): Promise<Result> {
   const { clusterArn, secretArn } = plane;
   Object.assign(process.env, {
-    ...{ REGISTRY_CLUSTER_ARN: clusterArn, REGISTRY_SECRET_ARN: secretArn, REGISTRY_DATABASE: 'registry' },
+    REGISTRY_CLUSTER_ARN: clusterArn,
+    REGISTRY_SECRET_ARN: secretArn,
+    REGISTRY_DATABASE: 'registry',
   });
   return work();
 }

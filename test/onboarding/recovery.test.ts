@@ -29,7 +29,8 @@ beforeAll(async () => {
       Onboarding: {
         Type: 'AWS::StepFunctions::StateMachine',
         Properties: {
-          ...{ StateMachineName: 'tenant-onboarding', RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
+          StateMachineName: 'tenant-onboarding',
+          RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] },
           // Works on the tenant until it is stopped, or fails at once, or after a second.
           DefinitionString: JSON.stringify({
             StartAt: 'Kind?',
@@ -50,7 +51,8 @@ beforeAll(async () => {
   });
   states = new SFNClient({ region: 'us-east-1' });
   Object.assign(process.env, {
-    ...{ REGISTRY_CLUSTER_ARN: plane.clusterArn, REGISTRY_SECRET_ARN: plane.secretArn },
+    REGISTRY_CLUSTER_ARN: plane.clusterArn,
+    REGISTRY_SECRET_ARN: plane.secretArn,
     REGISTRY_DATABASE: 'registry',
   });
   const { handler } = await import('../../functions/tasks/onboarding-registry.ts');
@@ -64,8 +66,12 @@ const arnOf = (name: string) => `${MACHINE.replace(':stateMachine:', ':execution
 async function provisioning(tier: string, { age = 0 } = {}) {
   const slug = `r-${randomUUID().slice(0, 8)}`;
   const input = validateOnboardingInput({
-    ...{ name: `Tenant ${slug}`, slug, adminEmail: `admin@${slug}.test`, tier },
-    ...{ billingEmail: 'bill@x.test', complianceRequirements: tier === 'enterprise' ? ['hipaa'] : [] },
+    name: `Tenant ${slug}`,
+    slug,
+    adminEmail: `admin@${slug}.test`,
+    tier,
+    billingEmail: 'bill@x.test',
+    complianceRequirements: tier === 'enterprise' ? ['hipaa'] : [],
   });
   const planned = { executionArn: arnOf(slug), replaces: undefined };
   const { tenantId } = await registerTenant(plane.registry, input, { actor, planned });
@@ -103,7 +109,9 @@ describe.each(['starter', 'business', 'enterprise'])('a %s tenant', (tier) => {
       expect(await tenantOf(slug)).toMatchObject({ status: 'failed', reason: ENDED });
       const planned = { executionArn: arnOf(`${slug}-2`), replaces: undefined };
       expect(await registerTenant(plane.registry, input, { actor, planned })).toMatchObject({
-        ...{ status: 'provisioning', reason: null, executionArn: planned.executionArn },
+        status: 'provisioning',
+        reason: null,
+        executionArn: planned.executionArn,
       });
     },
   );
@@ -141,7 +149,8 @@ test('an execution that has taken the tenant over keeps it when the former one i
       return status === 'running' ? 'ended' : status;
     },
     start: () => Promise.reject(new Error('nothing is to be started')),
-    ...{ deadline: Number.POSITIVE_INFINITY, onLate: () => {} },
+    deadline: Number.POSITIVE_INFINITY,
+    onLate: () => {},
   });
   expect(await getTenant(plane.registry, tenantId)).toMatchObject({ status: 'provisioning' });
 });

@@ -29,7 +29,9 @@ afterAll(() => plane?.stop());
 function input(overrides: Record<string, unknown> = {}): OnboardingInput {
   counter += 1;
   return validateOnboardingInput({
-    ...{ name: `Tenant ${counter}`, slug: `tenant-${counter}`, adminEmail: `admin${counter}@tenant.test` },
+    name: `Tenant ${counter}`,
+    slug: `tenant-${counter}`,
+    adminEmail: `admin${counter}@tenant.test`,
     ...overrides,
   });
 }
@@ -64,26 +66,30 @@ test.each([
     const record = await register(tenant);
     const dedicated = tier === 'enterprise';
     expect(record).toMatchObject({
-      ...{ name: tenant.name, slug: tenant.slug, tier, isolationModel, status: 'provisioning', reason: null },
-      ...{
-        dataResidency: 'us',
-        region: 'us',
-        complianceRequirements,
-        billingEmail: 'bill@tenant.test',
-      },
-      ...{ ...limits, features: {}, monthlyRevenue: null, executionArn: null },
+      name: tenant.name,
+      slug: tenant.slug,
+      tier,
+      isolationModel,
+      status: 'provisioning',
+      reason: null,
+      dataResidency: 'us',
+      region: 'us',
+      complianceRequirements,
+      billingEmail: 'bill@tenant.test',
+      ...limits,
+      features: {},
+      monthlyRevenue: null,
+      executionArn: null,
       epoch: dedicated ? null : 1,
       cellId: dedicated ? null : expect.stringMatching(/^cell-/),
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
     });
     expect(await rows(tenant.slug)).toEqual({
-      ...{
-        tenants: 1,
-        users: 1,
-        places: dedicated ? 0 : 1,
-        audit: 'tenant.register',
-        status: 'provisioning',
-      },
+      tenants: 1,
+      users: 1,
+      places: dedicated ? 0 : 1,
+      audit: 'tenant.register',
+      status: 'provisioning',
     });
   },
 );
@@ -131,7 +137,8 @@ test.each([
     const tenant = input({ tier, complianceRequirements: required });
     const refused = await register(tenant).catch((error: unknown) => error);
     expect(refused).toMatchObject({
-      ...{ name: 'ComplianceUnsatisfied', message: expect.stringContaining(`The tier ${sufficient} does.`) },
+      name: 'ComplianceUnsatisfied',
+      message: expect.stringContaining(`The tier ${sufficient} does.`),
       issues: expect.arrayContaining([{ rule: 'compliance', detail: expect.any(String) }]),
     });
     expect(await rows(tenant.slug)).toMatchObject({ tenants: 0 });
@@ -168,7 +175,11 @@ test('a failed tenant keeps its place and goes on with the same input', async ()
   await expect(activateTenant(plane.registry, tenantId, actor)).rejects.toThrow(TenantNotProvisioning);
   await expect(register({ ...tenant, tier: 'starter' })).rejects.toThrow(TenantInputMismatch);
   expect(await register(tenant, 'execution-2')).toMatchObject({
-    ...{ tenantId, cellId, status: 'provisioning', reason: null, executionArn: 'execution-2' },
+    tenantId,
+    cellId,
+    status: 'provisioning',
+    reason: null,
+    executionArn: 'execution-2',
   });
   expect((await rows(tenant.slug))?.audit).toBe('tenant.register,tenant.fail,tenant.resume');
 });

@@ -71,12 +71,23 @@ test('each tier goes through its own phases and all end with place, verify, acti
   const finish = ['Place', 'Verify', 'Activate'];
   expect(path(States, StartAt, [])).toEqual(['Start', 'Register', 'Tier?', ...finish]);
   expect(path(States, StartAt, [0])).toEqual([
-    ...['Start', 'Register', 'Tier?', 'Create credentials', 'Create schema', 'Register with proxy'],
+    'Start',
+    'Register',
+    'Tier?',
+    'Create credentials',
+    'Create schema',
+    'Register with proxy',
     ...finish,
   ]);
   expect(path(States, StartAt, [1, 0])).toEqual([
-    ...['Start', 'Register', 'Tier?', 'Launch dedicated database', 'Dedicated database ready?'],
-    ...['Bootstrap dedicated database', 'Create dedicated schema', ...finish],
+    'Start',
+    'Register',
+    'Tier?',
+    'Launch dedicated database',
+    'Dedicated database ready?',
+    'Bootstrap dedicated database',
+    'Create dedicated schema',
+    ...finish,
   ]);
   expect(States['Dedicated database ready?']!.Default).toBe('Wait for dedicated database');
   expect(States['Wait for dedicated database']!.Next).toBe('Launch dedicated database');

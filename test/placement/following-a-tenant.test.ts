@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WrongTenant } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
-import { retriedRequests } from '../../functions/database/transfer/retried-requests.ts';
+import { retriedRequests } from '../../functions/database/transfer/place-facts.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import { until } from '../enter-tenant.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';

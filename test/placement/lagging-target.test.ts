@@ -36,7 +36,8 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
       const error = await access.batch('read', [emails]).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(SchemaUpgrading);
       expect(toProblem(error)).toMatchObject({
-        ...{ status: 503, problemType: 'schema-upgrading' },
+        status: 503,
+        problemType: 'schema-upgrading',
         headers: { 'retry-after': '5' },
       });
       // The tables were brought up to date; the container believes its older answer for a minute.

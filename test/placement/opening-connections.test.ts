@@ -84,8 +84,11 @@ afterEach(async () => {
 });
 
 const address = () => ({
-  ...{ host: '127.0.0.1', port: gate.port, database: database.name },
-  ...{ secretArn: 'secret', poolSize: 10 },
+  host: '127.0.0.1',
+  port: gate.port,
+  database: database.name,
+  secretArn: 'secret',
+  poolSize: 10,
 });
 async function request(): Promise<number> {
   const client = await pools.connect(address());

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
+import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { tenantApi } from '../../functions/http/tenant-api.ts';
-import type { TenantContext } from '../../functions/http/tenant-context.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import type { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
@@ -40,7 +40,10 @@ afterEach(async () => {
 /** A container in which every answer is stale at once, so that every request asks. */
 function useContainer(options: { staleForMs?: number } = {}): void {
   const { router, ...container } = world.container({
-    ...{ freshForMs: 0, patienceMs: PATIENCE, lookUpLimitMs: LOOK_UP_LIMIT, ...options },
+    freshForMs: 0,
+    patienceMs: PATIENCE,
+    lookUpLimitMs: LOOK_UP_LIMIT,
+    ...options,
   });
   directory = container.directory;
   const routes = { 'GET /employees': employeeRoutes.list, 'POST /employees': employeeRoutes.create };
@@ -115,7 +118,8 @@ describe.each(['hangs', 'is killed'])('while the registry %s', (how) => {
     ] as const) {
       expect(await request(tenant)).toBe(200);
       await world.registry.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
-        ...{ status, tenantId: tenant.tenantId },
+        status,
+        tenantId: tenant.tenantId,
       });
       expect(await request(tenant)).toBe(403);
     }

@@ -4,7 +4,8 @@ import { call, operatorToken, platform } from './running-platform.ts';
 
 test('every cluster is protected once it serves: of the registry, of a cell, of an Enterprise tenant', async () => {
   const rds = new RDSClient({
-    ...{ endpoint: platform().awsUrl, region: 'us-east-1' },
+    endpoint: platform().awsUrl,
+    region: 'us-east-1',
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
   });
   const { body } = await call('GET', '/tenants/acme', { token: await operatorToken() });

@@ -6,7 +6,8 @@ import { type MoveBody, MovingTenant } from './moving-tenant.ts';
 import { call, operatorToken, platform } from './running-platform.ts';
 
 const client = () => ({
-  ...{ endpoint: platform().awsUrl, region: 'us-east-1' },
+  endpoint: platform().awsUrl,
+  region: 'us-east-1',
   credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
 });
 

@@ -54,15 +54,19 @@ test('once cleaned up, a move has left nothing behind but the new home', async (
   const cell = `strata-${cellId}`;
   const name = 'tenant_ID_e2a1';
   const business = [
-    ...[`${cell}: home schema ${name}`, `${cell}: role ${name}`, `${cell}: schema ${name}`],
+    `${cell}: home schema ${name}`,
+    `${cell}: role ${name}`,
+    `${cell}: schema ${name}`,
     `secret strata/tenant/ID/${name}`,
   ];
   expect(await tenant.traces(business)).toEqual(business.sort());
   await tenant.move({ targetTier: 'enterprise' });
   const dedicated = 'tenant_ID_e3a1';
   const enterprise = [
-    ...[`dedicated: home dedicated ${dedicated}`, `dedicated: role ${dedicated}`],
-    ...[`dedicated: schema ${dedicated}`, `secret strata/tenant/ID/${dedicated}`],
+    `dedicated: home dedicated ${dedicated}`,
+    `dedicated: role ${dedicated}`,
+    `dedicated: schema ${dedicated}`,
+    `secret strata/tenant/ID/${dedicated}`,
   ];
   expect(await tenant.traces(enterprise)).toEqual(enterprise.sort());
   await load.stop();

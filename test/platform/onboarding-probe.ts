@@ -67,8 +67,10 @@ export class OnboardingProbe {
 
   static async connect(): Promise<OnboardingProbe> {
     Object.assign(process.env, {
-      ...{ AWS_ENDPOINT_URL: platform().awsUrl, AWS_REGION: 'us-east-1' },
-      ...{ AWS_ACCESS_KEY_ID: 'administrator', AWS_SECRET_ACCESS_KEY: 'local' },
+      AWS_ENDPOINT_URL: platform().awsUrl,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'administrator',
+      AWS_SECRET_ACCESS_KEY: 'local',
     });
     const [states, secrets, rds] = [
       new SFNClient({}),
@@ -205,8 +207,11 @@ export class OnboardingProbe {
     );
     const { username, password } = JSON.parse(SecretString!) as { username: string; password: string };
     const client = new pg.Client({
-      ...{ host: place.writer_host, port: place.database_port, database: place.database_name },
-      ...{ user: username, password },
+      host: place.writer_host,
+      port: place.database_port,
+      database: place.database_name,
+      user: username,
+      password,
       ssl: { ca: readFileSync(join(platform().stateDir, 'tls/ca.crt'), 'utf8') },
     });
     // A dedicated database that is not bootstrapped has no owner yet.

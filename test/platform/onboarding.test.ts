@@ -14,15 +14,23 @@ const TABLES = expect.any(Number);
 /** Exactly one of everything. */
 const COMPLETE: Record<Tier, Footprint> = {
   starter: {
-    ...{ tenants: ACTIVE, secrets: [], accepted: 0, stacks: [] },
+    tenants: ACTIVE,
+    secrets: [],
+    accepted: 0,
+    stacks: [],
     data: { roles: 0, schemas: 0, tables: 0, placements: ['active shared 1'] },
   },
   business: {
-    ...{ tenants: ACTIVE, secrets: ['strata/tenant//tenant__e1'], accepted: 1, stacks: [] },
+    tenants: ACTIVE,
+    secrets: ['strata/tenant//tenant__e1'],
+    accepted: 1,
+    stacks: [],
     data: { roles: 1, schemas: 1, tables: TABLES, placements: ['active schema 1'] },
   },
   enterprise: {
-    ...{ tenants: ACTIVE, accepted: 0, stacks: ['CREATE_COMPLETE'] },
+    tenants: ACTIVE,
+    accepted: 0,
+    stacks: ['CREATE_COMPLETE'],
     secrets: ['strata/dedicated//master', 'strata/dedicated//owner', 'strata/tenant//tenant__e1'],
     data: { roles: 1, schemas: 1, tables: TABLES, placements: ['active dedicated 1'] },
   },
@@ -31,11 +39,21 @@ const COMPLETE: Record<Tier, Footprint> = {
 const PHASES: Record<Tier, string[]> = {
   starter: ['registry register', 'data place', 'data verify', 'registry activate'],
   business: [
-    ...['registry register', 'aws credentials', 'data schema', 'aws proxy', 'data place', 'data verify'],
+    'registry register',
+    'aws credentials',
+    'data schema',
+    'aws proxy',
+    'data place',
+    'data verify',
     'registry activate',
   ],
   enterprise: [
-    ...['registry register', 'aws launch', 'data bootstrap', 'data schema', 'data place', 'data verify'],
+    'registry register',
+    'aws launch',
+    'data bootstrap',
+    'data schema',
+    'data place',
+    'data verify',
     'registry activate',
   ],
 };
@@ -51,13 +69,14 @@ const STATES: Record<Tier, string[]> = {
     'Activate',
   ],
   enterprise: [
-    ...[
-      'Register',
-      'Launch dedicated database',
-      'Wait for dedicated database',
-      'Bootstrap dedicated database',
-    ],
-    ...['Create dedicated schema', 'Place', 'Verify', 'Activate'],
+    'Register',
+    'Launch dedicated database',
+    'Wait for dedicated database',
+    'Bootstrap dedicated database',
+    'Create dedicated schema',
+    'Place',
+    'Verify',
+    'Activate',
   ],
 };
 const tiers: Tier[] = ['starter', 'business', 'enterprise'];
@@ -111,7 +130,8 @@ test('an execution for a taken slug, or with a wrong input, ends with the name o
   await probe.execute(input);
   const before = await probe.footprint(input.slug);
   expect(await probe.execute(input)).toMatchObject({
-    ...{ status: 'FAILED', error: 'TenantExists' },
+    status: 'FAILED',
+    error: 'TenantExists',
     cause: `A tenant with the slug "${input.slug}" already exists.`,
   });
   expect(await probe.execute({ ...input, slug: 'other-slug' })).toMatchObject({ error: 'TenantNameTaken' });

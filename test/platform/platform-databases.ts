@@ -34,7 +34,11 @@ export async function asSuperuser(
   const file = join(stateDir, 'state/postgres-superuser.json');
   const { password } = JSON.parse(readFileSync(file, 'utf8')) as { password: string };
   const client = new pg.Client({
-    ...{ host: '127.0.0.1', port, database: databaseName, user: 'rdsadmin', password },
+    host: '127.0.0.1',
+    port,
+    database: databaseName,
+    user: 'rdsadmin',
+    password,
     ssl: { ca: readFileSync(join(stateDir, 'tls/ca.crt'), 'utf8') },
   });
   await client.connect();

@@ -75,15 +75,17 @@ test('a tenant’s usage follows what it does, and its revenue what the billing 
   expect(nextCursor).toBeNull();
   expect(items).toEqual([
     {
-      ...{
-        tenantId: expect.any(String),
-        sampledOn: '2026-03-11',
-        activeUsers: 2,
-        activeEmployees: 3,
-        userCount: 4,
-      },
-      ...{ assessmentCount: 0, storageBytes: expect.any(Number), databaseSizeBytes: expect.any(Number) },
-      ...{ rowOperations: null, monthlyRevenue: 99.5, sampledAt: expect.stringMatching(/Z$/) },
+      tenantId: expect.any(String),
+      sampledOn: '2026-03-11',
+      activeUsers: 2,
+      activeEmployees: 3,
+      userCount: 4,
+      assessmentCount: 0,
+      storageBytes: expect.any(Number),
+      databaseSizeBytes: expect.any(Number),
+      rowOperations: null,
+      monthlyRevenue: 99.5,
+      sampledAt: expect.stringMatching(/Z$/),
     },
   ]);
 });

@@ -53,11 +53,17 @@ test('a rollout is asked for once per key, reaches schemas and dedicated databas
   if (other.status === 409) expect(other.body.type).toBe('urn:strata:problem:rollout-running');
   const rollout = await ended(location);
   expect(rollout).toMatchObject({
-    ...{ status: 'succeeded', phase: 'finished', reason: null, region: 'us', except: [] },
+    status: 'succeeded',
+    phase: 'finished',
+    reason: null,
+    region: 'us',
+    except: [],
     startedBy: 'operator@strata.test',
     targets: { pending: 0, deferred: 0, failed: 0 },
     models: { shared: { total: 0 } },
-    ...{ failed: [], deferred: [], executionArn: expect.stringContaining(':schema-rollout:') },
+    failed: [],
+    deferred: [],
+    executionArn: expect.stringContaining(':schema-rollout:'),
   });
   // Tenants that other files are onboarding at this moment may lag as well.
   const { targets, models } = rollout;
@@ -78,7 +84,8 @@ test('an execution that is started by hand leaves out whom it is told to', async
   await forgetVersion('globex');
   const { SFNClient, ListStateMachinesCommand, StartExecutionCommand } = await import('@aws-sdk/client-sfn');
   const states = new SFNClient({
-    ...{ endpoint: platform().awsUrl, region: 'us-east-1' },
+    endpoint: platform().awsUrl,
+    region: 'us-east-1',
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
   });
   const { stateMachines = [] } = await states.send(new ListStateMachinesCommand({}));

@@ -82,7 +82,7 @@ test('one that has never moved has nothing to cool down from, whatever its epoch
 test('a Starter tenant that has gone into the shared tables of its new region has not been moved down', async () => {
   const tenantId = await world.addTenant({ tier: 'starter' });
   await world.move(tenantId, 'us', 'eu');
-  await world.goOnward(tenantId, { region: 'eu', tier: 'starter' });
+  await world.startFollowUp(tenantId, { region: 'eu', tier: 'starter' });
   expect((await candidate('eu', tenantId)).figures.movedDown).toBe(false);
   // As many users as it takes, without the tenth more that a tenant needs which was moved down.
   expect(await decided('eu', tenantId, { users: 50, days: 15 })).toBe('promote: users');

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Decision, decide } from '../../functions/promotion/decide.ts';
-import type { PromotionFigures, Sample } from '../../functions/promotion/figures.ts';
-import { recordedFigures } from '../../functions/promotion/figures.ts';
+import { type PromotionFigures, recordedFigures, type Sample } from '../../functions/promotion/figures.ts';
 import {
   defaultPromotionPolicy as policy,
   readPromotionPolicy,

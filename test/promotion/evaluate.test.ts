@@ -14,12 +14,17 @@ describe('a Starter tenant that reaches the threshold', () => {
   test('is promoted once, and the record tells the move and the figures', async () => {
     const [big, small] = [await daily.starter(50), await daily.starter(49)];
     expect(await daily.run()).toEqual({
-      ...{ done: true, withdrawn: 0, failures: 0 },
+      done: true,
+      withdrawn: 0,
+      failures: 0,
       decisions: { keep: 1, promote: 1, defer: 0, offer: 0 },
     });
     const [decision] = await daily.decisionsOf(big);
     expect(decision).toMatchObject({
-      ...{ decision: 'promote', targetTier: 'business', offerId: null, moveId: expect.any(String) },
+      decision: 'promote',
+      targetTier: 'business',
+      offerId: null,
+      moveId: expect.any(String),
       reasons: [{ rule: 'users', detail: '50 users; Business begins at 50.' }],
       figures: {
         users: 50,
@@ -133,14 +138,16 @@ test('usage is listed newest first, page by page, for one tenant only', async ()
   expect(users).toEqual([5, 4, 3, 2, 1]);
   const [latest] = (await listUsage(daily.world.registry, other, FIRST_PAGE)).items;
   expect(latest).toEqual({
-    ...{
-      tenantId: other,
-      sampledOn: today().slice(0, 10),
-      activeUsers: 6,
-      activeEmployees: 1,
-      userCount: null,
-    },
-    ...{ assessmentCount: null, storageBytes: 1000, databaseSizeBytes: null, rowOperations: null },
-    ...{ monthlyRevenue: null, sampledAt: expect.stringMatching(/Z$/) },
+    tenantId: other,
+    sampledOn: today().slice(0, 10),
+    activeUsers: 6,
+    activeEmployees: 1,
+    userCount: null,
+    assessmentCount: null,
+    storageBytes: 1000,
+    databaseSizeBytes: null,
+    rowOperations: null,
+    monthlyRevenue: null,
+    sampledAt: expect.stringMatching(/Z$/),
   });
 });

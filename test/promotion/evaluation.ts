@@ -58,12 +58,12 @@ export class Evaluation {
 
   run(options: Partial<EvaluationOptions> = {}): Promise<EvaluationOutcome> {
     return evaluatePromotions(this.world.registry, {
-      ...{ region: 'us', policy: defaultPromotionPolicy, actor: { id: 'promotion', type: 'system' } },
-      ...{
-        at: new Date(today()),
-        deadline: performance.now() + 60_000,
-        startPromotion: (request) => this.startMove(request),
-      },
+      region: 'us',
+      policy: defaultPromotionPolicy,
+      actor: { id: 'promotion', type: 'system' },
+      at: new Date(today()),
+      deadline: performance.now() + 60_000,
+      startPromotion: (request) => this.startMove(request),
       publish: async (notice) => void this.notices.push(notice),
       onFailure: (failure) => this.failures.push(failure),
       ...options,

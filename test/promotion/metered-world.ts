@@ -44,20 +44,19 @@ export class MeteredWorld {
     this.#databases.set(cellId, database);
     const { host, port } = database.server;
     await registerCell(this.registry, {
-      ...{
-        cellId,
-        region,
-        dataResidency: 'us',
-        databaseHost: 'proxy',
-        databasePort: port,
-        writerHost: host,
-      },
-      ...{ databaseName: database.name, proxyName: cellId, clusterArn: 'none', masterSecretArn: 'none' },
-      ...{
-        ownerSecretArn: `owner of ${cellId}`,
-        starterRoleName: 'strata_starter',
-        starterSecretArn: 'none',
-      },
+      cellId,
+      region,
+      dataResidency: 'us',
+      databaseHost: 'proxy',
+      databasePort: port,
+      writerHost: host,
+      databaseName: database.name,
+      proxyName: cellId,
+      clusterArn: 'none',
+      masterSecretArn: 'none',
+      ownerSecretArn: `owner of ${cellId}`,
+      starterRoleName: 'strata_starter',
+      starterSecretArn: 'none',
       maxBusinessTenants: 190,
     });
     return database;
@@ -76,8 +75,13 @@ export class MeteredWorld {
        VALUES (:tenantId::uuid, :tenantId, 't-' || :tenantId, :model, :schemaName, :tier, :status,
                'us', 'us', :revenue::numeric, :storage::integer, :compliance::jsonb)`,
       {
-        ...{ tenantId, model, schemaName, tier: TIERS[model], status: fields.status ?? 'active' },
-        ...{ revenue: fields.monthlyRevenue ?? null, storage: fields.maxStorageGb ?? null },
+        tenantId,
+        model,
+        schemaName,
+        tier: TIERS[model],
+        status: fields.status ?? 'active',
+        revenue: fields.monthlyRevenue ?? null,
+        storage: fields.maxStorageGb ?? null,
         compliance: JSON.stringify(fields.complianceRequirements ?? []),
       },
     );
@@ -87,8 +91,15 @@ export class MeteredWorld {
        VALUES (:tenantId::uuid, 'proxy', :port::integer, :database, :schemaName, :cellId, :model, :roleName, 'none',
                :epoch::bigint, :region, 'writer')`,
       {
-        ...{ tenantId, schemaName, roleName, epoch, cellId, model, region: cellId?.split('-')[0] ?? 'us' },
-        ...{ port: database.server.port, database: database.name },
+        tenantId,
+        schemaName,
+        roleName,
+        epoch,
+        cellId,
+        model,
+        region: cellId?.split('-')[0] ?? 'us',
+        port: database.server.port,
+        database: database.name,
       },
     );
     return tenant;

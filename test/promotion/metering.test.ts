@@ -21,7 +21,11 @@ const nothingSkipped: MeteringOptions['onSkipped'] = ({ error }) => {
 };
 const meter = (options: Partial<MeteringOptions> = {}) =>
   meterTenants(world.registry, {
-    ...{ region: 'us', day: DAY, deadline: soon(), onSkipped: nothingSkipped, connect: world.connect },
+    region: 'us',
+    day: DAY,
+    deadline: soon(),
+    onSkipped: nothingSkipped,
+    connect: world.connect,
     ...options,
   });
 
@@ -36,18 +40,21 @@ describe('the figures', () => {
     await meter();
     const [ofSmall] = await world.samples(small.tenantId);
     expect(ofSmall).toMatchObject({
-      ...{ day: DAY, active_users: 2, active_employees: 3, user_count: 5, assessment_count: 4 },
-      ...{ monthly_revenue: 120.5, row_operations: null },
+      day: DAY,
+      active_users: 2,
+      active_employees: 3,
+      user_count: 5,
+      assessment_count: 4,
+      monthly_revenue: 120.5,
+      row_operations: null,
     });
     const [ofLarge] = await world.samples(large.tenantId);
     expect(ofLarge).toMatchObject({
-      ...{
-        active_users: 0,
-        active_employees: 70,
-        user_count: 75,
-        assessment_count: 30,
-        monthly_revenue: null,
-      },
+      active_users: 0,
+      active_employees: 70,
+      user_count: 75,
+      assessment_count: 30,
+      monthly_revenue: null,
     });
     expect(await world.samples(empty.tenantId)).toMatchObject([
       { active_employees: 0, user_count: 0, assessment_count: 0, storage_bytes: 0 },
@@ -218,7 +225,8 @@ test('time that runs out under way loses and repeats nothing', async () => {
   }
   const deadline = performance.now() + 2_000;
   const first = await meter({
-    ...{ region: 'slow', deadline },
+    region: 'slow',
+    deadline,
     connect: async (database) => {
       // The second database takes its time.
       if (database.key === 'slow-2') await until(async () => performance.now() > deadline);
@@ -239,7 +247,8 @@ test('a run that is repeated measures only those that it has not measured yet', 
   ];
   const since = new Date(Date.now() - 1_000).toISOString();
   const first = await meter({
-    ...{ region: 'again', since },
+    region: 'again',
+    since,
     onSkipped: () => {},
     connect: async (database) => {
       const client = await world.connect(database);

@@ -23,8 +23,14 @@ describe('a Business tenant with hipaa', () => {
     const [offer, ...others] = await daily.offersOf(tenantId);
     expect(others).toEqual([]);
     expect(offer).toMatchObject({
-      ...{ tenantId, targetTier: 'enterprise', status: 'open', moveId: null, decidedBy: null },
-      ...{ reasons: [{ rule: 'compliance' }], notifiedAt: expect.any(String), figures: { tier: 'business' } },
+      tenantId,
+      targetTier: 'enterprise',
+      status: 'open',
+      moveId: null,
+      decidedBy: null,
+      reasons: [{ rule: 'compliance' }],
+      notifiedAt: expect.any(String),
+      figures: { tier: 'business' },
     });
     const [newest, first] = await daily.decisionsOf(tenantId);
     expect(first).toMatchObject({ decision: 'offer', targetTier: 'enterprise', offerId: offer?.offerId });
@@ -155,7 +161,9 @@ describe('an offer', () => {
     const offer = await openOffer();
     await expect(accept(offer, unstartable)).rejects.toThrow('the move cannot start');
     expect(await getOffer(daily.world.registry, offer.tenantId, offer.offerId)).toMatchObject({
-      ...{ status: 'open', decidedBy: null, moveId: null },
+      status: 'open',
+      decidedBy: null,
+      moveId: null,
     });
     expect(await accept(offer)).toMatchObject({ status: 'accepted' });
   });

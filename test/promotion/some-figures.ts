@@ -12,8 +12,13 @@ export const instantBefore = (days: number): string =>
   new Date(Date.parse(AT) - days * 86_400_000).toISOString();
 
 export const sample = (daysAgo: number, fields: Partial<Sample> = {}): Sample => ({
-  ...{ sampledOn: dayBefore(daysAgo), activeUsers: 1, activeEmployees: 1, assessmentCount: 0 },
-  ...{ storageBytes: 1_000, rowOperations: null, monthlyRevenue: null },
+  sampledOn: dayBefore(daysAgo),
+  activeUsers: 1,
+  activeEmployees: 1,
+  assessmentCount: 0,
+  storageBytes: 1_000,
+  rowOperations: null,
+  monthlyRevenue: null,
   ...fields,
 });
 
@@ -21,9 +26,18 @@ export const figures = (
   fields: Partial<PromotionFigures> = {},
   latest: Partial<Sample> = {},
 ): PromotionFigures => ({
-  ...{ at: AT, tier: 'starter', status: 'active', complianceRequirements: [], storageLimitBytes: 5 * GB },
+  at: AT,
+  tier: 'starter',
+  status: 'active',
+  complianceRequirements: [],
+  storageLimitBytes: 5 * GB,
   samples: [sample(0, latest), ...[1, 2, 3, 4, 5].map((days) => sample(days))],
-  ...{ moving: false, lastMove: null, movedDown: false, runningMoves: 0, openOffer: false, declinedAt: null },
+  moving: false,
+  lastMove: null,
+  movedDown: false,
+  runningMoves: 0,
+  openOffer: false,
+  declinedAt: null,
   ...fields,
 });
 

@@ -36,7 +36,8 @@ function workflow(name: string, state: object) {
   return {
     Type: 'AWS::StepFunctions::StateMachine',
     Properties: {
-      ...{ StateMachineName: name, RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] } },
+      StateMachineName: name,
+      RoleArn: { 'Fn::GetAtt': ['Role', 'Arn'] },
       DefinitionString: JSON.stringify({ StartAt: 'Only', States: { Only: state } }),
     },
   };
@@ -70,6 +71,7 @@ async function start(options?: { down?: boolean }): Promise<void> {
   Object.assign(process.env, two.environment('us', options), {
     ONBOARDING_STATE_MACHINE_ARN: stateMachine('tenant-onboarding'),
     MOVE_STATE_MACHINE_ARN: stateMachine('tenant-move'),
+    MOVE_SURVEY_FUNCTION: 'strata-us-move-survey',
   });
   vi.resetModules();
   handler = (await import('../../functions/api/tenants/handler.ts')).handler as unknown as Handler;
@@ -469,7 +471,8 @@ describe('new compliance requirements of a tenant', () => {
       const complianceRequirements = [...required];
       const refused = await change(id, { complianceRequirements, name: `Other ${id}` });
       const errors = required.map((each) => ({
-        ...{ pointer: '/complianceRequirements', rule: 'compliance' },
+        pointer: '/complianceRequirements',
+        rule: 'compliance',
         detail: expect.stringContaining(`"${each}"`),
       }));
       expect(refused).toMatchObject({ status: 409, body: { errors } });
@@ -477,7 +480,8 @@ describe('new compliance requirements of a tenant', () => {
       expect(before).toMatchObject({ name: id, complianceRequirements: [] });
       for (let times = 0; times < 2; times++) {
         expect(await change(id, { complianceRequirements, force: true })).toMatchObject({
-          ...{ status: 200, body: { complianceRequirements, tier } },
+          status: 200,
+          body: { complianceRequirements, tier },
         });
       }
       expect(await offersOf(id)).toMatchObject([
@@ -509,7 +513,8 @@ describe('new compliance requirements of a tenant', () => {
   test.each(['constructor', '__proto__x', 'pci-dss', 'toString', ''])('named %j are 400', async (name) => {
     const id = await addTenant('us', { tier: 'enterprise' });
     expect(await change(id, { complianceRequirements: [name] })).toMatchObject({
-      ...{ status: 400, body: { errors: [{ pointer: '/complianceRequirements/0' }] } },
+      status: 400,
+      body: { errors: [{ pointer: '/complianceRequirements/0' }] },
     });
   });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { answeringMoveRefusals } from '../../functions/api/tenants/move-refusals.ts';
+import { answeringMoveRefusals } from '../../functions/api/tenants/start-move.ts';
 import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { MoveForbidden } from '../../functions/moves/errors.ts';
 import { lockTenantRow } from '../../functions/moves/other-region/tenant-row.ts';

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
-import { locationElsewhere } from '../../functions/http/location-in-region.ts';
+import { locationInRegion } from '../../functions/http/other-region.ts';
+import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { tenantApi } from '../../functions/http/tenant-api.ts';
-import type { TenantContext } from '../../functions/http/tenant-context.ts';
 import type { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
@@ -31,7 +31,11 @@ beforeEach(() => {
   const { router, ...container } = world.container({ freshForMs: 60_000, regionKey: 'us' });
   directory = container.directory;
   handler = tenantApi(peopleRoutes, () => ({
-    ...{ directory, router, domains: ['app.test', 'localhost'], patienceMs, regionKey: 'us' },
+    directory,
+    router,
+    domains: ['app.test', 'localhost'],
+    patienceMs,
+    regionKey: 'us',
   }));
 });
 afterAll(() => world?.end());
@@ -167,7 +171,7 @@ test('a write that meets the flip into another region is redirected before it ha
 
 describe('the location of a request in another region', () => {
   const at = (apiUrl: string, rawPath: string, bySubdomain = false, rawQueryString = '') =>
-    locationElsewhere(
+    locationInRegion(
       apiUrl,
       { rawPath, rawQueryString },
       { slug: 'acme', bySubdomain, domains: ['localhost'] },

@@ -29,7 +29,9 @@ afterAll(() => two?.plane.stop());
 function input(overrides: Record<string, unknown> = {}): OnboardingInput {
   counter += 1;
   return validateOnboardingInput({
-    ...{ name: `Tenant ${counter}`, slug: `tenant-${counter}`, adminEmail: `admin${counter}@tenant.test` },
+    name: `Tenant ${counter}`,
+    slug: `tenant-${counter}`,
+    adminEmail: `admin${counter}@tenant.test`,
     ...overrides,
   });
 }
@@ -65,17 +67,29 @@ describe('a tenant of another region', () => {
   test('is there with all it has, and at home with its id, slug and region only', async () => {
     const tenant = input({
       billingEmail: 'bill@tenant.test',
-      ...{ tier: 'business', complianceRequirements: ['gdpr'] },
+      tier: 'business',
+      complianceRequirements: ['gdpr'],
       dataResidency: 'eu',
     });
     const record = await register('eu', tenant);
     expect(record).toMatchObject({ status: 'provisioning', region: 'eu', apiUrl: 'https://eu.api.test' });
     expect(await row('eu', tenant.slug)).toMatchObject({
-      ...{ id: record.tenantId, status: 'provisioning', name: tenant.name, users: 1, places: 1 },
+      id: record.tenantId,
+      status: 'provisioning',
+      name: tenant.name,
+      users: 1,
+      places: 1,
     });
     expect(await row('us', tenant.slug)).toEqual({
-      ...{ id: record.tenantId, status: 'elsewhere', name: record.tenantId, region: 'eu', compliance: '[]' },
-      ...{ email: null, billing: null, users: 0, places: 0 },
+      id: record.tenantId,
+      status: 'elsewhere',
+      name: record.tenantId,
+      region: 'eu',
+      compliance: '[]',
+      email: null,
+      billing: null,
+      users: 0,
+      places: 0,
     });
   });
 

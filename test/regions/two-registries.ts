@@ -35,12 +35,10 @@ export async function startTwoRegistries(): Promise<TwoRegistries> {
   const arns = { us: plane, eu: there };
   const environment: TwoRegistries['environment'] = (ownKey, { down = false } = {}) => {
     const entry = (region: 'us' | 'eu') => ({
-      ...{
-        region,
-        awsRegion: AWS_REGIONS[region],
-        secretName: 'strata/registry/writer',
-        database: 'registry',
-      },
+      region,
+      awsRegion: AWS_REGIONS[region],
+      secretName: 'strata/registry/writer',
+      database: 'registry',
       clusterArn: arns[region].clusterArn,
     });
     const gone = { ...entry('eu'), region: 'apac', awsRegion: 'ap-southeast-2' };
@@ -54,7 +52,11 @@ export async function startTwoRegistries(): Promise<TwoRegistries> {
     };
   };
   return {
-    ...{ plane, us: plane.registry, eu, masters, environment },
+    plane,
+    us: plane.registry,
+    eu,
+    masters,
+    environment,
     registries: (ownKey, options) => RegionalRegistries.fromEnvironment(environment(ownKey, options)),
   };
 }

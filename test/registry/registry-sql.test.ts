@@ -20,8 +20,12 @@ async function insertTenant(columns: object = {}): Promise<string> {
   await registrySql(writer)
     .insertInto('tenants')
     .values({
-      ...{ tenant_id: tenantId, tenant_name: tenantId, tenant_slug: tenantId, home_region: 'us' },
-      ...{ isolation_model: 'shared', subscription_tier: 'starter' },
+      tenant_id: tenantId,
+      tenant_name: tenantId,
+      tenant_slug: tenantId,
+      home_region: 'us',
+      isolation_model: 'shared',
+      subscription_tier: 'starter',
       ...columns,
     })
     .execute();
@@ -31,8 +35,11 @@ async function insertTenant(columns: object = {}): Promise<string> {
 describe('a value is cast to the type of its column', () => {
   test('where it is inserted, updated and compared; no query says so', async () => {
     const tenantId = await insertTenant({
-      ...{ features: { flags: ['a'] }, compliance_requirements: ['soc2'], monthly_revenue: 12.5 },
-      ...{ created_at: new Date('2026-01-02T03:04:05.678Z'), max_users: null },
+      features: { flags: ['a'] },
+      compliance_requirements: ['soc2'],
+      monthly_revenue: 12.5,
+      created_at: new Date('2026-01-02T03:04:05.678Z'),
+      max_users: null,
     });
     const row = await registrySql(writer)
       .selectFrom('tenants as t')
@@ -54,9 +61,13 @@ describe('a value is cast to the type of its column', () => {
       .forUpdate('t')
       .executeTakeFirstOrThrow();
     expect({ ...row, features: row.features && parseJson(row.features) }).toEqual({
-      ...{ tenant_id: tenantId, features: { flags: ['a'] }, compliance_requirements: '["soc2"]' },
-      ...{ created_at: '2026-01-02T03:04:05.678000Z', in_milliseconds: '2026-01-02T03:04:05.678Z' },
-      ...{ max_users: null, monthly_revenue: 12.5 },
+      tenant_id: tenantId,
+      features: { flags: ['a'] },
+      compliance_requirements: '["soc2"]',
+      created_at: '2026-01-02T03:04:05.678000Z',
+      in_milliseconds: '2026-01-02T03:04:05.678Z',
+      max_users: null,
+      monthly_revenue: 12.5,
     });
     const updated = await registrySql(writer)
       .updateTable('tenants')
@@ -84,8 +95,11 @@ describe('a value is cast to the type of its column', () => {
       registrySql(writer)
         .insertInto('usage_samples')
         .values({
-          ...{ tenant_id: tenantId, sampled_on: '2026-01-02', active_users: users },
-          ...{ active_employees: 0, storage_bytes: null },
+          tenant_id: tenantId,
+          sampled_on: '2026-01-02',
+          active_users: users,
+          active_employees: 0,
+          storage_bytes: null,
         })
         .onConflict((row) =>
           row.columns(['tenant_id', 'sampled_on']).doUpdateSet({ active_users: users, storage_bytes: 9 }),

@@ -46,7 +46,10 @@ const byName = (one: CatalogueColumn, other: CatalogueColumn) =>
 test('the types of queries and the migrated tables have the same columns, types, defaults and values', async () => {
   const defined = Object.entries(registryTables).flatMap(([table, columns]) =>
     Object.entries(columns).map(([column, { spec }]) => ({
-      ...{ table, column, type: spec.type, nullable: spec.nullable },
+      table,
+      column,
+      type: spec.type,
+      nullable: spec.nullable,
       default: spec.defaultSql ?? null,
       values: [...(spec.allowedValues ?? [])].sort(),
     })),

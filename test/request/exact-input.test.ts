@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isExact } from '../../functions/http/exact-number.ts';
+import { isExact } from '../../functions/http/json-body.ts';
 import { type Answer, MODELS, newEmployee, type RequestParts, TenantRequests } from './tenant-requests.ts';
 
 let api: TenantRequests;

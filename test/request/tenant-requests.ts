@@ -2,8 +2,8 @@ import type { Context } from 'aws-lambda';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
+import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { type TenantRoute, tenantApi } from '../../functions/http/tenant-api.ts';
-import type { TenantContext } from '../../functions/http/tenant-context.ts';
 import {
   createWorld,
   type Model,

@@ -2,11 +2,14 @@ import type pg from 'pg';
 import { inject } from 'vitest';
 import type { asOwner } from '../../functions/database/session/owner-connection.ts';
 import { getRollout, type RolloutView } from '../../functions/registry/rollouts.ts';
-import { beginRollout } from '../../functions/rollouts/begin-rollout.ts';
-import { finishRollout } from '../../functions/rollouts/finish-rollout.ts';
+import {
+  beginRollout,
+  finishRollout,
+  runCanaries,
+  runWave,
+} from '../../functions/rollouts/rollout-phases.ts';
 import { findRunning } from '../../functions/rollouts/rollout-records.ts';
 import type { RunOptions } from '../../functions/rollouts/run-targets.ts';
-import { runCanaries, runWave } from '../../functions/rollouts/run-wave.ts';
 import { connectAs } from '../database-server.ts';
 import { MeteredWorld } from '../promotion/metered-world.ts';
 import { nextRelease } from './next-release.ts';
@@ -52,19 +55,20 @@ export class RolloutWorld {
 
   async begin({ except = [], release = nextRelease }: RolloutSettings = {}, executionArn = newArn()) {
     return beginRollout(this.world.registry, {
-      ...{
-        input: { except, rolloutId: undefined, startedBy: undefined },
-        executionArn,
-        region: 'us',
-        release,
-      },
+      input: { except, rolloutId: undefined, startedBy: undefined },
+      executionArn,
+      region: 'us',
+      release,
       statusOf: async () => 'ended',
     });
   }
 
   options(rolloutId: string, { release = nextRelease, connect, deadline }: RolloutSettings = {}): RunOptions {
     return {
-      ...{ registry: this.world.registry, rolloutId, release, connect: connect ?? this.connect },
+      registry: this.world.registry,
+      rolloutId,
+      release,
+      connect: connect ?? this.connect,
       deadline: deadline ?? performance.now() + 60_000,
       onFailed: (_target, error) => this.errors.push(error),
     };

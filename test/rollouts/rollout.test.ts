@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import { claimTenant, exclusively, releaseClaim } from '../../functions/database/transfer/claim.ts';
+import { runCanaries, runWave } from '../../functions/rollouts/rollout-phases.ts';
 import { countTargets, somethingLags } from '../../functions/rollouts/rollout-targets.ts';
-import { runCanaries, runWave } from '../../functions/rollouts/run-wave.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { nextRelease } from './next-release.ts';
 import { newArn, RolloutWorld } from './rollout-world.ts';
@@ -261,11 +261,14 @@ describe('a rollout and what else goes on', () => {
     const executionArn = newArn();
     const { rolloutId } = await world.begin({}, executionArn);
     expect(await world.begin({}, executionArn)).toMatchObject({ rolloutId });
-    const { beginRollout } = await import('../../functions/rollouts/begin-rollout.ts');
+    const { beginRollout } = await import('../../functions/rollouts/rollout-phases.ts');
     const other = (status: 'running' | 'ended') =>
       beginRollout(world.world.registry, {
-        ...{ input: { except: [], rolloutId: undefined, startedBy: undefined }, executionArn: newArn() },
-        ...{ region: 'us', release: nextRelease, statusOf: async () => status },
+        input: { except: [], rolloutId: undefined, startedBy: undefined },
+        executionArn: newArn(),
+        region: 'us',
+        release: nextRelease,
+        statusOf: async () => status,
       });
     await expect(other('running')).rejects.toMatchObject({ name: 'RolloutInProgress' });
     const next = await other('ended');

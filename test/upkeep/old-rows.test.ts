@@ -215,7 +215,8 @@ test('a move from the shared tables finds both sides equal although rows go to t
     // Rows of a month that has no partition yet, captured once the copy has begun.
     await write(tenant, { [`${months[index]!.first}T12:00:00Z`]: 3 });
     await keepPartitions(owner, {
-      ...{ now: today, deadline: performance.now() + 30_000 },
+      now: today,
+      deadline: performance.now() + 30_000,
       onFailure: ({ error }) => {
         throw error;
       },

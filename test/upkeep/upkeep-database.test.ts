@@ -36,7 +36,10 @@ async function upkeep(key: string, options: Partial<UpkeepOptions> = {}) {
   const owner = await world.database(key).connect('owner');
   try {
     return await upkeepDatabase(world.registry, owner, database!, {
-      ...{ now, deadline: performance.now() + 30_000, onFailure: throwing, ...options },
+      now,
+      deadline: performance.now() + 30_000,
+      onFailure: throwing,
+      ...options,
     });
   } finally {
     await owner.end();
@@ -99,8 +102,12 @@ describe('in a cell', () => {
     });
     expect([done, failures]).toEqual([true, [[broken.tenantId, '42703']]]);
     expect(figures).toEqual({
-      ...{ partitionsAdded: 1, partitionsDropped: 0, rowsDrained: 5 },
-      ...{ rowsDeleted: 4 + 2, postponed: 1, failures: 1 },
+      partitionsAdded: 1,
+      partitionsDropped: 0,
+      rowsDrained: 5,
+      rowsDeleted: 4 + 2,
+      postponed: 1,
+      failures: 1,
     });
   });
 
@@ -143,7 +150,8 @@ test('a report names the databases in which something failed, and sums up all', 
     { key: 'us-3', error: 'UpkeepFailed' },
   ]);
   expect(summary).toEqual({
-    ...{ databases: 3, failed: ['us-2', 'us-3'] },
+    databases: 3,
+    failed: ['us-2', 'us-3'],
     figures: { ...NO_FIGURES, rowsDeleted: 10, failures: 3 },
   });
 });

@@ -1,2 +1,2 @@
 /** The one route that needs no token. */
-export const routes = ['GET /health'] as const;
+export const routes = { 'GET /health': 'health.read' } as const;

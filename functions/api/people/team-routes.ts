@@ -1,8 +1,7 @@
 import * as z from 'zod/mini';
 import { optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
 import { resourceRoutes } from '../../http/resource-routes.ts';
-import { teamMembers } from '../../tenant-data/team-members.ts';
-import { teams } from '../../tenant-data/teams.ts';
+import { teamMembers, teams } from '../../tenant-data/teams.ts';
 
 const teamName = requiredText(255);
 const optional = {

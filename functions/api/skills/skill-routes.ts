@@ -1,9 +1,8 @@
 import * as z from 'zod/mini';
-import { hasDecimals } from '../../http/exact-number.ts';
 import { instant, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
+import { hasDecimals } from '../../http/json-body.ts';
 import { resourceRoutes } from '../../http/resource-routes.ts';
-import { employeeSkills } from '../../tenant-data/employee-skills.ts';
-import { skills } from '../../tenant-data/skills.ts';
+import { employeeSkills, skills } from '../../tenant-data/skills.ts';
 
 const skillName = requiredText(255);
 const optional = {

@@ -1,20 +1,19 @@
 import * as z from 'zod/mini';
 import { inAwsRegion, startExecution } from '../../aws/executions.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../http/operator-api.ts';
-import { abortMove } from '../../moves/abort-move.ts';
+import { dryRunMove } from '../../moves/dry-run.ts';
 import { readMoveRequest } from '../../moves/move-target.ts';
-import { requestMove } from '../../moves/request-move.ts';
-import { tryMove } from '../../moves/try-move.ts';
+import { abortMove, requestMove } from '../../moves/request-move.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../registry/moves.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
-import { answeringMoveRefusals, unlessHandedOver } from './move-refusals.ts';
-import { surveyByFunction } from './survey.ts';
+import { answeringMoveRefusals, surveyByFunction, unlessHandedOver } from './start-move.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const moveParams = z.extend(tenantParams, { moveId: uuid });
@@ -38,24 +37,25 @@ export const create = operatorRoute(
       const { dryRun, ...asked } = readMoveRequest(body);
       const regions = registries.seenFrom(region.key);
       if (dryRun) {
-        const tried = await tryMove(registry, { tenantId, ...asked }, surveyByFunction(region), regions);
+        const tried = await dryRunMove(registry, { tenantId, ...asked }, surveyByFunction(region), regions);
         return { status: 200, body: tried };
       }
       const use = controlIdempotencyOf(facts, operator, body);
       const read = (executor: RegistryExecutor, moveId: string) => getMove(executor, tenantId, moveId);
       const once = use && new OncePerKey(use, read);
-      const stateMachineArn = inAwsRegion(process.env.MOVE_STATE_MACHINE_ARN as string, region.awsRegion);
+      const stateMachineArn = inAwsRegion(
+        variable<OperatorApiEnvironment>('MOVE_STATE_MACHINE_ARN'),
+        region.awsRegion,
+      );
       const moveId = await requestMove(
         registry,
         { tenantId, ...asked },
         {
-          ...{
-            actor: { id: operator, type: 'operator' },
-            startedBy: operator,
-            stateMachineArn,
-            regions,
-            once,
-          },
+          actor: { id: operator, type: 'operator' },
+          startedBy: operator,
+          stateMachineArn,
+          regions,
+          once,
           survey: surveyByFunction(region),
           start: (name, input) => startExecution(stateMachineArn, name, input),
         },

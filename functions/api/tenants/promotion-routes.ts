@@ -1,12 +1,11 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { operatorRoute } from '../../http/operator-api.ts';
-import { startTierMove } from '../../moves/start-tier-move.ts';
+import { startTierMove } from '../../moves/request-move.ts';
 import { acceptOffer, declineOffer } from '../../promotion/answer-offer.ts';
 import { listDecisions } from '../../registry/decisions.ts';
 import { listOffers } from '../../registry/offers.ts';
-import { answeringMoveRefusals } from './move-refusals.ts';
-import { surveyByFunction } from './survey.ts';
+import { answeringMoveRefusals, surveyByFunction } from './start-move.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 const offerParams = z.extend(tenantParams, { offerId: uuid });
@@ -36,7 +35,9 @@ export const accept = operatorRoute(
           actor: operator,
           startMove: (request) =>
             startTierMove(registry, request, {
-              ...{ actor, startedBy: operator, awsRegion: region.awsRegion },
+              actor,
+              startedBy: operator,
+              awsRegion: region.awsRegion,
               survey: surveyByFunction(region),
             }),
         },

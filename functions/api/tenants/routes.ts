@@ -1,25 +1,23 @@
-/** Operator routes of the control plane, as API Gateway route keys. */
-export const routes = [
-  'GET /cells',
-  'GET /rollouts',
-  'POST /rollouts',
-  'GET /rollouts/{rolloutId}',
-  'GET /tenants',
-  'POST /tenants',
-  'GET /tenants/{tenantId}',
-  'PATCH /tenants/{tenantId}',
-  'GET /tenants/{tenantId}/users',
-  'POST /tenants/{tenantId}/users',
-  'GET /tenants/{tenantId}/users/{userId}',
-  'PATCH /tenants/{tenantId}/users/{userId}',
-  'DELETE /tenants/{tenantId}/users/{userId}',
-  'GET /tenants/{tenantId}/moves',
-  'POST /tenants/{tenantId}/moves',
-  'GET /tenants/{tenantId}/moves/{moveId}',
-  'POST /tenants/{tenantId}/moves/{moveId}/abort',
-  'GET /tenants/{tenantId}/usage',
-  'GET /tenants/{tenantId}/decisions',
-  'GET /tenants/{tenantId}/offers',
-  'POST /tenants/{tenantId}/offers/{offerId}/accept',
-  'POST /tenants/{tenantId}/offers/{offerId}/decline',
-] as const;
+import { resource } from '../../contracts/routes.ts';
+
+/** The operators' routes: the control plane. */
+export const routes = {
+  'GET /cells': 'fleet.cells',
+  'GET /rollouts': 'fleet.rollouts',
+  'POST /rollouts': 'fleet.startRollout',
+  'GET /rollouts/{rolloutId}': 'fleet.rollout',
+  'GET /tenants': 'tenants.list',
+  'POST /tenants': 'tenants.create',
+  'GET /tenants/{tenantId}': 'tenants.read',
+  'PATCH /tenants/{tenantId}': 'tenants.update',
+  ...resource('/tenants/{tenantId}/users', 'userId', 'users'),
+  'GET /tenants/{tenantId}/moves': 'moves.list',
+  'POST /tenants/{tenantId}/moves': 'moves.create',
+  'GET /tenants/{tenantId}/moves/{moveId}': 'moves.read',
+  'POST /tenants/{tenantId}/moves/{moveId}/abort': 'moves.abort',
+  'GET /tenants/{tenantId}/usage': 'usage.list',
+  'GET /tenants/{tenantId}/decisions': 'promotion.decisions',
+  'GET /tenants/{tenantId}/offers': 'promotion.offers',
+  'POST /tenants/{tenantId}/offers/{offerId}/accept': 'promotion.accept',
+  'POST /tenants/{tenantId}/offers/{offerId}/decline': 'promotion.decline',
+} as const;

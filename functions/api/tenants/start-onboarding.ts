@@ -1,9 +1,10 @@
 import { executionArnOf, executionStatus, inAwsRegion, startExecution } from '../../aws/executions.ts';
+import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import type { OnboardingInput } from '../../onboarding/onboarding-input.ts';
 import type { RegistrationRegion } from '../../onboarding/registration-region.ts';
 import { requestOnboarding } from '../../onboarding/request-onboarding.ts';
+import type { RepeatableRequest } from '../../registry/control-idempotency.ts';
 import type { DataApi } from '../../registry/data-api.ts';
-import type { RepeatableRequest } from '../../registry/repeatable-request.ts';
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 
 /**
@@ -27,9 +28,15 @@ export function startOnboarding(
     once: RepeatableRequest | undefined;
   },
 ): Promise<TenantRecord> {
-  const stateMachineArn = inAwsRegion(process.env.ONBOARDING_STATE_MACHINE_ARN as string, awsRegion);
+  const stateMachineArn = inAwsRegion(
+    variable<OperatorApiEnvironment>('ONBOARDING_STATE_MACHINE_ARN'),
+    awsRegion,
+  );
   return requestOnboarding(registry, input, {
-    ...{ actor: { id: operator, type: 'operator' }, region, once, statusOf: executionStatus },
+    actor: { id: operator, type: 'operator' },
+    region,
+    once,
+    statusOf: executionStatus,
     executionArnOf: (name) => executionArnOf(stateMachineArn, name),
     start: (name, started) => startExecution(stateMachineArn, name, started),
   });

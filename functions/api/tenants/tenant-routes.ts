@@ -1,5 +1,4 @@
 import * as z from 'zod/mini';
-import { hasDecimals } from '../../http/exact-number.ts';
 import {
   document,
   email,
@@ -8,6 +7,7 @@ import {
   requiredText,
   searchText,
 } from '../../http/input-schemas.ts';
+import { hasDecimals } from '../../http/json-body.ts';
 import {
   controlIdempotencyOf,
   type OperatorRegion,
@@ -87,7 +87,10 @@ export const create = operatorRoute(
     const once = use && new OncePerKey(use, (executor, tenantId) => getTenant(executor, tenantId));
     const tenant = await actInRegion(registries, region.key, () =>
       startOnboarding(registries.of(region.key), input, {
-        ...{ operator, once, awsRegion: region.awsRegion, region: { key: region.key, registries } },
+        operator,
+        once,
+        awsRegion: region.awsRegion,
+        region: { key: region.key, registries },
       }).catch((error) => {
         throw asProblem(error);
       }),
@@ -97,7 +100,9 @@ export const create = operatorRoute(
       await keepAnswer(registry, use, answer).catch(unlessKeyReused);
     }
     return {
-      ...{ status: 202, body: answer?.body ?? tenant, location: `/tenants/${tenant.tenantId}` },
+      status: 202,
+      body: answer?.body ?? tenant,
+      location: `/tenants/${tenant.tenantId}`,
       replayed: once?.replayed ?? false,
     };
   },
@@ -132,7 +137,9 @@ export const update = operatorRoute(
   },
   async ({ registry, params, body: { force, ...changes }, operator, facts }) => {
     const tenant = await updateTenant(registry, params.tenantId, changes, {
-      ...{ actor: operator, ifMatch: facts.ifMatch, force: force ?? false },
+      actor: operator,
+      ifMatch: facts.ifMatch,
+      force: force ?? false,
     });
     return { status: 200, body: tenant, etag: entityTag(tenant) };
   },

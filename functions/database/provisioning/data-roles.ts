@@ -1,8 +1,7 @@
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { type DdlTransaction, runStatements } from '../ddl/ddl-connection.ts';
+import { type DdlTransaction, OWNER_ROLE, runStatements, TENANT_LOGIN_GROUP } from '../ddl/ddl-connection.ts';
 import { identifier, literal } from '../ddl/identifier.ts';
-import { OWNER_ROLE, TENANT_LOGIN_GROUP } from '../ddl/role-names.ts';
-import { scramVerifier } from './scram-verifier.ts';
 
 export { OWNER_ROLE, TENANT_LOGIN_GROUP };
 
@@ -123,4 +122,21 @@ export async function ensureRole(transaction: DdlTransaction, roleName: string):
   );
   if (rows.length > 0) return;
   await runStatements(transaction, [`CREATE ROLE ${name} NOLOGIN`]);
+}
+
+const ITERATIONS = 4096;
+
+/**
+ * The SCRAM-SHA-256 verifier that PostgreSQL stores for a password (RFC 5803), computed here so that the password
+ * itself never reaches a statement, and so never a server log. `psql`'s \password does the same.
+ * @throws {TypeError} unless the password is printable ASCII: anything else would need SASLprep.
+ */
+export function scramVerifier(password: string): string {
+  if (!/^[\x20-\x7e]+$/.test(password)) throw new TypeError('a database password is printable ASCII');
+  const salt = randomBytes(16);
+  const salted = pbkdf2Sync(password, salt, ITERATIONS, 32, 'sha256');
+  const clientKey = createHmac('sha256', salted).update('Client Key').digest();
+  const storedKey = createHash('sha256').update(clientKey).digest('base64');
+  const serverKey = createHmac('sha256', salted).update('Server Key').digest('base64');
+  return `SCRAM-SHA-256$${ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }

@@ -7,7 +7,7 @@
  * It lasts until the transaction ends; the caller sets `lock_timeout`.
  */
 import type pg from 'pg';
-import { endLockHolders } from '../ddl/end-lock-holders.ts';
+import { endLockHolders } from '../ddl/ddl-connection.ts';
 
 const LOCK = 'strata ddl shared tables';
 const KEY = `pg_catalog.hashtextextended('${LOCK}', 0)`;

@@ -1,4 +1,4 @@
-import { TENANT_LOGIN_GROUP } from '../ddl/role-names.ts';
+import { TENANT_LOGIN_GROUP } from '../ddl/ddl-connection.ts';
 
 /**
  * The functions of schema `tenancy`. DESIGN section 4 says what they promise; here is why they look as they do.

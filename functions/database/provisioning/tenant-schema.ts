@@ -129,7 +129,10 @@ async function dropLeftoversElsewhere(
   const { host, port, user, password, ssl } = owner as pg.Client;
   for (const { database } of rows) {
     const client = new pg.Client({
-      ...{ host, port, database, connectionTimeoutMillis: 10_000 },
+      host,
+      port,
+      database,
+      connectionTimeoutMillis: 10_000,
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { password }),
       ssl,

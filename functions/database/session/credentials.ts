@@ -1,27 +1,23 @@
-import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { LRUCache } from 'lru-cache';
+import { secretText } from '../../aws/secrets.ts';
 
 export interface Credentials {
   readonly username: string;
   readonly password: string;
 }
 
-/** Where pools get the login of a secret from. */
+/** The source from which pools get the login that a secret holds. */
 export interface CredentialSource {
   get(secretArn: string): Promise<Credentials>;
-  /** The credentials were refused: the next `get` asks anew. */
+  /** Call when the credentials were refused: the next `get` reads the secret again. */
   forget(secretArn: string): void;
 }
 
-/** A request waits for this: it must learn in time that Secrets Manager does not answer. */
-const requestHandler = { connectionTimeout: 2_000, requestTimeout: 4_000, throwOnRequestTimeout: true };
-
 /**
- * Reads database credentials from Secrets Manager and remembers them for this container's life. A secret that is named
- * by its ARN is read where it is; `region` says where those are that are given by name, by default in our own.
+ * Reads database credentials from Secrets Manager and caches them. A secret given by its ARN is read in the region that
+ * the ARN names. `region` is the AWS region of secrets given by name; the function's own by default.
  */
 export class CredentialStore implements CredentialSource {
-  readonly #clients = new Map<string | undefined, SecretsManagerClient>();
   readonly #known: LRUCache<string, Credentials>;
   readonly #region: string | undefined;
 
@@ -33,9 +29,9 @@ export class CredentialStore implements CredentialSource {
     this.#region = region;
     this.#known = new LRUCache({
       max: cap,
-      // A rotated password is met twice: at the latest after this time, and at once when the old one is refused.
+      // A rotated password is read again after this time at the latest, and at once when the old one is refused.
       ttl: ttlMs,
-      // Who asked before somebody else had them forgotten still gets an answer.
+      // A `forget` during a read does not fail the callers that wait for that read.
       ignoreFetchAbort: true,
       fetchMethod: (secretArn) => this.#read(secretArn),
     });
@@ -53,15 +49,8 @@ export class CredentialStore implements CredentialSource {
   }
 
   async #read(secretArn: string): Promise<Credentials> {
-    const { SecretsManagerClient, GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
-    const region = regionOfArn(secretArn) ?? this.#region;
-    let client = this.#clients.get(region);
-    if (!client) {
-      client = new SecretsManagerClient({ ...(region ? { region } : {}), requestHandler, maxAttempts: 2 });
-      this.#clients.set(region, client);
-    }
-    const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretArn }));
-    const { username, password } = JSON.parse(SecretString ?? '{}') as Partial<Credentials>;
+    const text = await secretText(secretArn, regionOfArn(secretArn) ?? this.#region);
+    const { username, password } = JSON.parse(text ?? '{}') as Partial<Credentials>;
     if (!username || !password) throw new Error('the secret holds no username and password');
     return { username, password };
   }

@@ -103,3 +103,10 @@ export const date = () => column<string>('date');
 export const jsonb = () => column<JsonValue>('jsonb');
 export const bytea = () => column<Buffer>('bytea');
 export const inet = () => column<string>('inet');
+
+export const newId = () => uuid().notNull().default('gen_random_uuid()');
+
+export const createdAt = () => timestamptz().notNull().default('now()');
+
+/** The application sets it in each UPDATE: a trigger would cost every row of a copy too. */
+export const updatedAt = () => timestamptz().notNull().default('now()');

@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 import { type DdlTransaction, lockForDdl, runStatements } from '../ddl/ddl-connection.ts';
 import { identifier, literal, qualified } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import { tenantIsolation } from './render-isolation.ts';
+import { tenantIsolation } from './render-tables.ts';
 import type { TenantTable } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 

@@ -1,6 +1,5 @@
-import { inet, integer, jsonb, text, uuid, varchar } from './column.ts';
+import { createdAt, inet, integer, jsonb, newId, text, uuid, varchar } from './column.ts';
 import { tenantTable } from './tenant-table.ts';
-import { createdAt, newId } from './usual-columns.ts';
 
 /** First answers to POSTs with an `Idempotency-Key`, kept with the tenant's data so that they move with it. */
 export const idempotencyKeys = tenantTable(

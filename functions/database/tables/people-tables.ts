@@ -1,6 +1,5 @@
-import { bytea, date, jsonb, text, uuid, varchar } from './column.ts';
+import { bytea, createdAt, date, jsonb, newId, text, updatedAt, uuid, varchar } from './column.ts';
 import { tenantTable } from './tenant-table.ts';
-import { createdAt, newId, updatedAt } from './usual-columns.ts';
 
 export const employees = tenantTable(
   'employees',

@@ -1,6 +1,16 @@
-import { boolean, jsonb, numeric, text, timestamptz, uuid, varchar } from './column.ts';
+import {
+  boolean,
+  createdAt,
+  jsonb,
+  newId,
+  numeric,
+  text,
+  timestamptz,
+  updatedAt,
+  uuid,
+  varchar,
+} from './column.ts';
 import { tenantTable } from './tenant-table.ts';
-import { createdAt, newId, updatedAt } from './usual-columns.ts';
 
 export const skillsFrameworks = tenantTable(
   'skills_frameworks',

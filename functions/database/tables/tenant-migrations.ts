@@ -1,8 +1,8 @@
 import { versionOf } from '../ddl/migration-history.ts';
-import { captureChanges } from './render-capture.ts';
 import {
   addColumn,
   addIndexes,
+  captureChanges,
   createForeignKeys,
   createIndexes,
   createTable,

@@ -1,19 +1,26 @@
 /**
- * Which attempt at a move may work on a tenant.
+ * Which attempt at a hop may work on a tenant.
  *
- * States of `tenancy.placement.mover`:  null ──claim──▶ attempt ──release──▶ null
- * Invariants: an attempt works only in transactions that hold the tenant's movers' key shared and have seen its own id
- * after they got it, under the epoch that belongs to their work; a claim is given and taken under that key held
- * exclusively. So once it has been taken away, no
- * transaction of the attempt, not even of a function that was frozen since, can commit anything more.
+ *   `tenancy.placement.mover`:  null ──claim──▶ attempt ──release, revoke──▶ null
+ *
+ * The tenant's attempts' lock is an advisory lock (`tenancy.mover_key`). Invariants:
+ * - a transaction of an attempt holds that lock shared, and has read its own id in the row after it got the lock, under the
+ *   epoch that belongs to its work;
+ * - a claim is given, released and revoked under that lock held exclusively. So once it is revoked, no transaction of the
+ *   attempt commits anything more, not even one of a function that was frozen;
+ * - the claim is kept in the database that the tenant leaves. A transaction in the target's database holds the lock of both
+ *   databases shared, and has checked, after it got the second, that the transaction at the source which read the claim is
+ *   still open. A claim is revoked under the source's lock first, then under the target's: by then whatever the attempt began
+ *   at the target has ended, and what it begins later finds its claim revoked, also where its session at the source was ended.
+ *
  * An advisory lock takes no transaction id: the creation of a replication slot does not wait for it.
  */
 import type pg from 'pg';
 import { endForeignSessions } from '../provisioning/end-foreign-sessions.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import { ClaimLost, MoverBusy, WritersBusy } from './errors.ts';
+import { AttemptBusy, ClaimLost, WritersBusy } from './errors.ts';
 
-/** One try at one hop of a move. */
+/** One attempt at one hop of a move; every name that it makes carries its number. */
 export interface Attempt {
   readonly tenantId: string;
   /** Of the place that the tenant leaves. */
@@ -26,25 +33,25 @@ export interface ClaimedOptions {
   readonly isolation?: 'read committed' | 'repeatable read';
   /** After which PostgreSQL ends the transaction, whatever it is doing. */
   readonly seconds?: number;
-  /** Which side of the flip the work belongs to; before it when absent. */
+  /** Whether the work belongs before the commit or behind it; before it when absent. */
   readonly phase?: ClaimPhase;
 }
 
 /**
- * The claim outlives the flip, but not the work that leads up to it: a step of that, delivered once more, would empty
- * or fill the very place where the tenant lives by then.
+ * The claim outlives the commit, but the phases before the commit must not run behind it: one that is delivered once more
+ * would empty or fill the place where the tenant lives by then.
  */
-export type ClaimPhase = 'before the flip' | 'after the flip';
+export type ClaimPhase = 'before the commit' | 'after the commit';
 
-/** A mover that is frozen inside a transaction holds up nobody for longer. */
+/** How long a function that is frozen inside a transaction can hold its locks. */
 const IDLE_SECONDS = 5;
 const LOCK_TIMEOUT_MS = 5_000;
 
 /**
- * Gives the tenant to the attempt, which may have it already.
- * @param beforeNew runs in the same transaction where the attempt does not have it; nothing is given where it throws.
+ * Claims the tenant for the attempt. Does nothing where the attempt has it already.
+ * @param beforeNew runs in the same transaction before a new claim; nothing is claimed where it throws.
  * @throws {ClaimLost} it is placed under another epoch, has moved, or belongs to another attempt.
- * @throws {MoverBusy}
+ * @throws {AttemptBusy}
  */
 export async function claimTenant(
   owner: pg.ClientBase,
@@ -70,7 +77,7 @@ export async function claimTenant(
   });
 }
 
-/** Takes the tenant from the attempt, once its transactions have ended. Does nothing where it is not the attempt's. @throws {MoverBusy} */
+/** Releases the claim, once the attempt's transactions have ended. Does nothing where the claim is not the attempt's. @throws {AttemptBusy} */
 export async function releaseClaim(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
   await exclusively(owner, attempt, async () => {
     await owner.query('update tenancy.placement set mover = null where tenant_id = $1 and mover = $2', [
@@ -81,8 +88,8 @@ export async function releaseClaim(owner: pg.ClientBase, attempt: Attempt): Prom
 }
 
 /**
- * One transaction of the attempt, on `owner`'s connection: what it commits, it has committed while the tenant was its.
- * @throws {ClaimLost | MoverBusy} and what `work` throws; nothing is committed then.
+ * One transaction of the attempt, on `owner`'s connection: it commits only while the attempt has its claim.
+ * @throws {ClaimLost | AttemptBusy} and what `work` throws; nothing is committed then.
  */
 export async function claimed<Result>(
   owner: pg.ClientBase,
@@ -90,7 +97,7 @@ export async function claimed<Result>(
   work: () => Promise<Result>,
   { isolation = 'read committed', seconds = 60, phase }: ClaimedOptions = {},
 ): Promise<Result> {
-  return endingIntruders(owner, attempt, () =>
+  return endingForeignSessions(owner, attempt, () =>
     inTransaction(owner, isolation, seconds, async () => {
       await holdClaim(owner, attempt, { isolation, ...(phase ? { phase } : {}) });
       return work();
@@ -100,43 +107,43 @@ export async function claimed<Result>(
 
 /**
  * Makes the open transaction of `owner` one of the attempt's, for as long as it lasts.
- * @throws {ClaimLost | MoverBusy}
+ * @throws {ClaimLost | AttemptBusy}
  */
 export async function holdClaim(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
-  { isolation = 'read committed', phase = 'before the flip' }: Omit<ClaimedOptions, 'seconds'> = {},
+  { isolation = 'read committed', phase = 'before the commit' }: Omit<ClaimedOptions, 'seconds'> = {},
 ): Promise<void> {
-  await lockMovers(owner, tenantId, 'shared');
+  await lockAttempts(owner, tenantId, 'shared');
   // A repeatable snapshot may be older than the lock: locking the row as well fails (40001) if the claim has changed.
   const lock = isolation === 'repeatable read' ? ' for share' : '';
   const { rowCount } = await owner.query(
     `select from tenancy.placement where tenant_id = $1 and mover = $2 and epoch = $3${lock}`,
-    [tenantId, attemptId, phase === 'before the flip' ? epoch : epoch + 1],
+    [tenantId, attemptId, phase === 'before the commit' ? epoch : epoch + 1],
   );
   if (rowCount === 0) throw new ClaimLost('the tenant is not the attempt’s any more');
 }
 
-/** One transaction while no attempt is at work on the tenant here: for who gives, takes or inherits its claim. */
+/** One transaction while no transaction of any attempt at the tenant is open here: to give, release or revoke a claim. */
 export async function exclusively<Result>(
   owner: pg.ClientBase,
   { tenantId }: Pick<Attempt, 'tenantId'>,
   work: () => Promise<Result>,
   { seconds = 60 }: Pick<ClaimedOptions, 'seconds'> = {},
 ): Promise<Result> {
-  return endingIntruders(owner, { tenantId }, () =>
+  return endingForeignSessions(owner, { tenantId }, () =>
     inTransaction(owner, 'read committed', seconds, async () => {
-      await lockMovers(owner, tenantId, 'exclusive');
+      await lockAttempts(owner, tenantId, 'exclusive');
       return work();
     }),
   );
 }
 
 /**
- * Where the transaction could not get a lock of the tenant, other tenants' sessions that hold one are ended, so that
- * the next try can. The error is reported in any case.
+ * Where the transaction could not get a lock of the tenant, ends other tenants' sessions that hold it, so that a repeated
+ * transaction can get it. The error is thrown in any case.
  */
-export async function endingIntruders<Result>(
+export async function endingForeignSessions<Result>(
   owner: pg.ClientBase,
   { tenantId }: Pick<Attempt, 'tenantId'>,
   transaction: () => Promise<Result>,
@@ -144,7 +151,7 @@ export async function endingIntruders<Result>(
   try {
     return await transaction();
   } catch (error) {
-    if (error instanceof MoverBusy || error instanceof WritersBusy)
+    if (error instanceof AttemptBusy || error instanceof WritersBusy)
       await endForeignSessions(owner, tenantId).catch(() => {});
     throw error;
   }
@@ -203,14 +210,14 @@ export async function behind<Result>(
     return work();
   }
   const working = work();
-  // Who fails because the statement did has nothing of his own to tell.
+  // Ignore this error: the first statement's error is the cause.
   working.catch(() => {});
   await statement;
   return working;
 }
 
-/** @throws {MoverBusy} */
-export async function lockMovers(
+/** @throws {AttemptBusy} */
+export async function lockAttempts(
   owner: pg.ClientBase,
   tenantId: string,
   mode: 'shared' | 'exclusive',
@@ -220,7 +227,47 @@ export async function lockMovers(
     await owner.query(`select pg_catalog.${lock}(tenancy.mover_key($1))`, [tenantId]);
   } catch (error) {
     if (sqlStateOf(error) === '55P03')
-      throw new MoverBusy('another mover did not end in time', { cause: error });
+      throw new AttemptBusy('another attempt did not end in time', { cause: error });
     throw error;
   }
+}
+
+/** How long a transaction of a frozen function can stay open at the target. */
+const TARGET_SECONDS = 30;
+
+/** Connections to the databases of both places of a hop. */
+export interface BothSides {
+  readonly source: pg.ClientBase;
+  readonly target: pg.ClientBase;
+}
+
+/**
+ * One transaction at the target, inside one of the attempt's at the source. Commits when `work` resolves.
+ * @throws {ClaimLost | AttemptBusy} and what `work` throws; nothing is committed then.
+ */
+export async function claimedAtTarget<Result>(
+  { source, target }: BothSides,
+  attempt: Attempt,
+  work: () => Promise<Result>,
+  options: Pick<ClaimedOptions, 'phase'> = {},
+): Promise<Result> {
+  const atTarget = () =>
+    inTransaction(target, 'read committed', TARGET_SECONDS, async () => {
+      await holdTarget({ source, target }, attempt);
+      return work();
+    });
+  return claimed(source, attempt, atTarget, options);
+}
+
+/**
+ * Makes the open transaction of `target` one of the attempt's, whose claim is held by the open transaction of `source`.
+ * @throws {AttemptBusy} and the driver's errors where the transaction at the source has ended.
+ */
+export async function holdTarget({ source, target }: BothSides, { tenantId }: Attempt): Promise<void> {
+  await target.query(
+    `SET LOCAL idle_in_transaction_session_timeout = '${IDLE_SECONDS}s';
+     SET LOCAL transaction_timeout = '${TARGET_SECONDS}s'`,
+  );
+  await lockAttempts(target, tenantId, 'shared');
+  await source.query('select');
 }

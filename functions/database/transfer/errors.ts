@@ -3,22 +3,22 @@ export class ClaimLost extends Error {
   override name = 'ClaimLost';
 }
 
-/** Transactions of another mover did not end in time. Nothing was changed; try again later. */
-export class MoverBusy extends Error {
+/** Transactions of another attempt, or of another run of this one, did not end in time. Nothing was changed; try again later. */
+export class AttemptBusy extends Error {
   override name = 'MoverBusy';
 }
 
-/** A writer keeps its transaction open, or a fence of an earlier try has not run out yet. Nothing was changed; try again later. */
+/** A writer keeps its transaction open, or an earlier fence has not expired yet. Nothing was changed; try again later. */
 export class WritersBusy extends Error {
   override name = 'WritersBusy';
 }
 
-/** The fence ran out, or is another's, before the move could be committed. The tenant stays where it was. */
+/** The fence expired, or is another one, before the move could be committed. The tenant stays where it was. */
 export class FenceLost extends Error {
   override name = 'FenceLost';
 }
 
-/** The move is committed: it cannot be taken back any more. Nothing was changed. */
+/** The hop is committed: it cannot be rolled back any more. Nothing was changed. */
 export class MoveCommitted extends Error {
   override name = 'MoveCommitted';
 }

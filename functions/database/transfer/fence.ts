@@ -1,13 +1,17 @@
 /**
- * The pause of a tenant's writes at the end of a move, and its end: the flip, which is the commit point.
+ * The fence, which pauses a tenant's writes at the end of a hop, and the commit point behind it.
  *
- *   active ──raise──▶ fenced (fresh token, expiry) ──flip──▶ active or moved, in the next epoch
+ *   active ──raise──▶ fenced (fresh token, expiry) ──commit──▶ active or moved, in the next epoch
  *      ▲                 │
  *      └─ lower, expiry ─┘
  *
- * Invariants: a fence is raised under the writers' key held exclusively, so every write that entered before has ended
- * by then, and whoever enters later is told; each raising has a token of its own, and a flip counts only under that
- * very token before it expires, by the database's clock. A mover that wakes up too late can do nothing.
+ * The tenant's writers' lock is an advisory lock (`tenancy.lock_key`) that every write transaction holds shared. Invariants:
+ * - a fence is raised under the writers' lock held exclusively: every write that entered before has ended by then, and every
+ *   write that enters later is refused (TN001);
+ * - each raising has a token of its own, and a commit counts only under that token and before it expires, by the database's
+ *   clock. A function that was frozen and wakes up too late changes nothing;
+ * - the row of `tenancy.placement` in the database that the tenant leaves is the only answer to whether a hop is committed
+ *   (`showsCommit`). The registry, and the results of phases, follow it.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -16,9 +20,8 @@ import type pg from 'pg';
 import type { IsolationModel } from '../../contracts/tenant.ts';
 import { assertUuid, literal } from '../ddl/identifier.ts';
 import { sqlStateOf } from '../session/sql-state.ts';
-import type { Attempt } from './claim.ts';
-import { behind, endingIntruders, inTransaction } from './claim.ts';
-import { ClaimLost, FenceLost, WritersBusy } from './errors.ts';
+import { type Attempt, behind, endingForeignSessions, exclusively, inTransaction } from './claim.ts';
+import { ClaimLost, FenceLost, MoveCommitted, WritersBusy } from './errors.ts';
 
 export interface Fence {
   readonly token: string;
@@ -26,35 +29,35 @@ export interface Fence {
   readonly since: number;
 }
 
-/** How long to go on asking for the writers' key. */
+/** How long to repeat the request for the writers' lock. */
 export interface Patience {
   readonly patienceMs?: number;
-  /** Told of each time that it was asked for in vain, and for how long writers stood behind the question. */
+  /** Called after each request that timed out, with how long writers waited behind it. */
   readonly onBusy?: (pausedMs: number) => void;
 }
 
 export interface LockOptions {
-  /** For how long one question for the writers' key stands: newcomers wait behind it. */
+  /** How long one request for the writers' lock may wait: new writers wait behind it. */
   readonly lockTimeoutMs?: number;
   /**
-   * The work begins with statements on the same connection, and does nothing elsewhere before they are answered: they
-   * may be sent along with the question.
+   * May be set where the work begins with statements on the same connection, and does nothing else before they are answered:
+   * they are pipelined behind the lock request.
    */
-  readonly withQuestion?: boolean;
+  readonly pipelined?: boolean;
 }
 
 export interface FenceOptions extends Patience, LockOptions {
-  /** After which writers go on by themselves. */
+  /** After which the fence expires and writers go on. */
   readonly seconds?: number;
 }
 
-/** Longer would let writers queue up behind a transaction that somebody holds open. */
+/** A longer request would let writers queue up behind a write transaction that stays open. */
 const LOCK_TIMEOUT_MS = 100;
 const TRANSACTION_SECONDS = 5;
 
 /**
  * Pauses the tenant's writes. Those in flight end first.
- * @throws {WritersBusy} a writer holds its transaction open, or another fence stands.
+ * @throws {WritersBusy} a writer holds its transaction open, or another fence is up.
  * @throws {ClaimLost} the tenant is not the attempt's, or not at its epoch.
  */
 export async function raiseFence(
@@ -62,7 +65,7 @@ export async function raiseFence(
   attempt: Attempt,
   { seconds = 5, ...options }: FenceOptions = {},
 ): Promise<Fence> {
-  if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence stands for 5 seconds at most');
+  if (!(seconds > 0 && seconds <= 5)) throw new TypeError('a fence is up for 5 seconds at most');
   const { tenantId, epoch, attemptId } = attempt;
   return patiently(options, async (since) => {
     const token = randomUUID();
@@ -77,12 +80,12 @@ export async function raiseFence(
       );
       if (raised.rowCount === 0) await refuse(owner, attempt);
     };
-    await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });
+    await withoutWriters(owner, tenantId, raise, { ...options, pipelined: true });
     return { token, since };
   });
 }
 
-/** Lets the tenant's writes go on, if the fence is still that one. */
+/** Lets the tenant's writes go on, if the fence is still up. */
 export async function lowerFence(
   owner: pg.ClientBase,
   { tenantId }: Attempt,
@@ -95,8 +98,8 @@ export async function lowerFence(
   );
 }
 
-/** Lowers what a try of the same attempt has left standing that is dead: for who knows that no other one is alive. */
-export async function lowerForgottenFence(
+/** Lowers a fence that an earlier run of the same attempt has left. Call only when no other run of this attempt can be alive. */
+export async function lowerAbandonedFence(
   owner: pg.ClientBase,
   { tenantId, epoch, attemptId }: Attempt,
 ): Promise<void> {
@@ -107,24 +110,24 @@ export async function lowerForgottenFence(
   );
 }
 
-/** Where the tenant goes on, and what callers who come to the old place are told of it. */
-export interface NextPlace {
+/** The place that a commit leads to. */
+export interface CommittedPlace {
   readonly isolationModel: IsolationModel;
   readonly schemaName: string;
   readonly roleName: string;
-  /** As `parseForward` of placement reads it. */
+  /** What requests that still come to the old place are told, as `parseForward` of placement reads it. */
   readonly forward: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Commits a move inside one database: part of a transaction of `withoutWriters`.
+ * The commit of a reshape: part of a transaction of `withoutWriters`.
  * @throws {FenceLost}
  */
-export async function flipReshaped(
+export async function commitReshape(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
-  next: NextPlace,
+  next: CommittedPlace,
 ): Promise<void> {
   const { rowCount } = await owner.query(
     `update tenancy.placement
@@ -137,14 +140,15 @@ export async function flipReshaped(
 }
 
 /**
- * Commits a move to another database, where the tenant is placed already: part of a transaction of `withoutWriters`.
+ * The commit of a relocate, at the source, once the tenant is placed at the target: part of a transaction of
+ * `withoutWriters`.
  * @throws {FenceLost}
  */
-export async function flipRelocated(
+export async function commitRelocate(
   owner: pg.ClientBase,
   attempt: Attempt,
   fence: Fence,
-  { forward }: Pick<NextPlace, 'forward'>,
+  { forward }: Pick<CommittedPlace, 'forward'>,
 ): Promise<void> {
   const { rowCount } = await owner.query(
     `update tenancy.placement
@@ -157,8 +161,8 @@ export async function flipRelocated(
 }
 
 /**
- * One short transaction under the writers' key held exclusively: writers in flight have ended, new ones wait.
- * @throws {WritersBusy} the lock was not to be had at once.
+ * One short transaction under the writers' lock held exclusively: writers in flight have ended, new ones wait.
+ * @throws {WritersBusy} the lock was not free in time.
  */
 export async function withoutWriters<Result>(
   owner: pg.ClientBase,
@@ -167,23 +171,23 @@ export async function withoutWriters<Result>(
   options: LockOptions = {},
 ): Promise<Result> {
   try {
-    return await endingIntruders(owner, { tenantId }, () =>
+    return await endingForeignSessions(owner, { tenantId }, () =>
       inTransaction(owner, 'read committed', TRANSACTION_SECONDS, async () => {
         const locking = lockWriters(owner, tenantId, options);
-        if (options.withQuestion) return behind(owner, locking, work);
+        if (options.pipelined) return behind(owner, locking, work);
         await locking;
         return work();
       }),
     );
   } catch (error) {
-    // A step of the same attempt that runs twice has the placement's row locked with its snapshot.
+    // Another run of the same phase has locked the placement's row with its snapshot.
     if (sqlStateOf(error) === '55P03') throw new WritersBusy('the placement is locked', { cause: error });
     throw error;
   }
 }
 
 /**
- * Takes the writers' key exclusively, for the rest of the transaction.
+ * Takes the writers' lock exclusively, for the rest of the transaction.
  * @throws {WritersBusy}
  */
 export async function lockWriters(
@@ -206,7 +210,7 @@ export async function lockWriters(
 }
 
 /**
- * Tries again while writers are in the way.
+ * Repeats the work while writers are busy.
  * @param work gets the time on `performance.now()`'s clock from which on writers may wait for it.
  * @throws {WritersBusy} when patience ends.
  */
@@ -222,7 +226,7 @@ export async function patiently<Result>(
     } catch (error) {
       if (!(error instanceof WritersBusy)) throw error;
       onBusy?.(performance.now() - since);
-      // Newcomers get their turn before the next attempt.
+      // Waiting writers run before the next request.
       const pause = LOCK_TIMEOUT_MS * (0.5 + Math.random());
       if (performance.now() + pause > deadline) throw error;
       await delay(pause);
@@ -238,16 +242,21 @@ export interface PlacementRow {
   readonly schema_name: string;
   readonly role_name: string;
   readonly fence_token: string | null;
+  /** The attempt that has claimed the tenant. */
   readonly mover: string | null;
+  /** The attempt that has committed a relocate from here, and for how long it had paused writes, in milliseconds. */
+  readonly committed_by: string | null;
+  readonly pause_ms: number | null;
 }
 
-/** The tenant's placement in this database: it settles what became of a COMMIT that was not answered. */
+/** The tenant's placement in this database. It also tells what became of a COMMIT that was not answered. */
 export async function readPlacement(
   owner: pg.ClientBase,
   tenantId: string,
 ): Promise<PlacementRow | undefined> {
   const { rows } = await owner.query<Omit<PlacementRow, 'epoch'> & { epoch: string | number }>(
-    `select epoch, state, capture, isolation_model, schema_name, role_name, fence_token, mover
+    `select epoch, state, capture, isolation_model, schema_name, role_name, fence_token, mover,
+            forward ->> 'attempt_id' as committed_by, (forward ->> 'pause_ms')::double precision as pause_ms
      from tenancy.placement where tenant_id = $1`,
     [tenantId],
   );
@@ -265,6 +274,95 @@ function conditions({ tenantId, epoch, attemptId }: Attempt, { token }: Fence): 
 async function refuse(owner: pg.ClientBase, { tenantId, epoch, attemptId }: Attempt): Promise<never> {
   const row = await readPlacement(owner, tenantId);
   if (row?.mover === attemptId && row.epoch === epoch && row.state === 'fenced')
-    throw new WritersBusy('a fence of an earlier try has not run out yet');
+    throw new WritersBusy('an earlier fence has not expired yet');
   throw new ClaimLost('the tenant is not the attempt’s any more');
+}
+
+/**
+ * The forward of a tenant that an attempt takes to another database, with what must be known of the commit afterwards:
+ * which attempt made it, and how long writes had been paused, in milliseconds, should the function die behind it.
+ */
+export function withCommitRecord(
+  forward: Readonly<Record<string, unknown>>,
+  { attemptId }: Attempt,
+  pauseMs: number,
+): Record<string, unknown> {
+  return { ...forward, attempt_id: attemptId, pause_ms: pauseMs };
+}
+
+/** As much of a hop as its commit can be told by. */
+export interface Commitment {
+  readonly attempt: Attempt;
+  readonly kind: 'reshape' | 'relocate';
+  readonly target: { readonly schemaName: string; readonly roleName: string };
+}
+
+/**
+ * Whether the tenant's row in the database that it leaves says that the attempt has committed its hop. The only answer
+ * there is: every other record of a commit follows this one.
+ *
+ * The commit takes the row to the next epoch. A relocate leaves it `moved`, with the attempt in its forward (which outlives
+ * the claim); a reshape leaves it with the schema and role of the target, whose names belong to the attempt. Of a row that
+ * another attempt has claimed or committed, this one says no.
+ */
+export function showsCommit(row: PlacementRow | undefined, { attempt, kind, target }: Commitment): boolean {
+  const { epoch, attemptId } = attempt;
+  if (row?.epoch !== epoch + 1) return false;
+  if (kind === 'relocate')
+    return row.state === 'moved' && (row.committed_by ?? row.mover ?? attemptId) === attemptId;
+  return (
+    row.state !== 'moved' &&
+    (row.mover ?? attemptId) === attemptId &&
+    row.schema_name === target.schemaName &&
+    row.role_name === target.roleName
+  );
+}
+
+/**
+ * Takes the tenant from an attempt that is rolled back, and lets its writes go on: afterwards the attempt can commit
+ * nothing, and no writer notes changes for it. Does nothing where the tenant is another attempt's by now.
+ * @param endSessions ends what the attempt has under way, so that its end need not be waited for.
+ * @throws {MoveCommitted} the attempt has committed its hop.
+ * @throws {AttemptBusy | WritersBusy} nothing is decided yet; call it again.
+ */
+export async function revokeClaim(
+  owner: pg.ClientBase,
+  commitment: Commitment,
+  endSessions: () => Promise<void>,
+  { patienceMs = 0 }: Pick<Patience, 'patienceMs'> = {},
+): Promise<void> {
+  const { attempt } = commitment;
+  const { tenantId, epoch, attemptId } = attempt;
+  await patiently({ patienceMs }, async () => {
+    await endSessions();
+    await exclusively(owner, attempt, async () => {
+      // Under both locks: a commit holds the writers' lock only, so it has ended, or has not begun.
+      await lockWriters(owner, tenantId);
+      if (showsCommit(await readPlacement(owner, tenantId), commitment))
+        throw new MoveCommitted('the attempt has moved the tenant');
+      await owner.query(
+        `update tenancy.placement
+         set mover = null, capture = false, fence_token = null, fence_expires_at = null,
+             state = case state when 'fenced' then 'active' else state end
+         where tenant_id = $1 and epoch = $2 and mover = $3`,
+        [tenantId, epoch, attemptId],
+      );
+    });
+  });
+}
+
+/** Ends the sessions that hold the tenant's attempts' lock here: they belong to functions that do not answer any more. */
+export async function endAttemptSessions(
+  owner: pg.ClientBase,
+  { tenantId }: Pick<Attempt, 'tenantId'>,
+): Promise<void> {
+  await owner.query(
+    `select pg_catalog.pg_terminate_backend(l.pid)
+     from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
+       cross join (select tenancy.mover_key($1) as key) k
+     where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.mode = 'ShareLock' and l.pid <> pg_catalog.pg_backend_pid()
+       and d.datname = pg_catalog.current_database()
+       and l.classid::bigint = (k.key >> 32) & 4294967295 and l.objid::bigint = k.key & 4294967295`,
+    [tenantId],
+  );
 }

@@ -14,9 +14,8 @@ import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
 import { boundTransaction } from '../../registry/transaction-limits.ts';
-import type { Hop } from '../hop.ts';
-import type { Regions } from '../regions.ts';
-import { becomeElsewhere, lockTenantRow, type TenantRow, writeRoute, writeTenantRow } from './tenant-row.ts';
+import type { Hop, Regions } from '../hop.ts';
+import { leaveRegistry, lockTenantRow, type TenantRow, writeRoute, writeTenantRow } from './tenant-row.ts';
 
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
@@ -51,7 +50,7 @@ export function handOver(
       if (home !== undefined && home !== target.region && home !== regions.ownKey) {
         await tellHome(regions.of(home), tenantId, target.region);
       }
-      await becomeElsewhere(source, tenantId, target.region, [
+      await leaveRegistry(source, tenantId, target.region, [
         ...(['active', 'suspended', 'offboarding'] as const),
       ]);
     }

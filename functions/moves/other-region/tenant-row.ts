@@ -1,11 +1,11 @@
 import { sql } from 'kysely';
+import { type Place, routeTo } from '../../places/place.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
 import { registryTables } from '../../registry/registry-tables.ts';
 import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
-import { type Place, schemaVersionOf } from '../hop.ts';
 
 /** A row of `tenants` as JSON: the registries of two regions may be of different versions for a while. */
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
@@ -61,26 +61,11 @@ export async function writeRoute(
     .execute();
 }
 
-/** The routing row of a place that has an address. */
-export function routeTo(place: Place) {
-  const { host, port } = place;
-  if (host === null || port === null) throw new TypeError('the place has no address yet');
-  return {
-    ...{ database_host: host, database_port: port, database_name: place.database },
-    ...{ schema_name: place.schemaName, connection_pool_size: place.poolSize },
-    ...{ read_replica_host: place.readerHost, cell_id: place.cellId, cluster_arn: place.clusterArn },
-    ...{ isolation_model: place.isolationModel, role_name: place.roleName, secret_arn: place.secretArn },
-    ...{ epoch: place.epoch, region: place.region, writer_host: place.writerHost },
-    ...{ stack_name: place.stackName, schema_version: schemaVersionOf({ target: place }) },
-    ...(place.tenancyVersion === undefined ? {} : { tenancy_version: place.tenancyVersion }),
-  };
-}
-
 /**
  * Leaves of a tenant what a registry keeps of those of other regions: id, slug and region. Only while it has one of
  * these states. The history of its moves stays; who moved it is an operator.
  */
-export async function becomeElsewhere(
+export async function leaveRegistry(
   transaction: RegistryExecutor,
   tenantId: string,
   regionKey: string,

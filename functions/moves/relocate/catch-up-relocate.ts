@@ -1,33 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { claimed } from '../../database/transfer/claim.ts';
-import type { BothSides } from '../../database/transfer/claimed-target.ts';
+import { type BothSides, claimed, claimedAtTarget } from '../../database/transfer/claim.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { awaitMarker, markRehearsal } from '../../database/transfer/replication/marker.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
 import { syncState } from '../../database/transfer/replication/sync-state.ts';
-import { type Hop, replicationName, type StepContext, type StepOutcome } from '../hop.ts';
+import { placeCanary, removeCanary } from '../../database/transfer/target-placement.ts';
+import { verifyPlace } from '../../places/place-database.ts';
+import { type Hop, type HopContext, type PhaseOutcome, replicationName } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
-import { onBothSides } from './both-sides.ts';
-import { flyCanary } from './canary.ts';
-import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
-import { resumeReplication } from './resume-replication.ts';
+import { onBothSides, refuseFailures, reportingBrokenReplication, resumeReplication } from './replication.ts';
 
-/** Above it a rehearsal would only tell what the lag tells already. */
+/** With a larger lag a rehearsal would fail anyway. */
 const SMALL_LAG_BYTES = 16 * 1024 ** 2;
 const REHEARSALS = 3;
-/** A rehearsal that late has failed; its marker arrives some time later and means nothing. */
+/** A rehearsal that takes longer has failed; its marker is ignored. */
 const PATIENCE_MS = 2_000;
 const POLL_MS = 500;
 
 /**
- * Waits until the target follows the source closely: every table is past its first copy, and markers arrive within the
- * budget of a pause, several times in a row. Then tries the way of a request to the target.
- * @throws {ReplicationBroken | TenantUnreachable | ClaimLost | MoverBusy}
+ * Waits until the target follows the source closely: every table is past its first copy, and markers arrive within the budget
+ * of a pause, several times in a row. Then does at the target what the first request will do.
+ * @throws {ReplicationBroken | TenantUnreachable | ClaimLost | AttemptBusy}
  */
-export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
+export function catchUpRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { hop, deadline } = context;
   let slowRehearsals = Number(context.kept.slowRehearsals ?? 0);
-  return orReplicationBroken(() =>
+  return reportingBrokenReplication(() =>
     onBothSides(hop, async (sides) => {
       for (;;) {
         const lagBytes = await lagOf(sides, context);
@@ -41,20 +39,20 @@ export function catchUpRelocate(context: StepContext): Promise<StepOutcome> {
         if (performance.now() + POLL_MS > deadline) return { done: false };
         await delay(POLL_MS);
       }
-      await flyCanary(sides, hop);
+      await verifyTarget(sides, hop);
       return { done: true };
     }),
   );
 }
 
 /**
- * What the target lacks, in bytes of the source's log; undefined while a table is in its first copy.
- * A subscription that an interrupted run has left suspended goes on.
+ * What the target has not applied yet, in bytes of the source's log; undefined while a table is in its first copy. Resumes a
+ * subscription that an interrupted run has left suspended.
  * @throws {ReplicationLost}
  */
 export async function lagOf(
   sides: BothSides,
-  { hop, kept }: Pick<StepContext, 'hop' | 'kept'>,
+  { hop, kept }: Pick<HopContext, 'hop' | 'kept'>,
 ): Promise<number | undefined> {
   const name = replicationName(hop);
   await resumeReplication(sides, hop);
@@ -74,4 +72,19 @@ async function rehearse({ source, target }: BothSides, hop: Hop, budgetMs: numbe
     if (!arrived || performance.now() - since > budgetMs) return false;
   }
   return true;
+}
+
+/**
+ * Does at the target what the first request will do. It enters as a canary: a tenant that does not exist, under the attempt's
+ * id, so that nobody can enter as the real one yet, and a run that was frozen can do no harm when it goes on.
+ * @throws {TenantUnreachable} transient while the proxy takes up the secret.
+ */
+async function verifyTarget(sides: BothSides, { attempt, target }: Hop): Promise<void> {
+  const { attemptId } = attempt;
+  await claimedAtTarget(sides, attempt, () => placeCanary(sides.target, attemptId, target));
+  try {
+    await verifyPlace(target, { tenantId: attemptId, access: 'write' });
+  } finally {
+    await removeCanary(sides.target, attemptId);
+  }
 }

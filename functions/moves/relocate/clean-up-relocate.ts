@@ -4,22 +4,23 @@ import { TenantSchemaInUse } from '../../database/errors.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
-import { hasOlderReaders } from '../../database/transfer/older-readers.ts';
-import type { Hop, StepOutcome } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
+import { hasOlderReaders } from '../../database/transfer/place-facts.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
+import type { Hop, PhaseOutcome } from '../hop.ts';
 
 const POLL_MS = 1_000;
 
 /**
- * Drops schema and role that the tenant left, once nobody can be reading there any more. The placement stays: it
- * forwards whoever comes with an old address. A tenant that has come back meanwhile lives in another schema, of a
+ * Drops the schema and the role that the tenant left, once no transaction can be reading there any more. The placement stays:
+ * it forwards requests that come with an old address. A tenant that has come back meanwhile lives in another schema, of a
  * later epoch. The replication was ended when the hop was settled.
  * @param deadline on `performance.now()`'s clock.
- * @throws {TenantSchemaInUse} the tenant has not left. {MoverBusy} and the drivers' errors: try again later.
+ * @throws {TenantSchemaInUse} the tenant has not left.
+ * @throws {AttemptBusy} and the drivers' errors; call it again.
  */
-export function cleanUpRelocate({ attempt, source: place }: Hop, deadline: number): Promise<StepOutcome> {
+export function cleanUpRelocate({ attempt, source: place }: Hop, deadline: number): Promise<PhaseOutcome> {
   const { tenantId, epoch } = attempt;
-  return asOwners([place, place], async ([source, second]) => {
+  return asOwnersOf([place, place], async ([source, second]) => {
     await refuseAtHome(source!, tenantId, epoch);
     while (await hasOlderReaders(source!, tenantId)) {
       if (performance.now() + POLL_MS > deadline) return { done: false };

@@ -2,26 +2,26 @@ import type pg from 'pg';
 import * as z from 'zod/mini';
 import type { TenantTable } from '../../database/tables/tenant-table.ts';
 import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
-import { settleArrival } from '../../database/transfer/arrival.ts';
-import { gatherStatistics } from '../../database/transfer/build-pieces.ts';
-import { claimed } from '../../database/transfer/claim.ts';
-import { claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
-import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-range.ts';
+import { claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
+import { compareRange, type KeyRange, rangeEnd } from '../../database/transfer/compare-content.ts';
 import { WritersBusy } from '../../database/transfer/errors.ts';
 import { withoutWriters } from '../../database/transfer/fence.ts';
 import { schemaSize } from '../../database/transfer/replication/sync-state.ts';
+import { endTargetCapture } from '../../database/transfer/target-placement.ts';
+import { gatherStatistics } from '../../database/transfer/target-schema.ts';
+import { tablesVersionOf } from '../../places/place.ts';
 import { MoveMismatch } from '../errors.ts';
-import { type Hop, type StepContext, type StepOutcome, schemaVersionOf } from '../hop.ts';
-import { onBothSides } from './both-sides.ts';
+import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
+import { onBothSides } from './replication.ts';
 
 const ROWS_AT_ONCE = 20_000;
-const committed = { phase: 'after the flip' } as const;
-/** How often to ask writers for a moment without them; a tenth of a second each. */
+const committed = { phase: 'after the commit' } as const;
+/** How often to request the writers' lock; each request waits a tenth of a second. */
 const PATIENCE = 30;
 
-/** Markers are the move's own, and nobody captures them. */
+/** Markers belong to the move, and are not captured. */
 const comparedTables = (hop: Hop) =>
-  tenantTablesAt(schemaVersionOf(hop)).filter(({ name }) => name !== 'move_markers');
+  tenantTablesAt(tablesVersionOf(hop.target)).filter(({ name }) => name !== 'move_markers');
 
 const sums = z.object({ name: z.string(), rows: z.number(), sourceHash: z.string(), targetHash: z.string() });
 const cursorSchema = z.object({
@@ -34,13 +34,12 @@ const cursorSchema = z.object({
 type Cursor = z.infer<typeof cursorSchema>;
 
 /**
- * Compares what the tenant left with what has arrived, while it is at work there: key range by key range, by count and
- * hash, without the rows that were written at the target since it was placed. They are known because it has captured
- * them from the moment it was placed, and nobody could enter before. The source does not change any more. First, though,
- * come the full statistics that the tenant's queries there want.
- * @throws {MoveMismatch} both sides are kept as they are.
+ * Compares the source, which does not change any more, with the target, which is in use: key range by key range, by counts and
+ * hashes, without the rows that were written at the target since the tenant was placed there. Their keys are known, because
+ * the placement captures from its first moment. Full statistics, which the tenant's queries need, are gathered first.
+ * @throws {MoveMismatch} the caller keeps both sides.
  */
-export function compareRelocate(context: StepContext, cursor?: unknown): Promise<StepOutcome<Cursor>> {
+export function compareRelocate(context: HopContext, cursor?: unknown): Promise<PhaseOutcome<Cursor>> {
   const { hop, deadline } = context;
   const compared = comparedTables(hop);
   return onBothSides(hop, async (sides) => {
@@ -48,12 +47,16 @@ export function compareRelocate(context: StepContext, cursor?: unknown): Promise
       cursor === undefined ? { rows: 0, tables: [], after: null } : cursorSchema.parse(cursor);
     const total = Math.max(at.rows, (await schemaSize(sides.source, hop.source.schemaName)).rows);
     if (at.tables.length === 0) {
-      await gatherStatistics([sides.target], hop.target.schemaName, tenantTablesAt(schemaVersionOf(hop)));
+      await gatherStatistics(
+        [sides.target],
+        hop.target.schemaName,
+        tenantTablesAt(tablesVersionOf(hop.target)),
+      );
       at.tables.push(nothingOf(compared[0]!));
     }
     for (;;) {
       const table = compared[at.tables.length - 1]!;
-      // In a transaction of the attempt's: a run of it that was frozen must not judge what the next move writes.
+      // In a transaction of the attempt: a run that was frozen must not compare what the next move writes.
       const upTo = await claimed(
         sides.source,
         hop.attempt,
@@ -83,7 +86,7 @@ const nothingOf = ({ name }: TenantTable) => ({ name, rows: 0, sourceHash: '0', 
 
 /**
  * @returns where the range ended; null where that was the table's end. `compared already` where another run has
- * compared all of it and has ended the capture.
+ * compared everything and ended the capture.
  * @throws {MoveMismatch}
  */
 async function compareNext(
@@ -120,10 +123,9 @@ async function compareNext(
 }
 
 /**
- * Switches the capture off once writers have ended that still note what they write (they go by what `enter` told
- * them), and then removes what they noted. All of it while the tenant is the attempt's: the next move of the tenant
- * captures here too.
- * @throws {WritersBusy} try again later.
+ * Ends the capture once the writers that capture have ended (`enter` decides for a whole transaction), and then removes what
+ * was captured. The attempt still has its claim: the next move of the tenant captures here too.
+ * @throws {WritersBusy} call it again.
  */
 async function endCapture(
   { source, target }: { readonly source: pg.Client; readonly target: pg.Client },
@@ -135,7 +137,7 @@ async function endCapture(
       try {
         return await withoutWriters(target, tenantId, async () => {
           await holdTarget({ source, target }, attempt);
-          await settleArrival(target, { tenantId, ...place });
+          await endTargetCapture(target, { tenantId, ...place });
         });
       } catch (error) {
         if (!(error instanceof WritersBusy) || tries === PATIENCE) throw error;

@@ -1,32 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { BothSides } from '../../database/transfer/claim.ts';
 import { ReplicationLost } from '../../database/transfer/errors.ts';
 import { slotLag } from '../../database/transfer/replication/slot.ts';
 import {
-  arrivedSize,
+  copiedSize,
   type SyncState,
   schemaSize,
   syncState,
 } from '../../database/transfer/replication/sync-state.ts';
-import { replicationName, type StepContext, type StepOutcome } from '../hop.ts';
-import { type BothSides, onBothSides } from './both-sides.ts';
-import { type LateKeys, withLateKeys } from './late-keys.ts';
-import { orReplicationBroken, refuseFailures } from './replication-broken.ts';
-import { resumeReplication } from './resume-replication.ts';
+import { type HopContext, type PhaseOutcome, replicationName } from '../hop.ts';
+import { buildingLateKeys, type LateKeys } from './late-keys.ts';
+import { onBothSides, refuseFailures, reportingBrokenReplication, resumeReplication } from './replication.ts';
 
-/** A key must be asked for while the copy of its table is at work, which takes several times as long. */
+/** A key must be requested while the copy of its table runs, which takes several times as long. */
 const POLL_MS = 100;
-/** Sizes cost more to ask for. */
+/** Sizes cost more to read. */
 const REPORT_MS = 1_000;
 
 /**
- * Lets PostgreSQL copy the tables and watches it, and has it build the keys of the large ones behind their copies: who
- * asks for them is there before the first copy begins.
- * @throws {ReplicationBroken | ClaimLost | MoverBusy}
+ * Lets PostgreSQL copy the tables, watches it, and builds the keys of large tables behind their copies. The connections that
+ * build them are open before the first copy begins.
+ * @throws {ReplicationBroken | ClaimLost | AttemptBusy}
  */
-export function copyRelocate(context: StepContext): Promise<StepOutcome> {
-  return orReplicationBroken(() =>
+export function copyRelocate(context: HopContext): Promise<PhaseOutcome> {
+  return reportingBrokenReplication(() =>
     onBothSides(context.hop, (sides) =>
-      withLateKeys(context.hop, sides.target, async (keys) => {
+      buildingLateKeys(context.hop, sides.target, async (keys) => {
         await startCopies(sides, context);
         return watchCopies(sides, context, keys);
       }),
@@ -34,12 +33,12 @@ export function copyRelocate(context: StepContext): Promise<StepOutcome> {
   );
 }
 
-/** A later step suspends the subscription in its turn, once all is copied: that is not for this one to undo. */
-async function startCopies(sides: BothSides, { hop }: StepContext): Promise<void> {
+/** Once everything is copied, a later phase suspends the subscription: a repeated copy must not resume it. */
+async function startCopies(sides: BothSides, { hop }: HopContext): Promise<void> {
   if (!isCopied(await syncState(sides.target, replicationName(hop)))) await resumeReplication(sides, hop);
 }
 
-async function watchCopies(sides: BothSides, context: StepContext, keys: LateKeys): Promise<StepOutcome> {
+async function watchCopies(sides: BothSides, context: HopContext, keys: LateKeys): Promise<PhaseOutcome> {
   let reportAt = 0;
   for (;;) {
     const done = await hasCopied(sides, context, keys);
@@ -59,7 +58,7 @@ async function watchCopies(sides: BothSides, context: StepContext, keys: LateKey
 /** Whether all tables are past their first copy, and have their keys. @throws {ReplicationLost} */
 async function hasCopied(
   { source, target }: BothSides,
-  context: StepContext,
+  context: HopContext,
   keys: LateKeys,
 ): Promise<boolean> {
   const name = replicationName(context.hop);
@@ -75,9 +74,9 @@ async function hasCopied(
 const isCopied = (state: SyncState | undefined) => state !== undefined && state.copied === state.tables;
 
 /** @throws {MoveAborted} */
-async function report({ source, target }: BothSides, context: StepContext, done: boolean) {
+async function report({ source, target }: BothSides, context: HopContext, done: boolean) {
   const { hop } = context;
-  const arrived = await arrivedSize(target, replicationName(hop), hop.target.schemaName);
+  const arrived = await copiedSize(target, replicationName(hop), hop.target.schemaName);
   const total = done ? arrived : await schemaSize(source, hop.source.schemaName);
   await context.progress({
     rowsDone: arrived.rows,

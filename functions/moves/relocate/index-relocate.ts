@@ -1,33 +1,38 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
-import { missingPieces, sealArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { buildPieces, gatherStatistics } from '../../database/transfer/build-pieces.ts';
-import { claimedAtTarget } from '../../database/transfer/claimed-target.ts';
+import { claimedAtTarget } from '../../database/transfer/claim.ts';
 import { endWorkers, resume, suspend } from '../../database/transfer/replication/subscription.ts';
-import { replicationName, type StepContext, type StepOutcome, tablesAtTarget } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { POWER } from './build-power.ts';
+import {
+  buildPieces,
+  gatherStatistics,
+  missingPieces,
+  sealSchema,
+} from '../../database/transfer/target-schema.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
+import { type HopContext, type PhaseOutcome, replicationName, tablesAtTarget } from '../hop.ts';
+import { BUILD_POWER } from './replication.ts';
 
 /**
- * Builds at the target what the copy went without, while nothing is applied there: a foreign key and the worker that
- * applies changes would lock the same tables in different orders. What changes meanwhile waits in the slot.
+ * Builds keys, indexes and triggers at the target while the subscription is suspended: adding a foreign key and applying
+ * changes would lock the same tables in different orders. Changes wait in the slot meanwhile.
  *
- * Runs of it resume each other by the catalogue. One that is asked to end leaves a build that is under way to
- * PostgreSQL. Whoever finds nothing missing lets the changes flow again. Statistics are rough here: the tenant waits.
+ * The catalogue says what is missing, so a repeated run goes on where the last one ended. A run that reaches its deadline leaves
+ * a build that is under way to PostgreSQL. The run that finds nothing missing resumes the subscription. Statistics are rough
+ * here: `compare` gathers full ones, behind the commit.
  */
-export async function indexRelocate(context: StepContext): Promise<StepOutcome> {
+export async function indexRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { hop, deadline } = context;
   const name = replicationName(hop);
   const schema = tablesAtTarget(hop);
-  return asOwners([hop.source, hop.target, hop.target], async ([source, target, second]) => {
+  return asOwnersOf([hop.source, hop.target, hop.target], async ([source, target, second]) => {
     const sides = { source: source!, target: target! };
     const connections = [sides.target, second!];
     await context.progress({});
     if ((await missingPieces(sides.target, schema)).length > 0) {
       await claimedAtTarget(sides, hop.attempt, () => suspend(sides.target, name));
       await endWorkers(sides.target, name);
-      const building = buildPieces(connections, schema, POWER, async () => {
-        // An abort is heard between two of them.
+      const building = buildPieces(connections, schema, BUILD_POWER, async () => {
+        // An abort is noticed between two pieces.
         await context.progress({});
         return true;
       });
@@ -40,13 +45,13 @@ export async function indexRelocate(context: StepContext): Promise<StepOutcome> 
       'rough',
     );
     if (!(await endsBefore(deadline, gathering))) return { done: false };
-    await sealArrivingSchema(sides.target, { ...schema, roleName: hop.target.roleName });
+    await sealSchema(sides.target, { ...schema, roleName: hop.target.roleName });
     await claimedAtTarget(sides, hop.attempt, () => resume(sides.target, name));
     return { done: true };
   });
 }
 
-/** Whether it ended in time. What goes on afterwards fails with its connection, and nobody hears of it. */
+/** Whether it ended in time. What is still under way afterwards fails with its connection, and the error is ignored. */
 async function endsBefore(deadline: number, work: Promise<unknown>): Promise<boolean> {
   const timer = new AbortController();
   const late = delay(Math.max(0, deadline - performance.now()), false, { signal: timer.signal });

@@ -1,44 +1,42 @@
 /**
- * Primary keys of large tables, built once their rows are there: into a table with a key, rows go more slowly than it
- * takes to copy them and to sort them afterwards. Yet a worker that goes on to apply what has changed since its copy
- * needs the key at once.
+ * Primary keys of large tables, built behind the copies of their rows: copying and sorting afterwards takes less time than
+ * copying into a table with a key. But the worker that applies the changes since the copy needs the key at once.
  *
- *   bare ──its copy begins──▶ the build waits for the table, behind the copy ──the copy commits──▶ being built ──▶ keyed
+ *   bare ──its copy begins──▶ the build waits for the table's lock ──the copy commits──▶ being built ──▶ keyed
  *
- * Invariant: PostgreSQL gives the table to whoever waited first. So where the build was asked for while the copy was at
- * work, also by a mover that has died since, no worker finds the table without its key. Where it was not, because a
- * mover died and none followed in time, the worker fails for want of it and is started again until the key is there:
- * such a table is late, and failures until then are forgiven.
+ * Invariant: PostgreSQL grants the table's lock in the order of the requests. So where the build was requested while the copy
+ * was running, also by a function that has died since, no worker finds the table without its key. Where it was not, because a
+ * function died and no other followed in time, the worker fails without the key and is started again until the key exists:
+ * such a table is late, and failures until then are ignored.
  */
 import type pg from 'pg';
-import { missingPieces, type Piece } from '../../database/transfer/arriving-schema.ts';
-import { buildPiece } from '../../database/transfer/build-pieces.ts';
 import { keylessTables } from '../../database/transfer/replication/sync-state.ts';
+import { buildPiece, missingPieces, type Piece } from '../../database/transfer/target-schema.ts';
+import { asOwnersOf } from '../../places/place-database.ts';
 import { type Hop, replicationName, tablesAtTarget } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { POWER } from './build-power.ts';
+import { BUILD_POWER } from './replication.ts';
 
-/** Smaller tables have their key from the start: their copies might end before anybody has seen them begin. */
+/** Smaller tables have their key from the start: their copies might end before this code has seen them begin. */
 export const LARGE_BYTES = 32 * 1024 ** 2;
 
 export interface KeysUnderWay {
   /** How many tables with rows wait for their keys. */
   readonly tables: number;
-  /** Whether workers may fail for want of one. */
+  /** Whether workers may fail because one is missing. */
   readonly late: boolean;
 }
 
 /**
- * Has a connection ready for each key that is missing: to sign in takes longer than some copies. Builds that are under
- * way when `work` ends are left to PostgreSQL.
+ * Opens a connection for each missing key first: signing in takes longer than some copies. Builds that are under way when
+ * `work` ends are left to PostgreSQL.
  */
-export async function withLateKeys<Result>(
+export async function buildingLateKeys<Result>(
   hop: Hop,
   target: pg.ClientBase,
   work: (keys: LateKeys) => Promise<Result>,
 ): Promise<Result> {
   const missing = (await missingPieces(target, tablesAtTarget(hop))).filter(isPrimaryKey);
-  return asOwners(
+  return asOwnersOf(
     missing.map(() => hop.target),
     (builders) => work(new LateKeys(hop, target, missing, builders)),
   );
@@ -61,7 +59,7 @@ export class LateKeys {
   }
 
   /**
-   * Asks for the keys that can be asked for by now.
+   * Requests the keys that can be requested by now.
    * @throws what a build has thrown.
    */
   async tend(): Promise<KeysUnderWay> {
@@ -84,7 +82,7 @@ export class LateKeys {
     this.#waiting.delete(table);
     this.#building.add(table);
     if (late) this.#late.add(table);
-    buildPiece(waiting.builder, tablesAtTarget(this.#hop), waiting.key, POWER)
+    buildPiece(waiting.builder, tablesAtTarget(this.#hop), waiting.key, BUILD_POWER)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })

@@ -3,49 +3,47 @@ import type pg from 'pg';
 import { ddlTransaction } from '../../database/ddl/ddl-connection.ts';
 import { CredentialStore } from '../../database/session/credentials.ts';
 import { tenantTablesAt } from '../../database/tables/tenant-tables.ts';
-import { createArrivingSchema } from '../../database/transfer/arriving-schema.ts';
-import { tableSizes } from '../../database/transfer/build-pieces.ts';
-import { claimed } from '../../database/transfer/claim.ts';
-import { type BothSides, claimedAtTarget, holdTarget } from '../../database/transfer/claimed-target.ts';
+import { type BothSides, claimed, claimedAtTarget, holdTarget } from '../../database/transfer/claim.ts';
 import { createAliasTables } from '../../database/transfer/replication/alias-tables.ts';
-import { takeTurn } from '../../database/transfer/replication/in-turn.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
-import { publish } from '../../database/transfer/replication/publication.ts';
+import { lockReplication, publish } from '../../database/transfer/replication/publication.ts';
 import { ensureSlot } from '../../database/transfer/replication/slot.ts';
 import { subscribe } from '../../database/transfer/replication/subscription.ts';
-import { type Hop, replicationName, type StepContext, type StepOutcome, schemaVersionOf } from '../hop.ts';
+import { createBareSchema, tableSizes } from '../../database/transfer/target-schema.ts';
+import { tablesVersionOf } from '../../places/place.ts';
+import { asOwnersOf, schemaSettings } from '../../places/place-database.ts';
+import { type Hop, type HopContext, type PhaseOutcome, replicationName } from '../hop.ts';
 import { agreeOnTables, claimForHop } from '../tables-of-hop.ts';
-import { arrivingSchemaOf } from '../target/arriving-schema-of.ts';
-import { asOwners } from './both-sides.ts';
 import { LARGE_BYTES } from './late-keys.ts';
-import { orReplicationBroken } from './replication-broken.ts';
+import { reportingBrokenReplication } from './replication.ts';
 
 /** How long the slot may wait for write transactions of the cluster that are open. */
 const SLOT_SECONDS = 20;
 
 /**
- * Claims the tenant, makes the bare tables at the target, and lets PostgreSQL copy into them: from its end on, rows
- * flow from cluster to cluster. The publication comes first: without it, nothing is at the target (see the roll-back).
- * @throws {ClaimLost | MoverBusy | ReplicationBroken | TenantSecretInvalid} and the drivers' errors.
+ * Claims the tenant, makes publication, bare tables at the target, slot and a suspended subscription: once that is resumed,
+ * rows flow from cluster to cluster. The publication comes first: where there is none, nothing is at the target (see the roll
+ * back).
+ * @throws {ClaimLost | AttemptBusy | ReplicationBroken | TenantSecretInvalid} and the drivers' errors.
  */
-export async function prepareRelocate(context: StepContext): Promise<StepOutcome> {
+export async function prepareRelocate(context: HopContext): Promise<PhaseOutcome> {
   const { source: from, target: to } = context.hop;
   const password = await replicationPassword(context.hop);
-  return asOwners([from, from, to], async ([source, second, target]) => {
+  return asOwnersOf([from, from, to], async ([source, second, target]) => {
     const sides = { source: source!, target: target! };
     await claimForHop(sides.source, context.hop);
     await agreeOnTables(sides.source, context);
     const { hop } = context;
     await publishSource(sides.source, hop, password);
     await createTargetTables(sides, hop);
-    await orReplicationBroken(() => startReplication(sides, second!, hop, password));
+    await reportingBrokenReplication(() => startReplication(sides, second!, hop, password));
     return { done: true };
   });
 }
 
 /**
- * Kept nowhere but in the subscription, and the same for each run of the step: another one would lock out the workers
- * of a run that came before, until the subscription has been told too.
+ * Kept in the subscription only, and the same for each run of the phase: a new one would lock out the workers until the
+ * subscription has it too.
  */
 async function replicationPassword({ source, attempt }: Hop): Promise<string> {
   const owner = await new CredentialStore().get(source.ownerSecret);
@@ -54,12 +52,13 @@ async function replicationPassword({ source, attempt }: Hop): Promise<string> {
 
 async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
   const { source, attempt } = hop;
-  const schema = await arrivingSchemaOf(hop);
+  const schemaVersion = tablesVersionOf(hop.target);
+  const schema = { ...(await schemaSettings(hop.target, attempt.tenantId)), schemaVersion };
   const { schemaName } = schema;
   const sizes = await tableSizes(sides.source, source.schemaName);
   const isKeyed = (table: string) => (sizes.get(table) ?? 0) < LARGE_BYTES;
   await claimed(sides.source, attempt, () =>
-    createArrivingSchema(sides.target, schema, isKeyed, (client, work) =>
+    createBareSchema(sides.target, schema, isKeyed, (client, work) =>
       ddlTransaction(client, async (transaction) => {
         await holdTarget(sides, attempt);
         return work(transaction);
@@ -69,7 +68,7 @@ async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
   await claimedAtTarget(sides, attempt, () =>
     createAliasTables(sides.target, {
       ...{ alias: source.schemaName, schemaName, attemptId: attempt.attemptId },
-      tables: tenantTablesAt(schemaVersionOf(hop)),
+      tables: tenantTablesAt(schemaVersion),
     }),
   );
 }
@@ -78,10 +77,14 @@ async function publishSource(source: pg.Client, hop: Hop, password: string): Pro
   const name = replicationName(hop);
   const { schemaName } = hop.source;
   await claimed(source, hop.attempt, async () => {
-    await takeTurn(source, name);
-    // Of an earlier attempt whose end was never told.
+    await lockReplication(source, name);
+    // Of an earlier attempt that was not rolled back completely.
     await clearMarkers(source, schemaName);
-    await publish(source, { name, schemaName, tables: tenantTablesAt(schemaVersionOf(hop)) }, password);
+    await publish(
+      source,
+      { name, schemaName, tables: tenantTablesAt(tablesVersionOf(hop.target)) },
+      password,
+    );
   });
 }
 
@@ -98,7 +101,7 @@ async function startReplication(
   const { attempt, source: place } = hop;
   const name = replicationName(hop);
   const work = async () => {
-    await takeTurn(sides.source, name);
+    await lockReplication(sides.source, name);
     await ensureSlot(sides.source, name, SLOT_SECONDS);
     await claimedAtTarget({ source: second, target: sides.target }, attempt, () =>
       subscribe(sides.target, name, {

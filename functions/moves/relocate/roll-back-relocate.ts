@@ -1,43 +1,43 @@
 import type pg from 'pg';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
-import { removeCanary, withdrawArrival } from '../../database/transfer/arrival.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
+import { endAttemptSessions, revokeClaim } from '../../database/transfer/fence.ts';
 import { clearMarkers } from '../../database/transfer/replication/marker.ts';
 import { isPublished } from '../../database/transfer/replication/publication.ts';
-import { takeBack } from '../../database/transfer/take-back.ts';
-import { asOwnerOf, type Hop, replicationName } from '../hop.ts';
-import { asOwners } from './both-sides.ts';
-import { endPublication, endSubscription } from './finalize-relocate.ts';
+import { removeCanary, removeTargetPlacement } from '../../database/transfer/target-placement.ts';
+import { asOwnerOf } from '../../places/place-database.ts';
+import { type Hop, replicationName } from '../hop.ts';
+import { endPublication, endSubscription } from './replication.ts';
 
 /**
- * Undoes an attempt that has not committed the move: the tenant is writable at the source as soon as the first
- * statement of it has ended, and afterwards nothing of the attempt is left on either side. May be repeated and killed
- * anywhere. The secret of the target's role is not its concern.
+ * Rolls back an attempt that has not committed its hop: first its claim is revoked, and the tenant is writable at the source;
+ * then everything that the attempt has made on either side is dropped, except the secret of the target's role. May be repeated,
+ * and killed anywhere.
  *
- * The publication is the first thing that an attempt makes and the last that is dropped: without it there is nothing at
- * the target, which may not even exist.
- * @throws {MoveCommitted} it is too late; nothing was changed.
- * @throws {MoverBusy | WritersBusy} and the drivers' errors; try again later.
+ * The publication is the first thing that an attempt makes and the last that is dropped: where there is none, nothing is at the
+ * target, which may not exist.
+ * @throws {MoveCommitted} the hop is committed; nothing was changed.
+ * @throws {AttemptBusy | WritersBusy} and the drivers' errors; call it again.
  */
 export async function rollBackRelocate(hop: Hop): Promise<void> {
-  await asOwners([hop.source, hop.source], async ([source, second]) => {
-    await takeBack(source!, second!, hop.attempt);
-    if (await isPublished(source!, replicationName(hop))) {
+  await asOwnerOf(hop.source, async (source) => {
+    await revokeClaim(source, hop, () => endAttemptSessions(source, hop.attempt));
+    if (await isPublished(source, replicationName(hop))) {
       await asOwnerOf(hop.target, async (target) => {
         await emptyTarget(target, hop);
-        await endSubscription(source!, target, hop);
+        await endSubscription(source, target, hop);
         await dropTenantSchema(target, { tenantId: hop.attempt.tenantId, ...hop.target });
       });
-      await endPublication(source!, hop);
+      await endPublication(source, hop);
     }
-    await clearMarkers(source!, hop.source.schemaName);
+    await clearMarkers(source, hop.source.schemaName);
   });
 }
 
-/** The key is had once the attempt's transactions at the target have ended; it begins no other any more. */
+/** Under the target's attempts' lock: the attempt's transactions there have ended, and it can begin no other. */
 async function emptyTarget(target: pg.Client, { attempt, target: place }: Hop): Promise<void> {
   await exclusively(target, attempt, async () => {
     await removeCanary(target, attempt.attemptId);
-    await withdrawArrival(target, { tenantId: attempt.tenantId, ...place });
+    await removeTargetPlacement(target, { tenantId: attempt.tenantId, ...place });
   });
 }

@@ -1,35 +1,34 @@
 import type pg from 'pg';
 import type { Attempt } from '../../database/transfer/claim.ts';
-import { lowerForgottenFence } from '../../database/transfer/fence.ts';
+import { compareSides, isEqual, type TableContent } from '../../database/transfer/compare-content.ts';
+import { lowerAbandonedFence } from '../../database/transfer/fence.ts';
 import {
   type ApplyOptions,
   applyChanges,
   type Taken,
   takeChanges,
 } from '../../database/transfer/reshape/apply-changes.ts';
-import { atSource } from '../../database/transfer/reshape/at-source.ts';
-import { compareSides, isEqual, type TableContent } from '../../database/transfer/reshape/compare-sides.ts';
+import { claimedModestly } from '../../database/transfer/reshape/attempt-session.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
+import { verifyPlace } from '../../places/place-database.ts';
 import { MoveMismatch } from '../errors.ts';
-import type { StepContext, StepOutcome } from '../hop.ts';
-import { verifyLogin } from '../target/verify-login.ts';
-import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
+import type { HopContext, PhaseOutcome } from '../hop.ts';
+import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
 const SMALL_KEYS = 500;
 const QUICK_MS = 500;
 
 /**
- * Applies what was noted, round by round, until little is left; then one snapshot in which both sides are compared
- * row by row.
+ * Applies captured changes, round by round, until few are left; then compares all rows of both sides in one snapshot.
  * @throws {MoveMismatch} they differ; what was compared is kept.
  * @throws {TenantUnreachable} the target's secret opens no session through its proxy (yet).
- * @throws {ClaimLost | MoverBusy | MoveAborted}
+ * @throws {ClaimLost | AttemptBusy | MoveAborted}
  */
-export async function catchUpReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+export async function catchUpReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   const { attempt } = context.hop;
   const sides = sidesOf(context.hop);
-  return inTurn(context, cursor, async (owner) => {
-    await lowerForgottenFence(owner, attempt);
+  return inAttemptSession(context, cursor, async (owner) => {
+    await lowerAbandonedFence(owner, attempt);
     let applied = appliedBefore(cursor);
     for (;;) {
       const started = performance.now();
@@ -39,8 +38,8 @@ export async function catchUpReshape(context: StepContext, cursor?: unknown): Pr
       if (keys <= SMALL_KEYS && performance.now() - started <= QUICK_MS) break;
       if (performance.now() > context.deadline) return { done: false, cursor: { applied } };
     }
-    // What requests will do at once after the commit must be possible before it.
-    await verifyLogin(context.hop.target);
+    // The login that requests need behind the commit must work before it.
+    await verifyPlace(context.hop.target);
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({
       tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({
@@ -60,7 +59,7 @@ export function round(
   sides: Sides,
   options: ApplyOptions = {},
 ): Promise<Taken> {
-  return atSource(owner, attempt, () => applyNoted(owner, sides, options), {
+  return claimedModestly(owner, attempt, () => applyNoted(owner, sides, options), {
     ...{ isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
   });
 }
@@ -73,7 +72,7 @@ async function applyNoted(owner: pg.Client, sides: Sides, options: ApplyOptions 
 }
 
 function comparedRound(owner: pg.Client, attempt: Attempt, sides: Sides): Promise<TableContent[]> {
-  return atSource(
+  return claimedModestly(
     owner,
     attempt,
     async () => {

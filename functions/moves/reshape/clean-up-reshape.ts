@@ -3,17 +3,18 @@ import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { TenantSchemaInUse } from '../../database/errors.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
-import { MoverBusy } from '../../database/transfer/errors.ts';
+import { AttemptBusy } from '../../database/transfer/errors.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
-import { hasOlderReaders } from '../../database/transfer/older-readers.ts';
+import { hasOlderReaders } from '../../database/transfer/place-facts.ts';
 import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-rows.ts';
-import { asOwnerOf, type Hop } from '../hop.ts';
+import { asOwnerOf } from '../../places/place-database.ts';
+import type { Hop } from '../hop.ts';
 
 /**
- * Removes what the tenant has left at the source of a reshape that was committed, once nobody can be reading it any
- * more. Who has come back meanwhile keeps everything.
+ * Drops what the tenant has left at the source of a committed reshape, once no transaction can be reading it any more. A tenant
+ * that has come back meanwhile keeps everything.
  * @param deadline on `performance.now()`'s clock.
- * @returns not done: somebody still reads there, another move is at work, or time was up; call it again.
+ * @returns not done: transactions still read there, another attempt works, or time is up; call it again.
  */
 export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ readonly done: boolean }> {
   return asOwnerOf(hop.source, async (owner) => {
@@ -22,7 +23,7 @@ export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ read
       if (hop.source.isolationModel === 'shared') return await eraseRows(owner, hop, deadline);
       return await dropSchema(owner, hop);
     } catch (error) {
-      if (error instanceof MoverBusy) return { done: false };
+      if (error instanceof AttemptBusy) return { done: false };
       throw error;
     }
   });
@@ -30,7 +31,7 @@ export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ read
 
 async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<{ done: boolean }> {
   const { tenantId } = attempt;
-  // Back here, or gone for good: whoever ends a tenant erases its rows himself.
+  // The tenant is back here, or was offboarded, which erases its rows.
   let hasNothingToErase = false;
   const guarded = (batch: () => Promise<number>) =>
     exclusively(
@@ -40,7 +41,7 @@ async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): 
         const placement = await readPlacement(owner, tenantId);
         const isBack = placement?.isolation_model === 'shared' && placement.state !== 'moved';
         hasNothingToErase = !placement || isBack;
-        // An attempt that has the tenant may be filling these very tables.
+        // An attempt that has claimed the tenant may be filling these tables.
         return hasNothingToErase || placement?.mover !== null ? undefined : batch();
       },
       { seconds: 600 },

@@ -1,25 +1,25 @@
-import { atSource } from '../../database/transfer/reshape/at-source.ts';
+import { claimedModestly } from '../../database/transfer/reshape/attempt-session.ts';
 import { copyTable, emptyTarget, sizesAtSource } from '../../database/transfer/reshape/copy-rows.ts';
 import { DutyCycle } from '../duty-cycle.ts';
-import type { StepContext, StepOutcome } from '../hop.ts';
-import { inTurn, SNAPSHOT_SECONDS, sidesOf } from './in-turn.ts';
+import type { HopContext, PhaseOutcome } from '../hop.ts';
 import { ProgressMeter } from './progress-meter.ts';
+import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
-/** A copy that takes longer with its rests goes on without: its one snapshot has an end. */
+/** A copy that would take longer with its rests does not rest: its snapshot must not get too old. */
 const RESTED_SECONDS = SNAPSHOT_SECONDS / 2;
 
 /**
- * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; run again it
- * begins anew. Between two statements it rests, so that the cell's other tenants get their share.
- * @throws {ClaimLost | MoverBusy | MoveAborted}
+ * Copies all rows of the tenant in one snapshot and one transaction. Killed anywhere it leaves nothing; a repeated
+ * run begins again. Between two statements it rests, so that the cell's other tenants get their share.
+ * @throws {ClaimLost | AttemptBusy | MoveAborted}
  */
-export async function copyReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+export async function copyReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   if (context.kept.copiedRows !== undefined) return { done: true };
   const { attempt } = context.hop;
   const sides = sidesOf(context.hop);
-  return inTurn(context, cursor, async (owner) => {
+  return inAttemptSession(context, cursor, async (owner) => {
     const meter = new ProgressMeter(context);
-    const copied = await atSource(
+    const copied = await claimedModestly(
       owner,
       attempt,
       async () => {

@@ -1,13 +1,13 @@
 /**
- * The commit point of a reshape.
+ * The cut-over of a reshape, which ends with the commit point of the hop.
  *
- *   [rounds while writers go on] ─▶ fence ─▶ last delta and flip, one transaction ─▶ committed
+ *   [rounds while writers go on] ─▶ fence ─▶ last changes and commit, one transaction ─▶ committed
  *            ▲                         │                 │
- *            └──── rest ◀── lowered ◀──┴─ too late ──────┘
+ *            └──── rest ◀── lowered ◀──┴─ pause too long ┘
  *
- * Invariants: nothing but the delta and the flip happens behind the fence, on a session that has just done the same
- * work; a try whose pause has grown too long is given up before it flips; whether a try was committed is told by the
- * placement alone. A mover that dies behind its fence is waited for as long as the fence stands.
+ * Invariants: nothing but the last changes and the commit happens behind the fence, on a session that has just done the same
+ * work; a pause that has grown too long is ended before the commit; only the placement tells whether a COMMIT took effect. A
+ * fence whose function has died expires.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,43 +16,47 @@ import { literal } from '../../database/ddl/identifier.ts';
 import { sqlStateOf } from '../../database/session/sql-state.ts';
 import { FenceLost, WritersBusy } from '../../database/transfer/errors.ts';
 import {
+  type CommittedPlace,
+  commitReshape,
   type Fence,
-  flipReshaped,
+  lowerAbandonedFence,
   lowerFence,
-  lowerForgottenFence,
-  type NextPlace,
   raiseFence,
   readPlacement,
+  showsCommit,
   withoutWriters,
 } from '../../database/transfer/fence.ts';
 import { applyChanges, takeChanges } from '../../database/transfer/reshape/apply-changes.ts';
 import type { Sides } from '../../database/transfer/reshape/sides.ts';
+import { forwardTo } from '../../places/place.ts';
 import { CutOverPostponed, MoveAborted } from '../errors.ts';
-import { forwardTo, type Hop, type StepContext, type StepOutcome } from '../hop.ts';
+import type { Hop, HopContext, PhaseOutcome } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
 import { round } from './catch-up-reshape.ts';
-import { inTurn, sidesOf } from './in-turn.ts';
+import { inAttemptSession, sidesOf } from './reshape-session.ts';
 
-/** So many tries are made at least, and so many more each time that the workflow asks again. */
+/** After so many fences the phase is postponed; the workflow calls it again later. */
 const TRIES = 40;
-/** Behind a fence only so many keys are worth a try. */
+/** With more keys left, the pause would be too long. */
 const LAST_KEYS = 500;
 const PATIENCE_MS = 2_000;
-/** Twice the longest pause: a mover that dies holds up writers for no longer. */
+/** Twice the longest pause: how long writers wait where the function dies behind its fence. */
 const FENCE_SECONDS = 2;
 const REST_MS = 200;
 
 /**
- * Takes the tenant to its new place. Done when the placement leads there, whoever committed it.
- * @throws {CutOverPostponed} no try was quick enough. @throws {ClaimLost | MoverBusy | MoveAborted}
+ * Commits the hop. Done when the placement shows the commit, also that of another run.
+ * @throws {CutOverPostponed} no pause was short enough.
+ * @throws {ClaimLost | AttemptBusy | MoveAborted}
  */
-export async function cutOverReshape(context: StepContext, cursor?: unknown): Promise<StepOutcome> {
+export async function cutOverReshape(context: HopContext, cursor?: unknown): Promise<PhaseOutcome> {
   const { hop } = context;
   const sides = sidesOf(hop);
   const pauses = numbersOf(context.kept.pauses);
-  return inTurn(context, cursor, async (owner) => {
-    if (await isCommitted(owner, hop)) return committed(context, owner, pauses);
-    await lowerForgottenFence(owner, hop.attempt);
+  return inAttemptSession(context, cursor, async (owner) => {
+    const placement = await readPlacement(owner, hop.attempt.tenantId);
+    if (showsCommit(placement, hop)) return committed(context, owner, pauses);
+    await lowerAbandonedFence(owner, hop.attempt);
     await rehearse(owner, hop);
     for (let tries = Number(context.kept.fenceTries ?? 0); ; tries++) {
       await context.progress(pauses.length > 0 ? { pauseMs: Math.max(...pauses) } : {});
@@ -68,7 +72,7 @@ export async function cutOverReshape(context: StepContext, cursor?: unknown): Pr
   });
 }
 
-/** So that little is left to do behind the fence, and the session has everything at hand that it needs there. */
+/** Leaves little to do behind the fence, and plans on this session the statements that run there. */
 async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promise<void> {
   for (let rounds = 0; rounds < 10; rounds++) {
     const { keys } = await round(owner, attempt, sides, { everyTable: rounds === 0 });
@@ -76,17 +80,17 @@ async function catchUp(owner: pg.Client, { attempt }: Hop, sides: Sides): Promis
   }
 }
 
-/** The flip under a fence that nobody has raised changes nothing, and is quicker when it counts. */
+/** Plans the statement of the commit: under the token of a fence that was never raised it changes nothing. */
 async function rehearse(owner: pg.Client, hop: Hop): Promise<void> {
-  const nobodys: Fence = { token: randomUUID(), since: performance.now() };
+  const neverRaised: Fence = { token: randomUUID(), since: performance.now() };
   try {
-    await flipReshaped(owner, hop.attempt, nobodys, nextPlaceOf(hop));
+    await commitReshape(owner, hop.attempt, neverRaised, committedPlaceOf(hop));
   } catch (error) {
     if (!(error instanceof FenceLost)) throw error;
   }
 }
 
-/** One try. @returns whether it was committed; its pause is among `pauses` in any case. */
+/** One fence. @returns whether the hop was committed behind it. Its pause is added to `pauses` in any case. */
 async function cutOver(
   owner: pg.Client,
   hop: Hop,
@@ -105,11 +109,11 @@ async function cutOver(
     throw error;
   }
   try {
-    const work = () => applyAndFlip(owner, hop, sides, fence, budgetMs);
-    await withoutWriters(owner, sides.tenantId, work, { withQuestion: true });
+    const work = () => applyAndCommit(owner, hop, sides, fence, budgetMs);
+    await withoutWriters(owner, sides.tenantId, work, { pipelined: true });
     return true;
   } catch (error) {
-    // Where the connection is gone, the fence runs out; where it was COMMIT that failed, the token is no longer there.
+    // If the connection is gone, the fence expires; if COMMIT has taken effect, the token is no longer there.
     await lowerFence(owner, hop.attempt, fence).catch(() => {});
     if (isTooLate(error)) return false;
     throw error;
@@ -118,8 +122,8 @@ async function cutOver(
   }
 }
 
-/** Nothing writes behind the fence, so that each statement's own snapshot shows the same source. */
-async function applyAndFlip(
+/** Nothing is written behind the fence, so each statement's own snapshot shows the same source. */
+async function applyAndCommit(
   owner: pg.Client,
   hop: Hop,
   sides: Sides,
@@ -137,14 +141,14 @@ async function applyAndFlip(
   if (pausedMs > budgetMs) throw new TooLate(`the pause has taken ${pausedMs} ms`);
   await Promise.all([
     applyChanges(owner, sides, taken),
-    // Its own statement fails behind one that has failed, so that nothing is flipped without its delta.
-    flipReshaped(owner, hop.attempt, fence, nextPlaceOf(hop)),
+    // It fails behind a statement that has failed, so nothing is committed without the last changes.
+    commitReshape(owner, hop.attempt, fence, committedPlaceOf(hop)),
   ]);
-  const flippedMs = performance.now() - fence.since;
-  if (flippedMs > budgetMs) throw new TooLate(`the pause has taken ${flippedMs} ms`);
+  const spentMs = performance.now() - fence.since;
+  if (spentMs > budgetMs) throw new TooLate(`the pause has taken ${spentMs} ms`);
 }
 
-function nextPlaceOf({ target }: Hop): NextPlace {
+function committedPlaceOf({ target }: Hop): CommittedPlace {
   const { isolationModel, schemaName, roleName } = target;
   return { isolationModel, schemaName, roleName, forward: forwardTo(target) };
 }
@@ -153,29 +157,19 @@ class TooLate extends Error {
   override name = 'TooLate';
 }
 
-/** 57014: the statement took longer than the whole pause may; 40P01, 40001: PostgreSQL asks for another try. */
+/** 57014: the statement took longer than the pause may; 40P01, 40001: PostgreSQL asks to repeat the transaction. */
 function isTooLate(error: unknown): boolean {
   if (error instanceof TooLate || error instanceof WritersBusy || error instanceof FenceLost) return true;
   return ['57014', '55P03', '40P01', '40001'].includes(sqlStateOf(error) ?? '');
 }
 
-/** Settles what became of a COMMIT that was not answered. */
-export async function isCommitted(owner: pg.ClientBase, { attempt, target }: Hop): Promise<boolean> {
-  const placement = await readPlacement(owner, attempt.tenantId);
-  return (
-    placement?.epoch === target.epoch &&
-    placement.schema_name === target.schemaName &&
-    placement.role_name === target.roleName
-  );
-}
-
 async function committed(
-  context: StepContext,
+  context: HopContext,
   owner: pg.Client,
   pauses: readonly number[],
   fenceTries?: number,
-): Promise<StepOutcome> {
-  // Read after the commit: whoever began before that time may have seen the former place.
+): Promise<PhaseOutcome> {
+  // Read after the commit: transactions that began before that time may have read the former place.
   const { rows } = await owner.query<{ now: string }>('select pg_catalog.clock_timestamp() as now');
   await context.keep({
     ...{ pauses, committedAt: context.kept.committedAt ?? rows[0]?.now },
@@ -184,7 +178,7 @@ async function committed(
   });
   if (pauses.length > 0) {
     await context.progress({ pauseMs: Math.max(...pauses) }).catch((error: unknown) => {
-      // Too late to be aborted.
+      // Too late to abort.
       if (!(error instanceof MoveAborted)) throw error;
     });
   }

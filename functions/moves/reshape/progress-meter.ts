@@ -1,18 +1,18 @@
 import { MoveAborted } from '../errors.ts';
-import type { PhaseProgress, StepContext } from '../hop.ts';
+import type { HopContext, PhaseProgress } from '../hop.ts';
 
 /**
- * Shows progress from inside a transaction, which must not wait for the registry: one call is under way at a time, and
- * of what comes meanwhile only the newest is told. That somebody asked to stop is noticed with the next showing; that
- * the registry did not answer is not worth a copy.
+ * Reports progress from inside a transaction, which must not wait for the registry: one report is under way at a time, and of
+ * the updates that come meanwhile only the last is reported. An abort is noticed at the next `show`; that the registry does not
+ * answer is no reason to lose a copy.
  */
 export class ProgressMeter {
-  readonly #context: Pick<StepContext, 'progress'>;
+  readonly #context: Pick<HopContext, 'progress'>;
   #underWay: Promise<void> | undefined;
   #next: PhaseProgress | undefined;
   #aborted: MoveAborted | undefined;
 
-  constructor(context: Pick<StepContext, 'progress'>) {
+  constructor(context: Pick<HopContext, 'progress'>) {
     this.#context = context;
   }
 
@@ -20,16 +20,16 @@ export class ProgressMeter {
   show(update: PhaseProgress): void {
     if (this.#aborted) throw this.#aborted;
     this.#next = update;
-    this.#underWay ??= this.#tell();
+    this.#underWay ??= this.#report();
   }
 
-  /** Waits until everything is told. @throws {MoveAborted} */
+  /** Waits until everything is reported. @throws {MoveAborted} */
   async settle(): Promise<void> {
     await this.#underWay;
     if (this.#aborted) throw this.#aborted;
   }
 
-  async #tell(): Promise<void> {
+  async #report(): Promise<void> {
     while (this.#next) {
       const update = this.#next;
       this.#next = undefined;

@@ -1,17 +1,13 @@
 import { type Command, synopsis } from '../command.ts';
-import { abort } from './abort.ts';
 import { cells } from './cells.ts';
 import { executions } from './executions.ts';
 import { move } from './move.ts';
-import { moves } from './moves.ts';
+import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { rollouts } from './rollouts.ts';
-import { resume, suspend, tenant, tenants } from './tenants.ts';
+import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
-import { usage } from './usage.ts';
-import { users } from './users.ts';
-import { watch } from './watch.ts';
 
 const help: Command = {
   name: 'help',
@@ -24,8 +20,25 @@ const help: Command = {
 };
 
 export const COMMANDS: readonly Command[] = [
-  ...[tenants, tenant, onboard, suspend, resume, users, cells, moves, move, watch, abort],
-  ...[usage, decisions, offers, accept, decline, rollouts, executions, tick],
+  tenants,
+  tenant,
+  onboard,
+  suspend,
+  resume,
+  users,
+  cells,
+  moves,
+  move,
+  watch,
+  abort,
+  usage,
+  decisions,
+  offers,
+  accept,
+  decline,
+  rollouts,
+  executions,
+  tick,
   help,
 ];
 

@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, showList } from '../listing.ts';
+import { LISTING_FLAGS, showList } from '../table.ts';
 
 interface Cell {
   cellId: string;
@@ -21,8 +21,14 @@ export const cells: Command = {
     showList(screen, flags, items, {
       titles: ['cell', 'region', 'residency', 'status', 'shared', 'schemas', 'of', 'fill'],
       rowOf: (one) => [
-        ...[one.cellId, one.region, one.dataResidency, one.status],
-        ...[one.sharedTenants, one.schemaTenants, one.maxSchemaTenants, fillOf(one)],
+        one.cellId,
+        one.region,
+        one.dataResidency,
+        one.status,
+        one.sharedTenants,
+        one.schemaTenants,
+        one.maxSchemaTenants,
+        fillOf(one),
       ],
     });
     return true;

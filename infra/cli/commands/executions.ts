@@ -1,7 +1,7 @@
-import { durationText } from '../amounts.ts';
 import type { Command } from '../command.ts';
 import { CommandError } from '../errors.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
+import { durationText } from '../shown-text.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 interface Execution {
   stateMachine: string;
@@ -44,9 +44,7 @@ export const executions: Command = {
     found.sort((a, b) => (a.startedAt > b.startedAt ? -1 : 1));
     showList(screen, flags, found, {
       titles: ['started', 'workflow', 'status', 'time', 'execution'],
-      rowOf: (one) => [
-        ...[minute(one.startedAt), one.stateMachine, one.status, timeOf(one), one.executionArn],
-      ],
+      rowOf: (one) => [minute(one.startedAt), one.stateMachine, one.status, timeOf(one), one.executionArn],
     });
     return true;
   },
@@ -65,7 +63,10 @@ function executionOf(
   { name, status, startDate, stopDate, executionArn }: ListedExecution,
 ): Execution {
   return {
-    ...{ stateMachine, name: name ?? '', status: status ?? '', executionArn: executionArn ?? '' },
+    stateMachine,
+    name: name ?? '',
+    status: status ?? '',
+    executionArn: executionArn ?? '',
     startedAt: startDate?.toISOString() ?? '',
     finishedAt: stopDate?.toISOString() ?? null,
   };

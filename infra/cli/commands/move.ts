@@ -1,11 +1,10 @@
-import { bytesText, counted, durationText, pauseText } from '../amounts.ts';
-import { movePath, tenantPath } from '../api-paths.ts';
+import { movePath, tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { type Move, type MovePlan, placeText } from '../moves/move-json.ts';
 import { watchMove } from '../moves/watch-move.ts';
 import type { Screen } from '../screen.ts';
-import { shownText } from '../shown-text.ts';
+import { bytesText, counted, durationText, pauseText, shownText } from '../shown-text.ts';
 import { type Row, table } from '../table.ts';
 
 const TIERS = ['starter', 'business', 'enterprise'];
@@ -64,7 +63,9 @@ function showPlan({ plan, sizes, estimate, forbidden }: MovePlan, screen: Screen
 /** The largest tables first; the empty ones are one row. */
 function sizeRows(tables: MovePlan['sizes']['tables']): Row[] {
   const row = (name: string, rows: number, bytes: number | null | undefined): Row => [
-    ...[name, rows, typeof bytes === 'number' ? bytesText(bytes) : null],
+    name,
+    rows,
+    typeof bytes === 'number' ? bytesText(bytes) : null,
   ];
   const empty = tables.filter(({ rows }) => rows === 0);
   const emptyBytes = empty.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);

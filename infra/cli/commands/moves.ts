@@ -1,11 +1,9 @@
-import { bytesText, countText, durationText, pauseText } from '../amounts.ts';
-import type { ApiClient } from '../api-client.ts';
+import { type ApiClient, movePath } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS } from '../listing.ts';
-import { movesOf } from '../moves/find-move.ts';
 import { type Move, targetText } from '../moves/move-json.ts';
-import { shownJson } from '../shown-text.ts';
-import { table } from '../table.ts';
+import { lastMove, movesOf, runningMove, watchMove } from '../moves/watch-move.ts';
+import { bytesText, countText, durationText, pauseText, shownJson } from '../shown-text.ts';
+import { LISTING_FLAGS, table } from '../table.ts';
 
 const TITLES = ['started', 'tenant', 'move', 'target', 'status', 'phase', 'time', 'pause', 'rows', 'bytes'];
 /** Tenants whose moves are asked for at once. */
@@ -63,3 +61,27 @@ function row({ slug, move }: TenantMove): (string | null)[] {
     figure(report?.bytes, bytesText),
   ];
 }
+
+export const watch: Command = {
+  name: 'watch',
+  words: 'SLUG [MOVEID]',
+  summary: 'follows a move until it ends; without MOVEID the running or else the latest one',
+  async run({ words: [slug = '', moveId] }, { api, screen }) {
+    const client = await api();
+    const path = movePath(slug, moveId ?? (await lastMove(client, slug)));
+    return watchMove(client, screen, { tenant: slug, path });
+  },
+};
+
+export const abort: Command = {
+  name: 'abort',
+  words: 'SLUG [MOVEID]',
+  summary: 'asks a move to stop and roll back; without MOVEID the running one',
+  async run({ words: [slug = '', moveId] }, { api, screen }) {
+    const client = await api();
+    const chosen = moveId ?? (await runningMove(client, slug));
+    await client.send('POST', `${movePath(slug, chosen)}/abort`);
+    screen.line(`move ${chosen} of ${slug} was asked to stop`);
+    return true;
+  },
+};

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError } from '../api-client.ts';
-import { tenantPath } from '../api-paths.ts';
+import { type ApiClient, ApiError, tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { shownText } from '../shown-text.ts';
 
@@ -20,7 +19,11 @@ export const onboard: Command = {
   name: 'onboard',
   words: 'SLUG ADMINEMAIL',
   options: {
-    ...{ name: 'NAME', tier: 'TIER', residency: 'KEY', compliance: 'LIST', 'billing-email': 'EMAIL' },
+    name: 'NAME',
+    tier: 'TIER',
+    residency: 'KEY',
+    compliance: 'LIST',
+    'billing-email': 'EMAIL',
   },
   flags: ['watch'],
   summary: 'onboards a tenant; run again, it takes up again what has failed',
@@ -31,7 +34,9 @@ export const onboard: Command = {
       ?.split(',')
       .map((one) => one.trim());
     const tenant = await client.post<Tenant>('/tenants', {
-      ...{ slug, adminEmail, name: options.get('name') ?? slug },
+      slug,
+      adminEmail,
+      name: options.get('name') ?? slug,
       ...given('tier', options.get('tier')),
       ...given('dataResidency', options.get('residency')),
       ...given('complianceRequirements', compliance),

@@ -1,6 +1,6 @@
-import { tenantPath } from '../api-paths.ts';
+import { tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 interface Grounds {
   targetTier: string | null;
@@ -43,9 +43,7 @@ export const offers: Command = {
     const found = await (await api()).list<Offer>(`${tenantPath(slug)}/offers`);
     showList(screen, flags, found, {
       titles: ['made', 'offer', 'tier', 'status', 'move', 'why'],
-      rowOf: (one) => [
-        ...[minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
-      ],
+      rowOf: (one) => [minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
     });
     return true;
   },

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { durationText } from '../amounts.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError, UsageError } from '../errors.ts';
-import { LISTING_FLAGS, minute, showList } from '../listing.ts';
 import { type Rollout, rolloutProgress, rolloutReport } from '../rollouts/rollout-json.ts';
 import type { Screen } from '../screen.ts';
+import { durationText } from '../shown-text.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
 const POLL_MS = 500;
 
@@ -41,8 +41,16 @@ export const rollouts: Command = {
     showList(screen, flags, found, {
       titles: ['started', 'rollout', 'region', 'status', 'phase', 'time', 'version', 'done', 'failed', 'of'],
       rowOf: (one) => [
-        ...[minute(one.startedAt), one.rolloutId, one.region, one.status, one.phase, timeOf(one)],
-        ...[one.schemaVersion, one.targets.succeeded, one.targets.failed, one.targets.total],
+        minute(one.startedAt),
+        one.rolloutId,
+        one.region,
+        one.status,
+        one.phase,
+        timeOf(one),
+        one.schemaVersion,
+        one.targets.succeeded,
+        one.targets.failed,
+        one.targets.total,
       ],
     });
     return true;

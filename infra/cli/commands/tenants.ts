@@ -1,8 +1,7 @@
-import { tenantPath } from '../api-paths.ts';
+import { tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { LISTING_FLAGS, showList } from '../listing.ts';
-import { shownJson } from '../shown-text.ts';
-import { fields } from '../table.ts';
+import { bytesText, shownJson } from '../shown-text.ts';
+import { fields, LISTING_FLAGS, minute, showList } from '../table.ts';
 
 interface Tenant {
   slug: string;
@@ -25,7 +24,13 @@ export const tenants: Command = {
     showList(screen, flags, found, {
       titles: ['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'],
       rowOf: (one) => [
-        ...[one.slug, one.name, one.tier, one.isolationModel, one.cellId, one.dataResidency, one.status],
+        one.slug,
+        one.name,
+        one.tier,
+        one.isolationModel,
+        one.cellId,
+        one.dataResidency,
+        one.status,
       ],
     });
     return true;
@@ -62,6 +67,68 @@ export const resume: Command = {
   run: async ({ words: [slug = ''] }, { api, screen }) => {
     await (await api()).patch(tenantPath(slug), { status: 'active' });
     screen.line(`${slug} is active`);
+    return true;
+  },
+};
+
+interface User {
+  userId: string;
+  email: string;
+  role: string;
+  isActive: boolean;
+  createdAt: string;
+  lastLoginAt: string | null;
+}
+
+export const users: Command = {
+  name: 'users',
+  words: 'SLUG',
+  flags: LISTING_FLAGS,
+  summary: 'who may sign in to a tenant',
+  async run({ words: [slug = ''], flags }, { api, screen }) {
+    const found = await (await api()).list<User>(`${tenantPath(slug)}/users`);
+    showList(screen, flags, found, {
+      titles: ['email', 'role', 'active', 'since', 'last sign-in', 'user'],
+      rowOf: (one) => [
+        one.email,
+        one.role,
+        one.isActive ? 'yes' : 'no',
+        minute(one.createdAt),
+        minute(one.lastLoginAt),
+        one.userId,
+      ],
+    });
+    return true;
+  },
+};
+
+interface UsageSample {
+  sampledOn: string;
+  activeUsers: number;
+  activeEmployees: number;
+  storageBytes?: number | null;
+  rowOperations?: number | null;
+  monthlyRevenue?: number | null;
+}
+
+export const usage: Command = {
+  name: 'usage',
+  words: 'SLUG',
+  flags: LISTING_FLAGS,
+  summary: 'daily figures of a tenant',
+  async run({ words: [slug = ''], flags }, { api, screen }) {
+    const samples = await (await api()).list<UsageSample>(`${tenantPath(slug)}/usage`);
+    showList(screen, flags, samples, {
+      titles: ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'],
+      rowOf: (one) => [
+        one.sampledOn,
+        one.activeUsers,
+        one.activeEmployees,
+        typeof one.storageBytes === 'number' ? bytesText(one.storageBytes) : null,
+        one.rowOperations,
+        one.monthlyRevenue,
+      ],
+    });
     return true;
   },
 };

@@ -1,6 +1,5 @@
-import { durationText } from '../amounts.ts';
 import type { Command } from '../command.ts';
-import { shownText } from '../shown-text.ts';
+import { durationText, shownText } from '../shown-text.ts';
 
 export const tick: Command = {
   name: 'tick',
@@ -8,8 +7,7 @@ export const tick: Command = {
   summary: 'runs now what schedules of that period, or the one of that name, would run',
   async run({ words: [which = ''] }, { aws, screen }) {
     // The SDK takes half a second to load, which no other command needs.
-    const { schedulesFor } = await import('../deployed-schedules.ts');
-    const { runSchedule } = await import('../run-schedule.ts');
+    const { runSchedule, schedulesFor } = await import('../schedules.ts');
     let succeeded = true;
     // One after the other, as their times of day would have it.
     for (const { schedule, clients } of await schedulesFor(await aws(), which)) {

@@ -1,5 +1,5 @@
-import { bytesText, countText, durationText, pauseText } from '../amounts.ts';
 import type { Style } from '../screen.ts';
+import { bytesText, counted, countText, durationText, pauseText, shownText } from '../shown-text.ts';
 import { type Move, type MovePhase, type PlannedHop, placeText, targetText } from './move-json.ts';
 
 export interface ProgressLine {
@@ -114,7 +114,12 @@ function phasesToCome({ to }: PlannedHop, begun: MovePhase[]): string[] {
     ...(ownSecret ? ['credentials'] : []),
     'prepare',
     ...(ownSecret ? ['proxy'] : []),
-    ...['copy', 'index', 'catch-up', 'cut-over', 'compare', 'settle'],
+    'copy',
+    'index',
+    'catch-up',
+    'cut-over',
+    'compare',
+    'settle',
   ];
   const last = Math.max(-1, ...begun.map(({ name }) => all.indexOf(name)));
   return all.slice(last + 1);
@@ -132,4 +137,22 @@ function keyOf({ hop, name, startedAt }: MovePhase): string {
 /** A line that wraps would spoil the next drawing. */
 function cut(text: string, width: number): string {
   return text.length < width ? text : `${text.slice(0, Math.max(0, width - 2))}…`;
+}
+
+/** How a move that has ended went, in one line. */
+export function moveReport(move: Move): string {
+  const { report, status, startedAt, finishedAt } = move;
+  const measured = finishedAt ? (Date.parse(finishedAt) - Date.parse(startedAt)) / 1_000 : 0;
+  const parts = [`${status} in ${durationText(report?.seconds ?? measured)}`];
+  if (report && known(report.writePauseMs)) parts.push(`writes paused ${pauseText(report.writePauseMs)}`);
+  if (report && known(report.rows)) parts.push(counted(report.rows, 'row'));
+  if (report && known(report.bytes)) parts.push(bytesText(report.bytes));
+  if (report && known(report.retriedRequests))
+    parts.push(`${counted(report.retriedRequests, 'request')} retried`);
+  const reason = move.reason ? `: ${shownText(move.reason)}` : '';
+  return `${parts.join(', ')}${reason}`;
+}
+
+function known<Value>(value: Value | null | undefined): value is Value {
+  return value !== null && value !== undefined;
 }

@@ -1,5 +1,4 @@
-import { counted } from '../amounts.ts';
-import { shownText } from '../shown-text.ts';
+import { counted, shownText } from '../shown-text.ts';
 
 /** A schema rollout as the API answers it; the lists come with a single one only. */
 export interface Rollout {

@@ -131,7 +131,10 @@ export class TemplateDeployer implements StackDeployer {
       const isHome = stack.region === (this.#options.homeRegion?.() ?? stack.region);
       const place = isHome ? stack.name : `${stack.region}/${stack.name}`;
       const request = {
-        ...{ stack, logicalId, type, properties },
+        stack,
+        logicalId,
+        type,
+        properties,
         defaultName: defaultName(place, stack.name, logicalId),
       };
       const { ref, attributes } = await factory.create(request, this.#options.context());

@@ -104,7 +104,10 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       },
     }),
     rds(databases, {
-      ...{ logins, context, quotas, secrets },
+      logins,
+      context,
+      quotas,
+      secrets,
       isRestarted: (stackArn) => stacks.isRestarted(stackArn),
     }),
     serviceQuotas(quotas),

@@ -17,15 +17,15 @@ import {
 
 /** From bytes to an operation and back: finds the service, asks IAM, runs, words the errors. */
 export class Dispatcher {
-  private readonly authorizer: Authorizer;
-  private readonly log: Log;
-  private readonly services = new Map<string, AwsService>();
+  readonly #authorizer: Authorizer;
+  readonly #log: Log;
+  readonly #services = new Map<string, AwsService>();
 
   constructor(services: AwsService[], authorizer: Authorizer, log: Log) {
-    this.authorizer = authorizer;
-    this.log = log;
+    this.#authorizer = authorizer;
+    this.#log = log;
     for (const service of services) {
-      for (const name of service.signingNames) this.services.set(name, service);
+      for (const name of service.signingNames) this.#services.set(name, service);
     }
   }
 
@@ -33,7 +33,7 @@ export class Dispatcher {
   async handle(request: WireRequest, query: URLSearchParams): Promise<WireResponse> {
     const requestId = randomUUID();
     const scope = credentialScope(request.headers, query);
-    const service = scope && this.services.get(scope.service);
+    const service = scope && this.#services.get(scope.service);
     const dialect = dialectOf(request, service);
     let response: WireResponse;
     try {
@@ -42,9 +42,9 @@ export class Dispatcher {
           status: 403,
         });
       }
-      const principal = this.authorizer.principal(scope.accessKeyId);
+      const principal = this.#authorizer.principal(scope.accessKeyId);
       if (!service)
-        throw this.unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
+        throw this.#unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
       const { operation, members } = decodeRequest(dialect, service, request, query);
       const call: Call = {
         service: scope.service,
@@ -55,13 +55,13 @@ export class Dispatcher {
         headers: request.headers,
         request,
       };
-      const result = await this.run(service, members, call);
+      const result = await this.#run(service, members, call);
       response =
         result instanceof RawResponse
           ? { status: result.status, headers: result.headers, body: result.body }
           : encodeResponse(dialect, service, { operation, result, requestId });
     } catch (cause) {
-      response = encodeError(dialect, service, this.asAwsError(cause, service), requestId);
+      response = encodeError(dialect, service, this.#asAwsError(cause, service), requestId);
     }
     response.headers['x-amzn-requestid'] = requestId;
     return response;
@@ -78,8 +78,8 @@ export class Dispatcher {
     as: Principal,
     region: string,
   ) {
-    const service = this.services.get(serviceName);
-    if (!service) throw this.unknown(as, `${serviceName}:${operation}`, `service ${serviceName}`, region);
+    const service = this.#services.get(serviceName);
+    if (!service) throw this.#unknown(as, `${serviceName}:${operation}`, `service ${serviceName}`, region);
     const call: Call = {
       service: serviceName,
       operation,
@@ -88,13 +88,13 @@ export class Dispatcher {
       principal: as,
       headers: {},
     };
-    return this.run(service, members, call);
+    return this.#run(service, members, call);
   }
 
-  private async run(service: AwsService, members: Record<string, unknown>, call: Call): Promise<unknown> {
+  async #run(service: AwsService, members: Record<string, unknown>, call: Call): Promise<unknown> {
     const operation = service.operations[call.operation];
     if (!operation || !Object.hasOwn(service.operations, call.operation)) {
-      throw this.unknown(
+      throw this.#unknown(
         call.principal,
         `${service.prefix}:${call.operation}`,
         call.operation,
@@ -106,7 +106,7 @@ export class Dispatcher {
     const input = new Input(members, invalid);
     if (call.principal.kind === 'role') {
       const permissions = operation.permissions(input, call);
-      const refusal = this.authorizer.refusesCall(call.principal, permissions, call.region);
+      const refusal = this.#authorizer.refusesCall(call.principal, permissions, call.region);
       if (refusal !== undefined) {
         throw new AwsError(service.accessDenied.code, refusal, { status: service.accessDenied.status });
       }
@@ -115,14 +115,14 @@ export class Dispatcher {
   }
 
   /** To a role, what this endpoint does not know is denied; an administrator is told the truth. */
-  private unknown(
+  #unknown(
     principal: Principal,
     action: string,
     what: string,
     region: string,
     service?: AwsService,
   ): AwsError {
-    const refusal = this.authorizer.refuses(principal, { action, resource: '*' }, region);
+    const refusal = this.#authorizer.refuses(principal, { action, resource: '*' }, region);
     if (refusal !== undefined) {
       return new AwsError(service?.accessDenied.code ?? 'AccessDeniedException', refusal, { status: 403 });
     }
@@ -131,9 +131,9 @@ export class Dispatcher {
     });
   }
 
-  private asAwsError(cause: unknown, service: AwsService | undefined): AwsError {
+  #asAwsError(cause: unknown, service: AwsService | undefined): AwsError {
     if (cause instanceof AwsError) return cause;
-    this.log(`AWS endpoint: ${service?.prefix ?? 'request'} failed: ${reasonOf(cause)}`);
+    this.#log(`AWS endpoint: ${service?.prefix ?? 'request'} failed: ${reasonOf(cause)}`);
     return new AwsError('InternalFailure', 'The local AWS endpoint failed; its log says why', {
       status: 500,
     });

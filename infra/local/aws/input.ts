@@ -21,7 +21,7 @@ export class Input {
   text(name: string): string | undefined {
     const value = this.members[name];
     if (value === undefined || value === null) return undefined;
-    if (typeof value !== 'string') throw this.malformed(name, 'a string');
+    if (typeof value !== 'string') throw this.#malformed(name, 'a string');
     return value;
   }
 
@@ -42,27 +42,27 @@ export class Input {
     if (value === undefined || value === null || value === '') return undefined;
     if (value === true || value === 'true') return true;
     if (value === false || value === 'false') return false;
-    throw this.malformed(name, 'a boolean');
+    throw this.#malformed(name, 'a boolean');
   }
 
   integer(name: string): number | undefined {
     const value = this.members[name];
     if (value === undefined || value === null || value === '') return undefined;
     const number = typeof value === 'string' ? Number(value) : value;
-    if (typeof number !== 'number' || !Number.isInteger(number)) throw this.malformed(name, 'an integer');
+    if (typeof number !== 'number' || !Number.isInteger(number)) throw this.#malformed(name, 'an integer');
     return number;
   }
 
   list(name: string): unknown[] {
     const value = this.members[name];
     if (value === undefined || value === null || value === '') return [];
-    if (!Array.isArray(value)) throw this.malformed(name, 'a list');
+    if (!Array.isArray(value)) throw this.#malformed(name, 'a list');
     return value;
   }
 
   texts(name: string): string[] {
     return this.list(name).map((item) => {
-      if (typeof item !== 'string') throw this.malformed(name, 'a list of strings');
+      if (typeof item !== 'string') throw this.#malformed(name, 'a list of strings');
       return item;
     });
   }
@@ -70,7 +70,7 @@ export class Input {
   /** A list of structures. */
   inputs(name: string): Input[] {
     return this.list(name).map((item) => {
-      if (typeof item !== 'object' || item === null) throw this.malformed(name, 'a list of structures');
+      if (typeof item !== 'object' || item === null) throw this.#malformed(name, 'a list of structures');
       return new Input(item as Record<string, unknown>, this.invalid);
     });
   }
@@ -83,7 +83,7 @@ export class Input {
   structure(name: string): Input | undefined {
     const value = this.members[name];
     if (value === undefined || value === null || value === '') return undefined;
-    if (typeof value !== 'object' || Array.isArray(value)) throw this.malformed(name, 'a structure');
+    if (typeof value !== 'object' || Array.isArray(value)) throw this.#malformed(name, 'a structure');
     return new Input(value as Record<string, unknown>, this.invalid);
   }
 
@@ -93,7 +93,7 @@ export class Input {
     return value === undefined ? undefined : Buffer.from(value, 'base64');
   }
 
-  private malformed(name: string, expected: string): AwsError {
+  #malformed(name: string, expected: string): AwsError {
     return new AwsError(this.invalid, `Value at '${name}' must be ${expected}`);
   }
 }

@@ -1,13 +1,19 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AwsError } from './errors.ts';
-import { decodeJson, encodeJson, encodeJsonError, targetOperation } from './protocols/json.ts';
+import {
+  decodeJson,
+  encodeJson,
+  encodeJsonError,
+  encodeRestJsonError,
+  matchRoute,
+  targetOperation,
+} from './protocols/json.ts';
 import {
   decodeQuery,
   encodeQueryError,
   encodeQueryResult,
   encodeRestXmlError,
 } from './protocols/query-xml.ts';
-import { encodeRestJsonError, matchRoute } from './protocols/rest-json.ts';
 import type { AwsService } from './service.ts';
 
 export interface WireRequest {

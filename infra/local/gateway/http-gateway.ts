@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   createServer,
+  type IncomingHttpHeaders,
   type IncomingMessage,
   type OutgoingHttpHeaders,
   type Server,
@@ -15,12 +16,10 @@ import {
 import type { Socket } from 'node:net';
 import { PortBusy, reasonOf, systemCode } from '../errors.ts';
 import { type Functions, LOCAL_ACCOUNT, type Log } from '../model.ts';
-import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { answerOf, type HttpAnswer, refusal } from './http-answer.ts';
 import type { CorsConfiguration, HttpApi, HttpRoute } from './http-api.ts';
 import { httpEvent, type JwtContext, requestTarget } from './http-event.ts';
 import type { JwtAuthorizer } from './jwt-authorizer.ts';
-import { isDeclaredTooLarge, requestBody } from './request-body.ts';
 import { RouteTable } from './route-table.ts';
 
 /** API Gateway allows 10,240 bytes of request line and headers together. */
@@ -202,4 +201,66 @@ function refuseMalformed(cause: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(
     `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
   );
+}
+
+/** A browser's question before the real request; API Gateway answers it itself. */
+export function isPreflight(method: string, headers: IncomingHttpHeaders): boolean {
+  return method === 'OPTIONS' && !!headers.origin && !!headers['access-control-request-method'];
+}
+
+/** Headers of the answer to a preflight; empty when the origin is not allowed. */
+export function preflightHeaders(cors: CorsConfiguration, origin: string): OutgoingHttpHeaders {
+  const headers = corsHeaders(cors, origin);
+  if (Object.keys(headers).length === 0) return headers;
+  if (cors.AllowMethods?.length) headers['access-control-allow-methods'] = cors.AllowMethods.join(',');
+  if (cors.AllowHeaders?.length) headers['access-control-allow-headers'] = cors.AllowHeaders.join(',');
+  if (cors.MaxAge !== undefined) headers['access-control-max-age'] = String(cors.MaxAge);
+  return headers;
+}
+
+/** Headers added to every answer to a request with an Origin, refusals included. */
+export function corsHeaders(cors: CorsConfiguration, origin: string): OutgoingHttpHeaders {
+  const allowed = cors.AllowOrigins?.find((pattern) => allows(pattern, origin));
+  if (!allowed) return {};
+  return {
+    'access-control-allow-origin': allowed === '*' ? '*' : origin,
+    ...(allowed !== '*' && { vary: 'Origin' }),
+    ...(cors.AllowCredentials && { 'access-control-allow-credentials': 'true' }),
+    ...(cors.ExposeHeaders?.length && { 'access-control-expose-headers': cors.ExposeHeaders.join(',') }),
+  };
+}
+
+function allows(pattern: string, origin: string): boolean {
+  if (pattern === '*' || pattern.toLowerCase() === origin.toLowerCase()) return true;
+  return pattern.endsWith('://*') && origin.toLowerCase().startsWith(pattern.slice(0, -1).toLowerCase());
+}
+
+/** API Gateway's limit on a request's body, in bytes. */
+export const bodyLimit = 10 * 1024 * 1024;
+
+/** @returns undefined when the body is over the limit; what follows is read and dropped */
+export async function requestBody(request: IncomingMessage): Promise<Buffer | undefined> {
+  if (isDeclaredTooLarge(request)) {
+    request.resume();
+    return undefined;
+  }
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= bodyLimit) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        resolve(undefined);
+      }
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', reject);
+  });
+}
+
+/** Whether its Content-Length alone is over the limit. */
+export function isDeclaredTooLarge(request: IncomingMessage): boolean {
+  return Number(request.headers['content-length'] ?? 0) > bodyLimit;
 }

@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { PostgresError, systemCode } from '../errors.ts';
-import type { OsUser } from './os-user.ts';
+import type { OsUser } from './postgres-files.ts';
 
 const END = 0;
 const DIRECTORY = 1;

@@ -66,14 +66,18 @@ export function relocationResults({ rows, bytes, ours, dumps }: RelocationCost):
       what: 'relocate: slowest write around the cut-over, with its retries',
       measured: ms(around),
       against: duration,
-      ...{ ratio: '', target: `≤ ${MAX_WRITE_MS} ms`, met: around <= MAX_WRITE_MS ? 'yes' : 'no' },
+      ratio: '',
+      target: `≤ ${MAX_WRITE_MS} ms`,
+      met: around <= MAX_WRITE_MS ? 'yes' : 'no',
     },
     { what: 'relocate: slowest write of all', measured: ms(slowest), against: '', ...noTarget },
     {
       what: 'relocate: failed writes',
       measured: `${failed} of ${count(writes)}`,
       against: '',
-      ...{ ratio: '', target: '0', met: failed === 0 ? 'yes' : 'no' },
+      ratio: '',
+      target: '0',
+      met: failed === 0 ? 'yes' : 'no',
     },
   ];
 }
@@ -127,7 +131,9 @@ export function reshapeResults(costs: readonly ReshapeCost[]): Result[] {
       what: 'reshape: failed requests of all tenants',
       measured: `${failed}, of ${count(writes)} writes of the moving ones`,
       against: '',
-      ...{ ratio: '', target: '0', met: failed === 0 ? 'yes' : 'no' },
+      ratio: '',
+      target: '0',
+      met: failed === 0 ? 'yes' : 'no',
     },
   ];
 }
@@ -138,11 +144,15 @@ export function protocolResults(costs: readonly ProtocolCost[]): Result[] {
     const against = `without ${ms(plain.p50)}`;
     return [
       {
-        ...{ what: `${what}: with tenancy.enter`, measured: ms(entered.p50), against },
+        what: `${what}: with tenancy.enter`,
+        measured: ms(entered.p50),
+        against,
         ...atMost(entered.p50 / plain.p50, storage === 'durable' ? 1.25 : undefined),
       },
       {
-        ...{ what: `${what}: through our sessions`, measured: ms(session.p50), against },
+        what: `${what}: through our sessions`,
+        measured: ms(session.p50),
+        against,
         ...atMost(session.p50 / plain.p50, undefined),
       },
     ];

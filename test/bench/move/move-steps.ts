@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Hop, Step, StepContext, StepOutcome } from '../../../functions/moves/hop.ts';
-import * as steps from '../../../functions/moves/steps.ts';
+import type { Hop, HopContext, PhaseOutcome, PhaseWork } from '../../../functions/moves/hop.ts';
+import * as steps from '../../../functions/moves/hop-phases.ts';
 
 /** One phase of one move. Times are of `performance.now()`. */
 export interface Phase {
@@ -17,7 +17,7 @@ export interface MoveRun {
   readonly copiedRows: number;
 }
 
-const phases: readonly (readonly [string, Step])[] = [
+const phases: readonly (readonly [string, PhaseWork])[] = [
   ['prepare', steps.prepare],
   ['copy', steps.copy],
   ['index', steps.index],
@@ -30,7 +30,10 @@ const phases: readonly (readonly [string, Step])[] = [
 const STEP_MS = 600_000;
 /** The workflow tries these again, after so many milliseconds. */
 const TRIED_AGAIN: Readonly<Record<string, number>> = {
-  ...{ CutOverPostponed: 10_000, WritersBusy: 3_000, MoverBusy: 3_000, TenantUnreachable: 3_000 },
+  CutOverPostponed: 10_000,
+  WritersBusy: 3_000,
+  AttemptBusy: 3_000,
+  TenantUnreachable: 3_000,
 };
 const MOST_TRIES = 30;
 
@@ -47,8 +50,8 @@ export async function runMove(hop: Hop): Promise<MoveRun> {
   return { phases: done, pauses, pauseMs: Math.max(...pauses), copiedRows: Number(kept.copiedRows) };
 }
 
-async function untilDone(step: Step, hop: Hop, kept: Record<string, unknown>): Promise<void> {
-  let outcome: StepOutcome = { done: false };
+async function untilDone(step: PhaseWork, hop: Hop, kept: Record<string, unknown>): Promise<void> {
+  let outcome: PhaseOutcome = { done: false };
   for (let tries = 1; !outcome.done; tries++) {
     try {
       outcome = await step(contextOf(hop, kept), outcome.cursor);
@@ -60,9 +63,11 @@ async function untilDone(step: Step, hop: Hop, kept: Record<string, unknown>): P
   }
 }
 
-function contextOf(hop: Hop, kept: Record<string, unknown>): StepContext {
+function contextOf(hop: Hop, kept: Record<string, unknown>): HopContext {
   return {
-    ...{ hop, kept, deadline: performance.now() + STEP_MS },
+    hop,
+    kept,
+    deadline: performance.now() + STEP_MS,
     progress: async () => {},
     keep: async (facts) => void Object.assign(kept, facts),
     amendTarget: () => Promise.reject(new Error('everything is known of the target')),

@@ -20,7 +20,9 @@ async function answer(hop: Hop): Promise<MoverAnswer> {
       run: {
         ...run,
         phases: phases.map(({ name, startedAt, endedAt }) => ({
-          ...{ name, startedAt: since1970(startedAt), endedAt: since1970(endedAt) },
+          name,
+          startedAt: since1970(startedAt),
+          endedAt: since1970(endedAt),
         })),
       },
     };

@@ -39,7 +39,9 @@ export class Mover {
     return {
       ...run,
       phases: phases.map(({ name, startedAt, endedAt }) => ({
-        ...{ name, startedAt: ours(startedAt), endedAt: ours(endedAt) },
+        name,
+        startedAt: ours(startedAt),
+        endedAt: ours(endedAt),
       })),
     };
   }

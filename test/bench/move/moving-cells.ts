@@ -5,11 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { DatabasePools } from '../../../functions/database/session/pools.ts';
 import { exclusively, releaseClaim } from '../../../functions/database/transfer/claim.ts';
-import { asOwnerOf, type Hop, type Place } from '../../../functions/moves/hop.ts';
-import { finalizeRelocate } from '../../../functions/moves/relocate/finalize-relocate.ts';
-import { TenantAccess } from '../../../functions/placement/tenant-access.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
+import { endReplication } from '../../../functions/moves/relocate/replication.ts';
 import { TenantDirectory } from '../../../functions/placement/tenant-directory.ts';
-import { TenantRouter } from '../../../functions/placement/tenant-router.ts';
+import { TenantAccess, TenantRouter } from '../../../functions/placement/tenant-router.ts';
+import type { Place } from '../../../functions/places/place.ts';
+import { asOwnerOf } from '../../../functions/places/place-database.ts';
 import { type LocalSecrets, startLocalSecrets } from '../../move/local-secrets.ts';
 import { BenchRegistry } from '../bench-registry.ts';
 import {
@@ -87,7 +88,11 @@ export class MovingCells {
     // Earlier than in production, where it is known from the indexes on: until the role is there, connecting fails.
     this.#registry.announce(tenantId, target);
     return {
-      ...{ moveId: randomUUID(), index: 0, kind, suffix, source },
+      moveId: randomUUID(),
+      index: 0,
+      kind,
+      suffix,
+      source,
       attempt: { tenantId, epoch: source.epoch, attemptId: randomUUID() },
       target,
     };
@@ -100,7 +105,7 @@ export class MovingCells {
     const address = { host: host!, port: port!, database, secretArn, poolSize };
     await asOwnerOf(source, async (owner) => {
       await exclusively(owner, attempt, async () => {});
-      if (kind === 'relocate') await finalizeRelocate(hop);
+      if (kind === 'relocate') await endReplication(hop);
       this.#registry.routeTo(attempt.tenantId, { epoch, isolationModel, address });
       await releaseClaim(owner, attempt);
     });
@@ -118,9 +123,21 @@ function placeIn(
   { schemaName, roleName, epoch }: Pick<Place, 'schemaName' | 'roleName' | 'epoch'>,
 ): Place {
   return {
-    ...{ isolationModel: schemaName === 'shared' ? 'shared' : 'schema', cellId: `cell-${server.port}` },
-    ...{ region: 'us', host: '127.0.0.1', port: server.port, writerHost: '127.0.0.1', readerHost: null },
-    ...{ clusterArn: null, database: name, schemaName, roleName, secretArn: roleName, ownerSecret: OWNER },
-    ...{ stackName: null, poolSize: 10, epoch },
+    isolationModel: schemaName === 'shared' ? 'shared' : 'schema',
+    cellId: `cell-${server.port}`,
+    region: 'us',
+    host: '127.0.0.1',
+    port: server.port,
+    writerHost: '127.0.0.1',
+    readerHost: null,
+    clusterArn: null,
+    database: name,
+    schemaName,
+    roleName,
+    secretArn: roleName,
+    ownerSecret: OWNER,
+    stackName: null,
+    poolSize: 10,
+    epoch,
   };
 }

@@ -60,8 +60,12 @@ async function contestants(database: BenchDatabase, tenant: BenchTenant) {
     ),
   );
   const configuration: pg.ClientConfig & { pipeline: boolean } = {
-    ...{ host: address.host, port: address.port, database: address.database },
-    ...{ user: tenant.roleName, password: PASSWORD, pipeline: true },
+    host: address.host,
+    port: address.port,
+    database: address.database,
+    user: tenant.roleName,
+    password: PASSWORD,
+    pipeline: true,
     ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' },
   };
   const [entered, plain] = [new pg.Client(configuration), new pg.Client(configuration)];

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { tenantSql } from '../../../functions/database/session/tenant-sql.ts';
-import type { Place } from '../../../functions/moves/hop.ts';
 import { cleanUpRelocate } from '../../../functions/moves/relocate/clean-up-relocate.ts';
-import type { TenantAccess } from '../../../functions/placement/tenant-access.ts';
+import type { TenantAccess } from '../../../functions/placement/tenant-router.ts';
+import type { Place } from '../../../functions/places/place.ts';
 import type { BenchDatabase } from '../bench-server.ts';
 import { inTurn } from '../in-turn.ts';
 import { insertBulkRows } from './bulk-rows.ts';

@@ -3,7 +3,8 @@ import { identifier } from '../../../functions/database/ddl/identifier.ts';
 import { createTenantSchema } from '../../../functions/database/provisioning/tenant-schema.ts';
 import { TENANT_SCHEMA_VERSION } from '../../../functions/database/tables/schema-version.ts';
 import { movedTablesAt } from '../../../functions/database/transfer/reshape/sides.ts';
-import { asOwnerOf, type Hop } from '../../../functions/moves/hop.ts';
+import type { Hop } from '../../../functions/moves/hop.ts';
+import { asOwnerOf } from '../../../functions/places/place-database.ts';
 import { type BenchDatabase, type BenchTenant, PASSWORD } from '../bench-server.ts';
 import { quantile } from '../interleave.ts';
 import { insertBulkRows } from './bulk-rows.ts';
@@ -92,7 +93,8 @@ export async function measureReshape(
     await Promise.all([mover.stop(), tireless.stop()]);
   }
   return [...collected].map(([rows, { quiet, moving, tireless: without, ...found }]) => ({
-    ...{ rows, ...found },
+    rows,
+    ...found,
     others: { quiet: latencies(quiet), moving: latencies(moving), tireless: latencies(without) },
   }));
 }
@@ -157,7 +159,8 @@ async function strategyOn(cell: BenchDatabase, { attempt, source }: Hop): Promis
   await asOwnerOf(source, (owner) => createTenantSchema(owner, schema));
   await tidy(cell);
   const ms = await moveInOneTransaction(cell.superuser, {
-    ...{ tenantId, attemptId: attempt.attemptId },
+    tenantId,
+    attemptId: attempt.attemptId,
     source: { model: 'shared', schema: 'shared' },
     target: { model: 'isolated', schema: schemaName },
     tables: movedTablesAt(TENANT_SCHEMA_VERSION),

@@ -1,5 +1,5 @@
 import { tenantSql } from '../../../functions/database/session/tenant-sql.ts';
-import type { TenantAccess } from '../../../functions/placement/tenant-access.ts';
+import type { TenantAccess } from '../../../functions/placement/tenant-router.ts';
 import type { BenchDatabase, BenchTenant } from '../bench-server.ts';
 import { inTurn } from '../in-turn.ts';
 import type { Container } from './moving-cells.ts';

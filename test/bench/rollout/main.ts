@@ -27,7 +27,11 @@ say(`${SCHEMAS} schemas`);
 const bench = await RolloutBench.start(SCHEMAS);
 try {
   const samples: Record<'rollout' | 'kysely' | 'plain' | 'bare' | 'noop', number[]> = {
-    ...{ rollout: [], kysely: [], plain: [], bare: [], noop: [] },
+    rollout: [],
+    kysely: [],
+    plain: [],
+    bare: [],
+    noop: [],
   };
   const timed = async (name: keyof typeof samples, work: () => Promise<void>, count: boolean, factor = 1) => {
     const begun = performance.now();

@@ -13,9 +13,12 @@ import {
 import type { asOwner } from '../../../functions/database/session/owner-connection.ts';
 import { bootstrapRegistry } from '../../../functions/registry/bootstrap-registry.ts';
 import { registerCell } from '../../../functions/registry/cells.ts';
-import { beginRollout } from '../../../functions/rollouts/begin-rollout.ts';
-import { finishRollout } from '../../../functions/rollouts/finish-rollout.ts';
-import { runCanaries, runWave } from '../../../functions/rollouts/run-wave.ts';
+import {
+  beginRollout,
+  finishRollout,
+  runCanaries,
+  runWave,
+} from '../../../functions/rollouts/rollout-phases.ts';
 import { RegistryOverPostgres } from '../../registry-over-postgres.ts';
 import { BenchServer, PASSWORD, STARTER } from '../bench-server.ts';
 
@@ -50,10 +53,20 @@ export class RolloutBench {
       await bootstrapRegistry(master, { readerPassword: PASSWORD, writerPassword: PASSWORD });
       const writer = new RegistryOverPostgres(await server.connect('registry', 'strata_registry_writer'));
       await registerCell(writer, {
-        ...{ cellId: 'us-1', region: 'us', dataResidency: 'us', databaseHost: '127.0.0.1' },
-        ...{ databasePort: server.port, writerHost: '127.0.0.1', databaseName: DATABASE, proxyName: 'none' },
-        ...{ clusterArn: 'none', masterSecretArn: 'none', ownerSecretArn: 'none', starterSecretArn: 'none' },
-        ...{ starterRoleName: STARTER, maxBusinessTenants: schemas },
+        cellId: 'us-1',
+        region: 'us',
+        dataResidency: 'us',
+        databaseHost: '127.0.0.1',
+        databasePort: server.port,
+        writerHost: '127.0.0.1',
+        databaseName: DATABASE,
+        proxyName: 'none',
+        clusterArn: 'none',
+        masterSecretArn: 'none',
+        ownerSecretArn: 'none',
+        starterSecretArn: 'none',
+        starterRoleName: STARTER,
+        maxBusinessTenants: schemas,
       });
       const bench = new RolloutBench(server, writer);
       const owner = await server.connect(DATABASE, OWNER);
@@ -80,7 +93,11 @@ export class RolloutBench {
     const name = tenantSchemaName(tenantId, 1);
     const begun = performance.now();
     await createTenantSchema(owner, {
-      ...{ tenantId, schemaName: name, roleName: name, password: PASSWORD, connectionLimit: 20 },
+      tenantId,
+      schemaName: name,
+      roleName: name,
+      password: PASSWORD,
+      connectionLimit: 20,
     });
     this.createdMs.push(performance.now() - begun);
     const place = { tenantId, schemaName: name, roleName: name, epoch: 1 };
@@ -121,11 +138,18 @@ export class RolloutBench {
     const registry = this.#registry;
     const release = this.#release;
     const { rolloutId, groups } = await beginRollout(registry, {
-      ...{ input: { except: [], rolloutId: undefined, startedBy: undefined }, executionArn: randomUUID() },
-      ...{ region: 'us', release, statusOf: async () => 'ended' as const },
+      input: { except: [], rolloutId: undefined, startedBy: undefined },
+      executionArn: randomUUID(),
+      region: 'us',
+      release,
+      statusOf: async () => 'ended' as const,
     });
     const options = {
-      ...{ registry, rolloutId, release, connect: this.#connect, deadline: Number.POSITIVE_INFINITY },
+      registry,
+      rolloutId,
+      release,
+      connect: this.#connect,
+      deadline: Number.POSITIVE_INFINITY,
       onFailed: (target: string, error: unknown) => console.error(target, error),
     };
     await runCanaries(options);
@@ -136,7 +160,9 @@ export class RolloutBench {
   readonly #connect = (async (_database: unknown, work: (owner: pg.Client) => Promise<unknown>) => {
     this.connections += 1;
     const owner = await dataConnection({
-      ...{ host: '127.0.0.1', port: this.#server.port, database: DATABASE },
+      host: '127.0.0.1',
+      port: this.#server.port,
+      database: DATABASE,
       credentials: { username: OWNER, password: PASSWORD },
     });
     try {
@@ -159,7 +185,9 @@ export class RolloutBench {
         { up: (each: Kysely<unknown>) => sql.raw(addColumn(schema, `kysely_${index}`)).execute(each) },
       ]);
       const migrator = new Migrator({
-        ...{ db, migrationTableSchema: schema, migrationTableName: 'kysely_migration' },
+        db,
+        migrationTableSchema: schema,
+        migrationTableName: 'kysely_migration',
         migrationLockTableName: 'kysely_migration_lock',
         provider: { getMigrations: async () => Object.fromEntries(steps) },
       });

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { bytesText, durationText, pauseText } from '../../../infra/cli/amounts.ts';
-import { moveProgress, phaseChanges, shareDone } from '../../../infra/cli/moves/move-progress.ts';
-import { moveReport } from '../../../infra/cli/moves/move-report.ts';
+import { moveProgress, moveReport, phaseChanges, shareDone } from '../../../infra/cli/moves/move-progress.ts';
+import { bytesText, durationText, pauseText } from '../../../infra/cli/shown-text.ts';
 import { aMove, endedMove, MOVE_ID, phase, STARTED } from './api-peer.ts';
 
 const now = Date.parse(STARTED) + 4_000;

@@ -15,17 +15,23 @@ const run = (...args: string[]) =>
   strata(['rollouts', ...args], { STRATA_API_URL: peer.url, STRATA_TOKEN: 'a.b.c' });
 const targets = { total: 3, pending: 3, deferred: 0, succeeded: 0, failed: 0 };
 const rollout = {
-  ...{ rolloutId: 'r-1', region: 'us', status: 'running', phase: 'canary', reason: null, schemaVersion: 3 },
-  ...{ targets, startedBy: 'deployment', startedAt: '2026-05-01T10:00:00.000000Z', finishedAt: null },
+  rolloutId: 'r-1',
+  region: 'us',
+  status: 'running',
+  phase: 'canary',
+  reason: null,
+  schemaVersion: 3,
+  targets,
+  startedBy: 'deployment',
+  startedAt: '2026-05-01T10:00:00.000000Z',
+  finishedAt: null,
 };
 const failed = {
   ...rollout,
-  ...{
-    status: 'failed',
-    phase: 'waves',
-    reason: '1 of 3 targets failed.',
-    finishedAt: '2026-05-01T10:00:05.000000Z',
-  },
+  status: 'failed',
+  phase: 'waves',
+  reason: '1 of 3 targets failed.',
+  finishedAt: '2026-05-01T10:00:05.000000Z',
   targets: { ...targets, pending: 0, succeeded: 2, failed: 1 },
   failed: [
     { isolationModel: 'schema', cellId: 'us-1', slug: 'globex', tenantId: 't', reason: 'no\u001b[2J table' },

@@ -137,8 +137,12 @@ describe('tables', () => {
 
   test('users and cells', async () => {
     const user = {
-      ...{ userId: 'u-1', email: 'ada@globex.test', role: 'admin', isActive: false },
-      ...{ createdAt: '2026-05-01T10:00:00.000Z', lastLoginAt: null },
+      userId: 'u-1',
+      email: 'ada@globex.test',
+      role: 'admin',
+      isActive: false,
+      createdAt: '2026-05-01T10:00:00.000Z',
+      lastLoginAt: null,
     };
     peer.on('GET /tenants/globex/users', { body: { items: [user], nextCursor: null } });
     expect(await lines('users', 'globex')).toEqual([
@@ -237,12 +241,13 @@ describe('tables', () => {
     expect(peer.requests.filter(({ method }) => method === 'POST').map(({ body }) => body)).toEqual([
       { slug: 'mercy', adminEmail: 'admin@mercy.test', name: 'mercy' },
       {
-        ...{ slug: 'mercy', adminEmail: 'admin@mercy.test', name: 'Mercy Hospital', tier: 'enterprise' },
-        ...{
-          dataResidency: 'eu',
-          complianceRequirements: ['hipaa', 'gdpr'],
-          billingEmail: 'bill@mercy.test',
-        },
+        slug: 'mercy',
+        adminEmail: 'admin@mercy.test',
+        name: 'Mercy Hospital',
+        tier: 'enterprise',
+        dataResidency: 'eu',
+        complianceRequirements: ['hipaa', 'gdpr'],
+        billingEmail: 'bill@mercy.test',
       },
     ]);
   });
@@ -260,7 +265,13 @@ describe('tables', () => {
       'offers',
       'accept',
       'tick',
-      ...['onboard', 'suspend', 'resume', 'users', 'decline', 'cells', 'executions'],
+      'onboard',
+      'suspend',
+      'resume',
+      'users',
+      'decline',
+      'cells',
+      'executions',
     ])
       expect(help).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
     expect(await lines()).toEqual(await lines('--help'));

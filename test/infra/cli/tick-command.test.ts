@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { schedulePeriod } from '../../../infra/cli/schedule-period.ts';
+import { schedulePeriod } from '../../../infra/cli/schedules.ts';
 import { att, lambdaFunction, type Resources, role } from '../../local/aws/assembly.ts';
 import { type EndpointFixture, startEndpoint } from '../../local/aws/endpoint-fixture.ts';
 import { recordedLines } from '../../local/aws/recorded-lines.ts';
@@ -102,7 +102,9 @@ describe('tick', () => {
     const times = listed.map(({ startedAt }) => startedAt);
     expect(times).toEqual([...times].sort().reverse());
     expect(await strata(['executions', 'daily'], environment)).toMatchObject({
-      ...{ code: 1, out: '', error: 'there is no state machine "daily": there are nightly\n' },
+      code: 1,
+      out: '',
+      error: 'there is no state machine "daily": there are nightly\n',
     });
   });
 

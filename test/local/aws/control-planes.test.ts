@@ -28,8 +28,10 @@ describe('a request to the endpoint', () => {
       port,
       method: 'POST',
       headers: {
-        ...{ 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'secretsmanager.ListSecrets' },
-        ...{ authorization: fixture.authorization('secretsmanager'), ...headers },
+        'content-type': 'application/x-amz-json-1.1',
+        'x-amz-target': 'secretsmanager.ListSecrets',
+        authorization: fixture.authorization('secretsmanager'),
+        ...headers,
       },
     });
     outgoing.end('{}');

@@ -53,9 +53,13 @@ const template = (identifier: string, { failing = false, DeletionProtection = fa
       Type: 'AWS::RDS::DBCluster',
       DeletionPolicy: 'RetainExceptOnCreate',
       Properties: {
-        ...{ DBClusterIdentifier: identifier, DatabaseName: 'strata', EnableHttpEndpoint: true },
-        ...{ MasterUsername: 'strata_master', MasterUserPassword: 'master-password' },
-        ...{ DBSubnetGroupName: ref('Subnets'), DeletionProtection },
+        DBClusterIdentifier: identifier,
+        DatabaseName: 'strata',
+        EnableHttpEndpoint: true,
+        MasterUsername: 'strata_master',
+        MasterUserPassword: 'master-password',
+        DBSubnetGroupName: ref('Subnets'),
+        DeletionProtection,
       },
     },
     Writer: {
@@ -160,7 +164,8 @@ describe('a cluster that stands', () => {
     const taken = await rds.send(
       new CreateDBClusterSnapshotCommand({
         ...snapshot,
-        ...{ DBClusterIdentifier: name, Tags: [{ Key: 'strata:tenant-id', Value: 't1' }] },
+        DBClusterIdentifier: name,
+        Tags: [{ Key: 'strata:tenant-id', Value: 't1' }],
       }),
     );
     expect(taken.DBClusterSnapshot).toMatchObject({ Status: 'creating', DBClusterIdentifier: name });
@@ -194,7 +199,8 @@ describe('a cluster that stands', () => {
     const remover = new RDSClient(fixture.client('Remover'));
     const denied = { name: 'AccessDenied' };
     const snapshot = new CreateDBClusterSnapshotCommand({
-      ...{ DBClusterIdentifier: name, DBClusterSnapshotIdentifier: `${name}-last` },
+      DBClusterIdentifier: name,
+      DBClusterSnapshotIdentifier: `${name}-last`,
     });
     await expect(removeCluster(name, looker)).rejects.toMatchObject(denied);
     await expect(looker.send(snapshot)).rejects.toMatchObject(denied);

@@ -16,21 +16,28 @@ const stack: FixtureStack = {
     Cluster: {
       Type: 'AWS::RDS::DBCluster',
       Properties: {
-        ...{ DBClusterIdentifier: 'cell', DatabaseName: 'strata' },
-        ...{ MasterUsername: 'master', MasterUserPassword: 'of-master' },
+        DBClusterIdentifier: 'cell',
+        DatabaseName: 'strata',
+        MasterUsername: 'master',
+        MasterUserPassword: 'of-master',
       },
     },
     Proxy: {
       Type: 'AWS::RDS::DBProxy',
       Properties: {
-        ...{ DBProxyName: 'cell', EngineFamily: 'POSTGRESQL', RoleArn: 'arn:r', VpcSubnetIds: [] },
+        DBProxyName: 'cell',
+        EngineFamily: 'POSTGRESQL',
+        RoleArn: 'arn:r',
+        VpcSubnetIds: [],
         Auth: [{ AuthScheme: 'SECRETS', SecretArn: ref('Starter') }],
       },
     },
     Targets: {
       Type: 'AWS::RDS::DBProxyTargetGroup',
       Properties: {
-        ...{ DBProxyName: ref('Proxy'), TargetGroupName: 'default', DBClusterIdentifiers: [ref('Cluster')] },
+        DBProxyName: ref('Proxy'),
+        TargetGroupName: 'default',
+        DBClusterIdentifiers: [ref('Cluster')],
       },
     },
   },
@@ -50,7 +57,11 @@ async function signIn(user: string): Promise<Client> {
   const { context } = fixture.platform;
   const [server] = context.clusters.list();
   const client = new Client({
-    ...{ host: '127.0.0.1', port: server!.port, database: 'strata', user, password: `of-${user}` },
+    host: '127.0.0.1',
+    port: server!.port,
+    database: 'strata',
+    user,
+    password: `of-${user}`,
     ssl: { ca: context.caCertificate },
   });
   await client.connect();

@@ -67,7 +67,8 @@ async function get(path: string): Promise<{ status: number; body: Record<string,
 
 const client = <Client>(Type: new (options: object) => Client): Client =>
   new Type({
-    ...{ endpoint: platform.awsUrl, region: 'us-east-1' },
+    endpoint: platform.awsUrl,
+    region: 'us-east-1',
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
   });
 
@@ -85,7 +86,11 @@ async function running(): Promise<unknown> {
   };
 }
 const all = (release: string, secrets: number, paths: object) => ({
-  ...{ function: { code: release, release }, machine: release, schedule: { release }, secrets, paths },
+  function: { code: release, release },
+  machine: release,
+  schedule: { release },
+  secrets,
+  paths,
 });
 const IS_ONE = all('one', 400, { old: 200, new: 404 });
 const IS_TWO = all('two', 200, { old: 404, new: 200 });
@@ -103,7 +108,12 @@ test('a deployment changes code, environment, policies, routes, state machines a
   // The new code is there before the custom resource that it serves, and the first one before the second.
   expect(recorded()).toEqual(
     ['First', 'Second'].map((id) => ({
-      ...{ code: 'two', type: 'Update', id, physicalId: `thing-${id}`, release: 'two', old: 'one' },
+      code: 'two',
+      type: 'Update',
+      id,
+      physicalId: `thing-${id}`,
+      release: 'two',
+      old: 'one',
     })),
   );
   expect(steps.filter((step) => step.includes('AWS::SNS::Topic'))).toEqual([]);
@@ -143,18 +153,22 @@ test.each(sampled(Object.entries(REASONS).slice(0, 1), Object.entries(REASONS)))
   async (how, reason) => {
     const failing = how.includes('FAILED');
     const release = synthesize({
-      ...{ ...TWO, third: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE },
+      ...TWO,
+      third: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       ...(failing ? { failing: 'Second' } : {}),
     });
     const outcome = await platform.deploy(release, failing ? {} : { failAfter: 'Shop/Second' });
     expect(outcome).toMatchObject({
-      ...{ status: 'rolled-back', reason },
+      status: 'rolled-back',
+      reason,
       stacks: [{ status: 'UPDATE_ROLLBACK_COMPLETE' }],
     });
     expect(await running()).toEqual(IS_ONE);
     const events = recorded().filter(({ id }) => id !== 'Third');
     const updates = ['First', 'Second'].map((id) => ({
-      ...{ id, type: 'Update', physicalId: `thing-${id}` },
+      id,
+      type: 'Update',
+      physicalId: `thing-${id}`,
     }));
     expect(events).toEqual([
       ...updates.map((update) => ({ ...update, code: 'two', release: 'two', old: 'one' })),
@@ -211,7 +225,8 @@ test('a rollback that fails says so, and the next deployment begins with what st
     },
   });
   expect(outcome).toMatchObject({
-    ...{ status: 'rollback-failed', stacks: [{ status: 'UPDATE_ROLLBACK_FAILED' }] },
+    status: 'rollback-failed',
+    stacks: [{ status: 'UPDATE_ROLLBACK_FAILED' }],
     reason: expect.stringMatching(/^Shop\/Second .*; the rollback: Shop\/First .*it was asked to fail$/),
   });
   rmSync(`${record}.broken`);
@@ -308,7 +323,8 @@ test('a person deploys from another terminal, and reads how far it came and why 
 
 test('what a person cannot deploy is one line on stderr', async () => {
   expect(await deployLocal('--assembly', join(directory, 'nothing'))).toEqual({
-    ...{ code: 1, out: '' },
+    code: 1,
+    out: '',
     error: expect.stringMatching(/^[^\n]*manifest.json is missing[^\n]*\n$/),
   });
   expect(await deployLocal('--wish')).toMatchObject({

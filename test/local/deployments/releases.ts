@@ -43,10 +43,14 @@ export function synthesizeRelease(directory: string, record: string, release: Re
   const app = new App({ outdir, analyticsReporting: false, treeMetadata: false });
   const stack = new Stack(app, 'Shop', { env: { region: 'us-east-1' } });
   const common = {
-    ...{ runtime: Runtime.NODEJS_24_X, code: Code.fromAsset(code), timeout: Duration.seconds(20) },
+    runtime: Runtime.NODEJS_24_X,
+    code: Code.fromAsset(code),
+    timeout: Duration.seconds(20),
   };
   const main = new LambdaFunction(stack, 'Main', {
-    ...{ ...common, handler: 'handler.handler', environment: { RELEASE: name } },
+    ...common,
+    handler: 'handler.handler',
+    environment: { RELEASE: name },
   });
   if (mayListSecrets) {
     main.addToRolePolicy(new PolicyStatement({ actions: ['secretsmanager:ListSecrets'], resources: ['*'] }));
@@ -66,26 +70,29 @@ export function synthesizeRelease(directory: string, record: string, release: Re
     assumedBy: new ServicePrincipal('scheduler.amazonaws.com'),
   });
   new CfnSchedule(stack, 'Schedule', {
-    ...{ name: 'nightly', scheduleExpression: 'rate(1 day)', flexibleTimeWindow: { mode: 'OFF' } },
+    name: 'nightly',
+    scheduleExpression: 'rate(1 day)',
+    flexibleTimeWindow: { mode: 'OFF' },
     target: {
-      ...{ arn: main.functionArn, roleArn: scheduler.roleArn, input: JSON.stringify({ release: name }) },
+      arn: main.functionArn,
+      roleArn: scheduler.roleArn,
+      input: JSON.stringify({ release: name }),
     },
   });
   const starter = new Secret(stack, 'Starter', { secretName: 'starter' });
   const proxy = new CfnDBProxy(stack, 'Proxy', {
-    ...{
-      dbProxyName: 'proxy',
-      engineFamily: 'POSTGRESQL',
-      roleArn: scheduler.roleArn,
-      vpcSubnetIds: ['subnet-1', 'subnet-2'],
-    },
+    dbProxyName: 'proxy',
+    engineFamily: 'POSTGRESQL',
+    roleArn: scheduler.roleArn,
+    vpcSubnetIds: ['subnet-1', 'subnet-2'],
     auth: [{ authScheme: 'SECRETS', secretArn: starter.secretArn }],
     tags: [{ key: 'tag', value: tag }],
   });
   const told = new LambdaFunction(stack, 'Told', { ...common, handler: 'handler.told' });
   new Rule(stack, 'Deployed', {
     eventPattern: {
-      ...{ source: ['aws.cloudformation'], detailType: ['CloudFormation Stack Status Change'] },
+      source: ['aws.cloudformation'],
+      detailType: ['CloudFormation Stack Status Change'],
     },
     targets: [new InvokeFunction(told)],
   });

@@ -64,7 +64,9 @@ const directories = () => readdirSync(join(twins.fixture.stateDir, 'postgres')).
 async function create(key: Key): Promise<string> {
   const client = clientsOf(twins).cloudFormation[key];
   const given = {
-    ...{ Identifier: NAME, SecretName: `${NAME}/master`, ProxyRoleArn: twins.outputs(regions[key]).Role },
+    Identifier: NAME,
+    SecretName: `${NAME}/master`,
+    ProxyRoleArn: twins.outputs(regions[key]).Role,
     WorkMem: key === 'us' ? '5MB' : '6MB',
   };
   const { StackId } = await client.send(

@@ -157,7 +157,9 @@ function permission(functionName: string, Principal: string, SourceArn?: unknown
   return {
     Type: 'AWS::Lambda::Permission',
     Properties: {
-      ...{ Action: 'lambda:InvokeFunction', FunctionName: ref(functionName), Principal },
+      Action: 'lambda:InvokeFunction',
+      FunctionName: ref(functionName),
+      Principal,
       ...(SourceArn === undefined ? {} : { SourceArn }),
     },
   };

@@ -71,14 +71,14 @@ ${TAKE_WRITERS_KEY}  END IF;
   {
     name: 'an attempt works without the movers’ key',
     file: CLAIM,
-    edits: [{ found: "  await lockMovers(owner, tenantId, 'shared');\n", put: '' }],
+    edits: [{ found: "  await lockAttempts(owner, tenantId, 'shared');\n", put: '' }],
     scenario: 'stepFrozenSinceBeforeTheRollBack',
     harm: 'ada: acknowledged was null, at home is first',
   },
   {
     name: 'a claim is taken away without the movers’ key',
     file: CLAIM,
-    edits: [{ found: "    await lockMovers(owner, tenantId, 'exclusive');\n", put: '' }],
+    edits: [{ found: "    await lockAttempts(owner, tenantId, 'exclusive');\n", put: '' }],
     scenario: 'stepFrozenSinceBeforeTheRollBack',
     harm: 'ada: acknowledged was null, at home is first',
   },
@@ -103,7 +103,7 @@ ${TAKE_WRITERS_KEY}  END IF;
   },
   {
     name: 'steps do not wait for their turn',
-    file: 'database/transfer/reshape/turn.ts',
+    file: 'database/transfer/reshape/attempt-session.ts',
     edits: [{ found: 'if (rows[0]?.taken) return true;', put: 'if (rows[0]) return true;' }],
     scenario: 'copyFrozenSinceBeforeTheRounds',
     harm: LOST,
@@ -122,7 +122,7 @@ ${TAKE_WRITERS_KEY}  END IF;
   },
   {
     name: 'a reshape compares counts only',
-    file: 'database/transfer/reshape/compare-sides.ts',
+    file: 'database/transfer/compare-content.ts',
     edits: [
       {
         found: 'return rows === targetRows && sourceHash === targetHash;',
@@ -134,7 +134,7 @@ ${TAKE_WRITERS_KEY}  END IF;
   },
   {
     name: 'a relocation compares counts only',
-    file: 'move/relocate/compare-relocate.ts',
+    file: 'moves/relocate/compare-relocate.ts',
     edits: [{ found: ' || found.source.hash !== found.target.hash', put: '' }],
     scenario: 'rowThatDiffersAfterTheFlip',
     harm: 'ada: acknowledged was first, at home is tampered',
@@ -163,8 +163,11 @@ function secondLines(): Mutant<'moverOutOfTurn'>[] {
     ],
   ];
   return conditions.map(([found, put, harm]) => ({
-    ...{ name: 'a condition is left out', file: FENCE, edits: [{ found, put }] },
-    ...{ scenario: 'moverOutOfTurn', harm },
+    name: 'a condition is left out',
+    file: FENCE,
+    edits: [{ found, put }],
+    scenario: 'moverOutOfTurn',
+    harm,
   }));
 }
 
@@ -174,7 +177,7 @@ const BOB_LOST = 'bob: acknowledged was second, at home is first';
 export const relocationMutants: readonly Mutant<keyof typeof relocationScenarios>[] = [
   {
     name: 'the marker is not waited for',
-    file: 'move/relocate/cut-over-relocate.ts',
+    file: 'moves/relocate/cut-over-relocate.ts',
     edits: [
       {
         found: 'if (!(await awaitMarker(target, to.schemaName, fence.token, until))) throw',
@@ -203,7 +206,7 @@ export const relocationMutants: readonly Mutant<keyof typeof relocationScenarios
     file: FENCE,
     edits: [
       {
-        found: 'await withoutWriters(owner, tenantId, raise, { ...options, withQuestion: true });',
+        found: 'await withoutWriters(owner, tenantId, raise, { ...options, pipelined: true });',
         put: 'await raise();',
       },
       // The flip waits for the write, which gives the test more time to end it.

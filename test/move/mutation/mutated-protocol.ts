@@ -33,8 +33,14 @@ export async function withMutant<Result>(
   const outfile = join(MUTANTS, `${randomUUID()}-${process.pid}.mjs`);
   try {
     await build({
-      ...{ entryPoints: [join(import.meta.dirname, 'protocol.ts')], outfile, plugins: [editing(mutation)] },
-      ...{ bundle: true, packages: 'external', platform: 'node', format: 'esm', logLevel: 'silent' },
+      entryPoints: [join(import.meta.dirname, 'protocol.ts')],
+      outfile,
+      plugins: [editing(mutation)],
+      bundle: true,
+      packages: 'external',
+      platform: 'node',
+      format: 'esm',
+      logLevel: 'silent',
     });
     return await work(await import(/* @vite-ignore */ pathToFileURL(outfile).href));
   } finally {

@@ -1,6 +1,6 @@
 import { readPlacement } from '../../../functions/database/transfer/fence.ts';
 import type { Hop } from '../../../functions/moves/hop.ts';
-import { finalizeRelocate } from '../../../functions/moves/relocate/finalize-relocate.ts';
+import { endReplication } from '../../../functions/moves/relocate/replication.ts';
 import { rollBackRelocate } from '../../../functions/moves/relocate/roll-back-relocate.ts';
 import { until } from '../../enter-tenant.ts';
 import type { TestDatabase } from '../../test-database.ts';
@@ -32,11 +32,13 @@ export function onRelocatingStage(
     const owner = await stage.owner();
     stage.beforeEnd(async () => {
       const placement = await readPlacement(owner, hop.attempt.tenantId);
-      await (placement?.state === 'moved' ? finalizeRelocate(hop) : rollBackRelocate(hop));
+      await (placement?.state === 'moved' ? endReplication(hop) : rollBackRelocate(hop));
     });
     await withinPause(1_000, () => runRelocation(hop, { to: 'catch-up' }));
     return script(stage, {
-      ...{ hop, away, home },
+      hop,
+      away,
+      home,
       async keepBack(email) {
         const client = await stage.owner(away);
         await client.query('BEGIN');

@@ -1,12 +1,12 @@
 /**
- * The names under which rows arrive. A subscriber looks for a change's table under the publisher's own names, and the
- * schema of the tenant's new place has another one: names of schemas are never used twice. So at the target there is,
- * while the replication lasts, a schema with the source's name. Its tables have one partition each, the real table,
- * as DEFAULT: such a partition has no constraint, and is otherwise a table like any other.
+ * The names under which a subscriber applies changes: it looks for tables under the publisher's names, and the target's schema
+ * has another name, because names of schemas are never used twice. So at the target there is, while the replication lasts, an
+ * alias schema with the source's name. Each of its tables has the real table as its one partition, DEFAULT: such a partition
+ * has no partition constraint, and is otherwise an ordinary table.
  *
- * Invariants: a table of the alias schema exists only with the real one attached to it, and they are parted in one
- * transaction. (Dropping a table drops its partitions, so nothing here is ever dropped with CASCADE.) The schema's
- * comment names the attempt whose it is; nobody else touches it.
+ * Invariants: a table of the alias schema exists only with the real table attached to it; it is detached and dropped in one
+ * transaction. (Dropping a table drops its partitions, so nothing here is dropped with CASCADE.) The schema's comment names
+ * the attempt that it belongs to; no other attempt changes it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
@@ -14,27 +14,27 @@ import { identifier, literal, qualified } from '../../ddl/identifier.ts';
 import { TenantSchemaInUse } from '../../errors.ts';
 import { sqlStateOf } from '../../session/sql-state.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { takeTurn } from './in-turn.ts';
+import { lockReplication } from './publication.ts';
 
 export interface AliasSchema {
   /** Of the source's schema. */
   readonly alias: string;
   readonly schemaName: string;
   readonly attemptId: string;
-  /** The tables that arrive. */
+  /** The tables that are replicated. */
   readonly tables: readonly TenantTable[];
 }
 
-/** Requests wait behind whoever asks for a table, so it asks for a moment at a time. */
+/** Requests queue behind a pending lock request, so each request is short. */
 const LOCK_TIMEOUT_MS = 150;
 const PATIENCE = 60;
 
-/** Part of a transaction of the attempt's. @throws {TenantSchemaInUse} the name is taken. */
+/** Part of a transaction of the attempt. @throws {TenantSchemaInUse} the name is taken. */
 export async function createAliasTables(
   target: pg.ClientBase,
   { alias, schemaName, attemptId, tables }: AliasSchema,
 ): Promise<void> {
-  await takeTurn(target, alias);
+  await lockReplication(target, alias);
   const owner = await attemptOf(target, alias);
   if (owner === attemptId) return;
   if (owner !== undefined) throw new TenantSchemaInUse('the schema’s name is taken at the target');
@@ -52,9 +52,9 @@ export async function createAliasTables(
 }
 
 /**
- * Parts the real tables from their aliases and drops these. Nothing may be applied any more. Does nothing where the
+ * Detaches the real tables from their aliases and drops the aliases. No worker may run any more. Does nothing where the
  * schema is gone or another attempt's; may be repeated.
- * @throws PostgreSQL's 55P03 where a transaction holds on to a table; try again later.
+ * @throws PostgreSQL's 55P03 where a transaction keeps a table locked; try again later.
  */
 export async function dropAliasTables(
   target: pg.ClientBase,

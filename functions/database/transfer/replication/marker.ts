@@ -5,15 +5,15 @@ import { qualified } from '../../ddl/identifier.ts';
 import type { Attempt } from '../claim.ts';
 import type { Fence } from '../fence.ts';
 
-/** Only what is flushed is sent; where commits need not wait for that, it would be up to 200 ms later. */
+/** WAL is sent once it is flushed; with asynchronous commits that could be 200 ms later. */
 const FLUSHED = "pg_catalog.set_config('synchronous_commit', 'on', true) = 'on'";
 
 const markers = (schemaName: string) => qualified(schemaName, 'move_markers');
 
 /**
- * Writes the fence's token behind everything that was written before the fence. One statement and one round trip: it
- * asks whether the fence stands itself.
- * @returns whether it does.
+ * Writes the fence's token behind everything that was written before the fence. One statement and one round trip, which also
+ * checks that the fence is up.
+ * @returns whether it is.
  */
 export async function markFence(
   source: pg.ClientBase,
@@ -30,7 +30,7 @@ export async function markFence(
   return rowCount === 1;
 }
 
-/** Writes a marker of no meaning; part of the caller's transaction. */
+/** Writes a marker to measure how long it takes; part of the caller's transaction. */
 export async function markRehearsal(source: pg.ClientBase, schemaName: string): Promise<string> {
   const marker = randomUUID();
   await source.query(`insert into ${markers(schemaName)} (marker) select $1 where ${FLUSHED}`, [marker]);

@@ -1,8 +1,8 @@
 import type pg from 'pg';
+import { endLockHolders } from '../../ddl/ddl-connection.ts';
 import { identifier, literal, qualified } from '../../ddl/identifier.ts';
-import { scramVerifier } from '../../provisioning/scram-verifier.ts';
+import { scramVerifier } from '../../provisioning/data-roles.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
-import { takeTurn } from './in-turn.ts';
 
 export interface Publication {
   /** Of publication, slot, subscription and replication role alike. */
@@ -33,7 +33,7 @@ export async function publish(
     [name],
   );
   const known = rows[0];
-  // RDS lends the right to replicate through a role, other PostgreSQL through an attribute.
+  // RDS grants the right to replicate by a role, other PostgreSQL by an attribute.
   const attribute = known?.lends ? '' : ' REPLICATION';
   await owner.query(
     [
@@ -60,7 +60,7 @@ export async function isPublished(owner: pg.ClientBase, name: string): Promise<b
  */
 export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publication): Promise<void> {
   const role = identifier(name);
-  await takeTurn(owner, name);
+  await lockReplication(owner, name);
   await owner.query(`DROP PUBLICATION IF EXISTS ${role}`);
   const { rows } = await owner.query<{ role: boolean; schema: boolean }>(
     `select exists (select from pg_catalog.pg_roles where rolname = $1) as role,
@@ -84,4 +84,14 @@ export async function unpublish(owner: pg.ClientBase, { name, schemaName }: Publ
       `DROP ROLE ${role}`,
     ].join(';\n'),
   );
+}
+
+/**
+ * Serializes changes of the replication objects of that name, until the open transaction ends: PostgreSQL answers concurrent
+ * changes with internal errors.
+ */
+export async function lockReplication(owner: pg.ClientBase, name: string): Promise<void> {
+  const lock = `strata replication ${name}`;
+  await endLockHolders(owner, lock);
+  await owner.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [lock]);
 }

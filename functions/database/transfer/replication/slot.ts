@@ -6,7 +6,7 @@ import { ReplicationLost } from '../errors.ts';
 /**
  * Creates the slot, or finds it. It waits for every write transaction of the whole cluster that is open at the moment,
  * so its time is bounded; the caller's transaction may hold advisory locks, but has written nothing.
- * @throws {ReplicationLost} the server gave it up (`max_slot_wal_keep_size`).
+ * @throws {ReplicationLost} the server dropped its WAL (`max_slot_wal_keep_size`).
  * @throws PostgreSQL's 57014 where a write transaction stays open; try again later.
  */
 export async function ensureSlot(owner: pg.ClientBase, name: string, seconds: number): Promise<void> {
@@ -15,7 +15,7 @@ export async function ensureSlot(owner: pg.ClientBase, name: string, seconds: nu
   try {
     await owner.query("select from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
   } finally {
-    // Where the statement failed, so does this, and the transaction is lost with its settings.
+    // If the statement failed, this fails too, and the settings end with the transaction.
     await owner.query('SET LOCAL statement_timeout = 0').catch(() => {});
   }
 }
@@ -23,7 +23,7 @@ export async function ensureSlot(owner: pg.ClientBase, name: string, seconds: nu
 /**
  * What the subscriber has not confirmed yet.
  * @returns undefined where there is no such slot.
- * @throws {ReplicationLost} the server gave it up.
+ * @throws {ReplicationLost} the server dropped its WAL.
  */
 export async function slotLag(
   owner: pg.ClientBase,
@@ -42,7 +42,7 @@ export async function slotLag(
 }
 
 /**
- * Drops the slot, and those with which a subscription copies its tables. Who still reads from them is ended.
+ * Drops the slot, and those with which a subscription copies its tables, once their readers have ended.
  * @param subscription its oid at the subscriber, where it is still known.
  */
 export async function dropSlots(
@@ -63,7 +63,7 @@ export async function dropSlots(
       return;
     } catch (error) {
       const code = sqlStateOf(error);
-      // 55006: its reader is still at it. 42704: somebody else was quicker.
+      // 55006: a reader still uses it. 42704: another call has dropped it.
       if ((code !== '55006' && code !== '42704') || tries === 40) throw error;
       if (code === '55006') await delay(50);
     }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
-import { takeTurn } from './in-turn.ts';
+import { lockReplication } from './publication.ts';
 
 /** The publisher as the subscriber's server reaches it. */
 export interface Publisher {
@@ -14,10 +14,10 @@ export interface Publisher {
 }
 
 /**
- * How the subscriber's server checks the publisher's certificate, in libpq's words. The file with the authorities is on
- * that server's disk, so where it is belongs to the deployment's configuration. Each region of RDS has authorities of
- * its own, so the setting for another region is a different one. Without a setting, `require` is the floor: encrypted,
- * and both ends are addressed inside our own networks.
+ * How the subscriber's server checks the publisher's certificate, as libpq parameters. The file with the authorities is on
+ * that server's disk, so its path is a setting of the deployment. Each region of RDS has authorities of its own, so there is
+ * one setting for the same region and one for other regions. The default is `require`: encrypted, and both ends are
+ * addressed inside our own networks.
  */
 function replicationTls(inOtherRegion: boolean): string {
   const { REPLICATION_TLS: inRegion, REPLICATION_TLS_BETWEEN_REGIONS: between } = process.env;
@@ -25,9 +25,9 @@ function replicationTls(inOtherRegion: boolean): string {
 }
 
 /**
- * Subscribes to a publication whose slot exists, or tells an existing subscription the publisher's present password.
- * Part of the caller's transaction. A new one is suspended: nothing is copied before `resume`.
- * Commits of what is applied are not flushed one by one: a commit of ours flushes them all (see the cut-over).
+ * Subscribes to a publication whose slot exists, or gives an existing subscription the publisher's present password. Part of
+ * the caller's transaction. A new one is suspended: nothing is copied before `resume`. Applied changes are not flushed at
+ * each commit: one commit of the cut-over flushes them all.
  */
 export async function subscribe(target: pg.ClientBase, name: string, publisher: Publisher): Promise<void> {
   const subscription = identifier(name);
@@ -41,13 +41,13 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
         password: publisher.password,
         connect_timeout: '10',
         keepalives_idle: '10',
-        // Otherwise the server's own user is asked for one, whose home may not even be readable.
+        // Otherwise libpq looks for a client certificate in the home of the server's user, which may not be readable.
         sslcertmode: 'disable',
       }).map(([key, value]) => `${key}=${quoted(value)}`),
       replicationTls(publisher.inOtherRegion),
     ].join(' '),
   );
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   await target.query(
     (await subscriptionOid(target, name))
       ? `ALTER SUBSCRIPTION ${subscription} CONNECTION ${connection}`
@@ -70,14 +70,14 @@ export async function subscriptionOid(target: pg.ClientBase, name: string): Prom
 
 /** Lets the workers run. Does nothing where they may, or where there is no subscription. Part of a transaction. */
 export async function resume(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if ((await isEnabled(target, name)) === false)
     await target.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`);
 }
 
 /** Keeps workers from starting; those that run are ended by `endWorkers`, once this transaction is committed. */
 export async function suspend(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if (await isEnabled(target, name)) await target.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`);
 }
 
@@ -92,16 +92,16 @@ export async function isEnabled(target: pg.ClientBase, name: string): Promise<bo
   return rows[0]?.enabled;
 }
 
-/** A worker that waits for a lock, or for rows, does not hear that it should end. */
-const HEARING_MS = 2_000;
+/** A worker that waits for a lock, or for rows, does not notice that it should end. */
+const NOTICE_MS = 2_000;
 
 /**
- * Waits until the workers of a suspended subscription have ended, and ends those that do not. They act as its owner,
- * and what one was applying is applied again later. (One that ends by itself may be followed by another at once, after
- * one that was ended PostgreSQL waits for five seconds.)
+ * Waits until the workers of a suspended subscription have ended, and terminates those that do not end. What a terminated
+ * worker was applying is applied again later. (PostgreSQL starts a worker that was terminated again after five seconds, one
+ * that ended by itself at once: so it is given time to end.)
  */
 export async function endWorkers(target: pg.ClientBase, name: string): Promise<void> {
-  const patience = performance.now() + HEARING_MS;
+  const patience = performance.now() + NOTICE_MS;
   for (;;) {
     const { rows } = await target.query<{ pid: number }>(
       'select pid from pg_catalog.pg_stat_subscription where subname = $1 and pid is not null',
@@ -117,11 +117,11 @@ export async function endWorkers(target: pg.ClientBase, name: string): Promise<v
 }
 
 /**
- * Drops a suspended subscription and leaves its slots to the publisher's side. Part of a transaction, where it is told
- * that it has no slot first: otherwise PostgreSQL would go there itself.
+ * Drops a suspended subscription; its slots are dropped at the publisher. Part of a transaction: the subscription's slot name
+ * is cleared first, otherwise PostgreSQL would connect to the publisher to drop the slot.
  */
 export async function unsubscribe(target: pg.ClientBase, name: string): Promise<void> {
-  await takeTurn(target, name);
+  await lockReplication(target, name);
   if ((await isEnabled(target, name)) === undefined) return;
   const subscription = identifier(name);
   await target.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);

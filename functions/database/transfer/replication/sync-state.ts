@@ -10,7 +10,7 @@ export interface SyncState {
 }
 
 /** A subscription's tables, `r`, under their aliases, `a`, and as they are in the schema `$2`, `c`; `$1` is its name. */
-const ARRIVING_TABLES = `pg_catalog.pg_subscription s
+const REPLICATED_TABLES = `pg_catalog.pg_subscription s
        join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()
        join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
        join pg_catalog.pg_class a on a.oid = r.srrelid
@@ -19,7 +19,7 @@ const ARRIVING_TABLES = `pg_catalog.pg_subscription s
 
 const IS_KEYED = 'exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary)';
 
-/** How far a subscription is; undefined where there is none. It asks for no table, so it waits for nobody. */
+/** How far a subscription is; undefined where there is none. It locks no table, so it never waits. */
 export async function syncState(target: pg.ClientBase, name: string): Promise<SyncState | undefined> {
   const { rows } = await target.query<SyncState>(
     `select count(*)::integer as tables,
@@ -37,12 +37,12 @@ export async function syncState(target: pg.ClientBase, name: string): Promise<Sy
 }
 
 /**
- * What has arrived. Rows of a table that is being copied are told by its COPY, those of a finished one by the
- * statistics, which follow a moment later; bytes are those that the tables take on disk. A table without its primary key
- * is not asked for: the key may be under way, and whoever asks for the table would wait for it.
+ * How much has been copied. Rows of a table that is being copied come from the progress of its COPY, those of a finished one
+ * from the statistics, which follow a moment later; bytes are the tables' size on disk. The size of a table without primary
+ * key is left out: its key may be being built, and reading the size would wait for that.
  * @param schemaName where the tables are; the subscription knows them by their aliases.
  */
-export async function arrivedSize(
+export async function copiedSize(
   target: pg.ClientBase,
   name: string,
   schemaName: string,
@@ -51,7 +51,7 @@ export async function arrivedSize(
     `select coalesce(sum(greatest(p.tuples_processed, pg_catalog.pg_stat_get_live_tuples(c.oid))), 0) as rows,
             coalesce(sum(greatest(p.bytes_processed,
               case when ${IS_KEYED} then pg_catalog.pg_table_size(c.oid) end)), 0) as bytes
-     from ${ARRIVING_TABLES}
+     from ${REPLICATED_TABLES}
        left join pg_catalog.pg_stat_progress_copy p on p.relid = a.oid and p.datname = pg_catalog.current_database()
      where s.subname = $1`,
     [name, schemaName],
@@ -66,8 +66,7 @@ export interface KeylessTable {
 }
 
 /**
- * Tables that lack their primary key and whose first copy is at work or has ended. It asks for no table, so it waits for
- * nobody.
+ * Tables that lack their primary key and whose first copy runs or has ended. It locks no table, so it never waits.
  * @param schemaName as above.
  */
 export async function keylessTables(
@@ -78,7 +77,7 @@ export async function keylessTables(
   const { rows } = await target.query<KeylessTable>(
     // A copy holds its table from its first row to its commit.
     `select c.relname as name, case when r.srsubstate in ('i', 'd') then 'copying' else 'copied' end as state
-     from ${ARRIVING_TABLES}
+     from ${REPLICATED_TABLES}
      where s.subname = $1 and not ${IS_KEYED}
        and (r.srsubstate not in ('i', 'd') or exists (
          select from pg_catalog.pg_locks l

@@ -2,21 +2,21 @@
  * One round of catching up: takes the keys that were noted since the last one, and brings their rows at the target to
  * what the source shows in this very transaction.
  *
- * Before a round the target equals the source at some earlier moment, but for rows whose keys are in the log; after it,
- * the source as the transaction sees it. A key and its change are committed together, so a snapshot shows both or
+ * Before a round the target equals the source at some earlier moment, except rows whose keys are in the log; after it, it
+ * equals the source as the transaction sees it. A key and its change are committed together, so a snapshot shows both or
  * neither: which keys to take is decided by visibility alone, never by a sequence number. Let C be the keys taken.
  *
  * All constraints of the target are in force, and every statement satisfies them:
- * 1. Placeholders. A target row of C gets a value of its own in its unique columns, unless the source's row has the same
- *    there. No two placeholders are equal (they carry the primary key), and none is a tenant's (they carry the attempt).
+ * 1. Placeholders. A target row of C gets a unique value in its unique columns, unless the source's row has the same value
+ *    there. No two placeholders are equal (they contain the primary key), and none is a tenant's (they contain the attempt).
  * 2. Upserts of C's rows, in foreign-key order, one statement a table. Unique keys: a target row that stands in the way
- *    of the source's value does not have it at the source, where the key is unique too, so it is in C and was given its
+ *    of the source's value cannot have it at the source, where the key is unique too, so it is in C and was given its
  *    placeholder. Foreign keys: a row that the source refers to is at the source; it is at the target too, either because
  *    it is not in C, or because it was upserted earlier or in the same statement, at whose end references are checked.
  *    Nothing was deleted yet.
  * 3. Deletes of C's rows that the source no longer has, in reverse order, one statement a table. A target row that
  *    still refers to such a row does not so at the source, so it is in C (cascades are noted like other changes), and
- *    either an upsert has pointed it elsewhere, or it went before, or it goes in the same statement. So no cascade
+ *    either an upsert has changed its reference, or it was deleted before, or it is deleted in the same statement. So no cascade
  *    of the target finds anything to do.
  */
 import type pg from 'pg';
@@ -55,7 +55,7 @@ export interface ApplyOptions {
 }
 
 /**
- * Applies what was taken in the same transaction, which has entered as a mover. The statements run in their order; a
+ * Applies what was taken in the same transaction, which has entered by `enter_move`. The statements run in their order; a
  * connection that pipelines sends them at once. They are named and planned once a session, because planning them takes
  * longer than running them for a few rows; the number of keys, which is all that differs, would not change a plan.
  */
@@ -83,7 +83,7 @@ export async function applyChanges(
   await Promise.all(statements.map((statement) => owner.query(statement)));
 }
 
-/** Month partitions make the month a part of the key, which the log does not tell. Nothing refers to such rows. */
+/** Month partitions make the month a part of the key, which the log does not contain. No row refers to such rows. */
 function isKeyedDifferently({ target }: Sides, { sharedPartitioning }: TenantTable): boolean {
   return target.model === 'shared' && sharedPartitioning?.by === 'month';
 }

@@ -2,16 +2,16 @@ import type pg from 'pg';
 import type { Attempt } from '../claim.ts';
 import { ClaimLost } from '../errors.ts';
 import { patiently, readPlacement, withoutWriters } from '../fence.ts';
-import { atSource } from './at-source.ts';
+import { claimedModestly } from './attempt-session.ts';
 
 /**
  * From here on the keys of all rows that requests write for the tenant are noted. Writers in flight end first: a copy
  * whose snapshot is taken afterwards sees what they wrote, and whatever it does not see is noted. May be repeated.
- * @throws {ClaimLost | WritersBusy | MoverBusy}
+ * @throws {ClaimLost | WritersBusy | AttemptBusy}
  */
 export async function captureOn(owner: pg.ClientBase, attempt: Attempt): Promise<void> {
   const { tenantId, epoch, attemptId } = attempt;
-  await atSource(owner, attempt, () => discardUnusedChanges(owner, tenantId));
+  await claimedModestly(owner, attempt, () => discardUnusedChanges(owner, tenantId));
   await patiently({}, () =>
     withoutWriters(owner, tenantId, async () => {
       const { rowCount } = await owner.query(
@@ -32,8 +32,8 @@ export async function isCapturing(owner: pg.ClientBase, attempt: Attempt): Promi
 }
 
 /**
- * Forgets what was noted for an attempt that ended. One statement, so that its snapshot shows either no capture, and
- * then only keys that nobody will ask for, or capture, and then it deletes nothing.
+ * Deletes the keys that were noted for an attempt that has ended. One statement: its snapshot shows either no capture, and then
+ * no attempt needs the keys, or a capture, and then it deletes nothing.
  */
 export async function discardUnusedChanges(owner: pg.ClientBase, tenantId: string): Promise<void> {
   await owner.query(

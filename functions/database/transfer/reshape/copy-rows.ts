@@ -10,7 +10,7 @@ export interface TableSize {
   readonly bytes: number;
 }
 
-/** What one statement carries over at most, roughly: about half a second's work, after which the mover may rest. */
+/** What one statement carries over at most, roughly: about half a second's work, after which the copy may rest. */
 const ROWS_AT_ONCE = 20_000;
 
 /** How much there is to copy, in the transaction's snapshot. */
@@ -29,7 +29,7 @@ export async function sizesAtSource(
   return sizes;
 }
 
-/** Removes whatever an earlier try at the copy has committed at the target. Nothing else is there before the flip. */
+/** Removes what an earlier run of the copy has committed at the target. Nothing else is there before the commit. */
 export async function emptyTarget(owner: pg.ClientBase, { target, tenantId, tables }: Sides): Promise<void> {
   if (target.model === 'isolated') {
     const names = tables.map(({ name }) => qualified(target.schema, name));
@@ -62,7 +62,7 @@ export async function copyTable(
 /** Conditions on the first key column that divide the rows: random ids spread evenly, and uneven ones cost only progress. */
 function keyRanges(table: TenantTable, rows: number): string[] {
   const [first = ''] = table.primaryKey;
-  // Rows that refer to each other within the table must arrive in one statement.
+  // Rows that refer to each other within the table must be inserted by one statement.
   const refersToItself = table.foreignKeys.some(({ references }) => references === table.name);
   const ranges = Math.ceil(rows / ROWS_AT_ONCE);
   if (ranges < 2 || refersToItself || table.columns[first]?.spec.type !== 'uuid') return ['true'];

@@ -3,7 +3,7 @@ import { SHARED_SCHEMA } from '../../tables/migrate-tenant-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../../tables/schema-version.ts';
 import type { TenantTable } from '../../tables/tenant-table.ts';
 import { tenantTablesAt } from '../../tables/tenant-tables.ts';
-import { sharedTablesVersion } from '../tables-version.ts';
+import { sharedTablesVersion } from '../place-facts.ts';
 import { ofTenant, rowsOf, type Side } from './sides.ts';
 
 /** Runs one batch in a transaction, after it has made sure there that the rows may go; undefined where they may not. */

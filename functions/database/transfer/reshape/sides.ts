@@ -14,13 +14,13 @@ export interface Sides {
   readonly tenantId: string;
   readonly source: Side;
   readonly target: Side;
-  /** Nobody outside can guess it: what begins with it is no value of the tenant's. */
+  /** A random id: no value of the tenant begins with it. */
   readonly attemptId: string;
   /** What the reshape carries over, in foreign-key order: tables and columns that both places have. */
   readonly tables: readonly TenantTable[];
 }
 
-/** What a reshape between places of that schema version carries over. Markers tell of a relocate's pause only. */
+/** What a reshape between places of that schema version carries over. Markers belong to relocates only. */
 export function movedTablesAt(schemaVersion: number): TenantTable[] {
   return tenantTablesAt(schemaVersion).filter(({ name }) => name !== moveMarkers.name);
 }

@@ -1,23 +1,22 @@
 import { LOCAL_ACCOUNT, type PlatformContext } from '../../model.ts';
 import type { Permission, Principal } from '../service.ts';
 import { conditionContext } from './conditions.ts';
-import { type AccessRequest, evaluate, refusal } from './evaluator.ts';
-import type { PolicyDocument } from './policy-document.ts';
+import { type AccessRequest, evaluate, type PolicyDocument, refusal } from './evaluator.ts';
 import { RolePolicies } from './role-policies.ts';
 import { AUTHORIZATION_TABLE, authorizationOf, resourceTypeOf } from './service-authorization.ts';
 
 /** Says who signed a request and what that principal may do. */
 export class Authorizer {
-  private readonly context: PlatformContext;
-  private readonly policies: RolePolicies;
+  readonly #context: PlatformContext;
+  readonly #policies: RolePolicies;
 
   constructor(context: PlatformContext) {
-    this.context = context;
-    this.policies = new RolePolicies(context.stacks, context.log);
+    this.#context = context;
+    this.#policies = new RolePolicies(context.stacks, context.log);
   }
 
   principal(accessKeyId: string): Principal {
-    const owner = this.context.principals.byAccessKey(accessKeyId);
+    const owner = this.#context.principals.byAccessKey(accessKeyId);
     return owner === 'administrator' ? ADMINISTRATOR : this.session(owner.roleArn);
   }
 
@@ -25,7 +24,7 @@ export class Authorizer {
   session(roleArn: string, sessionName?: string): Principal {
     const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
     const session =
-      sessionName ?? this.context.functions.list().find((one) => one.roleArn === roleArn)?.name ?? roleName;
+      sessionName ?? this.#context.functions.list().find((one) => one.roleArn === roleArn)?.name ?? roleName;
     return {
       kind: 'role',
       roleArn,
@@ -77,7 +76,7 @@ export class Authorizer {
         permission.context,
       ),
     };
-    const policies = this.policies.of(principal.roleArn) ?? { identity: [] };
+    const policies = this.#policies.of(principal.roleArn) ?? { identity: [] };
     const decision = evaluate(request, {
       ...policies,
       resource: permission.resourcePolicy as PolicyDocument | undefined,

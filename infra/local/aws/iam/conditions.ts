@@ -1,5 +1,4 @@
-import { asList } from './policy-document.ts';
-import { matchesWildcard } from './wildcard.ts';
+import { asList, matchesWildcard } from './evaluator.ts';
 
 /** Condition keys of a request. Keys are compared without regard to case. */
 export type ConditionContext = ReadonlyMap<string, string[]>;

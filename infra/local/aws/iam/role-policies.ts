@@ -1,7 +1,5 @@
 import type { DeployedStack, LocalResource, Log } from '../../model.ts';
-import type { Policies } from './evaluator.ts';
-import { AWS_MANAGED_POLICIES } from './managed-policies.ts';
-import { asList, type PolicyDocument } from './policy-document.ts';
+import { asList, type Policies, type PolicyDocument } from './evaluator.ts';
 
 const NOTHING: PolicyDocument = { Statement: [] };
 
@@ -10,71 +8,98 @@ const NOTHING: PolicyDocument = { Statement: [] };
  * `AWS::IAM::ManagedPolicy` resources attached to it, AWS's managed policies, and its permissions boundary.
  */
 export class RolePolicies {
-  private readonly stacks: Map<string, DeployedStack>;
-  private readonly log: Log;
-  private readonly cache = new Map<string, Omit<Policies, 'resource'>>();
+  readonly #stacks: Map<string, DeployedStack>;
+  readonly #log: Log;
+  readonly #cache = new Map<string, Omit<Policies, 'resource'>>();
   /** What the cache was collected from. */
-  private collected: { stack: DeployedStack; size: number }[] = [];
+  #collected: { stack: DeployedStack; size: number }[] = [];
 
   constructor(stacks: Map<string, DeployedStack>, log: Log) {
-    this.stacks = stacks;
-    this.log = log;
+    this.#stacks = stacks;
+    this.#log = log;
   }
 
   /** Undefined when no deployed stack has that role. */
   of(roleArn: string): Omit<Policies, 'resource'> | undefined {
-    this.forgetWhenStacksChanged();
-    const known = this.cache.get(roleArn);
+    this.#forgetWhenStacksChanged();
+    const known = this.#cache.get(roleArn);
     if (known) return known;
-    const policies = this.collect(roleArn);
-    if (policies) this.cache.set(roleArn, policies);
+    const policies = this.#collect(roleArn);
+    if (policies) this.#cache.set(roleArn, policies);
     return policies;
   }
 
   /** A deployment makes a new stack, whose resources are only added or removed. */
-  private forgetWhenStacksChanged(): void {
-    const now = [...this.stacks.values()].map((stack) => ({ stack, size: stack.resources.size }));
+  #forgetWhenStacksChanged(): void {
+    const now = [...this.#stacks.values()].map((stack) => ({ stack, size: stack.resources.size }));
     const same =
-      now.length === this.collected.length &&
+      now.length === this.#collected.length &&
       now.every(({ stack, size }, index) => {
-        const before = this.collected[index];
+        const before = this.#collected[index];
         return before?.stack === stack && before.size === size;
       });
     if (same) return;
-    this.collected = now;
-    this.cache.clear();
+    this.#collected = now;
+    this.#cache.clear();
   }
 
-  private resources(type: string): LocalResource[] {
-    return [...this.stacks.values()].flatMap((stack) =>
+  #resources(type: string): LocalResource[] {
+    return [...this.#stacks.values()].flatMap((stack) =>
       [...stack.resources.values()].filter((resource) => resource.type === type),
     );
   }
 
-  private collect(roleArn: string): Omit<Policies, 'resource'> | undefined {
-    const role = this.resources('AWS::IAM::Role').find((resource) => resource.attributes.Arn === roleArn);
+  #collect(roleArn: string): Omit<Policies, 'resource'> | undefined {
+    const role = this.#resources('AWS::IAM::Role').find((resource) => resource.attributes.Arn === roleArn);
     if (!role) return undefined;
     const inline = asList(role.properties.Policies as { PolicyDocument: PolicyDocument }[] | undefined);
     const identity = inline.map((policy) => policy.PolicyDocument);
     for (const arn of asList(role.properties.ManagedPolicyArns as string[] | undefined)) {
-      identity.push(this.managed(arn));
+      identity.push(this.#managed(arn));
     }
     for (const type of ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::IAM::RolePolicy']) {
-      for (const policy of this.resources(type)) {
+      for (const policy of this.#resources(type)) {
         const { Roles, RoleName, PolicyDocument } = policy.properties;
         const roles = [...asList(Roles as string[] | undefined), ...asList(RoleName as string | undefined)];
         if (roles.includes(role.ref)) identity.push(PolicyDocument as PolicyDocument);
       }
     }
     const boundary = role.properties.PermissionsBoundary as string | undefined;
-    return { identity, boundary: boundary === undefined ? undefined : this.managed(boundary) };
+    return { identity, boundary: boundary === undefined ? undefined : this.#managed(boundary) };
   }
 
-  private managed(arn: string): PolicyDocument {
-    const own = this.resources('AWS::IAM::ManagedPolicy').find((policy) => policy.ref === arn);
+  #managed(arn: string): PolicyDocument {
+    const own = this.#resources('AWS::IAM::ManagedPolicy').find((policy) => policy.ref === arn);
     if (own) return own.properties.PolicyDocument as PolicyDocument;
     const aws = AWS_MANAGED_POLICIES[arn.slice(arn.indexOf(':policy/') + ':policy/'.length)];
-    if (!aws) this.log(`IAM: the managed policy ${arn} is not known here and allows nothing`);
+    if (!aws) this.#log(`IAM: the managed policy ${arn} is not known here and allows nothing`);
     return aws ?? NOTHING;
   }
 }
+
+const LOGS = ['logs:CreateLogGroup', 'logs:CreateLogStream', 'logs:PutLogEvents'];
+
+function allow(...actions: string[]): PolicyDocument {
+  return { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] };
+}
+
+/** AWS's own managed policies that CDK constructs attach, by the path after `policy/`, as AWS publishes them. */
+export const AWS_MANAGED_POLICIES: Record<string, PolicyDocument> = {
+  'service-role/AWSLambdaBasicExecutionRole': allow(...LOGS),
+  'service-role/AWSLambdaVPCAccessExecutionRole': allow(
+    ...LOGS,
+    'ec2:CreateNetworkInterface',
+    'ec2:DescribeNetworkInterfaces',
+    'ec2:DescribeSubnets',
+    'ec2:DeleteNetworkInterface',
+    'ec2:AssignPrivateIpAddresses',
+    'ec2:UnassignPrivateIpAddresses',
+  ),
+  AWSXRayDaemonWriteAccess: allow(
+    'xray:PutTraceSegments',
+    'xray:PutTelemetryRecords',
+    'xray:GetSamplingRules',
+    'xray:GetSamplingTargets',
+    'xray:GetSamplingStatisticSummaries',
+  ),
+};

@@ -13,28 +13,30 @@ export const clientFromAnEarlierStay = onStage('dedicated', async (stage) => {
   await code.claim.claimTenant(owner, attempt);
   const fence = await code.fence.raiseFence(owner, attempt);
   await code.fence.withoutWriters(owner, tenantId, () =>
-    code.fence.flipRelocated(owner, attempt, fence, { forward: {} }),
+    code.fence.commitRelocate(owner, attempt, fence, { forward: {} }),
   );
   await code.claim.releaseClaim(owner, attempt);
   const cell = await stage.addDatabase();
   const home = `${schemaName}_in_the_cell`;
   const second = {
-    ...{ tenantId, epoch: 2, isolationModel: 'schema' as const, schemaName: home, roleName: home },
+    tenantId,
+    epoch: 2,
+    isolationModel: 'schema' as const,
+    schemaName: home,
+    roleName: home,
   };
   await stage.addSchema(cell, second);
   await stage.place(cell, second);
 
   const third = {
-    ...{
-      tenantId,
-      epoch: 3,
-      isolationModel: 'dedicated' as const,
-      schemaName: `${schemaName}_again`,
-      roleName,
-    },
+    tenantId,
+    epoch: 3,
+    isolationModel: 'dedicated' as const,
+    schemaName: `${schemaName}_again`,
+    roleName,
   };
   await stage.addSchema(stage.database, third);
-  await code.arrival.placeArrival(owner, third);
+  await code.arrival.placeAtTarget(owner, third);
   const homes = ['the cell'];
   await stage.write((visitor) => visitor.add('eve', 'in the cell'), second, cell);
   const knocking = stage.write((visitor) => visitor.add('dan', 'in the dedicated database'), tenant);

@@ -23,7 +23,7 @@ export const moverOutOfTurn = onStage('schema', async (stage) => {
   const flip = (raised: Fence) =>
     fence
       .withoutWriters(owner, tenantId, async () => {
-        await fence.flipRelocated(owner, attempt, raised, { forward: {} });
+        await fence.commitRelocate(owner, attempt, raised, { forward: {} });
         throw new Undone();
       })
       .catch((error: Error) => {

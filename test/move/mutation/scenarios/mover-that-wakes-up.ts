@@ -12,7 +12,7 @@ export const moverThatWakesUp = onRelocatingStage(async (stage, { hop, away, hom
   const { tenantId } = attempt;
   const [frozen, other, arriving] = [await stage.owner(), await stage.owner(), await stage.owner(away)];
   await claim.inTransaction(arriving, 'read committed', 10, () =>
-    arrival.placeArrival(arriving, { tenantId, ...target }),
+    arrival.placeAtTarget(arriving, { tenantId, ...target }),
   );
   const first = await fence.raiseFence(frozen, attempt, { seconds: 1 });
   await marker.markFence(frozen, source.schemaName, attempt, first);
@@ -31,7 +31,7 @@ export const moverThatWakesUp = onRelocatingStage(async (stage, { hop, away, hom
   await stage.write((visitor) => visitor.rename('ada', 'second'));
   await fence.raiseFence(other, attempt);
   const flipping = fence.withoutWriters(frozen, tenantId, () =>
-    fence.flipRelocated(frozen, attempt, first, { forward: {} }),
+    fence.commitRelocate(frozen, attempt, first, { forward: {} }),
   );
   await refused(flipping, 'FenceLost');
   return stage.violations(await home());

@@ -18,10 +18,10 @@ export const rowThatDiffersAfterTheFlip = onStage('schema', async (stage) => {
       `INSERT INTO ${target.schemaName}.employees (${Object.keys(row).join(', ')}) VALUES ($1, $2, $3, $4, $5, $6)`,
       Object.values({ ...row, first_name: row.email === 'ada' ? 'tampered' : row.first_name }),
     );
-  await code.arrival.placeArrival(arriving, { tenantId: attempt.tenantId, ...target });
+  await code.arrival.placeAtTarget(arriving, { tenantId: attempt.tenantId, ...target });
   const fence = await code.fence.raiseFence(source, attempt);
   await code.fence.withoutWriters(source, attempt.tenantId, () =>
-    code.fence.flipRelocated(source, attempt, fence, { forward: {} }),
+    code.fence.commitRelocate(source, attempt, fence, { forward: {} }),
   );
   if (await refused(code.compareRelocate(stepContext(hop)), 'MoveMismatch')) return [];
   return stage.violations(away);

@@ -271,7 +271,8 @@ function behind(
     .filter(({ properties }) => identifiers.includes(String(properties.DBClusterIdentifier)))
     .map(found('DBInstanceArn'));
   return {
-    ...{ proxy, clusters },
+    proxy,
+    clusters,
     // The reference wants the right on an instance also where a cluster has none.
     instances:
       instances.length > 0

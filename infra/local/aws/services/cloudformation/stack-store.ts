@@ -8,25 +8,25 @@ const DELETED_KEPT = 100;
 
 /** Run-time stacks, written through at every change of status. Templates are kept once per content. */
 export class StackStore {
-  private readonly state: StateFile;
-  private readonly changed: (record: StackRecord) => void;
-  private records: StackRecord[];
+  readonly #state: StateFile;
+  readonly #changed: (record: StackRecord) => void;
+  #records: StackRecord[];
 
   /** @param changed told of every status a stack takes, once it is durable */
   constructor(state: StateFile, changed: (record: StackRecord) => void) {
-    this.state = state;
-    this.changed = changed;
-    this.records = state.load<StackRecord[]>(DOCUMENT, []);
+    this.#state = state;
+    this.#changed = changed;
+    this.#records = state.load<StackRecord[]>(DOCUMENT, []);
   }
 
   /** Newest first. */
   all(): StackRecord[] {
-    return [...this.records].reverse();
+    return [...this.#records].reverse();
   }
 
   /** By id, deleted or not; by name, only if it is not deleted. */
   find(nameOrId: string, region: string): StackRecord | undefined {
-    return this.records.findLast((record) =>
+    return this.#records.findLast((record) =>
       nameOrId.startsWith('arn:')
         ? record.id === nameOrId
         : record.name === nameOrId && record.region === region && record.status !== 'DELETE_COMPLETE',
@@ -34,7 +34,7 @@ export class StackStore {
   }
 
   add(record: StackRecord): void {
-    this.records.push(record);
+    this.#records.push(record);
     this.setStatus(record, record.status, record.statusReason);
   }
 
@@ -49,11 +49,11 @@ export class StackStore {
       status,
       reason,
     });
-    const deleted = this.records.filter((one) => one.status === 'DELETE_COMPLETE');
+    const deleted = this.#records.filter((one) => one.status === 'DELETE_COMPLETE');
     const forgotten = new Set(deleted.slice(0, Math.max(0, deleted.length - DELETED_KEPT)));
-    this.records = this.records.filter((one) => !forgotten.has(one));
+    this.#records = this.#records.filter((one) => !forgotten.has(one));
     this.save();
-    this.changed(record);
+    this.#changed(record);
   }
 
   addEvent(record: StackRecord, event: Omit<StackEvent, 'id' | 'timestamp'>): void {
@@ -61,18 +61,18 @@ export class StackStore {
   }
 
   save(): void {
-    this.state.save(DOCUMENT, this.records);
+    this.#state.save(DOCUMENT, this.#records);
   }
 
   /** Keeps a template; answers the name of its document. */
   keepTemplate(text: string): string {
     const document = `stack-template-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
-    if (this.state.load<string>(document, '') !== text) this.state.save(document, text);
+    if (this.#state.load<string>(document, '') !== text) this.#state.save(document, text);
     return document;
   }
 
   templateText(record: StackRecord): string {
-    return this.state.load<string>(record.templateDocument, '{}');
+    return this.#state.load<string>(record.templateDocument, '{}');
   }
 
   template(record: StackRecord): Template {

@@ -25,45 +25,45 @@ const FORMAT = 1;
  * owner alone.
  */
 export class KeyStore {
-  private readonly state: StateFile;
-  private readonly keys = new Map<string, Key>();
-  private readonly material = new Map<string, Buffer>();
-  private readonly aliases = new Map<string, string>();
+  readonly #state: StateFile;
+  readonly #keys = new Map<string, Key>();
+  readonly #material = new Map<string, Buffer>();
+  readonly #aliases = new Map<string, string>();
 
   constructor(state: StateFile) {
-    this.state = state;
+    this.#state = state;
     for (const { material, ...key } of state.load<StoredKey[]>(DOCUMENT, [])) {
-      this.keys.set(key.keyId, key);
-      this.material.set(key.keyId, Buffer.from(material, 'base64'));
+      this.#keys.set(key.keyId, key);
+      this.#material.set(key.keyId, Buffer.from(material, 'base64'));
     }
   }
 
   /** Makes the key, or finds the one with this id again with its material. */
   provide(key: Omit<Key, 'arn' | 'createdDate'>): Key {
-    const existing = this.keys.get(key.keyId);
+    const existing = this.#keys.get(key.keyId);
     const provided: Key = {
       ...key,
       arn: `arn:aws:kms:${key.region}:${LOCAL_ACCOUNT}:key/${key.keyId}`,
       createdDate: existing?.createdDate ?? Date.now(),
     };
-    this.keys.set(key.keyId, provided);
+    this.#keys.set(key.keyId, provided);
     if (!existing) {
-      this.material.set(key.keyId, randomBytes(32));
-      this.save();
+      this.#material.set(key.keyId, randomBytes(32));
+      this.#save();
     }
     return provided;
   }
 
   alias(name: string, region: string, keyId: string): void {
-    this.aliases.set(`${region} ${name}`, this.get(keyId, region).keyId);
+    this.#aliases.set(`${region} ${name}`, this.get(keyId, region).keyId);
   }
 
   /** By key id, key ARN, alias or alias ARN. @throws {AwsError} NotFoundException, also for a key of another region */
   get(keyId: string, region: string): Key {
     const parts = keyId.split(':');
     const [where, name] = keyId.startsWith('arn:') ? [parts[3]!, parts[5] ?? ''] : [region, keyId];
-    const id = name.startsWith('alias/') ? this.aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
-    const key = id === undefined ? undefined : this.keys.get(id);
+    const id = name.startsWith('alias/') ? this.#aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
+    const key = id === undefined ? undefined : this.#keys.get(id);
     if (where !== region || key?.region !== region) {
       throw new AwsError(
         'NotFoundException',
@@ -76,7 +76,7 @@ export class KeyStore {
   /** AES-256-GCM; the blob names its key, and the encryption context is authenticated with it. */
   encrypt(key: Key, plaintext: Buffer, context: Record<string, unknown>): Buffer {
     const nonce = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.material.get(key.keyId)!, nonce);
+    const cipher = createCipheriv('aes-256-gcm', this.#material.get(key.keyId)!, nonce);
     cipher.setAAD(canonical(context));
     const body = Buffer.concat([cipher.update(plaintext), cipher.final()]);
     const id = Buffer.from(key.keyId.replaceAll('-', ''), 'hex');
@@ -87,7 +87,7 @@ export class KeyStore {
   keyOf(blob: Buffer, region: string): Key {
     const hex = blob.subarray(1, 17).toString('hex');
     const keyId = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-    const key = blob[0] === FORMAT ? this.keys.get(keyId) : undefined;
+    const key = blob[0] === FORMAT ? this.#keys.get(keyId) : undefined;
     if (key?.region !== region) {
       throw new AwsError('InvalidCiphertextException', 'The ciphertext is invalid');
     }
@@ -98,7 +98,7 @@ export class KeyStore {
   decrypt(blob: Buffer, region: string, context: Record<string, unknown>): Buffer {
     const key = this.keyOf(blob, region);
     try {
-      const decipher = createDecipheriv('aes-256-gcm', this.material.get(key.keyId)!, blob.subarray(17, 29));
+      const decipher = createDecipheriv('aes-256-gcm', this.#material.get(key.keyId)!, blob.subarray(17, 29));
       decipher.setAAD(canonical(context));
       decipher.setAuthTag(blob.subarray(29, 45));
       return Buffer.concat([decipher.update(blob.subarray(45)), decipher.final()]);
@@ -107,12 +107,12 @@ export class KeyStore {
     }
   }
 
-  private save(): void {
-    const stored: StoredKey[] = [...this.keys.values()].map(({ policy: _policy, ...key }) => ({
+  #save(): void {
+    const stored: StoredKey[] = [...this.#keys.values()].map(({ policy: _policy, ...key }) => ({
       ...key,
-      material: this.material.get(key.keyId)!.toString('base64'),
+      material: this.#material.get(key.keyId)!.toString('base64'),
     }));
-    this.state.save(DOCUMENT, stored);
+    this.#state.save(DOCUMENT, stored);
   }
 }
 

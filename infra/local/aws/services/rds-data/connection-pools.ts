@@ -21,15 +21,15 @@ export interface PoolKey {
 }
 
 export class ConnectionPools {
-  private readonly context: PlatformContext;
-  private readonly pools = new Map<string, pg.Pool>();
+  readonly #context: PlatformContext;
+  readonly #pools = new Map<string, pg.Pool>();
 
   constructor(context: PlatformContext) {
-    this.context = context;
+    this.#context = context;
   }
 
   async connect(key: PoolKey): Promise<pg.PoolClient> {
-    return this.pool(key).connect();
+    return this.#pool(key).connect();
   }
 
   /** Gives a connection back; it is reset without the caller having to wait. */
@@ -47,19 +47,19 @@ export class ConnectionPools {
   /** Cancels what a connection runs, over another connection of the same user. */
   async cancel(key: PoolKey, client: pg.PoolClient): Promise<void> {
     const { processID } = client as unknown as { processID: number };
-    await this.pool(key).query('SELECT pg_cancel_backend($1)', [processID]);
+    await this.#pool(key).query('SELECT pg_cancel_backend($1)', [processID]);
   }
 
   async close(): Promise<void> {
-    const pools = [...this.pools.values()];
-    this.pools.clear();
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
     await Promise.allSettled(pools.map((pool) => pool.end()));
   }
 
-  private pool(key: PoolKey): pg.Pool {
+  #pool(key: PoolKey): pg.Pool {
     const { cluster, credentials, database } = key;
     const id = [cluster.arn, cluster.port, key.secretVersion, credentials.username, database].join(' ');
-    const existing = this.pools.get(id);
+    const existing = this.#pools.get(id);
     if (existing) return existing;
     const pool = new pg.Pool({
       host: cluster.host,
@@ -67,7 +67,7 @@ export class ConnectionPools {
       database,
       user: credentials.username,
       password: credentials.password,
-      ssl: { ca: this.context.caCertificate },
+      ssl: { ca: this.#context.caCertificate },
       application_name: 'rds-data-api',
       options: '-c TimeZone=UTC -c DateStyle=ISO,MDY -c bytea_output=hex',
       max: 20,
@@ -78,7 +78,7 @@ export class ConnectionPools {
     pool.on('error', () => {});
     // One that breaks while it is lent out fails its query; without a listener it would also end this process.
     pool.on('connect', (client) => client.on('error', () => {}));
-    this.pools.set(id, pool);
+    this.#pools.set(id, pool);
     return pool;
   }
 }

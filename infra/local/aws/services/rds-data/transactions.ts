@@ -25,35 +25,35 @@ interface Transaction {
 }
 
 export class Transactions {
-  private readonly pools: ConnectionPools;
-  private readonly idleLimitMs: number;
-  private readonly open = new Map<string, Transaction>();
+  readonly #pools: ConnectionPools;
+  readonly #idleLimitMs: number;
+  readonly #open = new Map<string, Transaction>();
 
   constructor(pools: ConnectionPools, idleLimitMs = IDLE_LIMIT_MS) {
-    this.pools = pools;
-    this.idleLimitMs = idleLimitMs;
+    this.#pools = pools;
+    this.#idleLimitMs = idleLimitMs;
   }
 
   async begin(key: PoolKey, owner: string): Promise<string> {
-    const client = await this.pools.connect(key);
+    const client = await this.#pools.connect(key);
     try {
       await client.query('BEGIN');
     } catch (cause) {
-      this.pools.release(client, true);
+      this.#pools.release(client, true);
       throw cause;
     }
     const id = randomBytes(96).toString('base64url');
-    const onError = () => this.drop(transaction, true);
+    const onError = () => this.#drop(transaction, true);
     const transaction: Transaction = {
       id,
       owner,
       key,
       client,
       busy: false,
-      expiry: this.expiryOf(id),
+      expiry: this.#expiryOf(id),
       onError,
     };
-    this.open.set(id, transaction);
+    this.#open.set(id, transaction);
     client.once('error', onError);
     return id;
   }
@@ -64,7 +64,7 @@ export class Transactions {
     owner: string,
     work: (client: PoolClient, key: PoolKey) => Promise<T>,
   ): Promise<T> {
-    const transaction = this.get(id, owner);
+    const transaction = this.#get(id, owner);
     if (transaction.busy) {
       throw new AwsError('DatabaseErrorException', 'Transaction is still running a query');
     }
@@ -74,16 +74,16 @@ export class Transactions {
       return await work(transaction.client, transaction.key);
     } finally {
       transaction.busy = false;
-      if (this.open.has(id)) transaction.expiry = this.expiryOf(id);
+      if (this.#open.has(id)) transaction.expiry = this.#expiryOf(id);
     }
   }
 
   async end(id: string, owner: string, statement: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     await this.use(id, owner, async (client) => {
-      const transaction = this.open.get(id)!;
+      const transaction = this.#open.get(id)!;
       try {
         const result = await client.query(statement);
-        this.drop(transaction, false);
+        this.#drop(transaction, false);
         if (statement === 'COMMIT' && result.command === 'ROLLBACK') {
           throw new AwsError(
             'DatabaseErrorException',
@@ -91,7 +91,7 @@ export class Transactions {
           );
         }
       } catch (cause) {
-        if (!(cause instanceof AwsError)) this.drop(transaction, true);
+        if (!(cause instanceof AwsError)) this.#drop(transaction, true);
         throw cause;
       }
     });
@@ -99,27 +99,27 @@ export class Transactions {
 
   /** Abandons every open transaction; their connections close and the server rolls back. */
   close(): void {
-    for (const transaction of this.open.values()) this.drop(transaction, true);
+    for (const transaction of this.#open.values()) this.#drop(transaction, true);
   }
 
-  private get(id: string, owner: string): Transaction {
-    const transaction = this.open.get(id);
+  #get(id: string, owner: string): Transaction {
+    const transaction = this.#open.get(id);
     if (!transaction || transaction.owner !== owner) {
       throw new AwsError('TransactionNotFoundException', `Transaction ${id} is not found`, { status: 404 });
     }
     return transaction;
   }
 
-  private expiryOf(id: string): NodeJS.Timeout {
+  #expiryOf(id: string): NodeJS.Timeout {
     return setTimeout(() => {
-      const transaction = this.open.get(id);
-      if (transaction) this.drop(transaction, true);
-    }, this.idleLimitMs).unref();
+      const transaction = this.#open.get(id);
+      if (transaction) this.#drop(transaction, true);
+    }, this.#idleLimitMs).unref();
   }
 
-  private drop(transaction: Transaction, broken: boolean): void {
+  #drop(transaction: Transaction, broken: boolean): void {
     clearTimeout(transaction.expiry);
     transaction.client.off('error', transaction.onError);
-    if (this.open.delete(transaction.id)) this.pools.release(transaction.client, broken);
+    if (this.#open.delete(transaction.id)) this.#pools.release(transaction.client, broken);
   }
 }

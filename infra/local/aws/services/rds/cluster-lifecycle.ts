@@ -235,7 +235,8 @@ export function clusterLifecycle(
         const clusters = [...store.clusters.values()].filter(({ region }) => region === call.region);
         const instances = clusters.reduce((sum, cluster) => sum + cluster.instances.length, 0);
         const quota = (AccountQuotaName: string, Used: number, code: string) => ({
-          ...{ AccountQuotaName, Used },
+          AccountQuotaName,
+          Used,
           Max: quotas.find(code, call.region)?.value,
         });
         return {

@@ -113,26 +113,26 @@ const DELETED_DOCUMENT = 'rds-deleted';
 const SNAPSHOT_DOCUMENT = 'rds-cluster-snapshots';
 
 export class RdsStore {
-  private readonly state: StateFile;
+  readonly #state: StateFile;
   /** How long a modification, a deletion or a snapshot takes. */
   readonly modificationMs: number;
-  private readonly registered: Record<string, ProxyAuth[]>;
-  private readonly protection: Record<string, boolean>;
-  private readonly deleted: Record<string, true>;
-  private readonly snapshots: ClusterSnapshot[];
+  readonly #registered: Record<string, ProxyAuth[]>;
+  readonly #protection: Record<string, boolean>;
+  readonly #deleted: Record<string, true>;
+  readonly #snapshots: ClusterSnapshot[];
   readonly proxies = new Map<string, DatabaseProxy>();
   readonly targetGroups = new Map<string, TargetGroup>();
   /** By ARN. */
   readonly clusters = new Map<string, ClusterRecord>();
 
   constructor(state: StateFile, waitScale: number) {
-    this.state = state;
+    this.#state = state;
     // Some ten seconds in AWS.
     this.modificationMs = 10_000 * waitScale;
-    this.registered = state.load<Record<string, ProxyAuth[]>>(DOCUMENT, {});
-    this.protection = state.load<Record<string, boolean>>(PROTECTION_DOCUMENT, {});
-    this.deleted = state.load<Record<string, true>>(DELETED_DOCUMENT, {});
-    this.snapshots = state.load<ClusterSnapshot[]>(SNAPSHOT_DOCUMENT, []);
+    this.#registered = state.load<Record<string, ProxyAuth[]>>(DOCUMENT, {});
+    this.#protection = state.load<Record<string, boolean>>(PROTECTION_DOCUMENT, {});
+    this.#deleted = state.load<Record<string, true>>(DELETED_DOCUMENT, {});
+    this.#snapshots = state.load<ClusterSnapshot[]>(SNAPSHOT_DOCUMENT, []);
   }
 
   /**
@@ -140,15 +140,15 @@ export class RdsStore {
    * again keeps the list that was registered last.
    */
   addProxy(proxy: DatabaseProxy, keepRegistered: boolean): void {
-    const auth = (keepRegistered ? this.registered[proxy.arn] : undefined) ?? proxy.auth;
+    const auth = (keepRegistered ? this.#registered[proxy.arn] : undefined) ?? proxy.auth;
     this.proxies.set(proxy.arn, { ...proxy, auth });
-    this.remember(proxy.arn, auth);
+    this.#remember(proxy.arn, auth);
   }
 
   removeProxy(arn: string): void {
     this.proxies.delete(arn);
-    delete this.registered[arn];
-    this.state.save(DOCUMENT, this.registered);
+    delete this.#registered[arn];
+    this.#state.save(DOCUMENT, this.#registered);
   }
 
   findProxy(name: string, region: string): DatabaseProxy | undefined {
@@ -180,7 +180,7 @@ export class RdsStore {
     }
     const now = Date.now();
     Object.assign(proxy, changes, { updatedDate: now, busyUntil: now + this.modificationMs });
-    if (changes.auth) this.remember(proxy.arn, changes.auth);
+    if (changes.auth) this.#remember(proxy.arn, changes.auth);
   }
 
   clusterByIdentifier(identifier: string, region: string): ClusterRecord | undefined {
@@ -191,50 +191,50 @@ export class RdsStore {
   }
 
   isProtected({ arn, properties }: ClusterRecord): boolean {
-    return this.protection[arn] ?? properties.DeletionProtection === true;
+    return this.#protection[arn] ?? properties.DeletionProtection === true;
   }
 
   setProtection({ arn }: ClusterRecord, isOn: boolean): void {
-    this.protection[arn] = isOn;
-    this.state.save(PROTECTION_DOCUMENT, this.protection);
+    this.#protection[arn] = isOn;
+    this.#state.save(PROTECTION_DOCUMENT, this.#protection);
   }
 
   /** Whether an API call has deleted it. */
   isDeleted(arn: string): boolean {
-    return this.deleted[arn] === true;
+    return this.#deleted[arn] === true;
   }
 
   /** Durable before it returns. */
   markDeleted(arn: string): void {
-    this.deleted[arn] = true;
-    this.state.save(DELETED_DOCUMENT, this.deleted);
+    this.#deleted[arn] = true;
+    this.#state.save(DELETED_DOCUMENT, this.#deleted);
   }
 
   /** A resource of that ARN is made anew, or its stack is deleted: what API calls did to the former one is over. */
   forget(arn: string): void {
-    if (this.deleted[arn] !== undefined) {
-      delete this.deleted[arn];
-      this.state.save(DELETED_DOCUMENT, this.deleted);
+    if (this.#deleted[arn] !== undefined) {
+      delete this.#deleted[arn];
+      this.#state.save(DELETED_DOCUMENT, this.#deleted);
     }
-    if (this.protection[arn] !== undefined) {
-      delete this.protection[arn];
-      this.state.save(PROTECTION_DOCUMENT, this.protection);
+    if (this.#protection[arn] !== undefined) {
+      delete this.#protection[arn];
+      this.#state.save(PROTECTION_DOCUMENT, this.#protection);
     }
   }
 
   snapshotsOf(region: string): ClusterSnapshot[] {
-    return this.snapshots.filter((snapshot) => snapshot.region === region);
+    return this.#snapshots.filter((snapshot) => snapshot.region === region);
   }
 
   addSnapshot(snapshot: ClusterSnapshot): void {
-    this.snapshots.push(snapshot);
-    this.state.save(SNAPSHOT_DOCUMENT, this.snapshots);
+    this.#snapshots.push(snapshot);
+    this.#state.save(SNAPSHOT_DOCUMENT, this.#snapshots);
   }
 
-  private remember(arn: string, auth: ProxyAuth[]): void {
-    if (JSON.stringify(this.registered[arn]) === JSON.stringify(auth)) return;
-    this.registered[arn] = auth;
-    this.state.save(DOCUMENT, this.registered);
+  #remember(arn: string, auth: ProxyAuth[]): void {
+    if (JSON.stringify(this.#registered[arn]) === JSON.stringify(auth)) return;
+    this.#registered[arn] = auth;
+    this.#state.save(DOCUMENT, this.#registered);
   }
 }
 

@@ -33,8 +33,15 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
     {
       operation: 'ListObjectsV2',
       takes: [
-        ...['list-type', 'prefix', 'delimiter', 'max-keys', 'marker', 'start-after', 'continuation-token'],
-        ...['encoding-type', 'fetch-owner'],
+        'list-type',
+        'prefix',
+        'delimiter',
+        'max-keys',
+        'marker',
+        'start-after',
+        'continuation-token',
+        'encoding-type',
+        'fetch-owner',
       ],
     },
   ],
@@ -73,8 +80,12 @@ const WITHOUT_EFFECT =
 
 /** Headers that fauxqs ignores although they change what a request means. */
 const REFUSED_HEADERS = [
-  ...['x-amz-tagging', 'x-amz-object-lock-mode', 'x-amz-object-lock-legal-hold'],
-  ...['x-amz-copy-source-if-match', 'x-amz-copy-source-if-none-match', 'x-amz-write-offset-bytes'],
+  'x-amz-tagging',
+  'x-amz-object-lock-mode',
+  'x-amz-object-lock-legal-hold',
+  'x-amz-copy-source-if-match',
+  'x-amz-copy-source-if-none-match',
+  'x-amz-write-offset-bytes',
 ];
 
 /** @throws {AwsError} NotImplemented for what is not offered here, InvalidURI for a path that cannot be read */

@@ -108,7 +108,9 @@ export class ScheduleRunner {
     const signal = AbortSignal.any([this.#stopping.signal, tooOld]);
     try {
       await withRetries((attempt) => run(schedule, { due, attempt, id }), {
-        ...{ retries, waitScale, signal },
+        retries,
+        waitScale,
+        signal,
       });
     } catch (cause) {
       if (!this.#stopping.signal.aborted) log(`schedule ${schedule.name}: ${reasonOf(cause)}`);

@@ -45,22 +45,22 @@ interface Kept {
 const DOCUMENT = 'schedules';
 
 export class Schedules {
-  private readonly state: StateFile;
-  private readonly kept: Record<string, Kept>;
-  private readonly schedules = new Map<string, Schedule>();
+  readonly #state: StateFile;
+  readonly #kept: Record<string, Kept>;
+  readonly #schedules = new Map<string, Schedule>();
 
   constructor(state: StateFile) {
-    this.state = state;
-    this.kept = state.load<Record<string, Kept>>(DOCUMENT, {});
+    this.#state = state;
+    this.#kept = state.load<Record<string, Kept>>(DOCUMENT, {});
   }
 
   /** Adds a schedule, or finds it again; a changed expression counts from `now`. */
   put(definition: ScheduleDefinition, now: number): Schedule {
     const timing = JSON.stringify([definition.expressionText, definition.timeZone, definition.startDate]);
     const fingerprint = createHash('sha256').update(JSON.stringify(definition)).digest('hex');
-    const before = this.kept[definition.arn];
+    const before = this.#kept[definition.arn];
     if (before?.fingerprint !== fingerprint) {
-      this.kept[definition.arn] = {
+      this.#kept[definition.arn] = {
         ...before,
         creationDate: before?.creationDate ?? now,
         modificationDate: now,
@@ -68,27 +68,27 @@ export class Schedules {
         timing,
         fingerprint,
       };
-      this.save();
+      this.#save();
     }
-    const { creationDate, modificationDate, countedFrom } = this.kept[definition.arn]!;
+    const { creationDate, modificationDate, countedFrom } = this.#kept[definition.arn]!;
     const schedule: Schedule = { ...definition, creationDate, modificationDate, countedFrom };
-    this.schedules.set(definition.arn, schedule);
+    this.#schedules.set(definition.arn, schedule);
     return schedule;
   }
 
   remove(arn: string): void {
-    this.schedules.delete(arn);
-    delete this.kept[arn];
-    this.save();
+    this.#schedules.delete(arn);
+    delete this.#kept[arn];
+    this.#save();
   }
 
   get(arn: string): Schedule | undefined {
-    return this.schedules.get(arn);
+    return this.#schedules.get(arn);
   }
 
   /** By group and name, as the API lists them. */
   all(): Schedule[] {
-    return [...this.schedules.values()].sort((a, b) => (a.arn < b.arn ? -1 : 1));
+    return [...this.#schedules.values()].sort((a, b) => (a.arn < b.arn ? -1 : 1));
   }
 
   /** The first due time later than `now` and than what ran last; undefined when it is never due again. */
@@ -96,7 +96,7 @@ export class Schedules {
     if (!schedule.enabled) return undefined;
     const { expression, timeZone: zone, startDate, endDate, countedFrom } = schedule;
     const period = expression.kind === 'rate' ? expression.periodMs : 0;
-    const lastDue = this.kept[schedule.arn]?.lastDue ?? Number.NEGATIVE_INFINITY;
+    const lastDue = this.#kept[schedule.arn]?.lastDue ?? Number.NEGATIVE_INFINITY;
     // A due time that is the start date itself counts.
     const after = Math.max(now, lastDue, (startDate ?? Number.NEGATIVE_INFINITY) - 1);
     const due = nextDue(expression, { after, zone, firstOfRate: startDate ?? countedFrom + period });
@@ -105,12 +105,12 @@ export class Schedules {
 
   /** Durable before it returns. */
   ran(schedule: Schedule, due: number): void {
-    const kept = this.kept[schedule.arn];
+    const kept = this.#kept[schedule.arn];
     if (kept) kept.lastDue = due;
-    this.save();
+    this.#save();
   }
 
-  private save(): void {
-    this.state.save(DOCUMENT, this.kept);
+  #save(): void {
+    this.#state.save(DOCUMENT, this.#kept);
   }
 }

@@ -7,17 +7,17 @@ import { type Secret, type SecretStore, versionIdOf } from './secret-store.ts';
 
 /** Which permissions an operation on a secret takes: on the secret, and on the customer key it is encrypted with. */
 export class SecretPermissions {
-  private readonly secrets: SecretStore;
-  private readonly keys: KeyStore;
+  readonly #secrets: SecretStore;
+  readonly #keys: KeyStore;
 
   constructor(secrets: SecretStore, keys: KeyStore) {
-    this.secrets = secrets;
-    this.keys = keys;
+    this.#secrets = secrets;
+    this.#keys = keys;
   }
 
   /** On an existing secret, or on what its ARN would be: a caller without rights cannot tell the two apart. */
   on(action: string, secretId: string, call: Call, keyActions: string[] = []): Permission[] {
-    const secret = this.secrets.find(secretId, call.region);
+    const secret = this.#secrets.find(secretId, call.region);
     const resource = secret?.arn ?? (secretId.startsWith('arn:') ? secretId : bareArn(secretId, call.region));
     const permission: Permission = {
       action: `secretsmanager:${action}`,
@@ -29,7 +29,7 @@ export class SecretPermissions {
 
   onKey(secret: Pick<Secret, 'arn' | 'region' | 'kmsKeyId'>, actions: string[]): Permission[] {
     if (secret.kmsKeyId === undefined) return [];
-    const key = this.keys.get(secret.kmsKeyId, secret.region);
+    const key = this.#keys.get(secret.kmsKeyId, secret.region);
     return actions.map((action) => ({
       action: `kms:${action}`,
       resource: key.arn,

@@ -39,27 +39,27 @@ export type SecretValue = Pick<SecretVersion, 'secretString' | 'secretBinary'>;
 const DOCUMENT = 'secrets';
 
 export class SecretStore {
-  private readonly state: StateFile;
-  private readonly byArn = new Map<string, Secret>();
-  private readonly byName = new Map<string, Secret>();
+  readonly #state: StateFile;
+  readonly #byArn = new Map<string, Secret>();
+  readonly #byName = new Map<string, Secret>();
 
   constructor(state: StateFile) {
-    this.state = state;
-    for (const secret of state.load<Secret[]>(DOCUMENT, [])) this.index(secret);
+    this.#state = state;
+    for (const secret of state.load<Secret[]>(DOCUMENT, [])) this.#index(secret);
   }
 
   all(): Secret[] {
-    this.expire();
-    return [...this.byArn.values()];
+    this.#expire();
+    return [...this.#byArn.values()];
   }
 
   /** By name, full ARN, or ARN without its random suffix; never one of another region. */
   find(secretId: string, region: string): Secret | undefined {
-    this.expire();
-    if (!secretId.startsWith('arn:')) return this.byName.get(`${region} ${secretId}`);
+    this.#expire();
+    if (!secretId.startsWith('arn:')) return this.#byName.get(`${region} ${secretId}`);
     const [, , , arnRegion, , , name] = secretId.split(':');
     if (arnRegion !== region) return undefined;
-    return this.byArn.get(secretId) ?? this.byName.get(`${region} ${name}`);
+    return this.#byArn.get(secretId) ?? this.#byName.get(`${region} ${name}`);
   }
 
   /** @throws {AwsError} ResourceNotFoundException */
@@ -80,7 +80,7 @@ export class SecretStore {
       lastChangedDate: now,
       versions: {},
     };
-    this.index(secret);
+    this.#index(secret);
     return secret;
   }
 
@@ -113,24 +113,24 @@ export class SecretStore {
   }
 
   remove(secret: Secret): void {
-    this.byArn.delete(secret.arn);
-    this.byName.delete(`${secret.region} ${secret.name}`);
+    this.#byArn.delete(secret.arn);
+    this.#byName.delete(`${secret.region} ${secret.name}`);
     this.save();
   }
 
   /** Writes through. Every mutation ends with it, before the caller is answered. */
   save(): void {
-    this.state.save(DOCUMENT, [...this.byArn.values()]);
+    this.#state.save(DOCUMENT, [...this.#byArn.values()]);
   }
 
-  private index(secret: Secret): void {
-    this.byArn.set(secret.arn, secret);
-    this.byName.set(`${secret.region} ${secret.name}`, secret);
+  #index(secret: Secret): void {
+    this.#byArn.set(secret.arn, secret);
+    this.#byName.set(`${secret.region} ${secret.name}`, secret);
   }
 
-  private expire(): void {
+  #expire(): void {
     const now = Date.now();
-    for (const secret of this.byArn.values()) {
+    for (const secret of this.#byArn.values()) {
       if (secret.deletedDate !== undefined && secret.deletedDate <= now) this.remove(secret);
     }
   }

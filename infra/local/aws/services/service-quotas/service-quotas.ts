@@ -19,23 +19,23 @@ const DOCUMENT = 'service-quotas';
 
 /** Quotas per region: AWS's defaults until a change was asked for. */
 export class QuotaStore {
-  private readonly state: StateFile;
-  private readonly applied: Record<string, number>;
+  readonly #state: StateFile;
+  readonly #applied: Record<string, number>;
 
   constructor(state: StateFile) {
-    this.state = state;
-    this.applied = state.load<Record<string, number>>(DOCUMENT, {});
+    this.#state = state;
+    this.#applied = state.load<Record<string, number>>(DOCUMENT, {});
   }
 
   /** @returns undefined for a code that is not known */
   find(code: string, region: string): (Quota & { readonly value: number }) | undefined {
     const quota = Object.hasOwn(QUOTAS, code) ? QUOTAS[code] : undefined;
-    return quota && { ...quota, value: this.applied[`${region} ${code}`] ?? quota.default };
+    return quota && { ...quota, value: this.#applied[`${region} ${code}`] ?? quota.default };
   }
 
   set(code: string, region: string, value: number): void {
-    this.applied[`${region} ${code}`] = value;
-    this.state.save(DOCUMENT, this.applied);
+    this.#applied[`${region} ${code}`] = value;
+    this.#state.save(DOCUMENT, this.#applied);
   }
 }
 
@@ -96,7 +96,11 @@ export function serviceQuotas(store: QuotaStore): ServiceModule {
           return {
             RequestedQuota: {
               Id: call.requestId.replaceAll('-', ''),
-              ...{ ServiceCode, QuotaCode, QuotaName, QuotaArn, DesiredValue: desired },
+              ServiceCode,
+              QuotaCode,
+              QuotaName,
+              QuotaArn,
+              DesiredValue: desired,
               Status: 'APPROVED',
             },
           };

@@ -61,7 +61,11 @@ function wire(fauxqs: Fauxqs, context: PlatformContext, deliveries: Deliveries):
       ...Object.assign(
         {},
         ...[
-          ...['DeleteTopic', 'GetTopicAttributes', 'SetTopicAttributes', 'Subscribe', 'ConfirmSubscription'],
+          'DeleteTopic',
+          'GetTopicAttributes',
+          'SetTopicAttributes',
+          'Subscribe',
+          'ConfirmSubscription',
           'ListSubscriptionsByTopic',
         ].map((name) => forwarded(fauxqs, name, (input) => input.required('TopicArn'))),
       ),
@@ -148,7 +152,10 @@ function messageOf(input: Input, topicArn: string, messageId: string): Message {
   }
   const time = new Date().toISOString();
   return {
-    ...{ topicArn, messageId, time, attributes },
+    topicArn,
+    messageId,
+    time,
+    attributes,
     subject: input.text('Subject'),
     text: input.required('Message'),
   };
@@ -190,7 +197,8 @@ class Deliveries {
     const { topicArn } = message;
     const [, , , region = '', , name] = topicArn.split(':');
     const invocation = {
-      ...{ targetArn: endpoint, region },
+      targetArn: endpoint,
+      region,
       invoker: { kind: 'service', service: 'sns.amazonaws.com', sourceArn: topicArn } as const,
       payload: JSON.stringify(functionEvent(arn, message)),
     };

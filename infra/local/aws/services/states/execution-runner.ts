@@ -28,12 +28,12 @@ type Handlers = NonNullable<NonNullable<RunOptions['overrides']>['taskResourceLo
 
 /** Runs executions with the interpreter and keeps their records. */
 export class ExecutionRunner {
-  private readonly store: ExecutionStore;
-  private readonly tasks: TaskResources;
-  private readonly authorizer: Authorizer;
-  private readonly waitScale: number;
-  private readonly changed: (execution: Execution) => void;
-  private readonly running = new Map<string, Running>();
+  readonly #store: ExecutionStore;
+  readonly #tasks: TaskResources;
+  readonly #authorizer: Authorizer;
+  readonly #waitScale: number;
+  readonly #changed: (execution: Execution) => void;
+  readonly #running = new Map<string, Running>();
 
   /** @param changed told of every status an execution takes, once it is durable */
   constructor(
@@ -43,18 +43,18 @@ export class ExecutionRunner {
     waitScale: number,
     changed: (execution: Execution) => void,
   ) {
-    this.store = store;
-    this.tasks = tasks;
-    this.authorizer = authorizer;
-    this.waitScale = waitScale;
-    this.changed = changed;
+    this.#store = store;
+    this.#tasks = tasks;
+    this.#authorizer = authorizer;
+    this.#waitScale = waitScale;
+    this.#changed = changed;
   }
 
   /** The execution is durable when this returns; it runs on by itself. */
   start(machine: StateMachineRecord, execution: Execution): void {
     const state = { Name: '', EnteredTime: '', RetryCount: 0 };
     const input = JSON.parse(execution.input);
-    const local = localDefinition(machine.definition, this.waitScale, input, (name) => {
+    const local = localDefinition(machine.definition, this.#waitScale, input, (name) => {
       Object.assign(state, { Name: name, EnteredTime: new Date().toISOString(), RetryCount: 0 });
     });
     const abortion = new AbortController();
@@ -62,15 +62,15 @@ export class ExecutionRunner {
     const handlers: Handlers = {};
     for (const [name, task] of local.tasks) {
       if (task.kind === 'task') resources.set(name, task.resource);
-      handlers[name] = this.handler(task, machine, execution, abortion.signal, () => {
+      handlers[name] = this.#handler(task, machine, execution, abortion.signal, () => {
         state.RetryCount += 1;
       });
     }
     const recorder = new HistoryRecorder(local.types, resources, machine.roleArn, (event) =>
-      this.store.record(execution.arn, event),
+      this.#store.record(execution.arn, event),
     );
-    this.store.start(execution, recorder.events);
-    this.changed(execution);
+    this.#store.start(execution, recorder.events);
+    this.#changed(execution);
     const interpreter = new StateMachine(local.definition, { validationOptions: { noValidate: true } });
     const run = interpreter.run(input, {
       overrides: { taskResourceLocalHandlers: handlers },
@@ -89,14 +89,14 @@ export class ExecutionRunner {
       },
       ended: Promise.resolve(),
     };
-    this.running.set(execution.arn, running);
-    const events = this.follow(run.eventLogs as AsyncGenerator<InterpreterEvent>, running);
-    running.ended = this.settle(run.result, events, running);
+    this.#running.set(execution.arn, running);
+    const events = this.#follow(run.eventLogs as AsyncGenerator<InterpreterEvent>, running);
+    running.ended = this.#settle(run.result, events, running);
   }
 
   /** Once functions can run: what the last run left behind has become ABORTED. */
   resume(): void {
-    this.store.settleInterrupted(this.changed);
+    this.#store.settleInterrupted(this.#changed);
   }
 
   /** Returns whether it was running. Resolves once it has ended. */
@@ -104,7 +104,7 @@ export class ExecutionRunner {
     arn: string,
     reason: { error?: string | undefined; cause?: string | undefined },
   ): Promise<boolean> {
-    const running = this.running.get(arn);
+    const running = this.#running.get(arn);
     if (!running) return false;
     running.stopped ??= reason;
     running.abort();
@@ -113,10 +113,10 @@ export class ExecutionRunner {
   }
 
   async stopAll(cause: string): Promise<void> {
-    await Promise.all([...this.running.keys()].map((arn) => this.stop(arn, { cause })));
+    await Promise.all([...this.#running.keys()].map((arn) => this.stop(arn, { cause })));
   }
 
-  private handler(
+  #handler(
     task: LocalTask,
     machine: StateMachineRecord,
     execution: Execution,
@@ -129,11 +129,11 @@ export class ExecutionRunner {
         throw new TaskFailure('States.Runtime', 'The execution has ended', { terminal: true });
       try {
         if (task.kind === 'wait') {
-          await delay(waitSeconds(task.state, input) * 1_000 * this.waitScale, undefined, { signal });
+          await delay(waitSeconds(task.state, input) * 1_000 * this.#waitScale, undefined, { signal });
           return input;
         }
-        const principal = this.authorizer.session(machine.roleArn, execution.name);
-        return (await this.tasks.run(task.resource, input, principal, machine.region)) as typeof input;
+        const principal = this.#authorizer.session(machine.roleArn, execution.name);
+        return (await this.#tasks.run(task.resource, input, principal, machine.region)) as typeof input;
       } catch (cause) {
         failed();
         throw cause;
@@ -141,7 +141,7 @@ export class ExecutionRunner {
     };
   }
 
-  private async follow(events: AsyncGenerator<InterpreterEvent>, running: Running): Promise<void> {
+  async #follow(events: AsyncGenerator<InterpreterEvent>, running: Running): Promise<void> {
     for await (const event of events) {
       running.recorder.record(event);
       if (running.recorder.events.length <= HISTORY_LIMIT || running.stopped) continue;
@@ -153,7 +153,7 @@ export class ExecutionRunner {
     }
   }
 
-  private async settle(result: Promise<unknown>, events: Promise<void>, running: Running): Promise<void> {
+  async #settle(result: Promise<unknown>, events: Promise<void>, running: Running): Promise<void> {
     const { execution, recorder } = running;
     try {
       const output = await result;
@@ -170,9 +170,9 @@ export class ExecutionRunner {
       { [member]: status === 'SUCCEEDED' ? { output } : { error, cause } },
       execution.stopDate,
     );
-    this.running.delete(execution.arn);
-    this.store.end(execution);
-    this.changed(execution);
+    this.#running.delete(execution.arn);
+    this.#store.end(execution);
+    this.#changed(execution);
   }
 }
 

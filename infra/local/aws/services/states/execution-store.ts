@@ -32,93 +32,96 @@ const DOCUMENT = 'executions';
 const KEPT = 1_000;
 
 export class ExecutionStore {
-  private readonly state: StateFile;
-  private readonly executions = new Map<string, Execution>();
+  readonly #state: StateFile;
+  readonly #executions = new Map<string, Execution>();
   /** Histories of what runs now, or was interrupted; the others are in documents of their own. */
-  private readonly histories = new Map<string, HistoryEvent[]>();
-  private readonly interrupted: Execution[] = [];
+  readonly #histories = new Map<string, HistoryEvent[]>();
+  readonly #interrupted: Execution[] = [];
 
   constructor(state: StateFile) {
-    this.state = state;
+    this.#state = state;
     for (const execution of state.load<Execution[]>(DOCUMENT, [])) {
-      this.executions.set(execution.arn, execution);
-      if (execution.status === 'RUNNING') this.interrupted.push(execution);
+      this.#executions.set(execution.arn, execution);
+      if (execution.status === 'RUNNING') this.#interrupted.push(execution);
     }
-    for (const execution of this.interrupted) {
+    for (const execution of this.#interrupted) {
       const stopDate = Date.now();
       const cause = 'The platform was stopped while this execution ran.';
       Object.assign(execution, { status: 'ABORTED', stopDate, cause });
       const history = state.entries<HistoryEvent>(historyDocument(execution.arn));
       history.push({
-        ...{ id: history.length + 1, previousEventId: history.length, timestamp: stopDate },
-        ...{ type: 'ExecutionAborted', executionAbortedEventDetails: { cause } },
+        id: history.length + 1,
+        previousEventId: history.length,
+        timestamp: stopDate,
+        type: 'ExecutionAborted',
+        executionAbortedEventDetails: { cause },
       });
-      this.histories.set(execution.arn, history);
+      this.#histories.set(execution.arn, history);
     }
   }
 
   /** Tells of each execution that the last run left behind, then makes their end durable. */
   settleInterrupted(tell: (execution: Execution) => void): void {
-    if (this.interrupted.length === 0) return;
-    const interrupted = this.interrupted.splice(0);
+    if (this.#interrupted.length === 0) return;
+    const interrupted = this.#interrupted.splice(0);
     for (const execution of interrupted) {
       tell(execution);
-      this.saveHistory(execution.arn);
+      this.#saveHistory(execution.arn);
     }
-    this.save();
-    for (const { arn } of interrupted) this.state.removeJournal(historyDocument(arn));
+    this.#save();
+    for (const { arn } of interrupted) this.#state.removeJournal(historyDocument(arn));
   }
 
   get(arn: string): Execution | undefined {
-    return this.executions.get(arn);
+    return this.#executions.get(arn);
   }
 
   /** Newest first. */
   of(stateMachineArn: string): Execution[] {
-    return [...this.executions.values()]
+    return [...this.#executions.values()]
       .filter((execution) => execution.stateMachineArn === stateMachineArn)
       .reverse();
   }
 
   /** Durable before it returns. */
   start(execution: Execution, history: HistoryEvent[]): void {
-    this.executions.set(execution.arn, execution);
-    this.histories.set(execution.arn, history);
-    this.save();
+    this.#executions.set(execution.arn, execution);
+    this.#histories.set(execution.arn, history);
+    this.#save();
   }
 
   /** Keeps the latest event of an execution that runs, for the case that it is interrupted. */
   record(arn: string, event: HistoryEvent): void {
-    this.state.append(historyDocument(arn), event);
+    this.#state.append(historyDocument(arn), event);
   }
 
   /** Durable before it returns. */
   end(execution: Execution): void {
-    this.saveHistory(execution.arn);
-    this.forgetOldest(execution.stateMachineArn);
-    this.save();
-    this.state.removeJournal(historyDocument(execution.arn));
+    this.#saveHistory(execution.arn);
+    this.#forgetOldest(execution.stateMachineArn);
+    this.#save();
+    this.#state.removeJournal(historyDocument(execution.arn));
   }
 
   history(arn: string): HistoryEvent[] {
-    return this.histories.get(arn) ?? this.state.load<HistoryEvent[]>(historyDocument(arn), []);
+    return this.#histories.get(arn) ?? this.#state.load<HistoryEvent[]>(historyDocument(arn), []);
   }
 
-  private saveHistory(arn: string): void {
-    this.state.save(historyDocument(arn), this.histories.get(arn) ?? []);
-    this.histories.delete(arn);
+  #saveHistory(arn: string): void {
+    this.#state.save(historyDocument(arn), this.#histories.get(arn) ?? []);
+    this.#histories.delete(arn);
   }
 
-  private forgetOldest(stateMachineArn: string): void {
+  #forgetOldest(stateMachineArn: string): void {
     const ended = this.of(stateMachineArn).filter((execution) => execution.status !== 'RUNNING');
     for (const execution of ended.slice(KEPT)) {
-      this.executions.delete(execution.arn);
-      this.state.save(historyDocument(execution.arn), []);
+      this.#executions.delete(execution.arn);
+      this.#state.save(historyDocument(execution.arn), []);
     }
   }
 
-  private save(): void {
-    this.state.save(DOCUMENT, [...this.executions.values()]);
+  #save(): void {
+    this.#state.save(DOCUMENT, [...this.#executions.values()]);
   }
 }
 

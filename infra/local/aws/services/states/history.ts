@@ -23,13 +23,13 @@ export interface InterpreterEvent {
 /** Builds the history of one execution from the interpreter's log. Predecessors are told as if it were sequential. */
 export class HistoryRecorder {
   readonly events: HistoryEvent[] = [];
-  private readonly types: Map<string, string>;
-  private readonly resources: Map<string, string>;
-  private readonly roleArn: string;
+  readonly #types: Map<string, string>;
+  readonly #resources: Map<string, string>;
+  readonly #roleArn: string;
   /** Task states whose failure is about to lead elsewhere. */
-  private readonly caught = new Set<string>();
+  readonly #caught = new Set<string>();
 
-  private readonly added: (event: HistoryEvent) => void;
+  readonly #added: (event: HistoryEvent) => void;
 
   /** @param added gets each event once it is in the history */
   constructor(
@@ -38,28 +38,28 @@ export class HistoryRecorder {
     roleArn: string,
     added: (event: HistoryEvent) => void,
   ) {
-    this.added = added;
-    this.types = types;
-    this.resources = resources;
-    this.roleArn = roleArn;
+    this.#added = added;
+    this.#types = types;
+    this.#resources = resources;
+    this.#roleArn = roleArn;
   }
 
   add(type: string, details: Record<string, unknown> = {}, timestamp = Date.now()): void {
     const id = this.events.length + 1;
     const event: HistoryEvent = { id, previousEventId: id - 1, timestamp, type, ...details };
     this.events.push(event);
-    this.added(event);
+    this.#added(event);
   }
 
   record(event: InterpreterEvent): void {
     const { timestamp } = event;
     const name = event.state?.name ?? event.parentState?.name ?? '';
-    const stateType = this.types.get(name) ?? 'Task';
+    const stateType = this.#types.get(name) ?? 'Task';
     switch (event.type) {
       case 'ExecutionStarted':
         this.add(
           'ExecutionStarted',
-          { executionStartedEventDetails: { input: json(event.input), roleArn: this.roleArn } },
+          { executionStartedEventDetails: { input: json(event.input), roleArn: this.#roleArn } },
           timestamp,
         );
         return;
@@ -69,18 +69,18 @@ export class HistoryRecorder {
           { stateEnteredEventDetails: { name, input: json(event.state?.input) } },
           timestamp,
         );
-        if (stateType === 'Task') this.scheduled(name, event);
+        if (stateType === 'Task') this.#scheduled(name, event);
         else if (stateType === 'Map' || stateType === 'Parallel')
           this.add(`${stateType}StateStarted`, {}, timestamp);
         return;
       case 'StateRetried':
-        if (stateType === 'Task') this.scheduled(name, event);
+        if (stateType === 'Task') this.#scheduled(name, event);
         return;
       case 'StateFailed':
         if (stateType === 'Task') {
           this.add(
-            this.taskEvent(name, 'Failed'),
-            { [this.taskDetails(name, 'Failed')]: { error: event.Error, cause: text(event.Cause) } },
+            this.#taskEvent(name, 'Failed'),
+            { [this.#taskDetails(name, 'Failed')]: { error: event.Error, cause: text(event.Cause) } },
             timestamp,
           );
         } else if (stateType === 'Map' || stateType === 'Parallel') {
@@ -88,10 +88,10 @@ export class HistoryRecorder {
         }
         return;
       case 'StateCaught':
-        this.caught.add(name);
+        this.#caught.add(name);
         return;
       case 'StateExited':
-        if (stateType === 'Task' && !this.caught.delete(name)) this.succeeded(name, event);
+        if (stateType === 'Task' && !this.#caught.delete(name)) this.#succeeded(name, event);
         if (stateType === 'Map' || stateType === 'Parallel')
           this.add(`${stateType}StateSucceeded`, {}, timestamp);
         this.add(
@@ -113,8 +113,8 @@ export class HistoryRecorder {
     }
   }
 
-  private scheduled(name: string, event: InterpreterEvent): void {
-    const resource = this.resources.get(name) ?? '';
+  #scheduled(name: string, event: InterpreterEvent): void {
+    const resource = this.#resources.get(name) ?? '';
     const details = resource.startsWith('arn:aws:lambda:')
       ? { resource, input: json(event.state?.input) }
       : {
@@ -123,29 +123,29 @@ export class HistoryRecorder {
           parameters: json(event.state?.input),
         };
     this.add(
-      this.taskEvent(name, 'Scheduled'),
-      { [this.taskDetails(name, 'Scheduled')]: details },
+      this.#taskEvent(name, 'Scheduled'),
+      { [this.#taskDetails(name, 'Scheduled')]: details },
       event.timestamp,
     );
-    this.add(this.taskEvent(name, 'Started'), {}, event.timestamp);
+    this.add(this.#taskEvent(name, 'Started'), {}, event.timestamp);
   }
 
   /** The interpreter tells a state's output, not the task's: they differ where the state selects from it. */
-  private succeeded(name: string, event: InterpreterEvent): void {
+  #succeeded(name: string, event: InterpreterEvent): void {
     const details = { output: json(event.state?.output) };
     this.add(
-      this.taskEvent(name, 'Succeeded'),
-      { [this.taskDetails(name, 'Succeeded')]: details },
+      this.#taskEvent(name, 'Succeeded'),
+      { [this.#taskDetails(name, 'Succeeded')]: details },
       event.timestamp,
     );
   }
 
-  private taskEvent(name: string, what: string): string {
-    return `${this.resources.get(name)?.startsWith('arn:aws:lambda:') ? 'LambdaFunction' : 'Task'}${what}`;
+  #taskEvent(name: string, what: string): string {
+    return `${this.#resources.get(name)?.startsWith('arn:aws:lambda:') ? 'LambdaFunction' : 'Task'}${what}`;
   }
 
-  private taskDetails(name: string, what: string): string {
-    const event = this.taskEvent(name, what);
+  #taskDetails(name: string, what: string): string {
+    const event = this.#taskEvent(name, what);
     return `${event.charAt(0).toLowerCase()}${event.slice(1)}EventDetails`;
   }
 }

@@ -38,19 +38,19 @@ const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelC
 
 /** Runs what Task states name as their resource, with the rights of the state machine's role. */
 export class TaskResources {
-  private readonly context: PlatformContext;
-  private readonly authorizer: Authorizer;
-  private readonly call: ServiceCall;
+  readonly #context: PlatformContext;
+  readonly #authorizer: Authorizer;
+  readonly #call: ServiceCall;
 
   constructor(context: PlatformContext, authorizer: Authorizer, call: ServiceCall) {
-    this.context = context;
-    this.authorizer = authorizer;
-    this.call = call;
+    this.#context = context;
+    this.#authorizer = authorizer;
+    this.#call = call;
   }
 
   /** @throws {TaskFailure} with the error name AWS gives */
   async run(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
-    const result = await this.dispatch(resource, input, as, region);
+    const result = await this.#dispatch(resource, input, as, region);
     if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
       throw new TaskFailure(
         'States.DataLimitExceeded',
@@ -61,28 +61,28 @@ export class TaskResources {
     return result;
   }
 
-  private async dispatch(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
-    if (resource.startsWith('arn:aws:lambda:')) return this.invoke(resource, input, as, region);
+  async #dispatch(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
+    if (resource.startsWith('arn:aws:lambda:')) return this.#invoke(resource, input, as, region);
     const integration = /^arn:aws:states:::(?:aws-sdk:)?([a-z]+):(\w+)$/.exec(resource);
     const [, service = '', action = ''] = integration ?? [];
-    if (service === 'lambda' && action === 'invoke') return this.lambdaInvoke(input, as, region);
+    if (service === 'lambda' && action === 'invoke') return this.#lambdaInvoke(input, as, region);
     const target = INTEGRATIONS[service];
     if (!integration || !target) {
       throw new TaskFailure('States.Runtime', `The resource ${resource} is not supported here`, {
         terminal: true,
       });
     }
-    return this.service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
+    return this.#service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
   }
 
-  private async lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
+  async #lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {
     const { FunctionName, Payload, InvocationType } = input as Record<string, unknown>;
     const type = InvocationType === 'Event' ? 'Event' : 'RequestResponse';
-    const payload = await this.invoke(String(FunctionName), Payload ?? {}, as, region, type);
+    const payload = await this.#invoke(String(FunctionName), Payload ?? {}, as, region, type);
     return { ExecutedVersion: '$LATEST', Payload: payload, StatusCode: type === 'Event' ? 202 : 200 };
   }
 
-  private async invoke(
+  async #invoke(
     nameOrArn: string,
     payload: unknown,
     as: Principal,
@@ -90,10 +90,10 @@ export class TaskResources {
     type: 'RequestResponse' | 'Event' = 'RequestResponse',
   ): Promise<unknown> {
     const permission = { action: 'lambda:InvokeFunction', resource: functionArn(nameOrArn, region) };
-    const refusal = this.authorizer.refuses(as, permission, region);
+    const refusal = this.#authorizer.refuses(as, permission, region);
     if (refusal !== undefined) throw new TaskFailure('Lambda.AWSLambdaException', refusal);
     try {
-      const result = await this.context.functions.invoke(nameOrArn, payload, { type, region });
+      const result = await this.#context.functions.invoke(nameOrArn, payload, { type, region });
       if (!result.functionError) return result.payload ?? null;
       const { errorType } = (result.payload ?? {}) as { errorType?: unknown };
       throw new TaskFailure(
@@ -112,7 +112,7 @@ export class TaskResources {
     }
   }
 
-  private async service(
+  async #service(
     target: { signingName: string; errors: string; camelCase?: boolean },
     action: string,
     input: Record<string, unknown>,
@@ -122,7 +122,7 @@ export class TaskResources {
     const operation = capitalized(action, true);
     const members = target.camelCase ? withKeys(input, (key) => capitalized(key, false)) : input;
     try {
-      const result = await this.call(
+      const result = await this.#call(
         target.signingName,
         operation,
         members as Record<string, unknown>,

@@ -1,0 +1,25 @@
+import { secretsManagerClient, secretsManagerClientOfRequests } from './clients.ts';
+
+/**
+ * The text of a secret, for a request that waits for it.
+ * @param region AWS region of the secret; the function's own when absent.
+ * @throws Secrets Manager's own error (ResourceNotFoundException, AccessDeniedException, …).
+ */
+export async function secretText(nameOrArn: string, region: string | undefined): Promise<string | undefined> {
+  const { GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
+  const client = await secretsManagerClientOfRequests(region);
+  const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: nameOrArn }));
+  return SecretString;
+}
+
+/**
+ * The ARN of a secret that is known by its name: an ARN ends in letters that only its region knows.
+ * @throws Secrets Manager's own error.
+ */
+export async function secretArnOf(name: string, region: string): Promise<string> {
+  const { DescribeSecretCommand } = await import('@aws-sdk/client-secrets-manager');
+  const client = await secretsManagerClient(region);
+  const { ARN } = await client.send(new DescribeSecretCommand({ SecretId: name }));
+  if (!ARN) throw new Error(`the secret ${name} of ${region} has no ARN`);
+  return ARN;
+}

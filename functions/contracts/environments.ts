@@ -1,0 +1,142 @@
+/**
+ * The environment variables of the functions, each stated once: a construct must give a function all that its entry
+ * lists here, and the function reads them with `variable`. All values are text.
+ */
+
+/** Every function has these. */
+export interface CommonEnvironment {
+  /** `on`: statements of requests are pipelined. */
+  readonly DB_PIPELINE: string;
+  readonly LOG_LEVEL: string;
+  readonly POWERTOOLS_SERVICE_NAME: string;
+}
+
+/** The registry of the function's own region. The secret is the reader's or the writer's. */
+export interface RegistryEnvironment {
+  readonly REGISTRY_CLUSTER_ARN: string;
+  readonly REGISTRY_SECRET_ARN: string;
+  readonly REGISTRY_DATABASE: string;
+}
+
+/** The key of the function's region in the configuration, such as `us`. */
+export interface RegionEnvironment {
+  readonly REGION_KEY: string;
+}
+
+/** The registries of all regions. */
+export interface RegionsEnvironment extends RegionEnvironment {
+  /** JSON, an array of `RegistryAddress`; the first is the home region's. */
+  readonly REGISTRIES: string;
+}
+
+/** An element of REGISTRIES. */
+export interface RegistryAddress {
+  /** Such as `us`. */
+  readonly region: string;
+  /** Such as `us-east-1`. */
+  readonly awsRegion: string;
+  readonly clusterArn: string;
+  /** Name of the writer's secret: its ARN ends in letters that only its region knows. */
+  readonly secretName: string;
+  readonly database: string;
+}
+
+/** Settings with which dedicated databases of the function's region are launched. */
+export interface LaunchEnvironment {
+  readonly DEDICATED_TEMPLATE_URL: string;
+  /** JSON, an object of the template's parameters. */
+  readonly DEDICATED_PARAMETERS: string;
+  readonly CLOUDFORMATION_ROLE_ARN: string;
+  /** `true` or `false`. */
+  readonly DELETION_PROTECTION: string;
+}
+
+/** The functions that make tenants' secrets. */
+export interface SecretsEnvironment {
+  readonly SECRETS_KMS_KEY_ARN: string;
+}
+
+/** The functions that serve tenants. */
+export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** Domains whose first label names a tenant, separated by commas. */
+  readonly TENANT_DOMAINS: string;
+}
+
+export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvironment {
+  readonly ONBOARDING_STATE_MACHINE_ARN: string;
+  readonly MOVE_STATE_MACHINE_ARN: string;
+  readonly ROLLOUT_STATE_MACHINE_ARN: string;
+  /** Name of the home region's function that measures a tenant. */
+  readonly MOVE_SURVEY_FUNCTION: string;
+}
+
+export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment {
+  /** How a subscriber's server checks the certificate of a publisher in its region, in libpq's words. */
+  readonly REPLICATION_TLS: string;
+  /** The same for a publisher in another region. */
+  readonly REPLICATION_TLS_BETWEEN_REGIONS: string;
+  /** Share of its time in which a move works: above 0 and up to 1, which never rests. */
+  readonly MOVE_DUTY_CYCLE: string;
+  /** Longest pause of a tenant's writes, in milliseconds. */
+  readonly MOVE_MAX_PAUSE_MS: string;
+  readonly MOVE_CLEANUP_STATE_MACHINE_ARN: string;
+  /** Days for which a dedicated database is kept after its tenant has moved away. */
+  readonly KEEP_DEDICATED_DAYS: string;
+}
+
+export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** JSON of a `PromotionPolicy`. */
+  readonly PROMOTION_POLICY: string;
+  readonly METERING_FUNCTION_ARN: string;
+  readonly MOVE_STATE_MACHINE_ARN: string;
+  readonly NOTIFICATION_TOPIC_ARN: string;
+}
+
+/** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
+export interface ProxyAuthEnvironment extends RegistryEnvironment {
+  readonly CELL_ID?: string;
+}
+
+/** A function that reads nothing but what every function has. */
+type NoEnvironment = Readonly<Record<never, string>>;
+
+/** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
+export interface FunctionEnvironments {
+  'api/health/handler': NoEnvironment;
+  'api/people/handler': TenantApiEnvironment;
+  'api/skills/handler': TenantApiEnvironment;
+  'api/tenants/handler': OperatorApiEnvironment;
+  'tasks/bootstrap-cell': RegistryEnvironment;
+  'tasks/bootstrap-registry': NoEnvironment;
+  'tasks/issue-claims': RegistryEnvironment;
+  'tasks/look-up-outputs': NoEnvironment;
+  'tasks/meter-tenants': RegistryEnvironment & RegionEnvironment;
+  'tasks/move-aws': RegistryEnvironment & RegionsEnvironment & SecretsEnvironment & LaunchEnvironment;
+  'tasks/move-data': MoveDataEnvironment;
+  'tasks/move-registry': RegistryEnvironment & RegionsEnvironment;
+  'tasks/move-survey': RegistryEnvironment & RegionsEnvironment;
+  'tasks/onboarding-aws': RegistryEnvironment & SecretsEnvironment & LaunchEnvironment;
+  'tasks/onboarding-data': RegistryEnvironment;
+  'tasks/onboarding-registry': RegistryEnvironment & RegionsEnvironment;
+  'tasks/partition-upkeep': RegistryEnvironment & RegionEnvironment;
+  'tasks/promotion-evaluate': PromotionEnvironment;
+  'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
+  'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
+  'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
+}
+
+/** A bundle entry with its environment; a union with one member for each of the given entries. */
+export type FunctionCode<Entry extends keyof FunctionEnvironments = keyof FunctionEnvironments> =
+  Entry extends keyof FunctionEnvironments
+    ? { readonly entry: Entry; readonly environment: FunctionEnvironments[Entry] }
+    : never;
+
+/** The value of a variable of the function's environment. @throws {Error} when it is not set, or empty. */
+export function variable<Environment extends object>(
+  name: keyof Environment & string,
+  environment: NodeJS.ProcessEnv = process.env,
+): string {
+  const value = environment[name];
+  if (!value) throw new Error(`environment variable ${name} is missing`);
+  return value;
+}

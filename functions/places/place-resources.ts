@@ -1,0 +1,159 @@
+/**
+ * Making a place, the part that works with AWS's APIs: stack, secret, proxy. No operation here reaches a database.
+ *
+ *   dedicated   launchPlace ─▶ (bootstrapPlace ─▶ schema)
+ *   schema      createCredentials ─▶ (schema) ─▶ registerWithProxy
+ *   shared      nothing: the cell has it all
+ *
+ * Each operation takes the place, may be repeated, be cut off anywhere or run twice at once, does nothing for a place of
+ * another isolation model, and answers what it has found out as a part of the place. A role's secret is made before the
+ * role, and the proxy is told after it: a proxy remembers a role that it could not sign in with.
+ */
+import type { Parameter, Stack } from '@aws-sdk/client-cloudformation';
+import * as z from 'zod';
+import { DATA_DATABASE } from '../contracts/names.ts';
+import { tenantSecretName } from '../placement/tenant-names.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { type DedicatedStackSettings, driveDedicatedStack, type StackProgress } from './dedicated-stack.ts';
+import { DedicatedStackFailed } from './errors.ts';
+import { type Place, tierOf } from './place.ts';
+import { reconcileProxyAuth } from './proxy-auth.ts';
+import { deleteSecret, ensureTenantSecret } from './tenant-secret.ts';
+
+/** Whose place it is. */
+export interface PlacedTenant {
+  readonly tenantId: string;
+  readonly slug: string;
+}
+
+export interface Launch {
+  /** For the next call; `ready` once the database exists. */
+  readonly progress: StackProgress;
+  /** Addresses, secrets and role, once the database exists. */
+  readonly found?: Partial<Place>;
+}
+
+/**
+ * Brings the stack of a dedicated database one step further: creates it, or adopts the one of an earlier stay. Called
+ * until it is `ready`, which takes a quarter of an hour.
+ * @throws {DedicatedStackFailed} this execution saw too many creations fail, or the stack is not one of ours.
+ * @throws {RegionQuotaExhausted | DedicatedStackTimeout} and CloudFormation's errors.
+ */
+export async function launchPlace(
+  place: Place,
+  { tenantId, slug }: PlacedTenant,
+  settings: DedicatedStackSettings,
+  previous: StackProgress | undefined,
+): Promise<Launch> {
+  const launch = { tenantId, slug, tier: tierOf(place), roleName: place.roleName };
+  const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
+  return stack ? { progress, found: placeIn(stack) } : { progress };
+}
+
+const outputs = z.object({
+  ClusterArn: z.string().min(1),
+  WriterHost: z.string().min(1),
+  ReaderHost: z.string().optional(),
+  ProxyHost: z.string().min(1),
+  Port: z.coerce.number().int().positive(),
+  TenantSecretArn: z.string().min(1),
+  OwnerSecretArn: z.string().min(1),
+});
+
+/**
+ * Role and secret belong to the stack: an adopted one has those of its first launch, whatever this place planned.
+ * @throws {DedicatedStackFailed} the stack lacks an output or the parameter.
+ */
+function placeIn(stack: Stack): Partial<Place> {
+  const { data, error } = outputs.safeParse(
+    Object.fromEntries((stack.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue])),
+  );
+  if (error) throw new DedicatedStackFailed({ cause: error });
+  const roleName = parameterOf(stack.Parameters, 'RoleName');
+  const { StackName: stackName } = stack;
+  if (!roleName || !stackName) {
+    throw new DedicatedStackFailed({ cause: new Error(`${stackName} has no parameter RoleName`) });
+  }
+  return {
+    host: data.ProxyHost,
+    port: data.Port,
+    writerHost: data.WriterHost,
+    readerHost: data.ReaderHost ?? null,
+    clusterArn: data.ClusterArn,
+    database: DATA_DATABASE,
+    roleName,
+    secretArn: data.TenantSecretArn,
+    ownerSecret: data.OwnerSecretArn,
+    stackName,
+  };
+}
+
+function parameterOf(parameters: readonly Parameter[] | undefined, key: string): string | undefined {
+  return parameters?.find(({ ParameterKey }) => ParameterKey === key)?.ParameterValue;
+}
+
+export interface CredentialSettings {
+  readonly kmsKeyArn: string | undefined;
+  /** Where the secret is kept; the function's own AWS region when absent. */
+  readonly awsRegion?: string | undefined;
+}
+
+/**
+ * Creates the secret of the role that the tenant will have in a cell, before the role. A dedicated database has it from
+ * its stack, and shared tables have the cell's.
+ * @throws {TenantSecretInvalid} the name is taken by a secret of another role.
+ */
+export async function createCredentials(
+  place: Place,
+  tenantId: string,
+  { kmsKeyArn, awsRegion }: CredentialSettings,
+): Promise<Partial<Place>> {
+  if (place.isolationModel !== 'schema') return {};
+  const { roleName, host, port, database } = place;
+  if (host === null || port === null) throw new TypeError('the cell has no proxy');
+  const secretArn = await ensureTenantSecret({
+    name: tenantSecretName(tenantId, roleName),
+    kmsKeyArn,
+    roleName,
+    host,
+    port,
+    database,
+    awsRegion,
+    tags: { 'strata:tenant-id': tenantId, 'strata:tier': tierOf(place) },
+  });
+  return { secretArn };
+}
+
+/**
+ * Makes the proxy of the place's cell accept the place's secret, which the registry names by now: in the routing row or
+ * in an open hop. A dedicated database's proxy has its one secret from its stack.
+ * @param registry of the place's region.
+ * @throws {ProxyBusy | ProxyLeaseLost} transient. {ProxySecretsExhausted | UnknownCell}
+ */
+export async function registerWithProxy(
+  registry: RegistryExecutor,
+  { isolationModel, cellId }: Pick<Place, 'isolationModel' | 'cellId'>,
+  options: { readonly patienceMs?: number } = {},
+): Promise<void> {
+  if (isolationModel === 'schema' && cellId !== null) await reconcileProxyAuth(registry, cellId, options);
+}
+
+/**
+ * Deletes the secret of a schema in a cell, at once and for good; succeeds where there is none. The role must be gone, or
+ * about to go: nobody knows its password afterwards. A dedicated database's secrets are its stack's, the shared tables'
+ * the cell's: those stay.
+ *
+ * No other attempt ever uses the name, so nothing needs to keep it free, and no recovery window may bring back the
+ * password of a role that does not exist.
+ * @param awsRegion where a secret is whose ARN is not known; the function's own when absent.
+ * @throws Secrets Manager's own error.
+ */
+export async function dropCredentials(
+  { isolationModel, secretArn, roleName }: Pick<Place, 'isolationModel' | 'secretArn' | 'roleName'>,
+  tenantId: string,
+  awsRegion?: string,
+): Promise<void> {
+  if (isolationModel !== 'schema') return;
+  if (secretArn !== null) await deleteSecret(secretArn);
+  else await deleteSecret(tenantSecretName(tenantId, roleName), awsRegion);
+}
