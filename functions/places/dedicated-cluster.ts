@@ -1,5 +1,5 @@
-import type { DBCluster } from '@aws-sdk/client-rds';
 import { rdsClient } from '../aws/clients.ts';
+import { deleteCluster, findCluster, unlessGone } from '../aws/database-clusters.ts';
 
 /** Whether there is a cluster of that name, be it one that is being deleted. @throws RDS's errors. */
 export async function hasCluster(name: string, awsRegion: string | undefined): Promise<boolean> {
@@ -14,13 +14,7 @@ export async function hasCluster(name: string, awsRegion: string | undefined): P
  * @throws RDS's errors, but for those of a resource that is gone, going or being changed.
  */
 export async function removeDedicatedDatabase(name: string, awsRegion: string | undefined): Promise<boolean> {
-  const {
-    DeleteDBClusterCommand,
-    DeleteDBInstanceCommand,
-    DeleteDBProxyCommand,
-    DescribeDBProxiesCommand,
-    ModifyDBClusterCommand,
-  } = await import('@aws-sdk/client-rds');
+  const { DeleteDBProxyCommand, DescribeDBProxiesCommand } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
   // First, so that nothing opens connections any more.
   const proxy = { DBProxyName: name };
@@ -28,41 +22,8 @@ export async function removeDedicatedDatabase(name: string, awsRegion: string | 
   if (found?.DBProxies?.length) await unlessGone(client.send(new DeleteDBProxyCommand(proxy)));
   const cluster = await findCluster(name, awsRegion);
   if (!cluster) return true;
-  if (cluster.Status === 'deleting') return false;
-  const named = { DBClusterIdentifier: name };
-  if (cluster.DeletionProtection) {
-    const lifted = new ModifyDBClusterCommand({
-      ...named,
-      DeletionProtection: false,
-      ApplyImmediately: true,
-    });
-    await unlessGone(client.send(lifted));
-  }
-  for (const { DBInstanceIdentifier } of cluster.DBClusterMembers ?? []) {
-    await unlessGone(client.send(new DeleteDBInstanceCommand({ DBInstanceIdentifier })));
-  }
-  await unlessGone(client.send(new DeleteDBClusterCommand({ ...named, SkipFinalSnapshot: true })));
+  await deleteCluster(cluster, awsRegion);
   return false;
-}
-
-async function findCluster(name: string, awsRegion: string | undefined): Promise<DBCluster | undefined> {
-  const { DescribeDBClustersCommand } = await import('@aws-sdk/client-rds');
-  const client = await rdsClient(awsRegion);
-  const found = await unlessGone(client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: name })));
-  return found?.DBClusters?.[0];
-}
-
-/** In a state that does not allow the call (modifying, backing up, being deleted), the next call tries again. */
-async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    const { name } = error as Error;
-    if (/^(DBProxy|DBCluster|DBInstance)NotFound|^InvalidDB(Proxy|Cluster|Instance)State/.test(name)) {
-      return undefined;
-    }
-    throw error;
-  }
 }
 
 /**

@@ -31,7 +31,7 @@ export interface EndpointFixture {
 export async function startEndpoint(
   stacks: FixtureStack[],
   runTimeTemplate?: unknown,
-  options: Pick<PlatformOptions, 'pointInTimeRecovery' | 'baseBackupRenewalBytes'> = {},
+  options: Partial<Pick<PlatformOptions, 'pointInTimeRecovery' | 'waitScale'>> = {},
 ): Promise<EndpointFixture> {
   const directory = newDirectory();
   const stateDir = join(directory, 'state');
