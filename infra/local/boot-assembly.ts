@@ -64,7 +64,6 @@ export async function bootAssembly(
   const issuer = await LocalIssuer.open(state, awsUrl);
   const clusters = new PostgresClusters(files, certificates, state, log, {
     archives: options.pointInTimeRecovery ?? false,
-    renewalBytes: options.baseBackupRenewalBytes,
   });
   undo.push(() => clusters.stop());
   if (options.isBeingMade && !clusters.hasKnown) clusters.prepare(EXPECTED_CLUSTERS);

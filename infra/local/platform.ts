@@ -28,8 +28,6 @@ export interface PlatformOptions {
   waitScale: number;
   /** Whether database clusters can be restored to a point in time; off by default. Off erases what was archived. */
   pointInTimeRecovery?: boolean;
-  /** WAL of one cluster after which it gets a new base backup, in bytes, instead of the default. */
-  baseBackupRenewalBytes?: number;
   /** Erase all state first. */
   fresh?: boolean;
   /** An assembly to run as it is, instead of synthesizing one. */
