@@ -218,7 +218,7 @@ export interface ClusterSpec {
 /** A new cluster with what another one had at a time: its databases, roles and passwords. */
 export interface RecoverySpec extends Pick<ClusterSpec, 'clusterIdentifier' | 'arn' | 'parameters'> {
   sourceArn: string;
-  /** Within the source's window, or a moment later than that. */
+  /** Within the source's window. What was committed in that millisecond is in. */
   time: Date;
 }
 

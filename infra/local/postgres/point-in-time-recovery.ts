@@ -21,7 +21,10 @@ const EMPTY_DIRECTORIES = [
   ...['pg_serial', 'pg_snapshots', 'pg_stat_tmp', 'pg_subtrans'],
 ];
 
-/** @param data of the new cluster; must not exist */
+/**
+ * @param data of the new cluster; must not exist
+ * @param from `time`: what was committed in that millisecond is in
+ */
 export async function prepareRecovery(
   files: PostgresFiles,
   data: string,
@@ -35,8 +38,9 @@ export async function prepareRecovery(
   }
   const settings = configurationLines({
     restore_command: `cp ${shellQuoted(`${archive.walDirectory}/`).replaceAll('%', '%%')}%f "%p"`,
-    // Abbreviations of time zones, such as Z, are not known yet when the server reads this.
-    recovery_target_time: time.toISOString().replace('Z', '+00'),
+    // The whole millisecond: whoever read the clock after a commit may have read the same one, and its microseconds
+    // were cut off. Abbreviations of time zones, such as Z, are not known yet when the server reads this.
+    recovery_target_time: time.toISOString().replace('Z', '999+00'),
     recovery_target_action: 'promote',
     hot_standby: 'off',
   });

@@ -37,7 +37,10 @@ beforeAll(async () => {
             Type: 'AWS::RDS::DBSubnetGroup',
             Properties: { DBSubnetGroupName: 'isolated', SubnetIds: ['subnet-1'] },
           },
-          Parameters: parameterGroup('cells', { 'rds.logical_replication': '1' }),
+          Parameters: parameterGroup('cells', {
+            'rds.logical_replication': '1',
+            track_commit_timestamp: '1',
+          }),
           SideParameters: parameterGroup('side', { max_logical_replication_workers: '0' }),
           Cell: {
             Type: 'AWS::RDS::DBCluster',
@@ -284,6 +287,23 @@ test('the latest restorable time has everything that was acknowledged before the
   await restored('side-latest', { UseLatestRestorableTime: true, DBClusterParameterGroupName: undefined });
   expect(await query('side-latest', 'SELECT value FROM tenant.kept')).toHaveLength(4);
   await remove('side-latest');
+});
+
+test('a time means its whole millisecond: a clock that is read after a commit may still show the one before', async () => {
+  await write('in a millisecond');
+  const [commit] = await query<{ at: number }>(
+    'cell',
+    `SELECT floor(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS at
+     FROM tenant.kept WHERE value = 'in a millisecond'`,
+  );
+  const count = async (identifier: string, at: number) => {
+    await restored(identifier, { RestoreToTime: new Date(at) });
+    const rows = await query(identifier, "SELECT 1 FROM tenant.kept WHERE value = 'in a millisecond'");
+    await remove(identifier);
+    return rows.length;
+  };
+  expect(await count('side-in', commit!.at)).toBe(1);
+  expect(await count('side-before', commit!.at - 1)).toBe(0);
 });
 
 describe('a restore is refused by name', () => {

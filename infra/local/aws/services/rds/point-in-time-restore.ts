@@ -215,8 +215,7 @@ function timeOf(input: Input, source: ClusterRecord, context: PlatformContext): 
       `DB cluster ${source.identifier} has no restorable time: it has no base backup yet, does not run, or STRATA_PITR is off.`,
     );
   }
-  // A moment later: what was committed in this very millisecond is in.
-  if (text === undefined) return new Date(window.latest.getTime() + 1);
+  if (text === undefined) return window.latest;
   const time = new Date(text);
   if (Number.isNaN(time.getTime())) throw new AwsError('InvalidParameterValue', `Invalid time: ${text}`);
   if (time < window.earliest || time > window.latest) {
