@@ -83,6 +83,22 @@ export interface MoveConfig {
   readonly replicationTlsBetweenRegions: string;
 }
 
+/** What tenants' backups have beyond what `BACKUP_POLICY` gives to each tier. */
+export interface BackupConfig {
+  /**
+   * S3 Object Lock: until a backup expires nobody can delete or replace it, but, with `governance`, a principal that is
+   * allowed to override it. It can be chosen for a new bucket only, and makes it versioned.
+   */
+  readonly objectLock?: 'governance' | 'compliance';
+  /**
+   * By region key, the AWS region that backups are copied to, such as `{ us: 'us-west-2' }`: Enterprise tenants' always
+   * (the strategy's geo-redundancy), Business tenants' by `copyBusiness`. Choose one that tenants' residency allows.
+   * It makes the buckets versioned.
+   */
+  readonly secondRegions?: Readonly<Record<string, string>>;
+  readonly copyBusiness?: boolean;
+}
+
 export interface StrataConfig {
   /** The first region is home: it carries the control plane. */
   readonly regions: readonly RegionConfig[];
@@ -93,8 +109,8 @@ export interface StrataConfig {
   readonly logLevel: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
   /** Days to keep logs of functions, databases, APIs and state machines. */
   readonly logRetentionDays: number;
-  /** Days Aurora can go back to any second of; the strategy asks 35 for Enterprise. */
-  readonly backupRetentionDays: number;
+  /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
+  readonly backups: BackupConfig;
   readonly moves: MoveConfig;
   /** Requests per second and burst that one API accepts in all. */
   readonly throttling: { readonly rate: number; readonly burst: number };
@@ -171,7 +187,7 @@ export const config: StrataConfig = {
   databasePipeline: 'off',
   logLevel: 'INFO',
   logRetentionDays: 90,
-  backupRetentionDays: 35,
+  backups: {},
   moves: {
     graceMinutes: 10,
     maxPauseMs: 50,

@@ -62,11 +62,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   require(LOG_RETENTIONS.includes(
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);
-  require(isWhole(
-    candidate.backupRetentionDays,
-    1,
-    35,
-  ), `backupRetentionDays is ${candidate.backupRetentionDays}, Aurora accepts 1 to 35`);
+  problems.push(...backupProblems(candidate));
   const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
@@ -106,6 +102,24 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     ), `alarmEmail is "${candidate.alarmEmail}", expected an e-mail address`);
   if (problems.length > 0) throw new ConfigError(problems);
   return candidate;
+}
+
+function backupProblems({ backups, regions }: StrataConfig): string[] {
+  const second = Object.entries(backups.secondRegions ?? {});
+  const problems = second.flatMap(([key, awsRegion]) => {
+    const region = regions.find((one) => one.key === key);
+    if (!region) return [`backups.secondRegions names ${key}, which is no region`];
+    if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(awsRegion) || awsRegion === region.awsRegion) {
+      return [
+        `backups.secondRegions.${key} is "${awsRegion}", expected another AWS region than ${region.awsRegion}`,
+      ];
+    }
+    return [];
+  });
+  if (backups.copyBusiness && second.length === 0) {
+    problems.push('backups.copyBusiness is set without backups.secondRegions');
+  }
+  return problems;
 }
 
 /** Networks that overlap can never be peered. */

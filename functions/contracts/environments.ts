@@ -65,6 +65,7 @@ export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnviron
 export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvironment {
   readonly ONBOARDING_STATE_MACHINE_ARN: string;
   readonly MOVE_STATE_MACHINE_ARN: string;
+  readonly BACKUP_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
@@ -82,6 +83,17 @@ export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnviron
   readonly MOVE_CLEANUP_STATE_MACHINE_ARN: string;
   /** Days for which a dedicated database is kept after its tenant has moved away. */
   readonly KEEP_DEDICATED_DAYS: string;
+}
+
+export interface BackupEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** Name of the bucket of the region's backups. */
+  readonly BACKUP_BUCKET: string;
+}
+
+/** The function that writes backups. */
+export interface BackupDataEnvironment extends BackupEnvironment {
+  /** `GOVERNANCE` or `COMPLIANCE`: each object is locked until its backup expires. Empty: none is. */
+  readonly BACKUP_OBJECT_LOCK: string;
 }
 
 export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
@@ -106,6 +118,8 @@ export interface FunctionEnvironments {
   'api/people/handler': TenantApiEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
+  'tasks/backup-data': BackupDataEnvironment;
+  'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
   'tasks/issue-claims': RegistryEnvironment;

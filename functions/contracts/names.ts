@@ -21,6 +21,8 @@ export const STATE_MACHINES = {
   moveCleanup: 'tenant-move-cleanup',
   rollout: 'schema-rollout',
   partitionUpkeep: 'partition-upkeep',
+  backup: 'tenant-backup',
+  fleetBackup: 'fleet-backup',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */

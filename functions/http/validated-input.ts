@@ -9,6 +9,8 @@ export interface InputSchemas<Params, Query, Body> {
   readonly params?: z.ZodMiniType<Params>;
   readonly query?: z.ZodMiniType<Query>;
   readonly body?: z.ZodMiniType<Body>;
+  /** A request without a body is taken like one with an empty object. */
+  readonly bodyMayBeAbsent?: true;
 }
 
 /** All that a route takes from the request, validated: path first, then query, then body. @throws {Problem} */
@@ -16,8 +18,12 @@ export function readRequest(schemas: InputSchemas<unknown, unknown, unknown>, ev
   return {
     params: readParams(schemas.params, event.pathParameters),
     query: readQuery(schemas.query, event),
-    body: schemas.body ? readBody(schemas.body, readJsonBody(event)) : undefined,
+    body: schemas.body ? readBody(schemas.body, bodyOf(schemas, event)) : undefined,
   };
+}
+
+function bodyOf({ bodyMayBeAbsent }: InputSchemas<unknown, unknown, unknown>, event: ApiEvent): unknown {
+  return bodyMayBeAbsent && !event.body ? {} : readJsonBody(event);
 }
 
 /** Path parameters. @throws {Problem} 404: a malformed id names nothing that exists. */

@@ -14,6 +14,7 @@ import { moveNames } from './migrations/0003-move-names.ts';
 import { meteringColumns } from './migrations/0004-metering.ts';
 import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
+import { backupTables } from './migrations/0007-backups.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One step of the registry's history. Released ones never change. */
@@ -31,6 +32,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0004-metering', statements: meteringColumns },
   { name: '0005-regions', statements: regionTables },
   { name: '0006-rollouts', statements: rolloutTables },
+  { name: '0007-backups', statements: backupTables },
 ];
 
 /** The version that this code gives to the registry: the number of its last migration. */
@@ -103,6 +105,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_move_hops: 'SELECT, INSERT, UPDATE',
   schema_rollouts: 'SELECT, INSERT, UPDATE',
   schema_rollout_targets: 'SELECT, INSERT, UPDATE',
+  // An expired backup goes from the registry as it goes from the bucket.
+  tenant_backups: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_backup_parts: 'SELECT, INSERT, UPDATE, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',

@@ -38,6 +38,21 @@ interface Reason {
   readonly detail: string;
 }
 
+/** The latest restore drill of a backup. */
+export interface BackupDrill {
+  readonly status: 'passed' | 'failed';
+  readonly at: string;
+  readonly reason?: string;
+}
+
+/** Who is present in each of a backup's two lanes. */
+type BackupLanes = readonly [BackupWorker | null, BackupWorker | null];
+interface BackupWorker {
+  readonly worker: string;
+  /** As `pg_export_snapshot()` names it. */
+  readonly snapshot: string;
+}
+
 const ISOLATION_MODELS = ['shared', 'schema', 'dedicated'] as const;
 const RUN_STATES = ['running', 'succeeded', 'failed', 'aborted'] as const;
 
@@ -291,6 +306,64 @@ export const registryTables = {
     attempts: integer().notNull().default('0'),
     from_version: integer(),
     to_version: integer(),
+    updated_at: now(),
+  },
+  tenant_backups: {
+    backup_id: id(),
+    tenant_id: uuid().notNull(),
+    region: text().notNull(),
+    /** As it was when the backup began, like the three columns below it. */
+    tier: text().notNull().oneOf('starter', 'business', 'enterprise'),
+    isolation_model: text()
+      .notNull()
+      .oneOf(...ISOLATION_MODELS),
+    epoch: bigint().notNull(),
+    schema_version: integer().notNull(),
+    /** `expired`: no longer shown; the row goes once its objects have. */
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES, 'expired'),
+    phase: text().notNull().default("'planned'"),
+    reason: text(),
+    /** Of the keys of its objects, with the slash at the end. */
+    prefix: text().notNull(),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    plan: jsonb<JsonObject>(),
+    attempt: integer().notNull().default('0'),
+    /** The workers that are present, with the snapshots that they export. */
+    lanes: jsonb<BackupLanes>().notNull().default("'[null, null]'"),
+    rows: bigint(),
+    /** Of the stored objects, the manifest left out. */
+    bytes: bigint(),
+    manifest_sha256: text(),
+    last_drill: jsonb<BackupDrill>(),
+    started_at: now(),
+    snapshot_at: timestamptz(),
+    finished_at: timestamptz(),
+    expires_at: timestamptz().notNull(),
+    updated_at: now(),
+  },
+  tenant_backup_parts: {
+    backup_id: uuid().notNull(),
+    part: integer().notNull(),
+    table_name: text().notNull(),
+    /** From 0 within the table. */
+    part_index: integer().notNull(),
+    /** null: the whole table. */
+    range: jsonb<JsonObject>(),
+    state: text().notNull().default("'waiting'").oneOf('waiting', 'working', 'done'),
+    /** Who works on it; null in the other states. */
+    worker: text(),
+    object_key: text(),
+    rows: bigint(),
+    /** Of the COPY stream. */
+    raw_bytes: bigint(),
+    /** Of the object. */
+    stored_bytes: bigint(),
+    sha256: text(),
+    content_hash: text(),
     updated_at: now(),
   },
 } as const;

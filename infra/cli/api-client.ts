@@ -115,3 +115,7 @@ export function tenantPath(slug: string): string {
 export function movePath(slug: string, moveId: string): string {
   return `${tenantPath(slug)}/moves/${encodeURIComponent(moveId)}`;
 }
+
+export function backupPath(slug: string, backupId: string): string {
+  return `${tenantPath(slug)}/backups/${encodeURIComponent(backupId)}`;
+}

@@ -11,9 +11,9 @@ export function acknowledgeFinding(scope: IConstruct, finding: string, reason: s
   Validations.of(scope).acknowledge({ id: `AwsSolutions-${finding}`, reason });
 }
 
-/** Accepts that a role, or a managed policy, has rights on this one resource pattern. */
-export function acknowledgePattern(holder: IGrantable, pattern: string, reason: string): void {
-  const { grantPrincipal } = holder;
+/** Accepts that a role, a managed policy, or whatever is in a construct, has rights on this one resource pattern. */
+export function acknowledgePattern(holder: IGrantable | Construct, pattern: string, reason: string): void {
+  const grantPrincipal = 'grantPrincipal' in holder ? holder.grantPrincipal : holder;
   const scope = Construct.isConstruct(grantPrincipal) ? grantPrincipal : holder;
   if (!Construct.isConstruct(scope)) throw new Error(`no construct to acknowledge ${pattern} at`);
   acknowledgeFinding(scope, `IAM5[Resource::${flatten(Stack.of(scope).resolve(pattern))}]`, reason);
@@ -35,20 +35,23 @@ export function acknowledgeWorkflow(role: IRole, tasks: readonly IFunction[]): v
   }
 }
 
-/** A resolved value as cdk-nag spells it in finding ids: references in angle brackets. */
+/** A resolved value as cdk-nag spells it in finding ids: references in angle brackets, what it does not know as JSON. */
 function flatten(value: unknown): string {
   if (typeof value === 'string') return value;
   const {
     Ref: reference,
     'Fn::Join': join,
     'Fn::GetAtt': attribute,
+    'Fn::Select': selected,
   } = value as {
     Ref?: string;
     'Fn::Join'?: [string, unknown[]];
     'Fn::GetAtt'?: [string, string];
+    'Fn::Select'?: unknown;
   };
   if (reference) return `<${reference}>`;
   if (attribute) return `<${attribute.join('.')}>`;
+  if (selected) return JSON.stringify(value);
   if (join) return join[1].map(flatten).join(join[0]);
   throw new Error(`cannot spell ${JSON.stringify(value)} as a finding`);
 }

@@ -1,25 +1,75 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { ArnFormat, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Effect, Grant, type IGrantable, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
   Bucket,
   BucketEncryption,
+  type CfnBucket,
   type IBucket,
+  type LifecycleRule,
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { acknowledgeFinding } from './acknowledge-finding.ts';
+import { BACKUP_POLICY, BACKUP_ROOT, TIERS, tierPrefix } from '../../functions/contracts/backup-policy.ts';
+import type { Tier } from '../../functions/contracts/tenant.ts';
+import type { BackupConfig } from '../config.ts';
+import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
+import { backupCopiesBucketName, backupCopiesKeyAlias } from './region-names.ts';
 
-/** Tenants' backups of one region, encrypted with the region's key, with a record of who read them. */
+export interface BackupBucketProps {
+  readonly key: IKey;
+  readonly logRetentionDays: number;
+  /** Physical name, for one that another stack knows by name only. */
+  readonly bucketName?: string;
+  readonly objectLock?: BackupConfig['objectLock'];
+  /** Replication asks for it, on both sides. */
+  readonly versioned: boolean;
+}
+
+/** An overwritten or deleted object stays recoverable for so long where the bucket has versions: a tenant that left must be gone. */
+const NONCURRENT_DAYS = 7;
+/** `tenant-backup` takes a day at most. */
+const INCOMPLETE_UPLOAD_DAYS = 2;
+
+/**
+ * One rule for each tier, since S3 takes 1,000 rules and a region may have more tenants than that. A backup is in the
+ * folder of the tier it was taken under.
+ */
+function lifecycleRules(versioned: boolean): LifecycleRule[] {
+  return [
+    ...TIERS.map((tier) => ({
+      id: tier,
+      prefix: tierPrefix(tier),
+      expiration: Duration.days(BACKUP_POLICY[tier].retentionDays),
+    })),
+    {
+      id: 'incomplete-uploads',
+      abortIncompleteMultipartUploadAfter: Duration.days(INCOMPLETE_UPLOAD_DAYS),
+    },
+    ...(versioned
+      ? [
+          {
+            id: 'former-versions',
+            noncurrentVersionExpiration: Duration.days(NONCURRENT_DAYS),
+            expiredObjectDeleteMarker: true,
+          },
+        ]
+      : []),
+  ];
+}
+
+/**
+ * Tenants' backups of one region, or their copies in a second one: encrypted with a key of our own, kept as long as the
+ * tier's policy says, with a record of who read them.
+ */
 export class BackupBucket extends Construct {
   readonly bucket: Bucket;
+  readonly #props: BackupBucketProps;
 
-  constructor(
-    scope: Construct,
-    id: string,
-    props: { readonly key: IKey; readonly logRetentionDays: number },
-  ) {
+  constructor(scope: Construct, id: string, props: BackupBucketProps) {
     super(scope, id);
+    this.#props = props;
     const guarded = {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       enforceSSL: true,
@@ -33,23 +83,151 @@ export class BackupBucket extends Construct {
       encryption: BucketEncryption.S3_MANAGED,
       lifecycleRules: [{ expiration: Duration.days(props.logRetentionDays) }],
     });
+    const versioned = props.versioned || props.objectLock !== undefined;
     this.bucket = new Bucket(this, 'Backups', {
       ...guarded,
+      ...(props.bucketName ? { bucketName: props.bucketName } : {}),
       encryption: BucketEncryption.KMS,
       encryptionKey: props.key,
       bucketKeyEnabled: true,
-      versioned: true,
+      versioned,
+      // Without a default retention: each upload says until when its backup is kept.
+      ...(props.objectLock ? { objectLockEnabled: true } : {}),
       serverAccessLogsBucket: accessLogs as IBucket,
-      lifecycleRules: [
-        { abortIncompleteMultipartUploadAfter: Duration.days(2) },
-        // An overwritten or deleted object stays recoverable for a week, no longer: a tenant that left must be gone.
-        { noncurrentVersionExpiration: Duration.days(7) },
-      ],
+      lifecycleRules: lifecycleRules(versioned),
     });
     acknowledgeFinding(
       accessLogs,
       'S1',
       'It is itself the target of the access logs; logging its own writes would never end.',
     );
+  }
+
+  /** May write backups, read them back, and delete those that were not completed or have expired. */
+  grantWrite(grantee: IGrantable): void {
+    const { objectLock } = this.#props;
+    this.#grantObjects(grantee, [
+      's3:PutObject',
+      's3:GetObject',
+      's3:AbortMultipartUpload',
+      's3:DeleteObject',
+      ...(objectLock ? ['s3:PutObjectRetention'] : []),
+    ]);
+    this.#grantList(grantee);
+    this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
+  }
+
+  /** May find and delete backups, and read none. */
+  grantExpire(grantee: IGrantable): void {
+    this.#grantObjects(grantee, ['s3:DeleteObject']);
+    this.#grantList(grantee);
+  }
+
+  /** Copies new objects of these tiers to the second region's bucket of that name. */
+  replicate(regionKey: string, awsRegion: string, tiers: readonly Tier[]): void {
+    const stack = Stack.of(this);
+    const target = `arn:${stack.partition}:s3:::${backupCopiesBucketName(regionKey, stack.account)}`;
+    const targetKey = stack.formatArn({
+      service: 'kms',
+      region: awsRegion,
+      resource: backupCopiesKeyAlias(regionKey),
+      arnFormat: ArnFormat.NO_RESOURCE_NAME,
+    });
+    const role = new Role(this, 'Replication', {
+      assumedBy: new ServicePrincipal('s3.amazonaws.com', {
+        conditions: { StringEquals: { 'aws:SourceAccount': stack.account } },
+      }),
+      description: `Copies backups of region ${regionKey} to ${awsRegion}`,
+    });
+    const allow = (actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
+      role.addToPolicy(
+        new PolicyStatement({
+          effect: Effect.ALLOW,
+          actions,
+          resources,
+          ...(conditions ? { conditions } : {}),
+        }),
+      );
+    const source = this.bucket.bucketArn;
+    allow(['s3:GetReplicationConfiguration', 's3:ListBucket'], [source]);
+    const sources = tiers.map((tier) => `${source}/${tierPrefix(tier)}*`);
+    const targets = tiers.map((tier) => `${target}/${tierPrefix(tier)}*`);
+    allow(
+      [
+        's3:GetObjectVersionForReplication',
+        's3:GetObjectVersionAcl',
+        's3:GetObjectVersionTagging',
+        's3:GetObjectRetention',
+        's3:GetObjectLegalHold',
+      ],
+      sources,
+    );
+    allow(['s3:ReplicateObject', 's3:ReplicateTags'], targets);
+    allow(['kms:Decrypt'], [this.#props.key.keyArn], {
+      StringEquals: { 'kms:ViaService': `s3.${stack.region}.amazonaws.com` },
+    });
+    const anyKeyThere = stack.formatArn({
+      service: 'kms',
+      region: awsRegion,
+      resource: 'key',
+      resourceName: '*',
+    });
+    // A key's id in another region is not known here; its alias is.
+    allow(['kms:Encrypt'], [anyKeyThere], {
+      StringEquals: { 'kms:ViaService': `s3.${awsRegion}.amazonaws.com` },
+      'ForAnyValue:StringEquals': { 'kms:ResourceAliases': backupCopiesKeyAlias(regionKey) },
+    });
+    for (const pattern of [...sources, ...targets]) {
+      acknowledgePattern(role, pattern, 'Replication copies every backup below the folder of these tiers.');
+    }
+    acknowledgePattern(
+      role,
+      anyKeyThere,
+      'The key of the second region is known by its alias, to which the statement is bound.',
+    );
+    (this.bucket.node.defaultChild as CfnBucket).replicationConfiguration = {
+      role: role.roleArn,
+      rules: tiers.map((tier, priority) => ({
+        id: `${tier}-to-second-region`,
+        status: 'Enabled',
+        priority,
+        filter: { prefix: tierPrefix(tier) },
+        // Both buckets expire their objects by the same rules; a deletion here must not delete the copy.
+        deleteMarkerReplication: { status: 'Disabled' },
+        sourceSelectionCriteria: { sseKmsEncryptedObjects: { status: 'Enabled' } },
+        destination: {
+          bucket: target,
+          encryptionConfiguration: { replicaKmsKeyId: targetKey },
+        },
+      })),
+    };
+  }
+
+  #grantObjects(grantee: IGrantable, actions: string[]): void {
+    const objects = this.bucket.arnForObjects(`${BACKUP_ROOT}*`);
+    acknowledgePattern(
+      grantee,
+      objects,
+      'Objects are named by tenant and backup at run time; the pattern is bound to the folder of backups.',
+    );
+    Grant.addToPrincipal({ grantee, actions, resourceArns: [objects] });
+  }
+
+  #grantList(grantee: IGrantable): void {
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['s3:ListBucket'],
+      resourceArns: [this.bucket.bucketArn],
+      conditions: { StringLike: { 's3:prefix': `${BACKUP_ROOT}*` } },
+    });
+  }
+
+  #grantKey(grantee: IGrantable, actions: string[]): void {
+    Grant.addToPrincipal({
+      grantee,
+      actions,
+      resourceArns: [this.#props.key.keyArn],
+      conditions: { StringEquals: { 'kms:ViaService': `s3.${Stack.of(this).region}.amazonaws.com` } },
+    });
   }
 }

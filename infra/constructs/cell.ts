@@ -2,6 +2,7 @@ import { ArnFormat, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
+import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
 import { cellSecretName, DATA_DATABASE } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
@@ -56,7 +57,7 @@ export class Cell extends Construct {
       maxCapacity: cell.maxCapacity,
       readers: Array.from({ length: cell.readers }, () => ({})),
       purpose: 'data',
-      backupRetentionDays: config.backupRetentionDays,
+      backupRetentionDays: clusterRetentionDays(['starter', 'business']),
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });

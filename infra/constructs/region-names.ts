@@ -5,7 +5,7 @@ import type { StrataConfig } from '../config.ts';
 /** A stack of a region, of which there is one. */
 export const regionalStackName = (
   regionKey: string,
-  part: 'network' | 'control-plane' | 'api' | 'operations',
+  part: 'network' | 'control-plane' | 'api' | 'backups' | 'backup-copies' | 'operations',
 ): string => `Strata-${regionKey}-${part}`;
 
 /** The stack of a cell. */
@@ -18,3 +18,10 @@ export const registryClusterName = (config: StrataConfig, regionKey: string): st
 
 /** The role with which CloudFormation launches dedicated databases of a region. Roles are named once in an account. */
 export const launchRoleName = (regionKey: string): string => `strata-${regionKey}-dedicated-launch`;
+
+/** What a region's second bucket is called: buckets are named once in the world, hence the account. */
+export const backupCopiesBucketName = (regionKey: string, account: string): string =>
+  `strata-${regionKey}-backup-copies-${account}`;
+
+/** The key that encrypts it: an alias, because a key's id is not known beforehand. */
+export const backupCopiesKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-backup-copies`;

@@ -2,6 +2,7 @@ import { CustomResource, Duration } from 'aws-cdk-lib';
 import { type IVpc, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import { clusterRetentionDays, TIERS } from '../../functions/contracts/backup-policy.ts';
 import type { RegistryEnvironment } from '../../functions/contracts/environments.ts';
 import {
   REGISTRY_DATABASE as DATABASE,
@@ -60,7 +61,7 @@ export class Registry extends Construct {
       description: 'The registry takes no connections, only Data API calls',
       allowAllOutbound: false,
     });
-    const { registry, backupRetentionDays, logRetentionDays } = props.config;
+    const { registry, logRetentionDays } = props.config;
     this.cluster = new AuroraCluster(this, 'Database', {
       identifier: props.identifier,
       databaseName: DATABASE,
@@ -72,7 +73,7 @@ export class Registry extends Construct {
       maxCapacity: registry.maxCapacity,
       readers: Array.from({ length: registry.readers }, () => ({})),
       purpose: 'registry',
-      backupRetentionDays,
+      backupRetentionDays: clusterRetentionDays(TIERS),
       logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });

@@ -62,6 +62,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         ...regions.environment,
         ONBOARDING_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.onboarding, home.awsRegion),
         MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.move, home.awsRegion),
+        BACKUP_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.backup, home.awsRegion),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
@@ -72,6 +73,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     for (const region of config.regions) {
       this.#grantWorkflow(tenants, STATE_MACHINES.onboarding, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.move, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.backup, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
       this.#grantSurvey(tenants, region);
     }

@@ -10,6 +10,7 @@ import {
   Validations,
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
 import { DATA_DATABASE, DEDICATED_NAMES } from '../../functions/contracts/names.ts';
 import type { StrataConfig } from '../config.ts';
 import { AuroraCluster } from '../constructs/aurora-cluster.ts';
@@ -93,7 +94,7 @@ export class DedicatedDatabaseStack extends Stack {
       maxCapacity,
       readers: [{ condition: hasReader }],
       purpose: 'data',
-      backupRetentionDays: config.backupRetentionDays,
+      backupRetentionDays: clusterRetentionDays(['enterprise']),
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });

@@ -1,6 +1,5 @@
 import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { BackupBucket } from '../constructs/backup-bucket.ts';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
@@ -23,7 +22,7 @@ export interface OperationsStackProps extends RegionalStackProps {
 
 /**
  * The last stack of a region: the workflows that work on its tenants with their schedules, what launches dedicated
- * databases, backups, and what makes the region known to all registries.
+ * databases, and what makes the region known to all registries.
  */
 export class OperationsStack extends Stack {
   constructor(scope: Construct, props: OperationsStackProps) {
@@ -36,7 +35,6 @@ export class OperationsStack extends Stack {
     const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
     for (const cell of props.cells) this.addStackDependency(cell);
     const cells = props.cells.map(({ cell }) => cell);
-    new BackupBucket(this, 'Backup', { key, logRetentionDays: config.logRetentionDays });
 
     const reconcileProxyAuth = new StrataFunction(this, 'ReconcileProxyAuth', {
       ...settings,

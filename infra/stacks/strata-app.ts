@@ -4,6 +4,8 @@ import { App, Validations } from 'aws-cdk-lib';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import type { FunctionBundle } from '../constructs/function-bundle.ts';
 import { ApiStack } from './api-stack.ts';
+import { BackupCopiesStack } from './backup-copies-stack.ts';
+import { BackupsStack } from './backups-stack.ts';
 import { CellStack } from './cell-stack.ts';
 import { type ControlPlane, ControlPlaneStack } from './control-plane-stack.ts';
 import { DedicatedDatabaseStack } from './dedicated-database-stack.ts';
@@ -58,6 +60,9 @@ function createRegion(
   );
   const regional = { ...shared, region, network, controlPlane, cells, isHome: home !== undefined };
   const { url: apiUrl } = new ApiStack(app, regional);
+  const backups = new BackupsStack(app, regional);
+  const second = shared.config.backups.secondRegions?.[region.key];
+  if (second !== undefined) backups.addStackDependency(new BackupCopiesStack(app, region, second, shared));
   new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile });
   return { network, alarmTopicArn: controlPlane.alarmTopicArn };
 }

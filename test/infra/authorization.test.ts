@@ -25,6 +25,7 @@ const ARNS: Readonly<Record<string, string>> = {
   'AWS::StepFunctions::StateMachine': 'arn:aws:states:r:a:stateMachine:one',
   'AWS::SNS::Topic': 'arn:aws:sns:r:a:one',
   'AWS::Lambda::Function': 'arn:aws:lambda:r:a:function:one',
+  'AWS::S3::Bucket': 'arn:aws:s3:::one',
 };
 
 /** References to another stack's resource have its logical id in the name of an export. */
@@ -33,7 +34,10 @@ function asArn(resource: string): string {
   const [referred] = world.resources
     .filter(({ logicalId }) => resource.includes(logicalId))
     .sort((one, other) => other.logicalId.length - one.logicalId.length);
-  return ARNS[referred?.Type ?? ''] ?? `unknown reference ${resource}`;
+  const arn = ARNS[referred?.Type ?? ''];
+  // What follows the reference names a part of the resource, such as the objects of a bucket.
+  const part = resource.includes('>') ? resource.slice(resource.lastIndexOf('>') + 1) : '';
+  return arn ? `${arn}${part}` : `unknown reference ${resource}`;
 }
 
 function known(action: string): ActionAuthorization {

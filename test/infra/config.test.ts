@@ -116,7 +116,7 @@ test('every mistake is named at once', () => {
   const problems = problemsOf({
     regions: [{ ...knownRegions.us, availabilityZones: ['eu-west-1a'], cells }],
     logRetentionDays: 42,
-    backupRetentionDays: 36,
+    backups: { secondRegions: { mars: 'us-west-2' }, copyBusiness: true },
     moves: {
       graceMinutes: 0,
       keepDedicated: 91,
@@ -136,7 +136,7 @@ test('every mistake is named at once', () => {
     'cell eu-1: maxCapacity is 0.25, expected 0.5 to 256 in steps of 0.5',
     'cell eu-1: maxCapacity 0.25 must be at least 1 and not below minCapacity 0.3',
     expect.stringContaining('logRetentionDays is 42'),
-    'backupRetentionDays is 36, Aurora accepts 1 to 35',
+    'backups.secondRegions names mars, which is no region',
     'moves.dutyCycle is 0, expected 0.1 to 1',
     'moves.replicationTls is "sslmode=disable", expected such as sslmode=verify-full sslrootcert=/a/file.pem',
     'moves.replicationTlsBetweenRegions is "sslmode=prefer", expected such as sslmode=verify-full sslrootcert=/a/file.pem',

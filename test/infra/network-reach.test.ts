@@ -63,6 +63,7 @@ test('every service that a function in a network may call has an endpoint there,
   expect([...called].sort()).toEqual([
     'rds-data',
     'rds-data abroad',
+    's3',
     'secretsmanager',
     'secretsmanager abroad',
     'states',

@@ -154,7 +154,7 @@ test('the reach is as narrow as names allow', () => {
   expect(operators.filter((right) => !REGISTRY_THERE.includes(right))).toEqual(
     [
       `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-move-survey`,
-      ...['tenant-onboarding', 'tenant-move', 'schema-rollout'].flatMap((name) => [
+      ...['tenant-onboarding', 'tenant-move', 'tenant-backup', 'schema-rollout'].flatMap((name) => [
         `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,
         `states:StartExecution arn:aws:states:eu-west-1::stateMachine:${name}`,
       ]),

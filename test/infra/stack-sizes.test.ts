@@ -21,6 +21,7 @@ test('a region of one cell has at most 150 resources in each of its stacks, and 
     'Strata-us-network',
     'Strata-us-cell-us-1',
     'Strata-us-api',
+    'Strata-us-backups',
     'Strata-us-operations',
   ]);
   expect([...normal].filter(([, size]) => size > 150)).toEqual([]);
@@ -32,7 +33,7 @@ test('in three regions of three cells every stack stays below 400 of the 500 res
 });
 
 test('a further cell costs a stack of its own, and next to nothing in the others', () => {
-  for (const part of ['network', 'api', 'operations']) {
+  for (const part of ['network', 'api', 'backups', 'operations']) {
     const [one = 0, three = 0] = [normal, largest].map((sizes) => sizes.get(`Strata-us-${part}`));
     expect(three - one, part).toBeLessThanOrEqual(5);
   }

@@ -95,18 +95,19 @@ test('user pools are protected against deletion', () => {
   }
 });
 
-test('every cluster is encrypted with our key, has the Data API, and can go back 35 days', () => {
+test('every cluster is encrypted with our key, has the Data API, and can go back as long as the policy of its tenants says', () => {
   const clusters = ofType('AWS::RDS::DBCluster');
   expect(clusters.map(({ Properties }) => Properties.DBClusterIdentifier)).toEqual([
     'strata-registry',
     'strata-us-1',
   ]);
+  // The registry knows tenants of every tier; a cell has no Enterprise tenant.
+  expect(clusters.map(({ Properties }) => Properties.BackupRetentionPeriod)).toEqual([35, 14]);
   for (const { Properties } of clusters) {
     expect(Properties).toMatchObject({
       Engine: 'aurora-postgresql',
       StorageEncrypted: true,
       EnableHttpEndpoint: true,
-      BackupRetentionPeriod: 35,
       EnableCloudwatchLogsExports: ['postgresql'],
       MasterUsername: 'strata_master',
     });
@@ -226,9 +227,12 @@ test('the environment of every function has only the agreed names', () => {
     'api/tenants/handler': [
       'ONBOARDING_STATE_MACHINE_ARN',
       'MOVE_STATE_MACHINE_ARN',
+      'BACKUP_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
     ],
+    'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
+    'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
@@ -268,6 +272,8 @@ test('the environment of every function has only the agreed names', () => {
 test('all state machine definitions are valid', async () => {
   const machines = ofType('AWS::StepFunctions::StateMachine');
   expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual([
+    'tenant-backup',
+    'fleet-backup',
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
@@ -275,10 +281,9 @@ test('all state machine definitions are valid', async () => {
     'partition-upkeep',
   ]);
   for (const { Properties } of machines) {
-    const definition = text(Properties.DefinitionString).replace(
-      /<[^<>]*>/g,
-      'arn:aws:lambda:us-east-1:000000000000:function:task',
-    );
+    const definition = text(Properties.DefinitionString)
+      .replaceAll('<AWS::Partition>', 'aws')
+      .replace(/<[^<>]*>/g, 'arn:aws:lambda:us-east-1:000000000000:function:task');
     const { isValid, errorsText } = await aslValidator(JSON.parse(definition));
     expect(isValid, errorsText()).toBe(true);
   }
@@ -394,7 +399,7 @@ test('with one region nothing knows of, reaches or lets in another', () => {
   }
   expect(everything).not.toContain('key/*');
   expect(ofType('AWS::EC2::VPCPeeringConnection', 'AWS::Route53::HostedZone')).toEqual([]);
-  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(5);
+  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(6);
   for (const resource of ofType('AWS::Lambda::Function')) {
     const { REGISTRIES } = environmentOf(resource);
     if (REGISTRIES) expect(JSON.parse(text(REGISTRIES))).toMatchObject([{ region: 'us' }]);
@@ -431,7 +436,7 @@ test('every function and every state machine is watched by an alarm: its own or 
     expect(watched).toContain(`${stack} <${logicalId}> ExecutionsTimedOut`);
   }
   // A workflow calls these again after an error; its own alarms say what remains.
-  const retried = /^tasks\/(move-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+  const retried = /^tasks\/((move|backup)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

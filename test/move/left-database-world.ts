@@ -37,9 +37,11 @@ export class LeftDatabaseWorld {
   }
 
   static async start(): Promise<LeftDatabaseWorld> {
-    const plane = await startControlPlane();
-    const relay = await startAwsRelay(plane.awsUrl);
-    process.env.AWS_ENDPOINT_URL = relay.url;
+    let relay!: AwsRelay;
+    const plane = await startControlPlane(async (awsUrl) => {
+      relay = await startAwsRelay(awsUrl);
+      return relay.url;
+    });
     const directory = mkdtempSync(join(tmpdir(), 'strata-template-'));
     const file = join(directory, 'cluster.json');
     writeFileSync(file, JSON.stringify(databaseTemplate));

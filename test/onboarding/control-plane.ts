@@ -61,8 +61,13 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
-/** Starts it, and points this process's SDK clients there. */
-export async function startControlPlane(): Promise<ControlPlane> {
+/**
+ * Starts it, and points this process's SDK clients there.
+ * @param reachedAt answers the URL that the clients get: of a relay, say, that passes their calls on to `awsUrl`.
+ */
+export async function startControlPlane(
+  reachedAt: (awsUrl: string) => Promise<string> = async (awsUrl) => awsUrl,
+): Promise<ControlPlane> {
   const stateDir = mkdtempSync(join(tmpdir(), 'strata-control-plane-'));
   // PostgreSQL's own user has to reach its data.
   chmodSync(stateDir, 0o755);
@@ -99,7 +104,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     factories.set(factory.type, factory);
   await endpoint.listen(awsPort);
   Object.assign(process.env, {
-    AWS_ENDPOINT_URL: awsUrl,
+    AWS_ENDPOINT_URL: await reachedAt(awsUrl),
     AWS_REGION: REGION,
     AWS_ACCESS_KEY_ID: 'administrator',
     AWS_SECRET_ACCESS_KEY: 'local',

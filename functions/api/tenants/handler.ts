@@ -1,5 +1,6 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { operatorApi } from '../../http/operator-api.ts';
+import * as backups from './backup-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
@@ -8,4 +9,6 @@ import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
-export const handler = operatorApi(bindRoutes(routes, { tenants, users, moves, promotion, fleet, usage }));
+export const handler = operatorApi(
+  bindRoutes(routes, { tenants, users, moves, promotion, backups, fleet, usage }),
+);

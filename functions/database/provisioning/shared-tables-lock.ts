@@ -9,8 +9,9 @@
 import type pg from 'pg';
 import { endLockHolders } from '../ddl/ddl-connection.ts';
 
-const LOCK = 'strata ddl shared tables';
-const KEY = `pg_catalog.hashtextextended('${LOCK}', 0)`;
+/** The text whose hash is the key of the lock. */
+export const SHARED_TABLES_LOCK = 'strata ddl shared tables';
+const KEY = `pg_catalog.hashtextextended('${SHARED_TABLES_LOCK}', 0)`;
 
 /**
  * For the transaction that claims a tenant for a reshape: take it before the claim is written.
@@ -28,6 +29,6 @@ export async function keepSharedTables(owner: pg.ClientBase): Promise<void> {
 export async function lockSharedTables(owner: pg.ClientBase): Promise<void> {
   const { rows } = await owner.query(`select pg_catalog.pg_try_advisory_xact_lock(${KEY}) as locked`);
   if (rows[0]?.locked) return;
-  await endLockHolders(owner, LOCK);
+  await endLockHolders(owner, SHARED_TABLES_LOCK);
   await owner.query(`select pg_catalog.pg_advisory_xact_lock(${KEY})`);
 }

@@ -27,3 +27,13 @@ export class MoveCommitted extends Error {
 export class ReplicationLost extends Error {
   override name = 'ReplicationLost';
 }
+
+/** The snapshot to be read has no transaction any more, or the place that was to be read is another by now. */
+export class SnapshotGone extends Error {
+  override name = 'SnapshotGone';
+}
+
+/** DDL on the tables to be read is under way, or waits for them. Nothing is held; try again later. */
+export class TablesLocked extends Error {
+  override name = 'TablesLocked';
+}

@@ -1,4 +1,5 @@
 import { type Command, synopsis } from '../command.ts';
+import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { executions } from './executions.ts';
 import { move } from './move.ts';
@@ -31,6 +32,8 @@ export const COMMANDS: readonly Command[] = [
   move,
   watch,
   abort,
+  backup,
+  backups,
   usage,
   decisions,
   offers,

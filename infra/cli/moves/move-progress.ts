@@ -1,3 +1,4 @@
+import { progressBar } from '../progress-bar.ts';
 import type { Style } from '../screen.ts';
 import { bytesText, counted, countText, durationText, pauseText, shownText } from '../shown-text.ts';
 import { type Move, type MovePhase, type PlannedHop, placeText, targetText } from './move-json.ts';
@@ -16,7 +17,6 @@ export interface ProgressOptions {
   width: number;
 }
 
-const BAR_CELLS = 20;
 const NAME_CELLS = 12;
 
 /** The live view of a move: its hops, their phases, how far the running one is, and the pause there is now. */
@@ -79,7 +79,7 @@ function phaseLine(phase: MovePhase, now: number, running: boolean): ProgressLin
   if (phase.status === 'done') return { text: `    ✔ ${name}${facts}`, style: 'green' };
   if (!running) return { text: `    ✘ ${name}${facts}`, style: 'red' };
   const share = shareDone(phase);
-  const bar = share === undefined ? '' : `${barOf(share)} ${String(Math.floor(share * 100)).padStart(3)}%  `;
+  const bar = share === undefined ? '' : `${progressBar(share)}  `;
   return { text: `    ▸ ${name}${bar}${facts}`, style: 'cyan' };
 }
 
@@ -123,11 +123,6 @@ function phasesToCome({ to }: PlannedHop, begun: MovePhase[]): string[] {
   ];
   const last = Math.max(-1, ...begun.map(({ name }) => all.indexOf(name)));
   return all.slice(last + 1);
-}
-
-function barOf(share: number): string {
-  const filled = Math.floor(share * BAR_CELLS);
-  return `[${'█'.repeat(filled)}${'░'.repeat(BAR_CELLS - filled)}]`;
 }
 
 function keyOf({ hop, name, startedAt }: MovePhase): string {

@@ -1,13 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError, movePath, tenantPath } from '../api-client.ts';
+import { type ApiClient, movePath, tenantPath } from '../api-client.ts';
 import { CommandError } from '../errors.ts';
+import { patiently, pollPause } from '../polling.ts';
 import type { Screen } from '../screen.ts';
 import type { Move } from './move-json.ts';
 import { moveProgress, moveReport, phaseChanges } from './move-progress.ts';
-
-const POLL_MS = 250;
-/** Answers in a row that may fail before watching ends: a deployment or a busy registry passes. */
-const PATIENCE = 40;
 
 /** How long a follow-up move may take to begin. */
 const FOLLOW_UP_MS = 60_000;
@@ -38,7 +34,7 @@ export async function watchMove(
       return followUp ? watchFollowUp(api, screen, { tenant, followUp }) : succeeded;
     }
     before = move;
-    await delay(POLL_MS);
+    await pollPause();
   }
 }
 
@@ -61,20 +57,7 @@ async function watchFollowUp(
       );
       return false;
     }
-    await delay(POLL_MS);
-  }
-}
-
-async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  for (let failures = 1; ; failures += 1) {
-    try {
-      return await ask();
-    } catch (cause) {
-      // A move that was just asked for may not be there yet; what is refused for good stays refused.
-      const lasting = cause instanceof ApiError && ![404, 429, 500, 502, 503, 504].includes(cause.status);
-      if (lasting || failures >= PATIENCE) throw cause;
-      await delay(POLL_MS);
-    }
+    await pollPause();
   }
 }
 

@@ -34,6 +34,17 @@ export const stateMachineResources: Resources = {
       Resource: [functionArn('Echo'), functionArn('Fail'), functionArn('Slow')],
     },
     { Action: 'secretsmanager:CreateSecret', Resource: '*' },
+    {
+      Action: 'states:StartExecution',
+      Resource: ['retry', 'fail', 'long', 'forbidden'].map(machineArn),
+    },
+    // Not those of `forbidden`.
+    {
+      Action: ['states:DescribeExecution', 'states:StopExecution'],
+      Resource: ['retry', 'fail', 'long'].map(
+        (name) => `${machineArn(name).replace('stateMachine', 'execution')}:*`,
+      ),
+    },
   ]),
   ...role('OperatorRole', [{ Action: 'states:StartExecution', Resource: machineArn('context') }]),
   ...lambdaFunction('Echo', 'echo', 'FunctionRole'),
@@ -135,6 +146,18 @@ export const stateMachineResources: Resources = {
           StartAt: 'One',
           States: { One: { Type: 'Task', Resource: functionArn('Echo'), End: true } },
         },
+        End: true,
+      },
+    },
+  }),
+  ...machine('nested', {
+    StartAt: 'Run',
+    States: {
+      Run: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::states:startExecution.sync:2',
+        Parameters: { 'StateMachineArn.$': '$.machine', 'Input.$': '$.input' },
+        ResultSelector: { 'status.$': '$.Status', 'output.$': '$.Output', 'arn.$': '$.ExecutionArn' },
         End: true,
       },
     },

@@ -145,6 +145,53 @@ describe('errors of functions', () => {
   });
 });
 
+describe('an execution that runs another one', () => {
+  const nested = (name: string, input: object = {}) => ({ machine: machineArn(name), input });
+
+  test('gets its output, as JSON', async () => {
+    const { result } = await run('nested', nested('retry', { key: 'n1', times: 0 }));
+    expect(result).toMatchObject({ status: 'SUCCEEDED', output: { attempts: 1 } });
+    const { input } = await sfn.send(new DescribeExecutionCommand({ executionArn: result.arn }));
+    expect(JSON.parse(input!)).toEqual({ key: 'n1', times: 0 });
+  });
+
+  test('fails with States.TaskFailed where that one fails, and says how', async () => {
+    const outer = await run('nested', nested('fail', { error: 'TenantExists', reason: 'taken' }));
+    expect(outer).toMatchObject({ status: 'FAILED', error: 'States.TaskFailed' });
+    expect(JSON.parse(outer.cause!)).toMatchObject({
+      Status: 'FAILED',
+      Error: 'TenantExists',
+      Cause: 'taken',
+    });
+  });
+
+  test('needs the rights to start it, and to describe it', async () => {
+    expect(await run('nested', nested('context'))).toMatchObject({
+      status: 'FAILED',
+      error: 'StepFunctions.AccessDeniedException',
+      cause: expect.stringContaining('states:StartExecution'),
+    });
+    expect(await run('nested', nested('forbidden'))).toMatchObject({
+      status: 'FAILED',
+      error: 'StepFunctions.AccessDeniedException',
+      cause: expect.stringContaining('states:DescribeExecution'),
+    });
+  });
+
+  test('stops it when it is stopped itself', async () => {
+    const running = () =>
+      sfn.send(new ListExecutionsCommand({ stateMachineArn: machineArn('long'), statusFilter: 'RUNNING' }));
+    const outer = await start('nested', nested('long', { stopped: 'with its caller' }));
+    await expect.poll(async () => (await running()).executions?.length, { timeout: 5_000 }).toBe(1);
+    const [inner] = (await running()).executions!;
+    await sfn.send(new StopExecutionCommand({ executionArn: outer }));
+    expect(await ended(inner!.executionArn!)).toMatchObject({
+      status: 'ABORTED',
+      cause: 'The execution that waited for it has ended',
+    });
+  });
+});
+
 describe('the API', () => {
   test('lists and describes state machines', async () => {
     const { stateMachines } = await sfn.send(new ListStateMachinesCommand({}));

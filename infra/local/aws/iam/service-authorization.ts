@@ -73,6 +73,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
     statemachine: ofType('states', 'stateMachine:*'),
     execution: ofType('states', 'execution:*'),
   },
+  events: { rule: ofType('events', 'rule/*') },
   lambda: { function: ofType('lambda', 'function:*') },
   scheduler: { schedule: ofType('scheduler', 'schedule/*', []) },
   servicequotas: { quota: ofType('servicequotas', '*', []) },
@@ -287,6 +288,12 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     // Or a Map Run, which is not offered here.
     ListExecutions: { takes: 'statemachine*', keys: ['states:StateMachineQualifier'] },
     ListStateMachines: ANYTHING,
+  },
+  // Step Functions keeps a rule of its own with the role of a state machine that waits for executions.
+  events: {
+    PutTargets: { takes: 'rule*', keys: ['events:TargetArn', 'events:creatorAccount', 'events:ManagedBy'] },
+    PutRule: { takes: 'rule*', keys: [...REQUEST_TAGS, 'events:creatorAccount', 'events:ManagedBy'] },
+    DescribeRule: { takes: 'rule*', keys: ['events:creatorAccount'] },
   },
   lambda: { InvokeFunction: { takes: 'function*' }, ListFunctions: ANYTHING },
   scheduler: { GetSchedule: { takes: 'schedule*', keys: TAGGED }, ListSchedules: ANYTHING },

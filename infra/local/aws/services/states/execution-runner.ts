@@ -133,7 +133,8 @@ export class ExecutionRunner {
           return input;
         }
         const principal = this.#authorizer.session(machine.roleArn, execution.name);
-        return (await this.#tasks.run(task.resource, input, principal, machine.region)) as typeof input;
+        const { resource } = task;
+        return (await this.#tasks.run(resource, input, principal, machine.region, signal)) as typeof input;
       } catch (cause) {
         failed();
         throw cause;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { FunctionNotFound } from '../../../errors.ts';
 import type { PlatformContext } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
@@ -36,6 +37,9 @@ const INTEGRATIONS: Record<string, { signingName: string; errors: string; camelC
   sns: { signingName: 'sns', errors: 'Sns' },
 };
 
+/** How often a Task state looks whether the execution that it waits for has ended, in milliseconds. */
+const EXECUTION_POLL_MS = 100;
+
 /** Runs what Task states name as their resource, with the rights of the state machine's role. */
 export class TaskResources {
   readonly #context: PlatformContext;
@@ -48,9 +52,18 @@ export class TaskResources {
     this.#call = call;
   }
 
-  /** @throws {TaskFailure} with the error name AWS gives */
-  async run(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
-    const result = await this.#dispatch(resource, input, as, region);
+  /**
+   * @param signal of the execution's end, for what outlasts one call
+   * @throws {TaskFailure} with the error name AWS gives
+   */
+  async run(
+    resource: string,
+    input: unknown,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const result = await this.#dispatch(resource, input, as, region, signal);
     if (Buffer.byteLength(JSON.stringify(result ?? null)) > PAYLOAD_LIMIT) {
       throw new TaskFailure(
         'States.DataLimitExceeded',
@@ -61,8 +74,17 @@ export class TaskResources {
     return result;
   }
 
-  async #dispatch(resource: string, input: unknown, as: Principal, region: string): Promise<unknown> {
+  async #dispatch(
+    resource: string,
+    input: unknown,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     if (resource.startsWith('arn:aws:lambda:')) return this.#invoke(resource, input, as, region);
+    if (resource === 'arn:aws:states:::states:startExecution.sync:2') {
+      return this.#runExecution(input as Record<string, unknown>, as, region, signal);
+    }
     const integration = /^arn:aws:states:::(?:aws-sdk:)?([a-z]+):(\w+)$/.exec(resource);
     const [, service = '', action = ''] = integration ?? [];
     if (service === 'lambda' && action === 'invoke') return this.#lambdaInvoke(input, as, region);
@@ -73,6 +95,38 @@ export class TaskResources {
       });
     }
     return this.#service(target, action, (input ?? {}) as Record<string, unknown>, as, region);
+  }
+
+  /**
+   * `startExecution.sync:2`: starts an execution and waits for its end, with the rights that AWS asks of the role for
+   * that. One that did not succeed is `States.TaskFailed`, with its description as the cause. Where the waiting
+   * execution is stopped, the other one is stopped too.
+   */
+  async #runExecution(
+    { Input, ...parameters }: Record<string, unknown>,
+    as: Principal,
+    region: string,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const states = { signingName: 'states', errors: 'StepFunctions', camelCase: true };
+    const text = typeof Input === 'string' ? Input : JSON.stringify(Input ?? {});
+    const started = await this.#service(states, 'startExecution', { ...parameters, Input: text }, as, region);
+    const { ExecutionArn } = started as { ExecutionArn: string };
+    for (;;) {
+      const described = await this.#service(states, 'describeExecution', { ExecutionArn }, as, region);
+      const { Output, ...execution } = described as Record<string, unknown>;
+      if (execution.Status === 'SUCCEEDED') return { ...execution, Output: JSON.parse(String(Output)) };
+      if (execution.Status !== 'RUNNING') {
+        throw new TaskFailure('States.TaskFailed', JSON.stringify(execution));
+      }
+      try {
+        await delay(EXECUTION_POLL_MS, undefined, { signal });
+      } catch {
+        const Cause = 'The execution that waited for it has ended';
+        await this.#service(states, 'stopExecution', { ExecutionArn, Cause }, as, region);
+        throw new TaskFailure('States.Runtime', Cause, { terminal: true });
+      }
+    }
   }
 
   async #lambdaInvoke(input: unknown, as: Principal, region: string): Promise<unknown> {

@@ -1,0 +1,230 @@
+/**
+ * One bucket of S3, as backups use it: objects are streamed in and out with bounded memory, and their SHA-256 is
+ * computed as they pass.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { type Duplex, type Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
+
+/** What is written with each object, besides what the bucket's defaults (SSE-KMS) add. */
+export interface ObjectOptions {
+  /** Nobody can delete or replace the object before that time. */
+  readonly lock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly until: Date };
+}
+
+export interface StoredObject {
+  readonly bytes: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+export interface ListedObject {
+  readonly key: string;
+  readonly bytes: number;
+  readonly lastModified: Date;
+}
+
+/** There is no object with that key. */
+export class ObjectMissing extends Error {
+  override name = 'ObjectMissing';
+  constructor(key: string, options?: ErrorOptions) {
+    super(`no object ${key}`, options);
+  }
+}
+
+/** The object is longer than its reader takes. */
+export class ObjectTooLarge extends Error {
+  override name = 'ObjectTooLarge';
+}
+
+/** S3 takes parts from 5 MiB on; two of them are in flight and one is being filled. */
+const UPLOAD_PART_BYTES = 8 * 2 ** 20;
+const UPLOADS_AT_ONCE = 2;
+/** What one DeleteObjects takes. */
+const DELETE_AT_ONCE = 1_000;
+
+let client: Promise<S3Client> | undefined;
+
+/**
+ * One client per container, loaded at first use. A request that hangs ends after 30 s and is repeated, five times at most:
+ * S3 answers 503 while it makes room.
+ */
+export function s3Client(): Promise<S3Client> {
+  client ??= import('@aws-sdk/client-s3').then(
+    ({ S3Client }) =>
+      new S3Client({
+        maxAttempts: 5,
+        requestHandler: { connectionTimeout: 3_000, requestTimeout: 30_000, throwOnRequestTimeout: true },
+      }),
+  );
+  return client;
+}
+
+export class ObjectStore {
+  readonly bucket: string;
+  readonly #client: () => Promise<S3Client>;
+  readonly #options: ObjectOptions;
+
+  constructor(bucket: string, options: ObjectOptions = {}, client: () => Promise<S3Client> = s3Client) {
+    this.bucket = bucket;
+    this.#options = options;
+    this.#client = client;
+  }
+
+  /**
+   * Uploads what the stream gives behind the transforms, in parts where it is long. Nothing is stored where a stream or S3
+   * fails: then the upload is aborted, and the streams are destroyed.
+   * @throws what a stream threw, or S3's own error.
+   */
+  async upload(key: string, body: Readable, ...transforms: readonly Duplex[]): Promise<StoredObject> {
+    const [{ Upload }, s3] = await Promise.all([import('@aws-sdk/lib-storage'), this.#client()]);
+    const measured = new MeasuredStream();
+    const upload = new Upload({
+      client: s3,
+      params: { ...this.#parameters(key), Body: measured },
+      partSize: UPLOAD_PART_BYTES,
+      queueSize: UPLOADS_AT_ONCE,
+    });
+    const feeding = pipeline([body, ...transforms, measured]).catch(async (error: unknown) => {
+      // The upload sees the stream's end as an error, too; this one is the cause.
+      await upload.abort();
+      throw error;
+    });
+    const uploading = upload.done().catch((error: unknown) => {
+      measured.destroy(error as Error);
+      throw error;
+    });
+    const [fed, uploaded] = await Promise.allSettled([feeding, uploading]);
+    if (fed.status === 'rejected') throw causeOf(fed.reason, uploaded);
+    if (uploaded.status === 'rejected') throw uploaded.reason;
+    return measured.stored();
+  }
+
+  /** Stores a text as one object, in place of an earlier one. At most 5 GB, and locally 64 MiB. */
+  async putText(key: string, text: string, contentType: string): Promise<void> {
+    const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: text, ContentType: contentType }));
+  }
+
+  /** Stores a text as one object, unless there is one. @returns whether it was stored. */
+  async putTextOnce(key: string, text: string, contentType: string): Promise<boolean> {
+    const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const put = { ...this.#parameters(key), Body: text, ContentType: contentType, IfNoneMatch: '*' };
+    try {
+      await s3.send(new PutObjectCommand(put));
+      return true;
+    } catch (error) {
+      if ((error as Error).name === 'PreconditionFailed') return false;
+      throw error;
+    }
+  }
+
+  /** The object as a stream, which fails where the connection ends early. @throws {ObjectMissing} and S3's errors. */
+  async download(key: string): Promise<{ readonly body: Readable; readonly bytes: number }> {
+    const [{ GetObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const { Body, ContentLength } = await s3
+      .send(new GetObjectCommand({ Bucket: this.bucket, Key: key }))
+      .catch(missing(key));
+    return { body: Body as Readable, bytes: ContentLength ?? 0 };
+  }
+
+  /** @throws {ObjectMissing | ObjectTooLarge} and S3's errors. */
+  async readText(key: string, maxBytes: number): Promise<string> {
+    const { body, bytes } = await this.download(key);
+    if (bytes > maxBytes) {
+      body.destroy();
+      throw new ObjectTooLarge(`object ${key} has ${bytes} bytes`);
+    }
+    return Buffer.concat(await body.toArray()).toString('utf8');
+  }
+
+  /** Bytes of the object as S3 tells them. @throws {ObjectMissing} and S3's errors. */
+  async size(key: string): Promise<number> {
+    const [{ HeadObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const { ContentLength } = await s3
+      .send(new HeadObjectCommand({ Bucket: this.bucket, Key: key }))
+      .catch(missing(key));
+    return ContentLength ?? 0;
+  }
+
+  /** Objects whose keys begin with the prefix, in the keys' order. @param after only keys behind that one */
+  async *list(prefix: string, after?: string): AsyncGenerator<ListedObject> {
+    const [{ ListObjectsV2Command }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    let token: string | undefined;
+    do {
+      const page = await s3.send(
+        new ListObjectsV2Command({
+          Bucket: this.bucket,
+          Prefix: prefix,
+          ...(token === undefined ? { StartAfter: after } : { ContinuationToken: token }),
+        }),
+      );
+      for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        if (Key !== undefined)
+          yield { key: Key, bytes: Size ?? 0, lastModified: LastModified ?? new Date(0) };
+      }
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+  }
+
+  /** Those that are not there count as deleted. @throws {AggregateError} with an error for each that S3 refused. */
+  async delete(keys: readonly string[]): Promise<void> {
+    const [{ DeleteObjectsCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const refused: Error[] = [];
+    for (let from = 0; from < keys.length; from += DELETE_AT_ONCE) {
+      const Objects = keys.slice(from, from + DELETE_AT_ONCE).map((Key) => ({ Key }));
+      const { Errors } = await s3.send(
+        new DeleteObjectsCommand({ Bucket: this.bucket, Delete: { Objects, Quiet: true } }),
+      );
+      for (const { Key, Code } of Errors ?? []) refused.push(new Error(`${Key}: ${Code}`));
+    }
+    if (refused.length > 0) throw new AggregateError(refused, 'objects could not be deleted');
+  }
+
+  #parameters(key: string): Pick<PutObjectCommandInput, 'Bucket' | 'Key'> {
+    const { lock } = this.#options;
+    return {
+      Bucket: this.bucket,
+      Key: key,
+      ...(lock ? { ObjectLockMode: lock.mode, ObjectLockRetainUntilDate: lock.until } : {}),
+    };
+  }
+}
+
+/** Counts and hashes what passes. */
+export class MeasuredStream extends Transform {
+  #bytes = 0;
+  readonly #hash: Hash = createHash('sha256');
+  #digest: string | undefined;
+
+  override _transform(chunk: Buffer, _encoding: string, done: (error: null, chunk: Buffer) => void): void {
+    this.#bytes += chunk.length;
+    this.#hash.update(chunk);
+    done(null, chunk);
+  }
+
+  /** Once all has passed. */
+  stored(): StoredObject {
+    this.#digest ??= this.#hash.digest('hex');
+    return { bytes: this.#bytes, sha256: this.#digest };
+  }
+}
+
+function missing(key: string) {
+  return (error: unknown): never => {
+    const { name, $metadata } = error as { name?: string; $metadata?: { httpStatusCode?: number } };
+    if (name === 'NoSuchKey' || name === 'NotFound' || $metadata?.httpStatusCode === 404)
+      throw new ObjectMissing(key, { cause: error });
+    throw error;
+  };
+}
+
+/** Where both ends failed, the stream's error is the cause, unless it only says that the upload has ended it. */
+function causeOf(fed: unknown, uploaded: PromiseSettledResult<unknown>): unknown {
+  const { name } = fed as Error;
+  if (uploaded.status !== 'rejected' || fed === uploaded.reason) return fed;
+  return name === 'AbortError' || (fed as { code?: string }).code === 'ERR_STREAM_PREMATURE_CLOSE'
+    ? uploaded.reason
+    : fed;
+}

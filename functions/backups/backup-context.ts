@@ -1,0 +1,45 @@
+import { Socket } from 'node:net';
+import type pg from 'pg';
+import type { ObjectStore } from '../aws/object-store.ts';
+import { dataConnection } from '../database/provisioning/data-connection.ts';
+import type { OwnedDatabase } from '../database/session/owner-connection.ts';
+import type { BackupLedger, BackupRecord } from './backup-ledger.ts';
+import { BackupOvertaken } from './errors.ts';
+
+/** What the phases of a backup work with. */
+export interface BackupContext {
+  readonly ledger: BackupLedger;
+  readonly store: ObjectStore;
+  readonly connect?: ConnectReader;
+}
+
+/** A connection as the owner of the database, to the cluster itself: the proxy knows request roles only. */
+export interface Reader {
+  readonly client: pg.Client;
+  /** Of its session on the server. */
+  readonly pid: number;
+  /** Breaks the connection, whatever is under way on it. */
+  hangUp(): void;
+}
+
+/** @throws the driver's, the network's or Secrets Manager's error. */
+export type ConnectReader = (database: OwnedDatabase) => Promise<Reader>;
+
+export const connectReader: ConnectReader = async ({ writerHost: host, port, database, ownerSecret }) => {
+  const socket = new Socket();
+  const client = await dataConnection({ host, port, database, secretArn: ownerSecret, socket });
+  return {
+    client,
+    pid: (client as pg.Client & { processID: number }).processID,
+    hangUp() {
+      socket.destroy();
+    },
+  };
+};
+
+/** @throws {BackupOvertaken} the backup is not running. */
+export async function runningBackup(ledger: BackupLedger): Promise<BackupRecord> {
+  const record = await ledger.read();
+  if (record?.status !== 'running') throw new BackupOvertaken();
+  return record;
+}

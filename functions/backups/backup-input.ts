@@ -1,0 +1,51 @@
+import * as z from 'zod/mini';
+import { readInput } from '../resources/read-input.ts';
+import { InvalidBackupInput } from './errors.ts';
+
+/** The input of `tenant-backup`. */
+export interface BackupInput {
+  /** Id or slug. */
+  readonly tenant: string;
+  /** Of the row that was made before the execution was started. */
+  readonly backupId: string | undefined;
+  /** Who asked for the backup, where it was not the execution's starter: an operator, or `schedule`. */
+  readonly startedBy: string | undefined;
+}
+
+const reference = z
+  .string('must be the id or slug of a tenant')
+  .check(z.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be the id or slug of a tenant'));
+
+const input = z.strictObject(
+  {
+    tenantId: z.optional(reference),
+    slug: z.optional(reference),
+    backupId: z.optional(z.uuid('must be a UUID')),
+    startedBy: z.optional(
+      z
+        .string('must be a string')
+        .check(z.minLength(1), z.maxLength(255))
+        .check(
+          z.refine(
+            (text) => !text.includes('\0') && text.isWellFormed(),
+            'must not contain NUL or malformed characters',
+          ),
+        ),
+    ),
+  },
+  'must be a JSON object',
+);
+
+/** Checks the input of an execution. @throws {InvalidBackupInput} naming every field that is wrong. */
+export function readBackupInput(value: unknown): BackupInput {
+  const { data, issues } = readInput(input, value);
+  if (issues) {
+    throw new InvalidBackupInput(issues.map(({ path, message }) => ({ path: path.join('.'), message })));
+  }
+  const { tenantId, slug, backupId, startedBy } = data;
+  const tenant = tenantId ?? slug;
+  if (tenant === undefined || (tenantId !== undefined && slug !== undefined)) {
+    throw new InvalidBackupInput([{ path: '', message: 'give exactly one of tenantId and slug' }]);
+  }
+  return { tenant, backupId, startedBy };
+}

@@ -1,0 +1,244 @@
+/**
+ * The registry's record of a backup.
+ *
+ *   running ──manifest written──▶ succeeded ──expires_at──▶ expired ──objects deleted──▶ (no row)
+ *   running ──▶ failed | aborted                            ──expires_at──▶ (no row)
+ *
+ * While it runs, `phase` says how far it is: planned (asked for), waiting (for a move), begun, then what the engine
+ * tells. Only a succeeded backup has a manifest, so only its objects are a backup; those of the others are garbage.
+ * The registry keeps it to one running backup per tenant.
+ */
+import { type InferResult, sql } from 'kysely';
+import { BACKUP_POLICY, backupPrefix } from '../contracts/backup-policy.ts';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import type { TimeWithoutZone } from '../registry/registry-column.ts';
+import { now, secondsSince } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { referenceColumn, type TenantStatus } from '../registry/tenant-record.ts';
+import { BackupInProgress, TenantNotBackupable } from './errors.ts';
+
+export type BackupStatus = 'running' | 'succeeded' | 'failed' | 'aborted' | 'expired';
+
+/** A row of `tenant_backups`, as far as its workflow minds it. */
+export interface RunningBackup {
+  readonly backupId: string;
+  readonly tenantId: string;
+  readonly status: BackupStatus;
+  readonly phase: string;
+  readonly prefix: string;
+  readonly executionArn: string | null;
+  /** Since it was asked for. */
+  readonly ageSeconds: number;
+}
+
+/** A tenant whose data can be backed up, and the place where it is. */
+export interface BackedUpTenant {
+  readonly tenantId: string;
+  readonly tier: Tier;
+  readonly isolationModel: IsolationModel;
+  readonly epoch: number;
+  readonly schemaVersion: number;
+  readonly region: string;
+  /** A move works on it. */
+  readonly isMoving: boolean;
+}
+
+const backupsQuery = (registry: RegistryExecutor) =>
+  registrySql(registry)
+    .selectFrom('tenant_backups as b')
+    .select(['b.backup_id', 'b.tenant_id', 'b.status', 'b.phase', 'b.prefix', 'b.execution_arn'])
+    .select((eb) => secondsSince(eb.ref('b.started_at')).as('age_seconds'));
+
+type BackupsQuery = ReturnType<typeof backupsQuery>;
+type BackupRow = InferResult<BackupsQuery>[number];
+
+/** Backups, `b`, that satisfy a condition, oldest first. */
+export async function selectBackups(
+  registry: RegistryExecutor,
+  where: (backups: BackupsQuery) => BackupsQuery,
+): Promise<RunningBackup[]> {
+  const backups = where(backupsQuery(registry)).orderBy('b.started_at').orderBy('b.backup_id');
+  return (await backups.execute()).map(toBackup);
+}
+
+export async function findBackup(
+  registry: RegistryExecutor,
+  backupId: string,
+): Promise<RunningBackup | undefined> {
+  const [backup] = await selectBackups(registry, (backups) => backups.where('b.backup_id', '=', backupId));
+  return backup;
+}
+
+/** Statuses of tenants that have data: a suspended one serves nothing, and keeps what it has. */
+export const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
+
+/**
+ * The tenant of an id or a slug, locked until the transaction ends; undefined where there is none.
+ * @throws {TenantNotBackupable} it has no data here.
+ */
+export async function lockBackedUpTenant(
+  transaction: RegistryExecutor,
+  reference: string,
+): Promise<BackedUpTenant | undefined> {
+  const row = await registrySql(transaction)
+    .selectFrom('tenants as t')
+    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
+    .select(['t.tenant_id', 't.status', 't.subscription_tier', 'r.isolation_model', 'r.epoch', 'r.region'])
+    .select('r.schema_version as own_version')
+    .select('c.schema_version as cell_version')
+    .select((eb) =>
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .whereRef('m.tenant_id', '=', 't.tenant_id')
+            .where('m.status', '=', 'running'),
+        )
+        .as('is_moving'),
+    )
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .forUpdate('t')
+    .executeTakeFirst();
+  if (!row) return undefined;
+  if (row.status === 'elsewhere' || row.status === 'arriving') {
+    throw new TenantNotBackupable('The tenant is in another region. Back it up there.');
+  }
+  if (!WITH_DATA.includes(row.status)) throw new TenantNotBackupable(`The tenant is ${row.status}.`);
+  const { isolation_model: isolationModel, epoch, region } = row;
+  if (isolationModel === null || epoch === null || region === null) {
+    throw new TenantNotBackupable('The tenant has no place yet.');
+  }
+  return {
+    tenantId: row.tenant_id,
+    tier: row.subscription_tier,
+    isolationModel,
+    epoch,
+    schemaVersion: (isolationModel === 'shared' ? row.cell_version : row.own_version) ?? 0,
+    region,
+    isMoving: Boolean(row.is_moving),
+  };
+}
+
+export interface NewBackup {
+  readonly backupId: string;
+  readonly tenant: BackedUpTenant;
+  readonly executionArn: string;
+  readonly startedBy: string;
+  /** `planned` until the execution has begun. */
+  readonly phase: 'planned' | 'begun' | 'waiting';
+}
+
+/** What the tenant's place and tier decide of a backup. */
+function placeColumns(backupId: string, { tenantId, tier, ...place }: BackedUpTenant) {
+  return {
+    region: place.region,
+    tier,
+    isolation_model: place.isolationModel,
+    epoch: place.epoch,
+    schema_version: place.schemaVersion,
+    prefix: backupPrefix(tier, tenantId, backupId),
+    expires_at: daysFromNow(BACKUP_POLICY[tier].retentionDays),
+  };
+}
+
+const daysFromNow = (days: number) => sql<TimeWithoutZone>`now() + ${sql.lit(days)} * interval '24 hours'`;
+
+/** Records a running backup, with its line in the audit log. @throws {BackupInProgress} the tenant has one. */
+export async function insertBackup(
+  transaction: RegistryExecutor,
+  { backupId, tenant, executionArn, startedBy, phase }: NewBackup,
+  actor: AuditActor,
+): Promise<void> {
+  try {
+    await registrySql(transaction)
+      .insertInto('tenant_backups')
+      .values({
+        backup_id: backupId,
+        tenant_id: tenant.tenantId,
+        phase,
+        execution_arn: executionArn,
+        started_by: startedBy,
+        ...placeColumns(backupId, tenant),
+      })
+      .execute();
+  } catch (error) {
+    // The second one meets the index `one_running_backup`.
+    if (error instanceof RegistryError && error.sqlState === '23505') throw new BackupInProgress();
+    throw error;
+  }
+  await recordAudit(transaction, {
+    actor,
+    action: 'backup.start',
+    tenantId: tenant.tenantId,
+    resource: { type: 'backup', id: backupId },
+    data: { startedBy, tier: tenant.tier, isolationModel: tenant.isolationModel },
+  });
+}
+
+/** Takes a recorded backup up: what it holds is decided now, by the place where the tenant is now. */
+export async function setBegun(
+  transaction: RegistryExecutor,
+  backupId: string,
+  tenant: BackedUpTenant,
+): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenant_backups')
+    .set({
+      phase: tenant.isMoving ? 'waiting' : 'begun',
+      ...placeColumns(backupId, tenant),
+      updated_at: now,
+    })
+    .where('backup_id', '=', backupId)
+    .where('status', '=', 'running')
+    // What is planned already keeps its place.
+    .where('phase', 'in', ['planned', 'waiting'])
+    .execute();
+}
+
+export interface BackupEnd {
+  readonly status: 'failed' | 'aborted';
+  /** Fit for a client. */
+  readonly reason: string;
+}
+
+/** Ends a backup that did not succeed, unless it has ended already. @returns whether it was running. */
+export async function endBackup(
+  transaction: RegistryExecutor,
+  { backupId, tenantId }: { readonly backupId: string; readonly tenantId: string },
+  { status, reason }: BackupEnd,
+  actor: AuditActor,
+): Promise<boolean> {
+  const ended = await registrySql(transaction)
+    .updateTable('tenant_backups')
+    .set({ status, reason, finished_at: now, updated_at: now })
+    .where('backup_id', '=', backupId)
+    .where('status', '=', 'running')
+    .returning('backup_id')
+    .execute();
+  if (ended.length === 0) return false;
+  await recordAudit(transaction, {
+    actor,
+    action: status === 'aborted' ? 'backup.aborted' : 'backup.fail',
+    tenantId,
+    resource: { type: 'backup', id: backupId },
+    data: { reason },
+  });
+  return true;
+}
+
+function toBackup(row: BackupRow): RunningBackup {
+  return {
+    backupId: row.backup_id,
+    tenantId: row.tenant_id,
+    status: row.status,
+    phase: row.phase,
+    prefix: row.prefix,
+    executionArn: row.execution_arn,
+    ageSeconds: row.age_seconds,
+  };
+}

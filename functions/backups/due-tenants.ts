@@ -1,0 +1,125 @@
+import { sql } from 'kysely';
+import { DUE_AFTER_HOURS } from '../contracts/backup-policy.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { TimeWithoutZone } from '../registry/registry-column.ts';
+import { columnValue } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { WITH_DATA } from './backup-records.ts';
+
+/**
+ * How far a fleet's run has come. The first pass leaves out tenants that are being moved, so that none of them keeps
+ * others waiting; the second one takes all that are still due and were not tried in this run.
+ */
+export interface FleetCursor {
+  /** RFC 3339: when the run began, by the registry's clock. */
+  readonly startedAt: string;
+  readonly pass: 1 | 2;
+  /** The last tenant of the page before. */
+  readonly after?: string | undefined;
+}
+
+/** Tenants that are backed up beside one another without disturbing each other more than is allowed. */
+export interface FleetGroup {
+  /** The cell, or `dedicated <n>`. */
+  readonly group: string;
+  readonly tenants: readonly { readonly tenantId: string }[];
+}
+
+export interface FleetPage {
+  readonly groups: readonly FleetGroup[];
+  /** Absent after the last page. */
+  readonly next?: FleetCursor;
+}
+
+/** A state of Step Functions takes 256 KiB; a tenant's id with its result takes 120 bytes. */
+export const PAGE_SIZE = 1_000;
+/** Each Enterprise tenant has a cluster of its own, so many groups of them may be worked on at once. */
+const DEDICATED_GROUPS = 5;
+
+/**
+ * The next page of tenants of a region whose daily backup is due: none has succeeded, or is running, that began within
+ * the last 20 hours.
+ * @param cursor undefined at the beginning of a run.
+ */
+export async function listDueTenants(
+  registry: RegistryExecutor,
+  region: string,
+  cursor?: FleetCursor,
+  pageSize = PAGE_SIZE,
+): Promise<FleetPage & { readonly startedAt: string }> {
+  const { startedAt, pass, after } = cursor ?? { startedAt: await clockOf(registry), pass: 1 as const };
+  const recently = sql<TimeWithoutZone>`now() - ${sql.lit(DUE_AFTER_HOURS)} * interval '1 hour'`;
+  const rows = await registrySql(registry)
+    .selectFrom('tenants as t')
+    .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
+    .select(['t.tenant_id', 'r.cell_id'])
+    .where('r.region', '=', region)
+    .where('t.status', 'in', WITH_DATA)
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('tenant_backups as b')
+            .select('b.backup_id')
+            .whereRef('b.tenant_id', '=', 't.tenant_id')
+            .where('b.status', 'in', ['running', 'succeeded'])
+            .where('b.started_at', '>', recently),
+        ),
+      ),
+    )
+    .$if(pass === 1, (due) =>
+      due.where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('tenant_moves as m')
+              .select('m.move_id')
+              .whereRef('m.tenant_id', '=', 't.tenant_id')
+              .where('m.status', '=', 'running'),
+          ),
+        ),
+      ),
+    )
+    .$if(pass === 2, (due) =>
+      due.where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('tenant_backups as tried')
+              .select('tried.backup_id')
+              .whereRef('tried.tenant_id', '=', 't.tenant_id')
+              .where('tried.started_at', '>=', columnValue('tenant_backups.started_at', startedAt)),
+          ),
+        ),
+      ),
+    )
+    .$if(after !== undefined, (due) => due.where('t.tenant_id', '>', after as string))
+    .orderBy('t.tenant_id')
+    .limit(pageSize)
+    .execute();
+  const isFull = rows.length === pageSize;
+  const last = rows.at(-1)?.tenant_id;
+  const next: FleetCursor | undefined = isFull
+    ? { startedAt, pass, after: last }
+    : pass === 1
+      ? { startedAt, pass: 2 }
+      : undefined;
+  return { startedAt, groups: grouped(rows), ...(next ? { next } : {}) };
+}
+
+function grouped(rows: readonly { tenant_id: string; cell_id: string | null }[]): FleetGroup[] {
+  const groups = new Map<string, { tenantId: string }[]>();
+  let dedicated = 0;
+  for (const { tenant_id: tenantId, cell_id: cellId } of rows) {
+    const group = cellId ?? `dedicated ${(dedicated++ % DEDICATED_GROUPS) + 1}`;
+    groups.set(group, [...(groups.get(group) ?? []), { tenantId }]);
+  }
+  return [...groups].map(([group, tenants]) => ({ group, tenants }));
+}
+
+async function clockOf(registry: RegistryExecutor): Promise<string> {
+  const [row] = await registry.query<{ now: string }>(
+    `SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`,
+  );
+  return (row as { now: string }).now;
+}

@@ -1,0 +1,230 @@
+/**
+ * Deletes what is no longer kept, objects before rows, so that a row never goes while its objects stay.
+ *
+ * 1. Backups beyond `expires_at`: marked as expired (from then on nobody may restore them), then their objects are
+ *    deleted, then the row.
+ * 2. Objects of backups that failed or were aborted: they have no manifest.
+ * 3. Objects that no row of the registry explains: without a manifest once nobody can be writing them any more, with one
+ *    once the retention of their tier is over. One that is not over stays: a registry that was restored from an older
+ *    state knows less than the bucket.
+ *
+ * On AWS the bucket's lifecycle rules do the same by age; the local S3 stores such rules without enforcing them.
+ */
+import type { ObjectStore } from '../aws/object-store.ts';
+import { BACKUP_POLICY, BACKUP_ROOT } from '../contracts/backup-policy.ts';
+import { isUuid, type Tier } from '../contracts/tenant.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { columnValue, now as registryNow } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { manifestKey } from './manifest.ts';
+
+export interface ExpireOptions {
+  /** Key of the region whose bucket it is. */
+  readonly region: string;
+  readonly now: Date;
+  /** On `performance.now()`'s clock: nothing new is begun afterwards. */
+  readonly deadline: number;
+  /** What the call before answered. */
+  readonly cursor?: string | undefined;
+}
+
+export interface Expired {
+  readonly done: boolean;
+  /** The key after which the walk through the bucket goes on. */
+  readonly cursor?: string;
+  /** Backups whose rows went, in this call. */
+  readonly backups: number;
+  readonly objects: number;
+}
+
+/** Longer than an execution of `tenant-backup` lasts: until then a backup without a manifest may be one that is made. */
+const WRITING_HOURS = 48;
+const HOUR = 3_600_000;
+const BATCH = 100;
+
+/** @throws the errors of the registry and of S3; it can be called again. */
+export async function expireBackups(
+  registry: RegistryExecutor,
+  store: ObjectStore,
+  options: ExpireOptions,
+): Promise<Expired> {
+  const done = { backups: 0, objects: 0 };
+  const inTime = () => performance.now() < options.deadline;
+  if (options.cursor === undefined) {
+    await markExpired(registry, options);
+    while (inTime()) {
+      const batch = await expiredOf(registry, options);
+      for (const { backup_id: backupId, prefix } of batch) {
+        if (!inTime()) break;
+        done.objects += await deleteBelow(store, prefix);
+        await deleteRow(registry, backupId);
+        done.backups += 1;
+      }
+      if (batch.length < BATCH) break;
+    }
+    while (inTime()) {
+      const batch = await undiscardedOf(registry, options);
+      for (const { backup_id: backupId, prefix } of batch) {
+        if (!inTime()) break;
+        done.objects += await deleteBelow(store, prefix);
+        await setDiscarded(registry, backupId);
+      }
+      if (batch.length < BATCH) break;
+    }
+    if (!inTime()) return { done: false, ...done };
+  }
+  const walked = await deleteUnexplained(registry, store, options);
+  return { ...walked, backups: done.backups, objects: done.objects + walked.objects };
+}
+
+async function markExpired(registry: RegistryExecutor, { region, now }: ExpireOptions): Promise<void> {
+  await registrySql(registry)
+    .updateTable('tenant_backups')
+    .set({ status: 'expired', updated_at: registryNow })
+    .where('region', '=', region)
+    .where('expires_at', '<=', columnValue('tenant_backups.expires_at', now.toISOString()))
+    .where('status', 'in', ['succeeded', 'failed', 'aborted'])
+    .execute();
+}
+
+function expiredOf(registry: RegistryExecutor, { region }: ExpireOptions) {
+  return registrySql(registry)
+    .selectFrom('tenant_backups')
+    .select(['backup_id', 'prefix'])
+    .where('region', '=', region)
+    .where('status', '=', 'expired')
+    .orderBy('expires_at')
+    .limit(BATCH)
+    .execute();
+}
+
+/** Ended a while ago: a worker that did not see it yet may still write an object. */
+function undiscardedOf(registry: RegistryExecutor, { region, now }: ExpireOptions) {
+  const before = new Date(now.getTime() - HOUR).toISOString();
+  return registrySql(registry)
+    .selectFrom('tenant_backups')
+    .select(['backup_id', 'prefix'])
+    .where('region', '=', region)
+    .where('status', 'in', ['failed', 'aborted'])
+    .where('phase', '<>', 'discarded')
+    .where('finished_at', '<', columnValue('tenant_backups.finished_at', before))
+    .orderBy('finished_at')
+    .limit(BATCH)
+    .execute();
+}
+
+async function setDiscarded(registry: RegistryExecutor, backupId: string): Promise<void> {
+  await registrySql(registry)
+    .updateTable('tenant_backups')
+    .set({ phase: 'discarded', updated_at: registryNow })
+    .where('backup_id', '=', backupId)
+    .execute();
+}
+
+async function deleteRow(registry: RegistryExecutor, backupId: string): Promise<void> {
+  await registrySql(registry)
+    .deleteFrom('tenant_backups')
+    .where('backup_id', '=', backupId)
+    .where('status', '=', 'expired')
+    .execute();
+}
+
+/** @returns how many objects there were. The manifest goes first: what is left of it is no backup then. */
+async function deleteBelow(store: ObjectStore, prefix: string): Promise<number> {
+  // An empty prefix would mean the whole bucket.
+  if (!prefix.startsWith(BACKUP_ROOT) || !prefix.endsWith('/')) throw new Error(`${prefix} is no backup`);
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) keys.push(key);
+  if (keys.length === 0) return 0;
+  const manifest = manifestKey(prefix);
+  if (keys.includes(manifest)) await store.delete([manifest]);
+  const others = keys.filter((key) => key !== manifest);
+  if (others.length > 0) await store.delete(others);
+  return keys.length;
+}
+
+/** What is in the bucket of one backup. */
+interface Found {
+  readonly prefix: string;
+  readonly backupId: string;
+  readonly tier: string;
+  keys: number;
+  newest: number;
+  hasManifest: boolean;
+  lastKey: string;
+}
+
+async function deleteUnexplained(
+  registry: RegistryExecutor,
+  store: ObjectStore,
+  { now, deadline, cursor }: ExpireOptions,
+): Promise<{ done: boolean; cursor?: string; objects: number }> {
+  let objects = 0;
+  let position = cursor;
+  let suspects: Found[] = [];
+  const settle = async () => {
+    const known = await knownBackups(
+      registry,
+      suspects.map(({ backupId }) => backupId),
+    );
+    for (const { prefix, backupId } of suspects) {
+      if (!known.has(backupId)) objects += await deleteBelow(store, prefix);
+    }
+    suspects = [];
+  };
+  let current: Found | undefined;
+  const close = async () => {
+    if (!current) return;
+    position = current.lastKey;
+    if (isUnkept(current, now)) suspects.push(current);
+    if (suspects.length >= BATCH) await settle();
+    current = undefined;
+  };
+  for await (const { key, lastModified } of store.list(BACKUP_ROOT, cursor)) {
+    const named = readKey(key);
+    if (!named) continue;
+    if (current?.prefix !== named.prefix) {
+      await close();
+      if (performance.now() >= deadline) {
+        await settle();
+        return { done: false, objects, ...(position === undefined ? {} : { cursor: position }) };
+      }
+      current = { ...named, keys: 0, newest: 0, hasManifest: false, lastKey: key };
+    }
+    current.keys += 1;
+    current.newest = Math.max(current.newest, lastModified.getTime());
+    current.hasManifest ||= key === manifestKey(named.prefix);
+    current.lastKey = key;
+  }
+  await close();
+  await settle();
+  return { done: true, objects };
+}
+
+/** Whether nothing but a row of the registry could be a reason to keep it. */
+function isUnkept({ tier, newest, hasManifest }: Found, now: Date): boolean {
+  const ageHours = (now.getTime() - newest) / HOUR;
+  if (!hasManifest) return ageHours > WRITING_HOURS;
+  const policy = Object.hasOwn(BACKUP_POLICY, tier) ? BACKUP_POLICY[tier as Tier] : undefined;
+  return policy !== undefined && ageHours > (policy.retentionDays + 1) * 24;
+}
+
+/** Ids of those backups that have a row which has not ended without success. */
+async function knownBackups(registry: RegistryExecutor, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await registrySql(registry)
+    .selectFrom('tenant_backups')
+    .select('backup_id')
+    .where('backup_id', 'in', ids)
+    .where('status', 'in', ['running', 'succeeded'])
+    .execute();
+  return new Set(rows.map(({ backup_id: backupId }) => backupId));
+}
+
+/** `tenant-backups/{tier}/{tenantId}/{backupId}/…`; undefined for any other key, which stays. */
+function readKey(key: string): Pick<Found, 'prefix' | 'backupId' | 'tier'> | undefined {
+  const [root, tier = '', tenantId = '', backupId = '', ...rest] = key.split('/');
+  if (`${root}/` !== BACKUP_ROOT || !isUuid(tenantId) || !isUuid(backupId) || rest.length !== 1)
+    return undefined;
+  return { prefix: `${BACKUP_ROOT}${tier}/${tenantId}/${backupId}/`, backupId, tier };
+}

@@ -1,0 +1,143 @@
+/**
+ * `manifest.json`: the last object of a backup that is written, which makes the others a backup. It says what each
+ * object holds, so that a restore needs nothing else: no registry, and no other release than one that knows the format.
+ */
+import { createHash } from 'node:crypto';
+import * as z from 'zod';
+import { ObjectMissing, type ObjectStore } from '../aws/object-store.ts';
+import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer } from './errors.ts';
+
+/** Raise it with every change that an older release would misread. */
+export const MANIFEST_VERSION = 1;
+
+const time = z.iso.datetime();
+const count = z.int().nonnegative();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const contentHash = z.string().regex(/^[0-9a-f]{24}$/);
+const identifierText = z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/);
+
+/** The tenant's row of the registry. What a later release adds is kept as it is. */
+const tenant = z.looseObject({
+  tenantId: z.uuid(),
+  slug: z.string(),
+  name: z.string(),
+  tier: z.enum(['starter', 'business', 'enterprise']),
+  dataResidency: z.string(),
+});
+
+const user = z.looseObject({ userId: z.uuid(), email: z.string(), role: z.string() });
+
+const part = z.object({
+  key: z.string().min(1),
+  rows: count,
+  rawBytes: count,
+  storedBytes: count,
+  sha256,
+  contentHash,
+});
+
+const table = z.object({
+  name: identifierText,
+  /** In the order of the fields in the COPY stream. */
+  columns: z.array(identifierText).min(1),
+  rows: count,
+  rawBytes: count,
+  contentHash,
+  parts: z.array(part),
+});
+
+const manifestSchema = z.object({
+  formatVersion: z.literal(MANIFEST_VERSION),
+  backupId: z.uuid(),
+  createdAt: time,
+  /** The moment whose data the backup holds. */
+  snapshotAt: time,
+  tenant,
+  users: z.array(user),
+  placement: z.object({
+    isolationModel: z.enum(['shared', 'schema', 'dedicated']),
+    epoch: z.int().positive(),
+    region: z.string(),
+    cellId: z.string().nullable(),
+  }),
+  schemaVersion: z.int().positive(),
+  /** In foreign-key order. */
+  tables: z.array(table),
+});
+
+export type BackupManifest = z.output<typeof manifestSchema>;
+export type ManifestTable = BackupManifest['tables'][number];
+export type ManifestPart = ManifestTable['parts'][number];
+export type BackedUpTenant = BackupManifest['tenant'];
+export type BackedUpUser = BackupManifest['users'][number];
+
+/** Where a backup's objects are, and whose it has to be. */
+export interface BackupLocation {
+  readonly tenantId: string;
+  readonly backupId: string;
+  /** Ends with `/`. */
+  readonly prefix: string;
+  /** Of the manifest as the registry knows it; absent where the registry is lost. */
+  readonly manifestSha256?: string;
+}
+
+export const manifestKey = (prefix: string) => `${prefix}manifest.json`;
+
+/** A manifest is small beside its backup: a part of a table takes about 300 bytes. */
+export const MAX_MANIFEST_BYTES = 64 * 2 ** 20;
+
+/**
+ * The manifest as text, with a checksum over the rest of it.
+ * @throws {z.ZodError} unless it is complete.
+ */
+export function writeManifest(manifest: BackupManifest): string {
+  const body = manifestSchema.parse(manifest);
+  return JSON.stringify({ ...body, checksum: checksumOf(body) });
+}
+
+/**
+ * Reads the manifest and refuses any but the one that was written for this backup.
+ * @throws {ManifestMissing | ManifestAltered | ManifestForeign | ManifestNewer} and S3's errors.
+ */
+export async function readManifest(store: ObjectStore, location: BackupLocation): Promise<BackupManifest> {
+  const text = await store
+    .readText(manifestKey(location.prefix), MAX_MANIFEST_BYTES)
+    .catch((error: unknown) => {
+      if (error instanceof ObjectMissing) throw new ManifestMissing({ cause: error });
+      throw error;
+    });
+  return checkManifest(text, location);
+}
+
+/** @see readManifest */
+export function checkManifest(text: string, location: Omit<BackupLocation, 'prefix'>): BackupManifest {
+  const document = parseObject(text);
+  const { checksum, ...body } = document;
+  // First of all: a newer format may have another checksum.
+  if (typeof body.formatVersion === 'number' && body.formatVersion > MANIFEST_VERSION)
+    throw new ManifestNewer(body.formatVersion, MANIFEST_VERSION);
+  if (checksum !== checksumOf(body)) throw new ManifestAltered('its checksum is another');
+  const known = manifestSchema.safeParse(body);
+  if (!known.success) throw new ManifestAltered('it is incomplete', { cause: known.error });
+  const manifest = known.data;
+  if (manifest.tenant.tenantId !== location.tenantId || manifest.backupId !== location.backupId)
+    throw new ManifestForeign();
+  if (location.manifestSha256 !== undefined && location.manifestSha256 !== sha256Of(text))
+    throw new ManifestAltered('it is not the one that the registry knows');
+  return manifest;
+}
+
+export const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Of the JSON text of the rest, whose keys keep their order when it is parsed and written again. */
+const checksumOf = (body: object): string => sha256Of(JSON.stringify(body));
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const document: unknown = JSON.parse(text);
+    if (typeof document === 'object' && document !== null) return { ...document };
+  } catch (cause) {
+    throw new ManifestAltered('it is no JSON', { cause });
+  }
+  throw new ManifestAltered('it is no JSON object');
+}

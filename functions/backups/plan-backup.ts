@@ -1,0 +1,209 @@
+/**
+ * What a backup reads, and in which parts.
+ *
+ * Parts are ranges that together leave no row out, whatever the table holds by the time it is read: the first and the
+ * last are open. So a plan need not be of the snapshot's moment; only how evenly it cuts depends on that.
+ * - A tenant's own tables are cut by pages (ctid): each page is read once, in its order on disk. Ranges of random UUIDs
+ *   would fetch pages in random order, and each page many times. Rows never change pages under the snapshot's lock.
+ * - Shared tables are cut by the first column of the key: pages hold rows of all tenants, and an index leads to this one's.
+ */
+import type pg from 'pg';
+import { assertUuid, identifier, literal, qualified } from '../database/ddl/identifier.ts';
+import { idempotencyKeys, moveMarkers } from '../database/tables/operations-tables.ts';
+import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
+import type { TenantTable } from '../database/tables/tenant-table.ts';
+import { tenantTablesAt } from '../database/tables/tenant-tables.ts';
+import { inTransaction } from '../database/transfer/claim.ts';
+import { type PlacementRow, readPlacement } from '../database/transfer/fence.ts';
+import { isolatedTablesVersion, sharedTablesVersion } from '../database/transfer/place-facts.ts';
+import { type BackupContext, connectReader, runningBackup } from './backup-context.ts';
+import type { BackupPlan, BackupRecord, PartRange, PlannedPart } from './backup-ledger.ts';
+import { BackupDuringMove, SnapshotLost, TablesNewer } from './errors.ts';
+
+export interface CuttingOptions {
+  /** Of a table with its long values, as stored: about two seconds' work. */
+  readonly partBytes?: number;
+}
+
+const PART_BYTES = 96 * 2 ** 20;
+const PAGE_BYTES = 8_192;
+const MAX_PARTS_OF_TABLE = 4_096;
+/** Each rollout that met the backup, and each loss of all workers at once, costs one. */
+const MAX_ATTEMPTS = 6;
+
+/**
+ * The tables of that version that a backup has, in foreign-key order.
+ * Left out: idempotency keys, which answer repeated requests of the last 24 hours; a restored tenant must not be told that
+ * a request succeeded whose effect was undone. Move markers, which mean nothing outside of their move.
+ */
+export function backedUpTables(schemaVersion: number): TenantTable[] {
+  const leftOut: readonly string[] = [idempotencyKeys.name, moveMarkers.name];
+  return tenantTablesAt(schemaVersion).filter(({ name }) => !leftOut.includes(name));
+}
+
+/**
+ * Phase `plan`. Does nothing where the backup is planned already.
+ * @throws {BackupDuringMove | TablesNewer | BackupOvertaken} and the driver's errors.
+ */
+export async function planBackup(context: BackupContext, options?: CuttingOptions): Promise<void> {
+  const record = await runningBackup(context.ledger);
+  if (record.plan === null) await planAttempt(context, record, options);
+}
+
+/**
+ * Plans the attempt after the record's, for the place where the tenant is now. Does nothing where another worker did.
+ * @throws {SnapshotLost} after the last attempt. @see planBackup
+ */
+export async function planAttempt(
+  { ledger, connect = connectReader }: BackupContext,
+  { tenantId, attempt, database }: BackupRecord,
+  { partBytes = PART_BYTES }: CuttingOptions = {},
+): Promise<void> {
+  if (attempt >= MAX_ATTEMPTS) throw new SnapshotLost(attempt);
+  const { client, hangUp } = await connect(database);
+  try {
+    const placement = await readPlacement(client, tenantId);
+    // The registry follows a move that was just committed; the move, or its clean-up, has not let go of the tenant yet.
+    if (!placement || placement.state === 'moved' || placement.mover !== null) throw new BackupDuringMove();
+    const plan = await planFor(client, placement);
+    const sizes = await tableBytes(client, tenantId, plan, placement.fence_token);
+    await ledger.plan(attempt, plan, partsOf(plan, sizes, partBytes));
+  } finally {
+    hangUp();
+  }
+}
+
+async function planFor(client: pg.ClientBase, placement: PlacementRow): Promise<BackupPlan> {
+  const { isolation_model: isolationModel, epoch, schema_name: schemaName } = placement;
+  const schemaVersion =
+    isolationModel === 'shared'
+      ? await sharedTablesVersion(client)
+      : await isolatedTablesVersion(client, schemaName);
+  if (schemaVersion > TENANT_SCHEMA_VERSION) throw new TablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
+  return { isolationModel, epoch, schemaName, schemaVersion };
+}
+
+interface TableBytes {
+  /** Of its rows with their long values, as stored. */
+  readonly bytes: number;
+  /** Of the table itself. */
+  readonly pages: number;
+}
+
+async function tableBytes(
+  client: pg.ClientBase,
+  tenantId: string,
+  { isolationModel, schemaName, schemaVersion }: BackupPlan,
+  fenceToken: string | null,
+): Promise<Map<string, TableBytes>> {
+  const names = backedUpTables(schemaVersion).map(({ name }) => name);
+  if (isolationModel !== 'shared') {
+    const { rows } = await client.query<{ name: string; bytes: string; pages: string }>(
+      `select c.relname as name, pg_catalog.pg_table_size(c.oid) as bytes,
+              pg_catalog.pg_relation_size(c.oid) / ${PAGE_BYTES} as pages
+       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+       where n.nspname = $1 and c.relname = any ($2) and c.relkind = 'r'`,
+      [schemaName, names],
+    );
+    return new Map(
+      rows.map(({ name, bytes, pages }) => [name, { bytes: Number(bytes), pages: Number(pages) }]),
+    );
+  }
+  return inTransaction(client, 'repeatable read', 300, async () => {
+    await client.query('select tenancy.enter_move($1, $2)', [tenantId, fenceToken]);
+    const sizes = new Map<string, TableBytes>();
+    for (const name of names) {
+      const { rows } = await client.query<{ bytes: string }>(
+        `select coalesce(sum(pg_catalog.pg_column_size(t.*)), 0) as bytes from ${qualified(schemaName, name)} t
+         where t.tenant_id = $1`,
+        [tenantId],
+      );
+      sizes.set(name, { bytes: Number(rows[0]?.bytes), pages: 0 });
+    }
+    return sizes;
+  });
+}
+
+/** Large tables come first: the last parts of all are small, so no lane waits long for the other. */
+function partsOf(
+  { isolationModel, schemaVersion }: BackupPlan,
+  sizes: ReadonlyMap<string, TableBytes>,
+  partBytes: number,
+): PlannedPart[] {
+  const sized = backedUpTables(schemaVersion).map((table) => ({
+    table,
+    size: sizes.get(table.name) ?? { bytes: 0, pages: 0 },
+  }));
+  sized.sort((one, other) => other.size.bytes - one.size.bytes);
+  return sized.flatMap(({ table, size }) => {
+    const count = Math.min(Math.ceil(size.bytes / partBytes), MAX_PARTS_OF_TABLE);
+    const ranges = isolationModel === 'shared' ? keyRanges(table, count) : pageRanges(size.pages, count);
+    return ranges.map((range, index) => ({ table: table.name, index, range }));
+  });
+}
+
+function pageRanges(pages: number, count: number): (PartRange | null)[] {
+  if (count < 2 || pages < count) return [null];
+  const bound = (index: number) => Math.floor((pages * index) / count);
+  return Array.from({ length: count }, (_, index) => ({
+    by: 'pages' as const,
+    from: bound(index),
+    to: index === count - 1 ? null : bound(index + 1),
+  }));
+}
+
+function keyRanges({ primaryKey: [first = ''], columns }: TenantTable, count: number): (PartRange | null)[] {
+  if (count < 2 || columns[first]?.spec.type !== 'uuid') return [null];
+  const bound = (index: number) => {
+    const digits = Math.floor((index * 2 ** 32) / count).toString(16);
+    return `${digits.padStart(8, '0')}-0000-0000-0000-000000000000`;
+  };
+  return Array.from({ length: count }, (_, index) => ({
+    by: 'keys' as const,
+    from: index === 0 ? null : bound(index),
+    to: index === count - 1 ? null : bound(index + 1),
+  }));
+}
+
+/**
+ * `COPY` of a part's rows to the client. The tenant is named beside the policies, because the planner sees no constant in
+ * those; they decide nevertheless.
+ */
+export function copyStatement(
+  { isolationModel, schemaName }: Pick<BackupPlan, 'isolationModel' | 'schemaName'>,
+  tenantId: string,
+  table: Pick<TenantTable, 'name' | 'primaryKey'>,
+  columns: readonly string[],
+  range: PartRange | null,
+): string {
+  assertUuid(tenantId);
+  const conditions = [
+    ...(isolationModel === 'shared' ? [`t.tenant_id = ${literal(tenantId)}::uuid`] : []),
+    ...(range ? within(table, range) : []),
+  ];
+  const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
+  const selected = columns.map((name) => `t.${identifier(name)}`).join(', ');
+  return `COPY (SELECT ${selected} FROM ${qualified(schemaName, table.name)} t${where}) TO STDOUT (FORMAT binary)`;
+}
+
+function within({ primaryKey: [first = ''] }: Pick<TenantTable, 'primaryKey'>, range: PartRange): string[] {
+  const [column, bounds] =
+    range.by === 'pages'
+      ? ['t.ctid', [range.from, range.to].map((page) => (page === null ? null : pageStart(page)))]
+      : [
+          `t.${identifier(first)}`,
+          [range.from, range.to].map((key) => (key === null ? null : keyStart(key))),
+        ];
+  const [from, to] = bounds as [string | null, string | null];
+  return [...(from ? [`${column} >= ${from}`] : []), ...(to ? [`${column} < ${to}`] : [])];
+}
+
+function pageStart(page: number): string {
+  if (!Number.isSafeInteger(page) || page < 0) throw new TypeError('not the number of a page');
+  return `'(${page},0)'::tid`;
+}
+
+function keyStart(key: string): string {
+  assertUuid(key);
+  return `${literal(key)}::uuid`;
+}

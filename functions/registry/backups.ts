@@ -1,0 +1,172 @@
+import { type InferResult, sql } from 'kysely';
+import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import { ResourceNotFound } from '../resources/errors.ts';
+import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
+import { askRegion, askRegions, type Regions } from './ask-region.ts';
+import type { RegistryExecutor } from './data-api.ts';
+import { parseJson, type TimeWithoutZone } from './registry-column.ts';
+import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
+import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
+import type { BackupDrill } from './registry-tables.ts';
+
+/** A backup as the API shows it. */
+export interface BackupView {
+  readonly backupId: string;
+  readonly tenantId: string;
+  /** Key of the region whose bucket has it. */
+  readonly region: string;
+  /** Tier and isolation model that the tenant had when it was taken. */
+  readonly tier: Tier;
+  readonly isolationModel: IsolationModel;
+  readonly status: 'running' | 'succeeded' | 'failed' | 'aborted';
+  readonly phase: string;
+  readonly reason: string | null;
+  /** What is written so far; a part is one object. All 0 until the backup is planned. */
+  readonly progress: {
+    readonly partsDone: number;
+    readonly partsTotal: number;
+    readonly rowsDone: number;
+    readonly bytesDone: number;
+  };
+  /** null until it has succeeded. */
+  readonly rows: number | null;
+  /** Of the stored objects. */
+  readonly bytes: number | null;
+  /** The latest restore that was tried for proof; null before the first one. */
+  readonly lastDrill: BackupDrill | null;
+  readonly executionArn: string | null;
+  readonly startedBy: string;
+  readonly startedAt: string;
+  /** The moment whose data it holds. */
+  readonly snapshotAt: string | null;
+  readonly finishedAt: string | null;
+  readonly expiresAt: string;
+}
+
+type Figure = 'partsDone' | 'partsTotal' | 'rowsDone' | 'bytesDone';
+
+/** Those that are shown: an expired one is as good as gone, whether its row still exists or not. */
+const selectBackups = (db: RegistrySql) =>
+  db
+    .selectFrom('tenant_backups as b')
+    .select(['b.backup_id', 'b.tenant_id', 'b.region', 'b.tier', 'b.isolation_model'])
+    .select(['b.phase', 'b.reason', 'b.rows', 'b.bytes', 'b.execution_arn', 'b.started_by'])
+    .select((eb) => [
+      eb.ref('b.status').$castTo<BackupView['status']>().as('status'),
+      eb
+        .selectFrom('tenant_backup_parts as p')
+        .select(
+          sql<string>`cast(jsonb_build_object(
+            'partsDone', count(*) filter (where p.state = 'done'), 'partsTotal', count(*),
+            'rowsDone', coalesce(sum(p.rows) filter (where p.state = 'done'), 0),
+            'bytesDone', coalesce(sum(p.stored_bytes) filter (where p.state = 'done'), 0)) as text)`.as(
+            'progress',
+          ),
+        )
+        .whereRef('p.backup_id', '=', 'b.backup_id')
+        .$asScalar()
+        .$notNull()
+        .as('progress'),
+      asText(eb.ref('b.last_drill')).as('last_drill'),
+      rfc3339(eb.ref('b.started_at')).as('started_at'),
+      rfc3339(eb.ref('b.snapshot_at')).as('snapshot_at'),
+      rfc3339(eb.ref('b.finished_at')).as('finished_at'),
+      rfc3339(eb.ref('b.expires_at')).as('expires_at'),
+    ])
+    .where('b.status', '<>', 'expired')
+    .where('b.expires_at', '>', sql<TimeWithoutZone>`now()`);
+
+type BackupRow = InferResult<ReturnType<typeof selectBackups>>[number];
+
+/**
+ * One page of a tenant's backups, oldest first. A backup stays in the region where it was taken, also when the tenant
+ * has left it.
+ * @throws {InvalidCursor | RegionUnavailable}
+ */
+export async function listBackups(registries: Regions, tenantId: string, page: PageRequest) {
+  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const backups = selectBackups(compilingOnly)
+    .where('b.tenant_id', '=', tenantId)
+    .orderBy('b.started_at')
+    .orderBy('b.backup_id');
+  const select = position
+    ? backups.where((eb) =>
+        eb(
+          eb.refTuple('b.started_at', 'b.backup_id'),
+          '>',
+          eb.tuple(columnValue('tenant_backups.started_at', position.time), position.id),
+        ),
+      )
+    : backups;
+  const order = sql`started_at, backup_id`;
+  const lists = await askRegions(registries, registries.keys, (registry) =>
+    readBoundedRows(registry, { select, order }, page),
+  );
+  const positionOf = (row: BackupRow) => ({ time: row.started_at, id: row.backup_id });
+  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
+}
+
+/** Of a registry that has the tenant's backup. @throws {ResourceNotFound} also for an expired one. */
+export async function getBackup(
+  registry: RegistryExecutor,
+  tenantId: string,
+  backupId: string,
+): Promise<BackupView> {
+  const backup = await readBackup(registry, tenantId, backupId);
+  if (!backup) throw new ResourceNotFound('no such backup');
+  return backup;
+}
+
+/**
+ * The tenant's backup, of its own region or of one that it left.
+ * @throws {ResourceNotFound | RegionUnavailable}
+ */
+export async function findBackupOfRegions(
+  registries: Regions,
+  { region, tenantId }: { region: string; tenantId: string },
+  backupId: string,
+): Promise<BackupView> {
+  const read = (registry: RegistryExecutor) => readBackup(registry, tenantId, backupId);
+  const backup = await askRegion(registries, region, read);
+  if (backup) return backup;
+  const others = registries.keys.filter((key) => key !== region);
+  const found = (await askRegions(registries, others, read)).find((each) => each !== undefined);
+  if (!found) throw new ResourceNotFound('no such backup');
+  return found;
+}
+
+async function readBackup(
+  registry: RegistryExecutor,
+  tenantId: string,
+  backupId: string,
+): Promise<BackupView | undefined> {
+  const row = await selectBackups(registrySql(registry))
+    .where('b.tenant_id', '=', tenantId)
+    .where('b.backup_id', '=', backupId)
+    .executeTakeFirst();
+  return row && toView(row);
+}
+
+function toView(row: BackupRow): BackupView {
+  return {
+    backupId: row.backup_id,
+    tenantId: row.tenant_id,
+    region: row.region,
+    tier: row.tier,
+    isolationModel: row.isolation_model,
+    status: row.status,
+    phase: row.phase,
+    reason: row.reason,
+    progress: JSON.parse(row.progress) as Record<Figure, number>,
+    rows: row.rows,
+    bytes: row.bytes,
+    lastDrill: row.last_drill === null ? null : parseJson(row.last_drill),
+    executionArn: row.execution_arn,
+    startedBy: row.started_by,
+    startedAt: row.started_at,
+    snapshotAt: row.snapshot_at,
+    finishedAt: row.finished_at,
+    expiresAt: row.expires_at,
+  };
+}

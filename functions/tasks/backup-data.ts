@@ -1,0 +1,72 @@
+/** The phases of `tenant-backup` that read a tenant's rows and write the bucket, inside the network. */
+import type { Context } from 'aws-lambda';
+import * as z from 'zod';
+import type { BackupContext } from '../backups/backup-context.ts';
+import { RegistryLedger } from '../backups/registry-ledger.ts';
+import { type BackupDataEnvironment, variable } from '../contracts/environments.ts';
+import { backupState, backupTask } from './backup-task.ts';
+import { type Phase, phase } from './workflow-task.ts';
+
+const objectLock = z.enum(['', 'GOVERNANCE', 'COMPLIANCE']);
+
+/** A worker returns well before Lambda would stop it, ... */
+const MARGIN_MS = 15_000;
+/** ... has begun to look for its successor that long before, ... */
+const LEAVE_MS = 90_000;
+/** ... and the workers of the two lanes do so at different times. */
+const LONGEST_COPY_MS = [5 * 60_000, 9 * 60_000] as const;
+
+type Run<State> = (context: BackupContext, state: State, lambda: Context) => Promise<unknown>;
+
+/** A phase of a backup, over its record in the registry. */
+function dataPhase<Schema extends z.ZodType<z.output<typeof backupState>>>(
+  schema: Schema,
+  run: Run<z.output<Schema>>,
+): Phase {
+  return phase(schema, async (state, { registry, lambda }) => {
+    const lock = objectLock.parse(process.env.BACKUP_OBJECT_LOCK);
+    const { ObjectStore } = await import('../aws/object-store.ts');
+    const ledger = new RegistryLedger(registry, state.backup.backupId);
+    const record = lock === '' ? undefined : await ledger.read();
+    const until = record && new Date(record.expiresAt);
+    const store = new ObjectStore(
+      variable<BackupDataEnvironment>('BACKUP_BUCKET'),
+      lock !== '' && until ? { lock: { mode: lock, until } } : {},
+    );
+    return run({ ledger, store }, state, lambda);
+  });
+}
+
+/** Decides what is read, and in which parts. */
+const plan = dataPhase(backupState, async (context) => {
+  const { planBackup } = await import('../backups/plan-backup.ts');
+  await planBackup(context);
+  return { done: true };
+});
+
+/** One worker of one lane; the workflow calls it until it is done. */
+const copy = dataPhase(backupState.extend({ lane: z.literal([0, 1]) }), async (context, { lane }, lambda) => {
+  const { copyParts } = await import('../backups/copy-parts.ts');
+  const end = performance.now() + lambda.getRemainingTimeInMillis() - MARGIN_MS;
+  const leave = Math.min(end - LEAVE_MS, performance.now() + LONGEST_COPY_MS[lane]);
+  return copyParts(context, lane, { leave, end });
+});
+
+/** Writes the manifest, and ends the backup as succeeded. */
+const finish = dataPhase(backupState, async (context) => {
+  const { finishBackup } = await import('../backups/finish-backup.ts');
+  await finishBackup(context);
+  return { done: true };
+});
+
+/** Deletes the objects of a backup that has ended without success. */
+const discard = dataPhase(backupState, async ({ ledger, store }) => {
+  const { discardBackup } = await import('../backups/discard-backup.ts');
+  const record = await ledger.read();
+  if (record && record.status !== 'running' && record.status !== 'succeeded')
+    await discardBackup(store, record.prefix);
+  return { done: true };
+});
+
+export const phases = { plan, copy, finish, discard };
+export const handler = backupTask(phases);

@@ -1,0 +1,144 @@
+/**
+ * The phases of `tenant-backup` and `fleet-backup` that need the registry and the bucket's listing, and sign in to no
+ * database; and the recovery of backups whose executions ended early.
+ */
+import * as z from 'zod';
+import { executionStatus } from '../aws/executions.ts';
+import { logger } from '../aws/logger.ts';
+import { ObjectStore } from '../aws/object-store.ts';
+import { endBackup, selectBackups } from '../backups/backup-records.ts';
+import { beginBackup } from '../backups/begin-backup.ts';
+import { listDueTenants } from '../backups/due-tenants.ts';
+import { expireBackups } from '../backups/expire-backups.ts';
+import { reasonOf } from '../backups/failure-reason.ts';
+import { addResults, fleetSums, NO_SUMS, outcomeOfFailure, pageResults } from '../backups/fleet-results.ts';
+import { recoverBackups } from '../backups/recover-backups.ts';
+import { type BackupEnvironment, variable } from '../contracts/environments.ts';
+import { backupTask } from './backup-task.ts';
+import { phase } from './workflow-task.ts';
+
+const executionArn = z.string().min(1);
+
+/** Records the backup, or takes up the one that was recorded for this execution. */
+const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { registry }) =>
+  beginBackup(registry, state.input, state.executionArn, { statusOf: executionStatus }),
+);
+
+/** Records why the execution failed, and gives the execution the same reason. */
+const fail = phase(
+  z.object({
+    executionArn,
+    failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
+  }),
+  async ({ executionArn: arn, failure }, { registry }) => {
+    const reason = reasonOf(failure);
+    // By the execution: the beginning may have been cut off after it was recorded.
+    const [backup] = await selectBackups(registry, (all) => all.where('b.execution_arn', '=', arn));
+    if (!backup) return { reason, outcome: 'refused' };
+    await registry.transaction((transaction) =>
+      endBackup(transaction, backup, { status: 'failed', reason }, { id: arn, type: 'workflow' }),
+    );
+    // Only the answer of the last phase was lost.
+    if (backup.status === 'succeeded') return { reason, outcome: 'succeeded' };
+    return {
+      reason,
+      outcome: 'failed',
+      backup: { backupId: backup.backupId, tenantId: backup.tenantId },
+    };
+  },
+);
+
+/** EventBridge's event of an execution that ended; a schedule sends none. */
+const ended = z.object({ detail: z.object({ executionArn }).optional() });
+
+/** Ends the records of backups whose executions are dead. */
+const recover = phase(ended, async ({ detail }, { registry }) => {
+  const recovered = await recoverBackups(registry, {
+    statusOf: executionStatus,
+    ...(detail ? { ended: detail } : {}),
+  }).catch(logEach);
+  // Nothing should be left to recover, so the log shows what was.
+  if (recovered.length > 0) logger.warn('recovered', { backups: recovered });
+  return { recovered };
+});
+
+function logEach(error: unknown): never {
+  if (error instanceof AggregateError) {
+    for (const each of error.errors) logger.error('a backup was not recovered', { error: each as Error });
+  }
+  throw error;
+}
+
+const cursor = z.object({
+  startedAt: z.string().min(1),
+  pass: z.union([z.literal(1), z.literal(2)]),
+  after: z.uuid().optional(),
+});
+
+/** A page of the region's tenants whose backup is due. */
+const due = phase(
+  z.object({ page: z.object({ next: cursor.optional() }).optional() }),
+  async ({ page }, { registry }) => {
+    const { groups, next } = await listDueTenants(
+      registry,
+      variable<BackupEnvironment>('REGION_KEY'),
+      page?.next,
+    );
+    return { groups, ...(next ? { next } : {}), hasNext: next !== undefined };
+  },
+);
+
+/** What the failure of one tenant's execution means for the run. It never throws what would stop the others. */
+const outcome = phase(
+  z.object({
+    tenantId: z.uuid(),
+    failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
+  }),
+  async ({ tenantId, failure }) => {
+    const { outcome: meaning, error } = outcomeOfFailure(failure.Cause ?? '');
+    const details = { tenantId, error, execution: failure.Error };
+    if (meaning === 'failed') logger.error('a tenant was not backed up', details);
+    else logger.warn('a tenant was left out', details);
+    return { tenantId, outcome: meaning };
+  },
+);
+
+/** Adds a page's results to those of the pages before. */
+const count = phase(
+  z.object({ results: pageResults, sums: fleetSums.optional() }),
+  async ({ results, sums }) => addResults(sums ?? NO_SUMS, results),
+);
+
+/** What a run has come to. */
+const report = phase(
+  z.object({ sums: fleetSums, expiry: z.object({ done: z.boolean() }) }),
+  async ({ sums, expiry }) => {
+    logger.info('fleet backup', { ...sums, expired: expiry.done });
+    const missing = `${sums.failed} tenants were not backed up, such as ${sums.failedTenants.join(', ')}.`;
+    const cause = [
+      ...(sums.failed > 0 ? [missing] : []),
+      ...(expiry.done ? [] : ['Expired backups could not be deleted.']),
+    ].join(' ');
+    return { ...sums, complete: sums.failed === 0 && expiry.done, cause };
+  },
+);
+
+/** How long a call works: the workflow sees a dead function soon. */
+const EXPIRY_MS = 50_000;
+
+/** Deletes what is no longer kept, called until it is done. */
+const expire = phase(
+  z.object({ expiry: z.object({ cursor: z.string().optional() }).optional() }),
+  async ({ expiry }, { registry }) => {
+    const store = new ObjectStore(variable<BackupEnvironment>('BACKUP_BUCKET'));
+    return expireBackups(registry, store, {
+      region: variable<BackupEnvironment>('REGION_KEY'),
+      now: new Date(),
+      deadline: performance.now() + EXPIRY_MS,
+      cursor: expiry?.cursor,
+    });
+  },
+);
+
+export const phases = { begin, fail, recover, due, outcome, count, report, expire };
+export const handler = backupTask(phases, 'recover');

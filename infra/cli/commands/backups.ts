@@ -1,0 +1,63 @@
+import { backupPath, tenantPath } from '../api-client.ts';
+import type { Backup } from '../backups/backup-json.ts';
+import { watchBackup } from '../backups/watch-backup.ts';
+import type { Command } from '../command.ts';
+import { bytesText, countText } from '../shown-text.ts';
+import { LISTING_FLAGS, minute, showList } from '../table.ts';
+
+export const backup: Command = {
+  name: 'backup',
+  words: 'SLUG',
+  flags: ['watch'],
+  summary: 'starts a backup of a tenant',
+  async run({ words: [slug = ''], flags }, { api, screen }) {
+    const client = await api();
+    const answer = await client.ask<Backup>('POST', `${tenantPath(slug)}/backups`, {});
+    const backupId = answer.body?.backupId ?? answer.location?.split('/').at(-1) ?? '';
+    screen.line(`backup ${backupId} of ${slug} has started`);
+    if (!flags.has('watch')) {
+      screen.line(`see it with: strata backups ${slug}`);
+      return true;
+    }
+    return watchBackup(client, screen, { tenant: slug, path: backupPath(slug, backupId) });
+  },
+};
+
+const TITLES = [
+  'started',
+  'backup',
+  'tier',
+  'status',
+  'phase',
+  'rows',
+  'bytes',
+  'kept until',
+  'restore drill',
+];
+
+export const backups: Command = {
+  name: 'backups',
+  words: 'SLUG',
+  flags: LISTING_FLAGS,
+  summary: 'backups of a tenant that are kept, newest first',
+  async run({ words: [slug = ''], flags }, { api, screen }) {
+    const client = await api();
+    const kept = await client.list<Backup>(`${tenantPath(slug)}/backups`);
+    kept.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt));
+    showList(screen, flags, kept, {
+      titles: TITLES,
+      rowOf: (one) => [
+        minute(one.startedAt),
+        one.backupId,
+        one.tier,
+        one.status,
+        one.phase,
+        one.rows === null ? null : countText(one.rows),
+        one.bytes === null ? null : bytesText(one.bytes),
+        minute(one.expiresAt),
+        one.lastDrill && `${one.lastDrill.status} ${minute(one.lastDrill.at)}`,
+      ],
+    });
+    return true;
+  },
+};

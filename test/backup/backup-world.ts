@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { inject } from 'vitest';
+import type { BackupContext, ConnectReader } from '../../functions/backups/backup-context.ts';
+import { beginBackup } from '../../functions/backups/begin-backup.ts';
+import { copyParts } from '../../functions/backups/copy-parts.ts';
+import { finishBackup } from '../../functions/backups/finish-backup.ts';
+import { type BackupManifest, readManifest } from '../../functions/backups/manifest.ts';
+import { backedUpTables, type CuttingOptions, planBackup } from '../../functions/backups/plan-backup.ts';
+import { restorePart } from '../../functions/backups/read-back.ts';
+import { RegistryLedger } from '../../functions/backups/registry-ledger.ts';
+import type { IsolationModel } from '../../functions/contracts/tenant.ts';
+import { identifier, qualified } from '../../functions/database/ddl/identifier.ts';
+import { createTable } from '../../functions/database/tables/render-tables.ts';
+import type { TenantTable } from '../../functions/database/tables/tenant-table.ts';
+import { registerCell } from '../../functions/registry/cells.ts';
+import { connectAs } from '../database-server.ts';
+import { cellRegistration, register } from '../isolation/tenant-world.ts';
+import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
+import { TestDatabase, type TestTenant } from '../test-database.ts';
+import { type LocalBucket, startLocalBucket } from './local-bucket.ts';
+import { readerOf } from './reader.ts';
+
+export interface BackedUp extends TestTenant {
+  readonly database: TestDatabase;
+}
+
+/** One backup as its workflow sees it. */
+export interface RunningBackup {
+  readonly tenantId: string;
+  readonly backupId: string;
+  readonly prefix: string;
+  context(connect?: ConnectReader): BackupContext;
+}
+
+/** Long enough for every test: a worker never has to leave. */
+export const unhurried = () => ({
+  leave: performance.now() + 50_000,
+  end: performance.now() + 55_000,
+});
+
+/** Tenants of a cell and of databases of their own, a registry that knows them, and a bucket. */
+export class BackupWorld {
+  readonly bucket: LocalBucket;
+  readonly cell: TestDatabase;
+  readonly registry: TestDatabase;
+  readonly registryCalls: Registry;
+  readonly #databases: TestDatabase[];
+
+  private constructor(
+    bucket: LocalBucket,
+    cell: TestDatabase,
+    registry: TestDatabase,
+    registryCalls: Registry,
+  ) {
+    this.registryCalls = registryCalls;
+    this.bucket = bucket;
+    this.cell = cell;
+    this.registry = registry;
+    this.#databases = [cell, registry];
+  }
+
+  static async start(): Promise<BackupWorld> {
+    const [bucket, cell, registry] = await Promise.all([
+      startLocalBucket(),
+      TestDatabase.clone(),
+      TestDatabase.cloneRegistry(),
+    ]);
+    const calls = inTurn(await registry.registry());
+    await registerCell(calls, cellRegistration(cell));
+    return new BackupWorld(bucket, cell, registry, calls);
+  }
+
+  async addTenant(model: IsolationModel): Promise<BackedUp> {
+    const database = model === 'dedicated' ? await TestDatabase.clone() : this.cell;
+    if (database !== this.cell) this.#databases.push(database);
+    const tenant = await database.addTenant(model);
+    await register(this.registryCalls, tenant, database.name, database.server.port);
+    return { ...tenant, database };
+  }
+
+  async begin({ tenantId }: Pick<TestTenant, 'tenantId'>): Promise<RunningBackup> {
+    const { backupId } = await beginBackup(this.registryCalls, { tenantId }, `execution:${randomUUID()}`);
+    const record = await new RegistryLedger(this.registryCalls, backupId).read();
+    return {
+      tenantId,
+      backupId,
+      prefix: record!.prefix,
+      context: (connect = connectAsOwner) => ({
+        ledger: new RegistryLedger(this.registryCalls, backupId),
+        store: this.bucket.store,
+        connect,
+      }),
+    };
+  }
+
+  /** As the workflow does it where nothing goes wrong. */
+  async backUp(
+    tenant: Pick<TestTenant, 'tenantId'>,
+    options?: CuttingOptions,
+  ): Promise<BackupManifest & { readonly prefix: string }> {
+    const backup = await this.begin(tenant);
+    await planBackup(backup.context(), options);
+    await this.copy(backup);
+    await finishBackup(backup.context());
+    return { ...(await readManifest(this.bucket.store, backup)), prefix: backup.prefix };
+  }
+
+  /** Both lanes, until all parts are done. */
+  async copy(backup: RunningBackup): Promise<void> {
+    await Promise.all(
+      ([0, 1] as const).map(async (lane) => {
+        while (!(await copyParts(backup.context(), lane, unhurried())).done);
+      }),
+    );
+  }
+
+  /** An empty schema with the tables of that version, as a restore makes it: keys other than primary ones come later. */
+  async emptySchema(schemaVersion: number, database: TestDatabase = this.cell): Promise<string> {
+    const schema = `restored_${randomUUID().replaceAll('-', '')}`;
+    const owner = await database.connect('owner');
+    await owner.query(`CREATE SCHEMA ${identifier(schema)}`);
+    const target = { model: 'isolated' as const, schema, requestRole: 'strata_starter' };
+    for (const table of backedUpTables(schemaVersion))
+      for (const statement of createTable(target, table, { keys: 'primary' })) await owner.query(statement);
+    await owner.end();
+    return schema;
+  }
+
+  async restore(manifest: BackupManifest, schemaName: string): Promise<void> {
+    const owner = await this.cell.connect('owner');
+    for (const table of manifest.tables)
+      for (const part of table.parts)
+        await restorePart(owner, { schemaName }, table, part, this.bucket.store);
+    await owner.end();
+  }
+
+  async stop(): Promise<void> {
+    await this.bucket.stop();
+    for (const database of this.#databases) await database.drop();
+  }
+}
+
+type Registry = Pick<RegistryOverPostgres, 'query' | 'transaction'>;
+
+/** The one connection behind it takes one call at a time; workers call at once. */
+function inTurn(registry: RegistryOverPostgres): Registry {
+  let previous: Promise<unknown> = Promise.resolve();
+  const behind = <Result>(call: () => Promise<Result>) => {
+    const answer = previous.then(call);
+    previous = answer.catch(() => {});
+    return answer;
+  };
+  return {
+    query: (sql, parameters) => behind(() => registry.query(sql, parameters)),
+    transaction: (work) => behind(() => registry.transaction(work)),
+  };
+}
+
+/** To the test server's database of that name. */
+export const connectAsOwner: ConnectReader = async ({ database }) =>
+  readerOf(await connectAs(inject('databaseServer'), inject('databaseServer').logins.owner, database));
+
+/** Every row of every table as text, sorted. */
+export async function allRows(
+  superuser: pg.ClientBase,
+  schema: string,
+  tables: readonly Pick<TenantTable, 'name' | 'columns'>[],
+  tenantId?: string,
+): Promise<Record<string, string[]>> {
+  const all: Record<string, string[]> = {};
+  for (const { name, columns } of tables) {
+    const values = Object.keys(columns).map((column) => `t.${identifier(column)}`);
+    const { rows } = await superuser.query<{ content: string }>(
+      `SELECT content FROM (SELECT ROW(${values.join(', ')})::text AS content FROM ${qualified(schema, name)} t
+                            ${tenantId ? 'WHERE t.tenant_id = $1' : ''}) AS rows ORDER BY content COLLATE "C"`,
+      tenantId ? [tenantId] : [],
+    );
+    all[name] = rows.map(({ content }) => content);
+  }
+  return all;
+}

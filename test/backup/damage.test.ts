@@ -1,0 +1,243 @@
+/** A backup is damaged in the bucket in every way that we could think of, and each is refused by name. */
+import {
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  BackupObjectDamaged,
+  BackupObjectMissing,
+  ManifestAltered,
+  ManifestForeign,
+  ManifestMissing,
+  ManifestNewer,
+  RestoredRowsDiffer,
+} from '../../functions/backups/errors.ts';
+import {
+  type BackupManifest,
+  type ManifestPart,
+  manifestKey,
+  readManifest,
+  sha256Of,
+} from '../../functions/backups/manifest.ts';
+import { compareWithManifest, restorePart, verifyObjects } from '../../functions/backups/read-back.ts';
+import { insertBulkRows } from '../bench/move/bulk-rows.ts';
+import { type BackedUp, BackupWorld } from './backup-world.ts';
+import { clientOf } from './s3-client.ts';
+
+let world: BackupWorld;
+let s3: S3Client;
+let tenant: BackedUp;
+let manifest: BackupManifest & { readonly prefix: string };
+let other: BackupManifest & { readonly prefix: string };
+let owner: pg.Client;
+let schemaName: string;
+/** Large enough to be cut into parts. */
+const table = () => manifest.tables.find(({ name }) => name === 'audit_log')!;
+const part = (index = 1) => table().parts[index]!;
+
+beforeAll(async () => {
+  world = await BackupWorld.start();
+  s3 = clientOf(world.bucket.endpoint);
+  tenant = await world.addTenant('schema');
+  const superuser = await tenant.database.connect('superuser');
+  await insertBulkRows(superuser, tenant.schemaName, 4_000);
+  const neighbour = await world.addTenant('schema');
+  manifest = await world.backUp(tenant, { partBytes: 100_000 });
+  other = await world.backUp(neighbour);
+  owner = await world.cell.connect('owner');
+  schemaName = await world.emptySchema(manifest.schemaVersion);
+});
+afterAll(async () => {
+  s3?.destroy();
+  await world?.stop();
+});
+
+const location = (): Parameters<typeof readManifest>[1] => ({
+  tenantId: tenant.tenantId,
+  backupId: manifest.backupId,
+  prefix: manifest.prefix,
+});
+
+async function bytesOf(key: string): Promise<Buffer> {
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket: world.bucket.name, Key: key }));
+  return Buffer.from(await Body!.transformToByteArray());
+}
+const put = (key: string, body: Buffer | string) =>
+  s3.send(new PutObjectCommand({ Bucket: world.bucket.name, Key: key, Body: body }));
+const remove = (key: string) => s3.send(new DeleteObjectCommand({ Bucket: world.bucket.name, Key: key }));
+
+/** Runs `work` while the object is another one. */
+async function whileDamaged(key: string, damage: () => Promise<unknown>, work: () => Promise<void>) {
+  const original = await bytesOf(key);
+  await damage();
+  try {
+    await work();
+  } finally {
+    await put(key, original);
+  }
+}
+
+async function expectRefused(error: new (...values: never[]) => Error, damaged: ManifestPart = part()) {
+  await expect(verifyObjects(world.bucket.store, manifest)).rejects.toThrow(error);
+  await expect(restorePart(owner, { schemaName }, table(), damaged, world.bucket.store)).rejects.toThrow(
+    error,
+  );
+  // Nothing of it was loaded, and the connection is as good as before.
+  const { rows } = await owner.query(`select count(*)::int as n from ${schemaName}.audit_log`);
+  expect(rows).toEqual([{ n: 0 }]);
+}
+
+describe('an object', () => {
+  test('that is cut off at its end is refused', () =>
+    whileDamaged(
+      part().key,
+      async () => put(part().key, (await bytesOf(part().key)).subarray(0, -10)),
+      () => expectRefused(BackupObjectDamaged),
+    ));
+
+  test('of which one bit is another is refused, wherever the bit is', async () => {
+    const original = await bytesOf(part().key);
+    for (const at of [0, 5, Math.floor(original.length / 2), original.length - 1]) {
+      const flipped = Buffer.from(original);
+      flipped[at]! ^= 1;
+      await whileDamaged(
+        part().key,
+        () => put(part().key, flipped),
+        () => expectRefused(BackupObjectDamaged),
+      );
+    }
+  });
+
+  test('under another one’s key is refused', () =>
+    whileDamaged(
+      part().key,
+      () =>
+        s3.send(
+          new CopyObjectCommand({
+            Bucket: world.bucket.name,
+            Key: part().key,
+            CopySource: `${world.bucket.name}/${part(0).key}`,
+          }),
+        ),
+      () => expectRefused(BackupObjectDamaged),
+    ));
+
+  test('that is missing is refused', () =>
+    whileDamaged(
+      part().key,
+      () => remove(part().key),
+      () => expectRefused(BackupObjectMissing),
+    ));
+
+  test('that is replaced after it was verified is refused while it is loaded', () =>
+    whileDamaged(
+      part().key,
+      async () => {
+        await verifyObjects(world.bucket.store, manifest);
+        const changed = await bytesOf(part().key);
+        changed[changed.length - 30]! ^= 4;
+        await put(part().key, changed);
+      },
+      async () => {
+        await expect(restorePart(owner, { schemaName }, table(), part(), world.bucket.store)).rejects.toThrow(
+          BackupObjectDamaged,
+        );
+      },
+    ));
+
+  test('with the right checksum and rows of its own is refused by what the manifest says of the rows', async () => {
+    const lying = { ...part(), contentHash: '0'.repeat(24) };
+    await expect(restorePart(owner, { schemaName }, table(), lying, world.bucket.store)).rejects.toThrow(
+      BackupObjectDamaged,
+    );
+  });
+});
+
+test('verifying goes on where its deadline stopped it', async () => {
+  const all = manifest.tables.flatMap(({ parts }) => parts).length;
+  let verified = 0;
+  for (let calls = 0; ; calls++) {
+    const step = await verifyObjects(world.bucket.store, manifest, { from: verified, deadline: 0 });
+    expect(step).toEqual({ done: false, verified });
+    const rest = {
+      tables: [{ ...table(), parts: manifest.tables.flatMap(({ parts }) => parts).slice(0, verified + 1) }],
+    };
+    verified = (await verifyObjects(world.bucket.store, rest, { from: verified })).verified;
+    if (verified === all) break;
+    expect(calls).toBeLessThan(all);
+  }
+});
+
+test('restored rows that are others than those of the backup are told', async () => {
+  const schema = await world.emptySchema(manifest.schemaVersion);
+  await world.restore(manifest, schema);
+  const place = { tenantId: tenant.tenantId, isolationModel: 'schema' as const, schemaName: schema };
+  const compare = () => compareWithManifest(owner, place, table());
+  await compare();
+  await owner.query(`update ${schema}.audit_log set user_agent = user_agent || ' '
+                     where log_id = (select log_id from ${schema}.audit_log limit 1)`);
+  await expect(compare()).rejects.toThrow(RestoredRowsDiffer);
+});
+
+describe('a manifest', () => {
+  const key = () => manifestKey(manifest.prefix);
+  const whileIs = (text: string, work: () => Promise<void>) =>
+    whileDamaged(key(), () => put(key(), text), work);
+  const text = async () => String(await bytesOf(key()));
+
+  test('that is missing is refused: the upload is no backup', () =>
+    whileDamaged(
+      key(),
+      () => remove(key()),
+      () => expect(readManifest(world.bucket.store, location())).rejects.toThrow(ManifestMissing),
+    ));
+
+  test('of another tenant is refused', async () => {
+    await whileIs(String(await bytesOf(manifestKey(other.prefix))), () =>
+      expect(readManifest(world.bucket.store, location())).rejects.toThrow(ManifestForeign),
+    );
+  });
+
+  test('of a newer format is refused by its version', async () => {
+    const newer = JSON.stringify({
+      ...JSON.parse(await text()),
+      formatVersion: 2,
+      checksum: 'of another kind',
+    });
+    await whileIs(newer, () =>
+      expect(readManifest(world.bucket.store, location())).rejects.toThrow(ManifestNewer),
+    );
+  });
+
+  test.each([
+    ['a figure is another', (before: string) => before.replace('"rows":', '"rows":1')],
+    ['it is cut off', (before: string) => before.slice(0, -20)],
+    ['it is no object', () => '"text"'],
+    ['it is empty', () => ''],
+  ])('is refused where %s', async (_what, damage) => {
+    await whileIs(damage(await text()), () =>
+      expect(readManifest(world.bucket.store, location())).rejects.toThrow(ManifestAltered),
+    );
+  });
+
+  test('that was written anew is refused where the registry knows the first one’s hash', async () => {
+    const before = await text();
+    const manifestSha256 = sha256Of(before);
+    await expect(readManifest(world.bucket.store, { ...location(), manifestSha256 })).resolves.toMatchObject({
+      backupId: manifest.backupId,
+    });
+    const { checksum: _, ...body } = JSON.parse(before);
+    const changed = { ...body, snapshotAt: '2020-01-01T00:00:00.000Z' };
+    const forged = JSON.stringify({ ...changed, checksum: sha256Of(JSON.stringify(changed)) });
+    await whileIs(forged, async () => {
+      await expect(readManifest(world.bucket.store, { ...location(), manifestSha256 })).rejects.toThrow(
+        ManifestAltered,
+      );
+    });
+  });
+});

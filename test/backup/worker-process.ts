@@ -1,0 +1,71 @@
+/**
+ * One worker of a backup as a process of its own, as a function's execution environment is: it can be killed, and its
+ * memory is its own. Argument: JSON of `WorkerOrder`. Prints JSON of `WorkerReport` when it has ended.
+ */
+import pg from 'pg';
+import { ObjectStore } from '../../functions/aws/object-store.ts';
+import type { Lane } from '../../functions/backups/backup-ledger.ts';
+import { copyParts } from '../../functions/backups/copy-parts.ts';
+import { RegistryLedger } from '../../functions/backups/registry-ledger.ts';
+import { RegistryOverPostgres } from '../registry-over-postgres.ts';
+import { readerOf } from './reader.ts';
+import { clientOf } from './s3-client.ts';
+
+interface Login {
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface WorkerOrder {
+  readonly backupId: string;
+  /** More than one share the process, as they never do in AWS: for figures of both. */
+  readonly lanes: readonly Lane[];
+  readonly host: string;
+  readonly port: number;
+  /** PEM of the server's authority. */
+  readonly certificate: string;
+  readonly owner: Login;
+  readonly registry: Login & { readonly database: string };
+  readonly endpoint: string;
+  readonly bucket: string;
+}
+
+export interface WorkerReport {
+  readonly done: boolean;
+  /** Bytes. */
+  readonly peakMemory: number;
+  readonly ms: number;
+}
+
+const order = JSON.parse(process.argv[2] ?? '') as WorkerOrder;
+const client = clientOf(order.endpoint);
+const connect = async (login: Login, database: string) => {
+  const { host, port, certificate } = order;
+  const connection = new pg.Client({ host, port, database, ...login, ssl: { ca: certificate } });
+  await connection.connect();
+  connection.on('error', () => {});
+  return connection;
+};
+const start = performance.now();
+const outcomes = await Promise.all(
+  order.lanes.map(async (lane) => {
+    const registry = await connect(order.registry, order.registry.database);
+    const context = {
+      ledger: new RegistryLedger(new RegistryOverPostgres(registry), order.backupId),
+      store: new ObjectStore(order.bucket, {}, async () => client),
+      connect: async ({ database }: { readonly database: string }) =>
+        readerOf(await connect(order.owner, database)),
+    };
+    const deadlines = { leave: performance.now() + 600_000, end: performance.now() + 610_000 };
+    const { done } = await copyParts(context, lane, deadlines);
+    await registry.end();
+    return done;
+  }),
+);
+const report: WorkerReport = {
+  done: outcomes.every(Boolean),
+  peakMemory: process.resourceUsage().maxRSS * 1024,
+  ms: performance.now() - start,
+};
+client.destroy();
+console.log(JSON.stringify(report));

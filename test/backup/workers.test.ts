@@ -1,0 +1,378 @@
+/** Workers end before their work is done, in every way, and the backup is whole and of one moment nevertheless. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Lane } from '../../functions/backups/backup-ledger.ts';
+import { endBackup } from '../../functions/backups/backup-records.ts';
+import { copyParts } from '../../functions/backups/copy-parts.ts';
+import { collectGarbage, discardBackup } from '../../functions/backups/discard-backup.ts';
+import { BackupDuringMove, BackupOvertaken, SnapshotLost } from '../../functions/backups/errors.ts';
+import { finishBackup } from '../../functions/backups/finish-backup.ts';
+import { type BackupManifest, readManifest } from '../../functions/backups/manifest.ts';
+import { backedUpTables, planBackup } from '../../functions/backups/plan-backup.ts';
+import { ddlTransaction, lockForDdl, runStatements } from '../../functions/database/ddl/ddl-connection.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
+import { insertBulkRows } from '../bench/move/bulk-rows.ts';
+import { until } from '../enter-tenant.ts';
+import { allRows, type BackedUp, BackupWorld, type RunningBackup, unhurried } from './backup-world.ts';
+import type { WorkerOrder } from './worker-process.ts';
+
+const tables = backedUpTables(TENANT_SCHEMA_VERSION);
+const partBytes = 100_000;
+let world: BackupWorld;
+let tenant: BackedUp;
+let superuser: pg.Client;
+let backup: RunningBackup;
+beforeAll(async () => {
+  world = await BackupWorld.start();
+  tenant = await world.addTenant('schema');
+  superuser = await tenant.database.connect('superuser');
+  await insertBulkRows(superuser, tenant.schemaName, 4_000);
+});
+afterAll(() => world?.stop());
+beforeEach(async () => {
+  backup = await world.begin(tenant);
+});
+afterEach(async () => {
+  world.bucket.disturb(undefined);
+  // One backup of a tenant runs at a time.
+  await end(backup);
+});
+
+const end = ({ backupId, tenantId }: RunningBackup) =>
+  endBackup(
+    world.registryCalls,
+    { backupId, tenantId },
+    { status: 'aborted', reason: 'the test is over' },
+    { id: 'test', type: 'workflow' },
+  );
+const record = () => backup.context().ledger.read();
+const partsDone = async () => (await record())?.parts.done ?? 0;
+const plan = () => planBackup(backup.context(), { partBytes });
+const lane = (number: Lane, deadlines = unhurried()) => copyParts(backup.context(), number, deadlines);
+
+/** Uploads wait: a few parts a second are written. */
+const slowly = (afterMs = 100) =>
+  world.bucket.disturb(({ method }) => (method === 'PUT' ? { kind: 'pass', afterMs } : { kind: 'pass' }));
+
+async function finish(): Promise<BackupManifest> {
+  await finishBackup(backup.context());
+  return readManifest(world.bucket.store, backup);
+}
+
+/** Restores it, and compares with the rows as they were. */
+async function expectWhole(manifest: BackupManifest, before: Record<string, string[]>): Promise<void> {
+  const schema = await world.emptySchema(manifest.schemaVersion);
+  await world.restore(manifest, schema);
+  expect(await allRows(superuser, schema, tables)).toEqual(before);
+  await superuser.query(`DROP SCHEMA ${schema} CASCADE`);
+}
+
+const now = () => allRows(superuser, tenant.schemaName, tables);
+
+/** A worker process; killed by `kill`. */
+function startProcess(lanes: readonly Lane[]) {
+  const { server } = world.cell;
+  const order: WorkerOrder = {
+    backupId: backup.backupId,
+    lanes,
+    host: server.host,
+    port: server.port,
+    certificate: server.certificate,
+    owner: world.cell.login('owner'),
+    registry: { ...world.cell.login('registryWriter'), database: world.registry.name },
+    endpoint: world.bucket.endpoint,
+    bucket: world.bucket.name,
+  };
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'worker-process.ts'), JSON.stringify(order)],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
+  const exited = once(child, 'exit');
+  return {
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+describe('a worker that is killed in the middle of an upload', () => {
+  test('is followed by one that goes on with the other lane’s snapshot and the parts that are done', async () => {
+    await plan();
+    slowly();
+    const before = await now();
+    const other = lane(1);
+    await until(async () => (await partsDone()) > 1);
+    const worker = startProcess([0]);
+    await until(async () => Boolean((await record())?.lanes[0]));
+    const done = await partsDone();
+    await until(async () => (await partsDone()) > done);
+    await worker.kill();
+    // What is written now belongs to a later moment.
+    await superuser.query(`UPDATE ${tenant.schemaName}.employees SET job_title = 'later'`);
+    expect(await lane(0)).toEqual({ done: true });
+    expect(await other).toEqual({ done: true });
+    expect(await record()).toMatchObject({ attempt: 1 });
+    await expectWhole(await finish(), before);
+  });
+
+  test('takes the snapshot with it where no other is alive: all begins again, and nothing of before gets in', async () => {
+    await plan();
+    slowly();
+    const worker = startProcess([0]);
+    await until(async () => (await partsDone()) > 2);
+    await worker.kill();
+    const lost: string[] = [];
+    for await (const { key } of world.bucket.store.list(backup.prefix)) lost.push(key);
+    expect(lost.length).toBeGreaterThan(2);
+    await superuser.query(`UPDATE ${tenant.schemaName}.employees SET job_title = 'later still'`);
+    world.bucket.disturb(undefined);
+    await world.copy(backup);
+    expect(await record()).toMatchObject({ attempt: 2 });
+    const manifest = await finish();
+    const keys = manifest.tables.flatMap(({ parts }) => parts.map(({ key }) => key));
+    expect(keys.filter((key) => lost.includes(key))).toEqual([]);
+    await expectWhole(manifest, await now());
+    // What was lost is deleted.
+    const kept: string[] = [];
+    for await (const { key } of world.bucket.store.list(backup.prefix)) kept.push(key);
+    expect(kept.sort()).toEqual([...keys, `${backup.prefix}manifest.json`].sort());
+  });
+});
+
+test('workers hand the snapshot on, from deadline to deadline, while rows are written', async () => {
+  const writer = await tenant.database.connect('superuser');
+  const writes = { stop: false, done: 0 };
+  // Each transaction writes to two tables what must be seen together.
+  const writing = (async () => {
+    while (!writes.stop) {
+      await writer.query(
+        `BEGIN; INSERT INTO ${tenant.schemaName}.teams (team_name) VALUES ('pair ${writes.done}');
+         INSERT INTO ${tenant.schemaName}.roles (role_name) VALUES ('pair ${writes.done}');
+         UPDATE ${tenant.schemaName}.skills SET skill_category = 'written ${writes.done}'; COMMIT`,
+      );
+      writes.done += 1;
+    }
+  })();
+  await plan();
+  slowly(60);
+  let workers = 0;
+  const run = async (number: Lane) => {
+    for (;;) {
+      workers += 1;
+      const leave = performance.now() + 150 + number * 200;
+      const { done } = await lane(number, { leave, end: leave + 20_000 });
+      if (done) return;
+    }
+  };
+  await Promise.all([run(0), run(1)]);
+  writes.stop = true;
+  await writing;
+  expect(writes.done).toBeGreaterThan(10);
+  expect(workers).toBeGreaterThan(4);
+  expect(await record()).toMatchObject({ attempt: 1 });
+  const manifest = await finish();
+  const schema = await world.emptySchema(manifest.schemaVersion);
+  await world.restore(manifest, schema);
+  const { rows } = await superuser.query(
+    `SELECT (SELECT count(*)::int FROM ${schema}.teams WHERE team_name LIKE 'pair %') AS teams,
+            (SELECT count(*)::int FROM ${schema}.roles WHERE role_name LIKE 'pair %') AS roles,
+            (SELECT count(DISTINCT skill_category)::int FROM ${schema}.skills) AS categories,
+            (SELECT max(substr(skill_category, 9)::int) + 1 FROM ${schema}.skills) AS written`,
+  );
+  const [{ teams, roles, categories, written }] = rows;
+  expect(roles).toBe(teams);
+  expect(categories).toBe(1);
+  // Sent as one message, the transaction's three statements were committed together.
+  expect(written).toBe(teams);
+  expect(teams).toBeLessThan(writes.done);
+});
+
+test('a worker that was believed dead completes nothing after its lane has a new one', async () => {
+  await plan();
+  const before = await now();
+  let held: (() => void) | undefined;
+  const first = new Promise<void>((resolve) => {
+    let seen = false;
+    world.bucket.disturb(({ method }) => {
+      if (method !== 'PUT' || seen) return { kind: 'pass' };
+      seen = true;
+      held = resolve;
+      resolve();
+      return { kind: 'pass', afterMs: 1_500 };
+    });
+  });
+  const late = lane(0);
+  await first;
+  expect(held).toBeDefined();
+  expect(await lane(0)).toEqual({ done: true });
+  expect(await late).toEqual({ done: true });
+  expect(await record()).toMatchObject({ attempt: 1 });
+  const manifest = await finish();
+  await expectWhole(manifest, before);
+});
+
+describe('the backup gives way', () => {
+  test('to DDL on the tables, and begins again behind it', async () => {
+    await plan();
+    slowly(200);
+    const copying = world.copy(backup);
+    await until(async () => (await partsDone()) > 0);
+    const owner = await tenant.database.connect('owner');
+    const start = performance.now();
+    await ddlTransaction(owner, async (transaction) => {
+      await runStatements(transaction, ["SET LOCAL lock_timeout = '5s'"]);
+      await lockForDdl(transaction, tenant.schemaName);
+      await runStatements(transaction, [
+        `ALTER TABLE ${tenant.schemaName}.roles ALTER COLUMN role_level SET DEFAULT 'none'`,
+      ]);
+    });
+    expect(performance.now() - start).toBeLessThan(4_000);
+    world.bucket.disturb(undefined);
+    await copying;
+    expect(await record()).toMatchObject({ attempt: 2 });
+    await expectWhole(await finish(), await now());
+  });
+
+  test('to a move that is committed meanwhile, and begins again where the tenant is', async () => {
+    await plan();
+    slowly(200);
+    const copying = world.copy(backup);
+    await until(async () => (await partsDone()) > 0);
+    await superuser.query('UPDATE tenancy.placement SET epoch = epoch + 1 WHERE tenant_id = $1', [
+      tenant.tenantId,
+    ]);
+    await until(async () => (await record())?.attempt === 2);
+    world.bucket.disturb(undefined);
+    await copying;
+    expect(await finish()).toMatchObject({ placement: { epoch: 2 } });
+  });
+
+  test('to a move that is under way when it begins', async () => {
+    const claim = (mover: string | null) =>
+      superuser.query('UPDATE tenancy.placement SET mover = $2 WHERE tenant_id = $1', [
+        tenant.tenantId,
+        mover,
+      ]);
+    await claim(backup.backupId);
+    await expect(plan()).rejects.toThrow(BackupDuringMove);
+    await claim(null);
+    await plan();
+    // One that begins later, and only copies so far, does not disturb it.
+    await claim(backup.backupId);
+    await world.copy(backup);
+    await claim(null);
+    expect(await record()).toMatchObject({ attempt: 1 });
+  });
+});
+
+test('a server that ends all sessions fails the workers; the next ones begin again', async () => {
+  await plan();
+  slowly();
+  const workers = Promise.allSettled([lane(0), lane(1)]);
+  await until(async () => (await partsDone()) > 1);
+  // As a restart does.
+  await superuser.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = 'strata_owner'`,
+  );
+  await workers;
+  world.bucket.disturb(undefined);
+  await world.copy(backup);
+  expect((await record())?.attempt).toBeGreaterThan(1);
+  await expectWhole(await finish(), await now());
+});
+
+describe('S3', () => {
+  test('that is busy, slow, and breaks connections costs time only', async () => {
+    await plan();
+    let calls = 0;
+    world.bucket.disturb(({ method }) => {
+      if (method !== 'PUT') return { kind: 'pass' };
+      calls += 1;
+      if (calls % 4 === 0) return { kind: 'busy' };
+      if (calls % 7 === 0) return { kind: 'cut' };
+      return { kind: 'pass', afterMs: 5 };
+    });
+    await world.copy(backup);
+    expect(calls).toBeGreaterThan(10);
+    expect(await record()).toMatchObject({ attempt: 1 });
+    await expectWhole(await finish(), await now());
+  });
+
+  test('that is down for longer than a worker tries fails it; parts that are done stay done', async () => {
+    await plan();
+    slowly(50);
+    const other = lane(1);
+    await until(async () => (await partsDone()) > 1);
+    world.bucket.disturb(({ method }) => ({ kind: method === 'PUT' ? 'busy' : 'pass' }));
+    await expect(other).rejects.toMatchObject({ $metadata: { httpStatusCode: 503 } });
+    expect(await record()).toMatchObject({ status: 'running', attempt: 1 });
+    world.bucket.disturb(undefined);
+    await world.copy(backup);
+    await expectWhole(await finish(), await now());
+  });
+});
+
+test('a backup that loses its snapshot again and again is given up', async () => {
+  await plan();
+  for (let attempt = 1; attempt < 6; attempt++) {
+    const { plan: planned } = (await record())!;
+    expect(
+      await backup.context().ledger.plan(attempt, planned!, [{ table: 'teams', index: 0, range: null }]),
+    ).toBe(true);
+  }
+  const { ledger } = backup.context();
+  const first = { snapshotAt: new Date().toISOString() };
+  await ledger.join({ attempt: 6, lane: 0, worker: 'dead' }, '00000003-0000001B-1', first);
+  await expect(lane(1)).rejects.toThrow(SnapshotLost);
+});
+
+test('a backup that was ended writes nothing more, and its objects are deleted', async () => {
+  await plan();
+  slowly();
+  const working = lane(0);
+  await until(async () => (await partsDone()) > 0);
+  await end(backup);
+  await expect(working).rejects.toThrow(BackupOvertaken);
+  await expect(finishBackup(backup.context())).rejects.toThrow(BackupOvertaken);
+  await discardBackup(world.bucket.store, backup.prefix);
+  for await (const { key } of world.bucket.store.list(backup.prefix)) expect(key).toBe('deleted');
+  await expect(discardBackup(world.bucket.store, 'tenant-backups/business/')).rejects.toThrow(TypeError);
+});
+
+test('uploads without a manifest are collected once they are old; backups stay', async () => {
+  await plan();
+  await world.copy(backup);
+  const root = 'tenant-backups/business/';
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  expect(await collectGarbage(world.bucket.store, root, new Date(0))).toEqual([]);
+  const finished = await world.begin(await world.addTenant('schema'));
+  await planBackup(finished.context());
+  await world.copy(finished);
+  await finishBackup(finished.context());
+  const collected = await collectGarbage(world.bucket.store, root, tomorrow);
+  expect(collected).toContain(backup.prefix);
+  expect(collected).not.toContain(finished.prefix);
+  await readManifest(world.bucket.store, finished);
+});
+
+test('finishing twice, or twice at once, is one backup', async () => {
+  await plan();
+  await world.copy(backup);
+  await Promise.all(
+    [finishBackup(backup.context()), finishBackup(backup.context())].map((each) => each.catch(() => {})),
+  );
+  await finishBackup(backup.context());
+  const { rows } = await (await world.registry.connect('registryWriter')).query(
+    'SELECT manifest_sha256 AS sha FROM tenant_backups WHERE backup_id = $1',
+    [backup.backupId],
+  );
+  await readManifest(world.bucket.store, { ...backup, manifestSha256: rows[0].sha });
+});

@@ -1,0 +1,194 @@
+/**
+ * `fleet-backup`: once a day, deletes what is no longer kept of backups, and backs up every tenant of the region that is
+ * due. Input: none.
+ *
+ * Tenants come in pages of 1,000 ids, grouped by cell: a state takes 256 KiB. Each group is an execution of its own, so
+ * that no history gets longer than the 25,000 events of an execution; in it a few tenants are backed up at once, each by
+ * an execution of `tenant-backup`. What fails there is caught there: the others get their backups, and the run fails in
+ * the end, which raises an alarm. The registry has every tenant's result; the state has sums.
+ *
+ * State: { expiry, page: { groups: [{ group, tenants: [{ tenantId }] }], next, hasNext }, results, sums, report }.
+ */
+
+import { Duration } from 'aws-cdk-lib';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
+import {
+  Choice,
+  Condition,
+  DefinitionBody,
+  DistributedMap,
+  Errors,
+  Fail,
+  IntegrationPattern,
+  type IStateMachine,
+  JitterType,
+  JsonPath,
+  LogLevel,
+  Map as MapState,
+  Pass,
+  QueryLanguage,
+  Result,
+  StateMachine,
+  Succeed,
+  TaskInput,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import { type LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import { Construct } from 'constructs';
+import { FleetIncomplete } from '../functions/backups/errors.ts';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
+import { beyond, phases, taskState } from './task-states.ts';
+import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
+
+export interface FleetBackupProps {
+  /** The entry `backup-registry`. */
+  task: IFunction;
+  /** `tenant-backup`. */
+  backup: IStateMachine;
+  /** Where the state machine logs; the caller decides retention and removal. */
+  logGroup: ILogGroup;
+}
+
+/** Groups at once, which are cells, or shares of the Enterprise tenants. Bounds how many functions run. */
+const GROUPS_AT_ONCE = 10;
+/** Tenants of a group at once: what a cell's requests notice of it. */
+const TENANTS_AT_ONCE = 2;
+/** The results that `FleetSums` counts from. */
+const NO_SUMS = { succeeded: 0, failed: 0, skipped: 0, failedTenants: [] };
+
+export class FleetBackup extends Construct {
+  readonly stateMachine: StateMachine;
+  readonly #props: FleetBackupProps;
+
+  constructor(scope: Construct, id: string, props: FleetBackupProps) {
+    super(scope, id);
+    this.#props = props;
+
+    const due = this.#task(
+      'List due tenants',
+      { phase: 'due', state: { page: JsonPath.objectAt('$.page') } },
+      '$.page',
+    );
+    const groups = new DistributedMap(this, 'Each group', {
+      itemsPath: '$.page.groups',
+      maxConcurrency: GROUPS_AT_ONCE,
+      resultPath: '$.results',
+    }).itemProcessor(this.#group());
+    const report = phases(
+      this.#task(
+        'Report',
+        {
+          phase: 'report',
+          state: { sums: JsonPath.objectAt('$.sums'), expiry: JsonPath.objectAt('$.expiry') },
+        },
+        '$.report',
+      ),
+      new Choice(this, 'Complete?')
+        .when(Condition.booleanEquals('$.report.complete', true), new Succeed(this, 'Succeeded'))
+        .otherwise(
+          new Fail(this, 'Incomplete', { error: FleetIncomplete.name, causePath: '$.report.cause' }),
+        ),
+    );
+    const pages = phases(
+      due,
+      groups,
+      this.#task(
+        'Count',
+        {
+          phase: 'count',
+          state: { results: JsonPath.objectAt('$.results'), sums: JsonPath.objectAt('$.sums') },
+        },
+        '$.sums',
+      ),
+      new Choice(this, 'More?').when(Condition.booleanEquals('$.page.hasNext', true), due).otherwise(report),
+    );
+    const definition = phases(
+      new Pass(this, 'Start', {
+        result: Result.fromObject({ page: {}, expiry: {}, sums: NO_SUMS }),
+      }),
+      this.#expire(pages),
+    );
+
+    this.stateMachine = new StateMachine(this, 'StateMachine', {
+      stateMachineName: STATE_MACHINES.fleetBackup,
+      definitionBody: DefinitionBody.fromChainable(definition),
+      queryLanguage: QueryLanguage.JSON_PATH,
+      // Before the next day's run begins.
+      timeout: Duration.hours(20),
+      tracingEnabled: true,
+      logs: { destination: props.logGroup, level: LogLevel.ALL, includeExecutionData: false },
+    });
+  }
+
+  /** Called until it is done. What it cannot delete keeps no tenant from its backup. */
+  #expire(then: ReturnType<typeof phases>): LambdaInvoke {
+    const expire = this.#task(
+      'Expire',
+      { phase: 'expire', state: { expiry: JsonPath.objectAt('$.expiry') } },
+      '$.expiry',
+    );
+    expire.addCatch(
+      new Pass(this, 'Not expired', {
+        result: Result.fromObject({ done: false }),
+        resultPath: '$.expiry',
+      }).next(then),
+      { errors: [Errors.ALL], resultPath: '$.failure' },
+    );
+    expire.next(
+      new Choice(this, 'Expired?')
+        .when(Condition.booleanEquals('$.expiry.done', false), expire)
+        .otherwise(then),
+    );
+    return expire;
+  }
+
+  /** The tenants of one group, a few at once; answers a result for each. */
+  #group(): MapState {
+    const backUp = new StepFunctionsStartExecution(this, 'Back up', {
+      stateMachine: this.#props.backup,
+      integrationPattern: IntegrationPattern.RUN_JOB,
+      input: TaskInput.fromObject({ tenantId: JsonPath.stringAt('$.tenantId'), startedBy: 'schedule' }),
+      resultSelector: { 'status.$': '$.Status' },
+      resultPath: '$.execution',
+    });
+    // The account may start so many executions a second. What fails inside of one is for its own retries.
+    backUp.addRetry({
+      errors: ['StepFunctions.ExecutionLimitExceededException', 'StepFunctions.ThrottlingException'],
+      interval: Duration.seconds(2),
+      backoffRate: 2,
+      maxAttempts: 6,
+      maxDelay: Duration.minutes(1),
+      jitterStrategy: JitterType.FULL,
+    });
+    const result = (outcome: string) => ({ 'tenantId.$': '$.tenantId', outcome });
+    const understand = this.#task(
+      'Understand failure',
+      {
+        phase: 'outcome',
+        state: {
+          tenantId: JsonPath.stringAt('$.tenantId'),
+          failure: JsonPath.objectAt('$.failure'),
+        },
+      },
+      '$',
+    );
+    understand.addCatch(new Pass(this, 'Failed', { parameters: result('failed') }), {
+      errors: [Errors.ALL],
+      resultPath: '$.failure',
+    });
+    backUp.addCatch(understand, { errors: [Errors.ALL], resultPath: '$.failure' });
+    backUp.next(new Pass(this, 'Backed up', { parameters: result('succeeded') }));
+    return new MapState(this, 'Each tenant', {
+      itemsPath: '$.tenants',
+      maxConcurrency: TENANTS_AT_ONCE,
+    }).itemProcessor(backUp);
+  }
+
+  #task(name: string, payload: Record<string, unknown>, resultPath: string): LambdaInvoke {
+    return taskState(this, name, this.#props.task, {
+      timeout: beyond(BACKUP_TIMEOUTS.registry),
+      payload: TaskInput.fromObject(payload),
+      resultPath,
+    });
+  }
+}
