@@ -6,7 +6,7 @@ import {
   type ManifestTable,
   readManifest,
 } from '../backups/manifest.ts';
-import { compareWithManifest, restorePart } from '../backups/read-back.ts';
+import { compareWithManifest, loadPart, openPart } from '../backups/read-back.ts';
 import { auditLog } from '../database/tables/operations-tables.ts';
 import { claimedModestly, joinAttempt } from '../database/transfer/reshape/attempt-session.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
@@ -47,43 +47,52 @@ export async function fillFromBackup(
   const total = { rowsTotal: sumOf(tables, 'rows'), bytesTotal: sumOf(tables, 'rawBytes') };
   const loaded = { rowsDone: 0, bytesDone: 0 };
   const load = async (loader: pg.Client, { table, part }: Part) => {
-    await claimedModestly(
-      loader,
-      context.hop.attempt,
-      () => steps.once(loader, part.key, () => restorePart(loader, context.hop.target, table, part, store)),
-      { seconds: SNAPSHOT_SECONDS },
-    );
+    if (!(await steps.done(loader, part.key))) {
+      const body = await openPart(store, part);
+      const work = () => loadPart(loader, context.hop.target, table, part, body);
+      try {
+        await claimedModestly(loader, context.hop.attempt, () => steps.once(loader, part.key, work), {
+          seconds: SNAPSHOT_SECONDS,
+        });
+      } finally {
+        // Another run of the phase has loaded it meanwhile, or the transaction did not begin.
+        body.destroy();
+      }
+    }
     loaded.rowsDone += part.rows;
     loaded.bytesDone += part.rawBytes;
     await context.progress({ ...loaded, ...total });
   };
   if (!(await sideBySide(context, parts, load))) return undefined;
 
-  // Once it is masked, the rows are others.
-  if (!(await steps.done('compared'))) {
-    const place = { ...context.hop.target, tenantId: filling.tenantId };
-    const compare = async (loader: pg.Client, table: ManifestTable) => {
-      await context.progress({});
-      await compareWithManifest(loader, place, table);
-    };
-    if (!(await sideBySide(context, tables, compare))) return undefined;
-    await asLoader(context, (loader) =>
-      claimedModestly(
-        loader,
-        context.hop.attempt,
-        () =>
-          steps.once(loader, 'compared', async () => {
-            if (filling.mask) await maskRows(loader, context.hop.target.schemaName, filling.schemaVersion);
-          }),
-        { seconds: SNAPSHOT_SECONDS },
-      ),
-    );
-  }
+  // Each table once: a large tenant takes several calls, and a masked table has other rows than the backup.
+  const place = { ...context.hop.target, tenantId: filling.tenantId };
+  const compare = async (loader: pg.Client, table: ManifestTable) => {
+    const step = `compared ${table.name}`;
+    await context.progress({});
+    if (await steps.done(loader, step)) return;
+    await compareWithManifest(loader, place, table);
+    await claimedModestly(loader, context.hop.attempt, () => steps.once(loader, step, async () => {}));
+  };
+  if (!(await sideBySide(context, tables, compare))) return undefined;
+  if (filling.mask) await asLoader(context, (loader) => mask(loader, context, steps, filling));
   return {
     rows: total.rowsTotal,
     bytes: total.bytesTotal,
     tables: tables.map(({ name, rows }) => ({ name, rows })),
   };
+}
+
+async function mask(
+  loader: pg.Client,
+  { hop }: HopContext,
+  steps: Steps,
+  { schemaVersion }: FromBackup,
+): Promise<void> {
+  const work = () => maskRows(loader, hop.target.schemaName, schemaVersion);
+  await claimedModestly(loader, hop.attempt, () => steps.once(loader, 'masked', work), {
+    seconds: SNAPSHOT_SECONDS,
+  });
 }
 
 function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBackup): ManifestTable[] {

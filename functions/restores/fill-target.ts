@@ -20,7 +20,7 @@ import {
   migrateTenantTables,
 } from '../database/tables/migrate-tenant-tables.ts';
 import { migrationsUpTo } from '../database/tables/tenant-migrations.ts';
-import { claimedModestly } from '../database/transfer/reshape/attempt-session.ts';
+import { claimedModestly, keepingAwake } from '../database/transfer/reshape/attempt-session.ts';
 import { captureOn } from '../database/transfer/reshape/capture.ts';
 import { buildPieces, sealSchema } from '../database/transfer/target-schema.ts';
 import type { Filling, HopContext, PhaseOutcome } from '../moves/hop.ts';
@@ -42,7 +42,7 @@ export interface Filled {
 export interface Steps {
   /** Runs `work` once. @param connection in whose transaction the step is noted */
   once(connection: pg.ClientBase, step: string, work: () => Promise<void>): Promise<void>;
-  done(step: string): Promise<boolean>;
+  done(connection: pg.ClientBase, step: string): Promise<boolean>;
 }
 
 /** Builds are the last that a waiting tenant waits for: each connection may take a second process. */
@@ -70,7 +70,7 @@ export function fillTarget(
     if (!(await isWhole(owner, target))) {
       const steps = await stepsOf(owner, context);
       filled = await (filling.from === 'backup'
-        ? fillFromBackup(registry, context, { steps, store, filling })
+        ? keepingAwake(owner, () => fillFromBackup(registry, context, { steps, store, filling }))
         : fillFromSchema(owner, context, { steps, filling }));
       if (!filled) return { done: false };
       const schema = { schemaName: target.schemaName, schemaVersion: filling.schemaVersion };
@@ -133,8 +133,8 @@ async function stepsOf(owner: pg.Client, { hop }: HopContext): Promise<Steps> {
       );
       if (rowCount !== 0) await work();
     },
-    async done(step) {
-      const { rowCount } = await owner.query(`SELECT FROM ${table} WHERE step = $1`, [step]);
+    async done(connection, step) {
+      const { rowCount } = await connection.query(`SELECT FROM ${table} WHERE step = $1`, [step]);
       return rowCount !== 0;
     },
   };
