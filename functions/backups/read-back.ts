@@ -56,6 +56,8 @@ export async function openPart(store: ObjectStore, { key, storedBytes }: Manifes
     if (error instanceof ObjectMissing) throw new BackupObjectMissing(key, { cause: error });
     throw error;
   });
+  // Where it breaks before it is read, its reader gets the error; without a listener the event would end the process.
+  body.on('error', () => {});
   if (bytes === storedBytes) return body;
   body.destroy();
   throw new BackupObjectDamaged(key, `has ${bytes} bytes, not ${storedBytes}`);
