@@ -2,7 +2,7 @@
  * Reading a backup back: all of its objects are checked before anything is touched, and each is checked again while it is
  * loaded, since it could have been replaced meanwhile.
  */
-import { Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
 import type pg from 'pg';
@@ -46,12 +46,18 @@ async function verifyObject(store: ObjectStore, part: ManifestPart): Promise<voi
   await pipeline(body, verified, discarding());
 }
 
-/** The object's stream, once S3 says that it has the right size. */
-async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart) {
+/**
+ * The object's stream, once S3 says that it has the right size. Open it before the transaction that loads it: S3 may take
+ * longer to answer than a transaction may be idle.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
+ */
+export async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart): Promise<Readable> {
   const { body, bytes } = await store.download(key).catch((error: unknown) => {
     if (error instanceof ObjectMissing) throw new BackupObjectMissing(key, { cause: error });
     throw error;
   });
+  // Where it breaks before it is read, its reader gets the error; without a listener the event would end the process.
+  body.on('error', () => {});
   if (bytes === storedBytes) return body;
   body.destroy();
   throw new BackupObjectDamaged(key, `has ${bytes} bytes, not ${storedBytes}`);
@@ -90,8 +96,18 @@ export async function restorePart(
   part: ManifestPart,
   store: ObjectStore,
 ): Promise<void> {
+  await loadPart(client, { schemaName }, table, part, await openPart(store, part));
+}
+
+/** The same with the object's stream, which {@link openPart} has opened. */
+export async function loadPart(
+  client: pg.ClientBase,
+  { schemaName }: { readonly schemaName: string },
+  table: ManifestTable,
+  part: ManifestPart,
+  body: Readable,
+): Promise<void> {
   const { key, rows, contentHash } = part;
-  const body = await openPart(store, part);
   const columns = table.columns.map(identifier).join(', ');
   const load = client.query(
     copyFrom(`COPY ${qualified(schemaName, table.name)} (${columns}) FROM STDIN (FORMAT binary)`),

@@ -11,7 +11,7 @@ import { draftMove, type MoveDraft, overriddenLimits, requireAllowed } from './d
 import { recordEnd } from './end-move.ts';
 import { MoveInProgress, MoveNotAbortable, MoveNotStarted, TenantNotMovable } from './errors.ts';
 import type { Regions } from './hop.ts';
-import { findMove, findMovingTenant, hopsOf } from './move-records.ts';
+import { findMove, findMovingTenant, type HopRecord, hopsOf, kindOf } from './move-records.ts';
 import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
 
@@ -179,6 +179,9 @@ export function startTierMove(
   );
 }
 
+/** As far as the registry knows. */
+const isCommitted = ({ state }: Pick<HopRecord, 'state'>) => state !== 'working' && state !== 'rolling-back';
+
 /**
  * Requests a move to stop. Its phases see the request before the commit point of their hop, and roll that hop back.
  * Repeating it changes nothing.
@@ -193,8 +196,12 @@ export function abortMove(
     const move = await findMove(transaction, moveId, { lock: true });
     if (!move || move.tenantId !== tenantId) return false;
     if (move.status !== 'running') throw new MoveNotAbortable('The move has ended already.');
-    const last = (await hopsOf(transaction, moveId)).find(({ index }) => index === move.plan.length - 1);
-    if (last && last.state !== 'working' && last.state !== 'rolling-back') {
+    const hops = await hopsOf(transaction, moveId);
+    const last = hops.find(({ index }) => index === move.plan.length - 1);
+    if (hops.some((hop) => hop.filling && isCommitted(hop))) {
+      throw new MoveNotAbortable('The rows are restored already; undo the restore once it has ended.');
+    }
+    if (last && isCommitted(last)) {
       throw new MoveNotAbortable('The tenant has moved already; ask for a move back.');
     }
     if (move.abortRequested) return true;
@@ -205,9 +212,9 @@ export function abortMove(
       .execute();
     await recordAudit(transaction, {
       actor: { id: operator, type: 'operator' },
-      action: 'move.abort',
+      action: `${kindOf(move)}.abort`,
       tenantId,
-      resource: { type: 'move', id: moveId },
+      resource: { type: kindOf(move), id: moveId },
       data: {},
     });
     return true;
