@@ -28,6 +28,7 @@ import { fillTarget } from '../../functions/restores/fill-target.ts';
 import { requestRestore } from '../../functions/restores/request-restore.ts';
 import type { Restore } from '../../functions/restores/restore-records.ts';
 import { allRows, type BackedUp, BackupWorld } from '../backup/backup-world.ts';
+import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { catalogueOfMoves } from '../move/catalogue-of-moves.ts';
 import { OWNER_SECRET, startHopWorld } from '../move/hop-world.ts';
 import type { LocalSecrets } from '../move/local-secrets.ts';
@@ -228,9 +229,10 @@ export class RestoreWorld {
     return getRestore(this.registry, tenantId, restoreId);
   }
 
-  /** Cleans all hops of a restore or move up, whose grace period is over. */
+  /** Cleans up all settled hops of a restore or move, whose grace period is over. */
   async cleanUp(moveId: string): Promise<void> {
-    for (const { index: hopIndex } of await hopsOf(this.registry, moveId)) {
+    for (const { index: hopIndex, state } of await hopsOf(this.registry, moveId)) {
+      if (state !== 'settled') continue;
       const deadline = performance.now() + 50_000;
       const times = { deadline, keepDays: 0, keepReplacedHours: 0 };
       while (!(await cleanUpHop(this.registry, { moveId, hopIndex }, times)).done);
@@ -255,6 +257,13 @@ export class RestoreWorld {
     const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
     const superuser = await this.superuser(testDatabase);
     return allRows(superuser, schemaName, tables, isolationModel === 'shared' ? tenantId : undefined);
+  }
+
+  /** Gives the tenant many rows where it is. */
+  async addRows(tenantId: string, rows: number): Promise<void> {
+    const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
+    const superuser = await this.superuser(testDatabase);
+    await insertBulkRows(superuser, schemaName, rows, isolationModel === 'shared' ? tenantId : undefined);
   }
 
   /** What a restore could leave behind in the tenant's database, with its secrets. */
