@@ -281,6 +281,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-move',
     'tenant-move-cleanup',
     'tenant-restore',
+    'restore-drills',
     'schema-rollout',
     'partition-upkeep',
   ]);
