@@ -25,7 +25,6 @@ import { abortMove } from '../../functions/moves/request-move.ts';
 import { toMoveError } from '../../functions/tasks/move-task.ts';
 import type { BackedUp } from '../backup/backup-world.ts';
 import { clientOf } from '../backup/s3-client.ts';
-import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { until } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { type AskedRestore, RestoreWorld, type Rows, restoredTables, secretExists } from './restore-world.ts';
@@ -70,8 +69,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
 
     beforeAll(async () => {
       tenant = await world.addTenant(model);
-      const { testDatabase, schemaName } = await world.place(tenant.tenantId);
-      await insertBulkRows(await world.superuser(testDatabase), schemaName, 600, tenant.tenantId);
+      await world.addRows(tenant.tenantId, 600);
       backup = await world.backUp(tenant, { partBytes: 50_000 });
       other = await world.backUp(await world.addTenant('schema'));
       original = await world.rows(tenant.tenantId, restoredTables);

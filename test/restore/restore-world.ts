@@ -7,9 +7,10 @@ import { DescribeSecretCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import type pg from 'pg';
 import type { ObjectStore } from '../../functions/aws/object-store.ts';
 import { backedUpTables, type CuttingOptions } from '../../functions/backups/plan-backup.ts';
-import type { IsolationModel } from '../../functions/contracts/tenant.ts';
+import type { IsolationModel, Tier } from '../../functions/contracts/tenant.ts';
 import { tierTerms } from '../../functions/contracts/tier-terms.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
+import { beginMove } from '../../functions/moves/begin-move.ts';
 import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
 import { endMove } from '../../functions/moves/end-move.ts';
 import type { HopContext, PhaseOutcome } from '../../functions/moves/hop.ts';
@@ -28,6 +29,7 @@ import { fillTarget } from '../../functions/restores/fill-target.ts';
 import { requestRestore } from '../../functions/restores/request-restore.ts';
 import type { Restore } from '../../functions/restores/restore-records.ts';
 import { allRows, type BackedUp, BackupWorld } from '../backup/backup-world.ts';
+import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { catalogueOfMoves } from '../move/catalogue-of-moves.ts';
 import { OWNER_SECRET, startHopWorld } from '../move/hop-world.ts';
 import type { LocalSecrets } from '../move/local-secrets.ts';
@@ -130,12 +132,16 @@ export class RestoreWorld {
   /**
    * Runs phases, as an execution of `tenant-restore` does.
    * @param end name of the first phase that is not run any more, such as `0 fill`; all are run where it is absent.
+   * @param from name of the first phase of a hop that is run; those before were run earlier.
    * @returns the names of those that were run.
    */
-  async run(asked: AskedRestore, end?: string): Promise<string[]> {
+  async run(asked: AskedRestore, end?: string, from?: string): Promise<string[]> {
     const done: string[] = [];
+    let begun = from === undefined;
     for await (const [name, work] of this.phasesOf(asked)) {
       if (name === end) return done;
+      begun ||= name === from;
+      if (!begun && /^\d/.test(name)) continue;
       await work();
       done.push(name);
     }
@@ -177,6 +183,22 @@ export class RestoreWorld {
     }
     yield ['discards', () => noteDiscardedWrites(registry, restoreId)];
     yield ['finish', () => endMove(registry, restoreId)];
+  }
+
+  /** Moves the tenant to another tier, inside its cell. @returns the move's id. */
+  async move(tenantId: string, targetTier: Tier): Promise<string> {
+    const executionArn = `execution of a move:${randomUUID()}`;
+    const statusOf = async () => 'running' as const;
+    const { moveId } = await beginMove(this.registry, { tenantId, targetTier }, executionArn, { statusOf });
+    for (;;) {
+      const { finished, hopIndex, needsSecret } = await nextHop(this.registry, moveId);
+      if (finished) break;
+      if (needsSecret) await this.phase(moveId, hopIndex, 'credentials');
+      for (const phase of ['prepare', 'copy', 'index', 'catch-up', 'cut-over', 'compare', 'settle'] as const)
+        await this.phase(moveId, hopIndex, phase);
+    }
+    await endMove(this.registry, moveId);
+    return moveId;
   }
 
   /** Calls a phase of a hop until it is done. */
@@ -228,9 +250,10 @@ export class RestoreWorld {
     return getRestore(this.registry, tenantId, restoreId);
   }
 
-  /** Cleans all hops of a restore or move up, whose grace period is over. */
+  /** Cleans up all settled hops of a restore or move, whose grace period is over. */
   async cleanUp(moveId: string): Promise<void> {
-    for (const { index: hopIndex } of await hopsOf(this.registry, moveId)) {
+    for (const { index: hopIndex, state } of await hopsOf(this.registry, moveId)) {
+      if (state !== 'settled') continue;
       const deadline = performance.now() + 50_000;
       const times = { deadline, keepDays: 0, keepReplacedHours: 0 };
       while (!(await cleanUpHop(this.registry, { moveId, hopIndex }, times)).done);
@@ -255,6 +278,13 @@ export class RestoreWorld {
     const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
     const superuser = await this.superuser(testDatabase);
     return allRows(superuser, schemaName, tables, isolationModel === 'shared' ? tenantId : undefined);
+  }
+
+  /** Gives the tenant many rows where it is. */
+  async addRows(tenantId: string, rows: number): Promise<void> {
+    const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
+    const superuser = await this.superuser(testDatabase);
+    await insertBulkRows(superuser, schemaName, rows, isolationModel === 'shared' ? tenantId : undefined);
   }
 
   /** What a restore could leave behind in the tenant's database, with its secrets. */
@@ -315,5 +345,3 @@ export async function secretExists(name: string): Promise<boolean> {
     client.destroy();
   }
 }
-
-export const unknownId = () => randomUUID();

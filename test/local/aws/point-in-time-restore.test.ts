@@ -159,6 +159,8 @@ async function query<T extends pg.QueryResultRow>(
     ...login,
     ssl: { ca: fixture.platform.context.caCertificate },
   });
+  // Its server may be stopped meanwhile: the query fails then.
+  client.on('error', () => {});
   await client.connect();
   try {
     return (await client.query<T>(sql)).rows;
