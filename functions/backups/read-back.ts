@@ -2,7 +2,7 @@
  * Reading a backup back: all of its objects are checked before anything is touched, and each is checked again while it is
  * loaded, since it could have been replaced meanwhile.
  */
-import { Writable } from 'node:stream';
+import { type Duplex, type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
 import type pg from 'pg';
@@ -90,28 +90,46 @@ export async function restorePart(
   part: ManifestPart,
   store: ObjectStore,
 ): Promise<void> {
-  const { key, rows, contentHash } = part;
-  const body = await openPart(store, part);
+  const rows = await readPart(store, table, part);
   const columns = table.columns.map(identifier).join(', ');
   const load = client.query(
     copyFrom(`COPY ${qualified(schemaName, table.name)} (${columns}) FROM STDIN (FORMAT binary)`),
   );
+  try {
+    // What fails before the stream's end makes PostgreSQL take nothing of it.
+    await pipeline([rows.body, ...rows.transforms, load]);
+  } catch (error) {
+    throw rows.causeOf(error);
+  }
+}
+
+/** The binary COPY stream of a part: what comes out behind the last of the transforms. */
+export interface PartStream {
+  readonly body: Readable;
+  /** They check the object and its rows: the last one fails before its end, unless both are those of the manifest. */
+  readonly transforms: readonly Duplex[];
+  /** What a failure of the streams means. @returns {BackupObjectDamaged} for bytes that cannot be read, else the error. */
+  causeOf(error: unknown): unknown;
+}
+
+/** Opens one part for reading. @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors. */
+export async function readPart(
+  store: ObjectStore,
+  table: Pick<ManifestTable, 'columns'>,
+  part: ManifestPart,
+): Promise<PartStream> {
+  const { key, rows, contentHash } = part;
+  const body = await openPart(store, part);
   const digest = new RowDigest(table.columns.length, (content) => {
     if (content.rows !== rows || content.contentHash !== contentHash)
       throw new BackupObjectDamaged(key, 'holds other rows');
   });
-  try {
-    // What fails before the stream's end makes PostgreSQL take nothing of it.
-    await pipeline(
-      body,
-      new VerifiedStream(part),
-      createZstdDecompress({ chunkSize: 2 ** 17 }),
-      digest,
-      load,
-    );
-  } catch (error) {
-    throw isDamage(error) ? new BackupObjectDamaged(key, 'cannot be read', { cause: error }) : error;
-  }
+  return {
+    body,
+    transforms: [new VerifiedStream(part), createZstdDecompress({ chunkSize: 2 ** 17 }), digest],
+    causeOf: (error) =>
+      isDamage(error) ? new BackupObjectDamaged(key, 'cannot be read', { cause: error }) : error,
+  };
 }
 
 /** What the decompressor, or the reader of COPY data, says of bytes that are none of ours. */

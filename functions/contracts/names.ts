@@ -24,6 +24,7 @@ export const STATE_MACHINES = {
   backup: 'tenant-backup',
   fleetBackup: 'fleet-backup',
   restore: 'tenant-restore',
+  export: 'tenant-export',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
