@@ -119,3 +119,7 @@ export function movePath(slug: string, moveId: string): string {
 export function backupPath(slug: string, backupId: string): string {
   return `${tenantPath(slug)}/backups/${encodeURIComponent(backupId)}`;
 }
+
+export function exportPath(slug: string, exportId: string): string {
+  return `${tenantPath(slug)}/exports/${encodeURIComponent(exportId)}`;
+}
