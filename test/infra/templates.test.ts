@@ -229,6 +229,7 @@ test('the environment of every function has only the agreed names', () => {
       'MOVE_STATE_MACHINE_ARN',
       'BACKUP_STATE_MACHINE_ARN',
       'RESTORE_STATE_MACHINE_ARN',
+      'EXPORT_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
     ],
