@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { Parser } from 'tar';
 import { beginExport } from '../../functions/exports/begin-export.ts';
@@ -11,6 +13,7 @@ import { archiveKey, finishExport } from '../../functions/exports/finish-export.
 import { type ExportContext, writeParts } from '../../functions/exports/write-parts.ts';
 import type { BackupWorld } from '../backup/backup-world.ts';
 import type { TestDatabase } from '../test-database.ts';
+import type { WriterOrder, WriterReport } from './writer-process.ts';
 
 const ACTOR = { id: 'execution', type: 'workflow' } as const;
 
@@ -119,4 +122,31 @@ function closingQuote(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 2))
     if (text[at + 1] !== '"') return at;
   throw new Error('a quoted field has no end');
+}
+
+/** Writes an export in a process of its own. */
+export function startWriter(world: BackupWorld, exportId: string) {
+  const { server, name } = world.registry;
+  const order: WriterOrder = {
+    exportId,
+    registry: { host: '127.0.0.1', port: server.port, database: name, ...server.logins.registryWriter },
+    endpoint: world.bucket.endpoint,
+    bucket: world.bucket.name,
+  };
+  const script = join(import.meta.dirname, 'writer-process.ts');
+  const child = spawn(process.execPath, [script, JSON.stringify(order)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  return {
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    /** What it has measured, once it has ended. */
+    async report(): Promise<WriterReport> {
+      const [output] = await Promise.all([textOf(child.stdout), exited]);
+      return JSON.parse(output) as WriterReport;
+    },
+  };
 }

@@ -1,7 +1,7 @@
 /** What goes wrong on the way to an archive is refused by name or continued; there is never a wrong archive. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ExecutionStatus } from '../../functions/aws/executions.ts';
 import { beginExport } from '../../functions/exports/begin-export.ts';
 import { ExportInProgress, ExportOvertaken, ExportSourceFailed } from '../../functions/exports/errors.ts';
@@ -13,7 +13,7 @@ import { requestExport } from '../../functions/exports/request-export.ts';
 import { getExport } from '../../functions/registry/exports.ts';
 import { type BackedUp, BackupWorld } from '../backup/backup-world.ts';
 import type { S3Call } from '../backup/local-bucket.ts';
-import { begin, parseCsv, unpack } from './export-world.ts';
+import { begin, parseCsv, startWriter, unpack } from './export-world.ts';
 
 let world: BackupWorld;
 let tenant: BackedUp;
@@ -38,6 +38,7 @@ beforeEach(() => {
 afterEach(async () => {
   world.bucket.disturb(undefined);
   await superuser.query('TRUNCATE tenant_exports CASCADE');
+  await world.bucket.store.delete(await keys('tenant-exports/'));
 });
 
 const statusOf = async (arn: string): Promise<ExecutionStatus> => executions.get(arn) ?? 'none';
@@ -57,6 +58,31 @@ async function skillsOf(prefix: string): Promise<number> {
 const recordOf = (exportId: string) => getExport(world.registryCalls, tenant.tenantId, exportId);
 
 describe('a call that is cut off', () => {
+  test('by the death of its process: the next one goes on behind the parts that are written', async () => {
+    const run = await begin(world, tenant.tenantId, backupId);
+    await run.source();
+    world.bucket.disturb(({ method }) => ({ kind: 'pass', ...(method === 'PUT' ? { afterMs: 30 } : {}) }));
+    const writer = startWriter(world, run.exportId);
+    await vi.waitUntil(async () => (await recordOf(run.exportId)).progress.partsDone > 2, {
+      timeout: 30_000,
+      interval: 10,
+    });
+    await writer.kill();
+    world.bucket.disturb(undefined);
+    const before = await keys(`${run.prefix}parts/`);
+    const { progress } = await recordOf(run.exportId);
+    expect(progress.partsDone).toBeLessThan(progress.partsTotal);
+
+    expect(await run.write()).toEqual({ done: true });
+    const after = await keys(`${run.prefix}parts/`);
+    expect(after).toEqual(expect.arrayContaining(before));
+    const missing = progress.partsTotal - progress.partsDone;
+    expect(after.length).toBe(before.length + 2 * missing);
+    await run.finish();
+    expect(await skillsOf(run.prefix)).toBe(3_000);
+    expect(await keys(run.prefix)).toEqual([archiveKey(run.prefix)]);
+  });
+
   test('in the middle of a part: the next one goes on with that part, and writes no other again', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();

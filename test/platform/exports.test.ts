@@ -95,7 +95,9 @@ describe('the link to an archive', () => {
     const changed = (change: (url: URL) => void) => {
       const url = new URL(body.url);
       change(url);
-      return fetch(url).then(({ status }) => status);
+      return fetch(url).then(
+        async (answer) => `${answer.status} ${/<Code>.*<\/Message>/.exec(await answer.text())}`,
+      );
     };
     const dayBefore = new Date(Date.now() - 86_400_000).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     expect(
@@ -105,14 +107,16 @@ describe('the link to an archive', () => {
         scope[1] = dayBefore.slice(0, 8);
         searchParams.set('X-Amz-Credential', scope.join('/'));
       }),
-    ).toBe(403);
-    expect(await changed(({ searchParams }) => searchParams.set('X-Amz-Expires', '901'))).toBe(403);
+    ).toBe('403 <Code>AccessDenied</Code><Message>Request has expired</Message>');
+    expect(await changed(({ searchParams }) => searchParams.set('X-Amz-Expires', '901'))).toMatch(
+      /^403 <Code>SignatureDoesNotMatch/,
+    );
     const [backup] = await bucket.objects('tenant-backups/');
     expect(
       await changed((url) => {
         url.pathname = url.pathname.replace(/tenant-exports\/.*/, backup!);
       }),
-    ).toBe(403);
+    ).toMatch(/^403 /);
   });
 
   test('is not given once the export has expired: it is 404 then', async () => {
