@@ -63,6 +63,9 @@ export function copiedTiers({ copyBusiness }: { readonly copyBusiness: boolean }
 /** A daily backup is due again after so many hours: less than a day, because a schedule is not to the second. */
 export const DUE_AFTER_HOURS = 20;
 
+/** A drill counts for so many days: each tenant's latest backup is restored for proof at least monthly. */
+export const DRILL_DAYS = 28;
+
 /** All object backups are below it. One folder for each tier, so that one lifecycle rule for each tier is enough. */
 export const BACKUP_ROOT = 'tenant-backups/';
 

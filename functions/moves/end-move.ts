@@ -3,20 +3,17 @@
  * dead). `endMove` is the only way in which a begun move ends.
  *
  *   running ──every hop of the plan is settled──▶ succeeded, even if the workflow failed or an abort was requested
- *           ──stopped, some hop is not settled──▶ failed or aborted: the tenant stays at the target of its last settled
- *           hop
+ *           ──stopped, some hop is not settled──▶ failed or aborted: the tenant stays at its last settled target
  *
  * The hop that is open when a move is stopped:
  *
  *   working, committed ──the source's row shows the commit──▶ compared ──▶ settled
  *                      ──it does not──▶ rolling-back ──claim revoked, objects dropped──▶ rolled-back
- *                      ──source and target differ──▶ mismatch: both are kept; no more moves until an operator has
- *                      resolved it
+ *                      ──source and target differ──▶ mismatch: both are kept until an operator has resolved it
  *
  * Invariants:
  * - only the tenant's row in the source's database decides whether a hop is committed (`readCommit`). The roll back
- *   reads
- *   it again under the locks that exclude a commit, so a frozen function cannot commit after that check;
+ *   reads it again under the locks that exclude a commit, so a frozen function cannot commit after that check;
  * - a committed hop is settled, never rolled back; nothing is cleaned up before it was compared;
  * - the move ends last: a move that has ended has no open hop;
  * - each step may be interrupted and repeated, or run concurrently. A move that has ended stays as it is.
@@ -247,7 +244,7 @@ async function compareUnlessDone(
     if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
     throw error;
   }
-  throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+  throw new MoveStepFailed({ cause: new Error('the next call continues the comparison') });
 }
 
 async function isClaimed(hop: Hop): Promise<boolean> {

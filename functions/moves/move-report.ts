@@ -88,8 +88,8 @@ function reportHop({ kind, result }: HopRecord): HopReport {
     kind,
     writePauseMs: numberOf(result.writePauseMs),
     pauses: listOf(result.pauses).map(numberOf),
-    rows: numberOf(result.copiedRows),
-    bytes: numberOf(result.copiedBytes),
+    rows: numberOf(result.restoredRows) + numberOf(result.copiedRows),
+    bytes: numberOf(result.restoredBytes) + numberOf(result.copiedBytes),
     committedAt: typeof result.committedAt === 'string' ? result.committedAt : null,
   };
 }

@@ -9,7 +9,7 @@
  *
  * Invariants: a reservation of R is made, used or taken over only under the lock on the slug in R's registry, and it is
  * made last, right before the tenant commits. So a reservation without a tenant under that lock belongs to a
- * registration that died, and blocks nobody.
+ * registration that died, and blocks no other.
  */
 
 import type { Tier } from '../contracts/tenant.ts';

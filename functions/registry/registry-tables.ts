@@ -114,6 +114,8 @@ export const registryTables = {
     home_region: text().notNull(),
     /** Of a clone: the tenant that it was copied from. It is neither promoted nor billed. */
     clone_of: uuid(),
+    /** The latest restore drill of one of its backups. */
+    last_drill: jsonb<BackupDrill>(),
   },
   tenant_users: {
     user_id: id(),

@@ -75,6 +75,8 @@ export async function getRestore(
   return toView(row);
 }
 
+const sourceOf = (mode: RestoreView['mode']) => (mode === 'undo' ? 'schema' : 'backup');
+
 interface RecordedRestore {
   readonly mode: RestoreView['mode'];
   readonly backupId?: string;
@@ -95,6 +97,10 @@ function toView(row: RestoreRow): RestoreView {
     cloneOf: restore.cloneOf ?? null,
     mask: restore.mask ?? false,
     ...move,
+    // Whether a hop is filled, and not by the tenant's own rows.
+    plan: move.plan.map((hop, index) =>
+      index === 0 ? { ...hop, filling: { from: sourceOf(restore.mode) } } : hop,
+    ),
     discarded: restore.discarded ?? null,
     canBeUndone: row.can_be_undone,
   };

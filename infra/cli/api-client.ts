@@ -116,6 +116,10 @@ export function movePath(slug: string, moveId: string): string {
   return `${tenantPath(slug)}/moves/${encodeURIComponent(moveId)}`;
 }
 
+export function restorePath(slug: string, restoreId: string): string {
+  return `${tenantPath(slug)}/restores/${encodeURIComponent(restoreId)}`;
+}
+
 export function backupPath(slug: string, backupId: string): string {
   return `${tenantPath(slug)}/backups/${encodeURIComponent(backupId)}`;
 }

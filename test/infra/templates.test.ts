@@ -284,6 +284,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-move',
     'tenant-move-cleanup',
     'tenant-restore',
+    'restore-drills',
     'schema-rollout',
     'partition-upkeep',
   ]);

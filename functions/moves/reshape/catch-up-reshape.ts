@@ -52,7 +52,7 @@ export async function catchUpReshape(context: HopContext, cursor?: unknown): Pro
   });
 }
 
-/** One round in a snapshot of its own, while writers go on. */
+/** One round in a snapshot of its own, while writers continue. */
 export function round(
   owner: pg.Client,
   attempt: Attempt,

@@ -1,7 +1,7 @@
 /**
  * The cut-over of a reshape, which ends with the commit point of the hop.
  *
- *   [rounds while writers go on] ─▶ fence ─▶ last changes and commit, one transaction ─▶ committed
+ *   [rounds while writers continue] ─▶ fence ─▶ last changes and commit, one transaction ─▶ committed
  *            ▲                         │                 │
  *            └──── rest ◀── lowered ◀──┴─ pause too long ┘
  *

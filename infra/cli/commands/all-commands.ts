@@ -7,6 +7,7 @@ import { move } from './move.ts';
 import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
+import { restore, restores, undo } from './restores.ts';
 import { rollouts } from './rollouts.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
@@ -35,6 +36,9 @@ export const COMMANDS: readonly Command[] = [
   abort,
   backup,
   backups,
+  restore,
+  restores,
+  undo,
   exportTenant,
   exports,
   usage,

@@ -6,6 +6,8 @@ export interface Move {
   phase: string;
   reason: string | null;
   target: { tier?: string | null; cell?: string | null; residency?: string | null };
+  /** Of a restore, which goes nowhere: what it restores. */
+  restores?: string;
   plan: PlannedHop[];
   phases: MovePhase[];
   currentPauseMs?: number | null;
@@ -28,6 +30,8 @@ export interface PlannedHop {
   kind: 'reshape' | 'relocate';
   from: MovePlace;
   to: MovePlace;
+  /** Of a restore. */
+  filling?: object;
   state?: string;
 }
 

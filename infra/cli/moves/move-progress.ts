@@ -1,6 +1,13 @@
-import { progressBar } from '../progress-bar.ts';
 import type { Style } from '../screen.ts';
-import { bytesText, counted, countText, durationText, pauseText, shownText } from '../shown-text.ts';
+import {
+  bytesText,
+  counted,
+  countText,
+  durationText,
+  pauseText,
+  progressBar,
+  shownText,
+} from '../shown-text.ts';
 import { type Move, type MovePhase, type PlannedHop, placeText, targetText } from './move-json.ts';
 
 export interface ProgressLine {
@@ -26,7 +33,7 @@ export function moveProgress(move: Move, { tenant, now, width }: ProgressOptions
   const abort = move.status === 'running' && move.abortRequestedAt ? ', abort requested' : '';
   const lines: ProgressLine[] = [
     {
-      text: `${tenant} → ${targetText(move.target)}  ${move.status}${abort}  ${durationText(seconds)}  ${move.moveId}`,
+      text: `${tenant} ${move.restores ? `← ${move.restores}` : `→ ${targetText(move.target)}`}  ${move.status}${abort}  ${durationText(seconds)}  ${move.moveId}`,
       style: 'bold',
     },
   ];
@@ -106,13 +113,16 @@ function secondsOf({ startedAt, finishedAt }: MovePhase, now: number): number {
 }
 
 /** Phases of a hop after the last one that began, in their order. */
-function phasesToCome({ to }: PlannedHop, begun: MovePhase[]): string[] {
-  const dedicated = to.isolationModel === 'dedicated';
-  const ownSecret = to.isolationModel === 'schema';
+function phasesToCome({ from, to, filling }: PlannedHop, begun: MovePhase[]): string[] {
+  // A restore of an isolated tenant stays in its database, with its role.
+  const leaves = from.isolationModel !== to.isolationModel || from.cellId !== to.cellId;
+  const dedicated = leaves && to.isolationModel === 'dedicated';
+  const ownSecret = leaves && to.isolationModel === 'schema';
   const all = [
     ...(dedicated ? ['launch', 'bootstrap'] : []),
     ...(ownSecret ? ['credentials'] : []),
     'prepare',
+    ...(filling ? ['fill'] : []),
     ...(ownSecret ? ['proxy'] : []),
     'copy',
     'index',

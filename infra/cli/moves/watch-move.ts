@@ -17,11 +17,15 @@ const FOLLOW_UP_MS = 60_000;
 export async function watchMove(
   api: ApiClient,
   screen: Screen,
-  { tenant, path }: { tenant: string; path: string },
+  {
+    tenant,
+    path,
+    read = (at) => api.get<Move>(at),
+  }: { tenant: string; path: string; read?: (path: string) => Promise<Move> },
 ): Promise<boolean> {
   let before: Move | undefined;
   for (;;) {
-    const move = await patiently(() => api.get<Move>(path));
+    const move = await patiently(() => read(path));
     if (screen.live) {
       const lines = moveProgress(move, { tenant, now: Date.now(), width: screen.width });
       screen.redraw(lines.map(({ text, style }) => (style ? screen.paint(style, text) : text)));
