@@ -248,6 +248,29 @@ describe('records', () => {
     expect(await keys(archiveKey(run.prefix))).toEqual([]);
   });
 
+  test.each([
+    ['a part', '/parts/'],
+    ['the archive', '/tenant.tar.gz'],
+  ])(
+    'an export that is aborted while %s is uploaded stays aborted, and has no archive',
+    async (what, path) => {
+      const run = await begin(world, tenant.tenantId, backupId);
+      await run.source();
+      if (what === 'the archive') await run.write();
+      let recovered: Promise<string[]> | undefined;
+      world.bucket.disturb(({ method, url }) => {
+        if (method !== 'PUT' || !url.includes(path) || recovered) return { kind: 'pass' };
+        recovered = recoverExports(world.registryCalls, { statusOf });
+        return { kind: 'pass', afterMs: 500 };
+      });
+      await expect(what === 'the archive' ? run.finish() : run.write()).rejects.toThrow(ExportOvertaken);
+      expect(await recovered).toEqual([run.exportId]);
+      expect(await recordOf(run.exportId)).toMatchObject({ status: 'aborted' });
+      if (what === 'a part') expect((await recordOf(run.exportId)).progress.partsDone).toBe(0);
+      expect(await keys(archiveKey(run.prefix))).toEqual([]);
+    },
+  );
+
   test('the daily run deletes an expired archive with its record, and what an aborted one has written', async () => {
     const expire = (hours: number) =>
       expireExports(world.registryCalls, world.bucket.store, {
