@@ -233,7 +233,10 @@ export class BackupBucket extends Construct {
 
   /** @param root BACKUP_ROOT or EXPORT_ROOT */
   #grantObjects(grantee: IGrantable, root: string, actions: string[]): void {
-    const objects = this.bucket.arnForObjects(`${root}*`);
+    const { bucketArn } = this.bucket;
+    const isHere = Construct.isConstruct(grantee) && Stack.of(grantee) === Stack.of(this);
+    // In another stack a finding names the export, which CDK would resolve to only after the acknowledgement.
+    const objects = `${isHere ? bucketArn : Stack.of(this).exportValue(bucketArn)}/${root}*`;
     acknowledgePattern(
       grantee,
       objects,
