@@ -11,7 +11,12 @@ const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts'];
 const onPlatform = ['test/platform/*.test.ts'];
 /** Each is a process of its own, since they change what a process remembers: trusted authorities, clients of AWS. */
 const alone = [
-  ...['test/onboarding/*.test.ts', 'test/regions/*.test.ts', 'test/database/data-connection.test.ts'],
+  ...[
+    'test/aws/*.test.ts',
+    'test/onboarding/*.test.ts',
+    'test/regions/*.test.ts',
+    'test/database/data-connection.test.ts',
+  ],
   ...['left-database', 'target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(
     (name) => `test/move/${name}{,.full}.test.ts`,
   ),

@@ -2,7 +2,13 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { SFNClient } from '@aws-sdk/client-sfn';
 import { OPERATOR_SCOPE, STATE_MACHINES } from '../functions/contracts/names.ts';
-import { type IdentityDocument, type Platform, Progress, startPlatform } from './local/index.ts';
+import {
+  archiveBound,
+  type IdentityDocument,
+  type Platform,
+  Progress,
+  startPlatform,
+} from './local/index.ts';
 
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
 const FLAGS = new Set(['--fresh', '--empty']);
@@ -23,6 +29,7 @@ try {
     apiPort: port('API_PORT', 3000),
     awsPort: port('AWS_PORT', 4566),
     waitScale: waitScale(),
+    pointInTimeRecovery: pointInTimeRecovery(),
     fresh: process.argv.includes('--fresh'),
     ...(process.env.STRATA_ASSEMBLY && { cdkOut: resolve(process.env.STRATA_ASSEMBLY) }),
     echoFunctionLogs: process.env.LOG === '1',
@@ -37,6 +44,11 @@ try {
   for (const [region, apiUrl] of platform.apiUrls) {
     if (region !== platform.homeRegion) progress.log(`region ${region}  API ${url(apiUrl)}`);
   }
+  progress.log(
+    pointInTimeRecovery()
+      ? `point-in-time recovery on: at most ${archiveBound(0) / 1024 ** 2} MiB a database server, or four times its data; STRATA_PITR=off saves that`
+      : 'point-in-time recovery off: STRATA_PITR=on switches it on',
+  );
   progress.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
   // A first start creates everything at its newest version.
   if (!platform.firstStart) await followRollouts(platform).catch(tellOfRollouts);
@@ -156,6 +168,12 @@ function waitScale(): number {
   if (!(value >= 0 && value <= 1))
     throw new Error(`WAIT_SCALE is "${process.env.WAIT_SCALE}", expected 0 to 1`);
   return value;
+}
+
+function pointInTimeRecovery(): boolean {
+  const value = process.env.STRATA_PITR || 'on';
+  if (value !== 'on' && value !== 'off') throw new Error(`STRATA_PITR is "${value}", expected on or off`);
+  return value === 'on';
 }
 
 function url(text: string): string {

@@ -1,5 +1,5 @@
-import type { DBCluster } from '@aws-sdk/client-rds';
 import { rdsClient } from '../aws/clients.ts';
+import { deleteCluster, findCluster, unlessGone } from '../aws/database-clusters.ts';
 
 /** True when a cluster of that name exists, even while it is being deleted. @throws RDS's errors. */
 export async function hasCluster(name: string, awsRegion: string | undefined): Promise<boolean> {
@@ -15,13 +15,7 @@ export async function hasCluster(name: string, awsRegion: string | undefined): P
  * @throws RDS's errors, except those of a resource that is gone, being deleted or being changed.
  */
 export async function removeDedicatedDatabase(name: string, awsRegion: string | undefined): Promise<boolean> {
-  const {
-    DeleteDBClusterCommand,
-    DeleteDBInstanceCommand,
-    DeleteDBProxyCommand,
-    DescribeDBProxiesCommand,
-    ModifyDBClusterCommand,
-  } = await import('@aws-sdk/client-rds');
+  const { DeleteDBProxyCommand, DescribeDBProxiesCommand } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
   // First, so that no new connections are opened.
   const proxy = { DBProxyName: name };
@@ -29,43 +23,8 @@ export async function removeDedicatedDatabase(name: string, awsRegion: string | 
   if (found?.DBProxies?.length) await unlessGone(client.send(new DeleteDBProxyCommand(proxy)));
   const cluster = await findCluster(name, awsRegion);
   if (!cluster) return true;
-  if (cluster.Status === 'deleting') return false;
-  const named = { DBClusterIdentifier: name };
-  if (cluster.DeletionProtection) {
-    const lifted = new ModifyDBClusterCommand({
-      ...named,
-      DeletionProtection: false,
-      ApplyImmediately: true,
-    });
-    await unlessGone(client.send(lifted));
-  }
-  for (const { DBInstanceIdentifier } of cluster.DBClusterMembers ?? []) {
-    await unlessGone(client.send(new DeleteDBInstanceCommand({ DBInstanceIdentifier })));
-  }
-  await unlessGone(client.send(new DeleteDBClusterCommand({ ...named, SkipFinalSnapshot: true })));
+  await deleteCluster(cluster, awsRegion);
   return false;
-}
-
-async function findCluster(name: string, awsRegion: string | undefined): Promise<DBCluster | undefined> {
-  const { DescribeDBClustersCommand } = await import('@aws-sdk/client-rds');
-  const client = await rdsClient(awsRegion);
-  const found = await unlessGone(client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: name })));
-  return found?.DBClusters?.[0];
-}
-
-/**
- * While a resource's state does not allow the call (modifying, backing up, being deleted), the next call tries again.
- */
-async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    const { name } = error as Error;
-    if (/^(DBProxy|DBCluster|DBInstance)NotFound|^InvalidDB(Proxy|Cluster|Instance)State/.test(name)) {
-      return undefined;
-    }
-    throw error;
-  }
 }
 
 /**

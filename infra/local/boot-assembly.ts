@@ -62,7 +62,9 @@ export async function bootAssembly(
   const certificates = await localCertificates(join(stateDir, 'tls'));
   const { caCertificate } = certificates;
   const issuer = await LocalIssuer.open(state, awsUrl);
-  const clusters = new PostgresClusters(files, certificates, state, log);
+  const clusters = new PostgresClusters(files, certificates, state, log, {
+    archives: options.pointInTimeRecovery ?? false,
+  });
   undo.push(() => clusters.stop());
   if (options.isBeingMade && !clusters.hasKnown) clusters.prepare(EXPECTED_CLUSTERS);
   const functions = new LambdaFunctions({
@@ -172,7 +174,10 @@ export async function bootAssembly(
     deploy: (directory, deploymentOptions) => deployments.deploy(directory, deploymentOptions),
     apiUrl: gateways.urlOf(homeRegion),
     apiUrls: gateways.urls,
-    markReady: () => state.save('platform', { ready: true }),
+    markReady() {
+      state.save('platform', { ready: true });
+      clusters.beginUpkeep();
+    },
   };
 }
 

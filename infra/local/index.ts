@@ -25,10 +25,11 @@ export {
   type Template,
   type TemplateResource,
 } from './model.ts';
-export { type Platform, startPlatform } from './platform.ts';
+export { type Platform, type PlatformOptions, startPlatform } from './platform.ts';
 export { freePort } from './postgres/free-port.ts';
 export type { LocalCertificates } from './postgres/local-certificates.ts';
 export type { PostgresFiles } from './postgres/postgres-files.ts';
+export { archiveBound } from './postgres/wal-archive.ts';
 export { Progress, progressOf } from './progress.ts';
 export { identifyProcess } from './state/process-identity.ts';
 export { stateFile } from './state/state-file.ts';

@@ -32,5 +32,6 @@ export { provisionMasterUser } from './postgres/master-user.ts';
 export { PostgresClusters } from './postgres/postgres-clusters.ts';
 export { preparePostgresFiles, removeOutsideFiles } from './postgres/postgres-files.ts';
 export { startServer, stopStaleServer } from './postgres/server-process.ts';
+export { WalArchive } from './postgres/wal-archive.ts';
 export { localPrincipals } from './principals.ts';
 export { claimStateDirectory, prepareStateDirectory } from './state/state-directory.ts';

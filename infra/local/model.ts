@@ -215,6 +215,19 @@ export interface ClusterSpec {
   parameters: Record<string, string>;
 }
 
+/** A new cluster with what another one had at a time: its databases, roles and passwords. */
+export interface RecoverySpec extends Pick<ClusterSpec, 'clusterIdentifier' | 'arn' | 'parameters'> {
+  sourceArn: string;
+  /** Within the source's window. What was committed in that millisecond is in. */
+  time: Date;
+}
+
+/** Times that a cluster can be recovered to. */
+export interface RestorableWindow {
+  earliest: Date;
+  latest: Date;
+}
+
 export interface ClusterServer {
   clusterIdentifier: string;
   arn: string;
@@ -235,6 +248,18 @@ export interface Clusters {
   list(): ClusterServer[];
   /** Stops the server and erases its data. Does nothing when it is gone. */
   remove(arn: string): Promise<void>;
+  /** Undefined when it is not recoverable: archiving is off, no base backup is whole yet, or the server does not run. */
+  restorableWindow(arn: string): RestorableWindow | undefined;
+  /**
+   * Makes a cluster of another one's archive. It is left halted. What an attempt that was killed has left is made anew.
+   * @returns the port that its server will have
+   * @throws {PostgresError} with the reason of PostgreSQL, or because the time is not in the window
+   */
+  recover(spec: RecoverySpec): Promise<number>;
+  /** Starts a cluster that was halted. */
+  start(arn: string): Promise<ClusterServer>;
+  /** Stops a cluster's server until `start` is called, also in later runs of the platform. */
+  halt(arn: string): Promise<void>;
   /** Connection of the platform's own superuser, over a private socket: for the platform only. */
   superuser(clusterArn: string, database?: string): ClientConfig;
   /** From now on exactly these roles may not sign in to the cluster; open sessions continue. */

@@ -26,6 +26,8 @@ export interface PlatformOptions {
   awsPort: number;
   /** Factor on Wait states. */
   waitScale: number;
+  /** Whether database clusters can be restored to a point in time; off by default. Off erases what was archived. */
+  pointInTimeRecovery?: boolean;
   /** Erase all state first. */
   fresh?: boolean;
   /** An existing assembly to run, instead of synthesizing one. */
@@ -56,7 +58,7 @@ export interface Platform {
    * @throws {PlatformError} when nothing was begun: there is no assembly, or another deployment is running
    */
   deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
-  /** Records that this start has become ready, including demo data. */
+  /** Records that this start has become ready, including demo data, and begins to take base backups. */
   markReady(): void;
   /** Stops every child process and releases the lock. Never rejects; a second call has no effect. */
   stop(): Promise<void>;

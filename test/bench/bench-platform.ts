@@ -28,7 +28,13 @@ export async function benchPlatform(): Promise<BenchPlatform> {
   const [apiPort, awsPort] = await unusedPorts();
   const platform = spawn(process.execPath, ['infra/start.ts'], {
     cwd: PROJECT,
-    env: { ...process.env, API_PORT: String(apiPort), AWS_PORT: String(awsPort), STRATA_DIR: stateDir },
+    env: {
+      ...process.env,
+      STRATA_PITR: 'off',
+      API_PORT: String(apiPort),
+      AWS_PORT: String(awsPort),
+      STRATA_DIR: stateDir,
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const stop = async () => {

@@ -80,6 +80,7 @@ export class OwnPlatform {
       cwd: this.#project,
       env: {
         ...process.env,
+        STRATA_PITR: 'off',
         ...this.#environment,
         STRATA_DIR: this.stateDir,
         API_PORT: String(this.#ports[0]),

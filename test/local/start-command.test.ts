@@ -25,16 +25,22 @@ afterAll(async () => {
 });
 
 /** `npm start` with an assembly; resolves with what it printed once it is ready or has ended. */
-async function start(assembly: string, ...flags: string[]) {
+function start(assembly: string, ...flags: string[]) {
+  return startWith({}, assembly, ...flags);
+}
+
+async function startWith(variables: Record<string, string>, assembly: string, ...flags: string[]) {
   const [apiPort, awsPort] = await unusedPorts();
   const child = spawn(process.execPath, [join(project, 'infra/start.ts'), ...flags], {
     cwd: root,
     env: {
       ...process.env,
+      STRATA_PITR: 'off',
       STRATA_ASSEMBLY: assembly,
       STRATA_DIR: join(root, `state-${started.length}`),
       API_PORT: String(apiPort),
       AWS_PORT: String(awsPort),
+      ...variables,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -84,4 +90,14 @@ test('npm start on the state of an earlier version says so in one line that name
 test('a STRATA_ASSEMBLY that is no assembly stops the start in one line that names it', async () => {
   const { error } = await start('nowhere', '--empty');
   expect(error.trim().split('\n')).toEqual([expect.stringMatching(/nowhere\/manifest\.json is missing/)]);
+});
+
+test('a start says in one line what point-in-time recovery takes, and how to switch it', async () => {
+  const on = await startWith({ STRATA_PITR: 'on' }, 'cdk.out', '--empty');
+  const lines = on.out.split('\n').filter((line) => line.startsWith('point-in-time recovery'));
+  expect(lines).toEqual([
+    'point-in-time recovery on: at most 512 MiB a database server, or four times its data; STRATA_PITR=off saves that',
+  ]);
+  const odd = await startWith({ STRATA_PITR: 'yes' }, 'cdk.out', '--empty');
+  expect(odd.error.trim()).toBe('STRATA_PITR is "yes", expected on or off');
 });

@@ -29,6 +29,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       WAIT_SCALE: '0.005',
       // Everything happens at once on this machine, so a move has no need to wait for a quiet moment.
       MOVE_MAX_PAUSE_MS: '250',
+      STRATA_PITR: 'off',
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../model.ts';
 import { credentialScope } from './credential-scope.ts';
 import { AwsError } from './errors.ts';
 import type { Authorizer } from './iam/authorizer.ts';
 import { Input } from './input.ts';
+import { isPresigned, verifyPresignedUrl } from './presigned-url.ts';
 import { type AwsService, type Call, type Principal, RawResponse } from './service.ts';
 import {
   decodeRequest,
@@ -45,6 +47,9 @@ export class Dispatcher {
       const principal = this.#authorizer.principal(scope.accessKeyId);
       if (!service)
         throw this.#unknown(principal, `${scope.service}:*`, `service ${scope.service}`, scope.region);
+      if (scope.service === 's3' && isPresigned(query)) {
+        verifyPresignedUrl(request, query, this.#authorizer.secretAccessKey(scope.accessKeyId), Date.now());
+      }
       const { operation, members } = decodeRequest(dialect, service, request, query);
       const call: Call = {
         service: scope.service,
@@ -65,6 +70,16 @@ export class Dispatcher {
     }
     response.headers['x-amzn-requestid'] = requestId;
     return response;
+  }
+
+  /** Whether a request is a URL of S3 that a role has presigned, which `handle` then verifies. */
+  isPresignedByRole({ headers, query }: { headers: IncomingHttpHeaders; query: URLSearchParams }): boolean {
+    const scope = credentialScope(headers, query);
+    return (
+      scope?.service === 's3' &&
+      isPresigned(query) &&
+      this.#authorizer.secretAccessKey(scope.accessKeyId) !== undefined
+    );
   }
 
   /**

@@ -40,23 +40,25 @@ async function respond(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const refusal = refusalOf(request);
+  // The path is not parsed as a URL: a client may send two slashes, which would read as a host.
+  const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  const query = new URLSearchParams(search);
+  const { method = 'GET', headers } = request;
+  const isLink = method === 'GET' && dispatcher.isPresignedByRole({ headers, query });
+  const refusal = refusalOf(request, isLink);
   if (refusal !== undefined) {
     request.resume();
     const body = JSON.stringify({ __type: 'AccessDeniedException', message: refusal });
     send(response, { status: 403, headers: { 'content-type': 'application/x-amz-json-1.1' }, body });
     return;
   }
-  for (const handler of before) if (await handler(request, response)) return;
-  // The path is not parsed as a URL: a client may send two slashes, which would be parsed as a host.
-  const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
-  const query = new URLSearchParams(search);
+  // A link is of an object and nothing else: a page's request gets no further than that.
+  for (const handler of isLink ? [] : before) if (await handler(request, response)) return;
   if (!network.reaches(request.headers, query)) {
     // The closest HTTP equivalent of a refused connection.
     request.socket.destroy();
     return;
   }
-  const { method = 'GET', headers } = request;
   const isObject = credentialScope(headers, query)?.service === 's3';
   const body = await readBody(request, isObject ? OBJECT_LIMIT : BODY_LIMIT);
   if (body === undefined) {
@@ -91,14 +93,16 @@ function send(response: ServerResponse, { status, headers, body }: WireResponse)
 }
 
 /**
- * Why a request is refused, or undefined. Signatures are not verified here, so every client that reaches the endpoint
- * is an administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry
- * `Origin` or `Sec-Fetch-Site`; a page whose own name resolves to this machine (DNS rebinding) sends a foreign `Host`.
+ * Why a request is refused, or undefined. Only signatures of presigned URLs are verified here, so every client that
+ * reaches the endpoint is an administrator: it must be a program on this machine, not a web page in its browser. A
+ * page's requests carry `Origin` or `Sec-Fetch-Site`; a page whose own name resolves to this machine (DNS rebinding)
+ * sends a foreign `Host`.
+ * @param isLink a presigned URL, whose signature is verified: a page may contain it as a link
  */
-export function refusalOf({ headers }: Pick<IncomingMessage, 'headers'>): string | undefined {
+export function refusalOf({ headers }: Pick<IncomingMessage, 'headers'>, isLink = false): string | undefined {
   if (headers.origin !== undefined) return 'requests of web pages (with an Origin) are not taken';
   const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'none')
+  if (site !== undefined && site !== 'none' && !isLink)
     return 'requests of web pages (with Sec-Fetch-Site) are not taken';
   return isThisMachine(headers.host) ? undefined : 'the Host is not this machine';
 }

@@ -28,14 +28,19 @@ export function dataDirectory(clusters: string, name: string): DataDirectory {
   return { data: join(home, 'data'), log: join(home, 'server.log'), record: join(home, 'cluster.json') };
 }
 
+/** Of servers that archive their WAL, in MiB: a restore has the server finish a segment, which is archived whole. */
+const ARCHIVED_SEGMENT_MIB = 1;
+
 /**
  * Makes an empty database cluster unless a complete one exists.
+ * @param isArchived whether its WAL is going to be archived; it can be in any case
  * @throws {PostgresError} with initdb's own reason
  */
 export async function initializeDataDirectory(
   files: PostgresFiles,
   name: string,
   superuserPassword: string,
+  isArchived = false,
 ): Promise<void> {
   const home = join(files.clusters, name);
   const marker = join(home, 'initialized');
@@ -62,12 +67,18 @@ export async function initializeDataDirectory(
     '--locale-provider=builtin',
     '--builtin-locale=C.UTF-8',
     '--data-checksums',
+    ...(isArchived ? [`--wal-segsize=${ARCHIVED_SEGMENT_MIB}`] : []),
     // The first checkpoint of the server syncs everything; until then the marker is missing anyway.
     '--no-sync',
     '--no-instructions',
   ]);
   rmSync(passwordFile);
-  writeDurably(marker, '');
+  markInitialized(files, name);
+}
+
+/** Says that the data directory is whole. */
+export function markInitialized({ clusters }: PostgresFiles, name: string): void {
+  writeDurably(join(clusters, name, 'initialized'), '');
 }
 
 /** Writes configuration and certificate. @returns true when anything changed */

@@ -3,35 +3,65 @@
  *
  * States of each cluster: unknown → (create) initialized, from a spare directory if there is one, and running ⇄ stopped
  * → (remove) unknown; running → (ends unexpectedly) reviving → running, as often as needed. `startKnown` starts known
- * ones early, while the app is still being synthesized; `create` then finds them running. Invariants: operations on one
- * cluster run one after the other; `cluster.json` exists only after its data directory is complete; a port stays the
- * same while it is free.
+ * ones early, while the app is still being synthesized; `create` then finds them running. A recovered cluster: unknown
+ * → (recover) being recovered → stopped ⇄ (start, halt) running → (remove) unknown; one whose recovery was killed is
+ * unknown at the next start, and `recover` begins it anew. Invariants: operations on one cluster run one after the
+ * other; `cluster.json` exists only after its data directory is complete; a port stays the same while it is free.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
 import { PostgresError, reasonOf } from '../errors.ts';
-import type { ClusterServer, ClusterSpec, Clusters, Log, StateFile } from '../model.ts';
+import type {
+  ClusterServer,
+  ClusterSpec,
+  Clusters,
+  Log,
+  RecoverySpec,
+  RestorableWindow,
+  StateFile,
+} from '../model.ts';
 import { readJson, writeDurably } from '../state/state-file.ts';
+import { type ArchivedCluster, ArchiveUpkeep } from './archive-upkeep.ts';
+import { archiveUntil, takeBaseBackup } from './base-backup.ts';
 import { ClusterDirectories } from './cluster-directories.ts';
 import {
   configureDataDirectory,
   dataDirectory,
   initializeDataDirectory,
+  markInitialized,
   superuserName,
   writeHostBasedAuthentication,
 } from './data-directory.ts';
 import { freePort } from './free-port.ts';
 import type { LocalCertificates } from './local-certificates.ts';
 import { provisionMasterUser } from './master-user.ts';
-import type { PostgresFiles } from './postgres-files.ts';
+import { endRecovery, prepareRecovery } from './point-in-time-recovery.ts';
+import { give, type PostgresFiles } from './postgres-files.ts';
 import { type ServerProcess, startServer, stopStaleServer } from './server-process.ts';
-import { hostBasedAuthentication, serverSettings } from './server-settings.ts';
+import { canArchive, hostBasedAuthentication, serverSettings } from './server-settings.ts';
 import { SpareDirectories } from './spare-directories.ts';
+import { WalArchive } from './wal-archive.ts';
 
-type ClusterRecord = Omit<ClusterSpec, 'masterPassword'> & { port: number };
+type ClusterRecord = Omit<ClusterSpec, 'masterPassword'> & {
+  port: number;
+  /** It was halted and stays so when the platform starts again. */
+  isHalted?: boolean;
+  /** Its data are not whole: it is being recovered, or that was killed. */
+  isRecovering?: boolean;
+};
+
+export interface ArchivingOptions {
+  /** Whether the servers archive their WAL, so that they can be recovered to a point in time. */
+  archives?: boolean;
+  /** WAL after which a base backup is due, in bytes; see `wal-archive.ts`. */
+  renewalBytes?: number | undefined;
+}
+
+/** How long a recovery may take, in ms. */
+const RECOVERY_LIMIT = 30 * 60_000;
 
 /** Pause between two attempts to restart a server, in ms. */
 const revivalPauses = { first: 500, longest: 30_000 };
@@ -58,16 +88,34 @@ export class PostgresClusters implements Clusters {
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #promisedPorts = new Set<number>();
   readonly #stopping = new AbortController();
+  readonly #archiving: ArchivingOptions;
+  /** By the cluster's ARN. */
+  readonly #archives = new Map<string, WalArchive>();
+  readonly #upkeep: ArchiveUpkeep;
 
-  constructor(files: PostgresFiles, certificates: LocalCertificates, state: StateFile, log: Log) {
+  /** @throws {PostgresError} when these binaries cannot archive */
+  constructor(
+    files: PostgresFiles,
+    certificates: LocalCertificates,
+    state: StateFile,
+    log: Log,
+    archiving: ArchivingOptions = {},
+  ) {
+    if (archiving.archives && !canArchive(files.bin)) {
+      throw new PostgresError(
+        'these PostgreSQL binaries have no basic_archive, which point-in-time recovery needs: set STRATA_PITR=off',
+      );
+    }
     this.#files = files;
+    this.#archiving = archiving;
+    this.#upkeep = new ArchiveUpkeep(() => this.#archivedClusters(), log);
     this.#certificates = certificates;
     this.#log = log;
     this.#directories = new ClusterDirectories(files.clusters);
     const remembered = state.load<{ password?: string }>('postgres-superuser', {}).password;
     this.#superuserPassword = remembered ?? randomBytes(24).toString('base64url');
     if (!remembered) state.save('postgres-superuser', { password: this.#superuserPassword });
-    this.#spares = new SpareDirectories(files, this.#superuserPassword);
+    this.#spares = new SpareDirectories(files, this.#superuserPassword, archiving.archives ?? false);
   }
 
   /** True when an earlier run had clusters here. */
@@ -86,7 +134,8 @@ export class PostgresClusters implements Clusters {
       this.#directories.entries().map(([arn, name]) =>
         this.#inTurn(arn, async () => {
           const { record } = dataDirectory(this.#files.clusters, name);
-          await this.#run(readJson<ClusterRecord>(record, {} as ClusterRecord));
+          const remembered = readJson<ClusterRecord>(record, {} as ClusterRecord);
+          if (!remembered.isHalted) await this.#run(remembered);
         }),
       ),
     );
@@ -97,7 +146,7 @@ export class PostgresClusters implements Clusters {
       const { masterPassword, ...rest } = spec;
       const name = this.#directories.of(spec);
       await this.#spares.adopt(name);
-      await initializeDataDirectory(this.#files, name, this.#superuserPassword);
+      await initializeDataDirectory(this.#files, name, this.#superuserPassword, this.#archiving.archives);
       const known = await this.#run({ ...rest, port: this.#known.get(spec.arn)?.record.port ?? 0 });
       try {
         await provisionMasterUser(this.#superuserOf(known, 'postgres'), { ...rest, masterPassword });
@@ -123,10 +172,103 @@ export class PostgresClusters implements Clusters {
       this.#known.delete(arn);
       this.#reviving.delete(arn);
       this.#refused.delete(arn);
+      this.#archives.delete(arn);
+      await this.#upkeep.release(arn);
       await known?.process.stop();
       const name = this.#directories.named(arn);
-      if (name) rmSync(join(this.#files.clusters, name), { recursive: true, force: true });
+      if (name) {
+        // Of a recovery that was killed.
+        await stopStaleServer(dataDirectory(this.#files.clusters, name).data);
+        rmSync(join(this.#files.clusters, name), { recursive: true, force: true });
+      }
       this.#directories.release(arn);
+    });
+  }
+
+  /** Begins to take base backups; call it once the machine has time for them. Without archiving it does nothing. */
+  beginUpkeep(): void {
+    if (this.#archiving.archives) this.#upkeep.begin();
+  }
+
+  restorableWindow(arn: string): RestorableWindow | undefined {
+    const archive = this.#archives.get(arn);
+    const oldest = archive?.bases()[0];
+    if (!oldest || !this.#known.has(arn)) return undefined;
+    return { earliest: new Date(oldest.stoppedAt), latest: new Date() };
+  }
+
+  recover(spec: RecoverySpec): Promise<number> {
+    const { sourceArn, time, clusterIdentifier, arn, parameters } = spec;
+    return this.#inTurn(arn, async () => {
+      const { signal } = this.#stopping;
+      const source = this.#known.get(sourceArn);
+      const archive = this.#archives.get(sourceArn);
+      const reserved = archive?.reserve(time);
+      if (!source || !archive || !reserved) {
+        throw new PostgresError(
+          `database cluster ${sourceArn} cannot be recovered to ${time.toISOString()}: it does not run, or no base backup is that old`,
+        );
+      }
+      const name = this.#directories.of(spec);
+      const directory = dataDirectory(this.#files.clusters, name);
+      const home = join(this.#files.clusters, name);
+      try {
+        await archiveUntil(time, this.#superuserOf(source, 'postgres'), archive, signal);
+        await stopStaleServer(directory.data);
+        rmSync(home, { recursive: true, force: true });
+        mkdirSync(home, { recursive: true, mode: 0o700 });
+        give(home, this.#files.user);
+        const { databaseName, masterUsername } = source.record;
+        const port = await freePort(undefined, this.#promisedPorts);
+        const record: ClusterRecord = {
+          clusterIdentifier,
+          arn,
+          databaseName,
+          masterUsername,
+          parameters,
+          port,
+          isHalted: true,
+        };
+        writeDurably(directory.record, JSON.stringify({ ...record, isRecovering: true }));
+        await prepareRecovery(this.#files, directory.data, { archive, base: reserved.base, time, signal });
+        this.#configure(record, directory.data);
+        this.#promisedPorts.add(port);
+        const process = await startServer(this.#files, name, directory, {
+          limit: RECOVERY_LIMIT,
+          signal,
+        }).finally(() => this.#promisedPorts.delete(port));
+        endRecovery(this.#files, directory.data);
+        await process.stop();
+        markInitialized(this.#files, name);
+        writeDurably(directory.record, JSON.stringify(record));
+        return port;
+      } finally {
+        reserved.release();
+      }
+    });
+  }
+
+  start(arn: string): Promise<ClusterServer> {
+    return this.#inTurn(arn, async () => {
+      const name = this.#directories.named(arn);
+      const path = name && dataDirectory(this.#files.clusters, name).record;
+      const record = path && readJson<ClusterRecord | null>(path, null);
+      if (!record || record.isRecovering) throw new PostgresError(`no database cluster ${arn}`);
+      const { isHalted: _, ...running } = record;
+      return this.#serverOf(await this.#run(running));
+    });
+  }
+
+  halt(arn: string): Promise<void> {
+    return this.#inTurn(arn, async () => {
+      const known = this.#known.get(arn) ?? this.#reviving.get(arn);
+      if (!known) return;
+      this.#known.delete(arn);
+      this.#reviving.delete(arn);
+      await this.#upkeep.release(arn);
+      await known.process.stop();
+      const { record } = dataDirectory(this.#files.clusters, this.#directories.of(known.record));
+      writeDurably(record, JSON.stringify({ ...known.record, isHalted: true }));
     });
   }
 
@@ -163,7 +305,7 @@ export class PostgresClusters implements Clusters {
   /** Stops every server; nothing starts afterwards. Never rejects. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.allSettled([...this.#turns.values(), this.#spares.settled()]);
+    await Promise.allSettled([...this.#turns.values(), this.#spares.settled(), this.#upkeep.stop()]);
     await Promise.allSettled([...this.#known.values()].map(({ process }) => process.stop()));
   }
 
@@ -178,16 +320,7 @@ export class PostgresClusters implements Clusters {
     const remembered = wanted.port || readJson<ClusterRecord | null>(directory.record, null)?.port;
     const port = running?.record.port ?? (await freePort(remembered, this.#promisedPorts));
     const record = { ...wanted, port };
-    const changed = configureDataDirectory(
-      this.#files,
-      directory.data,
-      {
-        settings: serverSettings(this.#files.bin, wanted.parameters, port),
-        hostBasedAuthentication: hostBasedAuthentication(this.#refused.get(arn) ?? []),
-        certificates: this.#certificates,
-      },
-      readIfPresent,
-    );
+    const changed = this.#configure(record, directory.data);
     if (running && !changed) {
       running.record = record;
       writeDurably(directory.record, JSON.stringify(record));
@@ -198,7 +331,7 @@ export class PostgresClusters implements Clusters {
       await running.process.stop();
     }
     this.#promisedPorts.add(port);
-    const process = await startServer(this.#files, name, directory, attempts).finally(() =>
+    const process = await startServer(this.#files, name, directory, { attempts }).finally(() =>
       this.#promisedPorts.delete(port),
     );
     writeDurably(directory.record, JSON.stringify(record));
@@ -207,6 +340,47 @@ export class PostgresClusters implements Clusters {
     this.#reviving.delete(arn);
     void process.ended.then(() => this.#revive(known));
     return known;
+  }
+
+  /** Puts the server's files in place, and its archive. @returns whether it must be started again for them */
+  #configure({ arn, clusterIdentifier, parameters, port }: ClusterRecord, data: string): boolean {
+    const home = join(this.#files.clusters, this.#directories.of({ arn, clusterIdentifier }));
+    const archive = new WalArchive(home, this.#archiving.renewalBytes);
+    if (!this.#archiving.archives) archive.erase();
+    else if (!this.#known.has(arn)) {
+      archive.prepare(this.#files);
+      this.#archives.set(arn, archive);
+    }
+    const directory = this.#archiving.archives ? archive.walDirectory : undefined;
+    return configureDataDirectory(
+      this.#files,
+      data,
+      {
+        settings: serverSettings(this.#files.bin, parameters, port, directory),
+        hostBasedAuthentication: hostBasedAuthentication(this.#refused.get(arn) ?? []),
+        certificates: this.#certificates,
+      },
+      readIfPresent,
+    );
+  }
+
+  #archivedClusters(): ArchivedCluster[] {
+    return [...this.#known.values()].flatMap((known) => {
+      const { arn } = known.record;
+      const archive = this.#archives.get(arn);
+      if (!archive) return [];
+      const name = this.#directories.of(known.record);
+      const { data } = dataDirectory(this.#files.clusters, name);
+      return {
+        arn,
+        name,
+        isRenewalDue: () => archive.isRenewalDue,
+        takeBaseBackup: async (signal) => {
+          await takeBaseBackup(this.#superuserOf(known, 'postgres'), { data, archive, signal });
+          archive.prune();
+        },
+      };
+    });
   }
 
   /**

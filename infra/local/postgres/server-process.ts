@@ -24,7 +24,14 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-const startLimit = 120_000;
+export interface StartOptions {
+  /** How often to try while backends of a killed postmaster hold its shared memory, a fifth of a second apart. */
+  attempts?: number | undefined;
+  /** How long it may take until it accepts connections, in ms. */
+  limit?: number;
+  /** Ends a server that is starting. */
+  signal?: AbortSignal;
+}
 
 /** Postmasters of this process; always stopped at its exit. */
 const running = new Set<number>();
@@ -35,20 +42,19 @@ process.on('exit', () => {
 /**
  * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash
  * recovery).
- * @param attempts how often to try while backends of a killed postmaster hold its shared memory, a fifth of a second
- * apart
  * @throws {PostgresError} with the server's own reason
  */
 export async function startServer(
   files: PostgresFiles,
   name: string,
   directory: DataDirectory,
-  attempts = 25,
+  { attempts = 25, limit = 120_000, signal }: StartOptions = {},
 ): Promise<ServerProcess> {
   for (let attempt = 1; ; attempt++) {
     const logStart = statSync(directory.log, { throwIfNoEntry: false })?.size ?? 0;
     const child = spawnServer(files, directory);
-    if (await becomesReady(child, directory.data)) return serverProcess(child);
+    if (await becomesReady(child, directory.data, limit, signal)) return serverProcess(child);
+    signal?.throwIfAborted();
     const reason = reasonInLog(directory.log, logStart);
     // Backends of a killed postmaster need a moment to notice and to release the shared memory.
     if (attempt < attempts && /shared memory block .* is still in use/.test(reason)) {
@@ -131,16 +137,28 @@ function spawnServer(files: PostgresFiles, directory: DataDirectory): ChildProce
   }
 }
 
-async function becomesReady(child: ChildProcess, data: string): Promise<boolean> {
+async function becomesReady(
+  child: ChildProcess,
+  data: string,
+  patience: number,
+  stopping?: AbortSignal,
+): Promise<boolean> {
   let ended = false;
-  child.once('exit', () => {
-    ended = true;
-  });
-  child.once('error', () => {
-    ended = true;
+  const gone = new Promise<void>((resolve) => {
+    const end = () => {
+      ended = true;
+      resolve();
+    };
+    child.once('exit', end);
+    child.once('error', end);
   });
   const pidFile = join(data, 'postmaster.pid');
-  for (const limit = Date.now() + startLimit; Date.now() < limit && !ended; await delay(10)) {
+  for (const limit = Date.now() + patience; Date.now() < limit && !ended; await delay(10)) {
+    if (stopping?.aborted) {
+      child.kill('SIGQUIT');
+      await gone;
+      return false;
+    }
     const lines = readPidFile(pidFile);
     if (Number(lines?.[0]) === child.pid && lines?.[7]?.trim() === 'ready') return true;
   }

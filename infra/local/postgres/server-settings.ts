@@ -51,11 +51,39 @@ function fixed(port: number): Record<string, string> {
 }
 
 /**
- * A server's configuration file: the template's DB cluster parameters that this PostgreSQL has, over local defaults.
- * `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas over instance memory
- * and libraries that are not installed are left out.
+ * The module `basic_archive` of PostgreSQL writes a segment aside, syncs it and renames it, and takes one that is in the
+ * archive already for archived only if it has the same content. Nothing is archived by time: a recovery asks for a
+ * switch of segments when it needs one.
  */
-export function serverSettings(bin: string, parameters: Record<string, string>, port: number): string {
+function archiving(directory: string | undefined): Record<string, string> {
+  if (directory === undefined) return { archive_mode: 'off' };
+  return {
+    archive_mode: 'on',
+    archive_library: 'basic_archive',
+    archive_command: '',
+    archive_timeout: '0',
+    'basic_archive.archive_directory': directory,
+  };
+}
+
+/** Whether these binaries can archive WAL. */
+export function canArchive(bin: string): boolean {
+  const directory = join(bin, '..', 'lib', 'postgresql');
+  return ['so', 'dylib', 'dll'].some((ending) => existsSync(join(directory, `basic_archive.${ending}`)));
+}
+
+/**
+ * A server's configuration file: the template's DB cluster parameters that this PostgreSQL has, over local defaults.
+ * `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas
+ * over instance memory and libraries that are not installed are left out.
+ * @param archiveDirectory where the server archives its WAL; absent: it does not
+ */
+export function serverSettings(
+  bin: string,
+  parameters: Record<string, string>,
+  port: number,
+  archiveDirectory?: string,
+): string {
   const known = knownSettings(bin);
   const settings: Record<string, string> = { ...defaults };
   settings.wal_level = parameters['rds.logical_replication'] === '1' ? 'logical' : 'replica';
@@ -65,9 +93,16 @@ export function serverSettings(bin: string, parameters: Record<string, string>, 
       settings[name] = libraries.join(',');
     } else if (known.has(name) && !value.includes('{')) settings[name] = value;
   }
-  Object.assign(settings, localSizes, fixed(port));
-  const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
-  return `# Written at every start.\n${lines.join('\n')}\n`;
+  Object.assign(settings, localSizes, fixed(port), archiving(archiveDirectory));
+  return `# Written at every start.\n${configurationLines(settings)}`;
+}
+
+/** Lines of a configuration file, whose strings know quotes and backslashes. */
+export function configurationLines(settings: Readonly<Record<string, string>>): string {
+  const quoted = (value: string) => value.replaceAll('\\', '\\\\').replaceAll("'", "''");
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} = '${quoted(value)}'\n`)
+    .join('');
 }
 
 /**

@@ -16,12 +16,14 @@ const NAME = /^spare\.\d+$/;
 export class SpareDirectories {
   readonly #files: PostgresFiles;
   readonly #superuserPassword: string;
+  readonly #isArchived: boolean;
   /** In the order of their completion, as far as it is known. */
   #spares: { name: string; whole: Promise<boolean> }[];
 
-  constructor(files: PostgresFiles, superuserPassword: string) {
+  constructor(files: PostgresFiles, superuserPassword: string, isArchived: boolean) {
     this.#files = files;
     this.#superuserPassword = superuserPassword;
+    this.#isArchived = isArchived;
     this.#spares = readdirSync(files.clusters)
       .filter((name) => NAME.test(name) && existsSync(join(files.clusters, name, 'initialized')))
       .map((name) => ({ name, whole: Promise.resolve(true) }));
@@ -33,7 +35,12 @@ export class SpareDirectories {
     for (let number = 1; this.#spares.length < count; number++) {
       const name = `spare.${number}`;
       if (taken.has(name)) continue;
-      const whole = initializeDataDirectory(this.#files, name, this.#superuserPassword).then(
+      const whole = initializeDataDirectory(
+        this.#files,
+        name,
+        this.#superuserPassword,
+        this.#isArchived,
+      ).then(
         () => true,
         () => false,
       );

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Platform, startPlatform } from '../../../infra/local/index.ts';
+import { type Platform, type PlatformOptions, startPlatform } from '../../../infra/local/index.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
 import { type FixtureStack, writeAssembly } from './assembly.ts';
 
@@ -31,6 +31,7 @@ export interface EndpointFixture {
 export async function startEndpoint(
   stacks: FixtureStack[],
   runTimeTemplate?: unknown,
+  options: Partial<Pick<PlatformOptions, 'pointInTimeRecovery' | 'waitScale'>> = {},
 ): Promise<EndpointFixture> {
   const directory = newDirectory();
   const stateDir = join(directory, 'state');
@@ -44,6 +45,7 @@ export async function startEndpoint(
       apiPort,
       awsPort,
       waitScale: 0.01,
+      ...options,
       cdkOut,
       log: (line) => log.push(line),
     });

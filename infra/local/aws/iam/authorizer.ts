@@ -20,6 +20,13 @@ export class Authorizer {
     return owner === 'administrator' ? ADMINISTRATOR : this.session(owner.roleArn);
   }
 
+  /** Of a role's access key; undefined for the ones of administrators, which are of their own choice. */
+  secretAccessKey(accessKeyId: string): string | undefined {
+    const { principals } = this.#context;
+    const owner = principals.byAccessKey(accessKeyId);
+    return owner === 'administrator' ? undefined : principals.accessKeyFor(owner.roleArn).secretAccessKey;
+  }
+
   /** The principal of a service that acts with a role. */
   session(roleArn: string, sessionName?: string): Principal {
     const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);

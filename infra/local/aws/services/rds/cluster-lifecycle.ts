@@ -3,6 +3,8 @@
  *
  *   available ──DeleteDBInstance of each──▶ available ──DeleteDBCluster──▶ deleting ──data erased──▶ gone
  *
+ * What API calls made is remembered by `restored-clusters.ts`; what templates made is not, but what was deleted of it is.
+ *
  * Invariants: a protected cluster is not deleted, nor one that has an instance that is not being deleted; a deletion is
  * durable before its answer, and continues at the next start.
  */
@@ -17,12 +19,14 @@ import type { QuotaStore } from '../service-quotas/service-quotas.ts';
 import { describeCluster, describeInstance, describeProxy, describeSnapshot } from './descriptions.ts';
 import { paginate, requireCluster } from './rds.ts';
 import type { ClusterRecord, ClusterSnapshot, InstanceRecord, RdsStore } from './rds-store.ts';
+import { isRestored, type RestoredClusters } from './restored-clusters.ts';
 
 /** Operations of the RDS service. */
 export function clusterLifecycle(
   store: RdsStore,
   context: PlatformContext,
   quotas: QuotaStore,
+  restored: RestoredClusters,
 ): Record<string, Operation> {
   const snapshotArn = (identifier: string, call: Call): string =>
     `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:cluster-snapshot:${identifier.toLowerCase()}`;
@@ -79,14 +83,14 @@ export function clusterLifecycle(
   return {
     ModifyDBCluster: {
       permissions: (input, call) => [onCluster('ModifyDBCluster', input, call)],
-      run(input, call) {
+      async run(input, call) {
         const cluster = requireUsable(requireCluster(store, input.required('DBClusterIdentifier'), call));
-        const unknown = Object.keys(input.members).find(
-          (name) => !['DBClusterIdentifier', 'DeletionProtection', 'ApplyImmediately'].includes(name),
-        );
+        const unknown = Object.keys(input.members).find((name) => !MODIFIABLE.has(name));
         if (unknown)
           throw new AwsError('InvalidParameterValue', `Modifying ${unknown} is not supported here`);
         const isOn = input.boolean('DeletionProtection');
+        const password = input.text('MasterUserPassword');
+        if (password !== undefined) await setMasterPassword(cluster, password, context);
         if (isOn !== undefined) store.setProtection(cluster, isOn);
         return { DBCluster: describeCluster(cluster, store, context) };
       },
@@ -126,11 +130,12 @@ export function clusterLifecycle(
         if (final !== undefined) await takeSnapshot(final, cluster, input, call);
         store.markDeleted(cluster.arn);
         cluster.deleting = true;
+        if (isRestored(cluster)) restored.save();
         later(() => {
-          context.clusters.remove(cluster.arn).then(
-            () => store.clusters.delete(cluster.arn),
-            (cause: unknown) => context.log(`cluster ${cluster.identifier}: ${reasonOf(cause)}`),
-          );
+          const erased = isRestored(cluster)
+            ? restored.erase(cluster)
+            : context.clusters.remove(cluster.arn).then(() => store.clusters.delete(cluster.arn));
+          erased.catch((cause: unknown) => context.log(`cluster ${cluster.identifier}: ${reasonOf(cause)}`));
         });
         return { DBCluster: describeCluster(cluster, store, context) };
       },
@@ -152,8 +157,13 @@ export function clusterLifecycle(
         if (instance.deleting) {
           throw new AwsError('InvalidDBInstanceState', `Instance ${name} is already being deleted.`);
         }
-        store.markDeleted(instance.arn);
         instance.deleting = true;
+        if (isRestored(cluster)) {
+          restored.save();
+          later(() => void restored.removeInstance(cluster, instance));
+          return { DBInstance: describeInstance(instance, cluster, context) };
+        }
+        store.markDeleted(instance.arn);
         later(() => {
           cluster.instances = cluster.instances.filter((one) => one !== instance);
         });
@@ -240,17 +250,50 @@ export function clusterLifecycle(
   };
 }
 
-/** @throws {AwsError} InvalidDBClusterStateFault while it is being deleted */
-function requireUsable(cluster: ClusterRecord): ClusterRecord {
-  if (!cluster.deleting) return cluster;
+/** Members of ModifyDBCluster that are taken. */
+const MODIFIABLE = new Set([
+  ...['DBClusterIdentifier', 'ApplyImmediately'],
+  ...['DeletionProtection', 'MasterUserPassword'],
+]);
+
+/** Also of a cluster without an instance, whose server is not running. */
+async function setMasterPassword(
+  { arn, masterSecretArn }: ClusterRecord,
+  password: string,
+  { clusters }: PlatformContext,
+): Promise<void> {
+  if (masterSecretArn !== undefined) {
+    throw new AwsError(
+      'InvalidParameterCombination',
+      'You cannot specify MasterUserPassword while the master password is managed in Secrets Manager.',
+    );
+  }
+  if (password.length < 8 || password.length > 128) {
+    throw new AwsError(
+      'InvalidParameterValue',
+      'The parameter MasterUserPassword is not a valid password: it has 8 to 128 characters.',
+    );
+  }
+  const isRunning = clusters.byArn(arn) !== undefined;
+  if (!isRunning) await clusters.start(arn);
+  await clusters.setMasterPassword(arn, password);
+  if (!isRunning) await clusters.halt(arn);
+}
+
+/** @throws {AwsError} InvalidDBClusterStateFault while it is being created or deleted */
+export function requireUsable(cluster: ClusterRecord): ClusterRecord {
+  const state = cluster.deleting ? 'deleting' : cluster.restore?.status;
+  if (state !== 'deleting' && state !== 'creating') return cluster;
   throw new AwsError(
     'InvalidDBClusterStateFault',
-    `DBCluster ${cluster.identifier} is in the deleting state and cannot be changed.`,
+    `DBCluster ${cluster.identifier} is in the ${state} state and cannot be changed.`,
   );
 }
 
 /** Bytes of all its databases. */
 async function sizeOf({ arn }: ClusterRecord, context: PlatformContext): Promise<number> {
+  // A restored one without an instance.
+  if (!context.clusters.byArn(arn)) return 0;
   const client = new pg.Client(context.clusters.superuser(arn, 'postgres'));
   await client.connect();
   try {

@@ -25,7 +25,7 @@ export function clusterResource(
       const { stack, properties, defaultName } = request;
       const identifier = String(properties.DBClusterIdentifier ?? defaultName).toLowerCase();
       const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:cluster:${identifier}`;
-      const resourceId = `cluster-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`;
+      const resourceId = resourceIdOf('cluster', arn);
       if (store.isDeleted(arn) && isRestarted(stack.arn)) {
         // The platform may have ended while the data was being erased.
         await context.clusters.remove(arn);
@@ -119,7 +119,7 @@ export function instanceResource(
         ref: identifier,
         attributes: {
           DBInstanceArn: arn,
-          DbiResourceId: `db-${stableUuid(arn).replaceAll('-', '').slice(0, 26).toUpperCase()}`,
+          DbiResourceId: resourceIdOf('db', arn),
           'Endpoint.Address': '127.0.0.1',
           'Endpoint.Port': String(context.clusters.byArn(cluster.arn)?.port ?? 5432),
         },
@@ -161,7 +161,13 @@ function managedSecret(
   return { arn: secret.arn, password: String((JSON.parse(current) as { password?: string }).password) };
 }
 
-function clusterParameters(
+/** The immutable id of a cluster or an instance. */
+export function resourceIdOf(kind: 'cluster' | 'db', name: string): string {
+  return `${kind}-${stableUuid(name).replaceAll('-', '').slice(0, 26).toUpperCase()}`;
+}
+
+/** Of the DB cluster parameter group of that name; none where no template has it. */
+export function clusterParameters(
   groupName: unknown,
   region: string,
   context: PlatformContext,

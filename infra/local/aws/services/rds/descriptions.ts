@@ -1,4 +1,4 @@
-import type { PlatformContext } from '../../../model.ts';
+import type { PlatformContext, RestorableWindow } from '../../../model.ts';
 import {
   type ClusterRecord,
   type ClusterSnapshot,
@@ -62,20 +62,31 @@ export function describeCluster(
   context: PlatformContext,
 ): Record<string, unknown> {
   const server = context.clusters.byArn(cluster.arn);
-  const { properties } = cluster;
+  const { properties, restore } = cluster;
+  const window = restorableWindow(cluster, context);
   return {
     DBClusterIdentifier: cluster.identifier,
     DBClusterArn: cluster.arn,
     DbClusterResourceId: cluster.resourceId,
-    Status: statusOf(cluster, server),
+    Status: restore && !cluster.deleting ? restore.status : statusOf(cluster, server),
+    EarliestRestorableTime: window?.earliest,
+    LatestRestorableTime: window?.latest,
     Engine: 'aurora-postgresql',
     EngineVersion: properties.EngineVersion,
     EngineMode: 'provisioned',
-    DatabaseName: server?.databaseName,
-    MasterUsername: server?.masterUsername,
+    DatabaseName: server?.databaseName ?? restore?.databaseName,
+    MasterUsername: server?.masterUsername ?? restore?.masterUsername,
     Endpoint: '127.0.0.1',
     ReaderEndpoint: '127.0.0.1',
-    Port: server?.port,
+    Port: server?.port ?? restore?.port,
+    DBClusterParameterGroup: properties.DBClusterParameterGroupName,
+    DBSubnetGroup: properties.DBSubnetGroupName,
+    VpcSecurityGroups: ((properties.VpcSecurityGroupIds ?? []) as string[]).map((VpcSecurityGroupId) => ({
+      VpcSecurityGroupId,
+      Status: 'active',
+    })),
+    ServerlessV2ScalingConfiguration: properties.ServerlessV2ScalingConfiguration,
+    TagList: cluster.tags,
     HttpEndpointEnabled: properties.EnableHttpEndpoint ?? false,
     DeletionProtection: store.isProtected(cluster),
     StorageEncrypted: properties.StorageEncrypted ?? false,
@@ -93,6 +104,18 @@ export function describeCluster(
   };
 }
 
+/** What the cluster can be restored to: what its archive covers, as far as its retention goes back. */
+export function restorableWindow(
+  { arn, properties, deleting }: ClusterRecord,
+  context: PlatformContext,
+): RestorableWindow | undefined {
+  const window = deleting ? undefined : context.clusters.restorableWindow(arn);
+  if (!window) return undefined;
+  const retention = Number(properties.BackupRetentionPeriod ?? 1) * 24 * 60 * 60 * 1000;
+  const oldest = window.latest.getTime() - retention;
+  return { ...window, earliest: new Date(Math.max(window.earliest.getTime(), oldest)) };
+}
+
 export function describeInstance(
   instance: ClusterRecord['instances'][number],
   cluster: ClusterRecord,
@@ -102,7 +125,7 @@ export function describeInstance(
   return {
     DBInstanceIdentifier: instance.identifier,
     DBInstanceArn: instance.arn,
-    DBInstanceClass: 'db.serverless',
+    DBInstanceClass: instance.instanceClass ?? 'db.serverless',
     DBInstanceStatus: statusOf(instance, server),
     Engine: 'aurora-postgresql',
     DBClusterIdentifier: cluster.identifier,
@@ -130,7 +153,11 @@ export function describeSnapshot(snapshot: ClusterSnapshot): Record<string, unkn
   };
 }
 
-function statusOf({ deleting }: { deleting?: boolean }, server: unknown): string {
+function statusOf(
+  { deleting, creating }: { deleting?: boolean; creating?: boolean },
+  server: unknown,
+): string {
   if (deleting) return 'deleting';
+  if (creating) return 'creating';
   return server ? 'available' : 'stopped';
 }

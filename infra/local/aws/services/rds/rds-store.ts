@@ -60,12 +60,32 @@ export interface ClusterRecord {
   createdDate: number;
   /** Its data is being erased. */
   deleting?: boolean;
+  /** Of a cluster that no template has made; see `restored-clusters.ts`. */
+  restore?: RestoreRecord;
+}
+
+export interface RestoreRecord {
+  sourceArn: string;
+  /** Epoch milliseconds. */
+  time: number;
+  /** Of its DB cluster parameter group, as it was when the cluster was restored. */
+  parameters: Record<string, string>;
+  status: 'creating' | 'available' | 'restore-error';
+  /** Why it failed. */
+  reason?: string;
+  /** Of its server, from when it is available. */
+  port?: number;
+  databaseName?: string | undefined;
+  masterUsername?: string | undefined;
 }
 
 export interface InstanceRecord {
   identifier: string;
   arn: string;
   tags: Tag[];
+  /** Of one that CreateDBInstance has made. */
+  instanceClass?: string;
+  creating?: boolean;
   deleting?: boolean;
 }
 

@@ -9,8 +9,10 @@ import { clusterLifecycle } from './cluster-lifecycle.ts';
 import { clusterResource, databaseGroupResources, instanceResource } from './database-cluster.ts';
 import { proxyResource, targetGroupResource } from './database-proxy.ts';
 import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
+import { pointInTimeRestore } from './point-in-time-restore.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
+import { RestoredClusters } from './restored-clusters.ts';
 
 interface Tagged {
   arn: string;
@@ -28,9 +30,12 @@ interface RdsOptions {
 
 /** The part of the RDS control plane that workflows use, and the databases of templates. */
 export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
-  const { logins, secrets, isRestarted } = options;
+  const { logins, secrets, isRestarted, context } = options;
+  const restored = new RestoredClusters(store, context);
   return {
-    service: wire(store, options),
+    service: wire(store, options, restored),
+    resume: () => restored.resume(),
+    stop: () => restored.stop(),
     resources: [
       ...databaseGroupResources(store),
       clusterResource(store, secrets, isRestarted),
@@ -41,7 +46,11 @@ export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
   };
 }
 
-function wire(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsService {
+function wire(
+  store: RdsStore,
+  { logins, context, quotas }: RdsOptions,
+  restored: RestoredClusters,
+): AwsService {
   /** Permission on one existing resource, with its tags, or on all of its kind, without tags. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
@@ -206,7 +215,8 @@ function wire(store: RdsStore, { logins, context, quotas }: RdsOptions): AwsServ
           return instances;
         },
       }),
-      ...clusterLifecycle(store, context, quotas),
+      ...clusterLifecycle(store, context, quotas, restored),
+      ...pointInTimeRestore(store, restored, context),
     },
   };
 }

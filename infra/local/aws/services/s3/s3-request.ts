@@ -13,6 +13,18 @@ export interface S3Request {
   source?: { bucket: string; key: string };
 }
 
+/** Headers of an answer to GetObject, by the query parameter that sets them: a presigned URL names a file that way. */
+export const RESPONSE_HEADERS: ReadonlyMap<string, string> = new Map(
+  [
+    'cache-control',
+    'content-disposition',
+    'content-encoding',
+    'content-language',
+    'content-type',
+    'expires',
+  ].map((name) => [`response-${name}`, name]),
+);
+
 interface Row {
   operation: string;
   /** Query parameters that select the operation. */
@@ -57,7 +69,7 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
   'POST bucket': [{ operation: 'DeleteObjects', selects: ['delete'] }],
   'GET object': [
     { operation: 'GetObjectAttributes', selects: ['attributes'] },
-    { operation: 'GetObject', takes: ['partNumber'] },
+    { operation: 'GetObject', takes: ['partNumber', ...RESPONSE_HEADERS.keys()] },
   ],
   'HEAD object': [{ operation: 'HeadObject' }],
   'PUT object': [

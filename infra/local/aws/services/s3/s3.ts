@@ -10,7 +10,7 @@ import {
 } from '../../service.ts';
 import type { WireRequest } from '../../wire.ts';
 import type { Fauxqs, FauxqsRequest } from '../fauxqs.ts';
-import { readS3Request, type S3Request } from './s3-request.ts';
+import { RESPONSE_HEADERS, readS3Request, type S3Request } from './s3-request.ts';
 
 /** AWS S3 by fauxqs: buckets, objects, multipart uploads. Without versions, tags, object locks and bucket policies. */
 export function s3(fauxqs: Fauxqs): ServiceModule {
@@ -131,6 +131,12 @@ async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): 
   }
   if (status >= 500) throw new Error(`fauxqs answered ${status} to ${operation}: ${body.toString()}`);
   const { connection: _connection, date: _date, ...kept } = answered;
+  if (operation === 'GetObject' && status < 300) {
+    for (const [parameter, name] of RESPONSE_HEADERS) {
+      const value = query.get(parameter);
+      if (value !== null) kept[name] = value;
+    }
+  }
   return new RawResponse(status, kept, body);
 }
 
