@@ -53,6 +53,8 @@ export class Backups extends Construct {
   readonly bucket: BackupBucket;
   readonly stateMachine: StateMachine;
   readonly fleet: StateMachine;
+  /** Restores to a point in time make backups with it. */
+  readonly data: StrataFunction;
   readonly #props: BackupsProps;
 
   constructor(scope: Construct, id: string, props: BackupsProps) {
@@ -72,7 +74,8 @@ export class Backups extends Construct {
       this.bucket.replicate(region.key, second, copied);
     }
 
-    const tasks = { registry: this.#registryTask(), data: this.#dataTask() };
+    this.data = this.#dataTask();
+    const tasks = { registry: this.#registryTask(), data: this.data };
     this.stateMachine = new TenantBackup(this, 'Workflow', {
       tasks,
       logGroup: this.#logs('Logs'),
@@ -103,17 +106,20 @@ export class Backups extends Construct {
       environment: this.#environment,
     });
     this.bucket.grantExpire(task);
-    const executions = this.#executions(`${STATE_MACHINES.backup}:*`);
-    acknowledgePattern(
-      task,
-      executions,
-      'Executions are named at run time; the pattern is bound to the one state machine.',
-    );
-    Grant.addToPrincipal({
-      grantee: task,
-      actions: ['states:DescribeExecution'],
-      resourceArns: [executions],
-    });
+    // Restores to a point in time make backups too.
+    for (const stateMachine of [STATE_MACHINES.backup, STATE_MACHINES.restore]) {
+      const executions = this.#executions(`${stateMachine}:*`);
+      acknowledgePattern(
+        task,
+        executions,
+        'Executions are named at run time; the pattern is bound to the one state machine.',
+      );
+      Grant.addToPrincipal({
+        grantee: task,
+        actions: ['states:DescribeExecution'],
+        resourceArns: [executions],
+      });
+    }
     return task;
   }
 

@@ -55,6 +55,8 @@ function synthesize() {
   new TenantRestore(stack, 'Restore', {
     tasks,
     data: task('restore'),
+    side: task('side'),
+    backup: task('backup'),
     logGroup: new LogGroup(stack, 'RestoreLog'),
   });
   new TenantMoveCleanup(stack, 'Cleanup', {
