@@ -128,6 +128,8 @@ test('the task that records and expires can read no backup and sign in to no ten
   expect(secrets.every((right) => /Writer/.test(right))).toBe(true);
   expect(rights.filter((right) => right.startsWith('states:'))).toEqual([
     expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-backup:\*$/),
+    // They make backups of points in time.
+    expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-restore:\*$/),
   ]);
 });
 
