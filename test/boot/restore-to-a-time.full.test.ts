@@ -228,7 +228,7 @@ describe('a Business tenant', () => {
         at: times.afterTwo,
       });
       await vi.waitUntil(async () => (await sides()).length > 0, POLL);
-      await operator('DELETE', `/tenants/${tenant.slug}/restores/${restoreId}`);
+      await operator('POST', `/tenants/${tenant.slug}/restores/${restoreId}/abort`, {});
       expect(await ended(tenant.slug, restoreId)).toMatchObject({ status: 'aborted' });
       expect(await namesOf(tenant)).toEqual(['b-four', 'b-one']);
       await noneLeft();
