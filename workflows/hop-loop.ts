@@ -55,6 +55,11 @@ export interface PhaseTask {
   readonly timeout: Duration;
 }
 
+export interface PhaseSettings extends Partial<TaskStateProps> {
+  failed?: IChainable;
+  failurePath?: string;
+}
+
 export interface HopLoopProps {
   readonly tasks: MoveTasks;
   /** What the workflow does, in the causes of its failures: a move, a restore. */
@@ -121,10 +126,24 @@ export class HopLoop {
     );
   }
 
-  phase(name: string, task: PhaseTask, phase: string, settings: Partial<TaskStateProps> = {}): TaskStateBase {
-    return this.#task(name, task, phase, settings).addCatch(this.#failed, {
+  /** Follows a phase that failed, with its error in `$.failure`: rolls back, and fails the execution. */
+  get failed(): IChainable {
+    return this.#failed;
+  }
+
+  /**
+   * @param settings `failed`: what follows if the phase fails, instead of the roll back, and `failurePath`: where it finds
+   *   the error.
+   */
+  phase(
+    name: string,
+    task: PhaseTask,
+    phase: string,
+    { failed = this.#failed, failurePath = '$.failure', ...settings }: PhaseSettings = {},
+  ): TaskStateBase {
+    return this.#task(name, task, phase, settings).addCatch(failed, {
       errors: [Errors.ALL],
-      resultPath: '$.failure',
+      resultPath: failurePath,
     });
   }
 
@@ -133,16 +152,16 @@ export class HopLoop {
     name: string,
     task: PhaseTask,
     phase: string,
-    { pause, ...settings }: Partial<TaskStateProps> & { pause?: Duration } = {},
+    { pause, resultPath = '$.step', ...settings }: PhaseSettings & { pause?: Duration } = {},
   ): Chain {
-    const state = this.phase(name, task, phase, { ...settings, resultPath: '$.step' });
+    const state = this.phase(name, task, phase, { ...settings, resultPath });
     const again = pause
       ? new Wait(this.#scope, `Wait for ${name.toLowerCase()}`, { time: WaitTime.duration(pause) }).next(
           state,
         )
       : state;
     const done = new Choice(this.#scope, `${name}: done?`).when(
-      Condition.booleanEquals('$.step.done', false),
+      Condition.booleanEquals(`${resultPath}.done`, false),
       again,
     );
     state.next(done);

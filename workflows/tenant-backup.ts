@@ -16,20 +16,15 @@ import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
-  Chain,
   Choice,
   Condition,
   DefinitionBody,
   Errors,
   Fail,
-  JitterType,
   JsonPath,
   LogLevel,
-  Parallel,
   Pass,
   QueryLanguage,
-  Result,
-  type RetryProps,
   StateMachine,
   Succeed,
   TaskInput,
@@ -37,8 +32,8 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
-import { BackupDuringMove, TablesChanging } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
+import { BACKUP_DATA_TIMEOUT, backupStates, keptByOther } from './backup-lanes.ts';
 import { beyond, phaseOf, phases, type TaskStateProps, taskState } from './task-states.ts';
 
 export interface BackupTasks {
@@ -58,21 +53,8 @@ export interface TenantBackupProps {
 /** How long the functions may take: each as long as its longest phase. */
 export const BACKUP_TIMEOUTS = {
   registry: Duration.minutes(2),
-  /** Lambda's limit. A lane goes on in the next call. */
-  data: Duration.minutes(15),
+  data: BACKUP_DATA_TIMEOUT,
 } as const;
-
-const LANES = [0, 1] as const;
-
-/** A move keeps the tenant, or a rollout its tables: the backup waits for about five hours. */
-const keptByOther: RetryProps = {
-  errors: [BackupDuringMove.name, TablesChanging.name],
-  interval: Duration.seconds(10),
-  backoffRate: 1.5,
-  maxAttempts: 65,
-  maxDelay: Duration.minutes(5),
-  jitterStrategy: JitterType.FULL,
-};
 
 export class TenantBackup extends Construct {
   readonly stateMachine: StateMachine;
@@ -84,15 +66,10 @@ export class TenantBackup extends Construct {
     this.#tasks = tasks;
     this.#failed = this.#recordFailure();
 
-    const copy = new Parallel(this, 'Copy', { resultPath: JsonPath.DISCARD });
-    for (const lane of LANES) copy.branch(this.#lane(lane));
-    copy.addCatch(this.#failed, { errors: [Errors.ALL], resultPath: '$.failure' });
     const definition = phases(
       new Pass(this, 'Start', { parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' } }),
       this.#phase('Begin', 'registry', 'begin', { resultPath: '$.backup' }),
-      this.#phase('Plan', 'data', 'plan'),
-      copy,
-      this.#phase('Finish', 'data', 'finish'),
+      backupStates(this, { data: tasks.data, failed: this.#failed }),
       new Pass(this, 'Result', {
         parameters: { 'backupId.$': '$.backup.backupId', 'tenantId.$': '$.backup.tenantId' },
       }),
@@ -109,22 +86,6 @@ export class TenantBackup extends Construct {
       // The execution's data says whose backup it is, so only its course is logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
-  }
-
-  /** One of the two workers, which copies part after part. */
-  #lane(lane: (typeof LANES)[number]): Chain {
-    const work = this.#task(`Copy in lane ${lane}`, 'data', 'copy', { resultPath: '$.step' });
-    return Chain.start(
-      new Pass(this, `Lane ${lane}`, {
-        parameters: { 'executionArn.$': '$.executionArn', 'backup.$': '$.backup', lane },
-      }),
-    )
-      .next(work)
-      .next(
-        new Choice(this, `Lane ${lane}: done?`)
-          .when(Condition.booleanEquals('$.step.done', false), work)
-          .otherwise(new Pass(this, `Lane ${lane} done`, { result: Result.fromObject({ done: true }) })),
-      );
   }
 
   #phase(

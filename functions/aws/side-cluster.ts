@@ -136,6 +136,32 @@ export async function removeSideCluster({
   return false;
 }
 
+/** Whether RDS is deleting it, or has. @throws RDS's errors. */
+export async function isSideClusterDeleting({
+  identifier,
+  awsRegion,
+}: Pick<SideClusterLaunch, 'identifier' | 'awsRegion'>): Promise<boolean> {
+  const cluster = await findCluster(identifier, awsRegion);
+  return cluster === undefined || cluster.Status === 'deleting';
+}
+
+/**
+ * The identifiers of all side clusters of the region whose names begin so, in whatever state they are.
+ * @throws RDS's errors.
+ */
+export async function listSideClusters(beginning: string, awsRegion?: string): Promise<string[]> {
+  const { paginateDescribeDBClusters } = await import('@aws-sdk/client-rds');
+  const client = await rdsClient(awsRegion);
+  const found: string[] = [];
+  for await (const { DBClusters = [] } of paginateDescribeDBClusters({ client }, {})) {
+    for (const { DBClusterIdentifier = '', TagList = [] } of DBClusters) {
+      const isSide = TagList.some(({ Key, Value }) => Key === 'strata:component' && Value === SIDE_CLUSTER);
+      if (isSide && DBClusterIdentifier.startsWith(beginning)) found.push(DBClusterIdentifier);
+    }
+  }
+  return found;
+}
+
 async function restore(launch: SideClusterLaunch): Promise<SideClusterProgress> {
   const { identifier, source, at, capacity, awsRegion } = launch;
   const { DBClusterAlreadyExistsFault, RestoreDBClusterToPointInTimeCommand } = await import(

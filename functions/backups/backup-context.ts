@@ -11,6 +11,8 @@ export interface BackupContext {
   readonly ledger: BackupLedger;
   readonly store: ObjectStore;
   readonly connect?: ConnectReader;
+  /** The moment whose rows the database has, RFC 3339, where that is not the present: it is a restored copy. */
+  readonly rowsOf?: string | undefined;
 }
 
 /** A connection as the owner of the database, to the cluster itself: the proxy knows request roles only. */

@@ -128,6 +128,8 @@ export interface NewBackup {
   readonly backupId: string;
   readonly tenant: BackedUpTenant;
   readonly executionArn: string;
+  /** The restore to a point in time that makes it; such a backup excludes no other one. */
+  readonly restoreId?: string;
   readonly startedBy: string;
   /** `planned` until the execution has begun. */
   readonly phase: 'planned' | 'begun' | 'waiting';
@@ -151,7 +153,7 @@ const daysFromNow = (days: number) => sql<TimeWithoutZone>`now() + ${sql.lit(day
 /** Records a running backup, with its line in the audit log. @throws {BackupInProgress} the tenant has one. */
 export async function insertBackup(
   transaction: RegistryExecutor,
-  { backupId, tenant, executionArn, startedBy, phase }: NewBackup,
+  { backupId, tenant, executionArn, startedBy, phase, restoreId }: NewBackup,
   actor: AuditActor,
 ): Promise<void> {
   try {
@@ -163,6 +165,7 @@ export async function insertBackup(
         phase,
         execution_arn: executionArn,
         started_by: startedBy,
+        restore_id: restoreId ?? null,
         ...placeColumns(backupId, tenant),
       })
       .execute();

@@ -50,7 +50,10 @@ export async function beginBackup(
         return { begun: { backupId: own.backupId, tenantId }, waits: tenant.isMoving && isUnplanned(own) };
       }
       const [running] = await selectBackups(transaction, (all) =>
-        all.where('b.tenant_id', '=', tenantId).where('b.status', '=', 'running'),
+        all
+          .where('b.tenant_id', '=', tenantId)
+          .where('b.status', '=', 'running')
+          .where('b.restore_id', 'is', null),
       );
       if (running) return { running };
       const backupId = randomUUID();

@@ -173,7 +173,7 @@ class Worker {
       await beginSnapshot(client, this.#place);
       const { rows } = await client.query<{ now: Date }>('select pg_catalog.clock_timestamp() as now');
       this.#snapshot = await exportSnapshot(client);
-      const first = { snapshotAt: new Date(rows[0]!.now).toISOString() };
+      const first = { snapshotAt: this.#context.rowsOf ?? new Date(rows[0]!.now).toISOString() };
       return this.#context.ledger.join(this.#self, this.#snapshot, first);
     }
     // The other lane's first: this lane's last worker has most likely ended.

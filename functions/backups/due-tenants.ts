@@ -63,6 +63,8 @@ export async function listDueTenants(
             .select('b.backup_id')
             .whereRef('b.tenant_id', '=', 't.tenant_id')
             .where('b.status', 'in', ['running', 'succeeded'])
+            // The backup of a restore to a point in time has rows of that time.
+            .where('b.restore_id', 'is', null)
             .where('b.started_at', '>', recently),
         ),
       ),
@@ -88,6 +90,7 @@ export async function listDueTenants(
               .selectFrom('tenant_backups as tried')
               .select('tried.backup_id')
               .whereRef('tried.tenant_id', '=', 't.tenant_id')
+              .where('tried.restore_id', 'is', null)
               .where('tried.started_at', '>=', columnValue('tenant_backups.started_at', startedAt)),
           ),
         ),

@@ -41,7 +41,10 @@ export async function requestBackup(
       return { backupId: known, begun: backup?.status !== 'running' || backup.phase !== 'planned' };
     }
     const [running] = await selectBackups(transaction, (all) =>
-      all.where('b.tenant_id', '=', tenantId).where('b.status', '=', 'running'),
+      all
+        .where('b.tenant_id', '=', tenantId)
+        .where('b.status', '=', 'running')
+        .where('b.restore_id', 'is', null),
     );
     if (running) throw new BackupInProgress();
     await insertBackup(
@@ -89,7 +92,10 @@ async function recoverDead(
   probe: Probe,
 ): Promise<void> {
   const [running] = await selectBackups(registry, (all) =>
-    all.where('b.tenant_id', '=', tenantId).where('b.status', '=', 'running'),
+    all
+      .where('b.tenant_id', '=', tenantId)
+      .where('b.status', '=', 'running')
+      .where('b.restore_id', 'is', null),
   );
   if (running && !(await mayStillRun(running, probe))) await recoverBackup(registry, running);
 }

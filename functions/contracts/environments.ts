@@ -105,6 +105,14 @@ export interface ExportDataEnvironment extends BackupEnvironment {
   readonly BACKUP_STATE_MACHINE_ARN: string;
 }
 
+/** The function that makes copies of clusters for restores to a point in time. */
+export interface RestoreSideEnvironment extends RegistryEnvironment, RegionEnvironment {
+  readonly SIDE_SUBNET_GROUP: string;
+  readonly SIDE_SECURITY_GROUP: string;
+  /** A DB cluster parameter group. */
+  readonly SIDE_PARAMETER_GROUP: string;
+}
+
 export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** JSON of a `PromotionPolicy`. */
   readonly PROMOTION_POLICY: string;
@@ -147,6 +155,7 @@ export interface FunctionEnvironments {
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
   'tasks/restore-data': BackupEnvironment;
+  'tasks/restore-side': RestoreSideEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
 }
 

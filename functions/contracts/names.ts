@@ -37,6 +37,9 @@ export const DEDICATED_SECRETS = 'strata/dedicated/';
 /** Stack, cluster, proxy and all else of a tenant's dedicated database have names that begin with this and its id. */
 export const DEDICATED_NAMES = 'strata-tenant-';
 
+/** Copies of clusters, of which restores to a point in time make backups: `strata-side-<restoreId>`. */
+export const SIDE_CLUSTERS = 'strata-side-';
+
 /** The secret of a role of a cell's cluster. */
 export const cellSecretName = (cellId: string, role: 'master' | 'owner' | 'starter'): string =>
   `strata/${cellId}/${role}`;
@@ -53,6 +56,8 @@ export const ALERTS = {
   moveRecovery: 'MoveRecoveryAlert',
   /** A backup whose execution has ended could not be recovered. */
   backupRecovery: 'BackupRecoveryAlert',
+  /** A copy of a cluster was left by its restore and could not be deleted: it costs money. */
+  sideCluster: 'SideClusterAlert',
 } as const;
 
 /** The function that measures a tenant, in the region with that key. */

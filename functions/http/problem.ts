@@ -30,6 +30,8 @@ export interface ProblemOptions {
   readonly title?: string;
   readonly errors?: readonly InputError[];
   readonly headers?: Readonly<Record<string, string>>;
+  /** Further members of the document, which the problem's type defines. */
+  readonly extensions?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
 }
 
@@ -45,6 +47,7 @@ export class Problem extends Error {
   readonly detail: string | undefined;
   readonly errors: readonly InputError[] | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly extensions: Readonly<Record<string, unknown>>;
 
   constructor(status: number, problemType: string, options: ProblemOptions = {}) {
     super(options.detail ?? problemType, { cause: options.cause });
@@ -54,6 +57,7 @@ export class Problem extends Error {
     this.detail = options.detail;
     this.errors = options.errors;
     this.headers = options.headers ?? {};
+    this.extensions = options.extensions ?? {};
   }
 
   /** The document's members, in the order of the RFC. */
@@ -64,6 +68,7 @@ export class Problem extends Error {
       status: this.status,
       ...(this.detail ? { detail: this.detail } : {}),
       ...(this.errors ? { errors: this.errors } : {}),
+      ...this.extensions,
     };
   }
 }

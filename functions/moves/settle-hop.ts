@@ -91,7 +91,16 @@ export async function followHop(
     const db = registrySql(transaction);
     const followed = await db
       .updateTable('tenant_database_routing')
-      .set({ ...routeTo(target), updated_at: now })
+      .set((eb) => ({
+        ...routeTo(target),
+        arrived_at: eb
+          .case()
+          .when('writer_host', 'is distinct from', target.writerHost)
+          .then(now)
+          .else(eb.ref('arrived_at'))
+          .end(),
+        updated_at: now,
+      }))
       .where('tenant_id', '=', tenantId)
       .where('epoch', '<', target.epoch)
       .returning('tenant_id')

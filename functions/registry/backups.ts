@@ -116,8 +116,8 @@ export interface BackupWindow {
 
 /**
  * The time that the continuous backup of the tenant's cluster covers for this tenant: from the end of the retention, or
- * from when the tenant got its present place, whichever is later, until now. Before that the tenant was in another
- * cluster, or in another form.
+ * from when the tenant arrived in its present cluster, whichever is later, until now. Before that the tenant was in
+ * another cluster. (RDS archives a change within five minutes: a restore to a later time waits for that.)
  * @returns null where the tier has no point in time, and for a tenant without a place.
  */
 export async function pointInTimeWindow(
@@ -130,8 +130,7 @@ export async function pointInTimeWindow(
     .selectFrom('tenant_database_routing as r')
     .select((eb) => {
       const retained = sql`now() - ${sql.lit(retentionDays)} * interval '24 hours'`;
-      // Onboarding and moves change the row, and nothing else does.
-      const from = sql<TimeWithoutZone>`greatest(${eb.ref('r.updated_at')}, ${retained})`;
+      const from = sql<TimeWithoutZone>`greatest(${eb.ref('r.arrived_at')}, ${retained})`;
       return [rfc3339(from).as('from'), rfc3339(now).as('to')];
     })
     .where('r.tenant_id', '=', tenantId)

@@ -17,6 +17,7 @@ import { rolloutTables } from './migrations/0006-rollouts.ts';
 import { backupTables } from './migrations/0007-backups.ts';
 import { restoreColumns } from './migrations/0008-restores.ts';
 import { exportTables } from './migrations/0009-exports.ts';
+import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -37,6 +38,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0007-backups', statements: backupTables },
   { name: '0008-restores', statements: restoreColumns },
   { name: '0009-exports', statements: exportTables },
+  { name: '0010-points-in-time', statements: pointInTimeColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */

@@ -174,6 +174,8 @@ export const registryTables = {
     updated_at: now(),
     schema_version: integer().notNull().default('2'),
     tenancy_version: integer().notNull().default('1'),
+    /** Since when the tenant is in its present cluster. */
+    arrived_at: now(),
   },
   regions: {
     region_key: text().notNull(),
@@ -363,6 +365,8 @@ export const registryTables = {
     finished_at: timestamptz(),
     expires_at: timestamptz().notNull(),
     updated_at: now(),
+    /** The restore to a point in time that made it; its rows are those of that time. */
+    restore_id: uuid(),
   },
   tenant_backup_parts: {
     backup_id: uuid().notNull(),

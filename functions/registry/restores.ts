@@ -12,8 +12,10 @@ import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts'
 export interface RestoreView extends Omit<MoveView, 'moveId' | 'target' | 'force'> {
   readonly restoreId: string;
   readonly mode: 'replace' | 'clone' | 'undo';
-  /** null for an undo. */
+  /** null for an undo, and until the backup of `at` is begun. */
   readonly backupId: string | null;
+  /** The point in time, where a backup of it was made for the restore. */
+  readonly at: string | null;
   /** Of an undo: the restore that it takes back. */
   readonly undoes: string | null;
   /** Of a clone: the tenant whose backup it is. */
@@ -80,6 +82,7 @@ const sourceOf = (mode: RestoreView['mode']) => (mode === 'undo' ? 'schema' : 'b
 interface RecordedRestore {
   readonly mode: RestoreView['mode'];
   readonly backupId?: string;
+  readonly at?: string;
   readonly undoes?: string;
   readonly cloneOf?: string;
   readonly mask?: boolean;
@@ -93,6 +96,7 @@ function toView(row: RestoreRow): RestoreView {
     restoreId: moveId,
     mode: restore.mode,
     backupId: restore.backupId ?? null,
+    at: restore.at ?? null,
     undoes: restore.undoes ?? null,
     cloneOf: restore.cloneOf ?? null,
     mask: restore.mask ?? false,

@@ -12,12 +12,21 @@ import { boundTransaction } from '../registry/transaction-limits.ts';
 import { checkRestore, fillingOf, locationOf, lockRestorable } from './check-restore.ts';
 import { BackupTablesNewer, CloneNotOnboarded, InvalidRestoreInput, TenantNotRestorable } from './errors.ts';
 import { readRestoreInput } from './restore-input.ts';
-import { findRestorable, insertRestore, planRestore, type Restore, setPlan } from './restore-records.ts';
+import {
+  backupOfRestore,
+  findRestorable,
+  insertRestore,
+  planRestore,
+  type Restore,
+  setPlan,
+} from './restore-records.ts';
 
 /** The restore that an execution works on: a move, by its id. */
 export interface BegunRestore {
   readonly moveId: string;
   readonly tenantId: string;
+  /** A backup of a time is made first. */
+  readonly pointInTime: boolean;
 }
 
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
@@ -25,7 +34,8 @@ type Registry = Pick<DataApi, 'transaction' | 'query'>;
 /**
  * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
  * earlier run of this phase, is taken up. Otherwise the restore is recorded now.
- * @throws {InvalidRestoreInput | BackupUnknown | TenantNotRestorable | RolloutInProgress} nothing was changed.
+ * @throws {InvalidRestoreInput | BackupUnknown | TimeOutsideWindow | TenantNotRestorable | RolloutInProgress} nothing was
+ *   changed.
  * @throws {MoveOvertaken} the execution's restore has ended: its starter, or recovery, has given it up.
  */
 export async function beginRestore(
@@ -33,10 +43,10 @@ export async function beginRestore(
   input: unknown,
   executionArn: string,
 ): Promise<BegunRestore> {
-  const { tenant: reference, backupId, restoreId: asked, startedBy } = readRestoreInput(input);
+  const { tenant: reference, backupId, at, restoreId: asked, startedBy } = readRestoreInput(input);
   const known = await takeUp(registry, executionArn);
   if (known) return known;
-  if (asked !== undefined || backupId === undefined) {
+  if (asked !== undefined) {
     throw new InvalidRestoreInput([{ path: 'restoreId', message: 'names no restore of this execution' }]);
   }
   const named = await findMovingTenant(registry, reference);
@@ -50,7 +60,8 @@ export async function beginRestore(
     throw new TenantNotRestorable('The tenant is being moved or restored already.');
   }
   const restoreId = randomUUID();
-  const restore: Restore = { mode: 'replace', backupId };
+  const restore: Restore =
+    at === undefined ? { mode: 'replace', backupId: backupId! } : { mode: 'replace', at };
   await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     await checkRestore(transaction, await lockRestorable(transaction, tenantId), restore);
@@ -67,13 +78,13 @@ export async function beginRestore(
       { id: executionArn, type: 'workflow' },
     );
   });
-  return { moveId: restoreId, tenantId };
+  return { moveId: restoreId, tenantId, pointInTime: at !== undefined };
 }
 
 async function takeUp(registry: Registry, executionArn: string): Promise<BegunRestore | undefined> {
   const [own] = await selectMoves(registry, (moves) => moves.where('m.execution_arn', '=', executionArn));
   if (!own) return undefined;
-  const { moveId, tenantId, status } = own;
+  const { moveId, tenantId, status, restore } = own;
   if (status !== 'running' && status !== 'succeeded') throw new MoveOvertaken();
   await registrySql(registry)
     .updateTable('tenant_moves')
@@ -82,7 +93,7 @@ async function takeUp(registry: Registry, executionArn: string): Promise<BegunRe
     .where('status', '=', 'running')
     .where('phase', '=', 'planned')
     .execute();
-  return { moveId, tenantId };
+  return { moveId, tenantId, pointInTime: restore?.at !== undefined };
 }
 
 /**
@@ -94,7 +105,7 @@ async function takeUp(registry: Registry, executionArn: string): Promise<BegunRe
  */
 export async function makePlan(
   registry: Registry,
-  { moveId, tenantId }: BegunRestore,
+  { moveId, tenantId }: Omit<BegunRestore, 'pointInTime'>,
   store: ObjectStore,
 ): Promise<{ readonly done: boolean }> {
   // Before the transaction. The manifest tells the version of the tables in the backup; the registry, that of the tenant
@@ -131,5 +142,5 @@ async function manifestOf(
   const restore = move.restore as unknown as Restore;
   if (restore.mode === 'undo' || move.plan.length > 0) return undefined;
   const owner = restore.mode === 'clone' ? restore.cloneOf : move.tenantId;
-  return readManifest(store, await findRestorable(registry, owner, restore.backupId));
+  return readManifest(store, await findRestorable(registry, owner, backupOfRestore(restore)));
 }

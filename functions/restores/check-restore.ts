@@ -1,14 +1,22 @@
 /** What a restore needs of its tenant and of what it restores. Nothing is changed here. */
 
+import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
 import { auditLog } from '../database/tables/operations-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { type Filling, keptIn } from '../moves/hop.ts';
 import { findMove, findMovingTenant, hopsOf, isSettled, type MovingTenant } from '../moves/move-records.ts';
 import { findPlace, type Location, tablesVersionOf } from '../places/place.ts';
+import { pointInTimeWindow } from '../registry/backups.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { BackupTablesNewer, RolloutInProgress, TenantNotRestorable, UndoImpossible } from './errors.ts';
-import { fillingHop, findRestorable, type Restore } from './restore-records.ts';
+import {
+  BackupTablesNewer,
+  RolloutInProgress,
+  TenantNotRestorable,
+  TimeOutsideWindow,
+  UndoImpossible,
+} from './errors.ts';
+import { backupOfRestore, fillingHop, findRestorable, type Restore } from './restore-records.ts';
 
 /** Tables whose present rows stay through a restore: nobody may lose the record of what was done. */
 const STAYS: readonly string[] = [auditLog.name];
@@ -27,19 +35,40 @@ export async function lockRestorable(
 }
 
 /**
- * @throws {BackupUnknown | TenantNotRestorable | RolloutInProgress | UndoImpossible | BackupTablesNewer} the first of
- *   these that applies.
+ * @throws {BackupUnknown | TimeOutsideWindow | TenantNotRestorable | RolloutInProgress | UndoImpossible |
+ *   BackupTablesNewer} the first of these that applies.
  */
 export async function checkRestore(
   transaction: RegistryExecutor,
   tenant: MovingTenant,
   restore: Restore,
 ): Promise<void> {
-  await fillingOf(transaction, tenant, restore);
+  if (restore.mode === 'undo' || restore.at === undefined) await fillingOf(transaction, tenant, restore);
+  else await checkTime(transaction, restore.mode === 'clone' ? restore.cloneOf : tenant.tenantId, restore.at);
   // The new tenant of a clone has no place yet.
   if (restore.mode === 'clone') return;
   locationOf(tenant);
   await refuseDuringOthers(transaction, tenant.tenantId);
+}
+
+/**
+ * Whether a tenant can be restored to a time.
+ * @param at RFC 3339.
+ * @throws {TimeOutsideWindow} @throws {TenantNotRestorable} its tier has no points in time, or it has no place here.
+ */
+export async function checkTime(registry: RegistryExecutor, tenantId: string, at: string): Promise<void> {
+  const tenant = await findMovingTenant(registry, tenantId);
+  if (!tenant) throw new TenantNotRestorable('The tenant is not known.');
+  const { tier } = tenant;
+  if (!BACKUP_POLICY[tier].pointInTime) {
+    throw new TenantNotRestorable(`Tenants of tier ${tier} have daily backups only: give the id of one.`);
+  }
+  locationOf(tenant);
+  const window = await pointInTimeWindow(registry, { tenantId, tier });
+  if (!window) throw new TenantNotRestorable('The tenant has no place yet.');
+  const time = Date.parse(at);
+  if (!(time >= Date.parse(window.from) && time <= Date.parse(window.to)))
+    throw new TimeOutsideWindow(window);
 }
 
 /** Where the tenant is. @throws {TenantNotRestorable} it does not work there. */
@@ -103,7 +132,11 @@ export async function fillingOf(
 ): Promise<Filling> {
   if (restore.mode === 'undo') return fillingOfUndo(transaction, tenant, restore.undoes);
   const owner = restore.mode === 'clone' ? restore.cloneOf : tenant.tenantId;
-  const { backupId, schemaVersion, region } = await findRestorable(transaction, owner, restore.backupId);
+  const { backupId, schemaVersion, region } = await findRestorable(
+    transaction,
+    owner,
+    backupOfRestore(restore),
+  );
   if (tenant.location && region !== tenant.location.region) {
     throw new TenantNotRestorable(
       `The backup is in region ${region}, and the tenant in ${tenant.location.region}.`,

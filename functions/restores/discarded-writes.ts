@@ -8,7 +8,7 @@ import { asOwnerOf } from '../places/place-database.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { fillingHop, noteRestore, type Restore } from './restore-records.ts';
+import { backupOfRestore, fillingHop, noteRestore, type Restore } from './restore-records.ts';
 
 /** Writes of the tenant that a restore has set aside: they are in what it replaced, and not in what it brought. */
 export interface DiscardedWrites {
@@ -43,7 +43,7 @@ export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId:
   const ways: Since[] =
     restore.mode === 'undo'
       ? await sinceRestore(registry, restore.undoes)
-      : [{ after: await snapshotOf(registry, restore.backupId) }];
+      : [{ after: await snapshotOf(registry, backupOfRestore(restore)) }];
   const discarded = await asOwnerOf(hop.source, async (owner) => {
     for (const since of ways) {
       const found = await discardedWrites(owner, schemaName, since);

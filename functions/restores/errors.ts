@@ -2,6 +2,8 @@
  * Errors of a restore. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
  * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
  */
+import type { BackupWindow } from '../registry/backups.ts';
+
 export abstract class RestoreError extends Error {
   abstract override readonly name: string;
 }
@@ -72,6 +74,32 @@ export class DrillsFailed extends RestoreError {
   override readonly name = 'DrillsFailed';
   constructor() {
     super('Some backups could not be restored.');
+  }
+}
+
+/** The time is not one that the tenant can be restored to; `window` says which are. Nothing was changed. */
+export class TimeOutsideWindow extends RestoreError {
+  override readonly name = 'TimeOutsideWindow';
+  readonly window: BackupWindow;
+  constructor(window: BackupWindow) {
+    super(`The tenant can be restored to times from ${window.from} to ${window.to}.`);
+    this.window = window;
+  }
+}
+
+/** The tenant's cluster did not have the tenant at that time. Nothing was changed. */
+export class TenantAbsentThen extends RestoreError {
+  override readonly name = 'TenantAbsentThen';
+  constructor(at: string) {
+    super(`The tenant's present cluster did not have the tenant at ${at}.`);
+  }
+}
+
+/** RDS has not given the side cluster its password yet; transient. */
+export class SideClusterUnreachable extends RestoreError {
+  override readonly name = 'SideClusterUnreachable';
+  constructor(options?: ErrorOptions) {
+    super('The database of that time cannot be signed in to.', options);
   }
 }
 

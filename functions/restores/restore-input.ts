@@ -1,13 +1,14 @@
 import * as z from 'zod/mini';
 import { readInput } from '../resources/read-input.ts';
 import { InvalidRestoreInput } from './errors.ts';
+import type { RestoredState } from './restore-records.ts';
 
 /** The body of `POST /tenants/{tenantId}/restores`. */
 export type RestoreRequest =
-  | { readonly mode: 'replace'; readonly backupId: string }
+  | { readonly mode: 'replace'; readonly of: RestoredState }
   | {
       readonly mode: 'clone';
-      readonly backupId: string;
+      readonly of: RestoredState;
       readonly slug: string;
       readonly adminEmail: string;
       readonly mask: boolean;
@@ -20,6 +21,8 @@ export interface RestoreInput {
   /** Of the row that was made before the execution was started; without it, the input says what to restore. */
   readonly restoreId: string | undefined;
   readonly backupId: string | undefined;
+  /** RFC 3339, UTC. */
+  readonly at: string | undefined;
   /** Who asked for it, where it was not the execution's starter. */
   readonly startedBy: string | undefined;
 }
@@ -27,9 +30,16 @@ export interface RestoreInput {
 const uuid = z.uuid('must be a UUID');
 const text = (what: string) => z.string(`must be ${what}`);
 
+/** In UTC and milliseconds, which is how exactly clusters are restored. */
+const time = z.pipe(
+  z.iso.datetime({ offset: true, error: 'must be a time of RFC 3339, such as 2026-01-31T12:00:00Z' }),
+  z.transform((text) => new Date(text).toISOString()),
+);
+
 const request = z.strictObject(
   {
-    backupId: uuid,
+    backupId: z.optional(uuid),
+    at: z.optional(time),
     mode: z.optional(z.enum(['replace', 'clone'], 'must be "replace" or "clone"')),
     slug: z.optional(text('a slug')),
     adminEmail: z.optional(text('an e-mail address')),
@@ -40,7 +50,8 @@ const request = z.strictObject(
 
 /** Checks what a client asks. Slug and address are checked as those of any new tenant. @throws {InvalidRestoreInput} */
 export function readRestoreRequest(body: unknown): RestoreRequest {
-  const { backupId, mode = 'replace', slug, adminEmail, mask } = parse(request, body);
+  const { backupId, at, mode = 'replace', slug, adminEmail, mask } = parse(request, body);
+  const of = restoredState({ backupId, at });
   if (mode === 'clone') {
     const missing = Object.entries({ slug, adminEmail }).filter(([, value]) => value === undefined);
     if (slug === undefined || adminEmail === undefined) {
@@ -48,13 +59,26 @@ export function readRestoreRequest(body: unknown): RestoreRequest {
         missing.map(([path]) => ({ path, message: 'must be given for a clone' })),
       );
     }
-    return { mode, backupId, slug, adminEmail, mask: mask ?? false };
+    return { mode, of, slug, adminEmail, mask: mask ?? false };
   }
   const superfluous = Object.entries({ slug, adminEmail, mask }).filter(([, value]) => value !== undefined);
   if (superfluous.length > 0) {
     throw new InvalidRestoreInput(superfluous.map(([path]) => ({ path, message: 'is for clones only' })));
   }
-  return { mode, backupId };
+  return { mode, of };
+}
+
+/** @throws {InvalidRestoreInput} unless exactly one is given. */
+function restoredState({
+  backupId,
+  at,
+}: {
+  backupId?: string | undefined;
+  at?: string | undefined;
+}): RestoredState {
+  if (backupId !== undefined && at === undefined) return { backupId };
+  if (at !== undefined && backupId === undefined) return { at };
+  throw new InvalidRestoreInput([{ path: 'backupId', message: 'give exactly one of backupId and at' }]);
 }
 
 const reference = z
@@ -67,6 +91,7 @@ const input = z.strictObject(
     slug: z.optional(reference),
     restoreId: z.optional(uuid),
     backupId: z.optional(uuid),
+    at: z.optional(time),
     mode: z.optional(z.literal('replace', 'must be "replace": ask the API for a clone')),
     startedBy: z.optional(
       z
@@ -85,15 +110,13 @@ const input = z.strictObject(
 
 /** Checks the input of an execution. @throws {InvalidRestoreInput} naming every field that is wrong. */
 export function readRestoreInput(value: unknown): RestoreInput {
-  const { tenantId, slug, restoreId, backupId, startedBy } = parse(input, value);
+  const { tenantId, slug, restoreId, backupId, at, startedBy } = parse(input, value);
   const tenant = tenantId ?? slug;
   if (tenant === undefined || (tenantId !== undefined && slug !== undefined)) {
     throw new InvalidRestoreInput([{ path: '', message: 'give exactly one of tenantId and slug' }]);
   }
-  if (restoreId === undefined && backupId === undefined) {
-    throw new InvalidRestoreInput([{ path: 'backupId', message: 'must be given' }]);
-  }
-  return { tenant, restoreId, backupId, startedBy };
+  if (restoreId === undefined) restoredState({ backupId, at });
+  return { tenant, restoreId, backupId, at, startedBy };
 }
 
 function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {

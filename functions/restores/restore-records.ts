@@ -23,18 +23,39 @@ import { BackupUnknown, TenantNotRestorable } from './errors.ts';
 /** What is restored, and how: `tenant_moves.restore`. */
 export type Restore =
   /** Of the tenant itself: its rows are replaced. */
-  | { readonly mode: 'replace'; readonly backupId: string }
+  | (RestoredState & { readonly mode: 'replace' })
   /** Of another tenant, into a new one. */
-  | {
+  | (RestoredState & {
       readonly mode: 'clone';
-      readonly backupId: string;
       /** Whose backup it is. */
       readonly cloneOf: string;
       /** Names, addresses and encrypted fields are blanked. */
       readonly mask: boolean;
-    }
+    })
   /** Brings back what an earlier restore has replaced. */
   | { readonly mode: 'undo'; readonly undoes: string };
+
+/** Which rows: those of a backup, or of a time, of which the restore makes a backup first (side-backup.ts). */
+export interface RestoredState {
+  /** Absent until the backup of `at` is begun. */
+  readonly backupId?: string;
+  /** RFC 3339, UTC. */
+  readonly at?: string;
+  /** Of `at`: the cluster that is copied. */
+  readonly source?: SideSource;
+}
+
+export interface SideSource {
+  readonly clusterArn: string;
+  /** Name or ARN of the secret of the cluster's owner. */
+  readonly ownerSecret: string;
+}
+
+/** @throws {BackupUnknown} it is not made yet. */
+export function backupOfRestore({ backupId }: RestoredState): string {
+  if (backupId === undefined) throw new BackupUnknown();
+  return backupId;
+}
 
 /** A backup, as far as a restore minds it. */
 export interface RestorableBackup {
@@ -124,7 +145,7 @@ export async function insertRestore(
         phase,
         input: {},
         plan: [],
-        restore,
+        restore: { ...restore },
         execution_arn: executionArn,
         started_by: startedBy,
       })

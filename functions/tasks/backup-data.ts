@@ -1,10 +1,11 @@
 /** The phases of `tenant-backup` that read a tenant's rows and write the bucket, inside the network. */
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
-import type { BackupContext } from '../backups/backup-context.ts';
+import { type BackupContext, connectReader } from '../backups/backup-context.ts';
 import { RegistryLedger } from '../backups/registry-ledger.ts';
 import { type BackupDataEnvironment, variable } from '../contracts/environments.ts';
-import { backupState, backupTask } from './backup-task.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { backupState, backupTask, sideDatabase } from './backup-task.ts';
 import { type Phase, phase } from './workflow-task.ts';
 
 const objectLock = z.enum(['', 'GOVERNANCE', 'COMPLIANCE']);
@@ -16,10 +17,18 @@ const LEAVE_MS = 90_000;
 /** ... and the workers of the two lanes do so at different times. */
 const LONGEST_COPY_MS = [5 * 60_000, 9 * 60_000] as const;
 
+/** Of a restore to a point in time: the tenant is read in a copy of its cluster. */
+const ofSide = z.object({
+  move: z.object({ moveId: z.uuid() }),
+  side: z.object({ database: sideDatabase }),
+});
+
 type Run<State> = (context: BackupContext, state: State, lambda: Context) => Promise<unknown>;
 
+const anyState = backupState.extend({ move: z.unknown().optional(), side: z.unknown().optional() });
+
 /** A phase of a backup, over its record in the registry. */
-function dataPhase<Schema extends z.ZodType<z.output<typeof backupState>>>(
+function dataPhase<Schema extends z.ZodType<z.output<typeof anyState>>>(
   schema: Schema,
   run: Run<z.output<Schema>>,
 ): Phase {
@@ -33,19 +42,31 @@ function dataPhase<Schema extends z.ZodType<z.output<typeof backupState>>>(
       variable<BackupDataEnvironment>('BACKUP_BUCKET'),
       lock !== '' && until ? { lock: { mode: lock, until } } : {},
     );
-    return run({ ledger, store }, state, lambda);
+    return run({ ledger, store, ...(await sideOf(registry, state)) }, state, lambda);
   });
 }
 
+/** Where the rows are read, if not in the tenant's place. @throws {MoveAborted | MoveOvertaken} the restore is to end. */
+async function sideOf(
+  registry: DataApi,
+  state: z.output<typeof anyState>,
+): Promise<Pick<BackupContext, 'connect' | 'rowsOf'>> {
+  if (state.side === undefined) return {};
+  const { move, side } = ofSide.parse(state);
+  const { runningRestore } = await import('../restores/side-backup.ts');
+  await runningRestore(registry, move.moveId, 'side-backup');
+  return { connect: () => connectReader(side.database), rowsOf: side.database.rowsOf };
+}
+
 /** Decides what is read, and in which parts. */
-const plan = dataPhase(backupState, async (context) => {
+const plan = dataPhase(anyState, async (context) => {
   const { planBackup } = await import('../backups/plan-backup.ts');
   await planBackup(context);
   return { done: true };
 });
 
 /** One worker of one lane; the workflow calls it until it is done. */
-const copy = dataPhase(backupState.extend({ lane: z.literal([0, 1]) }), async (context, { lane }, lambda) => {
+const copy = dataPhase(anyState.extend({ lane: z.literal([0, 1]) }), async (context, { lane }, lambda) => {
   const { copyParts } = await import('../backups/copy-parts.ts');
   const end = performance.now() + lambda.getRemainingTimeInMillis() - MARGIN_MS;
   const leave = Math.min(end - LEAVE_MS, performance.now() + LONGEST_COPY_MS[lane]);
@@ -53,14 +74,14 @@ const copy = dataPhase(backupState.extend({ lane: z.literal([0, 1]) }), async (c
 });
 
 /** Writes the manifest, and ends the backup as succeeded. */
-const finish = dataPhase(backupState, async (context) => {
+const finish = dataPhase(anyState, async (context) => {
   const { finishBackup } = await import('../backups/finish-backup.ts');
   await finishBackup(context);
   return { done: true };
 });
 
 /** Deletes the objects of a backup that has ended without success. */
-const discard = dataPhase(backupState, async ({ ledger, store }) => {
+const discard = dataPhase(anyState, async ({ ledger, store }) => {
   const { discardBackup } = await import('../backups/discard-backup.ts');
   const record = await ledger.read();
   if (record && record.status !== 'running' && record.status !== 'succeeded')

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { BackupError, BackupStepFailed } from '../backups/errors.ts';
 import { ALERTS } from '../contracts/names.ts';
 import { isTransient } from '../database/transient-error.ts';
+import { MoveError } from '../moves/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { type Phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
@@ -9,6 +10,16 @@ import { type Phase, phasedTask, type TaskHandler, type TaskKind } from './workf
 export const backupState = z.object({
   executionArn: z.string().min(1),
   backup: z.object({ backupId: z.uuid(), tenantId: z.uuid() }),
+});
+
+/** The copy of a cluster that a restore to a point in time makes its backup of: `SideDatabase` in restores/side-backup.ts. */
+export const sideDatabase = z.object({
+  writerHost: z.string().min(1),
+  port: z.int().positive(),
+  database: z.string().min(1),
+  ownerSecret: z.string().min(1),
+  masterUsername: z.string().min(1),
+  rowsOf: z.iso.datetime(),
 });
 
 /** @param ofEvent the phase that gets the events of schedules and of EventBridge */
@@ -25,7 +36,8 @@ const BACKUPS: TaskKind = {
 
 /** The typed error that an error of a driver or SDK amounts to. */
 export function toBackupError(error: unknown): Error {
-  if (error instanceof BackupError || error instanceof ProvisioningError) return error;
+  if (error instanceof BackupError || error instanceof ProvisioningError || error instanceof MoveError)
+    return error;
   if (isTransient(error)) return new DependencyUnavailable({ cause: error });
   return new BackupStepFailed({ cause: error });
 }

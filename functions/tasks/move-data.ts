@@ -70,7 +70,11 @@ const rollBack = movePhase(
   async (registry, { move, failure }, _deadline, regions) => {
     const { endFailedMove, reasonOf } = await import('../moves/end-move.ts');
     // It ends restores too, and may show why they failed.
-    const vouched = { ...(await import('../backups/errors.ts')), ...(await import('../restores/errors.ts')) };
+    const vouched = {
+      ...(await import('../backups/errors.ts')),
+      ...(await import('../restores/errors.ts')),
+      ...(await import('../aws/errors.ts')),
+    };
     // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure, vouched) };
     return endFailedMove(registry, move.moveId, failure, { regions, vouched });

@@ -6,6 +6,7 @@ import { BackupError } from '../backups/errors.ts';
 import { type BackupEnvironment, variable } from '../contracts/environments.ts';
 import { MoveStepFailed } from '../moves/errors.ts';
 import { RestoreError, RestoreStepFailed } from '../restores/errors.ts';
+import { sideDatabase } from './backup-task.ts';
 import { HOPS, hopPhase, movePhase, toMoveError } from './move-task.ts';
 import { phase, phasedTask, type TaskKind } from './workflow-task.ts';
 
@@ -20,6 +21,15 @@ export const phases = {
     async (registry, { input, executionArn }) => {
       const { beginRestore } = await import('../restores/begin-restore.ts');
       return beginRestore(registry, input, executionArn);
+    },
+  ),
+
+  /** Closes the side cluster to everyone else, and records the backup that is made of it. */
+  'side-backup': movePhase(
+    begun.extend({ executionArn: z.string().min(1), side: z.object({ database: sideDatabase }) }),
+    async (registry, { executionArn, move, side }) => {
+      const { beginSideBackup } = await import('../restores/side-backup.ts');
+      return beginSideBackup(registry, { restoreId: move.moveId, executionArn }, side.database);
     },
   ),
 

@@ -55,6 +55,8 @@ export class Backups extends Construct {
   readonly bucket: BackupBucket;
   readonly stateMachine: StateMachine;
   readonly fleet: StateMachine;
+  /** Restores to a point in time make backups with it. */
+  readonly data: StrataFunction;
   readonly #props: BackupsProps;
 
   constructor(scope: Construct, id: string, props: BackupsProps) {
@@ -74,7 +76,8 @@ export class Backups extends Construct {
       this.bucket.replicate(region.key, second, copied);
     }
 
-    const tasks = { registry: this.#registryTask(), data: this.#dataTask() };
+    this.data = this.#dataTask();
+    const tasks = { registry: this.#registryTask(), data: this.data };
     this.stateMachine = new TenantBackup(this, 'Workflow', {
       tasks,
       logGroup: this.#logs('Logs'),
@@ -105,7 +108,8 @@ export class Backups extends Construct {
       environment: this.#environment,
     });
     this.bucket.grantExpire(task);
-    const executions = RECOVERED.map((name) => this.#executions(`${name}:*`));
+    // Restores to a point in time make backups too.
+    const executions = [...RECOVERED, STATE_MACHINES.restore].map((name) => this.#executions(`${name}:*`));
     for (const pattern of executions) {
       acknowledgePattern(
         task,

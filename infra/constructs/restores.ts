@@ -5,18 +5,20 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { RestoreDrills } from '../../workflows/restore-drills.ts';
+import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
 import { RESTORE_TIMEOUT, TenantRestore } from '../../workflows/tenant-restore.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
-import type { BackupBucket } from './backup-bucket.ts';
+import type { Backups } from './backups.ts';
 import type { MoveFunctionsProps } from './move-functions.ts';
 import type { Moves } from './moves.ts';
+import { SideClusters } from './side-clusters.ts';
 import { StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
 export interface RestoresProps extends MoveFunctionsProps {
   readonly moves: Moves;
-  readonly bucket: BackupBucket;
+  readonly backups: Backups;
 }
 
 /** Parts of a backup are unpacked, hashed and checked on their way, in chunks. */
@@ -32,11 +34,14 @@ export class Restores extends Construct {
 
   constructor(scope: Construct, id: string, props: RestoresProps) {
     super(scope, id);
-    const { settings, moves } = props;
+    const { settings, moves, backups } = props;
     const data = this.#dataTask(props);
+    const side = new SideClusters(this, 'Side', { ...props, timeout: MOVE_TIMEOUTS.aws });
     this.stateMachine = new TenantRestore(this, 'Workflow', {
       tasks: moves.tasks,
       data,
+      side: side.task,
+      backup: backups.data,
       logGroup: this.#logs('Logs', props),
     }).stateMachine;
     this.drills = new RestoreDrills(this, 'Drills', {
@@ -44,7 +49,12 @@ export class Restores extends Construct {
       logGroup: this.#logs('DrillLogs', props),
     }).stateMachine;
     this.#watchDrills(data, props);
-    acknowledgeWorkflow(this.stateMachine.role, [data, ...Object.values(moves.tasks)]);
+    acknowledgeWorkflow(this.stateMachine.role, [
+      data,
+      side.task,
+      backups.data,
+      ...Object.values(moves.tasks),
+    ]);
     new Rule(this, 'Ended', {
       description: 'Executions of restores that ended badly',
       eventPattern: {
@@ -59,9 +69,10 @@ export class Restores extends Construct {
     });
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],
-      functions: [data],
+      functions: [data, side.task],
+      others: [side.alerts],
       description:
-        'tenant-restore: an execution failed, was aborted by request or timed out, or a task was throttled. The restore carries its reason; the tenant keeps what it had. Search the logs of restore-data and move-data for level ERROR.',
+        'tenant-restore: an execution failed, was aborted by request or timed out, a copy of a cluster could not be deleted, or a task was throttled. The restore carries its reason; the tenant keeps what it had. Search the logs of restore-data, restore-side and move-data for level ERROR. Copies are named strata-side-*; what is left of them costs money.',
       topicArn: settings.alarmTopicArn,
     });
   }
@@ -107,7 +118,7 @@ export class Restores extends Construct {
 
   /** It signs in as the owner of any data database of the region, and reads backups; it writes none. */
   #dataTask(props: RestoresProps): StrataFunction {
-    const { settings, region, registry, network, cells, secrets, bucket } = props;
+    const { settings, region, registry, network, cells, secrets, backups } = props;
     const task = new StrataFunction(this, 'data', {
       ...settings,
       entry: 'tasks/restore-data',
@@ -119,11 +130,11 @@ export class Restores extends Construct {
       environment: {
         ...registry.writerEnvironment,
         REGION_KEY: region.key,
-        BACKUP_BUCKET: bucket.bucket.bucketName,
+        BACKUP_BUCKET: backups.bucket.bucket.bucketName,
       },
     });
     registry.grantWrite(task);
-    bucket.grantRead(task);
+    backups.bucket.grantRead(task);
     for (const cell of cells) cell.grantOwner(task);
     secrets.grantReadDedicated(
       task,

@@ -69,8 +69,8 @@ export class OperationsStack extends Stack {
     const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
-    const { bucket } = props.backups.backups;
-    const restores = new Restores(this, 'Restores', { ...workflows, region, moves, bucket });
+    const { backups } = props.backups;
+    const restores = new Restores(this, 'Restores', { ...workflows, region, moves, backups });
 
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
 

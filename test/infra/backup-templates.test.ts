@@ -131,6 +131,8 @@ test('the task that records and expires can read no backup and sign in to no ten
   expect(rights.filter((right) => right.startsWith('states:'))).toEqual([
     expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-backup:\*$/),
     expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-export:\*$/),
+    // They make backups of points in time.
+    expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-restore:\*$/),
   ]);
 });
 

@@ -237,6 +237,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
+    'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
@@ -456,7 +457,7 @@ test('every function and every state machine is watched by an alarm: its own or 
   }
   // A workflow calls these again after an error; its own alarms say what remains.
   const retried =
-    /^tasks\/((move|backup|restore|export)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|schema-rollout|partition-upkeep)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

@@ -3,13 +3,16 @@ import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import * as backupErrors from '../../functions/backups/errors.ts';
 import * as moveErrors from '../../functions/moves/errors.ts';
 import * as provisioningErrors from '../../functions/places/errors.ts';
+import * as restoreErrors from '../../functions/restores/errors.ts';
 import * as aws from '../../functions/tasks/move-aws.ts';
 import * as data from '../../functions/tasks/move-data.ts';
 import * as registry from '../../functions/tasks/move-registry.ts';
 import * as restoring from '../../functions/tasks/restore-data.ts';
+import * as side from '../../functions/tasks/restore-side.ts';
 import { TenantMove } from '../../workflows/tenant-move.ts';
 import { TenantMoveCleanup } from '../../workflows/tenant-move-cleanup.ts';
 import { TenantRestore } from '../../workflows/tenant-restore.ts';
@@ -55,6 +58,8 @@ function synthesize() {
   new TenantRestore(stack, 'Restore', {
     tasks,
     data: task('restore'),
+    side: task('side'),
+    backup: task('backup'),
     logGroup: new LogGroup(stack, 'RestoreLog'),
   });
   new TenantMoveCleanup(stack, 'Cleanup', {
@@ -72,6 +77,7 @@ interface Answers {
   needsDatabase?: boolean;
   needsSecret?: boolean;
   needsFilling?: boolean;
+  pointInTime?: boolean;
 }
 
 /** The states that do something, from `name` until `last`; every phase is done when it is first called. */
@@ -93,10 +99,16 @@ test('a state calls a phase that its function has, and every phase but recovery 
     expect(Parameters, name).toEqual({ phase: expect.any(String), 'state.$': '$' });
     return `${Resource!.split(':').at(-1)} ${Parameters!.phase}`;
   });
-  const known = Object.entries({ registry, aws, data, restore: restoring }).flatMap(([task, { phases }]) =>
+  const tasks = { registry, aws, data, restore: restoring, side };
+  const known = Object.entries(tasks).flatMap(([task, { phases }]) =>
     Object.keys(phases).map((phase) => `${task} ${phase}`),
   );
-  expect([...new Set(called)].sort()).toEqual(known.filter((one) => one !== 'data recover').sort());
+  const scheduled = ['data recover', 'side sweep'];
+  // Those of a backup are called by `tenant-backup` too; its lanes are branches.
+  const ofBackup = ['backup finish', 'backup plan'];
+  expect([...new Set(called)].sort()).toEqual(
+    [...known.filter((one) => !scheduled.includes(one)), ...ofBackup].sort(),
+  );
 });
 
 const everyHop = ['Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare', 'Settle', 'Next hop'];
@@ -164,6 +176,56 @@ test('a restore fills its hop once the schema is there, and tells at its end wha
     'Note discarded writes',
     'Finish',
   ]);
+});
+
+describe('a restore to a point in time', () => {
+  const { StartAt: first, States: states } = restore;
+  const dropped = 'Drop side cluster of failed restore';
+
+  test('makes a backup of a copy of the cluster, and deletes the copy before it plans', () => {
+    const states = { ...restore.States };
+    for (const name of ['Side cluster: done?', 'Drop side cluster: done?'])
+      states[name] = { ...states[name]!, Choices: [] };
+    expect(path(first, 'Next hop', { pointInTime: true }, states)).toEqual([
+      'Start',
+      'Begin',
+      'Side cluster',
+      'Side backup',
+      'Plan side backup',
+      'Copy side backup',
+      'Finish side backup',
+      'Drop side cluster',
+      'Backup of the time is made',
+      'Plan',
+      'Next hop',
+    ]);
+  });
+
+  test('deletes the copy on each way on which it fails, and then rolls back', () => {
+    const making = [
+      'Side cluster',
+      'Side backup',
+      'Plan side backup',
+      'Copy side backup',
+      'Finish side backup',
+    ];
+    for (const name of making) {
+      expect(states[name]!.Catch, name).toEqual([
+        { ErrorEquals: ['States.ALL'], Next: dropped, ResultPath: '$.failure' },
+      ]);
+    }
+    expect(states[`${dropped}: done?`]).toMatchObject({
+      Choices: [
+        { Variable: '$.dropped.done', BooleanEquals: false, Next: `Wait for ${dropped.toLowerCase()}` },
+      ],
+      Default: 'Roll back',
+    });
+    // Neither why it failed is lost, nor the roll back, where the copy cannot be deleted: the sweep does it.
+    expect(states[dropped]!.Catch).toMatchObject([{ Next: 'Roll back', ResultPath: '$.dropped' }]);
+    expect(states['Drop side cluster']!.Catch).toMatchObject([
+      { Next: 'Backup of the time is made', ResultPath: '$.dropped' },
+    ]);
+  });
 });
 
 test('a hop to a dedicated database launches and bootstraps it; its stack makes the secret', () => {
@@ -291,14 +353,17 @@ test('every error name that the workflows retry is the name an error of that cla
     .flatMap((retry) => retry.ErrorEquals);
   const own = new Set(retried.filter((name) => !name.includes('.')));
   expect([...own].sort()).toEqual([
+    'BackupDuringMove',
     'CutOverPostponed',
     'DependencyUnavailable',
     'ProxyBusy',
     'ProxyLeaseLost',
+    'SideClusterUnreachable',
+    'TablesChanging',
     'TablesUpgrading',
     'TenantUnreachable',
   ]);
-  const known = { ...moveErrors, ...provisioningErrors };
+  const known = { ...moveErrors, ...provisioningErrors, ...backupErrors, ...restoreErrors };
   for (const name of own) expect(Object.keys(known)).toContain(name);
 });
 

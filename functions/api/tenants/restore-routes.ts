@@ -14,15 +14,17 @@ import { getRestore, listRestores } from '../../registry/restores.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
+import { checkTime } from '../../restores/check-restore.ts';
 import {
   BackupUnknown,
   InvalidRestoreInput,
   RestoreError,
   RestoreNotStarted,
+  TimeOutsideWindow,
 } from '../../restores/errors.ts';
 import { requestRestore } from '../../restores/request-restore.ts';
 import { type RestoreRequest, readRestoreRequest } from '../../restores/restore-input.ts';
-import { findRestorable, type Restore } from '../../restores/restore-records.ts';
+import { backupOfRestore, findRestorable, type Restore } from '../../restores/restore-records.ts';
 import { answeringMoveRefusals } from './start-move.ts';
 import { startOnboarding } from './start-onboarding.ts';
 import { asOnboardingProblem, tenantParams } from './tenant-routes.ts';
@@ -40,14 +42,14 @@ export const list = operatorRoute(
   },
 );
 
-/** Starts a restore of a backup: 202, to be polled at its Location until it has ended. */
+/** Starts a restore of a backup, or to a point in time: 202, to be polled at its Location until it has ended. */
 export const create = operatorRoute({ params: tenantParams, body: z.unknown() }, (request: RestoreCall) =>
   answeringRefusals(async () => {
     const { registry, params, body } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
     const asked = readRestoreRequest(body);
     if (asked.mode === 'clone') return startClone(request, tenantId, asked);
-    return start(request, tenantId, { mode: 'replace', backupId: asked.backupId });
+    return start(request, tenantId, { mode: 'replace', ...asked.of });
   }),
 );
 
@@ -85,17 +87,18 @@ export const abort = operatorRoute({ params: restoreParams }, async ({ registry,
 async function startClone(
   request: RestoreCall,
   cloneOf: string,
-  { backupId, slug, adminEmail, mask }: Extract<RestoreRequest, { mode: 'clone' }>,
+  { of, slug, adminEmail, mask }: Extract<RestoreRequest, { mode: 'clone' }>,
 ): Promise<Answer> {
   const { registry, registries, region, operator, facts, body } = request;
   const use = controlIdempotencyOf(facts, operator, body);
   const earlier = use && (await findAnswer(registry, use));
   // The first request has made the tenant, whose slug is taken by it now.
   const made = earlier && (await findMove(registry, earlier.resourceId));
-  if (made) return start(request, made.tenantId, { mode: 'clone', backupId, cloneOf, mask });
+  if (made) return start(request, made.tenantId, { mode: 'clone', ...of, cloneOf, mask });
   const source = await getTenant(registry, cloneOf);
   // Before a tenant is made for it.
-  await findRestorable(registry, cloneOf, backupId);
+  if (of.at === undefined) await findRestorable(registry, cloneOf, backupOfRestore(of));
+  else await checkTime(registry, cloneOf, of.at);
   try {
     const clone = await startOnboarding(
       registry,
@@ -115,7 +118,7 @@ async function startClone(
         region: { key: region.key, registries },
       },
     );
-    return start(request, clone.tenantId, { mode: 'clone', backupId, cloneOf, mask });
+    return start(request, clone.tenantId, { mode: 'clone', ...of, cloneOf, mask });
   } catch (error) {
     throw asOnboardingProblem(error);
   }
@@ -158,6 +161,10 @@ async function answeringRefusals(work: () => Promise<Answer>): Promise<Answer> {
           detail: message,
         })),
       );
+    }
+    if (error instanceof TimeOutsideWindow) {
+      const extensions = { window: error.window };
+      throw new Problem(400, 'time-outside-window', { detail: error.message, extensions, cause: error });
     }
     if (error instanceof BackupUnknown) throw new ResourceNotFound(error.message, { cause: error });
     if (error instanceof RestoreNotStarted) {

@@ -14,22 +14,27 @@ export const restore: Command = {
   name: 'restore',
   words: 'SLUG',
   flags: ['mask', 'watch'],
-  options: { backup: 'ID', mode: 'replace|clone', as: 'SLUG', admin: 'EMAIL' },
-  summary: 'restores a backup: replaces the tenant’s rows, or clones them into a new tenant',
+  options: { backup: 'ID', at: 'TIME', mode: 'replace|clone', as: 'SLUG', admin: 'EMAIL' },
+  summary:
+    'restores a backup, or to a point in time: replaces the tenant’s rows, or clones them into a new tenant',
   async run({ words: [slug = ''], flags, options }, { api, screen }) {
-    const backupId = options.get('backup');
-    if (!backupId) throw new UsageError('give the backup with --backup ID; strata backups SLUG lists them');
+    const [backupId, at] = [options.get('backup'), options.get('at')];
+    if ((backupId === undefined) === (at === undefined)) {
+      throw new UsageError(
+        'give either a backup with --backup ID, or a time with --at, such as 2026-01-31T12:00:00Z; strata backups SLUG lists what there is',
+      );
+    }
     const mode = options.get('mode') ?? 'replace';
     const [as, admin] = [options.get('as'), options.get('admin')];
     if (mode === 'clone' && !(as && admin)) throw new UsageError('a clone needs --as SLUG and --admin EMAIL');
     const client = await api();
     const { body } = await client.ask<Restore>('POST', `${tenantPath(slug)}/restores`, {
-      backupId,
+      ...(at === undefined ? { backupId } : { at }),
       mode,
       ...(mode === 'clone' ? { slug: as, adminEmail: admin, mask: flags.has('mask') } : {}),
     });
     const tenant = as ?? slug;
-    screen.line(`restore ${body.restoreId} of backup ${backupId} into ${tenant} has started`);
+    screen.line(`restore ${body.restoreId} of ${restoredText(body)} into ${tenant} has started`);
     return followed(client, screen, tenant, body.restoreId, flags.has('watch'));
   },
 };

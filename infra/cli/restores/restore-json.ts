@@ -5,6 +5,7 @@ export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
   restoreId: string;
   mode: 'replace' | 'clone' | 'undo';
   backupId: string | null;
+  at: string | null;
   undoes: string | null;
   cloneOf: string | null;
   mask: boolean;
@@ -16,8 +17,9 @@ export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
   canBeUndone: boolean;
 }
 
-/** `backup 1234…`, `restore 1234… undone` */
-export function restoredText({ mode, backupId, undoes }: Restore): string {
+/** `backup 1234…`, `its rows of 2026-01-31T12:00:00.000Z`, `what restore 1234… replaced` */
+export function restoredText({ mode, backupId, at, undoes }: Restore): string {
+  if (at) return `its rows of ${at}`;
   return mode === 'undo' ? `what restore ${undoes} replaced` : `backup ${backupId}`;
 }
 

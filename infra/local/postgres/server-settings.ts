@@ -73,8 +73,8 @@ export function canArchive(bin: string): boolean {
 }
 
 /**
- * A server's configuration file: the template's DB cluster parameters as far as this PostgreSQL knows them, over
- * local defaults. `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas
+ * A server's configuration file: the template's DB cluster parameters that this PostgreSQL has, over local defaults.
+ * `rds.logical_replication=1` becomes `wal_level=logical`, as in Aurora; other `rds.*`, formulas
  * over instance memory and libraries that are not installed are left out.
  * @param archiveDirectory where the server archives its WAL; absent: it does not
  */
