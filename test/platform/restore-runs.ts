@@ -15,15 +15,28 @@ export async function backUp(slug: string) {
   return backup;
 }
 
-/** Asks for a restore, or for an undo; answers what the API answers. */
-export async function askRestore(slug: string, body: object, undoOf?: string) {
+export interface RestoreRequest {
+  /** Restore that is undone. */
+  readonly undoOf?: string | undefined;
+  readonly headers?: Record<string, string>;
+}
+
+/** Asks for a restore, or for an undo; answers what the API answers, once no other test's rollout is in the way. */
+export async function askRestore(slug: string, body: unknown, { undoOf, headers = {} }: RestoreRequest = {}) {
   const path = `/tenants/${slug}/restores${undoOf === undefined ? '' : `/${undoOf}/undo`}`;
-  return call('POST', path, { token: await operatorToken(), body });
+  const token = await operatorToken();
+  return vi.waitUntil(
+    async () => {
+      const answer = await call('POST', path, { token, body, headers });
+      return /rollout is running/.test(String(answer.body?.detail)) ? undefined : answer;
+    },
+    { timeout: 60_000, interval: 250 },
+  );
 }
 
 /** Restores a tenant and waits for the end. */
 export async function restore(slug: string, body: object, undoOf?: string): Promise<RestoreBody> {
-  const { status, headers, body: answer } = await askRestore(slug, body, undoOf);
+  const { status, headers, body: answer } = await askRestore(slug, body, { undoOf });
   if (status !== 202) throw new Error(`the restore was answered ${status}: ${JSON.stringify(answer)}`);
   return restoreEnded(String(headers.get('location')));
 }

@@ -1,0 +1,97 @@
+import { beforeAll, expect, test } from 'vitest';
+import { databaseOf, inDatabaseOf } from './backup-runs.ts';
+import { MovingTenant } from './moving-tenant.ts';
+import { askRestore, backUp, restoreEnded, rowsOf } from './restore-runs.ts';
+import {
+  call,
+  newEmployee,
+  operatorToken,
+  token as printedToken,
+  unique,
+  userToken,
+} from './running-platform.ts';
+
+let token: string;
+beforeAll(async () => {
+  token = await operatorToken();
+});
+
+const named = /Lovelace|@example\.test/;
+
+test.each([
+  ['starter', false],
+  ['business', true],
+] as const)('a %s tenant is cloned for support, masked: %s', async (tier, mask) => {
+  const source = await MovingTenant.create({ tier });
+  const user = await userToken(source.slug);
+  for (let n = 0; n < 3; n++) await call('POST', '/employees', { token: user, body: newEmployee() });
+  await inDatabaseOf(
+    source.tenantId,
+    (schema) => `UPDATE ${schema}.employees SET ssn = '\\x0102', salary = '\\x03'
+    ${schema === 'shared' ? `WHERE tenant_id = '${source.tenantId}'` : ''}`,
+  );
+  const { backupId } = await backUp(source.slug);
+  const before = await rowsOf(source.tenantId);
+  const slug = unique('clone');
+  const body = { backupId, mode: 'clone', slug, adminEmail: `admin@${slug}.test`, mask };
+  const headers = { 'idempotency-key': unique('clone') };
+
+  const asked = await askRestore(source.slug, body, { headers });
+  expect(asked.status, JSON.stringify(asked.body)).toBe(202);
+  const repeated = await askRestore(source.slug, body, { headers });
+  expect([repeated.status, repeated.body.restoreId, repeated.headers.get('location')]).toEqual([
+    202,
+    asked.body.restoreId,
+    asked.headers.get('location'),
+  ]);
+  const restored = await restoreEnded(String(asked.headers.get('location')));
+
+  expect(restored).toMatchObject({
+    status: 'succeeded',
+    reason: null,
+    mode: 'clone',
+    cloneOf: source.tenantId,
+    mask,
+    discarded: null,
+    canBeUndone: false,
+  });
+  const clone = (await call('GET', `/tenants/${slug}`, { token })).body;
+  expect(clone).toMatchObject({ status: 'active', tier, cloneOf: source.tenantId });
+  expect(await rowsOf(source.tenantId)).toEqual(before);
+  const rows = await rowsOf(clone.tenantId);
+  const admin = await printedToken('--tenant', slug, '--user', `admin@${slug}.test`);
+  const seen = await call('GET', '/employees', { token: admin });
+  expect([seen.status, seen.body.items.length]).toEqual([200, before.employees!.length]);
+  expect((await call('POST', '/employees', { token: admin, body: newEmployee() })).status).toBe(201);
+  const log = await auditOf(clone.tenantId);
+  if (!mask) {
+    expect(rows).toEqual(before);
+    expect(log.some((action) => action === 'employee.create')).toBe(true);
+  } else {
+    expect(JSON.stringify(seen.body)).not.toMatch(named);
+    expect(JSON.stringify(rows)).not.toMatch(named);
+    for (const employee of rows.employees as Record<string, unknown>[]) {
+      expect(employee).toMatchObject({
+        first_name: 'Masked',
+        last_name: 'Masked',
+        email: `masked-${employee.employee_id}@masked.invalid`,
+        ssn: null,
+        salary: null,
+      });
+    }
+    // Only what was done in the clone.
+    expect(log).toEqual(['employee.create']);
+  }
+  const refused = await askRestore(clone.tenantId, {}, { undoOf: restored.restoreId });
+  expect(refused.status).toBe(409);
+});
+
+async function auditOf(tenantId: string): Promise<string[]> {
+  const { client, schema } = await databaseOf(tenantId);
+  const { rows } = await client.query<{ action: string }>(
+    `SELECT action FROM ${schema}.audit_log ${schema === 'shared' ? 'WHERE tenant_id = $1' : ''}`,
+    schema === 'shared' ? [tenantId] : [],
+  );
+  await client.end();
+  return rows.map(({ action }) => action);
+}
