@@ -94,7 +94,10 @@ describe('a restore to a point in time', () => {
     const { backupId } = await backUp(tenant.slug);
     expect(await restore(tenant.slug, { backupId })).toMatchObject({ status: 'succeeded' });
     expect((await windowOf()).from).toBe(from);
-    await tenant.move({ targetTier: 'enterprise' });
+    expect(await tenant.move({ targetTier: 'enterprise' })).toMatchObject({
+      status: 'succeeded',
+      reason: null,
+    });
     expect(Date.parse((await windowOf()).from)).toBeGreaterThan(Date.parse(from));
   });
 
