@@ -21,6 +21,8 @@ export interface PostgresServer {
   readonly certificate: string;
   /** What it has logged so far. */
   log(): string;
+  /** Ends all sessions, and answers again once it has resolved. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -73,12 +75,16 @@ export async function startPostgresServer(
     },
     () => undefined,
   );
-  const server = await startServer(files, name, paths);
+  let server = await startServer(files, name, paths);
   return {
     port,
     superuser,
     certificate: certificates.caCertificate,
     log: () => readFileSync(paths.log, 'utf8'),
+    async restart() {
+      await server.stop();
+      server = await startServer(files, name, paths);
+    },
     async stop() {
       await server.stop();
       rmSync(directory, { recursive: true, force: true });

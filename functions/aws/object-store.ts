@@ -9,7 +9,7 @@ import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 
 /** What is written with each object, besides what the bucket's defaults (SSE-KMS) add. */
 export interface ObjectOptions {
-  /** Nobody can delete or replace the object before that time. */
+  /** The object can be neither deleted nor replaced before that time. */
   readonly lock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly until: Date };
 }
 
@@ -38,9 +38,10 @@ export class ObjectTooLarge extends Error {
   override name = 'ObjectTooLarge';
 }
 
-/** S3 takes parts from 5 MiB on; two of them are in flight and one is being filled. */
-const UPLOAD_PART_BYTES = 8 * 2 ** 20;
+/** The least that S3 takes. Two parts are in flight and one is being filled; 10,000 parts are 50 GB. */
+const UPLOAD_PART_BYTES = 5 * 2 ** 20;
 const UPLOADS_AT_ONCE = 2;
+const PUT_ATTEMPTS = 5;
 /** What one DeleteObjects takes. */
 const DELETE_AT_ONCE = 1_000;
 
@@ -48,14 +49,19 @@ let client: Promise<S3Client> | undefined;
 
 /**
  * One client per container, loaded at first use. A request that hangs ends after 30 s and is repeated, five times at most:
- * S3 answers 503 while it makes room.
+ * S3 answers 503 while it makes room. An object's stream that stalls fails after 30 s, too.
  */
 export function s3Client(): Promise<S3Client> {
   client ??= import('@aws-sdk/client-s3').then(
     ({ S3Client }) =>
       new S3Client({
         maxAttempts: 5,
-        requestHandler: { connectionTimeout: 3_000, requestTimeout: 30_000, throwOnRequestTimeout: true },
+        requestHandler: {
+          connectionTimeout: 3_000,
+          requestTimeout: 30_000,
+          socketTimeout: 30_000,
+          throwOnRequestTimeout: true,
+        },
       }),
   );
   return client;
@@ -86,11 +92,9 @@ export class ObjectStore {
       partSize: UPLOAD_PART_BYTES,
       queueSize: UPLOADS_AT_ONCE,
     });
-    const feeding = pipeline([body, ...transforms, measured]).catch(async (error: unknown) => {
-      // The upload sees the stream's end as an error, too; this one is the cause.
-      await upload.abort();
-      throw error;
-    });
+    // The upload ends the stream where S3 fails, and fails itself where the stream does; `abort` would only make it answer
+    // before S3 has deleted the parts, and hide the error.
+    const feeding = pipeline([body, ...transforms, measured]);
     const uploading = upload.done().catch((error: unknown) => {
       measured.destroy(error as Error);
       throw error;
@@ -111,12 +115,16 @@ export class ObjectStore {
   async putTextOnce(key: string, text: string, contentType: string): Promise<boolean> {
     const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const put = { ...this.#parameters(key), Body: text, ContentType: contentType, IfNoneMatch: '*' };
-    try {
-      await s3.send(new PutObjectCommand(put));
-      return true;
-    } catch (error) {
-      if ((error as Error).name === 'PreconditionFailed') return false;
-      throw error;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await s3.send(new PutObjectCommand(put));
+        return true;
+      } catch (error) {
+        const { name } = error as Error;
+        if (name === 'PreconditionFailed') return false;
+        // Two conditional writes at once: S3 asks both to try again.
+        if (name !== 'ConditionalRequestConflict' || attempt === PUT_ATTEMPTS) throw error;
+      }
     }
   }
 
@@ -220,11 +228,11 @@ function missing(key: string) {
   };
 }
 
+/** Codes of Node's errors in a stream that is destroyed by its reader. */
+const ENDED_BY_READER = new Set(['ABORT_ERR', 'ERR_STREAM_PREMATURE_CLOSE']);
+
 /** Where both ends failed, the stream's error is the cause, unless it only says that the upload has ended it. */
 function causeOf(fed: unknown, uploaded: PromiseSettledResult<unknown>): unknown {
-  const { name } = fed as Error;
-  if (uploaded.status !== 'rejected' || fed === uploaded.reason) return fed;
-  return name === 'AbortError' || (fed as { code?: string }).code === 'ERR_STREAM_PREMATURE_CLOSE'
-    ? uploaded.reason
-    : fed;
+  if (uploaded.status !== 'rejected') return fed;
+  return ENDED_BY_READER.has((fed as { code?: string }).code ?? '') ? uploaded.reason : fed;
 }

@@ -30,6 +30,8 @@ export interface PlannedPart {
 export interface BackupPlan {
   readonly isolationModel: IsolationModel;
   readonly epoch: number;
+  /** null for a dedicated database. */
+  readonly cellId: string | null;
   readonly schemaName: string;
   readonly schemaVersion: number;
 }
@@ -40,7 +42,7 @@ export interface BackupRecord {
   readonly tier: Tier;
   /** Key of the region, such as `us`. */
   readonly region: string;
-  /** null for a dedicated database. Of the tenant's place now, as `database` is. */
+  /** null for a dedicated database. Of the tenant's place now, as `database` is; `plan` has that of the attempt. */
   readonly cellId: string | null;
   readonly database: OwnedDatabase;
   readonly status: 'running' | 'succeeded' | 'failed' | 'aborted' | 'expired';
@@ -114,9 +116,13 @@ export interface BackupLedger {
    * @returns false where it did not.
    */
   leave(worker: WorkerReference): Promise<boolean>;
-  /** The first waiting part, which is working then; undefined where none waits or the lane is not the worker's any more. */
+  /**
+   * The first of the waiting parts and of those that are the worker's already: a call whose answer was lost can be
+   * repeated. The part is working then; a worker completes it before it claims the next one.
+   * @returns undefined where none waits or the lane is not the worker's any more.
+   */
   claim(worker: WorkerReference): Promise<ClaimedPart | undefined>;
-  /** @returns false where the part is not (any more) the worker's. */
+  /** Succeeds again with the same key. @returns false where the part is not (any more) the worker's. */
   complete(worker: WorkerReference, part: number, result: PartResult): Promise<boolean>;
   /** All parts of the attempt, in the plan's order. @returns undefined unless all are done. */
   completedParts(attempt: number): Promise<CompletedPart[] | undefined>;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Transform, type TransformCallback } from 'node:stream';
 import { constants, createZstdCompress } from 'node:zlib';
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
@@ -11,6 +12,12 @@ import { RowDigest } from './row-digest.ts';
  * itself in binary rows is near. It keeps a few hundred kilobytes.
  */
 const ZSTD_LEVEL = 1;
+
+/**
+ * A connection gives 8 KB at a time, and each chunk makes a round trip to the thread that compresses. Measured on 190 MB:
+ * the worker takes 1.35 s of a processor with chunks of this size, 1.85 s without; larger ones gain nothing.
+ */
+const CHUNK_BYTES = 2 ** 18;
 
 /** An object of its own for each try: one that was given up late cannot replace what a later one has written. */
 export const objectKey = (prefix: string, table: string, index: number) =>
@@ -34,7 +41,7 @@ export async function copyPart(
     chunkSize: 2 ** 17,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  const stored = await store.upload(key, rows, digest, compress);
+  const stored = await store.upload(key, rows, new GatheredStream(), digest, compress);
   const { rows: count, contentHash, bytes } = digest.content;
   return {
     key,
@@ -44,4 +51,32 @@ export async function copyPart(
     sha256: stored.sha256,
     contentHash,
   };
+}
+
+/** Passes the bytes on in chunks of `CHUNK_BYTES` and more. */
+class GatheredStream extends Transform {
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor() {
+    super({ highWaterMark: CHUNK_BYTES });
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes >= CHUNK_BYTES) this.#pass();
+    done();
+  }
+
+  override _flush(done: TransformCallback): void {
+    if (this.#bytes > 0) this.#pass();
+    done();
+  }
+
+  #pass(): void {
+    this.push(Buffer.concat(this.#chunks, this.#bytes));
+    this.#chunks = [];
+    this.#bytes = 0;
+  }
 }

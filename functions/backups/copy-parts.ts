@@ -19,6 +19,7 @@
  * 3. A part belongs to the worker that claimed it until the lane's next worker joins; only its owner completes it, and
  *    each try writes an object of its own. The manifest names the objects of completed parts of the present attempt, so no
  *    object of an earlier try or attempt gets in.
+ *    A worker repeats what the registry or S3 failed to do until its time is over, because the snapshot may end with it.
  * 4. A lost snapshot cannot be had again. The attempt is given up as a whole: whoever notices plans the next one, for the
  *    place where the tenant is by then.
  *
@@ -38,8 +39,17 @@ import {
   type SnapshotPlace,
   snapshotLives,
 } from '../database/transfer/tenant-snapshot.ts';
+import { isTransient } from '../database/transient-error.ts';
 import { type BackupContext, connectReader, type Reader, runningBackup } from './backup-context.ts';
-import type { BackupPlan, BackupRecord, ClaimedPart, Lane, WorkerReference } from './backup-ledger.ts';
+import type {
+  BackupLedger,
+  BackupPlan,
+  BackupRecord,
+  ClaimedPart,
+  Lane,
+  PartResult,
+  WorkerReference,
+} from './backup-ledger.ts';
 import { copyPart, objectKey } from './copy-part.ts';
 import { TablesChanging } from './errors.ts';
 import { backedUpTables, copyStatement, planAttempt } from './plan-backup.ts';
@@ -54,7 +64,9 @@ export interface CopyDeadlines {
 
 /** How often a worker looks whether it is in the way, and waits for the other lane. */
 const LOOK_MS = 1_000;
-/** Of an upload: each has its own retries of single requests. */
+/** The longest pause between two tries of a part, or of a call of the registry. */
+const LONGEST_PAUSE_MS = 10_000;
+/** Of a part, after an error that does not look transient. */
 const TRIES_OF_PART = 3;
 
 /**
@@ -204,11 +216,10 @@ class Worker {
   }
 
   async #work(): Promise<boolean> {
-    const { ledger } = this.#context;
     for (;;) {
       this.#mustGoOn();
       if (performance.now() > this.#deadlines.leave) return this.#leave();
-      const part = await ledger.claim(this.#self);
+      const part = await this.#patiently((ledger) => ledger.claim(this.#self));
       if (part) {
         await this.#copy(part);
         continue;
@@ -221,6 +232,13 @@ class Worker {
   }
 
   async #copy(part: ClaimedPart): Promise<void> {
+    const result = await this.#write(part);
+    if (!(await this.#patiently((ledger) => ledger.complete(this.#self, part.part, result))))
+      throw new SnapshotGone('the part was given to another worker');
+  }
+
+  /** @throws errors of PostgreSQL and of S3 that do not pass, or not in time. */
+  async #write(part: ClaimedPart): Promise<PartResult> {
     const table = this.#place.tables.find(({ name }) => name === part.table);
     if (!table) throw new TypeError(`the plan has an unknown table ${part.table}`);
     const columns = Object.keys(table.columns);
@@ -229,18 +247,38 @@ class Worker {
       const key = objectKey(this.#record.prefix, part.table, part.index);
       try {
         const copier = await this.#reader();
-        const result = await copyPart(copier.client, statement, columns.length, this.#context.store, key);
-        if (await this.#context.ledger.complete(this.#self, part.part, result)) return;
-        throw new SnapshotGone('the part was given to another worker');
+        return await copyPart(copier.client, statement, columns.length, this.#context.store, key);
       } catch (error) {
         this.#copier?.hangUp();
         this.#copier = undefined;
-        if (error instanceof SnapshotGone || this.#broken || attempt === TRIES_OF_PART) throw error;
+        if (error instanceof SnapshotGone || this.#broken) throw error;
+        if (attempt >= TRIES_OF_PART && (!isTransient(error) || performance.now() > this.#deadlines.leave))
+          throw error;
         // Where the snapshot is gone with the server, there is nothing to try again.
         await this.#holder.client.query('select 1');
-        await delay(LOOK_MS * attempt * (0.5 + Math.random()));
+        await this.#pause(attempt, this.#deadlines.leave);
+        // The backup may have been ended meanwhile.
+        await this.#recordOfAttempt();
       }
     }
+  }
+
+  /** Repeats a call of the registry whose failure may pass. */
+  async #patiently<Answer>(call: (ledger: BackupLedger) => Promise<Answer>): Promise<Answer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call(this.#context.ledger);
+      } catch (error) {
+        this.#mustGoOn();
+        if (!isTransient(error) || performance.now() > this.#deadlines.end) throw error;
+        await this.#pause(attempt, this.#deadlines.end);
+      }
+    }
+  }
+
+  async #pause(attempt: number, deadline: number): Promise<void> {
+    const longest = Math.max(0, Math.min(LONGEST_PAUSE_MS, deadline - performance.now()));
+    await delay(Math.min(longest, LOOK_MS * attempt) * (0.5 + Math.random() / 2));
   }
 
   /** The connection that reads the rows, with the snapshot. */
@@ -268,7 +306,7 @@ class Worker {
       if (
         other &&
         (await snapshotLives(this.#watch.client, other.snapshot)) &&
-        (await this.#context.ledger.leave(this.#self))
+        (await this.#patiently((ledger) => ledger.leave(this.#self)))
       )
         return false;
       if (performance.now() + LOOK_MS / 4 > this.#deadlines.end) return false;
@@ -277,7 +315,7 @@ class Worker {
   }
 
   async #recordOfAttempt(): Promise<BackupRecord> {
-    const record = await runningBackup(this.#context.ledger);
+    const record = await this.#patiently(runningBackup);
     if (record.attempt !== this.#self.attempt || record.lanes[this.#self.lane]?.worker !== this.#self.worker)
       throw new SnapshotGone('the lane has another worker, or the attempt is over');
     return record;

@@ -117,11 +117,11 @@ export class RestoredRowsDiffer extends BackupError {
   }
 }
 
-/** The tables of the tenant are of a newer release than this one, which would leave out what it does not know. */
+/** The tables of the tenant, or of the backup, are of a newer release, and this one would leave out what it does not know. */
 export class TablesNewer extends BackupError {
   override readonly name = 'TablesNewer';
   constructor(version: number, known: number) {
-    super(`The tenant's tables have schema version ${version}; this release knows ${known}.`);
+    super(`The tables have schema version ${version}; this release knows ${known}.`);
   }
 }
 

@@ -24,7 +24,7 @@ export async function finishBackup(context: BackupContext): Promise<void> {
   const record = await runningBackup(ledger);
   const parts = await ledger.completedParts(record.attempt);
   if (!record.plan || !record.snapshotAt || !parts) throw new TypeError('the backup is not written yet');
-  const { isolationModel, epoch, schemaVersion } = record.plan;
+  const { isolationModel, epoch, cellId, schemaVersion } = record.plan;
   const { tenant, users } = await ledger.readTenant();
   const manifest: BackupManifest = {
     formatVersion: MANIFEST_VERSION,
@@ -33,7 +33,7 @@ export async function finishBackup(context: BackupContext): Promise<void> {
     snapshotAt: record.snapshotAt,
     tenant,
     users: [...users],
-    placement: { isolationModel, epoch, region: record.region, cellId: record.cellId },
+    placement: { isolationModel, epoch, region: record.region, cellId },
     schemaVersion,
     tables: tablesOf(schemaVersion, parts),
   };
@@ -69,7 +69,7 @@ async function writeOnce(
   const key = manifestKey(prefix);
   if (await store.putTextOnce(key, text, 'application/json')) return text;
   const stored = await store.readText(key, MAX_MANIFEST_BYTES);
-  const { tables } = checkManifest(stored, { tenantId, backupId });
+  const { tables } = checkManifest(stored, { tenantId, backupId, prefix });
   const keys = new Set(tables.flatMap((table) => table.parts.map((part) => part.key)));
   if (keys.size === parts.length && parts.every((part) => keys.has(part.key))) return stored;
   await store.putText(key, text, 'application/json');

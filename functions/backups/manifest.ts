@@ -5,7 +5,9 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { ObjectMissing, type ObjectStore } from '../aws/object-store.ts';
-import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer } from './errors.ts';
+import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
+import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer, TablesNewer } from './errors.ts';
+import { sumOfHashes } from './row-digest.ts';
 
 /** Raise it with every change that an older release would misread. */
 export const MANIFEST_VERSION = 1;
@@ -96,8 +98,9 @@ export function writeManifest(manifest: BackupManifest): string {
 }
 
 /**
- * Reads the manifest and refuses any but the one that was written for this backup.
- * @throws {ManifestMissing | ManifestAltered | ManifestForeign | ManifestNewer} and S3's errors.
+ * Reads the manifest and refuses any but the one that was written for this backup, and one whose tables this release
+ * does not know.
+ * @throws {ManifestMissing | ManifestAltered | ManifestForeign | ManifestNewer | TablesNewer} and S3's errors.
  */
 export async function readManifest(store: ObjectStore, location: BackupLocation): Promise<BackupManifest> {
   const text = await store
@@ -110,7 +113,7 @@ export async function readManifest(store: ObjectStore, location: BackupLocation)
 }
 
 /** @see readManifest */
-export function checkManifest(text: string, location: Omit<BackupLocation, 'prefix'>): BackupManifest {
+export function checkManifest(text: string, location: BackupLocation): BackupManifest {
   const document = parseObject(text);
   const { checksum, ...body } = document;
   // First of all: a newer format may have another checksum.
@@ -124,7 +127,20 @@ export function checkManifest(text: string, location: Omit<BackupLocation, 'pref
     throw new ManifestForeign();
   if (location.manifestSha256 !== undefined && location.manifestSha256 !== sha256Of(text))
     throw new ManifestAltered('it is not the one that the registry knows');
+  if (manifest.schemaVersion > TENANT_SCHEMA_VERSION)
+    throw new TablesNewer(manifest.schemaVersion, TENANT_SCHEMA_VERSION);
+  for (const table of manifest.tables) checkTable(table, location.prefix);
   return manifest;
+}
+
+/** The checksum is no signature: a manifest that was written anew must not lead to another tenant's objects. */
+function checkTable({ name, rows, rawBytes, contentHash, parts }: ManifestTable, prefix: string): void {
+  if (parts.some(({ key }) => !key.startsWith(`${prefix}${name}.`) || key.indexOf('/', prefix.length) >= 0))
+    throw new ManifestAltered(`it names objects that are not those of ${name}`);
+  const sum = (figure: 'rows' | 'rawBytes') => parts.reduce((total, part) => total + part[figure], 0);
+  const hash = sumOfHashes(parts.map((part) => part.contentHash));
+  if (sum('rows') !== rows || sum('rawBytes') !== rawBytes || hash !== contentHash)
+    throw new ManifestAltered(`the parts of ${name} are not all there`);
 }
 
 export const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');

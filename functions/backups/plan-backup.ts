@@ -56,7 +56,7 @@ export async function planBackup(context: BackupContext, options?: CuttingOption
  */
 export async function planAttempt(
   { ledger, connect = connectReader }: BackupContext,
-  { tenantId, attempt, database }: BackupRecord,
+  { tenantId, attempt, cellId, database }: BackupRecord,
   { partBytes = PART_BYTES }: CuttingOptions = {},
 ): Promise<void> {
   if (attempt >= MAX_ATTEMPTS) throw new SnapshotLost(attempt);
@@ -65,7 +65,7 @@ export async function planAttempt(
     const placement = await readPlacement(client, tenantId);
     // The registry follows a move that was just committed; the move, or its clean-up, has not let go of the tenant yet.
     if (!placement || placement.state === 'moved' || placement.mover !== null) throw new BackupDuringMove();
-    const plan = await planFor(client, placement);
+    const plan = await planFor(client, placement, cellId);
     const sizes = await tableBytes(client, tenantId, plan, placement.fence_token);
     await ledger.plan(attempt, plan, partsOf(plan, sizes, partBytes));
   } finally {
@@ -73,14 +73,18 @@ export async function planAttempt(
   }
 }
 
-async function planFor(client: pg.ClientBase, placement: PlacementRow): Promise<BackupPlan> {
+async function planFor(
+  client: pg.ClientBase,
+  placement: PlacementRow,
+  cellId: string | null,
+): Promise<BackupPlan> {
   const { isolation_model: isolationModel, epoch, schema_name: schemaName } = placement;
   const schemaVersion =
     isolationModel === 'shared'
       ? await sharedTablesVersion(client)
       : await isolatedTablesVersion(client, schemaName);
   if (schemaVersion > TENANT_SCHEMA_VERSION) throw new TablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
-  return { isolationModel, epoch, schemaName, schemaVersion };
+  return { isolationModel, epoch, cellId, schemaName, schemaVersion };
 }
 
 interface TableBytes {
@@ -96,14 +100,14 @@ async function tableBytes(
   { isolationModel, schemaName, schemaVersion }: BackupPlan,
   fenceToken: string | null,
 ): Promise<Map<string, TableBytes>> {
-  const names = backedUpTables(schemaVersion).map(({ name }) => name);
+  const tables = backedUpTables(schemaVersion);
   if (isolationModel !== 'shared') {
     const { rows } = await client.query<{ name: string; bytes: string; pages: string }>(
       `select c.relname as name, pg_catalog.pg_table_size(c.oid) as bytes,
               pg_catalog.pg_relation_size(c.oid) / ${PAGE_BYTES} as pages
        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
        where n.nspname = $1 and c.relname = any ($2) and c.relkind = 'r'`,
-      [schemaName, names],
+      [schemaName, tables.map(({ name }) => name)],
     );
     return new Map(
       rows.map(({ name, bytes, pages }) => [name, { bytes: Number(bytes), pages: Number(pages) }]),
@@ -112,9 +116,13 @@ async function tableBytes(
   return inTransaction(client, 'repeatable read', 300, async () => {
     await client.query('select tenancy.enter_move($1, $2)', [tenantId, fenceToken]);
     const sizes = new Map<string, TableBytes>();
-    for (const name of names) {
+    for (const { name, columns } of tables) {
+      // Column by column: the size of a whole row would fetch its long values first.
+      const size = Object.keys(columns).map(
+        (column) => `coalesce(pg_catalog.pg_column_size(t.${identifier(column)}), 0)`,
+      );
       const { rows } = await client.query<{ bytes: string }>(
-        `select coalesce(sum(pg_catalog.pg_column_size(t.*)), 0) as bytes from ${qualified(schemaName, name)} t
+        `select coalesce(sum(${size.join(' + ')}), 0) as bytes from ${qualified(schemaName, name)} t
          where t.tenant_id = $1`,
         [tenantId],
       );
@@ -143,12 +151,14 @@ function partsOf(
 }
 
 function pageRanges(pages: number, count: number): (PartRange | null)[] {
-  if (count < 2 || pages < count) return [null];
-  const bound = (index: number) => Math.floor((pages * index) / count);
-  return Array.from({ length: count }, (_, index) => ({
+  // Rows with long values: a page of a few hundred rows leads to megabytes beside the table.
+  const cuts = Math.min(count, pages);
+  if (cuts < 2) return [null];
+  const bound = (index: number) => Math.floor((pages * index) / cuts);
+  return Array.from({ length: cuts }, (_, index) => ({
     by: 'pages' as const,
     from: bound(index),
-    to: index === count - 1 ? null : bound(index + 1),
+    to: index === cuts - 1 ? null : bound(index + 1),
   }));
 }
 

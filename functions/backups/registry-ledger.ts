@@ -199,7 +199,12 @@ export class RegistryLedger implements BackupLedger {
             .selectFrom('tenant_backup_parts as waiting')
             .select((next) => next.fn.min('waiting.part').as('part'))
             .where('waiting.backup_id', '=', this.#backupId)
-            .where('waiting.state', '=', 'waiting'),
+            .where((part) =>
+              part.or([
+                part('waiting.state', '=', 'waiting'),
+                part.and([part('waiting.state', '=', 'working'), part('waiting.worker', '=', worker)]),
+              ]),
+            ),
         )
         .returning((eb) => ['part', 'table_name', 'part_index', asText(eb.ref('range')).as('range')])
         .executeTakeFirst();
@@ -235,7 +240,17 @@ export class RegistryLedger implements BackupLedger {
         .where('worker', '=', worker)
         .returning('part')
         .execute();
-      return rows.length > 0;
+      if (rows.length > 0) return true;
+      // The answer to an earlier call was lost: keys are never used twice.
+      const known = await registrySql(transaction)
+        .selectFrom('tenant_backup_parts')
+        .select('part')
+        .where('backup_id', '=', this.#backupId)
+        .where('part', '=', part)
+        .where('state', '=', 'done')
+        .where('object_key', '=', result.key)
+        .executeTakeFirst();
+      return known !== undefined;
     });
     return completed ?? false;
   }

@@ -63,6 +63,9 @@ export function copiedTiers({ copyBusiness }: { readonly copyBusiness: boolean }
 /** A daily backup is due again after so many hours: less than a day, because a schedule is not to the second. */
 export const DUE_AFTER_HOURS = 20;
 
+/** A drill counts for so many days: each tenant's latest backup is restored for proof at least monthly. */
+export const DRILL_DAYS = 28;
+
 /** All object backups are below it. One folder for each tier, so that one lifecycle rule for each tier is enough. */
 export const BACKUP_ROOT = 'tenant-backups/';
 
@@ -73,3 +76,18 @@ export const tierPrefix = (tier: Tier): string => `${BACKUP_ROOT}${tier}/`;
 export function backupPrefix(tier: Tier, tenantId: string, backupId: string): string {
   return `${tierPrefix(tier)}${tenantId}/${backupId}/`;
 }
+
+/** All exports for customers are below it. */
+export const EXPORT_ROOT = 'tenant-exports/';
+
+/** Where one export is, with the slash at the end. */
+export function exportPrefix(tenantId: string, exportId: string): string {
+  return `${EXPORT_ROOT}${tenantId}/${exportId}/`;
+}
+
+export const EXPORT_POLICY = {
+  /** Days that an archive is kept for. */
+  retentionDays: 7,
+  /** How long a link to an archive can be used, in seconds. */
+  linkSeconds: 15 * 60,
+} as const;

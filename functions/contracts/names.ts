@@ -24,6 +24,8 @@ export const STATE_MACHINES = {
   backup: 'tenant-backup',
   fleetBackup: 'fleet-backup',
   restore: 'tenant-restore',
+  export: 'tenant-export',
+  drills: 'restore-drills',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */

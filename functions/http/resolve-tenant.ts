@@ -5,7 +5,7 @@ import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-direct
 import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
 import type { ApiEvent } from './api-event.ts';
-import { type Caller, readCaller } from './claims.ts';
+import { type Caller, readCaller } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
 
 export interface ResolutionDependencies {

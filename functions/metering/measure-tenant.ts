@@ -2,8 +2,7 @@
  * Measures what one tenant uses of its data database, as the owner, in one read-only snapshot.
  *
  * - shared: through `tenancy.enter_move` and the policies, so no row of another tenant is counted. The bytes are those
- *   of
- *   the rows, without indexes and free space, which cannot be assigned to one tenant.
+ *   of the rows, without indexes and free space, which cannot be assigned to one tenant.
  * - schema, dedicated: the bytes that the tables of its schema occupy, with indexes and TOAST.
  *
  * The placement in the same snapshot decides which of the two applies, because the registry may be behind while a move

@@ -21,7 +21,7 @@ export interface BegunMove {
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
- * The first phase of an execution. It takes up the move that the request, or an earlier run of this phase, has recorded
+ * The first phase of an execution. It continues the move that the request, or an earlier run of this phase, has recorded
  * under the execution's name; otherwise it plans and records the move. When the tenant has a running move already,
  * recovery ends that one if its execution is dead.
  * @param survey counts what was never metered, when the target tier has limits.

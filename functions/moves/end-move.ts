@@ -3,20 +3,17 @@
  * dead). `endMove` is the only way in which a begun move ends.
  *
  *   running ──every hop of the plan is settled──▶ succeeded, even if the workflow failed or an abort was requested
- *           ──stopped, some hop is not settled──▶ failed or aborted: the tenant stays at the target of its last settled
- *           hop
+ *           ──stopped, some hop is not settled──▶ failed or aborted: the tenant stays at its last settled target
  *
  * The hop that is open when a move is stopped:
  *
  *   working, committed ──the source's row shows the commit──▶ compared ──▶ settled
  *                      ──it does not──▶ rolling-back ──claim revoked, objects dropped──▶ rolled-back
- *                      ──source and target differ──▶ mismatch: both are kept; no more moves until an operator has
- *                      resolved it
+ *                      ──source and target differ──▶ mismatch: both are kept until an operator has resolved it
  *
  * Invariants:
  * - only the tenant's row in the source's database decides whether a hop is committed (`readCommit`). The roll back
- *   reads
- *   it again under the locks that exclude a commit, so a frozen function cannot commit after that check;
+ *   reads it again under the locks that exclude a commit, so a frozen function cannot commit after that check;
  * - a committed hop is settled, never rolled back; nothing is cleaned up before it was compared;
  * - the move ends last: a move that has ended has no open hop;
  * - each step may be interrupted and repeated, or run concurrently. A move that has ended stays as it is.
@@ -45,6 +42,7 @@ import {
   hopsOf,
   isOpen,
   isSettled,
+  kindOf,
   type MoveRecord,
   type MoveStatus,
   type MovingTenant,
@@ -169,14 +167,15 @@ export async function recordEnd(
     })
     .where('move_id', '=', moveId)
     .where('status', '=', 'running')
-    .returning('move_id')
-    .execute();
-  if (ended.length === 0) return;
+    .returning('restore')
+    .executeTakeFirst();
+  if (!ended) return;
+  const kind = kindOf(ended);
   await recordAudit(transaction, {
     actor,
-    action: status === 'aborted' ? 'move.aborted' : 'move.fail',
+    action: status === 'aborted' ? `${kind}.aborted` : `${kind}.fail`,
     tenantId,
-    resource: { type: 'move', id: moveId },
+    resource: { type: kind, id: moveId },
     data: { reason },
   });
 }
@@ -247,7 +246,7 @@ async function compareUnlessDone(
     if (error instanceof ClaimLost && !(await isClaimed(hop))) return;
     throw error;
   }
-  throw new MoveStepFailed({ cause: new Error('the comparison goes on at the next call') });
+  throw new MoveStepFailed({ cause: new Error('the next call continues the comparison') });
 }
 
 async function isClaimed(hop: Hop): Promise<boolean> {
@@ -342,9 +341,9 @@ function recordSuccess(
     const { writePauseMs, rows, bytes } = report;
     await recordAudit(transaction, {
       actor,
-      action: 'move.succeed',
+      action: `${kindOf(move)}.succeed`,
       tenantId,
-      resource: { type: 'move', id: moveId },
+      resource: { type: kindOf(move), id: moveId },
       data: { hops: hops.length, writePauseMs, rows, bytes },
     });
     return { moveId, tenantId, status: 'succeeded', report };

@@ -37,7 +37,7 @@ export class CutOverPostponed extends MoveError {
 export class TablesUpgrading extends MoveError {
   override readonly name = 'TablesUpgrading';
   constructor(options?: ErrorOptions) {
-    super('The tables of the cell are being upgraded. The move goes on once they are.', options);
+    super('The tables of the cell are being upgraded. The move continues after that.', options);
   }
 }
 

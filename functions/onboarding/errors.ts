@@ -21,8 +21,7 @@ import type { Tier } from '../contracts/tenant.ts';
  * - `name` equals the class name and survives minification: `workflows/` imports the classes for Retry and Catch, and a
  *   failed execution ends with that name.
  * - `message` may be shown to a client: it holds only the caller's own input and fixed text. Details for operators
- *   (hosts,
- *   ARNs, database messages) go into `cause`, which is only logged.
+ *   (hosts, ARNs, database messages) go into `cause`, which is only logged.
  */
 export abstract class LifecycleError extends Error {
   abstract override readonly name: string;

@@ -16,6 +16,13 @@ export function keptSchemaName(tenantId: string, suffix: string): string {
   return `tenant_${tenantId.replaceAll('-', '')}_k${suffix}`;
 }
 
+/** Schema that a drill restores a backup into, and drops again. It has no role. */
+export function drillSchemaName(tenantId: string, backupId: string): string {
+  return `${drillSchemaPrefix(tenantId)}${backupId.slice(0, 8)}`;
+}
+
+export const drillSchemaPrefix = (tenantId: string): string => `tenant_${tenantId.replaceAll('-', '')}_d`;
+
 /** Secret of a tenant's login role; the request path may read `strata/tenant/*`. */
 export function tenantSecretName(tenantId: string, roleName: string): string {
   return `${TENANT_SECRETS}${tenantId}/${roleName}`;

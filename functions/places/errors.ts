@@ -94,6 +94,6 @@ export class TenantUnreachable extends ProvisioningError {
 export class DependencyUnavailable extends ProvisioningError {
   override readonly name = 'DependencyUnavailable';
   constructor(options?: ErrorOptions) {
-    super('A service that this step depends on is unavailable.', options);
+    super('A service that this phase depends on is unavailable.', options);
   }
 }

@@ -3,7 +3,7 @@
  *
  * RDS replaces a proxy's Auth list as a whole, and a CloudFormation update of the proxy restores the template's list.
  * So the list is never edited but always computed, under the proxy's lease: read the registry, compare, replace, read
- * back. The registry is read after the lease is taken: a secret that was recorded before is included, and whoever
+ * back. The registry is read after the lease is taken: a secret that was recorded before is included, and a caller that
  * records one later reconciles after this run.
  */
 

@@ -167,6 +167,16 @@ export async function findBackupOfRegions(
   return found;
 }
 
+/** The latest restore drill of any of the tenant's backups; null before the first one. */
+export async function lastDrillOf(registry: RegistryExecutor, tenantId: string): Promise<BackupDrill | null> {
+  const row = await registrySql(registry)
+    .selectFrom('tenants')
+    .select((eb) => asText(eb.ref('last_drill')).as('last_drill'))
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirst();
+  return row?.last_drill ? parseJson(row.last_drill) : null;
+}
+
 async function readBackup(
   registry: RegistryExecutor,
   tenantId: string,

@@ -95,6 +95,14 @@ export class SideClusterUnreachable extends RestoreError {
   }
 }
 
+/** Some backups could not be restored for proof. */
+export class DrillsFailed extends RestoreError {
+  override readonly name = 'DrillsFailed';
+  constructor() {
+    super('Some backups could not be restored.');
+  }
+}
+
 /** Anything that no other class names; the log holds the cause. */
 export class RestoreStepFailed extends RestoreError {
   override readonly name = 'RestoreStepFailed';

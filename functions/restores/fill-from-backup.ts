@@ -1,87 +1,52 @@
-import type pg from 'pg';
 import type { ObjectStore } from '../aws/object-store.ts';
-import {
-  type BackupManifest,
-  type ManifestPart,
-  type ManifestTable,
-  readManifest,
-} from '../backups/manifest.ts';
-import { compareWithManifest, restorePart } from '../backups/read-back.ts';
+import { type BackupManifest, type ManifestTable, readManifest } from '../backups/manifest.ts';
 import { auditLog } from '../database/tables/operations-tables.ts';
 import { claimedModestly, joinAttempt } from '../database/transfer/reshape/attempt-session.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
-import { asOwnerOf } from '../places/place-database.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import type { Filled, Steps } from './fill-target.ts';
+import type { Filled } from './fill-target.ts';
+import { asLoader, type LoadedSchema, loadAndCompare, once, sumOf } from './load-backup.ts';
 import { maskRows } from './mask-rows.ts';
 import { findRestorable } from './restore-records.ts';
 
 type FromBackup = Extract<Filling, { readonly from: 'backup' }>;
 
-/** Connections that load side by side: PostgreSQL and this process have a processor each. */
-const LOADERS = 2;
-
-interface Part {
-  readonly table: ManifestTable;
-  readonly part: ManifestPart;
-}
-
 /**
- * Loads the parts of a backup, each in a transaction of its own, then compares all tables with the manifest.
+ * Loads the parts of a backup, each in a transaction of the hop's attempt, then compares all tables with the manifest.
  * @returns undefined where time is up: call again.
  */
 export async function fillFromBackup(
   registry: RegistryExecutor,
   context: HopContext,
-  {
-    steps,
-    store,
-    filling,
-  }: { readonly steps: Steps; readonly store: ObjectStore; readonly filling: FromBackup },
+  { store, filling }: { readonly store: ObjectStore; readonly filling: FromBackup },
 ): Promise<Filled | undefined> {
+  const { attempt, target } = context.hop;
+  const { schemaName } = target;
   const backup = await findRestorable(registry, filling.tenantId, filling.backupId);
-  const manifest = await readManifest(store, backup);
-  const tables = restoredTables(manifest, filling);
-  const parts = tables.flatMap((table) => table.parts.map((part) => ({ table, part })));
-  const total = { rowsTotal: sumOf(tables, 'rows'), bytesTotal: sumOf(tables, 'rawBytes') };
-  const loaded = { rowsDone: 0, bytesDone: 0 };
-  const load = async (loader: pg.Client, { table, part }: Part) => {
-    await claimedModestly(
-      loader,
-      context.hop.attempt,
-      () => steps.once(loader, part.key, () => restorePart(loader, context.hop.target, table, part, store)),
-      { seconds: SNAPSHOT_SECONDS },
-    );
-    loaded.rowsDone += part.rows;
-    loaded.bytesDone += part.rawBytes;
-    await context.progress({ ...loaded, ...total });
+  const tables = restoredTables(await readManifest(store, backup), filling);
+  const schema: LoadedSchema = {
+    place: target,
+    tenantId: filling.tenantId,
+    schemaName,
+    tables,
+    store,
+    transaction: (loader, work) => claimedModestly(loader, attempt, work, { seconds: SNAPSHOT_SECONDS }),
+    begin: (loader) => joinAttempt(loader, attempt.attemptId),
+    deadline: context.deadline,
+    progress: (update) => context.progress(update),
   };
-  if (!(await sideBySide(context, parts, load))) return undefined;
-
-  // Once it is masked, the rows are others.
-  if (!(await steps.done('compared'))) {
-    const place = { ...context.hop.target, tenantId: filling.tenantId };
-    const compare = async (loader: pg.Client, table: ManifestTable) => {
-      await context.progress({});
-      await compareWithManifest(loader, place, table);
-    };
-    if (!(await sideBySide(context, tables, compare))) return undefined;
-    await asLoader(context, (loader) =>
-      claimedModestly(
-        loader,
-        context.hop.attempt,
-        () =>
-          steps.once(loader, 'compared', async () => {
-            if (filling.mask) await maskRows(loader, context.hop.target.schemaName, filling.schemaVersion);
-          }),
-        { seconds: SNAPSHOT_SECONDS },
+  if (!(await loadAndCompare(schema))) return undefined;
+  if (filling.mask) {
+    await asLoader(schema, (loader) =>
+      schema.transaction(loader, () =>
+        once(loader, schemaName, 'masked', () => maskRows(loader, schemaName, filling.schemaVersion)),
       ),
     );
   }
   return {
-    rows: total.rowsTotal,
-    bytes: total.bytesTotal,
+    rows: sumOf(tables, 'rows'),
+    bytes: sumOf(tables, 'rawBytes'),
     tables: tables.map(({ name, rows }) => ({ name, rows })),
   };
 }
@@ -91,47 +56,3 @@ function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBacku
   const leftOut = mask ? [...carried, auditLog.name] : carried;
   return tables.filter(({ name }) => !leftOut.includes(name));
 }
-
-/**
- * Works items off on several connections. When one fails, no further one is begun, and all connections are idle at the end.
- * @returns whether all were done before the phase's deadline.
- */
-async function sideBySide<Item>(
-  context: HopContext,
-  items: readonly Item[],
-  work: (loader: pg.Client, item: Item) => Promise<void>,
-): Promise<boolean> {
-  const queue = [...items];
-  let failed = false;
-  const lane = () =>
-    asLoader(context, async (loader) => {
-      while (!failed && performance.now() <= context.deadline) {
-        const item = queue.shift();
-        if (item === undefined) return;
-        await work(loader, item).catch((error: unknown) => {
-          failed = true;
-          throw error;
-        });
-      }
-    });
-  const lanes = await Promise.allSettled(Array.from({ length: LOADERS }, lane));
-  for (const each of lanes) if (each.status === 'rejected') throw each.reason;
-  return queue.length === 0;
-}
-
-function asLoader<Result>(
-  { hop: { target, attempt } }: HopContext,
-  work: (loader: pg.Client) => Promise<Result>,
-): Promise<Result> {
-  return asOwnerOf(
-    target,
-    async (loader) => {
-      await joinAttempt(loader, attempt.attemptId);
-      return work(loader);
-    },
-    { pipeline: false },
-  );
-}
-
-const sumOf = (tables: readonly ManifestTable[], key: 'rows' | 'rawBytes'): number =>
-  tables.reduce((sum, table) => sum + table[key], 0);

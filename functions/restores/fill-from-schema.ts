@@ -9,7 +9,8 @@ import { MoveMismatch } from '../moves/errors.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
 import { UndoImpossible } from './errors.ts';
-import type { Filled, Steps } from './fill-target.ts';
+import type { Filled } from './fill-target.ts';
+import { once } from './load-backup.ts';
 
 /**
  * Copies what an earlier restore has replaced, in one snapshot and one transaction, and compares both. That restore's schema
@@ -19,10 +20,7 @@ import type { Filled, Steps } from './fill-target.ts';
 export async function fillFromSchema(
   owner: pg.Client,
   context: HopContext,
-  {
-    steps,
-    filling,
-  }: { readonly steps: Steps; readonly filling: Extract<Filling, { readonly from: 'schema' }> },
+  filling: Extract<Filling, { readonly from: 'schema' }>,
 ): Promise<Filled> {
   const { attempt, target } = context.hop;
   const leftOut = [...filling.carried, idempotencyKeys.name];
@@ -42,7 +40,7 @@ export async function fillFromSchema(
       owner,
       attempt,
       async () => {
-        await steps.once(owner, 'copied', copy);
+        await once(owner, target.schemaName, 'copied', copy);
         return compareSides(owner, sides);
       },
       { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },

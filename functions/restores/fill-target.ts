@@ -13,14 +13,13 @@
 import type pg from 'pg';
 import type { ObjectStore } from '../aws/object-store.ts';
 import { joinedTransaction, lockForDdl, runStatements } from '../database/ddl/ddl-connection.ts';
-import { qualified } from '../database/ddl/identifier.ts';
 import {
   historyTable,
   isolatedTarget,
   migrateTenantTables,
 } from '../database/tables/migrate-tenant-tables.ts';
 import { migrationsUpTo } from '../database/tables/tenant-migrations.ts';
-import { claimedModestly } from '../database/transfer/reshape/attempt-session.ts';
+import { claimedModestly, keepingAwake } from '../database/transfer/reshape/attempt-session.ts';
 import { captureOn } from '../database/transfer/reshape/capture.ts';
 import { buildPieces, sealSchema } from '../database/transfer/target-schema.ts';
 import type { Filling, HopContext, PhaseOutcome } from '../moves/hop.ts';
@@ -29,6 +28,7 @@ import { tablesVersionOf } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { fillFromBackup } from './fill-from-backup.ts';
 import { fillFromSchema } from './fill-from-schema.ts';
+import { createSteps, dropSteps } from './load-backup.ts';
 
 /** What was loaded, for the report. */
 export interface Filled {
@@ -36,13 +36,6 @@ export interface Filled {
   /** As PostgreSQL's COPY format has them; 0 where nothing was read from outside. */
   readonly bytes: number;
   readonly tables: readonly { readonly name: string; readonly rows: number }[];
-}
-
-/** Steps that were done, by name. A step is done in the transaction that notes it, or not at all. */
-export interface Steps {
-  /** Runs `work` once. @param connection in whose transaction the step is noted */
-  once(connection: pg.ClientBase, step: string, work: () => Promise<void>): Promise<void>;
-  done(step: string): Promise<boolean>;
 }
 
 /** Builds are the last that a waiting tenant waits for: each connection may take a second process. */
@@ -68,10 +61,12 @@ export function fillTarget(
   return inAttemptSession(context, undefined, async (owner) => {
     let filled: Filled | undefined;
     if (!(await isWhole(owner, target))) {
-      const steps = await stepsOf(owner, context);
+      await claimedModestly(owner, attempt, async () => {
+        await owner.query(createSteps(target.schemaName));
+      });
       filled = await (filling.from === 'backup'
-        ? fillFromBackup(registry, context, { steps, store, filling })
-        : fillFromSchema(owner, context, { steps, filling }));
+        ? keepingAwake(owner, () => fillFromBackup(registry, context, { store, filling }))
+        : fillFromSchema(owner, context, filling));
       if (!filled) return { done: false };
       const schema = { schemaName: target.schemaName, schemaVersion: filling.schemaVersion };
       const built = await buildPieces([owner], schema, POWER, async () => {
@@ -103,7 +98,7 @@ async function seal(owner: pg.Client, { hop }: HopContext, filling: Filling): Pr
     await joinedTransaction(owner, async (transaction) => {
       await lockForDdl(transaction, schemaName);
       await migrateTenantTables(transaction, target, migrationsUpTo(tablesVersionOf(hop.target)));
-      await runStatements(transaction, [`DROP TABLE ${stepsTable(schemaName)}`]);
+      await runStatements(transaction, [dropSteps(schemaName)]);
     });
   };
   await claimedModestly(owner, hop.attempt, work, { seconds: SEAL_SECONDS });
@@ -115,27 +110,4 @@ async function isWhole(owner: pg.Client, { schemaName }: { readonly schemaName: 
     [historyTable(isolatedTarget(schemaName, ''))],
   );
   return rows[0]?.whole === true;
-}
-
-const stepsTable = (schemaName: string) => qualified(schemaName, 'restore_steps');
-
-async function stepsOf(owner: pg.Client, { hop }: HopContext): Promise<Steps> {
-  const table = stepsTable(hop.target.schemaName);
-  await claimedModestly(owner, hop.attempt, async () => {
-    await owner.query(`CREATE TABLE IF NOT EXISTS ${table} (step text PRIMARY KEY)`);
-  });
-  return {
-    async once(connection, step, work) {
-      // A second run of the phase waits here for the first one's transaction.
-      const { rowCount } = await connection.query(
-        `INSERT INTO ${table} (step) VALUES ($1) ON CONFLICT DO NOTHING`,
-        [step],
-      );
-      if (rowCount !== 0) await work();
-    },
-    async done(step) {
-      const { rowCount } = await owner.query(`SELECT FROM ${table} WHERE step = $1`, [step]);
-      return rowCount !== 0;
-    },
-  };
 }

@@ -119,7 +119,7 @@ const CANDIDATES = 10;
 /** How often a target that a move keeps is tried; the workflow pauses 30 s between two tries. */
 const MAX_DEFERRALS = 60;
 
-/** What the workflow does next: call again at once, call again after a pause, or go on. */
+/** What the workflow does next: call again at once, call again after a pause, or continue. */
 export type Next = 'again' | 'wait' | 'done';
 
 /**
@@ -190,7 +190,7 @@ export async function finishRollout(registry: RegistryExecutor, rolloutId: strin
     return;
   }
   const notBegun = left > 0 ? ` ${left} were not begun.` : '';
-  const reason = `${failed} of ${failed + left + succeeded} targets failed.${notBegun} Start another rollout to go on.`;
+  const reason = `${failed} of ${failed + left + succeeded} targets failed.${notBegun} Start another rollout to continue.`;
   await endRollout(registry, rolloutId, { status: 'failed', reason });
   throw new RolloutFailed(reason);
 }

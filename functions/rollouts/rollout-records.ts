@@ -1,8 +1,7 @@
 /**
  * Rollouts in the registry.
  *
- * States:  (none) ──request──▶ running, planned ──begin──▶ running, canary ──▶ running, waves ──finish──▶ succeeded |
- * failed
+ * States:  (none) ──request──▶ running, planned ──begin──▶ running, canary ──▶ running, waves ──end──▶ succeeded | failed
  *          (none) ──begin──────────────────────────────▶ running, canary      any running one ──▶ aborted | failed
  *
  * Invariants: one rollout runs at a time (a unique index); only the execution in `execution_arn` works on it; a rollout

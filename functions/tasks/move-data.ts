@@ -131,7 +131,7 @@ export const phases = {
   recover,
   /** Claims the tenant, creates its objects at the target, and starts to record the changes that follow the copy. */
   prepare: hopPhase('prepare', ofHop('prepare')),
-  /** Copies the tenant's rows while requests go on. */
+  /** Copies the tenant's rows while requests continue. */
   copy: hopPhase('copy', ofHop('copy')),
   /** Builds at the target what would slow down a copy: indexes, foreign keys, capture. */
   index: hopPhase('index', ofHop('index')),

@@ -5,8 +5,14 @@ import { asOwner } from '../database/session/owner-connection.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { UpkeepError, UpkeepFailed } from '../upkeep/errors.ts';
-import { databaseResult, summarize, upkeepFigures } from '../upkeep/summary.ts';
-import { addFigures, NO_FIGURES, upkeepDatabase } from '../upkeep/upkeep-database.ts';
+import {
+  addFigures,
+  databaseResult,
+  NO_FIGURES,
+  summarize,
+  upkeepDatabase,
+  upkeepFigures,
+} from '../upkeep/upkeep-database.ts';
 import { findDatabase, listDatabases } from '../upkeep/upkept-databases.ts';
 import { workflowTask } from './workflow-task.ts';
 

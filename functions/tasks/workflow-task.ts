@@ -102,7 +102,7 @@ async function answer<Result>(
   try {
     registries ??= RegionalRegistries.fromEnvironment();
     const result = await run({ registry: registries.own, registries, lambda });
-    logger.info('step done', { ...subject, ...kind.outcomeOf(result) });
+    logger.info('phase done', { ...subject, ...kind.outcomeOf(result) });
     return result;
   } catch (error) {
     const typed = kind.toTypedError(error);
@@ -110,8 +110,8 @@ async function answer<Result>(
     const alert = kind.alertOf?.(typed, name);
     // An error without a cause is one of our own refusals: its message is complete.
     if (alert) logger.error(alert, details);
-    else if (typed.cause === undefined) logger.warn('step refused', details);
-    else logger.error('step failed', details);
+    else if (typed.cause === undefined) logger.warn('phase refused', details);
+    else logger.error('phase failed', details);
     throw typed;
   }
 }

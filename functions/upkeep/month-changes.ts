@@ -8,7 +8,7 @@
  *   3. Move the rows that were inserted meanwhile, attach the table, commit.
  *
  * Why lock the parent, although attaching locks only the default partition: a session that plans a statement meanwhile
- * reads the list of partitions first and then waits for the default partition. After the commit it goes on with the old
+ * reads the list of partitions first and then waits for the default partition. After the commit it continues with the old
  * list. A query whose snapshot is newer than the commit would find the rows in neither place, and an INSERT would fail
  * (23514), because the default partition does not take that month any more. A session that waits for the parent's lock
  * reads the list of partitions afterwards.
@@ -78,7 +78,7 @@ export async function addMonth(
       moved += rows;
       if (rows < FEW_ROWS) break;
     }
-    // Nobody inserts rows of a month that begins in more than a day.
+    // No request inserts rows of a month that begins in more than a day.
     const isAhead = new Date(month.first).getTime() > now.getTime() + 86_400_000;
     await lockTables(owner, drain || !isAhead ? [parent, rest] : [rest], patience);
     moved += await moveRows();

@@ -10,7 +10,7 @@ import { TablesBusy } from './errors.ts';
 export interface LockPatience {
   /** How long one try waits, and requests behind it, milliseconds. */
   readonly lockTimeoutMs: number;
-  /** How long to go on trying, milliseconds. */
+  /** How long to keep trying, milliseconds. */
   readonly patienceMs: number;
 }
 
@@ -55,7 +55,7 @@ export async function lockTables(
 }
 
 /**
- * Keeps vacuum away from a table until the open transaction ends; reads and writes go on. An autovacuum that is at work
+ * Keeps vacuum away from a table until the open transaction ends; reads and writes continue. An autovacuum that is at work
  * gives way to a waiting lock only after a second, which the short tries of `lockTables` never wait.
  * @throws {TablesBusy}
  */

@@ -3,6 +3,7 @@
  * tenants' old rows, page by page. A failing table or tenant is reported and skipped; the next run tries it again.
  */
 import type pg from 'pg';
+import * as z from 'zod';
 import { endLockHolders } from '../database/ddl/ddl-connection.ts';
 import { isConnectionLost } from '../database/session/sql-state.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -143,4 +144,38 @@ async function lockOut(owner: pg.ClientBase): Promise<void> {
     [LOCK],
   );
   if (!rows[0]?.locked) throw new UpkeepRunning();
+}
+
+const number = z.int().nonnegative();
+export const upkeepFigures = z.object({
+  partitionsAdded: number,
+  partitionsDropped: number,
+  rowsDrained: number,
+  rowsDeleted: number,
+  postponed: number,
+  failures: number,
+}) satisfies z.ZodType<UpkeepFigures>;
+
+/** The result of one database: its figures, or the name of the error that skipped it. */
+export const databaseResult = z.union([
+  z.object({ key: z.string(), step: z.object({ figures: upkeepFigures }) }),
+  z.object({ key: z.string(), error: z.string() }),
+]);
+
+export interface UpkeepSummary {
+  readonly databases: number;
+  /** Sums; a skipped database is one failure. */
+  readonly figures: UpkeepFigures;
+  /** Keys of the databases in which something failed. */
+  readonly failed: readonly string[];
+}
+
+export function summarize(results: readonly z.output<typeof databaseResult>[]): UpkeepSummary {
+  const figuresOf = (result: (typeof results)[number]) =>
+    'step' in result ? result.step.figures : { ...NO_FIGURES, failures: 1 };
+  return {
+    databases: results.length,
+    figures: results.map(figuresOf).reduce(addFigures, NO_FIGURES),
+    failed: results.filter((result) => figuresOf(result).failures > 0).map(({ key }) => key),
+  };
 }

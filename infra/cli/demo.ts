@@ -5,9 +5,8 @@
 import { ApiClient } from './api-client.ts';
 import { DEMO_ADMIN, tellStory } from './demo-story.ts';
 import { explainFailure } from './explain-failure.ts';
-import { operatorToken, signLocally } from './operator-token.ts';
 import { screenOn } from './screen.ts';
-import { readSettings, type Settings } from './settings.ts';
+import { operatorToken, readSettings, type Settings, signLocally } from './settings.ts';
 
 let settings: Settings | undefined;
 try {

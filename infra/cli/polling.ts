@@ -2,19 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from './api-client.ts';
 
 const POLL_MS = 250;
-/** Answers in a row that may fail before watching ends: a deployment or a busy registry passes. */
+/**
+ * Consecutive answers that may fail before watching ends, for example during a deployment or while the registry is busy.
+ */
 const PATIENCE = 40;
 
-/** Between two looks at what is watched. */
+/** The pause between two requests for the watched object. */
 export const pollPause = (): Promise<void> => delay(POLL_MS);
 
-/** Asks again while the API does not answer, for ten seconds. @throws the last failure, or what is refused for good. */
+/** Repeats the request while the API does not answer, for ten seconds. @throws the last error, or a final refusal. */
 export async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   for (let failures = 1; ; failures += 1) {
     try {
       return await ask();
     } catch (cause) {
-      // What was just asked for may not be there yet; what is refused for good stays refused.
+      // A new object may not be visible yet; a refusal is final.
       const lasting = cause instanceof ApiError && ![404, 429, 500, 502, 503, 504].includes(cause.status);
       if (lasting || failures >= PATIENCE) throw cause;
       await pollPause();

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
-import { UsageError } from './errors.ts';
+import { OPERATOR_SCOPE } from '../../functions/contracts/names.ts';
+import type { TokenSubject } from '../local/index.ts';
+import { CommandError, UsageError } from './errors.ts';
 
 /** Settings of the command line from the environment. */
 export interface Settings {
@@ -16,7 +18,7 @@ export interface Settings {
   region: string | undefined;
 }
 
-/** @throws {UsageError} when STRATA_API_URL is no URL */
+/** @throws {UsageError} when STRATA_API_URL is not a URL */
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const text = environment.STRATA_API_URL || `http://localhost:${environment.API_PORT || 3000}`;
   let url: URL;
@@ -36,4 +38,31 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
       (local ? `http://localhost:${environment.AWS_PORT || 4566}` : undefined),
     region: environment.AWS_REGION || environment.AWS_DEFAULT_REGION || undefined,
   };
+}
+
+/**
+ * An operator's token: the given one, or one signed with the key of the local platform.
+ * @throws {CommandError} when there is neither
+ */
+export async function operatorToken(settings: Settings): Promise<string> {
+  if (settings.token) return settings.token;
+  if (!settings.local) throw new CommandError('STRATA_TOKEN is not set: give it an operator’s token');
+  return signLocally(settings, { email: 'operator@strata.test', scope: OPERATOR_SCOPE });
+}
+
+/**
+ * A token of any user, signed with the key of the local platform.
+ * @throws {CommandError} when no platform was ever started in the state directory
+ */
+export async function signLocally({ stateDir }: Settings, subject: TokenSubject): Promise<string> {
+  // Loaded here, so that a command with a given token loads nothing of the local platform.
+  const { readIdentity } = await import('../local/index.ts');
+  const identity = readIdentity(stateDir);
+  if (!identity) {
+    throw new CommandError(
+      `no platform has been started in ${stateDir}: run npm start, or set STRATA_DIR or STRATA_TOKEN`,
+    );
+  }
+  const { signToken } = await import('../local/index.ts');
+  return signToken(identity, subject);
 }

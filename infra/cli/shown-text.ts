@@ -62,3 +62,12 @@ export function pauseText(ms: number): string {
 function padded(number: number): string {
   return String(number).padStart(2, '0');
 }
+
+const CELLS = 20;
+
+/** `[████░░░░░░░░░░░░░░░░]  20%` @param share 0 to 1 */
+export function progressBar(share: number): string {
+  const filled = Math.floor(share * CELLS);
+  const percent = String(Math.floor(share * 100)).padStart(3);
+  return `[${'█'.repeat(filled)}${'░'.repeat(CELLS - filled)}] ${percent}%`;
+}

@@ -7,9 +7,8 @@ import { readArguments, synopsis } from './command.ts';
 import { COMMANDS } from './commands/all-commands.ts';
 import { UsageError } from './errors.ts';
 import { explainFailure } from './explain-failure.ts';
-import { operatorToken } from './operator-token.ts';
 import { screenOn } from './screen.ts';
-import { readSettings, type Settings } from './settings.ts';
+import { operatorToken, readSettings, type Settings } from './settings.ts';
 
 let settings: Settings | undefined;
 // The reader of a pipe (`| head`) may close it early; that is not an error.

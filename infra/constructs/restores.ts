@@ -1,18 +1,20 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { ArnFormat, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { RestoreDrills } from '../../workflows/restore-drills.ts';
 import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
 import { RESTORE_TIMEOUT, TenantRestore } from '../../workflows/tenant-restore.ts';
-import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Backups } from './backups.ts';
 import type { MoveFunctionsProps } from './move-functions.ts';
 import type { Moves } from './moves.ts';
 import { SideClusters } from './side-clusters.ts';
 import { StrataFunction } from './strata-function.ts';
+import { TaskSchedule } from './task-schedule.ts';
 
 export interface RestoresProps extends MoveFunctionsProps {
   readonly moves: Moves;
@@ -22,9 +24,13 @@ export interface RestoresProps extends MoveFunctionsProps {
 /** Parts of a backup are unpacked, hashed and checked on their way, in chunks. */
 const BUSY_MEMORY = 1024;
 
-/** The workflow of restores. The schedule that recovers moves looks after them as well. */
+/** After the daily backups (UTC), which it takes the latest of. */
+const DAILY = 'cron(0 5 * * ? *)';
+
+/** The workflows of restores and of their drills. The schedule that recovers moves looks after restores as well. */
 export class Restores extends Construct {
   readonly stateMachine: StateMachine;
+  readonly drills: StateMachine;
 
   constructor(scope: Construct, id: string, props: RestoresProps) {
     super(scope, id);
@@ -36,11 +42,13 @@ export class Restores extends Construct {
       data,
       side: side.task,
       backup: backups.data,
-      logGroup: new LogGroup(this, 'Logs', {
-        retention: settings.config.logRetentionDays,
-        removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-      }),
+      logGroup: this.#logs('Logs', props),
     }).stateMachine;
+    this.drills = new RestoreDrills(this, 'Drills', {
+      task: data,
+      logGroup: this.#logs('DrillLogs', props),
+    }).stateMachine;
+    this.#watchDrills(data, props);
     acknowledgeWorkflow(this.stateMachine.role, [
       data,
       side.task,
@@ -66,6 +74,45 @@ export class Restores extends Construct {
       description:
         'tenant-restore: an execution failed, was aborted by request or timed out, a copy of a cluster could not be deleted, or a task was throttled. The restore carries its reason; the tenant keeps what it had. Search the logs of restore-data, restore-side and move-data for level ERROR. Copies are named strata-side-*; what is left of them costs money.',
       topicArn: settings.alarmTopicArn,
+    });
+  }
+
+  #watchDrills(data: StrataFunction, { settings, region }: RestoresProps): void {
+    acknowledgeWorkflow(this.drills.role, [data]);
+    // The policy of the items' executions is beside the role.
+    const workflow = this.drills.node.scope as Construct;
+    const executions = Stack.of(this).formatArn({
+      service: 'states',
+      resource: 'execution',
+      resourceName: Fn.select(6, Fn.split(':', this.drills.stateMachineArn)),
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    for (const pattern of [`${executions}:*`, `${executions}/*:*`]) {
+      acknowledgePattern(
+        workflow,
+        pattern,
+        'Executions are named at run time; the pattern is bound to this state machine.',
+      );
+    }
+    new TaskSchedule(this, 'Daily', {
+      name: `strata-${region.key}-restore-drills`,
+      description: 'Restores some backups into scratch schemas, for proof',
+      expression: DAILY,
+      task: this.drills,
+    });
+    raiseWorkflowAlarm(this, 'DrillFailures', {
+      stateMachines: [this.drills],
+      functions: [],
+      description:
+        'restore-drills: a backup could not be restored. The cause names tenants, and each backup carries its reason. Back such a tenant up at once, and look at its objects.',
+      topicArn: settings.alarmTopicArn,
+    });
+  }
+
+  #logs(id: string, { settings }: RestoresProps): LogGroup {
+    return new LogGroup(this, id, {
+      retention: settings.config.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
   }
 

@@ -68,7 +68,7 @@ export class SchemaRollouts extends Construct {
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],
       functions: [this.#task],
-      description: `${NAME}: an execution did not bring all targets up to date, or its task was throttled. GET /rollouts lists the targets that failed; start it again to go on.`,
+      description: `${NAME}: an execution did not bring all targets up to date, or its task was throttled. GET /rollouts lists the targets that failed; start it again to continue.`,
       topicArn: settings.alarmTopicArn,
     });
   }

@@ -3,8 +3,7 @@
  *
  *   GET  /_local/deployments   → `{ "assemblies": DIRECTORY }`: where to put an assembly, which stays while it is used
  *   POST /_local/deployments   `{ "assembly": DIRECTORY, "failAfter"?: "Stack/LogicalId" }`
- *                              → one JSON document per line: `{ "step": TEXT }` during the deployment, at last `{
- *                              "outcome": … }`
+ *                              → one JSON document per line: `{ "step": TEXT }` during it, at last `{ "outcome": … }`
  *
  * An impossible deployment is a 4xx with `{ "message": TEXT }`. The deployment continues when its client disconnects.
  */

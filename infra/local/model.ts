@@ -260,7 +260,7 @@ export interface Clusters {
   start(arn: string): Promise<ClusterServer>;
   /** Stops a cluster's server until `start` is called, also in later runs of the platform. */
   halt(arn: string): Promise<void>;
-  /** Connection of the platform's own superuser, over a private socket: for the platform only. */
+  /** Connection of the platform's own superuser, by a private socket: for the platform only, never handed out. */
   superuser(clusterArn: string, database?: string): ClientConfig;
   /** From now on exactly these roles may not sign in to the cluster; open sessions continue. */
   refuseLogins(arn: string, roles: readonly string[]): Promise<void>;

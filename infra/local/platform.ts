@@ -58,7 +58,7 @@ export interface Platform {
    * @throws {PlatformError} when nothing was begun: there is no assembly, or another deployment is running
    */
   deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
-  /** Records that this start has become ready, including demo data, and begins to take base backups. */
+  /** Remembers that this start has become ready, demo data included, and begins to take base backups. */
   markReady(): void;
   /** Stops every child process and releases the lock. Never rejects; a second call has no effect. */
   stop(): Promise<void>;

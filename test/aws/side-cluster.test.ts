@@ -32,6 +32,20 @@ const parameterGroup = (name: string, Parameters: Record<string, string>) => ({
   Properties: { DBClusterParameterGroupName: name, Family: 'aurora-postgresql17', Parameters },
 });
 
+const databaseCluster = (DBClusterIdentifier: string) => ({
+  Type: 'AWS::RDS::DBCluster',
+  Properties: {
+    DBClusterIdentifier,
+    DatabaseName: 'strata',
+    MasterUsername: MASTER.user,
+    MasterUserPassword: MASTER.password,
+    DBClusterParameterGroupName: ref('Parameters'),
+    BackupRetentionPeriod: 14,
+    StorageEncrypted: true,
+    KmsKeyId: att('Key', 'Arn'),
+  },
+});
+
 beforeAll(async () => {
   fixture = await startEndpoint(
     [
@@ -48,19 +62,8 @@ beforeAll(async () => {
             'rds.logical_replication': '1',
             max_logical_replication_workers: '0',
           }),
-          Cell: {
-            Type: 'AWS::RDS::DBCluster',
-            Properties: {
-              DBClusterIdentifier: 'cell',
-              DatabaseName: 'strata',
-              MasterUsername: MASTER.user,
-              MasterUserPassword: MASTER.password,
-              DBClusterParameterGroupName: ref('Parameters'),
-              BackupRetentionPeriod: 14,
-              StorageEncrypted: true,
-              KmsKeyId: att('Key', 'Arn'),
-            },
-          },
+          Cell: databaseCluster('cell'),
+          Publisher: databaseCluster('publisher'),
           ...role('Restorer', [
             { Action: ['rds:DescribeDBClusters', 'rds:DescribeDBInstances'], Resource: '*' },
             {
@@ -97,8 +100,7 @@ beforeAll(async () => {
   process.env.AWS_SECRET_ACCESS_KEY = credentials.secretAccessKey;
   fixture.platform.markReady();
   await vi.waitUntil(async () => (await cluster('cell')).EarliestRestorableTime, POLL);
-  const { Endpoint, Port } = await cluster('cell');
-  const cell = { host: Endpoint!, port: Port! };
+  const cell = await addressOf('cell');
   await query(cell, "CREATE TABLE kept (value text); INSERT INTO kept VALUES ('first')");
   between = new Date();
   while (Date.now() <= between.getTime());
@@ -126,6 +128,11 @@ const launchOf = (identifier: string, change: Partial<SideClusterLaunch> = {}): 
 
 async function cluster(DBClusterIdentifier: string) {
   return (await rds.send(new DescribeDBClustersCommand({ DBClusterIdentifier }))).DBClusters![0]!;
+}
+
+async function addressOf(identifier: string) {
+  const { Endpoint, Port } = await cluster(identifier);
+  return { host: Endpoint!, port: Port! };
 }
 
 async function query(address: Pick<SideClusterAddress, 'host' | 'port'>, sql: string, login = MASTER) {
@@ -233,6 +240,52 @@ describe('a side cluster', () => {
     expect(await query(address, 'SELECT value FROM kept')).toHaveLength(2);
     await removed('side-two');
   });
+});
+
+test('of a subscriber leaves the original’s replication alone, and gives the subscription up without a slot', async () => {
+  const publisher = await addressOf('publisher');
+  const cell = await addressOf('cell');
+  await query(
+    publisher,
+    `CREATE TABLE replicated (n int PRIMARY KEY);
+     CREATE ROLE replicator LOGIN PASSWORD 'replicating';
+     GRANT rds_replication TO replicator;
+     GRANT SELECT ON replicated TO replicator;
+     CREATE PUBLICATION published FOR TABLE replicated`,
+  );
+  await query(cell, 'CREATE TABLE replicated (n int PRIMARY KEY)');
+  const connection = `host=${publisher.host} port=${publisher.port} dbname=strata user=replicator password=replicating sslmode=require`;
+  await query(cell, `CREATE SUBSCRIPTION subscribed CONNECTION '${connection}' PUBLICATION published`);
+  const received = (where: typeof cell) => query(where, 'SELECT n FROM replicated ORDER BY n');
+  await query(publisher, 'INSERT INTO replicated VALUES (1)');
+  await expect.poll(() => received(cell), POLL).toEqual([{ n: 1 }]);
+  const { address } = await driven(launchOf('side-subscriber', { at: 'latest' }));
+  expect(await query(address, 'SELECT subname, subenabled FROM pg_subscription')).toEqual([
+    { subname: 'subscribed', subenabled: true },
+  ]);
+  // The process that would start the subscription's workers is not there, so nothing can take the slot.
+  expect(
+    await query(
+      address,
+      "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logical replication launcher'",
+    ),
+  ).toEqual([]);
+  // The slot is free for a while.
+  await query(cell, 'ALTER SUBSCRIPTION subscribed DISABLE');
+  await query(publisher, 'INSERT INTO replicated VALUES (2)');
+  await query(cell, 'ALTER SUBSCRIPTION subscribed ENABLE');
+  await expect.poll(() => received(cell), POLL).toEqual([{ n: 1 }, { n: 2 }]);
+  expect(await received(address)).toEqual([{ n: 1 }]);
+  await query(address, 'ALTER SUBSCRIPTION subscribed DISABLE');
+  await query(address, 'ALTER SUBSCRIPTION subscribed SET (slot_name = NONE)');
+  await query(address, 'DROP SUBSCRIPTION subscribed');
+  expect(await query(publisher, 'SELECT slot_name, active FROM pg_replication_slots')).toEqual([
+    { slot_name: 'subscribed', active: true },
+  ]);
+  await query(publisher, 'INSERT INTO replicated VALUES (3)');
+  await expect.poll(() => received(cell), POLL).toHaveLength(3);
+  await query(cell, 'DROP SUBSCRIPTION subscribed');
+  await removed('side-subscriber');
 });
 
 describe('no side cluster is made', () => {

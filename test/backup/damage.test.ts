@@ -7,7 +7,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
   BackupObjectDamaged,
   BackupObjectMissing,
@@ -16,6 +16,7 @@ import {
   ManifestMissing,
   ManifestNewer,
   RestoredRowsDiffer,
+  TablesNewer,
 } from '../../functions/backups/errors.ts';
 import {
   type BackupManifest,
@@ -25,6 +26,8 @@ import {
   sha256Of,
 } from '../../functions/backups/manifest.ts';
 import { compareWithManifest, restorePart, verifyObjects } from '../../functions/backups/read-back.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
+import { isTransient } from '../../functions/database/transient-error.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { type BackedUp, BackupWorld } from './backup-world.ts';
 import { clientOf } from './s3-client.ts';
@@ -158,6 +161,34 @@ describe('an object', () => {
   });
 });
 
+describe('S3 is read back', () => {
+  afterEach(() => world.bucket.disturb(undefined));
+  const loaded = async () =>
+    (await owner.query(`select count(*)::int as n from ${schemaName}.audit_log`)).rows[0].n;
+  const restore = (index: number) =>
+    restorePart(owner, { schemaName }, table(), part(index), world.bucket.store);
+
+  test.each([
+    ['that is busy', 'busy', { $metadata: { httpStatusCode: 503 } }],
+    ['that breaks the connection in the middle of an object', 'cut', { code: 'ECONNRESET' }],
+  ] as const)('%s: refused as what it is, and nothing is loaded', async (_what, kind, error) => {
+    world.bucket.disturb(({ method }) => ({ kind: method === 'GET' ? kind : 'pass' }));
+    await expect(verifyObjects(world.bucket.store, manifest)).rejects.toMatchObject(error);
+    const refusal = await restore(1).catch((reason: unknown) => reason);
+    expect(refusal).toMatchObject(error);
+    // The workflow calls again after such an error.
+    expect(isTransient(refusal)).toBe(true);
+    expect(await loaded()).toBe(0);
+  });
+
+  test('slowly, and all is there', async () => {
+    world.bucket.disturb(() => ({ kind: 'pass', afterMs: 50 }));
+    await restore(1);
+    expect(await loaded()).toBe(part(1).rows);
+    await owner.query(`delete from ${schemaName}.audit_log`);
+  });
+});
+
 test('verifying goes on where its deadline stopped it', async () => {
   const all = manifest.tables.flatMap(({ parts }) => parts).length;
   let verified = 0;
@@ -225,15 +256,50 @@ describe('a manifest', () => {
     );
   });
 
+  /** With a checksum that is right: nobody needs a secret for it. */
+  const forge = (before: string, change: (body: BackupManifest) => Partial<BackupManifest>) => {
+    const { checksum: _, ...body } = JSON.parse(before);
+    const changed = { ...body, ...change(body) };
+    return JSON.stringify({ ...changed, checksum: sha256Of(JSON.stringify(changed)) });
+  };
+  const inAuditLog =
+    (change: (parts: readonly ManifestPart[]) => readonly ManifestPart[]) =>
+    (body: BackupManifest): Partial<BackupManifest> => ({
+      tables: body.tables.map((each) =>
+        each.name === 'audit_log' ? { ...each, parts: [...change(each.parts)] } : each,
+      ),
+    });
+  test.each([
+    [
+      'it leads to objects of another tenant',
+      inAuditLog((parts) =>
+        parts.map((each, index) => (index === 0 ? { ...each, key: other.tables[0]!.parts[0]!.key } : each)),
+      ),
+      ManifestAltered,
+    ],
+    ['it leaves a part out', inAuditLog((parts) => parts.slice(1)), ManifestAltered],
+    [
+      'a part has another hash',
+      inAuditLog((parts) =>
+        parts.map((each, index) => (index === 0 ? { ...each, contentHash: '0'.repeat(24) } : each)),
+      ),
+      ManifestAltered,
+    ],
+    ['it has a part twice', inAuditLog((parts) => [...parts, parts[0]!]), ManifestAltered],
+    ['its tables are of a newer release', () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }), TablesNewer],
+  ])('that was written anew is refused where %s', async (_what, change, error) => {
+    await whileIs(forge(await text(), change), () =>
+      expect(readManifest(world.bucket.store, location())).rejects.toThrow(error),
+    );
+  });
+
   test('that was written anew is refused where the registry knows the first one’s hash', async () => {
     const before = await text();
     const manifestSha256 = sha256Of(before);
     await expect(readManifest(world.bucket.store, { ...location(), manifestSha256 })).resolves.toMatchObject({
       backupId: manifest.backupId,
     });
-    const { checksum: _, ...body } = JSON.parse(before);
-    const changed = { ...body, snapshotAt: '2020-01-01T00:00:00.000Z' };
-    const forged = JSON.stringify({ ...changed, checksum: sha256Of(JSON.stringify(changed)) });
+    const forged = forge(before, () => ({ snapshotAt: '2020-01-01T00:00:00.000Z' }));
     await whileIs(forged, async () => {
       await expect(readManifest(world.bucket.store, { ...location(), manifestSha256 })).rejects.toThrow(
         ManifestAltered,

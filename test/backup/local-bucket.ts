@@ -17,13 +17,17 @@ import { clientOf } from './s3-client.ts';
 
 const { createAwsEndpoint, localPrincipals, claimStateDirectory, prepareStateDirectory } = await internals();
 
-/** What becomes of a request on its way to S3; `pass` after a while where `afterMs` is given. */
+/** What becomes of a request on its way to S3; it passes after a while where `afterMs` or `after` is given. */
 export type Fault =
-  | { readonly kind: 'pass'; readonly afterMs?: number }
+  | { readonly kind: 'pass'; readonly afterMs?: number; readonly after?: Promise<void> }
   /** S3 answers that it is overloaded. */
   | { readonly kind: 'busy' }
+  /** S3 answers that another conditional write is under way. */
+  | { readonly kind: 'conflict' }
   /** The connection breaks in the middle of the request or of the answer. */
-  | { readonly kind: 'cut' };
+  | { readonly kind: 'cut' }
+  /** The answer stops in its middle, and goes on then. */
+  | { readonly kind: 'stall'; readonly until: Promise<unknown> };
 
 export interface S3Call {
   readonly method: string;
@@ -102,18 +106,33 @@ async function handle(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
-  if (fault.kind === 'busy') {
+  if (fault.kind === 'busy' || fault.kind === 'conflict') {
+    const [status, code] = fault.kind === 'busy' ? [503, 'SlowDown'] : [409, 'ConditionalRequestConflict'];
     incoming.resume();
-    outgoing.writeHead(503, { 'content-type': 'application/xml' });
-    outgoing.end('<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>');
+    outgoing.writeHead(status, { 'content-type': 'application/xml' });
+    outgoing.end(`<Error><Code>${code}</Code><Message>Try again.</Message></Error>`);
     return;
   }
-  if (fault.kind === 'pass' && fault.afterMs !== undefined) await delay(fault.afterMs);
+  if (fault.kind === 'pass') {
+    if (fault.afterMs !== undefined) await delay(fault.afterMs);
+    await fault.after;
+  }
   const { method, url: path, headers } = incoming;
   const onward = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
     if (fault.kind === 'pass') {
       answer.pipe(outgoing);
+      return;
+    }
+    if (fault.kind === 'stall') {
+      answer.once('data', (chunk: Buffer) => {
+        answer.pause();
+        outgoing.write(chunk.subarray(0, chunk.length / 2));
+        fault.until.then(() => {
+          outgoing.write(chunk.subarray(chunk.length / 2));
+          answer.pipe(outgoing);
+        });
+      });
       return;
     }
     answer.once('data', (chunk: Buffer) => {

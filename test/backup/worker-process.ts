@@ -1,6 +1,7 @@
 /**
  * One worker of a backup as a process of its own, as a function's execution environment is: it can be killed, and its
- * memory is its own. Argument: JSON of `WorkerOrder`. Prints JSON of `WorkerReport` when it has ended.
+ * memory is its own. Argument: JSON of `WorkerOrder`. Prints `ready` where it is to wait until a line is written to it, and
+ * JSON of `WorkerReport` when it has ended.
  */
 import pg from 'pg';
 import { ObjectStore } from '../../functions/aws/object-store.ts';
@@ -8,6 +9,7 @@ import type { Lane } from '../../functions/backups/backup-ledger.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
 import { RegistryLedger } from '../../functions/backups/registry-ledger.ts';
 import { RegistryOverPostgres } from '../registry-over-postgres.ts';
+import { cpuMsSince, untilTold } from './measured-process.ts';
 import { readerOf } from './reader.ts';
 import { clientOf } from './s3-client.ts';
 
@@ -28,6 +30,8 @@ export interface WorkerOrder {
   readonly registry: Login & { readonly database: string };
   readonly endpoint: string;
   readonly bucket: string;
+  /** Begins once a line has come: what is loaded until then is not timed. */
+  readonly waits?: boolean;
 }
 
 export interface WorkerReport {
@@ -35,6 +39,8 @@ export interface WorkerReport {
   /** Bytes. */
   readonly peakMemory: number;
   readonly ms: number;
+  /** Of the process's processors, in milliseconds. */
+  readonly cpuMs: number;
 }
 
 const order = JSON.parse(process.argv[2] ?? '') as WorkerOrder;
@@ -46,7 +52,11 @@ const connect = async (login: Login, database: string) => {
   connection.on('error', () => {});
   return connection;
 };
-const start = performance.now();
+if (order.waits) {
+  await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]);
+  await untilTold();
+}
+const [start, cpu] = [performance.now(), process.cpuUsage()];
 const outcomes = await Promise.all(
   order.lanes.map(async (lane) => {
     const registry = await connect(order.registry, order.registry.database);
@@ -66,6 +76,7 @@ const report: WorkerReport = {
   done: outcomes.every(Boolean),
   peakMemory: process.resourceUsage().maxRSS * 1024,
   ms: performance.now() - start,
+  cpuMs: cpuMsSince(cpu),
 };
 client.destroy();
 console.log(JSON.stringify(report));

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ConnectReader } from '../../functions/backups/backup-context.ts';
 import type { Lane } from '../../functions/backups/backup-ledger.ts';
 import { endBackup } from '../../functions/backups/backup-records.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
@@ -14,9 +15,14 @@ import { type BackupManifest, readManifest } from '../../functions/backups/manif
 import { backedUpTables, planBackup } from '../../functions/backups/plan-backup.ts';
 import { ddlTransaction, lockForDdl, runStatements } from '../../functions/database/ddl/ddl-connection.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
+import { isTransient } from '../../functions/database/transient-error.ts';
+import { BenchServer, PASSWORD } from '../bench/bench-server.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
+import { connectAs } from '../database-server.ts';
 import { until } from '../enter-tenant.ts';
+import { register } from '../isolation/tenant-world.ts';
 import { allRows, type BackedUp, BackupWorld, type RunningBackup, unhurried } from './backup-world.ts';
+import { readerOf } from './reader.ts';
 import type { WorkerOrder } from './worker-process.ts';
 
 const tables = backedUpTables(TENANT_SCHEMA_VERSION);
@@ -272,6 +278,80 @@ describe('the backup gives way', () => {
   });
 });
 
+test('PostgreSQL that is restarted in the middle of a COPY fails the workers; the next ones begin again', async () => {
+  const server = await BenchServer.start();
+  const connect: ConnectReader = async ({ port, database }) =>
+    readerOf(await connectAs({ port }, { user: 'strata_owner', password: PASSWORD }, database));
+  try {
+    const database = await server.createDatabase('strata');
+    const elsewhere = {
+      ...(await database.addSchemaTenant(0)),
+      epoch: 1,
+      isolationModel: 'schema' as const,
+      login: { user: '', password: '' },
+    };
+    await insertBulkRows(database.superuser, elsewhere.schemaName, 4_000);
+    const before = await allRows(database.superuser, elsewhere.schemaName, tables);
+    await register(world.registryCalls, elsewhere, 'strata', server.port);
+    await end(backup);
+    backup = await world.begin(elsewhere);
+    await planBackup(backup.context(connect), { partBytes });
+    slowly();
+    const worker = (number: Lane) => copyParts(backup.context(connect), number, unhurried());
+    const workers = Promise.allSettled([worker(0), worker(1)]);
+    await until(async () => (await partsDone()) > 1);
+    await server.restart();
+    for (const outcome of await workers) {
+      // The workflow calls again after such an error.
+      expect(outcome.status === 'rejected' && isTransient(outcome.reason)).toBe(true);
+    }
+    world.bucket.disturb(undefined);
+    await Promise.all([worker(0), worker(1)]);
+    expect(await record()).toMatchObject({ attempt: 2 });
+    await expectWhole(await finish(), before);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a registry that refuses for a while costs time only', async () => {
+  await plan();
+  slowly();
+  const before = await now();
+  const copying = world.copy(backup);
+  await until(async () => (await partsDone()) > 1);
+  const blocker = await world.registry.connect('superuser');
+  await blocker.query('BEGIN');
+  await blocker.query('SELECT FROM tenant_backups WHERE backup_id = $1 FOR UPDATE', [backup.backupId]);
+  for (let refused = 0; refused < 3; ) {
+    const { rowCount } = await blocker.query(
+      `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    refused += rowCount ?? 0;
+  }
+  await blocker.query('COMMIT');
+  world.bucket.disturb(undefined);
+  await copying;
+  expect(await record()).toMatchObject({ attempt: 1 });
+  await expectWhole(await finish(), before);
+});
+
+test('a claim and a completion whose answers were lost can be repeated', async () => {
+  await plan();
+  const { ledger } = backup.context();
+  const worker = { attempt: 1, lane: 0 as const, worker: 'one' };
+  await ledger.join(worker, '00000003-0000001B-1', { snapshotAt: new Date().toISOString() });
+  const part = await ledger.claim(worker);
+  expect(part).toBeDefined();
+  expect(await ledger.claim(worker)).toEqual(part);
+  const result = { key: 'key', rows: 1, rawBytes: 1, storedBytes: 1, sha256: 'sha256', contentHash: 'hash' };
+  expect(await ledger.complete(worker, part!.part, result)).toBe(true);
+  expect(await ledger.complete(worker, part!.part, result)).toBe(true);
+  expect(await ledger.complete(worker, part!.part, { ...result, key: 'another' })).toBe(false);
+  expect(await ledger.claim(worker)).not.toEqual(part);
+});
+
 test('a server that ends all sessions fails the workers; the next ones begin again', async () => {
   await plan();
   slowly();
@@ -306,13 +386,92 @@ describe('S3', () => {
     await expectWhole(await finish(), await now());
   });
 
+  describe('in the middle of an upload in parts', () => {
+    let long: BackedUp;
+    /** Each a PUT of 5 MiB. */
+    const isUploadPart = (url: string) => url.includes('partNumber=');
+    beforeAll(async () => {
+      long = await world.addTenant('schema');
+      // 40 MB that do not compress.
+      await superuser.query(
+        `INSERT INTO ${long.schemaName}.employees (email, first_name, last_name, ssn_encrypted)
+         SELECT n || '@example.test', 'Ada', 'Lovelace',
+                (SELECT string_agg(uuid_send(gen_random_uuid()), '' ORDER BY n + k) FROM generate_series(1, 1000) k)
+         FROM generate_series(1, 2500) n`,
+      );
+    });
+    beforeEach(async () => {
+      await end(backup);
+      backup = await world.begin(long);
+    });
+    const rowsOf = () => allRows(superuser, long.schemaName, tables);
+
+    test('is slow: the server waits with its rows', async () => {
+      await planBackup(backup.context());
+      let waiting = 0;
+      const release = Promise.withResolvers<void>();
+      world.bucket.disturb(({ url }) => {
+        if (!isUploadPart(url)) return { kind: 'pass' };
+        waiting += 1;
+        return { kind: 'pass', after: release.promise };
+      });
+      const copying = world.copy(backup);
+      await until(async () => {
+        const { rows } = await superuser.query(
+          `SELECT FROM pg_stat_activity WHERE query LIKE 'COPY%employees%' AND wait_event = 'ClientWrite'`,
+        );
+        return waiting === 2 && rows.length > 0;
+      });
+      release.resolve();
+      await copying;
+      await expectWhole(await finish(), await rowsOf());
+    });
+
+    test('goes down: no object and no upload is left, and the next worker writes the part', async () => {
+      await planBackup(backup.context());
+      // The local S3 does not list uploads.
+      const calls: string[] = [];
+      const count = (method: string, query: string) =>
+        calls.filter((call) => call.startsWith(method) && call.includes(query)).length;
+      world.bucket.disturb(({ method, url }) => {
+        calls.push(`${method} ${url}`);
+        return { kind: isUploadPart(url) && count('PUT', 'partNumber=') > 2 ? 'busy' : 'pass' };
+      });
+      const now = performance.now();
+      await expect(lane(0, { leave: now + 2_000, end: now + 3_000 })).rejects.toMatchObject({
+        $metadata: { httpStatusCode: 503 },
+      });
+      expect(count('PUT', 'partNumber=')).toBeGreaterThan(2);
+      expect(count('POST', '?uploads')).toBeGreaterThan(0);
+      expect(count('DELETE', 'uploadId=')).toBe(count('POST', '?uploads'));
+      for await (const { key } of world.bucket.store.list(backup.prefix))
+        expect(key).not.toContain('employees');
+      world.bucket.disturb(undefined);
+      await world.copy(backup);
+      await expectWhole(await finish(), await rowsOf());
+    });
+
+    test('rows with long values are cut into parts of at least a page', async () => {
+      await planBackup(backup.context(), { partBytes });
+      const { rows } = await superuser.query(
+        `SELECT pg_relation_size($1) / 8192 AS pages, pg_table_size($1) AS bytes`,
+        [`${long.schemaName}.employees`],
+      );
+      expect(Number(rows[0].bytes) / partBytes).toBeGreaterThan(Number(rows[0].pages));
+      const { parts } = (await record())!;
+      expect(parts.waiting).toBe(Number(rows[0].pages) + tables.length - 1);
+    });
+  });
+
   test('that is down for longer than a worker tries fails it; parts that are done stay done', async () => {
     await plan();
     slowly(50);
-    const other = lane(1);
+    const leave = performance.now() + 12_000;
+    const other = lane(1, { leave, end: leave + 1_000 });
     await until(async () => (await partsDone()) > 1);
     world.bucket.disturb(({ method }) => ({ kind: method === 'PUT' ? 'busy' : 'pass' }));
     await expect(other).rejects.toMatchObject({ $metadata: { httpStatusCode: 503 } });
+    expect(performance.now()).toBeGreaterThan(leave);
     expect(await record()).toMatchObject({ status: 'running', attempt: 1 });
     world.bucket.disturb(undefined);
     await world.copy(backup);
@@ -345,6 +504,19 @@ test('a backup that was ended writes nothing more, and its objects are deleted',
   await discardBackup(world.bucket.store, backup.prefix);
   for await (const { key } of world.bucket.store.list(backup.prefix)) expect(key).toBe('deleted');
   await expect(discardBackup(world.bucket.store, 'tenant-backups/business/')).rejects.toThrow(TypeError);
+});
+
+test('a manifest that S3 asks to write again is written again', async () => {
+  await plan();
+  await world.copy(backup);
+  let conflicts = 0;
+  world.bucket.disturb(({ method, url }) => {
+    const first = method === 'PUT' && url.includes('manifest.json') && conflicts === 0;
+    if (first) conflicts += 1;
+    return { kind: first ? 'conflict' : 'pass' };
+  });
+  await finish();
+  expect(conflicts).toBe(1);
 });
 
 test('finishing twice, or twice at once, is one backup', async () => {

@@ -30,6 +30,8 @@ export const benchCredentials: CredentialSource = {
 export class BenchServer {
   readonly port: number;
   readonly superuser: { readonly user: string; readonly password: string };
+  /** Of its authority, PEM. */
+  readonly certificate: string;
   readonly #server: PostgresServer;
   readonly #clients: pg.Client[] = [];
 
@@ -37,6 +39,7 @@ export class BenchServer {
     this.#server = server;
     this.port = server.port;
     this.superuser = server.superuser;
+    this.certificate = server.certificate;
   }
 
   /** @param settings over those of the test servers, which do not wait for the disk. */
@@ -66,6 +69,11 @@ export class BenchServer {
     const client = await connectAs(this.#server, login, database);
     this.#clients.push(client);
     return client;
+  }
+
+  /** Its connections are lost. */
+  restart(): Promise<void> {
+    return this.#server.restart();
   }
 
   async stop(): Promise<void> {

@@ -3,11 +3,10 @@ import { type Expression, type OperationNodeSource, type RootOperationNode, sql 
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SchemaUpgrading } from '../../functions/database/errors.ts';
-import { statementOnTarget } from '../../functions/database/session/statement-on-target.ts';
+import { statementOnTarget, tablesOnTarget } from '../../functions/database/session/statement-on-target.ts';
 import { compileStatement, tenantStatement } from '../../functions/database/session/tenant-sql.ts';
 import { valueParsers } from '../../functions/database/session/value-parsers.ts';
 import { jsonb, text, timestamptz, uuid } from '../../functions/database/tables/column.ts';
-import { tablesOnTarget } from '../../functions/database/tables/missing-at-version.ts';
 import { employees } from '../../functions/database/tables/people-tables.ts';
 import { type TenantTable, tenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';

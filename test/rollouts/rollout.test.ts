@@ -60,7 +60,7 @@ describe('a rollout', () => {
     const stopped = await world.rollOut();
     expect(stopped).toMatchObject({
       status: 'failed',
-      reason: '1 of 4 targets failed. Start another rollout to go on.',
+      reason: '1 of 4 targets failed. Start another rollout to continue.',
       models: { shared: { succeeded: 1 }, schema: { succeeded: 1, failed: 1 }, dedicated: { succeeded: 1 } },
       failed: [{ tenantId: second.tenantId, slug: slugOf(second), isolationModel: 'schema', cellId: 'us-1' }],
     });

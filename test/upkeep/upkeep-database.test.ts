@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
-import { summarize } from '../../functions/upkeep/summary.ts';
 import {
   addFigures,
   NO_FIGURES,
+  summarize,
   type UpkeepOptions,
   upkeepDatabase,
 } from '../../functions/upkeep/upkeep-database.ts';

@@ -8,7 +8,13 @@ import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
 import { Problem } from '../../http/problem.ts';
-import { findBackupOfRegions, getBackup, listBackups, pointInTimeWindow } from '../../registry/backups.ts';
+import {
+  findBackupOfRegions,
+  getBackup,
+  lastDrillOf,
+  listBackups,
+  pointInTimeWindow,
+} from '../../registry/backups.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
@@ -16,14 +22,19 @@ import { tenantParams } from './tenant-routes.ts';
 
 const backupParams = z.extend(tenantParams, { backupId: uuid });
 
-/** The tenant's backups, oldest first, what its tier's policy is, and the window of its cluster's continuous backup. */
+/**
+ * The tenant's backups, oldest first, what its tier's policy is, the window of its cluster's continuous backup, and when one
+ * of its backups was last restored for proof.
+ */
 export const list = operatorRoute(
   { params: tenantParams, query: z.strictObject(pageParameters) },
   async ({ registry, registries, params, query }) => {
     const { tenantId, tier } = await getTenant(registry, params.tenantId);
     const page = await listBackups(registries, tenantId, pageOf(query));
     const window = await pointInTimeWindow(registry, { tenantId, tier });
-    return { status: 200, body: { ...page, policy: { tier, ...BACKUP_POLICY[tier] }, window } };
+    const lastDrill = await lastDrillOf(registry, tenantId);
+    const policy = { tier, ...BACKUP_POLICY[tier] };
+    return { status: 200, body: { ...page, policy, window, lastDrill } };
   },
 );
 

@@ -8,8 +8,7 @@
  * - It excludes moves. It holds the tenant's attempts' lock (`tenancy.mover_key`) exclusively and has checked that no
  *   attempt has a claim; for shared tables the lock of shared-tables-lock.ts replaces that one.
  * - It never waits for a move: an attempt holds its lock for minutes, and a waiting request for the exclusive lock
- *   would
- *   block the attempt's next transaction.
+ *   would block the attempt's next transaction.
  */
 import type pg from 'pg';
 import { ddlLock, joinedTransaction, lockForDdl } from '../ddl/ddl-connection.ts';

@@ -47,7 +47,7 @@ export interface LockOptions {
 }
 
 export interface FenceOptions extends Patience, LockOptions {
-  /** After which the fence expires and writers go on. */
+  /** After which the fence expires and writers continue. */
   readonly seconds?: number;
 }
 
@@ -85,7 +85,7 @@ export async function raiseFence(
   });
 }
 
-/** Lets the tenant's writes go on, if the fence is still up. */
+/** Lowers the fence if it is still up, so that the tenant's writes continue. */
 export async function lowerFence(
   owner: pg.ClientBase,
   { tenantId }: Attempt,
@@ -115,7 +115,7 @@ export interface CommittedPlace {
   readonly isolationModel: IsolationModel;
   readonly schemaName: string;
   readonly roleName: string;
-  /** What requests that still come to the old place are told, as `parseForward` of placement reads it. */
+  /** The forward: what requests at the old place get, in the format of `parseForward` of placement. */
   readonly forward: Readonly<Record<string, unknown>>;
 }
 
@@ -319,7 +319,7 @@ export function showsCommit(row: PlacementRow | undefined, { attempt, kind, targ
 }
 
 /**
- * Takes the tenant from an attempt that is rolled back, and lets its writes go on: afterwards the attempt can commit
+ * Revokes the claim of an attempt that is rolled back, and lowers its fence: afterwards the attempt can commit
  * nothing, and no writer notes changes for it. Does nothing where the tenant is another attempt's by now.
  * @param endSessions ends what the attempt has under way, so that its end need not be waited for.
  * @throws {MoveCommitted} the attempt has committed its hop.

@@ -76,8 +76,8 @@ async function rehearse({ source, target }: BothSides, hop: Hop, budgetMs: numbe
 
 /**
  * Does at the target what the first request will do. It enters as a canary: a tenant that does not exist, under the attempt's
- * id, so that nobody can enter as the real one yet, and a run that was frozen can do no harm when it goes on.
- * @throws {TenantUnreachable} transient while the proxy takes up the secret.
+ * id, so that no request can enter as the real one yet, and a frozen run does no harm when it continues.
+ * @throws {TenantUnreachable} transient until the proxy accepts the secret.
  */
 async function verifyTarget(sides: BothSides, { attempt, target }: Hop): Promise<void> {
   const { attemptId } = attempt;

@@ -16,7 +16,7 @@ import { BUILD_POWER } from './replication.ts';
  * Builds keys, indexes and triggers at the target while the subscription is suspended: adding a foreign key and applying
  * changes would lock the same tables in different orders. Changes wait in the slot meanwhile.
  *
- * The catalogue says what is missing, so a repeated run goes on where the last one ended. A run that reaches its deadline leaves
+ * The catalogue shows what is missing, so a repeated run continues where the last one ended. A run that reaches its deadline leaves
  * a build that is under way to PostgreSQL. The run that finds nothing missing resumes the subscription. Statistics are rough
  * here: `compare` gathers full ones, behind the commit.
  */

@@ -70,7 +70,7 @@ export const BUILD_POWER: BuildPower = { memory: '256MB', workers: 2 };
 /** PostgreSQL starts a worker that fails again, every five seconds; a failover does not cause so many failures. */
 const FAILURES = 10;
 
-/** @throws {ReplicationBroken} where the replication cannot go on; and what `work` throws. */
+/** @throws {ReplicationBroken} the replication cannot continue; and what `work` throws. */
 export async function reportingBrokenReplication<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();

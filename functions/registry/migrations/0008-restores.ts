@@ -10,5 +10,6 @@ export const restoreColumns: readonly string[] = [
   "ALTER TABLE tenant_move_hops ADD COLUMN filling jsonb CHECK (jsonb_typeof(filling) = 'object')",
   // A copy of another tenant, for support or tests: it is neither promoted nor billed.
   'ALTER TABLE tenants ADD COLUMN clone_of uuid',
+  "ALTER TABLE tenants ADD COLUMN last_drill jsonb CHECK (jsonb_typeof(last_drill) = 'object')",
   'CREATE INDEX idx_tenant_moves_restores ON tenant_moves (tenant_id, started_at, move_id) WHERE restore IS NOT NULL',
 ];

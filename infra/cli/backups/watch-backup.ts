@@ -1,8 +1,7 @@
 import type { ApiClient } from '../api-client.ts';
 import { patiently, pollPause } from '../polling.ts';
-import { progressBar } from '../progress-bar.ts';
 import type { Screen } from '../screen.ts';
-import { bytesText, counted, durationText, shownText } from '../shown-text.ts';
+import { bytesText, counted, durationText, progressBar, shownText } from '../shown-text.ts';
 import { type Backup, shareDone } from './backup-json.ts';
 
 /**

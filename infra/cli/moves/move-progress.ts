@@ -1,6 +1,13 @@
-import { progressBar } from '../progress-bar.ts';
 import type { Style } from '../screen.ts';
-import { bytesText, counted, countText, durationText, pauseText, shownText } from '../shown-text.ts';
+import {
+  bytesText,
+  counted,
+  countText,
+  durationText,
+  pauseText,
+  progressBar,
+  shownText,
+} from '../shown-text.ts';
 import { type Move, type MovePhase, type PlannedHop, placeText, targetText } from './move-json.ts';
 
 export interface ProgressLine {

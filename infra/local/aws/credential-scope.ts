@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Caller, region and service in a SigV4 signature. The signature is verified of presigned URLs only. */
+/** What a SigV4 signature says about who calls what where. The signature is verified of presigned URLs only. */
 export interface CredentialScope {
   accessKeyId: string;
   region: string;

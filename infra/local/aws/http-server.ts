@@ -93,11 +93,10 @@ function send(response: ServerResponse, { status, headers, body }: WireResponse)
 }
 
 /**
- * Why a request is refused, or undefined. Only signatures of presigned URLs are verified here, so every client that
- * reaches the endpoint is an administrator: it must be a program on this machine, not a web page in its browser. A
- * page's requests carry `Origin` or `Sec-Fetch-Site`; a page whose own name resolves to this machine (DNS rebinding)
- * sends a foreign `Host`.
- * @param isLink a presigned URL, whose signature is verified: a page may contain it as a link
+ * Why a request is not taken, or undefined. Signatures are hardly ever verified here, so every client that reaches the endpoint is an
+ * administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry `Origin`
+ * or `Sec-Fetch-Site`; one that has its own name resolve to this machine (DNS rebinding) names a foreign `Host`.
+ * @param isLink a presigned URL, whose signature is verified: a page may have it for people to click on
  */
 export function refusalOf({ headers }: Pick<IncomingMessage, 'headers'>, isLink = false): string | undefined {
   if (headers.origin !== undefined) return 'requests of web pages (with an Origin) are not taken';

@@ -32,7 +32,7 @@ export function dataDirectory(clusters: string, name: string): DataDirectory {
 const ARCHIVED_SEGMENT_MIB = 1;
 
 /**
- * Makes an empty database cluster unless a complete one exists.
+ * Makes an empty database cluster unless a whole one is there.
  * @param isArchived whether its WAL is going to be archived; it can be in any case
  * @throws {PostgresError} with initdb's own reason
  */

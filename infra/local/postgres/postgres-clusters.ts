@@ -1,12 +1,13 @@
 /**
  * The PostgreSQL servers of this platform, one per Aurora cluster, which its ARN identifies.
  *
- * States of each cluster: unknown → (create) initialized, from a spare directory if there is one, and running ⇄ stopped
- * → (remove) unknown; running → (ends unexpectedly) reviving → running, as often as needed. `startKnown` starts known
- * ones early, while the app is still being synthesized; `create` then finds them running. A recovered cluster: unknown
- * → (recover) being recovered → stopped ⇄ (start, halt) running → (remove) unknown; one whose recovery was killed is
- * unknown at the next start, and `recover` begins it anew. Invariants: operations on one cluster run one after the
- * other; `cluster.json` exists only after its data directory is complete; a port stays the same while it is free.
+ * Of each cluster: unknown → (create) initialized, of a spare directory where there is one, and running ⇄ stopped →
+ * (remove) unknown; running → (ends by itself) reviving → running, however often that takes. Known ones are started
+ * early by `startKnown`, while the app is still being synthesized; `create` then finds them running.
+ * Of a recovered one: unknown → (recover) being recovered → stopped ⇄ (start, halt) running → (remove) unknown.
+ * One whose recovery was killed is unknown at the next start; `recover` begins it anew.
+ * Invariants: operations on one cluster run one after the other; `cluster.json` remembers a cluster only once its
+ * data directory is whole; a port is kept for as long as nobody else takes it.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';

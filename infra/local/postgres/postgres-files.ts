@@ -135,7 +135,7 @@ function outside(stateDir: string): string {
   const { uid } = lstatSync(path);
   // Any user may create names in /var/tmp: a directory of another user must not get data or binaries.
   if (!lstatSync(path).isDirectory() || uid !== process.getuid?.()) {
-    throw new PostgresError(`${path} belongs to somebody else: remove it or choose another STRATA_DIR`);
+    throw new PostgresError(`${path} belongs to another user: remove it or choose another STRATA_DIR`);
   }
   return path;
 }

@@ -17,7 +17,7 @@ export class SpareDirectories {
   readonly #files: PostgresFiles;
   readonly #superuserPassword: string;
   readonly #isArchived: boolean;
-  /** In the order of their completion, as far as it is known. */
+  /** In the order in which they become whole, as far as that is known. */
   #spares: { name: string; whole: Promise<boolean> }[];
 
   constructor(files: PostgresFiles, superuserPassword: string, isArchived: boolean) {

@@ -24,7 +24,7 @@ export async function insertBulkRows(
   const id = (kind: string, n: string) => `md5('${kind}' || ${n} || '${tenantId ?? schema}')::uuid`;
   // Different in every row, as people's texts are: what repeats itself would compress better than real data does.
   const prose = (n: string, words: number) =>
-    Array.from({ length: words }, (_, word) => `md5((${n} + ${word})::text)`).join(` || ' ' || `);
+    Array.from({ length: words }, (_, word) => `md5((${n})::text || '.${word}')`).join(` || ' ' || `);
   const statements = [
     `INSERT INTO ${table('skills')} (${column}skill_id, skill_name, skill_category, description)
      SELECT ${value}${id('skill', 'n')}, 'Skill ' || n, 'Category ' || n % 20, ${prose('n', 4)}

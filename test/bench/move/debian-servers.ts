@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { freePort } from '../../../infra/local/index.ts';
 
-const BIN = '/usr/lib/postgresql/15/bin';
+export const BIN = '/usr/lib/postgresql/15/bin';
 
 /** Debian's PostgreSQL 15 with its tools: `apt-get install postgresql-15`. */
 export const debianPostgresInstalled = existsSync(join(BIN, 'pg_dump'));

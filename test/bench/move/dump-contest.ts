@@ -57,7 +57,8 @@ export async function startDumpContest(
   }
 }
 
-async function createSource(source: pg.Client, schema: string, rows: number): Promise<void> {
+/** A tenant's schema with its rows, keys and indexes. */
+export async function createSource(source: pg.Client, schema: string, rows: number): Promise<void> {
   const tables: readonly TenantTable[] = tenantTables;
   const target: RenderTarget = { model: 'isolated', schema, requestRole: '' };
   await source.query(`CREATE SCHEMA ${identifier(schema)}`);

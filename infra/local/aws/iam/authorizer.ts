@@ -27,7 +27,7 @@ export class Authorizer {
     return owner === 'administrator' ? undefined : principals.accessKeyFor(owner.roleArn).secretAccessKey;
   }
 
-  /** The principal of a service that acts with a role. */
+  /** The principal that a service is when it acts with a role. */
   session(roleArn: string, sessionName?: string): Principal {
     const roleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
     const session =

@@ -1,4 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { DeployedStack } from '../../../model.ts';
+import { LOCAL_ACCOUNT } from '../../../model.ts';
+import type { BusEvent } from '../events/event-rule.ts';
 import type { StackEvent, StackRecord } from './stack-record.ts';
 
 /** One stack in the form of CloudFormation's answers, whether of the assembly or created at run time. */
@@ -137,4 +140,25 @@ function latestByResource(record: StackRecord): StackEvent[] {
     latest.set(event.logicalId, { ...event, physicalId });
   }
   return [...latest.values()];
+}
+
+/** 'CloudFormation Stack Status Change' for the status that a stack has now. */
+export function stackEvent(stack: {
+  arn: string;
+  region: string;
+  status: string;
+  reason?: string | undefined;
+}): BusEvent {
+  const { arn, region, status, reason = '' } = stack;
+  return {
+    version: '0',
+    id: randomUUID(),
+    'detail-type': 'CloudFormation Stack Status Change',
+    source: 'aws.cloudformation',
+    account: LOCAL_ACCOUNT,
+    time: new Date().toISOString().replace(/\.\d{3}Z$/, 'Z'),
+    region,
+    resources: [arn],
+    detail: { 'stack-id': arn, 'status-details': { status, 'status-reason': reason } },
+  };
 }

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { LOCAL_ACCOUNT } from '../../../model.ts';
+import { createHash, randomBytes } from 'node:crypto';
+
+import { LOCAL_ACCOUNT, type ResourceFactory } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
-import { aliasResource, keyResource } from './key-resources.ts';
 import type { Key, KeyStore } from './key-store.ts';
 
 /** AWS KMS: symmetric keys of the templates. */
@@ -98,4 +98,38 @@ function encryptionContext(input: Input): Record<string, unknown> {
 
 function ciphertext(input: Input): Buffer {
   return input.blob('CiphertextBlob') ?? Buffer.alloc(0);
+}
+
+/** `AWS::KMS::Key`. Its id derives from stack and logical id, so that its ciphertexts stay readable. */
+export function keyResource(keys: KeyStore): ResourceFactory {
+  return {
+    type: 'AWS::KMS::Key',
+    async create({ stack, logicalId, properties }) {
+      const key = keys.provide({
+        keyId: stableUuid(`${stack.arn} ${logicalId}`),
+        region: stack.region,
+        description: (properties.Description as string | undefined) ?? '',
+        policy: properties.KeyPolicy,
+      });
+      return { ref: key.keyId, attributes: { Arn: key.arn, KeyId: key.keyId } };
+    },
+  };
+}
+
+/** `AWS::KMS::Alias`. */
+export function aliasResource(keys: KeyStore): ResourceFactory {
+  return {
+    type: 'AWS::KMS::Alias',
+    async create({ stack, properties }) {
+      const name = String(properties.AliasName);
+      keys.alias(name, stack.region, String(properties.TargetKeyId));
+      return { ref: name, attributes: {} };
+    },
+  };
+}
+
+/** The same UUID for the same name, always. */
+export function stableUuid(name: string): string {
+  const hex = createHash('sha256').update(name).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

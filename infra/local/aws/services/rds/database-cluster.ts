@@ -8,7 +8,7 @@ import {
 import { ResourceFailure } from '../../errors.ts';
 import { Input } from '../../input.ts';
 import { tagsOf } from '../../tags.ts';
-import { stableUuid } from '../kms/key-resources.ts';
+import { stableUuid } from '../kms/kms.ts';
 import { randomPassword } from '../secrets-manager/random-password.ts';
 import { type SecretStore, versionIdOf } from '../secrets-manager/secret-store.ts';
 import type { RdsStore } from './rds-store.ts';

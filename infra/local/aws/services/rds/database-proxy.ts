@@ -7,7 +7,7 @@ import {
 import { ResourceFailure } from '../../errors.ts';
 import { Input } from '../../input.ts';
 import { tagsOf } from '../../tags.ts';
-import { stableUuid } from '../kms/key-resources.ts';
+import { stableUuid } from '../kms/kms.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
 import { proxyAuth } from './rds.ts';
 import type { RdsStore } from './rds-store.ts';

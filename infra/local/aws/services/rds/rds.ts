@@ -51,7 +51,7 @@ function wire(
   { logins, context, quotas }: RdsOptions,
   restored: RestoredClusters,
 ): AwsService {
-  /** Permission on one existing resource, with its tags, or on all of its kind, without tags. */
+  /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
   const on = (action: string, kind: string, one: Tagged | undefined, call: Call): Permission[] => [
     {
       action: `rds:${action}`,

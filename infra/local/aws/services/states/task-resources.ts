@@ -53,8 +53,8 @@ export class TaskResources {
   }
 
   /**
-   * @param signal of the execution's end, for what outlasts one call
-   * @throws {TaskFailure} with the error name AWS gives
+   * @param signal aborted at the execution's end, for work that outlasts one call
+   * @throws {TaskFailure} with AWS's error name
    */
   async run(
     resource: string,

@@ -1,0 +1,142 @@
+/**
+ * Loads a backup's parts into a bare schema and compares its tables with the manifest: what restores and drills have in
+ * common. A part is loaded by one transaction, which notes it in the schema itself: it is loaded once, however often the
+ * work is cut off and repeated.
+ */
+import type pg from 'pg';
+import type { ObjectStore } from '../aws/object-store.ts';
+import type { ManifestPart, ManifestTable } from '../backups/manifest.ts';
+import { compareWithManifest, loadPart, readPart } from '../backups/read-back.ts';
+import { qualified } from '../database/ddl/identifier.ts';
+import type { PhaseProgress } from '../moves/hop.ts';
+import { asOwnerOf } from '../places/place-database.ts';
+
+/** Runs one transaction on a connection of the schema's owner. */
+export type LoaderTransaction = (loader: pg.Client, work: () => Promise<void>) => Promise<void>;
+
+export interface LoadedSchema {
+  readonly place: Parameters<typeof asOwnerOf>[0];
+  readonly tenantId: string;
+  readonly schemaName: string;
+  readonly tables: readonly ManifestTable[];
+  readonly store: ObjectStore;
+  readonly transaction: LoaderTransaction;
+  /** Prepares a connection. */
+  readonly begin?: (loader: pg.Client) => Promise<void>;
+  /** On `performance.now()`'s clock: nothing is begun afterwards. */
+  readonly deadline: number;
+  readonly progress: (update: PhaseProgress) => Promise<void>;
+}
+
+/** Connections that load side by side: PostgreSQL and this process have a processor each. */
+const LOADERS = 2;
+
+/**
+ * @returns whether everything is loaded and equals the manifest: else call again.
+ * @throws {BackupObjectMissing | BackupObjectDamaged | RestoredRowsDiffer} and errors of S3 and PostgreSQL.
+ */
+export async function loadAndCompare(schema: LoadedSchema): Promise<boolean> {
+  const { tables, store, schemaName, tenantId, transaction } = schema;
+  const parts = tables.flatMap((table) => table.parts.map((part) => ({ table, part })));
+  const total = { rowsTotal: sumOf(tables, 'rows'), bytesTotal: sumOf(tables, 'rawBytes') };
+  const loaded = { rowsDone: 0, bytesDone: 0 };
+  const load = async (loader: pg.Client, { table, part }: { table: ManifestTable; part: ManifestPart }) => {
+    if (!(await isDone(loader, schemaName, part.key))) {
+      const rows = await readPart(store, table, part);
+      const work = () => loadPart(loader, { schemaName }, table, rows);
+      try {
+        await transaction(loader, () => once(loader, schemaName, part.key, work));
+      } finally {
+        // Another run has loaded it meanwhile, or the transaction did not begin.
+        rows.body.destroy();
+      }
+    }
+    loaded.rowsDone += part.rows;
+    loaded.bytesDone += part.rawBytes;
+    await schema.progress({ ...loaded, ...total });
+  };
+  if (!(await sideBySide(schema, parts, load))) return false;
+  const restored = { tenantId, schemaName, isolationModel: 'schema' as const };
+  // Each table once: a large tenant takes several calls, and a masked table has other rows than the backup.
+  return sideBySide(schema, tables, async (loader, table) => {
+    const step = `compared ${table.name}`;
+    await schema.progress({});
+    if (await isDone(loader, schemaName, step)) return;
+    await compareWithManifest(loader, restored, table);
+    await transaction(loader, () => once(loader, schemaName, step, async () => {}));
+  });
+}
+
+const stepsTable = (schemaName: string) => qualified(schemaName, 'restore_steps');
+
+/** SQL of the table that notes the steps which are done. */
+export const createSteps = (schemaName: string) =>
+  `CREATE TABLE IF NOT EXISTS ${stepsTable(schemaName)} (step text PRIMARY KEY)`;
+export const dropSteps = (schemaName: string) => `DROP TABLE ${stepsTable(schemaName)}`;
+
+/** Does the work in the connection's open transaction, unless a transaction has done it before. */
+export async function once(
+  connection: pg.ClientBase,
+  schemaName: string,
+  step: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  // A second run waits here for the end of the first one's transaction.
+  const { rowCount } = await connection.query(
+    `INSERT INTO ${stepsTable(schemaName)} (step) VALUES ($1) ON CONFLICT DO NOTHING`,
+    [step],
+  );
+  if (rowCount !== 0) await work();
+}
+
+export async function isDone(connection: pg.ClientBase, schemaName: string, step: string): Promise<boolean> {
+  const { rowCount } = await connection.query(`SELECT FROM ${stepsTable(schemaName)} WHERE step = $1`, [
+    step,
+  ]);
+  return rowCount !== 0;
+}
+
+/**
+ * Works items off on several connections. When one fails, no further one is begun, and all connections are idle at the end.
+ * @returns whether all were done before the deadline.
+ */
+async function sideBySide<Item>(
+  schema: LoadedSchema,
+  items: readonly Item[],
+  work: (loader: pg.Client, item: Item) => Promise<void>,
+): Promise<boolean> {
+  const queue = [...items];
+  let failed = false;
+  const lane = () =>
+    asLoader(schema, async (loader) => {
+      while (!failed && performance.now() <= schema.deadline) {
+        const item = queue.shift();
+        if (item === undefined) return;
+        await work(loader, item).catch((error: unknown) => {
+          failed = true;
+          throw error;
+        });
+      }
+    });
+  const lanes = await Promise.allSettled(Array.from({ length: LOADERS }, lane));
+  for (const each of lanes) if (each.status === 'rejected') throw each.reason;
+  return queue.length === 0;
+}
+
+/** A connection that can carry a stream of COPY. */
+export function asLoader<Result>(
+  { place, begin }: Pick<LoadedSchema, 'place' | 'begin'>,
+  work: (loader: pg.Client) => Promise<Result>,
+): Promise<Result> {
+  return asOwnerOf(
+    place,
+    async (loader) => {
+      await begin?.(loader);
+      return work(loader);
+    },
+    { pipeline: false },
+  );
+}
+
+export const sumOf = (tables: readonly ManifestTable[], key: 'rows' | 'rawBytes'): number =>
+  tables.reduce((sum, table) => sum + table[key], 0);
