@@ -79,6 +79,7 @@ export async function followHop(
 ): Promise<void> {
   const {
     attempt: { tenantId },
+    source,
     target,
   } = hop;
   const { host, port, secretArn } = target;
@@ -91,16 +92,11 @@ export async function followHop(
     const db = registrySql(transaction);
     const followed = await db
       .updateTable('tenant_database_routing')
-      .set((eb) => ({
+      .set({
         ...routeTo(target),
-        arrived_at: eb
-          .case()
-          .when('writer_host', 'is distinct from', target.writerHost)
-          .then(now)
-          .else(eb.ref('arrived_at'))
-          .end(),
+        ...(source.clusterArn === target.clusterArn ? {} : { arrived_at: now }),
         updated_at: now,
-      }))
+      })
       .where('tenant_id', '=', tenantId)
       .where('epoch', '<', target.epoch)
       .returning('tenant_id')

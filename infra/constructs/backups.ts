@@ -43,7 +43,7 @@ type BackupTaskProps = FunctionCode<`tasks/backup-${keyof BackupTasks}`> & {
 /** Before the daily promotions (UTC) and after the working day of most of the region: a backup reads a lot. */
 const DAILY = 'cron(0 0 * * ? *)';
 /** Workflows whose records are ended by `backup-registry`, should their executions end without them. */
-const RECOVERED = [STATE_MACHINES.backup, STATE_MACHINES.export] as const;
+const RECOVERED = [STATE_MACHINES.backup, STATE_MACHINES.restore, STATE_MACHINES.export] as const;
 /** A part of a table is compressed and hashed on its way, in chunks. */
 const BUSY_MEMORY = 1024;
 
@@ -108,8 +108,7 @@ export class Backups extends Construct {
       environment: this.#environment,
     });
     this.bucket.grantExpire(task);
-    // Restores to a point in time make backups too.
-    const executions = [...RECOVERED, STATE_MACHINES.restore].map((name) => this.#executions(`${name}:*`));
+    const executions = RECOVERED.map((name) => this.#executions(`${name}:*`));
     for (const pattern of executions) {
       acknowledgePattern(
         task,

@@ -166,6 +166,26 @@ test('the operators’ API can read exports of this account’s buckets, and no 
   ]);
 });
 
+test('the task of side clusters deletes and changes nothing but them, and is in no network', () => {
+  const { Role, VpcConfig } = functionOf(plain, 'tasks/restore-side').Properties;
+  expect(VpcConfig).toBeUndefined();
+  const rights = allowStatements(plain.resources).filter(({ roles }) =>
+    roles.some((one) => text(Role) === `<${one}.Arn>`),
+  );
+  const changing = rights.filter(({ statement }) =>
+    listOf(statement.Action).some((action) => /^rds:(Delete|Modify|Create)/.test(text(action))),
+  );
+  expect(changing.length).toBeGreaterThan(0);
+  for (const { statement } of changing) {
+    for (const resource of listOf(statement.Resource).map(text)) {
+      expect(resource).toMatch(/:(cluster|db|cluster-snapshot):strata-side-\*$|:(og|pg):default\*$/);
+      if (/:(cluster|db):/.test(resource)) {
+        expect(JSON.stringify(statement.Condition)).toMatch(/strata:component":"side-cluster"/);
+      }
+    }
+  }
+});
+
 test('the fleet’s role starts tenant-backup and its own groups, and no other workflow', () => {
   const fleet = ofType(plain, 'AWS::StepFunctions::StateMachine').find(
     ({ Properties }) => Properties.StateMachineName === 'fleet-backup',

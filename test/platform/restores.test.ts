@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { MovingTenant } from './moving-tenant.ts';
-import { backUp, restore, rowsOf, undo } from './restore-runs.ts';
+import { askRestore, backUp, restore, rowsOf, undo } from './restore-runs.ts';
 import { call, newEmployee, operatorToken, userToken } from './running-platform.ts';
 
 let token: string;
@@ -72,5 +72,55 @@ describe.each([
     expect(moves.body.items).toEqual([]);
     const restores = await call('GET', `/tenants/${tenant.slug}/restores`, { token });
     expect(restores.body.items.map(({ mode }: { mode: string }) => mode)).toEqual(['replace', 'undo']);
+  });
+});
+
+describe('a restore to a point in time', () => {
+  test('is refused with the window outside of it, which a restore in place does not change and a move does', async () => {
+    const tenant = await MovingTenant.create({ tier: 'business' });
+    const windowOf = async () =>
+      (await call('GET', `/tenants/${tenant.slug}/backups`, { token })).body.window as {
+        from: string;
+        to: string;
+      };
+    const { from, to } = await windowOf();
+    const early = new Date(Date.parse(from) - 1_000).toISOString();
+    const late = new Date(Date.parse(to) + 3_600_000).toISOString();
+    for (const at of [early, late]) {
+      const { status, body } = await askRestore(tenant.slug, { at });
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ type: 'urn:strata:problem:time-outside-window', window: { from } });
+    }
+    const { backupId } = await backUp(tenant.slug);
+    expect(await restore(tenant.slug, { backupId })).toMatchObject({ status: 'succeeded' });
+    expect((await windowOf()).from).toBe(from);
+    expect(await tenant.move({ targetTier: 'enterprise' })).toMatchObject({
+      status: 'succeeded',
+      reason: null,
+    });
+    expect(Date.parse((await windowOf()).from)).toBeGreaterThan(Date.parse(from));
+  });
+
+  test('is refused for a Starter tenant, and unless it names either a backup or a time', async () => {
+    const tenant = await MovingTenant.create({ tier: 'starter' });
+    const at = new Date().toISOString();
+    expect(await askRestore(tenant.slug, { at })).toMatchObject({
+      status: 409,
+      body: { detail: 'Tenants of tier starter have daily backups only: give the id of one.' },
+    });
+    const backupId = '00000000-0000-4000-8000-000000000000';
+    for (const body of [{}, { at, backupId }, { at: 'yesterday' }])
+      expect(await askRestore(tenant.slug, body)).toMatchObject({ status: 400 });
+  });
+
+  test('fails by name where the cluster cannot be restored, and leaves the tenant as it was', async () => {
+    const tenant = await MovingTenant.create({ tier: 'business' });
+    const { body } = await call('GET', `/tenants/${tenant.slug}/backups`, { token });
+    expect(await restore(tenant.slug, { at: body.window.to })).toMatchObject({
+      status: 'failed',
+      backupId: null,
+      reason: expect.stringMatching(/^The database cannot be restored to that time\./),
+    });
+    expect(await tenant.tenant()).toMatchObject({ status: 'active', tier: 'business' });
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Registry schema version 9: restores to a point in time.
+ * Registry schema version 10: restores to a point in time.
  *
  * Such a restore first makes a backup of the tenant as it was then: `restore_id` names the restore. It reads a copy of
  * the cluster, so it neither waits for the daily backup nor stands for it: only other backups exclude each other.
