@@ -101,8 +101,15 @@ async function openHop(
   await registrySql(transaction)
     .insertInto('tenant_move_hops')
     .values({
-      ...{ move_id: moveId, hop_index: hopIndex, attempt_id: randomUUID(), tenant_id: tenantId },
-      ...{ kind: planned.kind, suffix, source, target, filling: planned.filling ?? null },
+      move_id: moveId,
+      hop_index: hopIndex,
+      attempt_id: randomUUID(),
+      tenant_id: tenantId,
+      kind: planned.kind,
+      suffix,
+      source,
+      target,
+      filling: planned.filling ?? null,
     })
     .execute();
 }

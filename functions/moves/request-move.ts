@@ -124,8 +124,13 @@ export async function insertMove(
     await registrySql(transaction)
       .insertInto('tenant_moves')
       .values({
-        ...{ move_id: moveId, tenant_id: tenantId, phase, input: writeMoveInput(input), plan: draft.plan },
-        ...{ execution_arn: executionArn, started_by: startedBy },
+        move_id: moveId,
+        tenant_id: tenantId,
+        phase,
+        input: writeMoveInput(input),
+        plan: draft.plan,
+        execution_arn: executionArn,
+        started_by: startedBy,
       })
       .execute();
   } catch (error) {
@@ -134,7 +139,10 @@ export async function insertMove(
     throw error;
   }
   await recordAudit(transaction, {
-    ...{ actor, action: 'move.start', tenantId, resource: { type: 'move', id: moveId } },
+    actor,
+    action: 'move.start',
+    tenantId,
+    resource: { type: 'move', id: moveId },
     data: { target: input.target, force: input.force, overridden: overriddenLimits(draft), startedBy },
   });
 }
@@ -162,7 +170,10 @@ export function startTierMove(
     registry,
     { tenantId, target: { tier: targetTier }, force: false },
     {
-      ...{ actor, startedBy, stateMachineArn, survey },
+      actor,
+      startedBy,
+      stateMachineArn,
+      survey,
       start: (name, input) => startExecution(stateMachineArn, name, input),
     },
   );

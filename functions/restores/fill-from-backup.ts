@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import type { ObjectStore } from '../aws/object-store.ts';
 import { type BackupManifest, type ManifestTable, readManifest } from '../backups/manifest.ts';
 import { auditLog } from '../database/tables/operations-tables.ts';
@@ -39,9 +38,10 @@ export async function fillFromBackup(
   };
   if (!(await loadAndCompare(schema))) return undefined;
   if (filling.mask) {
-    const mask = (loader: pg.Client) => maskRows(loader, schemaName, filling.schemaVersion);
     await asLoader(schema, (loader) =>
-      schema.transaction(loader, () => once(loader, schemaName, 'masked', () => mask(loader))),
+      schema.transaction(loader, () =>
+        once(loader, schemaName, 'masked', () => maskRows(loader, schemaName, filling.schemaVersion)),
+      ),
     );
   }
   return {

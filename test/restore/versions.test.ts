@@ -1,6 +1,7 @@
 /** Backups of other schema versions: an older one is brought forward, a newer one is refused. */
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TablesNewer } from '../../functions/backups/errors.ts';
 import {
   type BackupManifest,
   manifestKey,
@@ -138,7 +139,7 @@ test('a backup of a newer schema version is refused by name', async () => {
 
   // The tenant was upgraded between the beginning of the backup and its snapshot.
   const asked = await world.ask(tenantId, { mode: 'replace', backupId });
-  await expect(world.run(asked)).rejects.toThrow(BackupTablesNewer);
+  await expect(world.run(asked)).rejects.toThrow(TablesNewer);
   expect(await world.hops(asked)).toEqual([]);
   await endMove(world.registry, asked.restoreId, { stopped: { status: 'failed', reason: 'newer' } });
 
