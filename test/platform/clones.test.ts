@@ -25,10 +25,11 @@ test.each([
   const source = await MovingTenant.create({ tier });
   const user = await userToken(source.slug);
   for (let n = 0; n < 3; n++) await call('POST', '/employees', { token: user, body: newEmployee() });
+  const condition = (schema: string) => (schema === 'shared' ? `WHERE tenant_id = '${source.tenantId}'` : '');
   await inDatabaseOf(
     source.tenantId,
-    (schema) => `UPDATE ${schema}.employees SET ssn = '\\x0102', salary = '\\x03'
-    ${schema === 'shared' ? `WHERE tenant_id = '${source.tenantId}'` : ''}`,
+    (schema) =>
+      `UPDATE ${schema}.employees SET ssn_encrypted = '\\x0102', salary_encrypted = '\\x03' ${condition(schema)}`,
   );
   const { backupId } = await backUp(source.slug);
   const before = await rowsOf(source.tenantId);
@@ -75,8 +76,8 @@ test.each([
         first_name: 'Masked',
         last_name: 'Masked',
         email: `masked-${employee.employee_id}@masked.invalid`,
-        ssn: null,
-        salary: null,
+        ssn_encrypted: null,
+        salary_encrypted: null,
       });
     }
     // Only what was done in the clone.

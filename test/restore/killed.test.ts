@@ -46,8 +46,8 @@ const KILLS: Readonly<Record<IsolationModel, readonly string[]>> = {
   dedicated: [...ALONE, ...AFTER],
 };
 const SAMPLES: Readonly<Record<IsolationModel, readonly string[]>> = {
-  shared: ['0 fill', '0 compare', '1 prepare', '1 cut-over'],
-  schema: ['0 copy', '0 settle'],
+  shared: ['0 compare', '1 cut-over'],
+  schema: ['0 copy'],
   dedicated: ['discards'],
 };
 
@@ -119,7 +119,8 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
       expect(traces.filter((line) => /^(role|secret)/.test(line))).toHaveLength(model === 'shared' ? 0 : 1);
     }
 
-    test.runIf(FULL_RUN || model === 'schema')(
+    // Phase `fill` of a Starter tenant fills a schema, too.
+    test.runIf(model === 'schema' || (FULL_RUN && model === 'dedicated'))(
       'whose process dies at a commit of the fill goes on in the next one',
       async () => {
         const fill = (asked: AskedRestore) => world.phase(asked.restoreId, 0, 'fill');
@@ -130,7 +131,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
         expect(commits).toBeGreaterThan(20);
         const all = Array.from({ length: commits }, (_, index) => index + 1);
         for (const at of sampled(
-          all.filter((n) => n % 17 === 1),
+          all.filter((n) => n % 30 === 10),
           all,
         )) {
           for (const moment of sampled<('before' | 'after')[]>(['after'], ['before', 'after'])) {
