@@ -46,12 +46,17 @@ async function verifyObject(store: ObjectStore, part: ManifestPart): Promise<voi
   await pipeline(body, verified, discarding());
 }
 
-/** The object's stream, once S3 says that it has the right size. */
-async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart) {
+/**
+ * The object's stream, once S3 says that it has the right size.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
+ */
+async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart): Promise<Readable> {
   const { body, bytes } = await store.download(key).catch((error: unknown) => {
     if (error instanceof ObjectMissing) throw new BackupObjectMissing(key, { cause: error });
     throw error;
   });
+  // Where it breaks before it is read, its reader gets the error; without a listener the event would end the process.
+  body.on('error', () => {});
   if (bytes === storedBytes) return body;
   body.destroy();
   throw new BackupObjectDamaged(key, `has ${bytes} bytes, not ${storedBytes}`);
@@ -90,7 +95,16 @@ export async function restorePart(
   part: ManifestPart,
   store: ObjectStore,
 ): Promise<void> {
-  const rows = await readPart(store, table, part);
+  await loadPart(client, { schemaName }, table, await readPart(store, table, part));
+}
+
+/** The same with the part's stream, which {@link readPart} has opened. */
+export async function loadPart(
+  client: pg.ClientBase,
+  { schemaName }: { readonly schemaName: string },
+  table: ManifestTable,
+  rows: PartStream,
+): Promise<void> {
   const columns = table.columns.map(identifier).join(', ');
   const load = client.query(
     copyFrom(`COPY ${qualified(schemaName, table.name)} (${columns}) FROM STDIN (FORMAT binary)`),
@@ -112,7 +126,11 @@ export interface PartStream {
   causeOf(error: unknown): unknown;
 }
 
-/** Opens one part for reading. @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors. */
+/**
+ * Opens one part for reading. Open it before the transaction that loads it: S3 may take longer to answer than a
+ * transaction may be idle.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
+ */
 export async function readPart(
   store: ObjectStore,
   table: Pick<ManifestTable, 'columns'>,
