@@ -139,10 +139,31 @@ function valueSchema(type: string): object {
   }
 }
 
+/** What of the tenant's record is the customer's. The rest is the operators': cell, executions, revenue. */
+const TENANT_FIELDS = [
+  'tenantId',
+  'name',
+  'slug',
+  'tier',
+  'dataResidency',
+  'complianceRequirements',
+  'billingEmail',
+  'features',
+  'createdAt',
+];
+const USER_FIELDS = ['userId', 'email', 'role', 'isActive', 'createdAt', 'lastLoginAt'];
+
 /** The tenant's record and the people who sign in, as the backup has them: they are in no table of the tenant. */
 export function accountDocument({ tenant, users }: BackupManifest): string {
-  return `${JSON.stringify({ tenant, users }, null, 2)}\n`;
+  const account = {
+    tenant: picked(tenant, TENANT_FIELDS),
+    users: users.map((user) => picked(user, USER_FIELDS)),
+  };
+  return `${JSON.stringify(account, null, 2)}\n`;
 }
+
+const picked = (record: object, names: readonly string[]) =>
+  Object.fromEntries(Object.entries(record).filter(([name]) => names.includes(name)));
 
 export function readmeText(manifest: BackupManifest): string {
   const { tenant, snapshotAt, tables } = manifest;

@@ -1,5 +1,6 @@
 /**
- * The platform killed while a tenant is onboarded and another one moves, and while one is backed up.
+ * The platform killed while a tenant is onboarded and another one moves, and while one is backed up, and while one is
+ * exported.
  * `kill-during-*.full.test.ts` kill it at every state of the first two.
  */
 import { resolve } from 'node:path';
@@ -131,4 +132,28 @@ test('killed during a backup: it is aborted, and `tick daily` backs up every ten
   // None is due now.
   expect(await tick('daily')).toMatchObject({ status: 'SUCCEEDED' });
   expect(await backupsOf('nomad')).toHaveLength(1);
+}, 120_000);
+
+test('killed during an export: it is aborted with its backup, and the next one succeeds at once', async () => {
+  const settler = await tenantId('settler');
+  // The lock keeps the export's backup from its end; it goes with the servers.
+  const lock = await lockTables(settler, platform);
+  lock.on('error', () => {});
+  const dead = await platform.startExecution('tenant-export', { slug: 'settler' });
+  await platform.entered(dead, 'Wait for backup');
+  const backups = await backupsOf('settler');
+  await platform.kill();
+
+  await platform.start();
+  expect((await platform.execution(dead)).status).toBe('ABORTED');
+  // Nothing waits for recovery: the next export takes its place.
+  const next = await platform.finished(await platform.startExecution('tenant-export', { slug: 'settler' }));
+  expect(next, next.cause).toMatchObject({ status: 'SUCCEEDED' });
+  const { items } = await (await platform.client()).get<{ items: Backup[] }>('/tenants/settler/exports');
+  expect(items).toMatchObject([
+    { status: 'aborted', reason: 'The workflow of the export ended before the export was done.' },
+    { status: 'succeeded', reason: null },
+  ]);
+  const later = (await backupsOf('settler')).slice(backups.length - 1);
+  expect(later.map(({ status }) => status)).toEqual(['aborted', 'succeeded']);
 }, 120_000);

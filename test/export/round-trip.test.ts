@@ -166,5 +166,10 @@ test('the archive says what it is, and describes each column of its CSV files', 
   expect(properties.manager_id).toMatchObject({
     anyOf: [{ type: 'string', format: 'uuid', 'x-references': 'employees' }, { type: 'null' }],
   });
-  expect(JSON.parse(text('account.json')).tenant).toMatchObject({ tenantId: tenant.tenantId });
+  const account = JSON.parse(text('account.json'));
+  expect(account.tenant).toMatchObject({ tenantId: tenant.tenantId, tier: 'business' });
+  expect(Object.keys(account)).toEqual(['tenant', 'users']);
+  // Nothing of the operators'.
+  for (const name of ['cellId', 'executionArn', 'monthlyRevenue', 'apiUrl', 'epoch'])
+    expect(account.tenant).not.toHaveProperty(name);
 });

@@ -193,7 +193,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves, backups, restores and rollouts in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves, backups, restores, exports and rollouts in every region, and measure tenants of any', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -205,11 +205,13 @@ test('the operators’ API may start and watch moves, backups, restores and roll
   expect(allowed('states:StartExecution')).toEqual([
     'arn:aws:states:eu-west-1::stateMachine:schema-rollout',
     'arn:aws:states:eu-west-1::stateMachine:tenant-backup',
+    'arn:aws:states:eu-west-1::stateMachine:tenant-export',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
     'arn:aws:states:eu-west-1::stateMachine:tenant-restore',
     'arn:aws:states:us-east-1::stateMachine:schema-rollout',
     'arn:aws:states:us-east-1::stateMachine:tenant-backup',
+    'arn:aws:states:us-east-1::stateMachine:tenant-export',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
     'arn:aws:states:us-east-1::stateMachine:tenant-restore',
