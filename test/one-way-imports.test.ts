@@ -13,7 +13,7 @@ const GROUPS = [
   ['api', 'tasks'],
   ['http'],
   // A restore is a backup that is read into a move.
-  ['restores'],
+  ['restores', 'reconciliation'],
   ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep'],
   ['places'],
   ['tenant-data'],

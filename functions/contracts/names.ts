@@ -25,6 +25,7 @@ export const STATE_MACHINES = {
   fleetBackup: 'fleet-backup',
   restore: 'tenant-restore',
   drills: 'restore-drills',
+  reconcile: 'registry-reconcile',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */

@@ -6,11 +6,11 @@
 import type pg from 'pg';
 import { logger } from '../aws/logger.ts';
 import type { IsolationModel } from '../contracts/tenant.ts';
+import { ddlTransaction } from '../database/ddl/ddl-connection.ts';
 import { dataConnection } from '../database/provisioning/data-connection.ts';
 import { readTenancyVersion } from '../database/provisioning/tenancy-schema.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { isConnectionLost, sqlStateOf } from '../database/session/sql-state.ts';
-import { ddlTransaction } from '../database/ddl/ddl-connection.ts';
 import { isolatedTablesVersion } from '../database/transfer/place-facts.ts';
 import type { DedicatedDatabase } from '../places/dedicated-databases.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -58,8 +58,12 @@ export interface TenantPlacements {
 /** Opens a connection as the owner of the database. @throws the driver's, the network's or Secrets Manager's error. */
 export type ConnectAsOwner = (database: OwnedDatabase) => Promise<pg.Client>;
 
-export const connectAsOwner: ConnectAsOwner = ({ writerHost: host, port, database, ownerSecret: secretArn }) =>
-  dataConnection({ host, port, database, secretArn });
+export const connectAsOwner: ConnectAsOwner = ({
+  writerHost: host,
+  port,
+  database,
+  ownerSecret: secretArn,
+}) => dataConnection({ host, port, database, secretArn });
 
 /** The cells of a region, by id. */
 export async function listCellDatabases(registry: RegistryExecutor, region: string): Promise<CellDatabase[]> {
