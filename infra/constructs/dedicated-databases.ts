@@ -113,6 +113,16 @@ export class DedicatedDatabases extends Construct {
     this.#secrets.grantDeleteDedicated(grantee, why);
   }
 
+  /** May list the stacks of the account in this region: a list is not authorized on single stacks. */
+  grantList(grantee: IGrantable): void {
+    acknowledgePattern(
+      grantee,
+      '*',
+      'CloudFormation lists all stacks or none: dedicated databases that a lost registry does not know are found this way.',
+    );
+    Grant.addToPrincipal({ grantee, actions: ['cloudformation:DescribeStacks'], resourceArns: ['*'] });
+  }
+
   #stacks(): string {
     return Stack.of(this).formatArn({
       service: 'cloudformation',
