@@ -43,7 +43,10 @@ const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'
 const FINISHING_MS = 15 * 60_000;
 
 export function judgeTenant(facts: TenantFacts): Judged[] {
-  return [...judgePlace(facts), ...judgeBackups(facts)];
+  const place = judgePlace(facts);
+  // Of a tenant that is not brought back, the record of a backup would have nothing to belong to.
+  const comesBack = place.some(({ mend }) => mend?.work.do === 'register');
+  return [...place, ...(facts.registered || comesBack ? judgeBackups(facts) : [])];
 }
 
 /** Where the tenant is. At most one difference: the first that applies. */
@@ -220,9 +223,7 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
   ];
 }
 
-function judgeBackups({ tenantId, registered, placements, stored, now }: TenantFacts): Judged[] {
-  // Of a tenant that is not brought back, the record of a backup would have nothing to belong to.
-  if (!registered && !placements.some(({ state }) => state !== 'moved')) return [];
+function judgeBackups({ tenantId, registered, stored, now }: TenantFacts): Judged[] {
   const records = new Map(registered?.backups.map((backup) => [backup.backupId, backup]));
   const unknown = stored
     .filter((backup) => isUnrecorded(backup, records.get(backup.backupId), now))

@@ -176,6 +176,8 @@ async function mendTenant(
       const done: string[] = [];
       for (const each of judged) {
         if (!keys.includes(keyOf(each))) continue;
+        // Its place comes first; where that could not be mended, there is no tenant for its backups.
+        if (!registered && done.length === 0 && each.mend?.work.do === 'record-backup') break;
         if (await mend(transaction, each, registered, prepared)) done.push(keyOf(each));
       }
       return done;

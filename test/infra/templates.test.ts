@@ -234,6 +234,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
