@@ -283,6 +283,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-move-cleanup',
     'tenant-restore',
     'restore-drills',
+    'registry-reconcile',
     'schema-rollout',
     'partition-upkeep',
   ]);

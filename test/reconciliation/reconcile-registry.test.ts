@@ -330,8 +330,9 @@ test('killed at any statement, it mends a tenant whole or not at all, and the ne
     const outcome = await reconcile(true, dying).catch((error: Error) => error);
     if (!(outcome instanceof Error)) break;
     expect(outcome.message).toBe('killed');
-    expect(await routeOf(tenant)).toBeUndefined();
-    killed += 1;
+    // Later statements are those of other tenants, which other tests have left.
+    if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
+    else killed += 1;
   }
   expect(killed).toBeGreaterThan(8);
   expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
