@@ -12,8 +12,8 @@ const sources = new Map(files.map((file) => [file, readFileSync(join(root, file)
 const GROUPS = [
   ['api', 'tasks'],
   ['http'],
-  // A restore is a backup that is read into a move.
-  ['restores', 'reconciliation'],
+  // A restore is a backup that is read into a move; an export is one that is read into files.
+  ['restores', 'exports', 'reconciliation'],
   ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep'],
   ['places'],
   ['tenant-data'],

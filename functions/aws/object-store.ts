@@ -49,14 +49,19 @@ let client: Promise<S3Client> | undefined;
 
 /**
  * One client per container, loaded at first use. A request that hangs ends after 30 s and is repeated, five times at most:
- * S3 answers 503 while it makes room.
+ * S3 answers 503 while it makes room. An object's stream that stalls fails after 30 s, too.
  */
 export function s3Client(): Promise<S3Client> {
   client ??= import('@aws-sdk/client-s3').then(
     ({ S3Client }) =>
       new S3Client({
         maxAttempts: 5,
-        requestHandler: { connectionTimeout: 3_000, requestTimeout: 30_000, throwOnRequestTimeout: true },
+        requestHandler: {
+          connectionTimeout: 3_000,
+          requestTimeout: 30_000,
+          socketTimeout: 30_000,
+          throwOnRequestTimeout: true,
+        },
       }),
   );
   return client;

@@ -2,7 +2,7 @@
  * Reading a backup back: all of its objects are checked before anything is touched, and each is checked again while it is
  * loaded, since it could have been replaced meanwhile.
  */
-import { Writable } from 'node:stream';
+import { type Duplex, type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
 import type pg from 'pg';
@@ -46,12 +46,17 @@ async function verifyObject(store: ObjectStore, part: ManifestPart): Promise<voi
   await pipeline(body, verified, discarding());
 }
 
-/** The object's stream, once S3 says that it has the right size. */
-async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart) {
+/**
+ * The object's stream, once S3 says that it has the right size.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
+ */
+async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart): Promise<Readable> {
   const { body, bytes } = await store.download(key).catch((error: unknown) => {
     if (error instanceof ObjectMissing) throw new BackupObjectMissing(key, { cause: error });
     throw error;
   });
+  // Where it breaks before it is read, its reader gets the error; without a listener the event would end the process.
+  body.on('error', () => {});
   if (bytes === storedBytes) return body;
   body.destroy();
   throw new BackupObjectDamaged(key, `has ${bytes} bytes, not ${storedBytes}`);
@@ -90,28 +95,59 @@ export async function restorePart(
   part: ManifestPart,
   store: ObjectStore,
 ): Promise<void> {
-  const { key, rows, contentHash } = part;
-  const body = await openPart(store, part);
+  await loadPart(client, { schemaName }, table, await readPart(store, table, part));
+}
+
+/** The same with the part's stream, which {@link readPart} has opened. */
+export async function loadPart(
+  client: pg.ClientBase,
+  { schemaName }: { readonly schemaName: string },
+  table: ManifestTable,
+  rows: PartStream,
+): Promise<void> {
   const columns = table.columns.map(identifier).join(', ');
   const load = client.query(
     copyFrom(`COPY ${qualified(schemaName, table.name)} (${columns}) FROM STDIN (FORMAT binary)`),
   );
+  try {
+    // What fails before the stream's end makes PostgreSQL take nothing of it.
+    await pipeline([rows.body, ...rows.transforms, load]);
+  } catch (error) {
+    throw rows.causeOf(error);
+  }
+}
+
+/** The binary COPY stream of a part: what comes out behind the last of the transforms. */
+export interface PartStream {
+  readonly body: Readable;
+  /** They check the object and its rows: the last one fails before its end, unless both are those of the manifest. */
+  readonly transforms: readonly Duplex[];
+  /** What a failure of the streams means. @returns {BackupObjectDamaged} for bytes that cannot be read, else the error. */
+  causeOf(error: unknown): unknown;
+}
+
+/**
+ * Opens one part for reading. Open it before the transaction that loads it: S3 may take longer to answer than a
+ * transaction may be idle.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
+ */
+export async function readPart(
+  store: ObjectStore,
+  table: Pick<ManifestTable, 'columns'>,
+  part: ManifestPart,
+): Promise<PartStream> {
+  const { key, rows, contentHash } = part;
+  const body = await openPart(store, part);
   const digest = new RowDigest(table.columns.length, (content) => {
     if (content.rows !== rows || content.contentHash !== contentHash)
       throw new BackupObjectDamaged(key, 'holds other rows');
   });
-  try {
-    // What fails before the stream's end makes PostgreSQL take nothing of it.
-    await pipeline(
-      body,
-      new VerifiedStream(part),
-      createZstdDecompress({ chunkSize: 2 ** 17 }),
-      digest,
-      load,
-    );
-  } catch (error) {
-    throw isDamage(error) ? new BackupObjectDamaged(key, 'cannot be read', { cause: error }) : error;
-  }
+  return {
+    body,
+    transforms: [new VerifiedStream(part), createZstdDecompress({ chunkSize: 2 ** 17 }), digest],
+    causeOf: (error) =>
+      isDamage(error) ? new BackupObjectDamaged(key, 'cannot be read', { cause: error }) : error,
+  };
 }
 
 /** What the decompressor, or the reader of COPY data, says of bytes that are none of ours. */

@@ -76,3 +76,18 @@ export const tierPrefix = (tier: Tier): string => `${BACKUP_ROOT}${tier}/`;
 export function backupPrefix(tier: Tier, tenantId: string, backupId: string): string {
   return `${tierPrefix(tier)}${tenantId}/${backupId}/`;
 }
+
+/** All exports for customers are below it. */
+export const EXPORT_ROOT = 'tenant-exports/';
+
+/** Where one export is, with the slash at the end. */
+export function exportPrefix(tenantId: string, exportId: string): string {
+  return `${EXPORT_ROOT}${tenantId}/${exportId}/`;
+}
+
+export const EXPORT_POLICY = {
+  /** Days that an archive is kept for. */
+  retentionDays: 7,
+  /** How long a link to an archive can be used, in seconds. */
+  linkSeconds: 15 * 60,
+} as const;

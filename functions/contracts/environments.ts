@@ -67,6 +67,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly MOVE_STATE_MACHINE_ARN: string;
   readonly BACKUP_STATE_MACHINE_ARN: string;
   readonly RESTORE_STATE_MACHINE_ARN: string;
+  readonly EXPORT_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
@@ -99,6 +100,11 @@ export interface BackupDataEnvironment extends BackupEnvironment {
   readonly BACKUP_OBJECT_LOCK: string;
 }
 
+/** The function that makes exports of backups. */
+export interface ExportDataEnvironment extends BackupEnvironment {
+  readonly BACKUP_STATE_MACHINE_ARN: string;
+}
+
 export interface PromotionEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** JSON of a `PromotionPolicy`. */
   readonly PROMOTION_POLICY: string;
@@ -125,6 +131,7 @@ export interface FunctionEnvironments {
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
+  'tasks/export-data': ExportDataEnvironment;
   'tasks/issue-claims': RegistryEnvironment;
   'tasks/look-up-outputs': NoEnvironment;
   'tasks/meter-tenants': RegistryEnvironment & RegionEnvironment;

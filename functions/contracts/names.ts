@@ -24,6 +24,7 @@ export const STATE_MACHINES = {
   backup: 'tenant-backup',
   fleetBackup: 'fleet-backup',
   restore: 'tenant-restore',
+  export: 'tenant-export',
   drills: 'restore-drills',
   reconcile: 'registry-reconcile',
 } as const;

@@ -120,8 +120,11 @@ async function decide(
       .executeTakeFirst();
     if (!decided) return 'kept';
     await recordAudit(transaction, {
-      ...{ actor: { id: executionArn, type: 'workflow' }, action: 'database.delete', tenantId },
-      ...{ resource: { type: 'move', id: hop.moveId }, data: { stackName, cluster: deletion.cluster } },
+      actor: { id: executionArn, type: 'workflow' },
+      action: 'database.delete',
+      tenantId,
+      resource: { type: 'move', id: hop.moveId },
+      data: { stackName, cluster: deletion.cluster },
     });
     return parseJson(decided.deletion);
   });
@@ -232,7 +235,8 @@ function recordDeletion(
     const changed = await db
       .updateTable('tenant_move_hops')
       .set({
-        ...{ state: 'cleaned', updated_at: now },
+        state: 'cleaned',
+        updated_at: now,
         result: sql`result || ${jsonValue({ deletedDatabase: deleted })}`,
       })
       .where('move_id', '=', moveId)
@@ -247,8 +251,11 @@ function recordDeletion(
       .where('move_id', '=', moveId)
       .execute();
     await recordAudit(transaction, {
-      ...{ actor: { id: executionArn, type: 'workflow' }, action: 'database.deleted', tenantId },
-      ...{ resource: { type: 'move', id: moveId }, data: { ...deleted } },
+      actor: { id: executionArn, type: 'workflow' },
+      action: 'database.deleted',
+      tenantId,
+      resource: { type: 'move', id: moveId },
+      data: { ...deleted },
     });
   });
 }

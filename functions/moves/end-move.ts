@@ -42,6 +42,7 @@ import {
   hopsOf,
   isOpen,
   isSettled,
+  kindOf,
   type MoveRecord,
   type MoveStatus,
   type MovingTenant,
@@ -166,14 +167,15 @@ export async function recordEnd(
     })
     .where('move_id', '=', moveId)
     .where('status', '=', 'running')
-    .returning('move_id')
-    .execute();
-  if (ended.length === 0) return;
+    .returning('restore')
+    .executeTakeFirst();
+  if (!ended) return;
+  const kind = kindOf(ended);
   await recordAudit(transaction, {
     actor,
-    action: status === 'aborted' ? 'move.aborted' : 'move.fail',
+    action: status === 'aborted' ? `${kind}.aborted` : `${kind}.fail`,
     tenantId,
-    resource: { type: 'move', id: moveId },
+    resource: { type: kind, id: moveId },
     data: { reason },
   });
 }
@@ -339,9 +341,9 @@ function recordSuccess(
     const { writePauseMs, rows, bytes } = report;
     await recordAudit(transaction, {
       actor,
-      action: 'move.succeed',
+      action: `${kindOf(move)}.succeed`,
       tenantId,
-      resource: { type: 'move', id: moveId },
+      resource: { type: kindOf(move), id: moveId },
       data: { hops: hops.length, writePauseMs, rows, bytes },
     });
     return { moveId, tenantId, status: 'succeeded', report };

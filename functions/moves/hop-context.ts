@@ -136,7 +136,8 @@ class RegistryHopContext implements HopContext {
       committedAt === undefined ? null : new Date(committedAt as string | number | Date).toISOString();
     const row = await this.#hopIn('working', 'committed', 'settled')
       .set((eb) => ({
-        ...{ result: sql<HopResult>`result || ${jsonValue(facts)}`, updated_at: now },
+        result: sql<HopResult>`result || ${jsonValue(facts)}`,
+        updated_at: now,
         ...(at === null
           ? {}
           : {
@@ -177,7 +178,8 @@ class RegistryHopContext implements HopContext {
     return registrySql(this.#registry)
       .updateTable('tenant_moves')
       .set({
-        ...{ phases, updated_at: now },
+        phases,
+        updated_at: now,
         ...(update.pauseMs === undefined ? {} : { current_pause_ms: update.pauseMs }),
       })
       .where('tenant_moves.move_id', '=', this.#hop.moveId)
@@ -235,7 +237,9 @@ async function beginPhase(registry: RegistryExecutor, { moveId, index }: Hop, ph
   await registrySql(registry)
     .updateTable('tenant_moves')
     .set({
-      ...{ phase, current_pause_ms: null, updated_at: now },
+      phase,
+      current_pause_ms: null,
+      updated_at: now,
       phases: sql`${finishedPhases} || jsonb_build_array(
         ${jsonValue(entry)} || jsonb_build_object('startedAt', ${clock}))`,
     })

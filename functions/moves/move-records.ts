@@ -49,6 +49,10 @@ export interface MoveRecord {
   readonly ageSeconds: number;
 }
 
+/** Whether the row is a move or a restore, as the audit log names it. */
+export const kindOf = ({ restore }: { readonly restore: unknown }): 'move' | 'restore' =>
+  restore === null ? 'move' : 'restore';
+
 /** One entry of `tenant_moves.phases`. */
 export interface PhaseRecord {
   readonly hop: number;

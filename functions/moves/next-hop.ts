@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { findPlace, type Place, placeBeside, planPlace, sameLocation } from '../places/place.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { MoveAborted, MoveInProgress, MoveOvertaken } from './errors.ts';
@@ -47,7 +48,11 @@ export function nextHop(
     }
     const known = hops.find(({ index }) => index === hopIndex);
     if (known && known.state !== 'working' && known.state !== 'committed') throw new MoveOvertaken();
-    if (move.abortRequested && known?.state !== 'committed') throw new MoveAborted();
+    if (move.abortRequested && known?.state !== 'committed') {
+      if (move.restore === null || hopIndex === 0) throw new MoveAborted();
+      // It was requested while the rows were swapped. What is left only takes a Starter tenant back to the shared tables.
+      await forgetAbort(transaction, moveId);
+    }
     if (!known) await openHop(transaction, move, hopIndex, regions);
     // A restore of an isolated tenant stays in its database, with its role.
     const leaves = !sameLocation(planned.from, planned.to);
@@ -61,6 +66,14 @@ export function nextHop(
       needsFilling: planned.filling !== undefined,
     };
   });
+}
+
+async function forgetAbort(transaction: RegistryExecutor, moveId: string): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenant_moves')
+    .set({ abort_requested_at: null, abort_requested_by: null, updated_at: now })
+    .where('move_id', '=', moveId)
+    .execute();
 }
 
 async function openHop(
@@ -88,8 +101,15 @@ async function openHop(
   await registrySql(transaction)
     .insertInto('tenant_move_hops')
     .values({
-      ...{ move_id: moveId, hop_index: hopIndex, attempt_id: randomUUID(), tenant_id: tenantId },
-      ...{ kind: planned.kind, suffix, source, target, filling: planned.filling ?? null },
+      move_id: moveId,
+      hop_index: hopIndex,
+      attempt_id: randomUUID(),
+      tenant_id: tenantId,
+      kind: planned.kind,
+      suffix,
+      source,
+      target,
+      filling: planned.filling ?? null,
     })
     .execute();
 }

@@ -11,7 +11,7 @@ import { draftMove, type MoveDraft, overriddenLimits, requireAllowed } from './d
 import { recordEnd } from './end-move.ts';
 import { MoveInProgress, MoveNotAbortable, MoveNotStarted, TenantNotMovable } from './errors.ts';
 import type { Regions } from './hop.ts';
-import { findMove, findMovingTenant, hopsOf } from './move-records.ts';
+import { findMove, findMovingTenant, type HopRecord, hopsOf, kindOf } from './move-records.ts';
 import { countIfNotMetered, type SurveyOf } from './move-rules.ts';
 import { type MoveInput, type MoveTarget, writeMoveInput } from './move-target.ts';
 
@@ -124,8 +124,13 @@ export async function insertMove(
     await registrySql(transaction)
       .insertInto('tenant_moves')
       .values({
-        ...{ move_id: moveId, tenant_id: tenantId, phase, input: writeMoveInput(input), plan: draft.plan },
-        ...{ execution_arn: executionArn, started_by: startedBy },
+        move_id: moveId,
+        tenant_id: tenantId,
+        phase,
+        input: writeMoveInput(input),
+        plan: draft.plan,
+        execution_arn: executionArn,
+        started_by: startedBy,
       })
       .execute();
   } catch (error) {
@@ -134,7 +139,10 @@ export async function insertMove(
     throw error;
   }
   await recordAudit(transaction, {
-    ...{ actor, action: 'move.start', tenantId, resource: { type: 'move', id: moveId } },
+    actor,
+    action: 'move.start',
+    tenantId,
+    resource: { type: 'move', id: moveId },
     data: { target: input.target, force: input.force, overridden: overriddenLimits(draft), startedBy },
   });
 }
@@ -162,11 +170,17 @@ export function startTierMove(
     registry,
     { tenantId, target: { tier: targetTier }, force: false },
     {
-      ...{ actor, startedBy, stateMachineArn, survey },
+      actor,
+      startedBy,
+      stateMachineArn,
+      survey,
       start: (name, input) => startExecution(stateMachineArn, name, input),
     },
   );
 }
+
+/** As far as the registry knows. */
+const isCommitted = ({ state }: Pick<HopRecord, 'state'>) => state !== 'working' && state !== 'rolling-back';
 
 /**
  * Requests a move to stop. Its phases see the request before the commit point of their hop, and roll that hop back.
@@ -182,8 +196,12 @@ export function abortMove(
     const move = await findMove(transaction, moveId, { lock: true });
     if (!move || move.tenantId !== tenantId) return false;
     if (move.status !== 'running') throw new MoveNotAbortable('The move has ended already.');
-    const last = (await hopsOf(transaction, moveId)).find(({ index }) => index === move.plan.length - 1);
-    if (last && last.state !== 'working' && last.state !== 'rolling-back') {
+    const hops = await hopsOf(transaction, moveId);
+    const last = hops.find(({ index }) => index === move.plan.length - 1);
+    if (hops.some((hop) => hop.filling && isCommitted(hop))) {
+      throw new MoveNotAbortable('The rows are restored already; undo the restore once it has ended.');
+    }
+    if (last && isCommitted(last)) {
       throw new MoveNotAbortable('The tenant has moved already; ask for a move back.');
     }
     if (move.abortRequested) return true;
@@ -193,8 +211,11 @@ export function abortMove(
       .where('move_id', '=', moveId)
       .execute();
     await recordAudit(transaction, {
-      ...{ actor: { id: operator, type: 'operator' }, action: 'move.abort', tenantId },
-      ...{ resource: { type: 'move', id: moveId }, data: {} },
+      actor: { id: operator, type: 'operator' },
+      action: `${kindOf(move)}.abort`,
+      tenantId,
+      resource: { type: kindOf(move), id: moveId },
+      data: {},
     });
     return true;
   });

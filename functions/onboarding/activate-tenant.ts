@@ -22,7 +22,9 @@ export function activateTenant(
     const activated = await db
       .updateTable('tenants')
       .set((eb) => ({
-        ...{ status: 'active', status_reason: null, updated_at: now },
+        status: 'active',
+        status_reason: null,
+        updated_at: now,
         subscription_start_date: eb.fn.coalesce('subscription_start_date', sql<string>`current_date`),
       }))
       .where('tenant_id', '=', tenantId)

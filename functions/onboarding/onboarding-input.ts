@@ -82,8 +82,20 @@ export function validateOnboardingInput(input: unknown): OnboardingInput {
  * keys of the regions: a region's API may have its key as host name.
  */
 const PLATFORM_SLUGS: ReadonlySet<string> = new Set([
-  ...['operator', 'www', 'api', 'admin', 'app', 'console', 'docs', 'status', 'health', 'auth', 'mail'],
-  ...['us', 'eu', 'apac'],
+  'operator',
+  'www',
+  'api',
+  'admin',
+  'app',
+  'console',
+  'docs',
+  'status',
+  'health',
+  'auth',
+  'mail',
+  'us',
+  'eu',
+  'apac',
 ]);
 
 export const isPlatformSlug = (slug: string): boolean => PLATFORM_SLUGS.has(slug);

@@ -181,7 +181,9 @@ async function resume(
   await registrySql(transaction)
     .updateTable('tenants')
     .set({
-      ...{ status: 'provisioning', status_reason: null, updated_at: now },
+      status: 'provisioning',
+      status_reason: null,
+      updated_at: now,
       ...(begun === undefined ? {} : { execution_arn: begun }),
     })
     .where('tenant_id', '=', tenant.tenantId)
@@ -215,11 +217,19 @@ async function insert(
 
   const db = registrySql(transaction);
   const row = {
-    ...{ tenant_name: input.name, isolation_model: isolationModel, schema_name: schemaName },
-    ...{ subscription_tier: input.tier, status: 'provisioning' as const, billing_email: input.billingEmail },
-    ...{ admin_email: input.adminEmail, max_users: maxUsers, max_storage_gb: maxStorageGb },
-    ...{ data_residency: input.dataResidency, compliance_requirements: input.complianceRequirements },
-    ...{ home_region: cell.region, execution_arn: executionArn ?? planned?.executionArn ?? null },
+    tenant_name: input.name,
+    isolation_model: isolationModel,
+    schema_name: schemaName,
+    subscription_tier: input.tier,
+    status: 'provisioning' as const,
+    billing_email: input.billingEmail,
+    admin_email: input.adminEmail,
+    max_users: maxUsers,
+    max_storage_gb: maxStorageGb,
+    data_residency: input.dataResidency,
+    compliance_requirements: input.complianceRequirements,
+    home_region: cell.region,
+    execution_arn: executionArn ?? planned?.executionArn ?? null,
     clone_of: cloneOf ?? null,
   };
   const inserted = await db
@@ -260,18 +270,27 @@ async function insert(
     await db
       .insertInto('tenant_database_routing')
       .values({
-        ...{ tenant_id: tenantId, database_type: 'postgresql', database_host: cell.database_host },
-        ...{ database_port: cell.database_port, database_name: cell.database_name },
-        ...{ schema_name: schemaName, cell_id: cell.cell_id, cluster_arn: cell.cluster_arn },
+        tenant_id: tenantId,
+        database_type: 'postgresql',
+        database_host: cell.database_host,
+        database_port: cell.database_port,
+        database_name: cell.database_name,
+        schema_name: schemaName,
+        cell_id: cell.cell_id,
+        cluster_arn: cell.cluster_arn,
         isolation_model: isolationModel,
         role_name: isolationModel === 'shared' ? cell.starter_role_name : ownName,
         secret_arn: isolationModel === 'shared' ? cell.starter_secret_arn : null,
-        ...{ epoch: FIRST_EPOCH, region: cell.region, writer_host: cell.writer_host },
+        epoch: FIRST_EPOCH,
+        region: cell.region,
+        writer_host: cell.writer_host,
       })
       .execute();
   }
   await recordAudit(transaction, {
-    ...{ actor, action: 'tenant.register', tenantId },
+    actor,
+    action: 'tenant.register',
+    tenantId,
     data: { slug: input.slug, tier: input.tier, dataResidency: input.dataResidency, cellId: cell.cell_id },
   });
   return read(transaction, tenantId);

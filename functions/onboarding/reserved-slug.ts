@@ -63,9 +63,15 @@ export async function reserveSlug(
     .values({
       // Required columns that have no value for another region's tenant: the name is the id, the tier's model is
       // arbitrary.
-      ...{ tenant_id: tenantId, tenant_name: tenantId, tenant_slug: slug, isolation_model: 'shared' },
-      ...{ subscription_tier: tier, status: 'elsewhere', data_residency: region.key },
-      ...{ compliance_requirements: [], home_region: region.key },
+      tenant_id: tenantId,
+      tenant_name: tenantId,
+      tenant_slug: slug,
+      isolation_model: 'shared',
+      subscription_tier: tier,
+      status: 'elsewhere',
+      data_residency: region.key,
+      compliance_requirements: [],
+      home_region: region.key,
     })
     .onConflict((other) => other.doNothing())
     .execute();

@@ -83,7 +83,8 @@ async function takeFinalSnapshot(
   try {
     await client.send(
       new CreateDBClusterSnapshotCommand({
-        ...{ ...named, DBClusterIdentifier: cluster },
+        ...named,
+        DBClusterIdentifier: cluster,
         Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
       }),
     );

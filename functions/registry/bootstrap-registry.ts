@@ -16,6 +16,7 @@ import { regionTables } from './migrations/0005-regions.ts';
 import { rolloutTables } from './migrations/0006-rollouts.ts';
 import { backupTables } from './migrations/0007-backups.ts';
 import { restoreColumns } from './migrations/0008-restores.ts';
+import { exportTables } from './migrations/0009-exports.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -35,6 +36,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0006-rollouts', statements: rolloutTables },
   { name: '0007-backups', statements: backupTables },
   { name: '0008-restores', statements: restoreColumns },
+  { name: '0009-exports', statements: exportTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -112,6 +114,8 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   // An expired backup goes from the registry as it goes from the bucket.
   tenant_backups: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_backup_parts: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_exports: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_export_parts: 'SELECT, INSERT, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',

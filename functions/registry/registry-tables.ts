@@ -39,6 +39,16 @@ interface Reason {
   readonly detail: string;
 }
 
+/** An object with a part of a table's rows as text, in gzip. */
+export interface StoredText {
+  readonly key: string;
+  /** Of the text. */
+  readonly bytes: number;
+  /** Of the object, like `sha256` (hexadecimal). */
+  readonly storedBytes: number;
+  readonly sha256: string;
+}
+
 /** The latest restore drill of a backup. */
 export interface BackupDrill {
   readonly status: 'passed' | 'failed';
@@ -374,6 +384,46 @@ export const registryTables = {
     sha256: text(),
     content_hash: text(),
     updated_at: now(),
+  },
+  tenant_exports: {
+    export_id: id(),
+    tenant_id: uuid().notNull(),
+    region: text().notNull(),
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES),
+    phase: text().notNull().default("'planned'"),
+    reason: text(),
+    /** Of the keys of its objects, with the slash at the end. */
+    prefix: text().notNull(),
+    /** Of the archive, once it is written. */
+    bucket: text(),
+    object_key: text(),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    /** The backup that it is made of; null until that is decided. */
+    backup_id: uuid(),
+    /** null until the backup's manifest was read. */
+    parts_total: integer(),
+    rows: bigint(),
+    /** Of the archive, like `sha256`. */
+    bytes: bigint(),
+    sha256: text(),
+    started_at: now(),
+    /** The moment whose data it holds: the backup's. */
+    snapshot_at: timestamptz(),
+    finished_at: timestamptz(),
+    expires_at: timestamptz().notNull(),
+    updated_at: now(),
+  },
+  /** A part is written when it has a row. */
+  tenant_export_parts: {
+    export_id: uuid().notNull(),
+    part: integer().notNull(),
+    rows: bigint().notNull(),
+    csv: jsonb<StoredText>().notNull(),
+    sql: jsonb<StoredText>().notNull(),
   },
 } as const;
 

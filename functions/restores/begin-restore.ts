@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ObjectStore } from '../aws/object-store.ts';
 import { type BackupManifest, readManifest } from '../backups/manifest.ts';
+import { tierTerms } from '../contracts/tier-terms.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { MoveOvertaken } from '../moves/errors.ts';
 import { findMove, findMovingTenant, type MoveRecord, selectMoves } from '../moves/move-records.ts';
@@ -113,7 +114,8 @@ export async function makePlan(
     const { schemaVersion, ...filling } = await fillingOf(transaction, tenant, restore);
     const version = manifest?.schemaVersion ?? schemaVersion;
     if (version > TENANT_SCHEMA_VERSION) throw new BackupTablesNewer(version, TENANT_SCHEMA_VERSION);
-    const plan = planRestore(locationOf(tenant), { ...filling, schemaVersion: version });
+    const { isolationModel: home } = tierTerms[tenant.tier];
+    const plan = planRestore(locationOf(tenant), { ...filling, schemaVersion: version }, home);
     await setPlan(transaction, moveId, plan);
     return { done: true };
   });

@@ -127,6 +127,9 @@ async function fillingOfUndo(
   if (restore?.tenantId !== tenantId || restore.restore === null) {
     throw new UndoImpossible('The tenant has no such restore.');
   }
+  if (restore.restore.mode === 'clone') {
+    throw new UndoImpossible('The tenant is a clone: it had no rows before.');
+  }
   const hops = await hopsOf(transaction, restoreId);
   const hop = fillingHop(hops);
   const schemaName = hop && keptIn(hop);

@@ -6,6 +6,7 @@ import { keptIn } from '../moves/hop.ts';
 import { findMove, hopsOf, isSettled } from '../moves/move-records.ts';
 import { asOwnerOf } from '../places/place-database.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { fillingHop, noteRestore, type Restore } from './restore-records.ts';
 
@@ -70,11 +71,10 @@ async function sinceRestore(registry: RegistryExecutor, restoreId: string): Prom
 async function snapshotOf(registry: RegistryExecutor, backupId: string): Promise<string> {
   const row = await registrySql(registry)
     .selectFrom('tenant_backups')
-    .select((eb) => eb.ref('snapshot_at').$notNull().as('snapshot_at'))
+    .select((eb) => rfc3339(eb.ref('snapshot_at').$notNull()).as('snapshot_at'))
     .where('backup_id', '=', backupId)
     .executeTakeFirstOrThrow();
-  // The Data API leaves out the zone, which is UTC.
-  return `${row.snapshot_at}+00`;
+  return row.snapshot_at;
 }
 
 /** @returns undefined where a log is gone: a grace period has ended meanwhile. */

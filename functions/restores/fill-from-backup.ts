@@ -6,14 +6,11 @@ import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import type { Filled } from './fill-target.ts';
-import { asLoader, isDone, type LoadedSchema, loadAndCompare, once, sumOf } from './load-backup.ts';
+import { asLoader, type LoadedSchema, loadAndCompare, once, sumOf } from './load-backup.ts';
 import { maskRows } from './mask-rows.ts';
 import { findRestorable } from './restore-records.ts';
 
 type FromBackup = Extract<Filling, { readonly from: 'backup' }>;
-
-/** Once it is masked, the rows are not the manifest's any more. */
-const COMPARED = 'compared';
 
 /**
  * Loads the parts of a backup, each in a transaction of the hop's attempt, then compares all tables with the manifest.
@@ -39,14 +36,11 @@ export async function fillFromBackup(
     deadline: context.deadline,
     progress: (update) => context.progress(update),
   };
-  const compared = await asLoader(schema, (loader) => isDone(loader, schemaName, COMPARED));
-  if (!compared) {
-    if (!(await loadAndCompare(schema))) return undefined;
+  if (!(await loadAndCompare(schema))) return undefined;
+  if (filling.mask) {
     await asLoader(schema, (loader) =>
       schema.transaction(loader, () =>
-        once(loader, schemaName, COMPARED, async () => {
-          if (filling.mask) await maskRows(loader, schemaName, filling.schemaVersion);
-        }),
+        once(loader, schemaName, 'masked', () => maskRows(loader, schemaName, filling.schemaVersion)),
       ),
     );
   }

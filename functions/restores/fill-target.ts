@@ -19,7 +19,7 @@ import {
   migrateTenantTables,
 } from '../database/tables/migrate-tenant-tables.ts';
 import { migrationsUpTo } from '../database/tables/tenant-migrations.ts';
-import { claimedModestly } from '../database/transfer/reshape/attempt-session.ts';
+import { claimedModestly, keepingAwake } from '../database/transfer/reshape/attempt-session.ts';
 import { captureOn } from '../database/transfer/reshape/capture.ts';
 import { buildPieces, sealSchema } from '../database/transfer/target-schema.ts';
 import type { Filling, HopContext, PhaseOutcome } from '../moves/hop.ts';
@@ -65,7 +65,7 @@ export function fillTarget(
         await owner.query(createSteps(target.schemaName));
       });
       filled = await (filling.from === 'backup'
-        ? fillFromBackup(registry, context, { store, filling })
+        ? keepingAwake(owner, () => fillFromBackup(registry, context, { store, filling }))
         : fillFromSchema(owner, context, filling));
       if (!filled) return { done: false };
       const schema = { schemaName: target.schemaName, schemaVersion: filling.schemaVersion };

@@ -7,6 +7,7 @@
  * Restores and moves of a tenant exclude each other (`one_running_move`), and end in the same way (functions/moves/end-move.ts).
  */
 import { sql } from 'kysely';
+import type { IsolationModel } from '../contracts/tenant.ts';
 import type { Filling } from '../moves/hop.ts';
 import type { HopRecord } from '../moves/move-records.ts';
 import type { PlannedHop } from '../moves/plan.ts';
@@ -74,16 +75,20 @@ export async function findRestorable(
 }
 
 /**
- * The hops of a restore. An isolated tenant's new schema stands beside its present one. Shared tables cannot have two states
- * of one tenant, so a Starter tenant goes through a schema of its own: filled from the backup, then moved back as any
- * tenant is moved.
+ * The hops of a restore. The new schema of an isolated tenant is made beside its present one. Shared tables cannot have two
+ * states of one tenant, so a Starter tenant goes through a schema of its own: it is filled from the backup, then moved back
+ * as any tenant is moved. A restore that ended between these hops has left the tenant in that schema: the next restore moves
+ * it back to the shared tables.
+ * @param home the isolation model of the tenant's tier.
  */
-export function planRestore(at: Location, filling: Filling): PlannedHop[] {
-  if (at.isolationModel !== 'shared') return [{ kind: 'reshape', from: at, to: at, filling }];
+export function planRestore(at: Location, filling: Filling, home: IsolationModel): PlannedHop[] {
+  if (at.isolationModel === 'dedicated' || (at.isolationModel === 'schema' && home !== 'shared')) {
+    return [{ kind: 'reshape', from: at, to: at, filling }];
+  }
   const between: Location = { ...at, isolationModel: 'schema' };
   return [
     { kind: 'reshape', from: at, to: between, filling },
-    { kind: 'reshape', from: between, to: at },
+    { kind: 'reshape', from: between, to: { ...at, isolationModel: 'shared' } },
   ];
 }
 

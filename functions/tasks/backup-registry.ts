@@ -14,6 +14,8 @@ import { reasonOf } from '../backups/failure-reason.ts';
 import { addResults, fleetSums, NO_SUMS, outcomeOfFailure, pageResults } from '../backups/fleet-results.ts';
 import { recoverBackups } from '../backups/recover-backups.ts';
 import { type BackupEnvironment, variable } from '../contracts/environments.ts';
+import { expireExports } from '../exports/expire-exports.ts';
+import { recoverExports } from '../exports/recover-exports.ts';
 import { backupTask } from './backup-task.ts';
 import { phase } from './workflow-task.ts';
 
@@ -51,20 +53,26 @@ const fail = phase(
 /** EventBridge's event of an execution that ended; a schedule sends none. */
 const ended = z.object({ detail: z.object({ executionArn }).optional() });
 
-/** Ends the records of backups whose executions are dead. */
+/** Ends the records of backups and exports whose executions are dead. */
 const recover = phase(ended, async ({ detail }, { registry }) => {
-  const recovered = await recoverBackups(registry, {
-    statusOf: executionStatus,
-    ...(detail ? { ended: detail } : {}),
-  }).catch(logEach);
+  const probe = { statusOf: executionStatus, ...(detail ? { ended: detail } : {}) };
+  const [backups, exports] = await Promise.allSettled([
+    recoverBackups(registry, probe),
+    recoverExports(registry, probe),
+  ]);
+  const recovered = [backups, exports].flatMap((result) =>
+    result.status === 'fulfilled' ? result.value : [],
+  );
   // Nothing should be left to recover, so the log shows what was.
-  if (recovered.length > 0) logger.warn('recovered', { backups: recovered });
+  if (recovered.length > 0) logger.warn('recovered', { recovered });
+  for (const result of [backups, exports]) if (result.status === 'rejected') logEach(result.reason);
   return { recovered };
 });
 
 function logEach(error: unknown): never {
   if (error instanceof AggregateError) {
-    for (const each of error.errors) logger.error('a backup was not recovered', { error: each as Error });
+    for (const each of error.errors)
+      logger.error('a backup or an export was not recovered', { error: each as Error });
   }
   throw error;
 }
@@ -126,17 +134,19 @@ const report = phase(
 /** How long a call works: the workflow sees a dead function soon. */
 const EXPIRY_MS = 50_000;
 
-/** Deletes what is no longer kept, called until it is done. */
+/** Deletes what is no longer kept of exports and backups, called until it is done. */
 const expire = phase(
   z.object({ expiry: z.object({ cursor: z.string().optional() }).optional() }),
   async ({ expiry }, { registry }) => {
     const store = new ObjectStore(variable<BackupEnvironment>('BACKUP_BUCKET'));
-    return expireBackups(registry, store, {
+    const limits = {
       region: variable<BackupEnvironment>('REGION_KEY'),
       now: new Date(),
       deadline: performance.now() + EXPIRY_MS,
-      cursor: expiry?.cursor,
-    });
+    };
+    // Exports are few: each call begins with them, and the cursor is of the backups.
+    if (!(await expireExports(registry, store, limits))) return { done: false, ...expiry };
+    return expireBackups(registry, store, { ...limits, cursor: expiry?.cursor });
   },
 );
 

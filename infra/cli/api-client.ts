@@ -123,3 +123,7 @@ export function restorePath(slug: string, restoreId: string): string {
 export function backupPath(slug: string, backupId: string): string {
   return `${tenantPath(slug)}/backups/${encodeURIComponent(backupId)}`;
 }
+
+export function exportPath(slug: string, exportId: string): string {
+  return `${tenantPath(slug)}/exports/${encodeURIComponent(exportId)}`;
+}

@@ -46,14 +46,17 @@ function flatten(value: unknown): string {
     'Fn::Join': join,
     'Fn::GetAtt': attribute,
     'Fn::Select': selected,
+    'Fn::ImportValue': imported,
   } = value as {
     Ref?: string;
     'Fn::Join'?: [string, unknown[]];
     'Fn::GetAtt'?: [string, string];
     'Fn::Select'?: unknown;
+    'Fn::ImportValue'?: string;
   };
   if (reference) return `<${reference}>`;
   if (attribute) return `<${attribute.join('.')}>`;
+  if (imported) return imported;
   if (selected) return JSON.stringify(value);
   if (join) return join[1].map(flatten).join(join[0]);
   throw new Error(`cannot spell ${JSON.stringify(value)} as a finding`);

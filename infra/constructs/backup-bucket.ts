@@ -11,7 +11,14 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUP_POLICY, BACKUP_ROOT, TIERS, tierPrefix } from '../../functions/contracts/backup-policy.ts';
+import {
+  BACKUP_POLICY,
+  BACKUP_ROOT,
+  EXPORT_POLICY,
+  EXPORT_ROOT,
+  TIERS,
+  tierPrefix,
+} from '../../functions/contracts/backup-policy.ts';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import type { BackupConfig } from '../config.ts';
 import { acknowledgeFinding, acknowledgePattern } from './acknowledge-finding.ts';
@@ -43,6 +50,7 @@ function lifecycleRules(versioned: boolean): LifecycleRule[] {
       prefix: tierPrefix(tier),
       expiration: Duration.days(BACKUP_POLICY[tier].retentionDays),
     })),
+    { id: 'exports', prefix: EXPORT_ROOT, expiration: Duration.days(EXPORT_POLICY.retentionDays) },
     {
       id: 'incomplete-uploads',
       abortIncompleteMultipartUploadAfter: Duration.days(INCOMPLETE_UPLOAD_DAYS),
@@ -106,28 +114,41 @@ export class BackupBucket extends Construct {
   /** May write backups, read them back, and delete those that were not completed or have expired. */
   grantWrite(grantee: IGrantable): void {
     const { objectLock } = this.#props;
-    this.#grantObjects(grantee, [
+    this.#grantObjects(grantee, BACKUP_ROOT, [
       's3:PutObject',
       's3:GetObject',
       's3:AbortMultipartUpload',
       's3:DeleteObject',
       ...(objectLock ? ['s3:PutObjectRetention'] : []),
     ]);
-    this.#grantList(grantee);
+    this.#grantList(grantee, BACKUP_ROOT);
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
   /** May read backups. */
   grantRead(grantee: IGrantable): void {
-    this.#grantObjects(grantee, ['s3:GetObject']);
-    this.#grantList(grantee);
+    this.#grantObjects(grantee, BACKUP_ROOT, ['s3:GetObject']);
+    this.#grantList(grantee, BACKUP_ROOT);
     this.#grantKey(grantee, ['kms:Decrypt']);
   }
 
-  /** May find and delete backups, and read none. */
+  /** May read backups, and write, read and delete exports. */
+  grantExport(grantee: IGrantable): void {
+    this.#grantObjects(grantee, BACKUP_ROOT, ['s3:GetObject']);
+    this.#grantObjects(grantee, EXPORT_ROOT, [
+      's3:PutObject',
+      's3:GetObject',
+      's3:AbortMultipartUpload',
+      's3:DeleteObject',
+    ]);
+    this.#grantList(grantee, EXPORT_ROOT);
+    this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
+  }
+
+  /** May find and delete backups and exports, and read none. */
   grantExpire(grantee: IGrantable): void {
-    this.#grantObjects(grantee, ['s3:DeleteObject']);
-    this.#grantList(grantee);
+    for (const root of [BACKUP_ROOT, EXPORT_ROOT]) this.#grantObjects(grantee, root, ['s3:DeleteObject']);
+    this.#grantList(grantee, BACKUP_ROOT, EXPORT_ROOT);
   }
 
   /** Copies new objects of these tiers to the second region's bucket of that name. */
@@ -210,22 +231,26 @@ export class BackupBucket extends Construct {
     };
   }
 
-  #grantObjects(grantee: IGrantable, actions: string[]): void {
-    const objects = this.bucket.arnForObjects(`${BACKUP_ROOT}*`);
+  /** @param root BACKUP_ROOT or EXPORT_ROOT */
+  #grantObjects(grantee: IGrantable, root: string, actions: string[]): void {
+    const { bucketArn } = this.bucket;
+    const isHere = Construct.isConstruct(grantee) && Stack.of(grantee) === Stack.of(this);
+    // In another stack a finding names the export, which CDK would resolve to only after the acknowledgement.
+    const objects = `${isHere ? bucketArn : Stack.of(this).exportValue(bucketArn)}/${root}*`;
     acknowledgePattern(
       grantee,
       objects,
-      'Objects are named by tenant and backup at run time; the pattern is bound to the folder of backups.',
+      'Objects are named by tenant and backup or export at run time; the pattern is bound to one folder.',
     );
     Grant.addToPrincipal({ grantee, actions, resourceArns: [objects] });
   }
 
-  #grantList(grantee: IGrantable): void {
+  #grantList(grantee: IGrantable, ...roots: string[]): void {
     Grant.addToPrincipal({
       grantee,
       actions: ['s3:ListBucket'],
       resourceArns: [this.bucket.bucketArn],
-      conditions: { StringLike: { 's3:prefix': `${BACKUP_ROOT}*` } },
+      conditions: { StringLike: { 's3:prefix': roots.map((root) => `${root}*`) } },
     });
   }
 

@@ -42,6 +42,8 @@ type BackupTaskProps = FunctionCode<`tasks/backup-${keyof BackupTasks}`> & {
 
 /** Before the daily promotions (UTC) and after the working day of most of the region: a backup reads a lot. */
 const DAILY = 'cron(0 0 * * ? *)';
+/** Workflows whose records are ended by `backup-registry`, should their executions end without them. */
+const RECOVERED = [STATE_MACHINES.backup, STATE_MACHINES.export] as const;
 /** A part of a table is compressed and hashed on its way, in chunks. */
 const BUSY_MEMORY = 1024;
 
@@ -103,16 +105,18 @@ export class Backups extends Construct {
       environment: this.#environment,
     });
     this.bucket.grantExpire(task);
-    const executions = this.#executions(`${STATE_MACHINES.backup}:*`);
-    acknowledgePattern(
-      task,
-      executions,
-      'Executions are named at run time; the pattern is bound to the one state machine.',
-    );
+    const executions = RECOVERED.map((name) => this.#executions(`${name}:*`));
+    for (const pattern of executions) {
+      acknowledgePattern(
+        task,
+        pattern,
+        'Executions are named at run time; the pattern is bound to the one state machine.',
+      );
+    }
     Grant.addToPrincipal({
       grantee: task,
       actions: ['states:DescribeExecution'],
-      resourceArns: [executions],
+      resourceArns: executions,
     });
     return task;
   }
@@ -160,12 +164,12 @@ export class Backups extends Construct {
   /** At once, when an execution ends badly; and every few minutes, in case that event was lost. */
   #recoverEnded(task: StrataFunction): void {
     new Rule(this, 'Ended', {
-      description: 'Executions of backups that ended badly',
+      description: 'Executions of backups and exports that ended badly',
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],
         detail: {
-          stateMachineArn: [this.stateMachine.stateMachineArn],
+          stateMachineArn: RECOVERED.map((name) => this.#stateMachine(name)),
           status: ['ABORTED', 'TIMED_OUT', 'FAILED'],
         },
       },
@@ -173,7 +177,7 @@ export class Backups extends Construct {
     });
     new TaskSchedule(this, 'Recovery', {
       name: `strata-${this.#props.region.key}-backup-recovery`,
-      description: 'Looks for backups whose executions have ended',
+      description: 'Looks for backups and exports whose executions have ended',
       expression: 'rate(5 minutes)',
       punctual: true,
       task,
@@ -231,6 +235,16 @@ export class Backups extends Construct {
         'Executions are named at run time; the pattern is bound to this state machine and to tenant-backup.',
       );
     }
+  }
+
+  /** By name: the workflow of exports is made of the backups. */
+  #stateMachine(name: string): string {
+    return Stack.of(this).formatArn({
+      service: 'states',
+      resource: 'stateMachine',
+      resourceName: name,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
   }
 
   /** @param name of a state machine, or what executions are named by. */

@@ -1,11 +1,12 @@
 import { CfnOutput, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Backups } from '../constructs/backups.ts';
+import { Exports } from '../constructs/exports.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import type { RegionalStackProps } from './api-stack.ts';
 import { stackProps, tagStack } from './stack-props.ts';
 
-/** The backups of a region's tenants: their bucket, and the workflows that fill and empty it. */
+/** The backups of a region's tenants: their bucket, the workflows that fill and empty it, and exports of them. */
 export class BackupsStack extends Stack {
   readonly backups: Backups;
 
@@ -17,8 +18,9 @@ export class BackupsStack extends Stack {
     const { key, network, secrets } = props.network;
     const { registry, alarmTopicArn } = props.controlPlane;
     for (const cell of props.cells) this.addStackDependency(cell);
+    const settings = { config, bundle: props.bundle, alarmTopicArn };
     this.backups = new Backups(this, 'Backups', {
-      settings: { config, bundle: props.bundle, alarmTopicArn },
+      settings,
       region,
       registry,
       network,
@@ -26,8 +28,10 @@ export class BackupsStack extends Stack {
       secrets,
       key,
     });
+    const exports = new Exports(this, 'Exports', { settings, region, registry, backups: this.backups });
     new CfnOutput(this, 'BackupBucketName', { value: this.backups.bucket.bucket.bucketName });
     new CfnOutput(this, 'BackupStateMachineArn', { value: this.backups.stateMachine.stateMachineArn });
+    new CfnOutput(this, 'ExportStateMachineArn', { value: exports.stateMachine.stateMachineArn });
     new CfnOutput(this, 'FleetBackupStateMachineArn', { value: this.backups.fleet.stateMachineArn });
   }
 }

@@ -2,6 +2,7 @@ import { ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
+import { EXPORT_ROOT } from '../../functions/contracts/backup-policy.ts';
 import { OPERATOR_SCOPE, STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
 import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
@@ -12,7 +13,7 @@ import { DataKey } from '../constructs/data-key.ts';
 import { Identity } from '../constructs/identity.ts';
 import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
-import { registryClusterName } from '../constructs/region-names.ts';
+import { regionalStackName, registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
@@ -64,6 +65,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         MOVE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.move, home.awsRegion),
         BACKUP_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.backup, home.awsRegion),
         RESTORE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.restore, home.awsRegion),
+        EXPORT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.export, home.awsRegion),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
       },
@@ -76,7 +78,9 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       this.#grantWorkflow(tenants, STATE_MACHINES.move, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.backup, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.restore, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.export, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
+      this.#grantExportLinks(tenants, region);
       this.#grantSurvey(tenants, region);
     }
 
@@ -117,6 +121,43 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       resourceArns: [this.#states('stateMachine', name, awsRegion)],
     });
     Grant.addToPrincipal({ grantee, actions: ['states:DescribeExecution'], resourceArns: [executions] });
+  }
+
+  /**
+   * May sign links to the exports of one region: a link does what its signer may do. Buckets have generated names that
+   * begin with their stack's, and keys generated ids.
+   */
+  #grantExportLinks(grantee: IGrantable, { key, awsRegion }: RegionConfig): void {
+    const objects = this.formatArn({
+      service: 's3',
+      region: '',
+      account: '',
+      resource: `${regionalStackName(key, 'backups').toLowerCase()}-*`,
+      resourceName: `${EXPORT_ROOT}*`,
+    });
+    acknowledgePattern(
+      grantee,
+      objects,
+      'Exports are named at run time, and their bucket by CloudFormation; the pattern is bound to this account and to the folder of exports.',
+    );
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['s3:GetObject'],
+      resourceArns: [objects],
+      conditions: { StringEquals: { 'aws:ResourceAccount': this.account } },
+    });
+    const keys = this.formatArn({ service: 'kms', region: awsRegion, resource: 'key', resourceName: '*' });
+    acknowledgePattern(
+      grantee,
+      keys,
+      'The id of the region’s key is not known here; it can be used through S3 only, for objects that are granted.',
+    );
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['kms:Decrypt'],
+      resourceArns: [keys],
+      conditions: { StringEquals: { 'kms:ViaService': `s3.${awsRegion}.amazonaws.com` } },
+    });
   }
 
   /** May invoke the survey of tenants of one region. */

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { inject } from 'vitest';
 import type { BackupContext, ConnectReader } from '../../functions/backups/backup-context.ts';
 import { beginBackup } from '../../functions/backups/begin-backup.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
+import { TablesChanging } from '../../functions/backups/errors.ts';
 import { finishBackup } from '../../functions/backups/finish-backup.ts';
 import { type BackupManifest, readManifest } from '../../functions/backups/manifest.ts';
 import { backedUpTables, type CuttingOptions, planBackup } from '../../functions/backups/plan-backup.ts';
@@ -106,11 +108,17 @@ export class BackupWorld {
     return { ...(await readManifest(this.bucket.store, backup)), prefix: backup.prefix };
   }
 
-  /** Both lanes, until all parts are done. */
+  /** Both lanes, until all parts are done. Where a lane has to wait for DDL it comes again, as the workflow has it do. */
   async copy(backup: RunningBackup): Promise<void> {
+    const worked = (lane: 0 | 1) =>
+      copyParts(backup.context(), lane, unhurried()).catch(async (error: unknown) => {
+        if (!(error instanceof TablesChanging)) throw error;
+        await delay(50);
+        return { done: false };
+      });
     await Promise.all(
       ([0, 1] as const).map(async (lane) => {
-        while (!(await copyParts(backup.context(), lane, unhurried())).done);
+        while (!(await worked(lane)).done);
       }),
     );
   }

@@ -25,7 +25,9 @@ export type Fault =
   /** S3 answers that another conditional write is under way. */
   | { readonly kind: 'conflict' }
   /** The connection breaks in the middle of the request or of the answer. */
-  | { readonly kind: 'cut' };
+  | { readonly kind: 'cut' }
+  /** The answer stops in its middle, and goes on then. */
+  | { readonly kind: 'stall'; readonly until: Promise<unknown> };
 
 export interface S3Call {
   readonly method: string;
@@ -120,6 +122,17 @@ async function handle(
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
     if (fault.kind === 'pass') {
       answer.pipe(outgoing);
+      return;
+    }
+    if (fault.kind === 'stall') {
+      answer.once('data', (chunk: Buffer) => {
+        answer.pause();
+        outgoing.write(chunk.subarray(0, chunk.length / 2));
+        fault.until.then(() => {
+          outgoing.write(chunk.subarray(chunk.length / 2));
+          answer.pipe(outgoing);
+        });
+      });
       return;
     }
     answer.once('data', (chunk: Buffer) => {

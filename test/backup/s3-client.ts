@@ -8,6 +8,6 @@ export function clientOf(endpoint: string): S3Client {
     credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
     forcePathStyle: true,
     maxAttempts: 3,
-    requestHandler: { requestTimeout: 10_000, throwOnRequestTimeout: true },
+    requestHandler: { requestTimeout: 10_000, socketTimeout: 10_000, throwOnRequestTimeout: true },
   });
 }

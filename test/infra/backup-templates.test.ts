@@ -53,8 +53,9 @@ const expirations = (Object.entries(BACKUP_POLICY) as [Tier, { retentionDays: nu
 
 test('one lifecycle rule for each tier deletes its folder’s objects when the days of the policy are over', () => {
   const rules = rulesOf(bucketOf(plain));
+  const exports = { Prefix: 'tenant-exports/', ExpirationInDays: 7, Status: 'Enabled' };
   expect(rules.filter(({ Prefix }) => Prefix !== undefined)).toEqual(
-    expirations.map((rule) => expect.objectContaining(rule)),
+    [...expirations, exports].map((rule) => expect.objectContaining(rule)),
   );
   expect(expirations.map(({ ExpirationInDays }) => ExpirationInDays)).toEqual([7, 14, 35]);
   const others = rules.filter(({ Prefix }) => Prefix === undefined);
@@ -122,12 +123,44 @@ test('the task that records and expires can read no backup and sign in to no ten
   const rights = rightsOf(plain, Role);
   expect(rights.filter((right) => right.startsWith('s3:')).map((right) => right.split(' ')[0])).toEqual([
     's3:DeleteObject',
+    's3:DeleteObject',
     's3:ListBucket',
   ]);
   const secrets = rights.filter((right) => right.startsWith('secretsmanager:'));
   expect(secrets.every((right) => /Writer/.test(right))).toBe(true);
   expect(rights.filter((right) => right.startsWith('states:'))).toEqual([
     expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-backup:\*$/),
+    expect.stringMatching(/^states:DescribeExecution .*:execution:tenant-export:\*$/),
+  ]);
+});
+
+test('the task of exports reads backups, writes exports, starts backups, and signs in to no tenant’s database', () => {
+  const { Role, VpcConfig } = functionOf(plain, 'tasks/export-data').Properties;
+  expect(VpcConfig).toBeUndefined();
+  const rights = rightsOf(plain, Role);
+  const onObjects = rights.filter((right) => /^s3:\w+Object |^s3:Abort/.test(right));
+  expect(onObjects.map((right) => right.replace(/ .*\/(tenant-\w+)\/\*$/, ' $1')).sort()).toEqual([
+    's3:AbortMultipartUpload tenant-exports',
+    's3:DeleteObject tenant-exports',
+    's3:GetObject tenant-backups',
+    's3:GetObject tenant-exports',
+    's3:PutObject tenant-exports',
+  ]);
+  expect(
+    rights.filter((right) => /^secretsmanager:/.test(right)).every((right) => /Writer/.test(right)),
+  ).toBe(true);
+  const started = rights.filter((right) => right.startsWith('states:StartExecution'));
+  expect(started).toHaveLength(1);
+  const backup = ofType(plain, 'AWS::StepFunctions::StateMachine').find(
+    ({ Properties }) => Properties.StateMachineName === 'tenant-backup',
+  );
+  expect(started[0]).toBe(`states:StartExecution <${backup?.logicalId}>`);
+});
+
+test('the operators’ API can read exports of this account’s buckets, and no backup', () => {
+  const rights = rightsOf(plain, functionOf(plain, 'api/tenants/handler').Properties.Role);
+  expect(rights.filter((right) => right.startsWith('s3:'))).toEqual([
+    expect.stringMatching(/^s3:GetObject arn:.*:s3:::strata-us-backups-\*\/tenant-exports\/\*$/),
   ]);
 });
 

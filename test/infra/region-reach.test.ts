@@ -154,12 +154,17 @@ test('the reach is as narrow as names allow', () => {
   expect(operators.filter((right) => !REGISTRY_THERE.includes(right))).toEqual(
     [
       `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-move-survey`,
-      ...['tenant-onboarding', 'tenant-move', 'tenant-backup', 'tenant-restore', 'schema-rollout'].flatMap(
-        (name) => [
-          `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,
-          `states:StartExecution arn:aws:states:eu-west-1::stateMachine:${name}`,
-        ],
-      ),
+      ...[
+        'tenant-onboarding',
+        'tenant-move',
+        'tenant-backup',
+        'tenant-restore',
+        'tenant-export',
+        'schema-rollout',
+      ].flatMap((name) => [
+        `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,
+        `states:StartExecution arn:aws:states:eu-west-1::stateMachine:${name}`,
+      ]),
     ].sort(),
   );
 });

@@ -229,6 +229,7 @@ test('the environment of every function has only the agreed names', () => {
       'MOVE_STATE_MACHINE_ARN',
       'BACKUP_STATE_MACHINE_ARN',
       'RESTORE_STATE_MACHINE_ARN',
+      'EXPORT_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
     ],
@@ -236,6 +237,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
@@ -278,6 +280,7 @@ test('all state machine definitions are valid', async () => {
   expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual([
     'tenant-backup',
     'fleet-backup',
+    'tenant-export',
     'tenant-onboarding',
     'tenant-move',
     'tenant-move-cleanup',
@@ -404,7 +407,18 @@ test('with one region nothing knows of, reaches or lets in another', () => {
       expect(everything, name).not.toContain(name);
     }
   }
-  expect(everything).not.toContain('key/*');
+  // But the key of the own region's exports: the operators' API signs links to them, and knows the key by its service.
+  const keys = assembly.resources.filter((resource) => JSON.stringify(resource).includes('key/*'));
+  expect(keys.map(({ stack, Type }) => `${stack} ${Type}`)).toEqual(['Strata-ControlPlane AWS::IAM::Policy']);
+  const [policy] = keys.map(({ Properties }) => Properties.PolicyDocument as { Statement: object[] });
+  expect(policy?.Statement.filter((one) => JSON.stringify(one).includes('key/*'))).toEqual([
+    {
+      Effect: 'Allow',
+      Action: 'kms:Decrypt',
+      Resource: expect.anything(),
+      Condition: { StringEquals: { 'kms:ViaService': 's3.us-east-1.amazonaws.com' } },
+    },
+  ]);
   expect(ofType('AWS::EC2::VPCPeeringConnection', 'AWS::Route53::HostedZone')).toEqual([]);
   expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(6);
   for (const resource of ofType('AWS::Lambda::Function')) {
@@ -443,7 +457,8 @@ test('every function and every state machine is watched by an alarm: its own or 
     expect(watched).toContain(`${stack} <${logicalId}> ExecutionsTimedOut`);
   }
   // A workflow calls these again after an error; its own alarms say what remains.
-  const retried = /^tasks\/((move|backup|restore)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+  const retried =
+    /^tasks\/((move|backup|restore|export)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

@@ -29,6 +29,7 @@ const workflows = {
     Onboarding: workflow('tenant-onboarding', { Type: 'Wait', Seconds: 1_000_000, End: true }),
     Move: workflow('tenant-move', { Type: 'Succeed' }),
     Backup: workflow('tenant-backup', { Type: 'Wait', Seconds: 1_000_000, End: true }),
+    Export: workflow('tenant-export', { Type: 'Wait', Seconds: 1_000_000, End: true }),
   },
 };
 
@@ -73,6 +74,7 @@ async function start(options?: { down?: boolean }): Promise<void> {
     ONBOARDING_STATE_MACHINE_ARN: stateMachine('tenant-onboarding'),
     MOVE_STATE_MACHINE_ARN: stateMachine('tenant-move'),
     BACKUP_STATE_MACHINE_ARN: stateMachine('tenant-backup'),
+    EXPORT_STATE_MACHINE_ARN: stateMachine('tenant-export'),
     MOVE_SURVEY_FUNCTION: 'strata-us-move-survey',
   });
   vi.resetModules();
@@ -149,6 +151,19 @@ async function addBackup(key: 'us' | 'eu', tenantId: string, day: number): Promi
     { backupId, tenantId, key, day },
   );
   return backupId;
+}
+
+async function addExport(key: 'us' | 'eu', tenantId: string, day: number): Promise<string> {
+  const exportId = randomUUID();
+  await two[key].query(
+    `INSERT INTO tenant_exports (export_id, tenant_id, region, status, prefix, bucket, object_key, rows, bytes, sha256,
+                                 started_by, started_at, snapshot_at, finished_at, expires_at)
+     VALUES (:exportId::uuid, :tenantId::uuid, :key, 'succeeded', 'none/', 'archives', 'none/tenant.tar.gz', 1, 1, '',
+             'test', '2026-01-01'::timestamptz + :day::int * interval '1 day', now(), now(),
+             now() + interval '1 day')`,
+    { exportId, tenantId, key, day },
+  );
+  return exportId;
 }
 
 describe('the tenants of two regions', () => {
@@ -320,6 +335,26 @@ describe('a tenant of another region', () => {
   });
 });
 
+test('a tenant of another region has the exports of all regions, each with a link to the region that has it', async () => {
+  const id = await addThere();
+  const exports = [await addExport('us', id, 1), await addExport('eu', id, 2), await addExport('us', id, 3)];
+  const { body } = await call('GET /tenants/{tenantId}/exports', {
+    path: { tenantId: id },
+    query: { limit: '3' },
+  });
+  expect(body.items.map(({ exportId }: { exportId: string }) => exportId)).toEqual(exports);
+  for (const [index, exportId] of exports.entries()) {
+    const read = await call('GET /tenants/{tenantId}/exports/{exportId}', {
+      path: { tenantId: id, exportId },
+    });
+    const awsRegion = index === 1 ? 'eu-west-1' : 'us-east-1';
+    expect([read.status, new URL(read.body.url).searchParams.get('X-Amz-Credential')]).toEqual([
+      200,
+      expect.stringContaining(`/${awsRegion}/s3/`),
+    ]);
+  }
+});
+
 test('POST /tenants registers and starts the onboarding in the region of the residency', async () => {
   const slug = `posted-${randomUUID().slice(0, 8)}`;
   const body = { name: slug, slug, adminEmail: 'admin@posted.test', dataResidency: 'eu' };
@@ -418,6 +453,21 @@ describe.each(['us', 'eu'] as const)(
       expect(region).toBe(key);
       expect(await executionsOf('tenant-backup', `backup-${backupId}`, awsRegion)).toHaveLength(1);
     });
+
+    test('export a tenant once, in its region, with five equal answers', async () => {
+      const { body: tenant } = await call('POST /tenants', { body: onboarding() });
+      await activate(key, tenant.tenantId);
+      const path = { tenantId: tenant.tenantId as string };
+      const answers = await fiveTimes(() =>
+        call('POST /tenants/{tenantId}/exports', { path, key: tenant.slug }),
+      );
+      expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      const { exportId, region } = answers[0]!.body;
+      expect(region).toBe(key);
+      expect(await executionsOf('tenant-export', `export-${exportId}`, awsRegion)).toHaveLength(1);
+    });
   },
 );
 
@@ -475,6 +525,22 @@ describe('a request whose workflow cannot be started', () => {
       process.env.MOVE_STATE_MACHINE_ARN = stateMachine('tenant-move');
     }
     expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+  });
+
+  test('leaves an export failed; its repetition with the same key exports', async () => {
+    const { body: tenant } = await call('POST /tenants', { body: slugged() });
+    await activate('us', tenant.tenantId);
+    const path = { tenantId: tenant.tenantId as string };
+    const ask = () => call('POST /tenants/{tenantId}/exports', { path, key: tenant.slug });
+    process.env.EXPORT_STATE_MACHINE_ARN = stateMachine('nowhere');
+    try {
+      expect((await ask()).status).toBe(503);
+    } finally {
+      process.env.EXPORT_STATE_MACHINE_ARN = stateMachine('tenant-export');
+    }
+    expect(await ask()).toMatchObject({ status: 202, replayed: false, body: { status: 'running' } });
+    const { body } = await call('GET /tenants/{tenantId}/exports', { path });
+    expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['failed', 'running']);
   });
 
   test('leaves a backup failed; its repetition with the same key backs up', async () => {

@@ -1,6 +1,7 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { operatorApi } from '../../http/operator-api.ts';
 import * as backups from './backup-routes.ts';
+import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
@@ -11,5 +12,5 @@ import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
 export const handler = operatorApi(
-  bindRoutes(routes, { tenants, users, moves, promotion, backups, restores, fleet, usage }),
+  bindRoutes(routes, { tenants, users, moves, promotion, backups, restores, exports, fleet, usage }),
 );

@@ -6,9 +6,10 @@ import type { Answer } from '../../http/answer.ts';
 import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, type OperatorRequest, operatorRoute } from '../../http/operator-api.ts';
 import { invalidInput, Problem } from '../../http/problem.ts';
+import { findMove } from '../../moves/move-records.ts';
 import { abortMove } from '../../moves/request-move.ts';
 import { validateOnboardingInput } from '../../onboarding/onboarding-input.ts';
-import { OncePerKey } from '../../registry/control-idempotency.ts';
+import { findAnswer, OncePerKey } from '../../registry/control-idempotency.ts';
 import { getRestore, listRestores } from '../../registry/restores.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
@@ -86,7 +87,12 @@ async function startClone(
   cloneOf: string,
   { backupId, slug, adminEmail, mask }: Extract<RestoreRequest, { mode: 'clone' }>,
 ): Promise<Answer> {
-  const { registry, registries, region, operator } = request;
+  const { registry, registries, region, operator, facts, body } = request;
+  const use = controlIdempotencyOf(facts, operator, body);
+  const earlier = use && (await findAnswer(registry, use));
+  // The first request has made the tenant, whose slug is taken by it now.
+  const made = earlier && (await findMove(registry, earlier.resourceId));
+  if (made) return start(request, made.tenantId, { mode: 'clone', backupId, cloneOf, mask });
   const source = await getTenant(registry, cloneOf);
   // Before a tenant is made for it.
   await findRestorable(registry, cloneOf, backupId);

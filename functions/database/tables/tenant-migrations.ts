@@ -25,6 +25,9 @@ export interface TenantMigration {
   up(target: RenderTarget): string[];
 }
 
+/** The version that gave the tables of version 1 their triggers for change capture. Tables of later versions begin with them. */
+export const CAPTURE_SINCE = 2;
+
 /**
  * Released migrations never change: the first renders version 1 of the definition, whatever is added to it later. A
  * version that adds or drops uses `changesOf(n)`; anything else (a backfill) adds its own statements.
@@ -70,8 +73,7 @@ export function changesOf(
       ),
       ...created.flatMap((table) => isolateTenants(target, table)),
       ...created.flatMap((table) => grantRows(target, table)),
-      // Tables of version 1 got theirs with version 2.
-      ...(version > 2 ? created.flatMap((table) => captureChanges(target, table)) : []),
+      ...(version > CAPTURE_SINCE ? created.flatMap((table) => captureChanges(target, table)) : []),
       ...dropsOf(target, tables, version),
     ];
   };

@@ -164,8 +164,11 @@ export async function compareSides(owner: pg.ClientBase, sides: Sides): Promise<
     const source = await content(sides.source, table);
     const target = await content(sides.target, table);
     contents.push({
-      ...{ name: table.name, rows: source.rows, targetRows: target.rows },
-      ...{ sourceHash: source.hash, targetHash: target.hash },
+      name: table.name,
+      rows: source.rows,
+      targetRows: target.rows,
+      sourceHash: source.hash,
+      targetHash: target.hash,
     });
   }
   return contents;

@@ -26,7 +26,7 @@ import {
   type RenderTarget,
   uniqueKeys,
 } from '../tables/render-tables.ts';
-import { migrationsUpTo } from '../tables/tenant-migrations.ts';
+import { CAPTURE_SINCE, migrationsUpTo } from '../tables/tenant-migrations.ts';
 import type { TenantTable } from '../tables/tenant-table.ts';
 import { tenantTablesAt } from '../tables/tenant-tables.ts';
 
@@ -148,9 +148,11 @@ export async function missingPieces(
         };
       }),
     ),
-    ...of('trigger', (table) =>
-      captureChanges(target, table).map((statement) => ({ name: CAPTURE_TRIGGER, statement })),
-    ),
+    ...(schemaVersion < CAPTURE_SINCE
+      ? []
+      : of('trigger', (table) =>
+          captureChanges(target, table).map((statement) => ({ name: CAPTURE_TRIGGER, statement })),
+        )),
   ].filter(({ table, name }) => !present.has(`${table} ${name}`));
 }
 

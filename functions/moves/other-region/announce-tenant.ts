@@ -31,7 +31,9 @@ export function announceTenant(registry: Registry, tenant: TenantRow, place: Pla
     const { region } = place;
     await writeTenantRow(transaction, {
       ...tenant,
-      ...{ status: 'arriving', data_residency: region, home_region: region },
+      status: 'arriving',
+      data_residency: region,
+      home_region: region,
     });
     // A dedicated database has no address before its launch.
     if (place.host !== null) await writeRoute(transaction, tenantId, place);

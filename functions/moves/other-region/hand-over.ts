@@ -73,8 +73,10 @@ function receive(
     const { region, isolationModel, schemaName } = target;
     await writeTenantRow(transaction, {
       ...tenant,
-      ...{ data_residency: region, home_region: region },
-      ...{ isolation_model: isolationModel, schema_name: schemaName },
+      data_residency: region,
+      home_region: region,
+      isolation_model: isolationModel,
+      schema_name: schemaName,
     });
     await writeRoute(transaction, tenantId, target);
     for (const table of [...TABLES].reverse()) {

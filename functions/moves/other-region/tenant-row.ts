@@ -75,11 +75,21 @@ export async function leaveRegistry(
   const changed = await db
     .updateTable('tenants')
     .set((eb) => ({
-      ...{ status: 'elsewhere', tenant_name: asText(eb.ref('tenant_id')), status_reason: null },
-      ...{ admin_email: null, billing_email: null, subscription_start_date: null },
-      ...{ subscription_end_date: null, monthly_revenue: null, features: null },
-      ...{ compliance_requirements: columnValue('tenants.compliance_requirements', []), schema_name: null },
-      ...{ execution_arn: null, data_residency: regionKey, home_region: regionKey, updated_at: now },
+      status: 'elsewhere',
+      tenant_name: asText(eb.ref('tenant_id')),
+      status_reason: null,
+      admin_email: null,
+      billing_email: null,
+      subscription_start_date: null,
+      subscription_end_date: null,
+      monthly_revenue: null,
+      features: null,
+      compliance_requirements: columnValue('tenants.compliance_requirements', []),
+      schema_name: null,
+      execution_arn: null,
+      data_residency: regionKey,
+      home_region: regionKey,
+      updated_at: now,
     }))
     .where('tenant_id', '=', tenantId)
     .where('status', 'in', from)

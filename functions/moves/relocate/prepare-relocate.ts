@@ -67,7 +67,9 @@ async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {
   );
   await claimedAtTarget(sides, attempt, () =>
     createAliasTables(sides.target, {
-      ...{ alias: source.schemaName, schemaName, attemptId: attempt.attemptId },
+      alias: source.schemaName,
+      schemaName,
+      attemptId: attempt.attemptId,
       tables: tenantTablesAt(schemaVersion),
     }),
   );

@@ -43,7 +43,10 @@ export async function catchUpReshape(context: HopContext, cursor?: unknown): Pro
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({
       tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({
-        ...{ name, rows, sourceHash, targetHash },
+        name,
+        rows,
+        sourceHash,
+        targetHash,
       })),
     });
     const different = tables.filter((table) => !isEqual(table));
@@ -60,7 +63,8 @@ export function round(
   options: ApplyOptions = {},
 ): Promise<Taken> {
   return claimedModestly(owner, attempt, () => applyNoted(owner, sides, options), {
-    ...{ isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
+    isolation: 'repeatable read',
+    seconds: SNAPSHOT_SECONDS,
   });
 }
 

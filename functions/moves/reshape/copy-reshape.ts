@@ -44,7 +44,9 @@ export async function copyReshape(context: HopContext, cursor?: unknown): Promis
       { isolation: 'repeatable read', seconds: SNAPSHOT_SECONDS },
     );
     await context.keep({
-      ...{ copiedRows: copied.rowsDone, copiedBytes: copied.bytesTotal, copyRestedMs: copied.restedMs },
+      copiedRows: copied.rowsDone,
+      copiedBytes: copied.bytesTotal,
+      copyRestedMs: copied.restedMs,
       tables: copied.sizes.map(({ name, rows }) => ({ name, rows })),
     });
     await meter.settle();

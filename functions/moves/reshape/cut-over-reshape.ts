@@ -101,7 +101,9 @@ async function cutOver(
   let fence: Fence;
   try {
     fence = await raiseFence(owner, hop.attempt, {
-      ...{ seconds: FENCE_SECONDS, patienceMs: PATIENCE_MS, lockTimeoutMs: budgetMs },
+      seconds: FENCE_SECONDS,
+      patienceMs: PATIENCE_MS,
+      lockTimeoutMs: budgetMs,
       onBusy: (pausedMs) => pauses.push(pausedMs),
     });
   } catch (error) {
@@ -172,7 +174,8 @@ async function committed(
   // Read after the commit: transactions that began before that time may have read the former place.
   const { rows } = await owner.query<{ now: string }>('select pg_catalog.clock_timestamp() as now');
   await context.keep({
-    ...{ pauses, committedAt: context.kept.committedAt ?? rows[0]?.now },
+    pauses,
+    committedAt: context.kept.committedAt ?? rows[0]?.now,
     ...(pauses.length > 0 ? { writePauseMs: Math.max(...pauses) } : {}),
     ...(fenceTries === undefined ? {} : { fenceTries }),
   });

@@ -2,6 +2,7 @@ import { type Command, synopsis } from '../command.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { executions } from './executions.ts';
+import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
 import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
@@ -40,6 +41,8 @@ export const COMMANDS: readonly Command[] = [
   restores,
   undo,
   reconcile,
+  exportTenant,
+  exports,
   usage,
   decisions,
   offers,

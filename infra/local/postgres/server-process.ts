@@ -40,7 +40,8 @@ process.on('exit', () => {
 });
 
 /**
- * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash recovery).
+ * Starts the server, whose stale predecessor must be gone, and waits until it accepts connections (also through crash
+ * recovery).
  * @throws {PostgresError} with the server's own reason
  */
 export async function startServer(

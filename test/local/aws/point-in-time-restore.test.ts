@@ -159,6 +159,8 @@ async function query<T extends pg.QueryResultRow>(
     ...login,
     ssl: { ca: fixture.platform.context.caCertificate },
   });
+  // Its server may be stopped meanwhile: the query fails then.
+  client.on('error', () => {});
   await client.connect();
   try {
     return (await client.query<T>(sql)).rows;
@@ -204,6 +206,7 @@ async function write(value: string): Promise<Date> {
 test('a restore between two of three writes brings back exactly the first two, while a neighbour keeps writing', async () => {
   await query('cell', 'CREATE SCHEMA tenant CREATE TABLE kept (value text)');
   const writing = await neighbour();
+  await expect.poll(() => query('cell', 'SELECT FROM neighbour.writes LIMIT 1')).toHaveLength(1);
   await write('first');
   const second = await write('second');
   await write('third');

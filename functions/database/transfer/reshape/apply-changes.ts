@@ -67,7 +67,9 @@ export async function applyChanges(
 ): Promise<void> {
   const changed = sides.tables.filter(({ name }) => everyTable || byTable.has(name));
   const named = (what: string, { name }: TenantTable, text: string): pg.QueryConfig => ({
-    ...{ name: `${what} ${name}`, text, values: [byTable.get(name) ?? '[]'] },
+    name: `${what} ${name}`,
+    text,
+    values: [byTable.get(name) ?? '[]'],
   });
   const statements = [
     'SET LOCAL plan_cache_mode = force_generic_plan',

@@ -22,6 +22,8 @@ import { type Attempt, type ClaimedOptions, claimed } from '../claim.ts';
 const IDLE = '30s';
 const CLIENT_CHECK = '2s';
 const POLL_MS = 50;
+/** Well below `IDLE`. */
+const AWAKE_MS = 10_000;
 
 /**
  * Waits for the tenant's session lock until `deadline` (on `performance.now()`'s clock).
@@ -57,6 +59,23 @@ export async function joinAttempt(session: pg.ClientBase, attemptId: string): Pr
             pg_catalog.set_config('client_connection_check_interval', '${CLIENT_CHECK}', false)`,
     [sessionName(attemptId)],
   );
+}
+
+/**
+ * Runs `work`, which may use other sessions only, and keeps this one from ending as an idle one meanwhile. The session of a
+ * frozen function ends all the same, since a frozen function sends nothing.
+ */
+export async function keepingAwake<Result>(
+  session: pg.ClientBase,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  // Ignore this error: the next statement on the session fails, too.
+  const timer = setInterval(() => session.query('select').catch(() => {}), AWAKE_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** Ends all sessions in which phases of the attempt work, and waits for their end. */

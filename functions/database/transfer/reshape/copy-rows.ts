@@ -31,6 +31,7 @@ export async function sizesAtSource(
 
 /** Removes what an earlier run of the copy has committed at the target. Nothing else is there before the commit. */
 export async function emptyTarget(owner: pg.ClientBase, { target, tenantId, tables }: Sides): Promise<void> {
+  // The clone of a restore carries no table over.
   if (tables.length === 0) return;
   if (target.model === 'isolated') {
     const names = tables.map(({ name }) => qualified(target.schema, name));

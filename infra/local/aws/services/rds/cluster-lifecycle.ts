@@ -252,8 +252,10 @@ export function clusterLifecycle(
 
 /** Members of ModifyDBCluster that are taken. */
 const MODIFIABLE = new Set([
-  ...['DBClusterIdentifier', 'ApplyImmediately'],
-  ...['DeletionProtection', 'MasterUserPassword'],
+  'DBClusterIdentifier',
+  'ApplyImmediately',
+  'DeletionProtection',
+  'MasterUserPassword',
 ]);
 
 /** Also of a cluster without an instance, whose server is not running. */

@@ -16,8 +16,11 @@ const IDENTIFIER = /^[a-z](?:-?[a-z0-9])*$/;
 
 /** RDS refuses them for Aurora clusters that are not Limitless, whatever their value. */
 const LIMITLESS_ONLY = [
-  ...['MonitoringInterval', 'MonitoringRoleArn', 'EnablePerformanceInsights'],
-  ...['PerformanceInsightsKMSKeyId', 'PerformanceInsightsRetentionPeriod'],
+  'MonitoringInterval',
+  'MonitoringRoleArn',
+  'EnablePerformanceInsights',
+  'PerformanceInsightsKMSKeyId',
+  'PerformanceInsightsRetentionPeriod',
 ];
 
 export function pointInTimeRestore(

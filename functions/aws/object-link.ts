@@ -1,0 +1,50 @@
+import type { S3Client } from '@aws-sdk/client-s3';
+
+export interface ObjectLink {
+  readonly bucket: string;
+  readonly key: string;
+  /** Region of the bucket, such as `eu-west-1`; the function's own when absent. */
+  readonly awsRegion: string | undefined;
+  /** How long the link can be used, in seconds. */
+  readonly seconds: number;
+  /** Under which name a browser saves the object. */
+  readonly fileName: string;
+}
+
+const clients = new Map<string | undefined, Promise<S3Client>>();
+
+function clientOf(awsRegion: string | undefined): Promise<S3Client> {
+  let client = clients.get(awsRegion);
+  if (!client) {
+    client = import('@aws-sdk/client-s3').then(
+      ({ S3Client }) => new S3Client(awsRegion === undefined ? {} : { region: awsRegion }),
+    );
+    clients.set(awsRegion, client);
+    client.catch(() => clients.delete(awsRegion));
+  }
+  return client;
+}
+
+/**
+ * A URL with which anyone can read the object until its time is over, with the rights of this function's role. Nothing
+ * is called: S3 checks it at its use. It ends earlier where the role's session does: AWS gives a function hours.
+ */
+export async function linkToObject({
+  bucket,
+  key,
+  awsRegion,
+  seconds,
+  fileName,
+}: ObjectLink): Promise<string> {
+  const [{ GetObjectCommand }, { getSignedUrl }, client] = await Promise.all([
+    import('@aws-sdk/client-s3'),
+    import('@aws-sdk/s3-request-presigner'),
+    clientOf(awsRegion),
+  ]);
+  const command = new GetObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    ResponseContentDisposition: `attachment; filename="${fileName}"`,
+  });
+  return getSignedUrl(client, command, { expiresIn: seconds });
+}

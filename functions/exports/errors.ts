@@ -1,0 +1,76 @@
+/**
+ * Errors of an export. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
+ * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
+ */
+export abstract class ExportError extends Error {
+  abstract override readonly name: string;
+}
+
+/** Another export of the tenant is under way. Nothing was changed. */
+export class ExportInProgress extends ExportError {
+  override readonly name = 'ExportInProgress';
+  constructor() {
+    super('An export of the tenant is running already.');
+  }
+}
+
+/** The record of the export has ended: its starter, or recovery, has given it up. */
+export class ExportOvertaken extends ExportError {
+  override readonly name = 'ExportOvertaken';
+  constructor(options?: ErrorOptions) {
+    super('The export has ended already.', options);
+  }
+}
+
+/** The workflow of the export could not be started. Nothing was exported. */
+export class ExportNotStarted extends ExportError {
+  override readonly name = 'ExportNotStarted';
+  constructor(options?: ErrorOptions) {
+    super('The export could not be started. Try again later.', options);
+  }
+}
+
+/** The input is malformed, or names no tenant of this region; `issues` names each field. */
+export class InvalidExportInput extends ExportError {
+  override readonly name = 'InvalidExportInput';
+  readonly issues: readonly { readonly path: string; readonly message: string }[];
+  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
+    const named = issues
+      .slice(0, 10)
+      .map(({ path, message }) => `${path.slice(0, 100) || 'input'}: ${message}`);
+    super(`The input is not valid: ${named.join('; ')}`);
+    this.issues = issues;
+  }
+}
+
+/** There is no such backup of the tenant, it has not succeeded, or it has expired. */
+export class ExportSourceUnknown extends ExportError {
+  override readonly name = 'ExportSourceUnknown';
+  constructor() {
+    super('There is no such backup to export.');
+  }
+}
+
+/** The backup that the export was to be made of has failed. */
+export class ExportSourceFailed extends ExportError {
+  override readonly name = 'ExportSourceFailed';
+  constructor(why: string) {
+    super(`The backup for the export did not succeed: ${why}`);
+  }
+}
+
+/** An object that an earlier phase of the export has written is not there, or is another one. */
+export class ExportPartDamaged extends ExportError {
+  override readonly name = 'ExportPartDamaged';
+  constructor(key: string, options?: ErrorOptions) {
+    super(`A part of the export is missing or damaged: ${key}.`, options);
+  }
+}
+
+/** Anything that no other class names; the log holds the cause. */
+export class ExportStepFailed extends ExportError {
+  override readonly name = 'ExportStepFailed';
+  constructor(options?: ErrorOptions) {
+    super('An internal error stopped the export.', options);
+  }
+}

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { executionArnOf } from '../aws/executions.ts';
+import { TenantNotBackupable } from '../backups/errors.ts';
+import type { AuditActor } from '../registry/audit-log.ts';
+import type { RepeatableRequest } from '../registry/control-idempotency.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { boundTransaction } from '../registry/transaction-limits.ts';
+import { ExportInProgress, ExportNotStarted } from './errors.ts';
+import { endExport, findExport, insertExport, lockExportedTenant, selectExports } from './export-records.ts';
+import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
+
+export interface RequestExportOptions extends Probe {
+  readonly actor: AuditActor;
+  readonly stateMachineArn: string;
+  /** `StartExecution` of `tenant-export`. */
+  readonly start: (name: string, input: object) => Promise<void>;
+  /** The succeeded backup to export; undefined: a new one is made. */
+  readonly backupId?: string | undefined;
+  /** For a request that its client may send again. */
+  readonly once?: RepeatableRequest | undefined;
+}
+
+/**
+ * Asks for an export of a tenant: it is recorded first, under the name that its execution will have, and started then.
+ * A repeated request answers the export of the first one, and starts its execution again while that has not begun.
+ * @returns the export's id.
+ * @throws {TenantNotBackupable | ExportInProgress | ExportSourceUnknown} nothing was changed.
+ * @throws {ExportNotStarted} the export is recorded as failed, unless an earlier request recorded it.
+ */
+export async function requestExport(
+  registry: Pick<DataApi, 'transaction' | 'query'>,
+  tenantId: string,
+  { actor, stateMachineArn, start, backupId, once, ...probe }: RequestExportOptions,
+): Promise<string> {
+  const newId = randomUUID();
+  await recoverDead(registry, tenantId, probe);
+  const { exportId, begun } = await registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    const tenant = await lockExportedTenant(transaction, tenantId);
+    if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
+    const known = await once?.find(transaction);
+    if (known) {
+      const first = await findExport(transaction, known);
+      return { exportId: known, begun: first?.status !== 'running' || first.phase !== 'planned' };
+    }
+    const [running] = await selectExports(transaction, (all) =>
+      all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
+    );
+    if (running) throw new ExportInProgress();
+    await insertExport(
+      transaction,
+      {
+        exportId: newId,
+        tenant,
+        executionArn: executionArnOf(stateMachineArn, nameOf(newId)),
+        startedBy: actor.id,
+        backupId,
+        phase: 'planned',
+      },
+      actor,
+    );
+    await once?.keep(transaction, newId);
+    return { exportId: newId, begun: false };
+  });
+  if (begun) return exportId;
+  try {
+    await start(nameOf(exportId), { tenantId, exportId, startedBy: actor.id });
+  } catch (cause) {
+    // It has run, and may have ended: the record says how.
+    if (exportId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return exportId;
+    const error = new ExportNotStarted({ cause });
+    // The first request may have started it all the same, so only the first request gives it up.
+    if (exportId === newId) {
+      await registry.transaction(async (transaction) => {
+        const end = { status: 'failed', reason: error.message } as const;
+        await endExport(transaction, { exportId, tenantId }, end, actor);
+        await once?.forget(transaction);
+      });
+    }
+    throw error;
+  }
+  return exportId;
+}
+
+/** An export whose execution is dead must not refuse the next one until recovery runs. */
+async function recoverDead(
+  registry: Pick<DataApi, 'transaction' | 'query'>,
+  tenantId: string,
+  probe: Probe,
+): Promise<void> {
+  const [running] = await selectExports(registry, (all) =>
+    all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
+  );
+  if (running && !(await mayStillRun(running, probe))) await recoverExport(registry, running);
+}
+
+const nameOf = (exportId: string) => `export-${exportId}`;
