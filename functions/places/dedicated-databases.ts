@@ -1,5 +1,5 @@
 /** The dedicated databases of a region as CloudFormation knows them: whatever a registry says of them. */
-import type { Stack } from '@aws-sdk/client-cloudformation';
+import type { Stack, StackStatus } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import { cloudFormationClient } from '../aws/clients.ts';
 import { DEDICATED_NAMES } from '../contracts/names.ts';
@@ -36,24 +36,41 @@ export async function listDedicatedDatabases({
   readonly after: string | undefined;
   readonly limit: number;
 }): Promise<{ readonly databases: readonly DedicatedDatabase[]; readonly isLast: boolean }> {
-  const { paginateDescribeStacks } = await import('@aws-sdk/client-cloudformation');
+  const { DescribeStacksCommand, paginateListStacks } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient();
-  const databases: DedicatedDatabase[] = [];
+  const names = new Set<string>();
   // CloudFormation has no order by name, and takes no prefix.
-  for await (const { Stacks = [] } of paginateDescribeStacks({ client }, {})) {
-    for (const stack of Stacks) {
-      const database = databaseOf(stack);
-      if (database && (after === undefined || database.tenantId > after)) databases.push(database);
+  for await (const { StackSummaries = [] } of paginateListStacks(
+    { client },
+    { StackStatusFilter: COMPLETE },
+  )) {
+    for (const { StackName = '' } of StackSummaries) {
+      const tenantId = tenantOf(StackName);
+      if (tenantId !== undefined && (after === undefined || tenantId > after)) names.add(StackName);
     }
   }
-  databases.sort((one, other) => (one.tenantId < other.tenantId ? -1 : 1));
-  return { databases: databases.slice(0, limit), isLast: databases.length <= limit };
+  const next = [...names].sort().slice(0, limit);
+  const databases: DedicatedDatabase[] = [];
+  for (const StackName of next) {
+    const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName }));
+    for (const stack of Stacks) {
+      const database = databaseOf(stack);
+      if (database) databases.push(database);
+    }
+  }
+  return { databases, isLast: names.size <= limit };
+}
+
+/** Of stacks that have their outputs. */
+const COMPLETE: StackStatus[] = ['CREATE_COMPLETE', 'UPDATE_COMPLETE', 'UPDATE_ROLLBACK_COMPLETE'];
+
+function tenantOf(stackName: string): string | undefined {
+  const tenantId = stackName.slice(DEDICATED_NAMES.length);
+  return stackName.startsWith(DEDICATED_NAMES) && isUuid(tenantId) ? tenantId : undefined;
 }
 
 function databaseOf(stack: Stack): DedicatedDatabase | undefined {
-  const { StackName = '' } = stack;
-  const tenantId = StackName.slice(DEDICATED_NAMES.length);
-  if (!StackName.startsWith(DEDICATED_NAMES) || !isUuid(tenantId)) return undefined;
+  const tenantId = tenantOf(stack.StackName ?? '');
   try {
     return dedicatedDatabase.safeParse({ tenantId, ...placeInStack(stack) }).data;
   } catch (error) {

@@ -113,14 +113,14 @@ export class DedicatedDatabases extends Construct {
     this.#secrets.grantDeleteDedicated(grantee, why);
   }
 
-  /** May list the stacks of the account in this region: a list is not authorized on single stacks. */
+  /** May list the names of the account's stacks in this region: a list is not authorized on single stacks. */
   grantList(grantee: IGrantable): void {
     acknowledgePattern(
       grantee,
       '*',
       'CloudFormation lists all stacks or none: dedicated databases that a lost registry does not know are found this way.',
     );
-    Grant.addToPrincipal({ grantee, actions: ['cloudformation:DescribeStacks'], resourceArns: ['*'] });
+    Grant.addToPrincipal({ grantee, actions: ['cloudformation:ListStacks'], resourceArns: ['*'] });
   }
 
   #stacks(): string {

@@ -1,5 +1,3 @@
-import { RemovalPolicy } from 'aws-cdk-lib';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { RECONCILE_TIMEOUT, RegistryReconcile } from '../../workflows/registry-reconcile.ts';
@@ -28,10 +26,8 @@ export class Reconciliation extends Construct {
     this.stateMachine = new RegistryReconcile(this, 'Workflow', {
       aws,
       task,
-      logGroup: new LogGroup(this, 'Logs', {
-        retention: settings.config.logRetentionDays,
-        removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-      }),
+      // One log for both: it is read as one, and resources of the stack are a budget.
+      logGroup: task.logGroup,
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, [aws, task]);
     raiseWorkflowAlarm(this, 'Failures', {

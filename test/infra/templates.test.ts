@@ -181,7 +181,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 
@@ -458,7 +458,7 @@ test('every function and every state machine is watched by an alarm: its own or 
   }
   // A workflow calls these again after an error; its own alarms say what remains.
   const retried =
-    /^tasks\/((move|backup|restore|export)-(registry|aws|data)|schema-rollout|partition-upkeep)\./;
+    /^tasks\/((move|backup|restore|export)-(registry|aws|data)|schema-rollout|partition-upkeep|registry-reconcile)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

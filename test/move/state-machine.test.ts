@@ -96,7 +96,9 @@ test('a state calls a phase that its function has, and every phase but recovery 
   const known = Object.entries({ registry, aws, data, restore: restoring }).flatMap(([task, { phases }]) =>
     Object.keys(phases).map((phase) => `${task} ${phase}`),
   );
-  expect([...new Set(called)].sort()).toEqual(known.filter((one) => one !== 'data recover').sort());
+  // The latter is a phase of `registry-reconcile`, whose other task has other rights.
+  const others = ['data recover', 'aws list-dedicated'];
+  expect([...new Set(called)].sort()).toEqual(known.filter((one) => !others.includes(one)).sort());
 });
 
 const everyHop = ['Copy', 'Build indexes', 'Catch up', 'Cut over', 'Compare', 'Settle', 'Next hop'];
