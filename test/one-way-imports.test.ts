@@ -13,7 +13,7 @@ const GROUPS = [
   ['api', 'tasks'],
   ['http'],
   // A restore is a backup that is read into a move; an export is one that is read into files.
-  ['restores', 'exports'],
+  ['restores', 'exports', 'reconciliation'],
   ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep'],
   ['places'],
   ['tenant-data'],

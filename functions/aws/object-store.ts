@@ -176,6 +176,27 @@ export class ObjectStore {
     } while (token !== undefined);
   }
 
+  /**
+   * Names of the folders right below a prefix, which ends with a slash, in their order.
+   * @param after only names of keys behind that one.
+   */
+  async folders(
+    prefix: string,
+    { after, limit }: { readonly after: string | undefined; readonly limit: number },
+  ): Promise<string[]> {
+    const [{ ListObjectsV2Command }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const { CommonPrefixes = [] } = await s3.send(
+      new ListObjectsV2Command({
+        Bucket: this.bucket,
+        Prefix: prefix,
+        Delimiter: '/',
+        StartAfter: after,
+        MaxKeys: limit,
+      }),
+    );
+    return CommonPrefixes.map(({ Prefix = '' }) => Prefix.slice(prefix.length, -1));
+  }
+
   /** Those that are not there count as deleted. @throws {AggregateError} with an error for each that S3 refused. */
   async delete(keys: readonly string[]): Promise<void> {
     const [{ DeleteObjectsCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);

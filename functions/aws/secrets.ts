@@ -14,12 +14,13 @@ export async function secretText(nameOrArn: string, region: string | undefined):
 
 /**
  * Looks up the ARN of a secret by its name. An ARN ends in random letters, so it cannot be computed.
+ * @param region AWS region of the secret; the function's own when absent.
  * @throws Secrets Manager's own error.
  */
-export async function secretArnOf(name: string, region: string): Promise<string> {
+export async function secretArnOf(name: string, region: string | undefined): Promise<string> {
   const { DescribeSecretCommand } = await import('@aws-sdk/client-secrets-manager');
   const client = await secretsManagerClient(region);
   const { ARN } = await client.send(new DescribeSecretCommand({ SecretId: name }));
-  if (!ARN) throw new Error(`the secret ${name} of ${region} has no ARN`);
+  if (!ARN) throw new Error(`the secret ${name} has no ARN`);
   return ARN;
 }

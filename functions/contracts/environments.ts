@@ -154,6 +154,7 @@ export interface FunctionEnvironments {
   'tasks/promotion-evaluate': PromotionEnvironment;
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
+  'tasks/registry-reconcile': BackupEnvironment;
   'tasks/restore-data': BackupEnvironment;
   'tasks/restore-side': RestoreSideEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;

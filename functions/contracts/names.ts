@@ -26,6 +26,7 @@ export const STATE_MACHINES = {
   restore: 'tenant-restore',
   export: 'tenant-export',
   drills: 'restore-drills',
+  reconcile: 'registry-reconcile',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */

@@ -47,7 +47,7 @@ export async function launchPlace(
 ): Promise<Launch> {
   const launch = { tenantId, slug, tier: tierOf(place), roleName: place.roleName };
   const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
-  return stack ? { progress, found: placeIn(stack) } : { progress };
+  return stack ? { progress, found: placeInStack(stack) } : { progress };
 }
 
 const outputs = z.object({
@@ -65,7 +65,7 @@ const outputs = z.object({
  * ignored.
  * @throws {DedicatedStackFailed} the stack lacks an output or the parameter.
  */
-function placeIn(stack: Stack): Partial<Place> {
+export function placeInStack(stack: Stack): Partial<Place> {
   const { data, error } = outputs.safeParse(
     Object.fromEntries((stack.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue])),
   );

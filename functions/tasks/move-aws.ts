@@ -1,5 +1,6 @@
 /**
- * The phases of moves and of their clean-ups that use AWS's APIs: secrets, stacks and proxies. They reach no database.
+ * The phases of moves and of their clean-ups that use AWS's APIs: secrets, stacks and proxies; and the one phase of
+ * `registry-reconcile` that does. They reach no database.
  */
 import * as z from 'zod';
 import { leavesRegion } from '../moves/hop.ts';
@@ -10,6 +11,9 @@ const hopOfMove = z.object({
   executionArn: z.string().min(1),
   move: z.object({ moveId: z.uuid(), hopIndex: z.int().nonnegative() }),
 });
+
+/** One is 900 bytes at most, and a state of Step Functions takes 256 KiB. */
+const DATABASES_AT_ONCE = 50;
 
 export const phases = {
   /** Launches the tenant's dedicated database, or adopts an earlier one. The workflow calls it until it is ready. */
@@ -45,6 +49,15 @@ export const phases = {
     const { deleteLeftDatabase } = await import('../moves/delete-left-database.ts');
     return deleteLeftDatabase(registry, { ...move, executionArn }, deadline);
   }),
+
+  /** `registry-reconcile`: the next dedicated databases of the region, whatever the registry has. */
+  'list-dedicated': movePhase(
+    z.object({ page: z.object({ after: z.uuid().optional() }) }),
+    async (_registry, { page }) => {
+      const { listDedicatedDatabases } = await import('../places/dedicated-databases.ts');
+      return listDedicatedDatabases({ after: page.after, limit: DATABASES_AT_ONCE });
+    },
+  ),
 };
 
 export const handler = moveTask(phases);

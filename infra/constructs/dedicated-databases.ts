@@ -113,6 +113,16 @@ export class DedicatedDatabases extends Construct {
     this.#secrets.grantDeleteDedicated(grantee, why);
   }
 
+  /** May list the names of the account's stacks in this region: a list is not authorized on single stacks. */
+  grantList(grantee: IGrantable): void {
+    acknowledgePattern(
+      grantee,
+      '*',
+      'CloudFormation lists all stacks or none: dedicated databases that a lost registry does not know are found this way.',
+    );
+    Grant.addToPrincipal({ grantee, actions: ['cloudformation:ListStacks'], resourceArns: ['*'] });
+  }
+
   #stacks(): string {
     return Stack.of(this).formatArn({
       service: 'cloudformation',

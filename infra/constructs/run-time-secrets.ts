@@ -35,6 +35,16 @@ export class RunTimeSecrets extends Construct {
     return grantSecretRead(grantee, this, this.keyArn, [this.tenantPattern]);
   }
 
+  /** May look up the ARN of the secret of a tenant's login role, and not its value. */
+  grantFindTenant(grantee: IGrantable, why: string): Grant {
+    acknowledgePattern(grantee, this.tenantPattern, why);
+    return Grant.addToPrincipal({
+      grantee,
+      actions: ['secretsmanager:DescribeSecret'],
+      resourceArns: [this.tenantPattern],
+    });
+  }
+
   /** May sign in as owner or master of any Enterprise tenant's cluster. */
   grantReadDedicated(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.dedicatedPattern, why);

@@ -5,6 +5,7 @@ import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
+import { Reconciliation } from '../constructs/reconciliation.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { Restores } from '../constructs/restores.ts';
@@ -71,6 +72,8 @@ export class OperationsStack extends Stack {
     const moves = new Moves(this, 'Moves', { ...workflows, region });
     const { backups } = props.backups;
     const restores = new Restores(this, 'Restores', { ...workflows, region, moves, backups });
+
+    new Reconciliation(this, 'Reconciliation', { ...workflows, region, moves, bucket });
 
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
 

@@ -181,7 +181,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 
@@ -235,6 +235,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
@@ -286,6 +287,7 @@ test('all state machine definitions are valid', async () => {
     'tenant-move-cleanup',
     'tenant-restore',
     'restore-drills',
+    'registry-reconcile',
     'schema-rollout',
     'partition-upkeep',
   ]);
@@ -457,7 +459,7 @@ test('every function and every state machine is watched by an alarm: its own or 
   }
   // A workflow calls these again after an error; its own alarms say what remains.
   const retried =
-    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|schema-rollout|partition-upkeep)\./;
+    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|schema-rollout|partition-upkeep|registry-reconcile)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

@@ -7,6 +7,7 @@ import { move } from './move.ts';
 import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
+import { reconcile } from './reconcile.ts';
 import { restore, restores, undo } from './restores.ts';
 import { rollouts } from './rollouts.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
@@ -39,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   restore,
   restores,
   undo,
+  reconcile,
   exportTenant,
   exports,
   usage,

@@ -1,0 +1,264 @@
+/**
+ * Writes to the registry what the databases and manifests say of one tenant. What needs AWS or S3 is prepared before the
+ * transaction, which must not wait for them under the tenant's lock.
+ */
+import { sql } from 'kysely';
+import { tierTerms } from '../contracts/tier-terms.ts';
+import { limitsUnder } from '../moves/move-rules.ts';
+import { writeRoute } from '../moves/other-region/tenant-row.ts';
+import { tenantSecretName } from '../placement/tenant-names.ts';
+import { type Place, tierOf } from '../places/place.ts';
+import { recordAudit } from '../registry/audit-log.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import type { Judged, Mend } from './judge-tenant.ts';
+import type { FoundPlacement, RegionDatabases } from './region-databases.ts';
+import { DEFAULT_POOL_SIZE, PARTS_AT_ONCE, type RegisteredTenant, recordset } from './registered-tenants.ts';
+import { expiryOf, type StoredBackup, type StoredManifest } from './stored-backups.ts';
+
+const ACTOR = { id: 'registry-reconcile', type: 'workflow' } as const;
+
+/** What a tenant's mends need besides the registry. */
+export interface Prepared {
+  readonly place: Place | undefined;
+  /** Readable manifests of the tenant, latest first. */
+  readonly manifests: readonly StoredManifest[];
+}
+
+/** The ARN of the secret with that name. @throws Secrets Manager's error: there is none. */
+export type FindSecret = (name: string) => Promise<string>;
+
+/** The place of a placement, as the routing row has it. @throws the errors of PostgreSQL and Secrets Manager. */
+export async function placeAt(
+  databases: RegionDatabases,
+  placement: FoundPlacement,
+  {
+    tenantId,
+    region,
+    poolSize = DEFAULT_POOL_SIZE,
+    findSecret,
+  }: {
+    readonly tenantId: string;
+    readonly region: string;
+    readonly poolSize?: number | undefined;
+    readonly findSecret: FindSecret;
+  },
+): Promise<Place> {
+  const { database, epoch, isolationModel, schemaName, roleName } = placement;
+  const { writerHost, port, ownerSecret, database: name } = database;
+  const known = { region, writerHost, port, ownerSecret, database: name, epoch, isolationModel, schemaName };
+  const rest = { ...known, roleName, poolSize, ...(await databases.versionsAt(placement)) };
+  if (database.kind === 'dedicated') {
+    const { host, readerHost, clusterArn, secretArn, stackName } = database.dedicated;
+    return { ...rest, cellId: null, host, readerHost, clusterArn, secretArn, stackName };
+  }
+  const secretArn =
+    isolationModel === 'shared'
+      ? database.starterSecretArn
+      : await findSecret(tenantSecretName(tenantId, roleName));
+  const { cellId, host, clusterArn } = database;
+  return { ...rest, cellId, host, readerHost: null, clusterArn, secretArn, stackName: null };
+}
+
+/**
+ * Part of a transaction that holds the tenant's lock.
+ * @returns whether the registry was changed.
+ * @throws {RegistryError} 23505: another tenant has the slug or the name.
+ */
+export async function mend(
+  transaction: RegistryExecutor,
+  { tenantId, kind, mend: planned }: Judged,
+  registered: RegisteredTenant | undefined,
+  { place, manifests }: Prepared,
+): Promise<boolean> {
+  const work = planned?.work;
+  if (!work) return false;
+  const done = await perform(work);
+  if (done) {
+    const backup = work.do === 'record-backup' ? work.backup.backupId : undefined;
+    await recordAudit(transaction, {
+      actor: ACTOR,
+      action: `registry.${work.do}`,
+      tenantId,
+      ...(backup === undefined ? {} : { resource: { type: 'backup', id: backup } }),
+      data: backup === undefined ? { kind, epoch: place?.epoch, was: registered?.route ?? null } : { kind },
+    });
+  }
+  return done;
+
+  async function perform(each: Mend): Promise<boolean> {
+    if (each.do === 'record-backup') {
+      const stored = manifests.find(({ backup }) => backup.prefix === each.backup.prefix);
+      return stored !== undefined && recordBackup(transaction, stored, each.backup);
+    }
+    if (!place) return false;
+    if (each.do === 'register') {
+      const [latest] = manifests;
+      if (!latest) return false;
+      await registerTenant(transaction, latest, place);
+    } else if (registered) {
+      await followPlace(transaction, registered, place);
+      if (each.do === 'activate') await activate(transaction, tenantId);
+    }
+    await writeRoute(transaction, tenantId, place);
+    return true;
+  }
+}
+
+async function followPlace(
+  transaction: RegistryExecutor,
+  { tenantId, tier, maxUsers, maxStorageGb }: RegisteredTenant,
+  place: Place,
+): Promise<void> {
+  const next = tierOf(place);
+  const limits = limitsUnder({ tier, maxUsers, maxStorageGb }, next);
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({
+      isolation_model: place.isolationModel,
+      schema_name: place.schemaName,
+      subscription_tier: next,
+      max_users: limits.maxUsers,
+      max_storage_gb: limits.maxStorageGb,
+      updated_at: now,
+    })
+    .where('tenant_id', '=', tenantId)
+    .execute();
+}
+
+async function activate(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({ status: 'active', status_reason: null, updated_at: now })
+    .where('tenant_id', '=', tenantId)
+    .execute();
+}
+
+async function registerTenant(
+  transaction: RegistryExecutor,
+  { manifest: { tenant, users } }: StoredManifest,
+  place: Place,
+): Promise<void> {
+  const tier = tierOf(place);
+  const terms = tierTerms[tier];
+  const has = (field: string) => Object.hasOwn(tenant, field);
+  const admin = users.find(({ role }) => role === 'admin');
+  const row = {
+    tenant_id: tenant.tenantId,
+    tenant_name: tenant.name,
+    tenant_slug: tenant.slug,
+    isolation_model: place.isolationModel,
+    schema_name: place.schemaName,
+    subscription_tier: tier,
+    status: tenant.status === 'suspended' || tenant.status === 'offboarding' ? tenant.status : 'active',
+    admin_email: admin?.email ?? null,
+    billing_email: tenant.billingEmail ?? null,
+    monthly_revenue: tenant.monthlyRevenue ?? null,
+    max_users: has('maxUsers') ? tenant.maxUsers : terms.maxUsers,
+    max_storage_gb: has('maxStorageGb') ? tenant.maxStorageGb : terms.maxStorageGb,
+    features: tenant.features ?? null,
+    data_residency: tenant.dataResidency,
+    compliance_requirements: tenant.complianceRequirements ?? [],
+    home_region: place.region,
+    execution_arn: tenant.executionArn ?? null,
+    clone_of: tenant.cloneOf ?? null,
+    created_at: tenant.createdAt ?? new Date().toISOString(),
+    updated_at: new Date().toISOString(),
+  };
+  await insertRows(transaction, 'tenants', [row]);
+  await insertRows(
+    transaction,
+    'tenant_users',
+    users.map((user) => ({
+      user_id: user.userId,
+      tenant_id: tenant.tenantId,
+      email: user.email,
+      role: user.role,
+      is_active: user.isActive ?? true,
+      created_at: user.createdAt ?? row.created_at,
+      last_login_at: user.lastLoginAt ?? null,
+    })),
+  );
+}
+
+/** In place of a record that says less. */
+async function recordBackup(
+  transaction: RegistryExecutor,
+  { manifest, sha256 }: StoredManifest,
+  backup: StoredBackup,
+): Promise<boolean> {
+  const { tenantId, backupId, tier, prefix } = backup;
+  const expiresAt = expiryOf(backup, new Date(manifest.snapshotAt));
+  if (expiresAt <= new Date()) return false;
+  await registrySql(transaction)
+    .deleteFrom('tenant_backups')
+    .where('backup_id', '=', backupId)
+    .where('status', 'in', ['running', 'aborted'])
+    .execute();
+  const parts = manifest.tables.flatMap(({ name, parts: own }) =>
+    own.map((part, index) => ({ table: name, index, ...part })),
+  );
+  const sum = (figure: 'rows' | 'storedBytes') => parts.reduce((total, part) => total + part[figure], 0);
+  await insertRows(transaction, 'tenant_backups', [
+    {
+      backup_id: backupId,
+      tenant_id: tenantId,
+      region: manifest.placement.region,
+      tier,
+      isolation_model: manifest.placement.isolationModel,
+      epoch: manifest.placement.epoch,
+      schema_version: manifest.schemaVersion,
+      status: 'succeeded',
+      phase: 'finished',
+      prefix,
+      started_by: ACTOR.id,
+      attempt: 1,
+      lanes: [null, null],
+      rows: sum('rows'),
+      bytes: sum('storedBytes'),
+      manifest_sha256: sha256,
+      // Its beginning is not in the manifest; the snapshot is taken soon after it.
+      started_at: manifest.snapshotAt,
+      snapshot_at: manifest.snapshotAt,
+      finished_at: manifest.createdAt,
+      expires_at: expiresAt.toISOString(),
+      updated_at: new Date().toISOString(),
+    },
+  ]);
+  await insertRows(
+    transaction,
+    'tenant_backup_parts',
+    parts.map((part, number) => ({
+      backup_id: backupId,
+      part: number,
+      table_name: part.table,
+      part_index: part.index,
+      state: 'done',
+      object_key: part.key,
+      rows: part.rows,
+      raw_bytes: part.rawBytes,
+      stored_bytes: part.storedBytes,
+      sha256: part.sha256,
+      content_hash: part.contentHash,
+      updated_at: new Date().toISOString(),
+    })),
+  );
+  return true;
+}
+
+type FilledTable = 'tenants' | 'tenant_users' | 'tenant_backups' | 'tenant_backup_parts';
+
+/** Rows as JSON, with a value for each column that has no other than its default. */
+async function insertRows(
+  transaction: RegistryExecutor,
+  table: FilledTable,
+  rows: readonly object[],
+): Promise<void> {
+  for (let from = 0; from < rows.length; from += PARTS_AT_ONCE) {
+    await sql`insert into ${sql.table(table)}
+      select * from ${recordset(table, rows.slice(from, from + PARTS_AT_ONCE))}`.execute(
+      registrySql(transaction),
+    );
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Compares the registry of a region with its databases and its backup bucket, tenant by tenant in the order of their ids,
+ * and writes to the registry what they say, if asked. It never changes a database or the bucket.
+ *
+ *   facts of a page of tenants ──▶ differences, logged ──▶ (apply) under the tenant's lock: the facts again, the same
+ *   differences again ──▶ mended and audited, in one transaction
+ *
+ * It may be stopped anywhere and started again: a tenant is mended whole or not at all, and what is mended differs no more.
+ */
+import { logger } from '../aws/logger.ts';
+import type { ObjectStore } from '../aws/object-store.ts';
+import type { DedicatedDatabase } from '../places/dedicated-databases.ts';
+import type { DataApi } from '../registry/data-api.ts';
+import { RegistryError } from '../registry/errors.ts';
+import { boundTransaction, lockByName } from '../registry/transaction-limits.ts';
+import { addDifferences, type Difference, type Found } from './differences.ts';
+import { RegistryWithoutCells } from './errors.ts';
+import { type Judged, judgeTenant, type TenantFacts } from './judge-tenant.ts';
+import { type FindSecret, mend, type Prepared, placeAt } from './mend-tenant.ts';
+import { type ConnectAsOwner, listCellDatabases, RegionDatabases } from './region-databases.ts';
+import { readRegistered, registeredAfter } from './registered-tenants.ts';
+import { readManifests, storedBackupsOf, storedTenantsAfter } from './stored-backups.ts';
+
+type Registry = Pick<DataApi, 'transaction' | 'query'>;
+
+export interface Surroundings {
+  readonly registry: Registry;
+  readonly store: ObjectStore;
+  readonly connect: ConnectAsOwner;
+  readonly findSecret: FindSecret;
+  /** Key of the region. */
+  readonly region: string;
+  readonly now?: () => Date;
+}
+
+export interface PageRequest {
+  readonly apply: boolean;
+  /** The last tenant that was compared. */
+  readonly after: string | undefined;
+  /** The dedicated databases behind `after`, in their order. */
+  readonly dedicated: { readonly databases: readonly DedicatedDatabase[]; readonly isLast: boolean };
+  readonly found: Found;
+  /** On `performance.now()`'s clock: no tenant is begun after it. */
+  readonly deadline: number;
+}
+
+export interface ComparedPage {
+  readonly done: boolean;
+  readonly after?: string;
+  readonly found: Found;
+}
+
+/** Each tenant may have a record of a backup for each day: see `readRegistered`. */
+const PAGE = 50;
+
+/**
+ * @throws {RegistryWithoutCells}
+ * @throws the errors of the registry, of S3 and of PostgreSQL; call it again.
+ */
+export async function reconcilePage(around: Surroundings, request: PageRequest): Promise<ComparedPage> {
+  const { registry, store, connect, region } = around;
+  const cells = await listCellDatabases(registry, region);
+  if (cells.length === 0) throw new RegistryWithoutCells();
+  const { dedicated } = request;
+  const databases = new RegionDatabases(cells, dedicated.databases, connect);
+  // Dedicated databases behind the last one of the list are not known here.
+  const bound = dedicated.isLast ? undefined : dedicated.databases.at(-1)?.tenantId;
+  let { after, found } = request;
+  try {
+    if (after === undefined) found = addDifferences(found, await unreachable(databases, request), 0);
+    for (;;) {
+      const ids = await nextTenants(around, databases, { after, bound, dedicated: dedicated.databases });
+      if (ids.length === 0) {
+        return bound === undefined ? { done: true, found } : { done: false, after: bound, found };
+      }
+      const placements = await databases.placementsOf(ids);
+      const registered = await readRegistered(registry, ids);
+      for (const tenantId of ids) {
+        const facts: TenantFacts = {
+          tenantId,
+          region,
+          registered: registered.get(tenantId),
+          placements: placements.get(tenantId)?.placements ?? [],
+          unreachable: placements.get(tenantId)?.unreachable ?? [],
+          stored: await storedBackupsOf(store, tenantId),
+          now: around.now?.() ?? new Date(),
+        };
+        found = addDifferences(found, await compareTenant(around, databases, facts, request.apply), 1);
+        after = tenantId;
+        if (performance.now() > request.deadline) return { done: false, after, found };
+      }
+      await databases.leaveDedicated();
+    }
+  } finally {
+    await databases.end();
+  }
+}
+
+async function unreachable(databases: RegionDatabases, { apply }: PageRequest): Promise<Difference[]> {
+  return (await databases.unreachableCells()).map(({ cellId }) => ({
+    tenantId: null,
+    kind: 'database-unreachable',
+    says: `Cell ${cellId} cannot be reached: no tenant's place is decided without it.`,
+    mend: null,
+    outcome: apply ? 'left' : 'found',
+  }));
+}
+
+/** The next tenants that any side has. */
+async function nextTenants(
+  { registry, store }: Surroundings,
+  databases: RegionDatabases,
+  {
+    after,
+    bound,
+    dedicated,
+  }: {
+    readonly after: string | undefined;
+    readonly bound: string | undefined;
+    readonly dedicated: readonly DedicatedDatabase[];
+  },
+): Promise<string[]> {
+  const lists = [
+    await registeredAfter(registry, after, PAGE),
+    await databases.tenantsAfter(after, PAGE),
+    await storedTenantsAfter(store, after, PAGE),
+    dedicated.map(({ tenantId }) => tenantId),
+  ];
+  return [...new Set(lists.flat())]
+    .filter((id) => (after === undefined || id > after) && (bound === undefined || id <= bound))
+    .sort()
+    .slice(0, PAGE);
+}
+
+async function compareTenant(
+  around: Surroundings,
+  databases: RegionDatabases,
+  facts: TenantFacts,
+  apply: boolean,
+): Promise<Difference[]> {
+  const judged = judgeTenant(facts);
+  for (const { tenantId, kind, says, mend: planned } of judged) {
+    logger.warn('difference', { tenantId, kind, says, mend: planned?.words ?? null });
+  }
+  const mended =
+    apply && judged.some((each) => each.mend) ? await mendTenant(around, databases, facts, judged) : [];
+  return judged.map((each) => ({
+    tenantId: each.tenantId,
+    kind: each.kind,
+    says: each.says,
+    mend: each.mend?.words ?? null,
+    outcome: mended.includes(keyOf(each)) ? 'mended' : apply ? 'left' : 'found',
+  }));
+}
+
+/** @returns keys of the differences that were mended. */
+async function mendTenant(
+  around: Surroundings,
+  databases: RegionDatabases,
+  facts: TenantFacts,
+  judged: readonly Judged[],
+): Promise<string[]> {
+  const { registry } = around;
+  const { tenantId } = facts;
+  const prepared = await prepare(around, databases, facts, judged);
+  try {
+    const mended = await registry.transaction(async (transaction) => {
+      await boundTransaction(transaction);
+      // A tenant that the registry does not have has no row to lock.
+      await lockByName(transaction, `reconcile ${tenantId}`);
+      const registered = (await readRegistered(transaction, [tenantId], { lock: true })).get(tenantId);
+      const { placements = [], unreachable: unasked = [] } =
+        (await databases.placementsOf([tenantId])).get(tenantId) ?? {};
+      const again = judgeTenant({ ...facts, registered, placements, unreachable: unasked });
+      const keys = again.map(keyOf);
+      const done: string[] = [];
+      for (const each of judged) {
+        if (!keys.includes(keyOf(each))) continue;
+        // Its place comes first; where that could not be mended, there is no tenant for its backups.
+        if (!registered && done.length === 0 && each.mend?.work.do === 'record-backup') break;
+        if (await mend(transaction, each, registered, prepared)) done.push(keyOf(each));
+      }
+      return done;
+    });
+    for (const key of mended) logger.info('mended', { tenantId, difference: key });
+    return mended;
+  } catch (error) {
+    // Another tenant has its slug or name: a person decides. The next tenants must not wait for that.
+    if (!(error instanceof RegistryError) || error.sqlState !== '23505') throw error;
+    logger.error('a tenant was left as it is: its slug or name is taken', { tenantId, error });
+    return [];
+  }
+}
+
+async function prepare(
+  { store, region, findSecret }: Surroundings,
+  databases: RegionDatabases,
+  { tenantId, registered, stored }: TenantFacts,
+  judged: readonly Judged[],
+): Promise<Prepared> {
+  const works = judged.flatMap((each) => (each.mend ? [each.mend.work] : []));
+  const placed = works.find((work) => work.do !== 'record-backup');
+  const needed = works.some((work) => work.do === 'register')
+    ? stored.filter(({ completedAt }) => completedAt !== null)
+    : works.flatMap((work) => (work.do === 'record-backup' ? [work.backup] : []));
+  const manifests = await readManifests(store, needed);
+  if (!placed) return { place: undefined, manifests };
+  const poolSize = registered?.route?.poolSize;
+  const place = await placeAt(databases, placed.placement, { tenantId, region, poolSize, findSecret }).catch(
+    (error: unknown) => {
+      if ((error as Error).name !== 'ResourceNotFoundException') throw error;
+      logger.error('a tenant was left as it is: its role has no secret', { tenantId, error: error as Error });
+      return undefined;
+    },
+  );
+  return { place, manifests };
+}
+
+/** What makes a difference the same one when it is looked at again. */
+function keyOf({ tenantId, kind, mend: planned }: Judged): string {
+  const work = planned?.work;
+  if (!work) return `${tenantId} ${kind}`;
+  const what = work.do === 'record-backup' ? work.backup.prefix : work.placement.epoch;
+  return `${tenantId} ${kind} ${work.do} ${what}`;
+}

@@ -1,0 +1,73 @@
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { RECONCILE_TIMEOUT, RegistryReconcile } from '../../workflows/registry-reconcile.ts';
+import { acknowledgeWorkflow } from './acknowledge-finding.ts';
+import { raiseWorkflowAlarm } from './alarms.ts';
+import type { BackupBucket } from './backup-bucket.ts';
+import type { MoveFunctionsProps } from './move-functions.ts';
+import type { Moves } from './moves.ts';
+import { StrataFunction } from './strata-function.ts';
+
+export interface ReconciliationProps extends MoveFunctionsProps {
+  readonly moves: Moves;
+  readonly bucket: BackupBucket;
+}
+
+/** The workflow that compares a restored registry with the databases and the backups. An operator starts it. */
+export class Reconciliation extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, props: ReconciliationProps) {
+    super(scope, id);
+    const { settings, moves, dedicated } = props;
+    const task = this.#task(props);
+    const { aws } = moves.tasks;
+    dedicated.grantList(aws);
+    this.stateMachine = new RegistryReconcile(this, 'Workflow', {
+      aws,
+      task,
+      // One log for both: it is read as one, and resources of the stack are a budget.
+      logGroup: task.logGroup,
+    }).stateMachine;
+    acknowledgeWorkflow(this.stateMachine.role, [aws, task]);
+    raiseWorkflowAlarm(this, 'Failures', {
+      stateMachines: [this.stateMachine],
+      functions: [task],
+      description:
+        'registry-reconcile: an execution failed or timed out, or its task was throttled. Search the log of registry-reconcile for level ERROR, and start it again: what it has mended stays mended.',
+      topicArn: settings.alarmTopicArn,
+    });
+  }
+
+  /** It reads placements as the owner of any data database of the region, and manifests; it writes to the registry only. */
+  #task({
+    settings,
+    region,
+    registry,
+    network,
+    cells,
+    secrets,
+    bucket,
+  }: ReconciliationProps): StrataFunction {
+    const task = new StrataFunction(this, 'Task', {
+      ...settings,
+      entry: 'tasks/registry-reconcile',
+      description: 'Compares the registry with databases and backups, and mends it if asked',
+      timeout: RECONCILE_TIMEOUT,
+      network: network.forTasks,
+      watchedByWorkflow: true,
+      environment: {
+        ...registry.writerEnvironment,
+        REGION_KEY: region.key,
+        BACKUP_BUCKET: bucket.bucket.bucketName,
+      },
+    });
+    registry.grantWrite(task);
+    bucket.grantRead(task);
+    for (const cell of cells) cell.grantOwner(task);
+    const why = 'Every tenant of the region is compared; their secrets are known by pattern only.';
+    secrets.grantReadDedicated(task, why);
+    secrets.grantFindTenant(task, why);
+    return task;
+  }
+}

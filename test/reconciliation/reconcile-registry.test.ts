@@ -1,0 +1,358 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { DedicatedDatabase } from '../../functions/places/dedicated-databases.ts';
+import { type Found, NOTHING_FOUND } from '../../functions/reconciliation/differences.ts';
+import { reconcilePage } from '../../functions/reconciliation/reconcile-registry.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
+import { type BackedUp, BackupWorld } from '../backup/backup-world.ts';
+import { connectAs } from '../database-server.ts';
+
+let world: BackupWorld;
+beforeAll(async () => {
+  world = await BackupWorld.start();
+});
+afterAll(() => world.stop());
+
+const dedicated: DedicatedDatabase[] = [];
+type Registry = Parameters<typeof reconcilePage>[0]['registry'];
+
+async function reconcile(apply: boolean, registry: Registry = world.registryCalls): Promise<Found> {
+  const around = {
+    registry,
+    store: world.bucket.store,
+    connect: async ({ database }: { database: string }) => {
+      const server = inject('databaseServer');
+      return connectAs(server, server.logins.owner, database);
+    },
+    findSecret: async (name: string) => `arn of ${name}`,
+    region: 'us',
+  };
+  const databases = [...dedicated].sort((one, other) => (one.tenantId < other.tenantId ? -1 : 1));
+  let found = NOTHING_FOUND;
+  let after: string | undefined;
+  // A deadline that has passed: a call for each tenant.
+  for (;;) {
+    const rest = databases.filter(({ tenantId }) => after === undefined || tenantId > after);
+    const page = await reconcilePage(around, {
+      apply,
+      after,
+      dedicated: { databases: rest.slice(0, 1), isLast: rest.length <= 1 },
+      found,
+      deadline: 0,
+    });
+    found = page.found;
+    if (page.done) return found;
+    after = page.after;
+  }
+}
+
+const kindsOf = (found: Found, { tenantId }: { tenantId: string }) =>
+  found.differences.filter((each) => each.tenantId === tenantId).map(({ kind }) => kind);
+const outcomesOf = (found: Found, { tenantId }: { tenantId: string }) =>
+  found.differences.filter((each) => each.tenantId === tenantId).map(({ outcome }) => outcome);
+
+const inRegistry = <Row extends object>(sql: string, tenantId: string) =>
+  world.registryCalls.query<Row>(sql, { tenantId });
+
+async function inCell(statement: string, tenantId: string): Promise<void> {
+  const owner = await world.cell.connect('owner');
+  await owner.query(statement, [tenantId]);
+  await owner.end();
+}
+
+async function routeOf({ tenantId }: { tenantId: string }) {
+  const [row] = await inRegistry<Record<string, unknown>>(
+    `SELECT r.*, t.subscription_tier, t.isolation_model AS model, t.status FROM tenant_database_routing r
+     JOIN tenants t USING (tenant_id) WHERE tenant_id = :tenantId::uuid`,
+    tenantId,
+  );
+  return row;
+}
+
+/** As a registry has it that was restored to a time before the tenant was onboarded. */
+async function forget({ tenantId }: { tenantId: string }): Promise<void> {
+  for (const table of ['tenant_backups', 'tenant_users', 'tenant_database_routing', 'tenants']) {
+    await asSuperuser(`DELETE FROM ${table} WHERE tenant_id = $1`, tenantId);
+  }
+}
+
+/** In the registry, past its roles: they delete no tenant and no cell. */
+async function asSuperuser(statement: string, value: string): Promise<void> {
+  const superuser = await world.registry.connect('superuser');
+  await superuser.query(statement, [value]);
+  await superuser.end();
+}
+
+/** Moves the tenant on in the databases only. */
+async function moveToDedicated(tenant: BackedUp): Promise<void> {
+  const { tenantId } = tenant;
+  const { name, server } = (await world.addTenant('dedicated')).database;
+  const owner = await connectAs(server, server.logins.owner, name);
+  await owner.query('DELETE FROM tenancy.placement');
+  await owner.query(
+    `INSERT INTO tenancy.placement (tenant_id, epoch, isolation_model, schema_name, role_name)
+     SELECT $1, 2, 'dedicated', nspname, nspname FROM pg_namespace WHERE nspname LIKE 'tenant\\_%'`,
+    [tenantId],
+  );
+  await owner.end();
+  dedicated.push({
+    tenantId,
+    host: 'proxy.test',
+    port: server.port,
+    writerHost: server.host,
+    readerHost: null,
+    clusterArn: 'arn of its cluster',
+    database: name,
+    roleName: 'role',
+    secretArn: 'arn of its secret',
+    ownerSecret: 'owner',
+    stackName: `strata-tenant-${tenantId}`,
+  });
+}
+
+describe('a registry that is older than the databases', () => {
+  test('has no difference when it is not', async () => {
+    const tenant = await world.addTenant('schema');
+    await world.backUp(tenant);
+    const found = await reconcile(false);
+    expect(kindsOf(found, tenant)).toEqual([]);
+    expect(found.compared).toBeGreaterThan(0);
+  });
+
+  test('names a tenant that was moved or restored since, and follows its placement once', async () => {
+    const tenant = await world.addTenant('schema');
+    await inRegistry(
+      "UPDATE tenant_database_routing SET role_name = 'older' WHERE tenant_id = :tenantId::uuid",
+      tenant.tenantId,
+    );
+    await inCell('UPDATE tenancy.placement SET epoch = 3 WHERE tenant_id = $1', tenant.tenantId);
+
+    const seen = await reconcile(false);
+    expect(kindsOf(seen, tenant)).toEqual(['placement-newer']);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1, role_name: 'older' });
+
+    expect(outcomesOf(await reconcile(true), tenant)).toEqual(['mended']);
+    expect(await routeOf(tenant)).toMatchObject({
+      epoch: 3,
+      isolation_model: 'schema',
+      schema_name: tenant.schemaName,
+      role_name: tenant.roleName,
+      secret_arn: `arn of strata/tenant/${tenant.tenantId}/${tenant.roleName}`,
+      cell_id: 'us-1',
+      model: 'schema',
+    });
+    const audited = await inRegistry<{ action: string }>(
+      'SELECT action FROM control_audit_log WHERE tenant_id = :tenantId::uuid',
+      tenant.tenantId,
+    );
+    expect(audited.map(({ action }) => action)).toEqual(['registry.follow']);
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  });
+
+  test('finds a tenant that has moved on to a database of its own, with its tier', async () => {
+    const tenant = await world.addTenant('schema');
+    await moveToDedicated(tenant);
+    await inCell(
+      `UPDATE tenancy.placement SET epoch = 2, state = 'moved', forward = '{"region": "us"}' WHERE tenant_id = $1`,
+      tenant.tenantId,
+    );
+    expect(kindsOf(await reconcile(false), tenant)).toEqual(['tenant-moved']);
+    expect(outcomesOf(await reconcile(true), tenant)).toEqual(['mended']);
+    expect(await routeOf(tenant)).toMatchObject({
+      epoch: 2,
+      isolation_model: 'dedicated',
+      cell_id: null,
+      database_host: 'proxy.test',
+      secret_arn: 'arn of its secret',
+      subscription_tier: 'enterprise',
+    });
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  });
+
+  test('decides nothing while two databases have the tenant', async () => {
+    const tenant = await world.addTenant('schema');
+    await moveToDedicated(tenant);
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['placements-conflict']);
+    expect(outcomesOf(found, tenant)).toEqual(['left']);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+  });
+
+  test('leaves a tenant alone that moves just now', async () => {
+    const tenant = await world.addTenant('schema');
+    await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
+    await inRegistry(
+      `INSERT INTO tenant_moves (tenant_id, input, plan, started_by)
+       VALUES (:tenantId::uuid, '{}', '[]', 'test')`,
+      tenant.tenantId,
+    );
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['move-running']);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+  });
+
+  test('names a tenant that no database has, and leaves it', async () => {
+    const tenant = await world.addTenant('schema');
+    await inCell('DELETE FROM tenancy.placement WHERE tenant_id = $1', tenant.tenantId);
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['tenant-without-placement']);
+    expect(outcomesOf(found, tenant)).toEqual(['left']);
+    expect(await routeOf(tenant)).toMatchObject({ status: 'active', epoch: 1 });
+  });
+
+  test('activates a tenant that has worked since', async () => {
+    const tenant = await world.addTenant('shared');
+    await world.backUp(tenant);
+    await inRegistry(
+      "UPDATE tenants SET status = 'failed', status_reason = 'x' WHERE tenant_id = :tenantId::uuid",
+      tenant.tenantId,
+    );
+    expect(kindsOf(await reconcile(true), tenant)).toEqual(['tenant-activated']);
+    expect(await routeOf(tenant)).toMatchObject({ status: 'active', epoch: 1 });
+    expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
+  });
+});
+
+describe('a tenant that was onboarded since', () => {
+  test('comes back from the manifest of its latest backup: record, users, route, backups', async () => {
+    const tenant = await world.addTenant('schema');
+    const { tenantId } = tenant;
+    await inRegistry(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, 'first@x.test', 'admin')`,
+      tenantId,
+    );
+    await world.backUp(tenant);
+    await inRegistry(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, 'later@x.test', 'viewer')`,
+      tenantId,
+    );
+    const { backupId } = await world.backUp(tenant);
+    const snapshot = async () => ({
+      tenant: await inRegistry(
+        `SELECT tenant_name, tenant_slug, subscription_tier, status, data_residency, home_region,
+                isolation_model, schema_name FROM tenants WHERE tenant_id = :tenantId::uuid`,
+        tenantId,
+      ),
+      users: await inRegistry(
+        'SELECT user_id, email, role, is_active FROM tenant_users WHERE tenant_id = :tenantId::uuid ORDER BY 1',
+        tenantId,
+      ),
+      backups: await inRegistry(
+        `SELECT backup_id, tier, isolation_model, epoch, schema_version, status, prefix, rows, bytes, manifest_sha256
+         FROM tenant_backups WHERE tenant_id = :tenantId::uuid ORDER BY 1`,
+        tenantId,
+      ),
+      parts: await inRegistry(
+        `SELECT p.backup_id, table_name, part_index, object_key, p.rows, sha256, state FROM tenant_backup_parts p
+         JOIN tenant_backups USING (backup_id) WHERE tenant_id = :tenantId::uuid ORDER BY 1, 2, 3`,
+        tenantId,
+      ),
+    });
+    const before = await snapshot();
+    await forget(tenant);
+
+    const kinds = ['tenant-unknown', 'backup-unknown', 'backup-unknown'];
+    expect(kindsOf(await reconcile(false), tenant)).toEqual(kinds);
+    expect(await routeOf(tenant)).toBeUndefined();
+    expect(outcomesOf(await reconcile(true), tenant)).toEqual(kinds.map(() => 'mended'));
+    expect(await snapshot()).toEqual(before);
+    expect(JSON.stringify(before.backups)).toContain(backupId);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1, role_name: tenant.roleName, cell_id: 'us-1' });
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  });
+
+  test('is named and left when it has no backup', async () => {
+    const tenant = await world.addTenant('shared');
+    await forget(tenant);
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['tenant-unknown']);
+    expect(outcomesOf(found, tenant)).toEqual(['left']);
+  });
+
+  test('is left when another tenant has its slug by now', async () => {
+    const [tenant, other] = [await world.addTenant('shared'), await world.addTenant('shared')];
+    await world.backUp(tenant);
+    await forget(tenant);
+    await world.registryCalls.query('UPDATE tenants SET tenant_slug = :slug WHERE tenant_id = :other::uuid', {
+      slug: tenant.tenantId,
+      other: other.tenantId,
+    });
+    expect(outcomesOf(await reconcile(true), tenant)).toEqual(['left', 'left']);
+    expect(await routeOf(tenant)).toBeUndefined();
+  });
+});
+
+describe('backups', () => {
+  test('that the registry does not have come back, and records without a manifest are named', async () => {
+    const tenant = await world.addTenant('shared');
+    const [kept, lost] = [await world.backUp(tenant), await world.backUp(tenant)];
+    await world.registryCalls.query('DELETE FROM tenant_backups WHERE backup_id = :id::uuid', {
+      id: kept.backupId,
+    });
+    await world.bucket.store.delete([`${lost.prefix}manifest.json`]);
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['backup-unknown', 'backup-without-manifest']);
+    expect(outcomesOf(found, tenant)).toEqual(['mended', 'left']);
+    expect(kindsOf(await reconcile(true), tenant)).toEqual(['backup-without-manifest']);
+  });
+
+  test('that are finishing just now are left alone', async () => {
+    const tenant = await world.addTenant('shared');
+    const { backupId } = await world.backUp(tenant);
+    await world.registryCalls.query(
+      "UPDATE tenant_backups SET status = 'running', finished_at = NULL WHERE backup_id = :id::uuid",
+      { id: backupId },
+    );
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  });
+});
+
+test('killed at any statement, it mends a tenant whole or not at all, and the next run mends the rest', async () => {
+  const tenant = await world.addTenant('schema');
+  await world.backUp(tenant);
+  await forget(tenant);
+  let killed = 0;
+  for (let at = 0; ; at++) {
+    let statements = 0;
+    const dying: Registry = {
+      query: (sql, parameters) => world.registryCalls.query(sql, parameters),
+      transaction: (work) =>
+        world.registryCalls.transaction((transaction) => {
+          const counted: RegistryExecutor = {
+            query: (sql, parameters) => {
+              if (statements++ === at) throw new Error('killed');
+              return transaction.query(sql, parameters);
+            },
+          };
+          return work(counted);
+        }),
+    };
+    const outcome = await reconcile(true, dying).catch((error: Error) => error);
+    if (!(outcome instanceof Error)) break;
+    expect(outcome.message).toBe('killed');
+    // Later statements are those of other tenants, which other tests have left.
+    if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
+    else killed += 1;
+  }
+  expect(killed).toBeGreaterThan(8);
+  expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+});
+
+test('a cell that cannot be reached is named, and no tenant is decided without it', async () => {
+  const tenant = await world.addTenant('schema');
+  await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
+  const cellId = `us-${randomUUID().slice(0, 8)}`;
+  const copied = `INSERT INTO cells SELECT (jsonb_populate_record(c,
+      jsonb_build_object('cell_id', $1::text, 'database_name', 'nowhere'))).*
+    FROM cells c WHERE cell_id = 'us-1'`;
+  await asSuperuser(copied, cellId);
+  try {
+    const found = await reconcile(true);
+    expect(found.differences[0]).toMatchObject({ tenantId: null, kind: 'database-unreachable' });
+    expect(kindsOf(found, tenant)).toEqual(['database-unreachable']);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+  } finally {
+    await asSuperuser('DELETE FROM cells WHERE cell_id = $1', cellId);
+  }
+});

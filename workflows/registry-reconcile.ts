@@ -1,0 +1,76 @@
+/**
+ * `registry-reconcile`: compares the registry of a region with its databases and its backup bucket, and writes to the
+ * registry what they say, if asked. For a registry that was lost and restored to an earlier time: docs/backups.md.
+ *
+ * Input: { apply: false }. Output: { compared, total, mended, differences: the first 200 }; the log of registry-reconcile
+ * has all of them. No database and no object is ever changed. A run that was stopped is started again: what it has mended
+ * differs no more.
+ *
+ * State: { input, dedicated: the next dedicated databases, page: { done, after, found } }.
+ */
+import { Duration } from 'aws-cdk-lib';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
+import {
+  Choice,
+  Condition,
+  DefinitionBody,
+  JsonPath,
+  LogLevel,
+  Pass,
+  QueryLanguage,
+  StateMachine,
+  TaskInput,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { STATE_MACHINES } from '../functions/contracts/names.ts';
+import { beyond, MOVE_TIMEOUTS, phases, taskState } from './task-states.ts';
+
+export interface RegistryReconcileProps {
+  /** The entry `move-aws`, which asks CloudFormation for dedicated databases. */
+  aws: IFunction;
+  /** The entry `registry-reconcile`. */
+  task: IFunction;
+  /** Where the state machine logs; the caller decides retention and removal. */
+  logGroup: ILogGroup;
+}
+
+/** Of the task function; a call begins no tenant after 50 seconds, and one with many backups may take minutes. */
+export const RECONCILE_TIMEOUT = Duration.minutes(5);
+
+export class RegistryReconcile extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, { aws, task, logGroup }: RegistryReconcileProps) {
+    super(scope, id);
+    const list = taskState(this, 'List dedicated databases', aws, {
+      timeout: beyond(MOVE_TIMEOUTS.aws),
+      payload: TaskInput.fromObject({
+        phase: 'list-dedicated',
+        state: { page: JsonPath.objectAt('$.page') },
+      }),
+      resultPath: '$.dedicated',
+    });
+    const compare = taskState(this, 'Compare', task, {
+      timeout: beyond(RECONCILE_TIMEOUT),
+      payload: TaskInput.fromObject({ phase: 'compare', state: JsonPath.entirePayload }),
+      resultPath: '$.page',
+    });
+    const definition = phases(
+      new Pass(this, 'Start', { parameters: { 'input.$': '$', page: {} } }),
+      list,
+      compare,
+      new Choice(this, 'All compared?')
+        .when(Condition.booleanEquals('$.page.done', false), list)
+        .otherwise(new Pass(this, 'Report', { inputPath: '$.page.found' })),
+    );
+    this.stateMachine = new StateMachine(this, 'StateMachine', {
+      stateMachineName: STATE_MACHINES.reconcile,
+      definitionBody: DefinitionBody.fromChainable(definition),
+      queryLanguage: QueryLanguage.JSON_PATH,
+      timeout: Duration.hours(20),
+      tracingEnabled: true,
+      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+    });
+  }
+}
