@@ -73,7 +73,7 @@ export class OperationsStack extends Stack {
     const { backups } = props.backups;
     const restores = new Restores(this, 'Restores', { ...workflows, region, moves, backups });
 
-    new Reconciliation(this, 'Reconciliation', { ...workflows, region, moves, bucket });
+    new Reconciliation(this, 'Reconciliation', { ...workflows, region, moves, bucket: backups.bucket });
 
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
 

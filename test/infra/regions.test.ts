@@ -155,12 +155,16 @@ test('inside a region references go one way: network, control plane, cells, API,
   }
 });
 
-test('a cell gives other stacks nothing but its proxy: its secrets are known by name', () => {
+test('a cell gives other stacks nothing but its proxy and its cluster: its secrets are known by name', () => {
   const imported = world.resources
     .flatMap((one) => JSON.stringify(one.Properties ?? {}).match(/Strata-us-cell-us-1:\w+/g) ?? [])
     .map((name) => name.replace(/[0-9A-F]{8}/g, ''));
   expect(new Set(imported)).toEqual(
-    new Set(['Strata-us-cell-us-1:ExportsOutputFnGetAttCellProxyDBProxyArn']),
+    new Set([
+      'Strata-us-cell-us-1:ExportsOutputFnGetAttCellProxyDBProxyArn',
+      // Which restores to a point in time copy.
+      'Strata-us-cell-us-1:ExportsOutputRefCellDatabaseCluster',
+    ]),
   );
 });
 
