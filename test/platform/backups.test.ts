@@ -72,8 +72,8 @@ test.each(DEMO)('%s of tier %s is backed up from %s', async (slug, tier, model) 
   if (tier === 'starter') expect(page.window).toBeNull();
   else {
     // It is younger than the retention, so the window begins when it got its place.
-    const [{ updated_at: arrived }] = await inRegistry(
-      'SELECT updated_at FROM tenant_database_routing WHERE tenant_id = $1',
+    const [{ arrived_at: arrived }] = await inRegistry(
+      'SELECT arrived_at FROM tenant_database_routing WHERE tenant_id = $1',
       [tenant.tenantId],
     );
     expect(Date.parse(page.window.from)).toBe(Math.floor(arrived.getTime()));
@@ -172,7 +172,7 @@ test('the window of a tenant that has been in its place for longer than the rete
   const slug = await onboardOwnTenant({ tier: 'business' });
   const { body: tenant } = await call('GET', `/tenants/${slug}`, { token });
   await inRegistry(
-    `UPDATE tenant_database_routing SET updated_at = now() - interval '100 days' WHERE tenant_id = $1`,
+    `UPDATE tenant_database_routing SET arrived_at = now() - interval '100 days' WHERE tenant_id = $1`,
     [tenant.tenantId],
   );
   const { body } = await call('GET', `/tenants/${slug}/backups`, { token });
