@@ -29,12 +29,11 @@ export function acknowledgeWorkflow(role: IRole, tasks: readonly IFunction[]): v
     'IAM5[Resource::*]',
     'Delivering execution logs and X-Ray traces is not authorized on single resources; AWS documents these statements.',
   );
-  for (const { functionArn } of tasks) {
-    acknowledgePattern(
-      role,
-      `${functionArn}:*`,
-      'Versions and aliases of a task function are that function.',
-    );
+  for (const task of tasks) {
+    const isHere = Stack.of(task) === Stack.of(role);
+    // In another stack a finding names the export, which CDK would resolve to only after the acknowledgement.
+    const arn = isHere ? task.functionArn : Stack.of(task).exportValue(task.functionArn);
+    acknowledgePattern(role, `${arn}:*`, 'Versions and aliases of a task function are that function.');
   }
 }
 
