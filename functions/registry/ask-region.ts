@@ -51,6 +51,25 @@ export function askRegions<Result>(
 }
 
 /**
+ * Looks for a record that stays in the region where it was made: in the region where its tenant is, then in the others.
+ * @returns what was found and where; undefined when no region has it.
+ * @throws {RegionUnavailable}
+ */
+export async function findInRegions<Result>(
+  registries: Regions,
+  region: string,
+  read: (registry: RegistryExecutor) => Promise<Result | undefined>,
+): Promise<{ readonly found: Result; readonly region: string } | undefined> {
+  const own = await askRegion(registries, region, read);
+  if (own !== undefined) return { found: own, region };
+  const others = registries.keys.filter((key) => key !== region);
+  const answers = await askRegions(registries, others, read);
+  const index = answers.findIndex((each) => each !== undefined);
+  if (index === -1) return undefined;
+  return { found: answers[index] as Result, region: others[index] as string };
+}
+
+/**
  * Runs `work` in one region without a time limit, because it may change something.
  * @throws {RegionUnavailable} it is another region and cannot be reached, or is not deployed yet; otherwise the errors
  * of `work`.

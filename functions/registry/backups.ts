@@ -2,12 +2,12 @@ import { type InferResult, sql } from 'kysely';
 import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { ResourceNotFound } from '../resources/errors.ts';
-import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
-import { askRegion, askRegions, type Regions } from './ask-region.ts';
+import type { PageRequest } from '../resources/keyset-page.ts';
+import { findInRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { parseJson, type TimeWithoutZone } from './registry-column.ts';
-import { asText, columnValue, now, rfc3339 } from './registry-expressions.ts';
-import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { asText, now, rfc3339 } from './registry-expressions.ts';
+import { pageOfRegions, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 import type { BackupDrill } from './registry-tables.ts';
 
@@ -86,26 +86,9 @@ type BackupRow = InferResult<ReturnType<typeof selectBackups>>[number];
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listBackups(registries: Regions, tenantId: string, page: PageRequest) {
-  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const backups = selectBackups(compilingOnly)
-    .where('b.tenant_id', '=', tenantId)
-    .orderBy('b.started_at')
-    .orderBy('b.backup_id');
-  const select = position
-    ? backups.where((eb) =>
-        eb(
-          eb.refTuple('b.started_at', 'b.backup_id'),
-          '>',
-          eb.tuple(columnValue('tenant_backups.started_at', position.time), position.id),
-        ),
-      )
-    : backups;
-  const order = sql`started_at, backup_id`;
-  const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows(registry, { select, order }, page),
-  );
-  const positionOf = (row: BackupRow) => ({ time: row.started_at, id: row.backup_id });
-  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
+  const backups = selectBackups(compilingOnly).where('b.tenant_id', '=', tenantId);
+  const list = startedList(backups, { alias: 'b', table: 'tenant_backups', id: 'backup_id' }, page);
+  return pageOfRegions(registries, list, page, toView);
 }
 
 /** RFC 3339. */
@@ -158,13 +141,11 @@ export async function findBackupOfRegions(
   { region, tenantId }: { region: string; tenantId: string },
   backupId: string,
 ): Promise<BackupView> {
-  const read = (registry: RegistryExecutor) => readBackup(registry, tenantId, backupId);
-  const backup = await askRegion(registries, region, read);
-  if (backup) return backup;
-  const others = registries.keys.filter((key) => key !== region);
-  const found = (await askRegions(registries, others, read)).find((each) => each !== undefined);
-  if (!found) throw new ResourceNotFound('no such backup');
-  return found;
+  const stored = await findInRegions(registries, region, (registry) =>
+    readBackup(registry, tenantId, backupId),
+  );
+  if (!stored) throw new ResourceNotFound('no such backup');
+  return stored.found;
 }
 
 /** The latest restore drill of any of the tenant's backups; null before the first one. */

@@ -1,10 +1,10 @@
 import { type InferResult, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
-import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
-import { askRegion, askRegions, type Regions } from './ask-region.ts';
+import type { PageRequest } from '../resources/keyset-page.ts';
+import { findInRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
-import { columnValue, now, rfc3339 } from './registry-expressions.ts';
-import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { now, rfc3339 } from './registry-expressions.ts';
+import { pageOfRegions, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
 /** An export as the API shows it. */
@@ -82,26 +82,9 @@ type ExportRow = InferResult<ReturnType<typeof selectExports>>[number];
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listExports(registries: Regions, tenantId: string, page: PageRequest) {
-  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const exports = selectExports(compilingOnly)
-    .where('e.tenant_id', '=', tenantId)
-    .orderBy('e.started_at')
-    .orderBy('e.export_id');
-  const select = position
-    ? exports.where((eb) =>
-        eb(
-          eb.refTuple('e.started_at', 'e.export_id'),
-          '>',
-          eb.tuple(columnValue('tenant_exports.started_at', position.time), position.id),
-        ),
-      )
-    : exports;
-  const order = sql`started_at, export_id`;
-  const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows(registry, { select, order }, page),
-  );
-  const positionOf = (row: ExportRow) => ({ time: row.started_at, id: row.export_id });
-  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toView, lists.some(isCut));
+  const exports = selectExports(compilingOnly).where('e.tenant_id', '=', tenantId);
+  const list = startedList(exports, { alias: 'e', table: 'tenant_exports', id: 'export_id' }, page);
+  return pageOfRegions(registries, list, page, toView);
 }
 
 /** An export of one region's registry. @throws {ResourceNotFound} also for an expired one. */
@@ -124,13 +107,11 @@ export async function findExportOfRegions(
   { region, tenantId }: { region: string; tenantId: string },
   exportId: string,
 ): Promise<{ readonly view: ExportView; readonly archive: StoredArchive | undefined }> {
-  const read = (registry: RegistryExecutor) => readExport(registry, tenantId, exportId);
-  let row = await askRegion(registries, region, read);
-  if (!row) {
-    const others = registries.keys.filter((key) => key !== region);
-    row = (await askRegions(registries, others, read)).find((each) => each !== undefined);
-  }
-  if (!row) throw new ResourceNotFound('no such export');
+  const stored = await findInRegions(registries, region, (registry) =>
+    readExport(registry, tenantId, exportId),
+  );
+  if (!stored) throw new ResourceNotFound('no such export');
+  const row = stored.found;
   const { status, bucket, object_key: key } = row;
   const archive = status === 'succeeded' && bucket !== null && key !== null ? { bucket, key } : undefined;
   return { view: toView(row), archive };

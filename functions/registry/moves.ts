@@ -1,11 +1,11 @@
 import { type Expression, type InferResult, type RawBuilder, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
-import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
-import { askRegion, askRegions, type Regions } from './ask-region.ts';
+import type { PageRequest } from '../resources/keyset-page.ts';
+import { findInRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { type JsonText, parseJson } from './registry-column.ts';
-import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
-import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { asText, rfc3339 } from './registry-expressions.ts';
+import { pageOfRegions, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
 /** A move as the API shows it. */
@@ -66,27 +66,9 @@ export type MoveRow = InferResult<ReturnType<typeof selectMoves>>[number];
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listMoves(registries: Regions, tenantId: string, page: PageRequest) {
-  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const moves = selectMoves(compilingOnly)
-    .where('m.tenant_id', '=', tenantId)
-    .where('m.restore', 'is', null)
-    .orderBy('m.started_at')
-    .orderBy('m.move_id');
-  const select = position
-    ? moves.where((eb) =>
-        eb(
-          eb.refTuple('m.started_at', 'm.move_id'),
-          '>',
-          eb.tuple(columnValue('tenant_moves.started_at', position.time), position.id),
-        ),
-      )
-    : moves;
-  const order = sql`started_at, move_id`;
-  const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows(registry, { select, order }, page),
-  );
-  const positionOf = (row: MoveRow) => ({ time: row.started_at, id: row.move_id });
-  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toMoveView, lists.some(isCut));
+  const moves = selectMoves(compilingOnly).where('m.tenant_id', '=', tenantId).where('m.restore', 'is', null);
+  const list = startedList(moves, { alias: 'm', table: 'tenant_moves', id: 'move_id' }, page);
+  return pageOfRegions(registries, list, page, toMoveView);
 }
 
 /** Reads from a registry that has the tenant's move. @throws {ResourceNotFound} */
@@ -109,14 +91,9 @@ export async function findMoveAndRegion(
   { region, tenantId }: { region: string; tenantId: string },
   moveId: string,
 ): Promise<{ move: MoveView; region: string }> {
-  const read = (registry: RegistryExecutor) => readMove(registry, tenantId, moveId);
-  const move = await askRegion(registries, region, read);
-  if (move) return { move, region };
-  const others = registries.keys.filter((key) => key !== region);
-  const found = await askRegions(registries, others, read);
-  const index = found.findIndex((each) => each !== undefined);
-  if (index === -1) throw new ResourceNotFound('no such move');
-  return { move: found[index] as MoveView, region: others[index] as string };
+  const stored = await findInRegions(registries, region, (registry) => readMove(registry, tenantId, moveId));
+  if (!stored) throw new ResourceNotFound('no such move');
+  return { move: stored.found, region: stored.region };
 }
 
 async function readMove(

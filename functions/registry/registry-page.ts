@@ -1,6 +1,14 @@
 import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
-import { type PageRequest, type Position, pageOfRows } from '../resources/keyset-page.ts';
+import {
+  mergeRows,
+  type PageRequest,
+  type Position,
+  pageOfRows,
+  readCursor,
+} from '../resources/keyset-page.ts';
+import { askRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
+import { columnValue } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
 /** Limit of a page of an operator's list, in bytes: an answer of the Data API takes 1 MiB, a row of it 64 KB. */
@@ -58,4 +66,59 @@ export function pageOfBoundedRows<Row extends object, Entry>(
 /** True when the registry has found more rows than it returned. */
 export function isCut(rows: readonly Measured[]): boolean {
   return rows.length < (rows[0]?.rows_found ?? 0);
+}
+
+/** Names the two columns by which a list of what was started is ordered. */
+interface StartOrder<Id extends string> {
+  /** Of the table in the query. */
+  readonly alias: string;
+  readonly table: 'schema_rollouts' | 'tenant_backups' | 'tenant_exports' | 'tenant_moves';
+  /** Column of the id. */
+  readonly id: Id;
+}
+
+/** A list of what was started, oldest first, from one page's cursor on. */
+export interface StartedList<Row> {
+  read(registry: RegistryExecutor): Promise<(Row & Measured)[]>;
+  positionOf(row: Row): Position;
+}
+
+/**
+ * Orders a query, which selects `started_at` and the id, by them, and begins it behind the page's cursor.
+ * @throws {InvalidCursor}
+ */
+export function startedList<Id extends string, Row extends { started_at: string } & Record<Id, string>>(
+  // biome-ignore lint/suspicious/noExplicitAny: of any table.
+  query: SelectQueryBuilder<any, any, Row>,
+  { alias, table, id }: StartOrder<Id>,
+  page: PageRequest,
+): StartedList<Row> {
+  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
+  const [startedAt, ownId] = [`${alias}.started_at`, `${alias}.${id}`];
+  const ordered = query.orderBy(startedAt).orderBy(ownId);
+  const select = position
+    ? ordered.where((eb) =>
+        eb(
+          eb.refTuple(startedAt, ownId),
+          '>',
+          eb.tuple(columnValue(`${table}.started_at`, position.time), position.id),
+        ),
+      )
+    : ordered;
+  const order = sql`started_at, ${sql.ref(id)}`;
+  return {
+    read: (registry) => readBoundedRows(registry, { select, order }, page),
+    positionOf: (row) => ({ time: row.started_at, id: row[id] }),
+  };
+}
+
+/** One page of the list over the registries of all regions. @throws {RegionUnavailable} */
+export async function pageOfRegions<Row extends object, Entry>(
+  registries: Regions,
+  { read, positionOf }: StartedList<Row>,
+  page: PageRequest,
+  toEntry: (row: Row) => Entry,
+) {
+  const lists = await askRegions(registries, registries.keys, read);
+  return pageOfBoundedRows(mergeRows(lists, positionOf), page, positionOf, toEntry, lists.some(isCut));
 }

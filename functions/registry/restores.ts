@@ -1,11 +1,10 @@
 import { type InferResult, sql } from 'kysely';
 import { ResourceNotFound } from '../resources/errors.ts';
-import { type PageRequest, readCursor } from '../resources/keyset-page.ts';
+import type { PageRequest } from '../resources/keyset-page.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { type MoveView, selectMoves, toMoveView } from './moves.ts';
 import { parseJson } from './registry-column.ts';
-import { columnValue } from './registry-expressions.ts';
-import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { pageOfBoundedRows, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
 /** A restore as the API shows it: a move, with what it restores instead of where it goes. */
@@ -44,23 +43,9 @@ type RestoreRow = InferResult<ReturnType<typeof selectRestores>>[number];
 
 /** One page of a tenant's restores, in the order in which they were asked for. @throws {InvalidCursor} */
 export async function listRestores(registry: RegistryExecutor, tenantId: string, page: PageRequest) {
-  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const restores = selectRestores(compilingOnly)
-    .where('m.tenant_id', '=', tenantId)
-    .orderBy('m.started_at')
-    .orderBy('m.move_id');
-  const select = position
-    ? restores.where((eb) =>
-        eb(
-          eb.refTuple('m.started_at', 'm.move_id'),
-          '>',
-          eb.tuple(columnValue('tenant_moves.started_at', position.time), position.id),
-        ),
-      )
-    : restores;
-  const list = await readBoundedRows(registry, { select, order: sql`started_at, move_id` }, page);
-  const positionOf = (row: RestoreRow) => ({ time: row.started_at, id: row.move_id });
-  return pageOfBoundedRows(list, page, positionOf, toView, isCut(list));
+  const restores = selectRestores(compilingOnly).where('m.tenant_id', '=', tenantId);
+  const list = startedList(restores, { alias: 'm', table: 'tenant_moves', id: 'move_id' }, page);
+  return pageOfBoundedRows(await list.read(registry), page, list.positionOf, toView);
 }
 
 /** @throws {ResourceNotFound} */

@@ -1,12 +1,12 @@
 import { type InferResult, sql } from 'kysely';
 import type { IsolationModel } from '../contracts/tenant.ts';
 import { ResourceNotFound } from '../resources/errors.ts';
-import { mergeRows, type PageRequest, readCursor } from '../resources/keyset-page.ts';
+import { mergeRows, type PageRequest } from '../resources/keyset-page.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { type JsonText, parseJson } from './registry-column.ts';
-import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
-import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
+import { asText, rfc3339 } from './registry-expressions.ts';
+import { isCut, pageOfBoundedRows, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
 /** Number of targets by state. */
@@ -93,25 +93,12 @@ type RolloutRow = InferResult<ReturnType<typeof selectRollouts>>[number];
 
 /** One page of the rollouts of all regions, by their start. @throws {InvalidCursor | RegionUnavailable} */
 export async function listRollouts(registries: Regions, page: PageRequest) {
-  const position = page.cursor === undefined ? undefined : readCursor(page.cursor);
-  const rollouts = selectRollouts(compilingOnly).orderBy('r.started_at').orderBy('r.rollout_id');
-  const select = position
-    ? rollouts.where((eb) =>
-        eb(
-          eb.refTuple('r.started_at', 'r.rollout_id'),
-          '>',
-          eb.tuple(columnValue('schema_rollouts.started_at', position.time), position.id),
-        ),
-      )
-    : rollouts;
-  const order = sql`started_at, rollout_id`;
-  const lists = await askRegions(registries, registries.keys, (registry) =>
-    readBoundedRows(registry, { select, order }, page),
-  );
+  const order = { alias: 'r', table: 'schema_rollouts', id: 'rollout_id' } as const;
+  const { read, positionOf } = startedList(selectRollouts(compilingOnly), order, page);
+  const lists = await askRegions(registries, registries.keys, read);
   const rows = lists.map((list, index) =>
     list.map((row) => ({ ...row, region: registries.keys[index] as string })),
   );
-  const positionOf = (row: RolloutRow) => ({ time: row.started_at, id: row.rollout_id });
   const toItem = (row: RolloutRow & { region?: string }) => toListed(row, row.region ?? '');
   return pageOfBoundedRows(mergeRows(rows, positionOf), page, positionOf, toItem, lists.some(isCut));
 }
