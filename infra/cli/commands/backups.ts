@@ -1,7 +1,7 @@
 import { backupPath, tenantPath } from '../api-client.ts';
 import type { Backup } from '../backups/backup-json.ts';
-import { watchBackup } from '../backups/watch-backup.ts';
 import type { Command } from '../command.ts';
+import { watchRun } from '../runs/watch-run.ts';
 import { bytesText, countText } from '../shown-text.ts';
 import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
@@ -19,7 +19,9 @@ export const backup: Command = {
       screen.line(`see it with: strata backups ${slug}`);
       return true;
     }
-    return watchBackup(client, screen, { tenant: slug, path: backupPath(slug, backupId) });
+    const path = backupPath(slug, backupId);
+    const ended = await watchRun<Backup>(client, screen, { tenant: slug, path });
+    return ended.status === 'succeeded';
   },
 };
 

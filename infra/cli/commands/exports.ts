@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 import { CommandError } from '../errors.ts';
 import { downloadArchive } from '../exports/download-archive.ts';
 import type { Export } from '../exports/export-json.ts';
-import { watchExport } from '../exports/watch-export.ts';
+import { watchRun } from '../runs/watch-run.ts';
 import { bytesText, countText } from '../shown-text.ts';
 import { LISTING_FLAGS, minute, showList } from '../table.ts';
 
@@ -24,7 +24,7 @@ export const exportTenant: Command = {
       return true;
     }
     const path = exportPath(slug, exportId);
-    const ended = await watchExport(client, screen, { tenant: slug, path });
+    const ended = await watchRun<Export>(client, screen, { tenant: slug, path });
     if (ended.status !== 'succeeded') return false;
     if (file === undefined) return true;
     if (!ended.url || !ended.sha256) throw new CommandError('the export has no link');

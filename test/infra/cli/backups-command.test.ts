@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Backup } from '../../../infra/cli/backups/backup-json.ts';
-import { progressText, reportText } from '../../../infra/cli/backups/watch-backup.ts';
+import { progressText, reportText } from '../../../infra/cli/runs/watch-run.ts';
 import { type ApiPeer, startApiPeer } from './api-peer.ts';
 import { strata } from './run-command.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Export } from '../../../infra/cli/exports/export-json.ts';
-import { progressText, reportText } from '../../../infra/cli/exports/watch-export.ts';
+import { progressText, reportText } from '../../../infra/cli/runs/watch-run.ts';
 import { type ApiPeer, startApiPeer } from './api-peer.ts';
 import { strata } from './run-command.ts';
 

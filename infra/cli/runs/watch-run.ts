@@ -2,35 +2,48 @@ import type { ApiClient } from '../api-client.ts';
 import { patiently, pollPause } from '../polling.ts';
 import type { Screen } from '../screen.ts';
 import { bytesText, counted, durationText, progressBar, shownText } from '../shown-text.ts';
-import type { Export } from './export-json.ts';
+
+/** A backup or an export, as far as its view minds it. Figures are null until they are known. */
+export interface Run {
+  status: 'running' | 'succeeded' | 'failed' | 'aborted';
+  phase: string;
+  reason: string | null;
+  /** The total is 0 until the parts are planned. */
+  progress: { partsDone: number; partsTotal: number; rowsDone: number; bytesDone: number };
+  rows: number | null;
+  bytes: number | null;
+  startedAt: string;
+  finishedAt: string | null;
+  expiresAt: string;
+}
 
 /**
- * Follows an export until it ends: on a terminal as a view that is drawn again and again, else one line per change.
- * @returns the export as it has ended
+ * Follows a run until it ends: on a terminal as a view that is drawn again and again, else one line per change.
+ * @returns the run as it has ended
  * @throws the last failure, when the API does not answer for ten seconds
  */
-export async function watchExport(
+export async function watchRun<Watched extends Run>(
   api: ApiClient,
   screen: Screen,
   { tenant, path }: { tenant: string; path: string },
-): Promise<Export> {
+): Promise<Watched> {
   let phase: string | undefined;
   for (;;) {
-    const found = await patiently(() => api.get<Export>(path));
-    if (screen.live) screen.redraw([screen.paint('cyan', progressText(found, { tenant, now: Date.now() }))]);
-    else if (found.phase !== phase) screen.line(`${tenant}: ${found.phase}`);
-    phase = found.phase;
-    if (found.status !== 'running') {
-      screen.line(screen.paint(found.status === 'succeeded' ? 'green' : 'red', reportText(found)));
-      return found;
+    const run = await patiently(() => api.get<Watched>(path));
+    if (screen.live) screen.redraw([screen.paint('cyan', progressText(run, { tenant, now: Date.now() }))]);
+    else if (run.phase !== phase) screen.line(`${tenant}: ${run.phase}`);
+    phase = run.phase;
+    if (run.status !== 'running') {
+      screen.line(screen.paint(run.status === 'succeeded' ? 'green' : 'red', reportText(run)));
+      return run;
     }
     await pollPause();
   }
 }
 
-/** `acme  write  [████░░] 40%  12 of 30 parts  1,000 rows  1.2 MB  3.4 s` */
+/** `acme  copy  [████░░] 40%  12 of 30 parts  1,000 rows  1.2 MB  3.4 s` */
 export function progressText(
-  { phase, progress, startedAt, finishedAt }: Export,
+  { phase, progress, startedAt, finishedAt }: Run,
   { tenant, now }: { tenant: string; now: number },
 ): string {
   const { partsDone, partsTotal, rowsDone, bytesDone } = progress;
@@ -50,16 +63,8 @@ export function progressText(
   ].join('  ');
 }
 
-/** How an export that has ended went, in one line. */
-export function reportText({
-  status,
-  startedAt,
-  finishedAt,
-  rows,
-  bytes,
-  expiresAt,
-  reason,
-}: Export): string {
+/** How a run that has ended went, in one line. */
+export function reportText({ status, startedAt, finishedAt, rows, bytes, expiresAt, reason }: Run): string {
   const seconds = finishedAt ? (Date.parse(finishedAt) - Date.parse(startedAt)) / 1_000 : 0;
   const parts = [
     `${status} in ${durationText(seconds)}`,
