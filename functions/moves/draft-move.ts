@@ -1,8 +1,7 @@
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { registrySql } from '../registry/registry-sql.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
 import { leavesRegion, type Regions } from './hop.ts';
-import type { MovingTenant } from './move-records.ts';
+import { type MovingTenant, otherMovesOf } from './move-records.ts';
 import { type CountedUsage, complianceForbids, LIMITS, limitsForbid, usageOf } from './move-rules.ts';
 import type { MoveTarget } from './move-target.ts';
 import { type PlannedHop, planMove, splitByRegion } from './plan.ts';
@@ -84,28 +83,7 @@ export function overriddenLimits({ overridden }: MoveDraft): string[] {
 }
 
 async function otherMovesForbid(transaction: RegistryExecutor, tenantId: string): Promise<Forbidden[]> {
-  const { moving, differs } = await registrySql(transaction)
-    .selectNoFrom((eb) => [
-      eb
-        .exists(
-          eb
-            .selectFrom('tenant_moves as m')
-            .select('m.move_id')
-            .where('m.tenant_id', '=', tenantId)
-            .where('m.status', '=', 'running'),
-        )
-        .as('moving'),
-      eb
-        .exists(
-          eb
-            .selectFrom('tenant_move_hops as h')
-            .select('h.move_id')
-            .where('h.tenant_id', '=', tenantId)
-            .where('h.state', '=', 'mismatch'),
-        )
-        .as('differs'),
-    ])
-    .executeTakeFirstOrThrow();
+  const { moving, differs } = await otherMovesOf(transaction, tenantId);
   const forbidden: Forbidden[] = [];
   if (moving) forbidden.push({ rule: 'moving', detail: new MoveInProgress().message });
   if (differs) {

@@ -19,6 +19,7 @@
  * - each step may be interrupted and repeated, or run concurrently. A move that has ended stays as it is.
  */
 import { sql } from 'kysely';
+import { type CaughtError, reasonOfFailure, type VouchedErrors } from '../aws/caught-error.ts';
 import { ClaimLost, MoveCommitted } from '../database/transfer/errors.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
 import * as placesErrors from '../places/errors.ts';
@@ -393,12 +394,6 @@ async function endPhases(
 
 // The workflow's reaction to a failed phase.
 
-/** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
-export interface MoveFailure {
-  readonly Error: string;
-  readonly Cause?: string | undefined;
-}
-
 // Matches by instance, because the bundle renames the classes and their own `name` with them.
 const ABORTED = new MoveAborted().name;
 const MISMATCH = new MoveMismatch().name;
@@ -412,7 +407,7 @@ const MISMATCH = new MoveMismatch().name;
 export async function endFailedMove(
   registry: Registry,
   moveId: string,
-  failure: MoveFailure,
+  failure: CaughtError,
   { regions, vouched }: { readonly regions?: Regions; readonly vouched?: VouchedErrors } = {},
 ): Promise<{ readonly outcome: Exclude<MoveStatus, 'running'>; readonly reason: string }> {
   const stopped: Stopped = {
@@ -425,24 +420,13 @@ export async function endFailedMove(
   return { outcome: ended.status, reason };
 }
 
-const FALLBACK = new MoveStepFailed().message;
-
-/** Error classes by their names. Only these guarantee that their message may be shown. */
-export type VouchedErrors = Readonly<Record<string, unknown>>;
-
 const VOUCHED: VouchedErrors = { ...errors, ...placesErrors, NoCellCapacity };
 
 /**
  * Why a move ended, may be shown to a client.
  * @param others classes of what a restore does besides.
  */
-export function reasonOf({ Error: name, Cause }: MoveFailure, others: VouchedErrors = {}): string {
-  if (name === 'States.Timeout') return 'A phase of the move took too long.';
-  if (!Object.hasOwn(VOUCHED, name) && !Object.hasOwn(others, name)) return FALLBACK;
-  try {
-    const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
-    return typeof errorMessage === 'string' ? errorMessage.slice(0, 500) : FALLBACK;
-  } catch {
-    return FALLBACK;
-  }
+export function reasonOf(failure: CaughtError, others: VouchedErrors = {}): string {
+  const fallback = new MoveStepFailed().message;
+  return reasonOfFailure(failure, { what: 'move', vouched: { ...VOUCHED, ...others }, fallback });
 }

@@ -144,6 +144,32 @@ export async function findHop(
   return row && { ...toHop(row), moveStatus: row.move_status, abortRequested: row.abort_requested };
 }
 
+/** Whether a move or restore of the tenant is running, and whether an earlier one has left differences. */
+export async function otherMovesOf(registry: RegistryExecutor, tenantId: string) {
+  return registrySql(registry)
+    .selectNoFrom((eb) => [
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_moves as m')
+            .select('m.move_id')
+            .where('m.tenant_id', '=', tenantId)
+            .where('m.status', '=', 'running'),
+        )
+        .as('moving'),
+      eb
+        .exists(
+          eb
+            .selectFrom('tenant_move_hops as h')
+            .select('h.move_id')
+            .where('h.tenant_id', '=', tenantId)
+            .where('h.state', '=', 'mismatch'),
+        )
+        .as('differs'),
+    ])
+    .executeTakeFirstOrThrow();
+}
+
 /** The open hop: the registry allows one per tenant. */
 export function isOpen({ state }: Pick<HopRecord, 'state'>): boolean {
   return state === 'working' || state === 'committed' || state === 'rolling-back';

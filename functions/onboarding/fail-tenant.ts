@@ -1,3 +1,4 @@
+import { type CaughtError, reasonOfFailure } from '../aws/caught-error.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
@@ -6,24 +7,10 @@ import * as errors from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { differingFields, findForUpdate } from './register-tenant.ts';
 
-/** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
-export interface CaughtError {
-  readonly Error: string;
-  readonly Cause?: string | undefined;
-}
-
 /** The tenant's `status_reason` and the execution's cause. May be shown to a client. */
-export function reasonOf({ Error: name, Cause }: CaughtError): string {
+export function reasonOf(failure: CaughtError): string {
   const fallback = 'An internal error stopped onboarding.';
-  if (name === 'States.Timeout') return 'A phase of the onboarding took too long.';
-  // Only our own classes guarantee that their message may be shown.
-  if (!Object.hasOwn(errors, name)) return fallback;
-  try {
-    const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
-    return typeof errorMessage === 'string' ? errorMessage.slice(0, 500) : fallback;
-  } catch {
-    return fallback;
-  }
+  return reasonOfFailure(failure, { what: 'onboarding', vouched: errors, fallback });
 }
 
 interface Failure {

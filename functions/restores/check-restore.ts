@@ -4,7 +4,14 @@ import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
 import { auditLog } from '../database/tables/operations-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { type Filling, keptIn } from '../moves/hop.ts';
-import { findMove, findMovingTenant, hopsOf, isSettled, type MovingTenant } from '../moves/move-records.ts';
+import {
+  findMove,
+  findMovingTenant,
+  hopsOf,
+  isSettled,
+  type MovingTenant,
+  otherMovesOf,
+} from '../moves/move-records.ts';
 import { findPlace, type Location, tablesVersionOf } from '../places/place.ts';
 import { pointInTimeWindow } from '../registry/backups.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -85,39 +92,18 @@ export function locationOf({ status, location }: MovingTenant): Location {
 }
 
 async function refuseDuringOthers(transaction: RegistryExecutor, tenantId: string): Promise<void> {
-  const { moving, differs, rolling } = await registrySql(transaction)
-    .selectNoFrom((eb) => [
-      eb
-        .exists(
-          eb
-            .selectFrom('tenant_moves as m')
-            .select('m.move_id')
-            .where('m.tenant_id', '=', tenantId)
-            .where('m.status', '=', 'running'),
-        )
-        .as('moving'),
-      eb
-        .exists(
-          eb
-            .selectFrom('tenant_move_hops as h')
-            .select('h.move_id')
-            .where('h.tenant_id', '=', tenantId)
-            .where('h.state', '=', 'mismatch'),
-        )
-        .as('differs'),
-      eb
-        .exists(
-          eb.selectFrom('schema_rollouts as r').select('r.rollout_id').where('r.status', '=', 'running'),
-        )
-        .as('rolling'),
-    ])
-    .executeTakeFirstOrThrow();
+  const { moving, differs } = await otherMovesOf(transaction, tenantId);
   if (moving) throw new TenantNotRestorable('The tenant is being moved or restored already.');
   if (differs) {
     throw new TenantNotRestorable(
       'An earlier move of the tenant found differences, which a person has to settle first.',
     );
   }
+  const rolling = await registrySql(transaction)
+    .selectFrom('schema_rollouts')
+    .select('rollout_id')
+    .where('status', '=', 'running')
+    .executeTakeFirst();
   if (rolling) throw new RolloutInProgress();
 }
 

@@ -3,19 +3,21 @@
  * database; and the recovery of backups whose executions ended early.
  */
 import * as z from 'zod';
+import { type ReasonOptions, reasonOfFailure } from '../aws/caught-error.ts';
 import { executionStatus } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
 import { ObjectStore } from '../aws/object-store.ts';
 import { endBackup, selectBackups } from '../backups/backup-records.ts';
 import { beginBackup } from '../backups/begin-backup.ts';
 import { listDueTenants } from '../backups/due-tenants.ts';
+import * as errors from '../backups/errors.ts';
 import { expireBackups } from '../backups/expire-backups.ts';
-import { reasonOf } from '../backups/failure-reason.ts';
 import { addResults, fleetSums, NO_SUMS, outcomeOfFailure, pageResults } from '../backups/fleet-results.ts';
 import { recoverBackups } from '../backups/recover-backups.ts';
 import { type BackupEnvironment, variable } from '../contracts/environments.ts';
 import { expireExports } from '../exports/expire-exports.ts';
 import { recoverExports } from '../exports/recover-exports.ts';
+import * as placeErrors from '../places/errors.ts';
 import { backupTask } from './backup-task.ts';
 import { phase } from './workflow-task.ts';
 
@@ -26,6 +28,12 @@ const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { re
   beginBackup(registry, state.input, state.executionArn, { statusOf: executionStatus }),
 );
 
+const FAILURES: ReasonOptions = {
+  what: 'backup',
+  vouched: { ...errors, ...placeErrors },
+  fallback: new errors.BackupStepFailed().message,
+};
+
 /** Records why the execution failed, and gives the execution the same reason. */
 const fail = phase(
   z.object({
@@ -33,7 +41,7 @@ const fail = phase(
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
   async ({ executionArn: arn, failure }, { registry }) => {
-    const reason = reasonOf(failure);
+    const reason = reasonOfFailure(failure, FAILURES);
     // By the execution: the beginning may have been cut off after it was recorded.
     const [backup] = await selectBackups(registry, (all) => all.where('b.execution_arn', '=', arn));
     if (!backup) return { reason, outcome: 'refused' };

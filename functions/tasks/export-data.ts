@@ -3,17 +3,20 @@
  * tenant's rows were read through its policies when the backup was made.
  */
 import * as z from 'zod';
+import { type ReasonOptions, reasonOfFailure } from '../aws/caught-error.ts';
 import { executionStatus, startExecution } from '../aws/executions.ts';
 import { ObjectStore } from '../aws/object-store.ts';
+import * as backupErrors from '../backups/errors.ts';
 import { BackupError } from '../backups/errors.ts';
 import { requestBackup } from '../backups/request-backup.ts';
 import { type ExportDataEnvironment, variable } from '../contracts/environments.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { beginExport } from '../exports/begin-export.ts';
+import * as errors from '../exports/errors.ts';
 import { ExportError, ExportStepFailed } from '../exports/errors.ts';
 import { endExport, findExport, selectExports } from '../exports/export-records.ts';
 import { findSource } from '../exports/export-source.ts';
-import { reasonOf } from '../exports/failure-reason.ts';
+import * as placeErrors from '../places/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { phase, phasedTask, type TaskKind } from './workflow-task.ts';
 
@@ -60,6 +63,12 @@ const finish = phase(begun, async ({ executionArn: arn, export: { exportId } }, 
   return { done: true };
 });
 
+const FAILURES: ReasonOptions = {
+  what: 'export',
+  vouched: { ...errors, ...backupErrors, ...placeErrors },
+  fallback: new errors.ExportStepFailed().message,
+};
+
 /** Records why the execution failed, and gives the execution the same reason. */
 const fail = phase(
   z.object({
@@ -67,7 +76,7 @@ const fail = phase(
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
   async ({ executionArn: arn, failure }, { registry }) => {
-    const reason = reasonOf(failure);
+    const reason = reasonOfFailure(failure, FAILURES);
     // By the execution: the beginning may have been cut off after it was recorded.
     const [own] = await selectExports(registry, (all) => all.where('e.execution_arn', '=', arn));
     if (!own) return { reason, outcome: 'refused' };

@@ -1,0 +1,33 @@
+/** An error as Step Functions catches it: its name, and the function's answer as JSON text. */
+export interface CaughtError {
+  readonly Error: string;
+  readonly Cause?: string | undefined;
+}
+
+/** Error classes by their names. Only these guarantee that their message may be shown. */
+export type VouchedErrors = Readonly<Record<string, unknown>>;
+
+export interface ReasonOptions {
+  /** What the workflow does, such as `move`. */
+  readonly what: string;
+  readonly vouched: VouchedErrors;
+  /** For every other error; may be shown. */
+  readonly fallback: string;
+}
+
+const MAX_CHARACTERS = 500;
+
+/** Why a workflow ended. May be shown to a client. */
+export function reasonOfFailure(
+  { Error: name, Cause }: CaughtError,
+  { what, vouched, fallback }: ReasonOptions,
+): string {
+  if (name === 'States.Timeout') return `A phase of the ${what} took too long.`;
+  if (!Object.hasOwn(vouched, name)) return fallback;
+  try {
+    const { errorMessage } = JSON.parse(Cause ?? '') as { errorMessage?: unknown };
+    return typeof errorMessage === 'string' ? errorMessage.slice(0, MAX_CHARACTERS) : fallback;
+  } catch {
+    return fallback;
+  }
+}
