@@ -147,7 +147,7 @@ export class ObjectStore {
     return Buffer.concat(await body.toArray()).toString('utf8');
   }
 
-  /** Bytes of the object as S3 tells them. @throws {ObjectMissing} and S3's errors. */
+  /** Size of the object in bytes, from S3. @throws {ObjectMissing} and S3's errors. */
   async size(key: string): Promise<number> {
     const [{ HeadObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const { ContentLength } = await s3

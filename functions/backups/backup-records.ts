@@ -4,8 +4,8 @@
  *   running ──manifest written──▶ succeeded ──expires_at──▶ expired ──objects deleted──▶ (no row)
  *   running ──▶ failed | aborted                            ──expires_at──▶ (no row)
  *
- * While it runs, `phase` says how far it is: planned (asked for), waiting (for a move), begun, then what the engine
- * tells. Only a succeeded backup has a manifest, so only its objects are a backup; those of the others are garbage.
+ * While it runs, `phase` says how far it is: planned (asked for), waiting (for a move), begun, then the engine's phases.
+ * Only a succeeded backup has a manifest. The objects of the others are garbage.
  * The registry keeps it to one running backup per tenant.
  */
 import { type InferResult, sql } from 'kysely';

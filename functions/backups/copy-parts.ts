@@ -20,7 +20,7 @@
  *    each try writes an object of its own. The manifest names the objects of completed parts of the present attempt, so no
  *    object of an earlier try or attempt gets in.
  *    A worker repeats what the registry or S3 failed to do until its time is over, because the snapshot may end with it.
- * 4. A lost snapshot cannot be had again. The attempt is given up as a whole: whoever notices plans the next one, for the
+ * 4. A lost snapshot cannot be restored. The attempt is given up as a whole: whoever notices plans the next one, for the
  *    place where the tenant is by then.
  *
  * What gives way: the backup. A rollout that waits for a lock of the readers, or a move that has been committed meanwhile

@@ -1,7 +1,7 @@
 /**
- * Deletes what is no longer kept, objects before rows, so that a row never goes while its objects stay.
+ * Deletes what is no longer kept, objects before rows, so that no row is deleted while its objects exist.
  *
- * 1. Backups beyond `expires_at`: marked as expired (from then on nobody may restore them), then their objects are
+ * 1. Backups beyond `expires_at`: marked as expired (a restore refuses them from then on), then their objects are
  *    deleted, then the row.
  * 2. Objects of backups that failed or were aborted: they have no manifest.
  * 3. Objects that no row of the registry explains: without a manifest once nobody can be writing them any more, with one

@@ -1,6 +1,6 @@
 /**
- * Reading a backup back: all of its objects are checked before anything is touched, and each is checked again while it is
- * loaded, since it could have been replaced meanwhile.
+ * Reading a backup back. Each object is checked while it is loaded, into a schema that serves no request yet.
+ * `verifyObjects` checks all objects without loading them.
  */
 import { type Duplex, type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
