@@ -4,7 +4,7 @@ import { bootstrapRegistry, registryMigrations } from '../../functions/registry/
 import { registerCell } from '../../functions/registry/cells.ts';
 import { TestDatabase } from '../test-database.ts';
 
-const passwords = { readerPassword: 'reader-password', writerPassword: 'writer-password' };
+const passwords = { readerPassword: 'reader-password', writerPassword: 'writer-password', usersPassword: 'users-password' };
 const cell = {
   cellId: 'us-1',
   region: 'us',
