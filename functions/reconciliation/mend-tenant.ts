@@ -8,6 +8,7 @@ import { limitsUnder } from '../moves/move-rules.ts';
 import { writeRoute } from '../moves/other-region/tenant-row.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { type Place, tierOf } from '../places/place.ts';
+import { requestAccountsOf } from '../registry/account-requests.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
@@ -133,6 +134,7 @@ async function activate(transaction: RegistryExecutor, tenantId: string): Promis
     .set({ status: 'active', status_reason: null, updated_at: now })
     .where('tenant_id', '=', tenantId)
     .execute();
+  await requestAccountsOf(transaction, tenantId);
 }
 
 async function registerTenant(
@@ -180,6 +182,7 @@ async function registerTenant(
       last_login_at: user.lastLoginAt ?? null,
     })),
   );
+  await requestAccountsOf(transaction, tenant.tenantId);
 }
 
 /** In place of a record that says less. */

@@ -37,8 +37,15 @@ export async function requestAccount(transaction: RegistryExecutor, email: strin
     .execute();
 }
 
-/** The same for all users of a tenant. */
+/**
+ * The same for all users of a tenant. Does nothing in a registry that lacks the outbox still, as that of another region
+ * may during a deployment.
+ */
 export async function requestAccountsOf(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  const [outbox] = await transaction.query<{ known: boolean }>(
+    `SELECT to_regclass('public.account_requests') IS NOT NULL AS known`,
+  );
+  if (!outbox?.known) return;
   await registrySql(transaction)
     .insertInto('account_requests')
     .columns(['email'])
@@ -47,18 +54,12 @@ export async function requestAccountsOf(transaction: RegistryExecutor, tenantId:
         .selectFrom('tenant_users as u')
         .select((user) => user.fn<string>('lower', ['u.email']).as('email'))
         .distinct()
-        .where('u.tenant_id', '=', tenantId),
+        .where('u.tenant_id', '=', tenantId)
+        // Transactions of several tenants lock addresses in one order.
+        .orderBy('email'),
     )
     .onConflict((other) => other.column('email').doUpdateSet(ANEW))
     .execute();
-}
-
-/** False during a deployment, in the registry of a region that lacks the outbox still. */
-export async function hasAccountRequests(registry: RegistryExecutor): Promise<boolean> {
-  const [row] = await registry.query<{ known: boolean }>(
-    `SELECT to_regclass('public.account_requests') IS NOT NULL AS known`,
-  );
-  return row?.known ?? false;
 }
 
 const ANEW = {

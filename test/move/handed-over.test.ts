@@ -189,7 +189,10 @@ describe('during the hand-over', () => {
     await furnish(tenantId);
     const [user] = (await world.rows('us', 'tenant_users', tenantId)) as { user_id: string }[];
     const crossing = await world.cross(tenantId, 'us', 'eu');
-    const by = { actor: 'operator@strata.test', ifMatch: undefined };
+    const by = {
+      actor: { id: 'operator@strata.test', type: 'operator' } as const,
+      ifMatch: undefined,
+    };
     const outcome = await meanwhile(crossing, (us) => deleteUser(us, tenantId, user!.user_id, by));
     expect(outcome).toBeInstanceOf(TenantBetweenRegions);
     expect(await world.rows('eu', 'tenant_users', tenantId)).toContainEqual(expect.objectContaining(user));
