@@ -3,6 +3,7 @@ import type { Construct } from 'constructs';
 import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
+import { routes as usersRoutes } from '../../functions/api/users/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -46,6 +47,7 @@ export class ApiStack extends Stack {
       domain,
       props,
     );
+    const users = this.#tenantFunction('Users', 'users', 'Users of tenants, and the caller', domain, props);
     const health = new StrataFunction(this, 'Health', {
       ...settings,
       entry: 'api/health/handler',
@@ -59,12 +61,13 @@ export class ApiStack extends Stack {
       config,
       description: `Strata data plane ${region.key}`,
       issuer: identity.issuer,
-      clientId: identity.clientId,
+      clientIds: identity.clientIds,
       hostName: domain && `*.${domain}`,
       alarmTopicArn,
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
+    api.serve('users', usersRoutes, users);
     api.serve('health', healthRoutes, health, {
       reason:
         'Load balancers and uptime probes have no token; the answer says nothing but that the API runs.',
@@ -76,7 +79,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'people' | 'skills',
+    context: 'people' | 'skills' | 'users',
     description: string,
     domain: string | undefined,
     { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
@@ -90,14 +93,15 @@ export class ApiStack extends Stack {
       network: network.forApi,
       entry: `api/${context}/handler`,
       environment: {
-        ...registry.readerEnvironment,
+        ...(context === 'users' ? registry.usersEnvironment : registry.readerEnvironment),
         REGION_KEY: region.key,
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
         // runs on a developer's machine.
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
       },
     });
-    registry.grantRead(task);
+    if (context === 'users') registry.grantUsers(task);
+    else registry.grantRead(task);
     for (const { cell } of cells) cell.grantStarter(task);
     secrets.grantReadTenant(task, SERVES_ALL);
     return task;

@@ -30,7 +30,7 @@ const me = component(
     user: z.object({
       kind: z.enum(['user', 'operator']),
       userId: z.nullable(z.uuid()),
-      name: z.string(),
+      email: z.nullable(z.email()),
       lastLoginAt: z.nullable(z.iso.datetime()),
     }),
     tenant: z.object({

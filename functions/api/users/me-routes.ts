@@ -2,6 +2,7 @@ import { tenantRoute } from '../../http/tenant-api.ts';
 import type { Actor } from '../../tenant-data/audit-log.ts';
 import { getTenant } from '../../registry/tenants.ts';
 import { getUser } from '../../registry/tenant-users.ts';
+import { isEmailAddress } from '../../resources/email-address.ts';
 import { usersRegistry } from './users-registry.ts';
 
 /** The caller, and what the tenant allows: what a client needs before it shows anything. */
@@ -11,8 +12,8 @@ export interface Me {
     readonly kind: 'user' | 'operator';
     /** null for an operator. */
     readonly userId: string | null;
-    /** An e-mail address; of an operator without one, the subject. */
-    readonly name: string;
+    /** null for an operator whose token has none. */
+    readonly email: string | null;
     readonly lastLoginAt: string | null;
   };
   readonly tenant: {
@@ -39,7 +40,7 @@ export const read = tenantRoute('viewer', {}, async ({ tenant, actor }) => {
   ]);
   const { tenantId, slug, name, tier, dataResidency, features, maxUsers, maxStorageGb } = record;
   const me: Me = {
-    user: { kind: actor.kind, userId: actor.userId ?? null, name: actor.name, lastLoginAt },
+    user: { kind: actor.kind, userId: actor.userId ?? null, email: addressOf(actor), lastLoginAt },
     tenant: { tenantId, slug, name, tier, dataResidency },
     role: actor.role,
     features,
@@ -47,6 +48,11 @@ export const read = tenantRoute('viewer', {}, async ({ tenant, actor }) => {
   };
   return { status: 200, body: me };
 });
+
+/** An operator without an address is named by the subject of the token. */
+function addressOf({ name }: Actor): string | null {
+  return isEmailAddress(name) ? name : null;
+}
 
 async function lastLoginOf(tenantId: string, { userId }: Actor): Promise<string | null> {
   if (userId === undefined) return null;

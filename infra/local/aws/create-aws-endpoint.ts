@@ -1,9 +1,11 @@
+import { UserPools } from '../identity/user-pools.ts';
 import type { AwsEndpoint, AwsEndpointOptions } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FunctionNetwork } from './function-network.ts';
 import { awsHttpServer } from './http-server.ts';
 import { Authorizer } from './iam/authorizer.ts';
 import type { ServiceCall, ServiceModule } from './service.ts';
+import { cognitoIdp } from './services/cognito-idp/cognito-idp.ts';
 import { cloudFormation } from './services/cloudformation/cloudformation.ts';
 import { permitted } from './services/cloudformation/handler-permissions.ts';
 import { RunTimeStacks } from './services/cloudformation/run-time-stacks.ts';
@@ -44,7 +46,7 @@ import { Targets } from './targets.ts';
  * The local AWS endpoint: the services that the templates use, in AWS's wire protocols, with IAM decided by the
  * templates' own policies. It listens only after `listen`; the assembly need not exist before.
  */
-export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsEndpoint {
+export function createAwsEndpoint({ context, before, userPools }: AwsEndpointOptions): AwsEndpoint {
   const { state } = context;
   const authorizer = new Authorizer(context);
   const secrets = new SecretStore(state);
@@ -119,6 +121,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       return { engine: 'postgres', host, port, dbname, dbClusterIdentifier: cluster.identifier };
     }),
     lambda(context),
+    cognitoIdp(userPools ?? new UserPools(state)),
     sns(fauxqs, context, targets),
     s3(fauxqs),
     sts,
