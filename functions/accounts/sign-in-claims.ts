@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { logger } from '../aws/logger.ts';
 import { OPERATOR_SCOPE, OPERATORS_GROUP } from '../contracts/names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { bindExternalId, type Membership, membershipsOf, noteSignIn } from '../registry/memberships.ts';
+import { type Membership, membershipsOf } from '../registry/memberships.ts';
 import { isEmailAddress } from '../resources/email-address.ts';
 
 /** What Cognito tells the trigger about the person. */
@@ -30,6 +30,9 @@ export interface SignInClaims {
   readonly claims: Readonly<Record<string, string>>;
   readonly scopes: readonly string[];
 }
+
+/** Cognito waits for the trigger, and most sign-ins change nothing. */
+const loadChanges = () => import('../registry/sign-ins.ts');
 
 /** Characters of `tenant_users.external_auth_id`. */
 const MAX_EXTERNAL_ID = 255;
@@ -76,6 +79,7 @@ async function isBound(
       ? whole
       : `${name}:sha256:${createHash('sha256').update(subject).digest('hex')}`;
   if (externalAuthId !== null) return externalAuthId === id;
+  const { bindExternalId } = await loadChanges();
   return bindExternalId(registry, userId, id);
 }
 
@@ -123,7 +127,10 @@ const claimsOf = ({ tenantId, role }: Membership) => ({ tenant_id: tenantId, rol
 /** At most once an hour for each user. A failure must not keep a user out. */
 async function note(registry: RegistryExecutor, { userId, signedInLately }: Membership): Promise<void> {
   if (signedInLately) return;
-  await noteSignIn(registry, userId).catch((error: Error) =>
-    logger.warn('the time of a sign-in was not noted', { error: error.name }),
-  );
+  try {
+    const { noteSignIn } = await loadChanges();
+    await noteSignIn(registry, userId);
+  } catch (error) {
+    logger.warn('the time of a sign-in was not noted', { error: (error as Error).name });
+  }
 }

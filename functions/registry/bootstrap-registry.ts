@@ -2,8 +2,8 @@ import {
   REGISTRY_READER_ROLE as READER_ROLE,
   REGISTRY_READER_ROLE,
   REGISTRY_USERS_ROLE,
-  REGISTRY_USERS_ROLE as USERS_ROLE,
   REGISTRY_WRITER_ROLE,
+  REGISTRY_USERS_ROLE as USERS_ROLE,
   REGISTRY_WRITER_ROLE as WRITER_ROLE,
 } from '../contracts/names.ts';
 import { identifier, literal } from '../database/ddl/identifier.ts';

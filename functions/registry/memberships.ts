@@ -3,7 +3,6 @@
  * load the query builder.
  */
 import type { RegistryExecutor } from './data-api.ts';
-import { RegistryError } from './errors.ts';
 
 /** An active user of a tenant, as the sign-in sees it. */
 export interface Membership {
@@ -39,45 +38,4 @@ export function membershipsOf(
       ORDER BY t.tenant_slug`,
     { email, subject },
   );
-}
-
-/** Stores for which tenant the person's tokens are issued from now on. */
-export async function chooseTenant(
-  registry: RegistryExecutor,
-  { subject, tenantId }: { readonly subject: string; readonly tenantId: string },
-): Promise<void> {
-  await registry.query(
-    `INSERT INTO tenant_choices (subject, tenant_id) VALUES (:subject, :tenantId::uuid)
-     ON CONFLICT (subject) DO UPDATE SET tenant_id = excluded.tenant_id, chosen_at = now()`,
-    { subject, tenantId },
-  );
-}
-
-export async function noteSignIn(registry: RegistryExecutor, userId: string): Promise<void> {
-  await registry.query('UPDATE tenant_users SET last_login_at = now() WHERE user_id = :userId::uuid', {
-    userId,
-  });
-}
-
-/**
- * Binds a user to the one account of the identity provider that signs in first under the user's address.
- * @returns false when the user is bound to another account, or the account to another user.
- */
-export async function bindExternalId(
-  registry: RegistryExecutor,
-  userId: string,
-  externalAuthId: string,
-): Promise<boolean> {
-  try {
-    const bound = await registry.query(
-      `UPDATE tenant_users SET external_auth_id = :externalAuthId
-        WHERE user_id = :userId::uuid AND coalesce(external_auth_id, :externalAuthId) = :externalAuthId
-        RETURNING user_id::text`,
-      { userId, externalAuthId },
-    );
-    return bound.length > 0;
-  } catch (error) {
-    if (error instanceof RegistryError && error.sqlState === '23505') return false;
-    throw error;
-  }
 }

@@ -1,6 +1,7 @@
 /** Works on requested accounts of the region's user pool: right after a change of memberships, and by schedule. */
-import { workOnAccounts } from '../accounts/work-on-accounts.ts';
+
 import type { IdentityProviders } from '../accounts/sign-in-claims.ts';
+import { workOnAccounts } from '../accounts/work-on-accounts.ts';
 import { logger } from '../aws/logger.ts';
 import { UserPool } from '../aws/user-pool.ts';
 import { type AccountsEnvironment, variable } from '../contracts/environments.ts';

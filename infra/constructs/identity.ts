@@ -87,7 +87,9 @@ export class Identity extends Construct {
         tempPasswordValidity: Duration.days(3),
       },
       ...(config.signIn.emailFrom
-        ? { email: UserPoolEmail.withSES({ fromEmail: config.signIn.emailFrom, sesRegion: region.awsRegion }) }
+        ? {
+            email: UserPoolEmail.withSES({ fromEmail: config.signIn.emailFrom, sesRegion: region.awsRegion }),
+          }
         : {}),
       deletionProtection: config.deletionProtection,
       removalPolicy: RemovalPolicy.RETAIN,

@@ -1,7 +1,7 @@
 import { Aws, CfnOutput, Duration, SecretValue } from 'aws-cdk-lib';
 import {
-  type CfnUserPoolClient,
   CfnManagedLoginBranding,
+  type CfnUserPoolClient,
   CfnUserPoolIdentityProvider,
   ManagedLoginVersion,
   OAuthScope,

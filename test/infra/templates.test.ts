@@ -192,7 +192,8 @@ test('no function and no role uses a managed policy of AWS', () => {
 });
 
 test('functions that serve requests can read no owner, master or writer secret', () => {
-  for (const entry of ['api/people/handler', 'api/skills/handler', 'tasks/issue-claims']) {
+  const serving = ['api/people/handler', 'api/skills/handler', 'api/users/handler'] as const;
+  for (const entry of [...serving, 'tasks/issue-claims', 'tasks/accounts']) {
     const role = text(functionNamed(entry).Properties.Role);
     const readable = allowStatements(assembly.resources)
       .filter(
@@ -224,6 +225,9 @@ test('the environment of every function has only the agreed names', () => {
   const special: Record<string, string[]> = {
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
+    'api/users/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
+    'tasks/accounts': ['IDENTITY_PROVIDERS', 'USER_POOL_ID'],
+    'tasks/issue-claims': ['IDENTITY_PROVIDERS'],
     'api/tenants/handler': [
       'ONBOARDING_STATE_MACHINE_ARN',
       'MOVE_STATE_MACHINE_ARN',

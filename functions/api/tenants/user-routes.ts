@@ -2,9 +2,9 @@ import * as z from 'zod/mini';
 import { email, pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
 import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../registry/tenant-users.ts';
-import { workOnAccounts } from './work-on-accounts.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
+import { workOnAccounts } from './work-on-accounts.ts';
 
 const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');
 const userParams = z.extend(tenantParams, { userId: uuid });

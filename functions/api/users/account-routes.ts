@@ -3,7 +3,8 @@ import { accountRoute } from '../../http/account-api.ts';
 import type { Account } from '../../http/api-event.ts';
 import { NotAMember } from '../../http/errors.ts';
 import { requiredText } from '../../http/input-schemas.ts';
-import { chooseTenant, type Membership, membershipsOf } from '../../registry/memberships.ts';
+import { type Membership, membershipsOf } from '../../registry/memberships.ts';
+import { chooseTenant } from '../../registry/sign-ins.ts';
 import { usersRegistry } from './users-registry.ts';
 
 /** A tenant of which the caller is an active user. */

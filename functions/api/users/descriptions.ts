@@ -92,12 +92,15 @@ export const users = describeTenantContext({
       many: 'users',
       item: user,
       descriptions: {
-        create: 'The user gets an invitation by e-mail within a minute, unless the address has an account already.',
+        create:
+          'The user gets an invitation by e-mail within a minute, unless the address has an account already.',
         update: 'A user who is not active is refused within two seconds, with the tokens that the user has.',
       },
       refusals: {
         create: { 409: 'Another user has the address, or the limit of active users is reached.' },
-        update: { 409: 'The user is the last active administrator, or the limit of active users is reached.' },
+        update: {
+          409: 'The user is the last active administrator, or the limit of active users is reached.',
+        },
         remove: { 409: 'The user is the last active administrator.' },
       },
     }),

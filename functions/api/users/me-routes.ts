@@ -1,8 +1,8 @@
 import { tenantRoute } from '../../http/tenant-api.ts';
-import type { Actor } from '../../tenant-data/audit-log.ts';
-import { getTenant } from '../../registry/tenants.ts';
 import { getUser } from '../../registry/tenant-users.ts';
+import { getTenant } from '../../registry/tenants.ts';
 import { isEmailAddress } from '../../resources/email-address.ts';
+import type { Actor } from '../../tenant-data/audit-log.ts';
 import { usersRegistry } from './users-registry.ts';
 
 /** The caller, and what the tenant allows: what a client needs before it shows anything. */

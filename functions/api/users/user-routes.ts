@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { type RequestFacts, idempotencyKeyOf } from '../../http/api-event.ts';
+import { idempotencyKeyOf, type RequestFacts } from '../../http/api-event.ts';
 import { email, pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { dataPlaneRuntime, type TenantRequest, tenantRoute } from '../../http/tenant-api.ts';
 import {

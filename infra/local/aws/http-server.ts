@@ -118,7 +118,8 @@ export function refusalOf(
   const isOwnForm = isPage && origin !== undefined && host !== undefined && origin === `http://${host}`;
   if (origin !== undefined && !isOwnForm) return 'requests of web pages (with an Origin) are not taken';
   const site = headers['sec-fetch-site'];
-  const isVisit = isPage && (site === 'same-origin' || (method === 'GET' && headers['sec-fetch-mode'] === 'navigate'));
+  const isVisit =
+    isPage && (site === 'same-origin' || (method === 'GET' && headers['sec-fetch-mode'] === 'navigate'));
   if (site !== undefined && site !== 'none' && !isLink && !isVisit)
     return 'requests of web pages (with Sec-Fetch-Site) are not taken';
   return isThisMachine(headers.host) ? undefined : 'the Host is not this machine';

@@ -97,15 +97,22 @@ export class SignIn {
   readonly #routes: Readonly<
     Record<
       string,
-      (pool: UserPool, query: URLSearchParams, request: IncomingMessage, response: ServerResponse) => Promise<void>
+      (
+        pool: UserPool,
+        query: URLSearchParams,
+        request: IncomingMessage,
+        response: ServerResponse,
+      ) => Promise<void>
     >
   > = {
-    'GET /oauth2/authorize': async (pool, query, _request, response) => this.#authorize(pool, query, response),
+    'GET /oauth2/authorize': async (pool, query, _request, response) =>
+      this.#authorize(pool, query, response),
     'POST /login': async (pool, _query, request, response) =>
       this.#signIn(pool, await readForm(request), response),
     'POST /oauth2/token': async (pool, _query, request, response) =>
       answer(response, 200, await this.#tokens(pool, await readForm(request))),
-    'GET /oauth2/userInfo': async (pool, _query, request, response) => this.#userInfo(pool, request, response),
+    'GET /oauth2/userInfo': async (pool, _query, request, response) =>
+      this.#userInfo(pool, request, response),
     'POST /oauth2/revoke': async (_pool, _query, request, response) => {
       this.#options.pools.revoke((await readForm(request)).get('token') ?? '');
       response.writeHead(200, NOT_STORED).end();
@@ -115,18 +122,25 @@ export class SignIn {
 
   #authorize(pool: UserPool, query: URLSearchParams, response: ServerResponse): void {
     const request = this.#readRequest(pool, query);
-    if ('refused' in request) return redirect(response, request.redirectUri, request.refused);
+    if ('refused' in request) {
+      redirect(response, request.redirectUri, request.refused);
+      return;
+    }
     page(response, 200, signInPage({ poolId: pool.id, query, client: request.client }));
   }
 
   #signIn(pool: UserPool, form: URLSearchParams, response: ServerResponse): void {
     const query = new URLSearchParams(form.get('request') ?? '');
     const request = this.#readRequest(pool, query);
-    if ('refused' in request) return redirect(response, request.redirectUri, request.refused);
+    if ('refused' in request) {
+      redirect(response, request.redirectUri, request.refused);
+      return;
+    }
     const { client } = request;
     const account = this.#accountOf(pool, client, form);
     if (typeof account === 'string') {
-      return page(response, 400, signInPage({ poolId: pool.id, query, client, complaint: account }));
+      page(response, 400, signInPage({ poolId: pool.id, query, client, complaint: account }));
+      return;
     }
     const code = randomBytes(24).toString('base64url');
     this.#codes.set(code, {
@@ -296,7 +310,10 @@ export class SignIn {
       .flatMap((stack) => [...stack.resources.values()]);
     const permissions = lambdaPermissions(resources, 'cognito-idp.amazonaws.com');
     if (!mayInvoke(permissions, pool.triggerArn, pool.arn)) {
-      throw new Refused('invalid_request', 'PreTokenGeneration invocation failed due to error AccessDeniedException.');
+      throw new Refused(
+        'invalid_request',
+        'PreTokenGeneration invocation failed due to error AccessDeniedException.',
+      );
     }
     const event = {
       version: '2',

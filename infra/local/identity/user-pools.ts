@@ -126,10 +126,7 @@ export class UserPools {
     return known;
   }
 
-  #add(
-    poolId: string,
-    account: Pick<PoolAccount, 'username' | 'attributes' | 'status'>,
-  ): PoolAccount {
+  #add(poolId: string, account: Pick<PoolAccount, 'username' | 'attributes' | 'status'>): PoolAccount {
     const now = Date.now();
     const added = { ...account, enabled: true, createdAt: now, modifiedAt: now, groups: [] };
     this.accounts(poolId).push(added);
@@ -181,7 +178,10 @@ export class UserPools {
    * Factories of the AWS::Cognito types.
    * @param issuerOf the issuer of a pool's tokens
    */
-  factories(issuerOf: (poolId: string) => string, use: (context: PlatformContext) => void): ResourceFactory[] {
+  factories(
+    issuerOf: (poolId: string) => string,
+    use: (context: PlatformContext) => void,
+  ): ResourceFactory[] {
     return [
       {
         type: 'AWS::Cognito::UserPool',

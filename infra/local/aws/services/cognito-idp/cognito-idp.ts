@@ -18,9 +18,7 @@ export function cognitoIdp(pools: UserPools): ServiceModule {
   };
   /** Of the pool, which is the only type of resource. */
   const onPool = (action: string, run: (pool: UserPool, input: Input) => unknown): Operation => ({
-    permissions: (input, call) => [
-      { action: `cognito-idp:${action}`, resource: poolOf(input, call).arn },
-    ],
+    permissions: (input, call) => [{ action: `cognito-idp:${action}`, resource: poolOf(input, call).arn }],
     run: (input, call) => run(poolOf(input, call), input),
   });
   const onAccount = (
