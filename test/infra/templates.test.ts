@@ -437,6 +437,7 @@ test('secrets carry the agreed names, and no password is in any template', () =>
   expect(names.sort()).toEqual([
     'strata/registry/master',
     'strata/registry/reader',
+    'strata/registry/users',
     'strata/registry/writer',
     'strata/us-1/master',
     'strata/us-1/owner',

@@ -25,9 +25,6 @@ const help: Command = {
 };
 
 export const COMMANDS: readonly Command[] = [
-  login,
-  logout,
-  whoami,
   tenants,
   tenant,
   onboard,
@@ -55,6 +52,9 @@ export const COMMANDS: readonly Command[] = [
   rollouts,
   executions,
   tick,
+  login,
+  logout,
+  whoami,
   help,
 ];
 
