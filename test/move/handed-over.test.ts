@@ -101,6 +101,22 @@ describe('a tenant', () => {
     ]);
   });
 
+  test('has the accounts of its users looked at in both regions: people sign in where their tenant is', async () => {
+    const tenantId = await world.addTenant();
+    await furnish(tenantId);
+    const requested = async (key: Key) => {
+      const { registry } = world.in(key);
+      const [row] = await registry.query<{ users: number }>(
+        `WITH gone AS (DELETE FROM account_requests WHERE email LIKE 'u%@x.test' RETURNING 1)
+         SELECT count(*)::int AS users FROM gone`,
+      );
+      return row?.users;
+    };
+    for (const key of ['us', 'eu'] as const) await requested(key);
+    await world.move(tenantId, 'us', 'eu');
+    expect([await requested('us'), await requested('eu')]).toEqual([501, 501]);
+  });
+
   test('that goes on from the second region to the third is told of at home', async () => {
     const tenantId = await world.addTenant();
     await world.move(tenantId, 'us', 'eu');

@@ -123,3 +123,21 @@ test('every change of a membership requests the account, and one that fails does
   await requestAccountsOf(one, tenantId);
   expect(await requested()).toEqual(['ada@x.test']);
 });
+
+test('all users of a tenant are requested, or none in the registry of a region that lacks the outbox still', async () => {
+  const tenantId = await addTenant();
+  await writer.query(
+    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, 'ada@x.test', 'admin')`,
+    { tenantId },
+  );
+  const master = await database.connect('master');
+  await master.query('ALTER TABLE account_requests RENAME TO later');
+  try {
+    await requestAccountsOf(writer, tenantId);
+  } finally {
+    await master.query('ALTER TABLE later RENAME TO account_requests');
+  }
+  expect(await rows()).toEqual([]);
+  await requestAccountsOf(writer, tenantId);
+  expect(await rows()).toMatchObject([{ email: 'ada@x.test' }]);
+});
