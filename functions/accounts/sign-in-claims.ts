@@ -51,7 +51,7 @@ export async function signInClaims(
   if (email === undefined) return { claims: {}, scopes };
   const memberships = await membershipsOf(registry, { email, subject });
   if (provider) {
-    const slug = Object.hasOwn(providers, provider.name) ? providers[provider.name] : undefined;
+    const slug = providers[provider.name];
     const own = memberships.find((one) => one.slug === slug);
     if (!own || !(await isBound(registry, own, provider))) return { claims: {}, scopes };
     await note(registry, own);

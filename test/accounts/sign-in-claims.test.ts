@@ -56,6 +56,8 @@ const external = (providerName: string, userId = 'jane', change: Record<string, 
   attributes: {
     sub: `${providerName} ${userId}`,
     email,
+    // It may state that, too.
+    email_verified: 'true',
     'cognito:user_status': 'EXTERNAL_PROVIDER',
     identities: JSON.stringify([{ providerName, userId, providerType: 'OIDC', primary: 'true' }]),
     ...change,
