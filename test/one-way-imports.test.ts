@@ -85,7 +85,8 @@ describe('imports go one way', () => {
 
   test('what only the document of the API says is in no bundle: handlers and routes do not import it', () => {
     const ofDocument = /^functions\/(http\/openapi\/|api\/(.+\/(descriptions|answers)|openapi-document)\.ts)/;
-    const sayers = /(^functions\/http\/openapi\/|\/(descriptions|answers|openapi-document|print-openapi)\.ts$)/;
+    const sayers =
+      /(^functions\/http\/openapi\/|\/(descriptions|answers|openapi-document|print-openapi)\.ts$)/;
     const found = violations(
       within('functions').filter((file) => !sayers.test(file)),
       (imported) => !ofDocument.test(imported),

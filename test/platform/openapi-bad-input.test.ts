@@ -46,7 +46,11 @@ function* badIds(operation: Operation): Iterable<BadRequest> {
         : ['x', '123', NOBODY.replace(/0$/, 'g'), "'; DROP TABLE employees; --"];
     for (const id of ids) {
       const body = operation.body ? driver.bodyFor(operation) : undefined;
-      const request = { what: `${name} = ${id}`, path: withQuery(operation, somePath(operation, { [name]: id })), status: 404 };
+      const request = {
+        what: `${name} = ${id}`,
+        path: withQuery(operation, somePath(operation, { [name]: id })),
+        status: 404,
+      };
       yield body === undefined ? request : { ...request, body };
     }
   }
@@ -101,10 +105,22 @@ function* badBodies(operation: Operation): Iterable<BadRequest> {
     status: 400,
     ...(pointer === undefined ? {} : { place: { pointer } }),
   });
-  for (const raw of ['{"a":', '[]', '"text"', '7', 'null']) yield { what: `the body ${raw}`, path, raw, status: 400 };
+  for (const raw of ['{"a":', '[]', '"text"', '7', 'null'])
+    yield { what: `the body ${raw}`, path, raw, status: 400 };
   if (operation.bodyIsRequired) yield { what: 'an empty body', path, raw: '', status: 400, headers: {} };
-  yield { what: 'a __proto__ key', path, raw: JSON.stringify({ ...valid, x: 1 }).replace('"x"', '"__proto__"'), status: 400 };
-  yield { what: 'another media type', path, raw: JSON.stringify(valid), headers: { 'content-type': 'text/plain' }, status: 415 };
+  yield {
+    what: 'a __proto__ key',
+    path,
+    raw: JSON.stringify({ ...valid, x: 1 }).replace('"x"', '"__proto__"'),
+    status: 400,
+  };
+  yield {
+    what: 'another media type',
+    path,
+    raw: JSON.stringify(valid),
+    headers: { 'content-type': 'text/plain' },
+    status: 415,
+  };
   yield at('an unknown field', { ...valid, colour: 'red' }, '/colour');
   for (const name of (schema.required ?? []) as string[]) {
     const { [name]: _, ...rest } = valid;
@@ -145,7 +161,8 @@ async function refusal(operation: Operation, request: BadRequest): Promise<strin
   });
   const told = `${answer.status} ${JSON.stringify(answer.body)}`;
   if (answer.status !== status) return told;
-  if (answer.headers.get('content-type') !== 'application/problem+json') return `no problem document: ${told}`;
+  if (answer.headers.get('content-type') !== 'application/problem+json')
+    return `no problem document: ${told}`;
   const differences = document.differences(operation, answer);
   if (differences.length > 0) return `${differences.join('; ')}: ${told}`;
   if (!place) return undefined;
@@ -183,7 +200,14 @@ async function everything(): Promise<Record<string, unknown>> {
   } finally {
     await client.end();
   }
-  for (const table of ['tenants', 'tenant_users', 'tenant_moves', 'tenant_backups', 'tenant_exports', 'tenant_offers']) {
+  for (const table of [
+    'tenants',
+    'tenant_users',
+    'tenant_moves',
+    'tenant_backups',
+    'tenant_exports',
+    'tenant_offers',
+  ]) {
     const found = await inRegistry(
       `SELECT count(*)::int AS rows, md5(string_agg(r::text, ',' ORDER BY r::text)) AS hash FROM ${table} r WHERE tenant_id = $1`,
       [tenantId],

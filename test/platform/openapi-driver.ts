@@ -1,8 +1,16 @@
 import { expect } from 'vitest';
-import { ApiDocument, type Operation } from './openapi-document.ts';
+import type { ApiDocument, Operation } from './openapi-document.ts';
 import { samples } from './openapi-samples.ts';
 import { fittingValue, NOTHING } from './openapi-values.ts';
-import { type Answer, type Call, call, operatorToken, platform, unique, userToken } from './running-platform.ts';
+import {
+  type Answer,
+  type Call,
+  call,
+  operatorToken,
+  platform,
+  unique,
+  userToken,
+} from './running-platform.ts';
 
 /**
  * Calls the operations of the document for one tenant, in an order in which each finds what it needs, and compares each
@@ -155,7 +163,9 @@ export class ApiDriver {
     this.#made.push(operation);
     const item = this.document.operations.find(
       ({ method, path }) =>
-        method === 'GET' && path.startsWith(`${operation.path}/{`) && path.split('/').length === operation.path.split('/').length + 1,
+        method === 'GET' &&
+        path.startsWith(`${operation.path}/{`) &&
+        path.split('/').length === operation.path.split('/').length + 1,
     );
     const name = item?.path.match(/\{(\w+)\}$/)?.[1];
     const id = name === undefined ? undefined : body?.[name];
@@ -165,7 +175,10 @@ export class ApiDriver {
 
 /** A POST to a list, not an action on an item. */
 function creates({ responses, path }: Operation): boolean {
-  return '201' in responses || ('202' in responses && !/\}\/[a-z-]+$/.test(path.replace(/^\/tenants\/\{tenantId\}/, '')));
+  return (
+    '201' in responses ||
+    ('202' in responses && !/\}\/[a-z-]+$/.test(path.replace(/^\/tenants\/\{tenantId\}/, '')))
+  );
 }
 
 const successes = ({ responses }: Operation): number[] =>

@@ -30,9 +30,7 @@ export async function followStartedRollouts(
     };
     while (await running()) await delay(POLL_MS);
     const client = await api();
-    const rollout = (await client.all('/rollouts')).find(
-      (each) => each.executionArn === executionArn,
-    );
+    const rollout = (await client.all('/rollouts')).find((each) => each.executionArn === executionArn);
     if (!rollout) continue;
     const complete = await bodyOf(
       client.operations.GET('/rollouts/{rolloutId}', {
