@@ -169,8 +169,9 @@ const takesMatch = ({ method, kind, description }: DescribedOperation) =>
   (method === 'PATCH' || method === 'DELETE') && kind !== 'public' && description.ifMatch !== false;
 
 function hasTag(operation: DescribedOperation, status: number): boolean {
-  if (status === 204 || operation.kind === 'public') return false;
-  const { method, description } = operation;
+  const { method, kind, description } = operation;
+  if (status === 204) return false;
+  if (kind === 'public') return description.etag ?? false;
   return (
     description.etag ??
     (status === 201 || (status === 200 && (method === 'PATCH' || (method === 'GET' && isOfItem(operation)))))
