@@ -72,7 +72,7 @@ export const samples: Readonly<Record<string, Sample>> = {
   'restores.abort': { expect: [202, 409] },
   'restores.undo': { after: untilEnded },
   'exports.create': { body: (driver) => ({ backupId: driver.ids.get('backupId') }), after: untilEnded },
-  'promotion.decline': { before: (driver) => offered(driver, 'soc2') },
+  'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
   'promotion.accept': {
     before: (driver) => offered(driver, 'gdpr'),
     after: untilEnded,
