@@ -33,7 +33,7 @@ import {
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { BACKUP_DATA_TIMEOUT, backupStates, keptByOther } from './backup-lanes.ts';
+import { BACKUP_DATA_TIMEOUT, backupStates, waitForMoveOrRollout } from './backup-lanes.ts';
 import { beyond, phaseOf, phases, type TaskStateProps, taskState } from './task-states.ts';
 
 export interface BackupTasks {
@@ -109,7 +109,7 @@ export class TenantBackup extends Construct {
     return taskState(this, name, this.#tasks[task], {
       timeout: beyond(BACKUP_TIMEOUTS[task]),
       payload: phaseOf(phase),
-      retries: [keptByOther],
+      retries: [waitForMoveOrRollout],
       ...settings,
     });
   }

@@ -18,10 +18,7 @@ export interface FleetCursor {
   readonly after?: string | undefined;
 }
 
-/**
- * Tenants that are backed up one group beside the other. Tenants of one group share a cell, or a slot for dedicated
- * clusters.
- */
+/** The due tenants of one cell, or a share of the due Enterprise tenants. Groups run in parallel. */
 export interface FleetGroup {
   /** The cell, or `dedicated <n>`. */
   readonly group: string;

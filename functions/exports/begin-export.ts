@@ -13,11 +13,11 @@ export interface BegunExport {
 }
 
 /**
- * The first phase of an execution. An export that was recorded under the execution's name, by the request that started
- * it or by an earlier run of this phase, is continued. Otherwise it is recorded now, after a former one whose execution
- * is dead has been marked as aborted.
+ * The first phase of an execution. It continues the export that the request, or an earlier run of this phase, has
+ * recorded under the execution's name; otherwise it records the export. If the tenant has a running export whose
+ * execution is dead, it marks that one as aborted first.
  * @throws {InvalidExportInput | TenantNotBackupable | ExportInProgress | ExportSourceUnknown} nothing was changed.
- * @throws {ExportOvertaken} the execution's export has ended: its starter, or recovery, has given it up.
+ * @throws {ExportOvertaken} the execution's export was ended by its starter or by recovery.
  */
 export async function beginExport(
   registry: Pick<DataApi, 'transaction' | 'query'>,

@@ -150,7 +150,7 @@ test('the archive says what it is, and describes each column of its CSV files', 
     ].sort(),
   );
   expect(text('README.txt')).toContain(snapshotAt);
-  expect(text('README.txt')).toContain('The data are exact.');
+  expect(text('README.txt')).toContain('The values are exact.');
   expect(text('csv/employees.csv')).toMatch(
     /,a@b\.test,"=HYPERLINK\(""x""\)","Ünal, ""Z""","",,,,active,,\\x00ff,,/,
   );
