@@ -161,8 +161,8 @@ export class FleetBackup extends Construct {
       jitterStrategy: JitterType.FULL,
     });
     const result = (outcome: string) => ({ 'tenantId.$': '$.tenantId', outcome });
-    const understand = this.#task(
-      'Understand failure',
+    const classify = this.#task(
+      'Classify failure',
       {
         phase: 'outcome',
         state: {
@@ -172,11 +172,11 @@ export class FleetBackup extends Construct {
       },
       '$',
     );
-    understand.addCatch(new Pass(this, 'Failed', { parameters: result('failed') }), {
+    classify.addCatch(new Pass(this, 'Failed', { parameters: result('failed') }), {
       errors: [Errors.ALL],
       resultPath: '$.failure',
     });
-    backUp.addCatch(understand, { errors: [Errors.ALL], resultPath: '$.failure' });
+    backUp.addCatch(classify, { errors: [Errors.ALL], resultPath: '$.failure' });
     backUp.next(new Pass(this, 'Backed up', { parameters: result('succeeded') }));
     return new MapState(this, 'Each tenant', {
       itemsPath: '$.tenants',

@@ -147,8 +147,8 @@ test("one tenant's failure is caught inside its item, and few tenants of a cell 
   const { ItemProcessor: tenant, MaxConcurrency: tenants } = group!.States['Each tenant']!;
   expect(tenant!.ProcessorConfig.Mode).toBe('INLINE');
   expect(tenants).toBe(2);
-  const { 'Back up': backUp, 'Understand failure': understand } = tenant!.States;
-  for (const state of [backUp!, understand!]) {
+  const { 'Back up': backUp, 'Classify failure': classify } = tenant!.States;
+  for (const state of [backUp!, classify!]) {
     expect(state.Catch!.map(({ ErrorEquals }) => ErrorEquals)).toEqual([['States.ALL']]);
   }
   expect(fleet.States.Start!.Result!.sums).toEqual(NO_SUMS);
