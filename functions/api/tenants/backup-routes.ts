@@ -65,7 +65,8 @@ export const create = operatorRoute(
         replayed: once?.replayed ?? false,
       };
     } catch (error) {
-      // If the tenant moved to another region meanwhile, this throws TenantBetweenRegions and the other region answers.
+      // If the tenant moved to another region meanwhile, this throws TenantBetweenRegions, and the request is repeated
+      // there.
       if (error instanceof TenantNotBackupable) await getTenant(registry, tenantId);
       throw asProblem(error);
     }
