@@ -121,7 +121,8 @@ export class TenantBackup extends Construct {
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
-        cause: 'The backup failed, and its failure could not be recorded in the registry. Recovery will record it.',
+        cause:
+          'The backup failed, and its failure could not be recorded in the registry. Recovery will record it.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );

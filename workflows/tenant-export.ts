@@ -117,7 +117,8 @@ export class TenantExport extends Construct {
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
-        cause: 'The export failed, and its failure could not be recorded in the registry. Recovery will record it.',
+        cause:
+          'The export failed, and its failure could not be recorded in the registry. Recovery will record it.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );

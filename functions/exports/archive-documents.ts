@@ -133,8 +133,7 @@ function valueSchema(type: string): object {
       return {
         type: 'string',
         pattern: '^\\\\x([0-9a-f]{2})*$',
-        description:
-          'Bytes as \\x and hexadecimal digits. They are a value that the platform has encrypted.',
+        description: 'Bytes as \\x and hexadecimal digits. They are a value that the platform has encrypted.',
       };
     default:
       return { type: 'string' };

@@ -18,9 +18,7 @@ export class InvalidReconciliationInput extends ReconciliationError {
 export class RegistryWithoutCells extends ReconciliationError {
   override readonly name = 'RegistryWithoutCells';
   constructor() {
-    super(
-      'The registry has no cell of this region. Deploy first: a deployment registers regions and cells.',
-    );
+    super('The registry has no cell of this region. Deploy first: a deployment registers regions and cells.');
   }
 }
 

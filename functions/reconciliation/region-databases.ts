@@ -211,7 +211,10 @@ export class RegionDatabases {
     } catch (error) {
       if (NOT_BOOTSTRAPPED.includes(sqlStateOf(error) ?? '')) return [];
       if (!isConnectionLost(error)) throw error;
-      logger.warn('the connection to a database was lost', { database: describeDatabase(database), error: error as Error });
+      logger.warn('the connection to a database was lost', {
+        database: describeDatabase(database),
+        error: error as Error,
+      });
       this.#connections.set(database, Promise.resolve(undefined));
       await client.end().catch(() => {});
       return undefined;

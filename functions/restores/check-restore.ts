@@ -166,9 +166,7 @@ async function fillingOfUndo(
     throw new UndoImpossible('The restore replaced no rows.');
   }
   if (hop.state === 'cleaned') {
-    throw new UndoImpossible(
-      'The replaced rows are not kept any more: the grace period has ended.',
-    );
+    throw new UndoImpossible('The replaced rows are not kept any more: the grace period has ended.');
   }
   const last = hops.findLast(isSettled);
   const place = await findPlace(transaction, tenantId);

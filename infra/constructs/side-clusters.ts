@@ -160,7 +160,11 @@ export class SideClusters extends Construct {
     this.#grant(['rds:DeleteDBCluster'], [snapshots]);
     const all = [this.#rds('cluster', '*'), this.#rds('db', '*')];
     for (const pattern of all) {
-      acknowledgePattern(this.task, pattern, 'The sweep lists the clusters of the region to find side clusters.');
+      acknowledgePattern(
+        this.task,
+        pattern,
+        'The sweep lists the clusters of the region to find side clusters.',
+      );
     }
     this.#grant(['rds:DescribeDBClusters'], [all[0] as string]);
     this.#grant(['rds:DescribeDBInstances'], [all[1] as string]);

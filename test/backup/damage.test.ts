@@ -286,7 +286,11 @@ describe('a manifest', () => {
       ManifestAltered,
     ],
     ['it has a part twice', inAuditLog((parts) => [...parts, parts[0]!]), ManifestAltered],
-    ['its tables are from a newer release', () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }), TablesNewer],
+    [
+      'its tables are from a newer release',
+      () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }),
+      TablesNewer,
+    ],
   ])('that was forged is refused if %s', async (_what, change, error) => {
     await whileIs(forge(await text(), change), () =>
       expect(readManifest(world.bucket.store, location())).rejects.toThrow(error),

@@ -1,4 +1,4 @@
-/** Backups of other schema versions: an older one is brought forward, a newer one is refused. */
+/** Backups of other schema versions: an older one is migrated, a newer one is refused. */
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TablesNewer } from '../../functions/backups/errors.ts';
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** A tenant whose own tables an older release has made. */
+/** A tenant whose own tables were created by an older release. */
 async function olderTenant(version: number): Promise<BackedUp> {
   const tenant = await world.addTenant('schema');
   const { tenantId, schemaName, roleName, login, database } = tenant;
@@ -41,7 +41,7 @@ async function olderTenant(version: number): Promise<BackedUp> {
   return tenant;
 }
 
-/** Everything that PostgreSQL knows of a schema's tables: columns, keys, indexes, triggers and rights. */
+/** The definition of a schema's tables from PostgreSQL's catalog: columns, keys, indexes, triggers and rights. */
 async function definitionOf({ tenantId }: Pick<BackedUp, 'tenantId'>): Promise<string[]> {
   const { testDatabase, schemaName } = await world.place(tenantId);
   const { rows } = await (await world.superuser(testDatabase)).query<{ line: string }>(
@@ -61,7 +61,7 @@ async function definitionOf({ tenantId }: Pick<BackedUp, 'tenantId'>): Promise<s
   );
 }
 
-test.each(sampled([1], [1, 2]))('a backup of schema version %i is brought forward', async (version) => {
+test.each(sampled([1], [1, 2]))('a backup of schema version %i is migrated to the current version', async (version) => {
   const tenant = await olderTenant(version);
   await world.addRows(tenant.tenantId, 120);
   const backup = await world.backUp(tenant);
@@ -137,7 +137,7 @@ test('a backup of a newer schema version is refused by name', async () => {
     );
   await update('manifest_sha256', sha256Of(newer));
 
-  // The tenant was upgraded between the beginning of the backup and its snapshot.
+  // The case of a tenant that was upgraded between the begin of the backup and its snapshot.
   const asked = await world.ask(tenantId, { mode: 'replace', backupId });
   await expect(world.run(asked)).rejects.toThrow(TablesNewer);
   expect(await world.hops(asked)).toEqual([]);

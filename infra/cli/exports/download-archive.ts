@@ -29,7 +29,8 @@ export async function downloadArchive(url: string, sha256: string, file: string)
       measure,
       createWriteStream(part),
     );
-    if (hash.digest('hex') !== sha256) throw new CommandError('the SHA-256 of the download differs from that of the archive');
+    if (hash.digest('hex') !== sha256)
+      throw new CommandError('the SHA-256 of the download differs from that of the archive');
     await rename(part, file);
   } catch (error) {
     await rm(part, { force: true }).catch(() => {});
