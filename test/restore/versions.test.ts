@@ -61,40 +61,48 @@ async function definitionOf({ tenantId }: Pick<BackedUp, 'tenantId'>): Promise<s
   );
 }
 
-test.each(sampled([1], [1, 2]))('a backup of schema version %i is migrated to the current version', async (version) => {
-  const tenant = await olderTenant(version);
-  await world.addRows(tenant.tenantId, 120);
-  const backup = await world.backUp(tenant);
-  expect(backup.schemaVersion).toBe(version);
-  const columns = new Map(backup.tables.map((table) => [table.name, table.columns]));
-  const known = restoredTables.map((table) => ({
-    name: table.name,
-    columns: Object.fromEntries(
-      Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
-    ),
-  }));
-  const original = await world.rows(tenant.tenantId, known as unknown as typeof restoredTables);
-  expect(original.employees?.length).toBeGreaterThan(0);
+test.each(sampled([1], [1, 2]))(
+  'a backup of schema version %i is migrated to the current version',
+  async (version) => {
+    const tenant = await olderTenant(version);
+    await world.addRows(tenant.tenantId, 120);
+    const backup = await world.backUp(tenant);
+    expect(backup.schemaVersion).toBe(version);
+    const columns = new Map(backup.tables.map((table) => [table.name, table.columns]));
+    const known = restoredTables.map((table) => ({
+      name: table.name,
+      columns: Object.fromEntries(
+        Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
+      ),
+    }));
+    const original = await world.rows(tenant.tenantId, known as unknown as typeof restoredTables);
+    expect(original.employees?.length).toBeGreaterThan(0);
 
-  for (const model of [
-    'schema',
-    ...sampled<('shared' | 'dedicated')[]>(['shared'], ['shared', 'dedicated']),
-  ] as const) {
-    const into = model === 'schema' ? tenant : await world.addTenant(model);
-    if (into === tenant) await world.replace(tenant.tenantId, backup);
-    else {
-      const { backupId } = backup;
-      await world.restore(into.tenantId, { mode: 'clone', backupId, cloneOf: tenant.tenantId, mask: false });
+    for (const model of [
+      'schema',
+      ...sampled<('shared' | 'dedicated')[]>(['shared'], ['shared', 'dedicated']),
+    ] as const) {
+      const into = model === 'schema' ? tenant : await world.addTenant(model);
+      if (into === tenant) await world.replace(tenant.tenantId, backup);
+      else {
+        const { backupId } = backup;
+        await world.restore(into.tenantId, {
+          mode: 'clone',
+          backupId,
+          cloneOf: tenant.tenantId,
+          mask: false,
+        });
+      }
+      expect(await world.rows(into.tenantId, known as unknown as typeof restoredTables)).toEqual(original);
+      if (model === 'shared') continue;
+      expect(
+        (await world.hops({ restoreId: await lastRestore(into), tenantId: into.tenantId }))[0]?.target
+          .schemaVersion,
+      ).toBe(TENANT_SCHEMA_VERSION);
+      expect(await definitionOf(into)).toEqual(await definitionOf(await world.addTenant('schema')));
     }
-    expect(await world.rows(into.tenantId, known as unknown as typeof restoredTables)).toEqual(original);
-    if (model === 'shared') continue;
-    expect(
-      (await world.hops({ restoreId: await lastRestore(into), tenantId: into.tenantId }))[0]?.target
-        .schemaVersion,
-    ).toBe(TENANT_SCHEMA_VERSION);
-    expect(await definitionOf(into)).toEqual(await definitionOf(await world.addTenant('schema')));
-  }
-});
+  },
+);
 
 async function lastRestore({ tenantId }: BackedUp): Promise<string> {
   const [row] = await world.registry.query<{ id: string }>(
