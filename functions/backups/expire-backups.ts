@@ -74,7 +74,7 @@ export async function expireBackups(
     }
     if (!inTime()) return { done: false, ...done };
   }
-  const walked = await deleteUnexplained(registry, store, options);
+  const walked = await deleteWithoutRow(registry, store, options);
   return { ...walked, backups: done.backups, objects: done.objects + walked.objects };
 }
 
@@ -131,7 +131,7 @@ async function deleteRow(registry: RegistryExecutor, backupId: string): Promise<
 }
 
 /** The objects of one backup in the bucket. */
-interface Found {
+interface ListedBackup {
   readonly prefix: string;
   readonly backupId: string;
   readonly tier: string;
@@ -141,15 +141,15 @@ interface Found {
   lastKey: string;
 }
 
-async function deleteUnexplained(
+async function deleteWithoutRow(
   registry: RegistryExecutor,
   store: ObjectStore,
   { now, deadline, cursor }: ExpireOptions,
 ): Promise<{ done: boolean; cursor?: string; objects: number }> {
   let objects = 0;
   let position = cursor;
-  let suspects: Found[] = [];
-  const settle = async () => {
+  let suspects: ListedBackup[] = [];
+  const deleteSuspects = async () => {
     const known = await knownBackups(
       registry,
       suspects.map(({ backupId }) => backupId),
@@ -159,12 +159,12 @@ async function deleteUnexplained(
     }
     suspects = [];
   };
-  let current: Found | undefined;
-  const close = async () => {
+  let current: ListedBackup | undefined;
+  const endCurrent = async () => {
     if (!current) return;
     position = current.lastKey;
-    if (isUnkept(current, now)) suspects.push(current);
-    if (suspects.length >= BATCH) await settle();
+    if (isGarbageWithoutRow(current, now)) suspects.push(current);
+    if (suspects.length >= BATCH) await deleteSuspects();
     current = undefined;
   };
   for await (const { key, lastModified } of store.list(BACKUP_ROOT, cursor)) {
@@ -172,10 +172,10 @@ async function deleteUnexplained(
     if (!named) continue;
     if (current?.prefix !== named.prefix) {
       const hasProgress = current !== undefined;
-      await close();
+      await endCurrent();
       // Each call processes at least one backup.
       if (hasProgress && performance.now() >= deadline) {
-        await settle();
+        await deleteSuspects();
         return { done: false, objects, ...(position === undefined ? {} : { cursor: position }) };
       }
       current = { ...named, keys: 0, newest: 0, hasManifest: false, lastKey: key };
@@ -185,13 +185,13 @@ async function deleteUnexplained(
     current.hasManifest ||= key === manifestKey(named.prefix);
     current.lastKey = key;
   }
-  await close();
-  await settle();
+  await endCurrent();
+  await deleteSuspects();
   return { done: true, objects };
 }
 
 /** Whether the backup is to be deleted if the registry has no row of it. */
-function isUnkept({ tier, newest, hasManifest }: Found, now: Date): boolean {
+function isGarbageWithoutRow({ tier, newest, hasManifest }: ListedBackup, now: Date): boolean {
   const ageHours = (now.getTime() - newest) / HOUR;
   if (!hasManifest) return ageHours > WRITING_HOURS;
   const policy = Object.hasOwn(BACKUP_POLICY, tier) ? BACKUP_POLICY[tier as Tier] : undefined;
@@ -213,7 +213,7 @@ async function knownBackups(registry: RegistryExecutor, ids: readonly string[]):
 const OBJECT_KEY = /^(tenant-backups\/([a-z]+)\/([0-9a-f-]{36})\/([0-9a-f-]{36})\/)[^/]+$/;
 
 /** Parses `tenant-backups/{tier}/{tenantId}/{backupId}/…`. @returns undefined for any other key; its object is kept. */
-function readKey(key: string): Pick<Found, 'prefix' | 'backupId' | 'tier'> | undefined {
+function readKey(key: string): Pick<ListedBackup, 'prefix' | 'backupId' | 'tier'> | undefined {
   const [, prefix = '', tier = '', tenantId = '', backupId = ''] = OBJECT_KEY.exec(key) ?? [];
   return isUuid(tenantId) && isUuid(backupId) ? { prefix, backupId, tier } : undefined;
 }

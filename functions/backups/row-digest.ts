@@ -38,7 +38,7 @@ const HALF = 2 ** 48;
 export class RowDigest extends Transform {
   readonly #fields: number;
   readonly #check: ((content: RowContent & { readonly bytes: number }) => void) | undefined;
-  #place: 'header' | 'rows' | 'behind' = 'header';
+  #state: 'header' | 'rows' | 'ended' = 'header';
   /** Pieces of the row (or header) that the last chunks did not complete, and their total size in bytes. */
   #pieces: Buffer[] = [];
   #pending = 0;
@@ -77,7 +77,7 @@ export class RowDigest extends Transform {
 
   override _flush(done: TransformCallback): void {
     try {
-      if (this.#place !== 'behind') throw new NotCopyData('the stream ends early');
+      if (this.#state !== 'ended') throw new NotCopyData('the stream ends early');
       this.#check?.(this.content);
     } catch (error) {
       done(error as Error);
@@ -95,9 +95,9 @@ export class RowDigest extends Transform {
       if (this.#pending < this.#wanted) return;
       bytes = Buffer.concat(this.#pieces, this.#pending);
     }
-    const read = this.#place === 'header' ? this.#readHeader(bytes) : 0;
+    const read = this.#state === 'header' ? this.#readHeader(bytes) : 0;
     const rest = bytes.subarray(this.#readRows(bytes, read));
-    if (this.#place === 'behind' && rest.length > 0) throw new NotCopyData('bytes follow the last row');
+    if (this.#state === 'ended' && rest.length > 0) throw new NotCopyData('bytes follow the last row');
     // A copy, because a view of a few bytes would keep the whole chunk in memory.
     this.#pieces = rest.length > 0 ? [Buffer.from(rest)] : [];
     this.#pending = rest.length;
@@ -111,13 +111,13 @@ export class RowDigest extends Transform {
     const extension = bytes.readUInt32BE(HEADER_BYTES - 4);
     if (extension !== 0 || bytes.readUInt32BE(SIGNATURE.length) !== 0)
       throw new NotCopyData('the stream has a newer form of binary COPY data');
-    this.#place = 'rows';
+    this.#state = 'rows';
     return HEADER_BYTES;
   }
 
   /** @returns the offset after the last complete row. */
   #readRows(bytes: Buffer, from: number): number {
-    if (this.#place !== 'rows') return from;
+    if (this.#state !== 'rows') return from;
     const end = bytes.length;
     let row = from;
     for (;;) {
@@ -125,7 +125,7 @@ export class RowDigest extends Transform {
       if (row + 2 > end) return row;
       const fields = bytes.readInt16BE(row);
       if (fields === TRAILER) {
-        this.#place = 'behind';
+        this.#state = 'ended';
         return row + 2;
       }
       if (fields !== this.#fields) throw new NotCopyData(`a row has ${fields} fields, not ${this.#fields}`);

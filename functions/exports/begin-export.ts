@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { lockBackedUpTenant } from '../backups/backup-records.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { ExportInProgress, ExportOvertaken, InvalidExportInput } from './errors.ts';
 import { readExportInput } from './export-input.ts';
-import { insertExport, lockExportedTenant, selectExports, setPhase } from './export-records.ts';
+import { insertExport, selectExports, setPhase } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 /** The export that an execution works on. */
@@ -29,7 +30,7 @@ export async function beginExport(
   for (;;) {
     const found = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      const tenant = await lockExportedTenant(transaction, reference);
+      const tenant = await lockBackedUpTenant(transaction, reference);
       if (!tenant) throw new InvalidExportInput([{ path: 'tenantId', message: 'names no tenant' }]);
       const { tenantId } = tenant;
       const [own] = await selectExports(transaction, (all) =>

@@ -9,7 +9,7 @@
  * tenant. Every change of a record requires that the export is running.
  */
 import { type InferResult, sql } from 'kysely';
-import { type BackedUpTenant, lockBackedUpTenant } from '../backups/backup-records.ts';
+import type { BackedUpTenant } from '../backups/backup-records.ts';
 import { EXPORT_POLICY, exportPrefix } from '../contracts/backup-policy.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -19,11 +19,6 @@ import { asText, now, rfc3339, secondsSince } from '../registry/registry-express
 import { registrySql } from '../registry/registry-sql.ts';
 import type { StoredText } from '../registry/registry-tables.ts';
 import { ExportInProgress, ExportOvertaken, ExportSourceUnknown } from './errors.ts';
-
-export type ExportedTenant = BackedUpTenant;
-
-/** @see lockBackedUpTenant. An export needs a backup, so the same rules hold. */
-export const lockExportedTenant = lockBackedUpTenant;
 
 /** The columns of `tenant_exports` that its workflow uses. */
 export interface ExportRecord {
@@ -86,7 +81,7 @@ export async function runningExport(registry: RegistryExecutor, exportId: string
 
 export interface NewExport {
   readonly exportId: string;
-  readonly tenant: ExportedTenant;
+  readonly tenant: BackedUpTenant;
   readonly executionArn: string;
   readonly startedBy: string;
   /** The backup to export; if undefined, the export makes a new one. */

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf } from '../aws/executions.ts';
+import { lockBackedUpTenant } from '../backups/backup-records.ts';
 import { TenantNotBackupable } from '../backups/errors.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { ExportInProgress, ExportNotStarted } from './errors.ts';
-import { endExport, findExport, insertExport, lockExportedTenant, selectExports } from './export-records.ts';
+import { endExport, findExport, insertExport, selectExports } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 export interface RequestExportOptions extends Probe {
@@ -37,7 +38,7 @@ export async function requestExport(
   await recoverDead(registry, tenantId, probe);
   const { exportId, begun } = await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
-    const tenant = await lockExportedTenant(transaction, tenantId);
+    const tenant = await lockBackedUpTenant(transaction, tenantId);
     if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
     const known = await once?.find(transaction);
     if (known) {

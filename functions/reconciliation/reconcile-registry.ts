@@ -69,7 +69,7 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
   const bound = dedicated.isLast ? undefined : dedicated.databases.at(-1)?.tenantId;
   let { after, found } = request;
   try {
-    if (after === undefined) found = addDifferences(found, await unreachable(databases, request), 0);
+    if (after === undefined) found = addDifferences(found, await unreachableCells(databases, request), 0);
     for (;;) {
       const ids = await nextTenants(around, databases, { after, bound, dedicated: dedicated.databases });
       if (ids.length === 0) {
@@ -98,7 +98,7 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
   }
 }
 
-async function unreachable(databases: RegionDatabases, { apply }: PageRequest): Promise<Difference[]> {
+async function unreachableCells(databases: RegionDatabases, { apply }: PageRequest): Promise<Difference[]> {
   return (await databases.unreachableCells()).map(({ cellId }) => ({
     tenantId: null,
     kind: 'database-unreachable',
@@ -171,10 +171,10 @@ async function mendTenant(
       // A lock by name, because a tenant that is missing in the registry has no row to lock.
       await lockByName(transaction, `reconcile ${tenantId}`);
       const registered = (await readRegistered(transaction, [tenantId], { lock: true })).get(tenantId);
-      const { placements = [], unreachable: unasked = [] } =
+      const { placements = [], unreachable = [] } =
         (await databases.placementsOf([tenantId])).get(tenantId) ?? {};
-      const again = judgeTenant({ ...facts, registered, placements, unreachable: unasked });
-      const keys = again.map(keyOf);
+      const current = judgeTenant({ ...facts, registered, placements, unreachable });
+      const keys = current.map(keyOf);
       const done: string[] = [];
       for (const each of judged) {
         if (!keys.includes(keyOf(each))) continue;

@@ -43,10 +43,10 @@ export async function beginRestore(
   input: unknown,
   executionArn: string,
 ): Promise<BegunRestore> {
-  const { tenant: reference, backupId, at, restoreId: asked, startedBy } = readRestoreInput(input);
+  const { tenant: reference, backupId, at, restoreId: requested, startedBy } = readRestoreInput(input);
   const known = await takeUp(registry, executionArn);
   if (known) return known;
-  if (asked !== undefined) {
+  if (requested !== undefined) {
     throw new InvalidRestoreInput([{ path: 'restoreId', message: 'names no restore of this execution' }]);
   }
   const named = await findMovingTenant(registry, reference);

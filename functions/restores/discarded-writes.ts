@@ -41,12 +41,12 @@ export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId:
   const hop = fillingHop(await hopsOf(registry, restoreId));
   const schemaName = hop && keptIn(hop);
   if (!hop || schemaName === undefined || !isSettled(hop)) return;
-  const ways: Since[] =
+  const selections: Since[] =
     restore.mode === 'undo'
       ? await sinceRestore(registry, restore.undoes)
       : [{ after: await snapshotOf(registry, backupOfRestore(restore)) }];
   const discarded = await asOwnerOf(hop.source, async (owner) => {
-    for (const since of ways) {
+    for (const since of selections) {
       const found = await discardedWrites(owner, schemaName, since);
       if (found) return found;
     }
