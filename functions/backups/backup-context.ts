@@ -6,7 +6,7 @@ import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import type { BackupLedger, BackupRecord } from './backup-ledger.ts';
 import { BackupOvertaken } from './errors.ts';
 
-/** What the phases of a backup work with. */
+/** Registry, bucket and connections for the phases of a backup. */
 export interface BackupContext {
   readonly ledger: BackupLedger;
   readonly store: ObjectStore;

@@ -107,7 +107,7 @@ export interface BackupLedger {
   /** For the manifest: the tenant's record and users as they are now. */
   readTenant(): Promise<{ readonly tenant: BackedUpTenant; readonly users: readonly BackedUpUser[] }>;
   /**
-   * Begins attempt `from + 1`: replaces plan and parts, empties the lanes, and forgets `snapshotAt`.
+   * Begins attempt `from + 1`: replaces plan and parts, empties the lanes, and clears `snapshotAt`.
    * @returns false if `from` is not the current attempt; nothing was changed.
    */
   plan(from: number, plan: BackupPlan, parts: readonly PlannedPart[]): Promise<boolean>;

@@ -123,7 +123,7 @@ class Worker {
   readonly #holder: Reader;
   #copier: Reader | undefined;
   #snapshot = '';
-  /** Why the worker must end at once. */
+  /** The error that ends the worker at once. */
   #broken: Error | undefined;
 
   private constructor(

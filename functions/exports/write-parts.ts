@@ -16,7 +16,7 @@ import { type ExportPart, keepPart, runningExport, setPhase, writtenParts } from
 import { sourceManifest } from './export-source.ts';
 import { RowTexts } from './row-texts.ts';
 
-/** What the phases of an export work with. */
+/** Registry and bucket for the phases of an export. */
 export interface ExportContext {
   readonly registry: RegistryExecutor;
   readonly store: ObjectStore;

@@ -5,7 +5,7 @@
  *        ──sealed at the rows' version, migrated to the hop's version──▶ whole ──▶ capture is on
  *
  * Invariants
- * - the live data is not touched: a restore that fails here has changed nothing, and its schema is dropped;
+ * - the live data is not changed: if a restore fails here, only the new schema exists, and it is dropped;
  * - each completed step is recorded in the target itself (`restore_steps`), in the transaction of the step: so a part
  *   is loaded once, even if the phase is cut off and repeated, or runs twice at once;
  * - the migration history of the schema is written last, in the transaction that drops `restore_steps`: a schema with a

@@ -1,4 +1,4 @@
-/** The phases of `tenant-backup` that read a tenant's rows and write the bucket, inside the network. */
+/** The phases of `tenant-backup` that read a tenant's rows and write objects. They run inside the network. */
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
 import { type BackupContext, connectReader } from '../backups/backup-context.ts';

@@ -153,7 +153,7 @@ export class BackupWorld {
 
 type Registry = Pick<RegistryOverPostgres, 'query' | 'transaction'>;
 
-/** Serializes concurrent calls of workers, because the one connection behind it takes one call at a time. */
+/** Serializes concurrent calls of workers, because the registry's only connection takes one call at a time. */
 function inTurn(registry: RegistryOverPostgres): Registry {
   let previous: Promise<unknown> = Promise.resolve();
   const behind = <Result>(call: () => Promise<Result>) => {

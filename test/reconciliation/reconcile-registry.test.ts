@@ -111,7 +111,7 @@ async function moveToDedicated(tenant: BackedUp): Promise<void> {
 }
 
 describe('a registry that is older than the databases', () => {
-  test('has differences only then', async () => {
+  test('has no difference if it is not older', async () => {
     const tenant = await world.addTenant('schema');
     await world.backUp(tenant);
     const found = await reconcile(false);
