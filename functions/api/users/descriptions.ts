@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { component } from '../../http/openapi/component.ts';
 import { describeTenantContext } from '../../http/openapi/describe-context.ts';
 import { describeResource } from '../../http/openapi/describe-resource.ts';
-import type { TenantUser } from '../../registry/tenant-users.ts';
+import { user } from '../tenants/answers.ts';
 import type { OwnTenant } from './account-routes.ts';
 import { operations } from './handler.ts';
 import type { Me } from './me-routes.ts';
@@ -10,19 +10,6 @@ import { routes } from './routes.ts';
 
 const role = z.enum(['admin', 'member', 'viewer']);
 const limit = z.nullable(z.int());
-
-const user = component(
-  'User',
-  z.object({
-    userId: z.uuid(),
-    tenantId: z.uuid(),
-    email: z.email(),
-    role,
-    isActive: z.boolean(),
-    createdAt: z.iso.datetime(),
-    lastLoginAt: z.nullable(z.iso.datetime()),
-  }) satisfies z.ZodMiniType<TenantUser>,
-);
 
 const me = component(
   'Me',
@@ -86,7 +73,7 @@ export const users = describeTenantContext({
       answers: { 200: ownTenant },
       etag: false,
     },
-    ...describeResource('users', {
+    ...describeResource('ownUsers', {
       tag: 'Users',
       one: 'a user',
       many: 'users',

@@ -5,9 +5,9 @@ import { type TenantRoute, tenantApi } from '../../http/tenant-api.ts';
 import * as account from './account-routes.ts';
 import * as me from './me-routes.ts';
 import { accountRoutes, tenantRoutes } from './routes.ts';
-import * as users from './user-routes.ts';
+import * as ownUsers from './user-routes.ts';
 
-const ofTenant: Readonly<Record<string, TenantRoute>> = bindRoutes(tenantRoutes, { me, users });
+const ofTenant: Readonly<Record<string, TenantRoute>> = bindRoutes(tenantRoutes, { me, ownUsers });
 const ofAccount: Readonly<Record<string, TenantRoute>> = bindRoutes(accountRoutes, { account });
 export const operations: Readonly<Record<string, TenantRoute>> = { ...ofTenant, ...ofAccount };
 

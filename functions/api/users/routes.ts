@@ -3,7 +3,7 @@ import { resource } from '../../contracts/routes.ts';
 /** Routes about the users of a tenant. */
 export const tenantRoutes = {
   'GET /me': 'me.read',
-  ...resource('/users', 'userId', 'users'),
+  ...resource('/users', 'userId', 'ownUsers'),
 } as const;
 
 /** Routes about the person who has signed in: the token need not name a tenant. */

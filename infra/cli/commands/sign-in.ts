@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { OPERATOR_SCOPE } from '../../../functions/contracts/names.ts';
-import { ApiClient, ApiError } from '../api-client.ts';
+import { ApiClient, ApiError, bodyOf } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError, UsageError } from '../errors.ts';
 import type { Settings } from '../settings.ts';
@@ -10,12 +10,6 @@ import type { SignInSettings } from '../sign-in/open-id.ts';
 import { type StoredSignIn, StoredSignIns } from '../sign-in/stored-sign-ins.ts';
 import { claimsOf } from '../sign-in/token-claims.ts';
 import { minute } from '../table.ts';
-
-interface OwnTenant {
-  slug: string;
-  role: string;
-  isChosen: boolean;
-}
 
 export const login: Command = {
   name: 'login',
@@ -110,7 +104,7 @@ async function knownSettings(settings: Settings): Promise<Partial<SignInSettings
 /** @throws {CommandError} the person is no active user of the tenant. */
 async function choose({ apiUrl }: Settings, { accessToken }: StoredSignIn, tenant: string): Promise<void> {
   try {
-    await new ApiClient(apiUrl, accessToken).send('PUT', '/me/tenant', { tenant });
+    await new ApiClient(apiUrl, accessToken).operations.PUT('/me/tenant', { body: { tenant } });
   } catch (cause) {
     if (!(cause instanceof ApiError) || cause.status !== 403) throw cause;
     throw new CommandError(`you are signed in, but you are no active user of ${shownText(tenant)}`);
@@ -125,11 +119,10 @@ async function describe({ apiUrl }: Settings, token: string): Promise<string[]> 
   if (scope?.split(' ').includes(OPERATOR_SCOPE)) return [`${name}, operator at ${apiUrl}${until}`];
   const api = new ApiClient(apiUrl, token);
   if (tenantId !== undefined) {
-    const { tenant, role } = await api.get<{ tenant: { slug: string }; role: string }>('/me');
+    const { tenant, role } = await bodyOf(api.operations.GET('/me'));
     return [`${name}, ${role} of ${shownText(tenant.slug)} at ${apiUrl}${until}`];
   }
-  const { items } =
-    email === undefined ? { items: [] } : await api.get<{ items: OwnTenant[] }>('/me/tenants');
+  const { items } = email === undefined ? { items: [] } : await bodyOf(api.operations.GET('/me/tenants'));
   if (items.length === 0) return [`${name}, of no tenant at ${apiUrl}${until}`];
   return [
     `${name}, at ${apiUrl}${until}`,
