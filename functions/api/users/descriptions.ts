@@ -47,7 +47,7 @@ const ownTenant = component(
 export const users = describeTenantContext({
   tags: {
     Me: 'The caller, and the tenants that the caller belongs to.',
-    Users: 'Who may sign in to the tenant, and in which role. For administrators.',
+    'Own users': 'Who may sign in to the caller’s tenant, and in which role. For administrators.',
   },
   routes,
   operations,
@@ -74,7 +74,7 @@ export const users = describeTenantContext({
       etag: false,
     },
     ...describeResource('ownUsers', {
-      tag: 'Users',
+      tag: 'Own users',
       one: 'a user',
       many: 'users',
       item: user,
