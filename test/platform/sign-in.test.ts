@@ -55,6 +55,7 @@ describe('strata login', () => {
       token_use: 'access',
       scope: expect.stringContaining('strata/operator'),
     });
+    expect(await terminal.strata(['token'])).toMatchObject({ code: 0, out: `${kept!.accessToken}\n` });
     const listed = await terminal.strata(['tenant', 'initech']);
     expect([listed.code, listed.error]).toEqual([0, '']);
     expect(listed.out).toContain('initech');

@@ -10,7 +10,7 @@ import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
 import { restore, restores, undo } from './restores.ts';
 import { rollouts } from './rollouts.ts';
-import { login, logout, whoami } from './sign-in.ts';
+import { login, logout, token, whoami } from './sign-in.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
@@ -55,6 +55,7 @@ export const COMMANDS: readonly Command[] = [
   login,
   logout,
   whoami,
+  token,
   help,
 ];
 

@@ -59,6 +59,16 @@ export const logout: Command = {
   },
 };
 
+export const token: Command = {
+  name: 'token',
+  words: '',
+  summary: 'the access token of the sign-in and nothing else, for other programs',
+  async run(_given, { screen, settings }) {
+    screen.line(await callerToken(settings));
+    return true;
+  },
+};
+
 export const whoami: Command = {
   name: 'whoami',
   words: '',
