@@ -2,7 +2,7 @@
  * `registry-reconcile`: compares the registry of a region with its databases and its backup bucket, and writes to the
  * registry what they say, if asked. For a registry that was lost and restored to an earlier time: docs/backups.md.
  *
- * Input: { apply: false }. Output: { compared, total, mended, differences: the first 200 }; the log of registry-reconcile
+ * Input: { apply: false, registerLost: false }. Output: { compared, total, mended, differences: the first 200 }; the log of registry-reconcile
  * has all of them. No database and no object is ever changed. A run that was stopped is started again: what it has mended
  * differs no more.
  *

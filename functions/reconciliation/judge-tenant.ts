@@ -4,7 +4,6 @@
  * A database is authoritative for where a tenant is: the one placement that is not `moved`, if there is exactly one. While
  * a move commits there may be two; then nothing is decided, because only the source's row says which of them counts.
  */
-import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import { describePlace } from '../places/place.ts';
 import type { TenantStatus } from '../registry/tenant-record.ts';
 import type { Difference, DifferenceKind } from './differences.ts';
@@ -19,6 +18,10 @@ export interface TenantFacts extends TenantPlacements {
   readonly registered: RegisteredTenant | undefined;
   readonly stored: readonly StoredBackup[];
   readonly now: Date;
+  /** Whether tenants are registered from their backups whose rows are lost. */
+  readonly registerLost: boolean;
+  /** Key of another region whose registry has the tenant; looked up for `registerLost` only. */
+  readonly otherRegion: string | undefined;
 }
 
 /** What is written to the registry. */
@@ -29,6 +32,8 @@ export type Mend =
   | { readonly do: 'activate'; readonly placement: FoundPlacement }
   /** Record, users and route of a tenant come back. */
   | { readonly do: 'register'; readonly placement: FoundPlacement }
+  /** Record and users of a tenant whose rows are lost come back, and a place is planned for it. */
+  | { readonly do: 'register-lost' }
   /** The record of a backup comes back. */
   | { readonly do: 'record-backup'; readonly backup: StoredBackup };
 
@@ -45,7 +50,7 @@ const FINISHING_MS = 15 * 60_000;
 export function judgeTenant(facts: TenantFacts): Judged[] {
   const place = judgePlace(facts);
   // Of a tenant that is not brought back, the record of a backup would have nothing to belong to.
-  const comesBack = place.some(({ mend }) => mend?.work.do === 'register');
+  const comesBack = place.some(({ mend }) => mend?.work.do === 'register' || mend?.work.do === 'register-lost');
   return [...place, ...(facts.registered || comesBack ? judgeBackups(facts) : [])];
 }
 
@@ -86,8 +91,10 @@ function judgePlace(facts: TenantFacts): Judged[] {
     );
   }
   if (registered.status === 'provisioning' || registered.status === 'failed') {
-    // An onboarding that is under way, or was cut off, has a placement of the first epoch, and nothing more.
-    const wasActive = placement.epoch > FIRST_EPOCH || stored.some(({ completedAt }) => completedAt !== null);
+    // An onboarding that is under way, or was cut off, has a placement of the first epoch, and nothing more; the backups of
+    // a tenant that has lost its rows are older.
+    const hasBackup = !registered.isLost && stored.some(({ completedAt }) => completedAt !== null);
+    const wasActive = placement.epoch > registered.firstEpoch || hasBackup;
     if (!wasActive) return [];
     return [
       {
@@ -189,7 +196,8 @@ function unknownTenant({ tenantId, stored, region }: TenantFacts, placement: Fou
 }
 
 /** No database has an active placement of the tenant. */
-function judgeAbsence({ tenantId, registered, placements, stored, region }: TenantFacts): Judged[] {
+function judgeAbsence(facts: TenantFacts): Judged[] {
+  const { tenantId, registered, placements, stored, region, otherRegion } = facts;
   const moved = placements.filter(({ state }) => state === 'moved').sort((a, b) => b.epoch - a.epoch)[0];
   if (registered && !WITH_DATA.includes(registered.status)) return [];
   if (moved && moved.forwardRegion !== null && moved.forwardRegion !== region) {
@@ -208,7 +216,10 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       {
         tenantId,
         kind: 'tenant-only-backed-up',
-        says: 'The bucket has backups of the tenant, and neither the registry nor a database has it: it has left, or its database is lost.',
+        says: `The bucket has backups of the tenant, and neither the registry nor a database has it: ${
+          otherRegion === undefined ? 'it has left, or its database is lost' : `it is in region ${otherRegion} now`
+        }.`,
+        ...registrationOf(facts),
       },
     ];
   }
@@ -219,8 +230,24 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       says: moved
         ? `The registry has the tenant as ${registered.status}; ${describeDatabase(moved.database)} says that it has moved on to a database that is not known here. Deploy, so that all cells are registered, and compare again.`
         : `The registry has the tenant as ${registered.status}, and no database has it: it was removed since, or its database is lost. Its last backup can be cloned.`,
+      ...(moved ? {} : registrationOf(facts)),
     },
   ];
+}
+
+/** Only where it is asked for: a tenant that has left looks the same. */
+function registrationOf({ stored, now, registerLost, otherRegion }: TenantFacts): Pick<Judged, 'mend'> {
+  const isRestorable = stored.some(
+    (backup) => backup.completedAt !== null && expiryOf(backup, backup.completedAt) > now,
+  );
+  if (!registerLost || otherRegion !== undefined || !isRestorable) return {};
+  return {
+    mend: {
+      words:
+        'Its record and users are those of the registry, or of the manifest of its latest backup; a place is planned for it. Onboard it again and restore that backup: strata revive.',
+      work: { do: 'register-lost' },
+    },
+  };
 }
 
 function judgeBackups({ tenantId, registered, stored, now }: TenantFacts): Judged[] {

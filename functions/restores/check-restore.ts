@@ -131,8 +131,11 @@ export async function fillingOf(
   if (schemaVersion > TENANT_SCHEMA_VERSION) {
     throw new BackupTablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
   }
-  // A clone is a copy of what was: it has no record of its own that could be lost.
-  const [carried, mask] = restore.mode === 'clone' ? [[], restore.mask] : [STAYS, false];
+  // A clone is a copy of what was, and a tenant whose rows are lost was not served since: neither has a record of its own
+  // that could be lost.
+  const isBare = restore.mode === 'clone' || tenant.restoreFrom !== undefined;
+  const mask = restore.mode === 'clone' && restore.mask;
+  const carried = isBare ? [] : STAYS;
   return { from: 'backup', backupId, tenantId: owner, schemaVersion, carried, mask };
 }
 
