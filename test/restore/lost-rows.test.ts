@@ -19,7 +19,7 @@ test.each(sampled(['shared'] as const, ['shared', 'schema', 'dedicated'] as cons
     // With an entry in the audit log.
     await damage(world, tenant, [{ table: 'employees', kind: 'update', part: 1 }]);
     const { backupId } = await world.backUp(tenant);
-    const { idempotency_keys: _, ...original } = await world.rows(tenantId);
+    const original = await world.rows(tenantId);
     // As its onboarding leaves it.
     await setRows(world, tenantId, {});
     await world.registry.query(
@@ -32,7 +32,7 @@ test.each(sampled(['shared'] as const, ['shared', 'schema', 'dedicated'] as cons
     const asked = await world.replace(tenantId, { backupId });
 
     expect(await world.view(asked)).toMatchObject({ status: 'succeeded', discarded: { writes: 0 } });
-    expect(await world.rows(tenantId)).toMatchObject(original);
+    expect(await world.rows(tenantId)).toEqual(original);
     expect(original.audit_log).not.toHaveLength(0);
     const rows = await world.registry.query(
       'SELECT status, status_reason AS reason, lost FROM tenants WHERE tenant_id = :tenantId::uuid',
