@@ -50,7 +50,9 @@ const FINISHING_MS = 15 * 60_000;
 export function judgeTenant(facts: TenantFacts): Judged[] {
   const place = judgePlace(facts);
   // Of a tenant that is not brought back, the record of a backup would have nothing to belong to.
-  const comesBack = place.some(({ mend }) => mend?.work.do === 'register' || mend?.work.do === 'register-lost');
+  const comesBack = place.some(
+    ({ mend }) => mend?.work.do === 'register' || mend?.work.do === 'register-lost',
+  );
   return [...place, ...(facts.registered || comesBack ? judgeBackups(facts) : [])];
 }
 
@@ -217,7 +219,9 @@ function judgeAbsence(facts: TenantFacts): Judged[] {
         tenantId,
         kind: 'tenant-only-backed-up',
         says: `The bucket has backups of the tenant, and neither the registry nor a database has it: ${
-          otherRegion === undefined ? 'it has left, or its database is lost' : `it is in region ${otherRegion} now`
+          otherRegion === undefined
+            ? 'it has left, or its database is lost'
+            : `it is in region ${otherRegion} now`
         }.`,
         ...registrationOf(facts),
       },

@@ -87,9 +87,14 @@ async function backUp(slug: string): Promise<string> {
 /** What the tenant is, to its operator and to its users. */
 async function stateOf(platform: OwnPlatform, slug: string) {
   const api = await platform.client();
-  const { epoch: _e, cellId: _c, executionArn: _x, updatedAt: _u, apiUrl: _a, ...tenant } = await api.get<Body>(
-    `/tenants/${slug}`,
-  );
+  const {
+    epoch: _e,
+    cellId: _c,
+    executionArn: _x,
+    updatedAt: _u,
+    apiUrl: _a,
+    ...tenant
+  } = await api.get<Body>(`/tenants/${slug}`);
   const user = await platform.client({ tenantId: tenant.tenantId, email: `admin@${slug}.test` });
   const log = await user.list<Body>('/audit-log');
   return {
@@ -115,7 +120,9 @@ test('its tenants come back from the copies of their backups', async () => {
   const backups = new Map<string, string>();
   for (const slug of SLUGS) backups.set(slug, await backUp(slug));
   const before = await Promise.all(SLUGS.map((slug) => stateOf(lost, slug)));
-  const epochs = await Promise.all(SLUGS.map(async (slug) => (await api.get<Body>(`/tenants/${slug}`)).epoch));
+  const epochs = await Promise.all(
+    SLUGS.map(async (slug) => (await api.get<Body>(`/tenants/${slug}`)).epoch),
+  );
   const copies = await copiesOf(lost);
   await lost.kill();
 
@@ -140,7 +147,15 @@ test('its tenants come back from the copies of their backups', async () => {
   // One by hand, as an operator without our command line does it.
   const { name, tier, dataResidency, billingEmail, complianceRequirements, tenantId } = before[0]!.tenant;
   const adminEmail = 'admin@initech.test';
-  const input = { name, slug: 'initech', adminEmail, tier, dataResidency, billingEmail, complianceRequirements };
+  const input = {
+    name,
+    slug: 'initech',
+    adminEmail,
+    tier,
+    dataResidency,
+    billingEmail,
+    complianceRequirements,
+  };
   const onboarding = await next.finished(await next.startOnboarding(input));
   expect(onboarding, onboarding.cause).toMatchObject({ status: 'SUCCEEDED' });
   expect(await operator.get('/tenants/initech')).toMatchObject({ tenantId, status: 'suspended' });

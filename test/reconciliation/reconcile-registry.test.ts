@@ -357,7 +357,10 @@ describe('a tenant whose rows are lost', () => {
       await losePlace(tenant);
 
       const left = await reconcile(true);
-      expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([['tenant-only-backed-up'], ['left']]);
+      expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([
+        ['tenant-only-backed-up'],
+        ['left'],
+      ]);
       expect(await routeOf(tenant)).toBeUndefined();
 
       const kinds = ['tenant-only-backed-up', 'backup-unknown', 'backup-unknown'];
@@ -438,7 +441,10 @@ describe('a tenant whose rows are lost', () => {
       { status: 'active' },
       { actor: 'operator', ifMatch: undefined },
     );
-    const [row] = await inRegistry('SELECT status, lost FROM tenants WHERE tenant_id = :tenantId::uuid', tenantId);
+    const [row] = await inRegistry(
+      'SELECT status, lost FROM tenants WHERE tenant_id = :tenantId::uuid',
+      tenantId,
+    );
     expect(row).toEqual({ status: 'active', lost: null });
   });
 
@@ -451,12 +457,18 @@ describe('a tenant whose rows are lost', () => {
       "UPDATE tenants SET max_users = 99, status = 'suspended' WHERE tenant_id = :tenantId::uuid",
       tenantId,
     );
-    await inRegistry('UPDATE tenant_database_routing SET epoch = 7 WHERE tenant_id = :tenantId::uuid', tenantId);
+    await inRegistry(
+      'UPDATE tenant_database_routing SET epoch = 7 WHERE tenant_id = :tenantId::uuid',
+      tenantId,
+    );
     await losePlace(tenant);
     const before = await settingsOf(tenant);
 
     const left = await reconcile(true);
-    expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([['tenant-without-placement'], ['left']]);
+    expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([
+      ['tenant-without-placement'],
+      ['left'],
+    ]);
     expect(outcomesOf(await reconcile(true, { registerLost: true }), tenant)).toEqual(['mended']);
     expect(await settingsOf(tenant)).toEqual(before);
     expect(await getTenant(world.registryCalls, tenantId)).toMatchObject({
@@ -482,7 +494,9 @@ describe('a tenant whose rows are lost', () => {
     }
     const found = await reconcile(true, { registerLost: true, otherRegion: 'eu' });
     expect(outcomesOf(found, elsewhere)).toEqual(['left']);
-    expect(found.differences.find(({ tenantId }) => tenantId === elsewhere.tenantId)?.says).toContain('region eu');
+    expect(found.differences.find(({ tenantId }) => tenantId === elsewhere.tenantId)?.says).toContain(
+      'region eu',
+    );
 
     const other = await world.addTenant('shared');
     await world.registryCalls.query('UPDATE tenants SET tenant_slug = :slug WHERE tenant_id = :other::uuid', {

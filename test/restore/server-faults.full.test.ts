@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ConnectReader } from '../../functions/backups/backup-context.ts';
-import { finishBackup } from '../../functions/backups/finish-backup.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
+import { finishBackup } from '../../functions/backups/finish-backup.ts';
 import { planBackup } from '../../functions/backups/plan-backup.ts';
 import { endFailedMove } from '../../functions/moves/end-move.ts';
 import { dedicatedSecretName } from '../../functions/placement/tenant-names.ts';

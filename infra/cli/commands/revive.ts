@@ -101,7 +101,11 @@ async function administratorOf(api: ApiClient, { tenantId, slug }: Tenant): Prom
 }
 
 /** Follows a restore that runs already, or starts one. @throws {CommandError} it has failed. */
-async function restored(api: ApiClient, screen: Screen, { tenantId, slug, restoreFrom }: Tenant): Promise<void> {
+async function restored(
+  api: ApiClient,
+  screen: Screen,
+  { tenantId, slug, restoreFrom }: Tenant,
+): Promise<void> {
   const path = `${tenantPath(tenantId)}/restores`;
   const running = (await api.list<Restore>(path)).find(({ status }) => status === 'running');
   const { restoreId } =

@@ -38,7 +38,10 @@ function comesBack(slug: string): void {
     { body: tenant(slug, { status: 'suspended' }) },
     { body: whole },
   );
-  const users = [{ email: `viewer@${slug}.test`, role: 'viewer' }, { email: `boss@${slug}.test`, role: 'admin' }];
+  const users = [
+    { email: `viewer@${slug}.test`, role: 'viewer' },
+    { email: `boss@${slug}.test`, role: 'admin' },
+  ];
   peer.on(`GET /tenants/id-of-${slug}/users`, { body: { items: users } });
   peer.on(`GET /tenants/id-of-${slug}/restores`, { body: { items: [] } });
   peer.on(`POST /tenants/id-of-${slug}/restores`, { status: 202, body: { restoreId: 'r-1' } });
@@ -111,7 +114,11 @@ test('a tenant that is on its way is followed, and one that fails stops no other
   expect(lines).toContain('✘ broken: no\\u001b[2J room');
   expect(lines).toContain('✘ busy: A schema rollout is running.');
   expect(lines.slice(-2)).toEqual(['1 of 3 tenants brought back', 'run it again for the others']);
-  expect(asked().map(({ path }) => path).sort()).toEqual(['/tenants', '/tenants/id-of-busy/restores']);
+  expect(
+    asked()
+      .map(({ path }) => path)
+      .sort(),
+  ).toEqual(['/tenants', '/tenants/id-of-busy/restores']);
 });
 
 test('where no tenant has lost its rows, nothing is asked', async () => {
