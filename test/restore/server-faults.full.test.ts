@@ -1,6 +1,6 @@
 /** What happens to a restore when its database server does not stay as it is: a server of the test's own. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ConnectReader } from '../../functions/backups/backup-context.ts';
 import { copyParts } from '../../functions/backups/copy-parts.ts';
 import { finishBackup } from '../../functions/backups/finish-backup.ts';
@@ -16,7 +16,6 @@ import { readerOf } from '../backup/reader.ts';
 import { type BenchDatabase, BenchServer, type BenchTenant, PASSWORD } from '../bench/bench-server.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { connectAs } from '../database-server.ts';
-import { until } from '../enter-tenant.ts';
 import { register } from '../isolation/tenant-world.ts';
 import { RestoreWorld, type Rows, restoredTables } from './restore-world.ts';
 
@@ -87,7 +86,7 @@ test('PostgreSQL that is restarted while rows are loaded costs parts only, and t
     () => undefined,
     (error: unknown) => error,
   );
-  await until(async () => downloads > 4);
+  await vi.waitUntil(() => downloads > 4, { timeout: 20_000, interval: 2 });
   await server.restart();
   // The workflow calls the phase again after such an error.
   expect(toMoveError(await filling)).toMatchObject({ name: 'DependencyUnavailable' });
@@ -115,7 +114,7 @@ test('a copy of a cluster that did not have the tenant then fails the restore by
   const { tenantId } = tenant;
   const copy = await server.createDatabase('copy');
   await copy.addSchemaTenant(1);
-  await world.keepSecret('owner of the copy', { user: 'strata_owner', password: PASSWORD });
+  await world.keepSecret('copy/owner', { user: 'strata_owner', password: PASSWORD });
   await world.registry.query(
     "UPDATE tenant_database_routing SET arrived_at = now() - interval '1 day' WHERE tenant_id = :tenantId::uuid",
     { tenantId },
@@ -129,7 +128,7 @@ test('a copy of a cluster that did not have the tenant then fails the restore by
     writerHost: '127.0.0.1',
     port: server.port,
     database: 'copy',
-    ownerSecret: 'owner of the copy',
+    ownerSecret: 'copy/owner',
     masterUsername: 'strata_master',
     rowsOf: at,
   };
