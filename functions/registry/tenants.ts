@@ -278,11 +278,13 @@ async function checkCompliance(
 
 async function offerWhatSatisfies(
   transaction: RegistryExecutor,
-  { tenantId, tier }: TenantRecord,
+  { tenantId, tier, cloneOf }: TenantRecord,
   { complianceRequirements = [] }: TenantChanges,
   reasons: readonly Unsatisfied[],
   actor: string,
 ): Promise<void> {
+  // A clone is for support or tests: nobody is asked to pay more for it.
+  if (cloneOf !== undefined) return;
   const targetTier = tierSatisfying(complianceRequirements);
   // The tenant has the sufficient tier already, and a move to a weaker place is running: the operator must abort that
   // move. (Every place satisfies what Starter's places satisfy, so that tier is never offered.)
