@@ -72,7 +72,9 @@ export async function insertRecord(
 
 type FilledTable = 'tenants' | 'tenant_users' | 'tenant_backups' | 'tenant_backup_parts';
 
-/** Rows as JSON, with a value for each column that has no other than its default. */
+/**
+ * Inserts rows that are passed as JSON. They need a value for each column: a missing one becomes NULL, not its default.
+ */
 export async function insertRows(
   transaction: RegistryExecutor,
   table: FilledTable,

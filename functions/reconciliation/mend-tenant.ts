@@ -1,6 +1,6 @@
 /**
- * Writes to the registry what the databases and manifests say of one tenant. What needs AWS or S3 is prepared before the
- * transaction, which must not wait for them under the tenant's lock.
+ * Changes the registry's rows of one tenant to match its databases and manifests. Calls of AWS and S3 are made before
+ * the transaction, because it must not wait for them while it holds the tenant's lock.
  */
 import { limitsUnder } from '../moves/move-rules.ts';
 import { writeRoute } from '../moves/other-region/tenant-row.ts';
@@ -8,7 +8,7 @@ import { tenantSecretName } from '../placement/tenant-names.ts';
 import { type Place, tierOf } from '../places/place.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { statusAfterRestore } from '../registry/lost-tenants.ts';
+import { statusAfterRestore, takenAsItIs } from '../registry/lost-tenants.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { insertRecord, insertRows } from './insert-record.ts';
@@ -20,17 +20,20 @@ import { expiryOf, type StoredBackup, type StoredManifest } from './stored-backu
 
 const ACTOR = { id: 'registry-reconcile', type: 'workflow' } as const;
 
-/** What a tenant's mends need besides the registry. */
+/** Data from outside the registry that the changes of a tenant need. */
 export interface Prepared {
   readonly place: Place | undefined;
   /** Readable manifests of the tenant, latest first. */
   readonly manifests: readonly StoredManifest[];
 }
 
-/** The ARN of the secret with that name. @throws Secrets Manager's error: there is none. */
+/** @returns the ARN of the secret with that name. @throws Secrets Manager's error if it does not exist. */
 export type FindSecret = (name: string) => Promise<string>;
 
-/** The place of a placement, as the routing row has it. @throws the errors of PostgreSQL and Secrets Manager. */
+/**
+ * The place of a placement, with all columns of the routing row.
+ * @throws the errors of PostgreSQL and Secrets Manager.
+ */
 export async function placeAt(
   databases: RegionDatabases,
   placement: FoundPlacement,
@@ -63,7 +66,7 @@ export async function placeAt(
 }
 
 /**
- * Part of a transaction that holds the tenant's lock.
+ * Makes the change of one difference. Call it in a transaction that holds the tenant's lock.
  * @returns whether the registry was changed.
  * @throws {RegistryError} 23505: another tenant has the slug or the name.
  * @throws {NoCellCapacity} no cell has room for a tenant whose rows are lost.
@@ -139,12 +142,12 @@ async function followPlace(
 async function activate(transaction: RegistryExecutor, tenantId: string): Promise<void> {
   await registrySql(transaction)
     .updateTable('tenants')
-    .set({ status: 'active', status_reason: null, updated_at: now })
+    .set({ status: 'active', ...takenAsItIs, updated_at: now })
     .where('tenant_id', '=', tenantId)
     .execute();
 }
 
-/** In place of a record that says less. */
+/** Inserts the record of a complete backup. It replaces a record of the backup as running or aborted. */
 async function recordBackup(
   transaction: RegistryExecutor,
   { manifest, sha256 }: StoredManifest,
@@ -180,7 +183,7 @@ async function recordBackup(
       rows: sum('rows'),
       bytes: sum('storedBytes'),
       manifest_sha256: sha256,
-      // Its beginning is not in the manifest; the snapshot is taken soon after it.
+      // The manifest does not have the begin of the backup; the snapshot is taken soon after the begin.
       started_at: manifest.snapshotAt,
       snapshot_at: manifest.snapshotAt,
       finished_at: manifest.createdAt,
