@@ -301,6 +301,81 @@ describe('a tenant that was onboarded later', () => {
   });
 });
 
+describe('backups', () => {
+  test('that the registry does not have get their records back, and records without a manifest are reported', async () => {
+    const tenant = await world.addTenant('shared');
+    const [kept, lost] = [await world.backUp(tenant), await world.backUp(tenant)];
+    await world.registryCalls.query('DELETE FROM tenant_backups WHERE backup_id = :id::uuid', {
+      id: kept.backupId,
+    });
+    await world.bucket.store.delete([`${lost.prefix}manifest.json`]);
+    const found = await reconcile(true);
+    expect(kindsOf(found, tenant)).toEqual(['backup-unknown', 'backup-without-manifest']);
+    expect(outcomesOf(found, tenant)).toEqual(['mended', 'left']);
+    expect(kindsOf(await reconcile(true), tenant)).toEqual(['backup-without-manifest']);
+  });
+
+  test('that are finishing are not changed', async () => {
+    const tenant = await world.addTenant('shared');
+    const { backupId } = await world.backUp(tenant);
+    await world.registryCalls.query(
+      "UPDATE tenant_backups SET status = 'running', finished_at = NULL WHERE backup_id = :id::uuid",
+      { id: backupId },
+    );
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  });
+});
+
+test('a run that is killed at any statement mends a tenant entirely or not at all; the next run mends the rest', async () => {
+  const tenant = await world.addTenant('schema');
+  await world.backUp(tenant);
+  await forget(tenant);
+  let killed = 0;
+  for (let at = 0; ; at++) {
+    let statements = 0;
+    const dying: Registry = {
+      query: (sql, parameters) => world.registryCalls.query(sql, parameters),
+      transaction: (work) =>
+        world.registryCalls.transaction((transaction) => {
+          const counted: RegistryExecutor = {
+            query: (sql, parameters) => {
+              if (statements++ === at) throw new Error('killed');
+              return transaction.query(sql, parameters);
+            },
+          };
+          return work(counted);
+        }),
+    };
+    const outcome = await reconcile(true, { registry: dying }).catch((error: Error) => error);
+    if (!(outcome instanceof Error)) break;
+    expect(outcome.message).toBe('killed');
+    // Later statements belong to other tenants, which other tests have left.
+    if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
+    else killed += 1;
+  }
+  expect(killed).toBeGreaterThan(8);
+  expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+  expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+});
+
+test('a cell that cannot be reached is reported, and without it no tenant is decided', async () => {
+  const tenant = await world.addTenant('schema');
+  await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
+  const cellId = `us-${randomUUID().slice(0, 8)}`;
+  const copied = `INSERT INTO cells SELECT (jsonb_populate_record(c,
+      jsonb_build_object('cell_id', $1::text, 'database_name', 'nowhere'))).*
+    FROM cells c WHERE cell_id = 'us-1'`;
+  await asSuperuser(copied, cellId);
+  try {
+    const found = await reconcile(true);
+    expect(found.differences[0]).toMatchObject({ tenantId: null, kind: 'database-unreachable' });
+    expect(kindsOf(found, tenant)).toEqual(['database-unreachable']);
+    expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
+  } finally {
+    await asSuperuser('DELETE FROM cells WHERE cell_id = $1', cellId);
+  }
+});
+
 describe('a tenant whose rows are lost', () => {
   const SETTINGS = `tenant_name, tenant_slug, subscription_tier, billing_email, monthly_revenue, max_users, max_storage_gb,
     features, data_residency, compliance_requirements, clone_of, date_trunc('milliseconds', created_at) AS created_at`;
@@ -526,79 +601,4 @@ describe('a tenant whose rows are lost', () => {
     expect(outcomesOf(await reconcile(true, { registerLost: true }), tenant)).toEqual(['left', 'left']);
     expect(await routeOf(tenant)).toBeUndefined();
   });
-});
-
-describe('backups', () => {
-  test('that the registry does not have get their records back, and records without a manifest are reported', async () => {
-    const tenant = await world.addTenant('shared');
-    const [kept, lost] = [await world.backUp(tenant), await world.backUp(tenant)];
-    await world.registryCalls.query('DELETE FROM tenant_backups WHERE backup_id = :id::uuid', {
-      id: kept.backupId,
-    });
-    await world.bucket.store.delete([`${lost.prefix}manifest.json`]);
-    const found = await reconcile(true);
-    expect(kindsOf(found, tenant)).toEqual(['backup-unknown', 'backup-without-manifest']);
-    expect(outcomesOf(found, tenant)).toEqual(['mended', 'left']);
-    expect(kindsOf(await reconcile(true), tenant)).toEqual(['backup-without-manifest']);
-  });
-
-  test('that are finishing are not changed', async () => {
-    const tenant = await world.addTenant('shared');
-    const { backupId } = await world.backUp(tenant);
-    await world.registryCalls.query(
-      "UPDATE tenant_backups SET status = 'running', finished_at = NULL WHERE backup_id = :id::uuid",
-      { id: backupId },
-    );
-    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
-  });
-});
-
-test('a run that is killed at any statement mends a tenant entirely or not at all; the next run mends the rest', async () => {
-  const tenant = await world.addTenant('schema');
-  await world.backUp(tenant);
-  await forget(tenant);
-  let killed = 0;
-  for (let at = 0; ; at++) {
-    let statements = 0;
-    const dying: Registry = {
-      query: (sql, parameters) => world.registryCalls.query(sql, parameters),
-      transaction: (work) =>
-        world.registryCalls.transaction((transaction) => {
-          const counted: RegistryExecutor = {
-            query: (sql, parameters) => {
-              if (statements++ === at) throw new Error('killed');
-              return transaction.query(sql, parameters);
-            },
-          };
-          return work(counted);
-        }),
-    };
-    const outcome = await reconcile(true, { registry: dying }).catch((error: Error) => error);
-    if (!(outcome instanceof Error)) break;
-    expect(outcome.message).toBe('killed');
-    // Later statements belong to other tenants, which other tests have left.
-    if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
-    else killed += 1;
-  }
-  expect(killed).toBeGreaterThan(8);
-  expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
-  expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
-});
-
-test('a cell that cannot be reached is reported, and without it no tenant is decided', async () => {
-  const tenant = await world.addTenant('schema');
-  await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
-  const cellId = `us-${randomUUID().slice(0, 8)}`;
-  const copied = `INSERT INTO cells SELECT (jsonb_populate_record(c,
-      jsonb_build_object('cell_id', $1::text, 'database_name', 'nowhere'))).*
-    FROM cells c WHERE cell_id = 'us-1'`;
-  await asSuperuser(copied, cellId);
-  try {
-    const found = await reconcile(true);
-    expect(found.differences[0]).toMatchObject({ tenantId: null, kind: 'database-unreachable' });
-    expect(kindsOf(found, tenant)).toEqual(['database-unreachable']);
-    expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
-  } finally {
-    await asSuperuser('DELETE FROM cells WHERE cell_id = $1', cellId);
-  }
 });
