@@ -493,6 +493,10 @@ describe('a tenant whose rows are lost', () => {
     });
     expect(activated).toMatchObject({ status: 'suspended', reason: expect.stringMatching(/restore/i) });
     expect((await settingsOf(tenant)).users).toEqual(users);
+    await inRegistry(
+      "UPDATE tenant_backups SET started_at = now() - interval '2 days' WHERE tenant_id = :tenantId::uuid",
+      tenantId,
+    );
     const { groups } = await listDueTenants(world.registryCalls, 'us');
     expect(groups.flatMap(({ tenants }) => tenants)).not.toContainEqual({ tenantId });
 
