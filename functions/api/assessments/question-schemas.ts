@@ -15,7 +15,6 @@ const question = z.strictObject({
   prompt: requiredText(2_000),
   options: z.optional(
     z.array(option, 'must be a list').check(
-      z.minLength(1, 'must have at least one entry'),
       z.maxLength(100, 'must have at most 100 entries'),
       z.refine(
         (options) => new Set(options.map(({ value }) => value)).size === options.length,
