@@ -244,7 +244,7 @@ describe.each(MODELS)('in %s', (model) => {
         for (const query of [
           { cursor: nextCursor, sort },
           { cursor: other },
-          { cursor: other, sort: names[0] as string },
+          ...names.filter((name) => name !== sort).map((name) => ({ cursor: other, sort: name })),
         ]) {
           const answer = await page(list, query);
           expect([answer.status, answer.body.errors], `${list.route} ${sort}`).toEqual([
