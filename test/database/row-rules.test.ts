@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { qualified } from '../../functions/database/ddl/identifier.ts';
 import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import {
   updateSharedTables,
@@ -14,7 +13,12 @@ import { asTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
 const RULES_SINCE = 4;
-const before = { ...thisRelease, schemaVersion: 3, migrations: migrationsUpTo(3), tables: tenantTablesAt(3) };
+const before = {
+  ...thisRelease,
+  schemaVersion: RULES_SINCE - 1,
+  migrations: migrationsUpTo(RULES_SINCE - 1),
+  tables: tenantTablesAt(RULES_SINCE - 1),
+};
 const shared = { starterRole: 'strata_starter', relocating: [] };
 
 let database: TestDatabase;
@@ -27,22 +31,13 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** The tenant's tables as a release before the rules left them. */
-async function takeBack(tenant: TestTenant): Promise<void> {
-  const schema = tenant.schemaName;
-  const isShared = tenant.isolationModel === 'shared';
-  const history = isShared ? 'tenancy.shared_schema_migrations' : `${schema}.schema_migrations`;
-  await superuser.query(`DELETE FROM ${history} WHERE name >= '0004'`);
-  for (const { name, rules, indexes } of thisRelease.tables) {
-    for (const rule of rules.filter(({ since = 1 }) => since === RULES_SINCE))
-      await superuser.query(
-        `ALTER TABLE ${qualified(schema, name)} DROP CONSTRAINT ${name}_${rule.name}_check`,
-      );
-    for (const index of indexes.filter(({ since = 1 }) => since >= RULES_SINCE))
-      await superuser.query(
-        `DROP INDEX ${qualified(schema, `idx_${name}_${isShared ? 'tenant_' : ''}${index.name}`)}`,
-      );
-  }
+/** A tenant in tables that a release before the rules made. */
+async function addOlder(model: 'shared' | 'schema'): Promise<TestTenant> {
+  if (model === 'schema') return database.addTenant(model, randomUUID(), RULES_SINCE - 1);
+  await superuser.query(`DROP SCHEMA shared CASCADE; DROP TABLE tenancy.shared_schema_migrations;
+    CREATE SCHEMA shared AUTHORIZATION strata_owner; GRANT USAGE ON SCHEMA shared TO strata_starter`);
+  await updateSharedTables(owner, shared, before);
+  return database.addTenant(model);
 }
 
 const update = (tenant: TestTenant, release = thisRelease) =>
@@ -65,8 +60,8 @@ describe.each(['shared', 'schema'] as const)('in tables of the %s model', (model
   let client: pg.Client;
   const employee = randomUUID();
   const assessment = randomUUID();
-  beforeAll(async () => {
-    tenant = await database.addTenant(model);
+  const enter = async (added: TestTenant) => {
+    tenant = added;
     client = await database.connect(tenant.login);
     await asTenant(client, tenant, 'write', async () => {
       await insert(client, 'employees', {
@@ -77,7 +72,8 @@ describe.each(['shared', 'schema'] as const)('in tables of the %s model', (model
       });
       await insert(client, 'assessments', { assessment_id: assessment, assessment_name: 'A' });
     });
-  });
+  };
+  beforeAll(async () => enter(await database.addTenant(model)));
 
   const open = { assessment_id: assessment, employee_id: employee };
   test.each<[string, string, Record<string, unknown>[], string]>([
@@ -136,7 +132,7 @@ describe.each(['shared', 'schema'] as const)('in tables of the %s model', (model
   });
 
   test('older rows that break the rules are repaired by the version that brings them, and nothing else changes', async () => {
-    await takeBack(tenant);
+    await enter(await addOlder(model));
     const ids = Array.from({ length: 4 }, randomUUID);
     const framework = { framework_name: 'Twice', version: 'a version with many characters, fifty at most' };
     await asTenant(client, tenant, 'write', async () => {
@@ -165,7 +161,7 @@ describe.each(['shared', 'schema'] as const)('in tables of the %s model', (model
       });
     });
     // The code of the version before survives the rules' absence, and the rollout does not wedge.
-    expect(await update(tenant, before)).toBe(3);
+    expect(await update(tenant, before)).toBe(RULES_SINCE - 1);
     expect(await update(tenant)).toBe(thisRelease.schemaVersion);
     await asTenant(client, tenant, 'read', async () => {
       const rows = async (text: string) => (await client.query(text)).rows;
@@ -216,14 +212,14 @@ describe.each(['shared', 'schema'] as const)('in tables of the %s model', (model
   });
 
   test('rows that break no rule have their unique indexes built beside writers, before the migration', async () => {
-    await takeBack(tenant);
+    await enter(await addOlder(model));
     const { buildNewIndexes } = await import('../../functions/database/tables/build-new-indexes.ts');
     const target = {
       model: model === 'shared' ? ('shared' as const) : ('isolated' as const),
       schema: tenant.schemaName,
       requestRole: tenant.roleName,
     };
-    await buildNewIndexes(owner, target, thisRelease.tables, 3);
+    await buildNewIndexes(owner, target, thisRelease.tables, RULES_SINCE - 1);
     const built = async () =>
       (
         await superuser.query(
