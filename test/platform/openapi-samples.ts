@@ -56,17 +56,24 @@ const QUESTIONS = [
   { id: 'q3', kind: 'text', prompt: 'Why?' },
 ];
 
+/** What the driver has made; a body that is only to be refused may name nothing. */
+const idOf = (driver: ApiDriver, name: string): string =>
+  driver.ids.get(name) ?? '00000000-0000-4000-8000-000000000000';
+
 /** The driver's skill at its lowest level. */
 async function requiredSkills(driver: ApiDriver): Promise<object[]> {
   const skillId = driver.ids.get('skillId');
+  if (skillId === undefined) return [];
   const { body } = await driver.get(`/skills/${skillId}`);
   return [{ skillId, minProficiency: body.proficiencyLevels[0] }];
 }
 
 export const samples: Readonly<Record<string, Sample>> = {
+  // Not the levels: a role of the samples requires one.
+  'skills.update': { body: () => ({ skillCategory: 'Data', description: null }) },
   'employeeSkills.create': {
     body: (driver) => ({
-      skillId: driver.ids.get('skillId'),
+      skillId: idOf(driver, 'skillId'),
       yearsOfExperience: 1.5,
       lastAssessedAt: '2026-01-31T09:00:00+01:00',
       selfAssessed: true,
@@ -106,7 +113,7 @@ export const samples: Readonly<Record<string, Sample>> = {
   'results.update': { body: () => ({ answers: { q1: 2, q3: 'Because.' }, status: 'in_progress' }) },
   'certifications.create': {
     body: (driver) => ({
-      employeeId: driver.ids.get('employeeId'),
+      employeeId: idOf(driver, 'employeeId'),
       certificationName: unique('Certification'),
       issueDate: '2026-01-31',
       credentialUrl: 'https://certificates.test/1',
