@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { MemberRole } from '../placement/tenant-directory.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
 import { sortNames } from '../resources/list-order.ts';
@@ -23,6 +24,8 @@ export interface ResourceRoutesOptions {
   readonly create: Shape;
   /** The body of PATCH: every member is optional, and may be `null` when the column may be null. */
   readonly update: Shape;
+  /** The lowest role that may create, update and delete; `member` when absent. Every role may read. */
+  readonly write?: MemberRole;
 }
 
 /** list, create, read, update and delete of one resource, the item named by the last of its path parameters. */
@@ -41,6 +44,7 @@ export function resourceRoutes({
   below = {},
   create,
   update,
+  write = 'member',
 }: ResourceRoutesOptions): ResourceRoutes {
   const keyFields = store.resource.key.map(toCamelCase);
   const parentFields = keyFields.slice(0, -1);
@@ -57,7 +61,7 @@ export function resourceRoutes({
   const query = z.strictObject({ ...pageParameters, sort, ...searchable, ...optionalFilters, ...bounds });
 
   return {
-    list: tenantRoute('read', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
+    list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
       const { limit, cursor, q, sort, ...fields } = given as Fields & {
         limit?: number;
         cursor?: string;
@@ -78,7 +82,7 @@ export function resourceRoutes({
       return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
     }),
     create: tenantRoute(
-      'write',
+      write,
       { params: parentParams, body: z.strictObject(create) },
       async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
         const { answer, replayed } = await store.create(tenant, actor, {
@@ -90,12 +94,12 @@ export function resourceRoutes({
         return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
       },
     ),
-    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params }) => {
+    read: tenantRoute('viewer', { params: itemParams }, async ({ tenant, params }) => {
       const item = await store.get(tenant, toColumns(params as Fields));
       return { status: 200, body: item, etag: entityTag(item) };
     }),
     update: tenantRoute(
-      'write',
+      write,
       { params: itemParams, body: z.strictObject(update) },
       async ({ tenant, actor, params, body, facts }) => {
         const item = await store.update(
@@ -108,7 +112,7 @@ export function resourceRoutes({
         return { status: 200, body: item, etag: entityTag(item) };
       },
     ),
-    remove: tenantRoute('write', { params: itemParams }, async ({ tenant, actor, params, facts }) => {
+    remove: tenantRoute(write, { params: itemParams }, async ({ tenant, actor, params, facts }) => {
       await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
       return { status: 204 };
     }),

@@ -39,7 +39,7 @@ const imported = z.strictObject({
 });
 
 const importWhole = tenantRoute(
-  'write',
+  'member',
   { body: imported },
   async ({ tenant, actor, body: input, facts }) => {
     // Rare, and large: loaded on first use.

@@ -29,7 +29,7 @@ export const roleRoutes = resourceRoutes({
 });
 
 const read = tenantRoute(
-  'read',
+  'viewer',
   { params: z.object({ employeeId: uuid }), query: z.strictObject({ roleId: uuid }) },
   async ({ tenant, params, query }) => {
     const { gapReport } = await import('../../tenant-data/role-gaps.ts');
