@@ -31,9 +31,14 @@ export interface DemoTarget {
  * @throws when an onboarding fails.
  */
 export async function createDemoTenants(target: DemoTarget): Promise<void> {
-  const organisations = await Promise.all(DEMO_TENANTS.map((tenant) => createDemoTenant(target, tenant)));
   // One after the other: these are few requests, and each further environment of their function takes longer to start.
-  for (const organisation of organisations) if (organisation) await assess(organisation);
+  let assessing: Promise<void> = Promise.resolve();
+  const create = async (tenant: DemoTenant) => {
+    const organisation = await createDemoTenant(target, tenant);
+    if (organisation) assessing = assessing.then(() => assess(organisation));
+    await assessing;
+  };
+  await Promise.all(DEMO_TENANTS.map(create));
 }
 
 /** A tenant with the ids of its people and skills; undefined when it is complete already. */

@@ -27,4 +27,5 @@ export const certificationRoutes = resourceRoutes({
   below: { expiringBefore: { column: 'expiry_date', schema: day } },
   create: { employeeId: uuid, certificationName, ...optional },
   update: { certificationName: z.optional(certificationName), ...optional },
+  write: 'admin',
 });

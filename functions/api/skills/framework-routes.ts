@@ -21,6 +21,7 @@ const framework = resourceRoutes({
   filters: { frameworkName, frameworkType, isActive: flag },
   create: { frameworkName, ...optional },
   update: { frameworkName: z.optional(frameworkName), ...optional },
+  write: 'admin',
 });
 
 const imported = z.strictObject({
@@ -39,7 +40,7 @@ const imported = z.strictObject({
 });
 
 const importWhole = tenantRoute(
-  'member',
+  'admin',
   { body: imported },
   async ({ tenant, actor, body: input, facts }) => {
     // Rare, and large: loaded on first use.

@@ -26,6 +26,7 @@ export const roleRoutes = resourceRoutes({
   filters: { department: requiredText(255), roleLevel: requiredText(100) },
   create: { roleName, ...optional },
   update: { roleName: z.optional(roleName), ...optional },
+  write: 'admin',
 });
 
 const read = tenantRoute(
