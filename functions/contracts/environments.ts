@@ -131,8 +131,9 @@ type NoEnvironment = Readonly<Record<never, string>>;
 
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
-  'api/health/handler': NoEnvironment;
+  'api/assessments/handler': TenantApiEnvironment;
   'api/people/handler': TenantApiEnvironment;
+  'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
   'tasks/backup-data': BackupDataEnvironment;

@@ -2,13 +2,24 @@ import * as z from 'zod/mini';
 import { isEmailAddress } from '../resources/email-address.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../resources/keyset-page.ts';
 
-/** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
+/**
+ * A string of 1 to `max` characters, counted as PostgreSQL counts them. As of each refinement whose rule JSON Schema can
+ * express, `params` is that rule: the API's document has it.
+ */
 export function requiredText(max: number) {
   return z
     .string('must be a string')
-    .check(z.refine((text) => text.trim() !== '', 'must not be blank'))
     .check(
-      z.refine((text) => text.length <= max || [...text].length <= max, `must be at most ${max} characters`),
+      z.refine((text) => text.trim() !== '', {
+        error: 'must not be blank',
+        params: { minLength: 1, pattern: '\\S' },
+      }),
+    )
+    .check(
+      z.refine((text) => text.length <= max || [...text].length <= max, {
+        error: `must be at most ${max} characters`,
+        params: { maxLength: max },
+      }),
     );
 }
 
@@ -74,7 +85,16 @@ export const email = z.pipe(
 /** A JSON object of any shape. */
 export const document = z.record(z.string(), z.unknown(), 'must be an object');
 
+/** A boolean as a query parameter. */
+export const flag = z.pipe(
+  z.enum(['true', 'false'], 'must be true or false'),
+  z.transform((text) => text === 'true'),
+);
+
 const LIMIT_RULE = `must be a number from 1 to ${MAX_LIMIT}`;
+
+/** A cursor contains a value of the column that a list is sorted by: up to 255 characters, each escaped. */
+const MAX_CURSOR = 4_096;
 
 /** `?limit=` and `?cursor=`. A limit that is out of range is refused, never clamped. */
 export const pageParameters = {
@@ -85,7 +105,7 @@ export const pageParameters = {
     ),
   ),
   cursor: z.optional(
-    z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(512, 'is not a cursor')),
+    z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(MAX_CURSOR, 'is not a cursor')),
   ),
 };
 

@@ -1,8 +1,10 @@
 import * as z from 'zod/mini';
+import type { MemberRole } from '../placement/tenant-directory.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
+import { sortNames } from '../resources/list-order.ts';
 import type { IdempotencyUse } from '../tenant-data/idempotent-create.ts';
-import type { Values } from '../tenant-data/resource.ts';
+import { sortColumns, type Values } from '../tenant-data/resource.ts';
 import type { ResourceStore } from '../tenant-data/resource-store.ts';
 import type { Answer } from './answer.ts';
 import { idempotencyKeyOf, type RequestFacts } from './api-event.ts';
@@ -16,10 +18,14 @@ export interface ResourceRoutesOptions {
   readonly store: ResourceStore;
   /** Query parameters that narrow the list, by JSON name; each compares with the column of that name. */
   readonly filters: Shape;
+  /** Query parameters that keep the rows whose column is below the value. */
+  readonly below?: Readonly<Record<string, { readonly column: string; readonly schema: z.ZodMiniType }>>;
   /** The body of POST: unknown members are refused. */
   readonly create: Shape;
   /** The body of PATCH: every member is optional, and may be `null` when the column may be null. */
   readonly update: Shape;
+  /** The lowest role that may create, update and delete; `member` when absent. Every role may read. */
+  readonly write?: MemberRole;
 }
 
 /** list, create, read, update and delete of one resource, the item named by the last of its path parameters. */
@@ -32,7 +38,14 @@ export interface ResourceRoutes {
 }
 
 /** The five routes of a resource. Path parameters carry the names of the key's columns, in camelCase. */
-export function resourceRoutes({ store, filters, create, update }: ResourceRoutesOptions): ResourceRoutes {
+export function resourceRoutes({
+  store,
+  filters,
+  below = {},
+  create,
+  update,
+  write = 'member',
+}: ResourceRoutesOptions): ResourceRoutes {
   const keyFields = store.resource.key.map(toCamelCase);
   const parentFields = keyFields.slice(0, -1);
   const itemParams = z.object(Object.fromEntries(keyFields.map((field) => [field, uuid])));
@@ -41,20 +54,35 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
   const optionalFilters = Object.fromEntries(
     Object.entries(filters).map(([name, type]) => [name, z.optional(type)]),
   );
-  const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
+  const bounds = Object.fromEntries(
+    Object.entries(below).map(([name, { schema }]) => [name, z.optional(schema)]),
+  );
+  const sort = z.optional(z.enum(sortNames(sortColumns(store.resource))));
+  const query = z.strictObject({ ...pageParameters, sort, ...searchable, ...optionalFilters, ...bounds });
 
   return {
-    list: tenantRoute('read', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
-      const { limit, cursor, q, ...equals } = given as Fields & {
+    list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
+      const { limit, cursor, q, sort, ...fields } = given as Fields & {
         limit?: number;
         cursor?: string;
         q?: string;
+        sort?: string;
       };
-      const filter = { equals: { ...toColumns(params as Fields), ...toColumns(equals) }, search: q };
+      const isBound = ([name]: [string, unknown]) => name in below;
+      const filtered = Object.entries(fields);
+      const equals = Object.fromEntries(filtered.filter((entry) => !isBound(entry)));
+      const filter = {
+        equals: { ...toColumns(params as Fields), ...toColumns(equals) },
+        below: Object.fromEntries(
+          filtered.filter(isBound).map(([name, value]) => [below[name]?.column, value]),
+        ),
+        search: q,
+        sort,
+      };
       return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
     }),
     create: tenantRoute(
-      'write',
+      write,
       { params: parentParams, body: z.strictObject(create) },
       async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
         const { answer, replayed } = await store.create(tenant, actor, {
@@ -66,12 +94,12 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
         return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
       },
     ),
-    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params }) => {
+    read: tenantRoute('viewer', { params: itemParams }, async ({ tenant, params }) => {
       const item = await store.get(tenant, toColumns(params as Fields));
       return { status: 200, body: item, etag: entityTag(item) };
     }),
     update: tenantRoute(
-      'write',
+      write,
       { params: itemParams, body: z.strictObject(update) },
       async ({ tenant, actor, params, body, facts }) => {
         const item = await store.update(
@@ -84,7 +112,7 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
         return { status: 200, body: item, etag: entityTag(item) };
       },
     ),
-    remove: tenantRoute('write', { params: itemParams }, async ({ tenant, actor, params, facts }) => {
+    remove: tenantRoute(write, { params: itemParams }, async ({ tenant, actor, params, facts }) => {
       await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
       return { status: 204 };
     }),

@@ -192,7 +192,12 @@ test('no function and no role uses a managed policy of AWS', () => {
 });
 
 test('functions that serve requests can read no owner, master or writer secret', () => {
-  for (const entry of ['api/people/handler', 'api/skills/handler', 'tasks/issue-claims']) {
+  for (const entry of [
+    'api/assessments/handler',
+    'api/people/handler',
+    'api/skills/handler',
+    'tasks/issue-claims',
+  ]) {
     const role = text(functionNamed(entry).Properties.Role);
     const readable = allowStatements(assembly.resources)
       .filter(
@@ -222,6 +227,7 @@ test('the environment of every function has only the agreed names', () => {
   const reachesFurther =
     /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|registry-reconcile)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
+    'api/assessments/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/tenants/handler': [
@@ -262,7 +268,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
-  const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
+  const withoutRegistry = ['tasks/bootstrap-registry', 'api/public/handler'];
   for (const resource of ofType('AWS::Lambda::Function')) {
     const entry = (resource.Properties.Handler as string).replace(/\.handler$/, '');
     const expected = [
@@ -300,11 +306,12 @@ test('all state machine definitions are valid', async () => {
   }
 });
 
-test('every route but the probe asks for a token, operator routes for the operator scope', () => {
+test('every route but the probe and the document asks for a token, operator routes for the operator scope', () => {
   const routes = ofType('AWS::ApiGatewayV2::Route');
+  const open = ['GET /health', 'GET /openapi.json', 'GET /docs', 'GET /docs/{file}'];
   for (const { stack, Properties } of routes) {
     const { RouteKey, AuthorizationType, AuthorizationScopes } = Properties;
-    expect(AuthorizationType, RouteKey as string).toBe(RouteKey === 'GET /health' ? 'NONE' : 'JWT');
+    expect(AuthorizationType, RouteKey as string).toBe(open.includes(RouteKey as string) ? 'NONE' : 'JWT');
     if (stack === 'Strata-ControlPlane') expect(AuthorizationScopes).toEqual(['strata/operator']);
     else expect(AuthorizationScopes ?? []).toEqual([]);
   }
