@@ -105,6 +105,9 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   return candidate;
 }
 
+/** Each has a client, and a JWT authorizer takes 50 audiences; two clients are our own. */
+const MAX_PROVIDERS = 48;
+
 function signInProblems({ signIn, regions }: StrataConfig): string[] {
   const problems: string[] = [];
   const { domainPrefix, emailFrom, identityProviders } = signIn;
@@ -134,6 +137,12 @@ function signInProblems({ signIn, regions }: StrataConfig): string[] {
     }
     const url = provider.kind === 'oidc' ? provider.issuer : provider.metadataUrl;
     if (!/^https:\/\/[^\s/]+/.test(url)) problems.push(`${place}: "${url}" is no https URL`);
+  }
+  for (const { key } of regions) {
+    const count = identityProviders.filter(({ region }) => region === key).length;
+    if (count > MAX_PROVIDERS) {
+      problems.push(`signIn.identityProviders: region ${key} has ${count}, at most ${MAX_PROVIDERS} fit`);
+    }
   }
   for (const field of ['name', 'tenant'] as const) {
     const values = identityProviders.map((one) => one[field]);

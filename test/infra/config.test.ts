@@ -179,6 +179,11 @@ test.each([
   ['a provider of no region', providers({ region: 'mars' }), '"mars" is no region'],
   ['a provider of no tenant', providers({ tenant: 'Acme Inc.' }), '"Acme Inc." is no slug'],
   ['a provider without TLS', providers({ metadataUrl: 'http://acme.example' }), 'is no https URL'],
+  [
+    'more providers than an authorizer takes',
+    providers(...Array.from({ length: 49 }, (_, n) => ({ name: `Corp${n}`, tenant: `corp-${n}` }))),
+    'region us has 49, at most 48 fit',
+  ],
   ['two providers of one tenant', providers({}, { name: 'Other' }), 'must differ in tenant, got acme, acme'],
   ['two providers of one name', providers({}, { tenant: 'other' }), 'must differ in name, got Acme, Acme'],
   ['a zone without domain', { hostedZoneId: 'Z1' }, 'hostedZoneId is set without domainName'],

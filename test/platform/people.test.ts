@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { routes as assessments } from '../../functions/api/assessments/routes.ts';
 import { routes as people } from '../../functions/api/people/routes.ts';
 import { routes as skills } from '../../functions/api/skills/routes.ts';
 import { routes as users } from '../../functions/api/users/routes.ts';
@@ -51,7 +52,7 @@ describe('roles', () => {
     return method === 'GET' ? ALL : (WRITERS[root] ?? []);
   };
 
-  test.each(Object.keys({ ...people, ...skills, ...users }))('%s', async (route) => {
+  test.each(Object.keys({ ...people, ...skills, ...assessments, ...users }))('%s', async (route) => {
     const [method = '', path = ''] = route.split(' ');
     const expected = allowed(route);
     expect(expected.length, 'the route is in no row of the table').toBeGreaterThan(0);

@@ -65,7 +65,7 @@ export async function refreshed(signedIn: StoredSignIn): Promise<StoredSignIn> {
 export async function revoke(signedIn: StoredSignIn): Promise<void> {
   try {
     const configuration = await discover(signedIn);
-    await client.tokenRevocation(configuration, signedIn.refreshToken, { client_id: signedIn.clientId });
+    await client.tokenRevocation(configuration, signedIn.refreshToken);
   } catch (cause) {
     throw explained(cause);
   }
