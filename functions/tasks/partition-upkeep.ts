@@ -1,10 +1,23 @@
+/**
+ * The tasks of `partition-upkeep` and of `summary-refresh`: both sign in as the owners of the region's data databases and
+ * only read the registry.
+ */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { asOwner } from '../database/session/owner-connection.ts';
 import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { UpkeepError, UpkeepFailed } from '../upkeep/errors.ts';
+import {
+  addSummaries,
+  NO_SUMMARIES,
+  refreshSummaries,
+  reportSummaries,
+  summariesResult,
+  summaryFigures,
+} from '../upkeep/refresh-summaries.ts';
 import {
   addFigures,
   databaseResult,
@@ -19,54 +32,106 @@ import { workflowTask } from './workflow-task.ts';
 /** How long one call begins new work. The month that was begun last may take four more minutes. */
 const STEP_MS = 5 * 60_000;
 
-/** `list` returns the region's databases, `database` does a part of the upkeep of one database, `report` sums up. */
+const upkeepState = z.object({
+  key: z.string().min(1),
+  /** Result of the previous call. */
+  step: z
+    .object({ cursor: z.object({ after: z.uuid().optional() }).optional(), figures: upkeepFigures })
+    .optional(),
+});
+const summariesState = z.object({
+  key: z.string().min(1),
+  always: z.boolean(),
+  /** Result of the previous call. */
+  step: z.object({ after: z.string().optional(), figures: summaryFigures }).optional(),
+});
+
+/**
+ * `list` returns the region's databases, `database` does a part of the upkeep of one database, `report` sums up; the same
+ * for summaries.
+ */
 const event = z.union([
   z.object({ phase: z.literal('list') }),
-  z.object({
-    phase: z.literal('database'),
-    state: z.object({
-      key: z.string().min(1),
-      /** Result of the previous call. */
-      step: z
-        .object({ cursor: z.object({ after: z.uuid().optional() }).optional(), figures: upkeepFigures })
-        .optional(),
-    }),
-  }),
+  z.object({ phase: z.literal('database'), state: upkeepState }),
   z.object({ phase: z.literal('report'), results: z.array(databaseResult) }),
+  // Input of the execution.
+  z.object({ phase: z.literal('list-summaries'), state: z.object({ always: z.boolean().optional() }) }),
+  z.object({ phase: z.literal('summaries'), state: summariesState }),
+  z.object({ phase: z.literal('report-summaries'), results: z.array(summariesResult) }),
 ]);
 
-/** The task of `partition-upkeep`. */
+/** The task of `partition-upkeep` and of `summary-refresh`. */
 export const handler = workflowTask(
   { toTypedError, subjectOf, outcomeOf },
   event,
   async (registry, input, context) => {
     const region = variable<RegionEnvironment>('REGION_KEY');
-    if (input.phase === 'list') {
-      return { databases: (await listDatabases(registry, region)).map((key) => ({ key })) };
+    const deadline = () => performance.now() + Math.min(STEP_MS, context.getRemainingTimeInMillis() / 2);
+    switch (input.phase) {
+      case 'list':
+        return { databases: (await listDatabases(registry, region)).map((key) => ({ key })) };
+      case 'list-summaries': {
+        const { always = false } = input.state;
+        return { databases: (await listDatabases(registry, region)).map((key) => ({ key, always })) };
+      }
+      case 'database':
+        return upkeep(registry, region, input.state, deadline());
+      case 'summaries':
+        return summaries(registry, region, input.state, deadline());
+      case 'report':
+        return reported('partition upkeep', summarize(input.results));
+      case 'report-summaries':
+        return reported('skills summaries', reportSummaries(input.results));
     }
-    if (input.phase === 'report') return report(input.results);
-    const { key, step } = input.state;
-    const before = step?.figures ?? NO_FIGURES;
-    const database = await findDatabase(registry, region, key);
-    // Its tenant has moved, or the cell was removed, since it was listed.
-    if (!database) return { done: true, figures: before };
-    const outcome = await asOwner(database, (owner) =>
-      upkeepDatabase(registry, owner, database, {
-        now: new Date(),
-        deadline: performance.now() + Math.min(STEP_MS, context.getRemainingTimeInMillis() / 2),
-        cursor: step?.cursor,
-        onFailure: ({ error, ...what }) =>
-          logger.error('left out of the upkeep', { database: key, ...what, error: error as Error }),
-        onPartitions: (partitions) => logger.info('partitions', { database: key, ...partitions }),
-      }),
-    );
-    return { ...outcome, figures: addFigures(before, outcome.figures) };
   },
 );
 
-function report(results: z.output<typeof databaseResult>[]) {
-  const summary = summarize(results);
-  logger.info('partition upkeep', { ...summary });
+async function upkeep(
+  registry: RegistryExecutor,
+  region: string,
+  { key, step }: z.output<typeof upkeepState>,
+  deadline: number,
+) {
+  const before = step?.figures ?? NO_FIGURES;
+  const database = await findDatabase(registry, region, key);
+  // Its tenant has moved, or the cell was removed, since it was listed.
+  if (!database) return { done: true, figures: before };
+  const outcome = await asOwner(database, (owner) =>
+    upkeepDatabase(registry, owner, database, {
+      now: new Date(),
+      deadline,
+      cursor: step?.cursor,
+      onFailure: ({ error, ...what }) =>
+        logger.error('left out of the upkeep', { database: key, ...what, error: error as Error }),
+      onPartitions: (partitions) => logger.info('partitions', { database: key, ...partitions }),
+    }),
+  );
+  return { ...outcome, figures: addFigures(before, outcome.figures) };
+}
+
+async function summaries(
+  registry: RegistryExecutor,
+  region: string,
+  { key, always, step }: z.output<typeof summariesState>,
+  deadline: number,
+) {
+  const before = step?.figures ?? NO_SUMMARIES;
+  const database = await findDatabase(registry, region, key);
+  if (!database) return { done: true, figures: before };
+  const outcome = await asOwner(database, (owner) =>
+    refreshSummaries(owner, {
+      always,
+      deadline,
+      after: step?.after,
+      onFailure: ({ error, schema }) =>
+        logger.error('summary not refreshed', { database: key, schema, error: error as Error }),
+    }),
+  );
+  return { ...outcome, figures: addSummaries(before, outcome.figures) };
+}
+
+function reported<Summary extends { readonly failed: readonly string[] }>(what: string, summary: Summary) {
+  logger.info(what, { ...summary });
   const cause = `Left undone in ${summary.failed.join(', ')}: see the log of the task.`;
   return { complete: summary.failed.length === 0, ...summary, cause };
 }
@@ -79,12 +144,15 @@ function toTypedError(error: unknown): Error {
 
 function subjectOf(input: unknown): Record<string, unknown> {
   const { data } = z
-    .object({ phase: z.string(), state: z.object({ key: z.string() }).optional() })
+    .object({ phase: z.string(), state: z.object({ key: z.string() }).optional().catch(undefined) })
     .safeParse(input);
   return { phase: data?.phase, ...(data?.state ? { database: data.state.key } : {}) };
 }
 
 function outcomeOf(result: unknown): Record<string, unknown> {
-  const { data } = z.object({ done: z.boolean(), figures: upkeepFigures }).partial().safeParse(result);
+  const { data } = z
+    .object({ done: z.boolean(), figures: z.union([upkeepFigures, summaryFigures]) })
+    .partial()
+    .safeParse(result);
   return { ...data };
 }

@@ -3,6 +3,7 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { UPKEEP_TIMEOUT, PartitionUpkeep as Workflow } from '../../workflows/partition-upkeep.ts';
+import { SummaryRefresh } from '../../workflows/summary-refresh.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
@@ -24,8 +25,14 @@ export interface PartitionUpkeepProps {
 
 /** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
 const DAILY = 'cron(15 5 * * ? *)';
+const HOURLY = 'rate(1 hour)';
+/** Also where no change was noticed: the database's counters of changes are not kept in a crash. */
+const DAILY_SUMMARIES = 'cron(35 5 * * ? *)';
 
-/** The partition-upkeep state machine with its task function, its schedule and its alarm. */
+/**
+ * The state machines that keep the data databases, partition-upkeep and summary-refresh, with their task function, their
+ * schedules and their alarm.
+ */
 export class PartitionUpkeep extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -35,7 +42,7 @@ export class PartitionUpkeep extends Construct {
     const task = new StrataFunction(this, 'Task', {
       ...settings,
       entry: 'tasks/partition-upkeep',
-      description: 'Makes and drops month partitions, and deletes rows beyond their retention',
+      description: 'Month partitions, rows beyond their retention, and skills summaries of data databases',
       timeout: UPKEEP_TIMEOUT,
       network: props.network.forTasks,
       environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
@@ -61,12 +68,39 @@ export class PartitionUpkeep extends Construct {
       expression: DAILY,
       task: this.stateMachine,
     });
+    const summaries = this.#summaries(task, props);
     raiseWorkflowAlarm(this, 'Failures', {
-      stateMachines: [this.stateMachine],
+      stateMachines: [this.stateMachine, summaries],
       functions: [task],
       description:
-        'partition-upkeep: something was left undone, an execution timed out, or the task was throttled. The execution’s cause, or its history, names the databases; search the log of the task for level ERROR.',
+        'partition-upkeep or summary-refresh: something was left undone, an execution timed out, or the task was throttled. The execution’s cause, or its history, names the databases; search the log of the task for level ERROR.',
       topicArn: settings.alarmTopicArn,
     });
+  }
+
+  /** The refresh of summaries: the same function, because it needs the same rights. */
+  #summaries(task: StrataFunction, { settings, region }: PartitionUpkeepProps): StateMachine {
+    const { stateMachine } = new SummaryRefresh(this, 'Summaries', {
+      task,
+      logGroup: new LogGroup(this, 'SummariesLogs', {
+        retention: settings.config.logRetentionDays,
+        removalPolicy: RemovalPolicy.RETAIN,
+      }),
+    });
+    acknowledgeWorkflow(stateMachine.role, [task]);
+    new TaskSchedule(this, 'Hourly', {
+      name: `strata-${region.key}-summary-refresh`,
+      description: 'Skills summaries whose rows have changed',
+      expression: HOURLY,
+      task: stateMachine,
+    });
+    new TaskSchedule(this, 'DailySummaries', {
+      name: `strata-${region.key}-summary-rebuild`,
+      description: 'All skills summaries',
+      expression: DAILY_SUMMARIES,
+      task: stateMachine,
+      input: { always: true },
+    });
+    return stateMachine;
   }
 }

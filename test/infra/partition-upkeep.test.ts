@@ -33,9 +33,27 @@ test('a database that fails is caught in its own item, and the execution fails a
   expect(definition.States.Incomplete).toMatchObject({ Type: 'Fail', Error: 'UpkeepIncomplete' });
 });
 
-test('the schedule starts an execution each day, and may do nothing else', () => {
-  const { Properties } = find('Name', 'strata-us-partition-upkeep');
-  expect(Properties.ScheduleExpression).toBe('cron(15 5 * * ? *)');
+test('a database whose summaries fail is caught in its own item, too', () => {
+  const machine = find('StateMachineName', 'summary-refresh');
+  const definition = JSON.parse(text(machine.Properties.DefinitionString)) as {
+    States: Record<string, State>;
+  };
+  const each = definition.States['Each database']!;
+  expect(each).toMatchObject({ Type: 'Map', MaxConcurrency: 4, Next: 'Report' });
+  const { Refresh, 'Left out': leftOut } = each.ItemProcessor!.States;
+  expect(Refresh?.Catch).toMatchObject([{ ErrorEquals: ['States.ALL'], Next: 'Left out' }]);
+  expect(leftOut).toMatchObject({ Type: 'Pass', End: true });
+  expect(definition.States['Complete?']).toMatchObject({ Default: 'Incomplete' });
+});
+
+test.each([
+  ['partition-upkeep', 'cron(15 5 * * ? *)', '{}'],
+  ['summary-refresh', 'rate(1 hour)', '{}'],
+  ['summary-rebuild', 'cron(35 5 * * ? *)', '{"always":true}'],
+])('the schedule %s starts an execution, and may do nothing else', (name, expression, input) => {
+  const { Properties } = find('Name', `strata-us-${name}`);
+  expect(Properties.ScheduleExpression).toBe(expression);
+  expect(text((Properties.Target as { Input: unknown }).Input)).toBe(input);
   const { Arn, RoleArn } = Properties.Target as { Arn: unknown; RoleArn: unknown };
   const rights = allowStatements(assembly.resources)
     .filter(({ roles }) => roles.some((one) => text(RoleArn).includes(one)))
@@ -66,6 +84,8 @@ test('an execution that fails or times out, or a throttled task, raises an alarm
   );
   expect(alarms).toHaveLength(1);
   expect(JSON.stringify(alarms[0]!.Properties.Metrics).match(/(?<="MetricName":")\w+/g)).toEqual([
+    'ExecutionsFailed',
+    'ExecutionsTimedOut',
     'ExecutionsFailed',
     'ExecutionsTimedOut',
     'Throttles',

@@ -1,6 +1,7 @@
 import type { Context } from 'aws-lambda';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
+import { analyticsRoutes } from '../../functions/api/skills/analytics-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
 import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { type TenantRoute, tenantApi } from '../../functions/http/tenant-api.ts';
@@ -59,6 +60,7 @@ export class TenantRequests {
       ...itemsOf('/teams/{teamId}/members', 'employeeId', teamMemberRoutes),
       ...itemsOf('/skills', 'skillId', skillRoutes),
       ...itemsOf('/employees/{employeeId}/skills', 'skillId', employeeSkillRoutes),
+      'GET /analytics/skills-summary': analyticsRoutes.skillsSummary,
     };
     this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));
   }
@@ -73,6 +75,11 @@ export class TenantRequests {
       );
     }
     return new TenantRequests(world);
+  }
+
+  /** The same tenants as another execution environment serves them, whose caches are empty. */
+  restarted(): TenantRequests {
+    return new TenantRequests(this.world);
   }
 
   tenant(model: Model): WorldTenant {

@@ -1,8 +1,13 @@
 import { bindRoutes } from '../../contracts/routes.ts';
-import { tenantApi, type TenantRoute } from '../../http/tenant-api.ts';
+import { type TenantRoute, tenantApi } from '../../http/tenant-api.ts';
+import { analyticsRoutes as analytics } from './analytics-routes.ts';
 import { routes } from './routes.ts';
 import { employeeSkillRoutes as employeeSkills, skillRoutes as skills } from './skill-routes.ts';
 
-export const operations: Readonly<Record<string, TenantRoute>> = bindRoutes(routes, { skills, employeeSkills });
+export const operations: Readonly<Record<string, TenantRoute>> = bindRoutes(routes, {
+  skills,
+  employeeSkills,
+  analytics,
+});
 
 export const handler = tenantApi(operations);

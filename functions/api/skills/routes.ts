@@ -4,4 +4,5 @@ import { resource } from '../../contracts/routes.ts';
 export const routes = {
   ...resource('/skills', 'skillId', 'skills'),
   ...resource('/employees/{employeeId}/skills', 'skillId', 'employeeSkills'),
-};
+  'GET /analytics/skills-summary': 'analytics.skillsSummary',
+} as const;

@@ -14,6 +14,7 @@ import {
   type RenderTarget,
 } from './render-tables.ts';
 import { TENANT_SCHEMA_VERSION } from './schema-version.ts';
+import { createSkillsSummary } from './skills-summary.ts';
 import { type TenantTable, tableAtVersion } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 
@@ -36,6 +37,7 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: changesOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
   { name: '0003-caseless-addresses', up: changesOf(3) },
+  { name: '0004-skills-summary', up: createSkillsSummary },
 ];
 
 // So that a deployment fails here instead of requests later.
