@@ -21,7 +21,6 @@ export const STATE_MACHINES = {
   moveCleanup: 'tenant-move-cleanup',
   rollout: 'schema-rollout',
   partitionUpkeep: 'partition-upkeep',
-  summaryRefresh: 'summary-refresh',
   backup: 'tenant-backup',
   fleetBackup: 'fleet-backup',
   restore: 'tenant-restore',

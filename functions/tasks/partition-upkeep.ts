@@ -1,7 +1,3 @@
-/**
- * The tasks of `partition-upkeep` and of `summary-refresh`: both sign in as the owners of the region's data databases and
- * only read the registry.
- */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { type RegionEnvironment, variable } from '../contracts/environments.ts';
@@ -10,14 +6,7 @@ import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { UpkeepError, UpkeepFailed } from '../upkeep/errors.ts';
-import {
-  addSummaries,
-  NO_SUMMARIES,
-  refreshSummaries,
-  reportSummaries,
-  summariesResult,
-  summaryFigures,
-} from '../upkeep/refresh-summaries.ts';
+import { addSummaries, NO_SUMMARIES, refreshSummaries, summaryFigures } from '../upkeep/refresh-summaries.ts';
 import {
   addFigures,
   databaseResult,
@@ -32,56 +21,53 @@ import { workflowTask } from './workflow-task.ts';
 /** How long one call begins new work. The month that was begun last may take four more minutes. */
 const STEP_MS = 5 * 60_000;
 
+const work = z.enum(['all', 'summaries']);
+const key = z.string().min(1);
+
 const upkeepState = z.object({
-  key: z.string().min(1),
+  key,
   /** Result of the previous call. */
   step: z
     .object({ cursor: z.object({ after: z.uuid().optional() }).optional(), figures: upkeepFigures })
     .optional(),
 });
 const summariesState = z.object({
-  key: z.string().min(1),
-  always: z.boolean(),
+  key,
+  work,
   /** Result of the previous call. */
-  step: z.object({ after: z.string().optional(), figures: summaryFigures }).optional(),
+  summaries: z.object({ after: z.string().optional(), figures: summaryFigures }).optional(),
 });
 
 /**
- * `list` returns the region's databases, `database` does a part of the upkeep of one database, `report` sums up; the same
- * for summaries.
+ * `list` returns the region's databases, `database` does a part of the upkeep of one database, `summaries` refreshes some
+ * of its summaries, `report` sums up.
  */
-const event = z.union([
-  z.object({ phase: z.literal('list') }),
+const event = z.discriminatedUnion('phase', [
+  // The state is the input of the execution.
+  z.object({ phase: z.literal('list'), state: z.object({ work: work.default('all') }) }),
   z.object({ phase: z.literal('database'), state: upkeepState }),
-  z.object({ phase: z.literal('report'), results: z.array(databaseResult) }),
-  // Input of the execution.
-  z.object({ phase: z.literal('list-summaries'), state: z.object({ always: z.boolean().optional() }) }),
   z.object({ phase: z.literal('summaries'), state: summariesState }),
-  z.object({ phase: z.literal('report-summaries'), results: z.array(summariesResult) }),
+  z.object({ phase: z.literal('report'), results: z.array(databaseResult) }),
 ]);
 
-/** The task of `partition-upkeep` and of `summary-refresh`. */
+/** The task of `partition-upkeep`. */
 export const handler = workflowTask(
   { toTypedError, subjectOf, outcomeOf },
   event,
   async (registry, input, context) => {
     const region = variable<RegionEnvironment>('REGION_KEY');
-    const deadline = () => performance.now() + Math.min(STEP_MS, context.getRemainingTimeInMillis() / 2);
+    const deadline = performance.now() + Math.min(STEP_MS, context.getRemainingTimeInMillis() / 2);
     switch (input.phase) {
-      case 'list':
-        return { databases: (await listDatabases(registry, region)).map((key) => ({ key })) };
-      case 'list-summaries': {
-        const { always = false } = input.state;
-        return { databases: (await listDatabases(registry, region)).map((key) => ({ key, always })) };
+      case 'list': {
+        const keys = await listDatabases(registry, region);
+        return { databases: keys.map((one) => ({ key: one, work: input.state.work })) };
       }
       case 'database':
-        return upkeep(registry, region, input.state, deadline());
+        return upkeep(registry, region, input.state, deadline);
       case 'summaries':
-        return summaries(registry, region, input.state, deadline());
+        return summaries(registry, region, input.state, deadline);
       case 'report':
-        return reported('partition upkeep', summarize(input.results));
-      case 'report-summaries':
-        return reported('skills summaries', reportSummaries(input.results));
+        return report(input.results);
     }
   },
 );
@@ -112,26 +98,28 @@ async function upkeep(
 async function summaries(
   registry: RegistryExecutor,
   region: string,
-  { key, always, step }: z.output<typeof summariesState>,
+  state: z.output<typeof summariesState>,
   deadline: number,
 ) {
-  const before = step?.figures ?? NO_SUMMARIES;
-  const database = await findDatabase(registry, region, key);
+  const before = state.summaries?.figures ?? NO_SUMMARIES;
+  const database = await findDatabase(registry, region, state.key);
   if (!database) return { done: true, figures: before };
   const outcome = await asOwner(database, (owner) =>
     refreshSummaries(owner, {
-      always,
+      // Once a day also where no change was noticed: the database's counters of changes do not survive a crash.
+      always: state.work === 'all',
       deadline,
-      after: step?.after,
+      after: state.summaries?.after,
       onFailure: ({ error, schema }) =>
-        logger.error('summary not refreshed', { database: key, schema, error: error as Error }),
+        logger.error('summary not refreshed', { database: state.key, schema, error: error as Error }),
     }),
   );
   return { ...outcome, figures: addSummaries(before, outcome.figures) };
 }
 
-function reported<Summary extends { readonly failed: readonly string[] }>(what: string, summary: Summary) {
-  logger.info(what, { ...summary });
+function report(results: z.output<typeof databaseResult>[]) {
+  const summary = summarize(results);
+  logger.info('partition upkeep', { ...summary });
   const cause = `Left undone in ${summary.failed.join(', ')}: see the log of the task.`;
   return { complete: summary.failed.length === 0, ...summary, cause };
 }

@@ -91,27 +91,3 @@ export const summaryFigures = z.object({
   absent: number,
   failures: number,
 }) satisfies z.ZodType<SummaryFigures>;
-
-/** The result of one database: its figures, or the name of the error that skipped it. */
-export const summariesResult = z.union([
-  z.object({ key: z.string(), step: z.object({ figures: summaryFigures }) }),
-  z.object({ key: z.string(), error: z.string() }),
-]);
-
-export interface SummariesReport {
-  readonly databases: number;
-  /** Sums; a skipped database is one failure. */
-  readonly figures: SummaryFigures;
-  /** Keys of the databases in which something failed. */
-  readonly failed: readonly string[];
-}
-
-export function reportSummaries(results: readonly z.output<typeof summariesResult>[]): SummariesReport {
-  const figuresOf = (result: (typeof results)[number]) =>
-    'step' in result ? result.step.figures : { ...NO_SUMMARIES, failures: 1 };
-  return {
-    databases: results.length,
-    figures: results.map(figuresOf).reduce(addSummaries, NO_SUMMARIES),
-    failed: results.filter((result) => figuresOf(result).failures > 0).map(({ key }) => key),
-  };
-}

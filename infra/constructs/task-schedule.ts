@@ -14,7 +14,7 @@ export interface TaskScheduleProps {
   /** A function, which is awaited, or a state machine, whose execution is only started. */
   readonly task: IFunction | IStateMachine;
   /** The task's event, or the execution's input; EventBridge Scheduler fills in its context attributes. */
-  readonly input?: Readonly<Record<string, string | boolean>>;
+  readonly input?: Readonly<Record<string, string>>;
   /** On time. Otherwise a run may be delayed by up to five minutes, so that not all schedules run at once. */
   readonly punctual?: boolean;
 }

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { refreshSkillsSummary } from '../../functions/database/tables/refresh-skills-summary.ts';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { summarizeSharedTables } from '../../functions/moves/summarize-target.ts';
 import type { Place } from '../../functions/places/place.ts';
@@ -8,20 +7,15 @@ import { TestDatabase } from '../test-database.ts';
 import { loginOf } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
 import type { LocalSecrets } from './local-secrets.ts';
-import { createRelocationWorld, type RelocationWorld } from './relocation-world.ts';
 import { reshape } from './reshape-steps.ts';
-import { runRelocation } from './run-relocation.ts';
 
 let database: TestDatabase;
 let secrets: LocalSecrets;
-let world: RelocationWorld;
 beforeAll(async () => {
   database = await TestDatabase.clone();
   secrets = await startHopWorld();
-  world = await createRelocationWorld();
 });
 afterAll(async () => {
-  await world?.end();
   await database.drop();
   await secrets.stop();
 });
@@ -88,27 +82,4 @@ test('a refresh that fails at the target holds up no move', async () => {
   };
   await reshape(log);
   expect(await summaryAt(log.hop.target, tenantId)).toBeUndefined();
-});
-
-test('a tenant has its summary right after a relocation, and the publication has the tenant tables only', async () => {
-  const tenant = await world.addTenant();
-  const owner = await world.x.connect('owner');
-  await owner.query(`SET search_path = '${tenant.place.schemaName}'`);
-  await owner.query(ADD_SKILL);
-  await refreshSkillsSummary(owner, tenant.place.schemaName, { always: true });
-  const hop = await world.hop(tenant, world.y, 'dedicated');
-  const kept = await runRelocation(hop, { to: 'catch-up' });
-  const { rows } = await owner.query(
-    `SELECT count(*)::int AS summaries FROM pg_publication_tables WHERE tablename LIKE '%summary%'`,
-  );
-  expect(rows).toEqual([{ summaries: 0 }]);
-  await runRelocation(hop, { from: 'cut-over', kept });
-  await world.settle(tenant, hop);
-  const target = await world.y.connect('superuser');
-  const { schemaName } = hop.target;
-  const found = await target.query(
-    `SELECT (SELECT count(*)::int FROM ${schemaName}.skills_summary) AS skills, refreshed_at IS NOT NULL AS refreshed
-     FROM ${schemaName}.skills_summary_refresh`,
-  );
-  expect(found.rows).toEqual([{ skills: 1, refreshed: true }]);
 });

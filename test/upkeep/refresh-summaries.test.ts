@@ -4,7 +4,6 @@ import {
   NO_SUMMARIES,
   type RefreshSummariesOptions,
   refreshSummaries,
-  reportSummaries,
 } from '../../functions/upkeep/refresh-summaries.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
@@ -87,19 +86,4 @@ test('a database that is lost ends the call, so that it is repeated', async () =
   await expect(
     refreshSummaries(owner, { always: false, deadline: Infinity, onFailure: () => {} }),
   ).rejects.toThrow(/closed/);
-});
-
-test('a report names the databases in which something failed, and sums up all', () => {
-  const figures = { ...NO_SUMMARIES, refreshed: 5 };
-  expect(
-    reportSummaries([
-      { key: 'us-1', step: { figures } },
-      { key: 'us-2', step: { figures: { ...figures, failures: 2 } } },
-      { key: 'us-3', error: 'UpkeepFailed' },
-    ]),
-  ).toEqual({
-    databases: 3,
-    failed: ['us-2', 'us-3'],
-    figures: { ...NO_SUMMARIES, refreshed: 10, failures: 3 },
-  });
 });
