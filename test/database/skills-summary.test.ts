@@ -1,9 +1,12 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ddlTransaction, runStatements } from '../../functions/database/ddl/ddl-connection.ts';
+import { isolatedTarget, sharedTarget } from '../../functions/database/tables/migrate-tenant-tables.ts';
 import {
   type RefreshOutcome,
   refreshSkillsSummary,
 } from '../../functions/database/tables/refresh-skills-summary.ts';
+import { createSkillsSummary } from '../../functions/database/tables/skills-summary.ts';
 import { asTenant, enterTenant, until } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
@@ -146,6 +149,30 @@ describe.each(['shared', 'schema', 'dedicated'] as const)('the summary of a %s t
     await endSessionsBut(owner);
     expect(await refresh(tenant, false)).toBe('refreshed');
     expect(await summaryOf(tenant)).toEqual({ ...before, later: [1, 1, 4] });
+  });
+});
+
+describe('its migration', () => {
+  test('gives existing tables an empty summary, without reading their rows', async () => {
+    const [starter, business] = [await database.addTenant('shared'), await database.addTenant('schema')];
+    for (const tenant of [starter, business]) {
+      await addSkills(tenant, { name: 'there before', held: ['expert'] });
+      await refresh(tenant);
+    }
+    const own = business.schemaName;
+    await owner.query(`DROP MATERIALIZED VIEW ${own}.tenant_skills_summary CASCADE;
+      DROP TABLE ${own}.skills_summary_refresh`);
+    for (const target of [sharedTarget(starter.roleName), isolatedTarget(own, business.roleName)])
+      await ddlTransaction(owner, (transaction) => runStatements(transaction, createSkillsSummary(target)));
+    for (const tenant of [starter, business]) {
+      expect(await summaryOf(tenant)).toBeUndefined();
+      const { rows } = await superuser.query(
+        `SELECT count(*)::int AS rows FROM ${tenant.schemaName}.tenant_skills_summary`,
+      );
+      expect(rows).toEqual([{ rows: 0 }]);
+      expect(await refresh(tenant, false)).toBe('refreshed');
+      expect(await summaryOf(tenant)).toEqual({ 'there before': [1, 1, 4] });
+    }
   });
 });
 
