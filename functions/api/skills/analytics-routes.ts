@@ -12,7 +12,15 @@ const query = z.strictObject({
   skillCategory: z.optional(requiredText(100)),
   frameworkId: z.optional(uuid),
   minEmployees: z.optional(
-    z.pipe(z.string().check(z.regex(/^[1-9]\d{0,8}$/, AT_LEAST_RULE)), z.transform(Number)),
+    z.pipe(
+      z.string().check(
+        z.refine((text) => /^[1-9]\d{0,8}$/.test(text), {
+          error: AT_LEAST_RULE,
+          params: { type: 'integer', minimum: 1, maximum: 999_999_999 },
+        }),
+      ),
+      z.transform(Number),
+    ),
   ),
 });
 
