@@ -9,8 +9,6 @@ import { refreshSkillsSummary } from '../database/tables/refresh-skills-summary.
 import { asOwnerOf } from '../places/place-database.ts';
 import type { Hop } from './hop.ts';
 
-/** A hop is not held up for longer. */
-const SECONDS = 60;
 /** Of another refresh of the same shared tables. */
 const PATIENCE_MS = 20_000;
 
@@ -20,7 +18,7 @@ const PATIENCE_MS = 20_000;
  */
 export async function summarizeTarget(owner: pg.ClientBase, { target }: Hop): Promise<void> {
   if (target.isolationModel === 'shared') return;
-  await refreshSkillsSummary(owner, target.schemaName, { always: true, seconds: SECONDS }).catch(logged);
+  await refreshSkillsSummary(owner, target.schemaName, { always: true }).catch(logged);
 }
 
 /** For shared tables, behind the commit: before it, the rows are not the tenant's. It refreshes the whole cell's summary. */
@@ -28,7 +26,6 @@ export async function summarizeSharedTables({ target }: Hop): Promise<void> {
   await asOwnerOf(target, (owner) =>
     refreshSkillsSummary(owner, target.schemaName, {
       always: true,
-      seconds: SECONDS,
       lockTimeoutMs: PATIENCE_MS,
     }),
   ).catch(logged);

@@ -33,7 +33,7 @@ export const addSummaries = (one: SummaryFigures, other: SummaryFigures): Summar
 export interface RefreshSummariesOptions {
   /** Recomputes also where nothing seems to have changed. */
   readonly always: boolean;
-  /** On `performance.now()`'s clock. The refresh that was begun before it may take two minutes more. */
+  /** On `performance.now()`'s clock. The refresh that was begun before it may take 40 seconds more. */
   readonly deadline: number;
   /** The schema with which the previous call ended. */
   readonly after?: string | undefined;

@@ -28,7 +28,8 @@ export interface RefreshOptions {
   readonly lockTimeoutMs?: number;
 }
 
-const LONGEST_SECONDS = 120;
+/** A rollout waits a little longer for the lock of DDL, try after try. */
+const LONGEST_SECONDS = 40;
 const LOCK_TIMEOUT_MS = 2_000;
 /** Limits how long a function that is frozen inside the transaction can hold the lock of DDL. */
 const IDLE_SECONDS = 10;
