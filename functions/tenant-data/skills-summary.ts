@@ -2,7 +2,16 @@ import { type SqlBool, sql } from 'kysely';
 import { TablesBehind } from '../database/errors.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
-import { MAX_PAGE_BYTES, type PageRequest, pageOfRows, readCursor } from '../resources/keyset-page.ts';
+import { MAX_PAGE_BYTES, type PageRequest, pageOfRows } from '../resources/keyset-page.ts';
+import {
+  cursorIn,
+  type ListOrder,
+  orderOf,
+  readCursorIn,
+  type SortColumn,
+  sortNames,
+} from '../resources/list-order.ts';
+import { rowsAfter } from './resource-statements.ts';
 
 /** How many employees have a skill, and how well. */
 export interface SkillSummary {
@@ -36,11 +45,27 @@ export interface SkillsSummaryFilter {
   readonly search?: string | undefined;
   /** Only skills that so many employees have, or more. */
   readonly minEmployees?: number | undefined;
+  /** One of `summarySorts`. */
+  readonly sort?: string | undefined;
 }
 
+/** The columns that the list can be sorted by, and where they are. The first one is the default. */
+const SORTS: readonly (SortColumn & { readonly from: string })[] = [
+  { column: 'created_at', type: 'time', from: 'skills.created_at' },
+  { column: 'skill_name', type: 'text', from: 'skills.skill_name' },
+  { column: 'employee_count', type: 'number', from: 'skills_summary.employee_count' },
+  {
+    column: 'average_proficiency',
+    type: 'number',
+    nullable: true,
+    from: 'skills_summary.avg_proficiency',
+  },
+];
+
+export const summarySorts = sortNames(SORTS);
+
 /**
- * A page of the tenant's summary, as of its last refresh; names and categories of skills are the present ones. In the
- * order of the list of skills. Empty, with `refreshedAt: null`, before the first refresh at the tenant's place, and while
+ * A page of the tenant's summary, as of its last refresh; names and categories of skills are the present ones. Empty, with `refreshedAt: null`, before the first refresh at the tenant's place, and while
  * its tables are of a version without the summary.
  * @throws {InvalidCursor}
  */
@@ -49,22 +74,35 @@ export async function listSkillsSummary(
   filter: SkillsSummaryFilter,
   page: PageRequest,
 ): Promise<SkillsSummaryPage> {
-  const statements = [selectSummaries(filter, page), selectRefresh()] as const;
+  const order = orderOf(SORTS, 'skill_id', filter.sort);
+  const statements = [selectSummaries(filter, page, order), selectRefresh()] as const;
   try {
     const [rows, [refresh]] = await tenant.batch('read', statements);
-    const positionOf = ({ created_at: time, skillId: id }: (typeof rows)[number]) => ({ time, id });
-    const toEntry = ({ created_at: _, ...item }: (typeof rows)[number]): SkillSummary => item;
+    const cursorOf = ({ createdAt, ...item }: (typeof rows)[number]) =>
+      cursorIn(order, {
+        skill_id: item.skillId,
+        created_at: createdAt,
+        skill_name: item.skillName,
+        employee_count: item.employeeCount,
+        average_proficiency: item.averageProficiency,
+      });
+    const toEntry = ({ createdAt: _, ...item }: (typeof rows)[number]): SkillSummary => item;
     const bounds = { limit: page.limit, maxBytes: MAX_PAGE_BYTES, sizeOf: bytesOf, cut: false };
-    return { ...pageOfRows(rows, bounds, positionOf, toEntry), refreshedAt: refresh?.refreshed_at ?? null };
+    return { ...pageOfRows(rows, bounds, cursorOf, toEntry), refreshedAt: refresh?.refreshed_at ?? null };
   } catch (error) {
     if (error instanceof TablesBehind) return { items: [], nextCursor: null, refreshedAt: null };
     throw error;
   }
 }
 
-function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageRequest) {
+function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageRequest, order: ListOrder) {
   const { skillId, skillCategory, frameworkId, search, minEmployees } = filter;
-  const position = cursor === undefined ? undefined : readCursor(cursor);
+  const column = SORTS.find((sort) => sort.column === order.column)?.from as string;
+  const direction = order.descending ? sql` DESC` : sql``;
+  const after =
+    cursor === undefined
+      ? []
+      : rowsAfter({ ...order, column, id: 'skills.skill_id' }, readCursorIn(order, cursor));
   return tenantSql
     .selectFrom('skills_summary')
     .innerJoin('skills', 'skills.skill_id', 'skills_summary.skill_id')
@@ -77,7 +115,7 @@ function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageReq
       'skills_summary.verified_count as verifiedCount',
       'skills_summary.avg_proficiency as averageProficiency',
       'skills_summary.level_count as levelCount',
-      'skills.created_at',
+      'skills.created_at as createdAt',
     ])
     .$if(skillId !== undefined, (query) => query.where('skills.skill_id', '=', skillId as string))
     .$if(skillCategory !== undefined, (query) =>
@@ -97,14 +135,9 @@ function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageReq
         ]),
       );
     })
-    .$if(position !== undefined, (query) =>
-      query.where(
-        sql<SqlBool>`(${sql.ref('skills.created_at')}, ${sql.ref('skills.skill_id')})
-          > (${position?.time}::timestamptz, ${position?.id}::uuid)`,
-      ),
-    )
-    .orderBy('skills.created_at')
-    .orderBy('skills.skill_id')
+    .$if(after.length > 0, (query) => query.where(sql<SqlBool>`(${sql.join(after, sql` OR `)})`))
+    .orderBy(sql`${sql.ref(column)}${direction}`)
+    .orderBy(sql`skills.skill_id${direction}`)
     .limit(limit + 1);
 }
 

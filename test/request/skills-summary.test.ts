@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { refreshSkillsSummary } from '../../functions/database/tables/refresh-skills-summary.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
-import { SKILLS_SUMMARY_SINCE } from '../../functions/database/tables/skills-summary.ts';
+import {
+  DEFAULT_LEVELS as LEVELS_OF_SUMMARY,
+  SKILLS_SUMMARY_SINCE,
+} from '../../functions/database/tables/skills-summary.ts';
+import { DEFAULT_LEVELS } from '../../functions/tenant-data/proficiency-levels.ts';
 import type { Model } from '../isolation/tenant-world.ts';
 import { MODELS, TenantRequests } from './tenant-requests.ts';
 
@@ -115,6 +119,35 @@ describe.each(MODELS)('the skills summary of a %s tenant', (model) => {
     });
   });
 
+  test('is sorted by counts and averages, in both directions, across pages', async () => {
+    await addSkill(model, { skillName: 'Ada', proficiencyLevels: ['basic', 'good'] }, []);
+    const unrated = await addSkill(model, { skillName: 'Basic', proficiencyLevels: ['own'] }, [null]);
+    await refresh(model);
+    const pages = async (sort: string) => {
+      const names: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const query: Record<string, string> = { sort, limit: '1', ...(cursor ? { cursor } : {}) };
+        const { body } = await read(model, query);
+        names.push(...body.items.map(({ skillName }: { skillName: string }) => skillName));
+        cursor = body.nextCursor;
+      } while (cursor);
+      return names.map((name) => name.split(' ')[0]).join(' ');
+    };
+    expect(await pages('-employeeCount')).toMatch(/^SQL (Rust Basic|Basic Rust)$/);
+    expect(await pages('skillName')).toBe('Basic Rust SQL');
+    expect(await pages('-skillName')).toBe('SQL Rust Basic');
+    // Nobody is rated: last in ascending order, first in descending order.
+    expect(await pages('averageProficiency')).toBe('Rust SQL Basic');
+    expect(await pages('-averageProficiency')).toBe('Basic SQL Rust');
+    const { body } = await read(model, { sort: 'skillName', limit: '1' });
+    expect(body.items).toMatchObject([{ skillId: unrated, averageProficiency: null, ratedCount: 0 }]);
+    expect(await read(model, { sort: 'employeeCount', cursor: body.nextCursor })).toMatchObject({
+      status: 400,
+    });
+    expect(await read(model, { sort: 'levelCount' })).toMatchObject({ status: 400 });
+  });
+
   test.each([
     { cursor: 'x' },
     { limit: '201' },
@@ -127,6 +160,10 @@ describe.each(MODELS)('the skills summary of a %s tenant', (model) => {
   ])('is refused with %j', async (query) => {
     expect(await read(model, query as Record<string, string>)).toMatchObject({ status: 400 });
   });
+});
+
+test('the default levels are those of the other resources', () => {
+  expect(LEVELS_OF_SUMMARY).toEqual(DEFAULT_LEVELS);
 });
 
 test('tables of a version before the summary have an empty one', async () => {

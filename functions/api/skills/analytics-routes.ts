@@ -1,12 +1,13 @@
 import * as z from 'zod/mini';
 import { pageOf, pageParameters, requiredText, searchText, uuid } from '../../http/input-schemas.ts';
 import { tenantRoute } from '../../http/tenant-api.ts';
-import { listSkillsSummary } from '../../tenant-data/skills-summary.ts';
+import { listSkillsSummary, summarySorts } from '../../tenant-data/skills-summary.ts';
 
 const AT_LEAST_RULE = 'must be a number from 1 to 999999999';
 
 const query = z.strictObject({
   ...pageParameters,
+  sort: z.optional(z.enum(summarySorts)),
   q: searchText,
   skillId: z.optional(uuid),
   skillCategory: z.optional(requiredText(100)),

@@ -30,15 +30,15 @@ import type { RenderTarget } from './render-tables.ts';
 import { type RowOf, tenantTable } from './tenant-table.ts';
 
 /** The schema version that introduced the summary. */
-export const SKILLS_SUMMARY_SINCE = 4;
+export const SKILLS_SUMMARY_SINCE = 5;
 
 /** Name of the materialized view in every schema. */
 export const SKILLS_SUMMARY = 'tenant_skills_summary';
 /** Where requests find the time of the last refresh: a view in the shared tables, a table in an isolated schema. */
 export const SUMMARY_REFRESH = 'skills_summary_refresh';
 
-/** Levels of a skill that defines none; the first one counts 1. */
-const DEFAULT_LEVELS = ['beginner', 'intermediate', 'advanced', 'expert'];
+/** Levels of a skill that defines none, as in `tenant-data/proficiency-levels.ts`; the first one counts 1. */
+export const DEFAULT_LEVELS = ['beginner', 'intermediate', 'advanced', 'expert'];
 /** Stands for the skill in the row of a tenant without skills. */
 const NO_SKILL = '00000000-0000-0000-0000-000000000000';
 
