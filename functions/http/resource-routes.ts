@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { MemberRole } from '../placement/tenant-directory.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
 import type { IdempotencyUse } from '../tenant-data/idempotent-create.ts';
@@ -20,6 +21,8 @@ export interface ResourceRoutesOptions {
   readonly create: Shape;
   /** The body of PATCH: every member is optional, and may be `null` when the column may be null. */
   readonly update: Shape;
+  /** The lowest role that may create, update and delete; `member` when absent. Every role may read. */
+  readonly write?: MemberRole;
 }
 
 /** list, create, read, update and delete of one resource, the item named by the last of its path parameters. */
@@ -32,7 +35,13 @@ export interface ResourceRoutes {
 }
 
 /** The five routes of a resource. Path parameters carry the names of the key's columns, in camelCase. */
-export function resourceRoutes({ store, filters, create, update }: ResourceRoutesOptions): ResourceRoutes {
+export function resourceRoutes({
+  store,
+  filters,
+  create,
+  update,
+  write = 'member',
+}: ResourceRoutesOptions): ResourceRoutes {
   const keyFields = store.resource.key.map(toCamelCase);
   const parentFields = keyFields.slice(0, -1);
   const itemParams = z.object(Object.fromEntries(keyFields.map((field) => [field, uuid])));
@@ -44,7 +53,7 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
   const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
 
   return {
-    list: tenantRoute('read', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
+    list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
       const { limit, cursor, q, ...equals } = given as Fields & {
         limit?: number;
         cursor?: string;
@@ -54,7 +63,7 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
       return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
     }),
     create: tenantRoute(
-      'write',
+      write,
       { params: parentParams, body: z.strictObject(create) },
       async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
         const { answer, replayed } = await store.create(tenant, actor, {
@@ -66,12 +75,12 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
         return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
       },
     ),
-    read: tenantRoute('read', { params: itemParams }, async ({ tenant, params }) => {
+    read: tenantRoute('viewer', { params: itemParams }, async ({ tenant, params }) => {
       const item = await store.get(tenant, toColumns(params as Fields));
       return { status: 200, body: item, etag: entityTag(item) };
     }),
     update: tenantRoute(
-      'write',
+      write,
       { params: itemParams, body: z.strictObject(update) },
       async ({ tenant, actor, params, body, facts }) => {
         const item = await store.update(
@@ -84,7 +93,7 @@ export function resourceRoutes({ store, filters, create, update }: ResourceRoute
         return { status: 200, body: item, etag: entityTag(item) };
       },
     ),
-    remove: tenantRoute('write', { params: itemParams }, async ({ tenant, actor, params, facts }) => {
+    remove: tenantRoute(write, { params: itemParams }, async ({ tenant, actor, params, facts }) => {
       await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
       return { status: 204 };
     }),

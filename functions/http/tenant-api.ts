@@ -5,7 +5,7 @@ import { type CommonEnvironment, type TenantApiEnvironment, variable } from '../
 import { ALERTS } from '../contracts/names.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { DatabasePools } from '../database/session/pools.ts';
-import { TenantDirectory } from '../placement/tenant-directory.ts';
+import { type MemberRole, TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantRouter } from '../placement/tenant-router.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 import { auditInsert } from '../tenant-data/audit-log.ts';
@@ -28,16 +28,16 @@ export interface TenantRequest<Params, Query, Body> {
 
 type AnyRequest = TenantRequest<never, never, never>;
 
-/** One route: its input and its code. Viewers may not call `write` routes. */
+/** One route: the lowest role that may call it, its input, and its code. */
 export interface TenantRoute {
-  readonly access: 'read' | 'write';
+  readonly access: MemberRole;
   readonly schemas: InputSchemas<unknown, unknown, unknown>;
   readonly handle: (request: AnyRequest) => Promise<Answer>;
 }
 
 /** Ties a route's handler to the types of its schemas. */
 export function tenantRoute<Params, Query, Body>(
-  access: 'read' | 'write',
+  access: MemberRole,
   schemas: InputSchemas<Params, Query, Body>,
   handle: (request: TenantRequest<Params, Query, Body>) => Promise<Answer>,
 ): TenantRoute {
@@ -67,12 +67,20 @@ async function runRoute(
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const route = table.get(event.routeKey);
   if (!route) throw new Problem(404, 'not-found', { detail: 'There is no such resource.' });
-  if (route.access === 'write' && actor.role === 'viewer') {
-    throw new Problem(403, 'role-not-allowed', { detail: 'Your role may only read.' });
-  }
+  requireRole(route.access, actor.role);
   const facts = requestFacts(event);
   const request = { ...readRequest(route.schemas, event), tenant, actor, facts };
   return toHttp(await route.handle(request as AnyRequest), facts);
+}
+
+/** From the one with the fewest rights. */
+const ROLES: readonly MemberRole[] = ['viewer', 'member', 'admin'];
+
+/** @throws {Problem} 403 */
+function requireRole(lowest: MemberRole, role: MemberRole): void {
+  if (ROLES.indexOf(role) >= ROLES.indexOf(lowest)) return;
+  const detail = lowest === 'admin' ? 'Only administrators may do this.' : 'Your role may only read.';
+  throw new Problem(403, 'role-not-allowed', { detail });
 }
 
 /**

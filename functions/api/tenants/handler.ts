@@ -1,5 +1,5 @@
 import { bindRoutes } from '../../contracts/routes.ts';
-import { operatorApi } from '../../http/operator-api.ts';
+import { operatorApi, type OperatorRoute } from '../../http/operator-api.ts';
 import * as backups from './backup-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
@@ -11,6 +11,16 @@ import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
 import * as users from './user-routes.ts';
 
-export const handler = operatorApi(
-  bindRoutes(routes, { tenants, users, moves, promotion, backups, restores, exports, fleet, usage }),
-);
+export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(routes, {
+  tenants,
+  users,
+  moves,
+  promotion,
+  backups,
+  restores,
+  exports,
+  fleet,
+  usage,
+});
+
+export const handler = operatorApi(operations);
