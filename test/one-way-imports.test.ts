@@ -14,7 +14,7 @@ const GROUPS = [
   ['http'],
   // A restore is a backup that is read into a move; an export is one that is read into files.
   ['restores', 'exports', 'reconciliation'],
-  ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep'],
+  ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep', 'rotations'],
   ['places'],
   ['tenant-data'],
   ['placement'],

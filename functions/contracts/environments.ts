@@ -56,6 +56,12 @@ export interface SecretsEnvironment {
   readonly SECRETS_KMS_KEY_ARN: string;
 }
 
+/** The functions that encrypt fields, or decrypt them. */
+export interface FieldKeyEnvironment {
+  /** The region's KMS key of encrypted fields, for tenants without a key of their own. */
+  readonly FIELD_KEY_ARN: string;
+}
+
 /** The functions that serve tenants. */
 export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** Domains whose first label names a tenant, separated by commas. */
@@ -132,7 +138,7 @@ type NoEnvironment = Readonly<Record<never, string>>;
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
   'api/health/handler': NoEnvironment;
-  'api/people/handler': TenantApiEnvironment;
+  'api/people/handler': TenantApiEnvironment & FieldKeyEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
   'tasks/backup-data': BackupDataEnvironment;

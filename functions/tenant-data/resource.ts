@@ -27,8 +27,19 @@ export interface Resource<Table extends string = string, Column extends string =
   readonly hasUpdatedAt: boolean;
   /** The column that refers to the same table. A row must not become its own ancestor. */
   readonly hierarchy?: Column;
+  /** Fields that are stored encrypted; not among `columns`. Only administrators of the tenant see and write them. */
+  readonly sealed?: readonly SealedField<Column>[];
   /** The table that the first key column refers to. Items are listed only when its row exists. */
   readonly parentTable?: TableName;
+}
+
+/** A field of the API whose column has the encrypted value. */
+export interface SealedField<Column extends string = string> {
+  /** Its name in JSON. */
+  readonly field: string;
+  readonly column: Column;
+  /** `decimal`: a number with two decimals. */
+  readonly type: 'text' | 'decimal';
 }
 
 /** Checks a definition's names against the table's type. */
