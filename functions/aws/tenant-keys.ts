@@ -11,14 +11,15 @@ const COMPONENT = { TagKey: 'strata:component', TagValue: 'tenant-field-key' };
 
 /**
  * The tenant's key in a region, made at the first call. May be repeated, and run concurrently: of two keys, the one that
- * got the alias is the tenant's, and the other one is deleted.
+ * got the alias is the tenant's, and the other one is never used.
  * @param awsRegion the function's own when absent.
  * @returns the key's ARN.
  * @throws KMS's errors.
  */
 export async function provideTenantKey(tenantId: string, awsRegion?: string): Promise<string> {
-  const { CreateAliasCommand, CreateKeyCommand, EnableKeyRotationCommand, ScheduleKeyDeletionCommand } =
-    await import('@aws-sdk/client-kms');
+  const { CreateAliasCommand, CreateKeyCommand, EnableKeyRotationCommand } = await import(
+    '@aws-sdk/client-kms'
+  );
   const client = await kmsClient(awsRegion);
   const known = await findKey(client, tenantId);
   if (known) return known;
@@ -37,8 +38,7 @@ export async function provideTenantKey(tenantId: string, awsRegion?: string): Pr
     await client.send(new CreateAliasCommand({ AliasName: tenantKeyAlias(tenantId), TargetKeyId: KeyId }));
   } catch (error) {
     if ((error as Error).name !== 'AlreadyExistsException') throw error;
-    // It has encrypted nothing.
-    await client.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
+    // The new one stays without an alias and encrypts nothing: no function has the right to delete keys.
     const other = await findKey(client, tenantId);
     if (!other) throw error;
     return other;

@@ -7,6 +7,8 @@
 export interface CommonEnvironment {
   /** `on`: statements of requests are pipelined. */
   readonly DB_PIPELINE: string;
+  /** Oldest version of TLS of connections to databases: `TLSv1.3` or `TLSv1.2`. */
+  readonly DB_TLS: string;
   readonly LOG_LEVEL: string;
   readonly POWERTOOLS_SERVICE_NAME: string;
 }
@@ -161,8 +163,9 @@ export interface FunctionEnvironments {
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
   'tasks/registry-reconcile': BackupEnvironment;
-  'tasks/restore-data': BackupEnvironment;
+  'tasks/restore-data': BackupEnvironment & FieldKeyEnvironment;
   'tasks/restore-side': RestoreSideEnvironment;
+  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
 }
 

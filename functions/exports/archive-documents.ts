@@ -193,7 +193,8 @@ The data are exact. Nothing is added to texts that begin with =, +, - or @: a sp
 Import the columns as text if you do not trust everybody who could write these data.
 
 Columns of type bytea (employees.ssn_encrypted, employees.salary_encrypted) are hexadecimal. The platform encrypted these
-values before it stored them: the archive has the encrypted bytes, and not the key.
+values before it stored them: the archive has the encrypted bytes, and not the key. An administrator of the tenant reads
+them in clear from the API (GET /employees).
 
 Requests of the last 24 hours that may be repeated (idempotency keys) are not part of it.
 `;

@@ -19,8 +19,8 @@ export interface RotationView {
   readonly cause: RotationCause;
   readonly status: 'running' | 'succeeded' | 'failed';
   readonly reason: string | null;
-  /** The KMS key that values got. */
-  readonly keyArn: string;
+  /** The KMS key that values get; null until the work begins. */
+  readonly keyArn: string | null;
   /** Values that were encrypted again so far. */
   readonly valuesDone: number;
   /** Values that could not be opened, and were left as they are. */

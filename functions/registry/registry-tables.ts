@@ -444,8 +444,8 @@ export const registryTables = {
     cause: text().notNull().oneOf('key', 'age', 'request'),
     status: text().notNull().default("'running'").oneOf('running', 'succeeded', 'failed'),
     reason: text(),
-    /** The KMS key that values get. */
-    key_arn: text().notNull(),
+    /** The KMS key that values get; null until a worker takes it up. */
+    key_arn: text(),
     /** Of the tenant's place. */
     epoch: bigint().notNull(),
     /** Data keys that were made before are replaced. */

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { RotationInProgress, TenantNotRotatable } from './errors.ts';
+import { insertRotation } from './rotation-records.ts';
 
 export interface RequestRotationOptions {
   readonly actor: AuditActor;
@@ -46,22 +46,16 @@ export function requestRotation(
       throw new TenantNotRotatable('The tenant has no data that could be encrypted again.');
     }
     const rotationId = randomUUID();
-    const inserted = await db
-      .insertInto('field_rotations')
-      .values({
-        rotation_id: rotationId,
-        tenant_id: tenantId,
-        region,
-        cause: 'request',
-        key_arn: '',
-        epoch: place.epoch,
-        stale_before: now,
-        started_by: actor.id,
-      })
-      .onConflict((running) => running.column('tenant_id').where('status', '=', 'running').doNothing())
-      .returning('rotation_id')
-      .execute();
-    if (inserted.length === 0) throw new RotationInProgress();
+    const inserted = await insertRotation(transaction, {
+      rotationId,
+      tenantId,
+      region,
+      cause: 'request',
+      keyArn: null,
+      epoch: place.epoch,
+      startedBy: actor.id,
+    });
+    if (!inserted) throw new RotationInProgress();
     await recordAudit(transaction, {
       actor,
       action: 'fields.rotate',

@@ -35,8 +35,13 @@ export interface DueTenant extends RotatedTenant {
   readonly lacksKey: boolean;
 }
 
-export interface Rotation extends RotatedTenant {
+export interface Rotation {
   readonly rotationId: string;
+  readonly tenantId: string;
+  /** The KMS key that the last page was encrypted under; null before the first. */
+  readonly keyArn: string | null;
+  /** Of the tenant's place at the last page. */
+  readonly epoch: number;
   readonly cause: RotationCause;
   /** In seconds since 1970. */
   readonly staleBefore: number;
@@ -157,10 +162,14 @@ export async function findRotatedTenant(
   return row && { tenantId: row.tenant_id, keyArn: row.key_arn, epoch: row.epoch };
 }
 
-export interface NewRotation extends RotatedTenant {
+export interface NewRotation {
   readonly rotationId: string;
+  readonly tenantId: string;
   readonly region: string;
   readonly cause: RotationCause;
+  /** null: the worker decides. */
+  readonly keyArn: string | null;
+  readonly epoch: number;
   readonly startedBy: string;
 }
 
@@ -169,8 +178,6 @@ export async function insertRotation(
   registry: RegistryExecutor,
   { rotationId, tenantId, region, cause, keyArn, epoch, startedBy }: NewRotation,
 ): Promise<boolean> {
-  // After a change of the key every data key is a new one: only the KMS key counts.
-  const staleBefore = { key: ago('100 years'), age: ago(`${ROTATION_DAYS} days`), request: now }[cause];
   const inserted = await registrySql(registry)
     .insertInto('field_rotations')
     .values({
@@ -180,7 +187,7 @@ export async function insertRotation(
       cause,
       key_arn: keyArn,
       epoch,
-      stale_before: cause === 'key' ? columnValue('field_rotations.stale_before', EPOCH) : staleBefore,
+      stale_before: STALE_BEFORE[cause],
       started_by: startedBy,
     })
     .onConflict((running) => running.column('tenant_id').where('status', '=', 'running').doNothing())
@@ -189,7 +196,12 @@ export async function insertRotation(
   return inserted.length > 0;
 }
 
-const EPOCH = '1970-01-01T00:00:00Z';
+/** After a change of the KMS key the age of data keys does not matter. */
+const STALE_BEFORE = {
+  key: columnValue('field_rotations.stale_before', '1970-01-01T00:00:00Z'),
+  age: ago(`${ROTATION_DAYS} days`),
+  request: now,
+} as const;
 
 const secondsOf = (time: Expression<TimeWithoutZone>) =>
   sql<number>`cast(floor(extract(epoch from ${time})) as double precision)`;

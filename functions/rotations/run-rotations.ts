@@ -74,7 +74,6 @@ export async function runRotations(
       run[ended ? 'completed' : 'continued'] += 1;
       run.values += values;
     } catch (error) {
-      // The next run tries again when the lease has run out.
       run.continued += 1;
       onFailure?.(rotation.tenantId, error);
       if (error instanceof KeyUnavailable) break;
@@ -145,7 +144,12 @@ async function rotate(
       await delay(Math.min(performance.now() - began, LONGEST_PAUSE_MS));
     }
   } catch (error) {
-    if (!(error instanceof TenantElsewhere || error instanceof NotPlaced)) throw error;
+    if (!(error instanceof TenantElsewhere || error instanceof NotPlaced)) {
+      // The next run continues behind the last page. If the registry fails too, the lease runs out.
+      const kept = { after, done: 0, damaged: 0, keyArn, epoch };
+      await noteProgress(registry, rotationId, kept, { release: true }).catch(() => {});
+      throw error;
+    }
     await endRotation(registry, rotation, 'The tenant is no longer in this region.');
     return { ended: true, values };
   }

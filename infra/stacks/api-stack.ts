@@ -5,6 +5,7 @@ import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
 import type { CellStack } from './cell-stack.ts';
@@ -39,6 +40,8 @@ export class ApiStack extends Stack {
 
     const domain = config.domainName && `${props.isHome ? '' : `${region.key}.`}${config.domainName}`;
     const people = this.#tenantFunction('People', 'people', 'Employees and teams', domain, props);
+    props.network.fieldKeys.grantUse(people);
+    new RegionGrants(this, config, region).grantOpenFields(people);
     const skills = this.#tenantFunction(
       'Skills',
       'skills',
@@ -79,7 +82,7 @@ export class ApiStack extends Stack {
     context: 'people' | 'skills',
     description: string,
     domain: string | undefined,
-    { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
+    { config, bundle, region, network: { network, secrets, fieldKeys }, controlPlane, cells }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
     const task = new StrataFunction(this, id, {
@@ -91,6 +94,7 @@ export class ApiStack extends Stack {
       entry: `api/${context}/handler`,
       environment: {
         ...registry.readerEnvironment,
+        ...fieldKeys.environment,
         REGION_KEY: region.key,
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
         // runs on a developer's machine.

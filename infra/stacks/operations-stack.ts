@@ -1,6 +1,7 @@
 import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
+import { FieldRotation } from '../constructs/field-rotation.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
@@ -34,7 +35,7 @@ export class OperationsStack extends Stack {
     const description = `Strata: workflows of region ${region.key}`;
     super(scope, regionalStackName(region.key, 'operations'), stackProps(region, description, config));
     tagStack(this, 'data-plane', region, config);
-    const { key, network, secrets } = props.network;
+    const { key, network, secrets, fieldKeys } = props.network;
     const { registry, alarmTopicArn } = props.controlPlane;
     const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
     for (const cell of props.cells) this.addStackDependency(cell);
@@ -67,7 +68,7 @@ export class OperationsStack extends Stack {
       keyArn: key.keyArn,
     });
     const elsewhere = new RegionGrants(this, config, region);
-    const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
+    const workflows = { settings, registry, network, cells, secrets, fieldKeys, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
     const { backups } = props.backups;
@@ -79,6 +80,8 @@ export class OperationsStack extends Stack {
 
     new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
     new PartitionUpkeep(this, 'Upkeep', { settings, region, registry, network, cells, secrets });
+
+    new FieldRotation(this, 'FieldRotation', { ...workflows, region });
 
     const registerRegion = new StrataFunction(this, 'RegisterRegion', {
       ...settings,

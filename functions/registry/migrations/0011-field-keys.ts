@@ -2,7 +2,7 @@
  * Registry schema version 11: KMS keys of tenants for encrypted fields, and the work that encrypts fields again.
  *
  * A row of `tenant_field_keys` stays when its key is no longer the tenant's: backups have values under it. `key_arn` of a
- * rotation is the KMS key that values get, `epoch` that of the tenant's place; data keys made before `stale_before` are
+ * rotation is the KMS key that values get (null until a worker takes it up), `epoch` that of the tenant's place; data keys made before `stale_before` are
  * replaced. `after_row` is the last employee that was handled, and `leased_until` is set while a worker is on it. No
  * reference to `tenants`: in its new region, a tenant has its key before it arrives.
  */
@@ -22,7 +22,7 @@ CREATE TABLE field_rotations (
   cause text NOT NULL CHECK (cause IN ('key', 'age', 'request')),
   status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed')),
   reason text,
-  key_arn text NOT NULL,
+  key_arn text,
   epoch bigint NOT NULL,
   stale_before timestamptz NOT NULL,
   after_row uuid,
