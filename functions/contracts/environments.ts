@@ -139,8 +139,8 @@ type NoEnvironment = Readonly<Record<never, string>>;
 
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
-  'api/health/handler': NoEnvironment;
   'api/people/handler': TenantApiEnvironment & FieldKeyEnvironment;
+  'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
   'tasks/backup-data': BackupDataEnvironment;

@@ -2,13 +2,24 @@ import * as z from 'zod/mini';
 import { isEmailAddress } from '../resources/email-address.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../resources/keyset-page.ts';
 
-/** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
+/**
+ * A string of 1 to `max` characters, counted as PostgreSQL counts them. As of each refinement whose rule JSON Schema can
+ * express, `params` is that rule: the API's document has it.
+ */
 export function requiredText(max: number) {
   return z
     .string('must be a string')
-    .check(z.refine((text) => text.trim() !== '', 'must not be blank'))
     .check(
-      z.refine((text) => text.length <= max || [...text].length <= max, `must be at most ${max} characters`),
+      z.refine((text) => text.trim() !== '', {
+        error: 'must not be blank',
+        params: { minLength: 1, pattern: '\\S' },
+      }),
+    )
+    .check(
+      z.refine((text) => text.length <= max || [...text].length <= max, {
+        error: `must be at most ${max} characters`,
+        params: { maxLength: max },
+      }),
     );
 }
 
@@ -17,7 +28,7 @@ export function printableText(max: number) {
   return requiredText(max).check(
     z.refine((text) => !/[\p{C}\p{Zl}\p{Zp}]/u.test(text), {
       error: 'must have printable characters only',
-      params: { pattern: '^[^\\p{C}\\p{Zl}\\p{Zp}]*$' },
+      params: { pattern: '^(?=.*\\S)[^\\p{C}\\p{Zl}\\p{Zp}]*$' },
     }),
   );
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { type BuildOptions, build, buildSync, type OutputFile } from 'esbuild';
+import { type BuildOptions, build, buildSync } from 'esbuild';
+import { type BundledFile, documentFiles, documentFilesMeanwhile, PRINTER } from './document-files.ts';
 
 /** All functions of the project, bundled into one directory that every Lambda function shares as its code. */
 export interface FunctionBundle {
@@ -46,14 +47,17 @@ export const bundleOptions = {
 } satisfies BuildOptions;
 
 /**
- * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks.
+ * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks, and
+ * adds the API's document with its viewer.
  * The pass takes about a second; a NodejsFunction per handler would take that for each.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
-  const { sources, options } = passOver(projectDirectory, directory);
+  const { sources, options, printer } = passOver(projectDirectory, directory);
   try {
-    return written(sources, buildSync(options).outputFiles, directory);
+    const { outputFiles } = buildSync(options);
+    const document = documentFiles(projectDirectory, codeOf(buildSync(printer)));
+    return written(sources, [...relativeTo(directory, outputFiles), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
@@ -64,9 +68,13 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
-  const { sources, options } = passOver(projectDirectory, directory);
+  const { sources, options, printer } = passOver(projectDirectory, directory);
   try {
-    return written(sources, (await build(options)).outputFiles, directory);
+    const [{ outputFiles }, document] = await Promise.all([
+      build(options),
+      build(printer).then((printed) => documentFilesMeanwhile(projectDirectory, codeOf(printed))),
+    ]);
+    return written(sources, [...relativeTo(directory, outputFiles), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
@@ -86,15 +94,32 @@ function passOver(projectDirectory: string, directory: string) {
     outdir: directory,
     write: false,
   } satisfies BuildOptions;
-  return { sources, options };
+  const printer = {
+    ...bundleOptions,
+    splitting: false,
+    absWorkingDir: root,
+    entryPoints: [PRINTER],
+    write: false,
+  } satisfies BuildOptions;
+  return { sources, options, printer };
 }
 
-function written(sources: string[], outputs: OutputFile[], directory: string): FunctionBundle {
+interface Built {
+  readonly outputFiles: readonly { readonly path: string; readonly contents: Uint8Array }[];
+}
+
+const codeOf = ({ outputFiles: [output] }: Built): Uint8Array => output?.contents ?? new Uint8Array();
+
+const relativeTo = (directory: string, outputs: Built['outputFiles']): BundledFile[] =>
+  outputs.map(({ path, contents }) => ({ path: relative(directory, path), contents }));
+
+function written(sources: string[], files: BundledFile[], directory: string): FunctionBundle {
   const hash = createHash('sha256');
-  for (const { path, contents } of outputs.sort((a, b) => (a.path < b.path ? -1 : 1))) {
-    hash.update(relative(directory, path)).update('\0').update(contents).update('\0');
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, contents);
+  for (const { path, contents } of files.sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    hash.update(path).update('\0').update(contents).update('\0');
+    const file = join(directory, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, contents);
   }
   const entries = sources.map((source) => source.slice(0, -'.ts'.length).split(sep).join('/'));
   return { directory, hash: hash.digest('hex'), entries: new Set(entries) };

@@ -262,7 +262,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
-  const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
+  const withoutRegistry = ['tasks/bootstrap-registry', 'api/public/handler'];
   for (const resource of ofType('AWS::Lambda::Function')) {
     const entry = (resource.Properties.Handler as string).replace(/\.handler$/, '');
     const expected = [

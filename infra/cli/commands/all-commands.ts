@@ -10,6 +10,7 @@ import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
 import { restore, restores, undo } from './restores.ts';
 import { rollouts } from './rollouts.ts';
+import { rotate, rotations } from './rotations.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
@@ -48,6 +49,8 @@ export const COMMANDS: readonly Command[] = [
   offers,
   accept,
   decline,
+  rotate,
+  rotations,
   rollouts,
   executions,
   tick,
