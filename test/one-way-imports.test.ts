@@ -14,7 +14,18 @@ const GROUPS = [
   ['http'],
   // A restore is a backup that is read into a move; an export is one that is read into files.
   ['restores', 'exports', 'reconciliation'],
-  ['onboarding', 'moves', 'backups', 'offboarding', 'rollouts', 'metering', 'promotion', 'alerts', 'upkeep', 'rotations'],
+  [
+    'onboarding',
+    'moves',
+    'backups',
+    'offboarding',
+    'rollouts',
+    'metering',
+    'promotion',
+    'alerts',
+    'upkeep',
+    'rotations',
+  ],
   ['places'],
   ['tenant-data'],
   ['placement'],
@@ -85,7 +96,8 @@ describe('imports go one way', () => {
 
   test('what only the document of the API says is in no bundle: handlers and routes do not import it', () => {
     const ofDocument = /^functions\/(http\/openapi\/|api\/(.+\/(descriptions|answers)|openapi-document)\.ts)/;
-    const sayers = /(^functions\/http\/openapi\/|\/(descriptions|answers|openapi-document|print-openapi)\.ts$)/;
+    const sayers =
+      /(^functions\/http\/openapi\/|\/(descriptions|answers|openapi-document|print-openapi)\.ts$)/;
     const found = violations(
       within('functions').filter((file) => !sayers.test(file)),
       (imported) => !ofDocument.test(imported),

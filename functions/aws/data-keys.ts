@@ -46,7 +46,9 @@ async function calling<Result>(call: () => Promise<Result>): Promise<Result> {
   try {
     return await call();
   } catch (cause) {
-    throw INVALID.has((cause as Error).name) ? new WrappedKeyInvalid({ cause }) : new KeyUnavailable({ cause });
+    throw INVALID.has((cause as Error).name)
+      ? new WrappedKeyInvalid({ cause })
+      : new KeyUnavailable({ cause });
   }
 }
 

@@ -55,15 +55,19 @@ export function resourceRoutes({
   const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
 
   return {
-    list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, actor, params, query: given }) => {
-      const { limit, cursor, q, ...equals } = given as Fields & {
-        limit?: number;
-        cursor?: string;
-        q?: string;
-      };
-      const filter = { equals: { ...toColumns(params as Fields), ...toColumns(equals) }, search: q };
-      return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor }), actor) };
-    }),
+    list: tenantRoute(
+      'viewer',
+      { params: parentParams, query },
+      async ({ tenant, actor, params, query: given }) => {
+        const { limit, cursor, q, ...equals } = given as Fields & {
+          limit?: number;
+          cursor?: string;
+          q?: string;
+        };
+        const filter = { equals: { ...toColumns(params as Fields), ...toColumns(equals) }, search: q };
+        return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor }), actor) };
+      },
+    ),
     create: tenantRoute(
       write,
       { params: parentParams, body: z.strictObject(create) },

@@ -55,8 +55,7 @@ export async function encryptForClone(
 ): Promise<boolean> {
   const name = qualified(schemaName, table);
   const foreign = COLUMNS.map(
-    (column) =>
-      `substring(${identifier(column)} from ${COMPARED.tenant.from} for 16) <> $1::bytea`,
+    (column) => `substring(${identifier(column)} from ${COMPARED.tenant.from} for 16) <> $1::bytea`,
   ).join(' OR ');
   for (let after = '00000000-0000-0000-0000-000000000000'; ; ) {
     if (performance.now() > deadline) return false;

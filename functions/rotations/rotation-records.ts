@@ -72,9 +72,7 @@ const placedTenants = (db: RegistrySql, region: string, regionKeyArn: string) =>
         .else(columnValue('tenant_field_keys.key_arn', regionKeyArn))
         .end()
         .as('key_arn'),
-      eb
-        .and([eb('r.isolation_model', '=', 'dedicated'), eb('k.key_arn', 'is', null)])
-        .as('lacks_key'),
+      eb.and([eb('r.isolation_model', '=', 'dedicated'), eb('k.key_arn', 'is', null)]).as('lacks_key'),
     ])
     .where('t.status', 'in', IN_USE)
     .where('r.region', '=', region);
@@ -87,7 +85,11 @@ const ago = (interval: string) => sql<TimeWithoutZone>`now() - cast(${sql.lit(in
  */
 export async function listDueTenants(
   registry: RegistryExecutor,
-  { region, regionKeyArn, limit }: { readonly region: string; readonly regionKeyArn: string; readonly limit: number },
+  {
+    region,
+    regionKeyArn,
+    limit,
+  }: { readonly region: string; readonly regionKeyArn: string; readonly limit: number },
 ): Promise<DueTenant[]> {
   const db = registrySql(registry);
   const rows = await db
@@ -146,7 +148,7 @@ export async function listDueTenants(
     keyArn: row.key_arn,
     epoch: row.epoch,
     cause: row.cause,
-    lacksKey: row.lacks_key,
+    lacksKey: row.lacks_key === true,
   }));
 }
 
@@ -259,7 +261,8 @@ export async function leaseRotation(
   };
 }
 
-const until = (seconds: number) => sql<TimeWithoutZone>`now() + cast(${sql.lit(`${seconds} seconds`)} as interval)`;
+const until = (seconds: number) =>
+  sql<TimeWithoutZone>`now() + cast(${sql.lit(`${seconds} seconds`)} as interval)`;
 
 export interface RotationProgress {
   /** undefined: begin again with the first row. */

@@ -44,8 +44,7 @@ export const handler = async (input: unknown) => {
       deadline: performance.now() + RUN_MS,
       tenantId,
       ...(settleSeconds === undefined ? {} : { settleSeconds }),
-      onDamaged: (id, error) =>
-        logger.critical(ALERTS.isolation, { tenantId: id, reason: error.message }),
+      onDamaged: (id, error) => logger.critical(ALERTS.isolation, { tenantId: id, reason: error.message }),
       onFailure: (id, error) => {
         failures += 1;
         logger.error('fields were not encrypted again', { tenantId: id, error: error as Error });

@@ -100,7 +100,10 @@ export const COMPARED = {
   tenant: { from: TENANT_AT + 1, bytes: idBytes },
   madeAt: { from: MADE_AT + 1, length: 4 },
   /** The length of the ARN and the ARN. */
-  key: { from: KEY_AT + 1, bytes: (keyArn: string) => Buffer.from([keyArn.length, ...Buffer.from(keyArn, 'ascii')]) },
+  key: {
+    from: KEY_AT + 1,
+    bytes: (keyArn: string) => Buffer.from([keyArn.length, ...Buffer.from(keyArn, 'ascii')]),
+  },
 } as const;
 
 /** The bytes of a time as the format has them: they sort as the times do. */

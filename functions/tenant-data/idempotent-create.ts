@@ -103,10 +103,7 @@ export async function createOnce(
   return { answer: answerOf(earlier), replayed: true };
 }
 
-async function earlierUse(
-  transaction: TenantTransaction,
-  use: IdempotencyUse,
-): Promise<KeyRow | undefined> {
+async function earlierUse(transaction: TenantTransaction, use: IdempotencyUse): Promise<KeyRow | undefined> {
   const [row] = await transaction.query(
     tenantStatement(sql<KeyRow>`SELECT request_method, request_path, request_hash, response_status, response_headers,
         response_body #>> '{}' AS response_body

@@ -5,8 +5,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type FieldKeyEnvironment, variable } from '../contracts/environments.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
-import type { KeptHash } from './idempotent-create.ts';
 import { FieldCipher, type ValuePlace } from './field-cipher.ts';
+import type { KeptHash } from './idempotent-create.ts';
 import type { Resource, SealedField, Values } from './resource.ts';
 import type { SealedColumns } from './stored-row.ts';
 
@@ -24,7 +24,12 @@ async function keyOf(tenant: TenantAccess): Promise<string> {
   return (await tenant.ownFieldKey()) ?? variable<FieldKeyEnvironment>('FIELD_KEY_ARN');
 }
 
-const placeOf = (tenantId: string, { table }: Resource, { column }: SealedField, row: string): ValuePlace => ({
+const placeOf = (
+  tenantId: string,
+  { table }: Resource,
+  { column }: SealedField,
+  row: string,
+): ValuePlace => ({
   tenantId,
   table,
   column,
@@ -94,7 +99,8 @@ const fromText = ({ type }: SealedField, text: string): unknown => (type === 'de
 export function encryptedHash(tenant: TenantAccess, key: string): KeptHash {
   const place = { tenantId: tenant.tenantId, table: 'idempotency_keys', column: 'request_hash', row: key };
   return {
-    keep: async (hash) => PREFIX + (await cipher().seal(place, hash, { keyArn: await keyOf(tenant) })).toString('base64'),
+    keep: async (hash) =>
+      PREFIX + (await cipher().seal(place, hash, { keyArn: await keyOf(tenant) })).toString('base64'),
     equals: async (kept, hash) => {
       if (!kept.startsWith(PREFIX)) return false;
       const opened = await cipher().open(place, Buffer.from(kept.slice(PREFIX.length), 'base64'));

@@ -82,7 +82,14 @@ export class ApiStack extends Stack {
     context: 'people' | 'skills',
     description: string,
     domain: string | undefined,
-    { config, bundle, region, network: { network, secrets, fieldKeys }, controlPlane, cells }: RegionalStackProps,
+    {
+      config,
+      bundle,
+      region,
+      network: { network, secrets, fieldKeys },
+      controlPlane,
+      cells,
+    }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
     const task = new StrataFunction(this, id, {

@@ -107,7 +107,7 @@ async function run(
     const exists = whose === own && mine.has(id);
     const key = { employee_id: id };
     if (step.do === 'read') {
-      if (exists) expect(await employees.get(access, key)).toEqual(mine.get(id));
+      if (exists) expect((await employees.get(access, key)).item).toEqual(mine.get(id));
       else await expect(employees.get(access, key)).rejects.toThrow(ResourceNotFound);
     } else if (step.do === 'delete') {
       const deleting = employees.delete(access, ACTOR, key, undefined);
@@ -121,7 +121,7 @@ async function run(
       const taken = [...mine.values()].some((item) => item.email === step.email && item.employeeId !== id);
       if (!exists) await expect(renaming).rejects.toThrow(ResourceNotFound);
       else if (taken) await expect(renaming).rejects.toThrow(ResourceConflict);
-      else remember(mine, await renaming);
+      else remember(mine, (await renaming).item);
     }
   }
 }

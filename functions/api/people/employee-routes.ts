@@ -1,5 +1,14 @@
 import * as z from 'zod/mini';
-import { day, decimal, document, email, optionalText, printableText, requiredText, uuid } from '../../http/input-schemas.ts';
+import {
+  day,
+  decimal,
+  document,
+  email,
+  optionalText,
+  printableText,
+  requiredText,
+  uuid,
+} from '../../http/input-schemas.ts';
 import { resourceRoutes } from '../../http/resource-routes.ts';
 import { employees } from '../../tenant-data/employees.ts';
 

@@ -193,7 +193,6 @@ export const dryRun = component(
   }) satisfies z.ZodMiniType<Omit<DryRun, 'plan'>>,
 );
 
-
 export const restore = component(
   'Restore',
   z.object({
@@ -286,10 +285,7 @@ const exportFields = {
   expiresAt: time,
 };
 
-export const tenantExport = component(
-  'Export',
-  z.object(exportFields) satisfies z.ZodMiniType<ExportView>,
-);
+export const tenantExport = component('Export', z.object(exportFields) satisfies z.ZodMiniType<ExportView>);
 export const exportPage = pageOf('Export', tenantExport);
 /** With the link to its archive. */
 export const linkedExport = component(

@@ -37,7 +37,8 @@ export const tenants = describeOperatorContext({
     'fleet.startRollout': {
       tag: 'Fleet',
       summary: 'Start a schema rollout',
-      description: 'Brings the tables of all targets that lag behind to the deployed version. Poll its `Location`.',
+      description:
+        'Brings the tables of all targets that lag behind to the deployed version. Poll its `Location`.',
       body: rolloutRequest,
       answers: { 202: answers.rollout },
       refusals: { 409: 'A rollout of the region is running (`rollout-running`).', 503: NOT_STARTED },
@@ -191,7 +192,8 @@ export const tenants = describeOperatorContext({
     'exports.read': {
       tag: 'Backups',
       summary: 'Read an export',
-      description: 'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
+      description:
+        'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
       answers: { 200: answers.linkedExport },
     },
     'rotations.list': {

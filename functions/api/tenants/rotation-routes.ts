@@ -52,12 +52,15 @@ export const create = operatorRoute(
   },
 );
 
-export const read = operatorRoute({ params: rotationParams }, async ({ registry, registries, region, params }) => {
-  const { tenantId } = await getTenant(registry, params.tenantId);
-  const rotation = await findRotationOfRegions(
-    registries,
-    { region: region.key, tenantId },
-    params.rotationId,
-  );
-  return { status: 200, body: rotation, etag: entityTag(rotation) };
-});
+export const read = operatorRoute(
+  { params: rotationParams },
+  async ({ registry, registries, region, params }) => {
+    const { tenantId } = await getTenant(registry, params.tenantId);
+    const rotation = await findRotationOfRegions(
+      registries,
+      { region: region.key, tenantId },
+      params.rotationId,
+    );
+    return { status: 200, body: rotation, etag: entityTag(rotation) };
+  },
+);

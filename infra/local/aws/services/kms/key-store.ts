@@ -55,7 +55,13 @@ export class KeyStore {
   /** A key of its own for each call. */
   create(fields: Pick<Key, 'region' | 'description' | 'policy' | 'tags'>): Key {
     const keyId = randomUUID();
-    const key: Key = { ...fields, keyId, arn: arnOf(fields.region, keyId), createdDate: Date.now(), atRunTime: true };
+    const key: Key = {
+      ...fields,
+      keyId,
+      arn: arnOf(fields.region, keyId),
+      createdDate: Date.now(),
+      atRunTime: true,
+    };
     this.#keys.set(keyId, key);
     this.#material.set(keyId, randomBytes(32));
     this.#save();

@@ -93,7 +93,12 @@ function wire(keys: KeyStore): AwsService {
       },
       ReEncrypt: {
         permissions: (input, call) => [
-          ...permission('ReEncryptFrom', keys.keyOf(ciphertext(input), call.region), input, 'SourceEncryptionContext'),
+          ...permission(
+            'ReEncryptFrom',
+            keys.keyOf(ciphertext(input), call.region),
+            input,
+            'SourceEncryptionContext',
+          ),
           ...permission(
             'ReEncryptTo',
             keys.get(input.required('DestinationKeyId'), call.region),
@@ -106,7 +111,11 @@ function wire(keys: KeyStore): AwsService {
           const from = source(blob, input.text('SourceKeyId'), call.region);
           const to = keys.get(input.required('DestinationKeyId'), call.region);
           keys.requireUsable(to);
-          const plaintext = keys.decrypt(blob, call.region, encryptionContext(input, 'SourceEncryptionContext'));
+          const plaintext = keys.decrypt(
+            blob,
+            call.region,
+            encryptionContext(input, 'SourceEncryptionContext'),
+          );
           const context = encryptionContext(input, 'DestinationEncryptionContext');
           return {
             CiphertextBlob: keys.encrypt(to, plaintext, context),
@@ -125,7 +134,9 @@ function wire(keys: KeyStore): AwsService {
             'kms:CallerAccount': LOCAL_ACCOUNT,
             'kms:KeySpec': input.text('KeySpec') ?? 'SYMMETRIC_DEFAULT',
             'kms:KeyUsage': input.text('KeyUsage') ?? 'ENCRYPT_DECRYPT',
-            'kms:BypassPolicyLockoutSafetyCheck': String(input.boolean('BypassPolicyLockoutSafetyCheck') ?? false),
+            'kms:BypassPolicyLockoutSafetyCheck': String(
+              input.boolean('BypassPolicyLockoutSafetyCheck') ?? false,
+            ),
           };
           const resource = `arn:aws:kms:${call.region}:${LOCAL_ACCOUNT}:key/new`;
           return [
@@ -135,8 +146,14 @@ function wire(keys: KeyStore): AwsService {
         },
         run(input, { region }) {
           const [spec, usage] = [input.text('KeySpec'), input.text('KeyUsage')];
-          if ((spec ?? 'SYMMETRIC_DEFAULT') !== 'SYMMETRIC_DEFAULT' || (usage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT') {
-            throw new AwsError('UnsupportedOperationException', 'only symmetric keys for encryption exist here');
+          if (
+            (spec ?? 'SYMMETRIC_DEFAULT') !== 'SYMMETRIC_DEFAULT' ||
+            (usage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT'
+          ) {
+            throw new AwsError(
+              'UnsupportedOperationException',
+              'only symmetric keys for encryption exist here',
+            );
           }
           const policy = input.text('Policy');
           const key = keys.create({
