@@ -47,17 +47,18 @@ export const bundleOptions = {
 } satisfies BuildOptions;
 
 /**
- * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks, and
- * adds the API's document with its viewer.
- * The pass takes about a second; a NodejsFunction per handler would take that for each.
+ * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts`. The tasks share one esbuild pass and
+ * its chunks. Each context of the API has a pass of its own: a chunk that it shared with other entries would hold all
+ * that any of them needs, and a request that waits for a cold start would load it. All passes take about a second; a
+ * NodejsFunction per handler would take that for each. The API's document is added, with its viewer.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
-  const { sources, options, printer } = passOver(projectDirectory, directory);
+  const { sources, passes, printer } = passesOver(projectDirectory, directory);
   try {
-    const { outputFiles } = buildSync(options);
+    const outputs = passes.flatMap((options) => buildSync(options).outputFiles);
     const document = documentFiles(projectDirectory, codeOf(buildSync(printer)));
-    return written(sources, [...relativeTo(directory, outputFiles), ...document], directory);
+    return written(sources, [...relativeTo(directory, outputs), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
@@ -68,32 +69,37 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
-  const { sources, options, printer } = passOver(projectDirectory, directory);
+  const { sources, passes, printer } = passesOver(projectDirectory, directory);
   try {
-    const [{ outputFiles }, document] = await Promise.all([
-      build(options),
+    const [results, document] = await Promise.all([
+      Promise.all(passes.map((options) => build(options))),
       build(printer).then((printed) => documentFilesMeanwhile(projectDirectory, codeOf(printed))),
     ]);
-    return written(sources, [...relativeTo(directory, outputFiles), ...document], directory);
+    const outputs = results.flatMap(({ outputFiles }) => outputFiles);
+    return written(sources, [...relativeTo(directory, outputs), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
 }
 
-function passOver(projectDirectory: string, directory: string) {
+function passesOver(projectDirectory: string, directory: string) {
   const root = join(projectDirectory, 'functions');
-  const sources = ['api/*/handler.ts', 'tasks/*.ts']
-    .flatMap((pattern) => globSync(pattern, { cwd: root }))
-    .sort();
+  const contexts = globSync('api/*/handler.ts', { cwd: root }).sort();
+  const tasks = globSync('tasks/*.ts', { cwd: root }).sort();
+  const sources = [...contexts, ...tasks];
   if (sources.length === 0) throw new FunctionBundleError(`no function entries under ${root}`);
-  const options = {
-    ...bundleOptions,
-    absWorkingDir: root,
-    entryPoints: sources,
-    outbase: '.',
-    outdir: directory,
-    write: false,
-  } satisfies BuildOptions;
+  const groups = [...contexts.map((context) => [context]), ...(tasks.length > 0 ? [tasks] : [])];
+  const passes = groups.map(
+    (entryPoints) =>
+      ({
+        ...bundleOptions,
+        absWorkingDir: root,
+        entryPoints,
+        outbase: '.',
+        outdir: directory,
+        write: false,
+      }) satisfies BuildOptions,
+  );
   const printer = {
     ...bundleOptions,
     splitting: false,
@@ -101,7 +107,7 @@ function passOver(projectDirectory: string, directory: string) {
     entryPoints: [PRINTER],
     write: false,
   } satisfies BuildOptions;
-  return { sources, options, printer };
+  return { sources, passes, printer };
 }
 
 interface Built {
