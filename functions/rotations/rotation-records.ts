@@ -89,7 +89,14 @@ export async function listDueTenants(
     region,
     regionKeyArn,
     limit,
-  }: { readonly region: string; readonly regionKeyArn: string; readonly limit: number },
+    tenantId,
+  }: {
+    readonly region: string;
+    readonly regionKeyArn: string;
+    readonly limit: number;
+    /** Only this one. */
+    readonly tenantId?: string | undefined;
+  },
 ): Promise<DueTenant[]> {
   const db = registrySql(registry);
   const rows = await db
@@ -139,6 +146,9 @@ export async function listDueTenants(
           ]),
         ]),
       ]),
+    )
+    .$if(tenantId !== undefined, (all) =>
+      all.where('p.tenant_id', '=', columnValue('tenants.tenant_id', tenantId as string)),
     )
     .orderBy('p.tenant_id')
     .limit(limit)
@@ -205,19 +215,25 @@ const STALE_BEFORE = {
   request: now,
 } as const;
 
+/** Rounded up: a data key of the same second is replaced as well. */
 const secondsOf = (time: Expression<TimeWithoutZone>) =>
-  sql<number>`cast(floor(extract(epoch from ${time})) as double precision)`;
+  sql<number>`cast(ceil(extract(epoch from ${time})) as double precision)`;
 
 /** Running rotations of the region that no worker is on, the oldest first. */
 export async function listFreeRotations(
   registry: RegistryExecutor,
-  { region, limit }: { readonly region: string; readonly limit: number },
+  {
+    region,
+    limit,
+    tenantId,
+  }: { readonly region: string; readonly limit: number; readonly tenantId?: string | undefined },
 ): Promise<string[]> {
   const rows = await registrySql(registry)
     .selectFrom('field_rotations as f')
     .select('f.rotation_id')
     .where('f.region', '=', region)
     .where('f.status', '=', 'running')
+    .$if(tenantId !== undefined, (all) => all.where('f.tenant_id', '=', tenantId as string))
     .where((eb) => eb.or([eb('f.leased_until', 'is', null), eb('f.leased_until', '<', now)]))
     .orderBy('f.started_at')
     .limit(limit)

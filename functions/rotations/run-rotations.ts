@@ -61,14 +61,15 @@ export async function runRotations(
   registry: Pick<DataApi, 'query' | 'transaction'>,
   options: RunRotationsOptions,
 ): Promise<RotationRun> {
-  const { region, regionKeyArn, deadline, onFailure } = options;
+  const { region, regionKeyArn, tenantId, deadline, onFailure } = options;
   await beginDue(registry, options);
   const run = { completed: 0, continued: 0, values: 0 };
-  for (const rotationId of await listFreeRotations(registry, { region, limit: 2 * TENANTS_AT_ONCE })) {
-    if (performance.now() > deadline) break;
+  const free = await listFreeRotations(registry, { region, tenantId, limit: 2 * TENANTS_AT_ONCE });
+  for (const rotationId of free) {
+    // Each run gets one page further at least.
+    if (run.completed + run.continued > 0 && performance.now() > deadline) break;
     const rotation = await leaseRotation(registry, rotationId, { region, regionKeyArn });
     if (!rotation) continue;
-    if (options.tenantId !== undefined && rotation.tenantId !== options.tenantId) continue;
     try {
       const { ended, values } = await rotate(registry, rotation, options);
       run[ended ? 'completed' : 'continued'] += 1;
@@ -86,10 +87,8 @@ async function beginDue(
   registry: Pick<DataApi, 'query' | 'transaction'>,
   { region, regionKeyArn, tenantId, deadline, onFailure }: RunRotationsOptions,
 ): Promise<void> {
-  const due = await listDueTenants(registry, { region, regionKeyArn, limit: TENANTS_AT_ONCE });
+  const due = await listDueTenants(registry, { region, regionKeyArn, tenantId, limit: TENANTS_AT_ONCE });
   for (const tenant of due) {
-    if (performance.now() > deadline) return;
-    if (tenantId !== undefined && tenant.tenantId !== tenantId) continue;
     try {
       // It got its database from an earlier release.
       const keyArn = tenant.lacksKey ? await provideFieldKey(registry, tenant.tenantId) : tenant.keyArn;
@@ -98,6 +97,7 @@ async function beginDue(
     } catch (error) {
       onFailure?.(tenant.tenantId, error);
     }
+    if (performance.now() > deadline) return;
   }
 }
 
