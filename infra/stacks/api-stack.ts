@@ -5,6 +5,7 @@ import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
+import { FieldRotation } from '../constructs/field-rotation.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
@@ -24,7 +25,7 @@ export interface RegionalStackProps extends SharedSettings {
 const SERVES_ALL =
   'The function serves whichever tenant a request is for, so tenants’ secrets are known by pattern only.';
 
-/** The data-plane API of one region. */
+/** The data-plane API of one region, and the worker that encrypts its tenants' fields again. */
 export class ApiStack extends Stack {
   readonly url: string;
 
@@ -41,7 +42,19 @@ export class ApiStack extends Stack {
     const domain = config.domainName && `${props.isHome ? '' : `${region.key}.`}${config.domainName}`;
     const people = this.#tenantFunction('People', 'people', 'Employees and teams', domain, props);
     props.network.fieldKeys.grantUse(people);
-    new RegionGrants(this, config, region).grantOpenFields(people);
+    const elsewhere = new RegionGrants(this, config, region);
+    elsewhere.grantOpenFields(people);
+    // It works as requests do, and with their rights.
+    new FieldRotation(this, 'FieldRotation', {
+      settings,
+      region,
+      registry: props.controlPlane.registry,
+      network: props.network.network,
+      cells: props.cells.map(({ cell }) => cell),
+      secrets: props.network.secrets,
+      fieldKeys: props.network.fieldKeys,
+      elsewhere,
+    });
     const skills = this.#tenantFunction(
       'Skills',
       'skills',

@@ -1,7 +1,6 @@
 import { CfnOutput, CustomResource, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
-import { FieldRotation } from '../constructs/field-rotation.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
@@ -80,8 +79,6 @@ export class OperationsStack extends Stack {
 
     new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
     new PartitionUpkeep(this, 'Upkeep', { settings, region, registry, network, cells, secrets });
-
-    new FieldRotation(this, 'FieldRotation', { ...workflows, region });
 
     const registerRegion = new StrataFunction(this, 'RegisterRegion', {
       ...settings,
