@@ -65,7 +65,7 @@ export interface FieldKeyEnvironment {
 }
 
 /** The functions that serve tenants. */
-export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment {
+export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment, FieldKeyEnvironment {
   /** Domains whose first label names a tenant, separated by commas. */
   readonly TENANT_DOMAINS: string;
 }
@@ -139,7 +139,7 @@ type NoEnvironment = Readonly<Record<never, string>>;
 
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
-  'api/people/handler': TenantApiEnvironment & FieldKeyEnvironment;
+  'api/people/handler': TenantApiEnvironment;
   'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;

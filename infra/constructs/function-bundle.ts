@@ -50,7 +50,7 @@ export const bundleOptions = {
  * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts`. The tasks share one esbuild pass and
  * its chunks. Each context of the API has a pass of its own: a chunk that it shared with other entries would hold all
  * that any of them needs, and a request that waits for a cold start would load it. All passes take about a second; a
- * NodejsFunction per handler would take that for each. The API's document is added, with its viewer.
+ * NodejsFunction per handler would take that for each. The API's document and its viewer are added.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
@@ -71,9 +71,9 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
   const { sources, passes, printer } = passesOver(projectDirectory, directory);
   try {
-    const [results, document] = await Promise.all([
-      Promise.all(passes.map((options) => build(options))),
+    const [document, ...results] = await Promise.all([
       build(printer).then((printed) => documentFilesMeanwhile(projectDirectory, codeOf(printed))),
+      ...passes.map((options) => build(options)),
     ]);
     const outputs = results.flatMap(({ outputFiles }) => outputFiles);
     return written(sources, [...relativeTo(directory, outputs), ...document], directory);
@@ -119,9 +119,9 @@ const codeOf = ({ outputFiles: [output] }: Built): Uint8Array => output?.content
 const relativeTo = (directory: string, outputs: Built['outputFiles']): BundledFile[] =>
   outputs.map(({ path, contents }) => ({ path: relative(directory, path), contents }));
 
-function written(sources: string[], files: BundledFile[], directory: string): FunctionBundle {
+function written(sources: string[], files: readonly BundledFile[], directory: string): FunctionBundle {
   const hash = createHash('sha256');
-  for (const { path, contents } of files.sort((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const { path, contents } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     hash.update(path).update('\0').update(contents).update('\0');
     const file = join(directory, path);
     mkdirSync(dirname(file), { recursive: true });

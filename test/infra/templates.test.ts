@@ -207,7 +207,7 @@ test('functions that serve requests can read no owner, master or writer secret',
 });
 
 test('the environment of every function has only the agreed names', () => {
-  const everywhere = ['DB_PIPELINE', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
+  const everywhere = ['DB_PIPELINE', 'DB_TLS', 'LOG_LEVEL', 'POWERTOOLS_SERVICE_NAME'];
   const registry = ['REGISTRY_CLUSTER_ARN', 'REGISTRY_SECRET_ARN', 'REGISTRY_DATABASE'];
   const launch = [
     'DEDICATED_TEMPLATE_URL',
@@ -222,8 +222,8 @@ test('the environment of every function has only the agreed names', () => {
   const reachesFurther =
     /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
-    'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
-    'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
+    'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
+    'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/tenants/handler': [
       'ONBOARDING_STATE_MACHINE_ARN',
       'MOVE_STATE_MACHINE_ARN',
@@ -236,7 +236,8 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
-    'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET', 'FIELD_KEY_ARN'],
+    'tasks/rotate-fields': ['REGION_KEY', 'FIELD_KEY_ARN'],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
     'tasks/schema-rollout': ['REGION_KEY'],

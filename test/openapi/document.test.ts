@@ -26,9 +26,13 @@ describe('the document of the API', () => {
   test('has no error and no warning for a linter', async () => {
     const config = await createConfig({ extends: ['recommended'], rules: { 'info-license-strict': 'off' } });
     const problems = await lintFromString({ source: text, config });
-    const told = problems.map(({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer}: ${message}`);
+    const told = problems.map(
+      ({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer}: ${message}`,
+    );
     // The page and the document themselves need no refusal.
-    expect(told.filter((line) => !/^operation-4xx-response #\/paths\/~1(health|docs|openapi\.json)\//.test(line))).toEqual([]);
+    expect(
+      told.filter((line) => !/^operation-4xx-response #\/paths\/~1(health|docs|openapi\.json)\//.test(line)),
+    ).toEqual([]);
   });
 
   test('names each tag that it explains, and explains each that it names', () => {

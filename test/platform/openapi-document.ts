@@ -133,7 +133,7 @@ export class ApiDocument {
       parameters: this.resolve(parameters) as Parameter[],
       body: requestBody && (this.resolve(requestBody.content['application/json'].schema) as JsonSchema),
       bodyIsRequired: requestBody?.required === true,
-      responses,
+      responses: this.resolve(responses) as Operation['responses'],
     };
   }
 

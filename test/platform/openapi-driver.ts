@@ -1,8 +1,16 @@
 import { expect } from 'vitest';
-import { ApiDocument, type Operation } from './openapi-document.ts';
+import type { ApiDocument, Operation } from './openapi-document.ts';
 import { samples } from './openapi-samples.ts';
 import { fittingValue, NOTHING } from './openapi-values.ts';
-import { type Answer, type Call, call, operatorToken, platform, unique, userToken } from './running-platform.ts';
+import {
+  type Answer,
+  type Call,
+  call,
+  operatorToken,
+  platform,
+  unique,
+  userToken,
+} from './running-platform.ts';
 
 /**
  * Calls the operations of the document for one tenant, in an order in which each finds what it needs, and compares each
@@ -51,15 +59,15 @@ export class ApiDriver {
     path: string,
     { as = 'user', ...request }: Call & { as?: 'user' | 'operator' | 'nobody' } = {},
   ): Promise<Answer> {
-    if (as === 'nobody') return rawCall(path);
+    if (as === 'nobody') return rawCall(path, request.headers);
     const token = as === 'operator' ? await operatorToken() : await userToken(this.tenant);
     return call(method, path, { token, ...request });
   }
 
   /** A body that the operation takes; undefined for an operation without one. */
-  bodyFor(operation: Operation): unknown {
+  async bodyFor(operation: Operation): Promise<unknown> {
     if (!operation.body) return undefined;
-    const body = samples[operation.id]?.body?.(this) ?? fittingValue(operation.body, '', this.ids);
+    const body = (await samples[operation.id]?.body?.(this)) ?? fittingValue(operation.body, '', this.ids);
     if (!this.document.accepts(operation, body)) {
       throw new Error(
         `${operation.id}: the sample ${JSON.stringify(body)} is not as documented: see openapi-samples.ts`,
@@ -112,7 +120,7 @@ export class ApiDriver {
     await sample.before?.(this);
     const as = operation.kind === 'public' ? 'nobody' : operation.kind === 'tenant' ? 'user' : 'operator';
     const path = this.pathFor(operation);
-    const body = this.bodyFor(operation);
+    const body = await this.bodyFor(operation);
     const key = takes(operation, 'Idempotency-Key') ? unique('key') : undefined;
     const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
     if (operation.method === 'PATCH') headers['content-type'] = 'application/merge-patch+json';
@@ -155,7 +163,9 @@ export class ApiDriver {
     this.#made.push(operation);
     const item = this.document.operations.find(
       ({ method, path }) =>
-        method === 'GET' && path.startsWith(`${operation.path}/{`) && path.split('/').length === operation.path.split('/').length + 1,
+        method === 'GET' &&
+        path.startsWith(`${operation.path}/{`) &&
+        path.split('/').length === operation.path.split('/').length + 1,
     );
     const name = item?.path.match(/\{(\w+)\}$/)?.[1];
     const id = name === undefined ? undefined : body?.[name];
@@ -165,7 +175,10 @@ export class ApiDriver {
 
 /** A POST to a list, not an action on an item. */
 function creates({ responses, path }: Operation): boolean {
-  return '201' in responses || ('202' in responses && !/\}\/[a-z-]+$/.test(path.replace(/^\/tenants\/\{tenantId\}/, '')));
+  return (
+    '201' in responses ||
+    ('202' in responses && !/\}\/[a-z-]+$/.test(path.replace(/^\/tenants\/\{tenantId\}/, '')))
+  );
 }
 
 const successes = ({ responses }: Operation): number[] =>
@@ -177,9 +190,13 @@ const takes = ({ parameters }: Operation, header: string): boolean =>
   parameters.some(({ name }) => name === header);
 
 /** Of a route without a token, whose answer may be no JSON. */
-async function rawCall(path: string): Promise<Answer> {
-  const response = await fetch(`${platform().apiUrl}${path}`);
+async function rawCall(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const response = await fetch(`${platform().apiUrl}${path}`, { headers });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.includes('json');
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson ? JSON.parse(text) : text || undefined,
+  };
 }

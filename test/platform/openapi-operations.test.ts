@@ -16,13 +16,21 @@ describe('every operation of the document answers as documented', () => {
   test('operations of a tenant', { timeout: 120_000 }, async () => {
     const driver = new ApiDriver(document, await onboardOwnTenant());
     await driver.drive(ofKind('tenant'));
-    expect(driver.driven.sort()).toEqual(ofKind('tenant').map(({ id }) => id).sort());
+    expect(driver.driven.sort()).toEqual(
+      ofKind('tenant')
+        .map(({ id }) => id)
+        .sort(),
+    );
   });
 
   test('operations of operators', { timeout: 240_000 }, async () => {
     const driver = new ApiDriver(document, await onboardOwnTenant());
     await driver.drive(ofKind('operator'));
-    expect(driver.driven.sort()).toEqual(ofKind('operator').map(({ id }) => id).sort());
+    expect(driver.driven.sort()).toEqual(
+      ofKind('operator')
+        .map(({ id }) => id)
+        .sort(),
+    );
   });
 
   test('operations without a token', async () => {

@@ -8,7 +8,7 @@ import { unique } from './running-platform.ts';
 
 export interface Sample {
   /** Instead of the body that the schema gives. */
-  readonly body?: (driver: ApiDriver) => unknown;
+  readonly body?: (driver: ApiDriver) => unknown | Promise<unknown>;
   /** Statuses of the first request, of which one must come; the documented successes when absent. */
   readonly expect?: readonly number[];
   /** What must have happened before. */
@@ -52,7 +52,13 @@ export const samples: Readonly<Record<string, Sample>> = {
   'tenants.update': { body: () => ({ name: unique('Renamed'), maxUsers: 50, features: { beta: true } }) },
   'users.create': { body: () => ({ email: `${unique('u')}@example.test`, role: 'member' }) },
   'users.update': { body: () => ({ role: 'viewer', isActive: true }) },
-  'moves.create': { body: () => ({ targetCell: 'us-2' }), after: untilEnded },
+  'moves.create': {
+    body: async (driver) => {
+      const { body } = await driver.get(`/tenants/${driver.tenant}`, 'operator');
+      return { targetCell: body.cellId === 'us-1' ? 'us-2' : 'us-1' };
+    },
+    after: untilEnded,
+  },
   'moves.abort': { expect: [202, 409] },
   'backups.create': {
     // The daily run of another test may be backing the tenant up.
@@ -68,7 +74,7 @@ export const samples: Readonly<Record<string, Sample>> = {
   'exports.create': { body: (driver) => ({ backupId: driver.ids.get('backupId') }), after: untilEnded },
   // The worker may have begun one by itself.
   'rotations.create': { expect: [202, 409] },
-  'promotion.decline': { before: (driver) => offered(driver, 'soc2') },
+  'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
   'promotion.accept': {
     before: (driver) => offered(driver, 'gdpr'),
     after: untilEnded,

@@ -19,7 +19,8 @@ export function fittingValue(schema: JsonSchema, name: string, ids: KnownIds): u
   if ('const' in schema) return schema.const;
   if (Array.isArray(allowed)) return allowed[0];
   if (Array.isArray(anyOf)) return fittingValue(notNull(anyOf), name, ids);
-  if (Array.isArray(type)) return fittingValue({ ...schema, type: type.find((one) => one !== 'null') }, name, ids);
+  if (Array.isArray(type))
+    return fittingValue({ ...schema, type: type.find((one) => one !== 'null') }, name, ids);
   switch (type) {
     case 'string':
       if (format === 'uuid') return ids.get(name) ?? NOTHING;
@@ -70,7 +71,8 @@ const notNull = (schemas: readonly JsonSchema[]): JsonSchema =>
 /** Schemas of one field without `null`, and whether the field may be null. */
 function unwrapped(schema: JsonSchema): { readonly inner: JsonSchema; readonly isNullable: boolean } {
   const { anyOf, type } = schema;
-  if (Array.isArray(anyOf)) return { inner: notNull(anyOf), isNullable: anyOf.some((one) => one.type === 'null') };
+  if (Array.isArray(anyOf))
+    return { inner: notNull(anyOf), isNullable: anyOf.some((one) => one.type === 'null') };
   if (Array.isArray(type)) {
     return {
       inner: { ...schema, type: type.find((one) => one !== 'null') },
@@ -120,10 +122,19 @@ export function wrongValues(schema: JsonSchema): [what: string, value: unknown][
   return wrong;
 }
 
-function wrongNumbers({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema): [string, unknown][] {
+function wrongNumbers({
+  minimum,
+  maximum,
+  exclusiveMinimum,
+  exclusiveMaximum,
+}: JsonSchema): [string, unknown][] {
   return [
-    ...(typeof minimum === 'number' ? [['a number below the minimum', minimum - 1] as [string, unknown]] : []),
-    ...(typeof maximum === 'number' ? [['a number above the maximum', maximum + 1] as [string, unknown]] : []),
+    ...(typeof minimum === 'number'
+      ? [['a number below the minimum', minimum - 1] as [string, unknown]]
+      : []),
+    ...(typeof maximum === 'number'
+      ? [['a number above the maximum', maximum + 1] as [string, unknown]]
+      : []),
     ...(typeof exclusiveMinimum === 'number' ? [['the minimum', exclusiveMinimum] as [string, unknown]] : []),
     ...(typeof exclusiveMaximum === 'number' ? [['the maximum', exclusiveMaximum] as [string, unknown]] : []),
   ];
@@ -139,7 +150,8 @@ export function wrongTexts(name: string, schema: JsonSchema): [what: string, tex
   }
   if (inner.type === 'boolean' || inner.enum !== undefined) wrong.push(['an unknown value', 'nonsense']);
   if (inner.format !== undefined) wrong.push(['another form', 'nonsense']);
-  if (name === 'cursor') wrong.push(['no cursor', 'nonsense'], ['another list’s', Buffer.from('["a","b"]').toString('base64url')]);
+  if (name === 'cursor')
+    wrong.push(['no cursor', 'nonsense'], ['another list’s', Buffer.from('["a","b"]').toString('base64url')]);
   if (typeof inner.maxLength === 'number') wrong.push(['an over-long text', 'x'.repeat(inner.maxLength + 1)]);
   if (inner.type === 'string') wrong.push(['a NUL character', 'a\u0000b']);
   return wrong;

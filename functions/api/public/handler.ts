@@ -12,22 +12,24 @@ type Answer = APIGatewayProxyStructuredResultV2;
  * The routes without a token: the probe, the API's document and the page that shows it. They use no database: one
  * tenant's outage must not fail the probe.
  */
-const operations: Readonly<Record<keyof typeof routes, (event: APIGatewayProxyEventV2) => Promise<Answer>>> = {
-  'GET /health': async () => ({
-    statusCode: 200,
-    headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-    body: JSON.stringify({ status: 'ok' }),
-  }),
-  'GET /openapi.json': async (event) => answerFile(event, await bundled('openapi.json'), 'application/json'),
-  'GET /docs': async (event) =>
-    answerFile(event, packed(PAGE), 'text/html; charset=utf-8', { 'content-security-policy': PAGE_POLICY }),
-  'GET /docs/{file}': async (event) => {
-    const name = event.pathParameters?.file ?? '';
-    const type = FILES.get(name);
-    if (type === undefined) return notFound();
-    return answerFile(event, name === 'open.js' ? packed(SCRIPT) : await bundled(name), type);
-  },
-};
+const operations: Readonly<Record<keyof typeof routes, (event: APIGatewayProxyEventV2) => Promise<Answer>>> =
+  {
+    'GET /health': async () => ({
+      statusCode: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      body: JSON.stringify({ status: 'ok' }),
+    }),
+    'GET /openapi.json': async (event) =>
+      answerFile(event, await bundled('openapi.json'), 'application/json'),
+    'GET /docs': async (event) =>
+      answerFile(event, packed(PAGE), 'text/html; charset=utf-8', { 'content-security-policy': PAGE_POLICY }),
+    'GET /docs/{file}': async (event) => {
+      const name = event.pathParameters?.file ?? '';
+      const type = FILES.get(name);
+      if (type === undefined) return notFound();
+      return answerFile(event, name === 'open.js' ? packed(SCRIPT) : await bundled(name), type);
+    },
+  };
 
 /** The files of the page, and their media types. `infra/constructs/document-files.ts` puts them into the bundle. */
 const FILES: ReadonlyMap<string, string> = new Map([

@@ -130,6 +130,7 @@ const report = component(
     bytes: z.number(),
     seconds: z.number(),
     retriedRequests: z.number(),
+    followUp: z.exactOptional(z.object({ region: z.string(), executionArn: z.string() })),
   }),
 );
 
@@ -148,7 +149,11 @@ export const move = component(
   z.object({
     moveId: id,
     ...movement,
-    target: z.record(z.enum(['tier', 'cell', 'residency']), z.string()),
+    target: z.object({
+      tier: z.exactOptional(z.string()),
+      cell: z.exactOptional(z.string()),
+      residency: z.exactOptional(z.string()),
+    }),
     force: z.boolean(),
   }) satisfies z.ZodMiniType<MoveView>,
 );

@@ -12,7 +12,9 @@ import {
   INTRODUCTION,
   PARAMETERS,
   PROBLEM,
-  REFUSALS,
+  RESPONSES,
+  type RefusedStatus,
+  refusalOf,
   SECURITY,
 } from './shared-parts.ts';
 
@@ -26,6 +28,7 @@ export interface OpenApiDocument {
     readonly schemas: Readonly<Record<string, JsonSchema>>;
     readonly parameters: Readonly<Record<string, JsonSchema>>;
     readonly headers: Readonly<Record<string, JsonSchema>>;
+    readonly responses: Readonly<Record<string, ResponseObject>>;
     readonly securitySchemes: Readonly<Record<string, JsonSchema>>;
   };
 }
@@ -39,7 +42,7 @@ export interface OperationObject {
   readonly servers?: readonly JsonSchema[];
   readonly parameters: readonly JsonSchema[];
   readonly requestBody?: { readonly required: boolean; readonly content: Content };
-  readonly responses: Readonly<Record<string, ResponseObject>>;
+  readonly responses: Readonly<Record<string, ResponseObject | RefusalResponse>>;
 }
 
 type Content = Readonly<Record<string, { readonly schema: JsonSchema }>>;
@@ -50,6 +53,12 @@ export interface ResponseObject {
   readonly content?: Content;
 }
 
+/** A refusal is among the document's components; the operation may have its own words for it. */
+export interface RefusalResponse {
+  readonly $ref: string;
+  readonly description?: string;
+}
+
 /** @param version of the API. @throws {Error} two schemas have one name, or a body has no schema. */
 export function openApiDocument(version: string, contexts: readonly DescribedContext[]): OpenApiDocument {
   const schemas = new JsonSchemas();
@@ -57,8 +66,8 @@ export function openApiDocument(version: string, contexts: readonly DescribedCon
   schemas.name('GatewayRefusal', GATEWAY_REFUSAL);
   const paths: Record<string, Record<string, OperationObject>> = {};
   for (const operation of contexts.flatMap(({ operations }) => operations)) {
-    const item = (paths[operation.path] ??= {});
-    item[operation.method.toLowerCase()] = operationObject(operation, schemas);
+    const method = operation.method.toLowerCase();
+    paths[operation.path] = { ...paths[operation.path], [method]: operationObject(operation, schemas) };
   }
   return {
     openapi: '3.1.1',
@@ -72,6 +81,7 @@ export function openApiDocument(version: string, contexts: readonly DescribedCon
       schemas: Object.fromEntries([...schemas.components].sort(([a], [b]) => (a < b ? -1 : 1))),
       parameters: PARAMETERS,
       headers: HEADERS,
+      responses: RESPONSES,
       securitySchemes: SECURITY,
     },
   };
@@ -123,17 +133,19 @@ const roleText = (access: MemberRole | undefined) => access && ROLES[access];
 const isOfItem = ({ path }: DescribedOperation) => path.endsWith('}');
 
 function parameters(operation: DescribedOperation, schemas: JsonSchemas): JsonSchema[] {
-  const { method, kind, description, schemas: given } = operation;
+  const { method, kind, schemas: given } = operation;
   const shared = (name: string) => ({ $ref: `#/components/parameters/${name}` });
   const fromSchema = (place: 'path' | 'query', schema: z.core.$ZodType | undefined) => {
     const { properties = {}, required = [] } = schema ? schemas.ofInput(schema) : {};
-    return Object.entries(properties as Record<string, JsonSchema>).map(([name, { description, ...type }]) => ({
-      name,
-      in: place,
-      required: place === 'path' || (required as string[]).includes(name),
-      ...(description === undefined ? {} : { description }),
-      schema: place === 'query' ? flag(type) : type,
-    }));
+    return Object.entries(properties as Record<string, JsonSchema>).map(
+      ([name, { description, ...type }]) => ({
+        name,
+        in: place,
+        required: place === 'path' || (required as string[]).includes(name),
+        ...(description === undefined ? {} : { description }),
+        schema: place === 'query' ? flag(type) : type,
+      }),
+    );
   };
   return [
     ...fromSchema('path', given.params),
@@ -157,8 +169,9 @@ const takesMatch = ({ method, kind, description }: DescribedOperation) =>
   (method === 'PATCH' || method === 'DELETE') && kind !== 'public' && description.ifMatch !== false;
 
 function hasTag(operation: DescribedOperation, status: number): boolean {
-  if (status === 204 || operation.kind === 'public') return false;
-  const { method, description } = operation;
+  const { method, kind, description } = operation;
+  if (status === 204) return false;
+  if (kind === 'public') return description.etag ?? false;
   return (
     description.etag ??
     (status === 201 || (status === 200 && (method === 'PATCH' || (method === 'GET' && isOfItem(operation)))))
@@ -230,14 +243,14 @@ const SUCCESSES: Readonly<Record<number, string>> = {
 };
 
 /** The refusals of an operation: those of its kind and input, and its own. */
-function refusals(operation: DescribedOperation): Record<string, ResponseObject> {
+function refusals(operation: DescribedOperation): Record<string, RefusalResponse> {
   const { kind, schemas, description } = operation;
   if (kind === 'public') {
-    return schemas.params ? { 404: REFUSALS[404]() } : {};
+    return schemas.params ? { 404: refusalOf(404) } : {};
   }
   const own = description.refusals ?? {};
   const hasBody = schemas.body !== undefined;
-  const statuses: readonly [number, boolean][] = [
+  const statuses: readonly [RefusedStatus, boolean][] = [
     [308, kind === 'tenant'],
     // An operator names the tenant; every operation refuses unknown parameters.
     [400, true],
@@ -253,10 +266,10 @@ function refusals(operation: DescribedOperation): Record<string, ResponseObject>
     [500, true],
     [503, true],
   ];
-  const responses: Record<string, ResponseObject> = {};
+  const responses: Record<string, RefusalResponse> = {};
   for (const [status, applies] of statuses) {
     const text = own[status as RefusalStatus];
-    if (applies || text) responses[status] = REFUSALS[status as keyof typeof REFUSALS](text);
+    if (applies || text) responses[status] = refusalOf(status, text);
   }
   return responses;
 }

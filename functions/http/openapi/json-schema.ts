@@ -1,13 +1,5 @@
 import * as z from 'zod/mini';
-import {
-  day,
-  document,
-  email,
-  instant,
-  pageParameters,
-  searchText,
-  uuid,
-} from '../input-schemas.ts';
+import { day, document, email, instant, pageParameters, searchText, uuid } from '../input-schemas.ts';
 import { componentNames } from './component.ts';
 
 export type JsonSchema = { [keyword: string]: unknown };
@@ -73,7 +65,10 @@ export class JsonSchemas {
     return { $ref: `#/components/schemas/${name}` };
   }
 
-  #convert(schema: z.core.$ZodType, describe: (schema: z.core.$ZodType, json: JsonSchema) => void): JsonSchema {
+  #convert(
+    schema: z.core.$ZodType,
+    describe: (schema: z.core.$ZodType, json: JsonSchema) => void,
+  ): JsonSchema {
     // As an element, because only inner schemas become references.
     const { items, $defs = {} } = z.toJSONSchema(z.array(schema), {
       // Of an answer too: no answer is transformed, and the output of an object would be closed.

@@ -1,5 +1,5 @@
 /** Parts of the document that all operations share: tokens, headers, problem documents. */
-import type { ResponseObject } from './document.ts';
+import type { RefusalResponse, ResponseObject } from './document.ts';
 import type { JsonSchema } from './json-schema.ts';
 
 export const INTRODUCTION = `One API over three isolation models: a tenant's requests are the same whether its data is in shared tables, in a schema of its own, or in a database of its own.
@@ -53,7 +53,8 @@ export const SECURITY: Readonly<Record<string, JsonSchema>> = {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: 'The access token of a user of a tenant: its claim `tenant_id` decides for which tenant a request runs.',
+    description:
+      'The access token of a user of a tenant: its claim `tenant_id` decides for which tenant a request runs.',
   },
   operatorToken: {
     type: 'http',
@@ -74,11 +75,17 @@ export const HEADERS: Readonly<Record<string, JsonSchema>> = {
   ETag: text('The version of the resource.', '"q1w2e3r4t5y6u7i8o9p0a1s2d3f"'),
   Location: text('Absolute path of the created resource, or of the one to poll.'),
   OtherRegion: text('URL of the same request in the tenant’s region.'),
-  IdempotencyReplayed: text('`true` for the stored answer of an earlier request with the same `Idempotency-Key`.'),
+  IdempotencyReplayed: text(
+    '`true` for the stored answer of an earlier request with the same `Idempotency-Key`.',
+  ),
   RetryAfter: { description: 'Seconds after which to send the request again.', schema: { type: 'integer' } },
 };
 
-const inHeader = (name: string, description: string, schema: JsonSchema = { type: 'string' }): JsonSchema => ({
+const inHeader = (
+  name: string,
+  description: string,
+  schema: JsonSchema = { type: 'string' },
+): JsonSchema => ({
   name,
   in: 'header',
   required: false,
@@ -106,40 +113,64 @@ function refusal(
   description: string,
   bodies: Bodies = 'problem',
   headers: Readonly<Record<string, string>> = {},
-): (own?: string) => ResponseObject {
+): ResponseObject {
   const problem = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
   const gateway = { 'application/json': { schema: { $ref: '#/components/schemas/GatewayRefusal' } } };
   const named = Object.fromEntries(
     Object.entries(headers).map(([name, component]) => [name, { $ref: `#/components/headers/${component}` }]),
   );
-  return (own) => ({
-    description: own ?? description,
+  return {
+    description,
     ...(Object.keys(named).length > 0 ? { headers: named } : {}),
     content: {
       ...(bodies === 'gateway' ? {} : problem),
       ...(bodies === 'problem' ? {} : gateway),
     },
-  });
+  };
 }
 
 const later = { 'Retry-After': 'RetryAfter' };
 
-/** By status: a function of the operation's own words for it. */
-export const REFUSALS = {
-  308: refusal('The tenant is in another region.', 'problem', { Location: 'OtherRegion' }),
-  400: refusal('The request is not valid: `errors` names each wrong field and parameter.'),
-  401: refusal('There is no token, or it is not valid.', 'gateway'),
-  403: refusal(
+/** By name. */
+export const RESPONSES = {
+  OtherRegion: refusal('The tenant is in another region.', 'problem', { Location: 'OtherRegion' }),
+  Invalid: refusal('The request is not valid: `errors` names each wrong field and parameter.'),
+  Unauthorized: refusal('There is no token, or it is not valid.', 'gateway'),
+  Forbidden: refusal(
     'The token belongs to another tenant, the role or the scope does not allow it, or the tenant is suspended.',
     'either',
   ),
-  404: refusal('There is no such resource.'),
-  409: refusal('The request conflicts with what is stored.'),
-  412: refusal('The resource has another version than `If-Match` names.'),
-  413: refusal('The body is larger than 1 MiB, or a document would be too large.', 'either'),
-  415: refusal('The body has another media type, charset or content coding.'),
-  422: refusal('The `Idempotency-Key` was used with another request.'),
-  429: refusal('Too many requests.', 'either', later),
-  500: refusal('An error of the platform; the answer has no details.', 'either'),
-  503: refusal('Not at this moment: send the request again after `Retry-After`.', 'either', later),
-} as const;
+  NotFound: refusal('There is no such resource.'),
+  Conflict: refusal('The request conflicts with what is stored.'),
+  OtherVersion: refusal('The resource has another version than `If-Match` names.'),
+  TooLarge: refusal('The body is larger than 1 MiB, or a document would be too large.', 'either'),
+  UnsupportedMediaType: refusal('The body has another media type, charset or content coding.'),
+  KeyReused: refusal('The `Idempotency-Key` was used with another request.'),
+  TooManyRequests: refusal('Too many requests.', 'either', later),
+  InternalError: refusal('An error of the platform; the answer has no details.', 'either'),
+  Unavailable: refusal('Not at this moment: send the request again after `Retry-After`.', 'either', later),
+};
+
+const NAMES = {
+  308: 'OtherRegion',
+  400: 'Invalid',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  409: 'Conflict',
+  412: 'OtherVersion',
+  413: 'TooLarge',
+  415: 'UnsupportedMediaType',
+  422: 'KeyReused',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'Unavailable',
+} as const satisfies Record<number, keyof typeof RESPONSES>;
+
+export type RefusedStatus = keyof typeof NAMES;
+
+/** @param own the operation's own words for it. */
+export function refusalOf(status: RefusedStatus, own?: string): RefusalResponse {
+  const reference = { $ref: `#/components/responses/${NAMES[status]}` };
+  return own === undefined ? reference : { ...reference, description: own };
+}
