@@ -245,7 +245,7 @@ test('fields that were encrypted in another region are decrypted by requests and
       .map(({ roles, statement }) => {
         expect(listOf(statement.Action)).toEqual(['kms:Decrypt']);
         expect(listOf(statement.Resource).map(text)).toEqual([
-          'arn:<AWS::Partition>:kms:eu-west-1:<AWS::AccountId>:key/*',
+          'arn:aws:kms:eu-west-1:<AWS::AccountId>:key/*',
         ]);
         expect(statement.Condition).toEqual({
           Null: { 'kms:EncryptionContext:tenantId': 'false' },

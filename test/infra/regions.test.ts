@@ -100,7 +100,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
   const targets = inStack(stack, 'AWS::Route53::RecordSet').map(({ Properties }) =>
     JSON.stringify(Properties.AliasTarget),
   );
-  expect(targets).toHaveLength(3);
+  expect(targets).toHaveLength(4);
   for (const target of targets) expect(target).toContain(`"Strata${far.key}networkOutputs","`);
 });
 
