@@ -2,6 +2,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { to as copyTo } from 'pg-copy-streams';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { FieldCipher } from '../../functions/tenant-data/field-cipher.ts';
+import { sampled } from '../full-run.ts';
 import type { Model } from '../isolation/tenant-world.ts';
 import {
   ADMIN,
@@ -347,4 +348,32 @@ describe.each(MODELS)('in %s', (model) => {
     const after = await read(model, 'admin', body.employeeId);
     expect(after.body).toMatchObject({ jobTitle: 'C', ssn: SSN });
   });
+});
+
+test('what the fields cost is printed', async () => {
+  const model = 'schema';
+  const withFields = (await create(model)).body.employeeId;
+  const without = (await create(model, {})).body.employeeId;
+  const patch = (role: Role, employeeId: string, body: object) =>
+    call(model, role, 'PATCH /employees/{employeeId}', { pathParameters: { employeeId }, body });
+  const cases: Record<string, () => Promise<Answer>> = {
+    'read as an administrator, with values': () => read(model, 'admin', withFields),
+    'read as an administrator, without values': () => read(model, 'admin', without),
+    'read as a member, with values': () => read(model, 'member', withFields),
+    'write of both values': () => patch('admin', withFields, { ssn: SSN, salary: SALARY }),
+    'write of another field as an administrator': () => patch('admin', without, { jobTitle: 'A' }),
+    'write of another field as a member': () => patch('member', without, { jobTitle: 'A' }),
+  };
+  const times = new Map(Object.keys(cases).map((name) => [name, [] as number[]]));
+  for (let round = 0; round < sampled(20, 400); round++) {
+    for (const [name, run] of Object.entries(cases)) {
+      const began = performance.now();
+      expect((await run()).status).toBe(200);
+      times.get(name)?.push(performance.now() - began);
+    }
+  }
+  for (const [name, all] of times) {
+    const median = all.sort((a, b) => a - b)[Math.floor(all.length / 2)] as number;
+    console.log(`${name}: ${median.toFixed(2)} ms`);
+  }
 });
