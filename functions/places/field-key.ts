@@ -7,6 +7,8 @@ import { findTenantKey, recordTenantKey } from '../registry/field-keys.ts';
  * it before the tenant has rows there. The key is no part of the database's stack: it outlives the last backup.
  * @param registry of the place's region.
  * @param awsRegion of the place; the function's own when absent.
+ * @param requireUsable throws while the key cannot be used: then it is not recorded yet. A new alias takes some minutes to
+ *   count in policies; the launch of a database takes longer.
  * @returns the key's ARN.
  * @throws the errors of KMS and of the registry.
  */
@@ -14,10 +16,12 @@ export async function provideFieldKey(
   registry: RegistryExecutor,
   tenantId: string,
   awsRegion?: string,
+  requireUsable?: (keyArn: string) => Promise<unknown>,
 ): Promise<string> {
   const known = await findTenantKey(registry, tenantId);
   if (known) return known;
   const keyArn = await provideTenantKey(tenantId, awsRegion);
+  await requireUsable?.(keyArn);
   await recordTenantKey(registry, tenantId, keyArn);
   return keyArn;
 }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { generateDataKey } from '../aws/data-keys.ts';
 import { KeyUnavailable } from '../aws/errors.ts';
 import { NotPlaced, TenantElsewhere } from '../placement/errors.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
@@ -91,7 +92,7 @@ async function beginDue(
   for (const tenant of due) {
     try {
       // It got its database from an earlier release.
-      const keyArn = tenant.lacksKey ? await provideFieldKey(registry, tenant.tenantId) : tenant.keyArn;
+      const keyArn = tenant.lacksKey ? await provideUsableKey(registry, tenant.tenantId) : tenant.keyArn;
       const startedBy = 'field-rotation';
       await insertRotation(registry, { ...tenant, keyArn, rotationId: randomUUID(), region, startedBy });
     } catch (error) {
@@ -99,6 +100,13 @@ async function beginDue(
     }
     if (performance.now() > deadline) return;
   }
+}
+
+function provideUsableKey(registry: Pick<DataApi, 'query'>, tenantId: string): Promise<string> {
+  return provideFieldKey(registry, tenantId, undefined, async (keyArn) => {
+    const { plaintext } = await generateDataKey(keyArn, tenantId);
+    plaintext.fill(0);
+  });
 }
 
 /** Works on a leased rotation. */

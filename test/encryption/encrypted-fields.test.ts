@@ -173,6 +173,24 @@ describe.each(MODELS)('in %s', (model) => {
     expect(deleted.status).toBe(204);
   });
 
+  test('a tag covers the stored value for every role, and not how it is encrypted', async () => {
+    const created = await create(model);
+    const { employeeId } = created.body;
+    const tagOf = async (role: Role) => (await read(model, role, employeeId)).headers.etag;
+    const { tenantId } = api.tenant(model);
+    const place = { tenantId, table: 'employees', column: 'ssn_encrypted', row: employeeId };
+    const old = (await stored(model, employeeId)).ssn_encrypted as Buffer;
+    const again = await new FieldCipher().reseal(place, place, old, { keyArn: keys.regionKeyArn });
+    await store(model, employeeId, 'ssn_encrypted', again);
+    expect([await tagOf('admin'), await tagOf('viewer')]).toEqual(Array(2).fill(created.headers.etag));
+    // Another value, with the same time of the last change.
+    const other = await new FieldCipher().seal(place, '1', { keyArn: keys.regionKeyArn });
+    await store(model, employeeId, 'ssn_encrypted', other);
+    const tag = await tagOf('viewer');
+    expect(tag).not.toBe(created.headers.etag);
+    expect(await tagOf('admin')).toBe(tag);
+  });
+
   test('bad values are 400 and change nothing', async () => {
     const { body } = await create(model);
     const before = await stored(model, body.employeeId);
