@@ -16,9 +16,9 @@ import { findRestorable } from './restore-records.ts';
 type FromBackup = Extract<Filling, { readonly from: 'backup' }>;
 
 /**
- * Loads the parts of a backup, each in a transaction of the hop's attempt, then compares all tables with the manifest. A
- * clone's rows are masked then, or their encrypted values are made its own.
- * @returns undefined where time is up: call again.
+ * Loads the parts of a backup, each in a transaction of the hop's attempt, then compares all tables with the manifest.
+ * Then it masks a clone's rows, or encrypts their values for the clone.
+ * @returns undefined if the deadline came first: call again.
  */
 export async function fillFromBackup(
   registry: RegistryExecutor,
@@ -77,7 +77,7 @@ async function keyOfClone(registry: RegistryExecutor, { hop }: HopContext): Prom
 }
 
 function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBackup): ManifestTable[] {
-  // What was done to whom is told by the audit log in words that cannot be blanked.
+  // A masked copy has no audit log: its entries describe persons in free text, which cannot be blanked reliably.
   const leftOut = mask ? [...carried, auditLog.name] : carried;
   return tables.filter(({ name }) => !leftOut.includes(name));
 }

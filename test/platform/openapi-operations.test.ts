@@ -3,7 +3,7 @@ import { FULL_RUN } from '../full-run.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { ApiDocument } from './openapi-document.ts';
 import { ApiDriver } from './openapi-driver.ts';
-import { onboardOwnTenant } from './running-platform.ts';
+import { onboardOwnTenant, platform } from './running-platform.ts';
 
 let document: ApiDocument;
 beforeAll(async () => {
@@ -37,6 +37,26 @@ describe('every operation of the document answers as documented', () => {
     const driver = new ApiDriver(document, 'nobody');
     await driver.drive(ofKind('public'));
   });
+});
+
+test('the page at /docs loads everything from this API, and may load nothing else', async () => {
+  const { apiUrl } = platform();
+  const page = await fetch(`${apiUrl}/docs`);
+  const html = await page.text();
+  const loaded = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+    ([, path]) => new URL(path ?? '', page.url),
+  );
+  expect(loaded.map(({ origin }) => origin)).toEqual(loaded.map(() => new URL(apiUrl).origin));
+  const answers = await Promise.all(loaded.map((url) => fetch(url)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(answers.map(({ headers }) => headers.get('content-encoding'))).toEqual(answers.map(() => 'gzip'));
+  const policy = page.headers.get('content-security-policy') ?? '';
+  expect(policy).toMatch(/^default-src 'none'; script-src 'self';/);
+  expect(policy).not.toMatch(/https?:|\*/);
+  const plain = await fetch(`${apiUrl}/openapi.json`, { headers: { 'accept-encoding': 'identity' } });
+  expect(plain.headers.get('content-encoding')).toBeNull();
+  expect(await plain.json()).toEqual(document.json);
+  expect((await fetch(`${apiUrl}/docs/handler.mjs`)).status).toBe(404);
 });
 
 describe.runIf(FULL_RUN)('under every isolation model, after each move up and down', () => {
