@@ -12,3 +12,11 @@ export class RotationInProgress extends Error {
 export class TenantNotRotatable extends Error {
   override readonly name = 'TenantNotRotatable';
 }
+
+/** Some rotations could not go on, for reasons that need a person or last. The next run tries them again. */
+export class RotationsFailed extends Error {
+  override readonly name = 'RotationsFailed';
+  constructor(tenants: number, options?: ErrorOptions) {
+    super(`The fields of ${tenants} tenants could not be encrypted again.`, options);
+  }
+}

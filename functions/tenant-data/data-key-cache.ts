@@ -16,9 +16,9 @@ import { type DataKey, generateDataKey, unwrapDataKey } from '../aws/data-keys.t
 
 export const MAX_AGE_MS = 15 * 60_000;
 export const MAX_USES = 2 ** 20;
-/** Tenants whose key to encrypt with is kept, and unwrapped keys of all tenants: 200 bytes each. */
+/** Tenants whose key to encrypt with is kept, and unwrapped keys of all tenants: about a kilobyte each. */
 const MAX_TENANTS = 1_000;
-const MAX_UNWRAPPED = 20_000;
+const MAX_UNWRAPPED = 5_000;
 
 /** A key to encrypt with. */
 export interface SealingKey {
