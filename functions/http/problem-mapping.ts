@@ -13,6 +13,7 @@ import {
   IdempotencyKeyReused,
   InvalidCursor,
   InvalidReference,
+  InvalidValues,
   RegionUnavailable,
   ResourceConflict,
   ResourceNotFound,
@@ -21,6 +22,7 @@ import {
   TenantNotFound,
   VersionMismatch,
 } from '../resources/errors.ts';
+import { jsonPointer } from '../resources/read-input.ts';
 import { EncryptedValueDamaged } from '../tenant-data/errors.ts';
 import type { ApiEvent } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
@@ -60,6 +62,11 @@ export function toProblem(error: unknown): Problem {
   }
   if (error instanceof InvalidReference) {
     return invalidInput([{ ...(error.field ? { pointer: `/${error.field}` } : {}), detail: error.message }]);
+  }
+  if (error instanceof InvalidValues) {
+    return invalidInput(
+      error.issues.map(({ path, message }) => ({ pointer: jsonPointer(path), detail: message })),
+    );
   }
   if (error instanceof InvalidCursor) {
     return invalidInput([{ parameter: 'cursor', detail: 'is not a cursor of this list' }]);

@@ -8,14 +8,17 @@ import { requireMatch } from '../resources/entity-tag.ts';
 import { InvalidReference, ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
 import { type Item, toCamelCase } from '../resources/field-names.ts';
 import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts';
+import { cursorIn } from '../resources/list-order.ts';
 import { type Actor, audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import type { Resource, Values } from './resource.ts';
+import type { ResourceRules } from './resource-rules.ts';
 import {
   deleteOne,
   insertOne,
   type ListFilter,
+  listOrder,
   selectCircle,
   selectOne,
   selectPage,
@@ -61,9 +64,12 @@ export class ResourceStore {
   readonly resource: Resource;
   /** With the columns of encrypted fields. */
   readonly #whole: Resource;
+  readonly #rules: ResourceRules | undefined;
 
-  constructor(resource: Resource) {
+  /** @param rules of changes that the database alone cannot judge. */
+  constructor(resource: Resource, rules?: ResourceRules) {
     this.resource = resource;
+    this.#rules = rules;
     const sealed = resource.sealed?.map(({ column }) => column) ?? [];
     this.#whole = { ...resource, columns: [...resource.columns, ...sealed] };
   }
@@ -75,14 +81,16 @@ export class ResourceStore {
   async list(tenant: TenantAccess, filter: ListFilter, page: PageRequest, reader?: Actor): Promise<Page> {
     const shows = this.#shows(reader);
     const select = selectPage(shows ? this.#whole : this.resource, filter, page);
+    const order = listOrder(this.resource, filter);
+    const cursorOf = (row: object) => cursorIn(order, row);
     if (!this.resource.parentTable) {
       const [rows] = await tenant.batch('read', [select]);
-      const found = toPage(rows, page.limit, this.resource.order);
+      const found = toPage(rows, page.limit, cursorOf);
       return shows ? { ...found, items: await this.#openItems(tenant, found.items) } : found;
     }
     const [rows, [parent]] = await tenant.batch('read', [select, selectParent(this.resource, filter.equals)]);
     if (!parent) throw new ResourceNotFound('the parent does not exist');
-    return toPage(rows, page.limit, this.resource.order);
+    return toPage(rows, page.limit, cursorOf);
   }
 
   /**
@@ -106,13 +114,14 @@ export class ResourceStore {
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
     const sealed = await this.#seal(tenant, id, request.values);
     const row = { ...this.#unsealed(request.values), ...sealed, ...request.parents, [ownId]: id };
-    const insert = audited<object>(insertOne(this.#whole, row), actor, {
-      action: `${this.resource.type}.create`,
-      resourceType: this.resource.type,
-      resourceId: id,
-      requestData: request.values,
-      responseStatus: 201,
-    });
+    const insert = (derived: Values = {}) =>
+      audited<object>(insertOne(this.#whole, { ...row, ...derived }), actor, {
+        action: `${this.resource.type}.create`,
+        resourceType: this.resource.type,
+        resourceId: id,
+        requestData: request.values,
+        responseStatus: 201,
+      });
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
       if (!inserted) throw this.#taken(request.values);
       const stored = readStoredRow(this.resource, inserted);
@@ -126,18 +135,22 @@ export class ResourceStore {
       const shown = await this.#open(tenant, String(item[toCamelCase(ownId)]), answer.sealed ?? {});
       return { answer: { ...answer, body: { ...item, ...shown } }, replayed };
     };
+    const rules = this.#rules?.concerns(request.values, 'create') ? this.#rules : undefined;
+    const inTransaction = async (transaction: TenantTransaction) => {
+      const change = { patch: request.values, values: row, key: row, current: undefined };
+      const derived = await rules?.check?.(transaction, change);
+      const [inserted] = await transaction.query(insert(derived ?? {}));
+      return toAnswer(inserted);
+    };
     try {
       if (request.idempotency) {
         const secret = sealed && (await loadSealedFields()).encryptedHash(tenant, request.idempotency.key);
-        const created = await createOnce(
-          tenant,
-          request.idempotency,
-          async (transaction) => toAnswer((await transaction.query(insert))[0]),
-          secret,
-        );
-        return await show(created);
+        return await show(await createOnce(tenant, request.idempotency, inTransaction, secret));
       }
-      const [[inserted]] = await tenant.batch('write', [insert]);
+      if (rules) {
+        return await show({ answer: await tenant.transaction('write', inTransaction), replayed: false });
+      }
+      const [[inserted]] = await tenant.batch('write', [insert()]);
       return await show({ answer: toAnswer(inserted), replayed: false });
     } catch (error) {
       throw explainRefusedRow(error, this.resource, request.values, request.parents);
@@ -147,7 +160,7 @@ export class ResourceStore {
   /**
    * Applies a merge patch, given by column.
    * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge |
-   *   KeyUnavailable | EncryptedValueDamaged}
+   *   KeyUnavailable | EncryptedValueDamaged} and what the rules throw.
    */
   async update(
     tenant: TenantAccess,
@@ -176,8 +189,10 @@ export class ResourceStore {
     const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
     const { hierarchy } = this.resource;
     const above = hierarchy && patch[hierarchy];
+    const rules = this.#rules?.concerns(patch, 'update') ? this.#rules : undefined;
+    const onlyWrites = ifMatch === undefined && !merges && !compares && !above && !rules;
     try {
-      if (ifMatch === undefined && !merges && !compares && !above && Object.keys(patch).length > 0) {
+      if (onlyWrites && Object.keys(patch).length > 0) {
         this.#requireDocumentSizes(patch);
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch, sealed)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
@@ -192,7 +207,10 @@ export class ResourceStore {
         if (above) await this.#requireNoCircle(transaction, key, above);
         const changes = this.#merge(current, patch);
         this.#requireDocumentSizes(changes);
-        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes, sealed));
+        const stored = current as Values;
+        const derived = await rules?.check?.(transaction, { patch, values: changes, key, current: stored });
+        const change = this.#auditedUpdate(actor, key, changes, { ...sealed, ...derived });
+        const [row] = await transaction.query(change);
         if (!row) throw this.#taken(changes);
         return read(row);
       });
@@ -201,7 +219,7 @@ export class ResourceStore {
     }
   }
 
-  /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} */
+  /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} and what the rules throw. */
   async delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
     const statement = audited<object>(deleteOne(this.resource, key), actor, {
       action: `${this.resource.type}.delete`,
@@ -211,13 +229,15 @@ export class ResourceStore {
       responseStatus: 204,
     });
     try {
-      if (ifMatch === undefined) {
+      if (ifMatch === undefined && !this.#rules?.checkDelete) {
         const [[row]] = await tenant.batch('write', [statement]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return;
       }
       await tenant.transaction('write', async (transaction) => {
-        requireMatch(ifMatch, readStoredRow(this.resource, await this.#lock(transaction, key)).version);
+        const current = await this.#lock(transaction, key);
+        requireMatch(ifMatch, readStoredRow(this.resource, current).version);
+        await this.#rules?.checkDelete?.(transaction, current as Values);
         await transaction.query(statement);
       });
     } catch (error) {
@@ -259,9 +279,12 @@ export class ResourceStore {
     for (const column of this.resource.documents) requireDocumentSize(toCamelCase(column), values[column]);
   }
 
-  /** @param values recorded in the audit log, which leaves encrypted fields out. */
-  #auditedUpdate(actor: Actor, key: Values, values: Values, sealed: SealedColumns | undefined) {
-    const columns = { ...this.#unsealed(values), ...sealed };
+  /**
+   * @param values recorded in the audit log, which leaves encrypted fields out.
+   * @param more columns that are stored besides: encrypted values, and what rules derive.
+   */
+  #auditedUpdate(actor: Actor, key: Values, values: Values, more: Values = {}) {
+    const columns = { ...this.#unsealed(values), ...more };
     return audited<object>(updateOne(this.#whole, key, columns), actor, {
       action: `${this.resource.type}.update`,
       resourceType: this.resource.type,

@@ -1,5 +1,6 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { routes as assessmentRoutes } from '../../functions/api/assessments/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
@@ -58,7 +59,14 @@ export class ApiStack extends Stack {
     const skills = this.#tenantFunction(
       'Skills',
       'skills',
-      'Skills of the organisation and of its employees',
+      'Skills, frameworks and roles of the organisation, and skills of its employees',
+      domain,
+      props,
+    );
+    const assessments = this.#tenantFunction(
+      'Assessments',
+      'assessments',
+      'Assessments with their results, and certifications',
       domain,
       props,
     );
@@ -81,6 +89,7 @@ export class ApiStack extends Stack {
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
+    api.serve('assessments', assessmentRoutes, assessments);
     api.serve('public', publicRoutes, open, {
       reason:
         'Probes and readers of the documentation have no token; the answers say how the API is used and that it runs.',
@@ -92,7 +101,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'people' | 'skills',
+    context: 'people' | 'skills' | 'assessments',
     description: string,
     domain: string | undefined,
     {

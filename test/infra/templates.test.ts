@@ -192,7 +192,12 @@ test('no function and no role uses a managed policy of AWS', () => {
 });
 
 test('functions that serve requests can read no owner, master or writer secret', () => {
-  for (const entry of ['api/people/handler', 'api/skills/handler', 'tasks/issue-claims']) {
+  for (const entry of [
+    'api/assessments/handler',
+    'api/people/handler',
+    'api/skills/handler',
+    'tasks/issue-claims',
+  ]) {
     const role = text(functionNamed(entry).Properties.Role);
     const readable = allowStatements(assembly.resources)
       .filter(
@@ -220,8 +225,9 @@ test('the environment of every function has only the agreed names', () => {
   const ofCell = (stack: string, entry: string) =>
     stack.includes('-cell-') && entry === 'tasks/reconcile-proxy-auth' ? ['CELL_ID'] : [];
   const reachesFurther =
-    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|registry-reconcile)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
+    'api/assessments/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/tenants/handler': [
@@ -235,7 +241,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
-    'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/registry-reconcile': ['BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET', 'FIELD_KEY_ARN'],
     'tasks/rotate-fields': ['REGION_KEY', 'FIELD_KEY_ARN'],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
@@ -22,8 +23,12 @@ afterAll(async () => {
   await secrets.stop();
 });
 
-async function begin(model: 'shared' | 'schema', agreed?: number): Promise<StepLog> {
-  const tenant = await database.addTenant(model);
+async function begin(
+  model: 'shared' | 'schema',
+  agreed?: number,
+  version: number = TENANT_SCHEMA_VERSION,
+): Promise<StepLog> {
+  const tenant = await database.addTenant(model, randomUUID(), version);
   await addPeople(database, placeOf(database, tenant), tenant.tenantId, 'before');
   const { tenantId } = tenant;
   const to = model === 'shared' ? 'schema' : 'shared';
@@ -47,12 +52,7 @@ const historyOf = async (table: string) =>
   );
 
 test('a new hop brings its schema up to date and tells its version with the forward', async () => {
-  const log = await begin('schema');
-  await superuser.query(`DELETE FROM ${log.hop.source.schemaName}.schema_migrations WHERE name >= '0002'`);
-  await superuser.query(
-    `DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '${log.hop.source.schemaName}'
-     LOOP EXECUTE format('DROP TRIGGER IF EXISTS capture_change ON ${log.hop.source.schemaName}.%I', t); END LOOP; END $$`,
-  );
+  const log = await begin('schema', undefined, 1);
   await log.run(prepare);
   expect(log.hop.target.schemaVersion).toBe(TENANT_SCHEMA_VERSION);
   expect(await historyOf(`${log.hop.source.schemaName}.schema_migrations`)).toHaveLength(

@@ -1,5 +1,5 @@
 /**
- * Registry schema version 11: KMS keys of tenants for encrypted fields, and the work that encrypts fields again.
+ * Registry schema version 12: KMS keys of tenants for encrypted fields, and the work that encrypts fields again.
  *
  * A row of `tenant_field_keys` stays when its key is no longer the tenant's: backups have values under it. `key_arn` of a
  * rotation is the KMS key that values get (null until a worker takes it up), `epoch` that of the tenant's place; data keys made before `stale_before` are
