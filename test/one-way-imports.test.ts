@@ -25,6 +25,7 @@ const GROUPS = [
     'promotion',
     'alerts',
     'upkeep',
+    'rotations',
   ],
   ['places'],
   ['tenant-data'],
