@@ -4,6 +4,7 @@ import { routes as assessmentRoutes } from '../../functions/api/assessments/rout
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
+import { routes as usersRoutes } from '../../functions/api/users/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { FieldRotation } from '../constructs/field-rotation.ts';
@@ -70,6 +71,7 @@ export class ApiStack extends Stack {
       domain,
       props,
     );
+    const users = this.#tenantFunction('Users', 'users', 'Users of tenants, and the caller', domain, props);
     const open = new StrataFunction(this, 'Public', {
       ...settings,
       entry: 'api/public/handler',
@@ -83,13 +85,14 @@ export class ApiStack extends Stack {
       config,
       description: `Strata data plane ${region.key}`,
       issuer: identity.issuer,
-      clientId: identity.clientId,
+      clientIds: identity.clientIds,
       hostName: domain && `*.${domain}`,
       alarmTopicArn,
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
     api.serve('assessments', assessmentRoutes, assessments);
+    api.serve('users', usersRoutes, users);
     api.serve('public', publicRoutes, open, {
       reason:
         'Probes and readers of the documentation have no token; the answers say how the API is used and that it runs.',
@@ -101,7 +104,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'people' | 'skills' | 'assessments',
+    context: 'people' | 'skills' | 'assessments' | 'users',
     description: string,
     domain: string | undefined,
     {
@@ -122,7 +125,7 @@ export class ApiStack extends Stack {
       network: network.forApi,
       entry: `api/${context}/handler`,
       environment: {
-        ...registry.readerEnvironment,
+        ...(context === 'users' ? registry.usersEnvironment : registry.readerEnvironment),
         ...fieldKeys.environment,
         REGION_KEY: region.key,
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
@@ -130,7 +133,8 @@ export class ApiStack extends Stack {
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
       },
     });
-    registry.grantRead(task);
+    if (context === 'users') registry.grantUsers(task);
+    else registry.grantRead(task);
     for (const { cell } of cells) cell.grantStarter(task);
     secrets.grantReadTenant(task, SERVES_ALL);
     return task;
