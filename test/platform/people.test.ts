@@ -1,10 +1,20 @@
+import { importJWK, SignJWT } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { routes as assessments } from '../../functions/api/assessments/routes.ts';
 import { routes as people } from '../../functions/api/people/routes.ts';
 import { routes as skills } from '../../functions/api/skills/routes.ts';
 import { routes as users } from '../../functions/api/users/routes.ts';
+import { readIdentity } from '../../infra/local/index.ts';
 import { inDatabaseOf, inRegistry } from './backup-runs.ts';
-import { call, newEmployee, onboardOwnTenant, operatorToken, token, unique } from './running-platform.ts';
+import {
+  call,
+  newEmployee,
+  onboardOwnTenant,
+  operatorToken,
+  platform,
+  token,
+  unique,
+} from './running-platform.ts';
 
 type Role = 'admin' | 'member' | 'viewer';
 
@@ -143,6 +153,38 @@ describe('the tenants of a person', () => {
     expect((await items()).filter((one: { isChosen: boolean }) => one.isChosen)).toMatchObject([{ slug }]);
   });
 });
+
+test('an identity provider learns of no tenant but its own, and chooses no other', async () => {
+  const email = someone();
+  await invite(email, 'viewer');
+  await call('POST', '/tenants/globex/users', { token: operator, body: { email, role: 'viewer' } });
+  const theirs = await signed({ email, tenant_id: tenantId, identity_provider: 'Corp' });
+  const { body } = await call('GET', '/me/tenants', { token: theirs });
+  expect(body.items).toEqual([expect.objectContaining({ slug })]);
+  const choose = (tenant: string) => call('PUT', '/me/tenant', { token: theirs, body: { tenant } });
+  expect(await choose('globex')).toMatchObject({
+    status: 403,
+    body: { type: 'urn:strata:problem:not-a-member' },
+  });
+  expect((await choose(slug)).status).toBe(200);
+  // Without a tenant of its own there is none.
+  const stray = await signed({ email, identity_provider: 'Corp' });
+  expect((await call('GET', '/me/tenants', { token: stray })).body.items).toEqual([]);
+  // And without a confirmed address there is nobody.
+  const nobody = await signed({ identity_provider: 'Corp' });
+  expect((await call('GET', '/me/tenants', { token: nobody })).status).toBe(403);
+});
+
+/** An access token as the trigger lets Cognito sign it. */
+async function signed(claims: Record<string, string>): Promise<string> {
+  const { privateKey, issuer, clientId } = readIdentity(platform().stateDir)!;
+  return new SignJWT({ sub: 'Corp jane', client_id: clientId, token_use: 'access', ...claims })
+    .setProtectedHeader({ alg: 'RS256', kid: privateKey.kid! })
+    .setIssuer(issuer)
+    .setIssuedAt()
+    .setExpirationTime('1h')
+    .sign(await importJWK(privateKey, 'RS256'));
+}
 
 describe('/users', () => {
   test('an admin invites, lists, reads, changes and deletes users', async () => {
