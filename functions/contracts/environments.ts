@@ -131,6 +131,7 @@ type NoEnvironment = Readonly<Record<never, string>>;
 
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
+  'api/audit/handler': TenantApiEnvironment;
   'api/health/handler': NoEnvironment;
   'api/people/handler': TenantApiEnvironment;
   'api/skills/handler': TenantApiEnvironment;

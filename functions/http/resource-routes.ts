@@ -52,7 +52,7 @@ export function resourceRoutes({
   );
   const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
 
-  return {
+  return named(store.resource.type, {
     list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
       const { limit, cursor, q, ...equals } = given as Fields & {
         limit?: number;
@@ -97,7 +97,13 @@ export function resourceRoutes({
       await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
       return { status: 204 };
     }),
-  };
+  });
+}
+
+/** The routes with what the audit log calls their resource. */
+function named(resourceType: string, routes: ResourceRoutes): ResourceRoutes {
+  const entries = Object.entries(routes).map(([name, route]) => [name, { ...route, resourceType }]);
+  return Object.fromEntries(entries) as ResourceRoutes;
 }
 
 function idempotencyOf(facts: RequestFacts, body: unknown): IdempotencyUse | undefined {

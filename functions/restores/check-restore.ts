@@ -1,7 +1,7 @@
 /** What a restore needs of its tenant and of what it restores. Nothing is changed here. */
 
 import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
-import { auditLog } from '../database/tables/operations-tables.ts';
+import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { type Filling, keptIn } from '../moves/hop.ts';
 import {
@@ -26,7 +26,7 @@ import {
 import { backupOfRestore, fillingHop, findRestorable, type Restore } from './restore-records.ts';
 
 /** Tables whose present rows stay through a restore: nobody may lose the record of what was done. */
-const STAYS: readonly string[] = [auditLog.name];
+const STAYS: readonly string[] = [auditLog.name, auditSeals.name];
 
 /**
  * The tenant of an id or a slug, locked until the transaction ends: restores, moves and their ends take turns.

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../aws/object-store.ts';
 import { type BackupManifest, type ManifestTable, readManifest } from '../backups/manifest.ts';
-import { auditLog } from '../database/tables/operations-tables.ts';
+import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
 import { claimedModestly, joinAttempt } from '../database/transfer/reshape/attempt-session.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
@@ -52,7 +52,12 @@ export async function fillFromBackup(
 }
 
 function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBackup): ManifestTable[] {
-  // What was done to whom is told by the audit log in words that cannot be blanked.
-  const leftOut = mask ? [...carried, auditLog.name] : carried;
+  const leftOut = [
+    ...carried,
+    // A clone is another tenant: it begins a chain of its own over the entries that it gets.
+    auditSeals.name,
+    // What was done to whom is told by the audit log in words that cannot be blanked.
+    ...(mask ? [auditLog.name] : []),
+  ];
   return tables.filter(({ name }) => !leftOut.includes(name));
 }

@@ -8,6 +8,7 @@ import { entityTag, requireMatch } from '../resources/entity-tag.ts';
 import { InvalidReference, ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
 import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
 import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts';
+import { recordCreate, recordDelete, recordUpdate } from './audit-changes.ts';
 import { type Actor, audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
@@ -75,13 +76,18 @@ export class ResourceStore {
     // Made here, not by the column's default, because the audit entry and the Location need it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
     const row = { ...request.values, ...request.parents, [ownId]: id };
-    const insert = audited<object>(insertOne(this.resource, row), actor, {
-      action: `${this.resource.type}.create`,
-      resourceType: this.resource.type,
-      resourceId: id,
-      requestData: request.values,
-      responseStatus: 201,
-    });
+    const insert = audited<object>(
+      insertOne(this.resource, row),
+      actor,
+      {
+        action: `${this.resource.type}.create`,
+        resourceType: this.resource.type,
+        resourceId: id,
+        requestData: request.values,
+        responseStatus: 201,
+      },
+      recordCreate(this.resource, row),
+    );
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
       if (!inserted) throw this.#taken(request.values);
       const item = toItem(inserted);
@@ -143,13 +149,18 @@ export class ResourceStore {
 
   /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} */
   async delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
-    const statement = audited<object>(deleteOne(this.resource, key), actor, {
-      action: `${this.resource.type}.delete`,
-      resourceType: this.resource.type,
-      resourceId: this.#ownId(key),
-      requestData: undefined,
-      responseStatus: 204,
-    });
+    const statement = audited<object>(
+      deleteOne(this.resource, key),
+      actor,
+      {
+        action: `${this.resource.type}.delete`,
+        resourceType: this.resource.type,
+        resourceId: this.#ownId(key),
+        requestData: undefined,
+        responseStatus: 204,
+      },
+      recordDelete(this.resource),
+    );
     try {
       if (ifMatch === undefined) {
         const [[row]] = await tenant.batch('write', [statement]);
@@ -200,13 +211,18 @@ export class ResourceStore {
   }
 
   #auditedUpdate(actor: Actor, key: Values, values: Values) {
-    return audited<object>(updateOne(this.resource, key, values), actor, {
-      action: `${this.resource.type}.update`,
-      resourceType: this.resource.type,
-      resourceId: this.#ownId(key),
-      requestData: values,
-      responseStatus: 200,
-    });
+    return audited<object>(
+      updateOne(this.resource, key, values, 'before'),
+      actor,
+      {
+        action: `${this.resource.type}.update`,
+        resourceType: this.resource.type,
+        resourceId: this.#ownId(key),
+        requestData: values,
+        responseStatus: 200,
+      },
+      recordUpdate(this.resource, key, values),
+    );
   }
 
   #ownId(key: Values): string {

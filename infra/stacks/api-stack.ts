@@ -1,5 +1,6 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
 import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
@@ -46,6 +47,7 @@ export class ApiStack extends Stack {
       domain,
       props,
     );
+    const audit = this.#tenantFunction('Audit', 'audit', 'The audit log and its verification', domain, props);
     const health = new StrataFunction(this, 'Health', {
       ...settings,
       entry: 'api/health/handler',
@@ -65,6 +67,7 @@ export class ApiStack extends Stack {
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
+    api.serve('audit', auditRoutes, audit);
     api.serve('health', healthRoutes, health, {
       reason:
         'Load balancers and uptime probes have no token; the answer says nothing but that the API runs.',
@@ -76,7 +79,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'people' | 'skills',
+    context: 'audit' | 'people' | 'skills',
     description: string,
     domain: string | undefined,
     { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,

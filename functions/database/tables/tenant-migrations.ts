@@ -36,6 +36,7 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: changesOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
   { name: '0003-caseless-addresses', up: changesOf(3) },
+  { name: '0004-audit-chain', up: changesOf(4) },
 ];
 
 // So that a deployment fails here instead of requests later.
