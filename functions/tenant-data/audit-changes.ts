@@ -75,10 +75,13 @@ export function recordUpdate(resource: Resource, key: Values, values: Values): R
 
 /** The columns of the answer, and others that are written: those are redacted. */
 function columnsOf(resource: Resource, values: Values): string[] {
-  return [...new Set([...resource.columns, ...Object.keys(values)])].filter((column) => !UNRECORDED.has(column));
+  return [...new Set([...resource.columns, ...Object.keys(values)])].filter(
+    (column) => !UNRECORDED.has(column),
+  );
 }
 
-const isShown = (resource: Resource, column: string) => resource.columns.includes(column) && !isSecret(column);
+const isShown = (resource: Resource, column: string) =>
+  resource.columns.includes(column) && !isSecret(column);
 
 /** `ssn_encrypted` holds the field `ssn`. */
 const fieldOf = (column: string) =>

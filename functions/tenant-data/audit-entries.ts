@@ -2,7 +2,13 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
 import type { TenantAccess } from '../placement/tenant-router.ts';
 import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
-import { MAX_PAGE_BYTES, type Page, type PageRequest, pageOfRows, readCursor } from '../resources/keyset-page.ts';
+import {
+  MAX_PAGE_BYTES,
+  type Page,
+  type PageRequest,
+  pageOfRows,
+  readCursor,
+} from '../resources/keyset-page.ts';
 import { anyTable } from './resource.ts';
 
 export interface AuditFilter {
@@ -43,7 +49,8 @@ export async function listAuditEntries(
   { limit, cursor }: PageRequest,
   order: AuditOrder = '-createdAt',
 ): Promise<Page> {
-  const [direction, behind] = order === 'createdAt' ? (['asc', sql`>`] as const) : (['desc', sql`<`] as const);
+  const [direction, behind] =
+    order === 'createdAt' ? (['asc', sql`>`] as const) : (['desc', sql`<`] as const);
   let query = anyTable
     .selectFrom('audit_log')
     .select([...COLUMNS])
@@ -71,7 +78,14 @@ export async function listAuditEntries(
   );
 }
 
-function conditions({ actor, action, resourceType, resourceId, from, to }: AuditFilter): Expression<SqlBool>[] {
+function conditions({
+  actor,
+  action,
+  resourceType,
+  resourceId,
+  from,
+  to,
+}: AuditFilter): Expression<SqlBool>[] {
   const all: Expression<SqlBool>[] = [];
   if (actor !== undefined) {
     const names = [actor, ...KINDS.map((kind) => `${kind}:${actor}`)];

@@ -2,7 +2,7 @@ import { type OperationNodeSource, type RawBuilder, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { MemberRole } from '../placement/tenant-directory.ts';
-import { isSecret, type RecordedChange, REDACTED } from './audit-changes.ts';
+import { isSecret, REDACTED, type RecordedChange } from './audit-changes.ts';
 import { anyTable } from './resource.ts';
 
 export interface AuditEntry {

@@ -58,7 +58,9 @@ export function addChainFigures(one: ChainFigures, other: Partial<ChainFigures>)
 /** All tenants up to `after` are done; of the next one, the seals up to `verified.through`. */
 export const chainCursor = z.object({
   after: z.uuid().optional(),
-  verified: z.object({ tenantId: z.uuid(), through: count, seals: count, entries: count, expired: count }).optional(),
+  verified: z
+    .object({ tenantId: z.uuid(), through: count, seals: count, entries: count, expired: count })
+    .optional(),
 });
 export type ChainCursor = z.infer<typeof chainCursor>;
 
@@ -188,10 +190,22 @@ async function verify(
 
 function insertResult(
   schema: string,
-  { tenantId, seals, entries, expired, broken }: NonNullable<ChainCursor['verified']> & { readonly broken: BrokenLink | null },
+  {
+    tenantId,
+    seals,
+    entries,
+    expired,
+    broken,
+  }: NonNullable<ChainCursor['verified']> & { readonly broken: BrokenLink | null },
 ) {
   const { actor, action, resourceType } = VERIFICATION_ENTRY;
-  const result = JSON.stringify({ status: broken ? 'broken' : 'intact', seals, entries, expired, firstBroken: broken });
+  const result = JSON.stringify({
+    status: broken ? 'broken' : 'intact',
+    seals,
+    entries,
+    expired,
+    firstBroken: broken,
+  });
   return tenantStatement(sql<object>`INSERT INTO ${chainTables(schema).log}
       (actor, action, resource_type, resource_id, request_data)
     VALUES (${actor}, ${action}, ${resourceType}, ${tenantId}::uuid, ${result}::jsonb)`);

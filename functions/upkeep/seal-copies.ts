@@ -54,7 +54,8 @@ export async function compareCopies(chain: CopiedChain): Promise<BrokenLink | un
   for await (const { key } of store.list(sealCopiesPrefix(tenantId), sealCopyKey(tenantId, last))) {
     const sequence = sequenceOf(key);
     // The copy of a seal that the database no longer has, unless a sealer has just made both.
-    if (sequence > (await lastSequence(chain))) return { what: 'seal', how: 'removed', sequence, logId: null };
+    if (sequence > (await lastSequence(chain)))
+      return { what: 'seal', how: 'removed', sequence, logId: null };
   }
   const newest = await newestCopy(chain, last);
   if (newest === 0 || (await isCopied(chain, newest))) return undefined;

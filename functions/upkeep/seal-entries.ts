@@ -107,7 +107,9 @@ async function appendSeal(
 ): Promise<number | null> {
   const tables = chainTables(schema);
   const [last] = await run(owner, selectLast(tables));
-  const { lines, until, now } = (await run(owner, selectUnsealed(tables, last?.sealed_until ?? null, batch)))[0]!;
+  const { lines, until, now } = (
+    await run(owner, selectUnsealed(tables, last?.sealed_until ?? null, batch))
+  )[0]!;
   // A seal without entries records that the retention has changed, before the upkeep deletes by the new one.
   const isNews = lines.length > 0 || (last !== undefined && last.retention_months !== retentionMonths);
   if (!isNews) return null;

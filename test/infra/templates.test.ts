@@ -192,7 +192,12 @@ test('no function and no role uses a managed policy of AWS', () => {
 });
 
 test('functions that serve requests can read no owner, master or writer secret', () => {
-  for (const entry of ['api/people/handler', 'api/skills/handler', 'tasks/issue-claims']) {
+  for (const entry of [
+    'api/audit/handler',
+    'api/people/handler',
+    'api/skills/handler',
+    'tasks/issue-claims',
+  ]) {
     const role = text(functionNamed(entry).Properties.Role);
     const readable = allowStatements(assembly.resources)
       .filter(
@@ -222,6 +227,7 @@ test('the environment of every function has only the agreed names', () => {
   const reachesFurther =
     /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
+    'api/audit/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/tenants/handler': [

@@ -1,4 +1,5 @@
 import type { Context } from 'aws-lambda';
+import { operations as auditOperations } from '../../functions/api/audit/handler.ts';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
@@ -59,6 +60,7 @@ export class TenantRequests {
       ...itemsOf('/teams/{teamId}/members', 'employeeId', teamMemberRoutes),
       ...itemsOf('/skills', 'skillId', skillRoutes),
       ...itemsOf('/employees/{employeeId}/skills', 'skillId', employeeSkillRoutes),
+      ...auditOperations,
     };
     this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));
   }

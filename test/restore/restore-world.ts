@@ -44,9 +44,9 @@ export interface AskedRestore {
   readonly tenantId: string;
 }
 
-/** Tables as a restore brings them: all that a backup has, but for the audit log, which stays. */
+/** Tables as a restore brings them: all that a backup has, but for the audit log and its seals, which stay. */
 export const restoredTables = backedUpTables(TENANT_SCHEMA_VERSION).filter(
-  ({ name }) => name !== 'audit_log',
+  ({ name }) => name !== 'audit_log' && name !== 'audit_seals',
 );
 
 export type Rows = Readonly<Record<string, readonly string[]>>;

@@ -1,5 +1,5 @@
 import { bindRoutes } from '../../contracts/routes.ts';
-import { tenantApi, type TenantRoute } from '../../http/tenant-api.ts';
+import { type TenantRoute, tenantApi } from '../../http/tenant-api.ts';
 import { employeeRoutes as employees } from './employee-routes.ts';
 import { routes } from './routes.ts';
 import { teamMemberRoutes as teamMembers, teamRoutes as teams } from './team-routes.ts';

@@ -1,5 +1,5 @@
 import { bindRoutes } from '../../contracts/routes.ts';
-import { operatorApi, type OperatorRoute } from '../../http/operator-api.ts';
+import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
 import * as backups from './backup-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import type { ColumnSpec } from '../../database/tables/column.ts';
-import { tenantTables } from '../../database/tables/tenant-tables.ts';
 import type { AnyColumn } from '../../database/tables/tenant-table.ts';
+import { tenantTables } from '../../database/tables/tenant-tables.ts';
 import { toCamelCase } from '../../resources/field-names.ts';
 import type { ResourceStore } from '../../tenant-data/resource-store.ts';
 import { component } from './component.ts';
