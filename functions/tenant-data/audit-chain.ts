@@ -26,7 +26,7 @@ export const SEAL_FORMAT = 1;
 /** An entry is sealed when it is so old, in seconds. */
 export const SEALED_AFTER_SECONDS = 60;
 /** How far behind the last seal's end an entry may still be sealed, in seconds. */
-export const LATE_SECONDS = 60;
+export const LATE_SECONDS = 15;
 /** Entries of one seal at most: about 260 KB of text. */
 export const ENTRIES_OF_SEAL = 2_000;
 

@@ -43,7 +43,7 @@ export interface VerifiedPage {
   readonly expired: number;
   /** The last seal of the page: the next page begins behind it. 0 when there is no seal. */
   readonly through: number;
-  /** True when no seal follows. */
+  /** True when no seal follows, or a broken link was found. */
   readonly done: boolean;
   /** Entries that are not sealed yet, when the page is the last one; at most `MOST_UNSEALED`. */
   readonly unsealed: number;
@@ -70,22 +70,23 @@ export const MOST_UNSEALED = 100_000;
 export async function verifyPage(options: VerifyOptions): Promise<VerifiedPage> {
   const { tenantId, after, query } = options;
   const [[chain], rows] = await Promise.all([query(selectChain(options)), query(selectSeals(options))]);
-  const { seals, through, broken } = checkSeals(tenantId, after, rows);
-  const done = through >= (chain?.last ?? 0) || broken !== null;
+  const { seals, through, broken: brokenSeal } = checkSeals(tenantId, after, rows);
+  const isLast = through >= (chain?.last ?? 0);
   const range = { ...options, from: after, through, until: chain?.until ?? null };
   const [[listed], [added], [tail]] = await Promise.all([
     seals > 0 ? query(selectEntries(range)) : [NO_ENTRIES],
     seals > 0 ? query(selectAdded(range)) : [undefined],
-    done ? query(selectUnsealed(range)) : [undefined],
+    isLast ? query(selectUnsealed(range)) : [undefined],
   ]);
+  const broken = brokenEntry(listed, added) ?? brokenSeal;
   return {
     seals,
     entries: listed?.entries ?? 0,
     expired: listed?.expired ?? 0,
     through,
-    done,
+    done: isLast || broken !== null,
     unsealed: tail?.entries ?? 0,
-    broken: brokenEntry(listed, added) ?? broken,
+    broken,
   };
 }
 

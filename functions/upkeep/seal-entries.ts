@@ -159,7 +159,7 @@ function selectLast({ seals }: ChainTables) {
 
 interface Unsealed {
   readonly lines: readonly string[];
-  /** The time of the last line when the batch is full, otherwise the time up to which entries are old enough. */
+  /** The time of the last line when more entries follow, otherwise the time up to which entries are old enough. */
   readonly until: string;
   readonly now: string;
 }
@@ -180,12 +180,13 @@ function selectUnsealed({ log, seals }: ChainTables, end: string | null, batch: 
       SELECT a.created_at, a.log_id, ${entryLine('a')} AS line FROM ${log} a, clock c
       WHERE a.created_at >= ${after} AND a.created_at < c.old
         AND NOT EXISTS (SELECT FROM listed l WHERE l.log_id = a.log_id::text)
-      ORDER BY a.created_at, a.log_id LIMIT ${batch}::integer)
-    SELECT coalesce((SELECT array_agg(line ORDER BY created_at, log_id) FROM unsealed), '{}') AS lines,
+      ORDER BY a.created_at, a.log_id LIMIT ${batch + 1}::integer),
+    batch AS MATERIALIZED (SELECT * FROM unsealed ORDER BY created_at, log_id LIMIT ${batch}::integer)
+    SELECT coalesce((SELECT array_agg(line ORDER BY created_at, log_id) FROM batch), '{}') AS lines,
       ${timeText(sql`c.now`)} AS now,
       ${timeText(
-        sql`greatest(${end}::timestamptz, CASE WHEN (SELECT count(*) FROM unsealed) < ${batch}::integer THEN c.old
-          ELSE (SELECT max(created_at) FROM unsealed) END)`,
+        sql`greatest(${end}::timestamptz, CASE WHEN (SELECT count(*) FROM unsealed) <= ${batch}::integer THEN c.old
+          ELSE (SELECT max(created_at) FROM batch) END)`,
       )} AS until
     FROM clock c`);
 }
