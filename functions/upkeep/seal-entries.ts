@@ -41,6 +41,8 @@ export interface SealOptions {
   readonly deadline: number;
   /** Entries of one seal at most. */
   readonly batch?: number;
+  /** Age of an entry from which it is sealed. */
+  readonly ageSeconds?: number;
   /** Runs inside the transaction of each seal, before its commit. */
   readonly beforeCommit?: () => Promise<void>;
 }
@@ -59,7 +61,7 @@ export interface SealOutcome {
 export async function sealEntries(
   owner: pg.ClientBase,
   { tenantId, tier }: SealedTenant,
-  { deadline, batch = ENTRIES_OF_SEAL, beforeCommit }: SealOptions,
+  { deadline, batch = ENTRIES_OF_SEAL, ageSeconds = SEALED_AFTER_SECONDS, beforeCommit }: SealOptions,
 ): Promise<SealOutcome> {
   let seals = 0;
   let entries = 0;
@@ -68,7 +70,7 @@ export async function sealEntries(
     try {
       const sealed = await inUnmovedTenant(owner, tenantId, async (place) => {
         const retentionMonths = retentionOf(place, tier);
-        const made = await appendSeal(owner, place, { tenantId, retentionMonths, batch });
+        const made = await appendSeal(owner, place, { tenantId, retentionMonths, batch, ageSeconds });
         await beforeCommit?.();
         return made;
       });
@@ -94,6 +96,7 @@ interface NewSeal {
   readonly tenantId: string;
   readonly retentionMonths: number;
   readonly batch: number;
+  readonly ageSeconds: number;
 }
 
 /**
@@ -103,12 +106,12 @@ interface NewSeal {
 async function appendSeal(
   owner: pg.ClientBase,
   { schema_name: schema }: PlacementRow,
-  { tenantId, retentionMonths, batch }: NewSeal,
+  { tenantId, retentionMonths, batch, ageSeconds }: NewSeal,
 ): Promise<number | null> {
   const tables = chainTables(schema);
   const [last] = await run(owner, selectLast(tables));
   const { lines, until, now } = (
-    await run(owner, selectUnsealed(tables, last?.sealed_until ?? null, batch))
+    await run(owner, selectUnsealed(tables, last?.sealed_until ?? null, { batch, ageSeconds }))
   )[0]!;
   // A seal without entries records that the retention has changed, before the upkeep deletes by the new one.
   const isNews = lines.length > 0 || (last !== undefined && last.retention_months !== retentionMonths);
@@ -168,11 +171,15 @@ interface Unsealed {
  * Entries from a little before the end of the last seal on, without those that it or the seals of that time list. One
  * row. An end never lies before the end of the last seal, also when the clock of this cluster is behind.
  */
-function selectUnsealed({ log, seals }: ChainTables, end: string | null, batch: number) {
+function selectUnsealed(
+  { log, seals }: ChainTables,
+  end: string | null,
+  { batch, ageSeconds }: Pick<NewSeal, 'batch' | 'ageSeconds'>,
+) {
   const after = sql`(coalesce(${end}::timestamptz, '-infinity') - make_interval(secs => ${sql.lit(LATE_SECONDS)}))`;
   return tenantStatement(sql<Unsealed>`
     WITH clock AS MATERIALIZED (
-      SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => ${sql.lit(SEALED_AFTER_SECONDS)}) AS old),
+      SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => ${ageSeconds}::double precision) AS old),
     listed AS MATERIALIZED (
       SELECT split_part(t.line, ' ', 1) AS log_id
       FROM ${seals} s, LATERAL string_to_table(s.entries, chr(10)) AS t (line) WHERE s.sealed_until >= ${after}),
