@@ -3,6 +3,7 @@ import { placeTenant } from '../../functions/database/provisioning/place-tenant.
 import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import type { CredentialSource, Credentials } from '../../functions/database/session/credentials.ts';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { type DirectoryOptions, TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
@@ -218,9 +219,9 @@ export async function register(
   await registry.query(
     `INSERT INTO tenant_database_routing (tenant_id, database_type, database_host, database_port, database_name,
                                           schema_name, isolation_model, role_name, secret_arn, epoch, region,
-                                          cell_id, connection_pool_size)
+                                          cell_id, connection_pool_size, schema_version)
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
-             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4)`,
+             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4, :version::int)`,
     {
       tenantId,
       port,
@@ -230,6 +231,7 @@ export async function register(
       roleName,
       epoch,
       cellId: isolationModel === 'dedicated' ? null : CELL,
+      version: TENANT_SCHEMA_VERSION,
     },
   );
 }
