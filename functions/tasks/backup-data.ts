@@ -106,5 +106,5 @@ const auditPhases = {
   }),
 };
 
-export const phases = { plan, copy, finish, discard, ...auditPhases };
-export const handler = backupTask(phases);
+export const phases = { plan, copy, finish, discard };
+export const handler = backupTask({ ...phases, ...auditPhases });

@@ -287,6 +287,7 @@ test('all state machine definitions are valid', async () => {
   expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual([
     'tenant-backup',
     'fleet-backup',
+    'audit-chain',
     'tenant-export',
     'tenant-onboarding',
     'tenant-move',
