@@ -46,14 +46,20 @@ export const bundleOptions = {
 } satisfies BuildOptions;
 
 /**
- * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in one esbuild pass, with shared chunks.
- * The pass takes about a second; a NodejsFunction per handler would take that for each.
+ * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts`. The tasks share one esbuild pass and
+ * its chunks. Each context of the API has a pass of its own: a chunk that it shared with other entries would hold all
+ * that any of them needs, and a request that waits for a cold start would load it. All passes take about a second; a
+ * NodejsFunction per handler would take that for each.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
-  const { sources, options } = passOver(projectDirectory, directory);
+  const { sources, passes } = passesOver(projectDirectory, directory);
   try {
-    return written(sources, buildSync(options).outputFiles, directory);
+    return written(
+      sources,
+      passes.flatMap((options) => buildSync(options).outputFiles),
+      directory,
+    );
   } catch (error) {
     throw bundleError(error);
   }
@@ -64,34 +70,43 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
-  const { sources, options } = passOver(projectDirectory, directory);
+  const { sources, passes } = passesOver(projectDirectory, directory);
   try {
-    return written(sources, (await build(options)).outputFiles, directory);
+    const results = await Promise.all(passes.map((options) => build(options)));
+    return written(
+      sources,
+      results.flatMap(({ outputFiles }) => outputFiles),
+      directory,
+    );
   } catch (error) {
     throw bundleError(error);
   }
 }
 
-function passOver(projectDirectory: string, directory: string) {
+function passesOver(projectDirectory: string, directory: string) {
   const root = join(projectDirectory, 'functions');
-  const sources = ['api/*/handler.ts', 'tasks/*.ts']
-    .flatMap((pattern) => globSync(pattern, { cwd: root }))
-    .sort();
+  const contexts = globSync('api/*/handler.ts', { cwd: root }).sort();
+  const tasks = globSync('tasks/*.ts', { cwd: root }).sort();
+  const sources = [...contexts, ...tasks];
   if (sources.length === 0) throw new FunctionBundleError(`no function entries under ${root}`);
-  const options = {
-    ...bundleOptions,
-    absWorkingDir: root,
-    entryPoints: sources,
-    outbase: '.',
-    outdir: directory,
-    write: false,
-  } satisfies BuildOptions;
-  return { sources, options };
+  const groups = [...contexts.map((context) => [context]), ...(tasks.length > 0 ? [tasks] : [])];
+  const passes = groups.map(
+    (entryPoints) =>
+      ({
+        ...bundleOptions,
+        absWorkingDir: root,
+        entryPoints,
+        outbase: '.',
+        outdir: directory,
+        write: false,
+      }) satisfies BuildOptions,
+  );
+  return { sources, passes };
 }
 
-function written(sources: string[], outputs: OutputFile[], directory: string): FunctionBundle {
+function written(sources: string[], outputs: readonly OutputFile[], directory: string): FunctionBundle {
   const hash = createHash('sha256');
-  for (const { path, contents } of outputs.sort((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const { path, contents } of outputs.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     hash.update(relative(directory, path)).update('\0').update(contents).update('\0');
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, contents);

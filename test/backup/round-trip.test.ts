@@ -5,6 +5,7 @@ import { backedUpTables } from '../../functions/backups/plan-backup.ts';
 import { compareWithManifest, verifyObjects } from '../../functions/backups/read-back.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
+import { sampled } from '../full-run.ts';
 import { allRows, type BackedUp, BackupWorld } from './backup-world.ts';
 import { insertRows, randomRows } from './random-rows.ts';
 
@@ -62,7 +63,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)('taken under the %s mo
         }
         await restoring.query(`DROP SCHEMA ${schema} CASCADE`);
       }),
-      { numRuns: 12 },
+      { numRuns: sampled(5, 12) },
     );
   });
 });

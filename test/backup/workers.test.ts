@@ -20,6 +20,7 @@ import { BenchServer, PASSWORD } from '../bench/bench-server.ts';
 import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { connectAs } from '../database-server.ts';
 import { until } from '../enter-tenant.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { register } from '../isolation/tenant-world.ts';
 import { allRows, type BackedUp, BackupWorld, type RunningBackup, unhurried } from './backup-world.ts';
 import { readerOf } from './reader.ts';
@@ -370,7 +371,7 @@ test('a server that ends all sessions fails the workers; the next ones begin aga
 });
 
 describe('S3', () => {
-  test('that is busy, slow, and breaks connections costs time only', async () => {
+  test.runIf(FULL_RUN)('that is busy, slow, and breaks connections costs time only', async () => {
     await plan();
     let calls = 0;
     world.bucket.disturb(({ method }) => {
@@ -406,7 +407,7 @@ describe('S3', () => {
     });
     const rowsOf = () => allRows(superuser, long.schemaName, tables);
 
-    test('is slow: the server waits with its rows', async () => {
+    test.runIf(FULL_RUN)('is slow: the server waits with its rows', async () => {
       await planBackup(backup.context());
       let waiting = 0;
       const release = Promise.withResolvers<void>();
@@ -463,20 +464,23 @@ describe('S3', () => {
     });
   });
 
-  test('that is down for longer than a worker tries fails it; parts that are done stay done', async () => {
-    await plan();
-    slowly(50);
-    const leave = performance.now() + 12_000;
-    const other = lane(1, { leave, end: leave + 1_000 });
-    await until(async () => (await partsDone()) > 1);
-    world.bucket.disturb(({ method }) => ({ kind: method === 'PUT' ? 'busy' : 'pass' }));
-    await expect(other).rejects.toMatchObject({ $metadata: { httpStatusCode: 503 } });
-    expect(performance.now()).toBeGreaterThan(leave);
-    expect(await record()).toMatchObject({ status: 'running', attempt: 1 });
-    world.bucket.disturb(undefined);
-    await world.copy(backup);
-    await expectWhole(await finish(), await now());
-  });
+  test.runIf(FULL_RUN)(
+    'that is down for longer than a worker tries fails it; parts that are done stay done',
+    async () => {
+      await plan();
+      slowly(50);
+      const leave = performance.now() + 12_000;
+      const other = lane(1, { leave, end: leave + 1_000 });
+      await until(async () => (await partsDone()) > 1);
+      world.bucket.disturb(({ method }) => ({ kind: method === 'PUT' ? 'busy' : 'pass' }));
+      await expect(other).rejects.toMatchObject({ $metadata: { httpStatusCode: 503 } });
+      expect(performance.now()).toBeGreaterThan(leave);
+      expect(await record()).toMatchObject({ status: 'running', attempt: 1 });
+      world.bucket.disturb(undefined);
+      await world.copy(backup);
+      await expectWhole(await finish(), await now());
+    },
+  );
 });
 
 test('a backup that loses its snapshot again and again is given up', async () => {

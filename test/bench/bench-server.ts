@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
-import pg from 'pg';
+import type pg from 'pg';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
 import { placeTenant } from '../../functions/database/provisioning/place-tenant.ts';
 import { createTenantSchema, tenantSchemaName } from '../../functions/database/provisioning/tenant-schema.ts';
@@ -52,8 +52,7 @@ export class BenchServer {
 
   /** A data database as a cell has it. */
   async createDatabase(name: string): Promise<BenchDatabase> {
-    const superuser = await this.connect('postgres');
-    await superuser.query(`CREATE DATABASE ${pg.escapeIdentifier(name)} OWNER strata_master`);
+    await provisionMaster(this.#server, name, PASSWORD);
     const master = await this.connect(name, 'strata_master');
     await bootstrapDataDatabase(master, {
       ownerPassword: PASSWORD,

@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClientLoad, type Send } from '../../infra/cli/client-load.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { sharedAssembly } from '../infra/synthesized-app.ts';
 import { lockTables } from '../platform/backup-runs.ts';
@@ -101,59 +102,67 @@ async function tick(which: string) {
   return platform.finished(run);
 }
 
-test('killed during a backup: it is aborted, and `tick daily` backs up every tenant that is due, once', async () => {
-  expect(
-    await platform.finished(await platform.startOnboarding(onboarding('dweller', 'starter'))),
-  ).toMatchObject({ status: 'SUCCEEDED' });
-  // The lock keeps the backup from its end; it goes with the servers.
-  const lock = await lockTables(await tenantId('settler'), platform);
-  lock.on('error', () => {});
-  const backup = await platform.startExecution('tenant-backup', { slug: 'settler' });
-  await platform.entered(backup, 'Plan');
-  await platform.kill();
+test.runIf(FULL_RUN)(
+  'killed during a backup: it is aborted, and `tick daily` backs up every tenant that is due, once',
+  async () => {
+    expect(
+      await platform.finished(await platform.startOnboarding(onboarding('dweller', 'starter'))),
+    ).toMatchObject({ status: 'SUCCEEDED' });
+    // The lock keeps the backup from its end; it goes with the servers.
+    const lock = await lockTables(await tenantId('settler'), platform);
+    lock.on('error', () => {});
+    const backup = await platform.startExecution('tenant-backup', { slug: 'settler' });
+    await platform.entered(backup, 'Plan');
+    await platform.kill();
 
-  await platform.start();
-  expect((await platform.execution(backup)).status).toBe('ABORTED');
-  const run = await tick('daily');
-  expect(run, run.cause).toMatchObject({ status: 'SUCCEEDED' });
-  for (const [slug, tier] of [
-    ['nomad', 'business'],
-    ['settler', 'business'],
-    ['dweller', 'starter'],
-  ] as const) {
-    const succeeded = (await backupsOf(slug)).filter(({ status }) => status === 'succeeded');
-    expect(succeeded, slug).toMatchObject([{ startedBy: 'schedule', tier }]);
-  }
-  const [dead] = await backupsOf('settler');
-  expect(dead).toMatchObject({
-    status: 'aborted',
-    reason: 'The workflow of the backup ended before the backup was done.',
-  });
-  // None is due now.
-  expect(await tick('daily')).toMatchObject({ status: 'SUCCEEDED' });
-  expect(await backupsOf('nomad')).toHaveLength(1);
-}, 120_000);
+    await platform.start();
+    expect((await platform.execution(backup)).status).toBe('ABORTED');
+    const run = await tick('daily');
+    expect(run, run.cause).toMatchObject({ status: 'SUCCEEDED' });
+    for (const [slug, tier] of [
+      ['nomad', 'business'],
+      ['settler', 'business'],
+      ['dweller', 'starter'],
+    ] as const) {
+      const succeeded = (await backupsOf(slug)).filter(({ status }) => status === 'succeeded');
+      expect(succeeded, slug).toMatchObject([{ startedBy: 'schedule', tier }]);
+    }
+    const [dead] = await backupsOf('settler');
+    expect(dead).toMatchObject({
+      status: 'aborted',
+      reason: 'The workflow of the backup ended before the backup was done.',
+    });
+    // None is due now.
+    expect(await tick('daily')).toMatchObject({ status: 'SUCCEEDED' });
+    expect(await backupsOf('nomad')).toHaveLength(1);
+  },
+  120_000,
+);
 
-test('killed during an export: it is aborted with its backup, and the next one succeeds at once', async () => {
-  const settler = await tenantId('settler');
-  // The lock keeps the export's backup from its end; it goes with the servers.
-  const lock = await lockTables(settler, platform);
-  lock.on('error', () => {});
-  const dead = await platform.startExecution('tenant-export', { slug: 'settler' });
-  await platform.entered(dead, 'Wait for backup');
-  const backups = await backupsOf('settler');
-  await platform.kill();
+test.runIf(FULL_RUN)(
+  'killed during an export: it is aborted with its backup, and the next one succeeds at once',
+  async () => {
+    const settler = await tenantId('settler');
+    // The lock keeps the export's backup from its end; it goes with the servers.
+    const lock = await lockTables(settler, platform);
+    lock.on('error', () => {});
+    const dead = await platform.startExecution('tenant-export', { slug: 'settler' });
+    await platform.entered(dead, 'Wait for backup');
+    const backups = await backupsOf('settler');
+    await platform.kill();
 
-  await platform.start();
-  expect((await platform.execution(dead)).status).toBe('ABORTED');
-  // Nothing waits for recovery: the next export takes its place.
-  const next = await platform.finished(await platform.startExecution('tenant-export', { slug: 'settler' }));
-  expect(next, next.cause).toMatchObject({ status: 'SUCCEEDED' });
-  const { items } = await (await platform.client()).get<{ items: Backup[] }>('/tenants/settler/exports');
-  expect(items).toMatchObject([
-    { status: 'aborted', reason: 'The workflow of the export ended before the export was done.' },
-    { status: 'succeeded', reason: null },
-  ]);
-  const later = (await backupsOf('settler')).slice(backups.length - 1);
-  expect(later.map(({ status }) => status)).toEqual(['aborted', 'succeeded']);
-}, 120_000);
+    await platform.start();
+    expect((await platform.execution(dead)).status).toBe('ABORTED');
+    // Nothing waits for recovery: the next export takes its place.
+    const next = await platform.finished(await platform.startExecution('tenant-export', { slug: 'settler' }));
+    expect(next, next.cause).toMatchObject({ status: 'SUCCEEDED' });
+    const { items } = await (await platform.client()).get<{ items: Backup[] }>('/tenants/settler/exports');
+    expect(items).toMatchObject([
+      { status: 'aborted', reason: 'The workflow of the export ended before the export was done.' },
+      { status: 'succeeded', reason: null },
+    ]);
+    const later = (await backupsOf('settler')).slice(backups.length - 1);
+    expect(later.map(({ status }) => status)).toEqual(['aborted', 'succeeded']);
+  },
+  120_000,
+);

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { archiveBound, internals, stateFile } from '../../infra/local/index.ts';
+import { FULL_RUN } from '../full-run.ts';
 import { certificates, files, open, query, spec, stateDir, useClusterRuns } from './cluster-runs.ts';
 import { newDirectory } from './running-fixture.ts';
 
@@ -109,60 +110,63 @@ describe('an archive', () => {
   });
 });
 
-test('a server that writes many times its bound stays below it, and can be recovered to each time of its window', async () => {
-  const renewalBytes = 8 * 1024 * 1024;
-  const archiving = { archives: true, renewalBytes };
-  const clusters = new PostgresClusters(
-    files,
-    certificates,
-    stateFile(join(stateDir, 'state')),
-    () => {},
-    archiving,
-  );
-  open.push(clusters);
-  const source = await clusters.create(spec('written'));
-  clusters.beginUpkeep();
-  const window = () => clusters.restorableWindow(source.arn);
-  await expect.poll(window, { timeout: 60_000 }).toBeDefined();
-  const first = window()!.earliest;
-  await query(clusters.superuser(source.arn), 'CREATE TABLE kept (number int)');
-  const archive = new WalArchive(join(files.clusters, 'written'), renewalBytes);
-  let written = 0;
-  let bound = 0;
-  // WAL alone: data that do not grow.
-  for (let number = 1; written <= 1.5 * bound; number += 1) {
-    await query(
-      clusters.superuser(source.arn),
-      `INSERT INTO kept VALUES (${number});
-       SELECT pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024)) FROM generate_series(1, 16)`,
+test.runIf(FULL_RUN)(
+  'a server that writes many times its bound stays below it, and can be recovered to each time of its window',
+  async () => {
+    const renewalBytes = 8 * 1024 * 1024;
+    const archiving = { archives: true, renewalBytes };
+    const clusters = new PostgresClusters(
+      files,
+      certificates,
+      stateFile(join(stateDir, 'state')),
+      () => {},
+      archiving,
     );
-    written += 16 * 1024 * 1024;
-    await expect.poll(() => archive.isRenewalDue, { timeout: 60_000 }).toBe(false);
-    bound = archiveBound(archive.bases().at(-1)!.dataBytes, renewalBytes);
-  }
-  await expect.poll(() => archive.bytes, { timeout: 60_000 }).toBeLessThan(bound);
-  // A new base backup is there before the oldest one is pruned.
-  await expect.poll(() => archive.bases().length, { timeout: 60_000 }).toBeLessThanOrEqual(2);
-  const { earliest } = window()!;
-  expect(earliest.getTime()).toBeGreaterThan(first.getTime());
-  const recover = async (clusterIdentifier: string, time: Date) => {
-    const { arn } = spec(clusterIdentifier);
-    await clusters.recover({ clusterIdentifier, arn, parameters: {}, sourceArn: source.arn, time });
-    await clusters.start(arn);
-    const [row] = await query<{ count: number }>(
-      clusters.superuser(arn),
+    open.push(clusters);
+    const source = await clusters.create(spec('written'));
+    clusters.beginUpkeep();
+    const window = () => clusters.restorableWindow(source.arn);
+    await expect.poll(window, { timeout: 60_000 }).toBeDefined();
+    const first = window()!.earliest;
+    await query(clusters.superuser(source.arn), 'CREATE TABLE kept (number int)');
+    const archive = new WalArchive(join(files.clusters, 'written'), renewalBytes);
+    let written = 0;
+    let bound = 0;
+    // WAL alone: data that do not grow.
+    for (let number = 1; written <= 1.5 * bound; number += 1) {
+      await query(
+        clusters.superuser(source.arn),
+        `INSERT INTO kept VALUES (${number});
+       SELECT pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024)) FROM generate_series(1, 16)`,
+      );
+      written += 16 * 1024 * 1024;
+      await expect.poll(() => archive.isRenewalDue, { timeout: 60_000 }).toBe(false);
+      bound = archiveBound(archive.bases().at(-1)!.dataBytes, renewalBytes);
+    }
+    await expect.poll(() => archive.bytes, { timeout: 60_000 }).toBeLessThan(bound);
+    // A new base backup is there before the oldest one is pruned.
+    await expect.poll(() => archive.bases().length, { timeout: 60_000 }).toBeLessThanOrEqual(2);
+    const { earliest } = window()!;
+    expect(earliest.getTime()).toBeGreaterThan(first.getTime());
+    const recover = async (clusterIdentifier: string, time: Date) => {
+      const { arn } = spec(clusterIdentifier);
+      await clusters.recover({ clusterIdentifier, arn, parameters: {}, sourceArn: source.arn, time });
+      await clusters.start(arn);
+      const [row] = await query<{ count: number }>(
+        clusters.superuser(arn),
+        'SELECT count(*)::int AS count FROM kept',
+      );
+      await clusters.remove(arn);
+      return row!.count;
+    };
+    const [all] = await query<{ count: number }>(
+      clusters.superuser(source.arn),
       'SELECT count(*)::int AS count FROM kept',
     );
-    await clusters.remove(arn);
-    return row!.count;
-  };
-  const [all] = await query<{ count: number }>(
-    clusters.superuser(source.arn),
-    'SELECT count(*)::int AS count FROM kept',
-  );
-  const atFirst = await recover('earliest', earliest);
-  expect(atFirst).toBeGreaterThan(0);
-  expect(atFirst).toBeLessThan(all!.count);
-  expect(await recover('latest', new Date())).toBe(all!.count);
-  await expect(recover('too-early', first)).rejects.toThrow('no base backup is that old');
-});
+    const atFirst = await recover('earliest', earliest);
+    expect(atFirst).toBeGreaterThan(0);
+    expect(atFirst).toBeLessThan(all!.count);
+    expect(await recover('latest', new Date())).toBe(all!.count);
+    await expect(recover('too-early', first)).rejects.toThrow('no base backup is that old');
+  },
+);

@@ -70,7 +70,7 @@ function contextOf(hop: Hop, kept: Record<string, unknown>): HopContext {
     deadline: performance.now() + STEP_MS,
     progress: async () => {},
     keep: async (facts) => void Object.assign(kept, facts),
-    amendTarget: () => Promise.reject(new Error('everything is known of the target')),
+    amendTarget: async (found) => void Object.assign(hop.target, found),
   };
 }
 
