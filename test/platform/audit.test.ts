@@ -46,20 +46,18 @@ test('a log stays whole through moves up and down, and through a restore', async
   await seal();
   expect(await verification()).toMatchObject({ status: 'intact', seals: 1, entries: 3, unsealed: 0 });
 
-  expect(await tenant.move({ targetTier: 'business' })).toMatchObject({ status: 'succeeded' });
+  // A reshape and a relocate, up and later down.
+  expect(await tenant.move({ targetTier: 'enterprise' })).toMatchObject({ status: 'succeeded' });
   expect(await verification()).toMatchObject({ status: 'intact', seals: 1, entries: 3 });
   const { backupId } = await backUp(tenant.slug);
   await hire();
   await seal();
   const sealed = { status: 'intact', firstBroken: null, expired: 0, nextCursor: null };
   expect(await verification()).toMatchObject({ ...sealed, entries: 4 });
-  // The retention of the new tier has a seal of its own, or is named by the next one.
   const { seals } = await verification();
 
-  expect(await restore(tenant.slug, { backupId, mode: 'replace' })).toMatchObject({
-    status: 'succeeded',
-    discarded: { writes: 1 },
-  });
+  const restored = await restore(tenant.slug, { backupId, mode: 'replace' });
+  expect(restored.status).toBe('succeeded');
   expect(await verification()).toMatchObject({ ...sealed, seals, entries: 4 });
 
   expect(await tenant.move({ targetTier: 'starter', force: true })).toMatchObject({ status: 'succeeded' });
