@@ -1,8 +1,9 @@
 /**
- * The states that write a planned backup: two lanes of workers copy its parts side by side, then the manifest is written.
- * What `tenant-backup` and a restore to a point in time have in common.
+ * The states that plan and write a backup: two lanes of workers copy its parts in parallel, then the manifest is
+ * written. `tenant-backup` and restores to a point in time share them.
  *
- * A lane is called until it answers that it is done: a call of it has 7 events and works for up to 13 minutes.
+ * A lane's worker is called until it returns `done`. A call adds 7 events to the history and works for up to 13
+ * minutes.
  */
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -24,13 +25,13 @@ import type { Construct } from 'constructs';
 import { BackupDuringMove, TablesChanging } from '../functions/backups/errors.ts';
 import { beyond, phaseOf, taskState } from './task-states.ts';
 
-/** Lambda's limit. A lane goes on in the next call. */
+/** Lambda's limit. A lane continues in the next call. */
 export const BACKUP_DATA_TIMEOUT = Duration.minutes(15);
 
 const LANES = [0, 1] as const;
 
-/** A move keeps the tenant, or a rollout its tables: the backup waits for about five hours. */
-export const keptByOther: RetryProps = {
+/** For a move of the tenant or a rollout of its tables: the backup waits about five hours for its end. */
+export const waitForMoveOrRollout: RetryProps = {
   errors: [BackupDuringMove.name, TablesChanging.name],
   interval: Duration.seconds(10),
   backoffRate: 1.5,
@@ -42,15 +43,15 @@ export const keptByOther: RetryProps = {
 export interface BackupLanesProps {
   /** The entry `backup-data`. */
   readonly data: IFunction;
-  /** Fields of the workflow's state that the phases need besides `executionArn` and `backup`. */
+  /** Fields of the workflow's state that the phases need in addition to `executionArn` and `backup`. */
   readonly carried?: readonly string[];
-  /** Follows a phase that failed, with the error in `$.failure`. */
+  /** The next state after a failed phase; the error is in `$.failure`. */
   readonly failed: IChainable;
-  /** Ends the names of the states, in a workflow with others of these names. */
+  /** Suffix of the states' names, for a workflow that has other states of these names. */
   readonly ending?: string;
 }
 
-/** From the plan to the manifest. */
+/** The states from the plan to the manifest. */
 export function backupStates(
   scope: Construct,
   { data, carried = [], failed, ending = '' }: BackupLanesProps,
@@ -65,7 +66,7 @@ export function backupStates(
     .next(phase(`Finish${ending}`, 'finish'));
 }
 
-/** One of the two workers, which copies part after part. */
+/** The states of one lane: its worker copies part after part. */
 function laneOf(
   scope: Construct,
   lane: (typeof LANES)[number],
@@ -92,7 +93,7 @@ function task(
   return taskState(scope, name, data, {
     timeout: beyond(BACKUP_DATA_TIMEOUT),
     payload: phaseOf(phase),
-    retries: [keptByOther],
+    retries: [waitForMoveOrRollout],
     ...(resultPath === undefined ? {} : { resultPath }),
   });
 }

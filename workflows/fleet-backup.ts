@@ -1,11 +1,11 @@
 /**
- * `fleet-backup`: once a day, deletes what is no longer kept of backups, and backs up every tenant of the region that is
- * due. Input: none.
+ * `fleet-backup`: once a day, deletes expired backups, and backs up every tenant of the region that is due. Input:
+ * none.
  *
- * Tenants come in pages of 1,000 ids, grouped by cell: a state takes 256 KiB. Each group is an execution of its own, so
- * that no history gets longer than the 25,000 events of an execution; in it a few tenants are backed up at once, each by
- * an execution of `tenant-backup`. What fails there is caught there: the others get their backups, and the run fails in
- * the end, which raises an alarm. The registry has every tenant's result; the state has sums.
+ * Tenants are read in pages of 1,000 ids, grouped by cell, because a state is limited to 256 KiB. Each group is an
+ * execution of its own, because the history of an execution is limited to 25,000 events. A group backs up a few tenants
+ * at once, each by an execution of `tenant-backup`. A failed backup does not stop the other tenants' backups; the run
+ * fails at its end, which raises an alarm. The registry has the result of every tenant; the state has only sums.
  *
  * State: { expiry, page: { groups: [{ group, tenants: [{ tenantId }] }], next, hasNext }, results, sums, report }.
  */
@@ -45,15 +45,15 @@ export interface FleetBackupProps {
   task: IFunction;
   /** `tenant-backup`. */
   backup: IStateMachine;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** Groups at once, which are cells, or shares of the Enterprise tenants. Bounds how many functions run. */
+/** Groups (cells, or shares of the Enterprise tenants) at once. It bounds the number of concurrent functions. */
 const GROUPS_AT_ONCE = 10;
-/** Tenants of a group at once: what a cell's requests notice of it. */
+/** Tenants of a group at once. It bounds the load on a cell, and so the effect on its requests. */
 const TENANTS_AT_ONCE = 2;
-/** The results that `FleetSums` counts from. */
+/** The initial `FleetSums`. */
 const NO_SUMS = { succeeded: 0, failed: 0, skipped: 0, failedTenants: [] };
 
 export class FleetBackup extends Construct {
@@ -120,7 +120,7 @@ export class FleetBackup extends Construct {
     });
   }
 
-  /** Called until it is done. What it cannot delete keeps no tenant from its backup. */
+  /** Calls `expire` until it is done. If it fails, the backups are made nevertheless. */
   #expire(then: ReturnType<typeof phases>): LambdaInvoke {
     const expire = this.#task(
       'Expire',
@@ -142,7 +142,7 @@ export class FleetBackup extends Construct {
     return expire;
   }
 
-  /** The tenants of one group, a few at once; answers a result for each. */
+  /** Backs up the tenants of one group, a few at once. Its output has a result for each tenant. */
   #group(): MapState {
     const backUp = new StepFunctionsStartExecution(this, 'Back up', {
       stateMachine: this.#props.backup,
@@ -151,7 +151,7 @@ export class FleetBackup extends Construct {
       resultSelector: { 'status.$': '$.Status' },
       resultPath: '$.execution',
     });
-    // The account may start so many executions a second. What fails inside of one is for its own retries.
+    // Only for the account's limits of starts per second. Failures inside an execution have their own retries.
     backUp.addRetry({
       errors: ['StepFunctions.ExecutionLimitExceededException', 'StepFunctions.ThrottlingException'],
       interval: Duration.seconds(2),
@@ -161,8 +161,8 @@ export class FleetBackup extends Construct {
       jitterStrategy: JitterType.FULL,
     });
     const result = (outcome: string) => ({ 'tenantId.$': '$.tenantId', outcome });
-    const understand = this.#task(
-      'Understand failure',
+    const classify = this.#task(
+      'Classify failure',
       {
         phase: 'outcome',
         state: {
@@ -172,11 +172,11 @@ export class FleetBackup extends Construct {
       },
       '$',
     );
-    understand.addCatch(new Pass(this, 'Failed', { parameters: result('failed') }), {
+    classify.addCatch(new Pass(this, 'Failed', { parameters: result('failed') }), {
       errors: [Errors.ALL],
       resultPath: '$.failure',
     });
-    backUp.addCatch(understand, { errors: [Errors.ALL], resultPath: '$.failure' });
+    backUp.addCatch(classify, { errors: [Errors.ALL], resultPath: '$.failure' });
     backUp.next(new Pass(this, 'Backed up', { parameters: result('succeeded') }));
     return new MapState(this, 'Each tenant', {
       itemsPath: '$.tenants',

@@ -1,10 +1,11 @@
 /**
- * `registry-reconcile`: compares the registry of a region with its databases and its backup bucket, and writes to the
- * registry what they say, if asked. For a registry that was lost and restored to an earlier time: docs/backups.md.
+ * `registry-reconcile`: compares the registry of a region with its databases and its backup bucket. With `apply`, it
+ * changes the registry to match them. For a registry that was lost and restored to an earlier time: see
+ * docs/backups.md.
  *
- * Input: { apply: false }. Output: { compared, total, mended, differences: the first 200 }; the log of registry-reconcile
- * has all of them. No database and no object is ever changed. A run that was stopped is started again: what it has mended
- * differs no more.
+ * Input: { apply: false }. Output: { compared, total, mended, differences: the first 200 }; the log of
+ * registry-reconcile has all differences. No database and no object is ever changed. A stopped run can be started
+ * again: tenants that it has mended have no difference any more.
  *
  * State: { input, dedicated: the next dedicated databases, page: { done, after, found } }.
  */
@@ -27,15 +28,17 @@ import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond, MOVE_TIMEOUTS, phases, taskState } from './task-states.ts';
 
 export interface RegistryReconcileProps {
-  /** The entry `move-aws`, which asks CloudFormation for dedicated databases. */
+  /** The entry `move-aws`, which lists dedicated databases from CloudFormation. */
   aws: IFunction;
   /** The entry `registry-reconcile`. */
   task: IFunction;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** Of the task function; a call begins no tenant after 50 seconds, and one with many backups may take minutes. */
+/**
+ * Timeout of the task function. A call begins no tenant after 50 seconds, but one with many backups may take minutes.
+ */
 export const RECONCILE_TIMEOUT = Duration.minutes(5);
 
 export class RegistryReconcile extends Construct {

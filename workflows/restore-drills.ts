@@ -1,11 +1,12 @@
 /**
- * `restore-drills`: once a day, restores the latest backups of some tenants into scratch schemas, for proof. Every tenant has
- * its turn at least monthly. Input: none.
+ * `restore-drills`: once a day, proves for some tenants that their latest backup can be restored, by restoring it into
+ * a scratch schema. Every tenant has a drill at least monthly. Input: none.
  *
- * A drill that fails is recorded with its backup and its tenant, and keeps no other from its turn; the run fails in the end,
- * which raises an alarm.
+ * A failed drill is recorded with its backup and its tenant. It does not stop the other drills; the run fails at its
+ * end, which raises an alarm.
  *
- * State: { drills: [{ tenantId, backupId }] }; of one drill { tenantId, backupId, step }.
+ * State of the run: { due: { drills: [{ tenantId, backupId }] }, results, report }; of one drill: { tenantId, backupId,
+ * step }.
  */
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -35,11 +36,11 @@ import { RESTORE_TIMEOUT } from './tenant-restore.ts';
 export interface RestoreDrillsProps {
   /** The entry `restore-data`. */
   task: IFunction;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** Tenants of a cell notice a drill as they notice a backup. */
+/** Drills at once: a drill loads a cell about as much as a backup does. */
 const AT_ONCE = 2;
 
 export class RestoreDrills extends Construct {
@@ -91,7 +92,7 @@ export class RestoreDrills extends Construct {
     );
     record.addCatch(failed, { errors: [Errors.ALL], resultPath: '$.failure' });
     record.next(
-      new Pass(this, 'Drill judged', {
+      new Pass(this, 'Drill result', {
         parameters: { 'tenantId.$': '$.tenantId', 'outcome.$': '$.step.outcome' },
       }),
     );

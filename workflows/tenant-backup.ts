@@ -1,15 +1,16 @@
 /**
- * `tenant-backup`: writes one tenant's data to the backup bucket, as it was at one moment.
+ * `tenant-backup`: writes one tenant's data, as of one time, to the backup bucket.
  *
- * Input: { tenantId: id or slug } or { slug }. Started by the fleet's run, by the API (which adds the record that it has
- * made) and by operators. Begin records the backup, plan decides its parts, two lanes copy them side by side, and finish
- * writes the manifest, which makes the objects a backup. Every phase may run any number of times: the registry says what
- * is done. An execution that was stopped does not go on: its record becomes aborted, its objects are garbage.
+ * Input: { tenantId: id or slug } or { slug }; the API adds `backupId`, the record of its request. It is started by the
+ * fleet's run, by the API and by operators. `begin` records the backup, `plan` divides it into parts, two lanes copy
+ * the parts in parallel, and `finish` writes the manifest, which makes the objects a backup. Every phase may run any
+ * number of times: the registry records what is done. A stopped execution does not continue: its record becomes
+ * aborted, and its objects are garbage.
  *
- * State: { executionArn, input, backup: { backupId, tenantId }, step: what the last phase answered }. A lane has
- * { executionArn, backup, lane, step }, and is called until it answers that it is done.
+ * State: { executionArn, input, backup: { backupId, tenantId }, step: the result of the last phase }. A lane has
+ * { executionArn, backup, lane, step }, and is called until it returns `done`.
  *
- * Events: a call of a lane has 7 and works for up to 13 minutes, so 25,000 are enough for as long as an execution lasts.
+ * Events: a call of a lane has 7 and works for up to 13 minutes, so 25,000 are enough for the longest execution.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -33,7 +34,7 @@ import {
 import type { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { BACKUP_DATA_TIMEOUT, backupStates, keptByOther } from './backup-lanes.ts';
+import { BACKUP_DATA_TIMEOUT, backupStates, waitForMoveOrRollout } from './backup-lanes.ts';
 import { beyond, phaseOf, phases, type TaskStateProps, taskState } from './task-states.ts';
 
 export interface BackupTasks {
@@ -46,11 +47,11 @@ export interface BackupTasks {
 export interface TenantBackupProps {
   /** The task functions, one for each privilege, which dispatch on `phase`. */
   tasks: BackupTasks;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** How long the functions may take: each as long as its longest phase. */
+/** Timeouts of the functions, for their longest phases. */
 export const BACKUP_TIMEOUTS = {
   registry: Duration.minutes(2),
   data: BACKUP_DATA_TIMEOUT,
@@ -79,11 +80,11 @@ export class TenantBackup extends Construct {
       stateMachineName: STATE_MACHINES.backup,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop: it ends the execution without `Record failure`, which is left to recovery. Expiry takes objects
-      // without a manifest for garbage after two days.
+      // A backstop: it ends the execution without `Record failure`, and recovery ends the record. It must be shorter
+      // than two days, because expiry deletes objects without a manifest after that time.
       timeout: Duration.days(1),
       tracingEnabled: true,
-      // The execution's data says whose backup it is, so only its course is logged.
+      // Execution data names the tenant, so only the states are logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
@@ -109,18 +110,19 @@ export class TenantBackup extends Construct {
     return taskState(this, name, this.#tasks[task], {
       timeout: beyond(BACKUP_TIMEOUTS[task]),
       payload: phaseOf(phase),
-      retries: [keptByOther],
+      retries: [waitForMoveOrRollout],
       ...settings,
     });
   }
 
-  /** Records the failure, deletes what was written, and ends the execution with a reason that may be shown. */
+  /** Records the failure, deletes the backup's objects, and ends the execution with a reason that may be shown. */
   #recordFailure(): LambdaInvoke {
     const record = this.#task('Record failure', 'registry', 'fail', { resultPath: '$.outcome' });
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
-        cause: 'The backup failed, and the registry could not be told. Its recovery will be tried again.',
+        cause:
+          'The backup failed, and its failure could not be recorded in the registry. Recovery will record it.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );
@@ -137,13 +139,13 @@ export class TenantBackup extends Construct {
         },
       }),
     });
-    // What cannot be deleted now has no manifest: expiry deletes it.
+    // If the deletion fails, expiry deletes the objects later, because they have no manifest.
     discard.addCatch(failed, { errors: [Errors.ALL], resultPath: '$.step' });
     discard.next(failed);
     record.next(
       new Choice(this, 'Outcome?')
         .when(Condition.stringEquals('$.outcome.outcome', 'failed'), discard)
-        // Only the answer of the last phase was lost.
+        // The backup succeeded; only the answer of the last phase was lost.
         .when(Condition.stringEquals('$.outcome.outcome', 'succeeded'), new Succeed(this, 'Finished already'))
         .otherwise(failed),
     );

@@ -1,15 +1,16 @@
 /**
- * `tenant-export`: puts one tenant's data into an archive for the customer: CSV, JSON Schema, and SQL that `psql` loads.
+ * `tenant-export`: writes one tenant's data into an archive for the customer: CSV, JSON Schema, and SQL that `psql`
+ * loads.
  *
- * Input: { tenantId: id or slug } or { slug }, and { backupId } for the export of an earlier backup. Started by the API
- * (which adds the record that it has made) and by operators. Begin records the export, source waits for a backup that is
- * not older than the request, write turns the backup's parts into text, and finish puts the archive together. Every phase
- * may run any number of times: the registry says what is done. An execution that was stopped does not go on: its record
- * becomes aborted, its objects are deleted.
+ * Input: { tenantId: id or slug } or { slug }, and { backupId } for the export of an earlier backup; the API adds
+ * `exportId`, the record of its request. It is started by the API and by operators. `begin` records the export,
+ * `source` waits for a backup that is not older than the request, `write` converts the backup's parts to text, and
+ * `finish` packs the archive. Every phase may run any number of times: the registry records what is done. A stopped
+ * execution does not continue: its record becomes aborted, and its objects are deleted.
  *
- * State: { executionArn, input, export: { exportId, tenantId }, step: what the last phase answered }.
+ * State: { executionArn, input, export: { exportId, tenantId }, step: the result of the last phase }.
  *
- * Events: waiting takes 9 for 20 seconds, so the 25,000 of an execution last for 15 hours.
+ * Events: waiting has 9 in 20 seconds, so the 25,000 of an execution last for 15 hours.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -43,11 +44,11 @@ import { beyond, phaseOf, type TaskStateProps, taskState } from './task-states.t
 export interface TenantExportProps {
   /** The entry `export-data`, which dispatches on `phase`. */
   task: IFunction;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
-/** Lambda's limit. Writing goes on in the next call. */
+/** Lambda's limit. Writing continues in the next call. */
 export const EXPORT_TIMEOUT = Duration.minutes(15);
 
 const backupNotStarted: RetryProps = {
@@ -78,7 +79,7 @@ export class TenantExport extends Construct {
     const source = this.#phase('Source', 'source', { resultPath: '$.step', retries: [backupNotStarted] });
     const wait = new Wait(this, 'Wait for backup', { time: WaitTime.duration(Duration.seconds(20)) });
     wait.next(source);
-    source.next(this.#whenDone('Backup there?', wait, write));
+    source.next(this.#whenDone('Backup done?', wait, write));
     const start = new Pass(this, 'Start', {
       parameters: { 'input.$': '$', 'executionArn.$': '$$.Execution.Id' },
     });
@@ -88,10 +89,10 @@ export class TenantExport extends Construct {
       stateMachineName: STATE_MACHINES.export,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // A backstop: it ends the execution without `Record failure`, which is left to recovery.
+      // A backstop: it ends the execution without `Record failure`, and recovery ends the record.
       timeout: Duration.hours(12),
       tracingEnabled: true,
-      // The execution's data says whose export it is, so only its course is logged.
+      // Execution data names the tenant, so only the states are logged.
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
@@ -110,13 +111,14 @@ export class TenantExport extends Construct {
     return taskState(this, name, this.#task, { timeout: beyond(EXPORT_TIMEOUT), ...settings });
   }
 
-  /** Records the failure, deletes what was written, and ends the execution with a reason that may be shown. */
+  /** Records the failure, deletes the export's objects, and ends the execution with a reason that may be shown. */
   #recordFailure(): LambdaInvoke {
     const record = this.#state('Record failure', { payload: phaseOf('fail'), resultPath: '$.outcome' });
     record.addCatch(
       new Fail(this, 'Failed without record', {
         errorPath: '$.failure.Error',
-        cause: 'The export failed, and the registry could not be told. Its recovery will be tried again.',
+        cause:
+          'The export failed, and its failure could not be recorded in the registry. Recovery will record it.',
       }),
       { errors: [Errors.ALL], resultPath: '$.outcome' },
     );
@@ -134,13 +136,13 @@ export class TenantExport extends Construct {
       }),
       resultPath: '$.step',
     });
-    // What cannot be deleted now is deleted by the daily run.
+    // If the deletion fails, the daily run deletes the objects later.
     discard.addCatch(failed, { errors: [Errors.ALL], resultPath: '$.step' });
     discard.next(failed);
     record.next(
       new Choice(this, 'Outcome?')
         .when(Condition.stringEquals('$.outcome.outcome', 'failed'), discard)
-        // Only the answer of the last phase was lost.
+        // The export succeeded; only the answer of the last phase was lost.
         .when(Condition.stringEquals('$.outcome.outcome', 'succeeded'), new Succeed(this, 'Finished already'))
         .otherwise(failed),
     );

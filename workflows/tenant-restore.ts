@@ -1,21 +1,22 @@
 /**
- * `tenant-restore`: puts a tenant's rows back as a backup has them, or as they were before an earlier restore, while the
- * tenant goes on working until the swap.
+ * `tenant-restore`: replaces a tenant's rows by those of a backup, or by those that an earlier restore replaced. The
+ * tenant's requests are served meanwhile; the rows change with one commit.
  *
- * Input: { tenantId: id or slug, backupId } or { slug, backupId }, or `at`, a time, in place of `backupId`; the API adds the
- * record that it has made. A restore is a
- * move to a place that phase `fill` fills: all other phases are those of `tenant-move`, and what is said there of stopped
- * executions holds here. Two phases are its own besides: `plan`, which waits for the new tenant of a clone, and `discards`,
- * which tells which writes the swap has set aside.
+ * Input: { tenantId: id or slug, backupId } or { slug, backupId }, or `at`, a time, instead of `backupId`; the API adds
+ * `restoreId`, the record of its request. A restore is a move to a place that phase `fill` fills. The other phases are
+ * those of `tenant-move`, and stopped executions are handled as there. A restore has two more phases: `plan`, which
+ * waits for the new tenant of a clone, and `discards`, which records the writes that the restore discarded.
  *
- * A restore to a point in time first makes a backup of the tenant as it was then (functions/restores/side-backup.ts):
+ * A restore to a point in time first makes a backup of the tenant's rows at that time
+ * (functions/restores/side-backup.ts):
  *
- *   side-cluster ─▶ side-backup ─▶ plan, copy in two lanes, finish ─▶ drop-side-cluster ─▶ plan, fill … as of any backup
+ *   side-cluster ─▶ side-backup ─▶ plan, copy in two lanes, finish ─▶ drop-side-cluster ─▶ plan, fill … as for any
+ *   backup
  *         └───────────────┴── failed ──┴─▶ drop-side-cluster ─▶ roll back
  *
- * State besides that of hop-loop.ts: `side`, what the side cluster's phase answered, and `backup`, which is read from it.
- * No execution ends before it has begun to delete its side cluster, unless it is killed or RDS refuses; the sweep of
- * `restore-side` deletes it then.
+ * State in addition to that of hop-loop.ts: `side`, the result of phase `side-cluster`, and `backup`, which reads the
+ * side cluster. An execution begins to delete its side cluster before it ends. If it is killed, or if RDS refuses the
+ * deletion, the sweep of `restore-side` deletes the cluster.
  */
 
 import { Duration } from 'aws-cdk-lib';
@@ -40,10 +41,10 @@ import { backupStates } from './backup-lanes.ts';
 import { HopLoop, type MoveTasks, type PhaseTask } from './hop-loop.ts';
 import { MOVE_TIMEOUTS, phases } from './task-states.ts';
 
-/** Lambda's limit. A fill goes on in the next call. */
+/** Lambda's limit. Filling continues in the next call. */
 export const RESTORE_TIMEOUT = Duration.minutes(15);
 
-/** RDS has answered that the password is set, and sets it within minutes. */
+/** RDS accepts a new password at once, but sets it only within minutes. */
 const notYetOpen: RetryProps = {
   errors: [SideClusterUnreachable.name],
   interval: Duration.seconds(5),
@@ -53,15 +54,15 @@ const notYetOpen: RetryProps = {
 };
 
 export interface TenantRestoreProps {
-  /** Those of `tenant-move`. */
+  /** The task functions of `tenant-move`. */
   tasks: MoveTasks;
   /** The entry `restore-data`: phases that read backups and fill schemas with them. */
   data: IFunction;
-  /** The entry `restore-side`: phases that make and delete copies of clusters. */
+  /** The entry `restore-side`: phases that create and delete side clusters. */
   side: IFunction;
-  /** The entry `backup-data`, which makes the backup of a point in time. */
+  /** The entry `backup-data`, which makes the backup of a side cluster. */
   backup: IFunction;
-  /** Where the state machine logs; the caller decides retention and removal. */
+  /** Log group of the state machine; the caller decides retention and removal. */
   logGroup: ILogGroup;
 }
 
@@ -87,14 +88,14 @@ export class TenantRestore extends Construct {
       stateMachineName: STATE_MACHINES.restore,
       definitionBody: DefinitionBody.fromChainable(definition),
       queryLanguage: QueryLanguage.JSON_PATH,
-      // As of tenant-move.
+      // The same as that of `tenant-move`.
       timeout: Duration.days(3),
       tracingEnabled: true,
       logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
     });
   }
 
-  /** Makes the backup that is restored, if the restore is one to a point in time. */
+  /** Only for a restore to a point in time: makes the backup that is then restored. */
   #pointInTime(
     loop: HopLoop,
     restore: PhaseTask,
@@ -105,14 +106,14 @@ export class TenantRestore extends Construct {
       loop.untilDone(name, aws, 'drop-side-cluster', {
         pause: Duration.seconds(20),
         resultPath: '$.dropped',
-        // The sweep deletes it. It must not keep the tenant waiting.
+        // A failed deletion must not delay the tenant: the sweep deletes the cluster later.
         failed: after,
         failurePath: '$.dropped',
       });
     const failed = drop('Drop side cluster of failed restore', loop.failed);
     failed.next(loop.failed);
-    const dropped = new Pass(this, 'Backup of the time is made');
-    const made = phases(
+    const dropped = new Pass(this, 'Point-in-time backup done');
+    const backupOfTime = phases(
       loop.untilDone('Side cluster', aws, 'side-cluster', {
         pause: Duration.seconds(20),
         resultPath: '$.side',
@@ -129,7 +130,7 @@ export class TenantRestore extends Construct {
     );
     return Chain.start(
       new Choice(this, 'Point in time?')
-        .when(Condition.booleanEquals('$.move.pointInTime', true), made)
+        .when(Condition.booleanEquals('$.move.pointInTime', true), backupOfTime)
         .afterwards({ includeOtherwise: true }),
     );
   }

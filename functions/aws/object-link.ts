@@ -5,9 +5,9 @@ export interface ObjectLink {
   readonly key: string;
   /** Region of the bucket, such as `eu-west-1`; the function's own when absent. */
   readonly awsRegion: string | undefined;
-  /** How long the link can be used, in seconds. */
+  /** Validity of the link in seconds. */
   readonly seconds: number;
-  /** Under which name a browser saves the object. */
+  /** The name under which a browser saves the object. */
   readonly fileName: string;
 }
 
@@ -26,8 +26,9 @@ function clientOf(awsRegion: string | undefined): Promise<S3Client> {
 }
 
 /**
- * A URL with which anyone can read the object until its time is over, with the rights of this function's role. Nothing
- * is called: S3 checks it at its use. It ends earlier where the role's session does: AWS gives a function hours.
+ * Signs a URL with which anyone can read the object until it expires, with the rights of this function's role. Signing
+ * calls no API; S3 checks the URL when it is used. The URL is invalid earlier if the role's session ends first; the
+ * session of a function lasts for hours.
  */
 export async function linkToObject({
   bucket,

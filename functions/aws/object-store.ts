@@ -1,13 +1,12 @@
 /**
- * One bucket of S3, as backups use it: objects are streamed in and out with bounded memory, and their SHA-256 is
- * computed as they pass.
+ * A bucket of S3. Objects are streamed with bounded memory, and their SHA-256 is computed while they are uploaded.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { type Duplex, type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 
-/** What is written with each object, besides what the bucket's defaults (SSE-KMS) add. */
+/** Settings of each written object, in addition to the bucket's defaults (SSE-KMS). */
 export interface ObjectOptions {
   /** The object can be neither deleted nor replaced before that time. */
   readonly lock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly until: Date };
@@ -25,7 +24,7 @@ export interface ListedObject {
   readonly lastModified: Date;
 }
 
-/** There is no object with that key. */
+/** The object does not exist. */
 export class ObjectMissing extends Error {
   override name = 'ObjectMissing';
   constructor(key: string, options?: ErrorOptions) {
@@ -33,23 +32,23 @@ export class ObjectMissing extends Error {
   }
 }
 
-/** The object is longer than its reader takes. */
+/** The object is longer than the limit of its reader. */
 export class ObjectTooLarge extends Error {
   override name = 'ObjectTooLarge';
 }
 
-/** The least that S3 takes. Two parts are in flight and one is being filled; 10,000 parts are 50 GB. */
+/** The minimum of S3. Memory holds three parts: two in flight, and one that is being filled. 10,000 parts are 50 GB. */
 const UPLOAD_PART_BYTES = 5 * 2 ** 20;
 const UPLOADS_AT_ONCE = 2;
 const PUT_ATTEMPTS = 5;
-/** What one DeleteObjects takes. */
+/** Keys per request: the limit of DeleteObjects. */
 const DELETE_AT_ONCE = 1_000;
 
 let client: Promise<S3Client> | undefined;
 
 /**
- * One client per container, loaded at first use. A request that hangs ends after 30 s and is repeated, five times at most:
- * S3 answers 503 while it makes room. An object's stream that stalls fails after 30 s, too.
+ * One client per container, loaded at first use. A request that hangs fails after 30 s. A request has up to five
+ * attempts, because S3 answers 503 while it scales. An object's stream that stalls fails after 30 s, too.
  */
 export function s3Client(): Promise<S3Client> {
   client ??= import('@aws-sdk/client-s3').then(
@@ -79,9 +78,9 @@ export class ObjectStore {
   }
 
   /**
-   * Uploads what the stream gives behind the transforms, in parts where it is long. Nothing is stored where a stream or S3
-   * fails: then the upload is aborted, and the streams are destroyed.
-   * @throws what a stream threw, or S3's own error.
+   * Uploads the output of the stream after the transforms; a long output is uploaded in parts. If a stream or S3 fails,
+   * the upload is aborted, the streams are destroyed, and nothing is stored.
+   * @throws the error of a stream or of S3.
    */
   async upload(key: string, body: Readable, ...transforms: readonly Duplex[]): Promise<StoredObject> {
     const [{ Upload }, s3] = await Promise.all([import('@aws-sdk/lib-storage'), this.#client()]);
@@ -92,8 +91,8 @@ export class ObjectStore {
       partSize: UPLOAD_PART_BYTES,
       queueSize: UPLOADS_AT_ONCE,
     });
-    // The upload ends the stream where S3 fails, and fails itself where the stream does; `abort` would only make it answer
-    // before S3 has deleted the parts, and hide the error.
+    // An error of S3 destroys the stream, and an error of the stream fails the upload. `abort` is not used: it would
+    // return before S3 has deleted the parts, and hide the error.
     const feeding = pipeline([body, ...transforms, measured]);
     const uploading = upload.done().catch((error: unknown) => {
       measured.destroy(error as Error);
@@ -105,13 +104,13 @@ export class ObjectStore {
     return measured.stored();
   }
 
-  /** Stores a text as one object, in place of an earlier one. At most 5 GB, and locally 64 MiB. */
+  /** Stores a text as one object; replaces an existing one. At most 5 GB; 64 MiB on the local platform. */
   async putText(key: string, text: string, contentType: string): Promise<void> {
     const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     await s3.send(new PutObjectCommand({ ...this.#parameters(key), Body: text, ContentType: contentType }));
   }
 
-  /** Stores a text as one object, unless there is one. @returns whether it was stored. */
+  /** Stores a text as one object if the key does not exist. @returns whether it was stored. */
   async putTextOnce(key: string, text: string, contentType: string): Promise<boolean> {
     const [{ PutObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const put = { ...this.#parameters(key), Body: text, ContentType: contentType, IfNoneMatch: '*' };
@@ -122,13 +121,16 @@ export class ObjectStore {
       } catch (error) {
         const { name } = error as Error;
         if (name === 'PreconditionFailed') return false;
-        // Two conditional writes at once: S3 asks both to try again.
+        // Two conditional writes at once: S3 requires both to try again.
         if (name !== 'ConditionalRequestConflict' || attempt === PUT_ATTEMPTS) throw error;
       }
     }
   }
 
-  /** The object as a stream, which fails where the connection ends early. @throws {ObjectMissing} and S3's errors. */
+  /**
+   * Opens the object as a stream, which fails if the connection ends early.
+   * @throws {ObjectMissing} and S3's errors.
+   */
   async download(key: string): Promise<{ readonly body: Readable; readonly bytes: number }> {
     const [{ GetObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const { Body, ContentLength } = await s3
@@ -147,7 +149,7 @@ export class ObjectStore {
     return Buffer.concat(await body.toArray()).toString('utf8');
   }
 
-  /** Size of the object in bytes, from S3. @throws {ObjectMissing} and S3's errors. */
+  /** Reads the object's size in bytes. @throws {ObjectMissing} and S3's errors. */
   async size(key: string): Promise<number> {
     const [{ HeadObjectCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const { ContentLength } = await s3
@@ -156,7 +158,10 @@ export class ObjectStore {
     return ContentLength ?? 0;
   }
 
-  /** Objects whose keys begin with the prefix, in the keys' order. @param after only keys behind that one */
+  /**
+   * Objects whose keys begin with the prefix, in the order of their keys.
+   * @param after lists only keys after this one.
+   */
   async *list(prefix: string, after?: string): AsyncGenerator<ListedObject> {
     const [{ ListObjectsV2Command }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     let token: string | undefined;
@@ -177,8 +182,9 @@ export class ObjectStore {
   }
 
   /**
-   * Names of the folders right below a prefix, which ends with a slash, in their order.
-   * @param after only names of keys behind that one.
+   * Names of the folders directly below a prefix, in ascending order.
+   * @param prefix ends with a slash.
+   * @param after lists only folders of keys after this one.
    */
   async folders(
     prefix: string,
@@ -197,7 +203,10 @@ export class ObjectStore {
     return CommonPrefixes.map(({ Prefix = '' }) => Prefix.slice(prefix.length, -1));
   }
 
-  /** Those that are not there count as deleted. @throws {AggregateError} with an error for each that S3 refused. */
+  /**
+   * Deletes objects; missing ones count as deleted.
+   * @throws {AggregateError} with an error for each key that S3 refused.
+   */
   async delete(keys: readonly string[]): Promise<void> {
     const [{ DeleteObjectsCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
     const refused: Error[] = [];
@@ -221,7 +230,7 @@ export class ObjectStore {
   }
 }
 
-/** Counts and hashes what passes. */
+/** Passes bytes on; counts and hashes them. */
 export class MeasuredStream extends Transform {
   #bytes = 0;
   readonly #hash: Hash = createHash('sha256');
@@ -233,7 +242,7 @@ export class MeasuredStream extends Transform {
     done(null, chunk);
   }
 
-  /** Once all has passed. */
+  /** Call it after all bytes have passed. */
   stored(): StoredObject {
     this.#digest ??= this.#hash.digest('hex');
     return { bytes: this.#bytes, sha256: this.#digest };
@@ -249,10 +258,13 @@ function missing(key: string) {
   };
 }
 
-/** Codes of Node's errors in a stream that is destroyed by its reader. */
+/** Codes of Node's errors in a stream that its reader destroyed. */
 const ENDED_BY_READER = new Set(['ABORT_ERR', 'ERR_STREAM_PREMATURE_CLOSE']);
 
-/** Where both ends failed, the stream's error is the cause, unless it only says that the upload has ended it. */
+/**
+ * If stream and upload failed, the stream's error is the cause, unless it only says that the upload destroyed the
+ * stream.
+ */
 function causeOf(fed: unknown, uploaded: PromiseSettledResult<unknown>): unknown {
   if (uploaded.status !== 'rejected') return fed;
   return ENDED_BY_READER.has((fed as { code?: string }).code ?? '') ? uploaded.reason : fed;

@@ -1,19 +1,20 @@
 /**
- * A side cluster: a copy of a cluster as it was at a time, from which one tenant's data are taken. It is driven one
- * observation at a time: a workflow calls `driveSideCluster` in a loop, then `removeSideCluster` in a loop.
+ * A side cluster: a copy of a cluster as of a past time, from which one tenant's rows are read. A workflow calls
+ * `driveSideCluster` in a loop, and later `removeSideCluster` in a loop. Each call reads the state and makes one step.
  *
- *   none ──RestoreDBClusterToPointInTime──▶ restoring ──available──▶ starting (its instance is being made) ──▶ ready
+ *   none ──RestoreDBClusterToPointInTime──▶ restoring ──available──▶ starting (its instance is being created) ──▶ ready
  *    ▲                                      └─fails──▶ SideClusterFailed
  *    └────── gone ◀── deleting ◀──removeSideCluster── any of them
  *
- * Invariants: nothing is remembered but in RDS, so each call may be lost, repeated or made by another execution; a cluster
- * is used and deleted only if its tags say that it is a side cluster of this source and this time (a role's rights should
- * say so too: `aws:ResourceTag/strata:component`). The first instance is made after the cluster has its parameter group
- * and before anybody knows its address.
+ * Invariants
+ * - all state is in RDS, so a call may be lost, repeated or made by another execution;
+ * - a cluster is used only if its tags name this source and this time, and deleted only if they mark a side cluster
+ *   (roles should have a condition on `aws:ResourceTag/strata:component` as well);
+ * - the instance is created after the cluster has its parameter group, and the address is returned after that.
  *
- * It is a copy of everything: subscriptions, placements, roles and passwords as they were. `parameterGroup` must keep the
- * subscriptions from working (`max_logical_replication_workers = 0`), and `securityGroupIds` everyone but the restore
- * from connecting; what has to be done inside of it is not this file's.
+ * The copy contains everything: subscriptions, placements, roles and passwords of that time. `parameterGroup` must
+ * disable the subscriptions (`max_logical_replication_workers = 0`), and `securityGroupIds` must allow connections of
+ * the restore only. Changes inside the database are made elsewhere: functions/database/provisioning/secure-copy.ts.
  */
 import type { DBCluster } from '@aws-sdk/client-rds';
 import { rdsClient } from './clients.ts';
@@ -21,11 +22,11 @@ import { deleteCluster, findCluster, restorableWindowOf } from './database-clust
 import { SideClusterFailed, SideClusterTaken, TimeNotRestorable } from './errors.ts';
 
 export interface SideClusterLaunch {
-  /** At most 56 characters: lower-case letters, digits and single hyphens. A new one for each restore. */
+  /** At most 56 characters: lower-case letters, digits and single hyphens. Each restore needs a new one. */
   readonly identifier: string;
   /** Identifier or ARN of a cluster in the same AWS region. */
   readonly source: string;
-  /** `latest`: the latest that is restorable when the restore begins. */
+  /** `latest`: the latest restorable time when RDS begins the restore. */
   readonly at: Date | 'latest';
   readonly subnetGroup: string;
   readonly securityGroupIds: readonly string[];
@@ -35,13 +36,13 @@ export interface SideClusterLaunch {
   readonly instanceClass: string;
   /** In Aurora capacity units. */
   readonly capacity?: { readonly min: number; readonly max: number };
-  /** Beside the ones that say what it is. */
+  /** Tags in addition to those that mark a side cluster. */
   readonly tags?: Readonly<Record<string, string>>;
   /** The function's own when absent. */
   readonly awsRegion?: string | undefined;
 }
 
-/** Where a side cluster serves. */
+/** Address of a side cluster that is ready. */
 export interface SideClusterAddress {
   readonly host: string;
   readonly port: number;
@@ -50,7 +51,7 @@ export interface SideClusterAddress {
   readonly clusterArn: string;
 }
 
-/** `waiting`: for the time to become restorable, or for a former cluster of that name to be gone. */
+/** `waiting`: until the time is restorable, or until the deletion of an earlier cluster of that name has ended. */
 export type SideClusterProgress =
   | { readonly phase: 'waiting' | 'restoring' | 'starting' }
   | { readonly phase: 'ready'; readonly address: SideClusterAddress };
@@ -58,14 +59,14 @@ export type SideClusterProgress =
 /** Value of the tag `strata:component`. */
 export const SIDE_CLUSTER = 'side-cluster';
 const ENGINE = 'aurora-postgresql';
-/** Days; RDS takes no less. */
+/** Days; the minimum of RDS. */
 const SHORTEST_RETENTION = 1;
 const FAILED = /failed|error|inaccessible|incompatible/;
 
 /**
- * Looks at the side cluster and does the one thing that is due: restore it, make its instance, or nothing. Restoring takes
- * 10 minutes and more; how long is waited is the caller's to decide.
- * @throws {TimeNotRestorable} the time is in the future, or outside of what the source can be restored to.
+ * Reads the state of the side cluster and makes the next step, if one is due: it restores the cluster or creates its
+ * instance. Restoring takes at least 10 minutes; the caller decides how long to wait.
+ * @throws {TimeNotRestorable} the time is in the future, or outside the window of the source.
  * @throws {SideClusterFailed} remove it before the next try.
  * @throws {SideClusterTaken} the name belongs to another cluster.
  * @throws RDS's errors, such as `DBClusterNotFoundFault` of the source and `DBClusterQuotaExceededFault`.
@@ -80,7 +81,7 @@ export async function driveSideCluster(launch: SideClusterLaunch): Promise<SideC
   if (Status === 'deleting') return { phase: 'waiting' };
   if (Status === 'creating') return { phase: 'restoring' };
   const status = await instanceStatus(launch);
-  if (status === undefined) return makeInstance(launch);
+  if (status === undefined) return createInstance(launch);
   if (FAILED.test(status)) {
     throw new SideClusterFailed({ cause: new Error(`the instance of ${identifier} is ${status}`) });
   }
@@ -100,8 +101,8 @@ export async function driveSideCluster(launch: SideClusterLaunch): Promise<SideC
 }
 
 /**
- * Gives the master user of a side cluster that is ready a password of its own: the copy has the one of that time, which
- * may have been rotated since. RDS takes a moment; a sign-in proves that it is done. May be repeated.
+ * Sets the password of the master user of a side cluster that is ready: the copy has the password of its time, which
+ * may have been rotated since. RDS sets it asynchronously; a successful sign-in proves that it is set. Idempotent.
  * @throws RDS's errors: `InvalidDBClusterStateFault` while the cluster is being changed.
  */
 export async function setSideMasterPassword(
@@ -121,9 +122,10 @@ export async function setSideMasterPassword(
 }
 
 /**
- * Deletes a side cluster, without a snapshot; in whatever state it is. It takes minutes: called until nothing is left.
- * @returns whether nothing is left.
- * @throws {SideClusterTaken} it is no side cluster, and is left alone. And RDS's errors.
+ * Deletes a side cluster in any state, without a snapshot. It takes minutes: call it until it returns true.
+ * @returns whether the cluster does not exist any more.
+ * @throws {SideClusterTaken} the cluster is no side cluster; it is not changed.
+ * @throws RDS's errors.
  */
 export async function removeSideCluster({
   identifier,
@@ -136,7 +138,7 @@ export async function removeSideCluster({
   return false;
 }
 
-/** Whether RDS is deleting it, or has. @throws RDS's errors. */
+/** Whether RDS is deleting the cluster, or has deleted it. @throws RDS's errors. */
 export async function isSideClusterDeleting({
   identifier,
   awsRegion,
@@ -146,7 +148,7 @@ export async function isSideClusterDeleting({
 }
 
 /**
- * The identifiers of all side clusters of the region whose names begin so, in whatever state they are.
+ * The identifiers of all side clusters of the region whose names begin with `beginning`, in any state.
  * @throws RDS's errors.
  */
 export async function listSideClusters(beginning: string, awsRegion?: string): Promise<string[]> {
@@ -190,13 +192,16 @@ async function restore(launch: SideClusterLaunch): Promise<SideClusterProgress> 
       }),
     );
   } catch (error) {
-    // Another call was faster: the next look finds it, and whose it is.
+    // Another call was faster: the next call finds the cluster and checks its tags.
     if (!(error instanceof DBClusterAlreadyExistsFault)) throw error;
   }
   return { phase: 'restoring' };
 }
 
-/** @returns false while the time has passed, but is not restorable yet. @throws {TimeNotRestorable} it never will be. */
+/**
+ * @returns false if a past time is not restorable yet.
+ * @throws {TimeNotRestorable} the time will never be restorable.
+ */
 async function isRestorable({ source, at, awsRegion }: SideClusterLaunch): Promise<boolean> {
   const { DescribeDBClustersCommand } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
@@ -214,7 +219,7 @@ async function isRestorable({ source, at, awsRegion }: SideClusterLaunch): Promi
 
 const instanceOf = (identifier: string) => `${identifier}-writer`;
 
-/** @returns undefined where there is no instance. */
+/** @returns undefined if the instance does not exist. */
 async function instanceStatus({ identifier, awsRegion }: SideClusterLaunch): Promise<string | undefined> {
   const { DBInstanceNotFoundFault, DescribeDBInstancesCommand } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
@@ -228,7 +233,7 @@ async function instanceStatus({ identifier, awsRegion }: SideClusterLaunch): Pro
   }
 }
 
-async function makeInstance(launch: SideClusterLaunch): Promise<SideClusterProgress> {
+async function createInstance(launch: SideClusterLaunch): Promise<SideClusterProgress> {
   const { CreateDBInstanceCommand, DBInstanceAlreadyExistsFault } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(launch.awsRegion);
   try {
@@ -250,7 +255,7 @@ async function makeInstance(launch: SideClusterLaunch): Promise<SideClusterProgr
   return { phase: 'starting' };
 }
 
-/** What it is, and of what: written once, and compared at every look. */
+/** Tags that mark a side cluster and name its source and time. They are written once and compared at every call. */
 const tagsOf = ({ source, at, tags }: SideClusterLaunch): Record<string, string> => ({
   ...tags,
   'strata:component': SIDE_CLUSTER,
@@ -260,7 +265,7 @@ const tagsOf = ({ source, at, tags }: SideClusterLaunch): Record<string, string>
 
 const asList = (tags: Record<string, string>) => Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
 
-/** @throws {SideClusterTaken} */
+/** @throws {SideClusterTaken} the cluster does not have all of these tags. */
 function requireOwn({ DBClusterIdentifier, TagList = [] }: DBCluster, own: Record<string, string>): void {
   const other = Object.entries(own).find(
     ([name, value]) => !TagList.some(({ Key, Value }) => Key === name && Value === value),

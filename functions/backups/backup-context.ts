@@ -6,21 +6,24 @@ import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import type { BackupLedger, BackupRecord } from './backup-ledger.ts';
 import { BackupOvertaken } from './errors.ts';
 
-/** What the phases of a backup work with. */
+/** Registry, bucket and connections for the phases of a backup. */
 export interface BackupContext {
   readonly ledger: BackupLedger;
   readonly store: ObjectStore;
   readonly connect?: ConnectReader;
-  /** The moment whose rows the database has, RFC 3339, where that is not the present: it is a restored copy. */
+  /** If the database is a restored copy: the time of its rows, RFC 3339. Absent for a live database. */
   readonly rowsOf?: string | undefined;
 }
 
-/** A connection as the owner of the database, to the cluster itself: the proxy knows request roles only. */
+/**
+ * A connection as the owner of the database. It goes to the cluster directly, because the proxy accepts request roles
+ * only.
+ */
 export interface Reader {
   readonly client: pg.Client;
-  /** Of its session on the server. */
+  /** Process id of the session on the server. */
   readonly pid: number;
-  /** Breaks the connection, whatever is under way on it. */
+  /** Closes the connection at once, even during a statement. */
   hangUp(): void;
 }
 

@@ -6,9 +6,9 @@ import { InvalidBackupInput } from './errors.ts';
 export interface BackupInput {
   /** Id or slug. */
   readonly tenant: string;
-  /** Of the row that was made before the execution was started. */
+  /** Id of the row that was inserted before the execution was started. */
   readonly backupId: string | undefined;
-  /** Who asked for the backup, where it was not the execution's starter: an operator, or `schedule`. */
+  /** The requester, an operator or `schedule`; undefined if the execution's starter requested the backup. */
   readonly startedBy: string | undefined;
 }
 
@@ -36,7 +36,7 @@ const input = z.strictObject(
   'must be a JSON object',
 );
 
-/** Checks the input of an execution. @throws {InvalidBackupInput} naming every field that is wrong. */
+/** Validates the input of an execution. @throws {InvalidBackupInput} it names every wrong field. */
 export function readBackupInput(value: unknown): BackupInput {
   const { data, issues } = readInput(input, value);
   if (issues) {

@@ -1,10 +1,11 @@
 /**
- * What the registry keeps of one backup while it is made. The engine changes it through these calls only; each is one
- * atomic statement or transaction, and each changes nothing unless the backup is running and `attempt` is the present one.
+ * The registry's state of one backup that is being made. The engine changes it only through these calls. Each call is
+ * one atomic statement or transaction, and changes nothing unless the backup is running and `attempt` is the current
+ * attempt.
  *
  * States of an attempt, per lane (0 and 1):  absent ──join──▶ present ──leave──▶ absent
  * States of a part:  waiting ──claim──▶ working ──complete──▶ done;  working ──join of the same lane──▶ waiting
- * copy-parts.ts says what the engine makes of them.
+ * copy-parts.ts describes how the engine uses these states.
  */
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
@@ -12,10 +13,12 @@ import type { BackedUpTenant, BackedUpUser } from './manifest.ts';
 
 export type Lane = 0 | 1;
 
-/** Which rows of a table a part has; `to` is exclusive, null is open. The ranges of a table leave no row out. */
+/**
+ * The rows of a table that a part has. `to` is exclusive; null means unbounded. The ranges of a table cover every row.
+ */
 export type PartRange =
   | { readonly by: 'pages'; readonly from: number; readonly to: number | null }
-  /** Of the first column of the primary key. */
+  /** A range of the first column of the primary key. */
   | { readonly by: 'keys'; readonly from: string | null; readonly to: string | null };
 
 export interface PlannedPart {
@@ -26,7 +29,7 @@ export interface PlannedPart {
   readonly range: PartRange | null;
 }
 
-/** What an attempt reads. */
+/** The place and the schema version that an attempt reads. */
 export interface BackupPlan {
   readonly isolationModel: IsolationModel;
   readonly epoch: number;
@@ -42,22 +45,25 @@ export interface BackupRecord {
   readonly tier: Tier;
   /** Key of the region, such as `us`. */
   readonly region: string;
-  /** null for a dedicated database. Of the tenant's place now, as `database` is; `plan` has that of the attempt. */
+  /**
+   * The cell of the tenant's current place, as `database` is; null for a dedicated database. `plan` has the attempt's
+   * cell.
+   */
   readonly cellId: string | null;
   readonly database: OwnedDatabase;
   readonly status: 'running' | 'succeeded' | 'failed' | 'aborted' | 'expired';
-  /** S3 keys of the backup begin with it; ends with `/`. */
+  /** Prefix of the backup's S3 keys; ends with `/`. */
   readonly prefix: string;
-  /** RFC 3339, UTC; so are the other times. */
+  /** RFC 3339 in UTC, as the other times. */
   readonly startedAt: string;
   readonly expiresAt: string;
   /** 0 before the first plan. */
   readonly attempt: number;
   /** null before the first plan. */
   readonly plan: BackupPlan | null;
-  /** null until the present attempt has its snapshot. */
+  /** null until the current attempt has its snapshot. */
   readonly snapshotAt: string | null;
-  /** The worker that is present in each of the two lanes, and the snapshot that it exports. */
+  /** For each of the two lanes: the worker that is present, and the snapshot that it exports. */
   readonly lanes: readonly [PresentWorker | null, PresentWorker | null];
   readonly parts: { readonly waiting: number; readonly working: number; readonly done: number };
 }
@@ -72,17 +78,17 @@ export interface ClaimedPart extends PlannedPart {
   readonly part: number;
 }
 
-/** What was written of a part. */
+/** The object that was written for a part. */
 export interface PartResult {
   readonly key: string;
   readonly rows: number;
-  /** Of the COPY stream, before compression. */
+  /** Size of the COPY stream before compression. */
   readonly rawBytes: number;
-  /** Of the object. */
+  /** Size of the object. */
   readonly storedBytes: number;
-  /** Of the object, hexadecimal. */
+  /** SHA-256 of the object, hexadecimal. */
   readonly sha256: string;
-  /** Of the rows, whatever their order: see row-digest.ts. */
+  /** Hash of the rows, independent of their order: see row-digest.ts. */
   readonly contentHash: string;
 }
 
@@ -91,42 +97,48 @@ export interface CompletedPart extends ClaimedPart, PartResult {}
 export interface WorkerReference {
   readonly attempt: number;
   readonly lane: Lane;
-  /** A random id: no two invocations have the same. */
+  /** A random id, different for each invocation. */
   readonly worker: string;
 }
 
 export interface BackupLedger {
-  /** undefined where there is no such record. */
+  /** @returns undefined if the record does not exist. */
   read(): Promise<BackupRecord | undefined>;
   /** For the manifest: the tenant's record and users as they are now. */
   readTenant(): Promise<{ readonly tenant: BackedUpTenant; readonly users: readonly BackedUpUser[] }>;
   /**
-   * Begins attempt `from + 1`: replaces plan and parts, empties the lanes, and forgets `snapshotAt`.
-   * @returns false where the present attempt is not `from`.
+   * Begins attempt `from + 1`: replaces plan and parts, empties the lanes, and clears `snapshotAt`.
+   * @returns false if `from` is not the current attempt; nothing was changed.
    */
   plan(from: number, plan: BackupPlan, parts: readonly PlannedPart[]): Promise<boolean>;
   /**
-   * Makes the worker its lane's, in place of an earlier one, whose working parts wait again.
-   * @param first when the snapshot was taken, where the worker did not import it: joins only if `snapshotAt` is null yet.
-   * @returns false where it did not.
+   * Makes the worker the present one of its lane. It replaces an earlier worker, whose working parts become waiting
+   * again.
+   * @param first if the worker took the snapshot and did not import it: the time. It then joins only if `snapshotAt` is
+   *   null.
+   * @returns false if the worker did not join.
    */
   join(worker: WorkerReference, snapshot: string, first?: { readonly snapshotAt: string }): Promise<boolean>;
   /**
-   * Empties the lane, if it is the worker's and the other lane is not empty, or every part is done.
-   * @returns false where it did not.
+   * Empties the lane if the worker is present in it, and either the other lane is not empty or every part is done.
+   * @returns false if the lane was not emptied.
    */
   leave(worker: WorkerReference): Promise<boolean>;
   /**
-   * The first of the waiting parts and of those that are the worker's already: a call whose answer was lost can be
-   * repeated. The part is working then; a worker completes it before it claims the next one.
-   * @returns undefined where none waits or the lane is not the worker's any more.
+   * Sets one part to working for the worker: the first of the waiting parts and of the parts that the worker has
+   * claimed already, so a call whose answer was lost can be repeated. A worker completes a part before it claims the
+   * next one.
+   * @returns undefined if no part is waiting, or if the worker is not present in the lane any more.
    */
   claim(worker: WorkerReference): Promise<ClaimedPart | undefined>;
-  /** Succeeds again with the same key. @returns false where the part is not (any more) the worker's. */
+  /** Idempotent for the same key. @returns false if the part does not, or no longer, belong to the worker. */
   complete(worker: WorkerReference, part: number, result: PartResult): Promise<boolean>;
-  /** All parts of the attempt, in the plan's order. @returns undefined unless all are done. */
+  /** @returns all parts of the attempt in the plan's order; undefined unless all are done. */
   completedParts(attempt: number): Promise<CompletedPart[] | undefined>;
-  /** Ends the backup as succeeded; succeeds again with the same hash. @returns false where it has ended otherwise. */
+  /**
+   * Ends the backup as succeeded. Idempotent for the same hash.
+   * @returns false if the backup has ended in another way.
+   */
   finish(
     attempt: number,
     result: { readonly manifestSha256: string; readonly rows: number; readonly bytes: number },

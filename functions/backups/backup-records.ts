@@ -4,9 +4,9 @@
  *   running ──manifest written──▶ succeeded ──expires_at──▶ expired ──objects deleted──▶ (no row)
  *   running ──▶ failed | aborted                            ──expires_at──▶ (no row)
  *
- * While it runs, `phase` says how far it is: planned (asked for), waiting (for a move), begun, then the engine's phases.
+ * `phase` of a running backup: planned (requested), waiting (for the end of a move), begun, then the engine's phases.
  * Only a succeeded backup has a manifest. The objects of the others are garbage.
- * The registry keeps it to one running backup per tenant.
+ * An index of the registry allows one running backup per tenant.
  */
 import { type InferResult, sql } from 'kysely';
 import { BACKUP_POLICY, backupPrefix } from '../contracts/backup-policy.ts';
@@ -22,7 +22,7 @@ import { BackupInProgress, TenantNotBackupable } from './errors.ts';
 
 export type BackupStatus = 'running' | 'succeeded' | 'failed' | 'aborted' | 'expired';
 
-/** A row of `tenant_backups`, as far as its workflow minds it. */
+/** The columns of `tenant_backups` that its workflow uses. */
 export interface RunningBackup {
   readonly backupId: string;
   readonly tenantId: string;
@@ -30,11 +30,11 @@ export interface RunningBackup {
   readonly phase: string;
   readonly prefix: string;
   readonly executionArn: string | null;
-  /** Since it was asked for. */
+  /** Time since the request. */
   readonly ageSeconds: number;
 }
 
-/** A tenant whose data can be backed up, and the place where it is. */
+/** A tenant whose data can be backed up, and its place. */
 export interface BackedUpTenant {
   readonly tenantId: string;
   readonly tier: Tier;
@@ -42,7 +42,7 @@ export interface BackedUpTenant {
   readonly epoch: number;
   readonly schemaVersion: number;
   readonly region: string;
-  /** A move works on it. */
+  /** A move of the tenant is running. */
   readonly isMoving: boolean;
 }
 
@@ -55,7 +55,7 @@ const backupsQuery = (registry: RegistryExecutor) =>
 type BackupsQuery = ReturnType<typeof backupsQuery>;
 type BackupRow = InferResult<BackupsQuery>[number];
 
-/** Backups, `b`, that satisfy a condition, oldest first. */
+/** @param where a condition on `tenant_backups as b`. @returns the backups that satisfy it, oldest first. */
 export async function selectBackups(
   registry: RegistryExecutor,
   where: (backups: BackupsQuery) => BackupsQuery,
@@ -72,12 +72,13 @@ export async function findBackup(
   return backup;
 }
 
-/** Statuses of tenants that have data: a suspended one serves nothing, and keeps what it has. */
+/** Statuses of tenants that have data. A suspended tenant serves no requests, but keeps its data. */
 export const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
 
 /**
- * The tenant of an id or a slug, locked until the transaction ends; undefined where there is none.
- * @throws {TenantNotBackupable} it has no data here.
+ * Reads the tenant with an id or slug and locks its row until the transaction ends.
+ * @returns undefined if the tenant does not exist.
+ * @throws {TenantNotBackupable} the tenant has no data in this region.
  */
 export async function lockBackedUpTenant(
   transaction: RegistryExecutor,
@@ -128,14 +129,16 @@ export interface NewBackup {
   readonly backupId: string;
   readonly tenant: BackedUpTenant;
   readonly executionArn: string;
-  /** The restore to a point in time that makes it; such a backup excludes no other one. */
+  /**
+   * The restore to a point in time that makes this backup. Such a backup may run beside another backup of the tenant.
+   */
   readonly restoreId?: string;
   readonly startedBy: string;
   /** `planned` until the execution has begun. */
   readonly phase: 'planned' | 'begun' | 'waiting';
 }
 
-/** What the tenant's place and tier decide of a backup. */
+/** The columns of a backup that follow from the tenant's place and tier. */
 function placeColumns(backupId: string, { tenantId, tier, ...place }: BackedUpTenant) {
   return {
     region: place.region,
@@ -150,7 +153,10 @@ function placeColumns(backupId: string, { tenantId, tier, ...place }: BackedUpTe
 
 const daysFromNow = (days: number) => sql<TimeWithoutZone>`now() + ${sql.lit(days)} * interval '24 hours'`;
 
-/** Records a running backup, with its line in the audit log. @throws {BackupInProgress} the tenant has one. */
+/**
+ * Inserts a running backup and its entry in the audit log.
+ * @throws {BackupInProgress} the tenant has a running backup.
+ */
 export async function insertBackup(
   transaction: RegistryExecutor,
   { backupId, tenant, executionArn, startedBy, phase, restoreId }: NewBackup,
@@ -170,7 +176,7 @@ export async function insertBackup(
       })
       .execute();
   } catch (error) {
-    // The second one meets the index `one_running_backup`.
+    // The second of two concurrent inserts violates the index `one_running_backup`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new BackupInProgress();
     throw error;
   }
@@ -183,7 +189,10 @@ export async function insertBackup(
   });
 }
 
-/** Takes a recorded backup up: what it holds is decided now, by the place where the tenant is now. */
+/**
+ * Sets a recorded backup to begun, or to waiting during a move. Region, prefix and expiry follow the tenant's place
+ * now.
+ */
 export async function setBegun(
   transaction: RegistryExecutor,
   backupId: string,
@@ -198,18 +207,18 @@ export async function setBegun(
     })
     .where('backup_id', '=', backupId)
     .where('status', '=', 'running')
-    // What is planned already keeps its place.
+    // A backup whose attempt is planned keeps its place.
     .where('phase', 'in', ['planned', 'waiting'])
     .execute();
 }
 
 export interface BackupEnd {
   readonly status: 'failed' | 'aborted';
-  /** Fit for a client. */
+  /** May be shown to a client. */
   readonly reason: string;
 }
 
-/** Ends a backup that did not succeed, unless it has ended already. @returns whether it was running. */
+/** Ends a running backup without success. Does nothing if it has ended already. @returns whether it was running. */
 export async function endBackup(
   transaction: RegistryExecutor,
   { backupId, tenantId }: { readonly backupId: string; readonly tenantId: string },

@@ -21,12 +21,12 @@ export interface BegunBackup {
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
- * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by
- * an earlier run of this phase, is taken up. Otherwise the backup is recorded now, after a former one whose execution
- * is dead has been marked as aborted.
+ * The first phase of an execution. It continues the backup that the request, or an earlier run of this phase, has
+ * recorded under the execution's name; otherwise it records the backup. If the tenant has a running backup whose
+ * execution is dead, it marks that one as aborted first.
  * @throws {InvalidBackupInput | TenantNotBackupable | BackupInProgress} nothing was changed.
- * @throws {BackupOvertaken} the execution's backup has ended: its starter, or recovery, has given it up.
- * @throws {BackupDuringMove} the backup is recorded, and begins once the move has ended: call again.
+ * @throws {BackupOvertaken} the execution's backup was ended by its starter or by recovery.
+ * @throws {BackupDuringMove} the backup is recorded and waits for the end of the tenant's move: call again.
  */
 export async function beginBackup(
   registry: Registry,

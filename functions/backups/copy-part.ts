@@ -8,24 +8,27 @@ import type { PartResult } from './backup-ledger.ts';
 import { RowDigest } from './row-digest.ts';
 
 /**
- * Measured on 0.7 GB of rows: level 1 takes two thirds of the time of level 3, and its result is 6 % smaller: what repeats
- * itself in binary rows is near. It keeps a few hundred kilobytes.
+ * Measured on 0.7 GB of rows: level 1 takes two thirds of the time of level 3, and its result is 6 % smaller, because
+ * repetitions in binary rows are close to each other. It needs a few hundred kilobytes of memory.
  */
 const ZSTD_LEVEL = 1;
 
 /**
- * A connection gives 8 KB at a time, and each chunk makes a round trip to the thread that compresses. Measured on 190 MB:
- * the worker takes 1.35 s of a processor with chunks of this size, 1.85 s without; larger ones gain nothing.
+ * A connection delivers 8 KB at a time, and each chunk makes a round trip to the thread that compresses. Measured on
+ * 190 MB: the worker uses 1.35 s of CPU with chunks of this size and 1.85 s without; larger chunks are not faster.
  */
 const CHUNK_BYTES = 2 ** 18;
 
-/** An object of its own for each try: one that was given up late cannot replace what a later one has written. */
+/**
+ * Each try writes an object with a key of its own, so a late upload of an earlier try cannot replace a later one's
+ * object.
+ */
 export const objectKey = (prefix: string, table: string, index: number) =>
   `${prefix}${table}.${index}.${randomBytes(4).toString('hex')}.copy.zst`;
 
 /**
- * Streams the rows of a `COPY … TO STDOUT (FORMAT binary)` into an object. Nothing of them is kept: a slow S3 slows the
- * server's COPY. Where it fails, there is no object, and the connection may be in the middle of the COPY: hang up.
+ * Streams the rows of a `COPY … TO STDOUT (FORMAT binary)` into an object without buffering them: a slow S3 slows the
+ * server's COPY. If it fails, no object exists, and the connection may be in the middle of the COPY: hang up.
  * @throws PostgreSQL's, the driver's or S3's own error.
  */
 export async function copyPart(
@@ -53,7 +56,7 @@ export async function copyPart(
   };
 }
 
-/** Passes the bytes on in chunks of `CHUNK_BYTES` and more. */
+/** Joins small chunks into chunks of at least `CHUNK_BYTES`. */
 class GatheredStream extends Transform {
   #chunks: Buffer[] = [];
   #bytes = 0;

@@ -1,33 +1,34 @@
 /**
  * Phase `copy`: workers write the parts of a backup, all in one snapshot.
  *
- * Two lanes of workers run side by side, each invocation of the function is one worker of one lane, and a lane's next
- * worker begins when the one before has answered or died. A worker exports the snapshot under a name of its own, which the
- * registry's record shows for its lane; the lane is `present` then.
+ * Two lanes of workers run in parallel. Each invocation of the function is one worker of one lane, and the lane's next
+ * worker begins when the worker before it has returned or died. A worker exports the snapshot under a name of its own
+ * and writes that name into the registry's record of its lane; the lane is `present` then.
  *
  *   attempt:  planned ──first join──▶ has a snapshot ──all parts done──▶ finished
- *                ▲                        │ no worker is alive, or the readers gave way
+ *                ▲                        │ no worker is alive, or the readers were ended
  *                └────── next attempt ────┘ (all parts wait again)
  *   lane:     absent ──join──▶ present ──leave──▶ absent
  *
  * Invariants
- * 1. All workers of an attempt have the same snapshot: the first took it, and that join succeeds once an attempt; every
- *    other one imported it from a worker that was alive.
- * 2. A worker that ends early leaves its lane first. Leaving empties the lane only while the other one is present, in one
- *    atomic statement: the two lanes never leave at once, and the snapshot lives on in the other lane. (A lane whose worker
- *    was killed is present in the record; so before it leaves, a worker asks the server whether the other's snapshot lives.)
- * 3. A part belongs to the worker that claimed it until the lane's next worker joins; only its owner completes it, and
- *    each try writes an object of its own. The manifest names the objects of completed parts of the present attempt, so no
- *    object of an earlier try or attempt gets in.
- *    A worker repeats what the registry or S3 failed to do until its time is over, because the snapshot may end with it.
- * 4. A lost snapshot cannot be restored. The attempt is given up as a whole: whoever notices plans the next one, for the
- *    place where the tenant is by then.
+ * 1. All workers of an attempt have the same snapshot. The first worker takes it; its join succeeds only once per
+ *    attempt. Every other worker imports it from a worker that is alive.
+ * 2. A worker that ends before all parts are done leaves its lane first. Leaving is one atomic statement that empties
+ *    the lane only while the other lane is present: so the two lanes never leave at once, and the other lane keeps the
+ *    snapshot. (A lane whose worker was killed is still present in the record; so a worker that wants to leave first
+ *    checks on the server that the other lane's snapshot is alive.)
+ * 3. A part belongs to the worker that claimed it until the lane's next worker joins. Only its owner completes it, and
+ *    each try writes a new object. The manifest names the objects of completed parts of the current attempt, so it
+ *    never names an object of an earlier try or attempt.
+ *    A worker retries failed calls of the registry and of S3 until its time is over: its end may end the snapshot.
+ * 4. A lost snapshot cannot be restored, so the whole attempt is abandoned. The worker that detects the loss plans the
+ *    next attempt, for the tenant's place at that time.
  *
- * What gives way: the backup. A rollout that waits for a lock of the readers, or a move that has been committed meanwhile
- * (its clean-up waits for them, and the tables go then), ends the attempt within about a second, and the next one begins
- * when they are through. So neither waits for a backup of hours; what was read is lost, which is rare and bounded by the
- * number of attempts. A move that only copies runs beside the backup, and neither disturbs the other. A move that is
- * under way when an attempt begins comes first (`BackupDuringMove`).
+ * Conflicts. A backup of hours must not block rollouts and moves. If a rollout waits for a lock of the readers, or if a
+ * move of the tenant was committed (its clean-up waits for the readers before it deletes the tables), the attempt is
+ * ended within about a second, and the next attempt begins after the rollout or move. The data read so far is lost;
+ * this is rare, and the number of attempts is bounded. A move that is still copying and a backup run in parallel
+ * without disturbing each other. An attempt does not begin while a move is running (`BackupDuringMove`).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -54,25 +55,30 @@ import { copyPart, objectKey } from './copy-part.ts';
 import { TablesChanging } from './errors.ts';
 import { backedUpTables, copyStatement, planAttempt } from './plan-backup.ts';
 
-/** On `performance.now()`'s clock. */
+/** Times on `performance.now()`'s clock. */
 export interface CopyDeadlines {
-  /** From when on the worker begins no part, and leaves as soon as it may. */
+  /** After this time the worker begins no part, and leaves its lane as soon as it may. */
   readonly leave: number;
-  /** By when it returns in any case. Between the two the other lane must have time for its next worker to join. */
+  /** The worker returns by this time. The other lane's next worker must have time to join between `leave` and `end`. */
   readonly end: number;
 }
 
-/** How often a worker looks whether it is in the way, and waits for the other lane. */
-const LOOK_MS = 1_000;
+/**
+ * Interval at which a worker checks whether it blocks others; a quarter of it is the interval of waiting for the other
+ * lane.
+ */
+const WATCH_MS = 1_000;
 /** The longest pause between two tries of a part, or of a call of the registry. */
 const LONGEST_PAUSE_MS = 10_000;
-/** Of a part, after an error that does not look transient. */
+/** Tries of a part if its error does not look transient. */
 const TRIES_OF_PART = 3;
 
 /**
- * Runs one worker. To be called again until it answers `done`: all parts of the backup are written.
- * @throws {BackupOvertaken} the backup was ended. {BackupDuringMove | TablesChanging} transient. {SnapshotLost} after the
- *   last attempt. And errors of PostgreSQL, of S3 and of the registry: after them, too, the lane goes on with a new worker.
+ * Runs one worker. Call it again until it returns `done`: all parts of the backup are written.
+ * @throws {BackupOvertaken} the backup was ended.
+ * @throws {BackupDuringMove | TablesChanging} transient.
+ * @throws {SnapshotLost} after the last attempt.
+ * @throws errors of PostgreSQL, S3 and the registry; the lane continues with a new worker after them, too.
  */
 export async function copyParts(
   context: BackupContext,
@@ -92,7 +98,8 @@ export async function copyParts(
       if (error instanceof TablesLocked) throw new TablesChanging({ cause: error });
       if (!(error instanceof SnapshotGone)) throw error;
       const now = await runningBackup(context.ledger);
-      // The other lane may have written the last part, exported anew, or begun the next attempt since the record was read.
+      // Since the record was read, the other lane may have written the last part, exported again, or begun the next
+      // attempt.
       if (!isDone(now) && isSameMoment(record, now)) await planAttempt(context, now);
     }
   }
@@ -110,13 +117,13 @@ class Worker {
   readonly #self: WorkerReference;
   readonly #place: SnapshotPlace;
   readonly #deadlines: CopyDeadlines;
-  /** In no transaction: what it reads is of now. */
+  /** Has no open transaction, so it reads the current state. */
   readonly #watch: Reader;
-  /** Has the snapshot and exports it; reads nothing, so that a COPY that breaks off does not end it. */
+  /** Holds and exports the snapshot. It reads no rows, so a COPY that fails does not end the snapshot. */
   readonly #holder: Reader;
   #copier: Reader | undefined;
   #snapshot = '';
-  /** Why the worker must end at once. */
+  /** The error that ends the worker at once. */
   #broken: Error | undefined;
 
   private constructor(
@@ -136,9 +143,10 @@ class Worker {
   }
 
   /**
-   * A worker that has the attempt's snapshot and its lane.
-   * @returns undefined where the attempt, or who has its snapshot, has changed since the record was read.
-   * @throws {SnapshotGone} no worker is alive. {TablesLocked} and the driver's errors.
+   * Connects a worker that has the attempt's snapshot and is present in its lane.
+   * @returns undefined if the attempt, or the holders of its snapshot, have changed since the record was read.
+   * @throws {SnapshotGone} no worker is alive.
+   * @throws {TablesLocked} and the driver's errors.
    */
   static async join(
     context: BackupContext,
@@ -165,7 +173,7 @@ class Worker {
     return undefined;
   }
 
-  /** Whether it has the snapshot and the lane. */
+  /** Takes or imports the snapshot and joins the lane. @returns false if the record has changed since it was read. */
   async #begin(): Promise<boolean> {
     const { client } = this.#holder;
     const { snapshotAt, lanes } = this.#record;
@@ -176,7 +184,7 @@ class Worker {
       const first = { snapshotAt: this.#context.rowsOf ?? new Date(rows[0]!.now).toISOString() };
       return this.#context.ledger.join(this.#self, this.#snapshot, first);
     }
-    // The other lane's first: this lane's last worker has most likely ended.
+    // The other lane's snapshot first: this lane's last worker has most likely ended.
     const { lane } = this.#self;
     const known = [lanes[1 - lane], lanes[lane]].flatMap((present) => present?.snapshot ?? []);
     if (!(await this.#import(known))) throw new SnapshotGone('no worker of the backup is alive');
@@ -197,13 +205,13 @@ class Worker {
   }
 
   /**
-   * Writes parts until all of the attempt are done, or the worker may leave.
+   * Writes parts until all parts of the attempt are done, or the worker may leave.
    * @returns whether all are done.
    * @throws {SnapshotGone} the attempt is over.
    */
   async run(): Promise<boolean> {
     const ended = new AbortController();
-    const watching = this.#lookOut(ended.signal);
+    const watching = this.#watchForConflicts(ended.signal);
     try {
       return await this.#work();
     } catch (error) {
@@ -217,27 +225,27 @@ class Worker {
 
   async #work(): Promise<boolean> {
     for (;;) {
-      this.#mustGoOn();
+      this.#throwIfBroken();
       if (performance.now() > this.#deadlines.leave) return this.#leave();
-      const part = await this.#patiently((ledger) => ledger.claim(this.#self));
+      const part = await this.#retrying((ledger) => ledger.claim(this.#self));
       if (part) {
         await this.#copy(part);
         continue;
       }
       const record = await this.#recordOfAttempt();
       if (isDone(record)) return true;
-      // The other lane has the last parts; should its worker die, they wait again.
-      if (record.parts.waiting === 0) await delay(LOOK_MS / 4);
+      // The other lane is writing the last parts. If its worker dies, they become waiting again.
+      if (record.parts.waiting === 0) await delay(WATCH_MS / 4);
     }
   }
 
   async #copy(part: ClaimedPart): Promise<void> {
     const result = await this.#write(part);
-    if (!(await this.#patiently((ledger) => ledger.complete(this.#self, part.part, result))))
+    if (!(await this.#retrying((ledger) => ledger.complete(this.#self, part.part, result))))
       throw new SnapshotGone('the part was given to another worker');
   }
 
-  /** @throws errors of PostgreSQL and of S3 that do not pass, or not in time. */
+  /** @throws errors of PostgreSQL and of S3 that are permanent, or that retries did not overcome in time. */
   async #write(part: ClaimedPart): Promise<PartResult> {
     const table = this.#place.tables.find(({ name }) => name === part.table);
     if (!table) throw new TypeError(`the plan has an unknown table ${part.table}`);
@@ -254,7 +262,7 @@ class Worker {
         if (error instanceof SnapshotGone || this.#broken) throw error;
         if (attempt >= TRIES_OF_PART && (!isTransient(error) || performance.now() > this.#deadlines.leave))
           throw error;
-        // Where the snapshot is gone with the server, there is nothing to try again.
+        // Throws if the server has lost the snapshot's session: a retry would be useless.
         await this.#holder.client.query('select 1');
         await this.#pause(attempt, this.#deadlines.leave);
         // The backup may have been ended meanwhile.
@@ -263,13 +271,13 @@ class Worker {
     }
   }
 
-  /** Repeats a call of the registry whose failure may pass. */
-  async #patiently<Answer>(call: (ledger: BackupLedger) => Promise<Answer>): Promise<Answer> {
+  /** Calls the registry, and retries transient failures until the worker's end. */
+  async #retrying<Answer>(call: (ledger: BackupLedger) => Promise<Answer>): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await call(this.#context.ledger);
       } catch (error) {
-        this.#mustGoOn();
+        this.#throwIfBroken();
         if (!isTransient(error) || performance.now() > this.#deadlines.end) throw error;
         await this.#pause(attempt, this.#deadlines.end);
       }
@@ -278,10 +286,10 @@ class Worker {
 
   async #pause(attempt: number, deadline: number): Promise<void> {
     const longest = Math.max(0, Math.min(LONGEST_PAUSE_MS, deadline - performance.now()));
-    await delay(Math.min(longest, LOOK_MS * attempt) * (0.5 + Math.random() / 2));
+    await delay(Math.min(longest, WATCH_MS * attempt) * (0.5 + Math.random() / 2));
   }
 
-  /** The connection that reads the rows, with the snapshot. */
+  /** The connection that reads the rows, in the snapshot. */
   async #reader(): Promise<Reader> {
     if (this.#copier) return this.#copier;
     const { connect = connectReader } = this.#context;
@@ -296,42 +304,48 @@ class Worker {
     return reader;
   }
 
-  /** Waits until the other lane keeps the snapshot, or the time is over; the snapshot may end with it then. */
+  /**
+   * Waits until the other lane holds the snapshot, then leaves. If the time is over first, it returns without leaving,
+   * and the snapshot may end with this worker.
+   * @returns whether all parts are done.
+   */
   async #leave(): Promise<boolean> {
     for (;;) {
-      this.#mustGoOn();
+      this.#throwIfBroken();
       const record = await this.#recordOfAttempt();
       if (isDone(record)) return true;
       const other = record.lanes[1 - this.#self.lane];
       if (
         other &&
         (await snapshotLives(this.#watch.client, other.snapshot)) &&
-        (await this.#patiently((ledger) => ledger.leave(this.#self)))
+        (await this.#retrying((ledger) => ledger.leave(this.#self)))
       )
         return false;
-      if (performance.now() + LOOK_MS / 4 > this.#deadlines.end) return false;
-      await delay(LOOK_MS / 4);
+      if (performance.now() + WATCH_MS / 4 > this.#deadlines.end) return false;
+      await delay(WATCH_MS / 4);
     }
   }
 
   async #recordOfAttempt(): Promise<BackupRecord> {
-    const record = await this.#patiently(runningBackup);
+    const record = await this.#retrying(runningBackup);
     if (record.attempt !== this.#self.attempt || record.lanes[this.#self.lane]?.worker !== this.#self.worker)
       throw new SnapshotGone('the lane has another worker, or the attempt is over');
     return record;
   }
 
-  /** Ends the readers as soon as they are in the way. Keeps the holder's transaction from timing out as idle. */
-  async #lookOut(ended: AbortSignal): Promise<void> {
+  /**
+   * Ends the readers once they block a rollout or a clean-up. Keeps the holder's transaction from timing out as idle.
+   */
+  async #watchForConflicts(ended: AbortSignal): Promise<void> {
     while (!ended.aborted) {
       try {
-        await delay(LOOK_MS, undefined, { signal: ended });
+        await delay(WATCH_MS, undefined, { signal: ended });
         const pids = [this.#holder, ...(this.#copier ? [this.#copier] : [])].map(({ pid }) => pid);
-        const [way] = await Promise.all([
+        const [blocked] = await Promise.all([
           isInTheWay(this.#watch.client, this.#place, pids),
           this.#holder.client.query('select 1'),
         ]);
-        if (way && !ended.aborted) this.#break(new SnapshotGone(`the readers are in the way ${way}`));
+        if (blocked && !ended.aborted) this.#break(new SnapshotGone(`the readers are in the way ${blocked}`));
       } catch (error) {
         if (!ended.aborted) this.#break(error as Error);
       }
@@ -345,7 +359,7 @@ class Worker {
     this.#copier?.hangUp();
   }
 
-  #mustGoOn(): void {
+  #throwIfBroken(): void {
     if (this.#broken) throw this.#broken;
   }
 

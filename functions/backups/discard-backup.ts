@@ -2,10 +2,11 @@ import type { ObjectStore } from '../aws/object-store.ts';
 import { manifestKey } from './manifest.ts';
 
 /**
- * Deletes all objects of a backup that has ended without success, or expired; the manifest first, so that what is left
- * is no backup. May run any number of times.
- * @param prefix of the one backup; ends with `/`.
- * @returns how many objects there were. @throws {TypeError} for another prefix, and S3's own errors.
+ * Deletes all objects of a backup that expired or ended without success. The manifest is deleted first: without it, the
+ * remaining objects are no backup. Idempotent.
+ * @param prefix of one backup; ends with `/`.
+ * @returns the number of deleted objects.
+ * @throws {TypeError} `prefix` is not the prefix of one backup. @throws S3's errors.
  */
 export async function discardBackup(store: ObjectStore, prefix: string): Promise<number> {
   if (!/^tenant-backups\/[a-z]+\/[0-9a-f-]{36}\/[0-9a-f-]{36}\/$/.test(prefix))

@@ -7,18 +7,18 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { WITH_DATA } from './backup-records.ts';
 
 /**
- * How far a fleet's run has come. The first pass leaves out tenants that are being moved, so that none of them keeps
- * others waiting; the second one takes all that are still due and were not tried in this run.
+ * The progress of a fleet's run. The first pass leaves out tenants that are being moved, so that they do not delay the
+ * others. The second pass takes all tenants that are still due and were not tried in this run.
  */
 export interface FleetCursor {
-  /** RFC 3339: when the run began, by the registry's clock. */
+  /** The run's begin by the registry's clock, RFC 3339. */
   readonly startedAt: string;
   readonly pass: 1 | 2;
-  /** The last tenant of the page before. */
+  /** The last tenant of the previous page. */
   readonly after?: string | undefined;
 }
 
-/** Tenants that are backed up beside one another without disturbing each other more than is allowed. */
+/** The due tenants of one cell, or a share of the due Enterprise tenants. Groups run in parallel. */
 export interface FleetGroup {
   /** The cell, or `dedicated <n>`. */
   readonly group: string;
@@ -31,15 +31,15 @@ export interface FleetPage {
   readonly next?: FleetCursor;
 }
 
-/** A state of Step Functions takes 256 KiB; a tenant's id with its result takes 120 bytes. */
+/** A state of Step Functions is limited to 256 KiB; a tenant's id with its result has 120 bytes. */
 export const PAGE_SIZE = 1_000;
-/** Each Enterprise tenant has a cluster of its own, so many groups of them may be worked on at once. */
+/** Each Enterprise tenant has a cluster of its own, so several groups of them may run at once. */
 const DEDICATED_GROUPS = 5;
 
 /**
- * The next page of tenants of a region whose daily backup is due: none has succeeded, or is running, that began within
- * the last 20 hours.
- * @param cursor undefined at the beginning of a run.
+ * Reads the next page of a region's tenants whose daily backup is due: tenants without a running or succeeded backup
+ * that began within the last 20 hours.
+ * @param cursor undefined for the first page of a run.
  */
 export async function listDueTenants(
   registry: RegistryExecutor,
@@ -63,7 +63,7 @@ export async function listDueTenants(
             .select('b.backup_id')
             .whereRef('b.tenant_id', '=', 't.tenant_id')
             .where('b.status', 'in', ['running', 'succeeded'])
-            // The backup of a restore to a point in time has rows of that time.
+            // The backup of a restore to a point in time has the rows of that time, so it does not count.
             .where('b.restore_id', 'is', null)
             .where('b.started_at', '>', recently),
         ),

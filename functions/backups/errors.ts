@@ -1,12 +1,12 @@
 /**
- * Errors of a backup. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
- * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
+ * Errors of a backup. `name` equals the class name and survives minification: `workflows/` imports the classes for
+ * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
  */
 export abstract class BackupError extends Error {
   abstract override readonly name: string;
 }
 
-/** Another backup of the tenant is under way. Nothing was changed. */
+/** Another backup of the tenant is running. Nothing was changed. */
 export class BackupInProgress extends BackupError {
   override readonly name = 'BackupInProgress';
   constructor() {
@@ -14,7 +14,7 @@ export class BackupInProgress extends BackupError {
   }
 }
 
-/** A move keeps the tenant: the backup waits for its end. Nothing was changed; transient. */
+/** The tenant is being moved: the backup waits for the end of the move. Nothing was changed; transient. */
 export class BackupDuringMove extends BackupError {
   override readonly name = 'BackupDuringMove';
   constructor(options?: ErrorOptions) {
@@ -22,7 +22,10 @@ export class BackupDuringMove extends BackupError {
   }
 }
 
-/** The tenant has no data to back up: it is not onboarded yet, has failed, was offboarded, or is in another region. */
+/**
+ * The tenant has no data here: it is not onboarded yet, its onboarding failed, it was offboarded, or it is in another
+ * region.
+ */
 export class TenantNotBackupable extends BackupError {
   override readonly name = 'TenantNotBackupable';
   constructor(why: string) {
@@ -30,7 +33,7 @@ export class TenantNotBackupable extends BackupError {
   }
 }
 
-/** The record of the backup has ended: its starter, or recovery, has given it up. */
+/** The record of the backup was ended by its starter or by recovery. */
 export class BackupOvertaken extends BackupError {
   override readonly name = 'BackupOvertaken';
   constructor(options?: ErrorOptions) {
@@ -59,15 +62,15 @@ export class InvalidBackupInput extends BackupError {
   }
 }
 
-/** The upload was never completed, or the backup has expired: there is no manifest. */
+/** The backup has no manifest: it was never completed, or it has expired. */
 export class ManifestMissing extends BackupError {
   override readonly name = 'ManifestMissing';
   constructor(options?: ErrorOptions) {
-    super('The backup has no manifest: it was not completed, or has expired.', options);
+    super('The backup has no manifest: it was not completed, or it has expired.', options);
   }
 }
 
-/** The manifest is not what was written. */
+/** The manifest differs from the one that was written. */
 export class ManifestAltered extends BackupError {
   override readonly name = 'ManifestAltered';
   constructor(why: string, options?: ErrorOptions) {
@@ -79,11 +82,11 @@ export class ManifestAltered extends BackupError {
 export class ManifestForeign extends BackupError {
   override readonly name = 'ManifestForeign';
   constructor() {
-    super('The manifest is that of another backup.');
+    super('The manifest belongs to another backup.');
   }
 }
 
-/** A newer release has written the backup. */
+/** A newer release wrote the backup. */
 export class ManifestNewer extends BackupError {
   override readonly name = 'ManifestNewer';
   constructor(version: number, known: number) {
@@ -93,7 +96,7 @@ export class ManifestNewer extends BackupError {
   }
 }
 
-/** An object of the backup is not there. */
+/** An object of the backup does not exist. */
 export class BackupObjectMissing extends BackupError {
   override readonly name = 'BackupObjectMissing';
   constructor(key: string, options?: ErrorOptions) {
@@ -101,7 +104,7 @@ export class BackupObjectMissing extends BackupError {
   }
 }
 
-/** An object of the backup is not the one that was written: truncated, changed, or another one under its key. */
+/** An object of the backup differs from the one that was written: it was truncated, changed or replaced. */
 export class BackupObjectDamaged extends BackupError {
   override readonly name = 'BackupObjectDamaged';
   constructor(key: string, why: string, options?: ErrorOptions) {
@@ -109,15 +112,18 @@ export class BackupObjectDamaged extends BackupError {
   }
 }
 
-/** The restored table does not hold what the manifest says. */
+/** The rows of a restored table differ from the manifest. */
 export class RestoredRowsDiffer extends BackupError {
   override readonly name = 'RestoredRowsDiffer';
   constructor(table: string) {
-    super(`The restored rows of ${table} are not those of the backup.`);
+    super(`The restored rows of ${table} differ from the backup.`);
   }
 }
 
-/** The tables of the tenant, or of the backup, are of a newer release, and this one would leave out what it does not know. */
+/**
+ * The tables of the tenant or of the backup are from a newer release, which may have columns that this one would not
+ * copy.
+ */
 export class TablesNewer extends BackupError {
   override readonly name = 'TablesNewer';
   constructor(version: number, known: number) {
@@ -125,15 +131,15 @@ export class TablesNewer extends BackupError {
   }
 }
 
-/** A change of the tables is under way, or the tenant is on its way to another place. Nothing was changed; transient. */
+/** A rollout is changing the tables, or the tenant is being moved. Nothing was changed; transient. */
 export class TablesChanging extends BackupError {
   override readonly name = 'TablesChanging';
   constructor(options?: ErrorOptions) {
-    super('The tables of the tenant are being changed. The backup goes on once they are.', options);
+    super('The tables of the tenant are being changed. The backup continues after that.', options);
   }
 }
 
-/** The snapshot was lost too often: each attempt began again and none came to its end. */
+/** The snapshot was lost in every attempt, and no attempt is left. */
 export class SnapshotLost extends BackupError {
   override readonly name = 'SnapshotLost';
   constructor(attempts: number, options?: ErrorOptions) {
@@ -141,7 +147,7 @@ export class SnapshotLost extends BackupError {
   }
 }
 
-/** Some tenants of a fleet's run have no backup of today. */
+/** The backups of some tenants failed in a fleet's run. */
 export class FleetIncomplete extends BackupError {
   override readonly name = 'FleetIncomplete';
   constructor(why: string) {
@@ -149,7 +155,7 @@ export class FleetIncomplete extends BackupError {
   }
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class BackupStepFailed extends BackupError {
   override readonly name = 'BackupStepFailed';
   constructor(options?: ErrorOptions) {

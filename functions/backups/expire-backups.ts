@@ -1,14 +1,14 @@
 /**
- * Deletes what is no longer kept, objects before rows, so that no row is deleted while its objects exist.
+ * Deletes expired backups and garbage. Objects are deleted before their row, so that no object loses its row first.
  *
- * 1. Backups beyond `expires_at`: marked as expired (a restore refuses them from then on), then their objects are
- *    deleted, then the row.
+ * 1. Backups past `expires_at`: the backup is marked as expired (a restore refuses it from then on), then its objects
+ *    are deleted, then its row.
  * 2. Objects of backups that failed or were aborted: they have no manifest.
- * 3. Objects that no row of the registry explains: without a manifest once nobody can be writing them any more, with one
- *    once the retention of their tier is over. One that is not over stays: a registry that was restored from an older
- *    state knows less than the bucket.
+ * 3. Backups in the bucket that have no row in the registry: one without a manifest is deleted once no execution can be
+ *    writing it any more; one with a manifest is deleted once the retention of its tier is over. Until then it is kept,
+ *    because a registry that was restored from an older state has fewer rows than the bucket has backups.
  *
- * On AWS the bucket's lifecycle rules do the same by age; the local S3 stores such rules without enforcing them.
+ * On AWS the bucket's lifecycle rules do the same by age. The local S3 stores lifecycle rules without enforcing them.
  */
 import type { ObjectStore } from '../aws/object-store.ts';
 import { BACKUP_POLICY, BACKUP_ROOT } from '../contracts/backup-policy.ts';
@@ -20,30 +20,30 @@ import { discardBackup } from './discard-backup.ts';
 import { manifestKey } from './manifest.ts';
 
 export interface ExpireOptions {
-  /** Key of the region whose bucket it is. */
+  /** Key of the region; `store` is this region's bucket. */
   readonly region: string;
   readonly now: Date;
-  /** On `performance.now()`'s clock: nothing new is begun afterwards. */
+  /** On `performance.now()`'s clock: no deletion is begun after it. */
   readonly deadline: number;
-  /** What the call before answered. */
+  /** The cursor that the previous call returned. */
   readonly cursor?: string | undefined;
 }
 
 export interface Expired {
   readonly done: boolean;
-  /** The key after which the walk through the bucket goes on. */
+  /** The next call lists the bucket from after this key. */
   readonly cursor?: string;
-  /** Backups whose rows went, in this call. */
+  /** Backups whose rows this call deleted. */
   readonly backups: number;
   readonly objects: number;
 }
 
-/** Longer than an execution of `tenant-backup` lasts: until then a backup without a manifest may be one that is made. */
+/** Longer than an execution of `tenant-backup`: a younger backup without a manifest may still be written. */
 const WRITING_HOURS = 48;
 const HOUR = 3_600_000;
 const BATCH = 100;
 
-/** @throws the errors of the registry and of S3; it can be called again. */
+/** @throws the errors of the registry and of S3; can be called again. */
 export async function expireBackups(
   registry: RegistryExecutor,
   store: ObjectStore,
@@ -74,7 +74,7 @@ export async function expireBackups(
     }
     if (!inTime()) return { done: false, ...done };
   }
-  const walked = await deleteUnexplained(registry, store, options);
+  const walked = await deleteWithoutRow(registry, store, options);
   return { ...walked, backups: done.backups, objects: done.objects + walked.objects };
 }
 
@@ -99,7 +99,7 @@ function expiredOf(registry: RegistryExecutor, { region }: ExpireOptions) {
     .execute();
 }
 
-/** Ended a while ago: a worker that did not see it yet may still write an object. */
+/** Only backups that ended an hour ago: a worker that has not noticed the end may still write an object. */
 function undiscardedOf(registry: RegistryExecutor, { region, now }: ExpireOptions) {
   const before = new Date(now.getTime() - HOUR).toISOString();
   return registrySql(registry)
@@ -130,8 +130,8 @@ async function deleteRow(registry: RegistryExecutor, backupId: string): Promise<
     .execute();
 }
 
-/** What is in the bucket of one backup. */
-interface Found {
+/** The objects of one backup in the bucket. */
+interface ListedBackup {
   readonly prefix: string;
   readonly backupId: string;
   readonly tier: string;
@@ -141,15 +141,15 @@ interface Found {
   lastKey: string;
 }
 
-async function deleteUnexplained(
+async function deleteWithoutRow(
   registry: RegistryExecutor,
   store: ObjectStore,
   { now, deadline, cursor }: ExpireOptions,
 ): Promise<{ done: boolean; cursor?: string; objects: number }> {
   let objects = 0;
   let position = cursor;
-  let suspects: Found[] = [];
-  const settle = async () => {
+  let suspects: ListedBackup[] = [];
+  const deleteSuspects = async () => {
     const known = await knownBackups(
       registry,
       suspects.map(({ backupId }) => backupId),
@@ -159,12 +159,12 @@ async function deleteUnexplained(
     }
     suspects = [];
   };
-  let current: Found | undefined;
-  const close = async () => {
+  let current: ListedBackup | undefined;
+  const endCurrent = async () => {
     if (!current) return;
     position = current.lastKey;
-    if (isUnkept(current, now)) suspects.push(current);
-    if (suspects.length >= BATCH) await settle();
+    if (isGarbageWithoutRow(current, now)) suspects.push(current);
+    if (suspects.length >= BATCH) await deleteSuspects();
     current = undefined;
   };
   for await (const { key, lastModified } of store.list(BACKUP_ROOT, cursor)) {
@@ -172,10 +172,10 @@ async function deleteUnexplained(
     if (!named) continue;
     if (current?.prefix !== named.prefix) {
       const hasProgress = current !== undefined;
-      await close();
-      // Each call looks at one backup at least.
+      await endCurrent();
+      // Each call processes at least one backup.
       if (hasProgress && performance.now() >= deadline) {
-        await settle();
+        await deleteSuspects();
         return { done: false, objects, ...(position === undefined ? {} : { cursor: position }) };
       }
       current = { ...named, keys: 0, newest: 0, hasManifest: false, lastKey: key };
@@ -185,20 +185,20 @@ async function deleteUnexplained(
     current.hasManifest ||= key === manifestKey(named.prefix);
     current.lastKey = key;
   }
-  await close();
-  await settle();
+  await endCurrent();
+  await deleteSuspects();
   return { done: true, objects };
 }
 
-/** Whether nothing but a row of the registry could be a reason to keep it. */
-function isUnkept({ tier, newest, hasManifest }: Found, now: Date): boolean {
+/** Whether the backup is to be deleted if the registry has no row of it. */
+function isGarbageWithoutRow({ tier, newest, hasManifest }: ListedBackup, now: Date): boolean {
   const ageHours = (now.getTime() - newest) / HOUR;
   if (!hasManifest) return ageHours > WRITING_HOURS;
   const policy = Object.hasOwn(BACKUP_POLICY, tier) ? BACKUP_POLICY[tier as Tier] : undefined;
   return policy !== undefined && ageHours > (policy.retentionDays + 1) * 24;
 }
 
-/** Ids of those backups that have a row which has not ended without success. */
+/** The ids of those backups that are running or have succeeded in the registry. */
 async function knownBackups(registry: RegistryExecutor, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const rows = await registrySql(registry)
@@ -212,8 +212,8 @@ async function knownBackups(registry: RegistryExecutor, ids: readonly string[]):
 
 const OBJECT_KEY = /^(tenant-backups\/([a-z]+)\/([0-9a-f-]{36})\/([0-9a-f-]{36})\/)[^/]+$/;
 
-/** `tenant-backups/{tier}/{tenantId}/{backupId}/…`; undefined for any other key, which stays. */
-function readKey(key: string): Pick<Found, 'prefix' | 'backupId' | 'tier'> | undefined {
+/** Parses `tenant-backups/{tier}/{tenantId}/{backupId}/…`. @returns undefined for any other key; its object is kept. */
+function readKey(key: string): Pick<ListedBackup, 'prefix' | 'backupId' | 'tier'> | undefined {
   const [, prefix = '', tier = '', tenantId = '', backupId = ''] = OBJECT_KEY.exec(key) ?? [];
   return isUuid(tenantId) && isUuid(backupId) ? { prefix, backupId, tier } : undefined;
 }

@@ -14,9 +14,10 @@ import { backedUpTables } from './plan-backup.ts';
 import { sumOfHashes } from './row-digest.ts';
 
 /**
- * Phase `finish`: writes the manifest, which makes the objects a backup, ends the record, and deletes what lost tries have
- * left. May run again: a backup that has succeeded stays as it is.
- * @throws {BackupOvertaken} it was ended otherwise. @throws {TypeError} parts are missing.
+ * Phase `finish`: writes the manifest, which makes the objects a backup, ends the record as succeeded, and deletes the
+ * objects of lost tries. Idempotent.
+ * @throws {BackupOvertaken} the backup was ended in another way.
+ * @throws {TypeError} parts are missing.
  */
 export async function finishBackup(context: BackupContext): Promise<void> {
   const { ledger, store } = context;
@@ -45,7 +46,7 @@ export async function finishBackup(context: BackupContext): Promise<void> {
     bytes: total(parts, 'storedBytes'),
   });
   if (!finished) {
-    // Of a backup that was given up, nothing may look complete.
+    // A backup that was ended without success must not have a manifest.
     if ((await ledger.read())?.status !== 'succeeded') await store.delete([key]);
     throw new BackupOvertaken();
   }
@@ -56,9 +57,9 @@ export async function finishBackup(context: BackupContext): Promise<void> {
 }
 
 /**
- * Stores the manifest, unless an earlier run of the phase has stored one of the same objects: that one stays, because the
- * registry may know its hash already.
- * @returns the text that is stored.
+ * Stores the manifest. If an earlier run of the phase has stored a manifest of the same objects, it keeps that one,
+ * because the registry may have its hash already.
+ * @returns the stored text.
  */
 async function writeOnce(
   { store }: BackupContext,

@@ -1,8 +1,8 @@
 import * as z from 'zod';
 
 /**
- * What became of one tenant in a fleet's run. `skipped`: it has a backup that runs, or nothing to back up any more; it is
- * looked at again tomorrow.
+ * The outcome of one tenant in a fleet's run. `skipped`: another backup of the tenant is running, or the tenant has no
+ * data any more; the run of the next day tries the tenant again.
  */
 export const tenantResult = z.object({
   tenantId: z.uuid(),
@@ -10,15 +10,15 @@ export const tenantResult = z.object({
 });
 export type TenantResult = z.output<typeof tenantResult>;
 
-/** A page's results, group by group. */
+/** The results of a page, one array per group. */
 export const pageResults = z.array(z.array(tenantResult));
 
-/** What a run has done so far. */
+/** The sums of a run so far. */
 export const fleetSums = z.object({
   succeeded: z.int().nonnegative(),
   failed: z.int().nonnegative(),
   skipped: z.int().nonnegative(),
-  /** The first of the tenants that failed: a state does not take them all, the registry has them. */
+  /** The first failed tenants only, because the size of a state is limited. The registry has all of them. */
   failedTenants: z.array(z.uuid()),
 });
 export type FleetSums = z.output<typeof fleetSums>;
@@ -38,12 +38,12 @@ export function addResults(sums: FleetSums, results: z.output<typeof pageResults
   };
 }
 
-/** Names of errors.ts that are no failures of the run: the tenant has what it needs, or needs nothing. */
+/** Names of errors that are no failures of the run: the tenant has a running backup already, or needs none. */
 const SKIPS = ['BackupInProgress', 'TenantNotBackupable'];
 
 /**
- * What the failure of a tenant's execution means for the run.
- * @param cause as `startExecution.sync` tells it: the execution's description as JSON text, or any text.
+ * Maps the failure of a tenant's execution to its outcome in the run.
+ * @param cause as `startExecution.sync` reports it: the execution's description as JSON text, or any other text.
  */
 export function outcomeOfFailure(cause: string): { outcome: 'failed' | 'skipped'; error: string } {
   const error = errorOf(cause);

@@ -1,6 +1,6 @@
 /**
- * `manifest.json`: the last object of a backup that is written, which makes the others a backup. It says what each
- * object holds, so that a restore needs nothing else: no registry, and no other release than one that knows the format.
+ * `manifest.json`: the last object that is written; it makes the other objects a backup. It describes the content of
+ * each object, so a restore needs no registry, and works with any release that knows the format.
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
@@ -9,7 +9,7 @@ import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { ManifestAltered, ManifestForeign, ManifestMissing, ManifestNewer, TablesNewer } from './errors.ts';
 import { sumOfHashes } from './row-digest.ts';
 
-/** Raise it with every change that an older release would misread. */
+/** Increase it with every change that an older release would misread. */
 export const MANIFEST_VERSION = 1;
 
 const time = z.iso.datetime();
@@ -18,7 +18,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const contentHash = z.string().regex(/^[0-9a-f]{24}$/);
 const identifierText = z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/);
 
-/** The tenant's row of the registry. What a later release adds is kept as it is. */
+/** The tenant's row of the registry. Fields that a later release adds are kept. */
 const tenant = z.looseObject({
   tenantId: z.uuid(),
   slug: z.string(),
@@ -52,7 +52,7 @@ const manifestSchema = z.object({
   formatVersion: z.literal(MANIFEST_VERSION),
   backupId: z.uuid(),
   createdAt: time,
-  /** The moment whose data the backup holds. */
+  /** The time of the rows in the backup. */
   snapshotAt: time,
   tenant,
   users: z.array(user),
@@ -73,13 +73,13 @@ export type ManifestPart = ManifestTable['parts'][number];
 export type BackedUpTenant = BackupManifest['tenant'];
 export type BackedUpUser = BackupManifest['users'][number];
 
-/** Where a backup's objects are, and whose it has to be. */
+/** The prefix of a backup's objects, and the tenant and backup that its manifest must name. */
 export interface BackupLocation {
   readonly tenantId: string;
   readonly backupId: string;
   /** Ends with `/`. */
   readonly prefix: string;
-  /** Of the manifest as the registry knows it; absent where the registry is lost. */
+  /** SHA-256 of the manifest, from the registry; absent if the registry is lost. */
   readonly manifestSha256?: string;
 }
 
@@ -89,8 +89,8 @@ export const manifestKey = (prefix: string) => `${prefix}manifest.json`;
 export const MAX_MANIFEST_BYTES = 64 * 2 ** 20;
 
 /**
- * The manifest as text, with a checksum over the rest of it.
- * @throws {z.ZodError} unless it is complete.
+ * Serializes the manifest and adds a checksum of its other fields.
+ * @throws {z.ZodError} the manifest is incomplete.
  */
 export function writeManifest(manifest: BackupManifest): string {
   const body = manifestSchema.parse(manifest);
@@ -98,8 +98,8 @@ export function writeManifest(manifest: BackupManifest): string {
 }
 
 /**
- * Reads the manifest and refuses any but the one that was written for this backup, and one whose tables this release
- * does not know.
+ * Reads the manifest. It refuses every manifest except the one that was written for this backup, and it refuses tables
+ * of a newer schema version.
  * @throws {ManifestMissing | ManifestAltered | ManifestForeign | ManifestNewer | TablesNewer} and S3's errors.
  */
 export async function readManifest(store: ObjectStore, location: BackupLocation): Promise<BackupManifest> {
@@ -116,36 +116,38 @@ export async function readManifest(store: ObjectStore, location: BackupLocation)
 export function checkManifest(text: string, location: BackupLocation): BackupManifest {
   const document = parseObject(text);
   const { checksum, ...body } = document;
-  // First of all: a newer format may have another checksum.
+  // Checked first, because a newer format may have another kind of checksum.
   if (typeof body.formatVersion === 'number' && body.formatVersion > MANIFEST_VERSION)
     throw new ManifestNewer(body.formatVersion, MANIFEST_VERSION);
-  if (checksum !== checksumOf(body)) throw new ManifestAltered('its checksum is another');
+  if (checksum !== checksumOf(body)) throw new ManifestAltered('its checksum differs');
   const known = manifestSchema.safeParse(body);
   if (!known.success) throw new ManifestAltered('it is incomplete', { cause: known.error });
   const manifest = known.data;
   if (manifest.tenant.tenantId !== location.tenantId || manifest.backupId !== location.backupId)
     throw new ManifestForeign();
   if (location.manifestSha256 !== undefined && location.manifestSha256 !== sha256Of(text))
-    throw new ManifestAltered('it is not the one that the registry knows');
+    throw new ManifestAltered('its hash in the registry differs');
   if (manifest.schemaVersion > TENANT_SCHEMA_VERSION)
     throw new TablesNewer(manifest.schemaVersion, TENANT_SCHEMA_VERSION);
   for (const table of manifest.tables) checkTable(table, location.prefix);
   return manifest;
 }
 
-/** The checksum is no signature: a manifest that was written anew must not lead to another tenant's objects. */
+/**
+ * The checksum is no signature, so the keys are checked: a forged manifest must not lead to another tenant's objects.
+ */
 function checkTable({ name, rows, rawBytes, contentHash, parts }: ManifestTable, prefix: string): void {
   if (parts.some(({ key }) => !key.startsWith(`${prefix}${name}.`) || key.indexOf('/', prefix.length) >= 0))
-    throw new ManifestAltered(`it names objects that are not those of ${name}`);
+    throw new ManifestAltered(`it names objects that do not belong to ${name}`);
   const sum = (figure: 'rows' | 'rawBytes') => parts.reduce((total, part) => total + part[figure], 0);
   const hash = sumOfHashes(parts.map((part) => part.contentHash));
   if (sum('rows') !== rows || sum('rawBytes') !== rawBytes || hash !== contentHash)
-    throw new ManifestAltered(`the parts of ${name} are not all there`);
+    throw new ManifestAltered(`the parts of ${name} are incomplete`);
 }
 
 export const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Of the JSON text of the rest, whose keys keep their order when it is parsed and written again. */
+/** Hash of the JSON text of the other fields. Parsing and serializing it again keeps the order of the keys. */
 const checksumOf = (body: object): string => sha256Of(JSON.stringify(body));
 
 function parseObject(text: string): Record<string, unknown> {
@@ -153,7 +155,7 @@ function parseObject(text: string): Record<string, unknown> {
     const document: unknown = JSON.parse(text);
     if (typeof document === 'object' && document !== null) return { ...document };
   } catch (cause) {
-    throw new ManifestAltered('it is no JSON', { cause });
+    throw new ManifestAltered('it is not JSON', { cause });
   }
-  throw new ManifestAltered('it is no JSON object');
+  throw new ManifestAltered('it is not a JSON object');
 }

@@ -1,11 +1,12 @@
 /**
- * What a backup reads, and in which parts.
+ * Plans an attempt: the tables that it reads, and their parts.
  *
- * Parts are ranges that together leave no row out, whatever the table holds by the time it is read: the first and the
- * last are open. So a plan need not be of the snapshot's moment; only how evenly it cuts depends on that.
+ * The parts of a table are ranges; the first and the last range are unbounded. So together they cover every row, even
+ * if the table changes between the plan and the snapshot; such changes only make the parts less even.
  * - A tenant's own tables are cut by pages (ctid): each page is read once, in its order on disk. Ranges of random UUIDs
- *   would fetch pages in random order, and each page many times. Rows never change pages under the snapshot's lock.
- * - Shared tables are cut by the first column of the key: pages hold rows of all tenants, and an index leads to this one's.
+ *   would read the pages in random order, and each page many times. Rows never change pages under the snapshot's lock.
+ * - Shared tables are cut by the first column of the primary key: their pages hold rows of all tenants, and an index
+ *   finds the rows of one tenant.
  */
 import type pg from 'pg';
 import { assertUuid, identifier, literal, qualified } from '../database/ddl/identifier.ts';
@@ -21,20 +22,20 @@ import type { BackupPlan, BackupRecord, PartRange, PlannedPart } from './backup-
 import { BackupDuringMove, SnapshotLost, TablesNewer } from './errors.ts';
 
 export interface CuttingOptions {
-  /** Of a table with its long values, as stored: about two seconds' work. */
+  /** Stored size of a part, with its long values; about two seconds of work. */
   readonly partBytes?: number;
 }
 
 const PART_BYTES = 96 * 2 ** 20;
 const PAGE_BYTES = 8_192;
 const MAX_PARTS_OF_TABLE = 4_096;
-/** Each rollout that met the backup, and each loss of all workers at once, costs one. */
+/** Each conflict with a rollout, and each loss of all workers at once, takes one attempt. */
 const MAX_ATTEMPTS = 6;
 
 /**
- * The tables of that version that a backup has, in foreign-key order.
- * Left out: idempotency keys, which answer repeated requests of the last 24 hours; a restored tenant must not be told that
- * a request succeeded whose effect was undone. Move markers, which mean nothing outside of their move.
+ * The tables of a schema version that a backup contains, in foreign-key order.
+ * Left out: idempotency keys of the last 24 hours, because a restore undoes the effect of a request, and a repeated
+ * request must not get the answer that it succeeded; and move markers, which have no meaning outside their move.
  */
 export function backedUpTables(schemaVersion: number): TenantTable[] {
   const leftOut: readonly string[] = [idempotencyKeys.name, moveMarkers.name];
@@ -42,7 +43,7 @@ export function backedUpTables(schemaVersion: number): TenantTable[] {
 }
 
 /**
- * Phase `plan`. Does nothing where the backup is planned already.
+ * Phase `plan`. Does nothing if the backup is planned already.
  * @throws {BackupDuringMove | TablesNewer | BackupOvertaken} and the driver's errors.
  */
 export async function planBackup(context: BackupContext, options?: CuttingOptions): Promise<void> {
@@ -51,8 +52,10 @@ export async function planBackup(context: BackupContext, options?: CuttingOption
 }
 
 /**
- * Plans the attempt after the record's, for the place where the tenant is now. Does nothing where another worker did.
- * @throws {SnapshotLost} after the last attempt. @see planBackup
+ * Plans the attempt that follows the record's attempt, for the tenant's current place. Does nothing if another worker
+ * has planned it already.
+ * @throws {SnapshotLost} after the last attempt.
+ * @see planBackup
  */
 export async function planAttempt(
   { ledger, connect = connectReader }: BackupContext,
@@ -63,7 +66,7 @@ export async function planAttempt(
   const { client, hangUp } = await connect(database);
   try {
     const placement = await readPlacement(client, tenantId);
-    // The registry follows a move that was just committed; the move, or its clean-up, has not let go of the tenant yet.
+    // `moved`: the registry does not know the new place yet. `mover`: a move, or its clean-up, still has its claim.
     if (!placement || placement.state === 'moved' || placement.mover !== null) throw new BackupDuringMove();
     const plan = await planFor(client, placement, cellId);
     const sizes = await tableBytes(client, tenantId, plan, placement.fence_token);
@@ -88,9 +91,9 @@ async function planFor(
 }
 
 interface TableBytes {
-  /** Of its rows with their long values, as stored. */
+  /** Stored size of the rows with their long values. */
   readonly bytes: number;
-  /** Of the table itself. */
+  /** Pages of the table itself, without its long values. */
   readonly pages: number;
 }
 
@@ -117,7 +120,7 @@ async function tableBytes(
     await client.query('select tenancy.enter_move($1, $2)', [tenantId, fenceToken]);
     const sizes = new Map<string, TableBytes>();
     for (const { name, columns } of tables) {
-      // Column by column: the size of a whole row would fetch its long values first.
+      // Column by column: `pg_column_size` of a whole row would read its long values first.
       const size = Object.keys(columns).map(
         (column) => `coalesce(pg_catalog.pg_column_size(t.${identifier(column)}), 0)`,
       );
@@ -132,7 +135,7 @@ async function tableBytes(
   });
 }
 
-/** Large tables come first: the last parts of all are small, so no lane waits long for the other. */
+/** Large tables come first: the last parts are small then, so no lane waits long for the other lane. */
 function partsOf(
   { isolationModel, schemaVersion }: BackupPlan,
   sizes: ReadonlyMap<string, TableBytes>,
@@ -151,7 +154,7 @@ function partsOf(
 }
 
 function pageRanges(pages: number, count: number): (PartRange | null)[] {
-  // Rows with long values: a page of a few hundred rows leads to megabytes beside the table.
+  // A table with long values may have fewer pages than parts: one page of rows may refer to megabytes of long values.
   const cuts = Math.min(count, pages);
   if (cuts < 2) return [null];
   const bound = (index: number) => Math.floor((pages * index) / cuts);
@@ -176,8 +179,8 @@ function keyRanges({ primaryKey: [first = ''], columns }: TenantTable, count: nu
 }
 
 /**
- * `COPY` of a part's rows to the client. The tenant is named beside the policies, because the planner sees no constant in
- * those; they decide nevertheless.
+ * `COPY` of a part's rows to the client. The policies already restrict the rows to the tenant; the condition on the
+ * tenant only gives the planner a constant, which the policies do not have.
  */
 export function copyStatement(
   { isolationModel, schemaName }: Pick<BackupPlan, 'isolationModel' | 'schemaName'>,

@@ -1,6 +1,6 @@
 /**
- * Reading a backup back. Each object is checked while it is loaded, into a schema that serves no request yet.
- * `verifyObjects` checks all objects without loading them.
+ * Reads a backup back. Loading checks each object on the way into a schema that serves no requests yet. `verifyObjects`
+ * checks all objects without loading them.
  */
 import { type Duplex, type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -16,15 +16,16 @@ import { copyStatement } from './plan-backup.ts';
 import { NotCopyData, type RowContent, RowDigest } from './row-digest.ts';
 
 export interface VerifyOptions {
-  /** How many objects of the manifest are verified already. */
+  /** Number of the manifest's objects that are verified already. */
   readonly from?: number;
-  /** On `performance.now()`'s clock; not later than one object after it. */
+  /** On `performance.now()`'s clock: no object is begun after it. */
   readonly deadline?: number;
 }
 
 /**
  * Reads every object and compares its size and SHA-256 with the manifest.
- * @returns how many objects of the manifest are verified, and whether these are all: else call again from there.
+ * @returns the number of verified objects, and whether these are all. If not, call again with `from` set to that
+ *   number.
  * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
  */
 export async function verifyObjects(
@@ -47,7 +48,7 @@ async function verifyObject(store: ObjectStore, part: ManifestPart): Promise<voi
 }
 
 /**
- * The object's stream, once S3 says that it has the right size.
+ * Opens the object's stream and checks the size that S3 reports.
  * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
  */
 async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart): Promise<Readable> {
@@ -55,14 +56,14 @@ async function openPart(store: ObjectStore, { key, storedBytes }: ManifestPart):
     if (error instanceof ObjectMissing) throw new BackupObjectMissing(key, { cause: error });
     throw error;
   });
-  // Where it breaks before it is read, its reader gets the error; without a listener the event would end the process.
+  // An error before the stream is read reaches its later reader; without a listener, the event would end the process.
   body.on('error', () => {});
   if (bytes === storedBytes) return body;
   body.destroy();
   throw new BackupObjectDamaged(key, `has ${bytes} bytes, not ${storedBytes}`);
 }
 
-/** Passes an object on, and fails at its end unless it is the one of the manifest. */
+/** Passes an object on. It fails at the end if size or SHA-256 differ from the manifest. */
 class VerifiedStream extends MeasuredStream {
   readonly #part: ManifestPart;
   constructor(part: ManifestPart) {
@@ -75,18 +76,19 @@ class VerifiedStream extends MeasuredStream {
     const stored = this.stored();
     if (stored.bytes !== storedBytes)
       done(new BackupObjectDamaged(key, `ends after ${stored.bytes} of ${storedBytes} bytes`));
-    else if (stored.sha256 !== sha256) done(new BackupObjectDamaged(key, 'holds something else'));
+    else if (stored.sha256 !== sha256) done(new BackupObjectDamaged(key, 'has other content'));
     else done();
   }
 }
 
 /**
- * Loads one part into the table of the same name of a tenant's own schema. It has the manifest's columns: those of the
- * version of the backup. (A Starter tenant is restored into a schema first: COPY … FROM is refused under the policies.)
- * One statement, in the caller's transaction where there is one: a part is loaded as a whole or not at all.
- * @param client as the owner of the schema.
- * @throws {BackupObjectMissing | BackupObjectDamaged} the connection can be used afterwards, unless it was lost. And S3's
- *   and PostgreSQL's errors.
+ * Loads one part into the table of the same name in a tenant's own schema. The table has the columns of the manifest,
+ * which are those of the backup's schema version. (A Starter tenant is restored into a schema first, because PostgreSQL
+ * refuses COPY … FROM under the policies.) It is one statement, in the caller's transaction if there is one, so a part
+ * is loaded entirely or not at all.
+ * @param client connected as the owner of the schema.
+ * @throws {BackupObjectMissing | BackupObjectDamaged} the connection can be used afterwards, unless it was lost.
+ * @throws S3's and PostgreSQL's errors.
  */
 export async function restorePart(
   client: pg.ClientBase,
@@ -98,7 +100,7 @@ export async function restorePart(
   await loadPart(client, { schemaName }, table, await readPart(store, table, part));
 }
 
-/** The same with the part's stream, which {@link readPart} has opened. */
+/** Does the same with the stream of a part that {@link readPart} has opened. */
 export async function loadPart(
   client: pg.ClientBase,
   { schemaName }: { readonly schemaName: string },
@@ -110,25 +112,28 @@ export async function loadPart(
     copyFrom(`COPY ${qualified(schemaName, table.name)} (${columns}) FROM STDIN (FORMAT binary)`),
   );
   try {
-    // What fails before the stream's end makes PostgreSQL take nothing of it.
+    // If a stream fails before its end, PostgreSQL stores no row of it.
     await pipeline([rows.body, ...rows.transforms, load]);
   } catch (error) {
     throw rows.causeOf(error);
   }
 }
 
-/** The binary COPY stream of a part: what comes out behind the last of the transforms. */
+/** The binary COPY stream of a part: the output of the last transform. */
 export interface PartStream {
   readonly body: Readable;
-  /** They check the object and its rows: the last one fails before its end, unless both are those of the manifest. */
+  /** They check the object and its rows: the last one fails before its end if either differs from the manifest. */
   readonly transforms: readonly Duplex[];
-  /** What a failure of the streams means. @returns {BackupObjectDamaged} for bytes that cannot be read, else the error. */
+  /**
+   * Maps an error of the streams.
+   * @returns {BackupObjectDamaged} for bytes that cannot be read; any other error as it is.
+   */
   causeOf(error: unknown): unknown;
 }
 
 /**
- * Opens one part for reading. Open it before the transaction that loads it: S3 may take longer to answer than a
- * transaction may be idle.
+ * Opens one part for reading. Open it before the transaction that loads it begins: S3 may answer more slowly than the
+ * idle timeout of a transaction allows.
  * @throws {BackupObjectMissing | BackupObjectDamaged} and S3's errors.
  */
 export async function readPart(
@@ -150,13 +155,13 @@ export async function readPart(
   };
 }
 
-/** What the decompressor, or the reader of COPY data, says of bytes that are none of ours. */
+/** Whether the error is one of the decompressor, or of the COPY reader, about invalid bytes. */
 function isDamage(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return error instanceof NotCopyData || (typeof code === 'string' && code.startsWith('ZSTD_error'));
 }
 
-/** Where the restored rows are by now. */
+/** The place of the restored rows. */
 export interface RestoredPlace {
   readonly tenantId: string;
   readonly isolationModel: IsolationModel;
@@ -164,8 +169,8 @@ export interface RestoredPlace {
 }
 
 /**
- * Compares a table with the manifest, value by value, by reading it out again. Under the shared model the caller's
- * transaction has entered the tenant.
+ * Reads a table and compares its rows with the manifest by count and content hash, which covers every value. Under the
+ * shared model, the caller's transaction has entered the tenant.
  * @throws {RestoredRowsDiffer} and PostgreSQL's errors.
  */
 export async function compareWithManifest(
@@ -178,7 +183,7 @@ export async function compareWithManifest(
     throw new RestoredRowsDiffer(table.name);
 }
 
-/** Count and hash of the table's rows, with these columns: comparable with a manifest's, and between places. */
+/** Count and content hash of a table's rows, of these columns. Comparable with a manifest, and between places. */
 export async function contentOfTable(
   client: pg.ClientBase,
   place: RestoredPlace,

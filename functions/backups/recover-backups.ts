@@ -2,8 +2,8 @@ import * as executions from '../aws/executions.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { endBackup, type RunningBackup, selectBackups } from './backup-records.ts';
 
-/** How one learns what has become of an execution; Step Functions is asked when absent. */
 export interface Probe {
+  /** The state of an execution; reads it from Step Functions when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
 }
 
@@ -24,7 +24,8 @@ export async function mayStillRun(
 }
 
 /**
- * Marks a backup whose execution is dead. It has no manifest, so its objects are garbage, which `expire` deletes.
+ * Marks a backup whose execution is dead as aborted. It has no manifest, so its objects are garbage; `expire` deletes
+ * them.
  * @returns whether it was running.
  */
 export function recoverBackup(registry: Registry, backup: RunningBackup): Promise<boolean> {
@@ -36,11 +37,11 @@ export function recoverBackup(registry: Registry, backup: RunningBackup): Promis
 }
 
 /**
- * Ends the records of backups whose executions ended without them: stopped, timed out, never started, or gone with a
- * machine. The tenant is free for the next backup then.
- * @param ended only what this execution had begun; everything when absent.
- * @returns the ids of those that were ended.
- * @throws {AggregateError} some could not be looked at; the others were.
+ * Ends the records of backups whose executions ended without ending the backup: stopped, timed out, never started, or
+ * lost with a machine. The next backup of the tenant can begin then.
+ * @param ended recovers only the backup of this execution; all backups when absent.
+ * @returns the ids of the backups that were ended.
+ * @throws {AggregateError} some backups could not be recovered; all others were.
  */
 export async function recoverBackups(
   registry: Registry,
@@ -57,7 +58,7 @@ export async function recoverBackups(
       if (await mayStillRun(backup, probe)) continue;
       if (await recoverBackup(registry, backup)) recovered.push(backup.backupId);
     } catch (error) {
-      // The others are recovered all the same.
+      // One failure must not stop the recovery of the others.
       failures.push(error);
     }
   }

@@ -24,18 +24,18 @@ import type { BackedUpTenant, BackedUpUser } from './manifest.ts';
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 type Lanes = BackupRecord['lanes'];
 
-/** What a transaction of the ledger has locked: a running backup in its present attempt. */
+/** State of the running backup whose row the transaction has locked. */
 interface LockedBackup {
   readonly lanes: Lanes;
   readonly snapshotAt: string | null;
 }
 
-/** Parts that one statement inserts: a request of the Data API takes 4 MiB. */
+/** Parts per statement: a request of the Data API is limited to 4 MiB. */
 const PARTS_AT_ONCE = 1_000;
 
 /**
- * The ledger of one backup in `tenant_backups` and `tenant_backup_parts`. Whatever changes lanes or parts locks the
- * backup's row first, so calls of the two lanes' workers come one after the other.
+ * The ledger of one backup in `tenant_backups` and `tenant_backup_parts`. Every transaction that changes lanes or parts
+ * locks the backup's row first, which serializes the calls of the two lanes' workers.
  */
 export class RegistryLedger implements BackupLedger {
   readonly #registry: Registry;
@@ -241,7 +241,7 @@ export class RegistryLedger implements BackupLedger {
         .returning('part')
         .execute();
       if (rows.length > 0) return true;
-      // The answer to an earlier call was lost: keys are never used twice.
+      // The same key means that the answer to an earlier call was lost: a key is never used twice.
       const known = await registrySql(transaction)
         .selectFrom('tenant_backup_parts')
         .select('part')
@@ -257,7 +257,7 @@ export class RegistryLedger implements BackupLedger {
 
   async completedParts(attempt: number): Promise<CompletedPart[] | undefined> {
     const parts: CompletedPart[] = [];
-    // A page at a time: an answer of the Data API takes 1 MiB.
+    // In pages, because an answer of the Data API is limited to 1 MiB.
     for (;;) {
       const rows = await registrySql(this.#registry)
         .selectFrom('tenant_backup_parts as p')
@@ -329,7 +329,7 @@ export class RegistryLedger implements BackupLedger {
     return known !== undefined;
   }
 
-  /** Does something to the backup if it is running in this attempt, with its row locked; undefined if it is not. */
+  /** Runs `work` with the backup's row locked. @returns undefined if the backup is not running in this attempt. */
   #locked<Result>(
     attempt: number,
     work: (transaction: RegistryExecutor, backup: LockedBackup) => Promise<Result>,

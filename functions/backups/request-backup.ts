@@ -11,15 +11,16 @@ import { mayStillRun, type Probe, recoverBackup } from './recover-backups.ts';
 export interface RequestBackupOptions extends Probe {
   readonly actor: AuditActor;
   readonly stateMachineArn: string;
-  /** `StartExecution` of `tenant-backup`. */
+  /** Calls `StartExecution` of `tenant-backup`. */
   readonly start: (name: string, input: object) => Promise<void>;
-  /** For a request that its client may send again. */
+  /** For a request that the client may repeat. */
   readonly once?: RepeatableRequest | undefined;
 }
 
 /**
- * Asks for a backup of a tenant: it is recorded first, under the name that its execution will have, and started then.
- * A repeated request answers the backup of the first one, and starts its execution again while that has not begun.
+ * Requests a backup of a tenant: records it with the name of its future execution, then starts the execution. A
+ * repeated request returns the backup of the first one. It starts that backup's execution again while the execution has
+ * not begun.
  * @returns the backup's id.
  * @throws {TenantNotBackupable | BackupInProgress} nothing was changed.
  * @throws {BackupNotStarted} the backup is recorded as failed, unless an earlier request recorded it.
@@ -65,10 +66,10 @@ export async function requestBackup(
   try {
     await start(nameOf(backupId), { tenantId, backupId, startedBy: actor.id });
   } catch (cause) {
-    // It has run, and may have ended: the record says how.
+    // It has run and may have ended: the record has the outcome.
     if (backupId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return backupId;
     const error = new BackupNotStarted({ cause });
-    // The first request may have started it all the same, so only the first request gives it up.
+    // A failed start may have worked after all, so only the request that recorded the backup marks it as failed.
     if (backupId === newId) {
       await registry.transaction(async (transaction) => {
         await endBackup(
@@ -85,7 +86,7 @@ export async function requestBackup(
   return backupId;
 }
 
-/** A backup whose execution is dead must not refuse the next one until recovery comes by. */
+/** Ends a running backup whose execution is dead, so that the request need not wait for the next recovery. */
 async function recoverDead(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   tenantId: string,

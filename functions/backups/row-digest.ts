@@ -1,18 +1,19 @@
 /**
- * Count and content hash of the rows in a binary COPY stream, found while the stream passes.
+ * Computes count and content hash of the rows in a binary COPY stream while the stream passes.
  *
- * The hash does not depend on the order of the rows, the isolation model or the cut into parts: each row's bytes are
- * hashed, and the hashes of all rows are added up, so the hash of a table is the sum of its parts' (`sumOfHashes`).
- * PostgreSQL's binary form of a value of our types is a function of the value alone, so a restored table is compared by
- * reading it out again with the same columns. The hash finds what a faulty restore does; objects have a SHA-256.
+ * The hash does not depend on the order of the rows, the isolation model or the division into parts: each row's bytes
+ * are hashed, and the hashes of all rows are added, so the hash of a table is the sum of its parts' hashes
+ * (`sumOfHashes`). For our types, PostgreSQL's binary form of a value depends on the value alone, so reading a restored
+ * table again with the same columns gives the same hash. The hash detects the errors of a faulty restore; the objects
+ * themselves have a SHA-256.
  *
- * Why here and not in SQL (measured, 2.2 million rows, 0.7 GB): `hash_record_extended` over the tables, as moves use it,
- * takes 3.5 to 5 s of the server's processors, a third of what the whole backup takes, because long values are detoasted
- * a second time. This takes 0.5 s of the worker's. A hash of `node:crypto` costs a microsecond a row and more.
+ * Why not in SQL (measured, 2.2 million rows, 0.7 GB): `hash_record_extended` over the tables, as moves use it, takes
+ * 3.5 to 5 s of CPU on the server, a third of the CPU of the whole backup, because long values are detoasted a second
+ * time. This class takes 0.5 s of CPU on the worker. A hash of `node:crypto` would cost at least a microsecond a row.
  *
- * The form of the stream: 11 bytes of signature, 4 of flags, 4 of the length of an extension and the extension; then for
- * each row the number of its fields (2 bytes) and each field with its length (4 bytes, -1 for NULL) before it; at the
- * end -1 in place of the number of fields.
+ * Format of the stream: 11 bytes of signature, 4 of flags, 4 of the length of an extension, and the extension; then,
+ * for each row, the number of its fields (2 bytes), and each field after its length (4 bytes, -1 for NULL); at the end,
+ * -1 instead of the number of fields.
  */
 import { Transform, type TransformCallback } from 'node:stream';
 
@@ -22,7 +23,7 @@ export interface RowContent {
   readonly contentHash: string;
 }
 
-/** The stream is not a whole binary COPY stream of rows with that many fields. */
+/** The stream is not a complete binary COPY stream of rows with the expected number of fields. */
 export class NotCopyData extends Error {
   override name = 'NotCopyData';
 }
@@ -30,18 +31,18 @@ export class NotCopyData extends Error {
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const HEADER_BYTES = SIGNATURE.length + 8;
 const TRAILER = -1;
-/** Half of a hash; sums stay exact, since a row's half is 32 bits. */
+/** Modulus of each half of a hash. Sums stay exact, because each half of a row's hash has 32 bits. */
 const HALF = 2 ** 48;
 
-/** Passes a binary COPY stream on, unchanged, and fails where it is none. */
+/** Passes a binary COPY stream on, unchanged. It fails if the input is not such a stream. */
 export class RowDigest extends Transform {
   readonly #fields: number;
   readonly #check: ((content: RowContent & { readonly bytes: number }) => void) | undefined;
-  #place: 'header' | 'rows' | 'behind' = 'header';
-  /** Pieces of the row (or header) that the last chunks did not complete, and how many bytes they are. */
+  #state: 'header' | 'rows' | 'ended' = 'header';
+  /** Pieces of the row (or header) that the last chunks did not complete, and their total size in bytes. */
   #pieces: Buffer[] = [];
   #pending = 0;
-  /** How many bytes of them must be there before it makes sense to look again. */
+  /** Parsing continues once the pieces have this many bytes. */
   #wanted = 0;
   #rows = 0;
   #one = 0;
@@ -50,7 +51,7 @@ export class RowDigest extends Transform {
 
   /**
    * @param fields of each row.
-   * @param check runs before the stream ends, which fails where it throws.
+   * @param check runs before the stream ends; if it throws, the stream fails.
    */
   constructor(fields: number, check?: (content: RowContent & { readonly bytes: number }) => void) {
     super({ highWaterMark: 2 ** 17 });
@@ -58,7 +59,7 @@ export class RowDigest extends Transform {
     this.#check = check;
   }
 
-  /** Of what has passed. */
+  /** The content that has passed so far. */
   get content(): RowContent & { readonly bytes: number } {
     return { rows: this.#rows, contentHash: hexOf(this.#one, this.#other), bytes: this.#bytes };
   }
@@ -76,7 +77,7 @@ export class RowDigest extends Transform {
 
   override _flush(done: TransformCallback): void {
     try {
-      if (this.#place !== 'behind') throw new NotCopyData('the stream ends early');
+      if (this.#state !== 'ended') throw new NotCopyData('the stream ends early');
       this.#check?.(this.content);
     } catch (error) {
       done(error as Error);
@@ -90,14 +91,14 @@ export class RowDigest extends Transform {
     if (this.#pending > 0) {
       this.#pieces.push(chunk);
       this.#pending += chunk.length;
-      // A long row is joined once for each of its fields at most.
+      // A long row is concatenated at most once for each of its fields.
       if (this.#pending < this.#wanted) return;
       bytes = Buffer.concat(this.#pieces, this.#pending);
     }
-    const read = this.#place === 'header' ? this.#readHeader(bytes) : 0;
+    const read = this.#state === 'header' ? this.#readHeader(bytes) : 0;
     const rest = bytes.subarray(this.#readRows(bytes, read));
-    if (this.#place === 'behind' && rest.length > 0) throw new NotCopyData('bytes come behind the last row');
-    // A copy: a view of a few bytes would keep the whole chunk.
+    if (this.#state === 'ended' && rest.length > 0) throw new NotCopyData('bytes follow the last row');
+    // A copy, because a view of a few bytes would keep the whole chunk in memory.
     this.#pieces = rest.length > 0 ? [Buffer.from(rest)] : [];
     this.#pending = rest.length;
   }
@@ -110,13 +111,13 @@ export class RowDigest extends Transform {
     const extension = bytes.readUInt32BE(HEADER_BYTES - 4);
     if (extension !== 0 || bytes.readUInt32BE(SIGNATURE.length) !== 0)
       throw new NotCopyData('the stream has a newer form of binary COPY data');
-    this.#place = 'rows';
+    this.#state = 'rows';
     return HEADER_BYTES;
   }
 
-  /** @returns behind which byte the last complete row ends. */
+  /** @returns the offset after the last complete row. */
   #readRows(bytes: Buffer, from: number): number {
-    if (this.#place !== 'rows') return from;
+    if (this.#state !== 'rows') return from;
     const end = bytes.length;
     let row = from;
     for (;;) {
@@ -124,7 +125,7 @@ export class RowDigest extends Transform {
       if (row + 2 > end) return row;
       const fields = bytes.readInt16BE(row);
       if (fields === TRAILER) {
-        this.#place = 'behind';
+        this.#state = 'ended';
         return row + 2;
       }
       if (fields !== this.#fields) throw new NotCopyData(`a row has ${fields} fields, not ${this.#fields}`);
@@ -148,7 +149,10 @@ export class RowDigest extends Transform {
     }
   }
 
-  /** Two 32-bit hashes of the row's bytes, whose constants and mixing differ; as in MurmurHash3, over words of 4 bytes. */
+  /**
+   * Adds two 32-bit hashes of the row's bytes, with different constants and mixing. Words of 4 bytes, as in
+   * MurmurHash3.
+   */
   #add(bytes: Buffer, from: number, to: number): void {
     let one = (to - from) ^ 0x9e3779b9;
     let other = (to - from) ^ 0x85ebca6b;
@@ -172,14 +176,14 @@ export class RowDigest extends Transform {
   }
 }
 
-/** Spreads the last words over all bits: neighbouring rows must not give neighbouring hashes, which are added. */
+/** Spreads the last words over all bits. The hashes are added, so similar rows must not have similar hashes. */
 function finished(hash: number): number {
   let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
-/** The hash of the rows that several streams have together. @param hashes of 24 hexadecimal digits. */
+/** The hash of the rows of several streams together. @param hashes of 24 hexadecimal digits. */
 export function sumOfHashes(hashes: readonly string[]): string {
   let one = 0;
   let other = 0;

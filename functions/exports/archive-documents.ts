@@ -1,6 +1,6 @@
 /**
- * The texts of an export's archive that are not rows: the frame of tenant.sql, the header lines of CSV files, a JSON
- * Schema for each table, and README.txt.
+ * The texts of an export's archive that are not rows: the begin and the end of tenant.sql, the header lines of CSV
+ * files, a JSON Schema for each table, account.json and README.txt.
  */
 import type { BackupManifest, ManifestTable } from '../backups/manifest.ts';
 import { backedUpTables } from '../backups/plan-backup.ts';
@@ -16,7 +16,7 @@ import {
 import type { AnyColumn, Columns, TenantTable } from '../database/tables/tenant-table.ts';
 import { csvField } from './row-texts.ts';
 
-/** An isolated tenant's tables, in the schema that every database has. */
+/** The tables of an isolated tenant, in the schema `public`, which every database has. */
 const TARGET: RenderTarget = { model: 'isolated', schema: 'public', requestRole: 'none' };
 
 /** The definition of a backup's tables, each with the columns and the order of the backup. */
@@ -39,7 +39,7 @@ function columnsOf({ columns, name }: TenantTable, backedUp: ManifestTable): Col
   );
 }
 
-/** What tenant.sql begins with: settings of the session that loads it, and the tables without keys. */
+/** The begin of tenant.sql: settings of the session that loads it, and the tables without keys. */
 export function sqlBeginning(manifest: BackupManifest): string {
   const { tenant, snapshotAt } = manifest;
   return `-- All data of tenant ${tenant.tenantId} as of ${snapshotAt}, for PostgreSQL 13 or newer.
@@ -52,7 +52,7 @@ BEGIN;
 ${statements(exportedTables(manifest).flatMap((table) => createTable(TARGET, table, { keys: 'none' })))}`;
 }
 
-/** What comes before the rows of a table. */
+/** The statement before the rows of a table. */
 export function sqlTableBeginning({ name, columns }: TenantTable): string {
   const named = Object.keys(columns).map(identifier).join(', ');
   return `\nCOPY ${qualified(TARGET.schema, name)} (${named}) FROM stdin;\n`;
@@ -60,7 +60,7 @@ export function sqlTableBeginning({ name, columns }: TenantTable): string {
 
 export const SQL_TABLE_END = '\\.\n';
 
-/** What tenant.sql ends with: keys and indexes are built over the loaded rows, foreign keys last. */
+/** The end of tenant.sql: keys and indexes, which are built after the rows are loaded; foreign keys last. */
 export function sqlEnd(manifest: BackupManifest): string {
   const tables = exportedTables(manifest);
   const keys = tables.flatMap((table) =>
@@ -81,7 +81,9 @@ export function csvHeader({ columns }: TenantTable): string {
   return `${Object.keys(columns).map(csvField).join(',')}\r\n`;
 }
 
-/** A JSON Schema of one row of the table's CSV file: each property is a field, null is an empty one without quotes. */
+/**
+ * A JSON Schema of one row of the table's CSV file. Each property is a field; null is an empty field without quotes.
+ */
 export function rowSchema(table: TenantTable): string {
   const names = Object.keys(table.columns);
   const schema = {
@@ -93,7 +95,7 @@ export function rowSchema(table: TenantTable): string {
     ),
     required: names,
     additionalProperties: false,
-    // Not a word of JSON Schema; validators ignore it.
+    // Not a keyword of JSON Schema; validators ignore it.
     'x-primaryKey': table.primaryKey,
   };
   return `${JSON.stringify(schema, null, 2)}\n`;
@@ -109,7 +111,7 @@ function propertyOf({ type, nullable, allowedValues }: AnyColumn['spec'], table:
   return nullable ? { anyOf: [value, { type: 'null' }] } : value;
 }
 
-/** Time and date may also be `infinity`, `-infinity` or before Christ, so they get no pattern. */
+/** Times and dates may be `infinity`, `-infinity` or before year 1, so they get no pattern. */
 function valueSchema(type: string): object {
   const [, length] = /^character varying\((\d+)\)$/.exec(type) ?? [];
   if (length) return { type: 'string', maxLength: Number(length) };
@@ -131,15 +133,17 @@ function valueSchema(type: string): object {
       return {
         type: 'string',
         pattern: '^\\\\x([0-9a-f]{2})*$',
-        description:
-          'Bytes in hexadecimal digits behind \\x. The platform has encrypted the value they hold.',
+        description: 'Bytes as \\x and hexadecimal digits. They are a value that the platform has encrypted.',
       };
     default:
       return { type: 'string' };
   }
 }
 
-/** What of the tenant's record is the customer's. The rest is the operators': cell, executions, revenue. */
+/**
+ * Fields of the tenant's record that belong to the customer. The other fields are for operators: cell, executions,
+ * revenue.
+ */
 const TENANT_FIELDS = [
   'tenantId',
   'name',
@@ -153,7 +157,7 @@ const TENANT_FIELDS = [
 ];
 const USER_FIELDS = ['userId', 'email', 'role', 'isActive', 'createdAt', 'lastLoginAt'];
 
-/** The tenant's record and the people who sign in, as the backup has them: they are in no table of the tenant. */
+/** account.json: the tenant's record and its users, which are in no table of the tenant, from the backup's manifest. */
 export function accountDocument({ tenant, users }: BackupManifest): string {
   const account = {
     tenant: picked(tenant, TENANT_FIELDS),
@@ -173,7 +177,7 @@ export function readmeText(manifest: BackupManifest): string {
 
 Tenant:    ${oneLine(tenant.name)}
 Id:        ${tenant.tenantId}
-As of:     ${snapshotAt} (every table is of this moment)
+As of:     ${snapshotAt} (the same time for every table)
 
 tenant.sql        tables, keys, checks, indexes and rows for PostgreSQL 13 or newer. Load it into an
                   empty database, as its owner:
@@ -181,7 +185,7 @@ tenant.sql        tables, keys, checks, indexes and rows for PostgreSQL 13 or ne
                     psql -v ON_ERROR_STOP=1 -d DATABASE -f tenant.sql
 csv/              one file for each table
 schemas/          one JSON Schema for each table: names, types and keys of its columns
-account.json      the tenant's record, and the people who may sign in
+account.json      the tenant's record, and its users
 
 Rows:
 ${rows}
@@ -189,15 +193,15 @@ ${rows}
 CSV files follow RFC 4180: UTF-8 without a byte order mark, commas, lines that end with CR and LF, a header line.
 An empty field is NULL; an empty text is "". Times are UTC. Columns of type jsonb hold JSON text.
 
-The data are exact. Nothing is added to texts that begin with =, +, - or @: a spreadsheet may take them for formulas.
-Import the columns as text if you do not trust everybody who could write these data.
+The values are exact. Texts that begin with =, +, - or @ are not changed, and a spreadsheet may treat them as formulas.
+Import the columns as text if you do not trust everyone who could write these values.
 
 Columns of type bytea (employees.ssn_encrypted, employees.salary_encrypted) are hexadecimal. The platform encrypted these
-values before it stored them: the archive has the encrypted bytes, and not the key.
+values before it stored them: the archive has the encrypted bytes, but not the key.
 
-Requests of the last 24 hours that may be repeated (idempotency keys) are not part of it.
+The idempotency keys of the last 24 hours, which answer repeated requests, are not in the archive.
 `;
 }
 
-/** The name is the customer's: a line of it must not look like one of ours. */
+/** The customer chooses the name, so it must stay on one line: a second line could imitate the lines of the README. */
 const oneLine = (text: string) => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ');

@@ -1,10 +1,10 @@
 /**
- * The archive of an export: a tar file in gzip, `tenant.tar.gz`, which every common tool opens.
+ * The archive of an export: `tenant.tar.gz`, a tar file compressed with gzip, which every common tool opens.
  *
- * gzip streams that follow one another are one gzip stream (RFC 1952, 2.2). So the rows are compressed once, part by part
- * and in any call of the function, and the archive is those parts as they are, with small streams in between: the
- * headers of tar, the texts around the rows, and the filling to blocks of 512 bytes. Putting it together costs no
- * compression, and needs the size of each file only, which the parts have.
+ * Concatenated gzip streams are one gzip stream (RFC 1952, 2.2). So each part's rows are compressed only once, in any
+ * call of the function. The archive is the concatenation of those parts, with small gzip streams in between: the
+ * headers of tar, the texts around the rows, and the padding to blocks of 512 bytes. Packing the archive compresses no
+ * rows again. It needs only the size of each file, which is known from its parts.
  */
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
@@ -12,25 +12,27 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Header } from 'tar/header';
 
-/** A piece of a file that is compressed already. */
+/** A piece of a file that is stored as a compressed object. */
 export interface StoredPiece {
   readonly key: string;
-  /** What it has inside. */
+  /** Size before compression. */
   readonly bytes: number;
 }
 
 export interface ArchiveFile {
   /** Path in the archive, with `/`; at most 100 characters. */
   readonly path: string;
-  /** Texts, and pieces in between. */
+  /** Texts and stored pieces, in their order in the file. */
   readonly content: readonly (string | StoredPiece)[];
 }
 
 export interface ArchiveSource {
   readonly files: readonly ArchiveFile[];
-  /** Of all files. */
+  /** Modification time of all files. */
   readonly modifiedAt: Date;
-  /** The compressed bytes of a piece; fails at the end unless they are the stored ones. */
+  /**
+   * Opens the compressed bytes of a piece. The stream fails at its end if they differ from the bytes that were stored.
+   */
   open(piece: StoredPiece): Promise<Readable>;
 }
 
@@ -39,7 +41,7 @@ const BLOCK_BYTES = 512;
 const END = Buffer.alloc(2 * BLOCK_BYTES);
 const compressed = promisify(gzip);
 
-/** The bytes of the archive. Nothing but the pieces' buffers is in memory. */
+/** The bytes of the archive, as a stream: memory holds only the buffers of the current piece. */
 export function archive(source: ArchiveSource): Readable {
   return Readable.from(pieces(source), { objectMode: false });
 }
@@ -62,7 +64,7 @@ async function* read(stream: Readable): AsyncGenerator<Buffer> {
   try {
     yield* stream as AsyncIterable<Buffer>;
   } finally {
-    // Also where the archive is given up in the middle: the connection must not stay open.
+    // Also runs if the reader stops in the middle of the archive: the connection must not stay open.
     if (!stream.closed) {
       const closed = once(stream, 'close');
       stream.destroy();
@@ -77,7 +79,7 @@ const bytesOf = (piece: string | StoredPiece) =>
 function headerOf(path: string, size: number, mtime: Date): Buffer {
   const block = Buffer.alloc(BLOCK_BYTES);
   const header = new Header({ path, mode: 0o644, uid: 0, gid: 0, size, mtime, type: 'File' });
-  // A file from 8 GiB on has its size in base 256, as GNU tar writes it.
+  // Sizes from 8 GiB are encoded in base 256, as GNU tar does.
   header.encode(block);
   return block;
 }

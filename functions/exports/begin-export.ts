@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { lockBackedUpTenant } from '../backups/backup-records.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { ExportInProgress, ExportOvertaken, InvalidExportInput } from './errors.ts';
 import { readExportInput } from './export-input.ts';
-import { insertExport, lockExportedTenant, selectExports, setPhase } from './export-records.ts';
+import { insertExport, selectExports, setPhase } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 /** The export that an execution works on. */
@@ -13,11 +14,11 @@ export interface BegunExport {
 }
 
 /**
- * The first phase of an execution. An export that was recorded under the execution's name, by the request that started
- * it or by an earlier run of this phase, is continued. Otherwise it is recorded now, after a former one whose execution
- * is dead has been marked as aborted.
+ * The first phase of an execution. It continues the export that the request, or an earlier run of this phase, has
+ * recorded under the execution's name; otherwise it records the export. If the tenant has a running export whose
+ * execution is dead, it marks that one as aborted first.
  * @throws {InvalidExportInput | TenantNotBackupable | ExportInProgress | ExportSourceUnknown} nothing was changed.
- * @throws {ExportOvertaken} the execution's export has ended: its starter, or recovery, has given it up.
+ * @throws {ExportOvertaken} the execution's export was ended by its starter or by recovery.
  */
 export async function beginExport(
   registry: Pick<DataApi, 'transaction' | 'query'>,
@@ -29,7 +30,7 @@ export async function beginExport(
   for (;;) {
     const found = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      const tenant = await lockExportedTenant(transaction, reference);
+      const tenant = await lockBackedUpTenant(transaction, reference);
       if (!tenant) throw new InvalidExportInput([{ path: 'tenantId', message: 'names no tenant' }]);
       const { tenantId } = tenant;
       const [own] = await selectExports(transaction, (all) =>

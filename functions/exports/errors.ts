@@ -1,12 +1,12 @@
 /**
- * Errors of an export. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
- * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
+ * Errors of an export. `name` equals the class name and survives minification: `workflows/` imports the classes for
+ * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
  */
 export abstract class ExportError extends Error {
   abstract override readonly name: string;
 }
 
-/** Another export of the tenant is under way. Nothing was changed. */
+/** Another export of the tenant is running. Nothing was changed. */
 export class ExportInProgress extends ExportError {
   override readonly name = 'ExportInProgress';
   constructor() {
@@ -14,7 +14,7 @@ export class ExportInProgress extends ExportError {
   }
 }
 
-/** The record of the export has ended: its starter, or recovery, has given it up. */
+/** The record of the export was ended by its starter or by recovery. */
 export class ExportOvertaken extends ExportError {
   override readonly name = 'ExportOvertaken';
   constructor(options?: ErrorOptions) {
@@ -43,7 +43,7 @@ export class InvalidExportInput extends ExportError {
   }
 }
 
-/** There is no such backup of the tenant, it has not succeeded, or it has expired. */
+/** The backup does not exist, belongs to another tenant, has not succeeded, or has expired. */
 export class ExportSourceUnknown extends ExportError {
   override readonly name = 'ExportSourceUnknown';
   constructor() {
@@ -51,7 +51,7 @@ export class ExportSourceUnknown extends ExportError {
   }
 }
 
-/** The backup that the export was to be made of has failed. */
+/** The backup that the export needs has failed or has expired. */
 export class ExportSourceFailed extends ExportError {
   override readonly name = 'ExportSourceFailed';
   constructor(why: string) {
@@ -59,7 +59,7 @@ export class ExportSourceFailed extends ExportError {
   }
 }
 
-/** An object that an earlier phase of the export has written is not there, or is another one. */
+/** An object that an earlier phase of the export wrote is missing, or differs from the one that was written. */
 export class ExportPartDamaged extends ExportError {
   override readonly name = 'ExportPartDamaged';
   constructor(key: string, options?: ErrorOptions) {
@@ -67,7 +67,7 @@ export class ExportPartDamaged extends ExportError {
   }
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class ExportStepFailed extends ExportError {
   override readonly name = 'ExportStepFailed';
   constructor(options?: ErrorOptions) {

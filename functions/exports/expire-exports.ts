@@ -1,7 +1,7 @@
 /**
- * Deletes what is no longer kept of exports, objects before rows: archives beyond `expires_at`, and the objects of
- * exports that failed or were aborted. On AWS the bucket's lifecycle rule deletes objects by age as well; the local S3
- * stores such rules without enforcing them.
+ * Deletes exports past `expires_at` (objects before rows), and the objects of exports that failed or were aborted. On
+ * AWS the bucket's lifecycle rule also deletes objects by age. The local S3 stores lifecycle rules without enforcing
+ * them.
  */
 import type { ObjectStore } from '../aws/object-store.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -9,17 +9,17 @@ import { columnValue, now as registryNow } from '../registry/registry-expression
 import { registrySql } from '../registry/registry-sql.ts';
 
 export interface ExpireExportsOptions {
-  /** Key of the region whose bucket it is. */
+  /** Key of the region; `store` is this region's bucket. */
   readonly region: string;
   readonly now: Date;
-  /** On `performance.now()`'s clock: nothing new is begun afterwards. */
+  /** On `performance.now()`'s clock: no deletion is begun after it. */
   readonly deadline: number;
 }
 
 const BATCH = 100;
 const HOUR = 3_600_000;
 
-/** @returns false where the time was over: call again. @throws the errors of the registry and of S3. */
+/** @returns false if the deadline came first: call again. @throws the errors of the registry and of S3. */
 export async function expireExports(
   registry: RegistryExecutor,
   store: ObjectStore,
@@ -46,13 +46,13 @@ export async function expireExports(
     if (expired.length < BATCH) break;
   }
   while (inTime()) {
-    // Ended a while ago: a call that did not see it yet may still write an object.
-    const given = await some()
+    // Only exports that ended an hour ago: a call that has not noticed the end may still write an object.
+    const unsuccessful = await some()
       .where('status', 'in', ['failed', 'aborted'])
       .where('phase', '<>', 'discarded')
       .where('finished_at', '<', time(new Date(now.getTime() - HOUR)))
       .execute();
-    for (const { export_id: exportId, prefix } of given) {
+    for (const { export_id: exportId, prefix } of unsuccessful) {
       if (!inTime()) return false;
       await discardExport(store, prefix);
       await registrySql(registry)
@@ -61,12 +61,12 @@ export async function expireExports(
         .where('export_id', '=', exportId)
         .execute();
     }
-    if (given.length < BATCH) break;
+    if (unsuccessful.length < BATCH) break;
   }
   return inTime();
 }
 
-/** Deletes all objects of one export. May run any number of times. @throws {TypeError} for another prefix. */
+/** Deletes all objects of one export. Idempotent. @throws {TypeError} `prefix` is not the prefix of one export. */
 export async function discardExport(store: ObjectStore, prefix: string): Promise<void> {
   if (!/^tenant-exports\/[0-9a-f-]{36}\/[0-9a-f-]{36}\/$/.test(prefix))
     throw new TypeError('not the prefix of one export');

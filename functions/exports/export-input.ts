@@ -6,11 +6,11 @@ import { InvalidExportInput } from './errors.ts';
 export interface ExportInput {
   /** Id or slug. */
   readonly tenant: string;
-  /** Of the row that was made before the execution was started. */
+  /** Id of the row that was inserted before the execution was started. */
   readonly exportId: string | undefined;
-  /** The succeeded backup to export; undefined: a new one is made. */
+  /** The succeeded backup to export; if undefined, the export makes a new backup. */
   readonly backupId: string | undefined;
-  /** The operator who asked for the export, when that was not the execution's starter. */
+  /** The operator who requested the export; undefined if the execution's starter requested it. */
   readonly startedBy: string | undefined;
 }
 
@@ -39,7 +39,7 @@ const input = z.strictObject(
   'must be a JSON object',
 );
 
-/** Checks the input of an execution. @throws {InvalidExportInput} naming every field that is wrong. */
+/** Validates the input of an execution. @throws {InvalidExportInput} it names every wrong field. */
 export function readExportInput(value: unknown): ExportInput {
   const { data, issues } = readInput(input, value);
   if (issues) {

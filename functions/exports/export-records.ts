@@ -4,12 +4,12 @@
  *   running ──archive written──▶ succeeded ──expires_at──▶ objects deleted ──▶ (no row)
  *   running ──▶ failed | aborted ──▶ objects deleted (phase `discarded`) ──expires_at──▶ (no row)
  *
- * While it runs, `phase` says how far it is: planned (asked for), begun, backup (its backup is made), write (parts), pack
- * (the archive is put together), finished. The registry keeps it to one running export per tenant. Everything that
- * changes a record does so only while it is running.
+ * `phase` of a running export: planned (requested), begun, backup (its backup is being made), write (its parts are
+ * being written), pack (the archive is being packed), finished. An index of the registry allows one running export per
+ * tenant. Every change of a record requires that the export is running.
  */
 import { type InferResult, sql } from 'kysely';
-import { type BackedUpTenant, lockBackedUpTenant } from '../backups/backup-records.ts';
+import type { BackedUpTenant } from '../backups/backup-records.ts';
 import { EXPORT_POLICY, exportPrefix } from '../contracts/backup-policy.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -20,12 +20,7 @@ import { registrySql } from '../registry/registry-sql.ts';
 import type { StoredText } from '../registry/registry-tables.ts';
 import { ExportInProgress, ExportOvertaken, ExportSourceUnknown } from './errors.ts';
 
-export type ExportedTenant = BackedUpTenant;
-
-/** The tenant of an id or a slug, locked until the transaction ends. @throws {TenantNotBackupable} it has no data here. */
-export const lockExportedTenant = lockBackedUpTenant;
-
-/** A row of `tenant_exports`, as far as its workflow minds it. */
+/** The columns of `tenant_exports` that its workflow uses. */
 export interface ExportRecord {
   readonly exportId: string;
   readonly tenantId: string;
@@ -36,7 +31,7 @@ export interface ExportRecord {
   readonly executionArn: string | null;
   /** RFC 3339. */
   readonly startedAt: string;
-  /** Since it was asked for. */
+  /** Time since the request. */
   readonly ageSeconds: number;
 }
 
@@ -60,7 +55,7 @@ const exportsQuery = (registry: RegistryExecutor) =>
 type ExportsQuery = ReturnType<typeof exportsQuery>;
 type ExportRow = InferResult<ExportsQuery>[number];
 
-/** Exports, `e`, that satisfy a condition, oldest first. */
+/** @param where a condition on `tenant_exports as e`. @returns the exports that satisfy it, oldest first. */
 export async function selectExports(
   registry: RegistryExecutor,
   where: (all: ExportsQuery) => ExportsQuery,
@@ -86,18 +81,19 @@ export async function runningExport(registry: RegistryExecutor, exportId: string
 
 export interface NewExport {
   readonly exportId: string;
-  readonly tenant: ExportedTenant;
+  readonly tenant: BackedUpTenant;
   readonly executionArn: string;
   readonly startedBy: string;
-  /** The backup that it is to be made of; undefined: of a new one. */
+  /** The backup to export; if undefined, the export makes a new one. */
   readonly backupId: string | undefined;
   /** `planned` until the execution has begun. */
   readonly phase: 'planned' | 'begun';
 }
 
 /**
- * Records a running export, with its line in the audit log.
- * @throws {ExportInProgress} the tenant has one. {ExportSourceUnknown} there is no such backup.
+ * Inserts a running export and its entry in the audit log.
+ * @throws {ExportInProgress} the tenant has a running export.
+ * @throws {ExportSourceUnknown} the tenant has no such backup.
  */
 export async function insertExport(
   transaction: RegistryExecutor,
@@ -123,7 +119,7 @@ export async function insertExport(
       })
       .execute();
   } catch (error) {
-    // The second one meets the index `one_running_export`.
+    // The second of two concurrent inserts violates the index `one_running_export`.
     if (error instanceof RegistryError && error.sqlState === '23505') throw new ExportInProgress();
     throw error;
   }
@@ -160,7 +156,7 @@ export interface ExportChange {
   readonly snapshotAt?: string;
 }
 
-/** Records how far an export is. @throws {ExportOvertaken} it is not running. */
+/** Records the phase of an export. @throws {ExportOvertaken} the export is not running. */
 export async function setPhase(
   registry: RegistryExecutor,
   exportId: string,
@@ -191,10 +187,10 @@ export interface ExportPart {
   readonly sql: StoredText;
 }
 
-/** What one statement reads: an answer of the Data API has 1 MiB. */
+/** Parts per statement: an answer of the Data API is limited to 1 MiB. */
 const PARTS_AT_ONCE = 1_000;
 
-/** In the order of the manifest. */
+/** The parts that are written, in the order of the manifest. */
 export async function writtenParts(registry: RegistryExecutor, exportId: string): Promise<ExportPart[]> {
   const parts: ExportPart[] = [];
   for (;;) {
@@ -213,7 +209,8 @@ export async function writtenParts(registry: RegistryExecutor, exportId: string)
 }
 
 /**
- * Records a part, unless another call of the function has recorded it: then that one's objects count.
+ * Records a part. Does nothing if another call of the function has recorded the part: the archive uses that call's
+ * objects.
  * @throws {ExportOvertaken} the export is not running.
  */
 export async function keepPart(
@@ -237,7 +234,7 @@ export interface ExportArchive {
   readonly sha256: string;
 }
 
-/** Ends an export as succeeded. @returns false where it is not running. */
+/** Ends an export as succeeded. @returns false if it is not running. */
 export async function finishRecord(
   transaction: RegistryExecutor,
   { exportId, tenantId }: Pick<ExportRecord, 'exportId' | 'tenantId'>,
@@ -274,11 +271,11 @@ export async function finishRecord(
 
 export interface ExportEnd {
   readonly status: 'failed' | 'aborted';
-  /** Fit for a client. */
+  /** May be shown to a client. */
   readonly reason: string;
 }
 
-/** Ends an export that did not succeed, unless it has ended already. @returns whether it was running. */
+/** Ends a running export without success. Does nothing if it has ended already. @returns whether it was running. */
 export async function endExport(
   transaction: RegistryExecutor,
   { exportId, tenantId }: Pick<ExportRecord, 'exportId' | 'tenantId'>,

@@ -8,16 +8,18 @@ import { ExportSourceFailed } from './errors.ts';
 import { type ExportRecord, runningExport, setPhase } from './export-records.ts';
 
 /**
- * Asks for a backup of the tenant. @returns its id.
+ * Requests a backup of the tenant. @returns the backup's id.
  * @throws {BackupInProgress | BackupNotStarted | TenantNotBackupable}
  */
 export type RequestBackup = (tenantId: string) => Promise<string>;
 
 /**
- * Phase `source`, called until it answers `done`: an export is made of a backup, because a backup can be read part by
- * part, for as long as that takes, while a database would have to keep a snapshot open. It is the given backup, or one
- * whose moment is not before the request; such a one is asked for where there is none.
- * @throws {ExportSourceFailed} the backup failed or has expired. {ExportOvertaken | TenantNotBackupable | BackupNotStarted}
+ * Phase `source`: finds the backup to export, and waits for its end. Call it until it returns `done`. The source is the
+ * backup that the request names, or one whose snapshot is not older than the request. If there is none, the phase
+ * requests a backup. An export reads a backup and not the database, because a backup can be read part by part over many
+ * calls; the database would have to keep a snapshot open all that time.
+ * @throws {ExportSourceFailed} the backup failed or has expired.
+ * @throws {ExportOvertaken | TenantNotBackupable | BackupNotStarted}
  */
 export async function findSource(
   registry: RegistryExecutor,
@@ -38,7 +40,7 @@ export async function findSource(
   return { done: true };
 }
 
-/** undefined while a backup runs that began before the export was asked for. */
+/** @returns undefined while another backup is running that began before the request. */
 async function chooseBackup(
   registry: RegistryExecutor,
   { exportId, tenantId, startedAt }: ExportRecord,
@@ -50,7 +52,7 @@ async function chooseBackup(
     .where('tenant_id', '=', tenantId)
     .where((eb) =>
       eb.or([
-        // Its snapshot comes later than its record.
+        // A running backup takes its snapshot after `started_at`.
         eb('status', '=', 'running').and(
           'started_at',
           '>=',
@@ -78,8 +80,9 @@ async function chooseBackup(
 }
 
 /**
- * The manifest of the export's backup.
- * @throws {ExportSourceFailed} the backup has expired. {BackupError} its manifest is not the one that was written.
+ * Reads the manifest of the export's backup.
+ * @throws {ExportSourceFailed} the backup has expired.
+ * @throws {BackupError} the manifest differs from the one that was written.
  */
 export async function sourceManifest(
   registry: RegistryExecutor,

@@ -30,9 +30,10 @@ import { type ExportContext, sourceParts } from './write-parts.ts';
 export const archiveKey = (prefix: string) => `${prefix}tenant.tar.gz`;
 
 /**
- * Phase `finish`: puts the archive together, ends the record, and deletes the parts. May run again: an export that has
- * succeeded stays as it is, and one that has not gets the same archive.
- * @throws {ExportOvertaken} it was ended otherwise. {ExportPartDamaged} and the errors of S3 and of the registry.
+ * Phase `finish`: packs the archive, ends the record as succeeded, and deletes the parts. Idempotent: a repeated run
+ * packs the same archive, and changes nothing once the export has succeeded.
+ * @throws {ExportOvertaken} the export was ended in another way.
+ * @throws {ExportPartDamaged} and the errors of S3 and of the registry.
  */
 export async function finishExport(
   context: ExportContext & { readonly registry: Pick<DataApi, 'transaction' | 'query'> },
@@ -69,7 +70,7 @@ export async function finishExport(
   await store.delete(others);
 }
 
-/** Everything that is in the archive, in its order. @throws {TypeError} a part is not written yet. */
+/** The files of the archive, in their order. @throws {TypeError} a part is not written yet. */
 export function archiveFiles(manifest: BackupManifest, written: readonly ExportPart[]): ArchiveFile[] {
   const byNumber = new Map(written.map((part) => [part.part, part]));
   const parts = sourceParts(manifest).map(({ number, table }) => {
@@ -118,7 +119,7 @@ async function openText(store: ObjectStore, text: StoredText): Promise<Readable>
   return body.pipe(checked);
 }
 
-/** Fails at its end unless it was the object that was written. */
+/** Passes an object on. It fails at the end if the object differs from the one that was written. */
 class CheckedText extends MeasuredStream {
   readonly #text: StoredText;
   constructor(text: StoredText) {

@@ -2,8 +2,8 @@ import * as executions from '../aws/executions.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { type ExportRecord, endExport, selectExports } from './export-records.ts';
 
-/** How the fate of an execution is found out; Step Functions answers when absent. */
 export interface Probe {
+  /** The state of an execution; reads it from Step Functions when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
 }
 
@@ -23,7 +23,10 @@ export async function mayStillRun(
   return status === 'running';
 }
 
-/** Marks an export whose execution is dead. `expireExports` deletes its objects. @returns whether it was running. */
+/**
+ * Marks an export whose execution is dead as aborted. `expireExports` deletes its objects.
+ * @returns whether it was running.
+ */
 export function recoverExport(registry: Registry, dead: ExportRecord): Promise<boolean> {
   const end = {
     status: 'aborted',
@@ -33,11 +36,11 @@ export function recoverExport(registry: Registry, dead: ExportRecord): Promise<b
 }
 
 /**
- * Ends the records of exports whose executions ended without them: stopped, timed out, never started, or lost with a
- * machine. The tenant is free for the next export then.
- * @param ended only what this execution had begun; everything when absent.
- * @returns the ids of those that were ended.
- * @throws {AggregateError} the state of some could not be read; the others were ended.
+ * Ends the records of exports whose executions ended without ending the export: stopped, timed out, never started, or
+ * lost with a machine. The next export of the tenant can begin then.
+ * @param ended recovers only the export of this execution; all exports when absent.
+ * @returns the ids of the exports that were ended.
+ * @throws {AggregateError} some exports could not be recovered; all others were.
  */
 export async function recoverExports(
   registry: Registry,
@@ -54,7 +57,7 @@ export async function recoverExports(
       if (await mayStillRun(one, probe)) continue;
       if (await recoverExport(registry, one)) recovered.push(one.exportId);
     } catch (error) {
-      // The others are recovered all the same.
+      // One failure must not stop the recovery of the others.
       failures.push(error);
     }
   }

@@ -1,28 +1,30 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf } from '../aws/executions.ts';
+import { lockBackedUpTenant } from '../backups/backup-records.ts';
 import { TenantNotBackupable } from '../backups/errors.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { ExportInProgress, ExportNotStarted } from './errors.ts';
-import { endExport, findExport, insertExport, lockExportedTenant, selectExports } from './export-records.ts';
+import { endExport, findExport, insertExport, selectExports } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 export interface RequestExportOptions extends Probe {
   readonly actor: AuditActor;
   readonly stateMachineArn: string;
-  /** `StartExecution` of `tenant-export`. */
+  /** Calls `StartExecution` of `tenant-export`. */
   readonly start: (name: string, input: object) => Promise<void>;
-  /** The succeeded backup to export; undefined: a new one is made. */
+  /** The succeeded backup to export; if undefined, the export makes a new backup. */
   readonly backupId?: string | undefined;
-  /** For a request that its client may send again. */
+  /** For a request that the client may repeat. */
   readonly once?: RepeatableRequest | undefined;
 }
 
 /**
- * Asks for an export of a tenant: it is recorded first, under the name that its execution will have, and started then.
- * A repeated request answers the export of the first one, and starts its execution again while that has not begun.
+ * Requests an export of a tenant: records it with the name of its future execution, then starts the execution. A
+ * repeated request returns the export of the first one. It starts that export's execution again while the execution has
+ * not begun.
  * @returns the export's id.
  * @throws {TenantNotBackupable | ExportInProgress | ExportSourceUnknown} nothing was changed.
  * @throws {ExportNotStarted} the export is recorded as failed, unless an earlier request recorded it.
@@ -36,7 +38,7 @@ export async function requestExport(
   await recoverDead(registry, tenantId, probe);
   const { exportId, begun } = await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
-    const tenant = await lockExportedTenant(transaction, tenantId);
+    const tenant = await lockBackedUpTenant(transaction, tenantId);
     if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
     const known = await once?.find(transaction);
     if (known) {
@@ -66,10 +68,10 @@ export async function requestExport(
   try {
     await start(nameOf(exportId), { tenantId, exportId, startedBy: actor.id });
   } catch (cause) {
-    // It has run, and may have ended: the record says how.
+    // It has run and may have ended: the record has the outcome.
     if (exportId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return exportId;
     const error = new ExportNotStarted({ cause });
-    // The first request may have started it all the same, so only the first request gives it up.
+    // A failed start may have worked after all, so only the request that recorded the export marks it as failed.
     if (exportId === newId) {
       await registry.transaction(async (transaction) => {
         const end = { status: 'failed', reason: error.message } as const;
@@ -82,7 +84,7 @@ export async function requestExport(
   return exportId;
 }
 
-/** An export whose execution is dead must not refuse the next one until recovery runs. */
+/** Ends a running export whose execution is dead, so that the request need not wait for the next recovery. */
 async function recoverDead(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   tenantId: string,

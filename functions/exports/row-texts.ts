@@ -1,15 +1,15 @@
 /**
- * Rows of a binary COPY stream as text in two forms at once: the data of a `COPY … FROM stdin` of tenant.sql, which is
- * this stream's output, and CSV, which is the stream `csv`. Both have the bytes of the rows only, no header and no end.
+ * Converts the rows of a binary COPY stream to text in two formats at once. The output of this stream is the data of a
+ * `COPY … FROM stdin` in tenant.sql; the stream `csv` is CSV. Both contain only rows, without a header and an end.
  *
- * Bounded memory: nothing but the row that a chunk has not completed is kept. Whichever of the two readers is slow slows
- * the source. One that fails, fails both.
+ * Memory is bounded: the stream keeps only the bytes of an incomplete row. The slower of the two readers slows the
+ * source. If one reader fails, the other fails too.
  */
 import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import type { Columns } from '../database/tables/tenant-table.ts';
 import { type TextOf, textOfType } from './value-text.ts';
 
-/** Signature, flags and the length of an extension that is empty: `RowDigest` has checked it. */
+/** Signature, flags and the length of the extension. `RowDigest` has checked the header; the extension is empty. */
 const HEADER_BYTES = 19;
 const TRAILER = -1;
 
@@ -21,21 +21,21 @@ export class RowTexts extends Transform {
   #ended = false;
   #csvBytes = 0;
   #sqlBytes = 0;
-  /** Of a chunk whose CSV the reader has not taken yet. */
-  #continue: (() => void) | undefined;
+  /** Completes the current chunk; set while the buffer of `csv` is full. */
+  #completeChunk: (() => void) | undefined;
 
   /** @param columns in the order of the fields. @throws {TypeError} for a type that cannot be exported. */
   constructor(columns: Columns) {
     super();
     this.#textOf = Object.values(columns).map(({ spec }) => textOfType(spec.type));
-    this.csv.on('drain', () => this.#goOn());
+    this.csv.on('drain', () => this.#resume());
     this.csv.on('close', () => {
       if (!this.csv.readableEnded && !this.destroyed)
         this.destroy(this.csv.errored ?? new Error('the reader of the CSV has ended early'));
     });
   }
 
-  /** Of what has passed. */
+  /** Bytes of both texts so far. */
   get bytes(): { readonly csv: number; readonly sql: number } {
     return { csv: this.#csvBytes, sql: this.#sqlBytes };
   }
@@ -53,7 +53,7 @@ export class RowTexts extends Transform {
     this.#csvBytes += csv.length;
     this.#sqlBytes += sql.length;
     if (csv.length === 0 || this.csv.write(csv)) done(null, sql);
-    else this.#continue = () => done(null, sql);
+    else this.#completeChunk = () => done(null, sql);
   }
 
   override _flush(done: TransformCallback): void {
@@ -64,15 +64,15 @@ export class RowTexts extends Transform {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    // Where it has ended well, its reader may still be behind.
+    // If `csv` was ended without an error, its reader may still be reading the rest.
     if (error || !this.csv.writableEnded) this.csv.destroy(error ?? new Error('the rows end early'));
     done(error);
   }
 
-  #goOn(): void {
-    const goOn = this.#continue;
-    this.#continue = undefined;
-    goOn?.();
+  #resume(): void {
+    const complete = this.#completeChunk;
+    this.#completeChunk = undefined;
+    complete?.();
   }
 
   #read(chunk: Buffer): { csv: string; sql: string } {
@@ -97,12 +97,12 @@ export class RowTexts extends Transform {
         sql += `${row.values.map(copyField).join('\t')}\n`;
       } else this.#ended = true;
     }
-    // A copy: a view of a few bytes would keep the whole chunk.
+    // A copy, because a view of a few bytes would keep the whole chunk in memory.
     this.#pending = Buffer.from(bytes.subarray(at));
     return { csv, sql };
   }
 
-  /** undefined where the row is not complete; without values at the end of all rows. */
+  /** @returns undefined if the row is incomplete; no `values` at the end of all rows. */
   #readRow(bytes: Buffer, from: number): { readonly end: number; readonly values?: string[] } | undefined {
     if (from + 2 > bytes.length) return undefined;
     if (bytes.readInt16BE(from) === TRAILER) return { end: from + 2 };
@@ -113,7 +113,7 @@ export class RowTexts extends Transform {
     for (const textOf of this.#textOf) {
       const length = bytes.readInt32BE(at);
       at += 4;
-      // An absent element would be joined as an empty one, which is a value.
+      // NULL needs a text of its own: `join` would make undefined an empty text, which is a value.
       values.push(length < 0 ? NULL : textOf(bytes.subarray(at, at + length)));
       if (length > 0) at += length;
     }
@@ -121,7 +121,7 @@ export class RowTexts extends Transform {
   }
 }
 
-/** First of all, so that no value of an incomplete row is read. */
+/** The offset after the row; undefined if the row is incomplete. Checked before any value is read. */
 function endOfRow(bytes: Buffer, from: number, fields: number): number | undefined {
   let at = from + 2;
   for (let field = 0; field < fields; field++) {
@@ -131,13 +131,13 @@ function endOfRow(bytes: Buffer, from: number, fields: number): number | undefin
   return at > bytes.length ? undefined : at;
 }
 
-/** No value of a type has it as its text: PostgreSQL's text has no NUL. */
+/** Stands for NULL. It differs from every value, because texts in PostgreSQL cannot contain the character NUL. */
 const NULL = '\0';
 
-/** RFC 4180. NULL is nothing at all and an empty text is `""`, as PostgreSQL's own CSV has them. */
+/** RFC 4180. NULL is an empty field without quotes, and an empty text is `""`, as in PostgreSQL's own CSV. */
 export function csvField(value: string): string {
   if (value === NULL) return '';
-  // `\.` alone in a line ends the data for some versions of PostgreSQL.
+  // Some versions of PostgreSQL treat a line `\.` as the end of the data.
   if (value !== '' && value !== '\\.' && !/[",\r\n]/.test(value)) return value;
   return `"${value.replaceAll('"', '""')}"`;
 }
@@ -149,7 +149,7 @@ const COPY_ESCAPES: Readonly<Record<string, string>> = {
   '\t': '\\t',
 };
 
-/** The text format of COPY. */
+/** A field in the text format of COPY. */
 export function copyField(value: string): string {
   if (value === NULL) return '\\N';
   return /[\\\n\r\t]/.test(value) ? value.replace(/[\\\n\r\t]/g, (found) => COPY_ESCAPES[found]!) : value;

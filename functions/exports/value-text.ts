@@ -1,15 +1,16 @@
 /**
- * Values of a binary COPY stream as text that PostgreSQL reads back to the same value, whatever its settings are.
+ * Converts values of a binary COPY stream to text. PostgreSQL converts the text back to the same value with any
+ * settings.
  *
- * The binary forms are those of PostgreSQL's `send` functions for the types that tenant tables have (column.ts). Text
- * does not depend on a server's `datestyle` or `timezone`: dates are ISO 8601, times UTC with `Z`.
+ * The binary forms are those of PostgreSQL's `send` functions for the types of the tenant tables (column.ts). The text
+ * does not depend on a server's `datestyle` or `timezone`: dates are ISO 8601, times are UTC with `Z`.
  */
 import { SocketAddress } from 'node:net';
 
-/** @throws {TypeError} for a value whose binary form is not that of the type. */
+/** @throws {TypeError} the bytes are not the binary form of the type. */
 export type TextOf = (value: Buffer) => string;
 
-/** @param type PostgreSQL's name of it, with its modifier. @throws {TypeError} for a type that is not known here. */
+/** @param type PostgreSQL's name of the type, with its modifier. @throws {TypeError} the type is not supported. */
 export function textOfType(type: string): TextOf {
   const known = TYPES[type.replace(/\(.*$/, '')];
   if (!known) throw new TypeError(`values of type ${type} cannot be exported`);
@@ -49,7 +50,7 @@ const NUMERIC_SPECIAL: Readonly<Record<number, string>> = {
   61440: '-Infinity',
 };
 
-/** Digits of base 10,000; `weight` is the power of the first one, `scale` the decimal digits behind the point. */
+/** The digits have base 10,000. `weight` is the power of the first digit, `scale` the number of decimals. */
 function numericText(value: Buffer): string {
   const count = value.readUInt16BE(0);
   const weight = value.readInt16BE(2);
@@ -75,7 +76,7 @@ function numericText(value: Buffer): string {
 const LONGEST = 2n ** 63n;
 const MICROSECONDS_PER_DAY = 86_400_000_000n;
 
-/** Microseconds since 2000-01-01 00:00 UTC; the extremes of 64 bits are the infinities. */
+/** Microseconds since 2000-01-01 00:00 UTC. The smallest and the largest 64-bit value are the infinities. */
 function timestampText(value: Buffer): string {
   const microseconds = value.readBigInt64BE(0);
   if (microseconds === LONGEST - 1n) return 'infinity';
@@ -91,7 +92,7 @@ function timestampText(value: Buffer): string {
   return `${date}T${clock.join(':')}${fraction === 0 ? '' : `.${padded(fraction, 6)}`}Z${era}`;
 }
 
-/** Days since 2000-01-01; the extremes of 32 bits are the infinities. */
+/** Days since 2000-01-01. The smallest and the largest 32-bit value are the infinities. */
 function dayText(days: number): string {
   if (days === 2 ** 31 - 1) return 'infinity';
   if (days === -(2 ** 31)) return '-infinity';
@@ -100,12 +101,12 @@ function dayText(days: number): string {
 }
 
 const DAYS_PER_ERA = 146_097;
-/** From 0000-03-01 to 2000-01-01: a year that begins in March has its leap day at the end. */
+/** Days from 0000-03-01 to 2000-01-01. Years begin in March here, so a leap day is the last day of its year. */
 const DAYS_TO_2000 = 730_425;
 
 /**
- * The day in the proleptic Gregorian calendar, in eras of 400 years that begin on March 1
- * (http://howardhinnant.github.io/date_algorithms.html#civil_from_days). `Date` ends 271,821 years from 1970.
+ * Converts days to a date of the proleptic Gregorian calendar, with eras of 400 years that begin on March 1
+ * (http://howardhinnant.github.io/date_algorithms.html#civil_from_days). `Date` has only the years -271,821 to 275,760.
  */
 function calendarDay(days: number): { readonly date: string; readonly era: '' | ' BC' } {
   const shifted = days + DAYS_TO_2000;
@@ -123,7 +124,7 @@ function calendarDay(days: number): { readonly date: string; readonly era: '' | 
   const day = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
   const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9;
   const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
-  // There is no year 0: the one before 1 is 1 BC.
+  // There is no year 0: the year before 1 is 1 BC.
   const shown = year > 0 ? year : 1 - year;
   return {
     date: `${padded(shown, 4)}-${padded(month, 2)}-${padded(day, 2)}`,
@@ -143,7 +144,7 @@ function jsonbText(value: Buffer): string {
 const IPV4 = 2;
 const IPV6 = 3;
 
-/** Family, bits of the network, whether it is of type cidr, number of bytes, and the address. */
+/** Binary form: family, bits of the network mask, whether the type is cidr, number of bytes, and the address. */
 function addressText(value: Buffer): string {
   const [family, bits] = value;
   const address = value.subarray(4);

@@ -1,7 +1,7 @@
 /**
- * Phase `write`: turns the parts of the backup into text, one after the other. A part's rows become two objects, CSV and
- * the data of a COPY, each a gzip stream of its own; archive.ts puts them together. The registry says which parts are
- * written, so whichever call of the function comes next goes on there, whatever has become of the call before.
+ * Phase `write`: converts the parts of the backup to text, one after the other. It stores the rows of a part as two
+ * objects, CSV and the data of a COPY, each a gzip stream of its own; archive.ts packs them. The registry records which
+ * parts are written, so any later call of the function continues with the missing parts.
  */
 import { randomBytes } from 'node:crypto';
 import { createGzip } from 'node:zlib';
@@ -16,7 +16,7 @@ import { type ExportPart, keepPart, runningExport, setPhase, writtenParts } from
 import { sourceManifest } from './export-source.ts';
 import { RowTexts } from './row-texts.ts';
 
-/** What the phases of an export work with. */
+/** Registry and bucket for the phases of an export. */
 export interface ExportContext {
   readonly registry: RegistryExecutor;
   readonly store: ObjectStore;
@@ -41,9 +41,9 @@ export function sourceParts(manifest: BackupManifest): SourcePart[] {
 }
 
 /**
- * Writes parts until all are written or the time is over; a part that was begun is written to its end.
- * @param deadline on `performance.now()`'s clock: no part is begun after it. Each call writes one part at least.
- * @returns `done` when all are written; otherwise call again.
+ * Writes parts until all are written or the deadline has passed.
+ * @param deadline on `performance.now()`'s clock: no part is begun after it. Each call writes at least one part.
+ * @returns `done` if all are written; otherwise call again.
  * @throws {ExportOvertaken | ExportSourceFailed | BackupError} and the errors of S3 and of the registry.
  */
 export async function writeParts(
@@ -64,10 +64,10 @@ export async function writeParts(
   return { done: true };
 }
 
-/** Of the texts in a part of a database: this level takes half the time of the default and its result is 8 % larger. */
+/** Measured on the texts of a part: this level takes half the time of the default level; its result is 8 % larger. */
 const GZIP_LEVEL = 4;
 
-/** Bounded memory: both objects are uploaded while the part is read. */
+/** Uploads both objects while it reads the part, so memory is bounded. */
 async function writePart(
   store: ObjectStore,
   prefix: string,
@@ -75,7 +75,7 @@ async function writePart(
 ): Promise<ExportPart> {
   const source = await readPart(store, { columns: Object.keys(table.columns) }, part);
   const texts = new RowTexts(table.columns);
-  // An object of its own for each try: one that was given up late cannot replace what a later one has written.
+  // Each try writes new keys, so a late upload of an earlier try cannot replace the objects of a later one.
   const stem = `${prefix}parts/${number}.${randomBytes(4).toString('hex')}`;
   const keys = { csv: `${stem}.csv.gz`, sql: `${stem}.sql.gz` };
   const compress = () => createGzip({ level: GZIP_LEVEL, chunkSize: 2 ** 17 });
@@ -104,6 +104,9 @@ const stored = (key: string, bytes: number, object: StoredObject) => ({
   sha256: object.sha256,
 });
 
-/** One stream takes the other one along, so both tell of it: what names the damage of an object counts. */
+/**
+ * A failing stream makes the other fail too. An error about a damaged object is the cause; the other error only
+ * follows.
+ */
 const firstCause = (causes: readonly unknown[]): unknown =>
   causes.find((cause) => cause instanceof BackupError) ?? causes[0];

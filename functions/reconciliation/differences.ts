@@ -1,51 +1,52 @@
 /**
- * What the registry says differently from the databases and the backup bucket, in words, and the bounded summary that an
- * execution carries: its state takes 256 KiB. The log has all of them.
+ * The differences between the registry and the databases and backup bucket, and their summary in the state of an
+ * execution. The summary is bounded, because a state is limited to 256 KiB; the log has all differences. T is the time
+ * of the registry's data.
  */
 import * as z from 'zod';
 
 export type DifferenceKind =
-  /** The tenant was moved or restored since: its active placement has a later epoch than its routing row. */
+  /** The tenant was moved or restored after T: its active placement has a later epoch than its routing row. */
   | 'placement-newer'
-  /** The same, and the database of the routing row says where the tenant has gone. */
+  /** The same, and the database of the routing row has a `moved` placement of the tenant. */
   | 'tenant-moved'
   /** A database has an active placement of a tenant that the registry does not have. */
   | 'tenant-unknown'
-  /** The tenant was activated since: the registry has it as provisioning or failed. */
+  /** The tenant was activated after T: the registry has it as provisioning or failed. */
   | 'tenant-activated'
-  /** The registry has the tenant, and no database has an active placement of it. */
+  /** The registry has the tenant, but no database has an active placement of it. */
   | 'tenant-without-placement'
   /** Only the bucket has the tenant. */
   | 'tenant-only-backed-up'
-  /** Another region has the tenant now, or this one has it though the registry says another one. */
+  /** The tenant moved to another region after T, or it came to this region after T. */
   | 'tenant-in-other-region'
   /** Two databases have an active placement: a move was cut off around its commit. */
   | 'placements-conflict'
   /** The database is older than the registry. */
   | 'placement-older'
-  /** A move or restore of the tenant is running in the registry: its recovery ends it. */
+  /** The registry has a running move or restore of the tenant: recovery ends it. */
   | 'move-running'
-  /** A move that the registry does not have has claimed the tenant. */
+  /** The tenant is claimed by a move that the registry does not have. */
   | 'claim-unknown'
-  /** A complete backup is in the bucket, and the registry does not have it, or not as complete. */
+  /** The bucket has a complete backup that the registry does not have, or does not have as succeeded. */
   | 'backup-unknown'
-  /** The registry has a backup, and the bucket has no manifest of it. */
+  /** The registry has a succeeded backup whose manifest is not in the bucket. */
   | 'backup-without-manifest'
   | 'database-unreachable';
 
 export interface Difference {
-  /** null for a database. */
+  /** null if the difference is about a database. */
   readonly tenantId: string | null;
   readonly kind: DifferenceKind;
-  /** One sentence or two, without secrets and people's addresses. */
+  /** A description in one or two sentences, without secrets and e-mail addresses. */
   readonly says: string;
-  /** What `apply` does; null where a person, or another workflow, has to do something. */
+  /** A description of the change that `apply` makes; null if an operator or another workflow has to act. */
   readonly mend: string | null;
-  /** `found`: nothing was tried. `left`: nothing could be mended. */
+  /** `found`: compared only. `mended`: `apply` changed the registry. `left`: `apply` could not change it. */
   readonly outcome: 'found' | 'mended' | 'left';
 }
 
-/** In a state; the counts are of all. */
+/** Differences that a state lists; its counts include all differences. */
 const LISTED = 200;
 const MAX_TEXT = 320;
 
@@ -66,12 +67,12 @@ export const found = z.object({
     .default([]),
 });
 
-/** What an execution has come to so far; its output in the end. */
+/** The summary of an execution so far; at the end it is the output. */
 export type Found = z.output<typeof found>;
 
 export const NOTHING_FOUND: Found = { compared: 0, total: 0, mended: 0, differences: [] };
 
-/** @param compared how many tenants were looked at. */
+/** @param compared number of tenants that were compared. */
 export function addDifferences(sum: Found, differences: readonly Difference[], compared: number): Found {
   const room = Math.max(0, LISTED - sum.differences.length);
   const listed = differences.slice(0, room).map(({ tenantId, kind, says, mend, outcome }) => ({

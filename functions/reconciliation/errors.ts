@@ -1,6 +1,6 @@
 /**
- * Errors of `registry-reconcile`. `name` equals the class name and survives minification. `message` is fit for an
- * operator; what else is known travels in `cause`, which is only logged.
+ * Errors of `registry-reconcile`. `name` equals the class name and survives minification. `message` may be shown to an
+ * operator; `cause` has further details and is only logged.
  */
 export abstract class ReconciliationError extends Error {
   abstract override readonly name: string;
@@ -14,17 +14,15 @@ export class InvalidReconciliationInput extends ReconciliationError {
   }
 }
 
-/** The registry knows no cell of the region, so no database could be asked. Nothing was compared. */
+/** The registry has no cell of the region, so no database can be read. Nothing was compared. */
 export class RegistryWithoutCells extends ReconciliationError {
   override readonly name = 'RegistryWithoutCells';
   constructor() {
-    super(
-      'The registry knows no cell of this region. Deploy first: a deployment registers regions and cells.',
-    );
+    super('The registry has no cell of this region. Deploy first: a deployment registers regions and cells.');
   }
 }
 
-/** Anything that no other class names; the log holds the cause. What was mended before stays mended: start it again. */
+/** Any error without a class of its own; the log holds the cause. Tenants mended before stay mended: start it again. */
 export class ReconciliationStepFailed extends ReconciliationError {
   override readonly name = 'ReconciliationStepFailed';
   constructor(options?: ErrorOptions) {

@@ -1,8 +1,10 @@
 /**
- * Compares what the registry, the databases and the bucket say of one tenant. Pure: it decides, and changes nothing.
+ * Compares the records of one tenant in the registry, the databases and the bucket. Pure functions: they change
+ * nothing.
  *
- * A database is authoritative for where a tenant is: the one placement that is not `moved`, if there is exactly one. While
- * a move commits there may be two; then nothing is decided, because only the source's row says which of them counts.
+ * The databases are authoritative for a tenant's place: it is the placement that is not `moved`, if there is exactly
+ * one. While a move commits there may be two. Then nothing is decided, because only the source's row shows which one is
+ * valid.
  */
 import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import { describePlace } from '../places/place.ts';
@@ -14,42 +16,45 @@ import { expiryOf, type StoredBackup } from './stored-backups.ts';
 
 export interface TenantFacts extends TenantPlacements {
   readonly tenantId: string;
-  /** Key of the region whose registry it is. */
+  /** Key of the registry's region. */
   readonly region: string;
   readonly registered: RegisteredTenant | undefined;
   readonly stored: readonly StoredBackup[];
   readonly now: Date;
 }
 
-/** What is written to the registry. */
+/** A change of the registry. */
 export type Mend =
-  /** The routing row follows the placement. */
+  /** Sets the routing row to the placement. */
   | { readonly do: 'follow'; readonly placement: FoundPlacement }
-  /** The same, and the tenant is active again. */
+  /** Does the same and sets the tenant to active. */
   | { readonly do: 'activate'; readonly placement: FoundPlacement }
-  /** Record, users and route of a tenant come back. */
+  /** Restores record, users and route of a tenant. */
   | { readonly do: 'register'; readonly placement: FoundPlacement }
-  /** The record of a backup comes back. */
+  /** Restores the record of a backup. */
   | { readonly do: 'record-backup'; readonly backup: StoredBackup };
 
 export type Judged = Omit<Difference, 'outcome' | 'tenantId' | 'mend'> & {
   readonly tenantId: string;
-  /** What is mended, and in words; absent where it is not for this workflow. */
+  /** The change and its description; absent if this workflow cannot mend the difference. */
   readonly mend?: { readonly words: string; readonly work: Mend };
 };
 
 const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
-/** A manifest is written shortly before its record: a backup that is finishing just now is left alone. */
+/**
+ * A backup writes its manifest shortly before its record ends. A younger manifest may belong to a backup that is
+ * finishing.
+ */
 const FINISHING_MS = 15 * 60_000;
 
 export function judgeTenant(facts: TenantFacts): Judged[] {
   const place = judgePlace(facts);
-  // Of a tenant that is not brought back, the record of a backup would have nothing to belong to.
+  // The record of a backup needs the tenant's row.
   const comesBack = place.some(({ mend }) => mend?.work.do === 'register');
   return [...place, ...(facts.registered || comesBack ? judgeBackups(facts) : [])];
 }
 
-/** Where the tenant is. At most one difference: the first that applies. */
+/** Compares the tenant's place. @returns at most one difference: the first that applies. */
 function judgePlace(facts: TenantFacts): Judged[] {
   const { tenantId, registered, placements, unreachable, stored, region } = facts;
   const say = (kind: DifferenceKind, says: string): Judged[] => [{ tenantId, kind, says }];
@@ -60,20 +65,20 @@ function judgePlace(facts: TenantFacts): Judged[] {
     );
   }
   const live = placements.filter(({ state }) => state !== 'moved');
-  // A database that is not asked may be the one that counts.
+  // A database that cannot be read may have the valid placement.
   if (unreachable.length > 0) {
     const [only] = live;
     if (live.length > 0 && registered?.route?.epoch === only?.epoch) return [];
     return say(
       'database-unreachable',
-      `It is not decided where the tenant is: ${unreachable.join(', ')} cannot be reached.`,
+      `The place of the tenant is not decided: ${unreachable.join(', ')} cannot be reached.`,
     );
   }
   if (live.length > 1) {
     const places = live.map(({ database, epoch }) => `${describeDatabase(database)} in epoch ${epoch}`);
     return say(
       'placements-conflict',
-      `The tenant is active in ${places.join(' and in ')}: a move was cut off around its commit, and the registry does not have it. The lower epoch counts; see docs/backups.md.`,
+      `The tenant is active in ${places.join(' and in ')}: a move was cut off around its commit, and the registry does not have that move. The lower epoch is valid; see docs/backups.md.`,
     );
   }
   const [placement] = live;
@@ -82,20 +87,20 @@ function judgePlace(facts: TenantFacts): Judged[] {
   if (registered.status === 'elsewhere') {
     return say(
       'tenant-in-other-region',
-      `The registry has the tenant in another region, and ${describeDatabase(placement.database)} has it here: it arrived since. Write its record by hand from its latest manifest, or from the other region's registry.`,
+      `The registry has the tenant in another region, but the tenant is active here in ${describeDatabase(placement.database)}: it moved to this region later. Write its record by hand from its latest manifest, or from the other region's registry.`,
     );
   }
   if (registered.status === 'provisioning' || registered.status === 'failed') {
-    // An onboarding that is under way, or was cut off, has a placement of the first epoch, and nothing more.
+    // A running or cut-off onboarding has a placement of the first epoch, and no backup.
     const wasActive = placement.epoch > FIRST_EPOCH || stored.some(({ completedAt }) => completedAt !== null);
     if (!wasActive) return [];
     return [
       {
         tenantId,
         kind: 'tenant-activated',
-        says: `The registry has the tenant as ${registered.status}; it has worked since in ${wordsOf(placement, region)}, epoch ${placement.epoch}.`,
+        says: `The registry has the tenant as ${registered.status}, but the tenant has been active since in ${wordsOf(placement, region)}, epoch ${placement.epoch}.`,
         mend: {
-          words: 'The tenant becomes active, and its routing row follows the placement.',
+          words: 'Sets the tenant to active, and its routing row to the placement.',
           work: { do: 'activate', placement },
         },
       },
@@ -116,7 +121,7 @@ function judgeRoute(
       {
         tenantId,
         kind: 'placement-older',
-        says: `The registry has epoch ${route.epoch}, and the tenant is active in ${at}: that database was restored to an earlier time.`,
+        says: `The registry has epoch ${route.epoch}, but the tenant is active in ${at}: that database was restored to an earlier time.`,
       },
     ];
   }
@@ -124,16 +129,16 @@ function judgeRoute(
     const known = route
       ? `${describePlace({ isolationModel: route.isolationModel, cellId: route.cellId, region })}, epoch ${route.epoch}`
       : 'no place';
-    const leftBehind = placements.some(
+    const hasMoved = placements.some(
       ({ state, database }) => state === 'moved' && (cellOf(database) ?? null) === route?.cellId,
     );
     return [
       {
         tenantId,
-        kind: leftBehind ? 'tenant-moved' : 'placement-newer',
-        says: `The registry has ${known}; ${leftBehind ? 'that database says that the tenant has moved, and it' : 'the tenant'} is active in ${at}.`,
+        kind: hasMoved ? 'tenant-moved' : 'placement-newer',
+        says: `The registry has ${known}; ${hasMoved ? 'in that database the placement is `moved`, and the tenant' : 'the tenant'} is active in ${at}.`,
         mend: {
-          words: `The routing row, the isolation model and the tier follow: ${at}.`,
+          words: `Sets the routing row, the isolation model and the tier to this place: ${at}.`,
           work: { do: 'follow', placement },
         },
       },
@@ -144,7 +149,7 @@ function judgeRoute(
       {
         tenantId,
         kind: 'claim-unknown',
-        says: 'A move that the registry does not have has claimed the tenant. Requests work; see docs/backups.md before the next move.',
+        says: 'The tenant is claimed by a move that the registry does not have. Requests work; see docs/backups.md before the next move.',
       },
     ];
   }
@@ -174,21 +179,21 @@ function unknownTenant({ tenantId, stored, region }: TenantFacts, placement: Fou
   if (!stored.some(({ completedAt }) => completedAt !== null)) {
     return {
       ...difference,
-      says: `The tenant is in ${at}, and the registry does not have it. It has no backup, so its record and users are lost: only its rows are left. Onboard a tenant anew, or write its record by hand.`,
+      says: `The tenant is in ${at}, but the registry does not have it. The tenant has no backup, so its record and users are lost: only its rows are left. Onboard a new tenant, or write the record by hand.`,
     };
   }
   return {
     ...difference,
-    says: `The tenant is in ${at}, and the registry does not have it: it was onboarded since.`,
+    says: `The tenant is in ${at}, but the registry does not have it: it was onboarded later.`,
     mend: {
       words:
-        'Its record and users come back from the manifest of its latest backup, its route from the placement.',
+        'Restores its record and users from the manifest of its latest backup, and its route from the placement.',
       work: { do: 'register', placement },
     },
   };
 }
 
-/** No database has an active placement of the tenant. */
+/** Compares a tenant of which no database has an active placement. */
 function judgeAbsence({ tenantId, registered, placements, stored, region }: TenantFacts): Judged[] {
   const moved = placements.filter(({ state }) => state === 'moved').sort((a, b) => b.epoch - a.epoch)[0];
   if (registered && !WITH_DATA.includes(registered.status)) return [];
@@ -198,7 +203,7 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       {
         tenantId,
         kind: 'tenant-in-other-region',
-        says: `The tenant has moved to region ${moved.forwardRegion} since, whose registry has it. Write this registry's row by hand: status "elsewhere".`,
+        says: `The tenant moved to region ${moved.forwardRegion} later, and the registry of that region has it. Write this registry's row by hand: status "elsewhere".`,
       },
     ];
   }
@@ -208,7 +213,7 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       {
         tenantId,
         kind: 'tenant-only-backed-up',
-        says: 'The bucket has backups of the tenant, and neither the registry nor a database has it: it has left, or its database is lost.',
+        says: 'The bucket has backups of the tenant, but neither the registry nor a database has the tenant: it was offboarded, or its database is lost.',
       },
     ];
   }
@@ -217,8 +222,8 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       tenantId,
       kind: 'tenant-without-placement',
       says: moved
-        ? `The registry has the tenant as ${registered.status}; ${describeDatabase(moved.database)} says that it has moved on to a database that is not known here. Deploy, so that all cells are registered, and compare again.`
-        : `The registry has the tenant as ${registered.status}, and no database has it: it was removed since, or its database is lost. Its last backup can be cloned.`,
+        ? `The registry has the tenant as ${registered.status}; in ${describeDatabase(moved.database)} its placement is \`moved\`, and no known database has it now. Deploy, so that all cells are registered, and compare again.`
+        : `The registry has the tenant as ${registered.status}, but no database has it: it was removed later, or its database is lost. Its last backup can be cloned.`,
     },
   ];
 }
@@ -232,9 +237,9 @@ function judgeBackups({ tenantId, registered, stored, now }: TenantFacts): Judge
       return {
         tenantId,
         kind: 'backup-unknown',
-        says: `Backup ${backup.backupId} is complete in the bucket, and the registry ${status === undefined ? 'does not have it' : `has it as ${status}`}.`,
+        says: `Backup ${backup.backupId} is complete in the bucket, but the registry ${status === undefined ? 'does not have it' : `has it as ${status}`}.`,
         mend: {
-          words: 'Its record comes back from its manifest.',
+          words: 'Restores its record from its manifest.',
           work: { do: 'record-backup', backup },
         },
       };
@@ -249,13 +254,13 @@ function judgeBackups({ tenantId, registered, stored, now }: TenantFacts): Judge
       ({ backupId }): Judged => ({
         tenantId,
         kind: 'backup-without-manifest',
-        says: `The registry has backup ${backupId}, and the bucket has no manifest of it: it cannot be restored.`,
+        says: `The registry has backup ${backupId}, but the bucket does not have its manifest: the backup cannot be restored.`,
       }),
     );
   return [...unknown, ...lost];
 }
 
-/** Statuses of records whose backup may have been completed since. */
+/** Statuses of records whose backup may have been completed later. */
 const UNFINISHED: readonly RegisteredBackup['status'][] = ['running', 'aborted'];
 
 function isUnrecorded(backup: StoredBackup, record: RegisteredBackup | undefined, now: Date): boolean {

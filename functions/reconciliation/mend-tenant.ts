@@ -1,6 +1,6 @@
 /**
- * Writes to the registry what the databases and manifests say of one tenant. What needs AWS or S3 is prepared before the
- * transaction, which must not wait for them under the tenant's lock.
+ * Changes the registry's rows of one tenant to match its databases and manifests. Calls of AWS and S3 are made before
+ * the transaction, because it must not wait for them while it holds the tenant's lock.
  */
 import { sql } from 'kysely';
 import { tierTerms } from '../contracts/tier-terms.ts';
@@ -19,17 +19,20 @@ import { expiryOf, type StoredBackup, type StoredManifest } from './stored-backu
 
 const ACTOR = { id: 'registry-reconcile', type: 'workflow' } as const;
 
-/** What a tenant's mends need besides the registry. */
+/** Data from outside the registry that the changes of a tenant need. */
 export interface Prepared {
   readonly place: Place | undefined;
   /** Readable manifests of the tenant, latest first. */
   readonly manifests: readonly StoredManifest[];
 }
 
-/** The ARN of the secret with that name. @throws Secrets Manager's error: there is none. */
+/** @returns the ARN of the secret with that name. @throws Secrets Manager's error if it does not exist. */
 export type FindSecret = (name: string) => Promise<string>;
 
-/** The place of a placement, as the routing row has it. @throws the errors of PostgreSQL and Secrets Manager. */
+/**
+ * The place of a placement, with all columns of the routing row.
+ * @throws the errors of PostgreSQL and Secrets Manager.
+ */
 export async function placeAt(
   databases: RegionDatabases,
   placement: FoundPlacement,
@@ -62,7 +65,7 @@ export async function placeAt(
 }
 
 /**
- * Part of a transaction that holds the tenant's lock.
+ * Makes the change of one difference. Call it in a transaction that holds the tenant's lock.
  * @returns whether the registry was changed.
  * @throws {RegistryError} 23505: another tenant has the slug or the name.
  */
@@ -182,7 +185,7 @@ async function registerTenant(
   );
 }
 
-/** In place of a record that says less. */
+/** Inserts the record of a complete backup. It replaces a record of the backup as running or aborted. */
 async function recordBackup(
   transaction: RegistryExecutor,
   { manifest, sha256 }: StoredManifest,
@@ -218,7 +221,7 @@ async function recordBackup(
       rows: sum('rows'),
       bytes: sum('storedBytes'),
       manifest_sha256: sha256,
-      // Its beginning is not in the manifest; the snapshot is taken soon after it.
+      // The manifest does not have the begin of the backup; the snapshot is taken soon after the begin.
       started_at: manifest.snapshotAt,
       snapshot_at: manifest.snapshotAt,
       finished_at: manifest.createdAt,
@@ -249,7 +252,9 @@ async function recordBackup(
 
 type FilledTable = 'tenants' | 'tenant_users' | 'tenant_backups' | 'tenant_backup_parts';
 
-/** Rows as JSON, with a value for each column that has no other than its default. */
+/**
+ * Inserts rows that are passed as JSON. They need a value for each column: a missing one becomes NULL, not its default.
+ */
 async function insertRows(
   transaction: RegistryExecutor,
   table: FilledTable,

@@ -1,11 +1,12 @@
 /**
- * Compares the registry of a region with its databases and its backup bucket, tenant by tenant in the order of their ids,
- * and writes to the registry what they say, if asked. It never changes a database or the bucket.
+ * Compares the registry of a region with its databases and its backup bucket, tenant by tenant in the order of their
+ * ids. With `apply`, it changes the registry to match them. It never changes a database or the bucket.
  *
- *   facts of a page of tenants ──▶ differences, logged ──▶ (apply) under the tenant's lock: the facts again, the same
- *   differences again ──▶ mended and audited, in one transaction
+ *   facts of a page of tenants ──▶ differences, logged ──▶ (apply) under the tenant's lock: the facts are read again;
+ *   differences that are still there ──▶ mended and audited, in one transaction
  *
- * It may be stopped anywhere and started again: a tenant is mended whole or not at all, and what is mended differs no more.
+ * It may be stopped at any time and started again: a tenant is mended entirely or not at all, and a tenant that is
+ * mended has no difference any more.
  */
 import { logger } from '../aws/logger.ts';
 import type { ObjectStore } from '../aws/object-store.ts';
@@ -37,7 +38,7 @@ export interface PageRequest {
   readonly apply: boolean;
   /** The last tenant that was compared. */
   readonly after: string | undefined;
-  /** The dedicated databases behind `after`, in their order. */
+  /** The dedicated databases after `after`, in the order of their tenants' ids. */
   readonly dedicated: { readonly databases: readonly DedicatedDatabase[]; readonly isLast: boolean };
   readonly found: Found;
   /** On `performance.now()`'s clock: no tenant is begun after it. */
@@ -50,10 +51,11 @@ export interface ComparedPage {
   readonly found: Found;
 }
 
-/** Each tenant may have a record of a backup for each day: see `readRegistered`. */
+/** Bounded by the size of an answer: see `readRegistered`. */
 const PAGE = 50;
 
 /**
+ * Compares tenants until the deadline, or until the last tenant of the listed dedicated databases.
  * @throws {RegistryWithoutCells}
  * @throws the errors of the registry, of S3 and of PostgreSQL; call it again.
  */
@@ -63,11 +65,11 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
   if (cells.length === 0) throw new RegistryWithoutCells();
   const { dedicated } = request;
   const databases = new RegionDatabases(cells, dedicated.databases, connect);
-  // Dedicated databases behind the last one of the list are not known here.
+  // The list of dedicated databases ends here; tenants after `bound` need the next part of the list.
   const bound = dedicated.isLast ? undefined : dedicated.databases.at(-1)?.tenantId;
   let { after, found } = request;
   try {
-    if (after === undefined) found = addDifferences(found, await unreachable(databases, request), 0);
+    if (after === undefined) found = addDifferences(found, await unreachableCells(databases, request), 0);
     for (;;) {
       const ids = await nextTenants(around, databases, { after, bound, dedicated: dedicated.databases });
       if (ids.length === 0) {
@@ -89,24 +91,24 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
         after = tenantId;
         if (performance.now() > request.deadline) return { done: false, after, found };
       }
-      await databases.leaveDedicated();
+      await databases.endDedicated();
     }
   } finally {
     await databases.end();
   }
 }
 
-async function unreachable(databases: RegionDatabases, { apply }: PageRequest): Promise<Difference[]> {
+async function unreachableCells(databases: RegionDatabases, { apply }: PageRequest): Promise<Difference[]> {
   return (await databases.unreachableCells()).map(({ cellId }) => ({
     tenantId: null,
     kind: 'database-unreachable',
-    says: `Cell ${cellId} cannot be reached: no tenant's place is decided without it.`,
+    says: `Cell ${cellId} cannot be reached: without it, no tenant's place is decided.`,
     mend: null,
     outcome: apply ? 'left' : 'found',
   }));
 }
 
-/** The next tenants that any side has. */
+/** The next tenants of the registry, of a database or of the bucket. */
 async function nextTenants(
   { registry, store }: Surroundings,
   databases: RegionDatabases,
@@ -166,17 +168,17 @@ async function mendTenant(
   try {
     const mended = await registry.transaction(async (transaction) => {
       await boundTransaction(transaction);
-      // A tenant that the registry does not have has no row to lock.
+      // A lock by name, because a tenant that is missing in the registry has no row to lock.
       await lockByName(transaction, `reconcile ${tenantId}`);
       const registered = (await readRegistered(transaction, [tenantId], { lock: true })).get(tenantId);
-      const { placements = [], unreachable: unasked = [] } =
+      const { placements = [], unreachable = [] } =
         (await databases.placementsOf([tenantId])).get(tenantId) ?? {};
-      const again = judgeTenant({ ...facts, registered, placements, unreachable: unasked });
-      const keys = again.map(keyOf);
+      const current = judgeTenant({ ...facts, registered, placements, unreachable });
+      const keys = current.map(keyOf);
       const done: string[] = [];
       for (const each of judged) {
         if (!keys.includes(keyOf(each))) continue;
-        // Its place comes first; where that could not be mended, there is no tenant for its backups.
+        // The place comes first: if the tenant's row was not restored, the records of its backups cannot be inserted.
         if (!registered && done.length === 0 && each.mend?.work.do === 'record-backup') break;
         if (await mend(transaction, each, registered, prepared)) done.push(keyOf(each));
       }
@@ -185,9 +187,9 @@ async function mendTenant(
     for (const key of mended) logger.info('mended', { tenantId, difference: key });
     return mended;
   } catch (error) {
-    // Another tenant has its slug or name: a person decides. The next tenants must not wait for that.
+    // Another tenant has the slug or name: an operator has to decide. Continue with the next tenants.
     if (!(error instanceof RegistryError) || error.sqlState !== '23505') throw error;
-    logger.error('a tenant was left as it is: its slug or name is taken', { tenantId, error });
+    logger.error('a tenant was not mended: its slug or name is taken', { tenantId, error });
     return [];
   }
 }
@@ -209,14 +211,14 @@ async function prepare(
   const place = await placeAt(databases, placed.placement, { tenantId, region, poolSize, findSecret }).catch(
     (error: unknown) => {
       if ((error as Error).name !== 'ResourceNotFoundException') throw error;
-      logger.error('a tenant was left as it is: its role has no secret', { tenantId, error: error as Error });
+      logger.error('a tenant was not mended: its role has no secret', { tenantId, error: error as Error });
       return undefined;
     },
   );
   return { place, manifests };
 }
 
-/** What makes a difference the same one when it is looked at again. */
+/** Identifies a difference, to find it again under the tenant's lock. */
 function keyOf({ tenantId, kind, mend: planned }: Judged): string {
   const work = planned?.work;
   if (!work) return `${tenantId} ${kind}`;

@@ -1,6 +1,6 @@
 /**
- * The data databases of a region and the placements in them: cells as the registry has them, dedicated databases as
- * CloudFormation has them. Connections are kept while a page of tenants is compared, because a mend reads the placements
+ * The data databases of a region and their placements. The registry has the list of cells, CloudFormation that of
+ * dedicated databases. Connections are kept while a page of tenants is compared, because a mend reads the placements
  * again under the tenant's lock. Nothing is ever written here.
  */
 import type pg from 'pg';
@@ -19,7 +19,7 @@ import { registrySql } from '../registry/registry-sql.ts';
 export interface CellDatabase extends OwnedDatabase {
   readonly kind: 'cell';
   readonly cellId: string;
-  /** Of its proxy. */
+  /** Host of the cell's proxy. */
   readonly host: string;
   readonly clusterArn: string;
   readonly starterSecretArn: string;
@@ -45,13 +45,13 @@ export interface FoundPlacement {
   readonly roleName: string;
   /** The attempt that has claimed the tenant. */
   readonly mover: string | null;
-  /** Of a tenant that has moved away: the region where it went. */
+  /** If the tenant has moved to another region: that region. */
   readonly forwardRegion: string | null;
 }
 
 export interface TenantPlacements {
   readonly placements: readonly FoundPlacement[];
-  /** Databases that could not be asked: the tenant may be there. */
+  /** Databases that could not be read; the tenant may be there. */
   readonly unreachable: readonly string[];
 }
 
@@ -111,7 +111,7 @@ export class RegionDatabases {
   readonly cells: readonly CellDatabase[];
   readonly #dedicated: ReadonlyMap<string, TenantDatabase>;
   readonly #connect: ConnectAsOwner;
-  /** By database; a failure is remembered, so that a lost cell is waited for once. */
+  /** By database. undefined: the connection failed; it is not tried again, so the timeout is waited for only once. */
   readonly #connections = new Map<DataDatabase, Promise<pg.Client | undefined>>();
 
   constructor(
@@ -124,17 +124,16 @@ export class RegionDatabases {
     this.#connect = connect;
   }
 
-  /** Cells that cannot be asked. */
   async unreachableCells(): Promise<CellDatabase[]> {
-    const asked = await Promise.all(this.cells.map((cell) => this.#connection(cell)));
-    return this.cells.filter((_cell, index) => asked[index] === undefined);
+    const connections = await Promise.all(this.cells.map((cell) => this.#connection(cell)));
+    return this.cells.filter((_cell, index) => connections[index] === undefined);
   }
 
-  /** Ids of tenants that are placed in a cell, the lowest behind `after`, in their order. */
+  /** The lowest ids after `after` of tenants in each cell; in no order. */
   async tenantsAfter(after: string | undefined, limit: number): Promise<string[]> {
     const lists = await Promise.all(
       this.cells.map((cell) =>
-        this.#ask(cell, async (client) => {
+        this.#query(cell, async (client) => {
           const { rows } = await client.query<{ tenant_id: string }>(
             `select tenant_id from tenancy.placement where $1::uuid is null or tenant_id > $1
              order by tenant_id limit $2`,
@@ -152,7 +151,7 @@ export class RegionDatabases {
     const placements = new Map(tenantIds.map((id) => [id, [] as FoundPlacement[]]));
     const unreachable = new Map(tenantIds.map((id) => [id, [] as string[]]));
     const read = async (database: DataDatabase, ids: readonly string[]) => {
-      const rows = await this.#ask(database, async (client) => {
+      const rows = await this.#query(database, async (client) => {
         const text = `select ${ACTIVE_IN} from tenancy.placement where tenant_id = any ($1::uuid[])`;
         return (await client.query<Row>(text, [ids])).rows;
       });
@@ -172,12 +171,12 @@ export class RegionDatabases {
     );
   }
 
-  /** Versions of what is there, for the routing row. @throws the driver's errors. */
+  /** Versions of the tables and of schema `tenancy`, for the routing row. @throws the driver's errors. */
   async versionsAt({ database, isolationModel, schemaName }: FoundPlacement): Promise<{
     readonly schemaVersion?: number;
     readonly tenancyVersion?: number;
   }> {
-    // The tables of a Starter tenant are its cell's.
+    // Shared tables: the registry keeps their versions with the cell.
     if (isolationModel === 'shared') return {};
     const client = await this.#connection(database);
     if (!client) throw new Error(`${describeDatabase(database)} cannot be reached`);
@@ -186,8 +185,8 @@ export class RegionDatabases {
     return { schemaVersion, tenancyVersion: await ddlTransaction(client, readTenancyVersion) };
   }
 
-  /** Ends the connections to dedicated databases, which no later tenant needs. */
-  async leaveDedicated(): Promise<void> {
+  /** Ends the connections to dedicated databases, because later tenants do not need them. */
+  async endDedicated(): Promise<void> {
     for (const [database, connection] of this.#connections) {
       if (database.kind !== 'dedicated') continue;
       this.#connections.delete(database);
@@ -200,19 +199,22 @@ export class RegionDatabases {
     this.#connections.clear();
   }
 
-  /** undefined where the database cannot be reached. */
-  async #ask<Result>(
+  /** @returns undefined if the database cannot be reached. */
+  async #query<Result>(
     database: DataDatabase,
-    ask: (client: pg.Client) => Promise<Result[]>,
+    read: (client: pg.Client) => Promise<Result[]>,
   ): Promise<Result[] | undefined> {
     const client = await this.#connection(database);
     if (!client) return undefined;
     try {
-      return await ask(client);
+      return await read(client);
     } catch (error) {
       if (NOT_BOOTSTRAPPED.includes(sqlStateOf(error) ?? '')) return [];
       if (!isConnectionLost(error)) throw error;
-      logger.warn('a database was lost', { database: describeDatabase(database), error: error as Error });
+      logger.warn('the connection to a database was lost', {
+        database: describeDatabase(database),
+        error: error as Error,
+      });
       this.#connections.set(database, Promise.resolve(undefined));
       await client.end().catch(() => {});
       return undefined;

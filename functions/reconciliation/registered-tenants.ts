@@ -1,4 +1,4 @@
-/** What the registry has of tenants, as far as it is compared. */
+/** The rows of tenants in the registry, as far as they are compared. */
 import { sql } from 'kysely';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -31,12 +31,12 @@ export interface RegisteredTenant {
   readonly route: Route | undefined;
   /** A move or restore is running, or a hop of one is open. */
   readonly isMoving: boolean;
-  /** Attempts that may have claimed the tenant. */
+  /** Attempts of the registry that may have claimed the tenant. */
   readonly attempts: readonly string[];
   readonly backups: readonly RegisteredBackup[];
 }
 
-/** Ids of tenants of the registry, the lowest behind `after`, in their order. */
+/** The lowest ids after `after` of tenants in the registry, in ascending order. */
 export async function registeredAfter(
   registry: RegistryExecutor,
   after: string | undefined,
@@ -53,8 +53,8 @@ export async function registeredAfter(
 }
 
 /**
- * @param tenantIds at most some fifty: an answer of the Data API takes 1 MiB, and each tenant has a record of a backup for
- *   each day of its retention.
+ * @param tenantIds about fifty at most: an answer of the Data API is limited to 1 MiB, and each tenant has a record of
+ *   a backup for each day of its retention.
  * @param lock locks the tenants' rows until the transaction ends.
  */
 export async function readRegistered(
@@ -138,9 +138,9 @@ export async function readRegistered(
 
 export const DEFAULT_POOL_SIZE = 10;
 
-/** Rows of the parts of a backup in one statement: a request of the Data API takes 4 MiB. */
+/** Rows per statement: a request of the Data API is limited to 4 MiB. */
 export const PARTS_AT_ONCE = 1_000;
 
-/** As a set of rows for `insert … select`. */
+/** SQL of a set of rows for `insert … select`. */
 export const recordset = (table: string, rows: readonly object[]) =>
   sql`jsonb_populate_recordset(cast(null as ${sql.table(table)}), ${jsonValue(rows)})`;

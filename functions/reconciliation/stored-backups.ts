@@ -1,4 +1,4 @@
-/** The backups that are in a region's bucket, whatever a registry says of them. */
+/** The backups in a region's bucket, read without the registry. */
 import { logger } from '../aws/logger.ts';
 import type { ObjectStore } from '../aws/object-store.ts';
 import { BackupError } from '../backups/errors.ts';
@@ -15,14 +15,14 @@ import { isUuid, type Tier } from '../contracts/tenant.ts';
 export interface StoredBackup {
   readonly tenantId: string;
   readonly backupId: string;
-  /** The tier that it was taken under, whose retention it has. */
+  /** The tenant's tier at the time of the backup; it decides the retention. */
   readonly tier: Tier;
   readonly prefix: string;
-  /** When the manifest was written, which made the objects a backup; null where there is none. */
+  /** The time when the manifest was written, which made the objects a backup; null if there is no manifest. */
   readonly completedAt: Date | null;
 }
 
-/** Ids of tenants that have objects in the bucket, the lowest behind `after`, in no order. */
+/** The lowest ids after `after` of tenants with objects in the bucket; in no order. */
 export async function storedTenantsAfter(
   store: ObjectStore,
   after: string | undefined,
@@ -31,7 +31,7 @@ export async function storedTenantsAfter(
   const lists = await Promise.all(
     TIERS.map((tier) => {
       const prefix = tierPrefix(tier);
-      // Behind all objects of that tenant: S3's keys are ASCII here, and a `0` is the character after a slash.
+      // Starts after all objects of the tenant `after`: keys are ASCII here, and `0` is the character after the slash.
       return store.folders(prefix, { after: after === undefined ? undefined : `${prefix}${after}0`, limit });
     }),
   );
@@ -58,12 +58,12 @@ export async function storedBackupsOf(store: ObjectStore, tenantId: string): Pro
 
 const DAY = 24 * 3_600_000;
 
-/** When a backup expires that holds the data of that moment. */
+/** The time at which a backup with that snapshot expires. */
 export function expiryOf({ tier }: Pick<StoredBackup, 'tier'>, snapshotAt: Date): Date {
   return new Date(snapshotAt.getTime() + BACKUP_POLICY[tier].retentionDays * DAY);
 }
 
-/** A manifest with the hash that the registry keeps of it. */
+/** A manifest with its hash, which the registry stores. */
 export interface StoredManifest {
   readonly backup: StoredBackup;
   readonly manifest: BackupManifest;
@@ -71,7 +71,8 @@ export interface StoredManifest {
 }
 
 /**
- * Reads the manifests of backups, latest snapshot first. Those that cannot be read are left out, and logged.
+ * Reads the manifests of backups. Invalid ones are logged and left out.
+ * @returns the manifests, latest snapshot first.
  * @throws S3's errors.
  */
 export async function readManifests(

@@ -25,28 +25,28 @@ import {
 export interface BegunRestore {
   readonly moveId: string;
   readonly tenantId: string;
-  /** A backup of a time is made first. */
+  /** The restore makes a backup of a past time first. */
   readonly pointInTime: boolean;
 }
 
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
 /**
- * The first phase of an execution. What was recorded under the execution's name, by the request that started it or by an
- * earlier run of this phase, is taken up. Otherwise the restore is recorded now.
- * @throws {InvalidRestoreInput | BackupUnknown | TimeOutsideWindow | TenantNotRestorable | RolloutInProgress} nothing was
- *   changed.
- * @throws {MoveOvertaken} the execution's restore has ended: its starter, or recovery, has given it up.
+ * The first phase of an execution. It continues the restore that the request, or an earlier run of this phase, has
+ * recorded under the execution's name; otherwise it records the restore.
+ * @throws {InvalidRestoreInput | BackupUnknown | TimeOutsideWindow | TenantNotRestorable | RolloutInProgress} nothing
+ *   was changed.
+ * @throws {MoveOvertaken} the execution's restore was ended by its starter or by recovery.
  */
 export async function beginRestore(
   registry: Registry,
   input: unknown,
   executionArn: string,
 ): Promise<BegunRestore> {
-  const { tenant: reference, backupId, at, restoreId: asked, startedBy } = readRestoreInput(input);
+  const { tenant: reference, backupId, at, restoreId: requested, startedBy } = readRestoreInput(input);
   const known = await takeUp(registry, executionArn);
   if (known) return known;
-  if (asked !== undefined) {
+  if (requested !== undefined) {
     throw new InvalidRestoreInput([{ path: 'restoreId', message: 'names no restore of this execution' }]);
   }
   const named = await findMovingTenant(registry, reference);
@@ -55,7 +55,7 @@ export async function beginRestore(
   const [running] = await selectMoves(registry, (moves) =>
     moves.where('m.tenant_id', '=', tenantId).where('m.status', '=', 'running'),
   );
-  // One whose execution is dead is ended by recovery within minutes.
+  // If its execution is dead, recovery ends that move or restore within minutes.
   if (running) {
     throw new TenantNotRestorable('The tenant is being moved or restored already.');
   }
@@ -97,19 +97,20 @@ async function takeUp(registry: Registry, executionArn: string): Promise<BegunRe
 }
 
 /**
- * Gives the restore its hops, from where the tenant is now. Does nothing where it has them. The new tenant of a clone is
- * waited for until it is onboarded.
- * @param store where the backup is.
- * @returns whether it has its plan: else call again later.
- * @throws what {@link checkRestore} and `readManifest` throw. {CloneNotOnboarded}
+ * Plans the hops of the restore from the tenant's current place. Does nothing if the restore has a plan. For a clone,
+ * it waits until the new tenant is onboarded.
+ * @param store the bucket of the backup.
+ * @returns `done: false` if the new tenant is not onboarded yet: call again later.
+ * @throws {CloneNotOnboarded}
+ * @throws the errors of {@link checkRestore} and `readManifest`.
  */
 export async function makePlan(
   registry: Registry,
   { moveId, tenantId }: Omit<BegunRestore, 'pointInTime'>,
   store: ObjectStore,
 ): Promise<{ readonly done: boolean }> {
-  // Before the transaction. The manifest tells the version of the tables in the backup; the registry, that of the tenant
-  // when the backup was begun.
+  // Read before the transaction, because S3 may be slow. The manifest has the schema version of the backup's tables;
+  // the registry has the version of the tenant's tables at the begin of the backup.
   const manifest = await manifestOf(registry, await findMove(registry, moveId), store);
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -132,7 +133,7 @@ export async function makePlan(
   });
 }
 
-/** The manifest of the backup that is restored; undefined where it is an undo. */
+/** The manifest of the restored backup; undefined for an undo, and for a restore that has its plan. */
 async function manifestOf(
   registry: Registry,
   move: MoveRecord | undefined,

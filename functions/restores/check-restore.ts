@@ -1,4 +1,4 @@
-/** What a restore needs of its tenant and of what it restores. Nothing is changed here. */
+/** Checks whether a tenant can be restored, and reads what its target is filled with. Nothing is changed here. */
 
 import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
 import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
@@ -25,12 +25,13 @@ import {
 } from './errors.ts';
 import { backupOfRestore, fillingHop, findRestorable, type Restore } from './restore-records.ts';
 
-/** Tables whose present rows stay through a restore: nobody may lose the record of what was done. */
+/** Tables that a restore does not replace: the record of all actions, and its proof, must survive. */
 const STAYS: readonly string[] = [auditLog.name, auditSeals.name];
 
 /**
- * The tenant of an id or a slug, locked until the transaction ends: restores, moves and their ends take turns.
- * @throws {TenantNotRestorable} there is none here.
+ * Reads the tenant with an id or slug and locks its row until the transaction ends, which serializes restores and
+ * moves.
+ * @throws {TenantNotRestorable} the tenant does not exist in this region.
  */
 export async function lockRestorable(
   transaction: RegistryExecutor,
@@ -42,6 +43,7 @@ export async function lockRestorable(
 }
 
 /**
+ * Checks a request.
  * @throws {BackupUnknown | TimeOutsideWindow | TenantNotRestorable | RolloutInProgress | UndoImpossible |
  *   BackupTablesNewer} the first of these that applies.
  */
@@ -59,16 +61,18 @@ export async function checkRestore(
 }
 
 /**
- * Whether a tenant can be restored to a time.
+ * Checks that a tenant can be restored to a time.
  * @param at RFC 3339.
- * @throws {TimeOutsideWindow} @throws {TenantNotRestorable} its tier has no points in time, or it has no place here.
+ * @throws {TimeOutsideWindow}
+ * @throws {TenantNotRestorable} the tenant's tier has no point-in-time restore, or the tenant has no place in this
+ *   region.
  */
 export async function checkTime(registry: RegistryExecutor, tenantId: string, at: string): Promise<void> {
   const tenant = await findMovingTenant(registry, tenantId);
   if (!tenant) throw new TenantNotRestorable('The tenant is not known.');
   const { tier } = tenant;
   if (!BACKUP_POLICY[tier].pointInTime) {
-    throw new TenantNotRestorable(`Tenants of tier ${tier} have daily backups only: give the id of one.`);
+    throw new TenantNotRestorable(`Tenants of tier ${tier} have daily backups only: give a backupId.`);
   }
   locationOf(tenant);
   const window = await pointInTimeWindow(registry, { tenantId, tier });
@@ -78,12 +82,15 @@ export async function checkTime(registry: RegistryExecutor, tenantId: string, at
     throw new TimeOutsideWindow(window);
 }
 
-/** Where the tenant is. @throws {TenantNotRestorable} it does not work there. */
+/**
+ * The tenant's place.
+ * @throws {TenantNotRestorable} the tenant has no place in this region, or is neither active nor suspended.
+ */
 export function locationOf({ status, location }: MovingTenant): Location {
   if (status === 'elsewhere') {
     throw new TenantNotRestorable('The tenant lives in another region. Restore it there.');
   }
-  // A suspended tenant is put right before it is let in again.
+  // A suspended tenant can be restored, so that its data is correct before it is reactivated.
   if (status !== 'active' && status !== 'suspended') {
     throw new TenantNotRestorable(`The tenant is ${status}.`);
   }
@@ -96,7 +103,7 @@ async function refuseDuringOthers(transaction: RegistryExecutor, tenantId: strin
   if (moving) throw new TenantNotRestorable('The tenant is being moved or restored already.');
   if (differs) {
     throw new TenantNotRestorable(
-      'An earlier move of the tenant found differences, which a person has to settle first.',
+      'An earlier move of the tenant found differences, which an operator has to resolve first.',
     );
   }
   const rolling = await registrySql(transaction)
@@ -108,7 +115,7 @@ async function refuseDuringOthers(transaction: RegistryExecutor, tenantId: strin
 }
 
 /**
- * What the first hop of the restore is filled with.
+ * The source of the rows that fill the target of the restore's first hop.
  * @throws {BackupUnknown | BackupTablesNewer | TenantNotRestorable | UndoImpossible}
  */
 export async function fillingOf(
@@ -125,18 +132,21 @@ export async function fillingOf(
   );
   if (tenant.location && region !== tenant.location.region) {
     throw new TenantNotRestorable(
-      `The backup is in region ${region}, and the tenant in ${tenant.location.region}.`,
+      `The backup is in region ${region}, but the tenant is in region ${tenant.location.region}.`,
     );
   }
   if (schemaVersion > TENANT_SCHEMA_VERSION) {
     throw new BackupTablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
   }
-  // A clone is a copy of what was: it has no record of its own that could be lost.
+  // The new tenant of a clone has no audit log yet, so the clone takes over the log of the backup.
   const [carried, mask] = restore.mode === 'clone' ? [[], restore.mask] : [STAYS, false];
   return { from: 'backup', backupId, tenantId: owner, schemaVersion, carried, mask };
 }
 
-/** The place that an earlier restore has left is filled in again: only while nothing but work has happened since. */
+/**
+ * An undo takes the rows from the schema that keeps what the earlier restore replaced. It is possible while that schema
+ * exists and the tenant was neither moved nor restored since.
+ */
 async function fillingOfUndo(
   transaction: RegistryExecutor,
   { tenantId }: MovingTenant,
@@ -153,17 +163,15 @@ async function fillingOfUndo(
   const hop = fillingHop(hops);
   const schemaName = hop && keptIn(hop);
   if (!hop || schemaName === undefined || !isSettled(hop)) {
-    throw new UndoImpossible('The restore has replaced nothing.');
+    throw new UndoImpossible('The restore replaced no rows.');
   }
   if (hop.state === 'cleaned') {
-    throw new UndoImpossible(
-      'What the restore has replaced is not kept any more: the grace period has ended.',
-    );
+    throw new UndoImpossible('The replaced rows are not kept any more: the grace period has ended.');
   }
   const last = hops.findLast(isSettled);
   const place = await findPlace(transaction, tenantId);
   if (place?.epoch !== last?.target.epoch) {
-    throw new UndoImpossible('The tenant was moved or restored again since.');
+    throw new UndoImpossible('The tenant was moved or restored after that restore.');
   }
   return { from: 'schema', schemaName, schemaVersion: tablesVersionOf(hop.target), carried: STAYS };
 }

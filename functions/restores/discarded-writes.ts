@@ -11,11 +11,11 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { VERIFICATION_ENTRY } from '../tenant-data/verification-result.ts';
 import { backupOfRestore, fillingHop, noteRestore, type Restore } from './restore-records.ts';
 
-/** Writes of the tenant that a restore has set aside: they are in what it replaced, and not in what it brought. */
+/** Writes of the tenant that a restore discarded: the replaced rows have them, the restored rows do not. */
 export interface DiscardedWrites {
-  /** Of all of them. */
+  /** Number of discarded writes. */
   readonly writes: number;
-  /** The latest, latest first. */
+  /** The latest of them, latest first. */
   readonly latest: readonly DiscardedWrite[];
 }
 
@@ -30,8 +30,9 @@ export interface DiscardedWrite {
 const LISTED = 50;
 
 /**
- * Keeps with a restore which writes it has discarded, told by the audit log in what it replaced. Of an undo: those since
- * the restore that it undoes. Of a restore from a backup: those since the backup's moment. Does nothing for a clone.
+ * Records the writes that a restore discarded, from the audit log in the replaced schema. A restore from a backup
+ * discards the writes after the backup's snapshot; an undo discards the writes after the restore that it undoes. Does
+ * nothing for a clone.
  * @throws errors of the registry and of PostgreSQL.
  */
 export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId: string): Promise<void> {
@@ -41,12 +42,12 @@ export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId:
   const hop = fillingHop(await hopsOf(registry, restoreId));
   const schemaName = hop && keptIn(hop);
   if (!hop || schemaName === undefined || !isSettled(hop)) return;
-  const ways: Since[] =
+  const selections: Since[] =
     restore.mode === 'undo'
       ? await sinceRestore(registry, restore.undoes)
       : [{ after: await snapshotOf(registry, backupOfRestore(restore)) }];
   const discarded = await asOwnerOf(hop.source, async (owner) => {
-    for (const since of ways) {
+    for (const since of selections) {
       const found = await discardedWrites(owner, schemaName, since);
       if (found) return found;
     }
@@ -55,10 +56,13 @@ export async function noteDiscardedWrites(registry: RegistryExecutor, restoreId:
   if (discarded) await noteRestore(registry, restoreId, { discarded });
 }
 
-/** Writes whose entries are not in another schema's log, or were made after a time. */
+/** Selects writes: those whose log entries are not in another schema's log, or those after a time. */
 type Since = { readonly notIn: string } | { readonly after: string };
 
-/** Exactly while that restore's schema is kept, and afterwards by the time of its swap. */
+/**
+ * Two ways to select the writes after a restore. The schema that the restore kept gives the exact writes; once that
+ * schema is dropped, the time of the restore's commit selects them.
+ */
 async function sinceRestore(registry: RegistryExecutor, restoreId: string): Promise<Since[]> {
   const hop = fillingHop(await hopsOf(registry, restoreId));
   const schemaName = hop && keptIn(hop);
@@ -78,7 +82,7 @@ async function snapshotOf(registry: RegistryExecutor, backupId: string): Promise
   return row.snapshot_at;
 }
 
-/** @returns undefined where a log is gone: a grace period has ended meanwhile. */
+/** @returns undefined if a log does not exist any more: its schema was dropped at the end of the grace period. */
 async function discardedWrites(
   owner: pg.Client,
   schemaName: string,
@@ -89,7 +93,7 @@ async function discardedWrites(
     'notIn' in since
       ? [`not exists (select from ${qualified(since.notIn, auditLog.name)} o where o.log_id = a.log_id)`, []]
       : ['a.created_at > $1::timestamptz', [since.after]];
-  // An operator who only looked has written nothing else, and neither has a request that was refused.
+  // Entries of actions that write nothing of the tenant: an operator's access, a refused request, a verification.
   const from = `from ${log} a where a.action not in ('operator.access', 'request.refused', '${VERIFICATION_ENTRY.action}')
     and ${condition}`;
   try {

@@ -1,8 +1,8 @@
 /**
- * A drill: a backup is restored into a scratch schema, compared with its manifest, given its keys and foreign keys, and
- * dropped. It proves that the backup can be restored. Nothing of the tenant's is read or changed.
+ * A drill proves that a backup can be restored: it loads the backup into a scratch schema, compares the rows with the
+ * manifest, builds keys and foreign keys, and drops the schema. It neither reads nor changes the tenant's data.
  *
- *   none ──made──▶ bare ──loaded, compared──▶ keys and foreign keys built ──dropped, result recorded──▶ none
+ *   none ──created──▶ bare ──loaded, compared──▶ keys and foreign keys built ──dropped, result recorded──▶ none
  */
 import { sql } from 'kysely';
 import type pg from 'pg';
@@ -34,13 +34,15 @@ export interface Drilled {
   readonly backupId: string;
 }
 
-/** A drill may wait: the tenants of the cell come first. */
+/** A drill has few resources, so that it does not slow the cell's tenants. */
 const POWER = { memory: '128MB', workers: 0 } as const;
 
 /**
- * Called until it is done. The scratch schema is in the database where the tenant lives now.
- * @throws {BackupUnknown | TenantNotRestorable | BackupTablesNewer} there is nothing to drill, or nowhere to do so.
- * @throws {BackupError} the backup cannot be restored. And errors of S3 and PostgreSQL.
+ * Runs a drill in the tenant's current database. Call it until it is done.
+ * @throws {BackupUnknown | TenantNotRestorable | BackupTablesNewer} there is no such backup, no place for the drill, or
+ *   this release is too old.
+ * @throws {BackupError} the backup cannot be restored.
+ * @throws errors of S3 and PostgreSQL.
  */
 export async function drillBackup(
   registry: RegistryExecutor,
@@ -84,8 +86,8 @@ export async function drillBackup(
 }
 
 /**
- * Records that a backup could not be restored, and drops what the drill has left.
- * @param reason fit for a client.
+ * Records that a backup could not be restored, and drops the drill's scratch schema.
+ * @param reason may be shown to a client.
  */
 export async function failDrill(
   registry: RegistryExecutor,
@@ -124,7 +126,7 @@ async function makeScratch(
   });
 }
 
-/** Also what an earlier drill left that was never repeated. */
+/** Drops the tenant's scratch schemas, also those of earlier drills that were cut off and never repeated. */
 async function dropScratch(owner: pg.Client, tenantId: string): Promise<void> {
   const { rows } = await owner.query<{ name: string }>(
     `select nspname as name from pg_catalog.pg_namespace
@@ -134,7 +136,7 @@ async function dropScratch(owner: pg.Client, tenantId: string): Promise<void> {
   for (const { name } of rows) await owner.query(`DROP SCHEMA IF EXISTS ${identifier(name)} CASCADE`);
 }
 
-/** With the backup, and with its tenant: the backup goes when it expires. */
+/** Records the drill in the rows of the backup and of the tenant: the backup's row is deleted once it expires. */
 async function recordDrill(
   registry: RegistryExecutor,
   { tenantId, backupId }: Drilled,

@@ -5,15 +5,19 @@ import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { Drilled } from './drill-backup.ts';
 
-/** A run's share: with a run each day, every tenant has its turn within the time that a drill counts for. */
+/**
+ * A run drills one of `SHARE` tenants: with a run each day, every tenant has a drill well before its last one is too
+ * old.
+ */
 const SHARE = DRILL_DAYS / 2;
 const AT_LEAST = 20;
-/** A state of Step Functions takes 256 KiB. */
+/** A state of Step Functions is limited to 256 KiB. */
 const AT_MOST = 1_000;
 
 /**
- * The latest backups of tenants of a region whose last drill is too old, or did not pass; those without one first.
- * @returns as many as one run may take.
+ * Lists the latest backup of each tenant of the region whose last drill is too old or did not pass. Tenants without a
+ * drill come first.
+ * @returns at most as many as one run may take.
  */
 export async function listDueDrills(registry: RegistryExecutor, region: string): Promise<Drilled[]> {
   const db = registrySql(registry);

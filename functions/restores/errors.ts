@@ -1,6 +1,6 @@
 /**
- * Errors of a restore. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
- * and Catch. `message` is fit for a client; what an operator needs besides travels in `cause`, which is only logged.
+ * Errors of a restore. `name` equals the class name and survives minification: `workflows/` imports the classes for
+ * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
  */
 import type { BackupWindow } from '../registry/backups.ts';
 
@@ -8,7 +8,7 @@ export abstract class RestoreError extends Error {
   abstract override readonly name: string;
 }
 
-/** The input is malformed, or names what does not exist; `issues` names each field. */
+/** The input is malformed, or names something that does not exist; `issues` names each field. */
 export class InvalidRestoreInput extends RestoreError {
   override readonly name = 'InvalidRestoreInput';
   readonly issues: readonly { readonly path: string; readonly message: string }[];
@@ -21,7 +21,7 @@ export class InvalidRestoreInput extends RestoreError {
   }
 }
 
-/** The tenant has no such backup, or it has expired, or did not succeed. Nothing was changed. */
+/** The backup does not exist, belongs to another tenant, has expired, or did not succeed. Nothing was changed. */
 export class BackupUnknown extends RestoreError {
   override readonly name = 'BackupUnknown';
   constructor() {
@@ -29,7 +29,10 @@ export class BackupUnknown extends RestoreError {
   }
 }
 
-/** The tenant cannot be restored now: it is not active, is moving, or its backup is in another region. Nothing was changed. */
+/**
+ * The tenant cannot be restored now: it is not active, is moving, or its backup is in another region. Nothing was
+ * changed.
+ */
 export class TenantNotRestorable extends RestoreError {
   override readonly name = 'TenantNotRestorable';
   constructor(why: string) {
@@ -37,7 +40,7 @@ export class TenantNotRestorable extends RestoreError {
   }
 }
 
-/** A rollout changes the tables at this time. Nothing was changed. */
+/** A schema rollout is changing the tables. Nothing was changed. */
 export class RolloutInProgress extends RestoreError {
   override readonly name = 'RolloutInProgress';
   constructor() {
@@ -45,7 +48,10 @@ export class RolloutInProgress extends RestoreError {
   }
 }
 
-/** What the restore replaced is not there any more, or the tenant has moved on since. Nothing was changed. */
+/**
+ * The rows that the restore replaced are not kept any more, or the tenant was moved or restored since. Nothing was
+ * changed.
+ */
 export class UndoImpossible extends RestoreError {
   override readonly name = 'UndoImpossible';
   constructor(why: string, options?: ErrorOptions) {
@@ -69,7 +75,7 @@ export class CloneNotOnboarded extends RestoreError {
   }
 }
 
-/** Some backups could not be restored for proof. */
+/** Drills of some backups failed. */
 export class DrillsFailed extends RestoreError {
   override readonly name = 'DrillsFailed';
   constructor() {
@@ -77,7 +83,7 @@ export class DrillsFailed extends RestoreError {
   }
 }
 
-/** The time is not one that the tenant can be restored to; `window` says which are. Nothing was changed. */
+/** The tenant cannot be restored to this time; `window` has the possible times. Nothing was changed. */
 export class TimeOutsideWindow extends RestoreError {
   override readonly name = 'TimeOutsideWindow';
   readonly window: BackupWindow;
@@ -87,23 +93,23 @@ export class TimeOutsideWindow extends RestoreError {
   }
 }
 
-/** The tenant's cluster did not have the tenant at that time. Nothing was changed. */
+/** The tenant was not in its current cluster at that time. Nothing was changed. */
 export class TenantAbsentThen extends RestoreError {
   override readonly name = 'TenantAbsentThen';
   constructor(at: string) {
-    super(`The tenant's present cluster did not have the tenant at ${at}.`);
+    super(`The tenant was not in its current cluster at ${at}.`);
   }
 }
 
-/** RDS has not given the side cluster its password yet; transient. */
+/** RDS has not set the password of the side cluster yet; transient. */
 export class SideClusterUnreachable extends RestoreError {
   override readonly name = 'SideClusterUnreachable';
   constructor(options?: ErrorOptions) {
-    super('The database of that time cannot be signed in to.', options);
+    super('The copy of the database does not accept connections yet.', options);
   }
 }
 
-/** Anything that no other class names; the log holds the cause. */
+/** Any error without a class of its own; the log holds the cause. */
 export class RestoreStepFailed extends RestoreError {
   override readonly name = 'RestoreStepFailed';
   constructor(options?: ErrorOptions) {
@@ -111,7 +117,7 @@ export class RestoreStepFailed extends RestoreError {
   }
 }
 
-/** The tables of the backup are of a newer release than this one, which would lose what it does not know. */
+/** The tables of the backup are from a newer release, which may have columns that this one would not restore. */
 export class BackupTablesNewer extends RestoreError {
   override readonly name = 'BackupTablesNewer';
   constructor(version: number, known: number) {

@@ -14,7 +14,7 @@ type FromBackup = Extract<Filling, { readonly from: 'backup' }>;
 
 /**
  * Loads the parts of a backup, each in a transaction of the hop's attempt, then compares all tables with the manifest.
- * @returns undefined where time is up: call again.
+ * @returns undefined if the deadline came first: call again.
  */
 export async function fillFromBackup(
   registry: RegistryExecutor,
@@ -56,7 +56,7 @@ function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBacku
     ...carried,
     // A clone is another tenant: it begins a chain of its own over the entries that it gets.
     auditSeals.name,
-    // What was done to whom is told by the audit log in words that cannot be blanked.
+    // A masked copy has no audit log: its entries describe persons in free text, which cannot be blanked reliably.
     ...(mask ? [auditLog.name] : []),
   ];
   return tables.filter(({ name }) => !leftOut.includes(name));

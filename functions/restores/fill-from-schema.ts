@@ -13,8 +13,8 @@ import type { Filled } from './fill-target.ts';
 import { once } from './load-backup.ts';
 
 /**
- * Copies what an earlier restore has replaced, in one snapshot and one transaction, and compares both. That restore's schema
- * stays as it is, so an undo that fails can be tried again.
+ * Copies the rows that an earlier restore replaced, in one snapshot and one transaction, and compares both sides. The
+ * schema with those rows is not changed, so an undo that fails can be tried again.
  * @throws {UndoImpossible} the schema was dropped: the grace period has ended.
  */
 export async function fillFromSchema(
@@ -53,8 +53,8 @@ export async function fillFromSchema(
       tables: tables.map(({ name, rows }) => ({ name, rows })),
     };
   } catch (error) {
-    // 42P01, 3F000: the clean-up of that restore has dropped it.
+    // 42P01, 3F000: the clean-up of that restore has dropped the schema.
     if (!['42P01', '3F000'].includes(sqlStateOf(error) ?? '')) throw error;
-    throw new UndoImpossible('What the restore has replaced is not kept any more.', { cause: error });
+    throw new UndoImpossible('The replaced rows are not kept any more.', { cause: error });
   }
 }

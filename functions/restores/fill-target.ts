@@ -1,14 +1,15 @@
 /**
  * Phase `fill` of a restore's hop: fills the bare schema of the hop's target, beside the tenant's live data.
  *
- *   bare ──rows loaded──▶ compared with what they come from ──masked, if asked──▶ keys and indexes built
- *        ──sealed at the rows' version, brought to the hop's version──▶ whole ──▶ capture is on
+ *   bare ──rows loaded──▶ compared with the source of the rows ──masked, if requested──▶ keys and indexes built
+ *        ──sealed at the rows' version, migrated to the hop's version──▶ whole ──▶ capture is on
  *
  * Invariants
- * - the live data is not touched: a restore that fails here has changed nothing, and its schema is dropped;
- * - what is done is written in the target itself (`restore_steps`), in the transaction that does it: a part is loaded once,
- *   however often the phase is cut off and runs again, or runs twice at once;
- * - the history of the schema is written last, in the transaction that drops `restore_steps`: a schema that has one is whole.
+ * - the live data is not changed: if a restore fails here, only the new schema exists, and it is dropped;
+ * - each completed step is recorded in the target itself (`restore_steps`), in the transaction of the step: so a part
+ *   is loaded once, even if the phase is cut off and repeated, or runs twice at once;
+ * - the migration history of the schema is written last, in the transaction that drops `restore_steps`: a schema with a
+ *   history is whole.
  */
 import type pg from 'pg';
 import type { ObjectStore } from '../aws/object-store.ts';
@@ -30,24 +31,25 @@ import { fillFromBackup } from './fill-from-backup.ts';
 import { fillFromSchema } from './fill-from-schema.ts';
 import { createSteps, dropSteps } from './load-backup.ts';
 
-/** What was loaded, for the report. */
+/** The loaded rows, for the report. */
 export interface Filled {
   readonly rows: number;
-  /** As PostgreSQL's COPY format has them; 0 where nothing was read from outside. */
+  /** Size in PostgreSQL's COPY format; 0 for an undo, which reads no backup. */
   readonly bytes: number;
   readonly tables: readonly { readonly name: string; readonly rows: number }[];
 }
 
-/** Builds are the last that a waiting tenant waits for: each connection may take a second process. */
+/** The requester waits for the builds, so each connection may use a second process. */
 const POWER = { memory: '256MB', workers: 1 } as const;
 /** A migration may rewrite a large table. */
 const SEAL_SECONDS = 600;
 
 /**
- * Called until it is done.
- * @param store where backups are.
- * @throws {BackupError} an object or the manifest is missing or damaged, or the restored rows are others: the restore ends.
- * @throws {UndoImpossible} what the earlier restore replaced is gone.
+ * Runs the phase. Call it until it is done.
+ * @param store the bucket of the backups.
+ * @throws {BackupError} an object or the manifest is missing or damaged, or the restored rows differ: the restore
+ *   fails.
+ * @throws {UndoImpossible} the rows that the earlier restore replaced are not kept any more.
  * @throws {ClaimLost | AttemptBusy | MoveAborted} and errors of S3 and PostgreSQL.
  */
 export function fillTarget(
@@ -85,7 +87,7 @@ export function fillTarget(
   });
 }
 
-/** Grants, history, and the migrations from the version of the rows to that of the hop. */
+/** Grants privileges, writes the history, and migrates the schema from the version of the rows to that of the hop. */
 async function seal(owner: pg.Client, { hop }: HopContext, filling: Filling): Promise<void> {
   const { schemaName, roleName } = hop.target;
   const target = isolatedTarget(schemaName, roleName);

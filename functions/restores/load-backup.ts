@@ -1,7 +1,7 @@
 /**
- * Loads a backup's parts into a bare schema and compares its tables with the manifest: what restores and drills have in
- * common. A part is loaded by one transaction, which notes it in the schema itself: it is loaded once, however often the
- * work is cut off and repeated.
+ * Loads a backup's parts into a bare schema and compares its tables with the manifest. Restores and drills share it.
+ * One transaction loads a part and records that in the schema itself: so a part is loaded once, even if the work is cut
+ * off and repeated.
  */
 import type pg from 'pg';
 import type { ObjectStore } from '../aws/object-store.ts';
@@ -23,16 +23,17 @@ export interface LoadedSchema {
   readonly transaction: LoaderTransaction;
   /** Prepares a connection. */
   readonly begin?: (loader: pg.Client) => Promise<void>;
-  /** On `performance.now()`'s clock: nothing is begun afterwards. */
+  /** On `performance.now()`'s clock: no part or table is begun after it. */
   readonly deadline: number;
   readonly progress: (update: PhaseProgress) => Promise<void>;
 }
 
-/** Connections that load side by side: PostgreSQL and this process have a processor each. */
+/** Connections that load in parallel, so that PostgreSQL and this process work at the same time. */
 const LOADERS = 2;
 
 /**
- * @returns whether everything is loaded and equals the manifest: else call again.
+ * Loads and compares until the deadline.
+ * @returns true once all rows are loaded and equal the manifest; false: call again.
  * @throws {BackupObjectMissing | BackupObjectDamaged | RestoredRowsDiffer} and errors of S3 and PostgreSQL.
  */
 export async function loadAndCompare(schema: LoadedSchema): Promise<boolean> {
@@ -47,7 +48,7 @@ export async function loadAndCompare(schema: LoadedSchema): Promise<boolean> {
       try {
         await transaction(loader, () => once(loader, schemaName, part.key, work));
       } finally {
-        // Another run has loaded it meanwhile, or the transaction did not begin.
+        // The stream is still open if another run has loaded the part, or if the transaction did not begin.
         rows.body.destroy();
       }
     }
@@ -55,10 +56,11 @@ export async function loadAndCompare(schema: LoadedSchema): Promise<boolean> {
     loaded.bytesDone += part.rawBytes;
     await schema.progress({ ...loaded, ...total });
   };
-  if (!(await sideBySide(schema, parts, load))) return false;
+  if (!(await inParallel(schema, parts, load))) return false;
   const restored = { tenantId, schemaName, isolationModel: 'schema' as const };
-  // Each table once: a large tenant takes several calls, and a masked table has other rows than the backup.
-  return sideBySide(schema, tables, async (loader, table) => {
+  // Each table is compared once: a large tenant takes several calls, and a table that is masked later differs from the
+  // backup.
+  return inParallel(schema, tables, async (loader, table) => {
     const step = `compared ${table.name}`;
     await schema.progress({});
     if (await isDone(loader, schemaName, step)) return;
@@ -69,19 +71,19 @@ export async function loadAndCompare(schema: LoadedSchema): Promise<boolean> {
 
 const stepsTable = (schemaName: string) => qualified(schemaName, 'restore_steps');
 
-/** SQL of the table that notes the steps which are done. */
+/** SQL that creates the table of completed steps. */
 export const createSteps = (schemaName: string) =>
   `CREATE TABLE IF NOT EXISTS ${stepsTable(schemaName)} (step text PRIMARY KEY)`;
 export const dropSteps = (schemaName: string) => `DROP TABLE ${stepsTable(schemaName)}`;
 
-/** Does the work in the connection's open transaction, unless a transaction has done it before. */
+/** Does the work in the connection's open transaction, unless an earlier transaction has committed this step. */
 export async function once(
   connection: pg.ClientBase,
   schemaName: string,
   step: string,
   work: () => Promise<void>,
 ): Promise<void> {
-  // A second run waits here for the end of the first one's transaction.
+  // A concurrent run of the same step waits here until the first transaction ends.
   const { rowCount } = await connection.query(
     `INSERT INTO ${stepsTable(schemaName)} (step) VALUES ($1) ON CONFLICT DO NOTHING`,
     [step],
@@ -97,10 +99,11 @@ export async function isDone(connection: pg.ClientBase, schemaName: string, step
 }
 
 /**
- * Works items off on several connections. When one fails, no further one is begun, and all connections are idle at the end.
- * @returns whether all were done before the deadline.
+ * Processes items on several connections. After a failure no further item is begun. All connections are closed at the
+ * end.
+ * @returns whether all items were begun before the deadline.
  */
-async function sideBySide<Item>(
+async function inParallel<Item>(
   schema: LoadedSchema,
   items: readonly Item[],
   work: (loader: pg.Client, item: Item) => Promise<void>,
@@ -123,7 +126,7 @@ async function sideBySide<Item>(
   return queue.length === 0;
 }
 
-/** A connection that can carry a stream of COPY. */
+/** Runs work on a connection of the schema's owner. The connection is not pipelined, so it can carry a COPY stream. */
 export function asLoader<Result>(
   { place, begin }: Pick<LoadedSchema, 'place' | 'begin'>,
   work: (loader: pg.Client) => Promise<Result>,

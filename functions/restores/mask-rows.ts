@@ -5,8 +5,8 @@ import type { TenantTable } from '../database/tables/tenant-table.ts';
 import { tenantTablesAt } from '../database/tables/tenant-tables.ts';
 
 /**
- * Blanks what names a person, and what is encrypted, in a schema that serves nobody yet. Other contents stay: documents
- * (`jsonb`) and long texts may still tell who somebody is.
+ * Blanks names, e-mail addresses and encrypted values in a schema that serves no requests yet. Other values are kept:
+ * documents (`jsonb`) and long texts may still identify a person.
  * @throws PostgreSQL's errors.
  */
 export async function maskRows(
@@ -28,13 +28,13 @@ function maskedColumns({ columns, primaryKey }: TenantTable): string[] {
   });
 }
 
-/** SQL of what a column holds in a masked row; undefined where it stays as it is. */
+/** SQL of a column's masked value; undefined if the column is not masked. */
 function maskedValue(
   { type, nullable, personal }: ColumnSpec,
   primaryKey: readonly string[],
 ): string | undefined {
   if (personal === 'name') return "'Masked'";
-  // Unique as the addresses were, and none that mail could be sent to.
+  // The primary key makes the address unique; `.invalid` is a domain that receives no mail.
   if (personal === 'email') {
     return `'masked-' || ${primaryKey.map((name) => `${identifier(name)}::text`).join(` || '-' || `)} || '@masked.invalid'`;
   }

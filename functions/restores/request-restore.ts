@@ -14,18 +14,19 @@ export interface RequestRestoreOptions {
   readonly actor: AuditActor;
   /** ARN of `tenant-restore`. */
   readonly stateMachineArn: string;
-  /** `StartExecution` of it. */
+  /** Calls `StartExecution` of `tenant-restore`. */
   readonly start: (name: string, input: object) => Promise<void>;
-  /** For a request that its client may send again. */
+  /** For a request that the client may repeat. */
   readonly once?: RepeatableRequest | undefined;
 }
 
 /**
- * Asks for a restore: it is recorded first, under the name that its execution will have, and started then. A repeated
- * request answers the restore of the first one, and starts its execution again while that has not begun.
- * @param restore of the tenant; of a clone, the tenant is the new one, which is being onboarded.
+ * Requests a restore: records it with the name of its future execution, then starts the execution. A repeated request
+ * returns the restore of the first one. It starts that restore's execution again while the execution has not begun.
+ * @param tenantId the tenant to restore; for a clone, the new tenant, which is being onboarded.
  * @returns the restore's id.
- * @throws {BackupUnknown | TenantNotRestorable | RolloutInProgress | UndoImpossible | BackupTablesNewer} nothing was changed.
+ * @throws {BackupUnknown | TenantNotRestorable | RolloutInProgress | UndoImpossible | BackupTablesNewer} nothing was
+ *   changed.
  * @throws {RestoreNotStarted} the restore is recorded as failed, unless an earlier request recorded it.
  */
 export async function requestRestore(
@@ -63,10 +64,10 @@ export async function requestRestore(
   try {
     await start(nameOf(restoreId), { tenantId, restoreId, startedBy: actor.id });
   } catch (cause) {
-    // It has run, and may have ended: the record says how.
+    // It has run and may have ended: the record has the outcome.
     if (restoreId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return restoreId;
     const error = new RestoreNotStarted({ cause });
-    // The first request may have started it all the same, so only the first request gives it up.
+    // A failed start may have worked after all, so only the request that recorded the restore marks it as failed.
     if (restoreId === newId) {
       await registry.transaction(async (transaction) => {
         await recordEnd(

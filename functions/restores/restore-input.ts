@@ -18,19 +18,19 @@ export type RestoreRequest =
 export interface RestoreInput {
   /** Id or slug. */
   readonly tenant: string;
-  /** Of the row that was made before the execution was started; without it, the input says what to restore. */
+  /** Id of the row that was inserted before the execution was started. If absent, the input names what to restore. */
   readonly restoreId: string | undefined;
   readonly backupId: string | undefined;
   /** RFC 3339, UTC. */
   readonly at: string | undefined;
-  /** Who asked for it, where it was not the execution's starter. */
+  /** The requester; undefined if the execution's starter requested the restore. */
   readonly startedBy: string | undefined;
 }
 
 const uuid = z.uuid('must be a UUID');
 const text = (what: string) => z.string(`must be ${what}`);
 
-/** In UTC and milliseconds, which is how exactly clusters are restored. */
+/** Converted to UTC with milliseconds, the precision of RDS's restores. */
 const time = z.pipe(
   z.iso.datetime({ offset: true, error: 'must be a time of RFC 3339, such as 2026-01-31T12:00:00Z' }),
   z.transform((text) => new Date(text).toISOString()),
@@ -48,7 +48,7 @@ const request = z.strictObject(
   'must be a JSON object',
 );
 
-/** Checks what a client asks. Slug and address are checked as those of any new tenant. @throws {InvalidRestoreInput} */
+/** Validates a client's request. Onboarding validates slug and address of a clone. @throws {InvalidRestoreInput} */
 export function readRestoreRequest(body: unknown): RestoreRequest {
   const { backupId, at, mode = 'replace', slug, adminEmail, mask } = parse(request, body);
   const of = restoredState({ backupId, at });
@@ -68,7 +68,7 @@ export function readRestoreRequest(body: unknown): RestoreRequest {
   return { mode, of };
 }
 
-/** @throws {InvalidRestoreInput} unless exactly one is given. */
+/** @throws {InvalidRestoreInput} not exactly one of the two is given. */
 function restoredState({
   backupId,
   at,
@@ -92,7 +92,7 @@ const input = z.strictObject(
     restoreId: z.optional(uuid),
     backupId: z.optional(uuid),
     at: z.optional(time),
-    mode: z.optional(z.literal('replace', 'must be "replace": ask the API for a clone')),
+    mode: z.optional(z.literal('replace', 'must be "replace": request a clone through the API')),
     startedBy: z.optional(
       z
         .string('must be a string')
@@ -108,7 +108,7 @@ const input = z.strictObject(
   'must be a JSON object',
 );
 
-/** Checks the input of an execution. @throws {InvalidRestoreInput} naming every field that is wrong. */
+/** Validates the input of an execution. @throws {InvalidRestoreInput} it names every wrong field. */
 export function readRestoreInput(value: unknown): RestoreInput {
   const { tenantId, slug, restoreId, backupId, at, startedBy } = parse(input, value);
   const tenant = tenantId ?? slug;

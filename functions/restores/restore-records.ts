@@ -1,10 +1,11 @@
 /**
- * The registry's record of a restore, which is a move with `restore`: the row says what is restored, and the plan's first
- * hop is filled with it.
+ * The registry's record of a restore. A restore is a move whose row has `restore`: that column says what is restored,
+ * and the plan's first hop is filled with it.
  *
  *   running (planned ─▶ begun ─▶ phases of its hops) ──▶ succeeded | failed | aborted
  *
- * Restores and moves of a tenant exclude each other (`one_running_move`), and end in the same way (functions/moves/end-move.ts).
+ * A tenant has at most one running move or restore (index `one_running_move`). Restores end as moves do
+ * (functions/moves/end-move.ts).
  */
 import { sql } from 'kysely';
 import type { IsolationModel } from '../contracts/tenant.ts';
@@ -20,44 +21,44 @@ import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { BackupUnknown, TenantNotRestorable } from './errors.ts';
 
-/** What is restored, and how: `tenant_moves.restore`. */
+/** The source and the mode of a restore: `tenant_moves.restore`. */
 export type Restore =
-  /** Of the tenant itself: its rows are replaced. */
+  /** Replaces the tenant's rows by earlier rows of the same tenant. */
   | (RestoredState & { readonly mode: 'replace' })
-  /** Of another tenant, into a new one. */
+  /** Copies the rows of another tenant into a new tenant. */
   | (RestoredState & {
       readonly mode: 'clone';
-      /** Whose backup it is. */
+      /** The tenant whose rows are copied. */
       readonly cloneOf: string;
-      /** Names, addresses and encrypted fields are blanked. */
+      /** Names, e-mail addresses and encrypted fields are blanked. */
       readonly mask: boolean;
     })
-  /** Brings back what an earlier restore has replaced. */
+  /** Brings back the rows that an earlier restore replaced. */
   | { readonly mode: 'undo'; readonly undoes: string };
 
-/** Which rows: those of a backup, or of a time, of which the restore makes a backup first (side-backup.ts). */
+/** The rows of a backup, or the rows of a past time. For a time, the restore makes a backup first (side-backup.ts). */
 export interface RestoredState {
   /** Absent until the backup of `at` is begun. */
   readonly backupId?: string;
   /** RFC 3339, UTC. */
   readonly at?: string;
-  /** Of `at`: the cluster that is copied. */
+  /** With `at`: the cluster to copy. */
   readonly source?: SideSource;
 }
 
 export interface SideSource {
   readonly clusterArn: string;
-  /** Name or ARN of the secret of the cluster's owner. */
+  /** Name or ARN of the secret of the database's owner. */
   readonly ownerSecret: string;
 }
 
-/** @throws {BackupUnknown} it is not made yet. */
+/** @throws {BackupUnknown} the backup of `at` is not begun yet. */
 export function backupOfRestore({ backupId }: RestoredState): string {
   if (backupId === undefined) throw new BackupUnknown();
   return backupId;
 }
 
-/** A backup, as far as a restore minds it. */
+/** The columns of a backup that a restore uses. */
 export interface RestorableBackup {
   readonly backupId: string;
   readonly tenantId: string;
@@ -68,8 +69,8 @@ export interface RestorableBackup {
 }
 
 /**
- * A backup of the tenant that can be restored.
- * @throws {BackupUnknown} it is another tenant's, has not succeeded, or has expired.
+ * Reads a backup of the tenant that can be restored.
+ * @throws {BackupUnknown} the backup belongs to another tenant, has not succeeded, or has expired.
  */
 export async function findRestorable(
   registry: RegistryExecutor,
@@ -96,10 +97,11 @@ export async function findRestorable(
 }
 
 /**
- * The hops of a restore. The new schema of an isolated tenant is made beside its present one. Shared tables cannot have two
- * states of one tenant, so a Starter tenant goes through a schema of its own: it is filled from the backup, then moved back
- * as any tenant is moved. A restore that ended between these hops has left the tenant in that schema: the next restore moves
- * it back to the shared tables.
+ * Plans the hops of a restore. The restored schema of an isolated tenant is created beside its current schema. Shared
+ * tables cannot hold two states of one tenant, so the restore of a Starter tenant has two hops: the first one moves the
+ * tenant to a schema of its own, which is filled from the backup; the second one moves it back to the shared tables, as
+ * a move does. If a restore ended between these hops, the tenant is still in that schema; the next restore moves it
+ * back.
  * @param home the isolation model of the tenant's tier.
  */
 export function planRestore(at: Location, filling: Filling, home: IsolationModel): PlannedHop[] {
@@ -113,7 +115,7 @@ export function planRestore(at: Location, filling: Filling, home: IsolationModel
   ];
 }
 
-/** The tenant's own hop of a restore that replaces something: the one that keeps it. */
+/** The hop of a restore whose target is filled; it keeps the replaced rows. */
 export const fillingHop = (hops: readonly HopRecord[]): HopRecord | undefined =>
   hops.find(({ filling }) => filling !== undefined);
 
@@ -128,7 +130,7 @@ export interface NewRestore {
 }
 
 /**
- * Records a running restore, with its line in the audit log. Its plan is made when it begins.
+ * Inserts a running restore and its entry in the audit log. The execution plans the hops later.
  * @throws {TenantNotRestorable} the tenant has a running move or restore.
  */
 export async function insertRestore(
@@ -151,7 +153,7 @@ export async function insertRestore(
       })
       .execute();
   } catch (error) {
-    // Whoever comes second meets the index `one_running_move`.
+    // The second of two concurrent inserts violates the index `one_running_move`.
     if (error instanceof RegistryError && error.sqlState === '23505') {
       throw new TenantNotRestorable('The tenant is being moved or restored already.');
     }
@@ -166,7 +168,7 @@ export async function insertRestore(
   });
 }
 
-/** Gives a running restore its plan, unless it has one. */
+/** Sets the plan of a running restore. */
 export async function setPlan(
   transaction: RegistryExecutor,
   restoreId: string,
@@ -180,7 +182,7 @@ export async function setPlan(
     .execute();
 }
 
-/** Adds facts to what is on record of a restore, such as what an undo discards. */
+/** Adds facts to the record of a restore, such as the discarded writes. */
 export async function noteRestore(
   registry: RegistryExecutor,
   restoreId: string,

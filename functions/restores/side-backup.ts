@@ -1,18 +1,18 @@
 /**
- * A restore to a point in time: the backup of the tenant as it was then is made of a side cluster, a copy of the tenant's
- * present cluster at that time. Everything after that is a restore of a backup.
+ * The first part of a restore to a point in time. It makes a backup of the tenant's rows at that time from a side
+ * cluster: a copy of the tenant's current cluster, restored to that time. The rest is a restore of that backup.
  *
- *   (none) ──driveSide──▶ restoring ▶ ready ──its master gets the owner's present password──▶ open
+ *   (none) ──driveSide──▶ restoring ▶ ready ──its master gets the owner's current password──▶ open
  *      ▲                                            open ──beginSideBackup──▶ secured, backup recorded ──▶ (backup phases)
- *      └─────────── dropSide, or sweepSideClusters, in whatever state ◀──────────────────────────────────────┘
+ *      └─────────── dropSide, or sweepSideClusters, in any state ◀───────────────────────────────────────────┘
  *
  * Invariants
- * - the restore's record says which cluster is copied and whose rows are read, from the first call on: a clone's source may
- *   move away meanwhile, and its copy stays the same;
- * - a side cluster is named after its restore, so a later execution, or the sweep, knows what to delete without any record;
- * - nothing reads the copy before `secureCopy` has closed it to everyone else;
- * - a side cluster is not left when its restore has ended: the workflow drops it on each of its ways, and the sweep drops
- *   those whose workflow was killed.
+ * - from the first call on, the restore's record has the cluster to copy and the tenant whose rows are read: if the
+ *   source of a clone moves to another cluster meanwhile, the copy stays the same;
+ * - a side cluster is named after its restore, so a later execution, or the sweep, finds it without any record;
+ * - nothing reads the copy before `secureCopy` has closed it to all other logins;
+ * - no side cluster outlives its restore: the workflow drops it at each of its ends, and the sweep drops those of
+ *   killed workflows.
  */
 import { randomUUID } from 'node:crypto';
 import { SideClusterFailed } from '../aws/errors.ts';
@@ -49,36 +49,36 @@ import { noteRestore, type Restore, type SideSource } from './restore-records.ts
 
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
-/** Where side clusters of the region are made. */
+/** Network and parameter group of the region's side clusters. */
 export interface SideSettings {
   readonly subnetGroup: string;
   readonly securityGroupId: string;
   readonly parameterGroup: string;
 }
 
-/** A side cluster as the phases of its backup reach it. */
+/** The database of a side cluster, for the phases of its backup. */
 export interface SideDatabase extends OwnedDatabase {
   readonly masterUsername: string;
-  /** The time whose rows it has, RFC 3339. */
+  /** The time of its rows, RFC 3339. */
   readonly rowsOf: string;
 }
 
-/** What a call of {@link driveSide} answers; the next call gets it back. */
+/** The result of a call of {@link driveSide}; it is an input of the next call. */
 export type SideProgress =
   | { readonly done: false; readonly passwordSet: boolean }
   | { readonly done: true; readonly database: SideDatabase };
 
-/** A side cluster is a copy for an hour or two, and its reader is one backup: it grows while that reads. */
+/** A side cluster exists for an hour or two, and one backup reads it: its capacity grows while the backup reads. */
 const CAPACITY = { min: 0.5, max: 16 } as const;
-/** RDS takes minutes, and half an hour for a large cluster. */
+/** RDS needs minutes; half an hour for a large cluster. */
 const LONGEST_SECONDS = 6 * 3_600;
 
 export const sideClusterOf = (restoreId: string): string => `${SIDE_CLUSTERS}${restoreId}`;
 
 /**
- * Makes the side cluster of a restore; called until it is done.
+ * Creates the side cluster of a restore. Call it until it is done.
  * @throws {TimeNotRestorable | SideClusterFailed | SideClusterTaken | TenantNotRestorable}
- * @throws {MoveOvertaken | MoveAborted} the restore has ended, or is to end.
+ * @throws {MoveOvertaken | MoveAborted} the restore has ended, or an operator has aborted it.
  * @throws RDS's errors, such as `DBClusterQuotaExceededFault`.
  */
 export async function driveSide(
@@ -107,7 +107,7 @@ export async function driveSide(
   if (progress.phase !== 'ready') return { done: false, passwordSet: false };
   if (!passwordSet) {
     const { password } = await readSecret(source.ownerSecret);
-    return { done: false, passwordSet: await isPasswordTaken(identifier, password) };
+    return { done: false, passwordSet: await setMasterPassword(identifier, password) };
   }
   const { host, port, database, masterUsername } = progress.address;
   return {
@@ -123,7 +123,7 @@ export async function driveSide(
   };
 }
 
-/** The cluster where the tenant is now; remembered with the restore. */
+/** Chooses the tenant's current cluster and records it with the restore. */
 async function chooseSource(
   registry: RegistryExecutor,
   restoreId: string,
@@ -136,12 +136,13 @@ async function chooseSource(
   return source;
 }
 
-async function isPasswordTaken(identifier: string, password: string): Promise<boolean> {
+/** @returns false if RDS cannot accept the password now: call again. */
+async function setMasterPassword(identifier: string, password: string): Promise<boolean> {
   try {
     await setSideMasterPassword({ identifier }, password);
     return true;
   } catch (error) {
-    // The cluster is being changed: at the next call again.
+    // Another change of the cluster is still in progress.
     if (/^InvalidDBClusterState/.test((error as Error).name)) return false;
     throw error;
   }
@@ -154,8 +155,8 @@ export interface SideBackup {
 }
 
 /**
- * Makes the side cluster safe, and records the backup that is made of it, or takes up the one that was recorded. Signs in
- * as its master with the owner's password, which `driveSide` has set.
+ * Secures the side cluster, and records the backup that reads it; a repeated call returns the backup that is recorded.
+ * It connects as the cluster's master with the owner's password, which `driveSide` has set.
  * @throws {TenantAbsentThen} the tenant was not in the cluster at that time.
  * @throws {SideClusterUnreachable} transient: RDS has not set the password yet.
  * @throws {TenantNotBackupable | MoveOvertaken | MoveAborted} and the driver's errors.
@@ -206,7 +207,7 @@ async function openToOwner({ writerHost, port, database, ...logins }: SideDataba
   }
 }
 
-/** The backup of a restore that is running or has succeeded. */
+/** The backup of a restore, if it is running or has succeeded. */
 async function backupOf(
   transaction: RegistryExecutor,
   restoreId: string,
@@ -218,9 +219,10 @@ async function backupOf(
 }
 
 /**
- * Ends a backup that the restore has not completed, and deletes the side cluster; called until it is done. May be called
- * whatever has become of either.
- * @throws {SideClusterTaken} the cluster is not the restore's, and RDS's errors: the sweep tries again.
+ * Ends the restore's backup if it is still running, and deletes the side cluster. Call it until it is done. It may be
+ * called in any state of either.
+ * @throws {SideClusterTaken} the cluster does not belong to the restore.
+ * @throws RDS's errors: the sweep tries again.
  */
 export async function dropSide(
   registry: Registry,
@@ -239,14 +241,14 @@ export async function dropSide(
   });
   const identifier = sideClusterOf(restoreId);
   if (await removeSideCluster({ identifier })) return { done: true };
-  // RDS goes on by itself, and the restore need not wait for it.
+  // The restore need not wait for the end of the deletion.
   return { done: await isSideClusterDeleting({ identifier }) };
 }
 
 /**
- * Deletes the side clusters whose restore is not running: its execution was killed, or could not delete it.
- * @returns the clusters whose deletion was begun or is under way.
- * @throws {AggregateError} some could not be deleted; the others were.
+ * Deletes the side clusters whose restore is not running: their execution was killed, or could not delete them.
+ * @returns the clusters that are being deleted.
+ * @throws {AggregateError} some clusters could not be deleted; the deletion of all others has begun.
  */
 export async function sweepSideClusters(registry: RegistryExecutor): Promise<string[]> {
   const swept: string[] = [];
@@ -255,7 +257,7 @@ export async function sweepSideClusters(registry: RegistryExecutor): Promise<str
     try {
       const restoreId = identifier.slice(SIDE_CLUSTERS.length);
       const move = isUuid(restoreId) ? await findMove(registry, restoreId) : undefined;
-      // A restore whose execution is dead is ended by the recovery of moves first.
+      // If the execution is dead, the recovery of moves ends the restore first; a later sweep deletes the cluster.
       if (move?.status === 'running') continue;
       await removeSideCluster({ identifier });
       swept.push(identifier);
@@ -281,8 +283,9 @@ interface RunningRestore {
 }
 
 /**
- * The restore to a point in time, which from now on is in that phase.
- * @throws {MoveOvertaken} it is not running. {MoveAborted} an operator has asked it to stop.
+ * Reads a running restore to a point in time and records its phase.
+ * @throws {MoveOvertaken} the restore is not running.
+ * @throws {MoveAborted} an operator has aborted the restore.
  */
 export async function runningRestore(
   registry: RegistryExecutor,

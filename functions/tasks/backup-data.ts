@@ -1,4 +1,4 @@
-/** The phases of `tenant-backup` that read a tenant's rows and write the bucket, inside the network. */
+/** The phases of `tenant-backup` that read a tenant's rows and write objects. They run inside the network. */
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
 import { type BackupContext, connectReader } from '../backups/backup-context.ts';
@@ -10,14 +10,14 @@ import { type Phase, phase } from './workflow-task.ts';
 
 const objectLock = z.enum(['', 'GOVERNANCE', 'COMPLIANCE']);
 
-/** A worker returns well before Lambda would stop it, ... */
+/** A worker returns this long before Lambda would stop it. */
 const MARGIN_MS = 15_000;
-/** ... has begun to look for its successor that long before, ... */
+/** A worker begins no part in this time before its end, and leaves its lane as soon as it may. */
 const LEAVE_MS = 90_000;
-/** ... and the workers of the two lanes do so at different times. */
+/** Longest copy of each lane's worker. The lanes differ, so that their workers do not leave at the same time. */
 const LONGEST_COPY_MS = [5 * 60_000, 9 * 60_000] as const;
 
-/** Of a restore to a point in time: the tenant is read in a copy of its cluster. */
+/** The state of a restore to a point in time: the backup reads a copy of the tenant's cluster. */
 const ofSide = z.object({
   move: z.object({ moveId: z.uuid() }),
   side: z.object({ database: sideDatabase }),
@@ -27,7 +27,7 @@ type Run<State> = (context: BackupContext, state: State, lambda: Context) => Pro
 
 const anyState = backupState.extend({ move: z.unknown().optional(), side: z.unknown().optional() });
 
-/** A phase of a backup, over its record in the registry. */
+/** Wraps the work of a phase: opens the backup's ledger and bucket from the state. */
 function dataPhase<Schema extends z.ZodType<z.output<typeof anyState>>>(
   schema: Schema,
   run: Run<z.output<Schema>>,
@@ -46,7 +46,10 @@ function dataPhase<Schema extends z.ZodType<z.output<typeof anyState>>>(
   });
 }
 
-/** Where the rows are read, if not in the tenant's place. @throws {MoveAborted | MoveOvertaken} the restore is to end. */
+/**
+ * The side cluster to read; empty for the backup of a tenant's place.
+ * @throws {MoveAborted | MoveOvertaken} the restore was aborted or has ended.
+ */
 async function sideOf(
   registry: DataApi,
   state: z.output<typeof anyState>,
@@ -58,14 +61,14 @@ async function sideOf(
   return { connect: () => connectReader(side.database), rowsOf: side.database.rowsOf };
 }
 
-/** Decides what is read, and in which parts. */
+/** Plans the parts of the backup. */
 const plan = dataPhase(anyState, async (context) => {
   const { planBackup } = await import('../backups/plan-backup.ts');
   await planBackup(context);
   return { done: true };
 });
 
-/** One worker of one lane; the workflow calls it until it is done. */
+/** Runs one worker of one lane; the workflow calls it until it is done. */
 const copy = dataPhase(anyState.extend({ lane: z.literal([0, 1]) }), async (context, { lane }, lambda) => {
   const { copyParts } = await import('../backups/copy-parts.ts');
   const end = performance.now() + lambda.getRemainingTimeInMillis() - MARGIN_MS;

@@ -1,6 +1,6 @@
 /**
- * The phases of `tenant-backup` and `fleet-backup` that need the registry and the bucket's listing, and sign in to no
- * database; and the recovery of backups whose executions ended early.
+ * The phases of `tenant-backup` and `fleet-backup` that need only the registry and the list of the bucket's objects,
+ * and the recovery of backups and exports whose executions ended early. They sign in to no data database.
  */
 import * as z from 'zod';
 import { type ReasonOptions, reasonOfFailure } from '../aws/caught-error.ts';
@@ -23,7 +23,7 @@ import { phase } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);
 
-/** Records the backup, or takes up the one that was recorded for this execution. */
+/** Records the backup, or continues the one that was recorded for this execution. */
 const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { registry }) =>
   beginBackup(registry, state.input, state.executionArn, { statusOf: executionStatus }),
 );
@@ -42,13 +42,13 @@ const fail = phase(
   }),
   async ({ executionArn: arn, failure }, { registry }) => {
     const reason = reasonOfFailure(failure, FAILURES);
-    // By the execution: the beginning may have been cut off after it was recorded.
+    // Found by its execution, because `begin` may have recorded the backup without returning it.
     const [backup] = await selectBackups(registry, (all) => all.where('b.execution_arn', '=', arn));
     if (!backup) return { reason, outcome: 'refused' };
     await registry.transaction((transaction) =>
       endBackup(transaction, backup, { status: 'failed', reason }, { id: arn, type: 'workflow' }),
     );
-    // Only the answer of the last phase was lost.
+    // The backup succeeded; only the answer of the last phase was lost.
     if (backup.status === 'succeeded') return { reason, outcome: 'succeeded' };
     return {
       reason,
@@ -58,7 +58,7 @@ const fail = phase(
   },
 );
 
-/** EventBridge's event of an execution that ended; a schedule sends none. */
+/** The event of EventBridge about an ended execution. The schedule's event has no `detail`. */
 const ended = z.object({ detail: z.object({ executionArn }).optional() });
 
 /** Ends the records of backups and exports whose executions are dead. */
@@ -71,7 +71,7 @@ const recover = phase(ended, async ({ detail }, { registry }) => {
   const recovered = [backups, exports].flatMap((result) =>
     result.status === 'fulfilled' ? result.value : [],
   );
-  // Nothing should be left to recover, so the log shows what was.
+  // Recovery is an exception, so it is logged as a warning.
   if (recovered.length > 0) logger.warn('recovered', { recovered });
   for (const result of [backups, exports]) if (result.status === 'rejected') logEach(result.reason);
   return { recovered };
@@ -91,7 +91,7 @@ const cursor = z.object({
   after: z.uuid().optional(),
 });
 
-/** A page of the region's tenants whose backup is due. */
+/** Lists a page of the region's tenants whose backup is due. */
 const due = phase(
   z.object({ page: z.object({ next: cursor.optional() }).optional() }),
   async ({ page }, { registry }) => {
@@ -104,28 +104,28 @@ const due = phase(
   },
 );
 
-/** What the failure of one tenant's execution means for the run. It never throws what would stop the others. */
+/** Maps the failure of one tenant's execution to its outcome in the run. */
 const outcome = phase(
   z.object({
     tenantId: z.uuid(),
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
   async ({ tenantId, failure }) => {
-    const { outcome: meaning, error } = outcomeOfFailure(failure.Cause ?? '');
+    const { outcome: result, error } = outcomeOfFailure(failure.Cause ?? '');
     const details = { tenantId, error, execution: failure.Error };
-    if (meaning === 'failed') logger.error('a tenant was not backed up', details);
-    else logger.warn('a tenant was left out', details);
-    return { tenantId, outcome: meaning };
+    if (result === 'failed') logger.error('a tenant was not backed up', details);
+    else logger.warn('a tenant was skipped', details);
+    return { tenantId, outcome: result };
   },
 );
 
-/** Adds a page's results to those of the pages before. */
+/** Adds the results of a page to the sums of the run. */
 const count = phase(
   z.object({ results: pageResults, sums: fleetSums.optional() }),
   async ({ results, sums }) => addResults(sums ?? NO_SUMS, results),
 );
 
-/** What a run has come to. */
+/** Reports the sums of a run, and whether it is complete. */
 const report = phase(
   z.object({ sums: fleetSums, expiry: z.object({ done: z.boolean() }) }),
   async ({ sums, expiry }) => {
@@ -139,10 +139,10 @@ const report = phase(
   },
 );
 
-/** How long a call works: the workflow sees a dead function soon. */
+/** Time of one call. It is short, so that the workflow detects a dead function soon. */
 const EXPIRY_MS = 50_000;
 
-/** Deletes what is no longer kept of exports and backups, called until it is done. */
+/** Deletes expired exports and backups, and garbage; the workflow calls it until it is done. */
 const expire = phase(
   z.object({ expiry: z.object({ cursor: z.string().optional() }).optional() }),
   async ({ expiry }, { registry }) => {
@@ -152,7 +152,7 @@ const expire = phase(
       now: new Date(),
       deadline: performance.now() + EXPIRY_MS,
     };
-    // Exports are few: each call begins with them, and the cursor is of the backups.
+    // Exports are few, so each call begins with them; the cursor belongs to the backups.
     if (!(await expireExports(registry, store, limits))) return { done: false, ...expiry };
     return expireBackups(registry, store, { ...limits, cursor: expiry?.cursor });
   },

@@ -6,13 +6,15 @@ import { MoveError } from '../moves/errors.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { type Phase, phasedTask, type TaskHandler, type TaskKind } from './workflow-task.ts';
 
-/** What every state of `tenant-backup` carries once it has begun. */
+/** The fields of every state of `tenant-backup` after `begin`. */
 export const backupState = z.object({
   executionArn: z.string().min(1),
   backup: z.object({ backupId: z.uuid(), tenantId: z.uuid() }),
 });
 
-/** The copy of a cluster that a restore to a point in time makes its backup of: `SideDatabase` in restores/side-backup.ts. */
+/**
+ * The side cluster that the backup of a restore to a point in time reads: `SideDatabase` in restores/side-backup.ts.
+ */
 export const sideDatabase = z.object({
   writerHost: z.string().min(1),
   port: z.int().positive(),
@@ -22,7 +24,7 @@ export const sideDatabase = z.object({
   rowsOf: z.iso.datetime(),
 });
 
-/** @param ofEvent the phase that gets the events of schedules and of EventBridge */
+/** @param ofEvent the phase that handles events of schedules and of EventBridge. */
 export function backupTask(phases: Readonly<Record<string, Phase>>, ofEvent?: string): TaskHandler<unknown> {
   return phasedTask(BACKUPS, phases, ofEvent);
 }
@@ -34,7 +36,7 @@ const BACKUPS: TaskKind = {
   alertOf: (_error, name) => (name === 'recover' ? ALERTS.backupRecovery : undefined),
 };
 
-/** The typed error that an error of a driver or SDK amounts to. */
+/** Maps an error of a driver or SDK to a typed error. */
 export function toBackupError(error: unknown): Error {
   if (error instanceof BackupError || error instanceof ProvisioningError || error instanceof MoveError)
     return error;
@@ -47,7 +49,7 @@ function subjectOf(state: unknown): Record<string, unknown> {
   return data?.backup ? { ...data.backup } : { execution: data?.executionArn };
 }
 
-/** Figures only: an answer may have a page of tenants. */
+/** For the log: figures only, because a result may have a page of tenants. */
 function outcomeOf(result: unknown): Record<string, unknown> {
   const { data } = z
     .object({ done: z.boolean(), backups: z.number(), objects: z.number() })

@@ -1,6 +1,6 @@
 /**
- * All phases of `tenant-export`. It reads backups and writes exports, and signs in to no data database: a Starter
- * tenant's rows were read through its policies when the backup was made.
+ * All phases of `tenant-export`. They read backups and write exports, and sign in to no data database. (A Starter
+ * tenant's rows were read through the policies when the backup was made.)
  */
 import * as z from 'zod';
 import { type ReasonOptions, reasonOfFailure } from '../aws/caught-error.ts';
@@ -21,12 +21,14 @@ import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import { phase, phasedTask, type TaskKind } from './workflow-task.ts';
 
 const executionArn = z.string().min(1);
-/** What every state carries once the export has begun. */
+/** The fields of every state after `begin`. */
 const begun = z.object({
   executionArn,
   export: z.object({ exportId: z.uuid(), tenantId: z.uuid() }),
 });
-/** A call ends well before Lambda would stop it: it has that long for the part that it has begun. */
+/**
+ * A call begins no part in this time before Lambda would stop it, so that the part that it has begun can be completed.
+ */
 const MARGIN_MS = 3 * 60_000;
 
 const bucket = () => new ObjectStore(variable<ExportDataEnvironment>('BACKUP_BUCKET'));
@@ -36,7 +38,7 @@ const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { re
   beginExport(registry, state.input, state.executionArn, { statusOf: executionStatus }),
 );
 
-/** Finds the backup that is exported, or asks for one; called until it is there. */
+/** Finds the backup to export, or requests one; the workflow calls it until the backup has succeeded. */
 const source = phase(begun, ({ executionArn: arn, export: { exportId } }, { registry }) => {
   const stateMachineArn = variable<ExportDataEnvironment>('BACKUP_STATE_MACHINE_ARN');
   return findSource(registry, exportId, (tenantId) =>
@@ -49,14 +51,14 @@ const source = phase(begun, ({ executionArn: arn, export: { exportId } }, { regi
   );
 });
 
-/** Turns parts of the backup into text; called until all are written. */
+/** Converts parts of the backup to text; the workflow calls it until all are written. */
 const write = phase(begun, async ({ export: { exportId } }, { registry, lambda }) => {
   const { writeParts } = await import('../exports/write-parts.ts');
   const deadline = performance.now() + lambda.getRemainingTimeInMillis() - MARGIN_MS;
   return writeParts({ registry, store: bucket(), exportId }, deadline);
 });
 
-/** Puts the archive together, and ends the export as succeeded. */
+/** Packs the archive, and ends the export as succeeded. */
 const finish = phase(begun, async ({ executionArn: arn, export: { exportId } }, { registry }) => {
   const { finishExport } = await import('../exports/finish-export.ts');
   await finishExport({ registry, store: bucket(), exportId }, { id: arn, type: 'workflow' });
@@ -77,13 +79,13 @@ const fail = phase(
   }),
   async ({ executionArn: arn, failure }, { registry }) => {
     const reason = reasonOfFailure(failure, FAILURES);
-    // By the execution: the beginning may have been cut off after it was recorded.
+    // Found by its execution, because `begin` may have recorded the export without returning it.
     const [own] = await selectExports(registry, (all) => all.where('e.execution_arn', '=', arn));
     if (!own) return { reason, outcome: 'refused' };
     await registry.transaction((transaction) =>
       endExport(transaction, own, { status: 'failed', reason }, { id: arn, type: 'workflow' }),
     );
-    // Only the answer of the last phase was lost.
+    // The export succeeded; only the answer of the last phase was lost.
     if (own.status === 'succeeded') return { reason, outcome: 'succeeded' };
     return { reason, outcome: 'failed', export: { exportId: own.exportId, tenantId: own.tenantId } };
   },
@@ -110,7 +112,7 @@ const EXPORTS: TaskKind = {
   },
 };
 
-/** The typed error that an error of a driver or SDK amounts to. */
+/** Maps an error of a driver or SDK to a typed error. */
 export function toExportError(error: unknown): Error {
   if (error instanceof ExportError || error instanceof BackupError || error instanceof ProvisioningError)
     return error;

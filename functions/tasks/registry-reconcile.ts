@@ -15,7 +15,7 @@ import {
 import { connectAsOwner } from '../reconciliation/region-databases.ts';
 import { phase, phasedTask } from './workflow-task.ts';
 
-/** A call works for so long: the workflow sees a dead function soon. */
+/** Time of one call. It is short, so that the workflow detects a dead function soon. */
 const COMPARE_MS = 50_000;
 
 const input = z.strictObject({ apply: z.boolean().default(false) });
@@ -27,7 +27,7 @@ const page = z.object({
 });
 
 export const phases = {
-  /** Compares, and if asked mends, the next tenants; called until it is done. */
+  /** Compares the next tenants and, with `apply`, mends them; the workflow calls it until it is done. */
   compare: phase(page, async ({ input: asked, page: last, dedicated }, { registry }) => {
     const { data, error } = input.safeParse(asked);
     if (error) throw new InvalidReconciliationInput({ cause: error });

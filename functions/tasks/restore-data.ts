@@ -1,4 +1,7 @@
-/** The phases of `tenant-restore` that are no phases of a move. They read backups, and sign in as the owner of databases. */
+/**
+ * The phases of `restore-drills`, and those of `tenant-restore` that `tenant-move` does not have. They read backups,
+ * and sign in as the owner of data databases.
+ */
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { ObjectStore } from '../aws/object-store.ts';
@@ -15,7 +18,7 @@ const begun = z.object({ move: z.object({ moveId: z.uuid(), tenantId: z.uuid() }
 const backups = () => new ObjectStore(variable<BackupEnvironment>('BACKUP_BUCKET'));
 
 export const phases = {
-  /** Records the restore, or takes up the one that was recorded for this execution. */
+  /** Records the restore, or continues the one that was recorded for this execution. */
   begin: movePhase(
     z.object({ executionArn: z.string().min(1), input: z.unknown() }),
     async (registry, { input, executionArn }) => {
@@ -24,7 +27,7 @@ export const phases = {
     },
   ),
 
-  /** Closes the side cluster to everyone else, and records the backup that is made of it. */
+  /** Secures the side cluster, and records the backup that reads it. */
   'side-backup': movePhase(
     begun.extend({ executionArn: z.string().min(1), side: z.object({ database: sideDatabase }) }),
     async (registry, { executionArn, move, side }) => {
@@ -33,19 +36,19 @@ export const phases = {
     },
   ),
 
-  /** Decides upon the hops; called until the tenant, which may be a new one, is there. */
+  /** Plans the hops; the workflow calls it until the new tenant of a clone is onboarded. */
   plan: movePhase(begun, async (registry, { move }) => {
     const { makePlan } = await import('../restores/begin-restore.ts');
     return makePlan(registry, move, backups());
   }),
 
-  /** Fills the target of a hop; called until it is done. */
+  /** Fills the target of a hop; the workflow calls it until it is done. */
   fill: hopPhase('fill', async (context, _cursor, registry) => {
     const { fillTarget } = await import('../restores/fill-target.ts');
     return fillTarget(registry, context, backups());
   }),
 
-  /** Keeps with the restore which writes it has set aside. */
+  /** Records the writes that the restore discarded. */
   discards: movePhase(begun, async (registry, { move }) => {
     const { noteDiscardedWrites } = await import('../restores/discarded-writes.ts');
     await noteDiscardedWrites(registry, move.moveId);
@@ -54,31 +57,31 @@ export const phases = {
 };
 
 const drilled = z.object({ tenantId: z.uuid(), backupId: z.uuid() });
-/** A call works for so long: the workflow sees a dead function soon. */
+/** Time of one call. It is short, so that the workflow detects a dead function soon. */
 const DRILL_MS = 50_000;
 
 /** The phases of `restore-drills`. */
 export const drillPhases = {
-  /** Backups whose turn it is. */
+  /** Lists the backups to drill. */
   'due-drills': phase(z.object({}), async (_state, { registry }) => {
     const { listDueDrills } = await import('../restores/due-drills.ts');
     return { drills: await listDueDrills(registry, variable<BackupEnvironment>('REGION_KEY')) };
   }),
 
-  /** Restores one backup into a scratch schema; called until it is done. */
+  /** Restores one backup into a scratch schema; the workflow calls it until it is done. */
   drill: phase(drilled, async (backup, { registry }) => {
     const { drillBackup } = await import('../restores/drill-backup.ts');
     return drillBackup(registry, backups(), backup, performance.now() + DRILL_MS);
   }),
 
-  /** Records with the backup why it could not be restored. */
+  /** Records the reason why a backup could not be restored. */
   'fail-drill': phase(
     drilled.extend({ failure: z.object({ Error: z.string(), Cause: z.string().optional() }) }),
     async ({ failure, ...backup }, { registry }) => {
       const { failDrill } = await import('../restores/drill-backup.ts');
       const { reasonOf } = await import('../moves/end-move.ts');
       const restoreErrors = await import('../restores/errors.ts');
-      // It has expired, or the tenant has gone, since it was listed.
+      // Since the backup was listed, it has expired, or its tenant was offboarded or moved to another region.
       const gone: readonly string[] = [
         new restoreErrors.BackupUnknown().name,
         new restoreErrors.TenantNotRestorable('').name,
@@ -91,7 +94,7 @@ export const drillPhases = {
     },
   ),
 
-  /** What a run has come to. */
+  /** Reports the results of a run. */
   'report-drills': phase(
     z.object({
       results: z.array(z.object({ tenantId: z.uuid(), outcome: z.enum(['passed', 'failed', 'skipped']) })),

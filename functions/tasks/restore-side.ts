@@ -1,6 +1,6 @@
 /**
- * The phases of `tenant-restore` that make and delete the copy of a cluster for a restore to a point in time, and the sweep
- * of copies that were left. They use AWS's APIs and sign in to no database.
+ * The phases of `tenant-restore` that create and delete the side cluster of a restore to a point in time, and the sweep
+ * that deletes side clusters of ended restores. They use AWS's APIs and sign in to no data database.
  */
 import * as z from 'zod';
 import { SideClusterFailed, SideClusterTaken, TimeNotRestorable } from '../aws/errors.ts';
@@ -16,7 +16,7 @@ const executionArn = z.string().min(1);
 const move = z.object({ moveId: z.uuid() });
 
 export const phases = {
-  /** Makes the side cluster; called until it is ready. */
+  /** Creates the side cluster; the workflow calls it until the cluster is ready. */
   'side-cluster': movePhase(
     z.object({ move, side: z.object({ passwordSet: z.boolean().optional() }).optional() }),
     async (registry, state) => {
@@ -30,13 +30,13 @@ export const phases = {
     },
   ),
 
-  /** Deletes it; called until RDS goes on by itself. */
+  /** Deletes the side cluster; the workflow calls it until RDS is deleting the cluster. */
   'drop-side-cluster': movePhase(z.object({ executionArn, move }), async (registry, state) => {
     const { dropSide } = await import('../restores/side-backup.ts');
     return dropSide(registry, { restoreId: state.move.moveId, executionArn: state.executionArn });
   }),
 
-  /** Deletes the side clusters whose restore has ended. */
+  /** Deletes side clusters whose restore has ended. */
   sweep: movePhase(z.unknown(), async (registry) => {
     const { sweepSideClusters } = await import('../restores/side-backup.ts');
     const swept = await sweepSideClusters(registry).catch(logEach);

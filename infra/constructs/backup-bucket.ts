@@ -28,21 +28,24 @@ import { backupCopiesBucketName, backupCopiesKeyAlias } from './region-names.ts'
 export interface BackupBucketProps {
   readonly key: IKey;
   readonly logRetentionDays: number;
-  /** Physical name, for one that another stack knows by name only. */
+  /** Physical name, for a bucket that another stack refers to by name. */
   readonly bucketName?: string;
   readonly objectLock?: BackupConfig['objectLock'];
-  /** Replication asks for it, on both sides. */
+  /** S3 replication requires versions in both buckets. */
   readonly versioned: boolean;
 }
 
-/** An overwritten or deleted object stays recoverable for so long where the bucket has versions: a tenant that left must be gone. */
+/**
+ * In a bucket with versions, deleted objects are recoverable for this time. It is short, because data of offboarded
+ * tenants must go.
+ */
 const NONCURRENT_DAYS = 7;
-/** `tenant-backup` takes a day at most. */
+/** Longer than an execution of `tenant-backup`, which takes a day at most. */
 const INCOMPLETE_UPLOAD_DAYS = 2;
 
 /**
- * One rule for each tier, since S3 takes 1,000 rules and a region may have more tenants than that. A backup is in the
- * folder of the tier it was taken under.
+ * One rule for each tier and not for each tenant, because S3 allows 1,000 rules. A backup is in the folder of the tier
+ * that the tenant had at the time of the backup.
  */
 function lifecycleRules(versioned: boolean): LifecycleRule[] {
   return [
@@ -70,8 +73,8 @@ function lifecycleRules(versioned: boolean): LifecycleRule[] {
 }
 
 /**
- * Tenants' backups of one region, or their copies in a second one: encrypted with a key of our own, kept as long as the
- * tier's policy says, with a record of who read them.
+ * The bucket of one region's backups and exports, or of their copies in a second region. It is encrypted with a
+ * customer-managed key, its objects expire by the policy of their tier, and every access is logged.
  */
 export class BackupBucket extends Construct {
   readonly bucket: Bucket;
@@ -101,7 +104,7 @@ export class BackupBucket extends Construct {
       encryptionKey: props.key,
       bucketKeyEnabled: true,
       versioned,
-      // Without a default retention: each upload says until when its backup is kept.
+      // No default retention: each upload sets the time until which its object is locked.
       ...(props.objectLock ? { objectLockEnabled: true } : {}),
       serverAccessLogsBucket: accessLogs as IBucket,
       lifecycleRules: lifecycleRules(versioned),
@@ -109,11 +112,11 @@ export class BackupBucket extends Construct {
     acknowledgeFinding(
       accessLogs,
       'S1',
-      'It is itself the target of the access logs; logging its own writes would never end.',
+      'It is the target of the access logs; if it logged its own writes, that would never end.',
     );
   }
 
-  /** May write backups, read them back, and delete those that were not completed or have expired. */
+  /** May write, read and delete backups. */
   grantWrite(grantee: IGrantable): void {
     const { objectLock } = this.#props;
     this.#grantObjects(grantee, BACKUP_ROOT, [
@@ -159,13 +162,13 @@ export class BackupBucket extends Construct {
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
-  /** May find and delete backups and exports, and read none. */
+  /** May list and delete backups and exports, but not read them. */
   grantExpire(grantee: IGrantable): void {
     for (const root of [BACKUP_ROOT, EXPORT_ROOT]) this.#grantObjects(grantee, root, ['s3:DeleteObject']);
     this.#grantList(grantee, BACKUP_ROOT, EXPORT_ROOT);
   }
 
-  /** Copies new objects of these tiers to the second region's bucket of that name. */
+  /** Replicates new objects of these tiers to the copies' bucket in the second region. */
   replicate(regionKey: string, awsRegion: string, tiers: readonly Tier[]): void {
     const stack = Stack.of(this);
     const target = `arn:${stack.partition}:s3:::${backupCopiesBucketName(regionKey, stack.account)}`;
@@ -214,7 +217,7 @@ export class BackupBucket extends Construct {
       resource: 'key',
       resourceName: '*',
     });
-    // A key's id in another region is not known here; its alias is.
+    // The id of a key in another region is not known here, but its alias is.
     allow(['kms:Encrypt'], [anyKeyThere], {
       StringEquals: { 'kms:ViaService': `s3.${awsRegion}.amazonaws.com` },
       'ForAnyValue:StringEquals': { 'kms:ResourceAliases': backupCopiesKeyAlias(regionKey) },
@@ -225,7 +228,7 @@ export class BackupBucket extends Construct {
     acknowledgePattern(
       role,
       anyKeyThere,
-      'The key of the second region is known by its alias, to which the statement is bound.',
+      'Only the alias of the second region’s key is known; a condition restricts the statement to that alias.',
     );
     (this.bucket.node.defaultChild as CfnBucket).replicationConfiguration = {
       role: role.roleArn,
@@ -234,7 +237,7 @@ export class BackupBucket extends Construct {
         status: 'Enabled',
         priority,
         filter: { prefix: tierPrefix(tier) },
-        // Both buckets expire their objects by the same rules; a deletion here must not delete the copy.
+        // Both buckets expire their objects by the same rules. A deletion in this bucket must not delete the copy.
         deleteMarkerReplication: { status: 'Disabled' },
         sourceSelectionCriteria: { sseKmsEncryptedObjects: { status: 'Enabled' } },
         destination: {
@@ -249,12 +252,13 @@ export class BackupBucket extends Construct {
   #grantObjects(grantee: IGrantable, root: string, actions: string[]): void {
     const { bucketArn } = this.bucket;
     const isHere = Construct.isConstruct(grantee) && Stack.of(grantee) === Stack.of(this);
-    // In another stack a finding names the export, which CDK would resolve to only after the acknowledgement.
+    // For a grantee in another stack, a finding names the stack export, which CDK creates only after the
+    // acknowledgement.
     const objects = `${isHere ? bucketArn : Stack.of(this).exportValue(bucketArn)}/${root}*`;
     acknowledgePattern(
       grantee,
       objects,
-      'Objects are named by tenant and backup, export or seal at run time; the pattern is bound to one folder.',
+      'Objects are named at run time, after tenant and backup, export or seal; the pattern covers one folder only.',
     );
     Grant.addToPrincipal({ grantee, actions, resourceArns: [objects] });
   }

@@ -40,22 +40,24 @@ type BackupTaskProps = FunctionCode<`tasks/backup-${keyof BackupTasks}`> & {
   readonly network?: FunctionNetwork;
 };
 
-/** Before the daily promotions (UTC) and after the working day of most of the region: a backup reads a lot. */
+/**
+ * In UTC. Backups read a lot: they run before the daily promotions, and after the working day in most of the region.
+ */
 const DAILY = 'cron(0 0 * * ? *)';
-/** Workflows whose records are ended by `backup-registry`, should their executions end without them. */
+/** Workflows whose records `backup-registry` ends if their executions end without doing so. */
 const RECOVERED = [STATE_MACHINES.backup, STATE_MACHINES.restore, STATE_MACHINES.export] as const;
-/** A part of a table is compressed and hashed on its way, in chunks. */
+/** MiB; it buys CPU. The function compresses and hashes a part as a stream, so it needs little memory. */
 const BUSY_MEMORY = 1024;
 
 /**
- * Backups of a region's tenants: bucket, workflows, what starts the daily run, and what looks after backups whose
- * executions ended before they did.
+ * Backups of a region's tenants: bucket, workflows, the schedule of the daily run, and the recovery of backups whose
+ * executions ended early.
  */
 export class Backups extends Construct {
   readonly bucket: BackupBucket;
   readonly stateMachine: StateMachine;
   readonly fleet: StateMachine;
-  /** Restores to a point in time make backups with it. */
+  /** Restores to a point in time use it to make backups. */
   readonly data: StrataFunction;
   readonly #props: BackupsProps;
 
@@ -99,7 +101,7 @@ export class Backups extends Construct {
     this.#raiseAlarms(tasks);
   }
 
-  /** It signs in to no database. Of objects it knows the names only. */
+  /** It signs in to no data database, and lists and deletes objects without reading them. */
   #registryTask(): StrataFunction {
     const task = this.#task({
       entry: 'tasks/backup-registry',
@@ -113,7 +115,7 @@ export class Backups extends Construct {
       acknowledgePattern(
         task,
         pattern,
-        'Executions are named at run time; the pattern is bound to the one state machine.',
+        'Executions are named at run time; the pattern covers one state machine only.',
       );
     }
     Grant.addToPrincipal({
@@ -143,7 +145,7 @@ export class Backups extends Construct {
     for (const cell of cells) cell.grantOwner(task);
     secrets.grantReadDedicated(
       task,
-      'Every Enterprise tenant’s own database is backed up; their secrets are known by pattern only.',
+      'Every Enterprise tenant’s own database is backed up; only a pattern of their secrets’ names is known.',
     );
     return task;
   }
@@ -165,10 +167,12 @@ export class Backups extends Construct {
     return task;
   }
 
-  /** At once, when an execution ends badly; and every few minutes, in case that event was lost. */
+  /**
+   * Recovery runs at once when an execution ends without success, and every few minutes in case that event was lost.
+   */
   #recoverEnded(task: StrataFunction): void {
     new Rule(this, 'Ended', {
-      description: 'Executions of backups and exports that ended badly',
+      description: 'Executions of backups, restores and exports that ended without success',
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],
@@ -181,7 +185,7 @@ export class Backups extends Construct {
     });
     new TaskSchedule(this, 'Recovery', {
       name: `strata-${this.#props.region.key}-backup-recovery`,
-      description: 'Looks for backups and exports whose executions have ended',
+      description: 'Ends backups and exports whose executions have ended',
       expression: 'rate(5 minutes)',
       punctual: true,
       task,
@@ -195,19 +199,19 @@ export class Backups extends Construct {
       functions: Object.values(tasks),
       others: [this.#countRecoveryAlerts(tasks.registry)],
       description:
-        'tenant-backup: an execution failed or timed out, so a tenant has no backup of that time, one that had ended could not be recovered, or a task was throttled. The backup carries its reason; search the logs of backup-data and backup-registry for level ERROR.',
+        'tenant-backup: an execution failed or timed out, so a tenant has no backup of that time; or an ended execution could not be recovered; or a task was throttled. The reason is in the backup; search the logs of backup-data and backup-registry for level ERROR.',
       topicArn,
     });
     raiseWorkflowAlarm(this, 'FleetFailures', {
       stateMachines: [this.fleet],
       functions: [],
       description:
-        'fleet-backup: the daily run did not back up every tenant that was due, or could not delete expired backups. Its cause names tenants; start it again to go on with those that are still due.',
+        'fleet-backup: the daily run did not back up every tenant that was due, or could not delete expired backups. Its cause names tenants. Start it again to back up the tenants that are still due.',
       topicArn,
     });
   }
 
-  /** How often recovery has failed. It is tried again, and until then the tenant gets no other backup. */
+  /** Counts failures of recovery. It is tried again; until it succeeds, the tenant may get no other backup. */
   #countRecoveryAlerts({ logGroup }: StrataFunction): IMetric {
     const metricName = `${ALERTS.backupRecovery}s`;
     new MetricFilter(this, metricName, {
@@ -220,10 +224,13 @@ export class Backups extends Construct {
     return serviceMetric('Strata', metricName, {}, 'Sum');
   }
 
-  /** What CDK lets the fleet's state machine do: run its groups, and the backups of tenants, as executions. */
+  /**
+   * Acknowledges the rights that CDK gives the fleet's state machine: to run groups and backups of tenants as
+   * executions.
+   */
   #acknowledgeFleet(task: StrataFunction): void {
     acknowledgeWorkflow(this.fleet.role, [task]);
-    // The policy of the groups is beside the role.
+    // CDK makes a policy for the groups that is no child of the role.
     const workflow = this.fleet.node.scope as Construct;
     const executionsOf = ({ stateMachineArn }: StateMachine) =>
       this.#executions(Fn.select(6, Fn.split(':', stateMachineArn)));
@@ -236,12 +243,12 @@ export class Backups extends Construct {
       acknowledgePattern(
         workflow,
         pattern,
-        'Executions are named at run time; the pattern is bound to this state machine and to tenant-backup.',
+        'Executions are named at run time; the pattern covers this state machine and tenant-backup only.',
       );
     }
   }
 
-  /** By name: the workflow of exports is made of the backups. */
+  /** By name, because the workflows of exports and restores are created after this construct. */
   #stateMachine(name: string): string {
     return Stack.of(this).formatArn({
       service: 'states',
@@ -251,7 +258,7 @@ export class Backups extends Construct {
     });
   }
 
-  /** @param name of a state machine, or what executions are named by. */
+  /** @param name of a state machine, or a pattern of executions. */
   #executions(name: string): string {
     return Stack.of(this).formatArn({
       service: 'states',

@@ -19,12 +19,12 @@ export interface ExportsProps {
   readonly backups: Backups;
 }
 
-/** One whole processor: rows are turned into text and compressed all the time. */
+/** MiB; it gives the function one vCPU, because it converts and compresses rows all the time. */
 const BUSY_MEMORY = 1769;
 
 /**
- * Exports of a region's tenants for the customer. They are made of backups and kept in the backups' bucket, whose daily
- * run deletes them; the recovery of backups looks after them as well.
+ * Exports of a region's tenants for the customer. An export is made from a backup and stored in the backups' bucket.
+ * The daily run of backups deletes expired exports, and the recovery of backups recovers exports, too.
  */
 export class Exports extends Construct {
   readonly stateMachine: StateMachine;
@@ -45,17 +45,17 @@ export class Exports extends Construct {
       stateMachines: [this.stateMachine],
       functions: [task],
       description:
-        'tenant-export: an execution failed or timed out, so a customer’s export is not there, or a task was throttled. The export carries its reason; search the log of export-data for level ERROR.',
+        'tenant-export: an execution failed or timed out, so a customer’s export was not made; or a task was throttled. The reason is in the export; search the log of export-data for level ERROR.',
       topicArn: settings.alarmTopicArn,
     });
   }
 
-  /** It reads backups, writes exports and asks for backups. It signs in to no data database, so it needs no network. */
+  /** It reads backups, writes exports and requests backups. It signs in to no data database, so it needs no network. */
   #task({ settings, region, registry, backups }: ExportsProps): StrataFunction {
     const task = new StrataFunction(this, 'data', {
       ...settings,
       entry: 'tasks/export-data',
-      description: 'Export: Makes archives for customers of backups',
+      description: 'Export: Makes archives for customers from backups',
       timeout: EXPORT_TIMEOUT,
       memorySize: BUSY_MEMORY,
       watchedByWorkflow: true,
@@ -69,7 +69,7 @@ export class Exports extends Construct {
     registry.grantWrite(task);
     backups.bucket.grantExport(task);
     backups.stateMachine.grantStartExecution(task);
-    // By name, its own workflow's too: the workflow is made of this function.
+    // By name: the function is created before its own workflow.
     const executions = [STATE_MACHINES.backup, STATE_MACHINES.export].map((name) =>
       Stack.of(this).formatArn({
         service: 'states',
@@ -82,7 +82,7 @@ export class Exports extends Construct {
       acknowledgePattern(
         task,
         pattern,
-        'Executions are named at run time; the pattern is bound to the one state machine.',
+        'Executions are named at run time; the pattern covers one state machine only.',
       );
     }
     Grant.addToPrincipal({

@@ -26,7 +26,8 @@ export class Reconciliation extends Construct {
     this.stateMachine = new RegistryReconcile(this, 'Workflow', {
       aws,
       task,
-      // One log for both: it is read as one, and resources of the stack are a budget.
+      // State machine and function share a log group: both logs are read together, and the stack's resources are
+      // limited.
       logGroup: task.logGroup,
     }).stateMachine;
     acknowledgeWorkflow(this.stateMachine.role, [aws, task]);
@@ -34,12 +35,14 @@ export class Reconciliation extends Construct {
       stateMachines: [this.stateMachine],
       functions: [task],
       description:
-        'registry-reconcile: an execution failed or timed out, or its task was throttled. Search the log of registry-reconcile for level ERROR, and start it again: what it has mended stays mended.',
+        'registry-reconcile: an execution failed or timed out, or its task was throttled. Search the log of registry-reconcile for level ERROR, and start it again: mended tenants stay mended.',
       topicArn: settings.alarmTopicArn,
     });
   }
 
-  /** It reads placements as the owner of any data database of the region, and manifests; it writes to the registry only. */
+  /**
+   * It reads manifests, and placements as the owner of any data database of the region. It writes to the registry only.
+   */
   #task({
     settings,
     region,
@@ -52,7 +55,7 @@ export class Reconciliation extends Construct {
     const task = new StrataFunction(this, 'Task', {
       ...settings,
       entry: 'tasks/registry-reconcile',
-      description: 'Compares the registry with databases and backups, and mends it if asked',
+      description: 'Compares the registry with databases and backups, and mends it on request',
       timeout: RECONCILE_TIMEOUT,
       network: network.forTasks,
       watchedByWorkflow: true,
@@ -65,7 +68,7 @@ export class Reconciliation extends Construct {
     registry.grantWrite(task);
     bucket.grantRead(task);
     for (const cell of cells) cell.grantOwner(task);
-    const why = 'Every tenant of the region is compared; their secrets are known by pattern only.';
+    const why = 'Every tenant of the region is compared; only a pattern of their secrets’ names is known.';
     secrets.grantReadDedicated(task, why);
     secrets.grantFindTenant(task, why);
     return task;

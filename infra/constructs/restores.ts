@@ -21,13 +21,13 @@ export interface RestoresProps extends MoveFunctionsProps {
   readonly backups: Backups;
 }
 
-/** Parts of a backup are unpacked, hashed and checked on their way, in chunks. */
+/** MiB; it buys CPU. The function decompresses and hashes a part as a stream, so it needs little memory. */
 const BUSY_MEMORY = 1024;
 
-/** After the daily backups (UTC), which it takes the latest of. */
+/** In UTC, after the daily backups: drills restore the latest backups. */
 const DAILY = 'cron(0 5 * * ? *)';
 
-/** The workflows of restores and of their drills. The schedule that recovers moves looks after restores as well. */
+/** The workflows of restores and of drills. The recovery of moves recovers restores, too. */
 export class Restores extends Construct {
   readonly stateMachine: StateMachine;
   readonly drills: StateMachine;
@@ -56,7 +56,7 @@ export class Restores extends Construct {
       ...Object.values(moves.tasks),
     ]);
     new Rule(this, 'Ended', {
-      description: 'Executions of restores that ended badly',
+      description: 'Executions of restores that ended without success',
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],
@@ -72,14 +72,14 @@ export class Restores extends Construct {
       functions: [data, side.task],
       others: [side.alerts],
       description:
-        'tenant-restore: an execution failed, was aborted by request or timed out, a copy of a cluster could not be deleted, or a task was throttled. The restore carries its reason; the tenant keeps what it had. Search the logs of restore-data, restore-side and move-data for level ERROR. Copies are named strata-side-*; what is left of them costs money.',
+        'tenant-restore: an execution failed, was aborted by request or timed out; or a side cluster could not be deleted; or a task was throttled. The reason is in the restore; the tenant’s data was not replaced. Search the logs of restore-data, restore-side and move-data for level ERROR. Side clusters are named strata-side-*; each one that is left costs money.',
       topicArn: settings.alarmTopicArn,
     });
   }
 
   #watchDrills(data: StrataFunction, { settings, region }: RestoresProps): void {
     acknowledgeWorkflow(this.drills.role, [data]);
-    // The policy of the items' executions is beside the role.
+    // CDK makes a policy for the items' executions that is no child of the role.
     const workflow = this.drills.node.scope as Construct;
     const executions = Stack.of(this).formatArn({
       service: 'states',
@@ -91,12 +91,12 @@ export class Restores extends Construct {
       acknowledgePattern(
         workflow,
         pattern,
-        'Executions are named at run time; the pattern is bound to this state machine.',
+        'Executions are named at run time; the pattern covers this state machine only.',
       );
     }
     new TaskSchedule(this, 'Daily', {
       name: `strata-${region.key}-restore-drills`,
-      description: 'Restores some backups into scratch schemas, for proof',
+      description: 'Restores some backups into scratch schemas, to prove that they can be restored',
       expression: DAILY,
       task: this.drills,
     });
@@ -104,7 +104,7 @@ export class Restores extends Construct {
       stateMachines: [this.drills],
       functions: [],
       description:
-        'restore-drills: a backup could not be restored. The cause names tenants, and each backup carries its reason. Back such a tenant up at once, and look at its objects.',
+        'restore-drills: a backup could not be restored. The cause names tenants, and the reason is in each backup. Back up these tenants at once, and look at the backups’ objects.',
       topicArn: settings.alarmTopicArn,
     });
   }
@@ -116,7 +116,7 @@ export class Restores extends Construct {
     });
   }
 
-  /** It signs in as the owner of any data database of the region, and reads backups; it writes none. */
+  /** It signs in as the owner of any data database of the region, and reads backups. It writes no backups. */
   #dataTask(props: RestoresProps): StrataFunction {
     const { settings, region, registry, network, cells, secrets, backups } = props;
     const task = new StrataFunction(this, 'data', {
@@ -138,7 +138,7 @@ export class Restores extends Construct {
     for (const cell of cells) cell.grantOwner(task);
     secrets.grantReadDedicated(
       task,
-      'Every Enterprise tenant’s own database may be restored; their secrets are known by pattern only.',
+      'Every Enterprise tenant’s own database may be restored; only a pattern of their secrets’ names is known.',
     );
     return task;
   }

@@ -28,20 +28,21 @@ export interface SideClustersProps {
 
 type Condition = Readonly<Record<string, string>>;
 
-const RUN_TIME = 'Side clusters are named at run time, after the restore that makes them.';
-/** The tag that each side cluster and its instance have: functions/aws/side-cluster.ts. */
+const RUN_TIME = 'Side clusters are named at run time, after their restores.';
+/** A condition on the tag of side clusters and their instances: functions/aws/side-cluster.ts. */
 const tagged = (key: 'RequestTag' | 'ResourceTag'): Condition => ({
   [`aws:${key}/strata:component`]: 'side-cluster',
 });
 
 /**
- * Copies of clusters at a time, which restores to a point in time make and delete: what they are made with, the function
- * that does it, and the sweep of those that were left. They are in the network of the clusters, where task functions
- * reach them; no proxy knows them.
+ * Side clusters: copies of clusters as of a past time, which restores to a point in time create and delete. This
+ * construct has their parameter group and subnet group, the function that creates and deletes them, and the sweep that
+ * deletes those of ended restores. They are in the network of the clusters, where task functions reach them; they have
+ * no proxy.
  */
 export class SideClusters extends Construct {
   readonly task: StrataFunction;
-  /** How often a copy could not be deleted. */
+  /** Counts failed deletions of side clusters. */
   readonly alerts: IMetric;
   readonly #parameters: CfnDBClusterParameterGroup;
   readonly #subnets: CfnDBSubnetGroup;
@@ -55,18 +56,18 @@ export class SideClusters extends Construct {
       dbClusterParameterGroupName: `strata-side-${region.key}`,
       description: 'Copies of clusters for restores to a point in time',
       family: 'aurora-postgresql17',
-      // A copy has the subscriptions of its original, and would take the changes that are meant for that.
+      // A copy has the subscriptions of its source, and would consume the changes that are meant for the source.
       parameters: { ...auroraParameters('data'), max_logical_replication_workers: '0' },
     });
     this.#subnets = new CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupName: `strata-side-${region.key}`,
-      dbSubnetGroupDescription: 'Isolated subnets, for copies of clusters',
+      dbSubnetGroupDescription: 'Isolated subnets for side clusters',
       subnetIds: network.subnetIds,
     });
     this.task = new StrataFunction(this, 'task', {
       ...settings,
       entry: 'tasks/restore-side',
-      description: 'Restore: Makes and deletes copies of clusters at a time',
+      description: 'Restore: Creates and deletes side clusters',
       timeout: props.timeout,
       watchedByWorkflow: true,
       environment: {
@@ -83,7 +84,7 @@ export class SideClusters extends Construct {
     this.#grantDelete();
     new TaskSchedule(this, 'Sweep', {
       name: `strata-${region.key}-side-cluster-sweep`,
-      description: 'Deletes copies of clusters whose restore has ended',
+      description: 'Deletes side clusters whose restore has ended',
       expression: 'rate(5 minutes)',
       punctual: true,
       task: this.task,
@@ -91,17 +92,23 @@ export class SideClusters extends Construct {
     this.alerts = this.#countAlerts();
   }
 
-  /** The copy's master gets the password that the owner of the original has now. */
+  /**
+   * May read the passwords of database owners: the side cluster's master gets the current password of the source's
+   * owner.
+   */
   #grantPasswords(): void {
     const { cells, secrets } = this.#props;
     for (const cell of cells) cell.grantOwner(this.task);
     secrets.grantReadDedicated(
       this.task,
-      'Every Enterprise tenant’s own database may be copied; their secrets are known by pattern only.',
+      'Every Enterprise tenant’s own database may be copied; only a pattern of their secrets’ names is known.',
     );
   }
 
-  /** May copy the data clusters of the region, with these parameters, into clusters with the name and tag of copies only. */
+  /**
+   * May copy the region's data clusters, but only with these parameters, and only into clusters with name and tag of
+   * side clusters.
+   */
   #grantRestore(): void {
     const { cells, secrets } = this.#props;
     const dedicated = this.#rds('cluster', `${DEDICATED_NAMES}*`);
@@ -117,7 +124,7 @@ export class SideClusters extends Construct {
       acknowledgePattern(
         this.task,
         group,
-        'RDS’s own default groups, whose names have its engine’s version.',
+        'RDS’s own default groups; their names contain the engine’s version.',
       );
     }
     this.#grant([restore], sources);
@@ -133,13 +140,13 @@ export class SideClusters extends Construct {
     const made = [this.#rds('cluster', `${SIDE_CLUSTERS}*`), this.#rds('db', `${SIDE_CLUSTERS}*`)];
     for (const pattern of made) acknowledgePattern(this.task, pattern, RUN_TIME);
     this.#grant([restore, 'rds:CreateDBInstance', 'rds:AddTagsToResource'], made, tagged('RequestTag'));
-    // RDS encrypts the copy with the key of the original, with the caller's rights.
+    // RDS encrypts the copy with the key of the source, using the caller's rights.
     this.#grant(['kms:CreateGrant', 'kms:DescribeKey'], [secrets.keyArn], {
       'kms:ViaService': `rds.${Stack.of(this).region}.amazonaws.com`,
     });
   }
 
-  /** May change and delete copies, and no other cluster. */
+  /** May change and delete side clusters, but no other cluster. */
   #grantDelete(): void {
     const made = [this.#rds('cluster', `${SIDE_CLUSTERS}*`), this.#rds('db', `${SIDE_CLUSTERS}*`)];
     this.#grant(
@@ -149,11 +156,15 @@ export class SideClusters extends Construct {
     );
     const snapshots = this.#rds('cluster-snapshot', `${SIDE_CLUSTERS}*`);
     acknowledgePattern(this.task, snapshots, RUN_TIME);
-    // RDS also checks the right on the final snapshot, whether one is taken or not.
+    // RDS checks this right on the final snapshot even if no snapshot is taken.
     this.#grant(['rds:DeleteDBCluster'], [snapshots]);
     const all = [this.#rds('cluster', '*'), this.#rds('db', '*')];
     for (const pattern of all) {
-      acknowledgePattern(this.task, pattern, 'The sweep lists the clusters of the region to find copies.');
+      acknowledgePattern(
+        this.task,
+        pattern,
+        'The sweep lists the clusters of the region to find side clusters.',
+      );
     }
     this.#grant(['rds:DescribeDBClusters'], [all[0] as string]);
     this.#grant(['rds:DescribeDBInstances'], [all[1] as string]);

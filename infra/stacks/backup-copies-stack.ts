@@ -11,11 +11,11 @@ import {
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
 /**
- * The second bucket of a region's backups, in another AWS region: S3 copies into it what the policy says. It is known
- * by name there, so it has to be deployed first.
+ * The bucket for copies of a region's backups, in another AWS region. S3 replicates backups into it as the policy says.
+ * The source bucket refers to this bucket by name, so this stack must be deployed first.
  */
 export class BackupCopiesStack extends Stack {
-  /** @param awsRegion where it is, such as `us-west-2` */
+  /** @param awsRegion the region of the copies, such as `us-west-2`. */
   constructor(scope: Construct, region: RegionConfig, awsRegion: string, { config }: SharedSettings) {
     const description = `Strata: copies of the backups of region ${region.key}`;
     const there = { ...region, awsRegion };

@@ -7,7 +7,7 @@ import { regionalStackName } from '../constructs/region-names.ts';
 import type { RegionalStackProps } from './api-stack.ts';
 import { stackProps, tagStack } from './stack-props.ts';
 
-/** The backups of a region's tenants: their bucket, the workflows that fill and empty it, and exports of them. */
+/** Backups and exports of a region's tenants: the bucket, and the workflows that write and delete its objects. */
 export class BackupsStack extends Stack {
   readonly backups: Backups;
 

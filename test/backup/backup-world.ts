@@ -27,7 +27,7 @@ export interface BackedUp extends TestTenant {
   readonly database: TestDatabase;
 }
 
-/** One backup as its workflow sees it. */
+/** One backup, with the context of its phases. */
 export interface RunningBackup {
   readonly tenantId: string;
   readonly backupId: string;
@@ -35,13 +35,13 @@ export interface RunningBackup {
   context(connect?: ConnectReader): BackupContext;
 }
 
-/** Long enough for every test: a worker never has to leave. */
+/** Deadlines that are long enough for every test, so that a worker never has to leave. */
 export const unhurried = () => ({
   leave: performance.now() + 50_000,
   end: performance.now() + 55_000,
 });
 
-/** Tenants of a cell and of databases of their own, a registry that knows them, and a bucket. */
+/** Tenants in a cell and in dedicated databases, their registry, and a bucket. */
 export class BackupWorld {
   readonly bucket: LocalBucket;
   readonly cell: TestDatabase;
@@ -96,7 +96,7 @@ export class BackupWorld {
     };
   }
 
-  /** As the workflow does it where nothing goes wrong. */
+  /** Makes a backup as the workflow does without failures. */
   async backUp(
     tenant: Pick<TestTenant, 'tenantId'>,
     options?: CuttingOptions,
@@ -108,7 +108,9 @@ export class BackupWorld {
     return { ...(await readManifest(this.bucket.store, backup)), prefix: backup.prefix };
   }
 
-  /** Both lanes, until all parts are done. Where a lane has to wait for DDL it comes again, as the workflow has it do. */
+  /**
+   * Runs both lanes until all parts are done. A lane that has to wait for DDL is called again, as the workflow does.
+   */
   async copy(backup: RunningBackup): Promise<void> {
     const worked = (lane: 0 | 1) =>
       copyParts(backup.context(), lane, unhurried()).catch(async (error: unknown) => {
@@ -123,7 +125,7 @@ export class BackupWorld {
     );
   }
 
-  /** An empty schema with the tables of that version, as a restore makes it: keys other than primary ones come later. */
+  /** Creates an empty schema with the tables of a version, as a restore does: with primary keys only. */
   async emptySchema(schemaVersion: number, database: TestDatabase = this.cell): Promise<string> {
     const schema = `restored_${randomUUID().replaceAll('-', '')}`;
     const owner = await database.connect('owner');
@@ -151,7 +153,7 @@ export class BackupWorld {
 
 type Registry = Pick<RegistryOverPostgres, 'query' | 'transaction'>;
 
-/** The one connection behind it takes one call at a time; workers call at once. */
+/** Serializes concurrent calls of workers, because the registry's only connection takes one call at a time. */
 function inTurn(registry: RegistryOverPostgres): Registry {
   let previous: Promise<unknown> = Promise.resolve();
   const behind = <Result>(call: () => Promise<Result>) => {
@@ -165,7 +167,7 @@ function inTurn(registry: RegistryOverPostgres): Registry {
   };
 }
 
-/** To the test server's database of that name. */
+/** Connects to the test server's database of that name. */
 export const connectAsOwner: ConnectReader = async ({ database }) =>
   readerOf(await connectAs(inject('databaseServer'), inject('databaseServer').logins.owner, database));
 

@@ -1,4 +1,4 @@
-/** A backup is damaged in the bucket in every way that we could think of, and each is refused by name. */
+/** A backup is damaged in the bucket in many ways; each damage is refused by its error name. */
 import {
   CopyObjectCommand,
   DeleteObjectCommand,
@@ -39,7 +39,7 @@ let manifest: BackupManifest & { readonly prefix: string };
 let other: BackupManifest & { readonly prefix: string };
 let owner: pg.Client;
 let schemaName: string;
-/** Large enough to be cut into parts. */
+/** A table that is large enough to have several parts. */
 const table = () => manifest.tables.find(({ name }) => name === 'audit_log')!;
 const part = (index = 1) => table().parts[index]!;
 
@@ -74,7 +74,7 @@ const put = (key: string, body: Buffer | string) =>
   s3.send(new PutObjectCommand({ Bucket: world.bucket.name, Key: key, Body: body }));
 const remove = (key: string) => s3.send(new DeleteObjectCommand({ Bucket: world.bucket.name, Key: key }));
 
-/** Runs `work` while the object is another one. */
+/** Runs `work` while the object has other content. */
 async function whileDamaged(key: string, damage: () => Promise<unknown>, work: () => Promise<void>) {
   const original = await bytesOf(key);
   await damage();
@@ -90,7 +90,7 @@ async function expectRefused(error: new (...values: never[]) => Error, damaged: 
   await expect(restorePart(owner, { schemaName }, table(), damaged, world.bucket.store)).rejects.toThrow(
     error,
   );
-  // Nothing of it was loaded, and the connection is as good as before.
+  // No row was loaded, and the connection can still be used.
   const { rows } = await owner.query(`select count(*)::int as n from ${schemaName}.audit_log`);
   expect(rows).toEqual([{ n: 0 }]);
 }
@@ -103,7 +103,7 @@ describe('an object', () => {
       () => expectRefused(BackupObjectDamaged),
     ));
 
-  test('of which one bit is another is refused, wherever the bit is', async () => {
+  test('with one changed bit at any position is refused', async () => {
     const original = await bytesOf(part().key);
     for (const at of [0, 5, Math.floor(original.length / 2), original.length - 1]) {
       const flipped = Buffer.from(original);
@@ -116,7 +116,7 @@ describe('an object', () => {
     }
   });
 
-  test('under another one’s key is refused', () =>
+  test('under the key of another object is refused', () =>
     whileDamaged(
       part().key,
       () =>
@@ -153,7 +153,7 @@ describe('an object', () => {
       },
     ));
 
-  test('with the right checksum and rows of its own is refused by what the manifest says of the rows', async () => {
+  test('with a matching checksum but other rows is refused by the content hash of the manifest', async () => {
     const lying = { ...part(), contentHash: '0'.repeat(24) };
     await expect(restorePart(owner, { schemaName }, table(), lying, world.bucket.store)).rejects.toThrow(
       BackupObjectDamaged,
@@ -176,12 +176,12 @@ describe('S3 is read back', () => {
     await expect(verifyObjects(world.bucket.store, manifest)).rejects.toMatchObject(error);
     const refusal = await restore(1).catch((reason: unknown) => reason);
     expect(refusal).toMatchObject(error);
-    // The workflow calls again after such an error.
+    // The workflow retries after such an error.
     expect(isTransient(refusal)).toBe(true);
     expect(await loaded()).toBe(0);
   });
 
-  test('slowly, and all is there', async () => {
+  test('slowly, and all rows are loaded', async () => {
     world.bucket.disturb(() => ({ kind: 'pass', afterMs: 50 }));
     await restore(1);
     expect(await loaded()).toBe(part(1).rows);
@@ -189,7 +189,7 @@ describe('S3 is read back', () => {
   });
 });
 
-test('verifying goes on where its deadline stopped it', async () => {
+test('verification continues at the object at which its deadline stopped it', async () => {
   const all = manifest.tables.flatMap(({ parts }) => parts).length;
   let verified = 0;
   for (let calls = 0; ; calls++) {
@@ -204,7 +204,7 @@ test('verifying goes on where its deadline stopped it', async () => {
   }
 });
 
-test('restored rows that are others than those of the backup are told', async () => {
+test('restored rows that differ from the backup are reported', async () => {
   const schema = await world.emptySchema(manifest.schemaVersion);
   await world.restore(manifest, schema);
   const place = { tenantId: tenant.tenantId, isolationModel: 'schema' as const, schemaName: schema };
@@ -246,17 +246,17 @@ describe('a manifest', () => {
   });
 
   test.each([
-    ['a figure is another', (before: string) => before.replace('"rows":', '"rows":1')],
+    ['a figure differs', (before: string) => before.replace('"rows":', '"rows":1')],
     ['it is cut off', (before: string) => before.slice(0, -20)],
-    ['it is no object', () => '"text"'],
+    ['it is not an object', () => '"text"'],
     ['it is empty', () => ''],
-  ])('is refused where %s', async (_what, damage) => {
+  ])('is refused if %s', async (_what, damage) => {
     await whileIs(damage(await text()), () =>
       expect(readManifest(world.bucket.store, location())).rejects.toThrow(ManifestAltered),
     );
   });
 
-  /** With a checksum that is right: nobody needs a secret for it. */
+  /** Forges a manifest with a valid checksum, which needs no secret. */
   const forge = (before: string, change: (body: BackupManifest) => Partial<BackupManifest>) => {
     const { checksum: _, ...body } = JSON.parse(before);
     const changed = { ...body, ...change(body) };
@@ -271,13 +271,13 @@ describe('a manifest', () => {
     });
   test.each([
     [
-      'it leads to objects of another tenant',
+      'it names objects of another tenant',
       inAuditLog((parts) =>
         parts.map((each, index) => (index === 0 ? { ...each, key: other.tables[0]!.parts[0]!.key } : each)),
       ),
       ManifestAltered,
     ],
-    ['it leaves a part out', inAuditLog((parts) => parts.slice(1)), ManifestAltered],
+    ['it omits a part', inAuditLog((parts) => parts.slice(1)), ManifestAltered],
     [
       'a part has another hash',
       inAuditLog((parts) =>
@@ -286,14 +286,18 @@ describe('a manifest', () => {
       ManifestAltered,
     ],
     ['it has a part twice', inAuditLog((parts) => [...parts, parts[0]!]), ManifestAltered],
-    ['its tables are of a newer release', () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }), TablesNewer],
-  ])('that was written anew is refused where %s', async (_what, change, error) => {
+    [
+      'its tables are from a newer release',
+      () => ({ schemaVersion: TENANT_SCHEMA_VERSION + 1 }),
+      TablesNewer,
+    ],
+  ])('that was forged is refused if %s', async (_what, change, error) => {
     await whileIs(forge(await text(), change), () =>
       expect(readManifest(world.bucket.store, location())).rejects.toThrow(error),
     );
   });
 
-  test('that was written anew is refused where the registry knows the first one’s hash', async () => {
+  test('that was forged is refused if the registry has the hash of the original', async () => {
     const before = await text();
     const manifestSha256 = sha256Of(before);
     await expect(readManifest(world.bucket.store, { ...location(), manifestSha256 })).resolves.toMatchObject({

@@ -25,7 +25,7 @@ beforeEach(() => superuser.query('TRUNCATE tenants CASCADE'));
 interface Tenant {
   readonly status?: string;
   readonly region?: string;
-  /** `null`: a database of its own. */
+  /** `null`: a dedicated database. */
   readonly cellId?: string | null;
 }
 
@@ -65,7 +65,7 @@ const addMove = (tenantId: string) =>
 const idsOf = (groups: readonly FleetGroup[]) =>
   groups.flatMap(({ tenants }) => tenants.map(({ tenantId }) => tenantId));
 
-/** All pages of a run, as the workflow asks for them. */
+/** Reads all pages of a run, as the workflow does. */
 async function allPages(pageSize: number, between: (page: readonly FleetGroup[]) => Promise<unknown>) {
   const pages: string[][] = [];
   let cursor: FleetCursor | undefined;
@@ -105,7 +105,7 @@ test('tenants without data, and those of other regions, are never due', async ()
   expect(idsOf(page.groups).sort()).toEqual(withData.sort());
 });
 
-test('pages have every tenant once, also when those of the page before have been backed up meanwhile', async () => {
+test('pages have every tenant once, even if tenants of earlier pages are backed up meanwhile', async () => {
   const ids: string[] = [];
   for (let n = 0; n < 7; n++) ids.push(await addTenant());
   const pages = await allPages(3, async (groups) => {
@@ -115,7 +115,7 @@ test('pages have every tenant once, also when those of the page before have been
   expect(pages.flat()).toEqual(ids.sort());
 });
 
-test('a page groups tenants by cell, and those with databases of their own in five groups', async () => {
+test('a page groups tenants by cell, and tenants with dedicated databases in five groups', async () => {
   const inCells = [
     await addTenant({ cellId: 'us-1' }),
     await addTenant({ cellId: 'us-2' }),
@@ -132,7 +132,7 @@ test('a page groups tenants by cell, and those with databases of their own in fi
   expect(dedicated.map(([, tenants]) => tenants.length).sort()).toEqual([1, 1, 1, 2, 2]);
 });
 
-test('a tenant that is being moved comes last, so that it keeps no other waiting; one that was tried comes once', async () => {
+test('a tenant that is being moved comes last, so that it does not delay others; a tenant that was tried is not tried again', async () => {
   const moving = await addTenant();
   const failing = await addTenant();
   const others = [await addTenant(), await addTenant()];
@@ -145,7 +145,7 @@ test('a tenant that is being moved comes last, so that it keeps no other waiting
   expect(pages.map((page) => page.sort())).toEqual([[failing, ...others].sort(), [moving]]);
 });
 
-test('a run over no tenants ends', async () => {
+test('a run without tenants ends', async () => {
   expect(await allPages(10, nothing)).toEqual([[], []]);
 });
 
@@ -170,7 +170,7 @@ test('a page of 1,000 tenants with its results fits into the state of a workflow
   expect(JSON.stringify(state).length).toBeLessThan(256 * 1_024);
 });
 
-test('sums count each outcome of all pages, and name the first tenants that failed', () => {
+test('sums count the outcomes of all pages, and name the first tenants that failed', () => {
   const result = (outcome: 'succeeded' | 'failed' | 'skipped') => ({ tenantId: randomUUID(), outcome });
   const first = addResults(NO_SUMS, [[result('succeeded'), result('failed')], [result('skipped')], []]);
   expect(first).toMatchObject({ succeeded: 1, failed: 1, skipped: 1 });
@@ -186,8 +186,8 @@ test.each([
   [JSON.stringify({ Status: 'FAILED', Error: 'BackupDuringMove' }), 'failed', 'BackupDuringMove'],
   [JSON.stringify({ Status: 'TIMED_OUT' }), 'failed', 'TIMED_OUT'],
   [JSON.stringify({ Status: 'ABORTED' }), 'failed', 'ABORTED'],
-  ['no JSON', 'failed', 'unknown'],
+  ['not JSON', 'failed', 'unknown'],
   ['{}', 'failed', 'unknown'],
-])('the failure %s of a tenant means %s', (cause, outcome, error) => {
+])('the failure %s of a tenant has the outcome %s', (cause, outcome, error) => {
   expect(outcomeOfFailure(cause)).toEqual({ outcome, error });
 });

@@ -1,4 +1,4 @@
-/** What is no longer kept vanishes from the API and from the bucket alike; all else stays. */
+/** Expired backups and garbage are deleted from registry and bucket; everything else is kept. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -51,14 +51,14 @@ const put = async (...names: string[]) => {
   for (const name of names) await world.bucket.store.putText(name, 'content', 'text/plain');
 };
 
-/** Objects of a backup that the registry does not know. */
+/** Objects of a backup that has no row in the registry. */
 async function unknownBackup(tier: string, names: string[]): Promise<string> {
   const prefix = `tenant-backups/${tier}/${randomUUID()}/${randomUUID()}/`;
   await put(...names.map((name) => `${prefix}${name}`));
   return prefix;
 }
 
-/** Written, but without a manifest. */
+/** A backup with parts, but without a manifest. */
 async function written(of: BackedUp): Promise<RunningBackup> {
   const backup = await world.begin(of);
   await planBackup(backup.context());
@@ -66,7 +66,7 @@ async function written(of: BackedUp): Promise<RunningBackup> {
   return backup;
 }
 
-test('a backup goes when its tier’s days are over: objects first, then the record; a neighbour’s stays', async () => {
+test('a backup is deleted after its tier’s retention: objects first, then the record; other tenants’ backups stay', async () => {
   const starter = await world.backUp(tenant);
   const business = await world.backUp(neighbour);
   expect(await expire({ days: 6.9 })).toMatchObject({ done: true, backups: 0, objects: 0 });
@@ -81,7 +81,7 @@ test('a backup goes when its tier’s days are over: objects first, then the rec
   expect(await keys(business.prefix)).toEqual([]);
 });
 
-test('from that moment on the API does not know it, whether its objects are deleted yet or not', async () => {
+test('after its expiry the API answers 404 for a backup, even if its objects are not deleted yet', async () => {
   const { backupId } = await world.backUp(tenant);
   await getBackup(world.registryCalls, tenant.tenantId, backupId);
   await superuser.query('UPDATE tenant_backups SET expires_at = now() WHERE backup_id = $1', [backupId]);
@@ -90,10 +90,10 @@ test('from that moment on the API does not know it, whether its objects are dele
   });
 });
 
-test('S3 that fails in the middle leaves the record, and the next call goes on', async () => {
+test('if S3 fails in the middle, the record stays, and the next call continues', async () => {
   const { prefix, backupId } = await world.backUp(tenant);
   let deletions = 0;
-  // The manifest is deleted; the rest is not.
+  // Only the manifest is deleted.
   world.bucket.disturb(({ method, url }) =>
     method === 'POST' && url.includes('delete') && ++deletions > 1 ? { kind: 'busy' } : { kind: 'pass' },
   );
@@ -108,7 +108,7 @@ test('S3 that fails in the middle leaves the record, and the next call goes on',
   expect(await statusOf(backupId)).toBeUndefined();
 });
 
-test('what a failed backup wrote goes after an hour, its record when the days are over', async () => {
+test('objects of a failed backup are deleted after an hour, its record after the retention', async () => {
   const { backupId, prefix, tenantId } = await written(tenant);
   await world.registryCalls.transaction((transaction) =>
     endBackup(
@@ -130,7 +130,7 @@ test('what a failed backup wrote goes after an hour, its record when the days ar
   expect(await statusOf(backupId)).toBeUndefined();
 });
 
-test('what a running backup has written stays, however long it takes', async () => {
+test('objects of a running backup are kept, even if it takes long', async () => {
   const { prefix, backupId } = await written(tenant);
   const before = await keys(prefix);
   await expire({ days: 30 });
@@ -138,7 +138,7 @@ test('what a running backup has written stays, however long it takes', async () 
   expect(await statusOf(backupId)).toBe('running');
 });
 
-test('objects without a manifest that no record explains go once nobody can be writing them', async () => {
+test('objects without a manifest and without a record are deleted once no execution can be writing them', async () => {
   const prefix = await unknownBackup('starter', [
     'employees.0.aaaaaaaa.copy.zst',
     'teams.0.bbbbbbbb.copy.zst',
@@ -149,7 +149,7 @@ test('objects without a manifest that no record explains go once nobody can be w
   expect(await keys(prefix)).toEqual([]);
 });
 
-test('a backup that a restored registry does not know stays until its tier’s days are over', async () => {
+test('a backup without a record, as after a restore of the registry, is kept for its tier’s retention', async () => {
   const names = ['employees.0.aaaaaaaa.copy.zst', 'manifest.json'];
   const starter = await unknownBackup('starter', names);
   const enterprise = await unknownBackup('enterprise', names);
@@ -163,7 +163,7 @@ test('a backup that a restored registry does not know stays until its tier’s d
   expect(await keys(enterprise)).toEqual([]);
 });
 
-test('what is no backup by its name is not touched', async () => {
+test('objects whose keys are not those of backups are not deleted', async () => {
   const others = [
     'exports/report.csv',
     'tenant-backups/readme.txt',
@@ -177,14 +177,14 @@ test('what is no backup by its name is not touched', async () => {
   expect((await keys('')).sort()).toEqual([...others].sort());
 });
 
-test('a call that runs out of time says where the next one goes on', async () => {
+test('a call that runs out of time returns the cursor for the next call', async () => {
   const prefixes = [
     await unknownBackup('business', ['teams.0.aaaaaaaa.copy.zst']),
     await unknownBackup('business', ['teams.0.bbbbbbbb.copy.zst']),
     await unknownBackup('starter', ['teams.0.cccccccc.copy.zst']),
   ];
   const answers: Expired[] = [await expire({ days: 3, deadline: performance.now() - 1 })];
-  // Records come before the walk through the bucket.
+  // Records are processed before the objects of the bucket are listed.
   expect(answers).toEqual([{ done: false, backups: 0, objects: 0 }]);
   let cursor: string | undefined = 'tenant-backups/';
   while (cursor !== undefined) {
@@ -194,7 +194,7 @@ test('a call that runs out of time says where the next one goes on', async () =>
     cursor = answer.cursor;
   }
   expect(answers.at(-1)).toMatchObject({ done: true });
-  // The first call was for records, and each of the others for one backup.
+  // The first call processed records, and each later call one backup.
   expect(answers).toHaveLength(prefixes.length + 1);
   expect(await keys('tenant-backups/')).toEqual([]);
 });

@@ -17,30 +17,31 @@ import { clientOf } from './s3-client.ts';
 
 const { createAwsEndpoint, localPrincipals, claimStateDirectory, prepareStateDirectory } = await internals();
 
-/** What becomes of a request on its way to S3; it passes after a while where `afterMs` or `after` is given. */
+/** How the relay treats a request to S3. */
 export type Fault =
+  /** The request passes, after a delay if `afterMs` or `after` is given. */
   | { readonly kind: 'pass'; readonly afterMs?: number; readonly after?: Promise<void> }
   /** S3 answers that it is overloaded. */
   | { readonly kind: 'busy' }
-  /** S3 answers that another conditional write is under way. */
+  /** S3 answers that another conditional write of the key is running. */
   | { readonly kind: 'conflict' }
   /** The connection breaks in the middle of the request or of the answer. */
   | { readonly kind: 'cut' }
-  /** The answer stops in its middle, and goes on then. */
+  /** The answer pauses in the middle until `until` resolves. */
   | { readonly kind: 'stall'; readonly until: Promise<unknown> };
 
 export interface S3Call {
   readonly method: string;
-  /** With the query. */
+  /** Includes the query. */
   readonly url: string;
 }
 
-/** S3 of the local AWS endpoint with one bucket, behind a relay that can disturb requests. */
+/** The S3 of the local AWS endpoint with one bucket, behind a relay that can disturb requests. */
 export interface LocalBucket {
   readonly store: ObjectStore;
   readonly name: string;
   readonly endpoint: string;
-  /** Decides about each request from now on; without one they pass. */
+  /** Sets the function that chooses the fault of each later request. undefined: all requests pass. */
   disturb(fault: ((call: S3Call) => Fault) | undefined): void;
   stop(): Promise<void>;
 }
@@ -50,7 +51,7 @@ export async function startLocalBucket(name = 'backups'): Promise<LocalBucket> {
   chmodSync(stateDir, 0o755);
   prepareStateDirectory(claimStateDirectory(stateDir));
   const state = stateFile(join(stateDir, 'state'));
-  const absent = () => Promise.reject(new Error('there is nothing here but S3'));
+  const absent = () => Promise.reject(new Error('this endpoint has S3 only'));
   const port = await freePort(undefined, new Set());
   const context = {
     stateDir,

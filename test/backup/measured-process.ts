@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 
-/** Says that the process is ready and waits for a line: the other side of `MeasuredProcess.tell`. */
+/** Prints that the process is ready and waits for a line, which `MeasuredProcess.tell` sends. */
 export async function untilTold(): Promise<void> {
   console.log('ready');
   const lines = createInterface({ input: process.stdin });
@@ -11,13 +11,13 @@ export async function untilTold(): Promise<void> {
   process.stdin.destroy();
 }
 
-/** Milliseconds of processors. */
+/** CPU time in milliseconds. */
 export function cpuMsSince(before: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1_000;
 }
 
-/** A script with one argument, JSON, that says `ready`, waits for a line, and prints JSON at its end. */
+/** A script with one JSON argument. It prints `ready`, waits for a line, and prints JSON at its end. */
 export class MeasuredProcess<Report> {
   readonly #child: ChildProcess;
   readonly #lines: Interface;
@@ -36,14 +36,14 @@ export class MeasuredProcess<Report> {
     };
   }
 
-  /** Resolves when it is ready. */
+  /** Resolves once the script is ready. */
   static async start<Report>(script: string, order: unknown): Promise<MeasuredProcess<Report>> {
     const started = new MeasuredProcess<Report>(script, order);
     await started.#next();
     return started;
   }
 
-  /** Lets it begin. @returns what it prints then. @throws where it ends without a word. */
+  /** Lets the script begin. @returns its output. @throws if it ends without output. */
   async tell(): Promise<Report> {
     this.#child.stdin!.write('go\n');
     return JSON.parse(await this.#next());

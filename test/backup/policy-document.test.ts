@@ -17,7 +17,7 @@ const COLUMNS: readonly [title: string, cell: (policy: BackupPolicy) => string][
   ],
 ];
 
-/** The table of docs/backups.md. When the policy changes, put it there as this test prints it. */
+/** The table of docs/backups.md. If the policy changes, copy the table from the output of this test. */
 function policyTable(): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [
@@ -29,12 +29,12 @@ function policyTable(): string {
   ].join('\n');
 }
 
-test('docs/backups.md has the policy as it is', () => {
+test('docs/backups.md has the current policy', () => {
   const [, between] = readFileSync(DOCUMENT, 'utf8').split(/<!-- \/?policy -->/);
   expect(between?.trim()).toBe(policyTable());
 });
 
-test('the policy is the one of the strategy', () => {
+test('the policy is that of the strategy', () => {
   expect(BACKUP_POLICY).toEqual({
     starter: { every: 'day', continuous: false, retentionDays: 7, pointInTime: false, secondRegion: 'never' },
     business: {
@@ -54,7 +54,7 @@ test('the policy is the one of the strategy', () => {
   });
 });
 
-test('Enterprise backups are copied to a second region, Business ones where that is chosen, Starter ones never', () => {
+test('Enterprise backups are copied to a second region, Business backups by option, Starter backups never', () => {
   expect(copiedTiers({ copyBusiness: false })).toEqual(['enterprise']);
   expect(copiedTiers({ copyBusiness: true })).toEqual(['business', 'enterprise']);
 });

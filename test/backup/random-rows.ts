@@ -1,10 +1,12 @@
-/** Random rows for every tenant table: every type with its extremes, NULLs where they may be, references that hold. */
+/**
+ * Random rows for every tenant table: extreme values of every type, NULLs in nullable columns, and valid references.
+ */
 import fc from 'fast-check';
 import type pg from 'pg';
 import { identifier, qualified } from '../../functions/database/ddl/identifier.ts';
 import type { AnyColumn, TenantTable } from '../../functions/database/tables/tenant-table.ts';
 
-/** A value as PostgreSQL reads it from text; null is NULL. */
+/** A value in PostgreSQL's text form; null is NULL. */
 type Value = string | null;
 export type TableRows = Readonly<Record<string, readonly Readonly<Record<string, Value>>[]>>;
 
@@ -112,7 +114,7 @@ function ofType(type: string): fc.Arbitrary<string> {
   }
 }
 
-/** Up to `most` rows of each table. Keys are unique; references lead to rows of the same data. */
+/** Up to `most` rows of each table. Keys are unique; references point to rows of the same data. */
 export function randomRows(tables: readonly TenantTable[], most: number): fc.Arbitrary<TableRows> {
   const rowsOf = (table: TenantTable) =>
     fc.array(

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Reader } from '../../functions/backups/backup-context.ts';
 
-/** A test's connection as the engine takes it. */
+/** Wraps a test's connection as a `Reader`. */
 export function readerOf(client: pg.Client): Reader {
   const { processID, connection } = client as unknown as {
     processID: number;

@@ -1,4 +1,4 @@
-/** Executions of `tenant-backup` that died: what they had begun is ended, and the tenant is free for the next backup. */
+/** Executions of `tenant-backup` that died: their backups are ended, so that the tenant's next backup can begin. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -41,7 +41,7 @@ async function begin(status: ExecutionStatus, { tenantId }: BackedUp = tenant) {
   return { backupId, executionArn };
 }
 
-/** As the API records it. The execution is told by `start`. */
+/** Requests a backup as the API does; `start` gets the execution's name. */
 const request = (start: () => Promise<void> = async () => {}) =>
   requestBackup(world.registryCalls, tenant.tenantId, {
     actor: { id: 'operator', type: 'operator' },
@@ -83,13 +83,13 @@ test.each(['ended', 'failed', 'none'] as const)(
   },
 );
 
-test('a backup whose execution runs is left alone', async () => {
+test('a backup whose execution is running is not changed', async () => {
   const { backupId } = await begin('running');
   expect(await recover()).toEqual([]);
   expect(await recordOf(backupId)).toMatchObject({ status: 'running' });
 });
 
-test('one that was recorded, and whose process died before it started the execution, gets a minute', async () => {
+test('a recorded backup whose execution was not started yet is recovered after a minute', async () => {
   const backupId = await request();
   expect(await recordOf(backupId)).toMatchObject({ status: 'running', phase: 'planned' });
   await age(backupId, 50);
@@ -105,11 +105,11 @@ test('the event of an execution recovers the backup of that execution only', asy
   expect(await recordOf(other.backupId)).toMatchObject({ status: 'running' });
 });
 
-test('one that cannot be looked at keeps no other from its recovery', async () => {
+test('a backup whose execution cannot be read does not stop the recovery of others', async () => {
   const unknown = await begin('running');
   const dead = await begin('ended', neighbour);
   const failing = async (arn: string) => {
-    if (arn === unknown.executionArn) throw new Error('Step Functions is away');
+    if (arn === unknown.executionArn) throw new Error('Step Functions is unavailable');
     return statusOf(arn);
   };
   await expect(recoverBackups(world.registryCalls, { statusOf: failing })).rejects.toThrow(
@@ -119,7 +119,7 @@ test('one that cannot be looked at keeps no other from its recovery', async () =
   expect(await recordOf(unknown.backupId)).toMatchObject({ status: 'running' });
 });
 
-test.each(['execution', 'request'])('the next %s does not wait for recovery to come by', async (which) => {
+test.each(['execution', 'request'])('the next %s need not wait for recovery', async (which) => {
   const dead = await begin('ended');
   const next =
     which === 'request'
@@ -131,7 +131,7 @@ test.each(['execution', 'request'])('the next %s does not wait for recovery to c
   expect(await recordOf(next)).toMatchObject({ status: 'running' });
 });
 
-test('while an execution works on a backup, neither an execution nor a request begins another', async () => {
+test('while an execution works on a backup, neither an execution nor a request begins another one', async () => {
   await begin('running');
   await expect(
     beginBackup(world.registryCalls, { tenantId: tenant.tenantId }, newArn(), { statusOf }),
@@ -139,14 +139,14 @@ test('while an execution works on a backup, neither an execution nor a request b
   await expect(request()).rejects.toThrow(BackupInProgress);
 });
 
-test('the beginning that ran twice is one backup', async () => {
+test('a repeated begin records one backup', async () => {
   const executionArn = newArn();
   const once = () =>
     beginBackup(world.registryCalls, { tenantId: tenant.tenantId }, executionArn, { statusOf });
   expect(await once()).toEqual(await once());
 });
 
-test('a worker of a recovered backup writes nothing more, and never makes it a success', async () => {
+test('after recovery, a worker of the backup writes nothing more and cannot end the backup as succeeded', async () => {
   const backup = await world.begin(tenant);
   await planBackup(backup.context());
   await world.copy(backup);
@@ -155,7 +155,7 @@ test('a worker of a recovered backup writes nothing more, and never makes it a s
   expect(await recordOf(backup.backupId)).toMatchObject({ status: 'aborted' });
 });
 
-test('a request whose execution cannot be started leaves no tenant waiting', async () => {
+test('a request whose execution cannot be started does not block the next backup', async () => {
   await expect(request(() => Promise.reject(new Error('throttled')))).rejects.toMatchObject({
     name: 'BackupNotStarted',
   });

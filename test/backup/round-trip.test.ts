@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-test('every table is backed up, but for what means nothing afterwards', () => {
+test('every table is backed up, except those that have no meaning after a restore', () => {
   const leftOut = tenantTables.map(({ name }) => name).filter((name) => !tables.some((t) => t.name === name));
   expect(leftOut).toEqual(['idempotency_keys', 'move_markers']);
 });

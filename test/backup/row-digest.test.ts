@@ -25,7 +25,7 @@ function copyData(rows: readonly Row[]): Buffer {
   return Buffer.concat([HEADER, ...encoded, TRAILER]);
 }
 
-/** @param cuts where the stream is cut into chunks */
+/** @param cuts offsets at which the stream is divided into chunks. */
 async function digestOf(bytes: Buffer, fields: number, cuts: readonly number[] = []) {
   const bounds = [0, ...cuts.map((cut) => cut % bytes.length).sort((a, b) => a - b), bytes.length];
   const chunks = bounds.slice(1).map((end, index) => bytes.subarray(bounds[index], end));
@@ -41,7 +41,7 @@ async function digestOf(bytes: Buffer, fields: number, cuts: readonly number[] =
 const field = fc.option(fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)));
 const rows = fc.array(fc.tuple(field, field, field), { maxLength: 20 });
 
-test('the hash depends on the rows only: not on their order, nor on how the stream is cut', async () => {
+test('the hash depends on the rows only, not on their order or on the chunks of the stream', async () => {
   await fc.assert(
     fc.asyncProperty(rows, fc.array(fc.nat(), { maxLength: 12 }), fc.nat(), async (some, cuts, at) => {
       const whole = await digestOf(copyData(some), 3);
@@ -58,7 +58,7 @@ test('the hash depends on the rows only: not on their order, nor on how the stre
   );
 });
 
-test('a byte that differs, a value in another column and a row that is there twice change it', async () => {
+test('the hash changes with one byte, with a value in another column, and with a duplicate row', async () => {
   await fc.assert(
     fc.asyncProperty(
       rows.filter(({ length }) => length > 0),
@@ -85,7 +85,7 @@ test('a byte that differs, a value in another column and a row that is there twi
   );
 });
 
-test('a row of many chunks is read once it is there', async () => {
+test('a row of many chunks is read once all its chunks have arrived', async () => {
   const long = [[Buffer.alloc(3_000_000, 'x'), null, Buffer.from('end')]] satisfies Row[];
   const bytes = copyData(long);
   const cuts = Array.from({ length: 60 }, (_, index) => index * 50_000);
@@ -95,10 +95,10 @@ test('a row of many chunks is read once it is there', async () => {
 test.each([
   ['it ends early', (bytes: Buffer) => bytes.subarray(0, -1)],
   ['it ends within a row', (bytes: Buffer) => bytes.subarray(0, -5)],
-  ['its signature is another', (bytes: Buffer) => Buffer.concat([Buffer.from('X'), bytes.subarray(1)])],
-  ['bytes come behind its end', (bytes: Buffer) => Buffer.concat([bytes, Buffer.from('x')])],
+  ['its signature differs', (bytes: Buffer) => Buffer.concat([Buffer.from('X'), bytes.subarray(1)])],
+  ['bytes follow its end', (bytes: Buffer) => Buffer.concat([bytes, Buffer.from('x')])],
   ['it is empty', () => Buffer.alloc(1)],
-])('a stream is refused where %s', async (_why, damage) => {
+])('a stream is refused if %s', async (_why, damage) => {
   const bytes = damage(copyData([[Buffer.from('a'), null, Buffer.from('b')]]));
   await expect(digestOf(bytes, 3)).rejects.toThrow(NotCopyData);
 });

@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3';
 
-/** As production's, for the local endpoint. */
+/** Like the client of production, for the local endpoint. */
 export function clientOf(endpoint: string): S3Client {
   return new S3Client({
     endpoint,

@@ -54,7 +54,7 @@ function synthesize() {
   return Template.fromStack(stack);
 }
 
-/** A definition that refers to another resource is joined of parts. */
+/** A definition that refers to another resource is a join of parts. */
 function definitionOf(text: string | { 'Fn::Join': [string, unknown[]] }): Definition {
   const whole =
     typeof text === 'string'
@@ -70,7 +70,7 @@ function resolved(reference: unknown): string {
     : 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-backup';
 }
 
-/** Every state of a definition, those of its branches and maps too. */
+/** Every state of a definition, including those of its branches and maps. */
 function statesOf(definition: Definition): [string, State][] {
   return Object.entries(definition.States).flatMap(([name, state]) => [
     [name, state] as [string, State],
@@ -108,7 +108,7 @@ test('a state calls a phase that its function has, and every phase but recovery 
   expect([...called].sort()).toEqual(known.filter((one) => one !== 'registry recover').sort());
 });
 
-test('every error that is retried or caught by name is one of ours or of AWS', () => {
+test('every error that is retried or caught by name is one of our classes or an error of AWS', () => {
   const ours = new Set(Object.keys({ ...errors, ...placeErrors }));
   const named = [...statesOf(backup), ...statesOf(fleet)].flatMap(([, { Retry = [], Catch = [] }]) =>
     [...Retry, ...Catch].flatMap(({ ErrorEquals }) => ErrorEquals),
@@ -120,7 +120,7 @@ test('every error that is retried or caught by name is one of ours or of AWS', (
   );
 });
 
-test('what fails before the manifest is recorded, and retries have jitter', () => {
+test('every failure before the manifest is recorded, and retries have jitter', () => {
   for (const name of ['Begin', 'Plan', 'Copy', 'Finish']) {
     expect(backup.States[name]!.Catch, name).toEqual([
       { ErrorEquals: ['States.ALL'], ResultPath: '$.failure', Next: 'Record failure' },
@@ -132,7 +132,7 @@ test('what fails before the manifest is recorded, and retries have jitter', () =
   }
 });
 
-test('two lanes copy side by side', () => {
+test('two lanes copy in parallel', () => {
   const branches = backup.States.Copy!.Branches!;
   expect(branches.map(({ StartAt, States }) => [StartAt, States[StartAt]!.Parameters])).toEqual([
     ['Lane 0', { 'executionArn.$': '$.executionArn', 'backup.$': '$.backup', lane: 0 }],
@@ -147,8 +147,8 @@ test("one tenant's failure is caught inside its item, and few tenants of a cell 
   const { ItemProcessor: tenant, MaxConcurrency: tenants } = group!.States['Each tenant']!;
   expect(tenant!.ProcessorConfig.Mode).toBe('INLINE');
   expect(tenants).toBe(2);
-  const { 'Back up': backUp, 'Understand failure': understand } = tenant!.States;
-  for (const state of [backUp!, understand!]) {
+  const { 'Back up': backUp, 'Classify failure': classify } = tenant!.States;
+  for (const state of [backUp!, classify!]) {
     expect(state.Catch!.map(({ ErrorEquals }) => ErrorEquals)).toEqual([['States.ALL']]);
   }
   expect(fleet.States.Start!.Result!.sums).toEqual(NO_SUMS);

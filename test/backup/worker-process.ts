@@ -1,7 +1,7 @@
 /**
- * One worker of a backup as a process of its own, as a function's execution environment is: it can be killed, and its
- * memory is its own. Argument: JSON of `WorkerOrder`. Prints `ready` where it is to wait until a line is written to it, and
- * JSON of `WorkerReport` when it has ended.
+ * One worker of a backup in a process of its own, like the execution environment of a function: it can be killed, and
+ * its memory can be measured. Argument: JSON of `WorkerOrder`. If it has to wait for a line, it prints `ready` first.
+ * It prints JSON of `WorkerReport` at its end.
  */
 import pg from 'pg';
 import { ObjectStore } from '../../functions/aws/object-store.ts';
@@ -20,26 +20,26 @@ interface Login {
 
 export interface WorkerOrder {
   readonly backupId: string;
-  /** More than one share the process, as they never do in AWS: for figures of both. */
+  /** Lanes of the process's workers. In AWS each worker has its own process; two lanes here measure both together. */
   readonly lanes: readonly Lane[];
   readonly host: string;
   readonly port: number;
-  /** PEM of the server's authority. */
+  /** PEM of the server's certificate authority. */
   readonly certificate: string;
   readonly owner: Login;
   readonly registry: Login & { readonly database: string };
   readonly endpoint: string;
   readonly bucket: string;
-  /** Begins once a line has come: what is loaded until then is not timed. */
+  /** Waits for a line before it begins, so that loading the modules is not measured. */
   readonly waits?: boolean;
 }
 
 export interface WorkerReport {
   readonly done: boolean;
-  /** Bytes. */
+  /** In bytes. */
   readonly peakMemory: number;
   readonly ms: number;
-  /** Of the process's processors, in milliseconds. */
+  /** CPU time of the process in milliseconds. */
   readonly cpuMs: number;
 }
 

@@ -1,4 +1,4 @@
-/** Workers end before their work is done, in every way, and the backup is whole and of one moment nevertheless. */
+/** Workers end early in many ways; the backup is complete and consistent nevertheless. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -60,7 +60,7 @@ const partsDone = async () => (await record())?.parts.done ?? 0;
 const plan = () => planBackup(backup.context(), { partBytes });
 const lane = (number: Lane, deadlines = unhurried()) => copyParts(backup.context(), number, deadlines);
 
-/** Uploads wait: a few parts a second are written. */
+/** Delays uploads, so that only a few parts a second are written. */
 const slowly = (afterMs = 100) =>
   world.bucket.disturb(({ method }) => (method === 'PUT' ? { kind: 'pass', afterMs } : { kind: 'pass' }));
 
@@ -69,7 +69,7 @@ async function finish(): Promise<BackupManifest> {
   return readManifest(world.bucket.store, backup);
 }
 
-/** Restores it, and compares with the rows as they were. */
+/** Restores the backup and compares it with the given rows. */
 async function expectWhole(manifest: BackupManifest, before: Record<string, string[]>): Promise<void> {
   const schema = await world.emptySchema(manifest.schemaVersion);
   await world.restore(manifest, schema);
@@ -79,7 +79,7 @@ async function expectWhole(manifest: BackupManifest, before: Record<string, stri
 
 const now = () => allRows(superuser, tenant.schemaName, tables);
 
-/** A worker process; killed by `kill`. */
+/** Starts a worker process; `kill` kills it. */
 function startProcess(lanes: readonly Lane[]) {
   const { server } = world.cell;
   const order: WorkerOrder = {
@@ -110,7 +110,7 @@ function startProcess(lanes: readonly Lane[]) {
 }
 
 describe('a worker that is killed in the middle of an upload', () => {
-  test('is followed by one that goes on with the other lane’s snapshot and the parts that are done', async () => {
+  test('is followed by a worker that continues with the other lane’s snapshot and keeps the parts that are done', async () => {
     await plan();
     slowly();
     const before = await now();
@@ -121,7 +121,7 @@ describe('a worker that is killed in the middle of an upload', () => {
     const done = await partsDone();
     await until(async () => (await partsDone()) > done);
     await worker.kill();
-    // What is written now belongs to a later moment.
+    // Rows that are written now must not be in the backup.
     await superuser.query(`UPDATE ${tenant.schemaName}.employees SET job_title = 'later'`);
     expect(await lane(0)).toEqual({ done: true });
     expect(await other).toEqual({ done: true });
@@ -129,7 +129,7 @@ describe('a worker that is killed in the middle of an upload', () => {
     await expectWhole(await finish(), before);
   });
 
-  test('takes the snapshot with it where no other is alive: all begins again, and nothing of before gets in', async () => {
+  test('loses the snapshot if no other worker is alive: the next attempt uses no object of the lost one', async () => {
     await plan();
     slowly();
     const worker = startProcess([0]);
@@ -146,17 +146,17 @@ describe('a worker that is killed in the middle of an upload', () => {
     const keys = manifest.tables.flatMap(({ parts }) => parts.map(({ key }) => key));
     expect(keys.filter((key) => lost.includes(key))).toEqual([]);
     await expectWhole(manifest, await now());
-    // What was lost is deleted.
+    // The objects of the lost attempt are deleted.
     const kept: string[] = [];
     for await (const { key } of world.bucket.store.list(backup.prefix)) kept.push(key);
     expect(kept.sort()).toEqual([...keys, `${backup.prefix}manifest.json`].sort());
   });
 });
 
-test('workers hand the snapshot on, from deadline to deadline, while rows are written', async () => {
+test('workers pass the snapshot on at each deadline while rows are written', async () => {
   const writer = await tenant.database.connect('superuser');
   const writes = { stop: false, done: 0 };
-  // Each transaction writes to two tables what must be seen together.
+  // Each transaction writes to three tables; the backup must have all of its writes or none.
   const writing = (async () => {
     while (!writes.stop) {
       await writer.query(
@@ -196,12 +196,12 @@ test('workers hand the snapshot on, from deadline to deadline, while rows are wr
   const [{ teams, roles, categories, written }] = rows;
   expect(roles).toBe(teams);
   expect(categories).toBe(1);
-  // Sent as one message, the transaction's three statements were committed together.
+  // Each transaction's three statements are visible together.
   expect(written).toBe(teams);
   expect(teams).toBeLessThan(writes.done);
 });
 
-test('a worker that was believed dead completes nothing after its lane has a new one', async () => {
+test('a worker that was assumed dead completes no part after its lane has a new worker', async () => {
   await plan();
   const before = await now();
   let held: (() => void) | undefined;
@@ -225,8 +225,8 @@ test('a worker that was believed dead completes nothing after its lane has a new
   await expectWhole(manifest, before);
 });
 
-describe('the backup gives way', () => {
-  test('to DDL on the tables, and begins again behind it', async () => {
+describe('a backup does not block', () => {
+  test('DDL on the tables; the next attempt begins after it', async () => {
     await plan();
     slowly(200);
     const copying = world.copy(backup);
@@ -247,7 +247,7 @@ describe('the backup gives way', () => {
     await expectWhole(await finish(), await now());
   });
 
-  test('to a move that is committed meanwhile, and begins again where the tenant is', async () => {
+  test('a move that is committed meanwhile; the next attempt reads the new place', async () => {
     await plan();
     slowly(200);
     const copying = world.copy(backup);
@@ -261,7 +261,7 @@ describe('the backup gives way', () => {
     expect(await finish()).toMatchObject({ placement: { epoch: 2 } });
   });
 
-  test('to a move that is under way when it begins', async () => {
+  test('a move that is running at its begin; the backup waits', async () => {
     const claim = (mover: string | null) =>
       superuser.query('UPDATE tenancy.placement SET mover = $2 WHERE tenant_id = $1', [
         tenant.tenantId,
@@ -271,7 +271,7 @@ describe('the backup gives way', () => {
     await expect(plan()).rejects.toThrow(BackupDuringMove);
     await claim(null);
     await plan();
-    // One that begins later, and only copies so far, does not disturb it.
+    // A move that begins later and is still copying does not disturb the backup.
     await claim(backup.backupId);
     await world.copy(backup);
     await claim(null);
@@ -279,23 +279,23 @@ describe('the backup gives way', () => {
   });
 });
 
-test('PostgreSQL that is restarted in the middle of a COPY fails the workers; the next ones begin again', async () => {
+test('if PostgreSQL restarts in the middle of a COPY, the workers fail and the next ones begin a new attempt', async () => {
   const server = await BenchServer.start();
   const connect: ConnectReader = async ({ port, database }) =>
     readerOf(await connectAs({ port }, { user: 'strata_owner', password: PASSWORD }, database));
   try {
     const database = await server.createDatabase('strata');
-    const elsewhere = {
+    const onServer = {
       ...(await database.addSchemaTenant(0)),
       epoch: 1,
       isolationModel: 'schema' as const,
       login: { user: '', password: '' },
     };
-    await insertBulkRows(database.superuser, elsewhere.schemaName, 4_000);
-    const before = await allRows(database.superuser, elsewhere.schemaName, tables);
-    await register(world.registryCalls, elsewhere, 'strata', server.port);
+    await insertBulkRows(database.superuser, onServer.schemaName, 4_000);
+    const before = await allRows(database.superuser, onServer.schemaName, tables);
+    await register(world.registryCalls, onServer, 'strata', server.port);
     await end(backup);
-    backup = await world.begin(elsewhere);
+    backup = await world.begin(onServer);
     await planBackup(backup.context(connect), { partBytes });
     slowly();
     const worker = (number: Lane) => copyParts(backup.context(connect), number, unhurried());
@@ -303,7 +303,7 @@ test('PostgreSQL that is restarted in the middle of a COPY fails the workers; th
     await until(async () => (await partsDone()) > 1);
     await server.restart();
     for (const outcome of await workers) {
-      // The workflow calls again after such an error.
+      // The workflow retries after such an error.
       expect(outcome.status === 'rejected' && isTransient(outcome.reason)).toBe(true);
     }
     world.bucket.disturb(undefined);
@@ -315,7 +315,7 @@ test('PostgreSQL that is restarted in the middle of a COPY fails the workers; th
   }
 });
 
-test('a registry that refuses for a while costs time only', async () => {
+test('a registry that fails for a while delays the backup only', async () => {
   await plan();
   slowly();
   const before = await now();
@@ -353,12 +353,12 @@ test('a claim and a completion whose answers were lost can be repeated', async (
   expect(await ledger.claim(worker)).not.toEqual(part);
 });
 
-test('a server that ends all sessions fails the workers; the next ones begin again', async () => {
+test('if the server ends all sessions, the workers fail and the next ones begin a new attempt', async () => {
   await plan();
   slowly();
   const workers = Promise.allSettled([lane(0), lane(1)]);
   await until(async () => (await partsDone()) > 1);
-  // As a restart does.
+  // A restart ends the sessions in the same way.
   await superuser.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND usename = 'strata_owner'`,
@@ -371,7 +371,7 @@ test('a server that ends all sessions fails the workers; the next ones begin aga
 });
 
 describe('S3', () => {
-  test.runIf(FULL_RUN)('that is busy, slow, and breaks connections costs time only', async () => {
+  test.runIf(FULL_RUN)('that is busy or slow, or breaks connections, delays the backup only', async () => {
     await plan();
     let calls = 0;
     world.bucket.disturb(({ method }) => {
@@ -389,11 +389,11 @@ describe('S3', () => {
 
   describe('in the middle of an upload in parts', () => {
     let long: BackedUp;
-    /** Each a PUT of 5 MiB. */
+    /** Each upload part is a PUT of 5 MiB. */
     const isUploadPart = (url: string) => url.includes('partNumber=');
     beforeAll(async () => {
       long = await world.addTenant('schema');
-      // 40 MB that do not compress.
+      // 40 MB of data that cannot be compressed.
       await superuser.query(
         `INSERT INTO ${long.schemaName}.employees (email, first_name, last_name, ssn_encrypted)
          SELECT n || '@example.test', 'Ada', 'Lovelace',
@@ -407,7 +407,7 @@ describe('S3', () => {
     });
     const rowsOf = () => allRows(superuser, long.schemaName, tables);
 
-    test.runIf(FULL_RUN)('is slow: the server waits with its rows', async () => {
+    test.runIf(FULL_RUN)('is slow: the server pauses its COPY', async () => {
       await planBackup(backup.context());
       let waiting = 0;
       const release = Promise.withResolvers<void>();
@@ -428,9 +428,9 @@ describe('S3', () => {
       await expectWhole(await finish(), await rowsOf());
     });
 
-    test('goes down: no object and no upload is left, and the next worker writes the part', async () => {
+    test('fails: no object and no upload is left, and the next worker writes the part', async () => {
       await planBackup(backup.context());
-      // The local S3 does not list uploads.
+      // Uploads are counted by their requests, because the local S3 does not list uploads.
       const calls: string[] = [];
       const count = (method: string, query: string) =>
         calls.filter((call) => call.startsWith(method) && call.includes(query)).length;
@@ -452,7 +452,7 @@ describe('S3', () => {
       await expectWhole(await finish(), await rowsOf());
     });
 
-    test('rows with long values are cut into parts of at least a page', async () => {
+    test('a table with long values is divided into parts of at least a page', async () => {
       await planBackup(backup.context(), { partBytes });
       const { rows } = await superuser.query(
         `SELECT pg_relation_size($1) / 8192 AS pages, pg_table_size($1) AS bytes`,
@@ -465,7 +465,7 @@ describe('S3', () => {
   });
 
   test.runIf(FULL_RUN)(
-    'that is down for longer than a worker tries fails it; parts that are done stay done',
+    'that fails for longer than a worker retries makes the worker fail; parts that are done stay done',
     async () => {
       await plan();
       slowly(50);
@@ -483,7 +483,7 @@ describe('S3', () => {
   );
 });
 
-test('a backup that loses its snapshot again and again is given up', async () => {
+test('a backup fails once it has lost its snapshot in every attempt', async () => {
   await plan();
   for (let attempt = 1; attempt < 6; attempt++) {
     const { plan: planned } = (await record())!;
@@ -510,7 +510,7 @@ test('a backup that was ended writes nothing more, and its objects are deleted',
   await expect(discardBackup(world.bucket.store, 'tenant-backups/business/')).rejects.toThrow(TypeError);
 });
 
-test('a manifest that S3 asks to write again is written again', async () => {
+test('if S3 requires that the manifest is written again, it is written again', async () => {
   await plan();
   await world.copy(backup);
   let conflicts = 0;
@@ -523,7 +523,7 @@ test('a manifest that S3 asks to write again is written again', async () => {
   expect(conflicts).toBe(1);
 });
 
-test('finishing twice, or twice at once, is one backup', async () => {
+test('repeated and concurrent runs of finish make one backup', async () => {
   await plan();
   await world.copy(backup);
   await Promise.all(

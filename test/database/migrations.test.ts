@@ -11,6 +11,7 @@ import {
 } from '../../functions/database/provisioning/update-target.ts';
 import { text, uuid } from '../../functions/database/tables/column.ts';
 import { overAllTenants } from '../../functions/database/tables/render-tables.ts';
+import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import {
   changesOf,
   type TenantMigration,
@@ -21,6 +22,8 @@ import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 import { asTenant } from '../enter-tenant.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 
+const NEXT = TENANT_SCHEMA_VERSION + 1;
+
 /** The definition as a later version might have it: a column with a reference, an index and a table more. */
 const badges = tenantTable(
   'badges',
@@ -29,7 +32,7 @@ const badges = tenantTable(
     primaryKey: ['badge_id'],
     foreignKeys: [{ column: 'employee_id', references: 'employees', onDelete: 'cascade' }],
     indexes: [{ name: 'employee', columns: ['employee_id'] }],
-    since: 3,
+    since: NEXT,
   },
 );
 const nextTables: readonly TenantTable[] = [
@@ -39,23 +42,23 @@ const nextTables: readonly TenantTable[] = [
           ...table,
           columns: {
             ...table.columns,
-            nickname: text().notNull().default(`'none'`).since(3),
-            mentor_id: uuid().since(3),
+            nickname: text().notNull().default(`'none'`).since(NEXT),
+            mentor_id: uuid().since(NEXT),
           },
           foreignKeys: [
             ...table.foreignKeys,
             { column: 'mentor_id', references: 'employees', onDelete: 'set null' as const },
           ],
-          indexes: [...table.indexes, { name: 'mentor', columns: ['mentor_id'], since: 3 }],
+          indexes: [...table.indexes, { name: 'mentor', columns: ['mentor_id'], since: NEXT }],
         }
       : table,
   ),
   badges,
 ];
 const next: TenantMigration = {
-  name: '0003-test-badges',
+  name: `${String(NEXT).padStart(4, '0')}-test-badges`,
   up: (target) => [
-    ...changesOf(3, nextTables)(target),
+    ...changesOf(NEXT, nextTables)(target),
     ...backfill(target, `UPDATE ${qualified(target.schema, 'employees')} SET nickname = first_name`),
   ],
 };

@@ -17,10 +17,10 @@ import type { WriterOrder, WriterReport } from './writer-process.ts';
 
 const ACTOR = { id: 'execution', type: 'workflow' } as const;
 
-/** Whether this machine has PostgreSQL's own client, which is the proof that tenant.sql needs nothing of ours. */
+/** Path of PostgreSQL's own client, if installed. Loading with it proves that tenant.sql needs none of our code. */
 export const psql = ['/usr/bin/psql', '/usr/local/bin/psql'].find((path) => existsSync(path));
 
-/** One export as its workflow sees it; `deadline` in ms from now. */
+/** One export with its phases; `deadline` in ms from now. */
 export async function begin(world: BackupWorld, tenantId: string, backupId: string) {
   const { exportId } = await beginExport(
     world.registryCalls,
@@ -39,7 +39,7 @@ export async function begin(world: BackupWorld, tenantId: string, backupId: stri
   };
 }
 
-/** As the workflow does it where nothing goes wrong. @returns the files of the archive, by their path in its folder. */
+/** Makes an export without failures. @returns the files of the archive, by their path in its folder. */
 export async function exportFiles(
   world: BackupWorld,
   tenantId: string,
@@ -92,7 +92,7 @@ export async function load(file: Buffer, { server, name }: TestDatabase): Promis
   }
 }
 
-/** Fields of a CSV file as RFC 4180 has them; null is an empty field without quotes. */
+/** Parses a CSV file by RFC 4180; null is an empty field without quotes. */
 export function parseCsv(text: string): (string | null)[][] {
   const records: (string | null)[][] = [];
   let at = 0;
@@ -143,7 +143,7 @@ export function startWriter(world: BackupWorld, exportId: string) {
       child.kill('SIGKILL');
       await exited;
     },
-    /** What it has measured, once it has ended. */
+    /** Resolves with the measurements once the process has ended. */
     async report(): Promise<WriterReport> {
       const [output] = await Promise.all([textOf(child.stdout), exited]);
       return JSON.parse(output) as WriterReport;

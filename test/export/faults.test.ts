@@ -1,4 +1,4 @@
-/** What goes wrong on the way to an archive is refused by name or continued; there is never a wrong archive. */
+/** Faults of an export end it with their error name, or the export continues; no fault leads to a wrong archive. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -58,7 +58,7 @@ async function skillsOf(prefix: string): Promise<number> {
 const recordOf = (exportId: string) => getExport(world.registryCalls, tenant.tenantId, exportId);
 
 describe('a call that is cut off', () => {
-  test('by the death of its process: the next one goes on behind the parts that are written', async () => {
+  test('by the death of its process: the next call continues after the parts that are written', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();
     world.bucket.disturb(({ method }) => ({ kind: 'pass', ...(method === 'PUT' ? { afterMs: 30 } : {}) }));
@@ -83,7 +83,7 @@ describe('a call that is cut off', () => {
     expect(await keys(run.prefix)).toEqual([archiveKey(run.prefix)]);
   });
 
-  test('in the middle of a part: the next one goes on with that part, and writes no other again', async () => {
+  test('in the middle of a part: the next call writes that part again, and no other part', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();
     let uploads = 0;
@@ -105,7 +105,7 @@ describe('a call that is cut off', () => {
     expect(await keys(run.prefix)).toEqual([archiveKey(run.prefix)]);
   });
 
-  test('whose time is over after each part: as many calls as parts, one archive', async () => {
+  test('by its deadline after each part: each part takes one call, and there is one archive', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();
     let calls = 1;
@@ -115,7 +115,7 @@ describe('a call that is cut off', () => {
     expect(await skillsOf(run.prefix)).toBe(3_000);
   });
 
-  test('while it packs: the next one packs again', async () => {
+  test('while it packs: the next call packs again', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();
     await run.write();
@@ -134,7 +134,7 @@ describe('a call that is cut off', () => {
 
 describe('damage', () => {
   test.each([
-    ['another text of the same length', (bytes: Buffer) => Buffer.alloc(bytes.length, 1)],
+    ['other content of the same length', (bytes: Buffer) => Buffer.alloc(bytes.length, 1)],
     ['a shorter object', (bytes: Buffer) => bytes.subarray(1)],
   ])('a written part that is %s by now makes no archive', async (_how, change) => {
     const run = await begin(world, tenant.tenantId, backupId);
@@ -150,7 +150,7 @@ describe('damage', () => {
     expect(await keys(archiveKey(run.prefix))).toEqual([]);
   });
 
-  test('a backup with a damaged object makes no part of it', async () => {
+  test('a damaged object of the backup becomes no part of the export', async () => {
     const damaged = await world.backUp(tenant);
     const run = await begin(world, tenant.tenantId, damaged.backupId);
     await run.source();
@@ -169,7 +169,7 @@ describe('the backup of an export', () => {
       statusOf,
     });
 
-  test('is a new one: an older one is not what the customer has asked for', async () => {
+  test('is a new one, because a backup older than the request would miss rows', async () => {
     const { exportId } = await newExport();
     let asked = 0;
     const request = async () => {
@@ -190,7 +190,7 @@ describe('the backup of an export', () => {
     );
   });
 
-  test('that was given and expires meanwhile ends the export', async () => {
+  test('that the request names and that expires meanwhile ends the export', async () => {
     const old = await world.backUp(tenant);
     const run = await begin(world, tenant.tenantId, old.backupId);
     expect(await run.source()).toEqual({ done: true });
@@ -221,7 +221,7 @@ describe('records', () => {
     return exportId;
   }
 
-  test('one export of a tenant at a time, by an execution and by a request', async () => {
+  test('allow one running export per tenant, by an execution or by a request', async () => {
     await running('running');
     await expect(running('running')).rejects.toThrow(ExportInProgress);
     const request = requestExport(world.registryCalls, tenant.tenantId, {
@@ -233,7 +233,7 @@ describe('records', () => {
     await expect(request).rejects.toThrow(ExportInProgress);
   });
 
-  test('an export whose execution is dead is aborted, and a call that still works on it stops', async () => {
+  test('an export whose execution is dead is aborted, and a call that is still working on it stops', async () => {
     const run = await begin(world, tenant.tenantId, backupId);
     await run.source();
     await run.write();
@@ -271,7 +271,7 @@ describe('records', () => {
     },
   );
 
-  test('the daily run deletes an expired archive with its record, and what an aborted one has written', async () => {
+  test('the daily run deletes an expired archive with its record, and the objects of an aborted export', async () => {
     const expire = (hours: number) =>
       expireExports(world.registryCalls, world.bucket.store, {
         region: 'us',

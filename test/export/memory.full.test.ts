@@ -8,11 +8,11 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** Peak memory of the process that exports a tenant with so many megabytes in one part of one table. */
+/** Peak memory of a process that exports a tenant with this many megabytes in one part of one table. */
 async function peakWith(megabytes: number): Promise<number> {
   const tenant = await world.addTenant('schema');
   const superuser = await tenant.database.connect('superuser');
-  // Random text: it is stored, and uploaded, in about its own size.
+  // Random text, because it cannot be compressed much.
   await superuser.query(
     `INSERT INTO ${tenant.schemaName}.roles (role_name, description)
      SELECT 'role', (SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 320) AS m)
@@ -27,9 +27,9 @@ async function peakWith(megabytes: number): Promise<number> {
   return report.peakMemory;
 }
 
-test('memory does not grow with a part: nothing of it is kept', { timeout: 120_000 }, async () => {
+test('memory does not grow with the size of a part', { timeout: 120_000 }, async () => {
   const [small, large] = [await peakWith(40), await peakWith(120)];
-  // Collections come late where other processes keep the machine busy.
+  // On a busy machine, garbage is collected later, so the limit has some margin.
   expect(large).toBeLessThan(512 * 2 ** 20);
   expect(large - small).toBeLessThan(160 * 2 ** 20);
 });

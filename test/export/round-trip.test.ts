@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** A table's CSV file as rows. */
+/** The rows of a table's CSV file. */
 function rowsOfCsv(file: Buffer | undefined): TableRows[string] {
   const [header = [], ...records] = parseCsv(new TextDecoder('utf-8', { fatal: true }).decode(file));
   return records.map((record) =>
@@ -46,7 +46,7 @@ describe.each(sampled<(typeof MODELS)[number][]>(['shared'], [...MODELS]))(
       );
     });
 
-    /** Puts random rows in place of the tenant's, and calls `check` with its exported files and its rows. */
+    /** Replaces the tenant's rows by random rows, and calls `check` with the exported files and the rows. */
     async function each(
       runs: number,
       check: (files: Map<string, Buffer>, before: Record<string, string[]>) => Promise<void>,
@@ -79,7 +79,7 @@ describe.each(sampled<(typeof MODELS)[number][]>(['shared'], [...MODELS]))(
       }),
     );
 
-    test('its CSV files have the same rows, and no file has one of the neighbour', {
+    test('its CSV files have the same rows, and no file has a row of another tenant', {
       timeout: 120_000,
     }, async () => {
       const empty = await TestDatabase.empty();
@@ -132,7 +132,7 @@ test('the loaded database has the keys, checks, indexes and defaults of a tenant
   await empty.drop();
 });
 
-test('the archive says what it is, and describes each column of its CSV files', async () => {
+test('the archive has a README and describes each column of its CSV files', async () => {
   const tenant = await world.addTenant('schema');
   const superuser = await tenant.database.connect('superuser');
   await superuser.query(
@@ -154,7 +154,7 @@ test('the archive says what it is, and describes each column of its CSV files', 
     ].sort(),
   );
   expect(text('README.txt')).toContain(snapshotAt);
-  expect(text('README.txt')).toContain('The data are exact.');
+  expect(text('README.txt')).toContain('The values are exact.');
   expect(text('csv/employees.csv')).toMatch(
     /,a@b\.test,"=HYPERLINK\(""x""\)","Ünal, ""Z""","",,,,active,,\\x00ff,,/,
   );
@@ -173,7 +173,7 @@ test('the archive says what it is, and describes each column of its CSV files', 
   const account = JSON.parse(text('account.json'));
   expect(account.tenant).toMatchObject({ tenantId: tenant.tenantId, tier: 'business' });
   expect(Object.keys(account)).toEqual(['tenant', 'users']);
-  // Nothing of the operators'.
+  // Fields for operators are left out.
   for (const name of ['cellId', 'executionArn', 'monthlyRevenue', 'apiUrl', 'epoch'])
     expect(account.tenant).not.toHaveProperty(name);
 });

@@ -27,7 +27,7 @@ afterAll(() => database?.drop());
 const SELECT = 'COPY (SELECT n, t, b, at FROM things ORDER BY id) TO STDOUT (FORMAT binary)';
 const binary = async () => Buffer.concat(await client.query(copyTo(SELECT)).toArray());
 
-/** Reads slowly, so that the other side has to wait. */
+/** Reads slowly, so that the writer has to wait. */
 function collecting(into: Buffer[], slow: boolean): Writable {
   return new Writable({
     highWaterMark: 1,
@@ -59,7 +59,7 @@ async function textsOf(chunks: readonly Buffer[], slow: { csv?: boolean; sql?: b
   return result;
 }
 
-test('rows have the texts that a reader of CSV and a COPY expect', async () => {
+test('rows are converted to valid CSV and to valid COPY data', async () => {
   expect(await textsOf([await binary()])).toEqual({
     csv: [
       '1.50,"a\tb\n""c""\\\r",\\x00,2024-02-29T23:59:59.500000Z',
@@ -93,7 +93,7 @@ test.each([
   expect(await textsOf(inPieces(whole, size), slow)).toEqual(await textsOf([whole]));
 });
 
-test('a reader of the CSV that does not read stops the source: nothing piles up', async () => {
+test('if the reader of the CSV stops, the source stops, too, and memory stays bounded', async () => {
   const whole = await binary();
   const [header, rows, end] = [whole.subarray(0, 19), whole.subarray(19, -2), whole.subarray(-2)];
   const many = Array.from({ length: 3_000 }, () => rows);
@@ -108,7 +108,7 @@ test('a reader of the CSV that does not read stops the source: nothing piles up'
   );
   const texts = new RowTexts(columns);
   const written = pipeline(source, texts, collecting([], false));
-  // Each chunk takes a few turns of the event loop.
+  // A chunk needs several iterations of the event loop.
   for (let turns = 0; turns < 10 * many.length; turns++) await turn();
   const stoppedAt = given;
   const csv: Buffer[] = [];
@@ -141,7 +141,7 @@ describe('a failure ends both streams', () => {
   });
 });
 
-test('every type of the tenant tables can be exported; another one is refused before anything is written', () => {
+test('every type of the tenant tables can be exported; any other type is refused before anything is written', () => {
   for (const { columns: all } of tenantTables)
     for (const { spec } of Object.values(all)) expect(() => textOfType(spec.type)).not.toThrow();
   expect(() => textOfType('point')).toThrow('values of type point cannot be exported');

@@ -30,7 +30,7 @@ function synthesize() {
   return Template.fromStack(stack);
 }
 
-test('it is valid, standard, logged without data, and traced', () => {
+test('the state machine is valid and standard; it is logged without data, and traced', () => {
   const { isValid, errorsText } = aslValidator(definition);
   expect([isValid, errorsText()]).toEqual([true, '']);
   template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
@@ -41,11 +41,11 @@ test('it is valid, standard, logged without data, and traced', () => {
   });
 });
 
-test('it calls every phase of its function, and no other', () => {
+test('the state machine calls every phase of its function, and no other phase', () => {
   expect(tasks.map(([, { Parameters }]) => Parameters!.phase).sort()).toEqual(Object.keys(phases).sort());
 });
 
-test('every failure is recorded, retries have jitter, and retried errors are ours or of AWS', () => {
+test('every failure is recorded, retries have jitter, and retried errors are our classes or errors of AWS', () => {
   for (const name of ['Begin', 'Source', 'Write', 'Finish']) {
     expect(definition.States[name]!.Catch, name).toEqual([
       { ErrorEquals: ['States.ALL'], ResultPath: '$.failure', Next: 'Record failure' },
@@ -62,7 +62,7 @@ test('every failure is recorded, retries have jitter, and retried errors are our
   }
 });
 
-test('an error of S3 or of the network is repeated, one of ours keeps its name, any other one is hidden', () => {
+test('an error of S3 or of the network is retried, our errors keep their names, and any other error is hidden', () => {
   expect(toExportError(Object.assign(new Error('reset'), { code: 'ECONNRESET' })).name).toBe(
     'DependencyUnavailable',
   );

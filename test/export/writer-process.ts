@@ -1,7 +1,7 @@
 /**
- * The phases `write` and `finish` of an export in a process of their own, as a function's execution environment is: it
- * can be killed, and its memory is its own. Argument: JSON of `WriterOrder`. Prints JSON of `WriterReport` when it has
- * ended.
+ * The phases `write` and `finish` of an export in a process of their own, like the execution environment of a function:
+ * it can be killed, and its memory can be measured. Argument: JSON of `WriterOrder`. Prints JSON of `WriterReport` at
+ * its end.
  */
 import pg from 'pg';
 import { ObjectStore } from '../../functions/aws/object-store.ts';
@@ -24,7 +24,7 @@ export interface WriterOrder {
 }
 
 export interface WriterReport {
-  /** Bytes. */
+  /** In bytes. */
   readonly peakMemory: number;
   readonly writeMs: number;
   readonly finishMs: number;

@@ -196,7 +196,7 @@ describe('a restore to a point in time', () => {
       'Copy side backup',
       'Finish side backup',
       'Drop side cluster',
-      'Backup of the time is made',
+      'Point-in-time backup done',
       'Plan',
       'Next hop',
     ]);
@@ -224,7 +224,7 @@ describe('a restore to a point in time', () => {
     // Neither why it failed is lost, nor the roll back, where the copy cannot be deleted: the sweep does it.
     expect(states[dropped]!.Catch).toMatchObject([{ Next: 'Roll back', ResultPath: '$.dropped' }]);
     expect(states['Drop side cluster']!.Catch).toMatchObject([
-      { Next: 'Backup of the time is made', ResultPath: '$.dropped' },
+      { Next: 'Point-in-time backup done', ResultPath: '$.dropped' },
     ]);
   });
 });

@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
+import { migrationsUpTo } from '../../functions/database/tables/tenant-migrations.ts';
 import { TablesNewer, TablesUpgrading } from '../../functions/moves/errors.ts';
 import { prepare } from '../../functions/moves/hop-phases.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -33,6 +35,21 @@ async function begin(model: 'shared' | 'schema', agreed?: number): Promise<StepL
   return new StepLog(hopOf('reshape', tenantId, source, { ...target, ...known }));
 }
 
+/** Makes the tenant's schema anew, as the release of that version made it. */
+async function makeAtVersion(schemaName: string, tenantId: string, version: number): Promise<void> {
+  await superuser.query(`DROP SCHEMA ${schemaName} CASCADE`);
+  const owner = await database.connect('owner');
+  await createTenantSchema(owner, {
+    tenantId,
+    schemaName,
+    roleName: schemaName,
+    password: `password of ${schemaName}`,
+    connectionLimit: 20,
+    migrations: migrationsUpTo(version),
+  });
+  await owner.end();
+}
+
 const placementOf = async ({ hop }: StepLog) => {
   const { rows } = await superuser.query(
     'SELECT mover, epoch::integer, forward FROM tenancy.placement WHERE tenant_id = $1',
@@ -48,11 +65,7 @@ const historyOf = async (table: string) =>
 
 test('a new hop brings its schema up to date and tells its version with the forward', async () => {
   const log = await begin('schema');
-  await superuser.query(`DELETE FROM ${log.hop.source.schemaName}.schema_migrations WHERE name >= '0002'`);
-  await superuser.query(
-    `DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '${log.hop.source.schemaName}'
-     LOOP EXECUTE format('DROP TRIGGER IF EXISTS capture_change ON ${log.hop.source.schemaName}.%I', t); END LOOP; END $$`,
-  );
+  await makeAtVersion(log.hop.source.schemaName, log.hop.attempt.tenantId, 1);
   await log.run(prepare);
   expect(log.hop.target.schemaVersion).toBe(TENANT_SCHEMA_VERSION);
   expect(await historyOf(`${log.hop.source.schemaName}.schema_migrations`)).toHaveLength(

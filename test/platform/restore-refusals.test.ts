@@ -150,11 +150,11 @@ test('an undo is refused by name after the grace period, and after a move: 409',
   await tenant.move({ targetTier: 'starter' });
   const refused = await askRestore(tenant.slug, {}, { undoOf: restored.restoreId });
   expect(refused.status).toBe(409);
-  expect(refused.body.detail).toBe('The tenant was moved or restored again since.');
+  expect(refused.body.detail).toBe('The tenant was moved or restored after that restore.');
   await inRegistry("UPDATE tenant_move_hops SET state = 'cleaned' WHERE move_id = $1", [restored.restoreId]);
   const late = await askRestore(tenant.slug, {}, { undoOf: restored.restoreId });
   expect([late.status, late.body.detail]).toEqual([
     409,
-    'What the restore has replaced is not kept any more: the grace period has ended.',
+    'The replaced rows are not kept any more: the grace period has ended.',
   ]);
 });

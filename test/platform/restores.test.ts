@@ -110,7 +110,7 @@ describe('a restore to a point in time', () => {
     const at = new Date().toISOString();
     expect(await askRestore(tenant.slug, { at })).toMatchObject({
       status: 409,
-      body: { detail: 'Tenants of tier starter have daily backups only: give the id of one.' },
+      body: { detail: 'Tenants of tier starter have daily backups only: give a backupId.' },
     });
     const backupId = '00000000-0000-4000-8000-000000000000';
     for (const body of [{}, { at, backupId }, { at: 'yesterday' }])

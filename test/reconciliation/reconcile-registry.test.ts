@@ -30,7 +30,7 @@ async function reconcile(apply: boolean, registry: Registry = world.registryCall
   const databases = [...dedicated].sort((one, other) => (one.tenantId < other.tenantId ? -1 : 1));
   let found = NOTHING_FOUND;
   let after: string | undefined;
-  // A deadline that has passed: a call for each tenant.
+  // The deadline has passed, so each call compares one tenant.
   for (;;) {
     const rest = databases.filter(({ tenantId }) => after === undefined || tenantId > after);
     const page = await reconcilePage(around, {
@@ -69,21 +69,21 @@ async function routeOf({ tenantId }: { tenantId: string }) {
   return row;
 }
 
-/** As a registry has it that was restored to a time before the tenant was onboarded. */
+/** Removes the tenant from the registry, as if the registry was restored to a time before the onboarding. */
 async function forget({ tenantId }: { tenantId: string }): Promise<void> {
   for (const table of ['tenant_backups', 'tenant_users', 'tenant_database_routing', 'tenants']) {
     await asSuperuser(`DELETE FROM ${table} WHERE tenant_id = $1`, tenantId);
   }
 }
 
-/** In the registry, past its roles: they delete no tenant and no cell. */
+/** Runs SQL in the registry as a superuser, because its roles may not delete tenants and cells. */
 async function asSuperuser(statement: string, value: string): Promise<void> {
   const superuser = await world.registry.connect('superuser');
   await superuser.query(statement, [value]);
   await superuser.end();
 }
 
-/** Moves the tenant on in the databases only. */
+/** Moves the tenant in the databases only. */
 async function moveToDedicated(tenant: BackedUp): Promise<void> {
   const { tenantId } = tenant;
   const { name, server } = (await world.addTenant('dedicated')).database;
@@ -111,7 +111,7 @@ async function moveToDedicated(tenant: BackedUp): Promise<void> {
 }
 
 describe('a registry that is older than the databases', () => {
-  test('has no difference when it is not', async () => {
+  test('has no difference if it is not older', async () => {
     const tenant = await world.addTenant('schema');
     await world.backUp(tenant);
     const found = await reconcile(false);
@@ -119,7 +119,7 @@ describe('a registry that is older than the databases', () => {
     expect(found.compared).toBeGreaterThan(0);
   });
 
-  test('names a tenant that was moved or restored since, and follows its placement once', async () => {
+  test('reports a tenant that was moved or restored later, and follows its placement once', async () => {
     const tenant = await world.addTenant('schema');
     await inRegistry(
       "UPDATE tenant_database_routing SET role_name = 'older' WHERE tenant_id = :tenantId::uuid",
@@ -149,7 +149,7 @@ describe('a registry that is older than the databases', () => {
     expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
   });
 
-  test('finds a tenant that has moved on to a database of its own, with its tier', async () => {
+  test('finds a tenant that has moved to a dedicated database, with its tier', async () => {
     const tenant = await world.addTenant('schema');
     await moveToDedicated(tenant);
     await inCell(
@@ -178,7 +178,7 @@ describe('a registry that is older than the databases', () => {
     expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
   });
 
-  test('leaves a tenant alone that moves just now', async () => {
+  test('does not change a tenant that is being moved', async () => {
     const tenant = await world.addTenant('schema');
     await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
     await inRegistry(
@@ -191,7 +191,7 @@ describe('a registry that is older than the databases', () => {
     expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
   });
 
-  test('names a tenant that no database has, and leaves it', async () => {
+  test('reports a tenant that no database has, and does not change it', async () => {
     const tenant = await world.addTenant('schema');
     await inCell('DELETE FROM tenancy.placement WHERE tenant_id = $1', tenant.tenantId);
     const found = await reconcile(true);
@@ -200,7 +200,7 @@ describe('a registry that is older than the databases', () => {
     expect(await routeOf(tenant)).toMatchObject({ status: 'active', epoch: 1 });
   });
 
-  test('activates a tenant that has worked since', async () => {
+  test('activates a tenant that became active later', async () => {
     const tenant = await world.addTenant('shared');
     await world.backUp(tenant);
     await inRegistry(
@@ -213,8 +213,8 @@ describe('a registry that is older than the databases', () => {
   });
 });
 
-describe('a tenant that was onboarded since', () => {
-  test('comes back from the manifest of its latest backup: record, users, route, backups', async () => {
+describe('a tenant that was onboarded later', () => {
+  test('is restored from the manifest of its latest backup: record, users, route, backups', async () => {
     const tenant = await world.addTenant('schema');
     const { tenantId } = tenant;
     await inRegistry(
@@ -261,7 +261,7 @@ describe('a tenant that was onboarded since', () => {
     expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
   });
 
-  test('is named and left when it has no backup', async () => {
+  test('is reported but not changed if it has no backup', async () => {
     const tenant = await world.addTenant('shared');
     await forget(tenant);
     const found = await reconcile(true);
@@ -269,7 +269,7 @@ describe('a tenant that was onboarded since', () => {
     expect(outcomesOf(found, tenant)).toEqual(['left']);
   });
 
-  test('is left when another tenant has its slug by now', async () => {
+  test('is not restored if another tenant has its slug', async () => {
     const [tenant, other] = [await world.addTenant('shared'), await world.addTenant('shared')];
     await world.backUp(tenant);
     await forget(tenant);
@@ -283,7 +283,7 @@ describe('a tenant that was onboarded since', () => {
 });
 
 describe('backups', () => {
-  test('that the registry does not have come back, and records without a manifest are named', async () => {
+  test('that the registry does not have get their records back, and records without a manifest are reported', async () => {
     const tenant = await world.addTenant('shared');
     const [kept, lost] = [await world.backUp(tenant), await world.backUp(tenant)];
     await world.registryCalls.query('DELETE FROM tenant_backups WHERE backup_id = :id::uuid', {
@@ -296,7 +296,7 @@ describe('backups', () => {
     expect(kindsOf(await reconcile(true), tenant)).toEqual(['backup-without-manifest']);
   });
 
-  test('that are finishing just now are left alone', async () => {
+  test('that are finishing are not changed', async () => {
     const tenant = await world.addTenant('shared');
     const { backupId } = await world.backUp(tenant);
     await world.registryCalls.query(
@@ -307,7 +307,7 @@ describe('backups', () => {
   });
 });
 
-test('killed at any statement, it mends a tenant whole or not at all, and the next run mends the rest', async () => {
+test('a run that is killed at any statement mends a tenant entirely or not at all; the next run mends the rest', async () => {
   const tenant = await world.addTenant('schema');
   await world.backUp(tenant);
   await forget(tenant);
@@ -330,7 +330,7 @@ test('killed at any statement, it mends a tenant whole or not at all, and the ne
     const outcome = await reconcile(true, dying).catch((error: Error) => error);
     if (!(outcome instanceof Error)) break;
     expect(outcome.message).toBe('killed');
-    // Later statements are those of other tenants, which other tests have left.
+    // Later statements belong to other tenants, which other tests have left.
     if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
     else killed += 1;
   }
@@ -339,7 +339,7 @@ test('killed at any statement, it mends a tenant whole or not at all, and the ne
   expect(await routeOf(tenant)).toMatchObject({ epoch: 1 });
 });
 
-test('a cell that cannot be reached is named, and no tenant is decided without it', async () => {
+test('a cell that cannot be reached is reported, and without it no tenant is decided', async () => {
   const tenant = await world.addTenant('schema');
   await inCell('UPDATE tenancy.placement SET epoch = 2 WHERE tenant_id = $1', tenant.tenantId);
   const cellId = `us-${randomUUID().slice(0, 8)}`;

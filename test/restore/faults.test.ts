@@ -1,6 +1,6 @@
 /**
- * What can go wrong before the swap of a restore: each fault is refused by name or the restore goes on behind it, the live
- * rows stay as they are, and a restore that is given up leaves nothing behind.
+ * Faults before the commit of a restore. Each fault ends the restore with its error name, or the restore continues
+ * after it. The live rows do not change, and a failed restore leaves no objects.
  */
 import {
   CopyObjectCommand,
@@ -82,11 +82,11 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
     });
 
     afterEach(async () => {
-      // Where a test has failed, the next one begins all the same.
+      // If a test has failed, this ends its restore, so that the next test can begin.
       await endMove(world.registry, asked.restoreId, { stopped: { status: 'failed', reason: 'test ended' } });
     });
 
-    /** Gives the restore up, as its workflow does. */
+    /** Ends the restore as failed, as its workflow does, and checks that it has left no objects. */
     async function expectNothingLeft(reason = 'given up'): Promise<void> {
       expect(await world.rows(tenant.tenantId)).toEqual(damaged);
       const hops = await world.hops(asked);
@@ -100,7 +100,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       }
     }
 
-    /** The restore goes on to its end; afterwards the tenant is as damaged as before. */
+    /** Runs the restore to its end; afterwards it restores the damaged rows for the next test. */
     async function expectToSucceed(): Promise<void> {
       await world.run(asked);
       await expectRestored();
@@ -131,14 +131,14 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
           BackupObjectDamaged,
         ],
         [
-          'is another one of the backup',
+          'is another object of the backup',
           () => replaceBy(part().key, parts().find(({ key }) => key.includes('certifications'))!.key),
           BackupObjectDamaged,
         ],
         ['is missing', () => remove(part().key), BackupObjectMissing],
       ];
 
-    test.each(OBJECTS)('is refused where an object %s', async (_what, harm, error) => {
+    test.each(OBJECTS)('is refused if an object %s', async (_what, harm, error) => {
       const bytes = await bytesOf(part().key);
       await world.run(asked, '0 fill');
       await harm();
@@ -153,12 +153,12 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       new (...values: never[]) => Error,
     ])[] = [
       [
-        'is another tenant’s',
+        'belongs to another tenant',
         () => replaceBy(manifestKey(backup.prefix), manifestKey(other.prefix)),
         ManifestForeign,
       ],
       [
-        'is of a newer format',
+        'has a newer format',
         (text) => put(manifestKey(backup.prefix), text.replace('"formatVersion":1', '"formatVersion":2')),
         ManifestNewer,
       ],
@@ -168,7 +168,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
         ManifestAltered,
       ],
       [
-        'is altered with its checksum',
+        'is altered together with its checksum',
         (text) => {
           const { checksum: _, ...body } = JSON.parse(text) as Record<string, unknown>;
           const changed = { ...body, createdAt: '2026-01-01T00:00:00.000Z' };
@@ -181,7 +181,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
     ];
 
     test.each(MANIFESTS)(
-      'is refused where the manifest %s, before or after it was planned',
+      'is refused if the manifest %s, before or after planning',
       async (_what, harm, error) => {
         const text = String(await bytesOf(manifestKey(backup.prefix)));
         await harm(text);
@@ -210,13 +210,13 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       return downloads;
     }
 
-    test('goes on behind a busy S3 and broken downloads, and loads each part once', async () => {
+    test('continues after errors of S3 and broken downloads, and loads each part once', async () => {
       await world.run(asked, '0 fill');
       const downloads = watchDownloads((nth) => () => {
         if (nth % 5 === 1) return { kind: 'busy' };
         return nth === 4 ? { kind: 'cut' } : { kind: 'pass', afterMs: 3 };
       });
-      // As the workflow does: an error that passes is tried again.
+      // Retries transient errors, as the workflow does.
       for (let calls = 0; ; calls++) {
         try {
           await world.phase(asked.restoreId, 0, 'fill');
@@ -230,7 +230,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       await expectToSucceed();
     });
 
-    test('fails for a passing reason where S3 stays away, and leaves nothing when it is given up', async () => {
+    test('fails with a transient error if S3 stays unavailable, and leaves no objects', async () => {
       await world.run(asked, '0 fill');
       watchDownloads((nth) => () => ({ kind: nth > 2 ? 'busy' : 'pass' }));
       const error = await world.phase(asked.restoreId, 0, 'fill').catch((thrown: unknown) => thrown);
@@ -239,7 +239,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       await expectNothingLeft();
     });
 
-    /** Runs the fill until a download has stalled in its middle. */
+    /** Runs the fill until a download has stalled in the middle. */
     async function stalled(nthDownload: number) {
       let release = () => {};
       const released = new Promise<void>((resolve) => {
@@ -262,7 +262,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       return { filling, release, downloads };
     }
 
-    /** Ends the sessions of the restore, as the death of its function does, or a restart of PostgreSQL. */
+    /** Ends the sessions of the restore, like the death of its function or a restart of PostgreSQL. */
     async function endSessions(onlyIdle = false): Promise<void> {
       const { testDatabase } = await world.place(tenant.tenantId);
       await (await world.superuser(testDatabase)).query(
@@ -281,7 +281,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       return rows[0]!.n;
     };
 
-    test('whose sessions end in the middle of a download goes on with the parts that are left', async () => {
+    test('whose sessions end in the middle of a download continues with the missing parts', async () => {
       await world.run(asked, '0 fill');
       const { filling, release, downloads } = await stalled(4);
       await until(async () => (await loadedParts()) >= 3);
@@ -296,10 +296,10 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       await expectToSucceed();
     });
 
-    test('whose fill is delivered twice at once, the first having lost its lock, loads each part once', async () => {
+    test('loads each part once if the fill runs twice at once and the first run has lost its lock', async () => {
       await world.run(asked, '0 fill');
       const { filling, release } = await stalled(3);
-      // The session with the lock is idle; the loaders go on.
+      // This ends the session with the lock, which is idle; the loaders continue.
       await endSessions(true);
       const second = world.phase(asked.restoreId, 0, 'fill').then(
         () => undefined,
@@ -317,9 +317,9 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
       await expectToSucceed();
     });
 
-    test('whose phases are each delivered twice at once succeeds', async () => {
+    test('succeeds if each phase runs twice at once', async () => {
       for await (const [name, work] of world.phasesOf(asked)) {
-        // The opening of a hop is serialized by the registry; the test's registry has one connection.
+        // The registry serializes `next-hop`, but the test's registry has only one connection.
         if (name === 'next-hop') {
           await work();
           continue;
@@ -331,7 +331,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
             /Unavailable|Postponed|Overtaken/,
           );
         }
-        // Tried again, as the workflow does.
+        // Retried, as the workflow does.
         if (outcomes.every(({ status }) => status === 'rejected')) await work();
       }
       await expectRestored();
@@ -342,7 +342,7 @@ describe.each(sampled<IsolationModel[]>(['shared'], ['shared', 'schema', 'dedica
         ['0 fill', '0 cut-over'],
         ['0 prepare', '0 fill', '0 copy', '0 index', '0 catch-up', '0 cut-over'],
       ),
-    )('that is aborted before %s leaves nothing', async (phase) => {
+    )('that is aborted before %s leaves no objects', async (phase) => {
       await world.run(asked, phase);
       const { restoreId: moveId, tenantId } = asked;
       await abortMove(world.registry, { tenantId, moveId, operator: 'operator' });

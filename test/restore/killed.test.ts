@@ -1,6 +1,6 @@
 /**
- * The workflow of a restore dies between two of its phases, or its process at a commit of the fill. Recovery then ends the
- * restore: what was swapped stays swapped, anything else is rolled back. The same request succeeds afterwards.
+ * The workflow of a restore dies between two phases, or its process dies at a commit of the fill. Recovery then ends
+ * the restore: it settles a committed hop and rolls back any other. The same request succeeds afterwards.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../functions/backups/manifest.ts';
@@ -95,17 +95,17 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
       },
     );
 
-    /** The same request succeeds, and the tenant is where its tier belongs. */
+    /** Checks that the same request succeeds and that the tenant has its tier's isolation model. */
     async function expectToSucceedNow(): Promise<void> {
       const again = await ask();
       await world.run(again);
       expect(await world.view(again)).toMatchObject({ status: 'succeeded', reason: null });
       expect(await world.rows(tenant.tenantId, restoredTables)).toEqual(original);
       expect((await world.rows(tenant.tenantId)).audit_log).toEqual(damaged.audit_log);
-      expect(await world.isAtHome(tenant.tenantId)).toBe(true);
+      expect(await world.hasModelOfTier(tenant.tenantId)).toBe(true);
     }
 
-    /** Of all restores so far: one place is left. */
+    /** Cleans up after all restores so far, and checks that one place is left. */
     async function cleanUp(): Promise<void> {
       const moves = await world.registry.query<{ id: string }>(
         `SELECT DISTINCT move_id::text AS id FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid AND state = 'settled'`,
@@ -121,7 +121,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
 
     // Phase `fill` of a Starter tenant fills a schema, too.
     test.runIf(model === 'schema' || (FULL_RUN && model === 'dedicated'))(
-      'whose process dies at a commit of the fill goes on in the next one',
+      'whose process dies at a commit of the fill continues in the next process',
       async () => {
         const fill = (asked: AskedRestore) => world.phase(asked.restoreId, 0, 'fill');
         const counted = await ask();
@@ -140,7 +140,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)(
             const asked = await ask();
             await world.run(asked, '0 fill');
             const { died } = await mortal(at, () => fill(asked), moment);
-            // The lanes take turns differently each time.
+            // The number of commits varies, because the two lanes interleave differently each time.
             if (at < commits / 2) expect(died, `${moment} commit ${at}`).toBe(true);
             expect(await world.rows(tenant.tenantId)).toEqual(damaged);
             await fill(asked);

@@ -1,5 +1,5 @@
 /**
- * Restores without a platform: their phases run one by one, as `tenant-restore` runs them, with a real registry, real
+ * Restores without a platform: the phases run one by one, in the order of `tenant-restore`, with a real registry, real
  * databases, a local bucket and local secrets.
  */
 import { randomUUID } from 'node:crypto';
@@ -38,20 +38,20 @@ import type { TestDatabase } from '../test-database.ts';
 const STATE_MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-restore';
 const operator = { id: 'operator@strata.test', type: 'operator' } as const;
 
-/** A restore that was asked for. */
+/** A restore that was requested. */
 export interface AskedRestore {
   readonly restoreId: string;
   readonly tenantId: string;
 }
 
-/** Tables as a restore brings them: all that a backup has, but for the audit log and its seals, which stay. */
+/** The tables that a restore replaces: all tables of a backup except the audit log and its seals. */
 export const restoredTables = backedUpTables(TENANT_SCHEMA_VERSION).filter(
   ({ name }) => name !== 'audit_log' && name !== 'audit_seals',
 );
 
 export type Rows = Readonly<Record<string, readonly string[]>>;
 
-/** Where a tenant works by now. */
+/** The current place of a tenant. */
 export interface Whereabouts extends Place {
   readonly testDatabase: TestDatabase;
 }
@@ -104,7 +104,7 @@ export class RestoreWorld {
     return this.backups.backUp(tenant, options);
   }
 
-  /** As the API records it before its workflow starts. */
+  /** Records a restore, as the API does before it starts the workflow. */
   async ask(tenantId: string, restore: Restore): Promise<AskedRestore> {
     const restoreId = await requestRestore(this.registry, tenantId, restore, {
       actor: operator,
@@ -114,7 +114,7 @@ export class RestoreWorld {
     return { restoreId, tenantId };
   }
 
-  /** Asks for a restore and runs it to its end. */
+  /** Requests a restore and runs it to its end. */
   async restore(tenantId: string, restore: Restore): Promise<AskedRestore> {
     const asked = await this.ask(tenantId, restore);
     await this.run(asked);
@@ -131,9 +131,9 @@ export class RestoreWorld {
 
   /**
    * Runs phases, as an execution of `tenant-restore` does.
-   * @param end name of the first phase that is not run any more, such as `0 fill`; all are run where it is absent.
-   * @param from name of the first phase of a hop that is run; those before were run earlier.
-   * @returns the names of those that were run.
+   * @param end name of the first phase that is not run, such as `0 fill`; all phases are run when absent.
+   * @param from name of the first hop phase to run; earlier phases were run before.
+   * @returns the names of the phases that were run.
    */
   async run(asked: AskedRestore, end?: string, from?: string): Promise<string[]> {
     const done: string[] = [];
@@ -148,7 +148,7 @@ export class RestoreWorld {
     return done;
   }
 
-  /** The phases of a restore in their order. The next one is known once the one before has run. */
+  /** The phases of a restore in their order. The caller runs each phase before it takes the next one. */
   async *phasesOf({
     restoreId,
     tenantId,
@@ -185,7 +185,7 @@ export class RestoreWorld {
     yield ['finish', () => endMove(registry, restoreId)];
   }
 
-  /** Moves the tenant to another tier, inside its cell. @returns the move's id. */
+  /** Moves the tenant to another tier in its cell. @returns the move's id. */
   async move(tenantId: string, targetTier: Tier): Promise<string> {
     const executionArn = `execution of a move:${randomUUID()}`;
     const statusOf = async () => 'running' as const;
@@ -210,7 +210,7 @@ export class RestoreWorld {
     }
   }
 
-  /** One call of a phase. @param ms until its deadline */
+  /** Calls a phase once. @param ms time until its deadline. */
   async callPhase(
     moveId: string,
     hopIndex: number,
@@ -250,7 +250,7 @@ export class RestoreWorld {
     return getRestore(this.registry, tenantId, restoreId);
   }
 
-  /** Cleans up all settled hops of a restore or move, whose grace period is over. */
+  /** Cleans up all settled hops of a restore or move, as after the end of the grace period. */
   async cleanUp(moveId: string): Promise<void> {
     for (const { index: hopIndex, state } of await hopsOf(this.registry, moveId)) {
       if (state !== 'settled') continue;
@@ -260,38 +260,38 @@ export class RestoreWorld {
     }
   }
 
-  /** Where the registry says that the tenant is. */
+  /** The tenant's place in the registry. */
   async place(tenantId: string): Promise<Whereabouts> {
     const place = await findPlace(this.registry, tenantId);
     return { ...place!, testDatabase: this.#databases.get(place!.database)! };
   }
 
-  /** A connection past all roles, to look: one for each database. */
+  /** A superuser's connection for checks, one for each database. */
   superuser(database: TestDatabase): Promise<pg.Client> {
     const known = this.#superusers.get(database.name) ?? database.connect('superuser');
     this.#superusers.set(database.name, known);
     return known;
   }
 
-  /** All rows of the tenant where it is, as text. */
+  /** All rows of the tenant in its current place, as text. */
   async rows(tenantId: string, tables = backedUpTables(TENANT_SCHEMA_VERSION)): Promise<Rows> {
     const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
     const superuser = await this.superuser(testDatabase);
     return allRows(superuser, schemaName, tables, isolationModel === 'shared' ? tenantId : undefined);
   }
 
-  /** Gives the tenant many rows where it is. */
+  /** Adds many rows to the tenant's current place. */
   async addRows(tenantId: string, rows: number): Promise<void> {
     const { testDatabase, schemaName, isolationModel } = await this.place(tenantId);
     const superuser = await this.superuser(testDatabase);
     await insertBulkRows(superuser, schemaName, rows, isolationModel === 'shared' ? tenantId : undefined);
   }
 
-  /** What a restore could leave behind in the tenant's database, with its secrets. */
+  /** The objects that a restore could leave in the tenant's database, and the tenant's secrets. */
   async traces(tenantId: string): Promise<string[]> {
     const { testDatabase } = await this.place(tenantId);
     const superuser = await this.superuser(testDatabase);
-    // Locks of sessions whose clients are gone end a moment later.
+    // The locks of sessions whose clients have disconnected are released a moment later.
     const lines = (await catalogueOfMoves(superuser, tenantId)).filter(
       (line) => !line.startsWith('advisory'),
     );
@@ -305,8 +305,8 @@ export class RestoreWorld {
     return [...own, ...secrets];
   }
 
-  /** The tier, which the registry keeps through a restore. */
-  async isAtHome(tenantId: string): Promise<boolean> {
+  /** Whether the tenant has the isolation model of its tier, which a restore does not change. */
+  async hasModelOfTier(tenantId: string): Promise<boolean> {
     const [row] = await this.registry.query<{ tier: keyof typeof tierTerms }>(
       'SELECT subscription_tier AS tier FROM tenants WHERE tenant_id = :tenantId::uuid',
       { tenantId },

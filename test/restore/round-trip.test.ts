@@ -1,4 +1,4 @@
-/** Random data → backup → damage → restore: every row is the original one, whatever the models. */
+/** Random data → backup → damage → restore: every row has its original values, under all isolation models. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { IsolationModel } from '../../functions/contracts/tenant.ts';
@@ -47,7 +47,7 @@ describe.each(MODELS)('a tenant of the %s model', (model: IsolationModel) => {
         for (const stays of ['audit_log', 'audit_seals'])
           expect((await world.rows(tenantId))[stays]).toEqual(damaged[stays]);
         expect(await countOf(world, tenantId, 'idempotency_keys')).toBe(0);
-        expect(await world.isAtHome(tenantId)).toBe(true);
+        expect(await world.hasModelOfTier(tenantId)).toBe(true);
         expect(await rowsOfNeighbours()).toEqual(neighboursBefore);
 
         const undone = await world.undo(restored);
@@ -57,7 +57,7 @@ describe.each(MODELS)('a tenant of the %s model', (model: IsolationModel) => {
         for (const { restoreId } of [undone, restored]) await world.cleanUp(restoreId);
         expect(await world.rows(tenantId)).toEqual(damaged);
       }),
-      // A failed restore is left as it is: the same tenant cannot try smaller data.
+      // The same tenant cannot be used to shrink the data, because a failed restore is still open.
       { numRuns: sampled(1, 20), endOnFailure: true },
     );
   });
@@ -95,7 +95,7 @@ test.each(
       // It is another tenant, whose chain of seals begins anew.
       expect(await world.rows(clone.tenantId)).toEqual({ ...original, audit_seals: [] });
       expect(await world.rows(source.tenantId)).toEqual(original);
-      expect(await world.isAtHome(clone.tenantId)).toBe(true);
+      expect(await world.hasModelOfTier(clone.tenantId)).toBe(true);
       expect(await rowsOfNeighbours()).toEqual(neighboursBefore);
     }),
     { numRuns: sampled(1, 8), endOnFailure: true },

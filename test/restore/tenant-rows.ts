@@ -1,4 +1,4 @@
-/** A tenant's rows, past its roles, and the damage that its own requests do to them. */
+/** A tenant's rows, read and written as a superuser, and damage by requests of the tenant. */
 import fc from 'fast-check';
 import type pg from 'pg';
 import { backedUpTables } from '../../functions/backups/plan-backup.ts';
@@ -11,7 +11,7 @@ import type { RestoreWorld } from './restore-world.ts';
 
 export const tables = backedUpTables(TENANT_SCHEMA_VERSION);
 
-/** Gives the tenant these rows and no others. */
+/** Replaces the tenant's rows by these rows. */
 export async function setRows(world: RestoreWorld, tenantId: string, rows: TableRows): Promise<void> {
   const { testDatabase, schemaName, isolationModel } = await world.place(tenantId);
   const superuser = await world.superuser(testDatabase);
@@ -41,7 +41,7 @@ export const damages: fc.Arbitrary<readonly Damage[]> = fc.array(
   { minLength: 1, maxLength: 12 },
 );
 
-/** Does damage as the tenant's own requests would: what its role or a key refuses stays undone. */
+/** Damages rows as the tenant's requests could: statements that its role or a key refuses have no effect. */
 export async function damage(world: RestoreWorld, tenant: BackedUp, list: readonly Damage[]): Promise<void> {
   const place = await world.place(tenant.tenantId);
   const client = await place.testDatabase.connect(tenant.login);

@@ -1,4 +1,4 @@
-/** What a restore has replaced is kept, can be brought back for as long as it is kept, and is dropped afterwards. */
+/** The rows that a restore replaced are kept for the grace period, can be brought back, and are dropped afterwards. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../functions/backups/manifest.ts';
@@ -53,7 +53,7 @@ const settledHops = async (tenantId: string) =>
 const named = async (tenantId: string, kind: RegExp) =>
   (await world.traces(tenantId)).filter((line) => kind.test(line));
 
-/** Schemas with the tenant's rows: of the place itself, and those that are kept. */
+/** Schemas with the tenant's rows: that of its place, and the kept ones. */
 const schemasOf = async (tenantId: string) =>
   (await named(tenantId, /^schema/)).map((line) => line.slice('schema '.length));
 
@@ -76,10 +76,10 @@ describe.each(MODELS)('under the %s model', (model) => {
     expect(await world.rows(tenantId)).toEqual(damaged);
     await world.undo(undone);
     expect(await world.rows(tenantId, restoredTables)).toEqual(original);
-    expect(await world.isAtHome(tenantId)).toBe(true);
+    expect(await world.hasModelOfTier(tenantId)).toBe(true);
   });
 
-  test('clean-up waits for the end of the grace period, then drops exactly what was replaced', async () => {
+  test('clean-up waits for the end of the grace period, then drops only the replaced rows', async () => {
     const { tenant, tenantId, restored, original } = await restoredTenant(model);
     const [hop] = await world.hops(restored);
     const kept = keptIn(hop!)!;
@@ -106,7 +106,7 @@ describe.each(MODELS)('under the %s model', (model) => {
     await expect(world.undo(restored)).rejects.toThrow(UndoImpossible);
   });
 
-  test('an undo that is aborted keeps the place, and the next undo succeeds', async () => {
+  test('an aborted undo keeps the replaced rows, and the next undo succeeds', async () => {
     const { tenantId, restored, original, damaged } = await restoredTenant(model);
     const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
     await world.run(undo, '0 cut-over');
@@ -119,7 +119,7 @@ describe.each(MODELS)('under the %s model', (model) => {
     expect(await world.rows(tenantId)).toEqual(damaged);
   });
 
-  test('an undo whose kept place is dropped meanwhile is refused by name', async () => {
+  test('an undo fails with UndoImpossible if the kept schema is dropped meanwhile', async () => {
     const { tenantId, restored, original } = await restoredTenant(model);
     const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
     await world.run(undo, '0 fill');
@@ -210,7 +210,7 @@ describe('an undo is refused', () => {
     expect(await world.view(cloned)).toMatchObject({ canBeUndone: false });
   });
 
-  test('of a restore that has failed before its swap', async () => {
+  test('of a restore that failed before its commit', async () => {
     const { tenantId, backup } = await restoredTenant('schema');
     const asked = await world.ask(tenantId, { mode: 'replace', backupId: backup.backupId });
     await world.run(asked, '0 fill');
@@ -219,7 +219,7 @@ describe('an undo is refused', () => {
   });
 });
 
-test('the swap of a Starter tenant cannot be aborted any more: the tenant gets home', async () => {
+test('the restore of a Starter tenant cannot be aborted after its first commit, and moves the tenant back', async () => {
   const tenant = await world.addTenant('shared');
   const { tenantId } = tenant;
   await world.addRows(tenantId, 60);
@@ -228,7 +228,7 @@ test('the swap of a Starter tenant cannot be aborted any more: the tenant gets h
   const asked = await world.ask(tenantId, { mode: 'replace', backupId: backup.backupId });
   await world.run(asked, '0 cut-over');
   const abort = () => abortMove(world.registry, { tenantId, moveId: asked.restoreId, operator: 'operator' });
-  // Too late for the phase that runs by now.
+  // The first commit makes an abort impossible.
   await world.phase(asked.restoreId, 0, 'cut-over');
   await expect(abort()).rejects.toMatchObject({ name: 'MoveNotAbortable' });
   await world.registry.query('UPDATE tenant_moves SET abort_requested_at = now() WHERE move_id = :id::uuid', {
@@ -236,5 +236,5 @@ test('the swap of a Starter tenant cannot be aborted any more: the tenant gets h
   });
   await world.run(asked, undefined, '0 compare');
   expect(await world.view(asked)).toMatchObject({ status: 'succeeded' });
-  expect(await world.isAtHome(tenantId)).toBe(true);
+  expect(await world.hasModelOfTier(tenantId)).toBe(true);
 });

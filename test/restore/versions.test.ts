@@ -1,4 +1,4 @@
-/** Backups of other schema versions: an older one is brought forward, a newer one is refused. */
+/** Backups of other schema versions: an older one is migrated, a newer one is refused. */
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TablesNewer } from '../../functions/backups/errors.ts';
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** A tenant whose own tables an older release has made. */
+/** A tenant whose own tables were created by an older release. */
 async function olderTenant(version: number): Promise<BackedUp> {
   const tenant = await world.addTenant('schema');
   const { tenantId, schemaName, roleName, login, database } = tenant;
@@ -41,7 +41,7 @@ async function olderTenant(version: number): Promise<BackedUp> {
   return tenant;
 }
 
-/** Everything that PostgreSQL knows of a schema's tables: columns, keys, indexes, triggers and rights. */
+/** The definition of a schema's tables from PostgreSQL's catalog: columns, keys, indexes, triggers and rights. */
 async function definitionOf({ tenantId }: Pick<BackedUp, 'tenantId'>): Promise<string[]> {
   const { testDatabase, schemaName } = await world.place(tenantId);
   const { rows } = await (await world.superuser(testDatabase)).query<{ line: string }>(
@@ -61,40 +61,48 @@ async function definitionOf({ tenantId }: Pick<BackedUp, 'tenantId'>): Promise<s
   );
 }
 
-test.each(sampled([1], [1, 2]))('a backup of schema version %i is brought forward', async (version) => {
-  const tenant = await olderTenant(version);
-  await world.addRows(tenant.tenantId, 120);
-  const backup = await world.backUp(tenant);
-  expect(backup.schemaVersion).toBe(version);
-  const columns = new Map(backup.tables.map((table) => [table.name, table.columns]));
-  const known = restoredTables.map((table) => ({
-    name: table.name,
-    columns: Object.fromEntries(
-      Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
-    ),
-  }));
-  const original = await world.rows(tenant.tenantId, known as unknown as typeof restoredTables);
-  expect(original.employees?.length).toBeGreaterThan(0);
+test.each(sampled([1], [1, 2]))(
+  'a backup of schema version %i is migrated to the current version',
+  async (version) => {
+    const tenant = await olderTenant(version);
+    await world.addRows(tenant.tenantId, 120);
+    const backup = await world.backUp(tenant);
+    expect(backup.schemaVersion).toBe(version);
+    const columns = new Map(backup.tables.map((table) => [table.name, table.columns]));
+    const known = restoredTables.map((table) => ({
+      name: table.name,
+      columns: Object.fromEntries(
+        Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
+      ),
+    }));
+    const original = await world.rows(tenant.tenantId, known as unknown as typeof restoredTables);
+    expect(original.employees?.length).toBeGreaterThan(0);
 
-  for (const model of [
-    'schema',
-    ...sampled<('shared' | 'dedicated')[]>(['shared'], ['shared', 'dedicated']),
-  ] as const) {
-    const into = model === 'schema' ? tenant : await world.addTenant(model);
-    if (into === tenant) await world.replace(tenant.tenantId, backup);
-    else {
-      const { backupId } = backup;
-      await world.restore(into.tenantId, { mode: 'clone', backupId, cloneOf: tenant.tenantId, mask: false });
+    for (const model of [
+      'schema',
+      ...sampled<('shared' | 'dedicated')[]>(['shared'], ['shared', 'dedicated']),
+    ] as const) {
+      const into = model === 'schema' ? tenant : await world.addTenant(model);
+      if (into === tenant) await world.replace(tenant.tenantId, backup);
+      else {
+        const { backupId } = backup;
+        await world.restore(into.tenantId, {
+          mode: 'clone',
+          backupId,
+          cloneOf: tenant.tenantId,
+          mask: false,
+        });
+      }
+      expect(await world.rows(into.tenantId, known as unknown as typeof restoredTables)).toEqual(original);
+      if (model === 'shared') continue;
+      expect(
+        (await world.hops({ restoreId: await lastRestore(into), tenantId: into.tenantId }))[0]?.target
+          .schemaVersion,
+      ).toBe(TENANT_SCHEMA_VERSION);
+      expect(await definitionOf(into)).toEqual(await definitionOf(await world.addTenant('schema')));
     }
-    expect(await world.rows(into.tenantId, known as unknown as typeof restoredTables)).toEqual(original);
-    if (model === 'shared') continue;
-    expect(
-      (await world.hops({ restoreId: await lastRestore(into), tenantId: into.tenantId }))[0]?.target
-        .schemaVersion,
-    ).toBe(TENANT_SCHEMA_VERSION);
-    expect(await definitionOf(into)).toEqual(await definitionOf(await world.addTenant('schema')));
-  }
-});
+  },
+);
 
 async function lastRestore({ tenantId }: BackedUp): Promise<string> {
   const [row] = await world.registry.query<{ id: string }>(
@@ -137,7 +145,7 @@ test('a backup of a newer schema version is refused by name', async () => {
     );
   await update('manifest_sha256', sha256Of(newer));
 
-  // The tenant was upgraded between the beginning of the backup and its snapshot.
+  // The case of a tenant that was upgraded between the begin of the backup and its snapshot.
   const asked = await world.ask(tenantId, { mode: 'replace', backupId });
   await expect(world.run(asked)).rejects.toThrow(TablesNewer);
   expect(await world.hops(asked)).toEqual([]);

@@ -23,8 +23,8 @@ import { tenantParams } from './tenant-routes.ts';
 const backupParams = z.extend(tenantParams, { backupId: uuid });
 
 /**
- * The tenant's backups, oldest first, what its tier's policy is, the window of its cluster's continuous backup, and when one
- * of its backups was last restored for proof.
+ * Lists the tenant's backups, oldest first, with the policy of its tier, the window of times to which it can be
+ * restored, and the last drill of one of its backups.
  */
 export const list = operatorRoute(
   { params: tenantParams, query: z.strictObject(pageParameters) },
@@ -38,7 +38,7 @@ export const list = operatorRoute(
   },
 );
 
-/** Starts a backup: 202, to be polled at its Location until it has ended. */
+/** Starts a backup. Answers 202; the client polls the Location until the backup has ended. */
 export const create = operatorRoute(
   { params: tenantParams, body: z.strictObject({}), bodyMayBeAbsent: true },
   async ({ registry, region, params, body, operator, facts }): Promise<Answer> => {
@@ -65,7 +65,8 @@ export const create = operatorRoute(
         replayed: once?.replayed ?? false,
       };
     } catch (error) {
-      // A move may have handed the tenant over meanwhile: then the region that has it now is asked.
+      // If the tenant moved to another region meanwhile, this throws TenantBetweenRegions, and the request is repeated
+      // there.
       if (error instanceof TenantNotBackupable) await getTenant(registry, tenantId);
       throw asProblem(error);
     }

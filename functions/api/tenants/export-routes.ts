@@ -19,7 +19,7 @@ import { tenantParams } from './tenant-routes.ts';
 
 const exportParams = z.extend(tenantParams, { exportId: uuid });
 
-/** The tenant's exports, oldest first. No links: each would have to be signed. */
+/** Lists the tenant's exports, oldest first. The list has no links, because each link would have to be signed. */
 export const list = operatorRoute(
   { params: tenantParams, query: z.strictObject(pageParameters) },
   async ({ registry, registries, params, query }) => {
@@ -28,7 +28,9 @@ export const list = operatorRoute(
   },
 );
 
-/** Starts an export, of a new backup or of the given one: 202, to be polled at its Location until it has ended. */
+/**
+ * Starts an export of a new or a given backup. Answers 202; the client polls the Location until the export has ended.
+ */
 export const create = operatorRoute(
   { params: tenantParams, body: z.strictObject({ backupId: z.optional(uuid) }), bodyMayBeAbsent: true },
   async ({ registry, region, params, body, operator, facts }): Promise<Answer> => {
@@ -56,14 +58,15 @@ export const create = operatorRoute(
         replayed: once?.replayed ?? false,
       };
     } catch (error) {
-      // A move may have handed the tenant over meanwhile: then the region that has it now is asked.
+      // If the tenant moved to another region meanwhile, this throws TenantBetweenRegions, and the request is repeated
+      // there.
       if (error instanceof TenantNotBackupable) await getTenant(registry, tenantId);
       throw asProblem(error);
     }
   },
 );
 
-/** One export, with a link to its archive that is signed for this answer. */
+/** Reads one export, with a link to its archive that is signed for this answer. */
 export const read = operatorRoute(
   { params: exportParams },
   async ({ registry, registries, region, params }) => {
@@ -88,7 +91,7 @@ export const read = operatorRoute(
       url: url ?? null,
       urlExpiresAt: url ? new Date(signedAt + EXPORT_POLICY.linkSeconds * 1_000).toISOString() : null,
     };
-    // Not of the link, which is another one each time.
+    // The entity tag does not cover the link, which differs in each answer.
     return { status: 200, body, etag: entityTag(view) };
   },
 );

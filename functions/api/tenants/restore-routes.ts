@@ -42,18 +42,20 @@ export const list = operatorRoute(
   },
 );
 
-/** Starts a restore of a backup, or to a point in time: 202, to be polled at its Location until it has ended. */
+/**
+ * Starts a restore of a backup or to a point in time. Answers 202; the client polls the Location until it has ended.
+ */
 export const create = operatorRoute({ params: tenantParams, body: z.unknown() }, (request: RestoreCall) =>
   answeringRefusals(async () => {
     const { registry, params, body } = request;
     const { tenantId } = await getTenant(registry, params.tenantId);
-    const asked = readRestoreRequest(body);
-    if (asked.mode === 'clone') return startClone(request, tenantId, asked);
-    return start(request, tenantId, { mode: 'replace', ...asked.of });
+    const restore = readRestoreRequest(body);
+    if (restore.mode === 'clone') return startClone(request, tenantId, restore);
+    return start(request, tenantId, { mode: 'replace', ...restore.of });
   }),
 );
 
-/** Takes a restore back: starts another one, which brings back what it has replaced. */
+/** Undoes a restore: starts another restore, which brings back the rows that the first one replaced. */
 export const undo = operatorRoute(
   { params: restoreParams, body: z.strictObject({}), bodyMayBeAbsent: true },
   (request) =>
@@ -71,7 +73,7 @@ export const read = operatorRoute({ params: restoreParams }, async ({ registry, 
   return { status: 200, body: restore, etag: entityTag(restore) };
 });
 
-/** Asks a restore to stop: 202, to be polled until it has rolled back. */
+/** Requests the end of a restore. Answers 202; the client polls the restore until it has rolled back. */
 export const abort = operatorRoute({ params: restoreParams }, async ({ registry, params, operator }) => {
   const { tenantId } = await getTenant(registry, params.tenantId);
   const { restoreId } = await getRestore(registry, tenantId, params.restoreId);
@@ -83,7 +85,7 @@ export const abort = operatorRoute({ params: restoreParams }, async ({ registry,
   });
 });
 
-/** Onboards the new tenant, and restores the backup into it once it is there. */
+/** Starts the onboarding of the new tenant, and the restore that waits for it. */
 async function startClone(
   request: RestoreCall,
   cloneOf: string,
@@ -92,11 +94,11 @@ async function startClone(
   const { registry, registries, region, operator, facts, body } = request;
   const use = controlIdempotencyOf(facts, operator, body);
   const earlier = use && (await findAnswer(registry, use));
-  // The first request has made the tenant, whose slug is taken by it now.
-  const made = earlier && (await findMove(registry, earlier.resourceId));
-  if (made) return start(request, made.tenantId, { mode: 'clone', ...of, cloneOf, mask });
+  // A repeated request: the first one has created the tenant, so onboarding would refuse its slug.
+  const first = earlier && (await findMove(registry, earlier.resourceId));
+  if (first) return start(request, first.tenantId, { mode: 'clone', ...of, cloneOf, mask });
   const source = await getTenant(registry, cloneOf);
-  // Before a tenant is made for it.
+  // Checked before a tenant is created for the clone.
   if (of.at === undefined) await findRestorable(registry, cloneOf, backupOfRestore(of));
   else await checkTime(registry, cloneOf, of.at);
   try {

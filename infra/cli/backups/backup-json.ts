@@ -1,6 +1,6 @@
 import type { Run } from '../runs/watch-run.ts';
 
-/** A backup as the API answers it. */
+/** A backup as the API returns it. */
 export interface Backup extends Run {
   backupId: string;
   tenantId: string;

@@ -7,13 +7,14 @@ import type { ReadableStream } from 'node:stream/web';
 import { CommandError } from '../errors.ts';
 
 /**
- * Downloads an archive by its link, and compares it with its SHA-256. The file is there under its name only when it is
- * whole; an existing one is replaced then.
- * @throws {CommandError} the link is refused, the file cannot be written, or what arrived is not the archive
+ * Downloads an archive by its link and verifies its SHA-256. The file gets its name only once it is complete and
+ * verified; it replaces an existing file then.
+ * @throws {CommandError} the link is refused, the file cannot be written, or the SHA-256 differs.
  */
 export async function downloadArchive(url: string, sha256: string, file: string): Promise<void> {
   const response = await fetch(url);
-  if (!response.ok || !response.body) throw new CommandError(`the download was answered ${response.status}`);
+  if (!response.ok || !response.body)
+    throw new CommandError(`the download failed with HTTP status ${response.status}`);
   const hash = createHash('sha256');
   const measure = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -28,7 +29,8 @@ export async function downloadArchive(url: string, sha256: string, file: string)
       measure,
       createWriteStream(part),
     );
-    if (hash.digest('hex') !== sha256) throw new CommandError('what was downloaded is not the archive');
+    if (hash.digest('hex') !== sha256)
+      throw new CommandError('the SHA-256 of the download differs from that of the archive');
     await rename(part, file);
   } catch (error) {
     await rm(part, { force: true }).catch(() => {});

@@ -1,6 +1,6 @@
 import type { Move } from '../moves/move-json.ts';
 
-/** A restore as the API returns it: a move to a place that a backup, or an earlier place, fills. */
+/** A restore as the API returns it: a move to a place that is filled from a backup or from an earlier place. */
 export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
   restoreId: string;
   mode: 'replace' | 'clone' | 'undo';
@@ -9,7 +9,7 @@ export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
   undoes: string | null;
   cloneOf: string | null;
   mask: boolean;
-  /** Null until the swap, and for a clone. */
+  /** null until the restore is committed, and for a clone. */
   discarded: {
     writes: number;
     latest: { at: string; actor: string | null; action: string; resourceId: string | null }[];
@@ -17,13 +17,13 @@ export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
   canBeUndone: boolean;
 }
 
-/** `backup 1234…`, `its rows of 2026-01-31T12:00:00.000Z`, `what restore 1234… replaced` */
+/** `backup 1234…`, `its rows of 2026-01-31T12:00:00.000Z`, or `rows before restore 1234…`. */
 export function restoredText({ mode, backupId, at, undoes }: Restore): string {
   if (at) return `its rows of ${at}`;
-  return mode === 'undo' ? `what restore ${undoes} replaced` : `backup ${backupId}`;
+  return mode === 'undo' ? `rows before restore ${undoes}` : `backup ${backupId}`;
 }
 
-/** For the view of moves. */
+/** Converts a restore for the view of moves. */
 export function asMove(restore: Restore): Move {
   return { ...restore, moveId: restore.restoreId, target: {}, restores: restoredText(restore) };
 }

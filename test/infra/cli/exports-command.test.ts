@@ -107,8 +107,8 @@ test('--out waits, downloads the archive and compares it', async () => {
 });
 
 test.each([
-  ['another content', { status: 200, content: 'something else' }, 'what was downloaded is not the archive'],
-  ['a refusal', { status: 403, content: '' }, 'the download was answered 403'],
+  ['another content', { status: 200, content: 'something else' }, 'the SHA-256 of the download differs'],
+  ['a refusal', { status: 403, content: '' }, 'the download failed with HTTP status 403'],
 ])('a download with %s leaves no file', async (_what, content, reason) => {
   becomes(succeeded());
   answer = content;
