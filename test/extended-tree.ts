@@ -13,7 +13,9 @@ const SOURCES = ['functions', 'infra', 'workflows', 'package.json', 'cdk.json', 
  */
 export function makeExtendedTree(directory: string): string {
   mkdirSync(directory, { recursive: true });
-  for (const source of SOURCES) cpSync(join(PROJECT, source), join(directory, source), { recursive: true });
+  const filter = (path: string) => !path.endsWith('node_modules');
+  for (const source of SOURCES)
+    cpSync(join(PROJECT, source), join(directory, source), { recursive: true, filter });
   symlinkSync(join(PROJECT, 'node_modules'), join(directory, 'node_modules'));
   const guide = readFileSync(join(PROJECT, 'docs/extending.md'), 'utf8');
   for (const [, diff] of guide.matchAll(/^```diff\n(.*?)\n```$/gms)) apply(directory, diff as string);

@@ -83,6 +83,17 @@ describe('imports go one way', () => {
     expect(found).toEqual([]);
   });
 
+  test('what only the document of the API says is in no bundle: handlers and routes do not import it', () => {
+    const ofDocument = /^functions\/(http\/openapi\/|api\/(.+\/(descriptions|answers)|openapi-document)\.ts)/;
+    const sayers =
+      /(^functions\/http\/openapi\/|\/(descriptions|answers|openapi-document|print-openapi)\.ts$)/;
+    const found = violations(
+      within('functions').filter((file) => !sayers.test(file)),
+      (imported) => !ofDocument.test(imported),
+    );
+    expect(found).toEqual([]);
+  });
+
   test('functions/aws constructs the clients of AWS services, and no other folder of functions does', () => {
     const constructing = within('functions').filter((file) =>
       /\bnew\s+[A-Z]\w*Client\(/.test(sources.get(file) ?? ''),

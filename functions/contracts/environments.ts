@@ -132,8 +132,8 @@ type NoEnvironment = Readonly<Record<never, string>>;
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
   'api/audit/handler': TenantApiEnvironment;
-  'api/health/handler': NoEnvironment;
   'api/people/handler': TenantApiEnvironment;
+  'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
   'tasks/backup-data': BackupDataEnvironment;

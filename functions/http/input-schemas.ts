@@ -2,13 +2,24 @@ import * as z from 'zod/mini';
 import { isEmailAddress } from '../resources/email-address.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../resources/keyset-page.ts';
 
-/** A string of 1 to `max` characters, counted as PostgreSQL counts them. */
+/**
+ * A string of 1 to `max` characters, counted as PostgreSQL counts them. As of each refinement whose rule JSON Schema can
+ * express, `params` is that rule: the API's document has it.
+ */
 export function requiredText(max: number) {
   return z
     .string('must be a string')
-    .check(z.refine((text) => text.trim() !== '', 'must not be blank'))
     .check(
-      z.refine((text) => text.length <= max || [...text].length <= max, `must be at most ${max} characters`),
+      z.refine((text) => text.trim() !== '', {
+        error: 'must not be blank',
+        params: { minLength: 1, pattern: '\\S' },
+      }),
+    )
+    .check(
+      z.refine((text) => text.length <= max || [...text].length <= max, {
+        error: `must be at most ${max} characters`,
+        params: { maxLength: max },
+      }),
     );
 }
 

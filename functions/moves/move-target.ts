@@ -36,7 +36,8 @@ const target = {
   force: z.optional(z.boolean('must be true or false')),
 };
 
-const request = z.strictObject(
+/** The body of `POST /tenants/{tenantId}/moves`, before `readMoveRequest` counts its targets. */
+export const moveRequest = z.strictObject(
   { ...target, dryRun: z.optional(z.boolean('must be true or false')) },
   'must be a JSON object',
 );
@@ -65,7 +66,7 @@ const input = z.strictObject(
 
 /** Checks a client's request. @throws {InvalidMoveInput} naming every wrong field. */
 export function readMoveRequest(body: unknown): MoveRequest {
-  const { force = false, dryRun = false, ...asked } = parse(request, body);
+  const { force = false, dryRun = false, ...asked } = parse(moveRequest, body);
   return { target: targetOf(asked), force, dryRun };
 }
 

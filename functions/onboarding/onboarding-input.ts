@@ -13,12 +13,15 @@ export const tenantName = z
   .string('must be a string')
   .refine(storable, 'must not contain NUL or malformed characters')
   .trim()
-  .refine((name) => name !== '', 'must not be blank')
-  .refine((name) => [...name].length <= MAX_NAME, `must be at most ${MAX_NAME} characters`);
+  .refine((name) => name !== '', { error: 'must not be blank', params: { minLength: 1, pattern: '\\S' } })
+  .refine((name) => [...name].length <= MAX_NAME, {
+    error: `must be at most ${MAX_NAME} characters`,
+    params: { maxLength: MAX_NAME },
+  });
 
 const email = z
   .string('must be a string')
-  .refine(isEmailAddress, 'must be an e-mail address')
+  .refine(isEmailAddress, { error: 'must be an e-mail address', params: { format: 'email', maxLength: 255 } })
   .transform((value) => value.toLowerCase());
 
 /** Compliance requirements of the tenant, each once. */
@@ -45,7 +48,8 @@ const slug = z
   .refine((value) => !uuidShaped.test(value), 'must not have the form of a tenant id')
   .refine((value) => !isPlatformSlug(value), 'is reserved for the platform');
 
-const schema = z.strictObject(
+/** The body of `POST /tenants`. */
+export const onboardingInput = z.strictObject(
   {
     name: tenantName,
     slug,
@@ -62,7 +66,7 @@ const schema = z.strictObject(
 );
 
 /** A valid input. `dataResidency` is undefined for the home region. E-mail addresses are in lower case. */
-export type OnboardingInput = z.output<typeof schema>;
+export type OnboardingInput = z.output<typeof onboardingInput>;
 
 /**
  * Checks the body of `POST /tenants`, which is also the input of `tenant-onboarding`. It does not check whether Strata
@@ -70,7 +74,7 @@ export type OnboardingInput = z.output<typeof schema>;
  * @throws {InvalidOnboardingInput} naming every wrong field.
  */
 export function validateOnboardingInput(input: unknown): OnboardingInput {
-  const { data, issues } = readInput(schema, input);
+  const { data, issues } = readInput(onboardingInput, input);
   if (!issues) return data;
   throw new InvalidOnboardingInput(
     issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),

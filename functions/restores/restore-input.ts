@@ -36,7 +36,8 @@ const time = z.pipe(
   z.transform((text) => new Date(text).toISOString()),
 );
 
-const request = z.strictObject(
+/** The body of `POST /tenants/{tenantId}/restores`, before `readRestoreRequest` checks what belongs together. */
+export const restoreRequest = z.strictObject(
   {
     backupId: z.optional(uuid),
     at: z.optional(time),
@@ -50,7 +51,7 @@ const request = z.strictObject(
 
 /** Validates a client's request. Onboarding validates slug and address of a clone. @throws {InvalidRestoreInput} */
 export function readRestoreRequest(body: unknown): RestoreRequest {
-  const { backupId, at, mode = 'replace', slug, adminEmail, mask } = parse(request, body);
+  const { backupId, at, mode = 'replace', slug, adminEmail, mask } = parse(restoreRequest, body);
   const of = restoredState({ backupId, at });
   if (mode === 'clone') {
     const missing = Object.entries({ slug, adminEmail }).filter(([, value]) => value === undefined);

@@ -31,7 +31,8 @@ const except = z.optional(
 const region = z.optional(
   z.string('must be the key of a region').check(z.regex(/^[a-z0-9-]{1,50}$/, 'must be the key of a region')),
 );
-const request = z.strictObject({ except, region }, 'must be a JSON object');
+/** The body of `POST /rollouts`. */
+export const rolloutRequest = z.strictObject({ except, region }, 'must be a JSON object');
 const input = z.strictObject(
   {
     except,
@@ -43,7 +44,7 @@ const input = z.strictObject(
 
 /** Reads the body of `POST /rollouts`. @throws {InvalidRolloutInput} */
 export function readRolloutRequest(body: unknown): RolloutRequest & { region: string | undefined } {
-  const { except: left = [], region: key } = validated(request, body ?? {});
+  const { except: left = [], region: key } = validated(rolloutRequest, body === undefined ? {} : body);
   return { except: left, region: key };
 }
 

@@ -1,3 +1,13 @@
+/**
+ * The client of the HTTP API: `operations` has every operation of the document with its types (`api-types.ts`, made by `npm
+ * run openapi:types`). To copy it: this file, that one, and the package `openapi-fetch`.
+ */
+import createClient, { type Client } from 'openapi-fetch';
+import type { components, paths } from './api-types.ts';
+
+/** What the API answers, by name: `Schemas['Move']`. */
+export type Schemas = components['schemas'];
+
 /** An answer that is not a success. `problem` is the body of the refusal. */
 export class ApiError extends Error {
   override name = 'ApiError';
@@ -20,16 +30,57 @@ export interface ApiAnswer<Body> {
 /** API Gateway answers within 30 seconds. */
 const TIMEOUT_MS = 35_000;
 
+/** Paths of lists: their GET answers pages. */
+type ListPath = {
+  [Path in keyof paths]: paths[Path] extends { get: { responses: { 200: Page<unknown> } } } ? Path : never;
+}[keyof paths];
+interface Page<Item> {
+  content: { 'application/json': { items: Item[]; nextCursor: string | null } };
+}
+type ItemOf<Path extends ListPath> = paths[Path] extends { get: { responses: { 200: Page<infer Item> } } }
+  ? Item
+  : never;
+/** The parameters of a list's path, if it has some. */
+type IdsOf<Path extends ListPath> = paths[Path] extends {
+  get: { parameters: { path: infer Ids extends Readonly<Record<string, string>> } };
+}
+  ? [ids: Ids]
+  : [];
+
 /** The public HTTP API with one token. */
 export class ApiClient {
+  /**
+   * Each operation by method and path, such as `operations.GET('/teams/{teamId}', { params: { path: { teamId } } })`. An
+   * answer that is not a success throws an `ApiError`.
+   */
+  readonly operations: Client<paths>;
   readonly #baseUrl: string;
   readonly #token: string;
 
   constructor(baseUrl: string, token: string) {
     this.#baseUrl = baseUrl;
     this.#token = token;
+    this.operations = createClient<paths>({
+      baseUrl,
+      headers: { authorization: `Bearer ${token}` },
+      fetch: async (request) => {
+        const response = await fetch(request, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+        if (response.ok) return response;
+        const { pathname, search } = new URL(request.url);
+        const problem = parsed(await response.text());
+        throw new ApiError(request.method, pathname + search, response.status, problem);
+      },
+    });
   }
 
+  /** All items of a list, page by page: `all('/tenants/{tenantId}/moves', { tenantId })`. */
+  async all<Path extends ListPath>(path: Path, ...[ids]: IdsOf<Path>): Promise<ItemOf<Path>[]> {
+    const known: Readonly<Record<string, string>> = ids ?? {};
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(known[name] ?? ''));
+    return this.list<ItemOf<Path>>(filled);
+  }
+
+  /** What is at a path that the API itself has given, such as a `Location`. */
   get<Body>(path: string): Promise<Body> {
     return this.send<Body>('GET', path);
   }
@@ -95,6 +146,18 @@ export class ApiClient {
       location: response.headers.get('location') ?? undefined,
     };
   }
+}
+
+/**
+ * The body of a success: `bodyOf(api.operations.GET('/cells'))`.
+ * @throws {ApiError} the answer is no success. @throws {TypeError} when no server answers, or without a body.
+ */
+export async function bodyOf<Answer extends { readonly data?: unknown }>(
+  answer: Promise<Answer>,
+): Promise<NonNullable<Answer['data']>> {
+  const { data } = await answer;
+  if (data === undefined || data === null) throw new TypeError('the answer has no body');
+  return data;
 }
 
 /** A gateway in between may answer with something other than JSON. */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { type BuildOptions, build, buildSync, type OutputFile } from 'esbuild';
+import { type BuildOptions, build, buildSync } from 'esbuild';
+import { type BundledFile, documentFiles, documentFilesMeanwhile, PRINTER } from './document-files.ts';
 
 /** All functions of the project, bundled into one directory that every Lambda function shares as its code. */
 export interface FunctionBundle {
@@ -49,17 +50,15 @@ export const bundleOptions = {
  * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts`. The tasks share one esbuild pass and
  * its chunks. Each context of the API has a pass of its own: a chunk that it shared with other entries would hold all
  * that any of them needs, and a request that waits for a cold start would load it. All passes take about a second; a
- * NodejsFunction per handler would take that for each.
+ * NodejsFunction per handler would take that for each. The API's document and its viewer are added.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
-  const { sources, passes } = passesOver(projectDirectory, directory);
+  const { sources, passes, printer } = passesOver(projectDirectory, directory);
   try {
-    return written(
-      sources,
-      passes.flatMap((options) => buildSync(options).outputFiles),
-      directory,
-    );
+    const outputs = passes.flatMap((options) => buildSync(options).outputFiles);
+    const document = documentFiles(projectDirectory, codeOf(buildSync(printer)));
+    return written(sources, [...relativeTo(directory, outputs), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
@@ -70,14 +69,14 @@ export function bundleFunctions(projectDirectory: string, directory: string): Fu
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export async function bundleMeanwhile(projectDirectory: string, directory: string): Promise<FunctionBundle> {
-  const { sources, passes } = passesOver(projectDirectory, directory);
+  const { sources, passes, printer } = passesOver(projectDirectory, directory);
   try {
-    const results = await Promise.all(passes.map((options) => build(options)));
-    return written(
-      sources,
-      results.flatMap(({ outputFiles }) => outputFiles),
-      directory,
-    );
+    const [document, ...results] = await Promise.all([
+      build(printer).then((printed) => documentFilesMeanwhile(projectDirectory, codeOf(printed))),
+      ...passes.map((options) => build(options)),
+    ]);
+    const outputs = results.flatMap(({ outputFiles }) => outputFiles);
+    return written(sources, [...relativeTo(directory, outputs), ...document], directory);
   } catch (error) {
     throw bundleError(error);
   }
@@ -101,15 +100,32 @@ function passesOver(projectDirectory: string, directory: string) {
         write: false,
       }) satisfies BuildOptions,
   );
-  return { sources, passes };
+  const printer = {
+    ...bundleOptions,
+    splitting: false,
+    absWorkingDir: root,
+    entryPoints: [PRINTER],
+    write: false,
+  } satisfies BuildOptions;
+  return { sources, passes, printer };
 }
 
-function written(sources: string[], outputs: readonly OutputFile[], directory: string): FunctionBundle {
+interface Built {
+  readonly outputFiles: readonly { readonly path: string; readonly contents: Uint8Array }[];
+}
+
+const codeOf = ({ outputFiles: [output] }: Built): Uint8Array => output?.contents ?? new Uint8Array();
+
+const relativeTo = (directory: string, outputs: Built['outputFiles']): BundledFile[] =>
+  outputs.map(({ path, contents }) => ({ path: relative(directory, path), contents }));
+
+function written(sources: string[], files: readonly BundledFile[], directory: string): FunctionBundle {
   const hash = createHash('sha256');
-  for (const { path, contents } of outputs.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
-    hash.update(relative(directory, path)).update('\0').update(contents).update('\0');
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, contents);
+  for (const { path, contents } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+    hash.update(path).update('\0').update(contents).update('\0');
+    const file = join(directory, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, contents);
   }
   const entries = sources.map((source) => source.slice(0, -'.ts'.length).split(sep).join('/'));
   return { directory, hash: hash.digest('hex'), entries: new Set(entries) };

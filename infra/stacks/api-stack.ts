@@ -1,8 +1,8 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
-import { routes as healthRoutes } from '../../functions/api/health/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
+import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
@@ -48,11 +48,11 @@ export class ApiStack extends Stack {
       props,
     );
     const audit = this.#tenantFunction('Audit', 'audit', 'The audit log and its verification', domain, props);
-    const health = new StrataFunction(this, 'Health', {
+    const open = new StrataFunction(this, 'Public', {
       ...settings,
-      entry: 'api/health/handler',
+      entry: 'api/public/handler',
       environment: {},
-      description: 'Answers probes',
+      description: 'Answers probes, and shows the document of the API',
       memorySize: 128,
       timeout: Duration.seconds(5),
     });
@@ -68,9 +68,9 @@ export class ApiStack extends Stack {
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
     api.serve('audit', auditRoutes, audit);
-    api.serve('health', healthRoutes, health, {
+    api.serve('public', publicRoutes, open, {
       reason:
-        'Load balancers and uptime probes have no token; the answer says nothing but that the API runs.',
+        'Probes and readers of the documentation have no token; the answers say how the API is used and that it runs.',
     });
     this.url = api.url;
     new CfnOutput(this, 'ApiUrl', { value: api.url });

@@ -268,7 +268,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
   };
   // They get what they work on as properties of their custom resource, or nothing at all.
-  const withoutRegistry = ['tasks/bootstrap-registry', 'api/health/handler'];
+  const withoutRegistry = ['tasks/bootstrap-registry', 'api/public/handler'];
   for (const resource of ofType('AWS::Lambda::Function')) {
     const entry = (resource.Properties.Handler as string).replace(/\.handler$/, '');
     const expected = [
@@ -307,11 +307,12 @@ test('all state machine definitions are valid', async () => {
   }
 });
 
-test('every route but the probe asks for a token, operator routes for the operator scope', () => {
+test('every route but the probe and the document asks for a token, operator routes for the operator scope', () => {
   const routes = ofType('AWS::ApiGatewayV2::Route');
+  const open = ['GET /health', 'GET /openapi.json', 'GET /docs', 'GET /docs/{file}'];
   for (const { stack, Properties } of routes) {
     const { RouteKey, AuthorizationType, AuthorizationScopes } = Properties;
-    expect(AuthorizationType, RouteKey as string).toBe(RouteKey === 'GET /health' ? 'NONE' : 'JWT');
+    expect(AuthorizationType, RouteKey as string).toBe(open.includes(RouteKey as string) ? 'NONE' : 'JWT');
     if (stack === 'Strata-ControlPlane') expect(AuthorizationScopes).toEqual(['strata/operator']);
     else expect(AuthorizationScopes ?? []).toEqual([]);
   }

@@ -31,9 +31,12 @@ const assessed = {
   ),
   // The column is numeric(4,2): refuse values that it would round or refuse.
   yearsOfExperience: z.nullish(
-    z
-      .number('must be a number')
-      .check(z.refine((years) => years >= 0 && years < 100 && hasDecimals(years, 2), YEARS_RULE)),
+    z.number('must be a number').check(
+      z.refine((years) => years >= 0 && years < 100 && hasDecimals(years, 2), {
+        error: YEARS_RULE,
+        params: { minimum: 0, maximum: 99.99 },
+      }),
+    ),
   ),
   lastAssessedAt: z.nullish(instant),
   selfAssessed: z.optional(z.boolean('must be true or false')),

@@ -1,5 +1,4 @@
-import { backupPath, tenantPath } from '../api-client.ts';
-import type { Backup } from '../backups/backup-json.ts';
+import { backupPath, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { watchRun } from '../runs/watch-run.ts';
 import { bytesText, countText } from '../shown-text.ts';
@@ -12,15 +11,19 @@ export const backup: Command = {
   summary: 'starts a backup of a tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const client = await api();
-    const answer = await client.ask<Backup>('POST', `${tenantPath(slug)}/backups`, {});
-    const backupId = answer.body?.backupId ?? answer.location?.split('/').at(-1) ?? '';
+    const { backupId } = await bodyOf(
+      client.operations.POST('/tenants/{tenantId}/backups', {
+        params: { path: { tenantId: slug } },
+        body: {},
+      }),
+    );
     screen.line(`backup ${backupId} of ${slug} has started`);
     if (!flags.has('watch')) {
       screen.line(`see it with: strata backups ${slug}`);
       return true;
     }
     const path = backupPath(slug, backupId);
-    const ended = await watchRun<Backup>(client, screen, { tenant: slug, path });
+    const ended = await watchRun<Schemas['Backup']>(client, screen, { tenant: slug, path });
     return ended.status === 'succeeded';
   },
 };
@@ -44,7 +47,7 @@ export const backups: Command = {
   summary: 'backups of a tenant that are kept, newest first',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const client = await api();
-    const kept = await client.list<Backup>(`${tenantPath(slug)}/backups`);
+    const kept = await client.all('/tenants/{tenantId}/backups', { tenantId: slug });
     kept.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt));
     showList(screen, flags, kept, {
       titles: TITLES,

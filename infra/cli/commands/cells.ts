@@ -1,15 +1,6 @@
+import { bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { LISTING_FLAGS, showList } from '../table.ts';
-
-interface Cell {
-  cellId: string;
-  region: string;
-  dataResidency: string;
-  status: string;
-  sharedTenants: number;
-  schemaTenants: number;
-  maxSchemaTenants: number;
-}
 
 export const cells: Command = {
   name: 'cells',
@@ -17,7 +8,7 @@ export const cells: Command = {
   flags: LISTING_FLAGS,
   summary: 'all cells and how full they are',
   async run({ flags }, { api, screen }) {
-    const { items } = await (await api()).get<{ items: Cell[] }>('/cells');
+    const { items } = await bodyOf((await api()).operations.GET('/cells'));
     showList(screen, flags, items, {
       titles: ['cell', 'region', 'residency', 'status', 'shared', 'schemas', 'of', 'fill'],
       rowOf: (one) => [
@@ -39,7 +30,7 @@ export const cells: Command = {
  * A cell runs out of schemas first, because its proxy takes a limited number of secrets. A cell that accepts no more is
  * shown as full.
  */
-function fillOf({ schemaTenants, maxSchemaTenants }: Cell): string {
+function fillOf({ schemaTenants, maxSchemaTenants }: Schemas['Cell']): string {
   const share = maxSchemaTenants === 0 ? 1 : schemaTenants / maxSchemaTenants;
   return `${Math.floor(share * 100)} %`;
 }

@@ -1,8 +1,7 @@
-import { exportPath, tenantPath } from '../api-client.ts';
+import { bodyOf, exportPath, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError } from '../errors.ts';
 import { downloadArchive } from '../exports/download-archive.ts';
-import type { Export } from '../exports/export-json.ts';
 import { watchRun } from '../runs/watch-run.ts';
 import { bytesText, countText } from '../shown-text.ts';
 import { LISTING_FLAGS, minute, showList } from '../table.ts';
@@ -15,8 +14,12 @@ export const exportTenant: Command = {
   summary: 'starts an export of all data of a tenant, for the customer; with --out waits and downloads it',
   async run({ words: [slug = ''], flags, options }, { api, screen }) {
     const client = await api();
-    const answer = await client.ask<Export>('POST', `${tenantPath(slug)}/exports`, {});
-    const exportId = answer.body?.exportId ?? answer.location?.split('/').at(-1) ?? '';
+    const { exportId } = await bodyOf(
+      client.operations.POST('/tenants/{tenantId}/exports', {
+        params: { path: { tenantId: slug } },
+        body: {},
+      }),
+    );
     screen.line(`export ${exportId} of ${slug} has started`);
     const file = options.get('out');
     if (!flags.has('watch') && file === undefined) {
@@ -24,7 +27,7 @@ export const exportTenant: Command = {
       return true;
     }
     const path = exportPath(slug, exportId);
-    const ended = await watchRun<Export>(client, screen, { tenant: slug, path });
+    const ended = await watchRun<Schemas['LinkedExport']>(client, screen, { tenant: slug, path });
     if (ended.status !== 'succeeded') return false;
     if (file === undefined) return true;
     if (!ended.url || !ended.sha256) throw new CommandError('the export has no link');
@@ -43,7 +46,7 @@ export const exports: Command = {
   summary: 'exports of a tenant that are kept, newest first',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     const client = await api();
-    const kept = await client.list<Export>(`${tenantPath(slug)}/exports`);
+    const kept = await client.all('/tenants/{tenantId}/exports', { tenantId: slug });
     kept.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt));
     showList(screen, flags, kept, {
       titles: TITLES,

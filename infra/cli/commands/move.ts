@@ -1,13 +1,13 @@
-import { movePath, tenantPath } from '../api-client.ts';
+import { bodyOf, movePath, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { type Move, type MovePlan, placeText } from '../moves/move-json.ts';
+import { type MovePlan, placeText } from '../moves/move-json.ts';
 import { watchMove } from '../moves/watch-move.ts';
 import type { Screen } from '../screen.ts';
 import { bytesText, counted, durationText, pauseText, shownText } from '../shown-text.ts';
 import { type Row, table } from '../table.ts';
 
-const TIERS = ['starter', 'business', 'enterprise'];
+const TIERS = ['starter', 'business', 'enterprise'] as const;
 
 export const move: Command = {
   name: 'move',
@@ -19,13 +19,18 @@ export const move: Command = {
     if (dryRun && flags.has('watch')) throw new UsageError('a dry run starts no move to watch');
     const wanted = readTarget(target);
     const client = await api();
-    const answer = await client.ask<Partial<Move> | MovePlan>('POST', `${tenantPath(slug)}/moves`, {
-      ...wanted,
-      ...(dryRun ? { dryRun } : {}),
-      ...(flags.has('force') ? { force: true } : {}),
-    });
-    if (dryRun) return showPlan(answer.body as MovePlan, screen);
-    const moveId = (answer.body as Partial<Move>)?.moveId ?? answer.location?.split('/').at(-1) ?? '';
+    const answer = await bodyOf(
+      client.operations.POST('/tenants/{tenantId}/moves', {
+        params: { path: { tenantId: slug } },
+        body: {
+          ...wanted,
+          ...(dryRun ? { dryRun } : {}),
+          ...(flags.has('force') ? { force: true } : {}),
+        },
+      }),
+    );
+    if ('dryRun' in answer) return showPlan(answer, screen);
+    const { moveId } = answer;
     screen.line(`move ${moveId} of ${slug} to ${target} has started`);
     if (!flags.has('watch')) {
       screen.line(`watch it with: strata watch ${slug} ${moveId}`);
@@ -38,8 +43,9 @@ export const move: Command = {
 /** @throws {UsageError} when it is neither tier, nor cell, nor residency */
 export function readTarget(
   text: string,
-): { targetTier: string } | { targetCell: string } | { targetResidency: string } {
-  if (TIERS.includes(text)) return { targetTier: text };
+): Pick<Schemas['MovesCreateBody'], 'targetTier' | 'targetCell' | 'targetResidency'> {
+  const targetTier = TIERS.find((tier) => tier === text);
+  if (targetTier) return { targetTier };
   const [, kind, name] = /^(cell|residency):(.+)$/.exec(text) ?? [];
   if (kind === 'cell' && name) return { targetCell: name };
   if (kind === 'residency' && name) return { targetResidency: name };

@@ -32,7 +32,7 @@ interface TenantMove {
 const of = (slug: string) => (move: Move) => ({ slug, move });
 
 async function allMoves(api: ApiClient): Promise<TenantMove[]> {
-  const waiting = await api.list<{ slug: string }>('/tenants');
+  const waiting = await api.all('/tenants');
   const found: TenantMove[] = [];
   const worker = async () => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
@@ -80,7 +80,9 @@ export const abort: Command = {
   async run({ words: [slug = '', moveId] }, { api, screen }) {
     const client = await api();
     const chosen = moveId ?? (await runningMove(client, slug));
-    await client.send('POST', `${movePath(slug, chosen)}/abort`);
+    await client.operations.POST('/tenants/{tenantId}/moves/{moveId}/abort', {
+      params: { path: { tenantId: slug, moveId: chosen } },
+    });
     screen.line(`requested that move ${chosen} of ${slug} stops`);
     return true;
   },

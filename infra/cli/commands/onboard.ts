@@ -1,15 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiError, tenantPath } from '../api-client.ts';
+import { type ApiClient, ApiError, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { shownText } from '../shown-text.ts';
-
-interface Tenant {
-  slug: string;
-  name: string;
-  tier: string;
-  status: string;
-  reason: string | null;
-}
 
 const POLL_MS = 250;
 /**
@@ -35,7 +27,8 @@ export const onboard: Command = {
       .get('compliance')
       ?.split(',')
       .map((one) => one.trim());
-    const tenant = await client.post<Tenant>('/tenants', {
+    // The API refuses what is no tier and no requirement.
+    const body = {
       slug,
       adminEmail,
       name: options.get('name') ?? slug,
@@ -43,7 +36,8 @@ export const onboard: Command = {
       ...given('dataResidency', options.get('residency')),
       ...given('complianceRequirements', compliance),
       ...given('billingEmail', options.get('billing-email')),
-    });
+    } as Schemas['TenantsCreateBody'];
+    const tenant = await bodyOf(client.operations.POST('/tenants', { body }));
     screen.line(`the onboarding of ${shownText(tenant.slug)} (${tenant.tier}) has started`);
     if (!flags.has('watch')) {
       screen.line(`see its state with: strata tenant ${slug}`);
@@ -60,10 +54,12 @@ export const onboard: Command = {
 const given = (field: string, value: unknown) => (value === undefined ? {} : { [field]: value });
 
 /** @throws the last error, when the API does not answer for ten seconds */
-async function provisioned(api: ApiClient, slug: string): Promise<Tenant> {
+async function provisioned(api: ApiClient, slug: string): Promise<Schemas['Tenant']> {
   for (let failures = 0; ; ) {
     try {
-      const tenant = await api.get<Tenant>(tenantPath(slug));
+      const tenant = await bodyOf(
+        api.operations.GET('/tenants/{tenantId}', { params: { path: { tenantId: slug } } }),
+      );
       if (tenant.status !== 'provisioning') return tenant;
       failures = 0;
     } catch (cause) {

@@ -1,23 +1,6 @@
-import { tenantPath } from '../api-client.ts';
+import { bodyOf } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { LISTING_FLAGS, minute, showList } from '../table.ts';
-
-interface Grounds {
-  targetTier: string | null;
-  reasons: { rule: string; detail: string }[];
-  moveId?: string | null;
-}
-
-interface Decision extends Grounds {
-  decision: string;
-  decidedAt: string;
-}
-
-interface Offer extends Grounds {
-  offerId: string;
-  status: string;
-  createdAt: string;
-}
 
 export const decisions: Command = {
   name: 'decisions',
@@ -25,7 +8,7 @@ export const decisions: Command = {
   flags: LISTING_FLAGS,
   summary: 'decisions about the promotion of a tenant, with reasons',
   async run({ words: [slug = ''], flags }, { api, screen }) {
-    const found = await (await api()).list<Decision>(`${tenantPath(slug)}/decisions`);
+    const found = await (await api()).all('/tenants/{tenantId}/decisions', { tenantId: slug });
     showList(screen, flags, found, {
       titles: ['decided', 'decision', 'tier', 'move', 'why'],
       rowOf: (one) => [minute(one.decidedAt), one.decision, one.targetTier, one.moveId, why(one)],
@@ -40,7 +23,7 @@ export const offers: Command = {
   flags: LISTING_FLAGS,
   summary: 'open and answered offers of a higher tier',
   async run({ words: [slug = ''], flags }, { api, screen }) {
-    const found = await (await api()).list<Offer>(`${tenantPath(slug)}/offers`);
+    const found = await (await api()).all('/tenants/{tenantId}/offers', { tenantId: slug });
     showList(screen, flags, found, {
       titles: ['made', 'offer', 'tier', 'status', 'move', 'why'],
       rowOf: (one) => [minute(one.createdAt), one.offerId, one.targetTier, one.status, one.moveId, why(one)],
@@ -54,9 +37,12 @@ export const accept: Command = {
   words: 'SLUG OFFERID',
   summary: 'accepts an offer, which starts its move',
   async run({ words: [slug = '', offerId = ''] }, { api, screen }) {
-    const path = `${tenantPath(slug)}/offers/${encodeURIComponent(offerId)}/accept`;
-    const { location } = await (await api()).ask('POST', path);
-    const moveId = location?.split('/').at(-1) ?? '';
+    const { operations } = await api();
+    const { moveId } = await bodyOf(
+      operations.POST('/tenants/{tenantId}/offers/{offerId}/accept', {
+        params: { path: { tenantId: slug, offerId } },
+      }),
+    );
     screen.line(`offer accepted: move ${moveId} of ${slug} has started`);
     screen.line(`watch it with: strata watch ${slug} ${moveId}`);
     return true;
@@ -68,12 +54,15 @@ export const decline: Command = {
   words: 'SLUG OFFERID',
   summary: 'declines an offer; that tier is not offered again for a while',
   async run({ words: [slug = '', offerId = ''] }, { api, screen }) {
-    await (await api()).send('POST', `${tenantPath(slug)}/offers/${encodeURIComponent(offerId)}/decline`);
+    const { operations } = await api();
+    await operations.POST('/tenants/{tenantId}/offers/{offerId}/decline', {
+      params: { path: { tenantId: slug, offerId } },
+    });
     screen.line(`offer declined: ${slug} keeps its tier`);
     return true;
   },
 };
 
-function why({ reasons }: Grounds): string {
+function why({ reasons }: { reasons: readonly { detail: string }[] }): string {
   return reasons.map(({ detail }) => detail).join(' ');
 }

@@ -1,4 +1,4 @@
-import { type ApiClient, restorePath, tenantPath } from '../api-client.ts';
+import { type ApiClient, bodyOf, restorePath, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError, UsageError } from '../errors.ts';
 import { watchMove } from '../moves/watch-move.ts';
@@ -28,11 +28,18 @@ export const restore: Command = {
     const [as, admin] = [options.get('as'), options.get('admin')];
     if (mode === 'clone' && !(as && admin)) throw new UsageError('a clone needs --as SLUG and --admin EMAIL');
     const client = await api();
-    const { body } = await client.ask<Restore>('POST', `${tenantPath(slug)}/restores`, {
+    // The API refuses another mode.
+    const request = {
       ...(at === undefined ? { backupId } : { at }),
       mode,
       ...(mode === 'clone' ? { slug: as, adminEmail: admin, mask: flags.has('mask') } : {}),
-    });
+    } as Schemas['RestoresCreateBody'];
+    const body = await bodyOf(
+      client.operations.POST('/tenants/{tenantId}/restores', {
+        params: { path: { tenantId: slug } },
+        body: request,
+      }),
+    );
     const tenant = as ?? slug;
     screen.line(`restore ${body.restoreId} of ${restoredText(body)} into ${tenant} has started`);
     return followed(client, screen, tenant, body.restoreId, flags.has('watch'));
@@ -47,9 +54,14 @@ export const undo: Command = {
   async run({ words: [slug = '', restoreId], flags }, { api, screen }) {
     const client = await api();
     const chosen = restoreId ?? (await latestUndoable(client, slug));
-    const { body } = await client.ask<Restore>('POST', `${restorePath(slug, chosen)}/undo`, {});
-    screen.line(`undo ${body.restoreId} of restore ${chosen} of ${slug} has started`);
-    return followed(client, screen, slug, body.restoreId, flags.has('watch'));
+    const undoing = await bodyOf(
+      client.operations.POST('/tenants/{tenantId}/restores/{restoreId}/undo', {
+        params: { path: { tenantId: slug, restoreId: chosen } },
+        body: {},
+      }),
+    );
+    screen.line(`undo ${undoing.restoreId} of restore ${chosen} of ${slug} has started`);
+    return followed(client, screen, slug, undoing.restoreId, flags.has('watch'));
   },
 };
 
@@ -81,7 +93,7 @@ export const restores: Command = {
 };
 
 async function restoresOf(api: ApiClient, slug: string): Promise<Restore[]> {
-  const found = await api.list<Restore>(`${tenantPath(slug)}/restores`);
+  const found = await api.all('/tenants/{tenantId}/restores', { tenantId: slug });
   return found.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt));
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ApiClient } from '../api-client.ts';
+import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError, UsageError } from '../errors.ts';
-import { type Rollout, rolloutProgress, rolloutReport } from '../rollouts/rollout-json.ts';
+import { rolloutProgress, rolloutReport } from '../rollouts/rollout-json.ts';
 import type { Screen } from '../screen.ts';
 import { durationText } from '../shown-text.ts';
 import { LISTING_FLAGS, minute, showList } from '../table.ts';
@@ -24,7 +24,9 @@ export const rollouts: Command = {
     const client = await api();
     if (flags.has('start')) {
       const left = except?.split(',').map((each) => each.trim()) ?? [];
-      const started = await client.post<Rollout>('/rollouts', left.length > 0 ? { except: left } : {});
+      const started = await bodyOf(
+        client.operations.POST('/rollouts', { body: left.length > 0 ? { except: left } : {} }),
+      );
       screen.line(`rollout ${started.rolloutId} to version ${started.schemaVersion} has started`);
       if (!flags.has('watch')) {
         screen.line('watch it with: strata rollouts --watch');
@@ -32,7 +34,7 @@ export const rollouts: Command = {
       }
       return watchRollout(client, screen, started.rolloutId);
     }
-    const found = (await client.list<Rollout>('/rollouts')).reverse();
+    const found = (await client.all('/rollouts')).reverse();
     if (flags.has('watch')) {
       const running = found.find(({ status }) => status === 'running') ?? found[0];
       if (!running) throw new CommandError('there has been no rollout');
@@ -61,7 +63,9 @@ export const rollouts: Command = {
 async function watchRollout(api: ApiClient, screen: Screen, rolloutId: string): Promise<boolean> {
   let shown = '';
   for (;;) {
-    const rollout = await api.get<Rollout>(`/rollouts/${rolloutId}`);
+    const rollout = await bodyOf(
+      api.operations.GET('/rollouts/{rolloutId}', { params: { path: { rolloutId } } }),
+    );
     if (rollout.status !== 'running') {
       const succeeded = rollout.status === 'succeeded';
       for (const line of rolloutReport(rollout)) screen.line(screen.paint(succeeded ? 'green' : 'red', line));
@@ -75,6 +79,6 @@ async function watchRollout(api: ApiClient, screen: Screen, rolloutId: string): 
   }
 }
 
-function timeOf({ startedAt, finishedAt }: Rollout): string {
+function timeOf({ startedAt, finishedAt }: Schemas['ListedRollout']): string {
   return durationText(((finishedAt ? Date.parse(finishedAt) : Date.now()) - Date.parse(startedAt)) / 1_000);
 }

@@ -1,17 +1,7 @@
-import { tenantPath } from '../api-client.ts';
+import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { bytesText, shownJson } from '../shown-text.ts';
 import { fields, LISTING_FLAGS, minute, showList } from '../table.ts';
-
-interface Tenant {
-  slug: string;
-  name: string;
-  tier: string;
-  isolationModel: string;
-  cellId?: string | null;
-  dataResidency?: string;
-  status: string;
-}
 
 export const tenants: Command = {
   name: 'tenants',
@@ -19,7 +9,7 @@ export const tenants: Command = {
   flags: LISTING_FLAGS,
   summary: 'all tenants and their places',
   async run({ flags }, { api, screen }) {
-    const found = await (await api()).list<Tenant>('/tenants');
+    const found = await (await api()).all('/tenants');
     found.sort((a, b) => (a.slug < b.slug ? -1 : 1));
     showList(screen, flags, found, {
       titles: ['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'],
@@ -43,7 +33,10 @@ export const tenant: Command = {
   flags: LISTING_FLAGS,
   summary: 'everything that the registry has about one tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
-    const found = await (await api()).get<object>(tenantPath(slug));
+    const client = await api();
+    const found = await bodyOf(
+      client.operations.GET('/tenants/{tenantId}', { params: { path: { tenantId: slug } } }),
+    );
     for (const line of flags.has('json') ? [shownJson(found)] : fields(found)) screen.line(line);
     return true;
   },
@@ -54,7 +47,7 @@ export const suspend: Command = {
   words: 'SLUG',
   summary: 'refuses every request of a tenant until it is resumed',
   run: async ({ words: [slug = ''] }, { api, screen }) => {
-    await (await api()).patch(tenantPath(slug), { status: 'suspended' });
+    await change(await api(), slug, { status: 'suspended' });
     screen.line(`${slug} is suspended`);
     return true;
   },
@@ -65,19 +58,14 @@ export const resume: Command = {
   words: 'SLUG',
   summary: 'serves a suspended tenant again',
   run: async ({ words: [slug = ''] }, { api, screen }) => {
-    await (await api()).patch(tenantPath(slug), { status: 'active' });
+    await change(await api(), slug, { status: 'active' });
     screen.line(`${slug} is active`);
     return true;
   },
 };
 
-interface User {
-  userId: string;
-  email: string;
-  role: string;
-  isActive: boolean;
-  createdAt: string;
-  lastLoginAt: string | null;
+async function change(api: ApiClient, slug: string, body: Schemas['TenantsUpdateBody']): Promise<void> {
+  await api.operations.PATCH('/tenants/{tenantId}', { params: { path: { tenantId: slug } }, body });
 }
 
 export const users: Command = {
@@ -86,7 +74,7 @@ export const users: Command = {
   flags: LISTING_FLAGS,
   summary: 'users who may sign in to a tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
-    const found = await (await api()).list<User>(`${tenantPath(slug)}/users`);
+    const found = await (await api()).all('/tenants/{tenantId}/users', { tenantId: slug });
     showList(screen, flags, found, {
       titles: ['email', 'role', 'active', 'since', 'last sign-in', 'user'],
       rowOf: (one) => [
@@ -102,22 +90,13 @@ export const users: Command = {
   },
 };
 
-interface UsageSample {
-  sampledOn: string;
-  activeUsers: number;
-  activeEmployees: number;
-  storageBytes?: number | null;
-  rowOperations?: number | null;
-  monthlyRevenue?: number | null;
-}
-
 export const usage: Command = {
   name: 'usage',
   words: 'SLUG',
   flags: LISTING_FLAGS,
   summary: 'daily figures of a tenant',
   async run({ words: [slug = ''], flags }, { api, screen }) {
-    const samples = await (await api()).list<UsageSample>(`${tenantPath(slug)}/usage`);
+    const samples = await (await api()).all('/tenants/{tenantId}/usage', { tenantId: slug });
     showList(screen, flags, samples, {
       titles: ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'],
       rowOf: (one) => [

@@ -1,4 +1,4 @@
-import { type ApiClient, movePath, tenantPath } from '../api-client.ts';
+import { type ApiClient, movePath } from '../api-client.ts';
 import { CommandError } from '../errors.ts';
 import { patiently, pollPause } from '../polling.ts';
 import type { Screen } from '../screen.ts';
@@ -68,7 +68,7 @@ async function watchFollowUp(
 
 /** All moves of a tenant, newest first. */
 export async function movesOf(api: ApiClient, slug: string): Promise<Move[]> {
-  const moves = await api.list<Move>(`${tenantPath(slug)}/moves`);
+  const moves: Move[] = await api.all('/tenants/{tenantId}/moves', { tenantId: slug });
   return moves.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt));
 }
 

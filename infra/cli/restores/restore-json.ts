@@ -1,21 +1,8 @@
+import type { Schemas } from '../api-client.ts';
 import type { Move } from '../moves/move-json.ts';
 
 /** A restore as the API returns it: a move to a place that is filled from a backup or from an earlier place. */
-export interface Restore extends Omit<Move, 'moveId' | 'target' | 'restores'> {
-  restoreId: string;
-  mode: 'replace' | 'clone' | 'undo';
-  backupId: string | null;
-  at: string | null;
-  undoes: string | null;
-  cloneOf: string | null;
-  mask: boolean;
-  /** null until the restore is committed, and for a clone. */
-  discarded: {
-    writes: number;
-    latest: { at: string; actor: string | null; action: string; resourceId: string | null }[];
-  } | null;
-  canBeUndone: boolean;
-}
+export type Restore = Schemas['Restore'];
 
 /** `backup 1234…`, `its rows of 2026-01-31T12:00:00.000Z`, or `rows before restore 1234…`. */
 export function restoredText({ mode, backupId, at, undoes }: Restore): string {

@@ -1,28 +1,12 @@
+import type { Schemas } from '../api-client.ts';
 import { counted, shownText } from '../shown-text.ts';
 
-/** A schema rollout as the API returns it; only a single one has the lists. */
-export interface Rollout {
-  rolloutId: string;
-  region: string;
-  status: 'running' | 'succeeded' | 'failed' | 'aborted';
-  phase: string;
-  reason: string | null;
-  schemaVersion: number;
-  targets: { total: number; pending: number; deferred: number; succeeded: number; failed: number };
-  startedBy: string;
-  startedAt: string;
-  finishedAt: string | null;
-  failed?: RolloutTarget[];
-  deferred?: RolloutTarget[];
-}
-
-export interface RolloutTarget {
-  isolationModel: 'shared' | 'schema' | 'dedicated';
-  cellId: string | null;
-  slug: string | null;
-  tenantId: string | null;
-  reason: string | null;
-}
+/** A schema rollout as the API returns it, as far as it is shown; only a single one has the lists. */
+export type Rollout = Pick<
+  Schemas['ListedRollout'],
+  'rolloutId' | 'status' | 'reason' | 'schemaVersion' | 'targets'
+> &
+  Partial<Pick<Schemas['Rollout'], 'failed'>>;
 
 /** `3 of 3 targets at version 3, 1 failed` */
 export function rolloutProgress({ targets, schemaVersion }: Rollout): string {
@@ -43,6 +27,6 @@ export function rolloutReport(rollout: Rollout): string[] {
   ];
 }
 
-function targetName({ slug, tenantId, cellId }: RolloutTarget): string {
+function targetName({ slug, tenantId, cellId }: Schemas['RolloutTarget']): string {
   return slug ?? tenantId ?? `shared tables of ${cellId}`;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeExecutionCommand, ListExecutionsCommand, type SFNClient } from '@aws-sdk/client-sfn';
-import type { ApiClient } from '../api-client.ts';
-import { type Rollout, rolloutReport } from './rollout-json.ts';
+import { type ApiClient, bodyOf } from '../api-client.ts';
+import { rolloutReport } from './rollout-json.ts';
 
 const POLL_MS = 500;
 
@@ -30,11 +30,13 @@ export async function followStartedRollouts(
     };
     while (await running()) await delay(POLL_MS);
     const client = await api();
-    const rollout = (await client.list<Rollout & { executionArn: string }>('/rollouts')).find(
-      (each) => each.executionArn === executionArn,
-    );
+    const rollout = (await client.all('/rollouts')).find((each) => each.executionArn === executionArn);
     if (!rollout) continue;
-    const complete = await client.get<Rollout>(`/rollouts/${rollout.rolloutId}`);
+    const complete = await bodyOf(
+      client.operations.GET('/rollouts/{rolloutId}', {
+        params: { path: { rolloutId: rollout.rolloutId } },
+      }),
+    );
     for (const line of rolloutReport(complete)) tell(`rollout ${line}`);
   }
 }

@@ -127,7 +127,7 @@ describe('tables', () => {
     peer.on('POST /tenants/globex/offers/o-1/accept', {
       status: 202,
       headers: { location: `/tenants/x/moves/${MOVE_ID}` },
-      body: {},
+      body: { moveId: MOVE_ID },
     });
     expect(await lines('accept', 'globex', 'o-1')).toEqual([
       `offer accepted: move ${MOVE_ID} of globex has started`,

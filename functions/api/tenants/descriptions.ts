@@ -1,0 +1,235 @@
+import { describeOperatorContext } from '../../http/openapi/describe-context.ts';
+import { moveRequest } from '../../moves/move-target.ts';
+import { onboardingInput } from '../../onboarding/onboarding-input.ts';
+import { restoreRequest } from '../../restores/restore-input.ts';
+import { rolloutRequest } from '../../rollouts/rollout-input.ts';
+import * as answers from './answers.ts';
+import { operations } from './handler.ts';
+import { routes } from './routes.ts';
+
+const NOT_STARTED = 'The workflow cannot be started at this moment.';
+
+export const tenants = describeOperatorContext({
+  tags: {
+    Tenants: 'Customer organisations: onboarding, terms, status.',
+    Users: 'Who may sign in to a tenant.',
+    Moves: 'Changes of a tenant’s place while it is used.',
+    Backups: 'Backups of one tenant, restores and exports.',
+    Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
+    Fleet: 'Cells, and schema rollouts to all tenants.',
+  },
+  routes,
+  operations,
+  descriptions: {
+    'fleet.cells': {
+      tag: 'Fleet',
+      summary: 'List cells',
+      description: 'All cells of all regions, on one page.',
+      answers: { 200: answers.cellPage },
+    },
+    'fleet.rollouts': {
+      tag: 'Fleet',
+      summary: 'List schema rollouts',
+      description: 'Rollouts of all regions, oldest first.',
+      answers: { 200: answers.rolloutPage },
+    },
+    'fleet.startRollout': {
+      tag: 'Fleet',
+      summary: 'Start a schema rollout',
+      description:
+        'Brings the tables of all targets that lag behind to the deployed version. Poll its `Location`.',
+      body: rolloutRequest,
+      answers: { 202: answers.rollout },
+      refusals: { 409: 'A rollout of the region is running (`rollout-running`).', 503: NOT_STARTED },
+    },
+    'fleet.rollout': {
+      tag: 'Fleet',
+      summary: 'Read a schema rollout',
+      description: 'Also lists up to 100 `failed` and 100 `deferred` targets.',
+      answers: { 200: answers.rollout },
+    },
+    'tenants.list': {
+      tag: 'Tenants',
+      summary: 'List tenants',
+      description: 'Tenants of all regions, by creation. With `dataResidency` only that region is asked.',
+      answers: { 200: answers.tenantPage },
+    },
+    'tenants.create': {
+      tag: 'Tenants',
+      summary: 'Onboard a tenant',
+      description:
+        'Registers the tenant and starts its onboarding in the region of `dataResidency`. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
+      body: onboardingInput,
+      answers: { 202: answers.tenant },
+      refusals: {
+        409: 'The slug is taken, or the tier does not satisfy the requirements (`rule` in `errors[]`).',
+        503: 'No cell has room for a tenant, or the workflow cannot be started.',
+      },
+    },
+    'tenants.read': { tag: 'Tenants', summary: 'Read a tenant', answers: { 200: answers.tenant } },
+    'tenants.update': {
+      tag: 'Tenants',
+      summary: 'Change a tenant',
+      description:
+        '`force` stores compliance requirements that the tenant’s place does not satisfy, and offers the tenant a tier that does.',
+      answers: { 200: answers.tenant },
+      refusals: {
+        409: '`maxUsers` is below the number of active users, or the place does not satisfy the requirements.',
+      },
+    },
+    'users.list': { tag: 'Users', summary: 'List users', answers: { 200: answers.userPage } },
+    'users.create': {
+      tag: 'Users',
+      summary: 'Add a user',
+      answers: { 201: answers.user },
+      refusals: { 409: 'The address is taken, or the tenant has `maxUsers` active users.' },
+    },
+    'users.read': { tag: 'Users', summary: 'Read a user', answers: { 200: answers.user } },
+    'users.update': {
+      tag: 'Users',
+      summary: 'Change a user',
+      answers: { 200: answers.user },
+      refusals: {
+        409: 'The last active administrator stays one, or the tenant has `maxUsers` active users.',
+      },
+    },
+    'users.remove': {
+      tag: 'Users',
+      summary: 'Remove a user',
+      answers: { 204: null },
+      refusals: { 409: 'The last active administrator cannot be removed.' },
+    },
+    'moves.list': {
+      tag: 'Moves',
+      summary: 'List moves',
+      description: 'Oldest first.',
+      answers: { 200: answers.movePage },
+    },
+    'moves.create': {
+      tag: 'Moves',
+      summary: 'Start a move',
+      description:
+        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
+      body: moveRequest,
+      answers: { 200: answers.dryRun, 202: answers.move },
+      refusals: { 409: 'The move is not allowed: `errors[]` has `rule` and `detail`.', 503: NOT_STARTED },
+    },
+    'moves.read': { tag: 'Moves', summary: 'Read a move', answers: { 200: answers.move } },
+    'moves.abort': {
+      tag: 'Moves',
+      summary: 'Abort a move',
+      description: 'Rolls the current hop back; earlier hops stay. Again: the same answer.',
+      answers: { 202: answers.move },
+      refusals: { 409: 'The tenant has arrived, or the move has ended.' },
+      idempotencyKey: false,
+    },
+    'backups.list': {
+      tag: 'Backups',
+      summary: 'List backups',
+      description:
+        'Backups that are kept, oldest first, with the tier’s `policy`, the `window` of its continuous backup, and the latest drill.',
+      answers: { 200: answers.backupPage },
+    },
+    'backups.create': {
+      tag: 'Backups',
+      summary: 'Start a backup',
+      description: 'Poll its `Location`.',
+      answers: { 202: answers.backup },
+      refusals: { 409: 'A backup of the tenant is running, or it has no data here.', 503: NOT_STARTED },
+    },
+    'backups.read': { tag: 'Backups', summary: 'Read a backup', answers: { 200: answers.backup } },
+    'restores.list': {
+      tag: 'Backups',
+      summary: 'List restores',
+      description: 'Oldest first.',
+      answers: { 200: answers.restorePage },
+    },
+    'restores.create': {
+      tag: 'Backups',
+      summary: 'Start a restore',
+      description:
+        'Takes exactly one of `backupId` and `at`. A `clone` also takes `slug` and `adminEmail`. Poll its `Location`, which for a clone is the new tenant’s.',
+      body: restoreRequest,
+      answers: { 202: answers.restore },
+      refusals: {
+        400: 'The input is not valid, or `at` is outside of the window (`time-outside-window`).',
+        409: 'The tenant is moved or restored, or a schema rollout runs.',
+        503: NOT_STARTED,
+      },
+    },
+    'restores.read': { tag: 'Backups', summary: 'Read a restore', answers: { 200: answers.restore } },
+    'restores.abort': {
+      tag: 'Backups',
+      summary: 'Abort a restore',
+      answers: { 202: answers.restore },
+      refusals: { 409: 'The tenant has been swapped, or the restore has ended.' },
+      idempotencyKey: false,
+    },
+    'restores.undo': {
+      tag: 'Backups',
+      summary: 'Undo a restore',
+      description: 'Starts another restore, which brings back what this one has replaced.',
+      answers: { 202: answers.restore },
+      refusals: {
+        409: 'What was replaced is not kept any more, or the tenant was moved or restored since.',
+        503: NOT_STARTED,
+      },
+    },
+    'exports.list': {
+      tag: 'Backups',
+      summary: 'List exports',
+      description: 'Exports that are kept, oldest first.',
+      answers: { 200: answers.exportPage },
+    },
+    'exports.create': {
+      tag: 'Backups',
+      summary: 'Start an export',
+      description: 'Of the backup `backupId`, or of a new one. Poll its `Location`.',
+      answers: { 202: answers.tenantExport },
+      refusals: { 409: 'An export of the tenant is running, or it has no data here.', 503: NOT_STARTED },
+    },
+    'exports.read': {
+      tag: 'Backups',
+      summary: 'Read an export',
+      description:
+        'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
+      answers: { 200: answers.linkedExport },
+    },
+    'usage.list': {
+      tag: 'Promotion',
+      summary: 'List the figures of a tenant',
+      description: 'One sample a day, newest first.',
+      answers: { 200: answers.usagePage },
+    },
+    'promotion.decisions': {
+      tag: 'Promotion',
+      summary: 'List decisions about the tier',
+      description: 'Newest first.',
+      answers: { 200: answers.decisionPage },
+    },
+    'promotion.offers': {
+      tag: 'Promotion',
+      summary: 'List offers of another tier',
+      description: 'Newest first.',
+      answers: { 200: answers.offerPage },
+    },
+    'promotion.accept': {
+      tag: 'Promotion',
+      summary: 'Accept an offer',
+      description: 'Starts the move to the tier; its `Location` is the move’s. Again: the same move.',
+      answers: { 202: answers.offer },
+      refusals: {
+        409: 'The offer was declined or withdrawn, or rules forbid the move (in `errors[]`).',
+        503: NOT_STARTED,
+      },
+      idempotencyKey: false,
+    },
+    'promotion.decline': {
+      tag: 'Promotion',
+      summary: 'Decline an offer',
+      answers: { 200: answers.offer },
+      refusals: { 409: 'The offer was accepted or withdrawn.' },
+      idempotencyKey: false,
+    },
+  },
+});

@@ -1,0 +1,91 @@
+/**
+ * What the tests of the document cannot derive from it: bodies with rules between fields, statuses that depend on what
+ * happened before, and work to wait for. Keyed by operation; an operation without an entry is driven by its schemas alone.
+ */
+import { vi } from 'vitest';
+import type { ApiDriver } from './openapi-driver.ts';
+import { unique } from './running-platform.ts';
+
+export interface Sample {
+  /** Instead of the body that the schema gives. */
+  readonly body?: (driver: ApiDriver) => unknown | Promise<unknown>;
+  /** Statuses of the first request, of which one must come; the documented successes when absent. */
+  readonly expect?: readonly number[];
+  /** What must have happened before. */
+  readonly before?: (driver: ApiDriver) => Promise<void>;
+  /** Waits for the end of what the request started. */
+  readonly after?: (driver: ApiDriver, location: string) => Promise<void>;
+  /** True: a second request with the same Idempotency-Key is not sent. */
+  readonly once?: boolean;
+}
+
+/** Waits until the resource has another status than `running` or `provisioning`. */
+async function untilEnded(driver: ApiDriver, location: string): Promise<void> {
+  const at = location.replace(/\?.*/, '');
+  await vi.waitUntil(
+    async () => {
+      const { status, body } = await driver.get(at, 'operator');
+      return status === 200 && !['running', 'provisioning'].includes(body.status);
+    },
+    { timeout: 90_000, interval: 50 },
+  );
+}
+
+/** An offer is made when requirements are stored that the tenant's place does not satisfy. */
+async function offered(driver: ApiDriver, requirement: string): Promise<void> {
+  const path = `/tenants/${driver.tenant}`;
+  const body = { complianceRequirements: [requirement], force: true };
+  await driver.send('PATCH', path, { as: 'operator', body });
+  const { body: offers } = await driver.get(`${path}/offers`, 'operator');
+  const open = offers.items.find(({ status }: { status: string }) => status === 'open');
+  driver.ids.set('offerId', open.offerId);
+}
+
+export const samples: Readonly<Record<string, Sample>> = {
+  'tenants.create': {
+    body: () => {
+      const slug = unique('doc');
+      return { name: `Tenant ${slug}`, slug, adminEmail: `admin@${slug}.test`, billingEmail: null };
+    },
+    after: untilEnded,
+  },
+  'tenants.update': { body: () => ({ name: unique('Renamed'), maxUsers: 50, features: { beta: true } }) },
+  'users.create': { body: () => ({ email: `${unique('u')}@example.test`, role: 'member' }) },
+  'users.update': { body: () => ({ role: 'viewer', isActive: true }) },
+  'moves.create': {
+    body: async (driver) => {
+      const { body } = await driver.get(`/tenants/${driver.tenant}`, 'operator');
+      return { targetCell: body.cellId === 'us-1' ? 'us-2' : 'us-1' };
+    },
+    after: untilEnded,
+  },
+  'moves.abort': { expect: [202, 409] },
+  'backups.create': {
+    // The daily run of another test may be backing the tenant up.
+    expect: [202, 409],
+    after: untilEnded,
+  },
+  'restores.create': {
+    body: (driver) => ({ backupId: driver.ids.get('backupId') }),
+    after: untilEnded,
+  },
+  'restores.abort': { expect: [202, 409] },
+  'restores.undo': { after: untilEnded },
+  'exports.create': { body: (driver) => ({ backupId: driver.ids.get('backupId') }), after: untilEnded },
+  'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
+  'promotion.accept': {
+    before: (driver) => offered(driver, 'gdpr'),
+    after: untilEnded,
+  },
+  'fleet.startRollout': {
+    body: () => ({}),
+    // Another test's rollout may be running.
+    expect: [202, 409],
+    after: untilEnded,
+  },
+  'docs.file': {
+    before: async (driver) => {
+      driver.ids.set('file', 'swagger-ui.css');
+    },
+  },
+};
