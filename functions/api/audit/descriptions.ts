@@ -32,7 +32,7 @@ const entry = component(
     resourceId: z.nullable(z.uuid()),
     responseStatus: z.nullable(z.int()),
     changes: z.nullable(changes),
-    requestData: z.nullable(z.unknown()),
+    requestData: z.nullable(fields),
     ipAddress: z.nullable(z.string()),
     userAgent: z.nullable(z.string()),
   }),
