@@ -68,15 +68,68 @@ function fittingText({ format, pattern, maxLength = 200 }: JsonSchema, name: str
 const notNull = (schemas: readonly JsonSchema[]): JsonSchema =>
   schemas.find(({ type }) => type !== 'null') ?? {};
 
+/** A body that has one error, and where. */
+export interface WrongBody {
+  readonly what: string;
+  readonly body: unknown;
+  /** JSON pointer. */
+  readonly pointer: string;
+}
+
+/**
+ * Bodies that are right but for one place: every field with wrong values, without each required field, and with an unknown
+ * one; so too inside of objects and of the first entries of lists.
+ */
+export function* wrongBodies(schema: JsonSchema, valid: unknown, ids: KnownIds): Iterable<WrongBody> {
+  const { inner } = unwrapped(schema);
+  if (inner.type === 'array') {
+    const items = (inner.items ?? {}) as JsonSchema;
+    const first = Array.isArray(valid) && valid.length > 0 ? valid[0] : fittingValue(items, 'entry', ids);
+    yield* below('0', items, first, (entry) => [entry], ids);
+  }
+  if (inner.type !== 'object' || inner.properties === undefined) return;
+  const object = isObject(valid) ? valid : (fittingValue(inner, '', ids) as Record<string, unknown>);
+  if (inner.additionalProperties === false) {
+    yield { what: 'an unknown field', body: { ...object, colour: 'red' }, pointer: '/colour' };
+  }
+  for (const name of (inner.required ?? []) as string[]) {
+    const { [name]: _, ...rest } = object;
+    yield { what: 'nothing', body: rest, pointer: `/${name}` };
+  }
+  for (const [name, property] of Object.entries(inner.properties as Record<string, JsonSchema>)) {
+    yield* below(name, property, object[name], (value) => ({ ...object, [name]: value }), ids);
+  }
+}
+
+function* below(
+  key: string,
+  schema: JsonSchema,
+  valid: unknown,
+  inside: (value: unknown) => unknown,
+  ids: KnownIds,
+): Iterable<WrongBody> {
+  for (const [what, value] of wrongValues(schema)) yield { what, body: inside(value), pointer: `/${key}` };
+  for (const { what, body, pointer } of wrongBodies(schema, valid, ids)) {
+    yield { what, body: inside(body), pointer: `/${key}${pointer}` };
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** Schemas of one field without `null`, and whether the field may be null. */
 function unwrapped(schema: JsonSchema): { readonly inner: JsonSchema; readonly isNullable: boolean } {
   const { anyOf, type } = schema;
-  if (Array.isArray(anyOf))
-    return { inner: notNull(anyOf), isNullable: anyOf.some((one) => one.type === 'null') };
+  if (Array.isArray(anyOf)) {
+    const types = anyOf.filter((one) => one.type !== 'null');
+    // What fits none of several types is not derived.
+    return { inner: types.length === 1 ? types[0] : {}, isNullable: types.length < anyOf.length };
+  }
   if (Array.isArray(type)) {
+    const types = type.filter((one) => one !== 'null');
     return {
-      inner: { ...schema, type: type.find((one) => one !== 'null') },
-      isNullable: type.includes('null'),
+      inner: types.length === 1 ? { ...schema, type: types[0] } : {},
+      isNullable: types.length < type.length,
     };
   }
   return { inner: schema, isNullable: false };
