@@ -1,8 +1,10 @@
 /** What tests of the audit log do with a tenant's tables, past the API. */
+import { sql } from 'kysely';
 import type pg from 'pg';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { qualified } from '../../functions/database/ddl/identifier.ts';
-import { chainTables, sealHash, sha256 } from '../../functions/tenant-data/audit-chain.ts';
+import { tenantStatement } from '../../functions/database/session/tenant-sql.ts';
+import { chainTables, entryLine, sealHash, sha256 } from '../../functions/tenant-data/audit-chain.ts';
 import { type VerifiedPage, verifyPage } from '../../functions/tenant-data/verify-chain.ts';
 import { run, type SealOptions, sealEntries } from '../../functions/upkeep/seal-entries.ts';
 import { readTenant } from '../../functions/upkeep/unmoved-tenant.ts';
@@ -162,5 +164,31 @@ export class AuditedTenant {
       [sequence, entries, lines.length, root, hash, previousHash ?? old.previous_hash],
     );
     return hash;
+  }
+
+  /** Appends a seal of one entry with right hashes, as an attacker would who knows this code. */
+  async forgeSeal(logId: string): Promise<void> {
+    const last = (await this.seals()).at(-1)!;
+    const { rows } = await this.superuser.query(
+      `SELECT * FROM ${this.table('audit_seals')} WHERE sequence = $1 AND ${this.own}`,
+      [last.sequence],
+    );
+    const forged = { ...rows[0], sequence: last.sequence + 1 };
+    const names = Object.keys(forged);
+    await this.superuser.query(
+      `INSERT INTO ${this.table('audit_seals')} (${names.join(', ')})
+       VALUES (${names.map((_, n) => `$${n + 1}`).join(', ')})`,
+      names.map((name) => forged[name]),
+    );
+    const [line] = await readTenant(this.owner, this.tenant.tenantId, ({ schema_name: schema }) =>
+      run(
+        this.owner,
+        tenantStatement(
+          sql<{ line: string }>`SELECT ${entryLine('a')} AS line FROM ${chainTables(schema).log} a
+            WHERE log_id = ${logId}::uuid`,
+        ),
+      ),
+    );
+    await this.rewriteSeal(last.sequence + 1, () => [line!.line], last.hash);
   }
 }

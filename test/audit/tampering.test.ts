@@ -118,6 +118,18 @@ describe.each(['shared', 'schema', 'dedicated'] as const)('in %s', (model) => {
     },
   );
 
+  test('an entry that a forged seal lists too late is named', async () => {
+    const audited = await sealed();
+    const { rows } = await audited.superuser.query<{ log_id: string }>(
+      `INSERT INTO ${audited.table('audit_log')} (${model === 'shared' ? 'tenant_id, ' : ''}action, resource_type, created_at)
+       VALUES (${model === 'shared' ? `'${audited.tenant.tenantId}', ` : ''}'forged', 'r', now() - interval '20 minutes')
+       RETURNING log_id`,
+    );
+    await audited.forgeSeal(rows[0]!.log_id);
+    expect((await audited.verify()).broken).toEqual(entry('added', 4, rows[0]!.log_id));
+    expect((await audited.verify(10)).broken).toEqual(entry('added', 4, rows[0]!.log_id));
+  });
+
   test('seals that were changed, removed, exchanged or written anew are named', async () => {
     const audited = await sealed();
     await audited.tamper(`UPDATE SEALS SET retention_months = 1 WHERE sequence = 2 AND OWN`);
