@@ -67,7 +67,7 @@ export function sealHash(tenantId: string, seal: SealContent): string {
 
 /** SQL of a time in the form that is hashed. @param time an expression of type timestamptz */
 export const timeText = (time: RawBuilder<unknown>): RawBuilder<string> =>
-  sql`to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+  sql`to_char((${time}) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 /**
  * SQL of an entry's hash: of a JSON array of its values, in this order, as PostgreSQL prints `jsonb`.
@@ -88,7 +88,7 @@ export function entryLine(alias: string): RawBuilder<string> {
   return sql`concat_ws(' ', ${column('log_id')}::text, ${timeText(column('created_at'))}, ${entryHash(alias)})`;
 }
 
-/** What every line of a seal matches, as a regular expression of PostgreSQL. */
+/** What every line of a seal matches. */
 export const LINE_PATTERN =
   '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z [0-9a-f]{64}$';
 

@@ -1,21 +1,23 @@
 /**
  * Verifies a page of a tenant's chain of seals (`audit-chain.ts`): recomputes the hashes of seals and entries, and looks
- * for entries that no seal lists. The database hashes the entries, so that no row leaves it.
+ * for entries that no seal lists. The database hashes the entries, so only ids, times and hashes leave it.
  *
  * It reads in one snapshot. What comes before the page was verified before: the page begins behind a seal whose hash the
- * next one must name.
+ * next one must name. The entries of a page are read by their times, in the order of an index. Those that are listed and
+ * were not found so are looked up by their ids.
  */
 import { type RawBuilder, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import {
   type ChainTables,
-  entryHash,
+  entryLine,
   LATE_SECONDS,
   LINE_PATTERN,
   SEAL_FORMAT,
   type SealContent,
   sealHash,
+  sha256,
   timeText,
 } from './audit-chain.ts';
 
@@ -61,9 +63,11 @@ export interface VerifyOptions {
   readonly query: <Row>(statement: Statement<Row>) => Promise<Row[]>;
 }
 
-/** Measured: about 0.3 s for entries of usual size. A request may take 15 s for one statement. */
+/** Of one page: a few megabytes of lines. */
 const ENTRIES_OF_PAGE = 20_000;
 const SEALS_OF_PAGE = 500;
+/** Entries that are read although the page's seals do not list them: they may be listed by the next ones. */
+const MOST_UNLISTED = 50_000;
 export const MOST_UNSEALED = 100_000;
 
 /** @throws the driver's errors. */
@@ -72,17 +76,20 @@ export async function verifyPage(options: VerifyOptions): Promise<VerifiedPage> 
   const [[chain], rows] = await Promise.all([query(selectChain(options)), query(selectSeals(options))]);
   const { seals, through, broken: brokenSeal } = checkSeals(tenantId, after, rows);
   const isLast = through >= (chain?.last ?? 0);
-  const range = { ...options, from: after, through, until: chain?.until ?? null };
-  const [[listed], [added], [tail]] = await Promise.all([
-    seals > 0 ? query(selectEntries(range)) : [NO_ENTRIES],
-    seals > 0 ? query(selectAdded(range)) : [undefined],
-    isLast ? query(selectUnsealed(range)) : [undefined],
-  ]);
-  const broken = brokenEntry(listed, added) ?? brokenSeal;
+  const before = rows.find(({ sequence }) => sequence === after);
+  const {
+    entries,
+    expired,
+    broken: brokenEntry,
+  } = chain && seals.length > 0
+    ? await checkEntries(options, chain, before, seals)
+    : { entries: 0, expired: 0, broken: null };
+  const broken = brokenEntry ?? brokenSeal;
+  const [tail] = isLast ? await query(selectUnsealed(options, chain?.until ?? null)) : [];
   return {
-    seals,
-    entries: listed?.entries ?? 0,
-    expired: listed?.expired ?? 0,
+    seals: seals.length,
+    entries,
+    expired,
     through,
     done: isLast || broken !== null,
     unsealed: tail?.entries ?? 0,
@@ -90,39 +97,19 @@ export async function verifyPage(options: VerifyOptions): Promise<VerifiedPage> 
   };
 }
 
-interface ListedEntries {
-  readonly entries: number;
-  readonly expired: number;
-  readonly broken: readonly [sequence: number, how: string, logId: string | null] | null;
-}
-
-const NO_ENTRIES: ListedEntries = { entries: 0, expired: 0, broken: null };
-
-function brokenEntry(
-  listed: ListedEntries | undefined,
-  added: { readonly log_id: string } | undefined,
-): BrokenLink | undefined {
-  if (listed?.broken) {
-    const [sequence, how, logId] = listed.broken;
-    if (how === 'malformed') return { what: 'seal', how: 'altered', sequence, logId: null };
-    return { what: 'entry', how: how as BrokenLink['how'], sequence, logId };
-  }
-  return added && { what: 'entry', how: 'added', sequence: null, logId: added.log_id };
-}
-
 interface SealRow {
   readonly sequence: number;
   readonly format: number;
   readonly previous_hash: string | null;
+  readonly entries: string;
   readonly entry_count: number;
   readonly root: string;
   readonly hash: string;
   readonly sealed_until: string;
+  /** Entries from then on may be listed by the next seal. */
+  readonly late_from: string;
   readonly retention_months: number;
   readonly created_at: string;
-  /** Recomputed from the lines. */
-  readonly found_root: string;
-  readonly found_count: number;
 }
 
 const contentOf = (row: SealRow): SealContent => ({
@@ -136,12 +123,14 @@ const contentOf = (row: SealRow): SealContent => ({
   createdAt: row.created_at,
 });
 
+const linesOf = ({ entries }: Pick<SealRow, 'entries'>) => (entries === '' ? [] : entries.split('\n'));
+
 /** The seals up to the first broken one. @param rows the seal `after`, if there is one, and those of the page */
 function checkSeals(
   tenantId: string,
   after: number,
   rows: readonly SealRow[],
-): { readonly seals: number; readonly through: number; readonly broken: BrokenLink | null } {
+): { readonly seals: readonly SealRow[]; readonly through: number; readonly broken: BrokenLink | null } {
   const isFirst = rows[0]?.sequence === after;
   const broken = (how: BrokenLink['how'], sequence: number): BrokenLink => ({
     what: 'seal',
@@ -149,18 +138,20 @@ function checkSeals(
     sequence,
     logId: null,
   });
-  if (after > 0 && !isFirst) return { seals: 0, through: after, broken: broken('removed', after) };
+  if (after > 0 && !isFirst) return { seals: [], through: after, broken: broken('removed', after) };
   let previous = isFirst ? rows[0] : undefined;
-  let seals = 0;
+  const seals: SealRow[] = [];
   for (const row of isFirst ? rows.slice(1) : rows) {
     const through = previous?.sequence ?? 0;
     const expected = through + 1;
     if (row.sequence !== expected) return { seals, through, broken: broken('removed', expected) };
     const content = contentOf(row);
+    const lines = linesOf(row);
     const isItself =
       row.format === SEAL_FORMAT &&
-      row.root === row.found_root &&
-      row.entry_count === row.found_count &&
+      row.root === sha256(row.entries) &&
+      row.entry_count === lines.length &&
+      lines.every((line) => LINE.test(line)) &&
       row.hash === sealHash(tenantId, content);
     if (!isItself || row.previous_hash !== (previous?.hash ?? null)) {
       const other = rows.some(
@@ -168,10 +159,102 @@ function checkSeals(
       );
       return { seals, through, broken: broken(other ? 'reordered' : 'altered', expected) };
     }
-    seals += 1;
+    seals.push(row);
     previous = row;
   }
   return { seals, through: previous?.sequence ?? after, broken: null };
+}
+
+const LINE = new RegExp(LINE_PATTERN);
+
+/** A line of a seal. Id and time together name an entry: `key` is both. */
+interface Line {
+  readonly key: string;
+  readonly logId: string;
+  readonly at: string;
+  readonly hash: string;
+}
+
+function parseLine(line: string): Line {
+  const [logId = '', at = '', hash = ''] = line.split(' ');
+  return { key: `${logId} ${at}`, logId, at, hash };
+}
+
+/** Times in the form of `timeText` compare as text. */
+async function checkEntries(
+  { tables, query }: VerifyOptions,
+  chain: ChainRow,
+  before: SealRow | undefined,
+  seals: readonly SealRow[],
+): Promise<{ readonly entries: number; readonly expired: number; readonly broken: BrokenLink | null }> {
+  const listed = seals.flatMap((seal, index) => {
+    const lateFrom = (seals[index - 1] ?? before)?.late_from ?? '';
+    return linesOf(seal).map((line) => ({ ...parseLine(line), sequence: seal.sequence, lateFrom }));
+  });
+  const last = seals.at(-1) as SealRow;
+  const range = { since: before?.sealed_until ?? null, until: last.sealed_until };
+  const there = (await query(selectLines(tables, range, listed.length + MOST_UNLISTED))).map(({ line }) =>
+    parseLine(line),
+  );
+  const found = new Map(there.map(({ key, hash }) => [key, hash]));
+  const isExpired = ({ at }: Line) => at < chain.expired_before;
+  const missing = listed.filter((line) => !found.has(line.key) && !isExpired(line));
+  const elsewhere = new Map<string, Line>();
+  if (missing.length > 0) {
+    for (const { line } of await query(
+      selectLinesById(
+        tables,
+        missing.map(({ logId }) => logId),
+      ),
+    )) {
+      const other = parseLine(line);
+      elsewhere.set(other.logId, other);
+      found.set(other.key, other.hash);
+    }
+  }
+  let expired = 0;
+  const howBroken = (line: (typeof listed)[number]): BrokenLink['how'] | undefined => {
+    if (line.at < line.lateFrom) return 'added';
+    const hash = found.get(line.key);
+    if (hash === line.hash) return undefined;
+    if (hash !== undefined) return 'altered';
+    if (elsewhere.has(line.logId)) return 'reordered';
+    if (!isExpired(line)) return 'removed';
+    expired += 1;
+    return undefined;
+  };
+  for (const line of listed) {
+    const how = howBroken(line);
+    if (how) {
+      const broken = { what: 'entry', how, sequence: line.sequence, logId: line.logId } as const;
+      return { entries: listed.length, expired, broken };
+    }
+  }
+  const keys = new Set(listed.map(({ key }) => key));
+  // The last moments before the end of the chain may still be sealed.
+  const unlisted = there.filter(({ key, at }) => !keys.has(key) && at <= chain.late_from);
+  const added = await firstOfNoSeal(tables, query, last, unlisted);
+  const broken = added
+    ? ({ what: 'entry', how: 'added', sequence: null, logId: added.logId } as const)
+    : null;
+  return { entries: listed.length, expired, broken };
+}
+
+/**
+ * The first of the entries that the seals behind the page do not list either. An entry may be listed by one of them when
+ * it came late, or when its page ended among entries of the same time.
+ */
+async function firstOfNoSeal(
+  tables: ChainTables,
+  query: VerifyOptions['query'],
+  last: SealRow,
+  unlisted: readonly Line[],
+): Promise<Line | undefined> {
+  const [latest] = unlisted.slice(-1);
+  if (!latest) return undefined;
+  const next = await query(selectNextSeals(tables, last.sequence, latest.at));
+  const keys = new Set(next.flatMap((seal) => linesOf(seal).map((line) => parseLine(line).key)));
+  return unlisted.find(({ key }) => !keys.has(key));
 }
 
 /** A page of seals, and the one before it. */
@@ -183,107 +266,64 @@ function selectSeals({ tables: { seals }, after, entries = ENTRIES_OF_PAGE }: Ve
               ORDER BY sequence LIMIT ${SEALS_OF_PAGE}::integer) AS next) AS measured
       WHERE before < ${entries}::integer
     )
-    SELECT s.sequence, s.format, s.previous_hash, s.entry_count, s.root, s.hash,
-           ${timeText(sql`s.sealed_until`)} AS sealed_until, s.retention_months,
-           ${timeText(sql`s.created_at`)} AS created_at,
-           encode(sha256(convert_to(s.entries, 'UTF8')), 'hex') AS found_root,
-           CASE WHEN s.entries = '' THEN 0
-                ELSE length(s.entries) - length(replace(s.entries, chr(10), '')) + 1 END AS found_count
+    SELECT s.sequence, s.format, s.previous_hash, s.entries, s.entry_count, s.root, s.hash,
+           ${timeText(sql`s.sealed_until`)} AS sealed_until, ${timeText(sql`s.sealed_until - ${late}`)} AS late_from,
+           s.retention_months, ${timeText(sql`s.created_at`)} AS created_at
     FROM ${seals} s
     WHERE s.sequence = ${after}::integer OR s.sequence IN (SELECT sequence FROM page) ORDER BY s.sequence`);
 }
 
-/** The last seal, and up to when it has sealed. */
-function selectChain({ tables: { seals } }: VerifyOptions) {
-  return tenantStatement(sql<{ last: number; until: string }>`
-    SELECT s.sequence AS last, ${timeText(sql`s.sealed_until`)} AS until
-    FROM ${seals} s ORDER BY s.sequence DESC LIMIT 1`);
-}
-
-interface PageRange {
-  readonly tables: ChainTables;
-  /** The seal before the page, and the page's last one. */
-  readonly from: number;
-  readonly through: number;
-  /** Up to when the last seal of all has sealed. */
-  readonly until: string | null;
-}
-
 const late = sql`make_interval(secs => ${sql.lit(LATE_SECONDS)})`;
 
-/** The end of a seal; `-infinity` before the first. */
-const sealedUntil = ({ seals }: ChainTables, sequence: number): RawBuilder<unknown> =>
-  sql`coalesce((SELECT sealed_until FROM ${seals} WHERE sequence = ${sequence}::integer), '-infinity'::timestamptz)`;
-
-/**
- * The entries that the page's seals list, compared with those that are there. Looks an entry up by its id and its time
- * within the page's times, which reads few partitions; only what is not found is looked up by its id alone.
- */
-function selectEntries({ tables, from, through }: PageRange) {
-  const { log, seals } = tables;
-  // A missing entry has expired when a retention, as some seal names it, has ended before the next seal was made.
-  const expiredBefore = sql`(
-    SELECT max((coalesce(next_at, now()) AT TIME ZONE 'UTC' - make_interval(months => retention_months)) AT TIME ZONE 'UTC')
-    FROM (SELECT retention_months, lead(created_at) OVER (ORDER BY sequence) AS next_at FROM ${seals}) AS retentions)`;
-  return tenantStatement(sql<ListedEntries>`
-    WITH bounds AS MATERIALIZED (
-      SELECT ${sealedUntil(tables, from)} - ${late} AS since, ${sealedUntil(tables, through)} AS until,
-             ${expiredBefore} AS expired_before),
-    listed AS MATERIALIZED (
-      SELECT s.sequence, t.ord, s.previous_until, split_part(t.line, ' ', 3) AS hash,
-             CASE WHEN t.line ~ ${sql.lit(LINE_PATTERN)} THEN split_part(t.line, ' ', 1)::uuid END AS log_id,
-             CASE WHEN t.line ~ ${sql.lit(LINE_PATTERN)} THEN split_part(t.line, ' ', 2)::timestamptz END AS at
-      FROM (SELECT sequence, entries, lag(sealed_until) OVER (ORDER BY sequence) AS previous_until FROM ${seals}
-            WHERE sequence BETWEEN ${from}::integer AND ${through}::integer) AS s,
-           LATERAL string_to_table(s.entries, chr(10)) WITH ORDINALITY AS t (line, ord)
-      WHERE s.sequence > ${from}::integer AND s.entries <> ''),
-    there AS MATERIALIZED (
-      SELECT a.log_id, a.created_at, ${entryHash('a')} AS hash FROM ${log} a, bounds b
-      WHERE a.created_at BETWEEN b.since AND b.until),
-    compared AS (
-      SELECT l.sequence, l.ord, l.log_id,
-        CASE
-          WHEN l.log_id IS NULL THEN 'malformed'
-          WHEN l.at < l.previous_until - ${late} THEN 'added'
-          WHEN a.hash = l.hash THEN 'sealed'
-          WHEN a.log_id IS NOT NULL THEN 'altered'
-          WHEN EXISTS (SELECT FROM ${log} m WHERE m.log_id = l.log_id) THEN 'reordered'
-          WHEN l.at < b.expired_before THEN 'expired'
-          ELSE 'removed'
-        END AS how
-      FROM bounds b, listed l LEFT JOIN there a ON a.log_id = l.log_id AND a.created_at = l.at)
-    SELECT count(*)::integer AS entries, (count(*) FILTER (WHERE how = 'expired'))::integer AS expired,
-           (array_agg(jsonb_build_array(sequence, how, log_id) ORDER BY sequence, ord)
-             FILTER (WHERE how NOT IN ('sealed', 'expired')))[1] AS broken
-    FROM compared`);
+interface ChainRow {
+  /** Number and end of the last seal. */
+  readonly last: number;
+  readonly until: string;
+  readonly late_from: string;
+  /** A missing entry has expired when it is older: a retention, as some seal names it, has ended before the next seal. */
+  readonly expired_before: string;
 }
 
-/**
- * The first entry within the page's times that no seal lists. An entry may be listed by a seal behind the page, but only
- * by one that has begun within `LATE_SECONDS` behind the entry. The last seconds before the end of the chain are left
- * out: their entries may still be sealed.
- */
-function selectAdded({ tables, from, through, until }: PageRange) {
-  const { log, seals } = tables;
-  return tenantStatement(sql<{ log_id: string }>`
-    WITH bounds AS MATERIALIZED (
-      SELECT ${sealedUntil(tables, from)} AS since,
-             least(${sealedUntil(tables, through)}, ${until}::timestamptz - ${late}) AS until),
-    listed AS MATERIALIZED (
-      SELECT split_part(t.line, ' ', 1) AS log_id, split_part(t.line, ' ', 2) AS at
-      FROM ${seals} s, bounds b, LATERAL string_to_table(s.entries, chr(10)) AS t (line)
-      WHERE s.sequence > ${from}::integer AND s.sequence <= coalesce(
-        (SELECT min(n.sequence) FROM ${seals} n
-         WHERE n.sequence > ${through}::integer AND n.sealed_until > b.until + ${late}), 2147483647)),
-    unlisted AS (
-      SELECT a.log_id, a.created_at FROM ${log} a, bounds b
-      WHERE a.created_at > b.since AND a.created_at <= b.until
-        AND NOT EXISTS (
-          SELECT FROM listed l WHERE l.log_id = a.log_id::text AND l.at = ${timeText(sql`a.created_at`)}))
-    SELECT log_id FROM unlisted ORDER BY created_at, log_id LIMIT 1`);
+/** One row, or none when there is no seal. */
+function selectChain({ tables: { seals } }: VerifyOptions) {
+  const ended = sql`(coalesce(next_at, now()) AT TIME ZONE 'UTC' - make_interval(months => retention_months)) AT TIME ZONE 'UTC'`;
+  return tenantStatement(sql<ChainRow>`
+    SELECT last.sequence AS last, ${timeText(sql`last.sealed_until`)} AS until,
+           ${timeText(sql`last.sealed_until - ${late}`)} AS late_from, (
+             SELECT ${timeText(sql`max(${ended})`)}
+             FROM (SELECT retention_months, lead(created_at) OVER (ORDER BY sequence) AS next_at FROM ${seals}) AS retentions
+           ) AS expired_before
+    FROM (SELECT sequence, sealed_until FROM ${seals} ORDER BY sequence DESC LIMIT 1) AS last`);
 }
 
-function selectUnsealed({ tables: { log }, until }: PageRange) {
+/** The entries behind `since` up to `until`, in their order. */
+function selectLines(
+  { log }: ChainTables,
+  { since, until }: { readonly since: string | null; readonly until: string },
+  limit: number,
+) {
+  return tenantStatement(sql<{ line: string }>`
+    SELECT ${entryLine('a')} AS line FROM ${log} a
+    WHERE a.created_at > coalesce(${since}::timestamptz, '-infinity') AND a.created_at <= ${until}::timestamptz
+    ORDER BY a.created_at, a.log_id LIMIT ${limit}::integer`);
+}
+
+function selectLinesById({ log }: ChainTables, ids: readonly string[]) {
+  return tenantStatement(sql<{ line: string }>`
+    SELECT ${entryLine('a')} AS line FROM ${log} a WHERE a.log_id = ANY (${[...ids]}::uuid[])`);
+}
+
+/** The seals that may list an entry of that time, behind the page's last one. */
+function selectNextSeals({ seals }: ChainTables, through: number, at: string) {
+  const behind: RawBuilder<unknown> = sql`(
+    SELECT min(n.sequence) FROM ${seals} n
+    WHERE n.sequence > ${through}::integer AND n.sealed_until > ${at}::timestamptz + ${late})`;
+  return tenantStatement(sql<Pick<SealRow, 'entries'>>`
+    SELECT s.entries FROM ${seals} s
+    WHERE s.sequence > ${through}::integer AND s.sequence <= coalesce(${behind}, 2147483647)`);
+}
+
+function selectUnsealed({ tables: { log } }: VerifyOptions, until: string | null) {
   return tenantStatement(sql<{ entries: number }>`
     SELECT count(*)::integer AS entries FROM (
       SELECT FROM ${log} a WHERE a.created_at > coalesce(${until}::timestamptz, '-infinity')

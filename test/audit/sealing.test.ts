@@ -182,6 +182,15 @@ describe.each(MODELS)('in %s', (model) => {
   });
 });
 
+test('entries of one moment, as of an import, may be in several seals', async () => {
+  const audited = await tenantIn('shared');
+  await audited.append(10);
+  await audited.tamper('UPDATE LOG SET created_at = (SELECT min(created_at) FROM LOG WHERE OWN) WHERE OWN');
+  expect(await audited.seal({ batch: 3 })).toMatchObject({ seals: 4, entries: 10 });
+  for (const page of [1, 3, 4, undefined])
+    expect(await audited.verify(page)).toMatchObject({ seals: 4, entries: 10, broken: null });
+});
+
 test('a shorter retention is recorded by a seal of its own, and still holds when it was longer again later', async () => {
   const audited = await tenantIn('dedicated');
   await audited.append(4);
