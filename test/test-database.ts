@@ -6,6 +6,8 @@ import { ddlTransaction } from '../functions/database/ddl/ddl-connection.ts';
 import { grantDatabase } from '../functions/database/provisioning/bootstrap-data-database.ts';
 import { placeTenant, type TenantPlacement } from '../functions/database/provisioning/place-tenant.ts';
 import { createTenantSchema, tenantSchemaName } from '../functions/database/provisioning/tenant-schema.ts';
+import { TENANT_SCHEMA_VERSION } from '../functions/database/tables/schema-version.ts';
+import { migrationsUpTo } from '../functions/database/tables/tenant-migrations.ts';
 import { connectAs, type DatabaseServer, type LoginName } from './database-server.ts';
 import { RegistryOverPostgres } from './registry-over-postgres.ts';
 
@@ -83,8 +85,15 @@ export class TestDatabase {
     return typeof as === 'string' ? this.server.logins[as] : as;
   }
 
-  /** Places a new tenant here under the given model; `schema` and `dedicated` get a schema and a role of their own. */
-  async addTenant(isolationModel: IsolationModel, tenantId: string = randomUUID()): Promise<TestTenant> {
+  /**
+   * Places a new tenant here under the given model; `schema` and `dedicated` get a schema and a role of their own.
+   * @param schemaVersion of the tables in that schema.
+   */
+  async addTenant(
+    isolationModel: IsolationModel,
+    tenantId: string = randomUUID(),
+    schemaVersion: number = TENANT_SCHEMA_VERSION,
+  ): Promise<TestTenant> {
     const owner = await this.connect('owner');
     const shared = isolationModel === 'shared';
     const name = tenantSchemaName(tenantId, 1);
@@ -97,7 +106,12 @@ export class TestDatabase {
       roleName: login.user,
     };
     if (!shared) {
-      await createTenantSchema(owner, { ...placement, password: login.password, connectionLimit: 20 });
+      await createTenantSchema(owner, {
+        ...placement,
+        password: login.password,
+        connectionLimit: 20,
+        migrations: migrationsUpTo(schemaVersion),
+      });
     }
     await placeTenant(owner, placement);
     await owner.end();

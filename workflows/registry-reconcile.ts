@@ -3,8 +3,8 @@
  * changes the registry to match them. For a registry that was lost and restored to an earlier time: see
  * docs/backups.md.
  *
- * Input: { apply: false }. Output: { compared, total, mended, differences: the first 200 }; the log of
- * registry-reconcile has all differences. No database and no object is ever changed. A stopped run can be started
+ * Input: { apply: false, registerLost: false }. Output: { compared, total, mended, differences: the first 200 }; the log
+ * of registry-reconcile has all differences. No database and no object is ever changed. A stopped run can be started
  * again: tenants that it has mended have no difference any more.
  *
  * State: { input, dedicated: the next dedicated databases, page: { done, after, found } }.

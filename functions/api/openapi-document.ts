@@ -1,4 +1,5 @@
 import { type OpenApiDocument, openApiDocument } from '../http/openapi/document.ts';
+import { assessments } from './assessments/descriptions.ts';
 import { audit } from './audit/descriptions.ts';
 import { people } from './people/descriptions.ts';
 import { publicRoutes } from './public/descriptions.ts';
@@ -10,5 +11,5 @@ const API_VERSION = '1.0.0';
 
 /** The document of all routes, of tenants, operators and those without a token. */
 export function apiDocument(): OpenApiDocument {
-  return openApiDocument(API_VERSION, [people, skills, audit, tenants, publicRoutes]);
+  return openApiDocument(API_VERSION, [people, skills, assessments, audit, tenants, publicRoutes]);
 }

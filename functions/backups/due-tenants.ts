@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { DUE_AFTER_HOURS } from '../contracts/backup-policy.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { hasItsRows } from '../registry/lost-tenants.ts';
 import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -55,6 +56,7 @@ export async function listDueTenants(
     .select(['t.tenant_id', 'r.cell_id'])
     .where('r.region', '=', region)
     .where('t.status', 'in', WITH_DATA)
+    .where(hasItsRows)
     .where((eb) =>
       eb.not(
         eb.exists(

@@ -3,7 +3,7 @@ import { executionArnOf } from '../aws/executions.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { boundTransaction } from '../registry/transaction-limits.ts';
+import { recordAndStart } from '../registry/record-and-start.ts';
 import { endBackup, findBackup, insertBackup, lockBackedUpTenant, selectBackups } from './backup-records.ts';
 import { BackupInProgress, BackupNotStarted, TenantNotBackupable } from './errors.ts';
 import { mayStillRun, type Probe, recoverBackup } from './recover-backups.ts';
@@ -18,9 +18,7 @@ export interface RequestBackupOptions extends Probe {
 }
 
 /**
- * Requests a backup of a tenant: records it with the name of its future execution, then starts the execution. A
- * repeated request returns the backup of the first one. It starts that backup's execution again while the execution has
- * not begun.
+ * Requests a backup of a tenant.
  * @returns the backup's id.
  * @throws {TenantNotBackupable | BackupInProgress} nothing was changed.
  * @throws {BackupNotStarted} the backup is recorded as failed, unless an earlier request recorded it.
@@ -32,58 +30,35 @@ export async function requestBackup(
 ): Promise<string> {
   const newId = randomUUID();
   await recoverDead(registry, tenantId, probe);
-  const { backupId, begun } = await registry.transaction(async (transaction) => {
-    await boundTransaction(transaction);
-    const tenant = await lockBackedUpTenant(transaction, tenantId);
-    if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
-    const known = await once?.find(transaction);
-    if (known) {
-      const backup = await findBackup(transaction, known);
-      return { backupId: known, begun: backup?.status !== 'running' || backup.phase !== 'planned' };
-    }
-    const [running] = await selectBackups(transaction, (all) =>
-      all
-        .where('b.tenant_id', '=', tenantId)
-        .where('b.status', '=', 'running')
-        .where('b.restore_id', 'is', null),
-    );
-    if (running) throw new BackupInProgress();
-    await insertBackup(
-      transaction,
-      {
-        backupId: newId,
-        tenant,
-        executionArn: executionArnOf(stateMachineArn, nameOf(newId)),
-        startedBy: actor.id,
-        phase: 'planned',
-      },
-      actor,
-    );
-    await once?.keep(transaction, newId);
-    return { backupId: newId, begun: false };
+  return recordAndStart(registry, once, {
+    newId,
+    lock: async (transaction) => {
+      const tenant = await lockBackedUpTenant(transaction, tenantId);
+      if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
+      return tenant;
+    },
+    find: findBackup,
+    record: async (transaction, tenant) => {
+      const [running] = await selectBackups(transaction, (all) =>
+        all
+          .where('b.tenant_id', '=', tenantId)
+          .where('b.status', '=', 'running')
+          .where('b.restore_id', 'is', null),
+      );
+      if (running) throw new BackupInProgress();
+      const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
+      await insertBackup(
+        transaction,
+        { backupId: newId, tenant, executionArn, startedBy: actor.id, phase: 'planned' },
+        actor,
+      );
+    },
+    start: (backupId) => start(nameOf(backupId), { tenantId, backupId, startedBy: actor.id }),
+    notStarted: (options) => new BackupNotStarted(options),
+    giveUp: async (transaction, reason) => {
+      await endBackup(transaction, { backupId: newId, tenantId }, { status: 'failed', reason }, actor);
+    },
   });
-  if (begun) return backupId;
-  try {
-    await start(nameOf(backupId), { tenantId, backupId, startedBy: actor.id });
-  } catch (cause) {
-    // It has run and may have ended: the record has the outcome.
-    if (backupId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return backupId;
-    const error = new BackupNotStarted({ cause });
-    // A failed start may have worked after all, so only the request that recorded the backup marks it as failed.
-    if (backupId === newId) {
-      await registry.transaction(async (transaction) => {
-        await endBackup(
-          transaction,
-          { backupId, tenantId },
-          { status: 'failed', reason: error.message },
-          actor,
-        );
-        await once?.forget(transaction);
-      });
-    }
-    throw error;
-  }
-  return backupId;
 }
 
 /** Ends a running backup whose execution is dead, so that the request need not wait for the next recovery. */

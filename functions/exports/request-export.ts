@@ -5,7 +5,7 @@ import { TenantNotBackupable } from '../backups/errors.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { boundTransaction } from '../registry/transaction-limits.ts';
+import { recordAndStart } from '../registry/record-and-start.ts';
 import { ExportInProgress, ExportNotStarted } from './errors.ts';
 import { endExport, findExport, insertExport, selectExports } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
@@ -22,9 +22,7 @@ export interface RequestExportOptions extends Probe {
 }
 
 /**
- * Requests an export of a tenant: records it with the name of its future execution, then starts the execution. A
- * repeated request returns the export of the first one. It starts that export's execution again while the execution has
- * not begun.
+ * Requests an export of a tenant.
  * @returns the export's id.
  * @throws {TenantNotBackupable | ExportInProgress | ExportSourceUnknown} nothing was changed.
  * @throws {ExportNotStarted} the export is recorded as failed, unless an earlier request recorded it.
@@ -36,52 +34,32 @@ export async function requestExport(
 ): Promise<string> {
   const newId = randomUUID();
   await recoverDead(registry, tenantId, probe);
-  const { exportId, begun } = await registry.transaction(async (transaction) => {
-    await boundTransaction(transaction);
-    const tenant = await lockBackedUpTenant(transaction, tenantId);
-    if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
-    const known = await once?.find(transaction);
-    if (known) {
-      const first = await findExport(transaction, known);
-      return { exportId: known, begun: first?.status !== 'running' || first.phase !== 'planned' };
-    }
-    const [running] = await selectExports(transaction, (all) =>
-      all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
-    );
-    if (running) throw new ExportInProgress();
-    await insertExport(
-      transaction,
-      {
-        exportId: newId,
-        tenant,
-        executionArn: executionArnOf(stateMachineArn, nameOf(newId)),
-        startedBy: actor.id,
-        backupId,
-        phase: 'planned',
-      },
-      actor,
-    );
-    await once?.keep(transaction, newId);
-    return { exportId: newId, begun: false };
+  return recordAndStart(registry, once, {
+    newId,
+    lock: async (transaction) => {
+      const tenant = await lockBackedUpTenant(transaction, tenantId);
+      if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
+      return tenant;
+    },
+    find: findExport,
+    record: async (transaction, tenant) => {
+      const [running] = await selectExports(transaction, (all) =>
+        all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
+      );
+      if (running) throw new ExportInProgress();
+      const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
+      await insertExport(
+        transaction,
+        { exportId: newId, tenant, executionArn, startedBy: actor.id, backupId, phase: 'planned' },
+        actor,
+      );
+    },
+    start: (exportId) => start(nameOf(exportId), { tenantId, exportId, startedBy: actor.id }),
+    notStarted: (options) => new ExportNotStarted(options),
+    giveUp: async (transaction, reason) => {
+      await endExport(transaction, { exportId: newId, tenantId }, { status: 'failed', reason }, actor);
+    },
   });
-  if (begun) return exportId;
-  try {
-    await start(nameOf(exportId), { tenantId, exportId, startedBy: actor.id });
-  } catch (cause) {
-    // It has run and may have ended: the record has the outcome.
-    if (exportId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return exportId;
-    const error = new ExportNotStarted({ cause });
-    // A failed start may have worked after all, so only the request that recorded the export marks it as failed.
-    if (exportId === newId) {
-      await registry.transaction(async (transaction) => {
-        const end = { status: 'failed', reason: error.message } as const;
-        await endExport(transaction, { exportId, tenantId }, end, actor);
-        await once?.forget(transaction);
-      });
-    }
-    throw error;
-  }
-  return exportId;
 }
 
 /** Ends a running export whose execution is dead, so that the request need not wait for the next recovery. */

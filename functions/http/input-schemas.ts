@@ -85,7 +85,16 @@ export const email = z.pipe(
 /** A JSON object of any shape. */
 export const document = z.record(z.string(), z.unknown(), 'must be an object');
 
+/** A boolean as a query parameter. */
+export const flag = z.pipe(
+  z.enum(['true', 'false'], 'must be true or false'),
+  z.transform((text) => text === 'true'),
+);
+
 const LIMIT_RULE = `must be a number from 1 to ${MAX_LIMIT}`;
+
+/** A cursor contains a value of the column that a list is sorted by: up to 255 characters, each escaped. */
+const MAX_CURSOR = 4_096;
 
 /** `?limit=` and `?cursor=`. A limit that is out of range is refused, never clamped. */
 export const pageParameters = {
@@ -96,7 +105,7 @@ export const pageParameters = {
     ),
   ),
   cursor: z.optional(
-    z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(512, 'is not a cursor')),
+    z.string().check(z.minLength(1, 'must not be empty'), z.maxLength(MAX_CURSOR, 'is not a cursor')),
   ),
 };
 

@@ -12,6 +12,7 @@ import {
   IdempotencyKeyReused,
   InvalidCursor,
   InvalidReference,
+  InvalidValues,
   RegionUnavailable,
   ResourceConflict,
   ResourceNotFound,
@@ -20,6 +21,7 @@ import {
   TenantNotFound,
   VersionMismatch,
 } from '../resources/errors.ts';
+import { jsonPointer } from '../resources/read-input.ts';
 import type { ApiEvent } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
 import { invalidInput, Problem } from './problem.ts';
@@ -58,6 +60,11 @@ export function toProblem(error: unknown): Problem {
   }
   if (error instanceof InvalidReference) {
     return invalidInput([{ ...(error.field ? { pointer: `/${error.field}` } : {}), detail: error.message }]);
+  }
+  if (error instanceof InvalidValues) {
+    return invalidInput(
+      error.issues.map(({ path, message }) => ({ pointer: jsonPointer(path), detail: message })),
+    );
   }
   if (error instanceof InvalidCursor) {
     return invalidInput([{ parameter: 'cursor', detail: 'is not a cursor of this list' }]);

@@ -2,8 +2,9 @@ import * as z from 'zod/mini';
 import type { MemberRole } from '../placement/tenant-directory.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
+import { sortNames } from '../resources/list-order.ts';
 import type { IdempotencyUse } from '../tenant-data/idempotent-create.ts';
-import type { Values } from '../tenant-data/resource.ts';
+import { sortColumns, type Values } from '../tenant-data/resource.ts';
 import type { ResourceStore } from '../tenant-data/resource-store.ts';
 import type { Answer } from './answer.ts';
 import { idempotencyKeyOf, type RequestFacts } from './api-event.ts';
@@ -17,6 +18,8 @@ export interface ResourceRoutesOptions {
   readonly store: ResourceStore;
   /** Query parameters that narrow the list, by JSON name; each compares with the column of that name. */
   readonly filters: Shape;
+  /** Query parameters that keep the rows whose column is below the value. */
+  readonly below?: Readonly<Record<string, { readonly column: string; readonly schema: z.ZodMiniType }>>;
   /** The body of POST: unknown members are refused. */
   readonly create: Shape;
   /** The body of PATCH: every member is optional, and may be `null` when the column may be null. */
@@ -38,6 +41,7 @@ export interface ResourceRoutes {
 export function resourceRoutes({
   store,
   filters,
+  below = {},
   create,
   update,
   write = 'member',
@@ -50,16 +54,31 @@ export function resourceRoutes({
   const optionalFilters = Object.fromEntries(
     Object.entries(filters).map(([name, type]) => [name, z.optional(type)]),
   );
-  const query = z.strictObject({ ...pageParameters, ...searchable, ...optionalFilters });
+  const bounds = Object.fromEntries(
+    Object.entries(below).map(([name, { schema }]) => [name, z.optional(schema)]),
+  );
+  const sort = z.optional(z.enum(sortNames(sortColumns(store.resource))));
+  const query = z.strictObject({ ...pageParameters, sort, ...searchable, ...optionalFilters, ...bounds });
 
   return named(store.resource.type, {
     list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
-      const { limit, cursor, q, ...equals } = given as Fields & {
+      const { limit, cursor, q, sort, ...fields } = given as Fields & {
         limit?: number;
         cursor?: string;
         q?: string;
+        sort?: string;
       };
-      const filter = { equals: { ...toColumns(params as Fields), ...toColumns(equals) }, search: q };
+      const isBound = ([name]: [string, unknown]) => name in below;
+      const filtered = Object.entries(fields);
+      const equals = Object.fromEntries(filtered.filter((entry) => !isBound(entry)));
+      const filter = {
+        equals: { ...toColumns(params as Fields), ...toColumns(equals) },
+        below: Object.fromEntries(
+          filtered.filter(isBound).map(([name, value]) => [below[name]?.column, value]),
+        ),
+        search: q,
+        sort,
+      };
       return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
     }),
     create: tenantRoute(

@@ -4,9 +4,9 @@ import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
+import { recordAndStart } from '../registry/record-and-start.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { boundTransaction } from '../registry/transaction-limits.ts';
 import { draftMove, type MoveDraft, overriddenLimits, requireAllowed } from './draft-move.ts';
 import { recordEnd } from './end-move.ts';
 import { MoveInProgress, MoveNotAbortable, MoveNotStarted, TenantNotMovable } from './errors.ts';
@@ -37,12 +37,7 @@ export interface RequestMoveOptions {
 }
 
 /**
- * Requests a move: records it with the name of its future execution, then starts the execution. When the answer to that
- * start was lost and the move was ended, the execution finds it ended and stops.
- *
- * A repeated request returns the move of the first one. It starts that move's execution again while the execution has
- * not begun: the process that recorded the move may have died before the start, and a second start under the same name
- * is harmless.
+ * Requests a move.
  * @returns the move's id.
  * @throws {TenantNotMovable | MoveInProgress | NothingToMove | MoveForbidden | InvalidMoveInput} nothing was changed.
  * @throws {MoveNotStarted} the move is recorded as failed, unless an earlier request recorded it.
@@ -52,53 +47,34 @@ export async function requestMove(
   { tenantId, target, force }: MoveAsked,
   { actor, startedBy, stateMachineArn, start, regions, survey, once }: RequestMoveOptions,
 ): Promise<string> {
-  const newMoveId = randomUUID();
+  const newId = randomUUID();
   const inputOf = (moveId: string): MoveInput => ({ tenant: tenantId, target, force, moveId, startedBy });
   // It takes seconds, and must not run inside a transaction.
   const counted = await countIfNotMetered(registry, { tenant: tenantId, target, force }, survey);
-  const { moveId, begun } = await registry.transaction(async (transaction) => {
-    await boundTransaction(transaction);
-    const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
-    if (!tenant) throw new TenantNotMovable('The tenant is not known.');
-    const known = await once?.find(transaction);
-    if (known) {
-      const move = await findMove(transaction, known);
-      return { moveId: known, begun: move?.status !== 'running' || move.phase !== 'planned' };
-    }
-    const draft = await draftMove(transaction, tenant, target, { force, counted, regions });
-    requireAllowed(draft);
-    const executionArn = executionArnOf(stateMachineArn, nameOf(newMoveId));
-    const input = inputOf(newMoveId);
-    await insertMove(
-      transaction,
-      { moveId: newMoveId, tenantId, input, draft, executionArn, startedBy, phase: 'planned' },
-      actor,
-    );
-    await once?.keep(transaction, newMoveId);
-    return { moveId: newMoveId, begun: false };
+  return recordAndStart(registry, once, {
+    newId,
+    lock: async (transaction) => {
+      const tenant = await findMovingTenant(transaction, tenantId, { lock: true });
+      if (!tenant) throw new TenantNotMovable('The tenant is not known.');
+      return tenant;
+    },
+    find: findMove,
+    record: async (transaction, tenant) => {
+      const draft = await draftMove(transaction, tenant, target, { force, counted, regions });
+      requireAllowed(draft);
+      const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
+      const input = inputOf(newId);
+      await insertMove(
+        transaction,
+        { moveId: newId, tenantId, input, draft, executionArn, startedBy, phase: 'planned' },
+        actor,
+      );
+    },
+    start: (moveId) => start(nameOf(moveId), writeMoveInput(inputOf(moveId))),
+    notStarted: (options) => new MoveNotStarted(options),
+    giveUp: (transaction, reason) =>
+      recordEnd(transaction, { moveId: newId, tenantId }, { status: 'failed', reason }, actor),
   });
-  if (begun) return moveId;
-  try {
-    await start(nameOf(moveId), writeMoveInput(inputOf(moveId)));
-  } catch (cause) {
-    // It has run and may have ended: the record has the outcome.
-    if (moveId !== newMoveId && (cause as Error).name === 'ExecutionAlreadyExists') return moveId;
-    const error = new MoveNotStarted({ cause });
-    // A failed start may have worked after all, so only the request that recorded the move marks it as failed.
-    if (moveId === newMoveId) {
-      await registry.transaction(async (transaction) => {
-        await recordEnd(
-          transaction,
-          { moveId, tenantId },
-          { status: 'failed', reason: error.message },
-          actor,
-        );
-        await once?.forget(transaction);
-      });
-    }
-    throw error;
-  }
-  return moveId;
 }
 
 const nameOf = (moveId: string) => `move-${moveId}`;

@@ -1,13 +1,15 @@
 import { sql } from 'kysely';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
+import { activated } from '../registry/lost-tenants.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**
- * The commit point of onboarding: one transaction makes the tenant active and its planned place its placement.
+ * The commit point of onboarding: one transaction makes the tenant active and its planned place its placement. A tenant
+ * whose rows are lost becomes suspended instead, until they are restored.
  * Repeating it changes nothing.
  * @throws {OnboardingIncomplete} an earlier phase is missing.
  * @throws {TenantNotProvisioning} the tenant failed or was removed meanwhile.
@@ -19,11 +21,10 @@ export function activateTenant(
 ): Promise<TenantRecord> {
   return registry.transaction(async (transaction) => {
     const db = registrySql(transaction);
-    const activated = await db
+    const changed = await db
       .updateTable('tenants')
       .set((eb) => ({
-        status: 'active',
-        status_reason: null,
+        ...activated,
         updated_at: now,
         subscription_start_date: eb.fn.coalesce('subscription_start_date', sql<string>`current_date`),
       }))
@@ -31,7 +32,7 @@ export function activateTenant(
       .where('status', '=', 'provisioning')
       .returning('tenant_id')
       .execute();
-    if (activated.length > 0) {
+    if (changed.length > 0) {
       const placed = await db
         .updateTable('tenant_database_routing')
         .set({ updated_at: now })

@@ -5,11 +5,11 @@
  * active.
  */
 import { sql } from 'kysely';
-import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import type { DedicatedStackSettings, StackProgress } from '../places/dedicated-stack.ts';
 import { findPlace, type Place, planPlace, routeTo } from '../places/place.ts';
 import type { CredentialSettings, PlacedTenant } from '../places/place-resources.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { firstEpoch } from '../registry/lost-tenants.ts';
 import { columnValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
@@ -28,17 +28,17 @@ async function onPlannedPlace(
   work: (place: Place, tenant: PlacedTenant) => Promise<unknown>,
 ): Promise<PhaseOutcome> {
   const tenant = await registrySql(registry)
-    .selectFrom('tenants')
-    .select(['tenant_slug', 'isolation_model', 'home_region', 'status'])
-    .where('tenant_id', '=', tenantId)
+    .selectFrom('tenants as t')
+    .select(['t.tenant_slug', 't.isolation_model', 't.home_region', 't.status', firstEpoch.as('epoch')])
+    .where('t.tenant_id', '=', tenantId)
     .executeTakeFirst();
   if (tenant?.status === 'active' || tenant?.status === 'suspended') return 'skipped';
   if (tenant?.status !== 'provisioning') throw new TenantNotProvisioning();
-  const { isolation_model: isolationModel, home_region: region, tenant_slug: slug } = tenant;
+  const { isolation_model: isolationModel, home_region: region, tenant_slug: slug, epoch } = tenant;
   const planned = async () => {
     if (isolationModel !== 'dedicated') throw new OnboardingIncomplete('the tenant has no place yet');
     const location = { isolationModel, cellId: null, region };
-    return planPlace(registry, { tenantId, location, epoch: FIRST_EPOCH, suffix: `${FIRST_EPOCH}` });
+    return planPlace(registry, { tenantId, location, epoch, suffix: `${epoch}` });
   };
   await work((await findPlace(registry, tenantId)) ?? (await planned()), { tenantId, slug });
   return 'done';

@@ -109,7 +109,8 @@ export function differingFields(
   const set = (values: string[]) => JSON.stringify([...values].sort());
   const differs: Record<string, boolean> = {
     name: tenant.name !== input.name,
-    adminEmail: tenant.adminEmail !== input.adminEmail,
+    // A tenant that comes back from a backup has its users: who becomes its first administrator is settled.
+    adminEmail: tenant.restoreFrom === undefined && tenant.adminEmail !== input.adminEmail,
     tier: tenant.tier !== input.tier,
     dataResidency: input.dataResidency !== undefined && tenant.dataResidency !== input.dataResidency,
     complianceRequirements: set(tenant.complianceRequirements) !== set(input.complianceRequirements),

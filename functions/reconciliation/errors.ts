@@ -10,7 +10,10 @@ export abstract class ReconciliationError extends Error {
 export class InvalidReconciliationInput extends ReconciliationError {
   override readonly name = 'InvalidReconciliationInput';
   constructor(options?: ErrorOptions) {
-    super('The input is not valid: { "apply": true or false } is expected.', options);
+    super(
+      'The input is not valid: { "apply": true or false, "registerLost": true or false } is expected.',
+      options,
+    );
   }
 }
 

@@ -6,7 +6,6 @@
  * one. While a move commits there may be two. Then nothing is decided, because only the source's row shows which one is
  * valid.
  */
-import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import { describePlace } from '../places/place.ts';
 import type { TenantStatus } from '../registry/tenant-record.ts';
 import type { Difference, DifferenceKind } from './differences.ts';
@@ -21,6 +20,10 @@ export interface TenantFacts extends TenantPlacements {
   readonly registered: RegisteredTenant | undefined;
   readonly stored: readonly StoredBackup[];
   readonly now: Date;
+  /** Whether tenants are registered from their backups whose rows are lost. */
+  readonly registerLost: boolean;
+  /** Key of another region whose registry has the tenant; looked up for `registerLost` only. */
+  readonly otherRegion: string | undefined;
 }
 
 /** A change of the registry. */
@@ -31,6 +34,8 @@ export type Mend =
   | { readonly do: 'activate'; readonly placement: FoundPlacement }
   /** Restores record, users and route of a tenant. */
   | { readonly do: 'register'; readonly placement: FoundPlacement }
+  /** Restores record and users of a tenant whose rows are lost, and plans a place for it. */
+  | { readonly do: 'register-lost' }
   /** Restores the record of a backup. */
   | { readonly do: 'record-backup'; readonly backup: StoredBackup };
 
@@ -50,7 +55,9 @@ const FINISHING_MS = 15 * 60_000;
 export function judgeTenant(facts: TenantFacts): Judged[] {
   const place = judgePlace(facts);
   // The record of a backup needs the tenant's row.
-  const comesBack = place.some(({ mend }) => mend?.work.do === 'register');
+  const comesBack = place.some(
+    ({ mend }) => mend?.work.do === 'register' || mend?.work.do === 'register-lost',
+  );
   return [...place, ...(facts.registered || comesBack ? judgeBackups(facts) : [])];
 }
 
@@ -91,8 +98,10 @@ function judgePlace(facts: TenantFacts): Judged[] {
     );
   }
   if (registered.status === 'provisioning' || registered.status === 'failed') {
-    // A running or cut-off onboarding has a placement of the first epoch, and no backup.
-    const wasActive = placement.epoch > FIRST_EPOCH || stored.some(({ completedAt }) => completedAt !== null);
+    // A running or cut-off onboarding has a placement of the first epoch, and no backup; the backups of a tenant that has
+    // lost its rows are older than its onboarding.
+    const hasBackup = !registered.isLost && stored.some(({ completedAt }) => completedAt !== null);
+    const wasActive = placement.epoch > registered.firstEpoch || hasBackup;
     if (!wasActive) return [];
     return [
       {
@@ -194,7 +203,8 @@ function unknownTenant({ tenantId, stored, region }: TenantFacts, placement: Fou
 }
 
 /** Compares a tenant of which no database has an active placement. */
-function judgeAbsence({ tenantId, registered, placements, stored, region }: TenantFacts): Judged[] {
+function judgeAbsence(facts: TenantFacts): Judged[] {
+  const { tenantId, registered, placements, stored, region, otherRegion } = facts;
   const moved = placements.filter(({ state }) => state === 'moved').sort((a, b) => b.epoch - a.epoch)[0];
   if (registered && !WITH_DATA.includes(registered.status)) return [];
   if (moved && moved.forwardRegion !== null && moved.forwardRegion !== region) {
@@ -213,7 +223,12 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       {
         tenantId,
         kind: 'tenant-only-backed-up',
-        says: 'The bucket has backups of the tenant, but neither the registry nor a database has the tenant: it was offboarded, or its database is lost.',
+        says: `The bucket has backups of the tenant, but neither the registry nor a database has the tenant: ${
+          otherRegion === undefined
+            ? 'it was offboarded, or its database is lost'
+            : `it is in region ${otherRegion} now`
+        }.`,
+        ...registrationOf(facts),
       },
     ];
   }
@@ -224,8 +239,24 @@ function judgeAbsence({ tenantId, registered, placements, stored, region }: Tena
       says: moved
         ? `The registry has the tenant as ${registered.status}; in ${describeDatabase(moved.database)} its placement is \`moved\`, and no known database has it now. Deploy, so that all cells are registered, and compare again.`
         : `The registry has the tenant as ${registered.status}, but no database has it: it was removed later, or its database is lost. Its last backup can be cloned.`,
+      ...(moved ? {} : registrationOf(facts)),
     },
   ];
+}
+
+/** Only where it is asked for: a tenant that has left looks the same. */
+function registrationOf({ stored, now, registerLost, otherRegion }: TenantFacts): Pick<Judged, 'mend'> {
+  const isRestorable = stored.some(
+    (backup) => backup.completedAt !== null && expiryOf(backup, backup.completedAt) > now,
+  );
+  if (!registerLost || otherRegion !== undefined || !isRestorable) return {};
+  return {
+    mend: {
+      words:
+        'Its record and users are those of the registry, or of the manifest of its latest backup; a place is planned for it. Onboard it again and restore that backup: strata revive.',
+      work: { do: 'register-lost' },
+    },
+  };
 }
 
 function judgeBackups({ tenantId, registered, stored, now }: TenantFacts): Judged[] {

@@ -2,19 +2,20 @@
  * Changes the registry's rows of one tenant to match its databases and manifests. Calls of AWS and S3 are made before
  * the transaction, because it must not wait for them while it holds the tenant's lock.
  */
-import { sql } from 'kysely';
-import { tierTerms } from '../contracts/tier-terms.ts';
 import { limitsUnder } from '../moves/move-rules.ts';
 import { writeRoute } from '../moves/other-region/tenant-row.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { type Place, tierOf } from '../places/place.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { statusAfterRestore, takenAsItIs } from '../registry/lost-tenants.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { insertRecord, insertRows } from './insert-record.ts';
 import type { Judged, Mend } from './judge-tenant.ts';
 import type { FoundPlacement, RegionDatabases } from './region-databases.ts';
-import { DEFAULT_POOL_SIZE, PARTS_AT_ONCE, type RegisteredTenant, recordset } from './registered-tenants.ts';
+import { registerLost } from './register-lost.ts';
+import { DEFAULT_POOL_SIZE, type RegisteredTenant } from './registered-tenants.ts';
 import { expiryOf, type StoredBackup, type StoredManifest } from './stored-backups.ts';
 
 const ACTOR = { id: 'registry-reconcile', type: 'workflow' } as const;
@@ -68,6 +69,7 @@ export async function placeAt(
  * Makes the change of one difference. Call it in a transaction that holds the tenant's lock.
  * @returns whether the registry was changed.
  * @throws {RegistryError} 23505: another tenant has the slug or the name.
+ * @throws {NoCellCapacity} no cell has room for a tenant whose rows are lost.
  */
 export async function mend(
   transaction: RegistryExecutor,
@@ -95,11 +97,18 @@ export async function mend(
       const stored = manifests.find(({ backup }) => backup.prefix === each.backup.prefix);
       return stored !== undefined && recordBackup(transaction, stored, each.backup);
     }
+    if (each.do === 'register-lost') return registerLost(transaction, tenantId, registered, manifests);
     if (!place) return false;
     if (each.do === 'register') {
       const [latest] = manifests;
       if (!latest) return false;
-      await registerTenant(transaction, latest, place);
+      await insertRecord(transaction, latest.manifest, {
+        tier: tierOf(place),
+        isolationModel: place.isolationModel,
+        schemaName: place.schemaName,
+        region: place.region,
+        status: statusAfterRestore(latest.manifest.tenant.status as string | undefined),
+      });
     } else if (registered) {
       await followPlace(transaction, registered, place);
       if (each.do === 'activate') await activate(transaction, tenantId);
@@ -133,56 +142,9 @@ async function followPlace(
 async function activate(transaction: RegistryExecutor, tenantId: string): Promise<void> {
   await registrySql(transaction)
     .updateTable('tenants')
-    .set({ status: 'active', status_reason: null, updated_at: now })
+    .set({ status: 'active', ...takenAsItIs, updated_at: now })
     .where('tenant_id', '=', tenantId)
     .execute();
-}
-
-async function registerTenant(
-  transaction: RegistryExecutor,
-  { manifest: { tenant, users } }: StoredManifest,
-  place: Place,
-): Promise<void> {
-  const tier = tierOf(place);
-  const terms = tierTerms[tier];
-  const has = (field: string) => Object.hasOwn(tenant, field);
-  const admin = users.find(({ role }) => role === 'admin');
-  const row = {
-    tenant_id: tenant.tenantId,
-    tenant_name: tenant.name,
-    tenant_slug: tenant.slug,
-    isolation_model: place.isolationModel,
-    schema_name: place.schemaName,
-    subscription_tier: tier,
-    status: tenant.status === 'suspended' || tenant.status === 'offboarding' ? tenant.status : 'active',
-    admin_email: admin?.email ?? null,
-    billing_email: tenant.billingEmail ?? null,
-    monthly_revenue: tenant.monthlyRevenue ?? null,
-    max_users: has('maxUsers') ? tenant.maxUsers : terms.maxUsers,
-    max_storage_gb: has('maxStorageGb') ? tenant.maxStorageGb : terms.maxStorageGb,
-    features: tenant.features ?? null,
-    data_residency: tenant.dataResidency,
-    compliance_requirements: tenant.complianceRequirements ?? [],
-    home_region: place.region,
-    execution_arn: tenant.executionArn ?? null,
-    clone_of: tenant.cloneOf ?? null,
-    created_at: tenant.createdAt ?? new Date().toISOString(),
-    updated_at: new Date().toISOString(),
-  };
-  await insertRows(transaction, 'tenants', [row]);
-  await insertRows(
-    transaction,
-    'tenant_users',
-    users.map((user) => ({
-      user_id: user.userId,
-      tenant_id: tenant.tenantId,
-      email: user.email,
-      role: user.role,
-      is_active: user.isActive ?? true,
-      created_at: user.createdAt ?? row.created_at,
-      last_login_at: user.lastLoginAt ?? null,
-    })),
-  );
 }
 
 /** Inserts the record of a complete backup. It replaces a record of the backup as running or aborted. */
@@ -248,22 +210,4 @@ async function recordBackup(
     })),
   );
   return true;
-}
-
-type FilledTable = 'tenants' | 'tenant_users' | 'tenant_backups' | 'tenant_backup_parts';
-
-/**
- * Inserts rows that are passed as JSON. They need a value for each column: a missing one becomes NULL, not its default.
- */
-async function insertRows(
-  transaction: RegistryExecutor,
-  table: FilledTable,
-  rows: readonly object[],
-): Promise<void> {
-  for (let from = 0; from < rows.length; from += PARTS_AT_ONCE) {
-    await sql`insert into ${sql.table(table)}
-      select * from ${recordset(table, rows.slice(from, from + PARTS_AT_ONCE))}`.execute(
-      registrySql(transaction),
-    );
-  }
 }

@@ -10,6 +10,7 @@
  */
 import { logger } from '../aws/logger.ts';
 import type { ObjectStore } from '../aws/object-store.ts';
+import { NoCellCapacity } from '../placement/errors.ts';
 import type { DedicatedDatabase } from '../places/dedicated-databases.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -32,10 +33,14 @@ export interface Surroundings {
   /** Key of the region. */
   readonly region: string;
   readonly now?: () => Date;
+  /** Which of the tenants other regions' registries have: the key of the region, by the tenant's id. */
+  readonly findInOtherRegions?: (tenantIds: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 export interface PageRequest {
   readonly apply: boolean;
+  /** Tenants are registered from their backups whose rows are lost. */
+  readonly registerLost?: boolean;
   /** The last tenant that was compared. */
   readonly after: string | undefined;
   /** The dedicated databases after `after`, in the order of their tenants' ids. */
@@ -77,6 +82,8 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
       }
       const placements = await databases.placementsOf(ids);
       const registered = await readRegistered(registry, ids);
+      const { registerLost = false } = request;
+      const elsewhere = registerLost ? await around.findInOtherRegions?.(ids) : undefined;
       for (const tenantId of ids) {
         const facts: TenantFacts = {
           tenantId,
@@ -86,6 +93,8 @@ export async function reconcilePage(around: Surroundings, request: PageRequest):
           unreachable: placements.get(tenantId)?.unreachable ?? [],
           stored: await storedBackupsOf(store, tenantId),
           now: around.now?.() ?? new Date(),
+          registerLost,
+          otherRegion: elsewhere?.get(tenantId),
         };
         found = addDifferences(found, await compareTenant(around, databases, facts, request.apply), 1);
         after = tenantId;
@@ -187,9 +196,15 @@ async function mendTenant(
     for (const key of mended) logger.info('mended', { tenantId, difference: key });
     return mended;
   } catch (error) {
-    // Another tenant has the slug or name: an operator has to decide. Continue with the next tenants.
-    if (!(error instanceof RegistryError) || error.sqlState !== '23505') throw error;
-    logger.error('a tenant was not mended: its slug or name is taken', { tenantId, error });
+    // An operator has to decide. Continue with the next tenants.
+    const why =
+      error instanceof RegistryError && error.sqlState === '23505'
+        ? 'its slug or name is taken'
+        : error instanceof NoCellCapacity
+          ? 'no cell has room for it'
+          : undefined;
+    if (why === undefined) throw error;
+    logger.error(`a tenant was not mended: ${why}`, { tenantId, error: error as Error });
     return [];
   }
 }
@@ -201,8 +216,8 @@ async function prepare(
   judged: readonly Judged[],
 ): Promise<Prepared> {
   const works = judged.flatMap((each) => (each.mend ? [each.mend.work] : []));
-  const placed = works.find((work) => work.do !== 'record-backup');
-  const needed = works.some((work) => work.do === 'register')
+  const placed = works.find((work) => 'placement' in work);
+  const needed = works.some((work) => work.do === 'register' || work.do === 'register-lost')
     ? stored.filter(({ completedAt }) => completedAt !== null)
     : works.flatMap((work) => (work.do === 'record-backup' ? [work.backup] : []));
   const manifests = await readManifests(store, needed);
@@ -222,6 +237,7 @@ async function prepare(
 function keyOf({ tenantId, kind, mend: planned }: Judged): string {
   const work = planned?.work;
   if (!work) return `${tenantId} ${kind}`;
+  if (work.do === 'register-lost') return `${tenantId} ${kind} ${work.do}`;
   const what = work.do === 'record-backup' ? work.backup.prefix : work.placement.epoch;
   return `${tenantId} ${kind} ${work.do} ${what}`;
 }

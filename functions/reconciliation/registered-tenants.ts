@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { firstEpoch } from '../registry/lost-tenants.ts';
 import { jsonValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { TenantStatus } from '../registry/tenant-record.ts';
@@ -26,9 +27,14 @@ export interface RegisteredTenant {
   readonly status: TenantStatus;
   readonly tier: Tier;
   readonly isolationModel: IsolationModel;
+  readonly dataResidency: string | null;
   readonly maxUsers: number | null;
   readonly maxStorageGb: number | null;
   readonly route: Route | undefined;
+  /** Epoch of the place that its onboarding makes, or made. */
+  readonly firstEpoch: number;
+  /** Its rows are lost, and it waits for them. */
+  readonly isLost: boolean;
   /** A move or restore is running, or a hop of one is open. */
   readonly isMoving: boolean;
   /** Attempts of the registry that may have claimed the tenant. */
@@ -69,7 +75,8 @@ export async function readRegistered(
     .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
     .select(['t.tenant_id', 't.status', 't.subscription_tier', 't.isolation_model', 't.max_users'])
     .select(['t.max_storage_gb', 'r.epoch', 'r.isolation_model as routed_as', 'r.cell_id', 'r.schema_name'])
-    .select(['r.role_name', 'r.connection_pool_size'])
+    .select(['r.role_name', 'r.connection_pool_size', 't.data_residency', firstEpoch.as('first_epoch')])
+    .select((eb) => eb('t.lost', 'is not', null).as('is_lost'))
     .select((eb) =>
       eb
         .exists(
@@ -118,9 +125,12 @@ export async function readRegistered(
           status: row.status,
           tier: row.subscription_tier,
           isolationModel: row.isolation_model,
+          dataResidency: row.data_residency,
           maxUsers: row.max_users,
           maxStorageGb: row.max_storage_gb,
           route,
+          firstEpoch: row.first_epoch,
+          isLost: Boolean(row.is_lost),
           isMoving: Boolean(row.is_moving) || own.some(({ state }) => state !== 'mismatch'),
           attempts: own.map((hop) => hop.attempt_id),
           backups: backups

@@ -18,6 +18,7 @@ import { backupTables } from './migrations/0007-backups.ts';
 import { restoreColumns } from './migrations/0008-restores.ts';
 import { exportTables } from './migrations/0009-exports.ts';
 import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
+import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -39,6 +40,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0008-restores', statements: restoreColumns },
   { name: '0009-exports', statements: exportTables },
   { name: '0010-points-in-time', statements: pointInTimeColumns },
+  { name: '0011-lost-tenants', statements: lostTenantColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */

@@ -1,5 +1,6 @@
 import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
 import {
+  cursorAfter,
   mergeRows,
   type PageRequest,
   type Position,
@@ -60,7 +61,7 @@ export function pageOfBoundedRows<Row extends object, Entry>(
     sizeOf: (row: Row & Measured) => row.row_bytes,
     cut,
   };
-  return pageOfRows(rows, bounds, positionOf, toEntry);
+  return pageOfRows(rows, bounds, (row) => cursorAfter(positionOf(row)), toEntry);
 }
 
 /** True when the registry has found more rows than it returned. */

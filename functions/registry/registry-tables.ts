@@ -56,6 +56,16 @@ export interface BackupDrill {
   readonly reason?: string;
 }
 
+/** What a tenant has lost whose database or region is gone. */
+export interface LostPlace {
+  /** The latest epoch that is known of the lost place. */
+  readonly epoch: number;
+  /** The tenant's before the loss, and again after the restore. */
+  readonly status: 'active' | 'suspended' | 'offboarding';
+  /** The backup that brings its rows back. */
+  readonly backupId: string;
+}
+
 /** Who is present in each of a backup's two lanes. */
 type BackupLanes = readonly [BackupWorker | null, BackupWorker | null];
 interface BackupWorker {
@@ -116,6 +126,8 @@ export const registryTables = {
     clone_of: uuid(),
     /** The latest restore drill of one of its backups. */
     last_drill: jsonb<BackupDrill>(),
+    /** Null for a tenant that has its rows: lost-tenants.ts. */
+    lost: jsonb<LostPlace>(),
   },
   tenant_users: {
     user_id: id(),

@@ -1,6 +1,7 @@
 import { type InferResult, sql } from 'kysely';
 import { type IsolationModel, isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
+import { restoreFrom } from './lost-tenants.ts';
 import { parseJson } from './registry-column.ts';
 import { asNumber, asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { type RegistrySql, registrySql } from './registry-sql.ts';
@@ -51,6 +52,8 @@ export interface TenantRecord {
   executionArn: string | null;
   /** Of a clone: the id of the tenant that it was copied from. It is neither promoted nor billed. */
   cloneOf?: string;
+  /** Of a tenant whose rows are lost: the id of the backup that brings them back. */
+  restoreFrom?: string;
   /** RFC 3339, UTC. */
   createdAt: string;
   updatedAt: string;
@@ -73,7 +76,7 @@ export const selectTenants = (db: RegistrySql) =>
     .select(['t.tenant_id', 't.tenant_name', 't.tenant_slug', 't.subscription_tier', 't.isolation_model'])
     .select(['t.status', 't.status_reason', 't.billing_email'])
     .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
-    .select('t.clone_of')
+    .select(['t.clone_of', restoreFrom.as('restore_from')])
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
       const bytes = sql<number>`octet_length(${features})`;
@@ -119,6 +122,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     epoch: row.epoch,
     executionArn: row.execution_arn,
     ...(row.clone_of === null ? {} : { cloneOf: row.clone_of }),
+    ...(row.restore_from === null ? {} : { restoreFrom: row.restore_from }),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

@@ -9,6 +9,7 @@ import { askRegions, type Regions } from './ask-region.ts';
 import { recordAudit } from './audit-log.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { RegistryError } from './errors.ts';
+import { takenAsItIs } from './lost-tenants.ts';
 import { insertOffer } from './offers.ts';
 import { columnValue, now, rfc3339 } from './registry-expressions.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
@@ -195,6 +196,7 @@ export async function updateTenant(
         .updateTable('tenants')
         .set({
           ...Object.fromEntries(given.map(([field]) => [COLUMNS[field], values[field]])),
+          ...(changes.status === 'active' ? takenAsItIs : {}),
           updated_at: now,
         })
         .where('tenant_id', '=', tenant.tenantId)
@@ -276,11 +278,13 @@ async function checkCompliance(
 
 async function offerWhatSatisfies(
   transaction: RegistryExecutor,
-  { tenantId, tier }: TenantRecord,
+  { tenantId, tier, cloneOf }: TenantRecord,
   { complianceRequirements = [] }: TenantChanges,
   reasons: readonly Unsatisfied[],
   actor: string,
 ): Promise<void> {
+  // A clone is for support or tests: nobody is asked to pay more for it.
+  if (cloneOf !== undefined) return;
   const targetTier = tierSatisfying(complianceRequirements);
   // The tenant has the sufficient tier already, and a move to a weaker place is running: the operator must abort that
   // move. (Every place satisfies what Starter's places satisfy, so that tier is never offered.)

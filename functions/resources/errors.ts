@@ -41,6 +41,16 @@ export class InvalidReference extends Error {
   }
 }
 
+/** Values of the input contradict each other, or what is stored. `issues` names their places in the body. */
+export class InvalidValues extends Error {
+  override name = 'InvalidValues';
+  readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
+  constructor(issues: InvalidValues['issues']) {
+    super('values are not valid');
+    this.issues = issues;
+  }
+}
+
 /** `If-Match` names another version than the stored one. */
 export class VersionMismatch extends Error {
   override name = 'VersionMismatch';

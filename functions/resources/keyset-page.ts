@@ -38,15 +38,16 @@ export function readCursor(cursor: string): Position {
     throw new InvalidCursor('not a cursor');
   }
   const [time, id] = Array.isArray(parts) && parts.length === 2 ? parts : [];
-  if (typeof time !== 'string' || typeof id !== 'string' || !TIME.test(time) || !isUuid(id)) {
+  if (typeof time !== 'string' || typeof id !== 'string' || !isUuid(id)) {
     throw new InvalidCursor('not a cursor');
   }
-  if (!isTime(time)) throw new InvalidCursor('not a time');
+  if (!isStoredTime(time)) throw new InvalidCursor('not a time');
   return { time, id };
 }
 
-/** `Date.parse` alone reads the 30th of February as a day of March. */
-function isTime(text: string): boolean {
+/** True for a time as answers have it. `Date.parse` alone reads the 30th of February as a day of March. */
+export function isStoredTime(text: string): boolean {
+  if (!TIME.test(text)) return false;
   const time = new Date(text);
   if (Number.isNaN(time.getTime()) || text.startsWith('0000')) return false;
   return time.toISOString().slice(0, 19) === text.slice(0, 19);
@@ -64,12 +65,12 @@ export interface PageBounds<Row, Entry> {
 /**
  * Makes a page from up to `limit + 1` rows: as many rows as the limit and the size allow, and at least one. A row that
  * is left over shows that there is a next page.
- * @param positionOf the position from which the next page continues.
+ * @param cursorOf the cursor of the page after a row.
  */
 export function pageOfRows<Row, Entry>(
   rows: readonly Row[],
   { limit, maxBytes, sizeOf, cut }: PageBounds<Row, Entry>,
-  positionOf: (row: Row) => Position,
+  cursorOf: (row: Row) => string,
   toEntry: (row: Row) => Entry,
 ): { items: Entry[]; nextCursor: string | null } {
   const items: Entry[] = [];
@@ -81,7 +82,7 @@ export function pageOfRows<Row, Entry>(
     items.push(entry);
   }
   const last = cut || items.length < rows.length ? rows[items.length - 1] : undefined;
-  return { items, nextCursor: last === undefined ? null : cursorAfter(positionOf(last)) };
+  return { items, nextCursor: last === undefined ? null : cursorOf(last) };
 }
 
 /**
@@ -108,15 +109,15 @@ function comparePositions(a: Position, b: Position): number {
 
 /**
  * A page from a resource's rows, as `selectPage` returned them.
- * @param order the columns of the listing's order.
+ * @param cursorOf the cursor of the page after a row.
  */
-export function toPage(rows: readonly ListedRow[], limit: number, order: readonly [string, string]): Page {
-  const positionOf = (row: object): Position => {
-    const values = row as Record<string, string>;
-    return { time: values[order[0]] as string, id: values[order[1]] as string };
-  };
+export function toPage(
+  rows: readonly ListedRow[],
+  limit: number,
+  cursorOf: (row: ListedRow) => string,
+): Page {
   const cut = rows.length < (rows[0]?.[ROWS_FOUND] ?? 0);
-  return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, positionOf, toListed);
+  return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, cursorOf, toListed);
 }
 
 /** What `selectPage` reads besides the columns when the table has documents. */
@@ -143,6 +144,6 @@ function answerSize(_row: unknown, item: Item): number {
   return Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
 }
 
-function cursorAfter({ time, id }: Position): string {
+export function cursorAfter({ time, id }: Position): string {
   return Buffer.from(JSON.stringify([time, id])).toString('base64url');
 }

@@ -138,8 +138,11 @@ export async function fillingOf(
   if (schemaVersion > TENANT_SCHEMA_VERSION) {
     throw new BackupTablesNewer(schemaVersion, TENANT_SCHEMA_VERSION);
   }
-  // The new tenant of a clone has no audit log yet, so the clone takes over the log of the backup.
-  const [carried, mask] = restore.mode === 'clone' ? [[], restore.mask] : [STAYS, false];
+  // The new tenant of a clone has no audit log yet, nor has a tenant whose rows are lost, because it was not served since:
+  // they take over the log of the backup.
+  const hasNoLog = restore.mode === 'clone' || tenant.restoreFrom !== undefined;
+  const carried = hasNoLog ? [] : STAYS;
+  const mask = restore.mode === 'clone' && restore.mask;
   return { from: 'backup', backupId, tenantId: owner, schemaVersion, carried, mask };
 }
 

@@ -5,7 +5,7 @@ import { findMove } from '../moves/move-records.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { boundTransaction } from '../registry/transaction-limits.ts';
+import { recordAndStart } from '../registry/record-and-start.ts';
 import { checkRestore, lockRestorable } from './check-restore.ts';
 import { RestoreNotStarted } from './errors.ts';
 import { insertRestore, type Restore } from './restore-records.ts';
@@ -21,8 +21,7 @@ export interface RequestRestoreOptions {
 }
 
 /**
- * Requests a restore: records it with the name of its future execution, then starts the execution. A repeated request
- * returns the restore of the first one. It starts that restore's execution again while the execution has not begun.
+ * Requests a restore.
  * @param tenantId the tenant to restore; for a clone, the new tenant, which is being onboarded.
  * @returns the restore's id.
  * @throws {BackupUnknown | TenantNotRestorable | RolloutInProgress | UndoImpossible | BackupTablesNewer} nothing was
@@ -36,52 +35,24 @@ export async function requestRestore(
   { actor, stateMachineArn, start, once }: RequestRestoreOptions,
 ): Promise<string> {
   const newId = randomUUID();
-  const { restoreId, begun } = await registry.transaction(async (transaction) => {
-    await boundTransaction(transaction);
-    const tenant = await lockRestorable(transaction, tenantId);
-    const known = await once?.find(transaction);
-    if (known) {
-      const recorded = await findMove(transaction, known);
-      return { restoreId: known, begun: recorded?.status !== 'running' || recorded.phase !== 'planned' };
-    }
-    await checkRestore(transaction, tenant, restore);
-    await insertRestore(
-      transaction,
-      {
-        restoreId: newId,
-        tenantId,
-        restore,
-        executionArn: executionArnOf(stateMachineArn, nameOf(newId)),
-        startedBy: actor.id,
-        phase: 'planned',
-      },
-      actor,
-    );
-    await once?.keep(transaction, newId);
-    return { restoreId: newId, begun: false };
+  return recordAndStart(registry, once, {
+    newId,
+    lock: (transaction) => lockRestorable(transaction, tenantId),
+    find: findMove,
+    record: async (transaction, tenant) => {
+      await checkRestore(transaction, tenant, restore);
+      const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
+      await insertRestore(
+        transaction,
+        { restoreId: newId, tenantId, restore, executionArn, startedBy: actor.id, phase: 'planned' },
+        actor,
+      );
+    },
+    start: (restoreId) => start(nameOf(restoreId), { tenantId, restoreId, startedBy: actor.id }),
+    notStarted: (options) => new RestoreNotStarted(options),
+    giveUp: (transaction, reason) =>
+      recordEnd(transaction, { moveId: newId, tenantId }, { status: 'failed', reason }, actor),
   });
-  if (begun) return restoreId;
-  try {
-    await start(nameOf(restoreId), { tenantId, restoreId, startedBy: actor.id });
-  } catch (cause) {
-    // It has run and may have ended: the record has the outcome.
-    if (restoreId !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return restoreId;
-    const error = new RestoreNotStarted({ cause });
-    // A failed start may have worked after all, so only the request that recorded the restore marks it as failed.
-    if (restoreId === newId) {
-      await registry.transaction(async (transaction) => {
-        await recordEnd(
-          transaction,
-          { moveId: restoreId, tenantId },
-          { status: 'failed', reason: error.message },
-          actor,
-        );
-        await once?.forget(transaction);
-      });
-    }
-    throw error;
-  }
-  return restoreId;
 }
 
 const nameOf = (restoreId: string) => `restore-${restoreId}`;

@@ -12,13 +12,18 @@ import {
   ReconciliationError,
   ReconciliationStepFailed,
 } from '../reconciliation/errors.ts';
+import { findInOtherRegions } from '../reconciliation/other-regions.ts';
 import { connectAsOwner } from '../reconciliation/region-databases.ts';
 import { phase, phasedTask } from './workflow-task.ts';
 
 /** Time of one call. It is short, so that the workflow detects a dead function soon. */
 const COMPARE_MS = 50_000;
 
-const input = z.strictObject({ apply: z.boolean().default(false) });
+const input = z.strictObject({
+  apply: z.boolean().default(false),
+  /** Tenants are registered from their backups that only the bucket has, or whose placement is lost. */
+  registerLost: z.boolean().default(false),
+});
 
 const page = z.object({
   input: z.unknown(),
@@ -28,7 +33,7 @@ const page = z.object({
 
 export const phases = {
   /** Compares the next tenants and, with `apply`, mends them; the workflow calls it until it is done. */
-  compare: phase(page, async ({ input: asked, page: last, dedicated }, { registry }) => {
+  compare: phase(page, async ({ input: asked, page: last, dedicated }, { registry, registries }) => {
     const { data, error } = input.safeParse(asked);
     if (error) throw new InvalidReconciliationInput({ cause: error });
     const { reconcilePage } = await import('../reconciliation/reconcile-registry.ts');
@@ -39,9 +44,11 @@ export const phases = {
         connect: connectAsOwner,
         findSecret: (name) => secretArnOf(name, undefined),
         region: variable<BackupEnvironment>('REGION_KEY'),
+        findInOtherRegions: (tenantIds) => findInOtherRegions(registries, tenantIds),
       },
       {
         apply: data.apply,
+        registerLost: data.registerLost,
         after: last.after,
         dedicated,
         found: last.found ?? NOTHING_FOUND,

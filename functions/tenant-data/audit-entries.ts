@@ -2,13 +2,8 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
 import type { TenantAccess } from '../placement/tenant-router.ts';
 import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
-import {
-  MAX_PAGE_BYTES,
-  type Page,
-  type PageRequest,
-  pageOfRows,
-  readCursor,
-} from '../resources/keyset-page.ts';
+import { MAX_PAGE_BYTES, type Page, type PageRequest, pageOfRows } from '../resources/keyset-page.ts';
+import { cursorIn, type ListOrder, readCursorIn } from '../resources/list-order.ts';
 import { anyTable } from './resource.ts';
 
 export interface AuditFilter {
@@ -39,6 +34,7 @@ const COLUMNS = [
   'ip_address',
   'user_agent',
 ] as const;
+const BY_TIME = { column: 'created_at', type: 'time', id: 'log_id' } as const satisfies Partial<ListOrder>;
 /** What an actor's name can begin with. */
 const KINDS = ['user', 'operator', 'platform'];
 
@@ -47,10 +43,11 @@ export async function listAuditEntries(
   tenant: TenantAccess,
   filter: AuditFilter,
   { limit, cursor }: PageRequest,
-  order: AuditOrder = '-createdAt',
+  sort: AuditOrder = '-createdAt',
 ): Promise<Page> {
-  const [direction, behind] =
-    order === 'createdAt' ? (['asc', sql`>`] as const) : (['desc', sql`<`] as const);
+  const descending = sort === '-createdAt';
+  const order = { ...BY_TIME, descending, isDefault: descending };
+  const [direction, behind] = descending ? (['desc', sql`<`] as const) : (['asc', sql`>`] as const);
   let query = anyTable
     .selectFrom('audit_log')
     .select([...COLUMNS])
@@ -59,21 +56,17 @@ export async function listAuditEntries(
     .orderBy('log_id', direction)
     .limit(limit + 1);
   if (cursor !== undefined) {
-    const { time, id } = readCursor(cursor);
+    const { value, id } = readCursorIn(order, cursor);
     query = query.where(
-      sql<SqlBool>`(${sql.ref('created_at')}, ${sql.ref('log_id')}) ${behind} (${time}::timestamptz, ${id}::uuid)`,
+      sql<SqlBool>`(${sql.ref('created_at')}, ${sql.ref('log_id')}) ${behind} (${value}::timestamptz, ${id}::uuid)`,
     );
   }
   const [rows] = await tenant.batch('read', [query]);
-  const positionOf = (row: object) => {
-    const { created_at: time, log_id: id } = row as { created_at: string; log_id: string };
-    return { time, id };
-  };
   const sizeOf = (_row: object, item: Item) => Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
   return pageOfRows(
     rows as object[],
     { limit, maxBytes: MAX_PAGE_BYTES, sizeOf, cut: false },
-    positionOf,
+    (row) => cursorIn(order, row),
     toAuditItem,
   );
 }

@@ -21,6 +21,7 @@ export function explainRefusedRow(
   const named = (columns: Values) => longestMatch(Object.keys(columns), constraint);
   if (sqlStateOf(error) === UNIQUE_VIOLATION) {
     const column = named(values);
+    if (resource.conflict) return new ResourceConflict(resource.conflict, undefined, { cause: error });
     const detail = column
       ? `Another ${resource.type.replace('_', ' ')} has this ${toCamelCase(column)}.`
       : `The ${resource.type.replace('_', ' ')} exists already.`;

@@ -22,6 +22,11 @@ export const employees = new ResourceStore(
     ],
     key: ['employee_id'],
     order: ['created_at', 'employee_id'],
+    sorts: [
+      { column: 'last_name', type: 'text' },
+      { column: 'email', type: 'text' },
+      { column: 'hire_date', type: 'date', nullable: true },
+    ],
     searched: ['first_name', 'last_name', 'email', 'job_title'],
     documents: ['profile_data'],
     caseless: ['email'],

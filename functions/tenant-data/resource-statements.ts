@@ -7,14 +7,29 @@ import {
   MAX_PAGE_BYTES,
   type PageRequest,
   ROWS_FOUND,
-  readCursor,
 } from '../resources/keyset-page.ts';
-import { type AnyExpressions, anyTable, type Resource, type Values } from './resource.ts';
+import {
+  type ListOrder,
+  type OrderedPosition,
+  orderOf,
+  readCursorIn,
+  type SortType,
+} from '../resources/list-order.ts';
+import { type AnyExpressions, anyTable, type Resource, sortColumns, type Values } from './resource.ts';
 
-/** The filter of a list: exact values by column (including the parent's id), and a text to search for. */
+/**
+ * The filter of a list: exact values by column (including the parent's id), values that columns are below, and a text to
+ * search for. `sort` is one of `sortNames`.
+ */
 export interface ListFilter {
   readonly equals: Values;
+  readonly below?: Values | undefined;
   readonly search?: string | undefined;
+  readonly sort?: string | undefined;
+}
+
+export function listOrder(resource: Resource, { sort }: Pick<ListFilter, 'sort'>): ListOrder {
+  return orderOf(sortColumns(resource), resource.order[1], sort);
 }
 
 /**
@@ -24,8 +39,8 @@ export interface ListFilter {
  * its row.
  */
 export function selectPage(resource: Resource, filter: ListFilter, page: PageRequest): Statement<ListedRow> {
-  const [time, id] = resource.order;
-  const rows = selectRows(resource, filter, page);
+  const order = listOrder(resource, filter);
+  const rows = selectRows(resource, filter, page, order);
   if (resource.documents.length === 0) return rows;
   const columns = resource.columns.map((column) =>
     resource.documents.includes(column)
@@ -45,7 +60,7 @@ export function selectPage(resource: Resource, filter: ListFilter, page: PageReq
       SELECT measured.*, count(*) OVER () AS rows_found, row_number() OVER rows_in_order AS place,
              sum(${sql.join(bytes, sql` + `)}) OVER rows_in_order AS bytes
       FROM (SELECT found.*, ${sql.join(measured)} FROM (${rows}) AS found OFFSET 0) AS measured
-      WINDOW rows_in_order AS (ORDER BY ${sql.ref(time)}, ${sql.ref(id)})
+      WINDOW rows_in_order AS (ORDER BY ${orderBy(order)})
     ) AS page
     WHERE place <= 2 OR bytes - (${sql.join(bytes, sql` + `)}) < ${MAX_PAGE_BYTES}::integer ORDER BY place`;
   return tenantStatement(statement);
@@ -53,22 +68,57 @@ export function selectPage(resource: Resource, filter: ListFilter, page: PageReq
 
 const bytesOf = (column: string) => sql.ref(`${column}_bytes`);
 
-function selectRows(resource: Resource, filter: ListFilter, { limit, cursor }: PageRequest) {
-  const [time, id] = resource.order;
-  let query = anyTable
-    .selectFrom(resource.table)
-    .select([...resource.columns])
-    .where((where) => where.and(conditions(resource, filter, where)))
-    .orderBy(time)
-    .orderBy(id)
-    .limit(limit + 1);
-  if (cursor !== undefined) {
-    const position = readCursor(cursor);
-    query = query.where(
-      sql<SqlBool>`(${sql.ref(time)}, ${sql.ref(id)}) > (${position.time}::timestamptz, ${position.id}::uuid)`,
-    );
+function selectRows(
+  resource: Resource,
+  filter: ListFilter,
+  { limit, cursor }: PageRequest,
+  order: ListOrder,
+) {
+  const direction = order.descending ? 'desc' : 'asc';
+  const select = (...after: RawBuilder<SqlBool>[]) =>
+    anyTable
+      .selectFrom(resource.table)
+      .select([...resource.columns])
+      .where((where) => where.and([...conditions(resource, filter, where), ...after]))
+      .orderBy(order.column, direction)
+      .orderBy(order.id, direction)
+      .limit(limit + 1);
+  if (cursor === undefined) return select();
+  const [first, second] = rowsAfter(order, readCursorIn(order, cursor));
+  if (!second) return select(first);
+  // Two conditions, because one with OR would read the index from its beginning.
+  return tenantStatement(
+    sql<ListedRow>`${select(first)} UNION ALL ${select(second)} ORDER BY ${orderBy(order)} LIMIT ${limit + 1}`,
+  );
+}
+
+/** The names of the result's columns, which statements of several parts are sorted by. */
+function orderBy({ column, id, descending }: ListOrder) {
+  const direction = descending ? sql` DESC` : sql``;
+  return sql`${sql.id(column)}${direction}, ${sql.id(id)}${direction}`;
+}
+
+const SQL_TYPES: Readonly<Record<SortType, string>> = {
+  time: 'timestamptz',
+  date: 'date',
+  text: 'text',
+  number: 'numeric',
+};
+
+/** The conditions of the rows after a position: a row satisfies one of them. */
+function rowsAfter(
+  { column, id, type, nullable, descending }: ListOrder,
+  position: OrderedPosition,
+): [RawBuilder<SqlBool>, RawBuilder<SqlBool>?] {
+  const [sorted, own] = [sql.ref(column), sql.ref(id)];
+  const beyond = descending ? sql`<` : sql`>`;
+  if (position.value === null) {
+    const nulls = sql<SqlBool>`${sorted} IS NULL AND ${own} ${beyond} ${position.id}::uuid`;
+    return descending ? [nulls, sql<SqlBool>`${sorted} IS NOT NULL`] : [nulls];
   }
-  return query;
+  const value = sql`${position.value}::${sql.raw(SQL_TYPES[type])}`;
+  const values = sql<SqlBool>`(${sorted}, ${own}) ${beyond} (${value}, ${position.id}::uuid)`;
+  return nullable && !descending ? [values, sql<SqlBool>`${sorted} IS NULL`] : [values];
 }
 
 /** One row when the parent in the list's path exists. */
@@ -151,6 +201,7 @@ function conditions(resource: Resource, filter: ListFilter, where: AnyExpression
         ? sql<SqlBool>`lower(${sql.ref(column)}) = ${value}`
         : where(column, '=', value),
     );
+  for (const [column, value] of Object.entries(filter.below ?? {})) all.push(where(column, '<', value));
   if (filter.search !== undefined && resource.searched.length > 0) {
     // The text is searched for literally: LIKE's wildcards in it are escaped.
     const pattern = `%${filter.search.replace(/[\\%_]/g, '\\$&')}%`;

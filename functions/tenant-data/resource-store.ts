@@ -8,15 +8,18 @@ import { entityTag, requireMatch } from '../resources/entity-tag.ts';
 import { InvalidReference, ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
 import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
 import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts';
+import { cursorIn } from '../resources/list-order.ts';
 import { recordCreate, recordDelete, recordUpdate } from './audit-changes.ts';
 import { type Actor, audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import type { Resource, Values } from './resource.ts';
+import type { ResourceRules } from './resource-rules.ts';
 import {
   deleteOne,
   insertOne,
   type ListFilter,
+  listOrder,
   selectCircle,
   selectOne,
   selectPage,
@@ -42,21 +45,26 @@ export interface CreateRequest {
 /** One kind of resource, for all tenants: the same statements run under every isolation model. */
 export class ResourceStore {
   readonly resource: Resource;
+  readonly #rules: ResourceRules | undefined;
 
-  constructor(resource: Resource) {
+  /** @param rules of changes that the database alone cannot judge. */
+  constructor(resource: Resource, rules?: ResourceRules) {
     this.resource = resource;
+    this.#rules = rules;
   }
 
   /** @throws {InvalidCursor | ResourceNotFound (the parent)} */
   async list(tenant: TenantAccess, filter: ListFilter, page: PageRequest): Promise<Page> {
     const select = selectPage(this.resource, filter, page);
+    const order = listOrder(this.resource, filter);
+    const cursorOf = (row: object) => cursorIn(order, row);
     if (!this.resource.parentTable) {
       const [rows] = await tenant.batch('read', [select]);
-      return toPage(rows, page.limit, this.resource.order);
+      return toPage(rows, page.limit, cursorOf);
     }
     const [rows, [parent]] = await tenant.batch('read', [select, selectParent(this.resource, filter.equals)]);
     if (!parent) throw new ResourceNotFound('the parent does not exist');
-    return toPage(rows, page.limit, this.resource.order);
+    return toPage(rows, page.limit, cursorOf);
   }
 
   /** @throws {ResourceNotFound} */
@@ -76,30 +84,35 @@ export class ResourceStore {
     // Made here, not by the column's default, because the audit entry and the Location need it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
     const row = { ...request.values, ...request.parents, [ownId]: id };
-    const insert = audited<object>(
-      insertOne(this.resource, row),
-      actor,
-      {
-        action: `${this.resource.type}.create`,
-        resourceType: this.resource.type,
-        resourceId: id,
-        requestData: request.values,
-        responseStatus: 201,
-      },
-      recordCreate(this.resource, row),
-    );
+    const insert = (derived: Values = {}) =>
+      audited<object>(
+        insertOne(this.resource, { ...row, ...derived }),
+        actor,
+        {
+          action: `${this.resource.type}.create`,
+          resourceType: this.resource.type,
+          resourceId: id,
+          requestData: request.values,
+          responseStatus: 201,
+        },
+        recordCreate(this.resource, { ...row, ...derived }),
+      );
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
       if (!inserted) throw this.#taken(request.values);
       const item = toItem(inserted);
       return { status: 201, location: request.locate(id), body: item, etag: entityTag(item) };
     };
+    const rules = this.#rules?.concerns(request.values, 'create') ? this.#rules : undefined;
+    const inTransaction = async (transaction: TenantTransaction) => {
+      const change = { patch: request.values, values: row, key: row, current: undefined };
+      const derived = await rules?.check?.(transaction, change);
+      const [inserted] = await transaction.query(insert(derived ?? {}));
+      return toAnswer(inserted);
+    };
     try {
-      if (request.idempotency) {
-        return await createOnce(tenant, request.idempotency, async (transaction) =>
-          toAnswer((await transaction.query(insert))[0]),
-        );
-      }
-      const [[inserted]] = await tenant.batch('write', [insert]);
+      if (request.idempotency) return await createOnce(tenant, request.idempotency, inTransaction);
+      if (rules) return { answer: await tenant.transaction('write', inTransaction), replayed: false };
+      const [[inserted]] = await tenant.batch('write', [insert()]);
       return { answer: toAnswer(inserted), replayed: false };
     } catch (error) {
       throw explainRefusedRow(error, this.resource, request.values, request.parents);
@@ -108,7 +121,8 @@ export class ResourceStore {
 
   /**
    * Applies a merge patch, given by column.
-   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge}
+   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge} and what the
+   *   rules throw.
    */
   async update(
     tenant: TenantAccess,
@@ -122,8 +136,10 @@ export class ResourceStore {
     const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
     const { hierarchy } = this.resource;
     const above = hierarchy && patch[hierarchy];
+    const rules = this.#rules?.concerns(patch, 'update') ? this.#rules : undefined;
+    const onlyWrites = ifMatch === undefined && !merges && !compares && !above && !rules;
     try {
-      if (ifMatch === undefined && !merges && !compares && !above && Object.keys(patch).length > 0) {
+      if (onlyWrites && Object.keys(patch).length > 0) {
         this.#requireDocumentSizes(patch);
         const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
@@ -138,7 +154,9 @@ export class ResourceStore {
         if (above) await this.#requireNoCircle(transaction, key, above);
         const changes = this.#merge(current, patch);
         this.#requireDocumentSizes(changes);
-        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes));
+        const stored = current as Values;
+        const derived = await rules?.check?.(transaction, { patch, values: changes, key, current: stored });
+        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes, derived ?? {}));
         if (!row) throw this.#taken(changes);
         return toItem(row);
       });
@@ -147,7 +165,7 @@ export class ResourceStore {
     }
   }
 
-  /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} */
+  /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} and what the rules throw. */
   async delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
     const statement = audited<object>(
       deleteOne(this.resource, key),
@@ -162,13 +180,15 @@ export class ResourceStore {
       recordDelete(this.resource),
     );
     try {
-      if (ifMatch === undefined) {
+      if (ifMatch === undefined && !this.#rules?.checkDelete) {
         const [[row]] = await tenant.batch('write', [statement]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return;
       }
       await tenant.transaction('write', async (transaction) => {
-        requireMatch(ifMatch, toItem(await this.#lock(transaction, key)));
+        const current = await this.#lock(transaction, key);
+        requireMatch(ifMatch, toItem(current));
+        await this.#rules?.checkDelete?.(transaction, current as Values);
         await transaction.query(statement);
       });
     } catch (error) {
@@ -210,9 +230,10 @@ export class ResourceStore {
     for (const column of this.resource.documents) requireDocumentSize(toCamelCase(column), values[column]);
   }
 
-  #auditedUpdate(actor: Actor, key: Values, values: Values) {
+  #auditedUpdate(actor: Actor, key: Values, values: Values, derived: Values = {}) {
+    const written = { ...values, ...derived };
     return audited<object>(
-      updateOne(this.resource, key, values, 'before'),
+      updateOne(this.resource, key, written, 'before'),
       actor,
       {
         action: `${this.resource.type}.update`,
@@ -221,7 +242,7 @@ export class ResourceStore {
         requestData: values,
         responseStatus: 200,
       },
-      recordUpdate(this.resource, key, values),
+      recordUpdate(this.resource, key, written),
     );
   }
 

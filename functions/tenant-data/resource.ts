@@ -1,6 +1,7 @@
 import type { ExpressionBuilder, QueryCreator } from 'kysely';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantTables } from '../database/tables/tenant-tables.ts';
+import type { SortColumn } from '../resources/list-order.ts';
 
 export type TableName = keyof TenantTables & string;
 export type ColumnName<Table extends TableName> = keyof TenantTables[Table] & string;
@@ -18,6 +19,8 @@ export interface Resource<Table extends string = string, Column extends string =
   readonly key: readonly Column[];
   /** The order of listings: a timestamp, and the id that breaks ties. */
   readonly order: readonly [Column, Column];
+  /** Other columns that a list can be sorted by. An index ends with each of them and the id. */
+  readonly sorts?: readonly SortColumn<Column>[];
   /** Columns that `?q=` searches. */
   readonly searched: readonly Column[];
   /** jsonb columns: an object in a patch is merged into the stored value (RFC 7396). */
@@ -29,6 +32,13 @@ export interface Resource<Table extends string = string, Column extends string =
   readonly hierarchy?: Column;
   /** The table that the first key column refers to. Items are listed only when its row exists. */
   readonly parentTable?: TableName;
+  /** What a client is told when a unique rule refuses a row that no single column of it explains. */
+  readonly conflict?: string;
+}
+
+/** The columns that a resource's list can be sorted by. The first one is the default. */
+export function sortColumns({ order: [time], sorts = [] }: Resource): readonly SortColumn[] {
+  return [{ column: time, type: 'time' }, ...sorts];
 }
 
 /** Checks a definition's names against the table's type. */

@@ -16,6 +16,7 @@ export const teams = new ResourceStore(
     ],
     key: ['team_id'],
     order: ['created_at', 'team_id'],
+    sorts: [{ column: 'team_name', type: 'text' }],
     searched: ['team_name', 'description'],
     documents: [],
     hasUpdatedAt: true,

@@ -93,6 +93,129 @@ export const DEMO_SKILLS = [
   { skillName: 'Forecasting', skillCategory: 'Finance', description: 'Planning from data.' },
 ].map((skill) => ({ ...skill, proficiencyLevels: ['beginner', 'intermediate', 'advanced', 'expert'] }));
 
+/** The body of `POST /frameworks/import`. */
+export const DEMO_FRAMEWORK = {
+  frameworkName: 'Company skills',
+  version: '2026.1',
+  frameworkType: 'custom',
+  description: 'The skills that this company develops, with four levels each.',
+  frameworkData: { owner: 'People', reviewedEvery: '12 months' },
+  skills: DEMO_SKILLS,
+};
+
+/** `requires`: skills by name, each with its lowest level. */
+export const DEMO_ROLES = [
+  {
+    roleName: 'Backend Engineer',
+    roleLevel: 'senior',
+    department: 'Engineering',
+    description: 'Builds and runs services and their data.',
+    requires: [
+      ['TypeScript', 'advanced'],
+      ['PostgreSQL', 'advanced'],
+      ['AWS', 'intermediate'],
+    ],
+  },
+  {
+    roleName: 'Account Executive',
+    roleLevel: 'professional',
+    department: 'Sales',
+    description: 'Wins customers and keeps them.',
+    requires: [
+      ['Negotiation', 'advanced'],
+      ['Forecasting', 'beginner'],
+    ],
+  },
+  {
+    roleName: 'Team Lead',
+    roleLevel: 'lead',
+    department: 'People',
+    description: 'Leads a team of up to ten people.',
+    requires: [
+      ['Interviewing', 'intermediate'],
+      ['Forecasting', 'intermediate'],
+      ['Negotiation', 'beginner'],
+    ],
+  },
+] as const;
+
+const LEVELS = [
+  { value: 'never', score: 0 },
+  { value: 'with help', score: 1 },
+  { value: 'alone', score: 2 },
+  { value: 'I teach it', score: 3 },
+];
+
+/** @param skillIds by name. */
+export function demoAssessment(skillIds: ReadonlyMap<string, string>) {
+  return {
+    assessmentName: 'Engineering self-assessment 2026',
+    assessmentType: 'skills',
+    description: 'Ten minutes, once a year.',
+    questions: [
+      {
+        id: 'queries',
+        skillId: skillIds.get('PostgreSQL'),
+        kind: 'choice',
+        prompt: 'Have you read a query plan?',
+        options: LEVELS,
+        weight: 2,
+      },
+      {
+        id: 'types',
+        skillId: skillIds.get('TypeScript'),
+        kind: 'choice',
+        prompt: 'Have you written a generic type?',
+        options: LEVELS,
+      },
+      {
+        id: 'confidence',
+        skillId: skillIds.get('AWS'),
+        kind: 'scale',
+        prompt: 'How sure are you on call, from 1 to 5?',
+      },
+      { id: 'wishes', kind: 'text', prompt: 'What would you like to learn next?' },
+    ],
+    scoringConfig: { method: 'weighted-average', passScore: 60 },
+  };
+}
+
+/** What the n-th employee answers. */
+export function demoAnswers(n: number) {
+  return {
+    queries: pick(LEVELS, n + 1).value,
+    types: pick(LEVELS, n + 2).value,
+    confidence: 2 + (n % 4),
+    wishes: pick(['Query planning', 'Incident command', 'Public speaking'], n),
+  };
+}
+
+/** Of the first employees, one each. */
+export const DEMO_CERTIFICATIONS = [
+  {
+    certificationName: 'AWS Certified Solutions Architect',
+    issuingOrganization: 'Amazon Web Services',
+    issueDate: '2024-03-11',
+    expiryDate: '2027-03-11',
+    credentialId: 'SAA-10231',
+    verificationStatus: 'verified',
+  },
+  {
+    certificationName: 'Professional Scrum Product Owner',
+    issuingOrganization: 'Scrum.org',
+    issueDate: '2022-09-01',
+    verificationStatus: 'pending',
+  },
+  {
+    certificationName: 'Certified Management Accountant',
+    issuingOrganization: 'Institute of Management Accountants',
+    issueDate: '2021-05-20',
+    expiryDate: '2026-05-20',
+    credentialUrl: 'https://certificates.example/cma/55120',
+    verificationStatus: 'verified',
+  },
+];
+
 /** The n-th employee of a demo tenant; the same n gives the same person. */
 export function demoEmployee(slug: string, n: number) {
   const firstName = pick(FIRST_NAMES, n * 7 + slug.length);

@@ -1,7 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeExecutionCommand, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { ApiClient, ApiError } from './api-client.ts';
-import { DEMO_SKILLS, DEMO_TENANTS, type DemoTenant, demoEmployee } from './demo-data.ts';
+import {
+  DEMO_CERTIFICATIONS,
+  DEMO_FRAMEWORK,
+  DEMO_ROLES,
+  DEMO_SKILLS,
+  DEMO_TENANTS,
+  type DemoTenant,
+  demoAnswers,
+  demoAssessment,
+  demoEmployee,
+} from './demo-data.ts';
 
 /** How many people are the first, and lead a department. */
 const DEPARTMENTS = 6;
@@ -21,10 +31,26 @@ export interface DemoTarget {
  * @throws when an onboarding fails.
  */
 export async function createDemoTenants(target: DemoTarget): Promise<void> {
-  await Promise.all(DEMO_TENANTS.map((tenant) => createDemoTenant(target, tenant)));
+  // One after the other: these are few requests, and each further environment of their function takes longer to start.
+  let assessing: Promise<void> = Promise.resolve();
+  const create = async (tenant: DemoTenant) => {
+    const organisation = await createDemoTenant(target, tenant);
+    if (organisation) assessing = assessing.then(() => assess(organisation));
+    await assessing;
+  };
+  await Promise.all(DEMO_TENANTS.map(create));
 }
 
-async function createDemoTenant(target: DemoTarget, tenant: DemoTenant): Promise<void> {
+/** A tenant with the ids of its people and skills; undefined when it is complete already. */
+interface Organisation {
+  readonly api: ApiClient;
+  readonly tenant: DemoTenant;
+  readonly employeeIds: readonly string[];
+  readonly frameworkId: string;
+  readonly skillIds: ReadonlyMap<string, string>;
+}
+
+async function createDemoTenant(target: DemoTarget, tenant: DemoTenant): Promise<Organisation | undefined> {
   await onboard(target, tenant);
   const operator = new ApiClient(target.apiUrl, await target.operatorToken());
   const { tenantId } = await operator.get<{ tenantId: string }>(`/tenants/${tenant.slug}`);
@@ -32,7 +58,7 @@ async function createDemoTenant(target: DemoTarget, tenant: DemoTenant): Promise
     unlessThere(operator.post(`/tenants/${tenantId}/users`, { email: `${role}@${tenant.slug}.test`, role })),
   );
   const admin = new ApiClient(target.apiUrl, await target.userToken(tenantId, `admin@${tenant.slug}.test`));
-  await fill(admin, tenant);
+  return fill(admin, tenant);
 }
 
 async function onboard({ states, onboardingArn }: DemoTarget, tenant: DemoTenant): Promise<void> {
@@ -53,10 +79,13 @@ async function onboard({ states, onboardingArn }: DemoTarget, tenant: DemoTenant
   }
 }
 
-async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
-  const key = (what: string, n: number) => `demo-${tenant.slug}-${what}-${n}`;
+/** The key of a request, which may be repeated. */
+const keyOf = (tenant: DemoTenant) => (what: string, n: number) => `demo-${tenant.slug}-${what}-${n}`;
+
+async function fill(api: ApiClient, tenant: DemoTenant): Promise<Organisation | undefined> {
+  const key = keyOf(tenant);
   if ((await api.get<{ items: unknown[] }>('/employees?limit=1')).items.length > 0 && (await isFilled(api)))
-    return;
+    return undefined;
   const people = Array.from({ length: tenant.employees }, (_, n) => n);
   const hire = async (n: number, managerId: string | null) => {
     const body = { ...demoEmployee(tenant.slug, n), managerId };
@@ -69,9 +98,16 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
     hire(n, leaders[n % DEPARTMENTS]!),
   );
   const employeeIds = [...leaders, ...members];
-  await inParallel(DEMO_SKILLS, AT_ONCE, async (skill, n) => {
-    const { skillId } = await api.post<{ skillId: string }>('/skills', skill, key('skill', n));
-    for (let person = n; person < employeeIds.length; person += 4) {
+  const { frameworkId } = await api.post<{ frameworkId: string }>(
+    '/frameworks/import',
+    DEMO_FRAMEWORK,
+    key('framework', 0),
+  );
+  const skills = await api.list<{ skillId: string; skillName: string }>('/skills');
+  const skillIds = new Map(skills.map(({ skillName, skillId }) => [skillName, skillId]));
+  await inParallel(DEMO_SKILLS, AT_ONCE, async ({ skillName }, n) => {
+    const skillId = skillIds.get(skillName);
+    for (let person = n; person < employeeIds.length; person += 5) {
       const proficiencyLevel = ['beginner', 'intermediate', 'advanced', 'expert'][(person + n) % 4];
       const body = { skillId, proficiencyLevel, yearsOfExperience: ((person * 3) % 40) / 4 };
       await unlessThere(
@@ -90,11 +126,48 @@ async function fill(api: ApiClient, tenant: DemoTenant): Promise<void> {
       await unlessThere(api.post(`/teams/${teamId}/members`, body, key(`team-${n}-member`, person)));
     }
   });
+  await inParallel(DEMO_ROLES, AT_ONCE, ({ requires, ...role }, n) => {
+    const requiredSkills = requires.map(([skillName, minProficiency]) => ({
+      skillId: skillIds.get(skillName),
+      minProficiency,
+    }));
+    return api.post('/roles', { ...role, requiredSkills }, key('role', n));
+  });
+  return { api, tenant, employeeIds, frameworkId, skillIds };
 }
 
-/** The teams come last: when they exist, the tenant is complete. */
+/** How many employees answer the assessment; the last of them has not completed it. */
+const ASSESSED = 4;
+
+/** The assessment, what employees answered, and their certifications. */
+async function assess({ api, tenant, employeeIds, frameworkId, skillIds }: Organisation): Promise<void> {
+  const key = keyOf(tenant);
+  const draft = { ...demoAssessment(skillIds), frameworkId, createdBy: employeeIds[0] };
+  const { assessmentId } = await api.post<{ assessmentId: string }>(
+    '/assessments',
+    draft,
+    key('assessment', 0),
+  );
+  await api.patch(`/assessments/${assessmentId}`, { status: 'published' });
+  const results = `/assessments/${assessmentId}/results`;
+  for (const [n, employeeId] of employeeIds.slice(0, ASSESSED).entries()) {
+    const { resultId } = await api.post<{ resultId: string }>(results, { employeeId }, key('result', n));
+    const status = n === ASSESSED - 1 ? {} : { status: 'completed' };
+    await unlessThere(api.patch(`${results}/${resultId}`, { answers: demoAnswers(n), ...status }));
+  }
+  for (const [n, certification] of DEMO_CERTIFICATIONS.entries()) {
+    await api.post(
+      '/certifications',
+      { ...certification, employeeId: employeeIds[n] },
+      key('certification', n),
+    );
+  }
+}
+
+/** The certifications come last: when they exist, the tenant is complete. */
 async function isFilled(api: ApiClient): Promise<boolean> {
-  return (await api.get<{ items: unknown[] }>('/teams')).items.length === 3;
+  const { items } = await api.get<{ items: unknown[] }>('/certifications');
+  return items.length >= DEMO_CERTIFICATIONS.length;
 }
 
 async function unlessThere(creation: Promise<unknown>): Promise<void> {

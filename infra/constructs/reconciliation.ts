@@ -45,12 +45,12 @@ export class Reconciliation extends Construct {
    */
   #task({
     settings,
-    region,
     registry,
     network,
     cells,
     secrets,
     bucket,
+    elsewhere,
   }: ReconciliationProps): StrataFunction {
     const task = new StrataFunction(this, 'Task', {
       ...settings,
@@ -61,11 +61,13 @@ export class Reconciliation extends Construct {
       watchedByWorkflow: true,
       environment: {
         ...registry.writerEnvironment,
-        REGION_KEY: region.key,
+        ...elsewhere.environment,
         BACKUP_BUCKET: bucket.bucket.bucketName,
       },
     });
     registry.grantWrite(task);
+    // A tenant that another region has by now is not registered from its former backups here.
+    elsewhere.grantRegistries(task);
     bucket.grantRead(task);
     for (const cell of cells) cell.grantOwner(task);
     const why = 'Every tenant of the region is compared; only a pattern of their secrets’ names is known.';

@@ -1,5 +1,6 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { routes as assessmentRoutes } from '../../functions/api/assessments/routes.ts';
 import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
@@ -43,7 +44,14 @@ export class ApiStack extends Stack {
     const skills = this.#tenantFunction(
       'Skills',
       'skills',
-      'Skills of the organisation and of its employees',
+      'Skills, frameworks and roles of the organisation, and skills of its employees',
+      domain,
+      props,
+    );
+    const assessments = this.#tenantFunction(
+      'Assessments',
+      'assessments',
+      'Assessments with their results, and certifications',
       domain,
       props,
     );
@@ -67,6 +75,7 @@ export class ApiStack extends Stack {
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
+    api.serve('assessments', assessmentRoutes, assessments);
     api.serve('audit', auditRoutes, audit);
     api.serve('public', publicRoutes, open, {
       reason:
@@ -79,7 +88,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'audit' | 'people' | 'skills',
+    context: 'assessments' | 'audit' | 'people' | 'skills',
     description: string,
     domain: string | undefined,
     { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import type pg from 'pg';
 import { identifier, qualified } from '../../functions/database/ddl/identifier.ts';
-import type { AnyColumn, TenantTable } from '../../functions/database/tables/tenant-table.ts';
+import type { AnyColumn, IndexedRows, TenantTable } from '../../functions/database/tables/tenant-table.ts';
 
 /** A value in PostgreSQL's text form; null is NULL. */
 type Value = string | null;
@@ -134,12 +134,13 @@ export function randomRows(tables: readonly TenantTable[], most: number): fc.Arb
     for (const [n, table] of tables.entries()) {
       const rows: Record<string, Value>[] = [];
       data[table.name] = rows;
-      const keys = [table.primaryKey, ...table.unique].map((columns) => ({
-        columns,
-        seen: new Set<string>(),
-      }));
+      const keys = [
+        ...[table.primaryKey, ...table.unique].map((columns) => ({ columns, where: undefined })),
+        ...table.indexes.filter(({ unique }) => unique),
+      ].map(({ columns, where }) => ({ columns, where, seen: new Set<string>() }));
       for (const { values, picks } of drawn[n] ?? []) {
         const row = { ...values } as Record<string, Value>;
+        satisfyRules(table.name, row);
         const holds = table.foreignKeys.every(({ column, references }, index) => {
           // A row may refer to itself, too.
           const [key = ''] = tables.find(({ name }) => name === references)?.primaryKey ?? [];
@@ -148,10 +149,9 @@ export function randomRows(tables: readonly TenantTable[], most: number): fc.Arb
           if (row[column] !== null) row[column] = parent?.[key] ?? null;
           return row[column] !== null || Boolean(table.columns[column]?.spec.nullable);
         });
-        const keysOfRow = keys.map(({ columns, seen }) => ({
-          seen,
-          key: JSON.stringify(columns.map((name) => row[name])),
-        }));
+        const keysOfRow = keys
+          .filter(({ where }) => !where || isIndexed(row, where))
+          .map(({ columns, seen }) => ({ seen, key: JSON.stringify(columns.map((name) => row[name])) }));
         if (!holds || keysOfRow.some(({ seen, key }) => seen.has(key))) continue;
         for (const { seen, key } of keysOfRow) seen.add(key);
         rows.push(row);
@@ -159,6 +159,27 @@ export function randomRows(tables: readonly TenantTable[], most: number): fc.Arb
     }
     return data;
   });
+}
+
+function isIndexed(row: Record<string, Value>, where: IndexedRows): boolean {
+  const value = row[where.column];
+  return 'is' in where ? (value === null) === (where.is === 'NULL') : value === where.equals;
+}
+
+/** Changes a row so that it satisfies the rules of its table. */
+function satisfyRules(table: string, row: Record<string, Value>): void {
+  if (table === 'assessments' && row.status !== 'draft') {
+    row.questions ??= '[]';
+    row.scoring_config ??= '{}';
+  }
+  if (table === 'assessment_results') {
+    row.completed_at = row.status === 'completed' ? (row.completed_at ?? 'epoch') : null;
+    const score = Number(row.score ?? 0);
+    if (!(score >= 0 && score <= 100)) row.score = '99.99';
+  }
+  // No day is before this one.
+  if (table === 'certifications' && row.issue_date != null && row.expiry_date != null)
+    row.issue_date = '-infinity';
 }
 
 /** @param tenantId for the shared tables */

@@ -37,7 +37,7 @@ const actionsIn = (rights: readonly string[] | undefined): Set<string> =>
   new Set(rights?.map((right) => right.split(' ')[0] as string));
 
 test.each(['us', 'eu', 'apac'])(
-  'in %s only those who work for moves, registrations and the region itself reach another region',
+  'in %s only those who work for moves, registrations, reconciliation and the region itself reach another region',
   (key) => {
     for (const other of Object.values(knownRegions)) {
       if (other.key === key) continue;
@@ -48,6 +48,7 @@ test.each(['us', 'eu', 'apac'])(
       expect(reaching.filter((entry) => !moves.includes(entry)).sort()).toEqual([
         'tasks/onboarding-registry',
         'tasks/register-region',
+        'tasks/registry-reconcile',
       ]);
       expect(moves.sort()).toEqual(['tasks/move-aws', 'tasks/move-data', 'tasks/move-registry']);
     }
@@ -105,7 +106,7 @@ test('the reach is as narrow as names allow', () => {
   const reach = reachOf('Strata-us-operations', 'eu-west-1');
   const beyondRegistry = (entry: string) =>
     (reach.get(`tasks/${entry}`) ?? []).filter((right) => !REGISTRY_THERE.includes(right));
-  for (const entry of ['register-region', 'onboarding-registry']) {
+  for (const entry of ['register-region', 'onboarding-registry', 'registry-reconcile']) {
     expect(reach.get(`tasks/${entry}`), entry).toEqual([...REGISTRY_THERE].sort());
   }
   const secret = (action: string, name: string) =>

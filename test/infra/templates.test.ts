@@ -193,6 +193,7 @@ test('no function and no role uses a managed policy of AWS', () => {
 
 test('functions that serve requests can read no owner, master or writer secret', () => {
   for (const entry of [
+    'api/assessments/handler',
     'api/audit/handler',
     'api/people/handler',
     'api/skills/handler',
@@ -225,8 +226,9 @@ test('the environment of every function has only the agreed names', () => {
   const ofCell = (stack: string, entry: string) =>
     stack.includes('-cell-') && entry === 'tasks/reconcile-proxy-auth' ? ['CELL_ID'] : [];
   const reachesFurther =
-    /^(?:api\/tenants\/|tasks\/move-|tasks\/onboarding-registry$|tasks\/register-region)/;
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|registry-reconcile)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
+    'api/assessments/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/audit/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS'],
@@ -241,7 +243,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
-    'tasks/registry-reconcile': ['REGION_KEY', 'BACKUP_BUCKET'],
+    'tasks/registry-reconcile': ['BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],

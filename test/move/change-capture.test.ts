@@ -82,7 +82,7 @@ describe.each(['shared', 'schema'] as const)('under the %s model', (model) => {
     await capture(true);
     await write(
       `INSERT INTO audit_log (action, resource_type) VALUES ('a', 'b') RETURNING log_id AS id`,
-      `INSERT INTO assessment_results (status) VALUES ('completed') RETURNING result_id AS id`,
+      `INSERT INTO assessment_results (status) VALUES ('abandoned') RETURNING result_id AS id`,
     );
     expect((await captured()).map(([table]) => table).sort()).toEqual(['assessment_results', 'audit_log']);
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { isConnectionLost } from '../../functions/database/session/sql-state.ts';
 import type { TenantTable } from '../../functions/database/tables/tenant-table.ts';
 import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
-import { placeholderColumn } from '../../functions/database/transfer/reshape/apply-changes.ts';
+import { placeholderColumn, uniqueRules } from '../../functions/database/transfer/reshape/apply-changes.ts';
 import { MoveAborted, MoveMismatch } from '../../functions/moves/errors.ts';
 import { copyReshape } from '../../functions/moves/reshape/copy-reshape.ts';
 import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
@@ -122,10 +122,16 @@ test('an attempt that is rolled back late touches nothing of the one that came a
   expect(await emailsAt(database, next.hop.target, tenantId)).toHaveLength(3);
 });
 
-test('every unique key has a column that takes a placeholder', () => {
+test('every unique key and index has a column that takes a placeholder, or a value that leaves the index', () => {
   for (const table of tenantTables as readonly TenantTable[]) {
-    for (const key of table.unique) {
-      const type = table.columns[placeholderColumn(table, key)]?.spec.type ?? '';
+    for (const { columns, where } of uniqueRules(table)) {
+      if (where && 'otherwise' in where) {
+        const { allowedValues } = table.columns[where.column]?.spec ?? {};
+        expect(allowedValues, table.name).toContain(where.otherwise);
+        expect(where.otherwise).not.toBe(where.equals);
+        continue;
+      }
+      const type = table.columns[placeholderColumn(table, columns)]?.spec.type ?? '';
       const length = Number(/\((\d+)\)/.exec(type)?.[1] ?? Number.POSITIVE_INFINITY);
       expect(length, table.name).toBeGreaterThanOrEqual(
         'moving '.length + 37 * (1 + table.primaryKey.length),

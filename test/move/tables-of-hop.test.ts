@@ -1,8 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createTenantSchema } from '../../functions/database/provisioning/tenant-schema.ts';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
-import { migrationsUpTo } from '../../functions/database/tables/tenant-migrations.ts';
 import { TablesNewer, TablesUpgrading } from '../../functions/moves/errors.ts';
 import { prepare } from '../../functions/moves/hop-phases.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -24,8 +23,12 @@ afterAll(async () => {
   await secrets.stop();
 });
 
-async function begin(model: 'shared' | 'schema', agreed?: number): Promise<StepLog> {
-  const tenant = await database.addTenant(model);
+async function begin(
+  model: 'shared' | 'schema',
+  agreed?: number,
+  version: number = TENANT_SCHEMA_VERSION,
+): Promise<StepLog> {
+  const tenant = await database.addTenant(model, randomUUID(), version);
   await addPeople(database, placeOf(database, tenant), tenant.tenantId, 'before');
   const { tenantId } = tenant;
   const to = model === 'shared' ? 'schema' : 'shared';
@@ -33,21 +36,6 @@ async function begin(model: 'shared' | 'schema', agreed?: number): Promise<StepL
   const source = placeOf(database, tenant);
   const known = agreed === undefined ? {} : { schemaVersion: agreed };
   return new StepLog(hopOf('reshape', tenantId, source, { ...target, ...known }));
-}
-
-/** Makes the tenant's schema anew, as the release of that version made it. */
-async function makeAtVersion(schemaName: string, tenantId: string, version: number): Promise<void> {
-  await superuser.query(`DROP SCHEMA ${schemaName} CASCADE`);
-  const owner = await database.connect('owner');
-  await createTenantSchema(owner, {
-    tenantId,
-    schemaName,
-    roleName: schemaName,
-    password: `password of ${schemaName}`,
-    connectionLimit: 20,
-    migrations: migrationsUpTo(version),
-  });
-  await owner.end();
 }
 
 const placementOf = async ({ hop }: StepLog) => {
@@ -64,8 +52,7 @@ const historyOf = async (table: string) =>
   );
 
 test('a new hop brings its schema up to date and tells its version with the forward', async () => {
-  const log = await begin('schema');
-  await makeAtVersion(log.hop.source.schemaName, log.hop.attempt.tenantId, 1);
+  const log = await begin('schema', undefined, 1);
   await log.run(prepare);
   expect(log.hop.target.schemaVersion).toBe(TENANT_SCHEMA_VERSION);
   expect(await historyOf(`${log.hop.source.schemaName}.schema_migrations`)).toHaveLength(

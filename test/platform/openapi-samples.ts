@@ -41,7 +41,87 @@ async function offered(driver: ApiDriver, requirement: string): Promise<void> {
   driver.ids.set('offerId', open.offerId);
 }
 
+const QUESTIONS = [
+  {
+    id: 'q1',
+    kind: 'choice',
+    prompt: 'Which one?',
+    options: [
+      { value: 'this', score: 1 },
+      { value: 2, score: 0 },
+    ],
+    weight: 2,
+  },
+  { id: 'q2', kind: 'scale', prompt: 'How sure are you?' },
+  { id: 'q3', kind: 'text', prompt: 'Why?' },
+];
+
+/** What the driver has made; a body that is only to be refused may name nothing. */
+const idOf = (driver: ApiDriver, name: string): string =>
+  driver.ids.get(name) ?? '00000000-0000-4000-8000-000000000000';
+
+/** The driver's skill at its lowest level. */
+async function requiredSkills(driver: ApiDriver): Promise<object[]> {
+  const skillId = driver.ids.get('skillId');
+  if (skillId === undefined) return [];
+  const { body } = await driver.get(`/skills/${skillId}`);
+  return [{ skillId, minProficiency: body.proficiencyLevels[0] }];
+}
+
 export const samples: Readonly<Record<string, Sample>> = {
+  // Not the levels: a role of the samples requires one.
+  'skills.update': { body: () => ({ skillCategory: 'Data', description: null }) },
+  'employeeSkills.create': {
+    body: (driver) => ({
+      skillId: idOf(driver, 'skillId'),
+      yearsOfExperience: 1.5,
+      lastAssessedAt: '2026-01-31T09:00:00+01:00',
+      selfAssessed: true,
+    }),
+  },
+  'employeeSkills.update': { body: () => ({ verified: true, yearsOfExperience: null }) },
+  'frameworks.importWhole': {
+    body: () => ({
+      frameworkName: unique('Imported'),
+      version: '1',
+      frameworkData: { source: 'test' },
+      skills: [{ skillName: 'Imported', proficiencyLevels: ['low', 'high'] }, { skillName: 'Plain' }],
+    }),
+  },
+  'roles.create': {
+    body: async (driver) => ({ roleName: unique('Role'), requiredSkills: await requiredSkills(driver) }),
+  },
+  'roles.update': {
+    body: async (driver) => ({ department: 'Lab', requiredSkills: await requiredSkills(driver) }),
+  },
+  'assessments.create': {
+    body: () => ({
+      assessmentName: unique('Assessment'),
+      assessmentType: 'skills',
+      questions: QUESTIONS,
+      scoringConfig: { method: 'sum', passScore: 50 },
+    }),
+  },
+  'assessments.update': { body: () => ({ description: 'Ten minutes.' }) },
+  'results.create': {
+    before: async (driver) => {
+      const path = `/assessments/${driver.ids.get('assessmentId')}`;
+      await driver.send('PATCH', path, { body: { status: 'published' } });
+    },
+  },
+  // Not completed, so that it can be deleted.
+  'results.update': { body: () => ({ answers: { q1: 2, q3: 'Because.' }, status: 'in_progress' }) },
+  'certifications.create': {
+    body: (driver) => ({
+      employeeId: idOf(driver, 'employeeId'),
+      certificationName: unique('Certification'),
+      issueDate: '2026-01-31',
+      credentialUrl: 'https://certificates.test/1',
+    }),
+  },
+  'certifications.update': {
+    body: () => ({ expiryDate: '2027-01-31', verificationStatus: 'verified', credentialUrl: null }),
+  },
   'tenants.create': {
     body: () => {
       const slug = unique('doc');

@@ -29,6 +29,21 @@ const meter = (options: Partial<MeteringOptions> = {}) =>
     ...options,
   });
 
+test('a clone has no samples, and its original and its neighbours have theirs', async () => {
+  const [original, clone] = [
+    await world.addTenant('shared', 'us-1'),
+    await world.addTenant('shared', 'us-1'),
+  ];
+  await world.registry.query('UPDATE tenants SET clone_of = :of::uuid WHERE tenant_id = :clone::uuid', {
+    of: original.tenantId,
+    clone: clone.tenantId,
+  });
+  for (const tenant of [original, clone]) await world.hire(tenant, 2);
+  await meter();
+  expect(await world.samples(clone.tenantId)).toEqual([]);
+  expect(await world.samples(original.tenantId)).toMatchObject([{ active_employees: 2 }]);
+});
+
 describe('the figures', () => {
   test('of a Starter tenant never include a row of its neighbours', async () => {
     const small = await world.addTenant('shared', 'us-1', { monthlyRevenue: 120.5 });

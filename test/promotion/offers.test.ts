@@ -57,6 +57,19 @@ describe('a Business tenant with hipaa', () => {
     expect((await daily.run()).withdrawn).toBe(1);
   });
 
+  test('and a Starter tenant that are clones are neither offered another tier nor promoted', async () => {
+    const [regulated, starter] = [await daily.regulated(), await daily.starter(60)];
+    for (const tenantId of [regulated, starter]) await daily.change(tenantId, 'clone_of = gen_random_uuid()');
+    const registry = daily.world.registry as unknown as DataApi;
+    const required = { complianceRequirements: ['soc2'] };
+    await updateTenant(registry, starter, required, { actor: operator, ifMatch: undefined, force: true });
+    expect((await daily.run()).decisions).toMatchObject({ offer: 0, promote: 0 });
+    for (const tenantId of [regulated, starter]) {
+      expect(await daily.offersOf(tenantId)).toEqual([]);
+      expect(await daily.decisionsOf(tenantId)).toEqual([]);
+    }
+  });
+
   test('is told of by the next run when telling failed', async () => {
     const tenantId = await daily.regulated();
     const outcome = await daily.run({

@@ -1,9 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { listDueTenants } from '../../functions/backups/due-tenants.ts';
+import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
+import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
+import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import type { DedicatedDatabase } from '../../functions/places/dedicated-databases.ts';
 import { type Found, NOTHING_FOUND } from '../../functions/reconciliation/differences.ts';
 import { reconcilePage } from '../../functions/reconciliation/reconcile-registry.ts';
-import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../../functions/registry/data-api.ts';
+import { endLoss } from '../../functions/registry/lost-tenants.ts';
+import { getTenant, updateTenant } from '../../functions/registry/tenants.ts';
 import { type BackedUp, BackupWorld } from '../backup/backup-world.ts';
 import { connectAs } from '../database-server.ts';
 
@@ -16,7 +22,17 @@ afterAll(() => world.stop());
 const dedicated: DedicatedDatabase[] = [];
 type Registry = Parameters<typeof reconcilePage>[0]['registry'];
 
-async function reconcile(apply: boolean, registry: Registry = world.registryCalls): Promise<Found> {
+interface Reconciliation {
+  readonly registry?: Registry;
+  readonly registerLost?: boolean;
+  /** Key of another region that has all tenants. */
+  readonly otherRegion?: string;
+}
+
+async function reconcile(
+  apply: boolean,
+  { registry = world.registryCalls, registerLost = false, otherRegion }: Reconciliation = {},
+): Promise<Found> {
   const around = {
     registry,
     store: world.bucket.store,
@@ -26,19 +42,22 @@ async function reconcile(apply: boolean, registry: Registry = world.registryCall
     },
     findSecret: async (name: string) => `arn of ${name}`,
     region: 'us',
+    findInOtherRegions: async (ids: readonly string[]) =>
+      new Map(otherRegion === undefined ? [] : ids.map((id): [string, string] => [id, otherRegion])),
   };
   const databases = [...dedicated].sort((one, other) => (one.tenantId < other.tenantId ? -1 : 1));
   let found = NOTHING_FOUND;
   let after: string | undefined;
-  // The deadline has passed, so each call compares one tenant.
   for (;;) {
     const rest = databases.filter(({ tenantId }) => after === undefined || tenantId > after);
     const page = await reconcilePage(around, {
       apply,
+      registerLost,
       after,
       dedicated: { databases: rest.slice(0, 1), isLast: rest.length <= 1 },
       found,
-      deadline: 0,
+      // One that has passed makes a call for each tenant.
+      deadline: registerLost ? performance.now() + 60_000 : 0,
     });
     found = page.found;
     if (page.done) return found;
@@ -327,7 +346,7 @@ test('a run that is killed at any statement mends a tenant entirely or not at al
           return work(counted);
         }),
     };
-    const outcome = await reconcile(true, dying).catch((error: Error) => error);
+    const outcome = await reconcile(true, { registry: dying }).catch((error: Error) => error);
     if (!(outcome instanceof Error)) break;
     expect(outcome.message).toBe('killed');
     // Later statements belong to other tenants, which other tests have left.
@@ -355,4 +374,235 @@ test('a cell that cannot be reached is reported, and without it no tenant is dec
   } finally {
     await asSuperuser('DELETE FROM cells WHERE cell_id = $1', cellId);
   }
+});
+
+describe('a tenant whose rows are lost', () => {
+  const SETTINGS = `tenant_name, tenant_slug, subscription_tier, billing_email, monthly_revenue, max_users, max_storage_gb,
+    features, data_residency, compliance_requirements, clone_of, date_trunc('milliseconds', created_at) AS created_at`;
+  const settingsOf = async ({ tenantId }: BackedUp) => ({
+    tenant: await inRegistry(`SELECT ${SETTINGS} FROM tenants WHERE tenant_id = :tenantId::uuid`, tenantId),
+    users: await inRegistry(
+      'SELECT user_id, email, role, is_active FROM tenant_users WHERE tenant_id = :tenantId::uuid ORDER BY 1',
+      tenantId,
+    ),
+  });
+
+  /** With what an operator has set. */
+  async function customisedTenant(model: 'shared' | 'schema'): Promise<BackedUp> {
+    const tenant = await world.addTenant(model);
+    await inRegistry(
+      `UPDATE tenants SET billing_email = 'bill@x.test', monthly_revenue = 1234.56, max_users = 77, max_storage_gb = 9,
+         features = '{"beta": {"on": true}}', compliance_requirements = '["gdpr"]' WHERE tenant_id = :tenantId::uuid`,
+      tenant.tenantId,
+    );
+    for (const [email, role] of [
+      ['first@x.test', 'admin'],
+      ['second@x.test', 'viewer'],
+    ])
+      await world.registryCalls.query(
+        'INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, :role)',
+        { tenantId: tenant.tenantId, email, role },
+      );
+    return tenant;
+  }
+
+  const losePlace = ({ tenantId }: BackedUp) =>
+    inCell('DELETE FROM tenancy.placement WHERE tenant_id = $1', tenantId);
+
+  const inputOf = ({ tenantId, isolationModel }: BackedUp) =>
+    validateOnboardingInput({
+      name: tenantId,
+      // Test tenants have their id as slug, which no new tenant may have.
+      slug: 'any',
+      adminEmail: 'someone@x.test',
+      tier: isolationModel === 'shared' ? 'starter' : 'business',
+      billingEmail: 'bill@x.test',
+      complianceRequirements: ['gdpr'],
+    });
+
+  test.each(['shared', 'schema'] as const)(
+    'with its region comes back from its latest manifest, under its own id (%s)',
+    async (model) => {
+      const tenant = await customisedTenant(model);
+      const { tenantId } = tenant;
+      await world.backUp(tenant);
+      const { backupId } = await world.backUp(tenant);
+      const before = await settingsOf(tenant);
+      await forget(tenant);
+      await losePlace(tenant);
+
+      const left = await reconcile(true);
+      expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([
+        ['tenant-only-backed-up'],
+        ['left'],
+      ]);
+      expect(await routeOf(tenant)).toBeUndefined();
+
+      const kinds = ['tenant-only-backed-up', 'backup-unknown', 'backup-unknown'];
+      expect(kindsOf(await reconcile(false, { registerLost: true }), tenant)).toEqual(kinds);
+      expect(await routeOf(tenant)).toBeUndefined();
+      const found = await reconcile(true, { registerLost: true });
+      expect(outcomesOf(found, tenant)).toEqual(kinds.map(() => 'mended'));
+      expect(await settingsOf(tenant)).toEqual(before);
+      expect(await getTenant(world.registryCalls, tenantId)).toMatchObject({
+        status: 'failed',
+        reason: expect.stringContaining(backupId),
+        restoreFrom: backupId,
+        epoch: 2,
+        cellId: 'us-1',
+      });
+      const ownName = `tenant_${tenantId.replaceAll('-', '')}_e2`;
+      expect(await routeOf(tenant)).toMatchObject(
+        model === 'shared'
+          ? { schema_name: 'shared', role_name: 'strata_starter' }
+          : { schema_name: ownName, role_name: ownName, secret_arn: null },
+      );
+      expect(kindsOf(await reconcile(true, { registerLost: true }), tenant)).toEqual([]);
+    },
+  );
+
+  test('is onboarded again with any administrator’s address, is not served, and is active again after a restore', async () => {
+    const tenant = await customisedTenant('schema');
+    const { tenantId } = tenant;
+    const { backupId } = await world.backUp(tenant);
+    await forget(tenant);
+    await losePlace(tenant);
+    await reconcile(true, { registerLost: true });
+    const { users } = await settingsOf(tenant);
+
+    const resumed = await registerTenant(
+      world.registryCalls as DataApi,
+      { ...inputOf(tenant), slug: tenantId },
+      { actor: { id: 'operator', type: 'operator' } },
+    );
+    expect(resumed).toMatchObject({ tenantId, status: 'provisioning', restoreFrom: backupId, epoch: 2 });
+    await inCell(
+      `INSERT INTO tenancy.placement (tenant_id, epoch, isolation_model, schema_name, role_name)
+       SELECT $1::uuid, 2, 'schema', name, name FROM (SELECT 'tenant_' || replace($1::text, '-', '') || '_e2' AS name)`,
+      tenantId,
+    );
+    // An onboarding that is under way is not mistaken for a tenant that works.
+    expect(kindsOf(await reconcile(true), tenant)).toEqual([]);
+    await inRegistry(
+      "UPDATE tenant_database_routing SET secret_arn = 'arn' WHERE tenant_id = :tenantId::uuid",
+      tenantId,
+    );
+    const activated = await activateTenant(world.registryCalls as DataApi, tenantId, {
+      id: 'workflow',
+      type: 'workflow',
+    });
+    expect(activated).toMatchObject({ status: 'suspended', reason: expect.stringMatching(/restore/i) });
+    expect((await settingsOf(tenant)).users).toEqual(users);
+    await inRegistry(
+      "UPDATE tenant_backups SET started_at = now() - interval '2 days' WHERE tenant_id = :tenantId::uuid",
+      tenantId,
+    );
+    const { groups } = await listDueTenants(world.registryCalls, 'us');
+    expect(groups.flatMap(({ tenants }) => tenants)).not.toContainEqual({ tenantId });
+
+    await endLoss(world.registryCalls, tenantId);
+    const restored = await getTenant(world.registryCalls, tenantId);
+    expect(restored).toMatchObject({ status: 'active', reason: null });
+    expect(restored).not.toHaveProperty('restoreFrom');
+  });
+
+  test('and that an operator makes active is served as it is', async () => {
+    const tenant = await world.addTenant('schema');
+    const { tenantId } = tenant;
+    await inRegistry(
+      `UPDATE tenants SET status = 'suspended', status_reason = 'x', lost = '{"epoch": 1, "status": "active"}'
+       WHERE tenant_id = :tenantId::uuid`,
+      tenantId,
+    );
+    await updateTenant(
+      world.registryCalls as DataApi,
+      tenantId,
+      { status: 'active' },
+      { actor: 'operator', ifMatch: undefined },
+    );
+    const [row] = await inRegistry(
+      'SELECT status, lost FROM tenants WHERE tenant_id = :tenantId::uuid',
+      tenantId,
+    );
+    expect(row).toEqual({ status: 'active', lost: null });
+  });
+
+  test('with its cell keeps its record, its users and the status that it had', async () => {
+    const tenant = await customisedTenant('schema');
+    const { tenantId } = tenant;
+    const { backupId } = await world.backUp(tenant);
+    // Since the backup: they are the registry's, which is not lost.
+    await inRegistry(
+      "UPDATE tenants SET max_users = 99, status = 'suspended' WHERE tenant_id = :tenantId::uuid",
+      tenantId,
+    );
+    await inRegistry(
+      'UPDATE tenant_database_routing SET epoch = 7 WHERE tenant_id = :tenantId::uuid',
+      tenantId,
+    );
+    await losePlace(tenant);
+    const before = await settingsOf(tenant);
+
+    const left = await reconcile(true);
+    expect([kindsOf(left, tenant), outcomesOf(left, tenant)]).toEqual([
+      ['tenant-without-placement'],
+      ['left'],
+    ]);
+    expect(outcomesOf(await reconcile(true, { registerLost: true }), tenant)).toEqual(['mended']);
+    expect(await settingsOf(tenant)).toEqual(before);
+    expect(await getTenant(world.registryCalls, tenantId)).toMatchObject({
+      status: 'failed',
+      restoreFrom: backupId,
+      epoch: 8,
+    });
+    await inRegistry("UPDATE tenants SET status = 'suspended' WHERE tenant_id = :tenantId::uuid", tenantId);
+    await endLoss(world.registryCalls, tenantId);
+    expect(await getTenant(world.registryCalls, tenantId)).toMatchObject({ status: 'suspended' });
+  });
+
+  test('is left where another region has it, where its slug is taken, and where no cell has room', async () => {
+    const [elsewhere, taken, homeless] = [
+      await world.addTenant('shared'),
+      await world.addTenant('shared'),
+      await world.addTenant('schema'),
+    ];
+    for (const tenant of [elsewhere, taken, homeless]) {
+      await world.backUp(tenant);
+      await forget(tenant);
+      await losePlace(tenant);
+    }
+    const found = await reconcile(true, { registerLost: true, otherRegion: 'eu' });
+    expect(outcomesOf(found, elsewhere)).toEqual(['left']);
+    expect(found.differences.find(({ tenantId }) => tenantId === elsewhere.tenantId)?.says).toContain(
+      'region eu',
+    );
+
+    const other = await world.addTenant('shared');
+    await world.registryCalls.query('UPDATE tenants SET tenant_slug = :slug WHERE tenant_id = :other::uuid', {
+      slug: taken.tenantId,
+      other: other.tenantId,
+    });
+    await asSuperuser('UPDATE cells SET max_business_tenants = 0 WHERE cell_id = $1', 'us-1');
+    try {
+      const rest = await reconcile(true, { registerLost: true });
+      expect(outcomesOf(rest, elsewhere)).toEqual(['mended', 'mended']);
+      expect(outcomesOf(rest, taken)).toEqual(['left', 'left']);
+      expect(outcomesOf(rest, homeless)).toEqual(['left', 'left']);
+      for (const tenant of [taken, homeless]) expect(await routeOf(tenant)).toBeUndefined();
+    } finally {
+      await asSuperuser('UPDATE cells SET max_business_tenants = 190 WHERE cell_id = $1', 'us-1');
+    }
+  });
+
+  test('is left where none of its backups can be restored any more', async () => {
+    const tenant = await world.addTenant('shared');
+    const { prefix } = await world.backUp(tenant);
+    await forget(tenant);
+    await losePlace(tenant);
+    await world.bucket.store.delete([`${prefix}manifest.json`]);
+    expect(kindsOf(await reconcile(true, { registerLost: true }), tenant)).toEqual([]);
+    await world.bucket.store.putText(`${prefix}manifest.json`, '{}', 'application/json');
+    expect(outcomesOf(await reconcile(true, { registerLost: true }), tenant)).toEqual(['left', 'left']);
+    expect(await routeOf(tenant)).toBeUndefined();
+  });
 });

@@ -2,11 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ApiEvent } from '../../functions/http/api-event.ts';
+import { findInOtherRegions } from '../../functions/reconciliation/other-regions.ts';
 import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
 import { getUser, listUsers } from '../../functions/registry/tenant-users.ts';
 import { getTenant } from '../../functions/registry/tenants.ts';
 import { whereTenantIs } from '../../functions/registry/where-tenant-is.ts';
-import { ResourceNotFound, TenantBetweenRegions } from '../../functions/resources/errors.ts';
+import {
+  RegionUnavailable,
+  ResourceNotFound,
+  TenantBetweenRegions,
+} from '../../functions/resources/errors.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
@@ -175,4 +180,27 @@ test('clients that poll see every answer while the tenant goes to and fro', asyn
   }
   over = true;
   expect((await polls).flat()).toEqual([]);
+});
+
+test('reconciliation of a region knows which tenants another region has, or is about to have', async () => {
+  const [active, arriving, elsewhere, unknown] = Array.from({ length: 4 }, () => randomUUID()) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  await put('us', active, 'active', 'us');
+  await put('us', arriving, 'arriving', 'us');
+  await put('us', elsewhere, 'elsewhere', 'eu');
+  const ids = [active, arriving, elsewhere, unknown];
+  expect(await findInOtherRegions(two.registries('eu'), ids)).toEqual(
+    new Map([
+      [active, 'us'],
+      [arriving, 'us'],
+    ]),
+  );
+  expect(await findInOtherRegions(registries, ids)).toEqual(new Map());
+  await expect(findInOtherRegions(two.registries('eu', { down: true }), ids)).rejects.toThrow(
+    RegionUnavailable,
+  );
 });

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
+import { assessmentRoutes } from '../../functions/api/assessments/assessment-routes.ts';
+import { certificationRoutes } from '../../functions/api/assessments/certification-routes.ts';
+import { resultRoutes } from '../../functions/api/assessments/result-routes.ts';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
+import { frameworkRoutes } from '../../functions/api/skills/framework-routes.ts';
+import { gapRoutes, roleRoutes } from '../../functions/api/skills/role-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
 import * as moves from '../../functions/api/tenants/move-routes.ts';
 import * as promotion from '../../functions/api/tenants/promotion-routes.ts';
@@ -27,6 +32,12 @@ const routes = {
   teamMembers: teamMemberRoutes,
   skills: skillRoutes,
   employeeSkills: employeeSkillRoutes,
+  frameworks: frameworkRoutes,
+  roles: roleRoutes,
+  gaps: gapRoutes,
+  assessments: assessmentRoutes,
+  results: resultRoutes,
+  certifications: certificationRoutes,
   tenants,
   users,
   moves,

@@ -1,7 +1,12 @@
 import type { Context } from 'aws-lambda';
+import { assessmentRoutes } from '../../functions/api/assessments/assessment-routes.ts';
+import { certificationRoutes } from '../../functions/api/assessments/certification-routes.ts';
+import { resultRoutes } from '../../functions/api/assessments/result-routes.ts';
 import { operations as auditOperations } from '../../functions/api/audit/handler.ts';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
+import { frameworkRoutes } from '../../functions/api/skills/framework-routes.ts';
+import { gapRoutes, roleRoutes } from '../../functions/api/skills/role-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
 import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { type TenantRoute, tenantApi } from '../../functions/http/tenant-api.ts';
@@ -60,6 +65,13 @@ export class TenantRequests {
       ...itemsOf('/teams/{teamId}/members', 'employeeId', teamMemberRoutes),
       ...itemsOf('/skills', 'skillId', skillRoutes),
       ...itemsOf('/employees/{employeeId}/skills', 'skillId', employeeSkillRoutes),
+      ...itemsOf('/frameworks', 'frameworkId', frameworkRoutes),
+      'POST /frameworks/import': frameworkRoutes.importWhole,
+      ...itemsOf('/roles', 'roleId', roleRoutes),
+      'GET /employees/{employeeId}/gaps': gapRoutes.read,
+      ...itemsOf('/assessments', 'assessmentId', assessmentRoutes),
+      ...itemsOf('/assessments/{assessmentId}/results', 'resultId', resultRoutes),
+      ...itemsOf('/certifications', 'certificationId', certificationRoutes),
       ...auditOperations,
     };
     this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));

@@ -33,7 +33,7 @@ import { insertBulkRows } from '../bench/move/bulk-rows.ts';
 import { catalogueOfMoves } from '../move/catalogue-of-moves.ts';
 import { OWNER_SECRET, startHopWorld } from '../move/hop-world.ts';
 import type { LocalSecrets } from '../move/local-secrets.ts';
-import type { TestDatabase } from '../test-database.ts';
+import type { Login, TestDatabase } from '../test-database.ts';
 
 const STATE_MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-restore';
 const operator = { id: 'operator@strata.test', type: 'operator' } as const;
@@ -98,6 +98,11 @@ export class RestoreWorld {
       );
     }
     return tenant;
+  }
+
+  /** For a tenant in a database that the test has made by itself. */
+  keepSecret(name: string, login: Login): Promise<void> {
+    return this.#secrets.put(name, login);
   }
 
   backUp(tenant: Pick<BackedUp, 'tenantId'>, options?: CuttingOptions) {

@@ -1,13 +1,54 @@
 import * as z from 'zod/mini';
+import { component } from '../../http/openapi/component.ts';
 import { describeTenantContext } from '../../http/openapi/describe-context.ts';
 import { describeResource } from '../../http/openapi/describe-resource.ts';
 import { itemSchema } from '../../http/openapi/item-schema.ts';
+import { frameworks as frameworkStore } from '../../tenant-data/frameworks.ts';
+import type { ImportedSkills } from '../../tenant-data/import-framework.ts';
+import type { GapReport } from '../../tenant-data/role-gaps.ts';
+import { roles as roleStore } from '../../tenant-data/roles.ts';
 import { employeeSkills, skills as skillStore } from '../../tenant-data/skills.ts';
 import { operations } from './handler.ts';
 import { routes } from './routes.ts';
 
+const framework = itemSchema('Framework', frameworkStore, {
+  frameworkData: z.record(z.string(), z.unknown()),
+});
+const importedSkills = z.object({
+  created: z.int(),
+  updated: z.int(),
+  unchanged: z.int(),
+  removed: z.int(),
+}) satisfies z.ZodMiniType<ImportedSkills>;
+const imported = component('ImportedFramework', z.extend(framework, { skills: importedSkills }));
+const gapReport = component(
+  'GapReport',
+  z.object({
+    employeeId: z.uuid(),
+    roleId: z.uuid(),
+    roleName: z.string(),
+    ready: z.boolean(),
+    skills: z.readonly(
+      z.array(
+        z.object({
+          skillId: z.uuid(),
+          skillName: z.string(),
+          proficiencyLevels: z.readonly(z.array(z.string())),
+          minProficiency: z.string(),
+          proficiencyLevel: z.nullable(z.string()),
+          gap: z.int(),
+        }),
+      ),
+    ),
+  }) satisfies z.ZodMiniType<GapReport>,
+);
+
 export const skills = describeTenantContext({
-  tags: { Skills: 'Skills of the organisation, and which of them its employees have.' },
+  tags: {
+    Skills: 'Skills of the organisation, and which of them its employees have.',
+    Frameworks: 'Catalogues of skills, such as SFIA and O*NET.',
+    Roles: 'What roles require, and what employees lack for them.',
+  },
   routes,
   operations,
   descriptions: {
@@ -23,5 +64,34 @@ export const skills = describeTenantContext({
       many: 'the skills of an employee',
       item: itemSchema('EmployeeSkill', employeeSkills),
     }),
+    ...describeResource('frameworks', {
+      tag: 'Frameworks',
+      one: 'a framework',
+      many: 'frameworks',
+      item: framework,
+    }),
+    'frameworks.importWhole': {
+      tag: 'Frameworks',
+      summary: 'Import a whole framework with its skills',
+      description:
+        'A framework is known by its name and version, a skill of it by its name. Afterwards the framework has exactly the skills of the body; the same import again changes nothing.',
+      answers: { 200: imported, 201: imported },
+      etag: true,
+      refusals: { 409: 'A skill or a level that the body no longer has is in use.' },
+    },
+    ...describeResource('roles', {
+      tag: 'Roles',
+      one: 'a role',
+      many: 'roles',
+      item: itemSchema('Role', roleStore, {
+        requiredSkills: z.array(z.object({ skillId: z.uuid(), minProficiency: z.string() })),
+      }),
+    }),
+    'gaps.read': {
+      tag: 'Roles',
+      summary: 'Compare an employee with a role',
+      answers: { 200: gapReport },
+      etag: false,
+    },
   },
 });

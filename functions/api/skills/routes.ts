@@ -4,4 +4,8 @@ import { resource } from '../../contracts/routes.ts';
 export const routes = {
   ...resource('/skills', 'skillId', 'skills'),
   ...resource('/employees/{employeeId}/skills', 'skillId', 'employeeSkills'),
-};
+  ...resource('/frameworks', 'frameworkId', 'frameworks'),
+  'POST /frameworks/import': 'frameworks.importWhole',
+  ...resource('/roles', 'roleId', 'roles'),
+  'GET /employees/{employeeId}/gaps': 'gaps.read',
+} as const;

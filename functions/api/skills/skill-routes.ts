@@ -1,18 +1,23 @@
 import * as z from 'zod/mini';
-import { instant, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
+import { flag, instant, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
 import { hasDecimals } from '../../http/json-body.ts';
 import { resourceRoutes } from '../../http/resource-routes.ts';
 import { employeeSkills, skills } from '../../tenant-data/skills.ts';
 
 const skillName = requiredText(255);
-const optional = {
+const ofItself = {
   skillCategory: optionalText(100),
   description: optionalText(10_000),
-  frameworkId: z.nullish(uuid),
   proficiencyLevels: z.nullish(
-    z.array(requiredText(50), 'must be a list').check(z.maxLength(20, 'must have at most 20 entries')),
+    z.array(requiredText(50), 'must be a list').check(
+      z.maxLength(20, 'must have at most 20 entries'),
+      z.refine((levels) => new Set(levels).size === levels.length, 'must not have a level twice'),
+    ),
   ),
 };
+const optional = { ...ofItself, frameworkId: z.nullish(uuid) };
+/** A skill within the import of a framework. */
+export const importedSkill = z.strictObject({ skillName, ...ofItself });
 
 export const skillRoutes = resourceRoutes({
   store: skills,
@@ -23,12 +28,8 @@ export const skillRoutes = resourceRoutes({
 
 const YEARS_RULE = 'must be from 0 to 99.99 with at most two decimals';
 const assessed = {
-  proficiencyLevel: z.nullish(
-    z.enum(
-      ['beginner', 'intermediate', 'advanced', 'expert'],
-      'must be beginner, intermediate, advanced or expert',
-    ),
-  ),
+  /** One of the skill's own levels, which the store knows. */
+  proficiencyLevel: optionalText(50),
   // The column is numeric(4,2): refuse values that it would round or refuse.
   yearsOfExperience: z.nullish(
     z.number('must be a number').check(
@@ -42,11 +43,6 @@ const assessed = {
   selfAssessed: z.optional(z.boolean('must be true or false')),
   verified: z.optional(z.boolean('must be true or false')),
 };
-const flag = z.pipe(
-  z.enum(['true', 'false'], 'must be true or false'),
-  z.transform((text) => text === 'true'),
-);
-
 export const employeeSkillRoutes = resourceRoutes({
   store: employeeSkills,
   filters: { proficiencyLevel: requiredText(50), verified: flag },

@@ -38,6 +38,15 @@ export const assessments = tenantTable(
       { name: 'status', columns: ['status', 'created_at', 'assessment_id'] },
       { name: 'framework', columns: ['framework_id'] },
       { name: 'created_by', columns: ['created_by'] },
+      { name: 'assessment_name', columns: ['assessment_name', 'assessment_id'], since: 4 },
+      { name: 'type', columns: ['assessment_type', 'created_at', 'assessment_id'], since: 4 },
+    ],
+    rules: [
+      {
+        name: 'published',
+        rule: "status = 'draft' OR (questions IS NOT NULL AND scoring_config IS NOT NULL)",
+        since: 4,
+      },
     ],
   },
 );
@@ -65,6 +74,20 @@ export const assessmentResults = tenantTable(
     indexes: [
       { name: 'assessment', columns: ['assessment_id', 'created_at', 'result_id'] },
       { name: 'employee', columns: ['employee_id', 'created_at', 'result_id'] },
+      { name: 'status', columns: ['assessment_id', 'status', 'created_at', 'result_id'], since: 4 },
+      { name: 'completed', columns: ['assessment_id', 'completed_at', 'result_id'], since: 4 },
+      { name: 'score', columns: ['assessment_id', 'score', 'result_id'], since: 4 },
+      {
+        name: 'open',
+        columns: ['assessment_id', 'employee_id'],
+        unique: true,
+        where: { column: 'status', equals: 'in_progress', otherwise: 'abandoned' },
+        since: 4,
+      },
+    ],
+    rules: [
+      { name: 'completed', rule: "(status = 'completed') = (completed_at IS NOT NULL)", since: 4 },
+      { name: 'score', rule: 'score BETWEEN 0 AND 100', since: 4 },
     ],
     sharedPartitioning: { by: 'tenant', partitions: 4 },
   },
@@ -90,6 +113,14 @@ export const certifications = tenantTable(
     indexes: [
       { name: 'created', columns: ['created_at', 'certification_id'] },
       { name: 'employee', columns: ['employee_id'] },
+      { name: 'expiry', columns: ['expiry_date', 'certification_id'], since: 4 },
+      { name: 'name', columns: ['certification_name', 'certification_id'], since: 4 },
+      {
+        name: 'verification',
+        columns: ['verification_status', 'created_at', 'certification_id'],
+        since: 4,
+      },
     ],
+    rules: [{ name: 'dates', rule: 'issue_date <= expiry_date', since: 4 }],
   },
 );

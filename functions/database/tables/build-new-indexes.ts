@@ -8,13 +8,17 @@
  * Invariants: nothing here runs in a transaction; one session at a time builds the indexes of a schema. It tries that
  * lock without waiting: the build would wait for the waiting session's snapshot. Of a partitioned table, the
  * partitions' indexes are built, and the migration's CREATE INDEX on the table takes them over. An index of a column of
- * the same version is left to the migration, because the column does not exist yet.
+ * the same version is left to the migration, because the column does not exist yet. So is a unique index that existing
+ * rows violate: the migration repairs them first.
  */
 import type pg from 'pg';
 import { identifier, qualified } from '../ddl/identifier.ts';
 import { IndexesInProgress } from '../errors.ts';
+import { sqlStateOf } from '../session/sql-state.ts';
 import { createIndexes, indexName, type RenderTarget } from './render-tables.ts';
 import { isPresentAt, type TenantTable, tableAtVersion } from './tenant-table.ts';
+
+const UNIQUE_VIOLATION = '23505';
 
 /**
  * @param owner not in a transaction.
@@ -39,7 +43,7 @@ export async function buildNewIndexes(
     for (const table of wanted) {
       for (const { partition, index } of await placesOf(owner, target, table)) {
         if (await isThere(owner, target.schema, index)) continue;
-        await owner.query(concurrently(target, table, partition, index));
+        await build(owner, target, table, partition, index);
       }
     }
   } finally {
@@ -93,8 +97,25 @@ async function isThere(owner: pg.ClientBase, schema: string, index: string): Pro
   return rows[0]?.valid === true;
 }
 
+async function build(
+  owner: pg.ClientBase,
+  target: RenderTarget,
+  table: TenantTable,
+  partition: string,
+  index: string,
+): Promise<void> {
+  try {
+    await owner.query(concurrently(target, table, partition, index));
+  } catch (error) {
+    if (sqlStateOf(error) !== UNIQUE_VIOLATION) throw error;
+    // The build leaves an invalid index, which the migration would take for the finished one.
+    await owner.query(`DROP INDEX CONCURRENTLY IF EXISTS ${qualified(target.schema, index)}`);
+  }
+}
+
 function concurrently(target: RenderTarget, table: TenantTable, partition: string, index: string): string {
   const [statement = ''] = createIndexes(target, table);
+  const kind = table.indexes[0]?.unique ? 'UNIQUE INDEX' : 'INDEX';
   const columns = statement.slice(statement.indexOf(' ('));
-  return `CREATE INDEX CONCURRENTLY ${identifier(index)} ON ${qualified(target.schema, partition)}${columns}`;
+  return `CREATE ${kind} CONCURRENTLY ${identifier(index)} ON ${qualified(target.schema, partition)}${columns}`;
 }

@@ -32,6 +32,9 @@ export const employees = tenantTable(
       { name: 'manager', columns: ['manager_id', 'created_at', 'employee_id'] },
       // The check for an existing address ignores case, because older rows may have any case.
       { name: 'caseless_email', columns: ['email'], lower: true, since: 3 },
+      // Sorted lists: a column and the id, which breaks ties. The unique key serves the order by address.
+      { name: 'last_name', columns: ['last_name', 'employee_id'], since: 4 },
+      { name: 'hire_date', columns: ['hire_date', 'employee_id'], since: 4 },
     ],
   },
 );
@@ -57,6 +60,7 @@ export const teams = tenantTable(
       { name: 'created', columns: ['created_at', 'team_id'] },
       { name: 'parent', columns: ['parent_team_id'] },
       { name: 'manager', columns: ['manager_id'] },
+      { name: 'team_name', columns: ['team_name', 'team_id'], since: 4 },
     ],
   },
 );
@@ -75,6 +79,9 @@ export const teamMembers = tenantTable(
       { column: 'team_id', references: 'teams', onDelete: 'cascade' },
       { column: 'employee_id', references: 'employees', onDelete: 'cascade' },
     ],
-    indexes: [{ name: 'employee', columns: ['employee_id'] }],
+    indexes: [
+      { name: 'employee', columns: ['employee_id'] },
+      { name: 'joined', columns: ['team_id', 'joined_at', 'employee_id'], since: 4 },
+    ],
   },
 );

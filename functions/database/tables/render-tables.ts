@@ -1,5 +1,5 @@
 import { identifier, literal, qualified } from '../ddl/identifier.ts';
-import type { AnyColumn, ForeignKey, TenantTable } from './tenant-table.ts';
+import type { AnyColumn, ForeignKey, IndexedRows, RowRule, TenantTable } from './tenant-table.ts';
 
 /**
  * Where tables are rendered: `isolated` is a tenant's own schema, in a cell or in a dedicated database; `shared` is the
@@ -32,6 +32,7 @@ export function createTable(
       ...(keys === 'all' ? uniqueKeys(target, table) : []),
     ].map(({ name, definition }) => `CONSTRAINT ${name} ${definition}`),
     ...Object.entries(table.columns).flatMap(([name, column]) => allowedValues(table, name, column)),
+    ...table.rules.map((rule) => rowRule(table, rule)),
   ];
   const name = qualified(target.schema, table.name);
   const partitioning = shared ? partitionClause(table) : '';
@@ -76,14 +77,22 @@ export function createIndexes(target: RenderTarget, table: TenantTable): string[
     const columns = index.lower
       ? keyColumns(target, index.columns, (column) => `lower(${identifier(column)})`)
       : keyColumns(target, index.columns);
-    return `CREATE INDEX ${name} ON ${qualified(target.schema, table.name)} ${columns}`;
+    const rows = index.where ? ` WHERE ${indexedRows(index.where)}` : '';
+    const kind = index.unique ? 'UNIQUE INDEX' : 'INDEX';
+    return `CREATE ${kind} ${name} ON ${qualified(target.schema, table.name)} ${columns}${rows}`;
   });
+}
+
+/** The condition of a partial index. @param alias of the row, when the condition is part of a query. */
+export function indexedRows(where: IndexedRows, alias?: string): string {
+  const column = `${alias ? `${alias}.` : ''}${identifier(where.column)}`;
+  return 'is' in where ? `${column} IS ${where.is}` : `${column} = ${literal(where.equals)}`;
 }
 
 /** For a migration of an existing table. When there are many rows, `buildNewIndexes` has built the indexes before. */
 export function addIndexes(target: RenderTarget, table: TenantTable): string[] {
   return createIndexes(target, table).map((statement) =>
-    statement.replace('CREATE INDEX', 'CREATE INDEX IF NOT EXISTS'),
+    statement.replace(/^CREATE (UNIQUE )?INDEX/, '$& IF NOT EXISTS'),
   );
 }
 
@@ -138,6 +147,20 @@ export function addColumn(target: RenderTarget, table: TenantTable, columnName: 
   ];
 }
 
+/** For a migration: adds the table's rules, which every existing row has to satisfy. */
+export function addRules({ schema }: RenderTarget, table: TenantTable): string[] {
+  return table.rules.map(
+    (rule) => `ALTER TABLE ${qualified(schema, table.name)} ADD ${rowRule(table, rule)}`,
+  );
+}
+
+/** For a migration: drops the table's rules. */
+export function dropRules({ schema }: RenderTarget, table: TenantTable): string[] {
+  return table.rules.map(
+    (rule) => `ALTER TABLE ${qualified(schema, table.name)} DROP CONSTRAINT ${ruleName(table, rule)}`,
+  );
+}
+
 /** For a migration: dropping the column drops its check, its foreign key and the indexes that contain it. */
 export function dropColumn({ schema }: RenderTarget, { name }: TenantTable, columnName: string): string {
   return `ALTER TABLE ${qualified(schema, name)} DROP COLUMN ${identifier(columnName)}`;
@@ -182,6 +205,12 @@ function allowedValues(table: TenantTable, name: string, { spec }: AnyColumn): s
     `CONSTRAINT ${identifier(`${table.name}_${name}_check`)} CHECK (${identifier(name)} IN (${values}))`,
   ];
 }
+
+function rowRule(table: TenantTable, rule: RowRule): string {
+  return `CONSTRAINT ${ruleName(table, rule)} CHECK (${rule.rule})`;
+}
+
+const ruleName = (table: TenantTable, { name }: RowRule) => identifier(`${table.name}_${name}_check`);
 
 function keyColumns(
   { model }: RenderTarget,

@@ -27,7 +27,27 @@ export const skillsFrameworks = tenantTable(
   },
   {
     primaryKey: ['framework_id'],
-    indexes: [{ name: 'created', columns: ['created_at', 'framework_id'] }],
+    indexes: [
+      { name: 'created', columns: ['created_at', 'framework_id'] },
+      { name: 'framework_name', columns: ['framework_name', 'framework_id'], since: 4 },
+      { name: 'type', columns: ['framework_type', 'created_at', 'framework_id'], since: 4 },
+      { name: 'active', columns: ['is_active', 'created_at', 'framework_id'], since: 4 },
+      // A framework has one row for each version, and one without a version.
+      {
+        name: 'version',
+        columns: ['framework_name', 'version'],
+        unique: true,
+        where: { column: 'version', is: 'NOT NULL' },
+        since: 4,
+      },
+      {
+        name: 'unversioned',
+        columns: ['framework_name'],
+        unique: true,
+        where: { column: 'version', is: 'NULL' },
+        since: 4,
+      },
+    ],
   },
 );
 
@@ -50,6 +70,7 @@ export const skills = tenantTable(
       { name: 'created', columns: ['created_at', 'skill_id'] },
       { name: 'category', columns: ['skill_category', 'created_at', 'skill_id'] },
       { name: 'framework', columns: ['framework_id', 'created_at', 'skill_id'] },
+      { name: 'skill_name', columns: ['skill_name', 'skill_id'], since: 4 },
     ],
   },
 );
@@ -89,5 +110,13 @@ export const roles = tenantTable(
     created_at: createdAt(),
     updated_at: updatedAt(),
   },
-  { primaryKey: ['role_id'], indexes: [{ name: 'created', columns: ['created_at', 'role_id'] }] },
+  {
+    primaryKey: ['role_id'],
+    indexes: [
+      { name: 'created', columns: ['created_at', 'role_id'] },
+      { name: 'role_name', columns: ['role_name', 'role_id'], since: 4 },
+      { name: 'department', columns: ['department', 'created_at', 'role_id'], since: 4 },
+      { name: 'level', columns: ['role_level', 'created_at', 'role_id'], since: 4 },
+    ],
+  },
 );

@@ -2,17 +2,20 @@ import { versionOf } from '../ddl/migration-history.ts';
 import {
   addColumn,
   addIndexes,
+  addRules,
   captureChanges,
   createForeignKeys,
   createIndexes,
   createTable,
   dropColumn,
   dropIndexes,
+  dropRules,
   dropTable,
   grantRows,
   isolateTenants,
   type RenderTarget,
 } from './render-tables.ts';
+import { repairedForRules } from './repaired-rows.ts';
 import { TENANT_SCHEMA_VERSION } from './schema-version.ts';
 import { type TenantTable, tableAtVersion } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
@@ -36,7 +39,11 @@ export const tenantMigrations: readonly TenantMigration[] = [
   { name: '0001-tenant-tables', up: changesOf(1) },
   { name: '0002-change-capture', up: captureOfVersion(1) },
   { name: '0003-caseless-addresses', up: changesOf(3) },
-  { name: '0004-audit-chain', up: changesOf(4) },
+  {
+    name: '0004-rules-and-sorted-lists',
+    up: (target) => [...repairedForRules(target), ...changesOf(4)(target)],
+  },
+  { name: '0005-audit-chain', up: changesOf(5) },
 ];
 
 // So that a deployment fails here instead of requests later.
@@ -72,6 +79,9 @@ export function changesOf(
       ...extended.flatMap((table) =>
         addIndexes(target, { ...table, indexes: table.indexes.filter(({ since }) => since === version) }),
       ),
+      ...extended.flatMap((table) =>
+        addRules(target, { ...table, rules: table.rules.filter(({ since }) => since === version) }),
+      ),
       ...created.flatMap((table) => isolateTenants(target, table)),
       ...created.flatMap((table) => grantRows(target, table)),
       ...(version > CAPTURE_SINCE ? created.flatMap((table) => captureChanges(target, table)) : []),
@@ -87,6 +97,9 @@ function dropsOf(target: RenderTarget, tables: readonly TenantTable[], version: 
   return [
     ...kept.flatMap((table) =>
       dropIndexes(target, { ...table, indexes: table.indexes.filter(({ until }) => until === version) }),
+    ),
+    ...kept.flatMap((table) =>
+      dropRules(target, { ...table, rules: table.rules.filter(({ until }) => until === version) }),
     ),
     ...kept.flatMap((table) =>
       Object.entries(table.columns)

@@ -18,7 +18,31 @@ export interface Index<Name extends string = string> {
   readonly columns: readonly Name[];
   /** On the texts in lower case, for statements that compare `lower(column)`. */
   readonly lower?: boolean;
+  /** No two rows of the index are equal in its columns. Rows with a null in one of them are never equal. */
+  readonly unique?: true;
+  /** The rows that the index contains; all when absent. */
+  readonly where?: IndexedRows<Name>;
   /** The schema version that introduced it; 1 when absent. */
+  readonly since?: number;
+  /** The schema version that drops it; absent: never dropped. */
+  readonly until?: number;
+}
+
+/**
+ * Rows of a partial index. `otherwise` is a value of the column that takes a row out of the index: during a move it
+ * stands in for the value of a row that another row is about to replace in a unique index.
+ */
+export type IndexedRows<Name extends string = string> =
+  | { readonly column: Name; readonly is: 'NULL' | 'NOT NULL' }
+  | { readonly column: Name; readonly equals: string; readonly otherwise: string };
+
+/** A rule that each row of a table satisfies. */
+export interface RowRule {
+  /** Becomes `<table>_<name>_check`. */
+  readonly name: string;
+  /** A SQL condition over the table's columns, never a value from outside. */
+  readonly rule: string;
+  /** The schema version that introduced it; 1 when absent. That version's migration first repairs rows that break it. */
   readonly since?: number;
   /** The schema version that drops it; absent: never dropped. */
   readonly until?: number;
@@ -34,6 +58,7 @@ interface Constraints<Name extends string> {
   readonly unique: readonly (readonly Name[])[];
   readonly foreignKeys: readonly ForeignKey<Name>[];
   readonly indexes: readonly Index<Name>[];
+  readonly rules: readonly RowRule[];
   readonly sharedPartitioning?: SharedPartitioning<Name>;
   /** What request roles may do with its rows; `full` when absent. `append`: read and insert. */
   readonly requests?: 'full' | 'append' | 'read' | 'none';
@@ -63,7 +88,7 @@ export function tenantTable<const C extends Columns>(
   columns: C,
   constraints: ConstraintsOver<keyof NoInfer<C> & string>,
 ): TenantTable<C> {
-  return { name, columns, unique: [], foreignKeys: [], indexes: [], ...constraints };
+  return { name, columns, unique: [], foreignKeys: [], indexes: [], rules: [], ...constraints };
 }
 
 /** The schema version that introduces something, and the one that drops it. */
@@ -93,5 +118,6 @@ export function tableAtVersion(table: TenantTable, version: number): TenantTable
     unique: table.unique.filter(have),
     foreignKeys: table.foreignKeys.filter(({ column }) => column in columns),
     indexes: table.indexes.filter((index) => isPresentAt(index, version) && have(index.columns)),
+    rules: table.rules.filter((rule) => isPresentAt(rule, version)),
   };
 }

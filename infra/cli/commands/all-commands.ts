@@ -9,6 +9,7 @@ import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
 import { restore, restores, undo } from './restores.ts';
+import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
   restores,
   undo,
   reconcile,
+  revive,
   exportTenant,
   exports,
   usage,

@@ -45,9 +45,10 @@ export const onboard: Command = {
     }
     const ended = await provisioned(client, slug);
     const reason = ended.reason ? `: ${shownText(ended.reason)}` : '';
-    const active = ended.status === 'active';
-    screen.line(screen.paint(active ? 'green' : 'red', `${shownText(slug)} is ${ended.status}${reason}`));
-    return active;
+    // A tenant whose rows are lost is suspended until they are restored.
+    const done = ended.status === 'active' || ended.status === 'suspended';
+    screen.line(screen.paint(done ? 'green' : 'red', `${shownText(slug)} is ${ended.status}${reason}`));
+    return done;
   },
 };
 

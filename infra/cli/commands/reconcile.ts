@@ -26,21 +26,22 @@ const POLL_MS = 500;
 export const reconcile: Command = {
   name: 'reconcile',
   words: '',
-  flags: ['apply'],
+  flags: ['apply', 'register-lost'],
   summary:
-    'compares each region’s registry with its databases and backups; --apply says each difference, then mends it',
+    'compares each region’s registry with its databases and backups; --apply says each difference, then mends it; --register-lost also registers tenants that only have backups',
   async run({ flags }, { aws, screen }) {
     let whole = true;
+    const registerLost = flags.has('register-lost');
     for (const { states } of await aws()) {
       const stateMachineArn = await machineOf(states);
-      const seen = await runReconcile(states, stateMachineArn, false);
+      const seen = await runReconcile(states, stateMachineArn, { apply: false, registerLost });
       show(screen, seen);
       if (!flags.has('apply')) {
         whole &&= seen.total === 0;
         continue;
       }
       if (seen.total === 0) continue;
-      const after = await runReconcile(states, stateMachineArn, true);
+      const after = await runReconcile(states, stateMachineArn, { apply: true, registerLost });
       screen.line('');
       show(screen, after);
       whole &&= after.mended === after.total;
@@ -75,10 +76,14 @@ async function machineOf(states: SFNClient): Promise<string> {
 }
 
 /** @throws {CommandError} the execution did not succeed. */
-async function runReconcile(states: SFNClient, stateMachineArn: string, apply: boolean): Promise<Found> {
+async function runReconcile(
+  states: SFNClient,
+  stateMachineArn: string,
+  input: { readonly apply: boolean; readonly registerLost: boolean },
+): Promise<Found> {
   const { DescribeExecutionCommand, StartExecutionCommand } = await import('@aws-sdk/client-sfn');
   const { executionArn } = await states.send(
-    new StartExecutionCommand({ stateMachineArn, input: JSON.stringify({ apply }) }),
+    new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(input) }),
   );
   for (;;) {
     const { status, output, error, cause } = await states.send(

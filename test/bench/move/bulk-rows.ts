@@ -43,9 +43,9 @@ export async function insertBulkRows(
     `INSERT INTO ${table('assessments')} (${column}assessment_id, assessment_name, assessment_type)
      VALUES (${value}${id('assessment', "'1'")}, 'Yearly assessment', 'skills')`,
     `INSERT INTO ${table('assessment_results')}
-       (${column}result_id, assessment_id, employee_id, status, score, answers, results_data)
+       (${column}result_id, assessment_id, employee_id, status, completed_at, score, answers, results_data)
      SELECT ${value}${id('result', 'n')}, ${id('assessment', "'1'")}, ${id('employee', `(1 + n % ${employees})`)}, 'completed',
-            n % 100, jsonb_build_object('answers', ${prose('n * 3', 12)}), jsonb_build_object('level', n % 5)
+            now(), n % 100, jsonb_build_object('answers', ${prose('n * 3', 12)}), jsonb_build_object('level', n % 5)
      FROM generate_series(1, ${results}) n`,
     `INSERT INTO ${table('audit_log')}
        (${column}log_id, actor, action, resource_type, resource_id, user_agent, request_data, response_status, created_at)

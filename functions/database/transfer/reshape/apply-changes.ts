@@ -7,8 +7,9 @@
  * neither: which keys to take is decided by visibility alone, never by a sequence number. Let C be the keys taken.
  *
  * All constraints of the target are in force, and every statement satisfies them:
- * 1. Placeholders. A target row of C gets a unique value in its unique columns, unless the source's row has the same value
+ * 1. Placeholders. A target row of C gets a unique value in its unique columns, unless the source's row has the same values
  *    there. No two placeholders are equal (they contain the primary key), and none is a tenant's (they contain the attempt).
+ *    A row of a partial unique index without a column of text leaves that index instead (`otherwise`).
  * 2. Upserts of C's rows, in foreign-key order, one statement a table. Unique keys: a target row that stands in the way
  *    of the source's value cannot have it at the source, where the key is unique too, so it is in C and was given its
  *    placeholder. Foreign keys: a row that the source refers to is at the source; it is at the target too, either because
@@ -21,7 +22,8 @@
  */
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
-import type { TenantTable } from '../../tables/tenant-table.ts';
+import { indexedRows } from '../../tables/render-tables.ts';
+import type { Index, TenantTable } from '../../tables/tenant-table.ts';
 import { insertFromSource, ofTenant, rowsOf, type Sides } from './sides.ts';
 
 export interface Taken {
@@ -74,7 +76,7 @@ export async function applyChanges(
   const statements = [
     'SET LOCAL plan_cache_mode = force_generic_plan',
     ...changed
-      .filter(({ unique }) => unique.length > 0)
+      .filter((table) => uniqueRules(table).length > 0)
       .map((table) => named('set aside', table, placeholdersFor(sides, table))),
     ...changed.flatMap((table) => [
       ...(isKeyedDifferently(sides, table) ? [named('replace', table, deleteChanged(sides, table))] : []),
@@ -115,15 +117,33 @@ function deleteGone(sides: Sides, table: TenantTable): string {
 
 function placeholdersFor(sides: Sides, table: TenantTable): string {
   const { source, target, tenantId, attemptId } = sides;
-  const columns = [...new Set(table.unique.map((key) => placeholderColumn(table, key)))].map(identifier);
   const key = table.primaryKey.map((name) => `t.${identifier(name)}`).join(` || ' ' || `);
   const placeholder = `${literal(`moving ${attemptId} `)} || ${key}`;
-  return `UPDATE ${rowsOf(target, table, 't')} SET ${columns.map((name) => `${name} = ${placeholder}`).join(', ')}
+  const assignments = uniqueRules(table).map(({ columns, where }) => {
+    if (where && 'otherwise' in where) {
+      const name = identifier(where.column);
+      return `${name} = CASE WHEN ${indexedRows(where, 't')} THEN ${literal(where.otherwise)} ELSE t.${name} END`;
+    }
+    return `${identifier(placeholderColumn(table, columns))} = ${placeholder}`;
+  });
+  const decisive = uniqueRules(table).flatMap(({ columns, where }) => [
+    ...columns,
+    ...(where ? [where.column] : []),
+  ]);
+  const differs = [...new Set(decisive)].map(
+    (name) => `s.${identifier(name)} IS DISTINCT FROM t.${identifier(name)}`,
+  );
+  return `UPDATE ${rowsOf(target, table, 't')} SET ${[...new Set(assignments)].join(', ')}
     FROM ${changedKeys(table)} LEFT JOIN ${rowsOf(source, table, 's')}
       ON ${sameKey(table, 's', 'k')} AND ${ofTenant(source, 's', tenantId)}
     WHERE ${sameKey(table, 't', 'k')} AND ${ofTenant(target, 't', tenantId)}
       AND (${table.primaryKey.map((name) => `s.${identifier(name)} IS NULL`).join(' AND ')}
-        OR ${columns.map((name) => `s.${name} IS DISTINCT FROM t.${name}`).join(' OR ')})`;
+        OR ${differs.join(' OR ')})`;
+}
+
+/** Unique keys besides the primary one, and unique indexes. */
+export function uniqueRules({ unique, indexes }: TenantTable): Pick<Index, 'columns' | 'where'>[] {
+  return [...unique.map((columns) => ({ columns })), ...indexes.filter((index) => index.unique)];
 }
 
 /** The column of a unique key that can hold a placeholder. @throws {TypeError} where none can: then a move is impossible. */

@@ -1,0 +1,59 @@
+/**
+ * Tenants whose rows are lost with their database or their region. Reconciliation registers them from their backups:
+ *
+ *   (unknown, or without a placement) ──registry-reconcile──▶ failed ──onboarding, same input──▶ provisioning
+ *     ──activation──▶ suspended ──a restore has succeeded──▶ the status that it had before
+ *                               ──an operator makes it active──▶ active, without its rows
+ *
+ * `tenants.lost` is set from the first step to the last. Invariants:
+ * - a tenant that has lost its rows serves no request: a client must not take its empty tables for its data;
+ * - its new place has the epoch after the lost one, because caches keep the later of two epochs;
+ * - the daily run makes no backup of it, so its latest backup is the one to restore.
+ */
+import { sql } from 'kysely';
+import type { RegistryExecutor } from './data-api.ts';
+import { asNumber, now } from './registry-expressions.ts';
+import { registrySql } from './registry-sql.ts';
+import type { LostPlace } from './registry-tables.ts';
+import type { TenantStatus } from './tenant-record.ts';
+
+/** The tenant's `status_reason` after its onboarding. May be shown to a client. */
+const ROWS_LOST = 'The rows of the tenant are lost. Restore the backup restoreFrom, and it is served again.';
+
+/** Epoch of the place that onboarding makes, for `tenants as t`: 1, or the one after the lost place's. */
+export const firstEpoch = asNumber(sql<string>`coalesce(cast(t.lost ->> 'epoch' as bigint), 0) + 1`);
+
+/** The backup that brings the rows back, for `tenants as t`; null for a tenant that has its rows. */
+export const restoreFrom = sql<string | null>`t.lost ->> 'backupId'`;
+
+/** What the activation of a tenant writes: one without its rows is not served yet. */
+export const activated = {
+  status: sql<TenantStatus>`case when lost is null then 'active' else 'suspended' end`,
+  status_reason: sql<string | null>`case when lost is null then null else ${sql.lit(ROWS_LOST)} end`,
+};
+
+/** What makes a tenant active as it is. */
+export const takenAsItIs = { lost: null, status_reason: null };
+
+/** A tenant without its rows keeps its backups until one of them is restored. */
+export const hasItsRows = sql<boolean>`(t.lost is null or t.status <> 'suspended')`;
+
+/** After a restore of the tenant. Does nothing for a tenant that has lost nothing. */
+export async function endLoss(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({
+      status: sql<TenantStatus>`case when status = 'suspended' then lost ->> 'status' else status end`,
+      status_reason: null,
+      lost: null,
+      updated_at: now,
+    })
+    .where('tenant_id', '=', tenantId)
+    .where('lost', 'is not', null)
+    .execute();
+}
+
+/** The status that the tenant has again once its rows are restored. */
+export function statusAfterRestore(status: string | undefined): LostPlace['status'] {
+  return status === 'suspended' || status === 'offboarding' ? status : 'active';
+}
