@@ -69,6 +69,7 @@ export const tenant = component(
     epoch: orNull(z.int()),
     executionArn: orNull(z.string()),
     cloneOf: z.exactOptional(id),
+    restoreFrom: z.exactOptional(id),
     createdAt: time,
     updatedAt: time,
   }) satisfies z.ZodMiniType<TenantRecord>,

@@ -3,27 +3,14 @@
  * record, and then restored from its latest backup. A tenant that is on its way already is followed from where it is, so
  * the command may be stopped anywhere and started again.
  */
-import { type ApiClient, ApiError, restorePath, tenantPath } from '../api-client.ts';
+import { type ApiClient, ApiError, bodyOf, restorePath, type Schemas, tenantPath } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { CommandError } from '../errors.ts';
 import { patiently, pollPause } from '../polling.ts';
-import type { Restore } from '../restores/restore-json.ts';
 import type { Screen } from '../screen.ts';
 import { counted, shownText } from '../shown-text.ts';
 
-interface Tenant {
-  readonly tenantId: string;
-  readonly slug: string;
-  readonly name: string;
-  readonly tier: string;
-  readonly status: string;
-  readonly reason: string | null;
-  readonly dataResidency: string;
-  readonly complianceRequirements: readonly string[];
-  readonly billingEmail: string | null;
-  /** The backup with its rows; absent for a tenant that has them. */
-  readonly restoreFrom?: string;
-}
+type Tenant = Schemas['Tenant'];
 
 /** Tenants that are worked on beside one another: launches of databases and restores share quotas and cells. */
 const AT_ONCE = 4;
@@ -35,7 +22,7 @@ export const revive: Command = {
     'onboards tenants whose rows are lost again, and restores their latest backups; without SLUG all that are registered',
   async run({ words: [slug] }, { api, screen }) {
     const client = await api();
-    const known = slug ? [await client.get<Tenant>(tenantPath(slug))] : await client.list<Tenant>('/tenants');
+    const known = slug ? [await client.get<Tenant>(tenantPath(slug))] : await client.all('/tenants');
     const lost = known.filter(({ restoreFrom }) => restoreFrom !== undefined);
     if (lost.length === 0) {
       screen.line(slug ? `${slug} has its rows` : 'all tenants have their rows');
@@ -82,7 +69,7 @@ async function onboarded(api: ApiClient, screen: Screen, tenant: Tenant): Promis
     const adminEmail = await administratorOf(api, tenant);
     const input = { name, slug, adminEmail, tier, dataResidency, complianceRequirements, billingEmail };
     screen.line(`${slug}: onboarding`);
-    await api.post('/tenants', input);
+    await api.operations.POST('/tenants', { body: input as Schemas['TenantsCreateBody'] });
   }
   for (;;) {
     const now = await patiently(() => api.get<Tenant>(tenantPath(tenantId)));
@@ -94,7 +81,7 @@ async function onboarded(api: ApiClient, screen: Screen, tenant: Tenant): Promis
 
 /** Its users come from the backup; the address only has to be one of them. @throws {CommandError} it has none. */
 async function administratorOf(api: ApiClient, { tenantId, slug }: Tenant): Promise<string> {
-  const users = await api.list<{ email: string; role: string }>(`${tenantPath(tenantId)}/users`);
+  const users = await api.all('/tenants/{tenantId}/users', { tenantId });
   const found = users.find(({ role }) => role === 'admin') ?? users[0];
   if (found) return found.email;
   throw new CommandError(`it has no user: strata onboard ${slug} ADMINEMAIL, then revive it`);
@@ -106,13 +93,23 @@ async function restored(
   screen: Screen,
   { tenantId, slug, restoreFrom }: Tenant,
 ): Promise<void> {
-  const path = `${tenantPath(tenantId)}/restores`;
-  const running = (await api.list<Restore>(path)).find(({ status }) => status === 'running');
-  const { restoreId } =
-    running ?? (await api.post<Restore>(path, { backupId: restoreFrom, mode: 'replace' }));
+  const path = { tenantId };
+  const running = (await api.all('/tenants/{tenantId}/restores', path)).find(
+    ({ status }) => status === 'running',
+  );
+  const start = () =>
+    bodyOf(
+      api.operations.POST('/tenants/{tenantId}/restores', {
+        params: { path },
+        body: { backupId: restoreFrom, mode: 'replace' } as Schemas['RestoresCreateBody'],
+      }),
+    );
+  const { restoreId } = running ?? (await start());
   screen.line(`${slug}: restoring backup ${running ? running.backupId : restoreFrom}`);
   for (;;) {
-    const { status, reason } = await patiently(() => api.get<Restore>(restorePath(tenantId, restoreId)));
+    const { status, reason } = await patiently(() =>
+      api.get<Schemas['Restore']>(restorePath(tenantId, restoreId)),
+    );
     if (status === 'succeeded') return;
     if (status !== 'running') throw new CommandError(`its restore has ${status}: ${reason ?? ''}`);
     await pollPause();

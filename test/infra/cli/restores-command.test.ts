@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Restore } from '../../../infra/cli/restores/restore-json.ts';
 import { type ApiPeer, aMove, endedMove, startApiPeer } from './api-peer.ts';
 import { strata } from './run-command.ts';
 
@@ -15,7 +14,8 @@ afterAll(() => peer.close());
 const run = (...args: string[]) => strata(args, { STRATA_API_URL: peer.url, STRATA_TOKEN: 'a.b.c' });
 const asked = () => peer.requests.filter(({ method }) => method === 'POST');
 
-function aRestore(change: Partial<Restore> = {}): Restore {
+/** As far as the command line minds it. */
+function aRestore(change: object = {}): object {
   const { moveId: _m, target: _t, ...move } = aMove();
   return {
     ...move,
