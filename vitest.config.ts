@@ -16,6 +16,7 @@ const alone = [
     'test/onboarding/*.test.ts',
     'test/regions/*.test.ts',
     'test/database/data-connection.test.ts',
+    'test/database/tls.test.ts',
   ],
   ...['left-database', 'target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(
     (name) => `test/move/${name}{,.full}.test.ts`,

@@ -118,6 +118,8 @@ export interface StrataConfig {
   readonly registry: CapacityConfig;
   /** Send statements without waiting for the answer of the previous one. Off until verified against RDS Proxy. */
   readonly databasePipeline: 'on' | 'off';
+  /** Oldest version of TLS that functions accept from proxies and clusters. Both offer TLS 1.3. */
+  readonly databaseTls: 'TLSv1.3' | 'TLSv1.2';
   readonly logLevel: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
   /** Days to keep logs of functions, databases, APIs and state machines. */
   readonly logRetentionDays: number;
@@ -198,6 +200,7 @@ export const config: StrataConfig = {
   ],
   registry: { minCapacity: 0.5, maxCapacity: 4, readers: 1 },
   databasePipeline: 'off',
+  databaseTls: 'TLSv1.3',
   logLevel: 'INFO',
   logRetentionDays: 90,
   backups: { undoHours: 72 },

@@ -129,6 +129,11 @@ async function createDemo(platform: Platform): Promise<void> {
     operatorToken: () => signToken(identity, OPERATOR),
     userToken: (tenantId, email) => signToken(identity, { tenantId, email, role: 'admin', scope: '' }),
   });
+  // The schedule would leave the demo's summaries empty for up to an hour.
+  const stateMachineArn = await stateMachineNamed(states, STATE_MACHINES.partitionUpkeep);
+  const { StartExecutionCommand } = await import('@aws-sdk/client-sfn');
+  if (stateMachineArn)
+    await states.send(new StartExecutionCommand({ stateMachineArn, input: '{"work":"summaries"}' }));
 }
 
 /** After a second Ctrl-C, the stop that the first one began still completes. */

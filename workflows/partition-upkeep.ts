@@ -1,10 +1,12 @@
 /**
  * `partition-upkeep`: once a day, in every data database of the region, makes the month partitions of the shared tables
- * for the months to come, empties their default partitions, and removes rows beyond their retention. Input: none.
+ * for the months to come, empties their default partitions, removes rows beyond their retention, and computes all skills
+ * summaries. Input: none. With `{ "work": "summaries" }`, every hour, it only refreshes the summaries that have changed.
  *
- * State: { list: { databases: [{ key }] } }, then { results: the result of each database, report: the sums }. The phase
- * of a database is called until it is done, and finds its last result in `step`. Errors of one database are caught: the
- * other databases get their upkeep, and the execution fails at the end, which raises an alarm.
+ * State: { list: { databases: [{ key, work }] } }, then { results: the result of each database, report: the sums }. The
+ * phases of a database are called until they are done, and find their last results in `step` and `summaries`. Errors of
+ * one phase and database are caught (their names are in `failure` and `summariesFailure`): the others get their upkeep, and
+ * the execution fails at the end, which raises an alarm.
  *
  * Events: an execution may have 25,000. A call has 8 and works for five minutes unless it is done earlier, which is
  * enough for thousands of databases and days of deletions.
@@ -32,7 +34,7 @@ import {
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { UpkeepIncomplete, UpkeepRunning } from '../functions/upkeep/errors.ts';
-import { beyond, phases, taskState } from './task-states.ts';
+import { beyond, phaseOf, phases, taskState } from './task-states.ts';
 
 export interface PartitionUpkeepProps {
   /** The entry `partition-upkeep`. */
@@ -55,6 +57,10 @@ const running: RetryProps = {
   maxDelay: Duration.minutes(5),
 };
 
+/** Keeps the name of a caught error, without its cause. */
+const leftOut = (scope: Construct, name: string, path: string): Pass =>
+  new Pass(scope, name, { inputPath: `${path}.Error`, resultPath: path });
+
 export class PartitionUpkeep extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -63,30 +69,49 @@ export class PartitionUpkeep extends Construct {
     const timeout = beyond(UPKEEP_TIMEOUT);
     const list = taskState(this, 'List databases', task, {
       timeout,
-      payload: TaskInput.fromObject({ phase: 'list' }),
+      payload: phaseOf('list'),
       resultPath: '$.list',
     });
+
+    const summaries = taskState(this, 'Summaries', task, {
+      timeout,
+      payload: phaseOf('summaries'),
+      resultPath: '$.summaries',
+    });
+    summaries.addCatch(leftOut(this, 'Summaries left out', '$.summariesFailure'), {
+      errors: [Errors.ALL],
+      resultPath: '$.summariesFailure',
+    });
+    summaries.next(
+      new Choice(this, 'Summaries: done?')
+        .when(Condition.booleanEquals('$.summaries.done', false), summaries)
+        .otherwise(new Pass(this, 'Done')),
+    );
 
     const upkeep = taskState(this, 'Upkeep', task, {
       timeout,
       retries: [running],
-      payload: TaskInput.fromObject({ phase: 'database', state: JsonPath.entirePayload }),
+      payload: phaseOf('database'),
       resultPath: '$.step',
     });
-    upkeep.addCatch(
-      new Pass(this, 'Left out', { parameters: { 'key.$': '$.key', 'error.$': '$.failure.Error' } }),
-      { errors: [Errors.ALL], resultPath: '$.failure' },
-    );
+    upkeep.addCatch(leftOut(this, 'Upkeep left out', '$.failure').next(summaries), {
+      errors: [Errors.ALL],
+      resultPath: '$.failure',
+    });
     upkeep.next(
       new Choice(this, 'Upkeep: done?')
         .when(Condition.booleanEquals('$.step.done', false), upkeep)
-        .otherwise(new Pass(this, 'Done')),
+        .otherwise(summaries),
     );
     const databases = new MapState(this, 'Each database', {
       itemsPath: '$.list.databases',
       maxConcurrency: CONCURRENCY,
       resultPath: '$.results',
-    }).itemProcessor(upkeep);
+    }).itemProcessor(
+      new Choice(this, 'Summaries only?')
+        .when(Condition.stringEquals('$.work', 'summaries'), summaries)
+        .otherwise(upkeep),
+    );
 
     const report = taskState(this, 'Report', task, {
       timeout,

@@ -6,6 +6,7 @@
  * API Gateway waits for 30 seconds, and a task's timeout is longer.
  */
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
+import type { KMSClient } from '@aws-sdk/client-kms';
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { RDSClient } from '@aws-sdk/client-rds';
 import type { RDSDataClient } from '@aws-sdk/client-rds-data';
@@ -53,6 +54,12 @@ function perRegion<Client>(
 export const cloudFormationClient = perRegion<CloudFormationClient>(async (region) => {
   const { CloudFormationClient } = await import('@aws-sdk/client-cloudformation');
   return new CloudFormationClient(settings(region));
+});
+
+/** For data keys that a request waits for. The call must fail soon when KMS does not answer. */
+export const kmsClient = perRegion<KMSClient>(async (region) => {
+  const { KMSClient } = await import('@aws-sdk/client-kms');
+  return new KMSClient(settings(region, { connectMs: 1_000, requestMs: 2_000, attempts: 2 }));
 });
 
 /** For calls of functions: never repeated, because a second call would run beside the first. */

@@ -34,3 +34,19 @@ export class SideClusterTaken extends Error {
     super('The name of the restored database is taken.', options);
   }
 }
+
+/** KMS does not answer, or does not let us use the key now: it is disabled, or its use is denied. Try again later. */
+export class KeyUnavailable extends Error {
+  override readonly name = 'KeyUnavailable';
+  constructor(options?: ErrorOptions) {
+    super('The key cannot be used at this moment.', options);
+  }
+}
+
+/** KMS did not make this wrapped data key, or made it for another tenant. */
+export class WrappedKeyInvalid extends Error {
+  override readonly name = 'WrappedKeyInvalid';
+  constructor(options?: ErrorOptions) {
+    super('The wrapped data key is not one of the tenant.', options);
+  }
+}

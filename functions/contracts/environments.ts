@@ -7,6 +7,8 @@
 export interface CommonEnvironment {
   /** `on`: statements of requests are pipelined. */
   readonly DB_PIPELINE: string;
+  /** Oldest version of TLS of connections to databases: `TLSv1.3` or `TLSv1.2`. */
+  readonly DB_TLS: string;
   readonly LOG_LEVEL: string;
   readonly POWERTOOLS_SERVICE_NAME: string;
 }
@@ -56,8 +58,14 @@ export interface SecretsEnvironment {
   readonly SECRETS_KMS_KEY_ARN: string;
 }
 
+/** The functions that encrypt fields, or decrypt them. */
+export interface FieldKeyEnvironment {
+  /** The region's KMS key of encrypted fields, for tenants without a key of their own. */
+  readonly FIELD_KEY_ARN: string;
+}
+
 /** The functions that serve tenants. */
-export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment {
+export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment, FieldKeyEnvironment {
   /** Domains whose first label names a tenant, separated by commas. */
   readonly TENANT_DOMAINS: string;
 }
@@ -157,8 +165,9 @@ export interface FunctionEnvironments {
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
   'tasks/registry-reconcile': BackupEnvironment;
-  'tasks/restore-data': BackupEnvironment;
+  'tasks/restore-data': BackupEnvironment & FieldKeyEnvironment;
   'tasks/restore-side': RestoreSideEnvironment;
+  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
 }
 

@@ -39,6 +39,12 @@ export const DEDICATED_SECRETS = 'strata/dedicated/';
 /** Stack, cluster, proxy and all else of a tenant's dedicated database have names that begin with this and its id. */
 export const DEDICATED_NAMES = 'strata-tenant-';
 
+/** The KMS key of a tenant's encrypted fields. */
+export const tenantKeyAlias = (tenantId: string): string => `alias/${DEDICATED_NAMES}${tenantId}`;
+
+/** The KMS key of a region for the encrypted fields of tenants that have none of their own. */
+export const regionFieldKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-fields`;
+
 /** Copies of clusters, of which restores to a point in time make backups: `strata-side-<restoreId>`. */
 export const SIDE_CLUSTERS = 'strata-side-';
 

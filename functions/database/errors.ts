@@ -49,7 +49,12 @@ export class PlacementUnreachable extends Error {
  * has taken them away. Nothing was committed.
  */
 export class SchemaUpgrading extends Error {
-  override name = 'SchemaUpgrading';
+  override name: string = 'SchemaUpgrading';
+}
+
+/** The registry says that the target's tables are of a version before the table or view that the statement names. */
+export class TablesBehind extends SchemaUpgrading {
+  override name = 'TablesBehind';
 }
 
 /** 40001, 40P01, 55P03: PostgreSQL requests a retry of the transaction. Nothing was committed. */

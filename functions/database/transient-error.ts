@@ -14,6 +14,7 @@ const PASSING_NAMES = new Set([
   'InternalFailure',
   'InternalServiceError',
   'InternalServerErrorException',
+  'KeyUnavailable',
   'DatabaseUnavailableException',
   'DatabaseResumingException',
   'StatementTimeoutException',

@@ -197,7 +197,8 @@ The values are exact. Texts that begin with =, +, - or @ are not changed, and a 
 Import the columns as text if you do not trust everyone who could write these values.
 
 Columns of type bytea (employees.ssn_encrypted, employees.salary_encrypted) are hexadecimal. The platform encrypted these
-values before it stored them: the archive has the encrypted bytes, but not the key.
+values before it stored them: the archive has the encrypted bytes, but not the key. An administrator of the tenant reads
+them in clear from the API (GET /employees).
 
 The idempotency keys of the last 24 hours, which answer repeated requests, are not in the archive.
 `;

@@ -23,7 +23,26 @@ export function requiredText(max: number) {
     );
 }
 
-/** The same, or null. */
+/** The same, without control characters, line breaks or characters that Unicode has not assigned. */
+export function printableText(max: number) {
+  return requiredText(max).check(
+    z.refine((text) => !/[\p{C}\p{Zl}\p{Zp}]/u.test(text), {
+      error: 'must have printable characters only',
+      params: { pattern: '^(?=.*\\S)[^\\p{C}\\p{Zl}\\p{Zp}]*$' },
+    }),
+  );
+}
+
+/** A number from 0 to `max` with at most two decimals. */
+export function decimal(max: number) {
+  return z.number('must be a number').check(
+    z.gte(0, 'must not be negative'),
+    z.lte(max, `must be at most ${max}`),
+    z.refine((value) => Number(value.toFixed(2)) === value, 'must have at most two decimals'),
+  );
+}
+
+/** `requiredText`, or null. */
 export function optionalText(max: number) {
   return z.nullish(requiredText(max));
 }

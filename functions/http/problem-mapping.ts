@@ -1,6 +1,7 @@
 import type { Logger } from '@aws-lambda-powertools/logger';
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { KeyUnavailable } from '../aws/errors.ts';
 import { ALERTS } from '../contracts/names.ts';
 import { CommitUnknown, SchemaUpgrading, TransactionTimedOut, WrongTenant } from '../database/errors.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
@@ -22,6 +23,7 @@ import {
   VersionMismatch,
 } from '../resources/errors.ts';
 import { jsonPointer } from '../resources/read-input.ts';
+import { EncryptedValueDamaged } from '../tenant-data/errors.ts';
 import type { ApiEvent } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
 import { invalidInput, Problem } from './problem.ts';
@@ -90,6 +92,7 @@ export function toProblem(error: unknown): Problem {
     });
   }
   return (
+    encryptionProblem(error) ??
     regionProblem(error) ??
     tenancyProblem(error) ??
     databaseProblem(error) ??
@@ -103,6 +106,19 @@ function passingProblem(cause: unknown): Problem | undefined {
   return isTransient(cause)
     ? unavailable('A service that this request needs does not answer at this moment.', 5, cause)
     : undefined;
+}
+
+function encryptionProblem(cause: unknown): Problem | undefined {
+  if (cause instanceof KeyUnavailable) {
+    return unavailable('The key of the encrypted fields cannot be used at this moment.', 5, cause);
+  }
+  if (cause instanceof EncryptedValueDamaged) {
+    return new Problem(500, 'encrypted-value-damaged', {
+      detail: 'An encrypted field was altered, or belongs to another record. It is not shown.',
+      cause,
+    });
+  }
+  return undefined;
 }
 
 function regionProblem(cause: unknown): Problem | undefined {
@@ -193,8 +209,9 @@ export function answerProblems(logger: Logger): MiddlewareObj<ApiEvent, APIGatew
   return {
     onError: (request) => {
       const problem = toProblem(request.error);
-      if (request.error instanceof WrongTenant) {
-        // The registry and a database disagree about the owner of a tenant: an operator has to investigate.
+      if (request.error instanceof WrongTenant || request.error instanceof EncryptedValueDamaged) {
+        // The registry and a database disagree about the owner of a tenant, or an encrypted value is not where it was
+        // written: an operator has to investigate.
         logger.critical(ALERTS.isolation, { error: publicParts(request.error) });
       } else if (problem.status >= 500) {
         logger.error('request failed', { status: problem.status, error: publicParts(request.error) });

@@ -1,14 +1,16 @@
 import * as z from 'zod/mini';
 import type { MemberRole } from '../placement/tenant-directory.ts';
-import { entityTag } from '../resources/entity-tag.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
 import { sortNames } from '../resources/list-order.ts';
+import type { Actor } from '../tenant-data/audit-log.ts';
 import type { IdempotencyUse } from '../tenant-data/idempotent-create.ts';
 import { sortColumns, type Values } from '../tenant-data/resource.ts';
 import type { ResourceStore } from '../tenant-data/resource-store.ts';
+import { sealedFieldsIn, seesSealedFields } from '../tenant-data/stored-row.ts';
 import type { Answer } from './answer.ts';
 import { idempotencyKeyOf, type RequestFacts } from './api-event.ts';
 import { pageOf, pageParameters, searchText, uuid } from './input-schemas.ts';
+import { Problem } from './problem.ts';
 import { type TenantRoute, tenantRoute } from './tenant-api.ts';
 
 type Shape = Record<string, z.ZodMiniType>;
@@ -61,30 +63,35 @@ export function resourceRoutes({
   const query = z.strictObject({ ...pageParameters, sort, ...searchable, ...optionalFilters, ...bounds });
 
   return named(store.resource.type, {
-    list: tenantRoute('viewer', { params: parentParams, query }, async ({ tenant, params, query: given }) => {
-      const { limit, cursor, q, sort, ...fields } = given as Fields & {
-        limit?: number;
-        cursor?: string;
-        q?: string;
-        sort?: string;
-      };
-      const isBound = ([name]: [string, unknown]) => name in below;
-      const filtered = Object.entries(fields);
-      const equals = Object.fromEntries(filtered.filter((entry) => !isBound(entry)));
-      const filter = {
-        equals: { ...toColumns(params as Fields), ...toColumns(equals) },
-        below: Object.fromEntries(
-          filtered.filter(isBound).map(([name, value]) => [below[name]?.column, value]),
-        ),
-        search: q,
-        sort,
-      };
-      return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor })) };
-    }),
+    list: tenantRoute(
+      'viewer',
+      { params: parentParams, query },
+      async ({ tenant, actor, params, query: given }) => {
+        const { limit, cursor, q, sort, ...fields } = given as Fields & {
+          limit?: number;
+          cursor?: string;
+          q?: string;
+          sort?: string;
+        };
+        const isBound = ([name]: [string, unknown]) => name in below;
+        const filtered = Object.entries(fields);
+        const equals = Object.fromEntries(filtered.filter((entry) => !isBound(entry)));
+        const filter = {
+          equals: { ...toColumns(params as Fields), ...toColumns(equals) },
+          below: Object.fromEntries(
+            filtered.filter(isBound).map(([name, value]) => [below[name]?.column, value]),
+          ),
+          search: q,
+          sort,
+        };
+        return { status: 200, body: await store.list(tenant, filter, pageOf({ limit, cursor }), actor) };
+      },
+    ),
     create: tenantRoute(
       write,
       { params: parentParams, body: z.strictObject(create) },
       async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
+        requireSealedAccess(store, actor, body as Fields);
         const { answer, replayed } = await store.create(tenant, actor, {
           values: toColumns(body as Fields),
           parents: toColumns(params as Fields),
@@ -94,22 +101,23 @@ export function resourceRoutes({
         return { status: 201, body: answer.body, location: answer.location, etag: answer.etag, replayed };
       },
     ),
-    read: tenantRoute('viewer', { params: itemParams }, async ({ tenant, params }) => {
-      const item = await store.get(tenant, toColumns(params as Fields));
-      return { status: 200, body: item, etag: entityTag(item) };
+    read: tenantRoute('viewer', { params: itemParams }, async ({ tenant, actor, params }) => {
+      const { item, etag } = await store.get(tenant, toColumns(params as Fields), actor);
+      return { status: 200, body: item, etag };
     }),
     update: tenantRoute(
       write,
       { params: itemParams, body: z.strictObject(update) },
       async ({ tenant, actor, params, body, facts }) => {
-        const item = await store.update(
+        requireSealedAccess(store, actor, body as Fields);
+        const { item, etag } = await store.update(
           tenant,
           actor,
           toColumns(params as Fields),
           toColumns(body as Fields),
           facts.ifMatch,
         );
-        return { status: 200, body: item, etag: entityTag(item) };
+        return { status: 200, body: item, etag };
       },
     ),
     remove: tenantRoute(write, { params: itemParams }, async ({ tenant, actor, params, facts }) => {
@@ -123,6 +131,15 @@ export function resourceRoutes({
 function named(resourceType: string, routes: ResourceRoutes): ResourceRoutes {
   const entries = Object.entries(routes).map(([name, route]) => [name, { ...route, resourceType }]);
   return Object.fromEntries(entries) as ResourceRoutes;
+}
+
+/** @throws {Problem} 403 for an encrypted field, also for null, when the actor may not see it. */
+function requireSealedAccess({ resource }: ResourceStore, actor: Actor, body: Fields): void {
+  const fields = sealedFieldsIn(resource, body);
+  if (fields.length === 0 || seesSealedFields(actor)) return;
+  throw new Problem(403, 'role-not-allowed', {
+    detail: `Only administrators of the tenant may write ${fields.join(' and ')}.`,
+  });
 }
 
 function idempotencyOf(facts: RequestFacts, body: unknown): IdempotencyUse | undefined {

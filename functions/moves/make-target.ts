@@ -12,6 +12,7 @@ import {
   stackProgress,
   waitForStack,
 } from '../places/dedicated-stack.ts';
+import { provideFieldKey } from '../places/field-key.ts';
 import {
   type CredentialSettings,
   createCredentials,
@@ -28,7 +29,7 @@ const LONGEST_PAUSE_MS = 5_000;
 const LONGEST_PROXY_PATIENCE_MS = 45_000;
 
 /**
- * Launches the tenant's dedicated database, or adopts the one of an earlier stay. A stack takes a quarter of an hour,
+ * Makes the tenant's key of encrypted fields, and launches its dedicated database, or adopts the one of an earlier stay. A stack takes a quarter of an hour,
  * so the workflow calls this until it is done. If an earlier database is being deleted, it waits for the end of the
  * deletion and then launches a new one.
  * @param registryThere of the target's region.
@@ -51,6 +52,8 @@ export async function launchTarget(
     .select('tenant_slug')
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow();
+  // Before there are rows: none of the tenant's fields is ever encrypted there under another key.
+  await provideFieldKey(registryThere, tenantId, settings.awsRegion);
   let previous = stackProgress.optional().parse(cursor);
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
     // Do not pay for a cluster that is no longer wanted.

@@ -71,7 +71,7 @@ function onPlaceWithSecret(
 }
 
 /**
- * Advances the stack of the tenant's dedicated database, and records the finished one as the tenant's place. Call it in
+ * Makes the tenant's key of encrypted fields, advances the stack of its dedicated database, and records the finished one as the tenant's place. Call it in
  * a loop with the result of the last call until that is `ready`.
  * @throws {DedicatedStackFailed} too many creations failed in this execution, or an operator must look at the stack.
  * @throws {DedicatedStackTimeout} it took too long.
@@ -83,6 +83,7 @@ export async function launchDedicated(
   previous: StackProgress | undefined,
 ): Promise<StackProgress> {
   const { launchPlace } = await import('../places/place-resources.ts');
+  const { provideFieldKey } = await import('../places/field-key.ts');
   // An active tenant needs no launch any more.
   let progress: StackProgress = {
     ready: true,
@@ -92,6 +93,7 @@ export async function launchDedicated(
     since: previous?.since ?? new Date().toISOString(),
   };
   await onPlannedPlace(registry, tenantId, async (place, tenant) => {
+    await provideFieldKey(registry, tenantId);
     const launched = await launchPlace(place, tenant, settings, previous);
     if (launched.found) await recordRoute(registry, tenantId, { ...place, ...launched.found });
     progress = launched.progress;

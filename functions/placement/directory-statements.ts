@@ -17,6 +17,14 @@ const nextPlaceOf = (tenantId: Expression<string>) =>
     .where('m.phase', 'in', ['index', 'catch-up', 'cut-over'])
     .limit(1);
 
+const ownKeyOf = (tenantId: Expression<string>) =>
+  compilingOnly
+    .selectFrom('tenant_field_keys as k')
+    .select('k.key_arn')
+    .where('k.tenant_id', '=', tenantId)
+    .where('k.retired_at', 'is', null)
+    .limit(1);
+
 const plainRows = (db: RegistrySql) =>
   db
     .selectFrom('tenants as t')
@@ -36,10 +44,11 @@ const wholeRows = (db: RegistrySql) =>
       .end()
       .as('schema_version'),
     nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
+    ownKeyOf(eb.ref('t.tenant_id')).as('field_key_arn'),
   ]);
 
 type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
-/** `schema_version` and `next_place` are missing while the registry does not have them yet. */
+/** `schema_version`, `next_place` and `field_key_arn` are missing while the registry does not have them yet. */
 export type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
 
 export const byId = {

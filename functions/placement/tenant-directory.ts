@@ -22,6 +22,8 @@ export interface DirectoryEntry {
   readonly homeRegion: string;
   /** Undefined for a tenant of another region, even if this registry still has a row of it. */
   readonly placement: Placement | undefined;
+  /** ARN of the KMS key of its own, under which its fields are encrypted while it has a dedicated database. */
+  readonly fieldKeyArn?: string | undefined;
   /** The target of a running move that has copied the tenant's data, in this or another region. */
   readonly next?: NextPlace | undefined;
 }
@@ -174,6 +176,7 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
     slug: row.tenant_slug,
     status: row.status,
     homeRegion: row.home_region,
+    fieldKeyArn: row.field_key_arn ?? undefined,
     next: row.next_place ? parseNextPlace(row.next_place) : undefined,
     placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
   };

@@ -109,6 +109,15 @@ export class TenantRouter {
     );
   }
 
+  /**
+   * ARN of the tenant's own key for encrypted fields; undefined when they are encrypted under the region's key. After a
+   * move it may be the former one for a moment: both keys stay usable, and the fields are encrypted again later.
+   */
+  async ownFieldKey({ tenantId, entry }: KnownTenant): Promise<string | undefined> {
+    const known = entry ?? (await this.#directory.byId(tenantId));
+    return known?.placement?.isolationModel === 'dedicated' ? known.fieldKeyArn : undefined;
+  }
+
   async #follow<Result>(
     tenant: KnownTenant,
     access: Access,
@@ -262,6 +271,11 @@ export class TenantAccess {
     this.slug = slug;
     this.#tenant = { tenantId, entry };
     this.#router = router;
+  }
+
+  /** @see TenantRouter.ownFieldKey */
+  ownFieldKey(): Promise<string | undefined> {
+    return this.#router.ownFieldKey(this.#tenant);
   }
 
   /** @see TenantRouter.batch */

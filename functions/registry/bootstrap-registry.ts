@@ -19,6 +19,7 @@ import { restoreColumns } from './migrations/0008-restores.ts';
 import { exportTables } from './migrations/0009-exports.ts';
 import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
+import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -41,6 +42,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0009-exports', statements: exportTables },
   { name: '0010-points-in-time', statements: pointInTimeColumns },
   { name: '0011-lost-tenants', statements: lostTenantColumns },
+  { name: '0012-field-keys', statements: fieldKeyTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -101,11 +103,21 @@ async function migrate(
 /**
  * The data plane and the sign-in trigger read these tables as the reader. The operator API and tasks use the writer.
  */
-const LOOKED_UP = ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions'] as const;
+const LOOKED_UP = [
+  'tenants',
+  'tenant_users',
+  'tenant_database_routing',
+  'tenant_field_keys',
+  'cells',
+  'regions',
+] as const;
 const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenants: 'SELECT, INSERT, UPDATE',
   tenant_users: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_database_routing: 'SELECT, INSERT, UPDATE, DELETE',
+  // Without DELETE: while a backup exists, its key has to be known.
+  tenant_field_keys: 'SELECT, INSERT, UPDATE',
+  field_rotations: 'SELECT, INSERT, UPDATE',
   cells: 'SELECT, INSERT, UPDATE',
   regions: 'SELECT, INSERT, UPDATE',
   // The audit log is append-only.

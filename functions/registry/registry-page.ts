@@ -73,7 +73,12 @@ export function isCut(rows: readonly Measured[]): boolean {
 interface StartOrder<Id extends string> {
   /** Of the table in the query. */
   readonly alias: string;
-  readonly table: 'schema_rollouts' | 'tenant_backups' | 'tenant_exports' | 'tenant_moves';
+  readonly table:
+    | 'field_rotations'
+    | 'schema_rollouts'
+    | 'tenant_backups'
+    | 'tenant_exports'
+    | 'tenant_moves';
   /** Column of the id. */
   readonly id: Id;
 }

@@ -441,6 +441,37 @@ export const registryTables = {
     csv: jsonb<StoredText>().notNull(),
     sql: jsonb<StoredText>().notNull(),
   },
+  /** KMS keys of single tenants for encrypted fields. A row stays when its key is no longer used: backups need it. */
+  tenant_field_keys: {
+    key_arn: text().notNull(),
+    tenant_id: uuid().notNull(),
+    created_at: now(),
+    retired_at: timestamptz(),
+  },
+  /** The work that encrypts a tenant's fields again. */
+  field_rotations: {
+    rotation_id: id(),
+    tenant_id: uuid().notNull(),
+    region: text().notNull(),
+    cause: text().notNull().oneOf('key', 'age', 'request'),
+    status: text().notNull().default("'running'").oneOf('running', 'succeeded', 'failed'),
+    reason: text(),
+    /** The KMS key that values get; null until a worker takes it up. */
+    key_arn: text(),
+    /** Of the tenant's place. */
+    epoch: bigint().notNull(),
+    /** Data keys that were made before are replaced. */
+    stale_before: timestamptz().notNull(),
+    /** The last employee that was handled. */
+    after_row: uuid(),
+    values_done: bigint().notNull().default('0'),
+    values_damaged: bigint().notNull().default('0'),
+    started_by: text().notNull(),
+    started_at: now(),
+    finished_at: timestamptz(),
+    leased_until: timestamptz(),
+    updated_at: now(),
+  },
 } as const;
 
 // biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.

@@ -57,6 +57,10 @@ const settle = hopPhase('settle', async (context, _cursor, registry, regions) =>
   const { settleHop, startCleanUp } = await import('../moves/settle-hop.ts');
   await settleHop(registry, context, regions);
   await startCleanUp(registry, context.hop, cleanUpStateMachine());
+  if (context.hop.target.isolationModel === 'shared') {
+    const { summarizeSharedTables } = await import('../moves/summarize-target.ts');
+    await summarizeSharedTables(context.hop);
+  }
   return { done: true };
 });
 

@@ -5,7 +5,6 @@ export const employees = new ResourceStore(
   resource<'employees'>({
     table: 'employees',
     type: 'employee',
-    // Without the encrypted columns: a list must not show them.
     columns: [
       'employee_id',
       'email',
@@ -32,5 +31,9 @@ export const employees = new ResourceStore(
     caseless: ['email'],
     hasUpdatedAt: true,
     hierarchy: 'manager_id',
+    sealed: [
+      { field: 'ssn', column: 'ssn_encrypted', type: 'text' },
+      { field: 'salary', column: 'salary_encrypted', type: 'decimal' },
+    ],
   }),
 );

@@ -106,7 +106,7 @@ const SQL_TYPES: Readonly<Record<SortType, string>> = {
 };
 
 /** The conditions of the rows after a position: a row satisfies one of them. */
-function rowsAfter(
+export function rowsAfter(
   { column, id, type, nullable, descending }: ListOrder,
   position: OrderedPosition,
 ): [RawBuilder<SqlBool>, RawBuilder<SqlBool>?] {

@@ -4,9 +4,9 @@ import type { TenantTransaction } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
 import { isObject, mergePatch, requireDocumentSize } from '../resources/documents.ts';
-import { entityTag, requireMatch } from '../resources/entity-tag.ts';
+import { requireMatch } from '../resources/entity-tag.ts';
 import { InvalidReference, ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
-import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
+import { type Item, toCamelCase } from '../resources/field-names.ts';
 import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts';
 import { cursorIn } from '../resources/list-order.ts';
 import { recordCreate, recordDelete, recordUpdate } from './audit-changes.ts';
@@ -26,6 +26,15 @@ import {
   selectParent,
   updateOne,
 } from './resource-statements.ts';
+import {
+  readStoredRow,
+  type SealedColumns,
+  type StoredRow,
+  sealedFieldsIn,
+  seesSealedFields,
+  type TaggedItem,
+  tagged,
+} from './stored-row.ts';
 
 export interface Created {
   readonly answer: KeptAnswer;
@@ -42,51 +51,73 @@ export interface CreateRequest {
   readonly idempotency: IdempotencyUse | undefined;
 }
 
+interface Change {
+  readonly patch: Values;
+  /** Columns of the encrypted fields of the patch. */
+  readonly sealed: SealedColumns | undefined;
+  readonly ifMatch: string | undefined;
+}
+
+const loadSealedFields = () => import('./sealed-fields.ts');
+
 /** One kind of resource, for all tenants: the same statements run under every isolation model. */
 export class ResourceStore {
   readonly resource: Resource;
+  /** With the columns of encrypted fields. */
+  readonly #whole: Resource;
   readonly #rules: ResourceRules | undefined;
 
   /** @param rules of changes that the database alone cannot judge. */
   constructor(resource: Resource, rules?: ResourceRules) {
     this.resource = resource;
     this.#rules = rules;
+    const sealed = resource.sealed?.map(({ column }) => column) ?? [];
+    this.#whole = { ...resource, columns: [...resource.columns, ...sealed] };
   }
 
-  /** @throws {InvalidCursor | ResourceNotFound (the parent)} */
-  async list(tenant: TenantAccess, filter: ListFilter, page: PageRequest): Promise<Page> {
-    const select = selectPage(this.resource, filter, page);
+  /**
+   * @param reader sees encrypted fields if it is an administrator of the tenant.
+   * @throws {InvalidCursor | ResourceNotFound (the parent) | KeyUnavailable | EncryptedValueDamaged}
+   */
+  async list(tenant: TenantAccess, filter: ListFilter, page: PageRequest, reader?: Actor): Promise<Page> {
+    const shows = this.#shows(reader);
+    const select = selectPage(shows ? this.#whole : this.resource, filter, page);
     const order = listOrder(this.resource, filter);
     const cursorOf = (row: object) => cursorIn(order, row);
     if (!this.resource.parentTable) {
       const [rows] = await tenant.batch('read', [select]);
-      return toPage(rows, page.limit, cursorOf);
+      const found = toPage(rows, page.limit, cursorOf);
+      return shows ? { ...found, items: await this.#openItems(tenant, found.items) } : found;
     }
     const [rows, [parent]] = await tenant.batch('read', [select, selectParent(this.resource, filter.equals)]);
     if (!parent) throw new ResourceNotFound('the parent does not exist');
     return toPage(rows, page.limit, cursorOf);
   }
 
-  /** @throws {ResourceNotFound} */
-  async get(tenant: TenantAccess, key: Values): Promise<Item> {
-    const [[row]] = await tenant.batch('read', [selectOne(this.resource, key)]);
+  /**
+   * @param reader sees encrypted fields if it is an administrator of the tenant.
+   * @throws {ResourceNotFound | KeyUnavailable | EncryptedValueDamaged}
+   */
+  async get(tenant: TenantAccess, key: Values, reader?: Actor): Promise<TaggedItem> {
+    const [[row]] = await tenant.batch('read', [selectOne(this.#whole, key)]);
     if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
-    return toItem(row);
+    return this.#show(tenant, reader, this.#ownId(key), readStoredRow(this.resource, row));
   }
 
   /**
    * @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused |
-   *   DocumentTooLarge}
+   *   DocumentTooLarge | KeyUnavailable}
    */
   async create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
     this.#requireDocumentSizes(request.values);
     const ownId = this.resource.key.at(-1) as string;
     // Made here, not by the column's default, because the audit entry and the Location need it in the same round trip.
     const id = (request.values[ownId] as string | undefined) ?? randomUUID();
-    const row = { ...request.values, ...request.parents, [ownId]: id };
+    const sealed = await this.#seal(tenant, id, request.values);
+    const row = { ...this.#unsealed(request.values), ...sealed, ...request.parents, [ownId]: id };
     const insert = (derived: Values = {}) =>
       audited<object>(
-        insertOne(this.resource, { ...row, ...derived }),
+        insertOne(this.#whole, { ...row, ...derived }),
         actor,
         {
           action: `${this.resource.type}.create`,
@@ -99,8 +130,16 @@ export class ResourceStore {
       );
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
       if (!inserted) throw this.#taken(request.values);
-      const item = toItem(inserted);
-      return { status: 201, location: request.locate(id), body: item, etag: entityTag(item) };
+      const stored = readStoredRow(this.resource, inserted);
+      const { item: body, etag } = tagged(stored);
+      return { status: 201, location: request.locate(id), body, etag, sealed: stored.sealed };
+    };
+    const show = async ({ answer, replayed }: Created): Promise<Created> => {
+      if (!this.#shows(actor)) return { answer, replayed };
+      // A replay has the id of the first request's row.
+      const item = answer.body as Item;
+      const shown = await this.#open(tenant, String(item[toCamelCase(ownId)]), answer.sealed ?? {});
+      return { answer: { ...answer, body: { ...item, ...shown } }, replayed };
     };
     const rules = this.#rules?.concerns(request.values, 'create') ? this.#rules : undefined;
     const inTransaction = async (transaction: TenantTransaction) => {
@@ -110,10 +149,15 @@ export class ResourceStore {
       return toAnswer(inserted);
     };
     try {
-      if (request.idempotency) return await createOnce(tenant, request.idempotency, inTransaction);
-      if (rules) return { answer: await tenant.transaction('write', inTransaction), replayed: false };
+      if (request.idempotency) {
+        const secret = sealed && (await loadSealedFields()).encryptedHash(tenant, request.idempotency.key);
+        return await show(await createOnce(tenant, request.idempotency, inTransaction, secret));
+      }
+      if (rules) {
+        return await show({ answer: await tenant.transaction('write', inTransaction), replayed: false });
+      }
       const [[inserted]] = await tenant.batch('write', [insert()]);
-      return { answer: toAnswer(inserted), replayed: false };
+      return await show({ answer: toAnswer(inserted), replayed: false });
     } catch (error) {
       throw explainRefusedRow(error, this.resource, request.values, request.parents);
     }
@@ -121,8 +165,8 @@ export class ResourceStore {
 
   /**
    * Applies a merge patch, given by column.
-   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge} and what the
-   *   rules throw.
+   * @throws {ResourceNotFound | VersionMismatch | ResourceConflict | InvalidReference | DocumentTooLarge |
+   *   KeyUnavailable | EncryptedValueDamaged} and what the rules throw.
    */
   async update(
     tenant: TenantAccess,
@@ -130,7 +174,22 @@ export class ResourceStore {
     key: Values,
     patch: Values,
     ifMatch: string | undefined,
-  ): Promise<Item> {
+  ): Promise<TaggedItem> {
+    const id = this.#ownId(key);
+    // The answer shows the encrypted fields. When they cannot be opened, nothing must have changed: open them first.
+    if (this.#shows(actor)) await this.get(tenant, key, actor);
+    const sealed = await this.#seal(tenant, id, patch);
+    const stored = await this.#change(tenant, actor, key, { patch, sealed, ifMatch });
+    return this.#show(tenant, actor, id, stored);
+  }
+
+  async #change(
+    tenant: TenantAccess,
+    actor: Actor,
+    key: Values,
+    { patch, sealed, ifMatch }: Change,
+  ): Promise<StoredRow> {
+    const read = (row: object) => readStoredRow(this.resource, row);
     // These changes need the stored row.
     const merges = this.resource.documents.some((column) => isObject(patch[column]));
     const compares = this.resource.caseless?.some((column) => patch[column] !== undefined);
@@ -141,24 +200,25 @@ export class ResourceStore {
     try {
       if (onlyWrites && Object.keys(patch).length > 0) {
         this.#requireDocumentSizes(patch);
-        const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch)]);
+        const [[row]] = await tenant.batch('write', [this.#auditedUpdate(actor, key, patch, sealed)]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
-        return toItem(row);
+        return read(row);
       }
       return await tenant.transaction('write', async (transaction) => {
         // Lock the hierarchy before the row: a change of another row may hold the hierarchy and wait for this row.
         if (above) await lockHierarchy(transaction, this.resource.table);
         const current = await this.#lock(transaction, key);
-        requireMatch(ifMatch, toItem(current));
-        if (Object.keys(patch).length === 0) return toItem(current);
+        requireMatch(ifMatch, read(current).version);
+        if (Object.keys(patch).length === 0) return read(current);
         if (above) await this.#requireNoCircle(transaction, key, above);
         const changes = this.#merge(current, patch);
         this.#requireDocumentSizes(changes);
         const stored = current as Values;
         const derived = await rules?.check?.(transaction, { patch, values: changes, key, current: stored });
-        const [row] = await transaction.query(this.#auditedUpdate(actor, key, changes, derived ?? {}));
+        const change = this.#auditedUpdate(actor, key, changes, { ...sealed, ...derived });
+        const [row] = await transaction.query(change);
         if (!row) throw this.#taken(changes);
-        return toItem(row);
+        return read(row);
       });
     } catch (error) {
       throw explainRefusedRow(error, this.resource, patch, {});
@@ -187,7 +247,7 @@ export class ResourceStore {
       }
       await tenant.transaction('write', async (transaction) => {
         const current = await this.#lock(transaction, key);
-        requireMatch(ifMatch, toItem(current));
+        requireMatch(ifMatch, readStoredRow(this.resource, current).version);
         await this.#rules?.checkDelete?.(transaction, current as Values);
         await transaction.query(statement);
       });
@@ -197,7 +257,7 @@ export class ResourceStore {
   }
 
   async #lock(transaction: TenantTransaction, key: Values): Promise<object> {
-    const [row] = await transaction.query(selectOne(this.resource, key).forUpdate());
+    const [row] = await transaction.query(selectOne(this.#whole, key).forUpdate());
     if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
     return row;
   }
@@ -230,10 +290,14 @@ export class ResourceStore {
     for (const column of this.resource.documents) requireDocumentSize(toCamelCase(column), values[column]);
   }
 
-  #auditedUpdate(actor: Actor, key: Values, values: Values, derived: Values = {}) {
-    const written = { ...values, ...derived };
+  /**
+   * @param values recorded in the audit log, which redacts encrypted fields.
+   * @param more columns that are stored besides: encrypted values, and what rules derive.
+   */
+  #auditedUpdate(actor: Actor, key: Values, values: Values, more: Values = {}) {
+    const columns = { ...this.#unsealed(values), ...more };
     return audited<object>(
-      updateOne(this.resource, key, written, 'before'),
+      updateOne(this.#whole, key, columns, 'before'),
       actor,
       {
         action: `${this.resource.type}.update`,
@@ -242,8 +306,64 @@ export class ResourceStore {
         requestData: values,
         responseStatus: 200,
       },
-      recordUpdate(this.resource, key, written),
+      recordUpdate(this.resource, key, columns),
     );
+  }
+
+  #shows(reader: Actor | undefined): boolean {
+    return this.resource.sealed !== undefined && seesSealedFields(reader);
+  }
+
+  /** The values without the fields that are stored in columns of encrypted values. */
+  #unsealed(values: Values): Values {
+    const fields = this.resource.sealed?.map(({ field }) => field) ?? [];
+    return Object.fromEntries(Object.entries(values).filter(([name]) => !fields.includes(name)));
+  }
+
+  /** The columns of the encrypted fields among the values; undefined when there are none. */
+  async #seal(tenant: TenantAccess, id: string, values: Values): Promise<SealedColumns | undefined> {
+    if (sealedFieldsIn(this.resource, values).length === 0) return undefined;
+    return (await loadSealedFields()).sealFields(tenant, this.resource, id, values);
+  }
+
+  async #open(tenant: TenantAccess, id: string, sealed: SealedColumns): Promise<Values> {
+    return (await this.#openAll(tenant, [{ id, sealed }]))[0] as Values;
+  }
+
+  /** The encrypted fields of rows by their names in JSON. */
+  async #openAll(tenant: TenantAccess, rows: readonly { id: string; sealed: SealedColumns }[]) {
+    if (rows.some(({ sealed }) => Object.values(sealed).some((value) => value !== null))) {
+      return (await loadSealedFields()).openRows(tenant, this.resource, rows);
+    }
+    const empty = Object.fromEntries(this.resource.sealed?.map(({ field }) => [field, null]) ?? []);
+    return rows.map(() => empty);
+  }
+
+  async #show(
+    tenant: TenantAccess,
+    reader: Actor | undefined,
+    id: string,
+    stored: StoredRow,
+  ): Promise<TaggedItem> {
+    const { item, etag } = tagged(stored);
+    if (!this.#shows(reader)) return { item, etag };
+    return { item: { ...item, ...(await this.#open(tenant, id, stored.sealed)) }, etag };
+  }
+
+  /** The items of a page that has the encrypted columns, with the fields instead. */
+  async #openItems(tenant: TenantAccess, items: readonly Item[]): Promise<Item[]> {
+    const id = toCamelCase(this.resource.key.at(-1) as string);
+    const rows = items.map((item) => {
+      const sealed: Record<string, Buffer | null> = {};
+      const plain: Item = { ...item };
+      for (const { column } of this.resource.sealed ?? []) {
+        sealed[column] = (item[toCamelCase(column)] as Buffer | null | undefined) ?? null;
+        delete plain[toCamelCase(column)];
+      }
+      return { id: String(item[id]), plain, sealed };
+    });
+    const opened = await this.#openAll(tenant, rows);
+    return rows.map(({ plain }, index) => ({ ...plain, ...opened[index] }));
   }
 
   #ownId(key: Values): string {

@@ -30,6 +30,8 @@ export interface Resource<Table extends string = string, Column extends string =
   readonly hasUpdatedAt: boolean;
   /** The column that refers to the same table. A row must not become its own ancestor. */
   readonly hierarchy?: Column;
+  /** Fields that are stored encrypted; not among `columns`. Only administrators of the tenant see and write them. */
+  readonly sealed?: readonly SealedField<Column>[];
   /** The table that the first key column refers to. Items are listed only when its row exists. */
   readonly parentTable?: TableName;
   /** What a client is told when a unique rule refuses a row that no single column of it explains. */
@@ -39,6 +41,15 @@ export interface Resource<Table extends string = string, Column extends string =
 /** The columns that a resource's list can be sorted by. The first one is the default. */
 export function sortColumns({ order: [time], sorts = [] }: Resource): readonly SortColumn[] {
   return [{ column: time, type: 'time' }, ...sorts];
+}
+
+/** A field of the API whose column has the encrypted value. */
+export interface SealedField<Column extends string = string> {
+  /** Its name in JSON. */
+  readonly field: string;
+  readonly column: Column;
+  /** `decimal`: a number with two decimals. */
+  readonly type: 'text' | 'decimal';
 }
 
 /** Checks a definition's names against the table's type. */

@@ -10,6 +10,7 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { deleteOldRows } from './delete-old-rows.ts';
 import { UpkeepRunning } from './errors.ts';
 import { keepPartitions } from './keep-partitions.ts';
+import { addSummaries, NO_SUMMARIES, type SummaryFigures, summaryFigures } from './refresh-summaries.ts';
 import type { LockPatience } from './table-locks.ts';
 import { listTenants, type UpkeptDatabase } from './upkept-databases.ts';
 
@@ -156,26 +157,39 @@ export const upkeepFigures = z.object({
   failures: number,
 }) satisfies z.ZodType<UpkeepFigures>;
 
-/** The result of one database: its figures, or the name of the error that skipped it. */
-export const databaseResult = z.union([
-  z.object({ key: z.string(), step: z.object({ figures: upkeepFigures }) }),
-  z.object({ key: z.string(), error: z.string() }),
-]);
+/**
+ * The result of one database: the figures of its phases, or the names of the errors that skipped them. An execution that
+ * only refreshes summaries has no `step`.
+ */
+export const databaseResult = z.object({
+  key: z.string(),
+  step: z.object({ figures: upkeepFigures }).optional(),
+  failure: z.string().optional(),
+  summaries: z.object({ figures: summaryFigures }).optional(),
+  summariesFailure: z.string().optional(),
+});
 
 export interface UpkeepSummary {
   readonly databases: number;
   /** Sums; a skipped database is one failure. */
   readonly figures: UpkeepFigures;
+  readonly summaries: SummaryFigures;
   /** Keys of the databases in which something failed. */
   readonly failed: readonly string[];
 }
 
-export function summarize(results: readonly z.output<typeof databaseResult>[]): UpkeepSummary {
-  const figuresOf = (result: (typeof results)[number]) =>
-    'step' in result ? result.step.figures : { ...NO_FIGURES, failures: 1 };
+type DatabaseResult = z.output<typeof databaseResult>;
+
+export function summarize(results: readonly DatabaseResult[]): UpkeepSummary {
+  const figuresOf = ({ step, failure }: DatabaseResult): UpkeepFigures =>
+    failure === undefined ? (step?.figures ?? NO_FIGURES) : { ...NO_FIGURES, failures: 1 };
+  const summariesOf = ({ summaries, summariesFailure }: DatabaseResult): SummaryFigures =>
+    summariesFailure === undefined ? (summaries?.figures ?? NO_SUMMARIES) : { ...NO_SUMMARIES, failures: 1 };
+  const failures = (result: DatabaseResult) => figuresOf(result).failures + summariesOf(result).failures;
   return {
     databases: results.length,
     figures: results.map(figuresOf).reduce(addFigures, NO_FIGURES),
-    failed: results.filter((result) => figuresOf(result).failures > 0).map(({ key }) => key),
+    summaries: results.map(summariesOf).reduce(addSummaries, NO_SUMMARIES),
+    failed: results.filter((result) => failures(result) > 0).map(({ key }) => key),
   };
 }

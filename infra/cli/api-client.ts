@@ -190,3 +190,7 @@ export function backupPath(slug: string, backupId: string): string {
 export function exportPath(slug: string, exportId: string): string {
   return `${tenantPath(slug)}/exports/${encodeURIComponent(exportId)}`;
 }
+
+export function rotationPath(slug: string, rotationId: string): string {
+  return `${tenantPath(slug)}/key-rotations/${encodeURIComponent(rotationId)}`;
+}

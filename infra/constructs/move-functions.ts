@@ -9,6 +9,7 @@ import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
+import type { FieldKeys } from './field-keys.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
@@ -22,6 +23,7 @@ export interface MoveFunctionsProps {
   readonly network: RegionNetwork;
   readonly cells: readonly Cell[];
   readonly secrets: RunTimeSecrets;
+  readonly fieldKeys: FieldKeys;
   readonly dedicated: DedicatedDatabases;
   /** A tenant may move to another region, so a task has the same rights there as here. */
   readonly elsewhere: RegionGrants;
@@ -71,7 +73,7 @@ export class MoveFunctions extends Construct {
 
   /** It makes secrets, launches and deletes dedicated databases, and changes proxies; it reaches no database. */
   #awsTask(): StrataFunction {
-    const { cells, secrets, dedicated, elsewhere } = this.#props;
+    const { cells, secrets, fieldKeys, dedicated, elsewhere } = this.#props;
     const task = this.#task({
       entry: 'tasks/move-aws',
       description: 'Makes secrets and dedicated databases, tells proxies, deletes left databases',
@@ -84,6 +86,8 @@ export class MoveFunctions extends Construct {
     });
     dedicated.grantLaunch(task);
     elsewhere.grantLaunch(task, dedicated);
+    fieldKeys.grantProvide(task);
+    elsewhere.grantProvideFieldKeys(task);
     secrets.grantCreateTenant(task);
     secrets.grantReadTenant(task, ANY_TENANT);
     elsewhere.grantCreateTenant(task, ANY_TENANT);

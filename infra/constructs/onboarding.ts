@@ -17,6 +17,7 @@ import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.t
 import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
+import type { FieldKeys } from './field-keys.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
@@ -31,6 +32,7 @@ export interface OnboardingProps {
   readonly network: RegionNetwork;
   readonly cells: readonly Cell[];
   readonly secrets: RunTimeSecrets;
+  readonly fieldKeys: FieldKeys;
   readonly dedicated: DedicatedDatabases;
   readonly elsewhere: RegionGrants;
 }
@@ -52,7 +54,7 @@ export class Onboarding extends Construct {
   constructor(scope: Construct, id: string, props: OnboardingProps) {
     super(scope, id);
     this.#props = props;
-    const { network, cells, secrets, dedicated, elsewhere } = props;
+    const { network, cells, secrets, fieldKeys, dedicated, elsewhere } = props;
 
     // Slugs are unique across regions, so it reserves the tenant's in the home registry.
     const { writerEnvironment } = props.registry;
@@ -78,6 +80,7 @@ export class Onboarding extends Construct {
     secrets.grantCreateTenant(aws);
     secrets.grantReadTenant(aws, ANY_TENANT);
     dedicated.grantLaunch(aws);
+    fieldKeys.grantProvide(aws);
     for (const cell of cells) cell.grantProxyAuth(aws);
 
     const data = this.#task({

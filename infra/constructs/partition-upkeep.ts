@@ -24,8 +24,9 @@ export interface PartitionUpkeepProps {
 
 /** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
 const DAILY = 'cron(15 5 * * ? *)';
+const HOURLY = 'rate(1 hour)';
 
-/** The partition-upkeep state machine with its task function, its schedule and its alarm. */
+/** The partition-upkeep state machine with its task function, its schedules and its alarm. */
 export class PartitionUpkeep extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -35,7 +36,7 @@ export class PartitionUpkeep extends Construct {
     const task = new StrataFunction(this, 'Task', {
       ...settings,
       entry: 'tasks/partition-upkeep',
-      description: 'Makes and drops month partitions, and deletes rows beyond their retention',
+      description: 'Keeps data databases: month partitions, rows beyond their retention, skills summaries',
       timeout: UPKEEP_TIMEOUT,
       network: props.network.forTasks,
       environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
@@ -57,9 +58,16 @@ export class PartitionUpkeep extends Construct {
     acknowledgeWorkflow(this.stateMachine.role, [task]);
     new TaskSchedule(this, 'Daily', {
       name: `strata-${region.key}-partition-upkeep`,
-      description: 'Month partitions and retention',
+      description: 'Month partitions, retention, and all skills summaries',
       expression: DAILY,
       task: this.stateMachine,
+    });
+    new TaskSchedule(this, 'Hourly', {
+      name: `strata-${region.key}-summary-refresh`,
+      description: 'Skills summaries whose rows have changed',
+      expression: HOURLY,
+      task: this.stateMachine,
+      input: { work: 'summaries' },
     });
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],

@@ -8,6 +8,7 @@ import {
   DEDICATED_SECRETS,
   REGISTRY_DATABASE,
   REGISTRY_WRITER_SECRET,
+  regionFieldKeyAlias,
   STATE_MACHINES,
   TENANT_SECRETS,
 } from '../../functions/contracts/names.ts';
@@ -15,6 +16,7 @@ import type { RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { secretArnNamed } from './database-secret.ts';
 import { type DedicatedDatabases, FAILED_LAUNCH, grantDedicatedDatabases } from './dedicated-databases.ts';
+import { grantProvideTenantKeys, grantTenantKeys } from './field-keys.ts';
 import { launchRoleName, registryClusterName } from './region-names.ts';
 import { DATA_API_ACTIONS } from './registry.ts';
 
@@ -104,6 +106,18 @@ export class RegionGrants {
       why,
     );
     this.#grantKey(grantee, ['kms:GenerateDataKey']);
+  }
+
+  /** May decrypt fields that were encrypted there, before their tenant moved here. */
+  grantOpenFields(grantee: IGrantable): void {
+    for (const { key, awsRegion } of this.#others) {
+      grantTenantKeys(grantee, this.#stack, awsRegion, ['kms:Decrypt'], [regionFieldKeyAlias(key)]);
+    }
+  }
+
+  /** May make the keys of Enterprise tenants there. */
+  grantProvideFieldKeys(grantee: IGrantable): void {
+    for (const { awsRegion } of this.#others) grantProvideTenantKeys(grantee, this.#stack, awsRegion);
   }
 
   /** May replace the list of secrets that a cell's proxy there accepts. */

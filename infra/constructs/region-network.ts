@@ -20,6 +20,8 @@ export const ENDPOINT_SERVICES = {
   DataApi: InterfaceVpcEndpointAwsService.RDS_DATA,
   // A task that has settled a hop starts the execution that cleans up after it.
   StepFunctions: InterfaceVpcEndpointAwsService.STEP_FUNCTIONS,
+  // Data keys of encrypted fields.
+  Kms: InterfaceVpcEndpointAwsService.KMS,
 };
 
 export type EndpointName = keyof typeof ENDPOINT_SERVICES;
@@ -92,6 +94,7 @@ export class RegionNetwork extends Construct {
       SecretsManager: dnsEntry('SecretsManager'),
       DataApi: dnsEntry('DataApi'),
       StepFunctions: dnsEntry('StepFunctions'),
+      Kms: dnsEntry('Kms'),
     };
     for (const other of regions) if (other.key !== region.key) this.#openTo(other, endpoints);
   }
@@ -113,6 +116,8 @@ export class RegionNetwork extends Construct {
     this.clusters.addIngressRule(there, postgres, `replication and moves of region ${key}`);
     this.clusters.addEgressRule(there, postgres, `replication from region ${key}`);
     this.proxies.addIngressRule(there, postgres, `verification by region ${key}`);
+    // After a move from there, fields are encrypted under that region's key for a while.
+    this.#apiFunctions.addEgressRule(there, Port.tcp(443), `AWS API calls to region ${key}`);
     this.#taskFunctions.addEgressRule(there, postgres, `moves to and from region ${key}`);
     this.#taskFunctions.addEgressRule(there, Port.tcp(443), `AWS API calls to region ${key}`);
     endpoints.addIngressRule(there, Port.tcp(443), `AWS API calls of region ${key}`);

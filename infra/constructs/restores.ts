@@ -118,7 +118,7 @@ export class Restores extends Construct {
 
   /** It signs in as the owner of any data database of the region, and reads backups. It writes no backups. */
   #dataTask(props: RestoresProps): StrataFunction {
-    const { settings, region, registry, network, cells, secrets, backups } = props;
+    const { settings, region, registry, network, cells, secrets, fieldKeys, backups } = props;
     const task = new StrataFunction(this, 'data', {
       ...settings,
       entry: 'tasks/restore-data',
@@ -131,6 +131,7 @@ export class Restores extends Construct {
         ...registry.writerEnvironment,
         REGION_KEY: region.key,
         BACKUP_BUCKET: backups.bucket.bucket.bucketName,
+        ...fieldKeys.environment,
       },
     });
     registry.grantWrite(task);
@@ -140,6 +141,8 @@ export class Restores extends Construct {
       task,
       'Every Enterprise tenant’s own database may be restored; only a pattern of their secrets’ names is known.',
     );
+    // A clone's fields are encrypted for the clone.
+    fieldKeys.grantUse(task);
     return task;
   }
 }

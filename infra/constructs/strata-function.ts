@@ -49,6 +49,7 @@ export class StrataFunction extends LambdaFunction {
   constructor(scope: Construct, id: string, props: StrataFunctionProps) {
     const common: CommonEnvironment = {
       DB_PIPELINE: props.config.databasePipeline,
+      DB_TLS: props.config.databaseTls,
       LOG_LEVEL: props.config.logLevel,
       POWERTOOLS_SERVICE_NAME: serviceName(props.entry),
     };

@@ -7,6 +7,8 @@ import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
+import { FieldRotation } from '../constructs/field-rotation.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { type FunctionSettings, StrataFunction } from '../constructs/strata-function.ts';
 import type { CellStack } from './cell-stack.ts';
@@ -25,7 +27,7 @@ export interface RegionalStackProps extends SharedSettings {
 const SERVES_ALL =
   'The function serves whichever tenant a request is for, so tenants’ secrets are known by pattern only.';
 
-/** The data-plane API of one region. */
+/** The data-plane API of one region, and the worker that encrypts its tenants' fields again. */
 export class ApiStack extends Stack {
   readonly url: string;
 
@@ -41,6 +43,20 @@ export class ApiStack extends Stack {
 
     const domain = config.domainName && `${props.isHome ? '' : `${region.key}.`}${config.domainName}`;
     const people = this.#tenantFunction('People', 'people', 'Employees and teams', domain, props);
+    props.network.fieldKeys.grantUse(people);
+    const elsewhere = new RegionGrants(this, config, region);
+    elsewhere.grantOpenFields(people);
+    // It works as requests do, and with their rights.
+    new FieldRotation(this, 'FieldRotation', {
+      settings,
+      region,
+      registry: props.controlPlane.registry,
+      network: props.network.network,
+      cells: props.cells.map(({ cell }) => cell),
+      secrets: props.network.secrets,
+      fieldKeys: props.network.fieldKeys,
+      elsewhere,
+    });
     const skills = this.#tenantFunction(
       'Skills',
       'skills',
@@ -91,7 +107,14 @@ export class ApiStack extends Stack {
     context: 'assessments' | 'audit' | 'people' | 'skills',
     description: string,
     domain: string | undefined,
-    { config, bundle, region, network: { network, secrets }, controlPlane, cells }: RegionalStackProps,
+    {
+      config,
+      bundle,
+      region,
+      network: { network, secrets, fieldKeys },
+      controlPlane,
+      cells,
+    }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
     const task = new StrataFunction(this, id, {
@@ -103,6 +126,7 @@ export class ApiStack extends Stack {
       entry: `api/${context}/handler`,
       environment: {
         ...registry.readerEnvironment,
+        ...fieldKeys.environment,
         REGION_KEY: region.key,
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
         // runs on a developer's machine.

@@ -2,6 +2,7 @@ import { CfnOutput, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { RegionConfig } from '../config.ts';
 import { DataKey } from '../constructs/data-key.ts';
+import { FieldKeys } from '../constructs/field-keys.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { type EndpointName, RegionNetwork } from '../constructs/region-network.ts';
 import { RunTimeSecrets } from '../constructs/run-time-secrets.ts';
@@ -11,10 +12,11 @@ import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 export const VPC_OUTPUT = 'VpcId';
 export const endpointOutput = (name: EndpointName): string => `${name}Endpoint`;
 
-/** The first stack of a region: its network and the key of its data, which all other stacks of the region refer to. */
+/** The first stack of a region: its network and the keys of its data, which all other stacks of the region refer to. */
 export class NetworkStack extends Stack {
   readonly place: RegionConfig;
   readonly key: DataKey;
+  readonly fieldKeys: FieldKeys;
   readonly network: RegionNetwork;
   readonly secrets: RunTimeSecrets;
 
@@ -26,6 +28,7 @@ export class NetworkStack extends Stack {
     this.key = new DataKey(this, 'Key', {
       description: `Strata ${region.key}: clusters, secrets and backups`,
     });
+    this.fieldKeys = new FieldKeys(this, 'Fields', region.key);
     this.network = new RegionNetwork(this, 'Network', region, config);
     this.secrets = new RunTimeSecrets(this, 'Secrets', this.key.keyArn);
     if (config.regions.length > 1) this.#tellLinks();

@@ -34,7 +34,7 @@ export class OperationsStack extends Stack {
     const description = `Strata: workflows of region ${region.key}`;
     super(scope, regionalStackName(region.key, 'operations'), stackProps(region, description, config));
     tagStack(this, 'data-plane', region, config);
-    const { key, network, secrets } = props.network;
+    const { key, network, secrets, fieldKeys } = props.network;
     const { registry, alarmTopicArn } = props.controlPlane;
     const settings: FunctionSettings = { config, bundle: props.bundle, alarmTopicArn };
     for (const cell of props.cells) this.addStackDependency(cell);
@@ -67,7 +67,7 @@ export class OperationsStack extends Stack {
       keyArn: key.keyArn,
     });
     const elsewhere = new RegionGrants(this, config, region);
-    const workflows = { settings, registry, network, cells, secrets, dedicated, elsewhere };
+    const workflows = { settings, registry, network, cells, secrets, fieldKeys, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
     const { backups } = props.backups;

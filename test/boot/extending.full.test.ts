@@ -87,8 +87,9 @@ async function lastRollout(): Promise<Rollout> {
 async function ended(previous?: Rollout): Promise<Rollout> {
   await vi.waitUntil(
     async () => {
-      const { rolloutId, status } = await lastRollout();
-      return rolloutId !== previous?.rolloutId && status !== 'running';
+      // A deployment may end before its rollout has registered itself.
+      const last = await lastRollout().catch(() => undefined);
+      return last && last.rolloutId !== previous?.rolloutId && last.status !== 'running';
     },
     { timeout: 60_000, interval: 50 },
   );

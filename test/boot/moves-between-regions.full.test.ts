@@ -124,7 +124,10 @@ test('a tenant is onboarded into the region of its residency, and served there o
 
 test('a Starter tenant changes its residency while clients work: none is refused, nothing is lost', async () => {
   const { tenantId } = await onboard('nomad');
-  const load = new ClientLoad(travelling(tenantId, 'a@nomad.test'), {
+  const send = travelling(tenantId, 'a@nomad.test');
+  const person = { email: 'p@nomad.test', firstName: 'A', lastName: 'B', ssn: '078-05-1120', salary: 1.5 };
+  const { body: paid } = await send('POST', '/employees', person);
+  const load = new ClientLoad(send, {
     prefix: 'nomad',
     writers: 2,
     readers: 2,
@@ -137,14 +140,26 @@ test('a Starter tenant changes its residency while clients work: none is refused
   expect(await ended(location)).toMatchObject({ status: 'succeeded', target: { residency: 'eu' } });
   const there = await until('nomad', ({ isolationModel }) => isolationModel === 'shared');
   expect(there).toMatchObject({ tier: 'starter', dataResidency: 'eu', region: 'eu', cellId: 'eu-1' });
+  // Its encrypted fields are under the key of the region that it has left.
+  const arrived = await send('GET', `/employees/${paid.employeeId}`);
+  expect(arrived.body).toMatchObject({ ssn: '078-05-1120', salary: 1.5 });
   await load.written(20);
   await load.stop();
   expect(load.violations).toEqual([]);
   expect(await load.verify()).toEqual([]);
+  const rotations = async () => (await operator('GET', '/tenants/nomad/key-rotations')).body.items;
+  const inEurope = (items: Body[]) =>
+    items.find(({ region, valuesDone }) => region === 'eu' && valuesDone === 2);
+  const rotated = await vi.waitUntil(async () => inEurope(await rotations()), {
+    timeout: 100_000,
+    interval: 500,
+  });
+  expect(rotated.keyArn).toContain(':eu-west-1:');
+  expect((await send('GET', `/employees/${paid.employeeId}`)).body.ssn).toBe('078-05-1120');
   // Both parts of the way, in the order in which they were taken, though each is in the registry of its region.
   const { body: moves } = await operator('GET', '/tenants/nomad/moves');
   expect(moves.items.map(({ target }: Body) => target)).toEqual([{ residency: 'eu' }, { tier: 'starter' }]);
-}, 120_000);
+}, 240_000);
 
 test('a move that is aborted on its way leaves the tenant at home, and nothing in the other region', async () => {
   await onboard('homely', { tier: 'business' });

@@ -3,11 +3,16 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { bootstrapDataDatabase } from '../../functions/database/provisioning/bootstrap-data-database.ts';
 import { placeTenant, removePlacement } from '../../functions/database/provisioning/place-tenant.ts';
+import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import {
   createTenantSchema,
   dropTenantSchema,
   tenantSchemaName,
 } from '../../functions/database/provisioning/tenant-schema.ts';
+import { updateSharedTables } from '../../functions/database/provisioning/update-target.ts';
+import { refreshSkillsSummary } from '../../functions/database/tables/refresh-skills-summary.ts';
+import { SKILLS_SUMMARY_SINCE } from '../../functions/database/tables/skills-summary.ts';
+import { migrationsUpTo } from '../../functions/database/tables/tenant-migrations.ts';
 import { connectAs, provisionMaster } from '../database-server.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { FULL_RUN } from '../full-run.ts';
@@ -127,6 +132,24 @@ describe('bootstrapping a data database', () => {
     const old = connectAs(server, { user: 'strata_starter', password: options.starter.password }, database);
     await expect(old).rejects.toMatchObject({ code: '28P01' });
     await Promise.all([...clients, ownerSession].map((client) => client.end()));
+  });
+
+  test('of a database of an earlier release makes the role that a rollout’s summaries need', async () => {
+    await freshDatabase();
+    const client = await connectAs(server, master, database);
+    const earlier = migrationsUpTo(SKILLS_SUMMARY_SINCE - 1);
+    await bootstrapDataDatabase(client, {
+      ...options,
+      release: { ...thisRelease, schemaVersion: earlier.length, migrations: earlier },
+    });
+    // As if that release had known no such role.
+    await client.query(`REVOKE ALL ON DATABASE ${database} FROM strata_analytics`);
+    await superuser.query('DROP ROLE strata_analytics');
+    expect((await bootstrapDataDatabase(client, options)).schemaVersion).toBe(earlier.length);
+    const session = await connectAs(server, owner, database);
+    await updateSharedTables(session, { starterRole: 'strata_starter', relocating: [] });
+    expect(await refreshSkillsSummary(session, 'shared')).toBe('refreshed');
+    await Promise.all([client, session].map((open) => open.end()));
   });
 
   test('without shared tables makes a database that one tenant has to itself', async () => {

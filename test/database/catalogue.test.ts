@@ -38,11 +38,11 @@ describe('every shared table', () => {
     ).toEqual([]);
   });
 
-  test('has exactly one policy, for all commands and roles, that also checks what is written', async () => {
+  test('has exactly one policy for request roles, for all commands, that also checks what is written', async () => {
     const { rows } = await superuser.query(
       `SELECT DISTINCT polcmd, polpermissive, polroles::text AS roles, count(*) OVER (PARTITION BY polrelid) AS number,
               pg_get_expr(polqual, polrelid) AS using, pg_get_expr(polwithcheck, polrelid) AS with_check
-       FROM pg_policy WHERE polrelid IN (SELECT oid FROM ${TABLES})`,
+       FROM pg_policy WHERE polrelid IN (SELECT oid FROM ${TABLES}) AND polname <> 'analytics_policy'`,
     );
     const own = '(tenant_id = ( SELECT tenancy.current_tenant() AS current_tenant))';
     expect(rows).toEqual([
@@ -50,6 +50,19 @@ describe('every shared table', () => {
     ]);
     const without = `SELECT relname FROM ${TABLES} AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)`;
     expect(await names(without)).toEqual([]);
+  });
+
+  test('shows the rows of all tenants to the role of summaries only, and only where they are computed from', async () => {
+    const { rows } = await superuser.query(
+      `SELECT polrelid::regclass::text AS table, polcmd, polroles::regrole[]::text AS roles,
+              pg_get_expr(polqual, polrelid) AS using
+       FROM pg_policy WHERE polrelid IN (SELECT oid FROM ${TABLES}) AND polname = 'analytics_policy' ORDER BY 1`,
+    );
+    const policy = { polcmd: 'r', roles: '{strata_analytics}', using: 'true' };
+    expect(rows).toEqual([
+      { table: 'shared.employee_skills', ...policy },
+      { table: 'shared.skills', ...policy },
+    ]);
   });
 
   test('begins every key and index with the tenant, and has a primary key', async () => {
@@ -96,6 +109,7 @@ describe('roles', () => {
     'strata_owner',
     'strata_starter',
     'strata_tenant_login',
+    'strata_analytics',
     'strata_master',
     tenant.roleName,
   ];
@@ -103,7 +117,7 @@ describe('roles', () => {
   test('are neither superuser nor above row-level security', async () => {
     const above = 'SELECT rolname FROM pg_roles WHERE rolname = ANY ($1) AND (rolsuper OR rolbypassrls)';
     expect(await names(above, ours())).toEqual([]);
-    expect(await names('SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)', ours())).toHaveLength(5);
+    expect(await names('SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)', ours())).toHaveLength(6);
   });
 
   test('of requests own nothing, create nothing and are nobody else', async () => {
@@ -129,7 +143,7 @@ describe('roles', () => {
 
   test('of requests are never granted TRUNCATE, REFERENCES, TRIGGER or MAINTAIN, nor anything on a partition', async () => {
     const granted = `SELECT DISTINCT privilege_type FROM pg_class c, aclexplode(c.relacl) acl
-      WHERE acl.grantee <> c.relowner AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)`;
+      WHERE acl.grantee NOT IN (c.relowner, 'strata_owner'::regrole) AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)`;
     expect(await names(`${granted} ORDER BY 1`)).toEqual(['DELETE', 'INSERT', 'SELECT', 'UPDATE']);
     expect(await names(`${granted} AND c.relispartition`)).toEqual([]);
   });

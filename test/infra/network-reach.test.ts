@@ -61,6 +61,8 @@ test('every service that a function in a network may call has an endpoint there,
     }
   }
   expect([...called].sort()).toEqual([
+    'kms',
+    'kms abroad',
     'rds-data',
     'rds-data abroad',
     's3',

@@ -26,16 +26,22 @@ test('a database that fails is caught in its own item, and the execution fails a
   };
   const each = definition.States['Each database']!;
   expect(each).toMatchObject({ Type: 'Map', MaxConcurrency: 4, Next: 'Report' });
-  const { Upkeep, 'Left out': leftOut } = each.ItemProcessor!.States;
-  expect(Upkeep?.Catch).toMatchObject([{ ErrorEquals: ['States.ALL'], Next: 'Left out' }]);
-  expect(leftOut).toMatchObject({ Type: 'Pass', End: true });
+  const { Upkeep, Summaries, ...states } = each.ItemProcessor!.States;
+  expect(Upkeep?.Catch).toMatchObject([{ ErrorEquals: ['States.ALL'], Next: 'Upkeep left out' }]);
+  expect(states['Upkeep left out']).toMatchObject({ Type: 'Pass', Next: 'Summaries' });
+  expect(Summaries?.Catch).toMatchObject([{ ErrorEquals: ['States.ALL'], Next: 'Summaries left out' }]);
+  expect(states['Summaries left out']).toMatchObject({ Type: 'Pass', End: true });
   expect(definition.States['Complete?']).toMatchObject({ Default: 'Incomplete' });
   expect(definition.States.Incomplete).toMatchObject({ Type: 'Fail', Error: 'UpkeepIncomplete' });
 });
 
-test('the schedule starts an execution each day, and may do nothing else', () => {
-  const { Properties } = find('Name', 'strata-us-partition-upkeep');
-  expect(Properties.ScheduleExpression).toBe('cron(15 5 * * ? *)');
+test.each([
+  ['partition-upkeep', 'cron(15 5 * * ? *)', '{}'],
+  ['summary-refresh', 'rate(1 hour)', '{"work":"summaries"}'],
+])('the schedule %s starts an execution, and may do nothing else', (name, expression, input) => {
+  const { Properties } = find('Name', `strata-us-${name}`);
+  expect(Properties.ScheduleExpression).toBe(expression);
+  expect(text((Properties.Target as { Input: unknown }).Input)).toBe(input);
   const { Arn, RoleArn } = Properties.Target as { Arn: unknown; RoleArn: unknown };
   const rights = allowStatements(assembly.resources)
     .filter(({ roles }) => roles.some((one) => text(RoleArn).includes(one)))

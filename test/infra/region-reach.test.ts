@@ -149,6 +149,11 @@ test('the reach is as narrow as names allow', () => {
         secret(action, 'tenant/*'),
       ),
       'kms:GenerateDataKey arn:aws:kms:eu-west-1::key/*',
+      // The key of an Enterprise tenant.
+      'kms:CreateAlias arn:aws:kms:eu-west-1::alias/strata-tenant-*',
+      ...['CreateAlias', 'DescribeKey', 'EnableKeyRotation', 'TagResource'].map(
+        (action) => `kms:${action} arn:aws:kms:eu-west-1::key/*`,
+      ),
     ].sort(),
   );
   const operators = reachOf('Strata-ControlPlane', 'eu-west-1').get('api/tenants/handler') ?? [];
@@ -177,7 +182,8 @@ test('keys of another region open secrets only, its proxies cells only, its serv
       .filter(({ Action }) => listOf(Action).includes(action))
       .filter(({ Resource }) => listOf(Resource).some((name) => resource.test(text(name))))
       .map(({ Condition }) => Condition);
-  for (const condition of conditionsOf('kms:Decrypt', /key\/\*/)) {
+  // In the own region, keys of tenants decrypt fields.
+  for (const condition of conditionsOf('kms:Decrypt', /(?:eu-west-1|ap-southeast-1).*key\/\*/)) {
     expect(condition).toEqual({
       StringEquals: {
         'kms:ViaService': [
@@ -231,4 +237,25 @@ test('every function that reaches further knows all registries by name, and its 
       clusterArn: cluster('ap-southeast-1', 'strata-registry-apac'),
     },
   ]);
+});
+
+test('fields that were encrypted in another region are decrypted by requests and by the worker, and no other key there', () => {
+  const decrypting = new Set(
+    statementsOf('Strata-us-api')
+      .filter(({ statement }) => listOf(statement.Resource).some((one) => text(one).includes('eu-west-1')))
+      .map(({ roles, statement }) => {
+        expect(listOf(statement.Action)).toEqual(['kms:Decrypt']);
+        expect(listOf(statement.Resource).map(text)).toEqual([
+          'arn:aws:kms:eu-west-1:<AWS::AccountId>:key/*',
+        ]);
+        expect(statement.Condition).toEqual({
+          Null: { 'kms:EncryptionContext:tenantId': 'false' },
+          'ForAnyValue:StringLike': {
+            'kms:ResourceAliases': ['alias/strata-tenant-*', 'alias/strata-eu-fields'],
+          },
+        });
+        return roles.join().replace(/[0-9A-F]{8}/g, '');
+      }),
+  );
+  expect([...decrypting].sort()).toEqual(['FieldRotationTaskRole', 'PeopleRole']);
 });

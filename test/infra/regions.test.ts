@@ -88,7 +88,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
   }
   const zones = inStack(stack, 'AWS::Route53::HostedZone').map(({ Properties }) => Properties);
   expect(zones.map(({ Name }) => Name)).toEqual(
-    ['secretsmanager', 'rds-data', 'states'].map((name) => `${name}.${far.awsRegion}.amazonaws.com.`),
+    ['secretsmanager', 'rds-data', 'states', 'kms'].map((name) => `${name}.${far.awsRegion}.amazonaws.com.`),
   );
   for (const { VPCs } of zones) {
     const [{ VPCId, VPCRegion }] = VPCs as [{ VPCId: unknown; VPCRegion: string }];
@@ -100,7 +100,7 @@ test.each(pairs)('from $near.key there is a way to $far.key', ({ near, far }) =>
   const targets = inStack(stack, 'AWS::Route53::RecordSet').map(({ Properties }) =>
     JSON.stringify(Properties.AliasTarget),
   );
-  expect(targets).toHaveLength(3);
+  expect(targets).toHaveLength(4);
   for (const target of targets) expect(target).toContain(`"Strata${far.key}networkOutputs","`);
 });
 
@@ -183,8 +183,9 @@ test('clusters, proxies and endpoints let in the other regions’ networks, task
   expect(rules('TaskFunctions', 'SecurityGroupEgress').sort()).toEqual(
     [...others(5432), ...others(443)].sort(),
   );
-  for (const name of ['ApiFunctions', 'Proxies', 'Endpoints'])
-    expect(rules(name, 'SecurityGroupEgress')).toEqual([]);
+  // To KMS: fields of a tenant that has just arrived are encrypted under a key of its former region.
+  expect(rules('ApiFunctions', 'SecurityGroupEgress')).toEqual(others(443));
+  for (const name of ['Proxies', 'Endpoints']) expect(rules(name, 'SecurityGroupEgress')).toEqual([]);
   for (const name of ['ApiFunctions', 'TaskFunctions'])
     expect(rules(name, 'SecurityGroupIngress')).toEqual([]);
 });

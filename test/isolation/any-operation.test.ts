@@ -92,7 +92,7 @@ async function run(
     }
     if (step.do === 'list') {
       const filter = { equals: step.department ? { department: step.department } : {}, search: step.search };
-      const { items } = await employees.list(access, filter, { limit: 200, cursor: undefined });
+      const { items } = await employees.list(access, filter, { limit: 200, cursor: undefined }, ACTOR);
       const expected = [...mine.values()].filter(
         (item) =>
           (!step.department || item.department === step.department) &&
@@ -107,7 +107,7 @@ async function run(
     const exists = whose === own && mine.has(id);
     const key = { employee_id: id };
     if (step.do === 'read') {
-      if (exists) expect(await employees.get(access, key)).toEqual(mine.get(id));
+      if (exists) expect((await employees.get(access, key, ACTOR)).item).toEqual(mine.get(id));
       else await expect(employees.get(access, key)).rejects.toThrow(ResourceNotFound);
     } else if (step.do === 'delete') {
       const deleting = employees.delete(access, ACTOR, key, undefined);
@@ -121,14 +121,14 @@ async function run(
       const taken = [...mine.values()].some((item) => item.email === step.email && item.employeeId !== id);
       if (!exists) await expect(renaming).rejects.toThrow(ResourceNotFound);
       else if (taken) await expect(renaming).rejects.toThrow(ResourceConflict);
-      else remember(mine, await renaming);
+      else remember(mine, (await renaming).item);
     }
   }
 }
 
 /** All of a tenant’s employees, by id. */
 async function everything({ access }: WorldTenant): Promise<Map<string, Item>> {
-  const { items } = await employees.list(access, { equals: {} }, { limit: 200, cursor: undefined });
+  const { items } = await employees.list(access, { equals: {} }, { limit: 200, cursor: undefined }, ACTOR);
   return new Map(items.map((item) => [String(item.employeeId), item]));
 }
 

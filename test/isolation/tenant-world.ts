@@ -8,6 +8,7 @@ import { type DirectoryOptions, TenantDirectory } from '../../functions/placemen
 import { TenantAccess, TenantRouter } from '../../functions/placement/tenant-router.ts';
 import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import type { RegistryExecutor, RegistryParameters } from '../../functions/registry/data-api.ts';
+import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { type Login, TestDatabase, type TestTenant } from '../test-database.ts';
 import { type Pooler, poolerInstalled, startPooler } from './pooler.ts';
 
@@ -23,6 +24,8 @@ export interface WorldTenant extends TestTenant {
 export interface World {
   readonly tenants: readonly WorldTenant[];
   readonly registry: RegistryExecutor;
+  /** The registry on a connection of its own, with transactions. */
+  ownRegistry(): Promise<RegistryOverPostgres>;
   readonly cell: TestDatabase;
   /** True where requests go through PgBouncer. */
   readonly pooled: boolean;
@@ -113,6 +116,7 @@ export async function createWorld(
       access: first.access(tenant),
     })),
     registry,
+    ownRegistry: () => registryDatabase.registry(),
     cell,
     pooled: pooler !== undefined,
     container,
@@ -221,7 +225,7 @@ export async function register(
                                           schema_name, isolation_model, role_name, secret_arn, epoch, region,
                                           cell_id, connection_pool_size, schema_version)
      VALUES (:tenantId::uuid, 'postgresql', '127.0.0.1', :port::int, :database, :schemaName, :isolationModel,
-             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4, :version::int)`,
+             :roleName, :roleName, :epoch::bigint, 'us', :cellId, 4, :schemaVersion::integer)`,
     {
       tenantId,
       port,
@@ -231,7 +235,7 @@ export async function register(
       roleName,
       epoch,
       cellId: isolationModel === 'dedicated' ? null : CELL,
-      version: TENANT_SCHEMA_VERSION,
+      schemaVersion: TENANT_SCHEMA_VERSION,
     },
   );
 }

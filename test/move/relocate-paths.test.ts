@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
+import { refreshSkillsSummary } from '../../functions/database/tables/refresh-skills-summary.ts';
 import { cleanUpRelocate } from '../../functions/moves/relocate/clean-up-relocate.ts';
 import {
   createRelocationWorld,
@@ -77,4 +78,33 @@ test('schema to dedicated, back, and to a schema again: nothing is lost, nothing
     `y: role ${name}`,
     `y: schema ${name}`,
   ]);
+});
+
+const ADD_SKILL = `WITH skill AS (INSERT INTO skills (skill_name) VALUES ('SQL') RETURNING skill_id),
+       employee AS (INSERT INTO employees (email, first_name, last_name) VALUES ('a@x.test', 'A', 'L')
+                    RETURNING employee_id)
+  INSERT INTO employee_skills (employee_id, skill_id, proficiency_level)
+  SELECT employee_id, skill_id, 'expert' FROM employee, skill`;
+
+test('a tenant has its summary right after a relocation, and the publication has the tenant tables only', async () => {
+  const tenant = await world.addTenant();
+  const owner = await world.x.connect('owner');
+  await owner.query(`SET search_path = '${tenant.place.schemaName}'`);
+  await owner.query(ADD_SKILL);
+  await refreshSkillsSummary(owner, tenant.place.schemaName, { always: true });
+  const hop = await world.hop(tenant, world.y, 'dedicated');
+  const kept = await runRelocation(hop, { to: 'catch-up' });
+  const { rows } = await owner.query(
+    `SELECT count(*)::int AS summaries FROM pg_publication_tables WHERE tablename LIKE '%summary%'`,
+  );
+  expect(rows).toEqual([{ summaries: 0 }]);
+  await runRelocation(hop, { from: 'cut-over', kept });
+  await world.settle(tenant, hop);
+  const target = await world.y.connect('superuser');
+  const { schemaName } = hop.target;
+  const found = await target.query(
+    `SELECT (SELECT count(*)::int FROM ${schemaName}.skills_summary) AS skills, refreshed_at IS NOT NULL AS refreshed
+     FROM ${schemaName}.skills_summary_refresh`,
+  );
+  expect(found.rows).toEqual([{ skills: 1, refreshed: true }]);
 });

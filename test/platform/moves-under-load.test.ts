@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { sampled } from '../full-run.ts';
+import { addCountedSkill, COUNTED, summaryOf } from './counted-skill.ts';
 import { MovingTenant } from './moving-tenant.ts';
+import { userToken } from './running-platform.ts';
 
 const OTHER_CELL = 'the other cell';
 
@@ -18,6 +20,8 @@ test.concurrent.each(TOURS)(
   '%s: no request fails, nothing acknowledged is lost, no read goes back in time',
   async (_name, stops) => {
     const tenant = await MovingTenant.create();
+    const token = await userToken(tenant.slug);
+    const skillId = await addCountedSkill(token);
     const load = tenant.load();
     load.start();
     await load.written(20);
@@ -35,6 +39,8 @@ test.concurrent.each(TOURS)(
       // Generous: the machine of the test does everything at once. The benchmark has the real figures.
       expect(report.writePauseMs).toBeLessThan(1_000);
       for (const { name, sourceHash, targetHash } of report.tables) expect(targetHash, name).toBe(sourceHash);
+      // The summary is not moved; it is computed again.
+      expect((await summaryOf(token, skillId)).items, stop).toMatchObject(COUNTED);
       await load.written(20);
     }
     await load.stop();

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sampled } from '../full-run.ts';
+import { addCountedSkill, COUNTED, summaryOf } from './counted-skill.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { askRestore, backUp, restore, rowsOf, undo } from './restore-runs.ts';
 import { call, newEmployee, operatorToken, userToken } from './running-platform.ts';
@@ -21,7 +22,7 @@ async function withEmployees(tier: string) {
   const [kept, removed] = [await hire(), await hire()];
   const read = async (id: string) => (await call('GET', `/employees/${id}`, { token: user })).status;
   const remove = async (id: string) => (await call('DELETE', `/employees/${id}`, { token: user })).status;
-  return { tenant, kept, removed, hire, read, remove };
+  return { tenant, user, kept, removed, hire, read, remove };
 }
 
 const TIERS = [
@@ -33,7 +34,8 @@ const TIERS = [
 // test/restore has every pair of models, without a platform.
 describe.each(sampled(TIERS.slice(0, 1), [...TIERS]))('a tenant of tier %s', (tier, model) => {
   test('gets its rows back from a backup, and what was replaced back by an undo', async () => {
-    const { tenant, kept, removed, hire, read, remove } = await withEmployees(tier);
+    const { tenant, user, kept, removed, hire, read, remove } = await withEmployees(tier);
+    const skillId = await addCountedSkill(user);
     const before = await rowsOf(tenant.tenantId);
     const backup = await backUp(tenant.slug);
     expect(await remove(removed)).toBe(204);
@@ -56,6 +58,8 @@ describe.each(sampled(TIERS.slice(0, 1), [...TIERS]))('a tenant of tier %s', (ti
       latest: [{ action: 'employee.create' }, { action: 'employee.delete' }],
     });
     expect(restored.canBeUndone).toBe(true);
+    // The summary is in no backup; it is computed from the restored rows.
+    expect((await summaryOf(user, skillId)).items).toMatchObject(COUNTED);
 
     const lost = await hire();
     const undone = await undo(tenant.slug, restored.restoreId);

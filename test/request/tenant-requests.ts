@@ -5,6 +5,7 @@ import { resultRoutes } from '../../functions/api/assessments/result-routes.ts';
 import { operations as auditOperations } from '../../functions/api/audit/handler.ts';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
+import { analyticsRoutes } from '../../functions/api/skills/analytics-routes.ts';
 import { frameworkRoutes } from '../../functions/api/skills/framework-routes.ts';
 import { gapRoutes, roleRoutes } from '../../functions/api/skills/role-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
@@ -65,6 +66,7 @@ export class TenantRequests {
       ...itemsOf('/teams/{teamId}/members', 'employeeId', teamMemberRoutes),
       ...itemsOf('/skills', 'skillId', skillRoutes),
       ...itemsOf('/employees/{employeeId}/skills', 'skillId', employeeSkillRoutes),
+      'GET /analytics/skills-summary': analyticsRoutes.skillsSummary,
       ...itemsOf('/frameworks', 'frameworkId', frameworkRoutes),
       'POST /frameworks/import': frameworkRoutes.importWhole,
       ...itemsOf('/roles', 'roleId', roleRoutes),
@@ -87,6 +89,11 @@ export class TenantRequests {
       );
     }
     return new TenantRequests(world);
+  }
+
+  /** The same tenants as another execution environment serves them, whose caches are empty. */
+  restarted(): TenantRequests {
+    return new TenantRequests(this.world);
   }
 
   tenant(model: Model): WorldTenant {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
+import { NO_SUMMARIES } from '../../functions/upkeep/refresh-summaries.ts';
 import {
   addFigures,
   NO_FIGURES,
@@ -144,14 +145,18 @@ describe('in a cell', () => {
 
 test('a report names the databases in which something failed, and sums up all', () => {
   const figures = { ...NO_FIGURES, rowsDeleted: 5 };
+  const summaries = { figures: { ...NO_SUMMARIES, refreshed: 3 } };
   const summary = summarize([
-    { key: 'us-1', step: { figures } },
-    { key: 'us-2', step: { figures: { ...figures, failures: 2 } } },
-    { key: 'us-3', error: 'UpkeepFailed' },
+    { key: 'us-1', step: { figures }, summaries },
+    { key: 'us-2', step: { figures: { ...figures, failures: 2 } }, summaries },
+    { key: 'us-3', failure: 'UpkeepFailed', summaries },
+    { key: 'us-4', step: { figures }, summariesFailure: 'UpkeepFailed' },
+    { key: 'us-5', summaries },
   ]);
   expect(summary).toEqual({
-    databases: 3,
-    failed: ['us-2', 'us-3'],
-    figures: { ...NO_FIGURES, rowsDeleted: 10, failures: 3 },
+    databases: 5,
+    failed: ['us-2', 'us-3', 'us-4'],
+    figures: { ...NO_FIGURES, rowsDeleted: 15, failures: 3 },
+    summaries: { ...NO_SUMMARIES, refreshed: 12, failures: 1 },
   });
 });

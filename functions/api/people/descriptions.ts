@@ -7,6 +7,8 @@ import { teamMembers, teams } from '../../tenant-data/teams.ts';
 import { operations } from './handler.ts';
 import { routes } from './routes.ts';
 
+const SEALED =
+  '`ssn` and `salary` are stored encrypted. Only administrators of the tenant see and write them; 503 while their key cannot be used.';
 const anyObject = z.record(z.string(), z.unknown());
 
 export const people = describeTenantContext({
@@ -21,10 +23,18 @@ export const people = describeTenantContext({
       tag: 'Employees',
       one: 'an employee',
       many: 'employees',
-      item: itemSchema('Employee', employees, { profileData: anyObject }),
+      item: itemSchema('Employee', employees, {
+        profileData: anyObject,
+        // Administrators of the tenant only.
+        ssn: z.optional(z.nullable(z.string())),
+        salary: z.optional(z.nullable(z.number())),
+      }),
       descriptions: {
+        create: SEALED,
+        read: SEALED,
         update:
-          'A merge patch (RFC 7396): objects in `profileData` are merged member by member, `null` removes a member.',
+          'A merge patch (RFC 7396): objects in `profileData` are merged member by member, `null` removes a member. ' +
+          SEALED,
         remove:
           'Also removes the employee’s memberships, skills and certifications, and clears references to the employee as a manager.',
       },

@@ -1,9 +1,21 @@
 import * as z from 'zod/mini';
-import { day, document, email, optionalText, requiredText, uuid } from '../../http/input-schemas.ts';
+import {
+  day,
+  decimal,
+  document,
+  email,
+  optionalText,
+  printableText,
+  requiredText,
+  uuid,
+} from '../../http/input-schemas.ts';
 import { resourceRoutes } from '../../http/resource-routes.ts';
 import { employees } from '../../tenant-data/employees.ts';
 
 const status = z.enum(['active', 'inactive', 'on_leave', 'terminated'], 'is not a status of an employee');
+
+/** At most twelve digits before the point: as a number it is exact. */
+const MAX_SALARY = 999_999_999_999.99;
 
 const optional = {
   jobTitle: optionalText(255),
@@ -12,6 +24,8 @@ const optional = {
   hireDate: z.nullish(day),
   status: z.optional(status),
   profileData: z.nullish(document),
+  ssn: z.nullish(printableText(64)),
+  salary: z.nullish(decimal(MAX_SALARY)),
 };
 const required = { email, firstName: requiredText(100), lastName: requiredText(100) };
 

@@ -8,9 +8,31 @@ import type { ImportedSkills } from '../../tenant-data/import-framework.ts';
 import type { GapReport } from '../../tenant-data/role-gaps.ts';
 import { roles as roleStore } from '../../tenant-data/roles.ts';
 import { employeeSkills, skills as skillStore } from '../../tenant-data/skills.ts';
+import type { SkillSummary } from '../../tenant-data/skills-summary.ts';
 import { operations } from './handler.ts';
 import { routes } from './routes.ts';
 
+const summary = component(
+  'SkillSummary',
+  z.object({
+    skillId: z.uuid(),
+    skillName: z.string(),
+    skillCategory: z.nullable(z.string()),
+    employeeCount: z.int(),
+    ratedCount: z.int(),
+    verifiedCount: z.int(),
+    averageProficiency: z.nullable(z.number()),
+    levelCount: z.int(),
+  }) satisfies z.ZodMiniType<SkillSummary>,
+);
+const summaryPage = component(
+  'SkillSummaryPage',
+  z.object({
+    items: z.array(summary),
+    nextCursor: z.nullable(z.string()),
+    refreshedAt: z.nullable(z.iso.datetime()),
+  }),
+);
 const framework = itemSchema('Framework', frameworkStore, {
   frameworkData: z.record(z.string(), z.unknown()),
 });
@@ -48,6 +70,7 @@ export const skills = describeTenantContext({
     Skills: 'Skills of the organisation, and which of them its employees have.',
     Frameworks: 'Catalogues of skills, such as SFIA and O*NET.',
     Roles: 'What roles require, and what employees lack for them.',
+    Analytics: 'Summaries of the organisation, computed regularly.',
   },
   routes,
   operations,
@@ -92,6 +115,16 @@ export const skills = describeTenantContext({
       summary: 'Compare an employee with a role',
       answers: { 200: gapReport },
       etag: false,
+    },
+    'analytics.skillsSummary': {
+      tag: 'Analytics',
+      summary: 'Summarize skills',
+      description:
+        'How many employees have each skill, and how well, as of `refreshedAt`: later changes are not counted yet. ' +
+        'Skills that nobody has are left out. A level counts by its position in the skill’s `proficiencyLevels`, the ' +
+        'first being 1 (`beginner`, `intermediate`, `advanced`, `expert` when the skill has none); employees with ' +
+        'another level or none are in `employeeCount` only. `refreshedAt` is null, and the list empty, before the first refresh.',
+      answers: { 200: summaryPage },
     },
   },
 });

@@ -8,4 +8,5 @@ export const routes = {
   'POST /frameworks/import': 'frameworks.importWhole',
   ...resource('/roles', 'roleId', 'roles'),
   'GET /employees/{employeeId}/gaps': 'gaps.read',
+  'GET /analytics/skills-summary': 'analytics.skillsSummary',
 } as const;

@@ -9,6 +9,7 @@ import type { BackupView, BackupWindow } from '../../registry/backups.ts';
 import type { CellView } from '../../registry/cells.ts';
 import type { PromotionDecision } from '../../registry/decisions.ts';
 import type { ExportView } from '../../registry/exports.ts';
+import type { RotationView } from '../../registry/field-rotations.ts';
 import type { MoveView } from '../../registry/moves.ts';
 import type { Offer } from '../../registry/offers.ts';
 import type { RestoreView } from '../../registry/restores.ts';
@@ -357,6 +358,25 @@ export const rollout = component(
     deferred: z.array(target),
   }) satisfies z.ZodMiniType<RolloutView>,
 );
+
+export const rotation = component(
+  'Rotation',
+  z.object({
+    rotationId: id,
+    tenantId: id,
+    region: z.string(),
+    cause: z.enum(['key', 'age', 'request']),
+    status: z.enum(['running', 'succeeded', 'failed']),
+    reason: orNull(z.string()),
+    keyArn: orNull(z.string()),
+    valuesDone: z.int(),
+    valuesDamaged: z.int(),
+    startedBy: z.string(),
+    startedAt: time,
+    finishedAt: orNull(time),
+  }) satisfies z.ZodMiniType<RotationView>,
+);
+export const rotationPage = pageOf('Rotation', rotation);
 
 export const usageSample = component(
   'UsageSample',

@@ -15,6 +15,7 @@ export const tenants = describeOperatorContext({
     Users: 'Who may sign in to a tenant.',
     Moves: 'Changes of a tenant’s place while it is used.',
     Backups: 'Backups of one tenant, restores and exports.',
+    Encryption: 'Keys of encrypted fields.',
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
     Fleet: 'Cells, and schema rollouts to all tenants.',
   },
@@ -194,6 +195,25 @@ export const tenants = describeOperatorContext({
       description:
         'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
       answers: { 200: answers.linkedExport },
+    },
+    'rotations.list': {
+      tag: 'Encryption',
+      summary: 'List key rotations',
+      description: 'Rotations of the tenant in all regions, oldest first.',
+      answers: { 200: answers.rotationPage },
+    },
+    'rotations.create': {
+      tag: 'Encryption',
+      summary: 'Start a key rotation',
+      description:
+        'Encrypts all encrypted fields of the tenant again, under fresh data keys. The work begins within a minute. Poll its `Location`.',
+      answers: { 202: answers.rotation },
+      refusals: { 409: 'A rotation of the tenant is running (`rotation-running`), or it has no data here.' },
+    },
+    'rotations.read': {
+      tag: 'Encryption',
+      summary: 'Read a key rotation',
+      answers: { 200: answers.rotation },
     },
     'usage.list': {
       tag: 'Promotion',

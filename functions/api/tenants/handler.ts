@@ -6,6 +6,7 @@ import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
 import * as restores from './restore-routes.ts';
+import * as rotations from './rotation-routes.ts';
 import { routes } from './routes.ts';
 import * as tenants from './tenant-routes.ts';
 import * as usage from './usage-routes.ts';
@@ -19,6 +20,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   backups,
   restores,
   exports,
+  rotations,
   fleet,
   usage,
 });

@@ -15,6 +15,8 @@ import type pg from 'pg';
 export const OWNER_ROLE = 'strata_owner';
 /** The role whose members are all login roles of requests. It may call `tenancy.enter` and has no rights on tables. */
 export const TENANT_LOGIN_GROUP = 'strata_tenant_login';
+/** Owns the summaries of the shared tables and reads what they need of all tenants. Nobody logs in as it. */
+export const ANALYTICS_ROLE = 'strata_analytics';
 
 // biome-ignore lint/suspicious/noExplicitAny: DDL is not typed by the tables it creates.
 export type DdlTransaction = Transaction<any>;

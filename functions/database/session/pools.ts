@@ -10,6 +10,7 @@
 import type pg from 'pg';
 import { ConnectionQueue } from './connection-queue.ts';
 import type { CredentialSource } from './credentials.ts';
+import { oldestTls } from './tls-version.ts';
 import { valueParsers } from './value-parsers.ts';
 
 /** Address of one tenant's data, and the login role. */
@@ -105,7 +106,7 @@ export class DatabasePools {
       keepAlive: true,
       allowExitOnIdle: true,
       types: valueParsers,
-      ssl: { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const },
+      ssl: { rejectUnauthorized: true, minVersion: oldestTls() },
       pipeline: this.#options.pipeline,
     };
     const pool = new ConnectionQueue(configuration, (client) => {

@@ -4,7 +4,7 @@
  *
  * - a missing column reads as null;
  * - a column that only the platform writes is left out of writes, and so is a null;
- * - any other value for a missing column, and a missing table, is `SchemaUpgrading`.
+ * - any other value for a missing column is `SchemaUpgrading`, and a missing table or view is `TablesBehind`.
  *
  * It works on the query builder's tree, so it sees names in `sql.ref` and `sql.table`, but not those in the text of a
  * raw statement. A name that is not a reference, such as an alias, is `sql.id`.
@@ -29,7 +29,8 @@ import {
   type ValueNode,
   ValuesNode,
 } from 'kysely';
-import { SchemaUpgrading } from '../errors.ts';
+import { SchemaUpgrading, TablesBehind } from '../errors.ts';
+import { tenantViews } from '../tables/skills-summary.ts';
 import { type AnyColumn, isPresentAt, type TenantTable } from '../tables/tenant-table.ts';
 import { tenantTables } from '../tables/tenant-tables.ts';
 import type { Statement } from './tenant-session.ts';
@@ -48,7 +49,7 @@ export function compileOnTarget(statement: Statement<unknown>, version: number):
 /** @throws {SchemaUpgrading} the statement needs something that the target does not have. */
 export function statementOnTarget(node: RootOperationNode, target: TablesOnTarget): RootOperationNode {
   const named = [...namesOfTables(node)].flatMap((name) => target.get(name) ?? []);
-  if (named.some(({ exists }) => !exists)) throw new SchemaUpgrading('the target lacks a table');
+  if (named.some(({ exists }) => !exists)) throw new TablesBehind('the target lacks a table');
   const missing = new Map(named.flatMap((table) => [...table.missing]));
   for (const { present } of named) for (const name of present) missing.delete(name);
   return missing.size === 0 ? node : new WithoutColumns(missing).transformNode(node);
@@ -197,8 +198,8 @@ export function tablesOnTarget(tables: readonly TenantTable[], version: number):
 
 const known = new Map<number, TablesOnTarget | undefined>();
 
-/** The same for the tenant tables, cached. */
+/** The same for the tenant tables and views, cached. */
 export function missingAtVersion(version: number): TablesOnTarget | undefined {
-  if (!known.has(version)) known.set(version, tablesOnTarget(tenantTables, version));
+  if (!known.has(version)) known.set(version, tablesOnTarget([...tenantTables, ...tenantViews], version));
   return known.get(version);
 }

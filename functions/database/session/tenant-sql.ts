@@ -9,10 +9,11 @@ import {
   type RawBuilder,
   type RootOperationNode,
 } from 'kysely';
+import type { TenantViews } from '../tables/skills-summary.ts';
 import type { TenantTables } from '../tables/tenant-tables.ts';
 
 /** Kysely's builders without `Kysely` itself, which would add the DDL builders: a tenth of a handler's code. */
-class TenantSql extends QueryCreator<TenantTables> implements QueryExecutorProvider {
+class TenantSql extends QueryCreator<TenantTables & TenantViews> implements QueryExecutorProvider {
   readonly #executor: QueryExecutor;
 
   constructor(executor: QueryExecutor) {

@@ -34,7 +34,7 @@ export const auditLog = tenantTable(
     response_status: integer(),
     created_at: createdAt(),
     /** `before` and `after` of the fields that changed (`tenant-data/audit-changes.ts`). */
-    changes: jsonb().since(5).platformOnly(),
+    changes: jsonb().since(6).platformOnly(),
   },
   {
     primaryKey: ['log_id'],
@@ -42,8 +42,8 @@ export const auditLog = tenantTable(
       { name: 'created', columns: ['created_at', 'log_id'] },
       { name: 'user', columns: ['user_id', 'created_at'] },
       { name: 'resource', columns: ['resource_type', 'resource_id', 'created_at'] },
-      { name: 'actor', columns: ['actor', 'created_at', 'log_id'], since: 5 },
-      { name: 'action', columns: ['action', 'created_at', 'log_id'], since: 5 },
+      { name: 'actor', columns: ['actor', 'created_at', 'log_id'], since: 6 },
+      { name: 'action', columns: ['action', 'created_at', 'log_id'], since: 6 },
     ],
     sharedPartitioning: { by: 'month', column: 'created_at' },
     // A request that another one has taken over cannot overwrite its result.
@@ -78,7 +78,7 @@ export const auditSeals = tenantTable(
     hash: text().notNull(),
     created_at: createdAt(),
   },
-  { primaryKey: ['sequence'], requests: 'read', since: 5 },
+  { primaryKey: ['sequence'], requests: 'read', since: 6 },
 );
 
 /**

@@ -17,6 +17,7 @@ import {
 } from './render-tables.ts';
 import { repairedForRules } from './repaired-rows.ts';
 import { TENANT_SCHEMA_VERSION } from './schema-version.ts';
+import { createSkillsSummary } from './skills-summary.ts';
 import { type TenantTable, tableAtVersion } from './tenant-table.ts';
 import { tenantTables } from './tenant-tables.ts';
 
@@ -43,7 +44,8 @@ export const tenantMigrations: readonly TenantMigration[] = [
     name: '0004-rules-and-sorted-lists',
     up: (target) => [...repairedForRules(target), ...changesOf(4)(target)],
   },
-  { name: '0005-audit-chain', up: changesOf(5) },
+  { name: '0005-skills-summary', up: createSkillsSummary },
+  { name: '0006-audit-chain', up: changesOf(6) },
 ];
 
 // So that a deployment fails here instead of requests later.

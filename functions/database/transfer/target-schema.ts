@@ -26,6 +26,7 @@ import {
   type RenderTarget,
   uniqueKeys,
 } from '../tables/render-tables.ts';
+import { createSkillsSummary, SKILLS_SUMMARY_SINCE } from '../tables/skills-summary.ts';
 import { CAPTURE_SINCE, migrationsUpTo } from '../tables/tenant-migrations.ts';
 import type { TenantTable } from '../tables/tenant-table.ts';
 import { tenantTablesAt } from '../tables/tenant-tables.ts';
@@ -157,7 +158,7 @@ export async function missingPieces(
 }
 
 /**
- * Grants requests their rights and writes the history, as if every migration up to that version had run here. Call it when
+ * Grants requests their rights, creates the summary and writes the history, as if every migration up to that version had run here. Call it when
  * no piece is missing. May be repeated.
  * @param inTransaction the transaction; one of its own when absent.
  */
@@ -175,6 +176,8 @@ export async function sealSchema(
       transaction,
       tenantTablesAt(schemaVersion).flatMap((table) => grantRows(target, table)),
     );
+    // Empty: its rows are computed from the target's, not copied.
+    if (schemaVersion >= SKILLS_SUMMARY_SINCE) await runStatements(transaction, createSkillsSummary(target));
   });
 }
 

@@ -8,6 +8,7 @@ import { placeCanary, removeCanary } from '../../database/transfer/target-placem
 import { verifyPlace } from '../../places/place-database.ts';
 import { type Hop, type HopContext, type PhaseOutcome, replicationName } from '../hop.ts';
 import { pauseBudget } from '../pause-budget.ts';
+import { summarizeTarget } from '../summarize-target.ts';
 import { onBothSides, refuseFailures, reportingBrokenReplication, resumeReplication } from './replication.ts';
 
 /** With a larger lag a rehearsal would fail anyway. */
@@ -40,6 +41,7 @@ export function catchUpRelocate(context: HopContext): Promise<PhaseOutcome> {
         await delay(POLL_MS);
       }
       await verifyTarget(sides, hop);
+      await summarizeTarget(sides.target, hop);
       return { done: true };
     }),
   );

@@ -13,6 +13,7 @@ import type { Sides } from '../../database/transfer/reshape/sides.ts';
 import { verifyPlace } from '../../places/place-database.ts';
 import { MoveMismatch } from '../errors.ts';
 import type { HopContext, PhaseOutcome } from '../hop.ts';
+import { summarizeTarget } from '../summarize-target.ts';
 import { inAttemptSession, SNAPSHOT_SECONDS, sidesOf } from './reshape-session.ts';
 
 const SMALL_KEYS = 500;
@@ -40,6 +41,7 @@ export async function catchUpReshape(context: HopContext, cursor?: unknown): Pro
     }
     // The login that requests need behind the commit must work before it.
     await verifyPlace(context.hop.target);
+    await summarizeTarget(owner, context.hop);
     const tables = await comparedRound(owner, attempt, sides);
     await context.keep({
       tables: tables.map(({ name, rows, sourceHash, targetHash }) => ({

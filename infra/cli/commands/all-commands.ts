@@ -11,6 +11,7 @@ import { reconcile } from './reconcile.ts';
 import { restore, restores, undo } from './restores.ts';
 import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
+import { rotate, rotations } from './rotations.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
@@ -50,6 +51,8 @@ export const COMMANDS: readonly Command[] = [
   offers,
   accept,
   decline,
+  rotate,
+  rotations,
   rollouts,
   executions,
   tick,

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { identifier, literal } from '../../ddl/identifier.ts';
+import { oldestTls } from '../../session/tls-version.ts';
 import { lockReplication } from './publication.ts';
 
 /** The publisher as the subscriber's server reaches it. */
@@ -43,6 +44,7 @@ export async function subscribe(target: pg.ClientBase, name: string, publisher: 
         keepalives_idle: '10',
         // Otherwise libpq looks for a client certificate in the home of the server's user, which may not be readable.
         sslcertmode: 'disable',
+        ssl_min_protocol_version: oldestTls(),
       }).map(([key, value]) => `${key}=${quoted(value)}`),
       replicationTls(publisher.inOtherRegion),
     ].join(' '),

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { SUMMARY_REFRESH } from '../../tables/skills-summary.ts';
 
 export interface SyncState {
   /** Tables whose first copy has ended, those that follow the source since, and all. */
@@ -96,8 +97,9 @@ export async function schemaSize(
     `select coalesce(sum(greatest(c.reltuples, pg_catalog.pg_stat_get_live_tuples(c.oid), 0)), 0)::bigint as rows,
             coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0) as bytes
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = $1 and c.relkind = 'r' and c.relname not like 'schema\\_migrations%'`,
-    [schemaName],
+     where n.nspname = $1 and c.relkind = 'r' and c.relname not like 'schema\\_migrations%'
+       and c.relname <> $2`,
+    [schemaName, SUMMARY_REFRESH],
   );
   return { rows: Number(rows[0]?.rows ?? 0), bytes: Number(rows[0]?.bytes ?? 0) };
 }

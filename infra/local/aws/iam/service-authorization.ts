@@ -54,7 +54,10 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
   secretsmanager: {
     Secret: ofType('secretsmanager', 'secret:*', [...TAGGED, 'secretsmanager:ResourceTag/']),
   },
-  kms: { key: ofType('kms', 'key/*') },
+  kms: {
+    key: ofType('kms', 'key/*', [...TAGGED, 'kms:KeySpec', 'kms:KeyUsage', 'kms:ResourceAliases']),
+    alias: ofType('kms', 'alias/*', []),
+  },
   logs: {
     'log-group': ofType('logs', 'log-group:*'),
     'log-stream': ofType('logs', 'log-group:*:log-stream:*'),
@@ -97,6 +100,7 @@ const CRYPTOGRAPHY: Row = {
     'kms:ViaService',
   ],
 };
+const KEY_CALL = ['kms:CallerAccount', 'kms:ViaService'];
 const STACK_KEYS = ['cloudformation:ResourceTypes', 'cloudformation:RoleArn', 'cloudformation:TemplateUrl'];
 
 const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
@@ -191,6 +195,30 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     Decrypt: CRYPTOGRAPHY,
     GenerateDataKey: CRYPTOGRAPHY,
     GenerateDataKeyWithoutPlaintext: CRYPTOGRAPHY,
+    ReEncryptFrom: CRYPTOGRAPHY,
+    ReEncryptTo: CRYPTOGRAPHY,
+    CreateKey: {
+      takes: '',
+      keys: [
+        ...REQUEST_TAGS,
+        ...KEY_CALL,
+        'kms:BypassPolicyLockoutSafetyCheck',
+        'kms:KeySpec',
+        'kms:KeyUsage',
+      ],
+    },
+    TagResource: { takes: 'key*', keys: [...REQUEST_TAGS, ...KEY_CALL] },
+    CreateAlias: { takes: 'alias* key*', keys: KEY_CALL },
+    EnableKeyRotation: { takes: 'key*', keys: KEY_CALL },
+    GetKeyRotationStatus: { takes: 'key*', keys: KEY_CALL },
+    DisableKey: { takes: 'key*', keys: KEY_CALL },
+    EnableKey: { takes: 'key*', keys: KEY_CALL },
+    ScheduleKeyDeletion: {
+      takes: 'key*',
+      keys: [...KEY_CALL, 'kms:ScheduleKeyDeletionPendingWindowInDays'],
+    },
+    CancelKeyDeletion: { takes: 'key*', keys: KEY_CALL },
+    ListResourceTags: { takes: 'key*', keys: KEY_CALL },
     CreateGrant: {
       takes: 'key*',
       keys: [

@@ -1,26 +1,42 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
 import { LOCAL_ACCOUNT, type StateFile } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
+import type { Tag } from '../../tags.ts';
 
-/** A symmetric key. Its material never leaves this module. */
+/**
+ * A symmetric key. Its material never leaves this module.
+ *
+ *   enabled ⇄ disabled; either ──deletion scheduled──▶ pending deletion ──cancelled──▶ disabled
+ *                                                     pending deletion ──time is over──▶ gone, and what it encrypted
+ */
 export interface Key {
   keyId: string;
   arn: string;
   region: string;
   description: string;
-  /** From the template; not stored, because every start deploys the template again. */
+  /** From the template, or from `CreateKey`. Of a template it is not stored: every start deploys the template again. */
   policy?: unknown;
   createdDate: number;
+  /** Absent: enabled. */
+  state?: 'Disabled' | 'PendingDeletion';
+  /** Epoch milliseconds. */
+  deletionDate?: number;
+  rotates?: boolean;
+  tags?: Tag[];
+  /** Made by a call, not by a template. */
+  atRunTime?: boolean;
+  /** Aliases that were made by a call. */
+  aliases?: string[];
 }
 
-interface StoredKey extends Omit<Key, 'policy'> {
+interface StoredKey extends Key {
   material: string;
 }
 
 const DOCUMENT = 'kms';
 const FORMAT = 1;
 
-/** Keys of the deployed stacks. The document has key material: in the state directory only its owner may read it. */
+/** The keys of the deployed stacks, and those made by calls. The document has key material: in the state directory only its owner may read it. */
 export class KeyStore {
   readonly #state: StateFile;
   readonly #keys = new Map<string, Key>();
@@ -32,15 +48,39 @@ export class KeyStore {
     for (const { material, ...key } of state.load<StoredKey[]>(DOCUMENT, [])) {
       this.#keys.set(key.keyId, key);
       this.#material.set(key.keyId, Buffer.from(material, 'base64'));
+      for (const name of key.aliases ?? []) this.#aliases.set(`${key.region} ${name}`, key.keyId);
     }
+  }
+
+  /** A key of its own for each call. */
+  create(fields: Pick<Key, 'region' | 'description' | 'policy' | 'tags'>): Key {
+    const keyId = randomUUID();
+    const key: Key = {
+      ...fields,
+      keyId,
+      arn: arnOf(fields.region, keyId),
+      createdDate: Date.now(),
+      atRunTime: true,
+    };
+    this.#keys.set(keyId, key);
+    this.#material.set(keyId, randomBytes(32));
+    this.#save();
+    return key;
+  }
+
+  /** Changes a key and keeps the change. */
+  change(key: Key, fields: Partial<Omit<Key, 'keyId' | 'arn' | 'region'>>): void {
+    Object.assign(key, fields);
+    this.#save();
   }
 
   /** Makes the key, or finds the one with this id and its material. */
   provide(key: Omit<Key, 'arn' | 'createdDate'>): Key {
     const existing = this.#keys.get(key.keyId);
     const provided: Key = {
+      ...existing,
       ...key,
-      arn: `arn:aws:kms:${key.region}:${LOCAL_ACCOUNT}:key/${key.keyId}`,
+      arn: arnOf(key.region, key.keyId),
       createdDate: existing?.createdDate ?? Date.now(),
     };
     this.#keys.set(key.keyId, provided);
@@ -55,11 +95,35 @@ export class KeyStore {
     this.#aliases.set(`${region} ${name}`, this.get(keyId, region).keyId);
   }
 
+  /** @throws {AwsError} AlreadyExistsException */
+  createAlias(name: string, key: Key): void {
+    if (this.#aliases.has(`${key.region} ${name}`)) {
+      const arn = `arn:aws:kms:${key.region}:${LOCAL_ACCOUNT}:${name}`;
+      throw new AwsError('AlreadyExistsException', `An alias with the name ${arn} already exists`);
+    }
+    this.#aliases.set(`${key.region} ${name}`, key.keyId);
+    this.change(key, { aliases: [...(key.aliases ?? []), name] });
+  }
+
+  /** Names of a key's aliases, whether a template or a call made them. */
+  aliasesOf({ keyId, region }: Key): string[] {
+    return [...this.#aliases]
+      .filter(([name, id]) => id === keyId && name.startsWith(`${region} `))
+      .map(([name]) => name.slice(region.length + 1));
+  }
+
+  /** @throws {AwsError} DisabledException or KMSInvalidStateException, when the key may not encrypt or decrypt now */
+  requireUsable({ arn, state }: Key): void {
+    if (state === 'Disabled') throw new AwsError('DisabledException', `${arn} is disabled.`);
+    if (state !== undefined) throw new AwsError('KMSInvalidStateException', `${arn} is pending deletion.`);
+  }
+
   /** By key id, key ARN, alias or alias ARN. @throws {AwsError} NotFoundException, also for a key of another region */
   get(keyId: string, region: string): Key {
     const parts = keyId.split(':');
     const [where, name] = keyId.startsWith('arn:') ? [parts[3]!, parts[5] ?? ''] : [region, keyId];
     const id = name.startsWith('alias/') ? this.#aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
+    this.#expire();
     const key = id === undefined ? undefined : this.#keys.get(id);
     if (where !== region || key?.region !== region) {
       throw new AwsError(
@@ -84,6 +148,7 @@ export class KeyStore {
   keyOf(blob: Buffer, region: string): Key {
     const hex = blob.subarray(1, 17).toString('hex');
     const keyId = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    this.#expire();
     const key = blob[0] === FORMAT ? this.#keys.get(keyId) : undefined;
     if (key?.region !== region) {
       throw new AwsError('InvalidCiphertextException', 'The ciphertext is invalid');
@@ -104,14 +169,27 @@ export class KeyStore {
     }
   }
 
+  #expire(): void {
+    const gone = [...this.#keys.values()].filter(({ deletionDate = Infinity }) => deletionDate < Date.now());
+    for (const key of gone) {
+      for (const name of this.aliasesOf(key)) this.#aliases.delete(`${key.region} ${name}`);
+      this.#keys.delete(key.keyId);
+      this.#material.delete(key.keyId);
+    }
+    if (gone.length > 0) this.#save();
+  }
+
   #save(): void {
-    const stored: StoredKey[] = [...this.#keys.values()].map(({ policy: _policy, ...key }) => ({
+    const stored: StoredKey[] = [...this.#keys.values()].map(({ policy, ...key }) => ({
       ...key,
+      ...(key.atRunTime && policy !== undefined ? { policy } : {}),
       material: this.#material.get(key.keyId)!.toString('base64'),
     }));
     this.#state.save(DOCUMENT, stored);
   }
 }
+
+const arnOf = (region: string, keyId: string) => `arn:aws:kms:${region}:${LOCAL_ACCOUNT}:key/${keyId}`;
 
 function canonical(context: Record<string, unknown>): Buffer {
   const pairs = Object.entries(context).sort(([a], [b]) => (a < b ? -1 : 1));

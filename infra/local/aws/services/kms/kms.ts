@@ -4,17 +4,32 @@ import { LOCAL_ACCOUNT, type ResourceFactory } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
+import { requestTags, resourceTags, type Tag } from '../../tags.ts';
 import type { Key, KeyStore } from './key-store.ts';
 
-/** AWS KMS: symmetric keys of the templates. */
+const DAY = 86_400_000;
+
+/** AWS KMS: symmetric keys, of the templates and made by calls. */
 export function kms(keys: KeyStore): ServiceModule {
   return { service: wire(keys), resources: [keyResource(keys), aliasResource(keys)] };
 }
 
 function wire(keys: KeyStore): AwsService {
-  const permission = (action: string, key: Key, input: Input): Permission[] => {
-    const context: Record<string, string> = { 'kms:CallerAccount': LOCAL_ACCOUNT };
-    for (const [name, value] of Object.entries(encryptionContext(input))) {
+  const permission = (
+    action: string,
+    key: Key,
+    input: Input,
+    contextMember = 'EncryptionContext',
+  ): Permission[] => {
+    const aliases = keys.aliasesOf(key);
+    const named = input.text('KeyId') ?? '';
+    const context: Record<string, string | string[]> = {
+      'kms:CallerAccount': LOCAL_ACCOUNT,
+      ...resourceTags(key.tags ?? []),
+      ...(aliases.length > 0 ? { 'kms:ResourceAliases': aliases } : {}),
+      ...(named.includes('alias/') ? { 'kms:RequestAlias': named.slice(named.indexOf('alias/')) } : {}),
+    };
+    for (const [name, value] of Object.entries(encryptionContext(input, contextMember))) {
       context[`kms:EncryptionContext:${name}`] = String(value);
     }
     return [{ action: `kms:${action}`, resource: key.arn, resourcePolicy: key.policy, context }];
@@ -25,6 +40,24 @@ function wire(keys: KeyStore): AwsService {
       permissions: (input, call) => permission(action, key(input, call), input),
       run: (input, call) => run(key(input, call), input),
     };
+  };
+  /** The same, for operations that need an enabled key. */
+  const usable = (action: string, run: (key: Key, input: Input) => unknown): Operation =>
+    named(action, (key, input) => {
+      keys.requireUsable(key);
+      return run(key, input);
+    });
+  /** The key of a ciphertext. @throws {AwsError} it is another key than the request names, or not usable. */
+  const source = (blob: Buffer, name: string | undefined, region: string): Key => {
+    const key = keys.keyOf(blob, region);
+    if (name !== undefined && keys.get(name, region).keyId !== key.keyId) {
+      throw new AwsError(
+        'IncorrectKeyException',
+        'The key ID in the request does not identify a CMK that can perform this operation.',
+      );
+    }
+    keys.requireUsable(key);
+    return key;
   };
   const dataKey = (key: Key, input: Input): { Plaintext: Buffer; CiphertextBlob: Buffer; KeyId: string } => {
     const size = input.integer('NumberOfBytes') ?? (input.text('KeySpec') === 'AES_128' ? 16 : 32);
@@ -40,7 +73,7 @@ function wire(keys: KeyStore): AwsService {
     protocol: { kind: 'json', version: '1.1' },
     accessDenied: { code: 'AccessDeniedException', status: 400 },
     operations: {
-      Encrypt: named('Encrypt', (key, input) => {
+      Encrypt: usable('Encrypt', (key, input) => {
         const plaintext = input.blob('Plaintext') ?? Buffer.alloc(0);
         if (plaintext.length < 1 || plaintext.length > 4096) {
           throw new AwsError('ValidationException', 'Plaintext must have 1 to 4096 bytes');
@@ -53,47 +86,188 @@ function wire(keys: KeyStore): AwsService {
           permission('Decrypt', keys.keyOf(ciphertext(input), call.region), input),
         run(input, call) {
           const blob = ciphertext(input);
-          const key = keys.keyOf(blob, call.region);
-          const named = input.text('KeyId');
-          if (named !== undefined && keys.get(named, call.region).keyId !== key.keyId) {
-            throw new AwsError(
-              'IncorrectKeyException',
-              'The key ID in the request does not identify a CMK that can perform this operation.',
-            );
-          }
+          const key = source(blob, input.text('KeyId'), call.region);
           const plaintext = keys.decrypt(blob, call.region, encryptionContext(input));
           return { Plaintext: plaintext, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
         },
       },
-      GenerateDataKey: named('GenerateDataKey', dataKey),
-      GenerateDataKeyWithoutPlaintext: named('GenerateDataKeyWithoutPlaintext', (key, input) => {
+      ReEncrypt: {
+        permissions: (input, call) => [
+          ...permission(
+            'ReEncryptFrom',
+            keys.keyOf(ciphertext(input), call.region),
+            input,
+            'SourceEncryptionContext',
+          ),
+          ...permission(
+            'ReEncryptTo',
+            keys.get(input.required('DestinationKeyId'), call.region),
+            input,
+            'DestinationEncryptionContext',
+          ),
+        ],
+        run(input, call) {
+          const blob = ciphertext(input);
+          const from = source(blob, input.text('SourceKeyId'), call.region);
+          const to = keys.get(input.required('DestinationKeyId'), call.region);
+          keys.requireUsable(to);
+          const plaintext = keys.decrypt(
+            blob,
+            call.region,
+            encryptionContext(input, 'SourceEncryptionContext'),
+          );
+          const context = encryptionContext(input, 'DestinationEncryptionContext');
+          return {
+            CiphertextBlob: keys.encrypt(to, plaintext, context),
+            SourceKeyId: from.arn,
+            KeyId: to.arn,
+            SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+            DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+          };
+        },
+      },
+      CreateKey: {
+        permissions: (input, call) => {
+          const tags = tagsIn(input);
+          const context = {
+            ...requestTags(tags),
+            'kms:CallerAccount': LOCAL_ACCOUNT,
+            'kms:KeySpec': input.text('KeySpec') ?? 'SYMMETRIC_DEFAULT',
+            'kms:KeyUsage': input.text('KeyUsage') ?? 'ENCRYPT_DECRYPT',
+            'kms:BypassPolicyLockoutSafetyCheck': String(
+              input.boolean('BypassPolicyLockoutSafetyCheck') ?? false,
+            ),
+          };
+          const resource = `arn:aws:kms:${call.region}:${LOCAL_ACCOUNT}:key/new`;
+          return [
+            { action: 'kms:CreateKey', resource: '*', context },
+            ...(tags.length > 0 ? [{ action: 'kms:TagResource', resource, context }] : []),
+          ];
+        },
+        run(input, { region }) {
+          const [spec, usage] = [input.text('KeySpec'), input.text('KeyUsage')];
+          if (
+            (spec ?? 'SYMMETRIC_DEFAULT') !== 'SYMMETRIC_DEFAULT' ||
+            (usage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT'
+          ) {
+            throw new AwsError(
+              'UnsupportedOperationException',
+              'only symmetric keys for encryption exist here',
+            );
+          }
+          const policy = input.text('Policy');
+          const key = keys.create({
+            region,
+            description: input.text('Description') ?? '',
+            tags: tagsIn(input),
+            ...(policy === undefined ? {} : { policy: JSON.parse(policy) }),
+          });
+          return { KeyMetadata: metadata(key) };
+        },
+      },
+      CreateAlias: {
+        permissions: (input, call) => {
+          const key = keys.get(input.required('TargetKeyId'), call.region);
+          const alias = `arn:aws:kms:${call.region}:${LOCAL_ACCOUNT}:${input.required('AliasName')}`;
+          return [
+            { action: 'kms:CreateAlias', resource: alias, context: { 'kms:CallerAccount': LOCAL_ACCOUNT } },
+            ...permission('CreateAlias', key, input),
+          ];
+        },
+        run(input, call) {
+          const name = input.required('AliasName');
+          if (!/^alias\/(?!aws\/)[\w/-]+$/.test(name)) {
+            throw new AwsError('ValidationException', `Invalid identifier ${name}`);
+          }
+          keys.createAlias(name, keys.get(input.required('TargetKeyId'), call.region));
+          return {};
+        },
+      },
+      EnableKeyRotation: usable('EnableKeyRotation', (key) => {
+        keys.change(key, { rotates: true });
+        return {};
+      }),
+      GetKeyRotationStatus: named('GetKeyRotationStatus', (key) => ({
+        KeyRotationEnabled: key.rotates === true,
+        KeyId: key.arn,
+      })),
+      DisableKey: named('DisableKey', (key) => {
+        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        keys.change(key, { state: 'Disabled' });
+        return {};
+      }),
+      EnableKey: named('EnableKey', (key) => {
+        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        delete key.state;
+        keys.change(key, {});
+        return {};
+      }),
+      ScheduleKeyDeletion: named('ScheduleKeyDeletion', (key, input) => {
+        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        const days = input.integer('PendingWindowInDays') ?? 30;
+        if (days < 7 || days > 30) {
+          throw new AwsError('ValidationException', 'PendingWindowInDays must be from 7 to 30');
+        }
+        const deletionDate = Date.now() + days * DAY;
+        keys.change(key, { state: 'PendingDeletion', deletionDate });
+        return {
+          KeyId: key.arn,
+          DeletionDate: new Date(deletionDate),
+          KeyState: 'PendingDeletion',
+          PendingWindowInDays: days,
+        };
+      }),
+      CancelKeyDeletion: named('CancelKeyDeletion', (key) => {
+        if (key.state !== 'PendingDeletion') {
+          throw new AwsError('KMSInvalidStateException', `${key.arn} is not pending deletion.`);
+        }
+        delete key.deletionDate;
+        keys.change(key, { state: 'Disabled' });
+        return { KeyId: key.arn };
+      }),
+      ListResourceTags: named('ListResourceTags', (key) => ({
+        Tags: (key.tags ?? []).map(({ Key: TagKey, Value: TagValue }) => ({ TagKey, TagValue })),
+        Truncated: false,
+      })),
+      GenerateDataKey: usable('GenerateDataKey', dataKey),
+      GenerateDataKeyWithoutPlaintext: usable('GenerateDataKeyWithoutPlaintext', (key, input) => {
         const { Plaintext: _plaintext, ...answer } = dataKey(key, input);
         return answer;
       }),
-      DescribeKey: named('DescribeKey', (key) => ({
-        KeyMetadata: {
-          AWSAccountId: LOCAL_ACCOUNT,
-          KeyId: key.keyId,
-          Arn: key.arn,
-          CreationDate: new Date(key.createdDate),
-          Description: key.description,
-          Enabled: true,
-          KeyState: 'Enabled',
-          KeyUsage: 'ENCRYPT_DECRYPT',
-          KeyManager: 'CUSTOMER',
-          KeySpec: 'SYMMETRIC_DEFAULT',
-          CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
-          EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
-          Origin: 'AWS_KMS',
-          MultiRegion: false,
-        },
-      })),
+      DescribeKey: named('DescribeKey', (key) => ({ KeyMetadata: metadata(key) })),
     },
   };
 }
 
-function encryptionContext(input: Input): Record<string, unknown> {
-  return input.structure('EncryptionContext')?.members ?? {};
+function metadata(key: Key): Record<string, unknown> {
+  return {
+    AWSAccountId: LOCAL_ACCOUNT,
+    KeyId: key.keyId,
+    Arn: key.arn,
+    CreationDate: new Date(key.createdDate),
+    Description: key.description,
+    Enabled: key.state === undefined,
+    KeyState: key.state ?? 'Enabled',
+    ...(key.deletionDate === undefined ? {} : { DeletionDate: new Date(key.deletionDate) }),
+    KeyUsage: 'ENCRYPT_DECRYPT',
+    KeyManager: 'CUSTOMER',
+    KeySpec: 'SYMMETRIC_DEFAULT',
+    CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+    EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+    Origin: 'AWS_KMS',
+    MultiRegion: false,
+  };
+}
+
+/** KMS has its own names for the parts of a tag. */
+function tagsIn(input: Input): Tag[] {
+  return input
+    .inputs('Tags')
+    .map((tag) => ({ Key: tag.required('TagKey'), Value: tag.text('TagValue') ?? '' }));
+}
+
+function encryptionContext(input: Input, member = 'EncryptionContext'): Record<string, unknown> {
+  return input.structure(member)?.members ?? {};
 }
 
 function ciphertext(input: Input): Buffer {
@@ -110,6 +284,7 @@ export function keyResource(keys: KeyStore): ResourceFactory {
         region: stack.region,
         description: (properties.Description as string | undefined) ?? '',
         policy: properties.KeyPolicy,
+        tags: (properties.Tags as Tag[] | undefined) ?? [],
       });
       return { ref: key.keyId, attributes: { Arn: key.arn, KeyId: key.keyId } };
     },

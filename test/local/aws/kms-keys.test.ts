@@ -1,0 +1,186 @@
+import {
+  CancelKeyDeletionCommand,
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DecryptCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EnableKeyCommand,
+  EnableKeyRotationCommand,
+  GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
+  KMSClient,
+  ListResourceTagsCommand,
+  ReEncryptCommand,
+  ScheduleKeyDeletionCommand,
+} from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type FixtureStack, role } from './assembly.ts';
+import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
+
+const KEYS = 'arn:aws:kms:us-east-1:000000000000:key/*';
+const TAG = 'tenant-field-key';
+const Tags = [{ TagKey: 'strata:component', TagValue: TAG }];
+
+/** The rights that functions of this project have on keys of tenants. */
+const keysStack: FixtureStack = {
+  name: 'Keys',
+  resources: {
+    Data: {
+      Type: 'AWS::KMS::Key',
+      Properties: { Description: 'of data', Tags: [{ Key: 'strata:component', Value: 'data-plane' }] },
+    },
+    DataAlias: {
+      Type: 'AWS::KMS::Alias',
+      Properties: { AliasName: 'alias/strata-us', TargetKeyId: { Ref: 'Data' } },
+    },
+    ...role('Provides', [
+      {
+        Action: 'kms:CreateKey',
+        Resource: '*',
+        Condition: { StringEquals: { 'aws:RequestTag/strata:component': TAG } },
+      },
+      {
+        Action: 'kms:TagResource',
+        Resource: KEYS,
+        Condition: {
+          StringEquals: { 'aws:RequestTag/strata:component': TAG },
+          Null: { 'aws:ResourceTag/strata:component': 'true' },
+        },
+      },
+      { Action: 'kms:CreateAlias', Resource: 'arn:aws:kms:us-east-1:000000000000:alias/strata-tenant-*' },
+      {
+        Action: ['kms:CreateAlias', 'kms:EnableKeyRotation'],
+        Resource: KEYS,
+        Condition: { StringEquals: { 'aws:ResourceTag/strata:component': TAG } },
+      },
+    ]),
+    ...role('Uses', [
+      {
+        Action: ['kms:GenerateDataKey', 'kms:Decrypt'],
+        Resource: KEYS,
+        Condition: {
+          Null: { 'kms:EncryptionContext:tenantId': 'false' },
+          'ForAnyValue:StringLike': { 'kms:ResourceAliases': ['alias/strata-tenant-*'] },
+        },
+      },
+    ]),
+  },
+};
+
+let fixture: EndpointFixture;
+const kms = (roleName?: string, region?: string) => new KMSClient(fixture.client(roleName, region));
+beforeAll(async () => {
+  fixture = await startEndpoint([keysStack]);
+});
+afterAll(() => fixture?.stop());
+
+const denied = { name: 'AccessDeniedException' };
+
+async function tenantKey(name: string): Promise<string> {
+  const provides = kms('Provides');
+  const { KeyMetadata } = await provides.send(new CreateKeyCommand({ Tags }));
+  const alias = { AliasName: `alias/strata-tenant-${name}`, TargetKeyId: KeyMetadata?.KeyId };
+  await provides.send(new CreateAliasCommand(alias));
+  return KeyMetadata?.Arn as string;
+}
+
+test('a role makes tagged keys with aliases of tenants, and nothing else', async () => {
+  const provides = kms('Provides');
+  await expect(provides.send(new CreateKeyCommand({}))).rejects.toMatchObject(denied);
+  const other = [{ TagKey: 'strata:component', TagValue: 'data-plane' }];
+  await expect(provides.send(new CreateKeyCommand({ Tags: other }))).rejects.toMatchObject(denied);
+  const { KeyMetadata } = await provides.send(new CreateKeyCommand({ Tags, Description: 'one' }));
+  expect(KeyMetadata).toMatchObject({ Description: 'one', KeyState: 'Enabled', Enabled: true });
+  const { KeyId: TargetKeyId, Arn } = KeyMetadata as { KeyId: string; Arn: string };
+  const alias = (AliasName: string, key = TargetKeyId) =>
+    provides.send(new CreateAliasCommand({ AliasName, TargetKeyId: key }));
+  await expect(alias('alias/other')).rejects.toMatchObject(denied);
+  await expect(alias('alias/strata-tenant-1', 'alias/strata-us')).rejects.toMatchObject(denied);
+  await alias('alias/strata-tenant-1');
+  await expect(alias('alias/strata-tenant-1')).rejects.toMatchObject({ name: 'AlreadyExistsException' });
+  await provides.send(new EnableKeyRotationCommand({ KeyId: TargetKeyId }));
+  for (const forbidden of [
+    new DisableKeyCommand({ KeyId: TargetKeyId }),
+    new ScheduleKeyDeletionCommand({ KeyId: TargetKeyId }),
+  ]) {
+    await expect(provides.send(forbidden as DisableKeyCommand)).rejects.toMatchObject(denied);
+  }
+  const admin = kms();
+  const found = await admin.send(new DescribeKeyCommand({ KeyId: 'alias/strata-tenant-1' }));
+  expect(found.KeyMetadata?.Arn).toBe(Arn);
+  expect(await admin.send(new GetKeyRotationStatusCommand({ KeyId: Arn }))).toMatchObject({
+    KeyRotationEnabled: true,
+  });
+  expect((await admin.send(new ListResourceTagsCommand({ KeyId: Arn }))).Tags).toEqual(Tags);
+});
+
+test('a role uses keys of tenants only, and only for a tenant', async () => {
+  const KeyId = await tenantKey('2');
+  const uses = kms('Uses');
+  const generate = (keyId: string, EncryptionContext?: Record<string, string>) =>
+    uses.send(new GenerateDataKeyCommand({ KeyId: keyId, KeySpec: 'AES_256', EncryptionContext }));
+  await expect(generate(KeyId)).rejects.toMatchObject(denied);
+  await expect(generate(KeyId, { tenant: 'a' })).rejects.toMatchObject(denied);
+  await expect(generate('alias/strata-us', { tenantId: 'a' })).rejects.toMatchObject(denied);
+  const { CiphertextBlob, Plaintext } = await generate(KeyId, { tenantId: 'a' });
+  const decrypt = (tenantId: string) =>
+    uses.send(new DecryptCommand({ KeyId, CiphertextBlob, EncryptionContext: { tenantId } }));
+  expect((await decrypt('a')).Plaintext).toEqual(Plaintext);
+  await expect(decrypt('b')).rejects.toMatchObject({ name: 'InvalidCiphertextException' });
+});
+
+test('keys made by calls keep state, tags, aliases and what they encrypted over a restart', async () => {
+  const KeyId = await tenantKey('3');
+  const context = { EncryptionContext: { tenantId: 'a' } };
+  const { CiphertextBlob, Plaintext } = await kms('Uses').send(
+    new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256', ...context }),
+  );
+  await kms().send(new DisableKeyCommand({ KeyId }));
+  await fixture.restart();
+  const decrypt = () => kms('Uses').send(new DecryptCommand({ KeyId, CiphertextBlob, ...context }));
+  await expect(decrypt()).rejects.toMatchObject({ name: 'DisabledException' });
+  await kms().send(new EnableKeyCommand({ KeyId: 'alias/strata-tenant-3' }));
+  expect((await decrypt()).Plaintext).toEqual(Plaintext);
+});
+
+test('a key that is pending deletion is not usable until that is cancelled', async () => {
+  const KeyId = await tenantKey('4');
+  const admin = kms();
+  const generate = () =>
+    admin.send(
+      new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256', EncryptionContext: { tenantId: 'a' } }),
+    );
+  await expect(
+    admin.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 6 })),
+  ).rejects.toMatchObject({
+    name: 'ValidationException',
+  });
+  await admin.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
+  await expect(generate()).rejects.toMatchObject({ name: 'KMSInvalidStateException' });
+  await admin.send(new CancelKeyDeletionCommand({ KeyId }));
+  await expect(generate()).rejects.toMatchObject({ name: 'DisabledException' });
+  await admin.send(new EnableKeyCommand({ KeyId }));
+  expect((await generate()).KeyId).toBe(KeyId);
+});
+
+test('a ciphertext is brought under another key without leaving KMS', async () => {
+  const admin = kms();
+  const [from, to] = [await tenantKey('5'), await tenantKey('6')];
+  const { CiphertextBlob, Plaintext } = await admin.send(
+    new GenerateDataKeyCommand({ KeyId: from, KeySpec: 'AES_256', EncryptionContext: { tenantId: 'a' } }),
+  );
+  const again = await admin.send(
+    new ReEncryptCommand({
+      CiphertextBlob,
+      SourceEncryptionContext: { tenantId: 'a' },
+      DestinationKeyId: to,
+      DestinationEncryptionContext: { tenantId: 'b' },
+    }),
+  );
+  expect([again.SourceKeyId, again.KeyId]).toEqual([from, to]);
+  const opened = await admin.send(
+    new DecryptCommand({ CiphertextBlob: again.CiphertextBlob, EncryptionContext: { tenantId: 'b' } }),
+  );
+  expect(opened.Plaintext).toEqual(Plaintext);
+});
