@@ -288,7 +288,11 @@ describe.each(MODELS)('in %s', (model) => {
       // An entry would wait for this lock, and wait on after its request was answered.
       await audited.superuser.query(`BEGIN; LOCK ${audited.table('audit_log')}`);
       expect((await flood()).status).toBe(403);
-      const { rows } = await audited.superuser.query('SELECT FROM pg_locks WHERE NOT granted');
+      const { rows } = await audited.superuser.query(
+        `SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+         WHERE NOT granted AND datname = current_database() AND relation = $1::regclass`,
+        [audited.table('audit_log')],
+      );
       await audited.superuser.query('ROLLBACK');
       expect(rows).toEqual([]);
     });
