@@ -15,6 +15,7 @@ const alone = [
     'test/aws/*.test.ts',
     'test/onboarding/*.test.ts',
     'test/regions/*.test.ts',
+    'test/accounts/work-on-accounts.test.ts',
     'test/database/data-connection.test.ts',
     'test/database/tls.test.ts',
   ],

@@ -111,6 +111,43 @@ export interface BackupConfig {
   readonly undoHours: number;
 }
 
+/**
+ * A customer's own identity provider. It vouches for the users of one tenant only: whatever address it states, nobody
+ * whom it has signed in gets a token of another tenant. The tenant's users cannot sign in otherwise.
+ */
+export type IdentityProviderConfig = {
+  /** Letters and digits. It is part of the names of its users: never change it. */
+  readonly name: string;
+  /** Slug of the tenant. */
+  readonly tenant: string;
+  /** Key of the region that serves the tenant. */
+  readonly region: string;
+} & (
+  | {
+      readonly kind: 'oidc';
+      readonly issuer: string;
+      readonly clientId: string;
+      /** Name of a secret of Secrets Manager in that region, whose text is the client's secret. */
+      readonly clientSecretName: string;
+    }
+  | { readonly kind: 'saml'; readonly metadataUrl: string }
+);
+
+/** How people sign in. */
+export interface SignInConfig {
+  /**
+   * The sign-in page is at `https://<domainPrefix>-<region key>.auth.<AWS region>.amazoncognito.com`; by default with
+   * the account's number.
+   */
+  readonly domainPrefix?: string;
+  /**
+   * Sender of invitations: an address that SES has verified in each region. Without it Cognito sends them itself, 50 a
+   * day at most.
+   */
+  readonly emailFrom?: string;
+  readonly identityProviders: readonly IdentityProviderConfig[];
+}
+
 export interface StrataConfig {
   /** The first region is home: it has the control plane. */
   readonly regions: readonly RegionConfig[];
@@ -126,6 +163,7 @@ export interface StrataConfig {
   /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
+  readonly signIn: SignInConfig;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
   /** Browser origins that may call the APIs. */
@@ -211,6 +249,7 @@ export const config: StrataConfig = {
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
     replicationTlsBetweenRegions: 'sslmode=require',
   },
+  signIn: { identityProviders: [] },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { SFNClient } from '@aws-sdk/client-sfn';
-import { OPERATOR_SCOPE, STATE_MACHINES } from '../functions/contracts/names.ts';
+import { OPERATOR_SCOPE, OPERATORS_GROUP, STATE_MACHINES } from '../functions/contracts/names.ts';
 import {
   archiveBound,
   type IdentityDocument,
@@ -64,6 +64,7 @@ try {
 async function demo(platform: Platform): Promise<void> {
   const marker = join(platform.context.stateDir, 'demo-tenants');
   if (existsSync(marker)) return;
+  await createOperator(platform);
   if (!process.argv.includes('--empty')) {
     await progress.phase('creating the demo tenants initech, globex and acme', () => createDemo(platform));
   }
@@ -98,6 +99,30 @@ async function identityOf(platform: Platform): Promise<Required<IdentityDocument
     identityDocumentName,
     {},
   ) as Required<IdentityDocument>;
+}
+
+/** The first operator, whom an administrator creates on AWS, so that `strata login` works. Safe to repeat. */
+async function createOperator(platform: Platform): Promise<void> {
+  const { AdminAddUserToGroupCommand, AdminCreateUserCommand, CognitoIdentityProviderClient } = await import(
+    '@aws-sdk/client-cognito-identity-provider'
+  );
+  const { issuer } = await identityOf(platform);
+  const operator = { UserPoolId: issuer.slice(issuer.lastIndexOf('/') + 1), Username: OPERATOR.email };
+  const pool = new CognitoIdentityProviderClient({
+    endpoint: platform.awsUrl,
+    region: platform.homeRegion,
+    credentials: { accessKeyId: 'administrator', secretAccessKey: 'local' },
+  });
+  const UserAttributes = [
+    { Name: 'email', Value: OPERATOR.email },
+    { Name: 'email_verified', Value: 'true' },
+  ];
+  try {
+    await pool.send(new AdminCreateUserCommand({ ...operator, UserAttributes }));
+  } catch (error) {
+    if ((error as Error).name !== 'UsernameExistsException') throw error;
+  }
+  await pool.send(new AdminAddUserToGroupCommand({ ...operator, GroupName: OPERATORS_GROUP }));
 }
 
 /** A token of an administrator. */

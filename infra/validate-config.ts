@@ -63,6 +63,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);
   problems.push(...backupProblems(candidate));
+  problems.push(...signInProblems(candidate));
   const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
@@ -102,6 +103,54 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     ), `alarmEmail is "${candidate.alarmEmail}", expected an e-mail address`);
   if (problems.length > 0) throw new ConfigError(problems);
   return candidate;
+}
+
+/** Each has a client, and a JWT authorizer takes 50 audiences; two clients are our own. */
+const MAX_PROVIDERS = 48;
+
+function signInProblems({ signIn, regions }: StrataConfig): string[] {
+  const problems: string[] = [];
+  const { domainPrefix, emailFrom, identityProviders } = signIn;
+  if (domainPrefix !== undefined) {
+    // What Cognito refuses.
+    const isPrefix = /^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$/.test(domainPrefix);
+    if (!isPrefix || /aws|amazon|cognito/.test(domainPrefix)) {
+      problems.push(
+        `signIn.domainPrefix is "${domainPrefix}", expected lower-case letters, digits and hyphens, without aws, amazon and cognito`,
+      );
+    }
+  }
+  if (emailFrom !== undefined && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(emailFrom)) {
+    problems.push(`signIn.emailFrom is "${emailFrom}", expected an e-mail address`);
+  }
+  for (const provider of identityProviders) {
+    const place = `signIn.identityProviders: ${provider.name}`;
+    // Cognito's own name of accounts of the pool.
+    if (!/^[A-Za-z][A-Za-z0-9]{1,31}$/.test(provider.name) || /^cognito$/i.test(provider.name)) {
+      problems.push(`${place} is no name: expected 2 to 32 letters and digits, beginning with a letter`);
+    }
+    if (!regions.some(({ key }) => key === provider.region)) {
+      problems.push(`${place}: "${provider.region}" is no region`);
+    }
+    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(provider.tenant)) {
+      problems.push(`${place}: "${provider.tenant}" is no slug of a tenant`);
+    }
+    const url = provider.kind === 'oidc' ? provider.issuer : provider.metadataUrl;
+    if (!/^https:\/\/[^\s/]+/.test(url)) problems.push(`${place}: "${url}" is no https URL`);
+  }
+  for (const { key } of regions) {
+    const count = identityProviders.filter(({ region }) => region === key).length;
+    if (count > MAX_PROVIDERS) {
+      problems.push(`signIn.identityProviders: region ${key} has ${count}, at most ${MAX_PROVIDERS} fit`);
+    }
+  }
+  for (const field of ['name', 'tenant'] as const) {
+    const values = identityProviders.map((one) => one[field]);
+    if (new Set(values).size < values.length) {
+      problems.push(`signIn.identityProviders must differ in ${field}, got ${values.join(', ')}`);
+    }
+  }
+  return problems;
 }
 
 /** Two weeks: what is kept takes as much room as the tenant. */

@@ -90,6 +90,7 @@ async function prepare(server: PostgresServer): Promise<DatabaseServer> {
   await bootstrapRegistry(new RegistryOverPostgres(registry), {
     readerPassword: LOGINS.registryReader.password,
     writerPassword: LOGINS.registryWriter.password,
+    usersPassword: LOGINS.registryUsers.password,
   });
   await registry.end();
   return {
@@ -119,4 +120,5 @@ export const LOGINS = {
   starter: { user: 'strata_starter', password: 'starter-password' },
   registryReader: { user: 'strata_registry_reader', password: 'reader-password' },
   registryWriter: { user: 'strata_registry_writer', password: 'writer-password' },
+  registryUsers: { user: 'strata_registry_users', password: 'users-password' },
 } as const;

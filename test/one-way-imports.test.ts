@@ -15,6 +15,7 @@ const GROUPS = [
   // A restore is a backup that is read into a move; an export is one that is read into files.
   ['restores', 'exports', 'reconciliation'],
   [
+    'accounts',
     'onboarding',
     'moves',
     'backups',

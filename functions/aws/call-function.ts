@@ -22,3 +22,14 @@ export async function callFunction(
   if (FunctionError) throw new Error(`${FunctionError}: ${answer}`);
   return JSON.parse(answer);
 }
+
+/**
+ * Starts a Lambda function and does not wait for it.
+ * @param region AWS region of the function, our own when absent. @throws Lambda's own error.
+ */
+export async function startFunction(name: string, payload: object, region?: string): Promise<void> {
+  const { InvokeCommand } = await import('@aws-sdk/client-lambda');
+  const client = await lambdaClient(region);
+  const command = { FunctionName: name, InvocationType: 'Event', Payload: JSON.stringify(payload) } as const;
+  await client.send(new InvokeCommand(command));
+}

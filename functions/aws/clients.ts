@@ -6,6 +6,7 @@
  * API Gateway waits for 30 seconds, and a task's timeout is longer.
  */
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
+import type { CognitoIdentityProviderClient } from '@aws-sdk/client-cognito-identity-provider';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { RDSClient } from '@aws-sdk/client-rds';
@@ -100,6 +101,12 @@ export const serviceQuotasClient = perRegion<ServiceQuotasClient>(async (region)
 export const snsClient = perRegion<SNSClient>(async (region) => {
   const { SNSClient } = await import('@aws-sdk/client-sns');
   return new SNSClient(settings(region));
+});
+
+/** Cognito's user administration. */
+export const userPoolClient = perRegion<CognitoIdentityProviderClient>(async (region) => {
+  const { CognitoIdentityProviderClient } = await import('@aws-sdk/client-cognito-identity-provider');
+  return new CognitoIdentityProviderClient(settings(region));
 });
 
 /** Step Functions. */

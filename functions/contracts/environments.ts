@@ -102,6 +102,17 @@ export interface BackupEnvironment extends RegistryEnvironment, RegionEnvironmen
   readonly BACKUP_BUCKET: string;
 }
 
+/** The function that decides what tokens say. */
+export interface SignInEnvironment extends RegistryEnvironment {
+  /** JSON, an object: slug of the tenant that each identity provider vouches for, by the provider's name. */
+  readonly IDENTITY_PROVIDERS: string;
+}
+
+/** The function that works on accounts. */
+export interface AccountsEnvironment extends SignInEnvironment {
+  readonly USER_POOL_ID: string;
+}
+
 /** The function that writes backups. */
 export interface BackupDataEnvironment extends BackupEnvironment {
   /** `GOVERNANCE` or `COMPLIANCE`: each object is locked until its backup expires. Empty: none is. */
@@ -145,12 +156,14 @@ export interface FunctionEnvironments {
   'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;
   'api/tenants/handler': OperatorApiEnvironment;
+  'api/users/handler': TenantApiEnvironment;
+  'tasks/accounts': AccountsEnvironment;
   'tasks/backup-data': BackupDataEnvironment;
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
   'tasks/export-data': ExportDataEnvironment;
-  'tasks/issue-claims': RegistryEnvironment;
+  'tasks/issue-claims': SignInEnvironment;
   'tasks/look-up-outputs': NoEnvironment;
   'tasks/meter-tenants': RegistryEnvironment & RegionEnvironment;
   'tasks/move-aws': RegistryEnvironment & RegionsEnvironment & SecretsEnvironment & LaunchEnvironment;

@@ -10,9 +10,23 @@ export const REGISTRY_WRITER_SECRET = 'strata/registry/writer';
 /** Roles of every registry: for functions that look things up, and for functions that change it. */
 export const REGISTRY_READER_ROLE = 'strata_registry_reader';
 export const REGISTRY_WRITER_ROLE = 'strata_registry_writer';
+/** For functions that change memberships only. */
+export const REGISTRY_USERS_ROLE = 'strata_registry_users';
 
 /** The scope of a platform operator's token. */
 export const OPERATOR_SCOPE = 'strata/operator';
+
+/** The group of the user pool whose members are operators. */
+export const OPERATORS_GROUP = 'operators';
+
+/**
+ * Ports of this machine on which the command line waits for the end of a sign-in. Cognito compares callbacks exactly, so
+ * they are fixed; a busy one is skipped.
+ */
+export const SIGN_IN_PORTS = [17_831, 17_832, 17_833] as const;
+
+/** The callback of the command line at one of these ports. */
+export const signInCallback = (port: number): string => `http://localhost:${port}/callback`;
 
 /** Names of the state machines. */
 export const STATE_MACHINES = {
@@ -72,3 +86,6 @@ export const ALERTS = {
 
 /** The function that measures a tenant, in the region with that key. */
 export const surveyFunctionName = (regionKey: string): string => `strata-${regionKey}-move-survey`;
+
+/** The function that works on accounts in the user pool of the region with that key. */
+export const accountsFunctionName = (regionKey: string): string => `strata-${regionKey}-accounts`;

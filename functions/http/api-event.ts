@@ -49,6 +49,34 @@ export type Caller =
 
 const uuid = z.string().check(z.uuid());
 
+/** A person who has signed in, of any tenant or none. */
+export interface Account {
+  readonly subject: string;
+  readonly email: string;
+  /** The tenant of the token. */
+  readonly tenantId: string | undefined;
+  /** The identity provider that has signed the person in; it vouches for its own tenant only. */
+  readonly provider: string | undefined;
+}
+
+/** Reads the claims of a verified token; undefined when they have no confirmed address. */
+export function readAccount(claims: Record<string, unknown>): Account | undefined {
+  const { sub: subject, tenant_id: tenant, identity_provider: provider } = claims;
+  const email = emailIn(claims);
+  if (typeof subject !== 'string' || subject === '' || email === undefined) return undefined;
+  return {
+    subject,
+    email,
+    tenantId: typeof tenant === 'string' ? tenant.toLowerCase() : undefined,
+    provider: typeof provider === 'string' ? provider : undefined,
+  };
+}
+
+/** Not trimmed and not normalised: text around an address, or letters whose lower case is ASCII, make no valid address. */
+function emailIn({ email }: Record<string, unknown>): string | undefined {
+  return typeof email === 'string' && isEmailAddress(email) ? email.toLowerCase() : undefined;
+}
+
 /** Reads the claims of a verified token; undefined when they name neither a user of a tenant nor an operator. */
 export function readCaller(claims: Record<string, unknown>): Caller | undefined {
   const text = (name: string): string | undefined => {
@@ -57,10 +85,7 @@ export function readCaller(claims: Record<string, unknown>): Caller | undefined 
   };
   const subject = text('sub');
   if (!subject) return undefined;
-  // Not trimmed and not normalised: text around an address, or letters whose lower case is ASCII, make no valid
-  // address.
-  const claimed = text('email');
-  const email = claimed !== undefined && isEmailAddress(claimed) ? claimed.toLowerCase() : undefined;
+  const email = emailIn(claims);
   if (text('scope')?.split(' ').includes(OPERATOR_SCOPE)) return { kind: 'operator', subject, email };
   const tenantId = text('tenant_id')?.toLowerCase();
   if (!tenantId || !email || !uuid.safeParse(tenantId).success) return undefined;

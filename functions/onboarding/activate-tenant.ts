@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { requestAccountsOf } from '../registry/account-requests.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { activated } from '../registry/lost-tenants.ts';
@@ -42,6 +43,8 @@ export function activateTenant(
         .execute();
       if (placed.length === 0) throw new OnboardingIncomplete('the tenant has no place yet');
       await recordAudit(transaction, { actor, action: 'tenant.activate', tenantId, data: {} });
+      // From now on its users may sign in.
+      await requestAccountsOf(transaction, tenantId);
     }
     const row = await selectTenants(db).where('t.tenant_id', '=', tenantId).executeTakeFirst();
     // An operator may suspend the tenant right after its activation; the activation still succeeded.

@@ -62,6 +62,7 @@ export class RegistryHealth {
 /** `undefined` is the answer "none". */
 interface Remembered<Value> {
   readonly value: Value | undefined;
+  /** When its look-up began: the registry may have changed since then. */
   readonly confirmedAt: number;
 }
 
@@ -130,9 +131,9 @@ export class RegistryMemory<Value extends object | string> {
     return this.#answers.get(key)?.value;
   }
 
-  /** Caches an answer of the registry. */
-  remember(key: string, value: Value | undefined): void {
-    this.#answers.set(key, { value, confirmedAt: performance.now() });
+  /** Caches an answer of the registry. @param confirmedAt on `performance.now()`'s clock. */
+  remember(key: string, value: Value | undefined, confirmedAt = performance.now()): void {
+    this.#answers.set(key, { value, confirmedAt });
   }
 
   /** Replaces a value by a newer one that the registry has not confirmed yet; its age stays the same. */
@@ -146,12 +147,13 @@ export class RegistryMemory<Value extends object | string> {
     const running = this.#lookUps.get(key);
     if (running) return running;
     const before = this.#answers.get(key);
+    const began = performance.now();
     const lookUp = this.#inTime(this.#ask(key), this.#options.lookUpLimitMs).then(
       (value) => {
         this.#health.succeeded();
         // An answer that arrived in the meantime is newer than this one, whose look-up began earlier.
         if (this.#answers.get(key) !== before) return this.#answers.get(key)?.value;
-        this.remember(key, value);
+        this.remember(key, value, began);
         return value;
       },
       (error: unknown) => {

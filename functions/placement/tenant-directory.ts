@@ -104,6 +104,14 @@ export class TenantDirectory {
     return this.#members.get(`${tenantId} ${email}`);
   }
 
+  /**
+   * Caches what the registry has committed about a user, so that this container need not look it up.
+   * @param member undefined for a user who is not active any more.
+   */
+  learnMember(tenantId: string, email: string, member: Member | undefined): void {
+    this.#members.remember(`${tenantId} ${email}`, member);
+  }
+
   /** The URL of a region's API, or undefined when the registry does not know it. */
   async apiUrlOf(regionKey: string): Promise<string | undefined> {
     return this.#apiUrls.get(regionKey);

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { BackupManifest } from '../backups/manifest.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
+import { requestAccountsOf } from '../registry/account-requests.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { LostPlace } from '../registry/registry-tables.ts';
@@ -68,6 +69,7 @@ export async function insertRecord(
       last_login_at: user.lastLoginAt ?? null,
     })),
   );
+  await requestAccountsOf(transaction, tenant.tenantId);
 }
 
 type FilledTable = 'tenants' | 'tenant_users' | 'tenant_backups' | 'tenant_backup_parts';

@@ -6,6 +6,7 @@ import { limitsUnder } from '../moves/move-rules.ts';
 import { writeRoute } from '../moves/other-region/tenant-row.ts';
 import { tenantSecretName } from '../placement/tenant-names.ts';
 import { type Place, tierOf } from '../places/place.ts';
+import { requestAccountsOf } from '../registry/account-requests.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { statusAfterRestore, takenAsItIs } from '../registry/lost-tenants.ts';
@@ -145,6 +146,7 @@ async function activate(transaction: RegistryExecutor, tenantId: string): Promis
     .set({ status: 'active', ...takenAsItIs, updated_at: now })
     .where('tenant_id', '=', tenantId)
     .execute();
+  await requestAccountsOf(transaction, tenantId);
 }
 
 /** Inserts the record of a complete backup. It replaces a record of the backup as running or aborted. */

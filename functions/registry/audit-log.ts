@@ -1,10 +1,10 @@
 import type { RegistryExecutor } from './data-api.ts';
 import { registrySql } from './registry-sql.ts';
 
-/** Who acts on the control plane: the subject of a person's token, or an execution's ARN. */
+/** Who acts on the control plane: the subject of an operator's token, a tenant user's id, or an execution's ARN. */
 export interface AuditActor {
   readonly id: string;
-  readonly type: 'operator' | 'workflow' | 'system';
+  readonly type: 'operator' | 'workflow' | 'system' | 'user';
 }
 
 export interface AuditEntry {

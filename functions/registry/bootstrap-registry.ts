@@ -1,7 +1,9 @@
 import {
   REGISTRY_READER_ROLE as READER_ROLE,
   REGISTRY_READER_ROLE,
+  REGISTRY_USERS_ROLE,
   REGISTRY_WRITER_ROLE,
+  REGISTRY_USERS_ROLE as USERS_ROLE,
   REGISTRY_WRITER_ROLE as WRITER_ROLE,
 } from '../contracts/names.ts';
 import { identifier, literal } from '../database/ddl/identifier.ts';
@@ -20,6 +22,7 @@ import { exportTables } from './migrations/0009-exports.ts';
 import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
+import { accountTables } from './migrations/0013-accounts.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -43,6 +46,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0010-points-in-time', statements: pointInTimeColumns },
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
+  { name: '0013-accounts', statements: accountTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -51,10 +55,11 @@ export const REGISTRY_VERSION = versionOf(registryMigrations.at(-1)?.name ?? '')
 export interface RegistryRoles {
   readonly readerPassword: string;
   readonly writerPassword: string;
+  readonly usersPassword: string;
 }
 
 /**
- * Turns an empty database into the registry, or updates an older one, with its two roles and their rights. `registry`
+ * Turns an empty database into the registry, or updates an older one, with its roles and their rights. `registry`
  * connects as the cluster's master user. One transaction under a lock: an interrupted run leaves nothing, and of two
  * concurrent runs the second waits. A registry that is ahead of this code, after a rollback of a deployment, keeps its
  * tables.
@@ -64,7 +69,7 @@ export interface RegistryRoles {
  */
 export async function bootstrapRegistry(
   registry: Pick<DataApi, 'transaction'>,
-  { readerPassword, writerPassword }: RegistryRoles,
+  { readerPassword, writerPassword, usersPassword }: RegistryRoles,
   migrations: readonly RegistryMigration[] = registryMigrations,
 ): Promise<number> {
   return registry.transaction(async (transaction) => {
@@ -72,6 +77,7 @@ export async function bootstrapRegistry(
     const version = await migrate(transaction, migrations);
     await ensureRegistryRole(transaction, REGISTRY_READER_ROLE, readerPassword);
     await ensureRegistryRole(transaction, REGISTRY_WRITER_ROLE, writerPassword);
+    await ensureRegistryRole(transaction, REGISTRY_USERS_ROLE, usersPassword);
     for (const grant of registryGrants) await transaction.query(grant);
     return version;
   });
@@ -101,7 +107,9 @@ async function migrate(
 }
 
 /**
- * The data plane and the sign-in trigger read these tables as the reader. The operator API and tasks use the writer.
+ * The data plane reads these tables as the reader. The operator API and tasks use the writer. Tenants' own routes about
+ * their users, the sign-in and the task that works on accounts use the users' role: it can change memberships and
+ * nothing else of a tenant.
  */
 const LOOKED_UP = [
   'tenants',
@@ -136,6 +144,18 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
+  account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+};
+
+const USERS_RIGHTS: Readonly<Record<string, string>> = {
+  tenant_users:
+    'INSERT (tenant_id, email, role), UPDATE (role, is_active, external_auth_id, last_login_at), DELETE',
+  // PostgreSQL wants the right to change a row from whoever locks it.
+  tenants: 'UPDATE (updated_at)',
+  account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_choices: 'SELECT, INSERT, UPDATE, DELETE',
+  control_audit_log: 'INSERT',
+  control_idempotency_keys: 'SELECT, INSERT, UPDATE',
 };
 
 /** Creates the role when it is missing and sets its password. */
@@ -156,12 +176,15 @@ export async function ensureRegistryRole(
 /** One grant per statement, because the Data API takes one statement per call. Repeating them changes nothing. */
 export const registryGrants: readonly string[] = [
   'REVOKE ALL ON SCHEMA public FROM PUBLIC',
-  `GRANT USAGE ON SCHEMA public TO ${READER_ROLE}, ${WRITER_ROLE}`,
-  `GRANT SELECT ON ${LOOKED_UP.join(', ')} TO ${READER_ROLE}`,
+  `GRANT USAGE ON SCHEMA public TO ${READER_ROLE}, ${WRITER_ROLE}, ${USERS_ROLE}`,
+  `GRANT SELECT ON ${LOOKED_UP.join(', ')} TO ${READER_ROLE}, ${USERS_ROLE}`,
   // The target of a tenant's move, so that requests can connect beforehand; nothing else of the move.
-  `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}`,
-  `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}`,
+  `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}, ${USERS_ROLE}`,
+  `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}, ${USERS_ROLE}`,
   ...Object.entries(WRITER_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
+  ),
+  ...Object.entries(USERS_RIGHTS).map(
+    ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${USERS_ROLE}`,
   ),
 ];

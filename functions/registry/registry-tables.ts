@@ -202,7 +202,7 @@ export const registryTables = {
   control_audit_log: {
     log_id: id(),
     actor: text().notNull(),
-    actor_type: text().notNull().oneOf('operator', 'workflow', 'system'),
+    actor_type: text().notNull().oneOf('operator', 'workflow', 'system', 'user'),
     action: text().notNull(),
     tenant_id: uuid(),
     resource_type: text().notNull(),
@@ -210,6 +210,26 @@ export const registryTables = {
     source_ip: inet(),
     request_data: jsonb<JsonObject>(),
     created_at: now(),
+  },
+  /** Addresses whose accounts in the user pool are to be compared with their memberships. */
+  account_requests: {
+    email: varchar(255).notNull(),
+    /** Of the latest request. */
+    request: id(),
+    requested_at: now(),
+    attempts: integer().notNull().default('0'),
+    next_attempt_at: now(),
+    /** Why the last attempt failed. */
+    reason: text(),
+    /** The run that works on it. */
+    lease: uuid(),
+    lease_expires_at: timestamptz(),
+  },
+  tenant_choices: {
+    /** `sub` of the token. */
+    subject: text().notNull(),
+    tenant_id: uuid().notNull(),
+    chosen_at: now(),
   },
   control_idempotency_keys: {
     idempotency_key: text().notNull(),

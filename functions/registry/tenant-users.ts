@@ -2,7 +2,8 @@ import { type ExpressionBuilder, type InferResult, sql } from 'kysely';
 import { requireMatch } from '../resources/entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
 import { type PageRequest, readCursor } from '../resources/keyset-page.ts';
-import { recordAudit } from './audit-log.ts';
+import { requestAccount } from './account-requests.ts';
+import { type AuditActor, recordAudit } from './audit-log.ts';
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { RegistryError } from './errors.ts';
@@ -70,14 +71,24 @@ export async function getUser(
   return toUser(row);
 }
 
+/** Who changes a tenant's users, and what else the change does. */
+export interface UserChange {
+  readonly actor: AuditActor;
+  /**
+   * Runs when the change is made and not committed yet. An error that it throws undoes the change.
+   * @param action such as `user.create`.
+   */
+  readonly beforeCommit?: (action: string, user: TenantUser, data: Record<string, unknown>) => Promise<void>;
+}
+
 /**
  * @throws {ResourceNotFound | IdempotencyKeyReused | ResourceConflict (the address is taken, or the limit is reached)}
  */
 export async function createUser(
-  registry: DataApi,
+  registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
   { email, role }: { email: string; role: TenantUser['role'] },
-  { actor, idempotency }: { actor: string; idempotency: ControlIdempotencyUse | undefined },
+  { idempotency, ...change }: UserChange & { readonly idempotency: ControlIdempotencyUse | undefined },
 ): Promise<{ user: TenantUser; replayed: boolean }> {
   try {
     return await registry.transaction(async (transaction) => {
@@ -92,11 +103,13 @@ export async function createUser(
         .returning(columnsOfUser)
         .executeTakeFirstOrThrow();
       const user = toUser(row);
-      await audit(transaction, actor, 'user.create', user, { role });
-      if (!idempotency) return { user, replayed: false };
-      const answer = { status: 201, body: user, resourceId: user.userId };
-      const first = await keepAnswer(transaction, idempotency, answer);
-      return { user: first.body as TenantUser, replayed: false };
+      let first = user;
+      if (idempotency) {
+        const answer = { status: 201, body: user, resourceId: user.userId };
+        first = (await keepAnswer(transaction, idempotency, answer)).body as TenantUser;
+      }
+      await complete(transaction, change, 'user.create', user, { role });
+      return { user: first, replayed: false };
     });
   } catch (error) {
     if (error instanceof RegistryError && error.sqlState === '23505') {
@@ -108,11 +121,11 @@ export async function createUser(
 
 /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the limit is reached, or the last active admin)} */
 export async function updateUser(
-  registry: DataApi,
+  registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
   userId: string,
   changes: { role?: TenantUser['role'] | undefined; isActive?: boolean | undefined },
-  { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
+  { ifMatch, ...change }: UserChange & { readonly ifMatch: string | undefined },
 ): Promise<TenantUser> {
   return registry.transaction(async (transaction) => {
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
@@ -121,26 +134,26 @@ export async function updateUser(
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
     const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
     if (!stays) await requireOtherAdmin(transaction, user, 'deactivated or demoted');
-    const changed = registrySql(transaction)
+    const update = registrySql(transaction)
       .updateTable('tenant_users')
       .set({ role: changes.role ?? user.role, is_active: changes.isActive ?? user.isActive })
       .where('tenant_id', '=', tenant.tenantId)
       .where('user_id', '=', userId)
       .returning(columnsOfUser);
-    const row = await changed.executeTakeFirstOrThrow();
-    await audit(transaction, actor, 'user.update', user, { ...changes });
-    return toUser(row);
+    const changed = toUser(await update.executeTakeFirstOrThrow());
+    await complete(transaction, change, 'user.update', changed, { ...changes });
+    return changed;
   });
 }
 
 /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin)} */
 export async function deleteUser(
-  registry: DataApi,
+  registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
   userId: string,
-  { actor, ifMatch }: { actor: string; ifMatch: string | undefined },
-): Promise<void> {
-  await registry.transaction(async (transaction) => {
+  { ifMatch, ...change }: UserChange & { readonly ifMatch: string | undefined },
+): Promise<TenantUser> {
+  return registry.transaction(async (transaction) => {
     // Under the tenant's lock, as all changes of users: a hand-over to another region must take every user along.
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
@@ -151,7 +164,8 @@ export async function deleteUser(
       .where('tenant_id', '=', user.tenantId)
       .where('user_id', '=', userId)
       .execute();
-    await audit(transaction, actor, 'user.delete', user, {});
+    await complete(transaction, change, 'user.delete', user, {});
+    return user;
   });
 }
 
@@ -183,21 +197,20 @@ async function requirePlace(
     throw new ResourceConflict(`The limit of ${maxUsers} active users is reached.`);
 }
 
-function audit(
+/** Adds what goes with every change of a user, in its transaction. */
+async function complete(
   transaction: RegistryExecutor,
-  actor: string,
+  { actor, beforeCommit }: UserChange,
   action: string,
-  { tenantId, userId }: TenantUser,
+  user: TenantUser,
   data: Record<string, unknown>,
 ): Promise<void> {
+  const { tenantId, userId, email } = user;
   const resource = { type: 'user', id: userId };
-  return recordAudit(transaction, {
-    actor: { id: actor, type: 'operator' },
-    action,
-    tenantId,
-    resource,
-    data,
-  });
+  await recordAudit(transaction, { actor, action, tenantId, resource, data });
+  // A change of the role alone is none of the account.
+  if (action !== 'user.update' || data.isActive !== undefined) await requestAccount(transaction, email);
+  await beforeCommit?.(action, user, data);
 }
 
 function toUser(row: UserRow): TenantUser {

@@ -13,6 +13,7 @@ const registry = customResourceHandler({
     MasterSecretArn: z.string().min(1),
     ReaderSecretArn: z.string().min(1),
     WriterSecretArn: z.string().min(1),
+    UsersSecretArn: z.string().min(1),
     Database: z.string().min(1),
   }),
   physicalId: ({ Database }) => `registry-${Database}`,
@@ -26,9 +27,11 @@ const registry = customResourceHandler({
     });
     const reader = await secrets.get(properties.ReaderSecretArn);
     const writer = await secrets.get(properties.WriterSecretArn);
+    const users = await secrets.get(properties.UsersSecretArn);
     const version = await bootstrapRegistry(registry, {
       readerPassword: reader.password,
       writerPassword: writer.password,
+      usersPassword: users.password,
     });
     if (version > REGISTRY_VERSION) {
       // A rollback of a deployment runs the older code on the newer registry.

@@ -1,8 +1,9 @@
 /** The phases of `tenant-onboarding` that need the registry only; and the recovery of onboardings that ended early. */
 import * as z from 'zod';
+import { startFunction } from '../aws/call-function.ts';
 import { executionStatus, startExecution, stateMachineArnOf } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
-import { ALERTS } from '../contracts/names.ts';
+import { ALERTS, accountsFunctionName } from '../contracts/names.ts';
 import { activateTenant } from '../onboarding/activate-tenant.ts';
 import { InvalidOnboardingInput } from '../onboarding/errors.ts';
 import { failTenant, findUnclaimed, reasonOf } from '../onboarding/fail-tenant.ts';
@@ -25,9 +26,14 @@ const register = onboardingPhase(
 );
 
 /** Makes the tenant active; its record is the execution's output. */
-const activate = onboardingPhase(tenantState, (registry, { tenant, executionArn }) =>
-  activateTenant(registry, tenant.tenantId, { id: executionArn, type: 'workflow' }),
-);
+const activate = onboardingPhase(tenantState, async (registry, { tenant, executionArn }, registries) => {
+  const active = await activateTenant(registry, tenant.tenantId, { id: executionArn, type: 'workflow' });
+  // Its first administrator is invited at once; if this fails, by the schedule.
+  await startFunction(accountsFunctionName(registries.ownKey), {}).catch((error: Error) =>
+    logger.warn('the task of accounts was not started', { error: error.name }),
+  );
+  return active;
+});
 
 /** State of an execution whose phase failed. */
 const failedState = z.object({

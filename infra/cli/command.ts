@@ -3,6 +3,7 @@ import type { ApiClient } from './api-client.ts';
 import type { AwsClients } from './aws-clients.ts';
 import { UsageError } from './errors.ts';
 import type { Screen } from './screen.ts';
+import type { Settings } from './settings.ts';
 
 /** What a command works with. Connections are made at first use. */
 export interface Session {
@@ -10,6 +11,7 @@ export interface Session {
   /** One set for each AWS region in use. */
   aws(): Promise<AwsClients[]>;
   screen: Screen;
+  settings: Settings;
 }
 
 export interface Arguments {

@@ -25,7 +25,7 @@ export function explainFailure(cause: unknown, settings: Settings | undefined): 
 /** The detail of the problem document, otherwise the status. */
 function explainRefusal({ status, problem }: ApiError): string {
   if (status === 401)
-    return 'the API does not accept this token: set STRATA_TOKEN, or STRATA_DIR and API_PORT alike';
+    return 'the API does not accept this token: run strata login again, set STRATA_TOKEN, or STRATA_DIR and API_PORT alike';
   const { title, detail, message, errors } = (
     typeof problem === 'object' && problem !== null ? problem : {}
   ) as Record<string, unknown>;

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { OPERATOR_SCOPE } from '../../functions/contracts/names.ts';
 import type { TokenSubject } from '../local/index.ts';
 import { CommandError, UsageError } from './errors.ts';
+import { configDirectory } from './sign-in/stored-sign-ins.ts';
 
 /** Settings of the command line from the environment. */
 export interface Settings {
@@ -12,6 +13,8 @@ export interface Settings {
   token: string | undefined;
   /** State directory of the local platform. */
   stateDir: string;
+  /** Has the sign-ins of this user. */
+  configDir: string;
   /** undefined for AWS itself. */
   awsEndpoint: string | undefined;
   /** AWS region to work in; undefined for all of the local platform's, or for the SDK's default. */
@@ -33,6 +36,7 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     local,
     token: environment.STRATA_TOKEN || undefined,
     stateDir: resolve(environment.STRATA_DIR || '.strata'),
+    configDir: resolve(configDirectory(environment)),
     awsEndpoint:
       environment.AWS_ENDPOINT_URL ||
       (local ? `http://localhost:${environment.AWS_PORT || 4566}` : undefined),

@@ -8,7 +8,8 @@ import { COMMANDS } from './commands/all-commands.ts';
 import { UsageError } from './errors.ts';
 import { explainFailure } from './explain-failure.ts';
 import { screenOn } from './screen.ts';
-import { operatorToken, readSettings, type Settings } from './settings.ts';
+import { readSettings, type Settings } from './settings.ts';
+import { callerToken } from './sign-in/caller-token.ts';
 
 let settings: Settings | undefined;
 // The reader of a pipe (`| head`) may close it early; that is not an error.
@@ -39,8 +40,9 @@ async function run(argv: readonly string[]): Promise<boolean> {
   const found = readSettings(process.env);
   settings = found;
   return command.run(given, {
-    api: async () => new ApiClient(found.apiUrl, await operatorToken(found)),
+    api: async () => new ApiClient(found.apiUrl, await callerToken(found)),
     aws: async () => (await import('./aws-clients.ts')).awsClients(found, process.env),
     screen: screenOn(process.stdout),
+    settings: found,
   });
 }

@@ -24,7 +24,8 @@ export interface ContextApiProps {
   readonly description: string;
   /** The issuer of accepted tokens. */
   readonly issuer: string;
-  readonly clientId: string;
+  /** Clients whose tokens are accepted. */
+  readonly clientIds: readonly string[];
   /** Scopes that a token needs on every route. */
   readonly scopes?: readonly string[];
   /** Host name of the API, with `*` as first label for all tenants' subdomains. */
@@ -43,7 +44,7 @@ export class ContextApi extends Construct {
     this.#api = new HttpApi(this, 'Api', {
       description: props.description,
       createDefaultStage: false,
-      defaultAuthorizer: new HttpJwtAuthorizer('Token', props.issuer, { jwtAudience: [props.clientId] }),
+      defaultAuthorizer: new HttpJwtAuthorizer('Token', props.issuer, { jwtAudience: [...props.clientIds] }),
       ...(props.scopes ? { defaultAuthorizationScopes: [...props.scopes] } : {}),
       corsPreflight: {
         allowOrigins: [...config.allowedOrigins],

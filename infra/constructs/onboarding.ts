@@ -6,7 +6,7 @@ import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import type { FunctionCode } from '../../functions/contracts/environments.ts';
-import { ALERTS, STATE_MACHINES } from '../../functions/contracts/names.ts';
+import { ALERTS, accountsFunctionName, STATE_MACHINES } from '../../functions/contracts/names.ts';
 import {
   ONBOARDING_TIMEOUTS,
   type OnboardingTasks,
@@ -66,6 +66,18 @@ export class Onboarding extends Construct {
     });
     elsewhere.grantRegistries(registryTask);
     this.#grantRecovery(registryTask);
+    Grant.addToPrincipal({
+      grantee: registryTask,
+      actions: ['lambda:InvokeFunction'],
+      resourceArns: [
+        Stack.of(this).formatArn({
+          service: 'lambda',
+          resource: 'function',
+          resourceName: accountsFunctionName(props.region.key),
+          arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+        }),
+      ],
+    });
 
     const aws = this.#task({
       entry: 'tasks/onboarding-aws',

@@ -7,6 +7,7 @@ import type { RegistryEnvironment } from '../../functions/contracts/environments
 import {
   REGISTRY_DATABASE as DATABASE,
   REGISTRY_READER_ROLE,
+  REGISTRY_USERS_ROLE,
   REGISTRY_WRITER_ROLE,
 } from '../../functions/contracts/names.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
@@ -38,6 +39,7 @@ export class Registry extends Construct {
   readonly cluster: AuroraCluster;
   readonly #reader: DatabaseSecret;
   readonly #writer: DatabaseSecret;
+  readonly #users: DatabaseSecret;
   /** Exists when the schema is migrated and the roles have their passwords. */
   readonly schema: CustomResource;
   /** Outside of the network; serves `Custom::StrataClusterProtection` too. */
@@ -56,6 +58,7 @@ export class Registry extends Construct {
     const master = secret('Master', 'strata_master', 'Owner of the registry: only its bootstrap uses it');
     this.#reader = secret('Reader', REGISTRY_READER_ROLE, 'Looks up tenants, users and placements');
     this.#writer = secret('Writer', REGISTRY_WRITER_ROLE, 'Registers tenants and records workflows');
+    this.#users = secret('Users', REGISTRY_USERS_ROLE, 'Changes memberships, and signs users in');
     const nobody = new SecurityGroup(this, 'Nobody', {
       vpc: props.network.vpc,
       description: 'The registry takes no connections, only Data API calls',
@@ -92,6 +95,7 @@ export class Registry extends Construct {
     master.grantRead(bootstrap);
     this.#reader.grantRead(bootstrap);
     this.#writer.grantRead(bootstrap);
+    this.#users.grantRead(bootstrap);
     this.schema = new CustomResource(this, 'Schema', {
       resourceType: 'Custom::StrataRegistryBootstrap',
       serviceToken: bootstrap.functionArn,
@@ -101,6 +105,7 @@ export class Registry extends Construct {
         MasterSecretArn: master.secretArn,
         ReaderSecretArn: this.#reader.secretArn,
         WriterSecretArn: this.#writer.secretArn,
+        UsersSecretArn: this.#users.secretArn,
         Database: DATABASE,
         SchemaHash: props.bundle.hash,
       },
@@ -117,6 +122,11 @@ export class Registry extends Construct {
   /** Environment of a function that changes the registry. It needs `grantWrite` too. */
   get writerEnvironment(): RegistryEnvironment {
     return this.#environment(this.#writer);
+  }
+
+  /** Environment of a function that changes memberships. It needs `grantUsers` too. */
+  get usersEnvironment(): RegistryEnvironment {
+    return this.#environment(this.#users);
   }
 
   /** May run statements with any secret that it can read. */
@@ -138,6 +148,12 @@ export class Registry extends Construct {
   grantWrite(grantee: IGrantable): void {
     this.grantDataApi(grantee);
     this.#writer.grantRead(grantee);
+  }
+
+  /** May look up what the reader may, and change memberships. */
+  grantUsers(grantee: IGrantable): void {
+    this.grantDataApi(grantee);
+    this.#users.grantRead(grantee);
   }
 
   #environment(secret: DatabaseSecret): RegistryEnvironment {

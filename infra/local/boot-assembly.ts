@@ -116,7 +116,11 @@ export async function bootAssembly(
     assemblies,
     deploy: () => deployments && ((directory, options) => deployments!.deploy(directory, options)),
   });
-  const awsEndpoint = createAwsEndpoint({ context, before: [issuer.handle, takesDeployments] });
+  const awsEndpoint = createAwsEndpoint({
+    context,
+    before: [issuer.handle, takesDeployments],
+    userPools: issuer.pools,
+  });
   // The last factory of a type wins.
   for (const factory of [
     ...ignoredResourceFactories(),
@@ -157,7 +161,7 @@ export async function bootAssembly(
   }
   await awsEndpoint.resume();
   const serve = () =>
-    issuer.announce(acceptedIssuers(gateways.serve(context.stacks.values()), gateways.urls));
+    issuer.announce(acceptedIssuers(issuer, gateways.serve(context.stacks.values()), gateways.urls));
   serve();
   deployments = new Deployments({
     context,
@@ -183,6 +187,7 @@ export async function bootAssembly(
 
 /** By URL of the API. */
 function acceptedIssuers(
+  issuer: LocalIssuer,
   apis: ReadonlyMap<string, HttpApi[]>,
   urls: ReadonlyMap<string, string>,
 ): NonNullable<IdentityDocument['issuers']> {
@@ -192,7 +197,13 @@ function acceptedIssuers(
     const accepted = routes.find((route) => route.authorizer)?.authorizer;
     if (!accepted) continue;
     const [clientId = ''] = accepted.audience;
-    issuers[urls.get(awsRegion)!] = { issuer: accepted.issuer, clientId, awsRegion };
+    const signInClientId = issuer.signInClientOf(accepted.issuer, accepted.audience);
+    issuers[urls.get(awsRegion)!] = {
+      issuer: accepted.issuer,
+      clientId,
+      awsRegion,
+      ...(signInClientId && { signInClientId }),
+    };
   }
   return issuers;
 }

@@ -12,7 +12,12 @@ export type { Tag } from './aws/tags.ts';
 export { compileCache } from './compile-cache.ts';
 export { requestDeployment } from './deployment-requests.ts';
 export type { DeploymentOutcome } from './deployments.ts';
-export { type IdentityDocument, identityDocumentName, readIdentity } from './identity/read-identity.ts';
+export {
+  type IdentityDocument,
+  identityDocumentName,
+  readIdentity,
+  signInFor,
+} from './identity/read-identity.ts';
 export { signToken, type TokenSubject } from './identity/sign-token.ts';
 export {
   type ClusterServer,

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientConfig } from 'pg';
+import type { UserPools } from './identity/user-pools.ts';
 
 /** The account in every local ARN. */
 export const LOCAL_ACCOUNT = '000000000000';
@@ -355,6 +356,8 @@ export interface AwsEndpoint {
 
 export interface AwsEndpointOptions {
   context: PlatformContext;
-  /** Called first for each request (the issuer's well-known documents); returns true when it has responded. */
+  /** Called first for each request (the issuer's documents and sign-in); returns true when it has responded. */
   before: RequestHandler[];
+  /** The user pools of the templates. Absent: there are none. */
+  userPools?: UserPools;
 }

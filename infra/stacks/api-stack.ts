@@ -5,6 +5,7 @@ import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
+import { routes as usersRoutes } from '../../functions/api/users/routes.ts';
 import type { RegionConfig } from '../config.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { FieldRotation } from '../constructs/field-rotation.ts';
@@ -71,6 +72,7 @@ export class ApiStack extends Stack {
       domain,
       props,
     );
+    const users = this.#tenantFunction('Users', 'users', 'Users of tenants, and the caller', domain, props);
     const audit = this.#tenantFunction('Audit', 'audit', 'The audit log and its verification', domain, props);
     const open = new StrataFunction(this, 'Public', {
       ...settings,
@@ -85,13 +87,14 @@ export class ApiStack extends Stack {
       config,
       description: `Strata data plane ${region.key}`,
       issuer: identity.issuer,
-      clientId: identity.clientId,
+      clientIds: identity.clientIds,
       hostName: domain && `*.${domain}`,
       alarmTopicArn,
     });
     api.serve('people', peopleRoutes, people);
     api.serve('skills', skillsRoutes, skills);
     api.serve('assessments', assessmentRoutes, assessments);
+    api.serve('users', usersRoutes, users);
     api.serve('audit', auditRoutes, audit);
     api.serve('public', publicRoutes, open, {
       reason:
@@ -104,7 +107,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'assessments' | 'audit' | 'people' | 'skills',
+    context: 'assessments' | 'audit' | 'people' | 'skills' | 'users',
     description: string,
     domain: string | undefined,
     {
@@ -125,7 +128,7 @@ export class ApiStack extends Stack {
       network: network.forApi,
       entry: `api/${context}/handler`,
       environment: {
-        ...registry.readerEnvironment,
+        ...(context === 'users' ? registry.usersEnvironment : registry.readerEnvironment),
         ...fieldKeys.environment,
         REGION_KEY: region.key,
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
@@ -133,7 +136,8 @@ export class ApiStack extends Stack {
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
       },
     });
-    registry.grantRead(task);
+    if (context === 'users') registry.grantUsers(task);
+    else registry.grantRead(task);
     for (const { cell } of cells) cell.grantStarter(task);
     secrets.grantReadTenant(task, SERVES_ALL);
     return task;

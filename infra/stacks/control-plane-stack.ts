@@ -3,7 +3,12 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { routes as tenantRoutes } from '../../functions/api/tenants/routes.ts';
 import { EXPORT_ROOT } from '../../functions/contracts/backup-policy.ts';
-import { OPERATOR_SCOPE, STATE_MACHINES, surveyFunctionName } from '../../functions/contracts/names.ts';
+import {
+  accountsFunctionName,
+  OPERATOR_SCOPE,
+  STATE_MACHINES,
+  surveyFunctionName,
+} from '../../functions/contracts/names.ts';
 import { CONTROL_PLANE_CIDR, type RegionConfig } from '../config.ts';
 import { acknowledgePattern } from '../constructs/acknowledge-finding.ts';
 import { AlarmTopic } from '../constructs/alarms.ts';
@@ -51,7 +56,11 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       }),
       key,
     });
-    this.identity = new Identity(this, 'Identity', { ...settings, registry: this.registry });
+    this.identity = new Identity(this, 'Identity', {
+      ...settings,
+      region: home,
+      registry: this.registry,
+    });
 
     const regions = new RegionGrants(this, config, home);
     const tenants = new StrataFunction(this, 'Tenants', {
@@ -72,6 +81,8 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       timeout: Duration.seconds(29),
     });
     this.registry.grantWrite(tenants);
+    // While a deployment updates it, its requests already need the new tables.
+    tenants.node.addDependency(this.registry.schema);
     regions.grantRegistries(tenants);
     for (const region of config.regions) {
       this.#grantWorkflow(tenants, STATE_MACHINES.onboarding, region);
@@ -81,14 +92,15 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       this.#grantWorkflow(tenants, STATE_MACHINES.export, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
       this.#grantExportLinks(tenants, region);
-      this.#grantSurvey(tenants, region);
+      this.#grantInvoke(tenants, surveyFunctionName(region.key), region);
+      this.#grantInvoke(tenants, accountsFunctionName(region.key), region);
     }
 
     const api = new ContextApi(this, 'OperatorApi', {
       config,
       description: 'Strata operator API',
       issuer: this.identity.issuer,
-      clientId: this.identity.clientId,
+      clientIds: this.identity.clientIds,
       scopes: [OPERATOR_SCOPE],
       hostName: config.domainName && `operator.${config.domainName}`,
       alarmTopicArn: this.alarmTopicArn,
@@ -103,7 +115,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     });
     new CfnOutput(this, 'OperatorApiUrl', { value: api.url });
     new CfnOutput(this, 'UserPoolId', { value: this.identity.userPoolId });
-    new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientId });
+    new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientIds[0] ?? '' });
     new CfnOutput(this, 'RegistryClusterArn', { value: this.registry.cluster.clusterArn });
   }
 
@@ -160,8 +172,8 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     });
   }
 
-  /** May invoke the survey of tenants of one region. */
-  #grantSurvey(grantee: IGrantable, { key, awsRegion }: RegionConfig): void {
+  /** May invoke a function of one region. */
+  #grantInvoke(grantee: IGrantable, functionName: string, { awsRegion }: RegionConfig): void {
     Grant.addToPrincipal({
       grantee,
       actions: ['lambda:InvokeFunction'],
@@ -170,7 +182,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
           service: 'lambda',
           region: awsRegion,
           resource: 'function',
-          resourceName: surveyFunctionName(key),
+          resourceName: functionName,
           arnFormat: ArnFormat.COLON_RESOURCE_NAME,
         }),
       ],

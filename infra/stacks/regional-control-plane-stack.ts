@@ -37,7 +37,7 @@ export class RegionalControlPlaneStack extends Stack implements ControlPlane {
       network,
       key,
     });
-    this.identity = new Identity(this, 'Identity', { ...settings, registry: this.registry });
+    this.identity = new Identity(this, 'Identity', { ...settings, region, registry: this.registry });
     new ClusterProtection(this, 'ClusterProtection', {
       clusters: [this.registry.cluster],
       deletionProtection: config.deletionProtection,
@@ -45,6 +45,6 @@ export class RegionalControlPlaneStack extends Stack implements ControlPlane {
       release: bundle.hash,
     });
     new CfnOutput(this, 'UserPoolId', { value: this.identity.userPoolId });
-    new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientId });
+    new CfnOutput(this, 'UserPoolClientId', { value: this.identity.clientIds[0] ?? '' });
   }
 }

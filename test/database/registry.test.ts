@@ -4,7 +4,11 @@ import { bootstrapRegistry, registryMigrations } from '../../functions/registry/
 import { registerCell } from '../../functions/registry/cells.ts';
 import { TestDatabase } from '../test-database.ts';
 
-const passwords = { readerPassword: 'reader-password', writerPassword: 'writer-password' };
+const passwords = {
+  readerPassword: 'reader-password',
+  writerPassword: 'writer-password',
+  usersPassword: 'users-password',
+};
 const cell = {
   cellId: 'us-1',
   region: 'us',
@@ -109,6 +113,40 @@ describe('registry roles', () => {
       `UPDATE control_audit_log SET actor = 'somebody'`,
     ]) {
       await expect(writer.query(statement), statement).rejects.toMatchObject(refused);
+    }
+  });
+
+  test('the users’ role changes memberships, and nothing else of a tenant or of its place', async () => {
+    const tenantId = await insertTenant();
+    const users = await database.registry('registryUsers');
+    for (const table of ['tenants', 'tenant_users', 'tenant_database_routing', 'cells', 'regions']) {
+      await users.query(`SELECT * FROM ${table}`);
+    }
+    await users.query(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, 'ada@x.test', 'viewer')`,
+      { tenantId },
+    );
+    await users.query('SELECT tenant_id FROM tenants WHERE tenant_id = :tenantId::uuid FOR UPDATE', {
+      tenantId,
+    });
+    await users.query(`UPDATE tenant_users SET role = 'admin', is_active = false`);
+    await users.query(`DELETE FROM tenant_users`);
+    const refused = { sqlState: '42501' };
+    for (const statement of [
+      `UPDATE tenants SET status = 'suspended'`,
+      `UPDATE tenants SET max_users = 1000000`,
+      'DELETE FROM tenants',
+      `UPDATE tenant_users SET email = 'other@x.test'`,
+      'UPDATE tenant_users SET tenant_id = tenant_id',
+      'UPDATE tenant_database_routing SET epoch = 1',
+      `UPDATE cells SET status = 'full'`,
+      'SELECT * FROM control_audit_log',
+      'UPDATE control_audit_log SET actor = actor',
+      'SELECT * FROM tenant_backups',
+      'SELECT input FROM tenant_moves',
+      'CREATE TABLE own (id int)',
+    ]) {
+      await expect(users.query(statement), statement).rejects.toMatchObject(refused);
     }
   });
 

@@ -28,6 +28,28 @@ export const VARIANTS = {
     domainName: 'app.example.com',
     hostedZoneId: 'Z0123456789',
     alarmEmail: 'oncall@example.com',
+    signIn: {
+      domainPrefix: 'example',
+      emailFrom: 'people@example.com',
+      identityProviders: [
+        {
+          kind: 'oidc',
+          name: 'Acme',
+          tenant: 'acme',
+          region: 'us',
+          issuer: 'https://sso.acme.example',
+          clientId: 'strata',
+          clientSecretName: 'sso/acme',
+        },
+        {
+          kind: 'saml',
+          name: 'Globex',
+          tenant: 'globex',
+          region: 'us',
+          metadataUrl: 'https://globex.example/saml',
+        },
+      ],
+    },
   },
   /** As `npm start` has it, with a second cell, for platforms that tests start. */
   local: loadConfig({

@@ -26,6 +26,7 @@ const ARNS: Readonly<Record<string, string>> = {
   'AWS::SNS::Topic': 'arn:aws:sns:r:a:one',
   'AWS::Lambda::Function': 'arn:aws:lambda:r:a:function:one',
   'AWS::S3::Bucket': 'arn:aws:s3:::one',
+  'AWS::Cognito::UserPool': 'arn:aws:cognito-idp:r:a:userpool/one',
 };
 
 /** References to another stack's resource have its logical id in the name of an export. */

@@ -14,6 +14,17 @@ const problemsOf = (change: Partial<StrataConfig>): readonly string[] => {
   }
 };
 
+const signIn = (change: Partial<StrataConfig['signIn']>) => ({ signIn: { ...config.signIn, ...change } });
+const acme = {
+  kind: 'saml' as const,
+  name: 'Acme',
+  tenant: 'acme',
+  region: 'us',
+  metadataUrl: 'https://acme.example/saml',
+};
+const providers = (...changes: Partial<typeof acme>[]) =>
+  signIn({ identityProviders: changes.map((change) => ({ ...acme, ...change })) });
+
 test('by default there is one region with one cell, and pipelining is off', () => {
   const loaded = loadConfig({});
   expect(loaded.regions.map(({ key, cells }) => [key, cells.map(({ id }) => id)])).toEqual([
@@ -157,6 +168,24 @@ test.each([
     'address ranges must not overlap: region us has 10.16.0.0/16, region eu has 10.16.0.0/16',
   ],
   ['a URL as domain', { domainName: 'https://app.example.com' }, 'expected a bare domain'],
+  [
+    'a sign-in page under a name that Cognito refuses',
+    signIn({ domainPrefix: 'my-aws' }),
+    'signIn.domainPrefix',
+  ],
+  ['invitations from nowhere', signIn({ emailFrom: 'people' }), 'signIn.emailFrom is "people"'],
+  ['a provider with Cognito’s name', providers({ name: 'COGNITO' }), 'COGNITO is no name'],
+  ['a provider with a name for a path', providers({ name: 'a/b' }), 'a/b is no name'],
+  ['a provider of no region', providers({ region: 'mars' }), '"mars" is no region'],
+  ['a provider of no tenant', providers({ tenant: 'Acme Inc.' }), '"Acme Inc." is no slug'],
+  ['a provider without TLS', providers({ metadataUrl: 'http://acme.example' }), 'is no https URL'],
+  [
+    'more providers than an authorizer takes',
+    providers(...Array.from({ length: 49 }, (_, n) => ({ name: `Corp${n}`, tenant: `corp-${n}` }))),
+    'region us has 49, at most 48 fit',
+  ],
+  ['two providers of one tenant', providers({}, { name: 'Other' }), 'must differ in tenant, got acme, acme'],
+  ['two providers of one name', providers({}, { tenant: 'other' }), 'must differ in name, got Acme, Acme'],
   ['a zone without domain', { hostedZoneId: 'Z1' }, 'hostedZoneId is set without domainName'],
   ['no origins', { allowedOrigins: [] }, 'allowedOrigins is empty'],
   [

@@ -159,6 +159,7 @@ test('the reach is as narrow as names allow', () => {
   const operators = reachOf('Strata-ControlPlane', 'eu-west-1').get('api/tenants/handler') ?? [];
   expect(operators.filter((right) => !REGISTRY_THERE.includes(right))).toEqual(
     [
+      `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-accounts`,
       `lambda:InvokeFunction arn:aws:lambda:eu-west-1::function:strata-eu-move-survey`,
       ...[
         'tenant-onboarding',

@@ -197,6 +197,8 @@ test('functions that serve requests can read no owner, master or writer secret',
     'api/audit/handler',
     'api/people/handler',
     'api/skills/handler',
+    'api/users/handler',
+    'tasks/accounts',
     'tasks/issue-claims',
   ]) {
     const role = text(functionNamed(entry).Properties.Role);
@@ -232,6 +234,9 @@ test('the environment of every function has only the agreed names', () => {
     'api/audit/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
+    'api/users/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
+    'tasks/accounts': ['IDENTITY_PROVIDERS', 'USER_POOL_ID'],
+    'tasks/issue-claims': ['IDENTITY_PROVIDERS'],
     'api/tenants/handler': [
       'ONBOARDING_STATE_MACHINE_ARN',
       'MOVE_STATE_MACHINE_ARN',
@@ -448,6 +453,7 @@ test('secrets carry the agreed names, and no password is in any template', () =>
   expect(names.sort()).toEqual([
     'strata/registry/master',
     'strata/registry/reader',
+    'strata/registry/users',
     'strata/registry/writer',
     'strata/us-1/master',
     'strata/us-1/owner',

@@ -59,6 +59,7 @@ beforeAll(async () => {
   await bootstrapRegistry(new RegistryOverPostgres(registryMaster), {
     readerPassword: 'reader',
     writerPassword: 'writer',
+    usersPassword: 'users',
   });
   await registryMaster.end();
   const writer = { user: 'strata_registry_writer', password: 'writer' };

@@ -101,6 +101,22 @@ describe('a tenant', () => {
     ]);
   });
 
+  test('has the accounts of its users looked at in both regions: people sign in where their tenant is', async () => {
+    const tenantId = await world.addTenant();
+    await furnish(tenantId);
+    const requested = async (key: Key) => {
+      const { registry } = world.in(key);
+      const [row] = await registry.query<{ users: number }>(
+        `WITH gone AS (DELETE FROM account_requests WHERE email LIKE 'u%@x.test' RETURNING 1)
+         SELECT count(*)::int AS users FROM gone`,
+      );
+      return row?.users;
+    };
+    for (const key of ['us', 'eu'] as const) await requested(key);
+    await world.move(tenantId, 'us', 'eu');
+    expect([await requested('us'), await requested('eu')]).toEqual([501, 501]);
+  });
+
   test('that goes on from the second region to the third is told of at home', async () => {
     const tenantId = await world.addTenant();
     await world.move(tenantId, 'us', 'eu');
@@ -189,7 +205,10 @@ describe('during the hand-over', () => {
     await furnish(tenantId);
     const [user] = (await world.rows('us', 'tenant_users', tenantId)) as { user_id: string }[];
     const crossing = await world.cross(tenantId, 'us', 'eu');
-    const by = { actor: 'operator@strata.test', ifMatch: undefined };
+    const by = {
+      actor: { id: 'operator@strata.test', type: 'operator' } as const,
+      ifMatch: undefined,
+    };
     const outcome = await meanwhile(crossing, (us) => deleteUser(us, tenantId, user!.user_id, by));
     expect(outcome).toBeInstanceOf(TenantBetweenRegions);
     expect(await world.rows('eu', 'tenant_users', tenantId)).toContainEqual(expect.objectContaining(user));

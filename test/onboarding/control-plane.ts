@@ -28,7 +28,11 @@ const {
 } = await internals();
 
 const REGION = 'us-east-1';
-const PASSWORDS = { readerPassword: 'reader-password', writerPassword: 'writer-password' };
+const PASSWORDS = {
+  readerPassword: 'reader-password',
+  writerPassword: 'writer-password',
+  usersPassword: 'users-password',
+};
 
 /** A registry and proxies behind the local AWS endpoint, without functions and data databases: for registry logic. */
 export interface ControlPlane {

@@ -41,6 +41,13 @@ async function offered(driver: ApiDriver, requirement: string): Promise<void> {
   driver.ids.set('offerId', open.offerId);
 }
 
+/** Operators' and tenants' routes delete users of the same tenant: each has one of its own. */
+async function invited(driver: ApiDriver): Promise<void> {
+  const body = { email: `${unique('u')}@example.test`, role: 'viewer' };
+  const { body: user } = await driver.send('POST', '/users', { body });
+  driver.ids.set('userId', user.userId);
+}
+
 const QUESTIONS = [
   {
     id: 'q1',
@@ -131,6 +138,11 @@ export const samples: Readonly<Record<string, Sample>> = {
   },
   'tenants.update': { body: () => ({ name: unique('Renamed'), maxUsers: 50, features: { beta: true } }) },
   'users.create': { body: () => ({ email: `${unique('u')}@example.test`, role: 'member' }) },
+  'users.remove': { before: invited },
+  'ownUsers.create': { body: () => ({ email: `${unique('u')}@example.test`, role: 'member' }) },
+  'ownUsers.update': { body: () => ({ role: 'viewer', isActive: true }) },
+  'ownUsers.remove': { before: invited },
+  'account.choose': { body: (driver) => ({ tenant: driver.tenant }) },
   'users.update': { body: () => ({ role: 'viewer', isActive: true }) },
   'moves.create': {
     body: async (driver) => {

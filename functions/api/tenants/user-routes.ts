@@ -4,6 +4,7 @@ import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts'
 import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../registry/tenant-users.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
+import { workOnAccounts } from './work-on-accounts.ts';
 
 const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');
 const userParams = z.extend(tenantParams, { userId: uuid });
@@ -18,12 +19,13 @@ export const list = operatorRoute(
 
 export const create = operatorRoute(
   { params: tenantParams, body: z.strictObject({ email, role }) },
-  async ({ registry, params, body, operator, facts }) => {
+  async ({ registry, region, params, body, operator, facts }) => {
     const idempotency = controlIdempotencyOf(facts, operator, body);
     const { user, replayed } = await createUser(registry, params.tenantId, body, {
-      actor: operator,
+      actor: { id: operator, type: 'operator' },
       idempotency,
     });
+    if (!replayed) await workOnAccounts(region);
     const location = `/tenants/${user.tenantId}/users/${user.userId}`;
     return { status: 201, body: user, location, etag: entityTag(user), replayed };
   },
@@ -42,14 +44,20 @@ export const update = operatorRoute(
       isActive: z.optional(z.boolean('must be true or false')),
     }),
   },
-  async ({ registry, params, body, operator, facts }) => {
-    const how = { actor: operator, ifMatch: facts.ifMatch };
+  async ({ registry, region, params, body, operator, facts }) => {
+    const how = { actor: { id: operator, type: 'operator' }, ifMatch: facts.ifMatch } as const;
     const user = await updateUser(registry, params.tenantId, params.userId, body, how);
+    if (body.isActive !== undefined) await workOnAccounts(region);
     return { status: 200, body: user, etag: entityTag(user) };
   },
 );
 
-export const remove = operatorRoute({ params: userParams }, async ({ registry, params, operator, facts }) => {
-  await deleteUser(registry, params.tenantId, params.userId, { actor: operator, ifMatch: facts.ifMatch });
-  return { status: 204 };
-});
+export const remove = operatorRoute(
+  { params: userParams },
+  async ({ registry, region, params, operator, facts }) => {
+    const how = { actor: { id: operator, type: 'operator' }, ifMatch: facts.ifMatch } as const;
+    await deleteUser(registry, params.tenantId, params.userId, how);
+    await workOnAccounts(region);
+    return { status: 204 };
+  },
+);

@@ -9,6 +9,7 @@
  * crash in between does not overwrite what the tenant has changed at the target since.
  */
 import { sql } from 'kysely';
+import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
@@ -84,6 +85,8 @@ function receive(
         where tenant_id = ${columnValue('tenants.tenant_id', tenantId)}`.execute(registrySql(transaction));
     }
     for (const table of TABLES) await insertRows(transaction, table, rows.get(table) ?? []);
+    // Users sign in at the pool of their tenant's region.
+    await requestAccountsOf(transaction, tenantId);
   });
 }
 

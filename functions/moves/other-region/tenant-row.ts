@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type Place, routeTo } from '../../places/place.ts';
+import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
@@ -96,6 +97,7 @@ export async function leaveRegistry(
     .returning('tenant_id')
     .executeTakeFirst();
   if (!changed) return;
+  await requestAccountsOf(transaction, tenantId);
   await db.deleteFrom('tenant_users').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('usage_samples').where('tenant_id', '=', tenantId).execute();

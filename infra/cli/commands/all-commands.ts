@@ -12,6 +12,7 @@ import { restore, restores, undo } from './restores.ts';
 import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { rotate, rotations } from './rotations.ts';
+import { login, logout, token, whoami } from './sign-in.ts';
 import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
@@ -56,6 +57,10 @@ export const COMMANDS: readonly Command[] = [
   rollouts,
   executions,
   tick,
+  login,
+  logout,
+  whoami,
+  token,
   help,
 ];
 

@@ -1,3 +1,4 @@
+import { UserPools } from '../identity/user-pools.ts';
 import type { AwsEndpoint, AwsEndpointOptions } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FunctionNetwork } from './function-network.ts';
@@ -9,6 +10,7 @@ import { permitted } from './services/cloudformation/handler-permissions.ts';
 import { RunTimeStacks } from './services/cloudformation/run-time-stacks.ts';
 import { stackEvent } from './services/cloudformation/stack-descriptions.ts';
 import { StackStore } from './services/cloudformation/stack-store.ts';
+import { cognitoIdp } from './services/cognito-idp/cognito-idp.ts';
 import { EventBus } from './services/events/event-bus.ts';
 import { events } from './services/events/events.ts';
 import { Fauxqs } from './services/fauxqs.ts';
@@ -44,7 +46,7 @@ import { Targets } from './targets.ts';
  * The local AWS endpoint: the services that the templates use, in AWS's wire protocols, with IAM decided by the
  * templates' own policies. It listens only after `listen`; the assembly need not exist before.
  */
-export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsEndpoint {
+export function createAwsEndpoint({ context, before, userPools }: AwsEndpointOptions): AwsEndpoint {
   const { state } = context;
   const authorizer = new Authorizer(context);
   const secrets = new SecretStore(state);
@@ -119,6 +121,7 @@ export function createAwsEndpoint({ context, before }: AwsEndpointOptions): AwsE
       return { engine: 'postgres', host, port, dbname, dbClusterIdentifier: cluster.identifier };
     }),
     lambda(context),
+    cognitoIdp(userPools ?? new UserPools(state)),
     sns(fauxqs, context, targets),
     s3(fauxqs),
     sts,

@@ -45,7 +45,9 @@ async function respond(
   const query = new URLSearchParams(search);
   const { method = 'GET', headers } = request;
   const isLink = method === 'GET' && dispatcher.isPresignedByRole({ headers, query });
-  const refusal = refusalOf(request, isLink);
+  // An object of S3 may be named like a page; its requests are signed.
+  const isPage = SIGN_IN_PAGE.test(path) && credentialScope(headers, query) === undefined;
+  const refusal = refusalOf(request, isLink, isPage);
   if (refusal !== undefined) {
     request.resume();
     const body = JSON.stringify({ __type: 'AccessDeniedException', message: refusal });
@@ -54,6 +56,11 @@ async function respond(
   }
   // A link is of an object and nothing else: a page's request gets no further than that.
   for (const handler of isLink ? [] : before) if (await handler(request, response)) return;
+  if (isPage) {
+    request.resume();
+    send(response, { status: 404, headers: {}, body: '' });
+    return;
+  }
   if (!network.reaches(request.headers, query)) {
     // The closest HTTP equivalent of a refused connection.
     request.socket.destroy();
@@ -72,6 +79,9 @@ async function respond(
   }
   send(response, await dispatcher.handle({ method, path, search, headers, body }, query));
 }
+
+/** What a person's browser shows: the pages of the user pools' sign-in. */
+const SIGN_IN_PAGE = /^\/[\w-]+\/(?:oauth2\/authorize|login|logout)$/;
 
 const XML = { 'content-type': 'application/xml' };
 
@@ -97,11 +107,20 @@ function send(response: ServerResponse, { status, headers, body }: WireResponse)
  * administrator: it must be a program on this machine, not a web page in its browser. A page's requests carry `Origin`
  * or `Sec-Fetch-Site`; one that has its own name resolve to this machine (DNS rebinding) names a foreign `Host`.
  * @param isLink a presigned URL, whose signature is verified: a page may have it for people to click on
+ * @param isPage a page of the sign-in: a browser comes there from any page, and sends its form from there only
  */
-export function refusalOf({ headers }: Pick<IncomingMessage, 'headers'>, isLink = false): string | undefined {
-  if (headers.origin !== undefined) return 'requests of web pages (with an Origin) are not taken';
+export function refusalOf(
+  { headers, method }: Pick<IncomingMessage, 'headers'> & { readonly method?: string | undefined },
+  isLink = false,
+  isPage = false,
+): string | undefined {
+  const { origin, host } = headers;
+  const isOwnForm = isPage && origin !== undefined && host !== undefined && origin === `http://${host}`;
+  if (origin !== undefined && !isOwnForm) return 'requests of web pages (with an Origin) are not taken';
   const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'none' && !isLink)
+  const isVisit =
+    isPage && (site === 'same-origin' || (method === 'GET' && headers['sec-fetch-mode'] === 'navigate'));
+  if (site !== undefined && site !== 'none' && !isLink && !isVisit)
     return 'requests of web pages (with Sec-Fetch-Site) are not taken';
   return isThisMachine(headers.host) ? undefined : 'the Host is not this machine';
 }

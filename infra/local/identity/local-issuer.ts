@@ -1,24 +1,50 @@
 /**
  * The token issuer that replaces Cognito: one RSA key per state directory, published for every user pool of the
- * assembly at `<awsUrl>/<userPoolId>/.well-known/`.
+ * assembly at `<awsUrl>/<userPoolId>/.well-known/`, beside the endpoints of the sign-in.
  */
 import { createHash } from 'node:crypto';
-import { createLocalJWKSet, exportJWK, generateKeyPair, type JWK, type JWTVerifyGetKey } from 'jose';
-import type { CreatedResource, RequestHandler, ResourceFactory, StateFile } from '../model.ts';
+import {
+  createLocalJWKSet,
+  exportJWK,
+  generateKeyPair,
+  type JWK,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
+import { PlatformError } from '../errors.ts';
+import type { PlatformContext, RequestHandler, ResourceFactory, StateFile } from '../model.ts';
 import { type IdentityDocument, identityDocumentName } from './read-identity.ts';
+import { SignIn } from './sign-in.ts';
+import { UserPools } from './user-pools.ts';
 
 export class LocalIssuer {
+  readonly pools: UserPools;
   readonly #state: StateFile;
   readonly #awsUrl: string;
   readonly #publicKey: JWK;
   readonly #keySet: JWTVerifyGetKey;
-  readonly #pools = new Set<string>();
+  readonly #signIn: SignIn;
+  #context: PlatformContext | undefined;
 
-  private constructor(state: StateFile, awsUrl: string, publicKey: JWK) {
+  private constructor(state: StateFile, awsUrl: string, privateKey: JWK) {
+    const { kty, n, e, kid, alg, use } = privateKey;
     this.#state = state;
     this.#awsUrl = awsUrl;
-    this.#publicKey = publicKey;
-    this.#keySet = createLocalJWKSet({ keys: [publicKey] });
+    this.#publicKey = { kty, n, e, kid, alg, use } as JWK;
+    this.#keySet = createLocalJWKSet({ keys: [this.#publicKey] });
+    this.pools = new UserPools(state);
+    this.#signIn = new SignIn({
+      pools: this.pools,
+      key: {
+        privateKey,
+        verify: async (token, issuer) => (await jwtVerify(token, this.#keySet, { issuer })).payload,
+      },
+      issuerOf: (poolId) => this.#issuerOf(poolId),
+      context: () => {
+        if (!this.#context) throw new PlatformError('no user pool has been deployed yet');
+        return this.#context;
+      },
+    });
   }
 
   /** Makes the key at the first start. */
@@ -32,19 +58,18 @@ export class LocalIssuer {
       privateKey = { ...jwk, kid, alg: 'RS256', use: 'sig' };
       state.save(identityDocumentName, { ...document, privateKey });
     }
-    const { kty, n, e, kid, alg, use } = privateKey;
-    return new LocalIssuer(state, awsUrl, { kty, n, e, kid, alg, use } as JWK);
+    return new LocalIssuer(state, awsUrl, privateKey);
   }
 
   /** The keys of a token issuer, or undefined when that issuer is not one of this platform's pools. */
   keySet(issuer: string): JWTVerifyGetKey | undefined {
     const pool = issuer.slice(issuer.lastIndexOf('/') + 1);
-    return this.#pools.has(pool) ? this.#keySet : undefined;
+    return this.pools.pool(pool) ? this.#keySet : undefined;
   }
 
   /**
-   * Records for the token command which issuers the deployed APIs accept. @param issuers by URL of the API, home's
-   * first
+   * Records for the token command and the command line which issuers the deployed APIs accept. @param issuers by URL of
+   * the API, home's first
    */
   announce(issuers: NonNullable<IdentityDocument['issuers']>): void {
     const document = this.#state.load<IdentityDocument>(identityDocumentName, {});
@@ -54,22 +79,24 @@ export class LocalIssuer {
     this.#state.save(identityDocumentName, { ...document, issuer, clientId, issuers });
   }
 
-  /** Answers the well-known documents of its pools. */
-  readonly handle: RequestHandler = (request, response) => {
-    const [, pool, document] = /^\/([^/]+)\/\.well-known\/([^/?]+)/.exec(request.url ?? '') ?? [];
-    if (!pool || !this.#pools.has(pool) || request.method !== 'GET') return false;
-    const issuer = `${this.#awsUrl}/${pool}`;
+  /** The client of a pool with which the command line signs in: the first one that takes codes. */
+  signInClientOf(issuer: string, clientIds: readonly string[]): string | undefined {
+    const pool = issuer.slice(issuer.lastIndexOf('/') + 1);
+    return clientIds.find((clientId) => this.pools.client(clientId, pool)?.takesCodes);
+  }
+
+  /** Answers everything below the paths of its pools. */
+  readonly handle: RequestHandler = async (request, response) => {
+    const [, poolId, path = ''] = /^\/([^/?]+)(\/[^?]+)/.exec(request.url ?? '') ?? [];
+    const pool = poolId === undefined ? undefined : this.pools.pool(poolId);
+    if (!pool) return false;
+    if (await this.#signIn.handle(pool, path, request, response)) return true;
+    if (!path.startsWith('/.well-known/') || request.method !== 'GET') return false;
     const documents: Record<string, unknown> = {
-      'jwks.json': { keys: [this.#publicKey] },
-      'openid-configuration': {
-        issuer,
-        jwks_uri: `${issuer}/.well-known/jwks.json`,
-        id_token_signing_alg_values_supported: ['RS256'],
-        response_types_supported: ['token'],
-        subject_types_supported: ['public'],
-      },
+      '/.well-known/jwks.json': { keys: [this.#publicKey] },
+      '/.well-known/openid-configuration': this.#signIn.configuration(pool.id),
     };
-    const found = documents[document!];
+    const found = documents[path];
     response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' });
     response.end(JSON.stringify(found ?? { message: 'Not Found' }));
     return true;
@@ -77,52 +104,15 @@ export class LocalIssuer {
 
   /** Factories of the AWS::Cognito types. */
   factories(): ResourceFactory[] {
-    return [
-      {
-        type: 'AWS::Cognito::UserPool',
-        create: async ({ stack, defaultName }, { account }): Promise<CreatedResource> => {
-          const id = `${stack.region}_${shortHash(defaultName, 9)}`;
-          this.#pools.add(id);
-          return {
-            ref: id,
-            attributes: {
-              UserPoolId: id,
-              Arn: `arn:aws:cognito-idp:${stack.region}:${account}:userpool/${id}`,
-              ProviderName: `cognito-idp.${stack.region}.amazonaws.com/${id}`,
-              ProviderURL: `${this.#awsUrl}/${id}`,
-            },
-          };
-        },
+    return this.pools.factories(
+      (poolId) => this.#issuerOf(poolId),
+      (context) => {
+        this.#context = context;
       },
-      {
-        type: 'AWS::Cognito::UserPoolClient',
-        create: async ({ defaultName, properties }) => {
-          const ClientId = shortHash(`${defaultName} client`, 26);
-          return {
-            ref: ClientId,
-            attributes: { ClientId, Name: properties.ClientName, ClientSecret: shortHash(defaultName, 51) },
-          };
-        },
-      },
-      ...['UserPoolResourceServer', 'UserPoolDomain', 'UserPoolGroup', 'ManagedLoginBranding'].map(
-        (kind) => ({
-          type: `AWS::Cognito::${kind}`,
-          create: async ({
-            properties,
-            defaultName,
-          }: {
-            properties: Record<string, unknown>;
-            defaultName: string;
-          }) => ({
-            ref: String(properties.Identifier ?? properties.Domain ?? properties.GroupName ?? defaultName),
-            attributes: {},
-          }),
-        }),
-      ),
-    ];
+    );
   }
-}
 
-function shortHash(text: string, length: number): string {
-  return createHash('sha512').update(text).digest('hex').slice(0, length);
+  #issuerOf(poolId: string): string {
+    return `${this.#awsUrl}/${poolId}`;
+  }
 }

@@ -14,7 +14,7 @@ export interface AcceptedIssuer {
 export interface IdentityDocument extends Partial<AcceptedIssuer> {
   privateKey?: JWK;
   /** For every region's API by its URL, home's first; home's values are also the ones above. */
-  issuers?: Record<string, AcceptedIssuer & { awsRegion: string }>;
+  issuers?: Record<string, AcceptedIssuer & { awsRegion: string; signInClientId?: string }>;
 }
 
 export const identityDocumentName = 'identity';
@@ -27,15 +27,27 @@ export function readIdentity(stateDir: string): Required<IdentityDocument> | und
   return privateKey && issuer && clientId ? { privateKey, issuer, clientId, issuers } : undefined;
 }
 
+/** With what people sign in to the API at that URL; home's for an unknown API. undefined when its pool has no page. */
+export function signInFor(
+  identity: Required<IdentityDocument>,
+  apiUrl: string | undefined,
+): AcceptedIssuer | undefined {
+  const { issuer, signInClientId: clientId } = issuerOf(identity, apiUrl) ?? {};
+  return issuer && clientId ? { issuer, clientId } : undefined;
+}
+
 /** Issuer and client for the API at that URL; home's for an unknown API. */
 export function identityFor(
   identity: Required<IdentityDocument>,
   apiUrl: string | undefined,
 ): SigningIdentity {
+  const { issuer, clientId } = issuerOf(identity, apiUrl) ?? identity;
+  return { privateKey: identity.privateKey, issuer, clientId };
+}
+
+function issuerOf({ issuers }: Required<IdentityDocument>, apiUrl: string | undefined) {
   const address = (url: string) => url.replace('//localhost', '//127.0.0.1').replace(/\/+$/, '');
   const wanted = apiUrl && address(apiUrl);
-  const [, accepted = identity] =
-    Object.entries(identity.issuers).find(([url]) => address(url) === wanted) ?? [];
-  const { issuer, clientId } = accepted;
-  return { privateKey: identity.privateKey, issuer, clientId };
+  const [home] = Object.values(issuers);
+  return Object.entries(issuers).find(([url]) => address(url) === wanted)?.[1] ?? home;
 }

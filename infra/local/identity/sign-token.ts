@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { JWK } from 'jose';
+import type { JWK, JWTPayload } from 'jose';
 import type { AcceptedIssuer } from './read-identity.ts';
 
 /** The identity in a token. */
@@ -41,8 +41,28 @@ export async function signToken(identity: SigningIdentity, subject: TokenSubject
     .sign(await importJWK(identity.privateKey, 'RS256'));
 }
 
+/** The key of a platform: signs the tokens of its pools, and verifies them. */
+export interface SigningKey {
+  readonly privateKey: JWK;
+  /** @throws jose's errors: the token is not of that issuer, is changed or has expired. */
+  verify(token: string, issuer: string): Promise<JWTPayload>;
+}
+
+/** A token of a user pool. @param seconds of its validity. */
+export async function signPoolToken(
+  { privateKey }: Pick<SigningKey, 'privateKey'>,
+  seconds: number,
+  claims: JWTPayload,
+): Promise<string> {
+  const { importJWK, SignJWT } = await import('jose');
+  const now = Math.floor(Date.now() / 1000);
+  return new SignJWT({ ...claims, iat: now, exp: now + seconds, jti: randomUUID() })
+    .setProtectedHeader({ alg: 'RS256', kid: privateKey.kid! })
+    .sign(await importJWK(privateKey, 'RS256'));
+}
+
 /** A user keeps the same subject over all tokens and restarts. */
-function stableUuid(email: string): string {
+export function stableUuid(email: string): string {
   const hex = createHash('sha256').update(email.toLowerCase()).digest('hex');
   const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;

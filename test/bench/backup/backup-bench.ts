@@ -73,7 +73,11 @@ export class BackupBench {
   static async start(server: BenchServer, cell: BenchDatabase): Promise<BackupBench> {
     await provisionMaster(server, REGISTRY, PASSWORD);
     const master = new RegistryOverPostgres(await server.connect(REGISTRY, 'strata_master'));
-    await bootstrapRegistry(master, { readerPassword: PASSWORD, writerPassword: PASSWORD });
+    await bootstrapRegistry(master, {
+      readerPassword: PASSWORD,
+      writerPassword: PASSWORD,
+      usersPassword: PASSWORD,
+    });
     const registry = new RegistryOverPostgres(await server.connect(REGISTRY, 'strata_registry_writer'));
     await registerCell(
       registry,

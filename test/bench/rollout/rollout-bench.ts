@@ -50,7 +50,11 @@ export class RolloutBench {
       const superuser = await server.connect('postgres');
       await superuser.query('CREATE DATABASE registry OWNER strata_master');
       const master = new RegistryOverPostgres(await server.connect('registry', 'strata_master'));
-      await bootstrapRegistry(master, { readerPassword: PASSWORD, writerPassword: PASSWORD });
+      await bootstrapRegistry(master, {
+        readerPassword: PASSWORD,
+        writerPassword: PASSWORD,
+        usersPassword: PASSWORD,
+      });
       const writer = new RegistryOverPostgres(await server.connect('registry', 'strata_registry_writer'));
       await registerCell(writer, {
         cellId: 'us-1',

@@ -353,7 +353,7 @@ describe('a failure is one line on stderr', () => {
     const noKey = { STRATA_TOKEN: '', STRATA_DIR: '/nonexistent' };
     await refused(['tenants'], 1, /^no platform has been started in \/nonexistent: run npm start, /, noKey);
     const remote = { STRATA_API_URL: 'https://api.example.com', STRATA_TOKEN: '' };
-    await refused(['tenants'], 1, /^STRATA_TOKEN is not set: /, remote);
+    await refused(['tenants'], 1, /^you are not signed in: run strata login/, remote);
     await refused(['tenants'], 2, /^STRATA_API_URL is "nowhere", expected a URL$/, {
       STRATA_API_URL: 'nowhere',
     });

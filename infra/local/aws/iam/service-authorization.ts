@@ -76,6 +76,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
     statemachine: ofType('states', 'stateMachine:*'),
     execution: ofType('states', 'execution:*'),
   },
+  'cognito-idp': { userpool: ofType('cognito-idp', 'userpool/*') },
   events: { rule: ofType('events', 'rule/*') },
   lambda: { function: ofType('lambda', 'function:*') },
   scheduler: { schedule: ofType('scheduler', 'schedule/*', []) },
@@ -103,7 +104,20 @@ const CRYPTOGRAPHY: Row = {
 const KEY_CALL = ['kms:CallerAccount', 'kms:ViaService'];
 const STACK_KEYS = ['cloudformation:ResourceTypes', 'cloudformation:RoleArn', 'cloudformation:TemplateUrl'];
 
+const USER_POOL: Row = { takes: 'userpool*' };
+
 const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
+  'cognito-idp': {
+    AdminAddUserToGroup: USER_POOL,
+    AdminCreateUser: USER_POOL,
+    AdminDeleteUser: USER_POOL,
+    AdminDisableUser: USER_POOL,
+    AdminEnableUser: USER_POOL,
+    AdminGetUser: USER_POOL,
+    AdminListGroupsForUser: USER_POOL,
+    AdminRemoveUserFromGroup: USER_POOL,
+    ListUsers: USER_POOL,
+  },
   rds: {
     CreateDBCluster: {
       takes: 'cluster* cluster-pg* db global-cluster og* subgrp*',

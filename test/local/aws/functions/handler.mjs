@@ -66,3 +66,30 @@ export async function reach({ region, port }) {
   });
   return { found, connected };
 }
+
+/** A trigger "pre token generation": tells in claims what Cognito has told it, and refuses some people. */
+export async function claims(event) {
+  const { userAttributes, groupConfiguration, scopes } = event.request;
+  if (userAttributes.email.startsWith('refused')) throw new Error('not you');
+  event.response = {
+    claimsAndScopeOverrideDetails: {
+      accessTokenGeneration: {
+        claimsToAddOrOverride: {
+          told: JSON.stringify({
+            version: event.version,
+            source: event.triggerSource,
+            client: event.callerContext.clientId,
+            pool: event.userPoolId,
+            user: event.userName,
+            scopes,
+            groups: groupConfiguration.groupsToOverride,
+            ...userAttributes,
+          }),
+        },
+        scopesToAdd: ['api/extra'],
+        scopesToSuppress: ['email'],
+      },
+    },
+  };
+  return event;
+}
