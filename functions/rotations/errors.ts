@@ -1,6 +1,6 @@
 /** Errors of rotations. `name` equals the class name; a message may be shown to a client. */
 
-/** A rotation of the tenant is running. */
+/** A rotation of the tenant that was requested is running. */
 export class RotationInProgress extends Error {
   override readonly name = 'RotationInProgress';
   constructor() {

@@ -5,7 +5,7 @@
  *                                 running ──the tenant is no longer here──▶ failed
  *   running: free ──lease──▶ at work ──release, or the lease runs out──▶ free
  *
- * Invariants: a tenant has one running rotation at most; a worker that dies leaves a running one, which the next worker
+ * Invariants: a tenant has one running rotation of each cause at most, and several do each other no harm; a worker that dies leaves a running one, which the next worker
  * continues behind its last row.
  */
 import { type Expression, sql } from 'kysely';
@@ -185,7 +185,7 @@ export interface NewRotation {
   readonly startedBy: string;
 }
 
-/** @returns false when the tenant has a running one already. */
+/** @returns false when the tenant has a running one of that cause already. */
 export async function insertRotation(
   registry: RegistryExecutor,
   { rotationId, tenantId, region, cause, keyArn, epoch, startedBy }: NewRotation,
@@ -202,7 +202,9 @@ export async function insertRotation(
       stale_before: STALE_BEFORE[cause],
       started_by: startedBy,
     })
-    .onConflict((running) => running.column('tenant_id').where('status', '=', 'running').doNothing())
+    .onConflict((running) =>
+      running.columns(['tenant_id', 'cause']).where('status', '=', 'running').doNothing(),
+    )
     .returning('rotation_id')
     .execute();
   return inserted.length > 0;

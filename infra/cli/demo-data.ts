@@ -230,6 +230,8 @@ export function demoEmployee(slug: string, n: number) {
     hireDate: `20${String(15 + (n % 10)).padStart(2, '0')}-${String(1 + (n % 12)).padStart(2, '0')}-01`,
     status: pick(STATUSES, n),
     profileData: { location: pick(['Berlin', 'Austin', 'Lagos', 'Osaka', 'Madrid'], n), remote: n % 3 === 0 },
+    ssn: `9${String(10 + (n % 90))}-${String(10 + ((n * 7) % 90))}-${String(1000 + n).slice(-4)}`,
+    salary: 42_000 + ((n * 3_750.5) % 60_000),
   };
 }
 

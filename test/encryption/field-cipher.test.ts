@@ -44,7 +44,8 @@ test('a value comes back as it was, by any container', async () => {
   const texts = ['078-05-1120', 'ä€😀', '\u{80}', 'x'.repeat(500), '0.00'];
   for (const text of texts) {
     const sealed = await new FieldCipher().seal(here, text, { keyArn: keys.regionKeyArn });
-    expect(sealed.includes(Buffer.from(text))).toBe(false);
+    // A shorter one may be among the random bytes by chance.
+    if (Buffer.byteLength(text) > 3) expect(sealed.includes(Buffer.from(text))).toBe(false);
     expect(await new FieldCipher().open(here, sealed)).toBe(text);
   }
 });

@@ -164,8 +164,6 @@ export const samples: Readonly<Record<string, Sample>> = {
   'restores.abort': { expect: [202, 409] },
   'restores.undo': { after: untilEnded },
   'exports.create': { body: (driver) => ({ backupId: driver.ids.get('backupId') }), after: untilEnded },
-  // The worker may have begun one by itself.
-  'rotations.create': { expect: [202, 409] },
   'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
   'promotion.accept': {
     before: (driver) => offered(driver, 'gdpr'),

@@ -208,7 +208,9 @@ export const tenants = describeOperatorContext({
       description:
         'Encrypts all encrypted fields of the tenant again, under fresh data keys. The work begins within a minute. Poll its `Location`.',
       answers: { 202: answers.rotation },
-      refusals: { 409: 'A rotation of the tenant is running (`rotation-running`), or it has no data here.' },
+      refusals: {
+        409: 'A requested rotation of the tenant is running (`rotation-running`), or it has no data here.',
+      },
     },
     'rotations.read': {
       tag: 'Encryption',

@@ -40,6 +40,6 @@ export const fieldKeyTables: readonly string[] = [
   tenantFieldKeys,
   'CREATE UNIQUE INDEX one_current_field_key ON tenant_field_keys (tenant_id) WHERE retired_at IS NULL',
   fieldRotations,
-  `CREATE UNIQUE INDEX one_running_rotation ON field_rotations (tenant_id) WHERE status = 'running'`,
+  `CREATE UNIQUE INDEX one_running_rotation ON field_rotations (tenant_id, cause) WHERE status = 'running'`,
   'CREATE INDEX idx_field_rotations_tenant ON field_rotations (tenant_id, started_at, rotation_id)',
 ];

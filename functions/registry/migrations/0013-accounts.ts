@@ -1,5 +1,5 @@
 /**
- * Registry schema version 12: accounts of users in the region's user pool.
+ * Registry schema version 13: accounts of users in the region's user pool.
  *
  * - `account_requests` is an outbox: whoever changes a membership adds the user's address in the same transaction, and
  *   the task that works on accounts makes the user pool agree with the memberships, then deletes the row. `request`
