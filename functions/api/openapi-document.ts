@@ -1,5 +1,6 @@
 import { type OpenApiDocument, openApiDocument } from '../http/openapi/document.ts';
 import { assessments } from './assessments/descriptions.ts';
+import { audit } from './audit/descriptions.ts';
 import { people } from './people/descriptions.ts';
 import { publicRoutes } from './public/descriptions.ts';
 import { skills } from './skills/descriptions.ts';
@@ -11,5 +12,5 @@ const API_VERSION = '1.0.0';
 
 /** The document of all routes, of tenants, operators and those without a token. */
 export function apiDocument(): OpenApiDocument {
-  return openApiDocument(API_VERSION, [people, skills, assessments, users, tenants, publicRoutes]);
+  return openApiDocument(API_VERSION, [people, skills, assessments, audit, users, tenants, publicRoutes]);
 }

@@ -151,6 +151,7 @@ type NoEnvironment = Readonly<Record<never, string>>;
 /** The entries of the bundle, and the variables of each besides `CommonEnvironment`. */
 export interface FunctionEnvironments {
   'api/assessments/handler': TenantApiEnvironment;
+  'api/audit/handler': TenantApiEnvironment;
   'api/people/handler': TenantApiEnvironment;
   'api/public/handler': NoEnvironment;
   'api/skills/handler': TenantApiEnvironment;

@@ -41,6 +41,7 @@ export const STATE_MACHINES = {
   export: 'tenant-export',
   drills: 'restore-drills',
   reconcile: 'registry-reconcile',
+  auditChain: 'audit-chain',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
@@ -79,6 +80,8 @@ export const ALERTS = {
   backupRecovery: 'BackupRecoveryAlert',
   /** A copy of a cluster was left by its restore and could not be deleted: it costs money. */
   sideCluster: 'SideClusterAlert',
+  /** An entry or a seal of a tenant's audit log was altered, removed, added or reordered. */
+  auditChain: 'AuditChainAlert',
 } as const;
 
 /** The function that measures a tenant, in the region with that key. */

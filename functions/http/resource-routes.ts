@@ -62,7 +62,7 @@ export function resourceRoutes({
   const sort = z.optional(z.enum(sortNames(sortColumns(store.resource))));
   const query = z.strictObject({ ...pageParameters, sort, ...searchable, ...optionalFilters, ...bounds });
 
-  return {
+  return named(store.resource.type, {
     list: tenantRoute(
       'viewer',
       { params: parentParams, query },
@@ -124,7 +124,13 @@ export function resourceRoutes({
       await store.delete(tenant, actor, toColumns(params as Fields), facts.ifMatch);
       return { status: 204 };
     }),
-  };
+  });
+}
+
+/** The routes with what the audit log calls their resource. */
+function named(resourceType: string, routes: ResourceRoutes): ResourceRoutes {
+  const entries = Object.entries(routes).map(([name, route]) => [name, { ...route, resourceType }]);
+  return Object.fromEntries(entries) as ResourceRoutes;
 }
 
 /** @throws {Problem} 403 for an encrypted field, also for null, when the actor may not see it. */

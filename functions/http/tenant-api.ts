@@ -13,6 +13,7 @@ import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 import { answerProblems, toProblem } from './problem-mapping.ts';
+import type { RefusedRequest } from './refused-requests.ts';
 import { type ResolutionDependencies, resolveTenant, type TenantContext } from './resolve-tenant.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
@@ -33,6 +34,8 @@ export interface TenantRoute {
   readonly access: MemberRole;
   readonly schemas: InputSchemas<unknown, unknown, unknown>;
   readonly handle: (request: AnyRequest) => Promise<Answer>;
+  /** What the audit log calls the resource, such as `team_member`. */
+  readonly resourceType?: string;
 }
 
 /** Ties a route's handler to the types of its schemas. */
@@ -56,7 +59,9 @@ export function tenantApi<RouteKey extends string>(
     .use(resolveTenant(runtime))
     .handler(async (event, context) => {
       const work = () => runRoute(table, event, context);
-      return context.actor.kind === 'operator' ? auditedAccess(context, event.routeKey, work) : work();
+      return context.actor.kind === 'operator'
+        ? auditedAccess(context, event.routeKey, work)
+        : recordingRefusals(context, { event, resourceType: table.get(event.routeKey)?.resourceType }, work);
     });
 }
 
@@ -114,6 +119,22 @@ async function auditedAccess(
   }
   await leaveTrace(answer.statusCode ?? 200);
   return answer;
+}
+
+/** Writes an audit entry for a request that was refused. */
+async function recordingRefusals<Result>(
+  context: TenantContext,
+  request: RefusedRequest,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    // Loaded on first use: most requests are not refused.
+    const { recordRefusal } = await import('./refused-requests.ts');
+    await recordRefusal(context, request, error);
+    throw error;
+  }
 }
 
 /** Pools that one container keeps open. Beyond that number the least recently used idle pool is closed. */

@@ -1,7 +1,7 @@
 /** Checks whether a tenant can be restored, and reads what its target is filled with. Nothing is changed here. */
 
 import { BACKUP_POLICY } from '../contracts/backup-policy.ts';
-import { auditLog } from '../database/tables/operations-tables.ts';
+import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { type Filling, keptIn } from '../moves/hop.ts';
 import {
@@ -25,8 +25,8 @@ import {
 } from './errors.ts';
 import { backupOfRestore, fillingHop, findRestorable, type Restore } from './restore-records.ts';
 
-/** Tables that a restore does not replace: the record of all actions must survive. */
-const STAYS: readonly string[] = [auditLog.name];
+/** Tables that a restore does not replace: the record of all actions, and its proof, must survive. */
+const STAYS: readonly string[] = [auditLog.name, auditSeals.name];
 
 /**
  * Reads the tenant with an id or slug and locks its row until the transaction ends, which serializes restores and

@@ -8,6 +8,7 @@ import { asOwnerOf } from '../places/place-database.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { VERIFICATION_ENTRY } from '../tenant-data/verification-result.ts';
 import { backupOfRestore, fillingHop, noteRestore, type Restore } from './restore-records.ts';
 
 /** Writes of the tenant that a restore discarded: the replaced rows have them, the restored rows do not. */
@@ -92,8 +93,9 @@ async function discardedWrites(
     'notIn' in since
       ? [`not exists (select from ${qualified(since.notIn, auditLog.name)} o where o.log_id = a.log_id)`, []]
       : ['a.created_at > $1::timestamptz', [since.after]];
-  // `operator.access` records that an operator read data: it is no write of the tenant.
-  const from = `from ${log} a where a.action <> 'operator.access' and ${condition}`;
+  // Entries of actions that write nothing of the tenant: an operator's access, a refused request, a verification.
+  const from = `from ${log} a where a.action not in ('operator.access', 'request.refused', '${VERIFICATION_ENTRY.action}')
+    and ${condition}`;
   try {
     const counted = await owner.query<{ writes: string | number }>(
       `select count(*) as writes ${from}`,

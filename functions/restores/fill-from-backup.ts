@@ -1,7 +1,7 @@
 import type { ObjectStore } from '../aws/object-store.ts';
 import { type BackupManifest, type ManifestTable, readManifest } from '../backups/manifest.ts';
 import { type FieldKeyEnvironment, variable } from '../contracts/environments.ts';
-import { auditLog } from '../database/tables/operations-tables.ts';
+import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
 import { claimedModestly, joinAttempt } from '../database/transfer/reshape/attempt-session.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
@@ -77,7 +77,12 @@ async function keyOfClone(registry: RegistryExecutor, { hop }: HopContext): Prom
 }
 
 function restoredTables({ tables }: BackupManifest, { carried, mask }: FromBackup): ManifestTable[] {
-  // A masked copy has no audit log: its entries describe persons in free text, which cannot be blanked reliably.
-  const leftOut = mask ? [...carried, auditLog.name] : carried;
+  const leftOut = [
+    ...carried,
+    // A clone is another tenant: it begins a chain of its own over the entries that it gets.
+    auditSeals.name,
+    // A masked copy has no audit log: its entries describe persons in free text, which cannot be blanked reliably.
+    ...(mask ? [auditLog.name] : []),
+  ];
   return tables.filter(({ name }) => !leftOut.includes(name));
 }

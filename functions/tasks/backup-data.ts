@@ -92,5 +92,22 @@ const discard = dataPhase(anyState, async ({ ledger, store }) => {
   return { done: true };
 });
 
+/** Of `audit-chain`, whose task this function is too: it signs in as the same owners, and writes the same bucket. */
+const auditPhases = {
+  'audit-list': phase(z.unknown(), async (_state, { registry }) => {
+    const { listChains } = await import('./audit-chain-phases.ts');
+    return listChains(registry);
+  }),
+  'audit-database': phase(z.unknown(), async (state, context) => {
+    const { keepDatabaseChains } = await import('./audit-chain-phases.ts');
+    const lock = objectLock.parse(process.env.BACKUP_OBJECT_LOCK);
+    return keepDatabaseChains(state, context, lock === '' ? undefined : lock);
+  }),
+  'audit-report': phase(z.unknown(), async (state) => {
+    const { reportChains } = await import('./audit-chain-phases.ts');
+    return reportChains(state);
+  }),
+};
+
 export const phases = { plan, copy, finish, discard };
-export const handler = backupTask(phases);
+export const handler = backupTask({ ...phases, ...auditPhases });

@@ -1,7 +1,8 @@
-import { type OperationNodeSource, sql } from 'kysely';
+import { type OperationNodeSource, type RawBuilder, sql } from 'kysely';
 import type { Statement } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { MemberRole } from '../placement/tenant-directory.ts';
+import { isSecret, REDACTED, type RecordedChange } from './audit-changes.ts';
 import { anyTable } from './resource.ts';
 
 export interface AuditEntry {
@@ -13,28 +14,39 @@ export interface AuditEntry {
   readonly responseStatus: number;
 }
 
-/** Never written to the log, at any depth of a request. */
-const SECRET_FIELDS = new Set(['ssn', 'salary', 'password']);
 /** Of a larger request only the names of its fields are recorded. */
 const MAX_RECORDED_CHARACTERS = 16_384;
 
 /**
  * Makes one statement of a change and its audit entry: both are kept or neither. A change that affects no row logs
  * nothing. The statement returns the rows that the change returns.
+ * @param recorded what the entry tells of the row; nothing but the request when absent.
  */
-export function audited<Row>(change: OperationNodeSource, actor: Actor, entry: AuditEntry): Statement<Row> {
-  const logged = insertEntry(actor, entry, 'changed');
-  return tenantStatement(sql<Row>`WITH changed AS (${change}), logged AS (${logged}) SELECT * FROM changed`);
+export function audited<Row>(
+  change: OperationNodeSource,
+  actor: Actor,
+  entry: AuditEntry,
+  recorded?: RecordedChange,
+): Statement<Row> {
+  const sources = recorded?.before ? ['changed', 'before'] : ['changed'];
+  const changes = recorded ? { changes: recorded.changes } : {};
+  const logged = insertEntry(entryColumns(actor, entry), { sources, more: changes });
+  const before = recorded?.before ? sql`before AS MATERIALIZED (${recorded.before}), ` : sql``;
+  return tenantStatement(
+    sql<Row>`WITH ${before}changed AS (${change}), logged AS (${logged}) SELECT * FROM changed`,
+  );
 }
 
 /** A separate entry, for actions that change no row. */
 export function auditInsert(actor: Actor, entry: AuditEntry): Statement<object> {
-  return insertEntry(actor, entry);
+  return insertEntry(entryColumns(actor, entry));
 }
 
-/** @param changed name of a part of the statement: an entry is written for each of its rows. */
-function insertEntry(actor: Actor, entry: AuditEntry, changed?: 'changed') {
-  const values = {
+type EntryColumns = Readonly<Record<string, RawBuilder<unknown>>>;
+
+/** The entry's values by column. */
+export function entryColumns(actor: Actor, entry: AuditEntry) {
+  return {
     user_id: sql`${actor.userId ?? null}::uuid`,
     actor: sql`${`${actor.kind}:${actor.name}`}::text`,
     action: sql`${entry.action}::text`,
@@ -45,18 +57,26 @@ function insertEntry(actor: Actor, entry: AuditEntry, changed?: 'changed') {
     request_data: sql`${recordable(entry.requestData)}::jsonb`,
     response_status: sql`${entry.responseStatus}::integer`,
   };
-  const selections = Object.entries(values).map(([name, value]) => value.as(name));
+}
+
+/** @param sources names of parts of the statement: an entry is written for each of their rows. */
+function insertEntry(
+  columns: EntryColumns,
+  { sources, more = {} }: { readonly sources?: readonly string[]; readonly more?: EntryColumns } = {},
+) {
+  const all = { ...columns, ...more };
+  const selections = Object.entries(all).map(([name, value]) => value.as(name));
   return anyTable
     .insertInto('audit_log')
-    .columns(Object.keys(values))
+    .columns(Object.keys(all))
     .expression(
-      changed ? anyTable.selectFrom(changed).select(selections) : anyTable.selectNoFrom(selections),
+      sources ? anyTable.selectFrom([...sources]).select(selections) : anyTable.selectNoFrom(selections),
     );
 }
 
 function recordable(data: unknown): string | null {
   if (data === undefined) return null;
-  const text = JSON.stringify(data, (key, value) => (SECRET_FIELDS.has(key) ? '***' : value));
+  const text = JSON.stringify(data, (key, value) => (isSecret(key) && value !== null ? REDACTED : value));
   if (text.length <= MAX_RECORDED_CHARACTERS) return text;
   return JSON.stringify({ fields: Object.keys(data as object) });
 }

@@ -155,10 +155,18 @@ export function insertOne(resource: Resource, values: Values): OperationNodeSour
     .returning([...resource.columns]);
 }
 
-/** Changes nothing when another row already has the value of a caseless column. */
-export function updateOne(resource: Resource, key: Values, values: Values): OperationNodeSource {
-  return anyTable
-    .updateTable(resource.table)
+/**
+ * Changes nothing when another row already has the value of a caseless column.
+ * @param behind a part of the statement that is to be evaluated first and has one row, or none: then nothing changes.
+ */
+export function updateOne(
+  resource: Resource,
+  key: Values,
+  values: Values,
+  behind?: string,
+): OperationNodeSource {
+  const update = anyTable.updateTable(resource.table);
+  return (behind === undefined ? update : update.from(behind))
     .set({ ...storable(resource, values), ...(resource.hasUpdatedAt ? { updated_at: sql`now()` } : {}) })
     .where((where) => where.and([where.and(key), ...takenValues(resource, values, key).map(not)]))
     .returning([...resource.columns]);

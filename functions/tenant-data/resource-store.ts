@@ -9,6 +9,7 @@ import { InvalidReference, ResourceConflict, ResourceNotFound } from '../resourc
 import { type Item, toCamelCase } from '../resources/field-names.ts';
 import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts';
 import { cursorIn } from '../resources/list-order.ts';
+import { recordCreate, recordDelete, recordUpdate } from './audit-changes.ts';
 import { type Actor, audited } from './audit-log.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
@@ -115,13 +116,18 @@ export class ResourceStore {
     const sealed = await this.#seal(tenant, id, request.values);
     const row = { ...this.#unsealed(request.values), ...sealed, ...request.parents, [ownId]: id };
     const insert = (derived: Values = {}) =>
-      audited<object>(insertOne(this.#whole, { ...row, ...derived }), actor, {
-        action: `${this.resource.type}.create`,
-        resourceType: this.resource.type,
-        resourceId: id,
-        requestData: request.values,
-        responseStatus: 201,
-      });
+      audited<object>(
+        insertOne(this.#whole, { ...row, ...derived }),
+        actor,
+        {
+          action: `${this.resource.type}.create`,
+          resourceType: this.resource.type,
+          resourceId: id,
+          requestData: request.values,
+          responseStatus: 201,
+        },
+        recordCreate(this.resource, { ...row, ...derived }),
+      );
     const toAnswer = (inserted: object | undefined): KeptAnswer => {
       if (!inserted) throw this.#taken(request.values);
       const stored = readStoredRow(this.resource, inserted);
@@ -221,13 +227,18 @@ export class ResourceStore {
 
   /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} and what the rules throw. */
   async delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
-    const statement = audited<object>(deleteOne(this.resource, key), actor, {
-      action: `${this.resource.type}.delete`,
-      resourceType: this.resource.type,
-      resourceId: this.#ownId(key),
-      requestData: undefined,
-      responseStatus: 204,
-    });
+    const statement = audited<object>(
+      deleteOne(this.resource, key),
+      actor,
+      {
+        action: `${this.resource.type}.delete`,
+        resourceType: this.resource.type,
+        resourceId: this.#ownId(key),
+        requestData: undefined,
+        responseStatus: 204,
+      },
+      recordDelete(this.resource),
+    );
     try {
       if (ifMatch === undefined && !this.#rules?.checkDelete) {
         const [[row]] = await tenant.batch('write', [statement]);
@@ -280,18 +291,23 @@ export class ResourceStore {
   }
 
   /**
-   * @param values recorded in the audit log, which leaves encrypted fields out.
+   * @param values recorded in the audit log, which redacts encrypted fields.
    * @param more columns that are stored besides: encrypted values, and what rules derive.
    */
   #auditedUpdate(actor: Actor, key: Values, values: Values, more: Values = {}) {
     const columns = { ...this.#unsealed(values), ...more };
-    return audited<object>(updateOne(this.#whole, key, columns), actor, {
-      action: `${this.resource.type}.update`,
-      resourceType: this.resource.type,
-      resourceId: this.#ownId(key),
-      requestData: values,
-      responseStatus: 200,
-    });
+    return audited<object>(
+      updateOne(this.#whole, key, columns, 'before'),
+      actor,
+      {
+        action: `${this.resource.type}.update`,
+        resourceType: this.resource.type,
+        resourceId: this.#ownId(key),
+        requestData: values,
+        responseStatus: 200,
+      },
+      recordUpdate(this.resource, key, columns),
+    );
   }
 
   #shows(reader: Actor | undefined): boolean {

@@ -37,3 +37,11 @@ export class UpkeepIncomplete extends UpkeepError {
     super('The upkeep could not be completed.');
   }
 }
+
+/** How an execution of `audit-chain` ends when a database or a tenant was left out. */
+export class ChainsIncomplete extends UpkeepError {
+  override readonly name = 'ChainsIncomplete';
+  constructor() {
+    super('Some audit logs could not be sealed or verified.');
+  }
+}

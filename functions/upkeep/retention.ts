@@ -22,3 +22,8 @@ export function retentionCutoff(now: Date, months: number): Date {
   const timeOfDay = now.getTime() - Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate());
   return new Date(first + (day - 1) * 86_400_000 + timeOfDay);
 }
+
+/** Until when a copy of a seal that is made now cannot be deleted: as long as its entries are kept. */
+export function sealsLockedUntil(now: Date, tier: Tier): Date {
+  return retentionCutoff(now, -(RETENTION_MONTHS.audit_log?.[tier] ?? 0));
+}

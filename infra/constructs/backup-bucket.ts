@@ -11,6 +11,7 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { SEAL_COPIES_ROOT, SEAL_COPY_DAYS } from '../../functions/contracts/audit-copies.ts';
 import {
   BACKUP_POLICY,
   BACKUP_ROOT,
@@ -54,6 +55,7 @@ function lifecycleRules(versioned: boolean): LifecycleRule[] {
       expiration: Duration.days(BACKUP_POLICY[tier].retentionDays),
     })),
     { id: 'exports', prefix: EXPORT_ROOT, expiration: Duration.days(EXPORT_POLICY.retentionDays) },
+    { id: 'audit-seals', prefix: SEAL_COPIES_ROOT, expiration: Duration.days(SEAL_COPY_DAYS) },
     {
       id: 'incomplete-uploads',
       abortIncompleteMultipartUploadAfter: Duration.days(INCOMPLETE_UPLOAD_DAYS),
@@ -125,6 +127,18 @@ export class BackupBucket extends Construct {
       ...(objectLock ? ['s3:PutObjectRetention'] : []),
     ]);
     this.#grantList(grantee, BACKUP_ROOT);
+    this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
+  }
+
+  /** May write copies of audit seals and read them back. It cannot delete them. */
+  grantSealCopies(grantee: IGrantable): void {
+    const { objectLock } = this.#props;
+    this.#grantObjects(grantee, SEAL_COPIES_ROOT, [
+      's3:PutObject',
+      's3:GetObject',
+      ...(objectLock ? ['s3:PutObjectRetention'] : []),
+    ]);
+    this.#grantList(grantee, SEAL_COPIES_ROOT);
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
@@ -234,7 +248,7 @@ export class BackupBucket extends Construct {
     };
   }
 
-  /** @param root BACKUP_ROOT or EXPORT_ROOT */
+  /** @param root BACKUP_ROOT, EXPORT_ROOT or SEAL_COPIES_ROOT */
   #grantObjects(grantee: IGrantable, root: string, actions: string[]): void {
     const { bucketArn } = this.bucket;
     const isHere = Construct.isConstruct(grantee) && Stack.of(grantee) === Stack.of(this);
@@ -244,7 +258,7 @@ export class BackupBucket extends Construct {
     acknowledgePattern(
       grantee,
       objects,
-      'Objects are named at run time, after tenant and backup or export; the pattern covers one folder only.',
+      'Objects are named at run time, after tenant and backup, export or seal; the pattern covers one folder only.',
     );
     Grant.addToPrincipal({ grantee, actions, resourceArns: [objects] });
   }

@@ -141,6 +141,7 @@ export class Backups extends Construct {
       },
     });
     this.bucket.grantWrite(task);
+    this.bucket.grantSealCopies(task);
     for (const cell of cells) cell.grantOwner(task);
     secrets.grantReadDedicated(
       task,

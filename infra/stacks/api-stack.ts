@@ -1,6 +1,7 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { routes as assessmentRoutes } from '../../functions/api/assessments/routes.ts';
+import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
 import { routes as peopleRoutes } from '../../functions/api/people/routes.ts';
 import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
@@ -72,6 +73,7 @@ export class ApiStack extends Stack {
       props,
     );
     const users = this.#tenantFunction('Users', 'users', 'Users of tenants, and the caller', domain, props);
+    const audit = this.#tenantFunction('Audit', 'audit', 'The audit log and its verification', domain, props);
     const open = new StrataFunction(this, 'Public', {
       ...settings,
       entry: 'api/public/handler',
@@ -93,6 +95,7 @@ export class ApiStack extends Stack {
     api.serve('skills', skillsRoutes, skills);
     api.serve('assessments', assessmentRoutes, assessments);
     api.serve('users', usersRoutes, users);
+    api.serve('audit', auditRoutes, audit);
     api.serve('public', publicRoutes, open, {
       reason:
         'Probes and readers of the documentation have no token; the answers say how the API is used and that it runs.',
@@ -104,7 +107,7 @@ export class ApiStack extends Stack {
   /** It serves one bounded context, inside the network, with the tenants' own database roles. */
   #tenantFunction(
     id: string,
-    context: 'people' | 'skills' | 'assessments' | 'users',
+    context: 'assessments' | 'audit' | 'people' | 'skills' | 'users',
     description: string,
     domain: string | undefined,
     {

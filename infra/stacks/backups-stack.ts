@@ -1,5 +1,6 @@
 import { CfnOutput, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { AuditChain } from '../constructs/audit-chain.ts';
 import { Backups } from '../constructs/backups.ts';
 import { Exports } from '../constructs/exports.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -28,6 +29,7 @@ export class BackupsStack extends Stack {
       secrets,
       key,
     });
+    new AuditChain(this, 'AuditChain', { settings, region, task: this.backups.data });
     const exports = new Exports(this, 'Exports', { settings, region, registry, backups: this.backups });
     new CfnOutput(this, 'BackupBucketName', { value: this.backups.bucket.bucket.bucketName });
     new CfnOutput(this, 'BackupStateMachineArn', { value: this.backups.stateMachine.stateMachineArn });

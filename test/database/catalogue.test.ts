@@ -148,7 +148,7 @@ describe('roles', () => {
     expect(await names(`${granted} AND c.relispartition`)).toEqual([]);
   });
 
-  test('of requests append to the audit log, and see no marker of a move', async () => {
+  test('of requests append to the audit log, read its seals, and see no marker of a move', async () => {
     for (const [role, schema] of [
       ['strata_starter', 'shared'],
       [tenant.roleName, tenant.schemaName],
@@ -157,6 +157,7 @@ describe('roles', () => {
         WHERE has_table_privilege($1, $2, privilege)`;
       expect(await names(may, role, `${schema}.employees`)).toHaveLength(4);
       expect(await names(may, role, `${schema}.audit_log`)).toEqual(['SELECT', 'INSERT']);
+      expect(await names(may, role, `${schema}.audit_seals`)).toEqual(['SELECT']);
       expect(await names(may, role, `${schema}.move_markers`)).toEqual([]);
     }
   });

@@ -54,8 +54,9 @@ const expirations = (Object.entries(BACKUP_POLICY) as [Tier, { retentionDays: nu
 test('one lifecycle rule for each tier deletes its folder’s objects when the days of the policy are over', () => {
   const rules = rulesOf(bucketOf(plain));
   const exports = { Prefix: 'tenant-exports/', ExpirationInDays: 7, Status: 'Enabled' };
+  const seals = { Prefix: 'audit-seals/', ExpirationInDays: 2_600, Status: 'Enabled' };
   expect(rules.filter(({ Prefix }) => Prefix !== undefined)).toEqual(
-    [...expirations, exports].map((rule) => expect.objectContaining(rule)),
+    [...expirations, exports, seals].map((rule) => expect.objectContaining(rule)),
   );
   expect(expirations.map(({ ExpirationInDays }) => ExpirationInDays)).toEqual([7, 14, 35]);
   const others = rules.filter(({ Prefix }) => Prefix === undefined);
@@ -99,16 +100,20 @@ test('without an option it has no versions: what is deleted is gone', () => {
   });
 });
 
-test('the task that copies writes below the folder of backups, signs in as owners, and starts nothing', () => {
+test('the task that copies writes below the folders of backups and of seals, deletes no seal, signs in as owners, and starts nothing', () => {
   const rights = rightsOf(plain, functionOf(plain, 'tasks/backup-data').Properties.Role);
   const onBucket = rights.filter((right) => right.startsWith('s3:'));
-  for (const right of onBucket) expect(right).toMatch(/\/tenant-backups\/\*$|^s3:ListBucket /);
-  expect(onBucket.map((right) => right.split(' ')[0]).sort()).toEqual([
-    's3:AbortMultipartUpload',
-    's3:DeleteObject',
-    's3:GetObject',
+  const folder = (right: string) =>
+    right.replace(/ .*\/([\w-]+)\/\*$/, ' $1').replace(/^(s3:ListBucket) .*/, '$1');
+  expect(onBucket.map(folder).sort()).toEqual([
+    's3:AbortMultipartUpload tenant-backups',
+    's3:DeleteObject tenant-backups',
+    's3:GetObject audit-seals',
+    's3:GetObject tenant-backups',
     's3:ListBucket',
-    's3:PutObject',
+    's3:ListBucket',
+    's3:PutObject audit-seals',
+    's3:PutObject tenant-backups',
   ]);
   const secrets = rights.filter((right) => right.startsWith('secretsmanager:GetSecretValue')).join('\n');
   expect(secrets).toMatch(/owner/);

@@ -194,6 +194,7 @@ test('no function and no role uses a managed policy of AWS', () => {
 test('functions that serve requests can read no owner, master or writer secret', () => {
   for (const entry of [
     'api/assessments/handler',
+    'api/audit/handler',
     'api/people/handler',
     'api/skills/handler',
     'api/users/handler',
@@ -230,6 +231,7 @@ test('the environment of every function has only the agreed names', () => {
     /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|registry-reconcile)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
     'api/assessments/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
+    'api/audit/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/people/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/skills/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/users/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
@@ -293,6 +295,7 @@ test('all state machine definitions are valid', async () => {
   expect(machines.map(({ Properties }) => Properties.StateMachineName)).toEqual([
     'tenant-backup',
     'fleet-backup',
+    'audit-chain',
     'tenant-export',
     'tenant-onboarding',
     'tenant-move',

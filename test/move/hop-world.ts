@@ -94,8 +94,12 @@ export class StepLog {
 
   /** As a new invocation would get it: what is kept later, it does not see. */
   context(ms = 60_000): HopContext {
+    const log = this;
     return {
-      hop: this.hop,
+      // Also what this very step amends.
+      get hop() {
+        return log.hop;
+      },
       deadline: performance.now() + ms,
       kept: structuredClone(this.kept),
       progress: async (update) => {

@@ -64,7 +64,7 @@ export async function rowsOf(tenantId: string): Promise<Record<string, unknown[]
   try {
     const found: Record<string, unknown[]> = {};
     for (const { name } of tenantTablesAt(TENANT_SCHEMA_VERSION)) {
-      if (['audit_log', 'idempotency_keys', 'move_markers'].includes(name)) continue;
+      if (['audit_log', 'audit_seals', 'idempotency_keys', 'move_markers'].includes(name)) continue;
       const condition = schema === 'shared' ? 'WHERE t.tenant_id = $1' : '';
       const { rows } = await client.query(
         `SELECT (pg_catalog.to_jsonb(t) - 'tenant_id') AS row FROM ${schema}.${name} t ${condition} ORDER BY 1`,

@@ -6,7 +6,7 @@ import { bundleFunctions } from '../../infra/constructs/function-bundle.ts';
 import { staticModules } from './static-modules.ts';
 
 /** What a function of the data plane reads, compiles and runs before its first request. */
-describe.each(['people', 'skills', 'assessments'])('the bundle of the %s function', (context) => {
+describe.each(['assessments', 'audit', 'people', 'skills'])('the bundle of the %s function', (context) => {
   const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
   let code: string;
   beforeAll(() => {

@@ -2,6 +2,7 @@ import type { Context } from 'aws-lambda';
 import { assessmentRoutes } from '../../functions/api/assessments/assessment-routes.ts';
 import { certificationRoutes } from '../../functions/api/assessments/certification-routes.ts';
 import { resultRoutes } from '../../functions/api/assessments/result-routes.ts';
+import { operations as auditOperations } from '../../functions/api/audit/handler.ts';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import { teamMemberRoutes, teamRoutes } from '../../functions/api/people/team-routes.ts';
 import { analyticsRoutes } from '../../functions/api/skills/analytics-routes.ts';
@@ -73,6 +74,7 @@ export class TenantRequests {
       ...itemsOf('/assessments', 'assessmentId', assessmentRoutes),
       ...itemsOf('/assessments/{assessmentId}/results', 'resultId', resultRoutes),
       ...itemsOf('/certifications', 'certificationId', certificationRoutes),
+      ...auditOperations,
     };
     this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));
   }

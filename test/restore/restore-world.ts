@@ -44,9 +44,9 @@ export interface AskedRestore {
   readonly tenantId: string;
 }
 
-/** The tables that a restore replaces: all tables of a backup except the audit log. */
+/** The tables that a restore replaces: all tables of a backup except the audit log and its seals. */
 export const restoredTables = backedUpTables(TENANT_SCHEMA_VERSION).filter(
-  ({ name }) => name !== 'audit_log',
+  ({ name }) => name !== 'audit_log' && name !== 'audit_seals',
 );
 
 export type Rows = Readonly<Record<string, readonly string[]>>;

@@ -1,4 +1,4 @@
-import { createdAt, inet, integer, jsonb, newId, text, uuid, varchar } from './column.ts';
+import { createdAt, inet, integer, jsonb, newId, text, timestamptz, uuid, varchar } from './column.ts';
 import { tenantTable } from './tenant-table.ts';
 
 /** First answers to POSTs with an `Idempotency-Key`, kept with the tenant's data so that they move with it. */
@@ -33,6 +33,8 @@ export const auditLog = tenantTable(
     request_data: jsonb(),
     response_status: integer(),
     created_at: createdAt(),
+    /** `before` and `after` of the fields that changed (`tenant-data/audit-changes.ts`). */
+    changes: jsonb().since(6).platformOnly(),
   },
   {
     primaryKey: ['log_id'],
@@ -40,11 +42,43 @@ export const auditLog = tenantTable(
       { name: 'created', columns: ['created_at', 'log_id'] },
       { name: 'user', columns: ['user_id', 'created_at'] },
       { name: 'resource', columns: ['resource_type', 'resource_id', 'created_at'] },
+      { name: 'actor', columns: ['actor', 'created_at', 'log_id'], since: 6 },
+      { name: 'action', columns: ['action', 'created_at', 'log_id'], since: 6 },
     ],
     sharedPartitioning: { by: 'month', column: 'created_at' },
     // A request that another one has taken over cannot overwrite its result.
     requests: 'append',
   },
+);
+
+/**
+ * Seals of the audit log: each lists entries with their hashes and names the hash of the seal before, so that they form a
+ * chain (`tenant-data/audit-chain.ts`). The scheduled sealer writes them as the owner. Requests only read them: a leaked
+ * credential of a tenant can neither seal nor unseal.
+ */
+export const auditSeals = tenantTable(
+  'audit_seals',
+  {
+    /** 1, 2, 3, …: two sealers cannot both append the same one. */
+    sequence: integer().notNull(),
+    /** Version of the canonical form of entries and seals. */
+    format: integer().notNull(),
+    /** Hexadecimal SHA-256, like the other hashes; null in the first seal. */
+    previous_hash: text(),
+    /** A line for each entry: its id, its time and its hash. */
+    entries: text().notNull(),
+    entry_count: integer().notNull(),
+    /** Hash of `entries`. */
+    root: text().notNull(),
+    /** Entries up to that time are in this seal or in an earlier one. */
+    sealed_until: timestamptz().notNull(),
+    /** Retention of audit entries when the seal was made, in months. */
+    retention_months: integer().notNull(),
+    /** Hash of the seal itself. */
+    hash: text().notNull(),
+    created_at: createdAt(),
+  },
+  { primaryKey: ['sequence'], requests: 'read', since: 6 },
 );
 
 /**

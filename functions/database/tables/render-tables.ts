@@ -186,6 +186,7 @@ export function grantRows({ schema, requestRole }: RenderTarget, table: TenantTa
   const privileges = {
     full: 'SELECT, INSERT, UPDATE, DELETE',
     append: 'SELECT, INSERT',
+    read: 'SELECT',
     none: undefined,
   }[table.requests ?? 'full'];
   const name = qualified(schema, table.name);
@@ -273,7 +274,7 @@ export const CAPTURE_TRIGGER = 'capture_change';
  */
 export function captureChanges(target: RenderTarget, table: TenantTable): string[] {
   // Tables that requests cannot write need no capture.
-  if (table.requests === 'none') return [];
+  if (table.requests === 'none' || table.requests === 'read') return [];
   // TG_TABLE_NAME would be a partition's.
   const told = [table.name, ...table.primaryKey].map(literal).join(', ');
   return [

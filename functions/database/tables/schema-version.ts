@@ -3,4 +3,4 @@
  * older until a rollout reaches it, and newer after a rollback. (A separate file, because every request needs it
  * without the migrations.)
  */
-export const TENANT_SCHEMA_VERSION = 5;
+export const TENANT_SCHEMA_VERSION = 6;

@@ -45,6 +45,7 @@ export const tenantMigrations: readonly TenantMigration[] = [
     up: (target) => [...repairedForRules(target), ...changesOf(4)(target)],
   },
   { name: '0005-skills-summary', up: createSkillsSummary },
+  { name: '0006-audit-chain', up: changesOf(6) },
 ];
 
 // So that a deployment fails here instead of requests later.

@@ -61,7 +61,7 @@ interface Constraints<Name extends string> {
   readonly rules: readonly RowRule[];
   readonly sharedPartitioning?: SharedPartitioning<Name>;
   /** What request roles may do with its rows; `full` when absent. `append`: read and insert. */
-  readonly requests?: 'full' | 'append' | 'none';
+  readonly requests?: 'full' | 'append' | 'read' | 'none';
   /** The schema version that introduced the table; 1 when absent. */
   readonly since?: number;
   /** The schema version that drops the table; absent: never dropped. */

@@ -10,7 +10,7 @@
  * unique keys here; a second index would only cost writes.
  */
 import { assessmentResults, assessments, certifications } from './assessments-tables.ts';
-import { auditLog, idempotencyKeys, moveMarkers } from './operations-tables.ts';
+import { auditLog, auditSeals, idempotencyKeys, moveMarkers } from './operations-tables.ts';
 import { employees, teamMembers, teams } from './people-tables.ts';
 import { employeeSkills, roles, skills, skillsFrameworks } from './skills-tables.ts';
 import { type RowOf, type TenantTable, tableAtVersion } from './tenant-table.ts';
@@ -29,6 +29,7 @@ export const tenantTables = [
   certifications,
   idempotencyKeys,
   auditLog,
+  auditSeals,
   moveMarkers,
 ] as const satisfies readonly TenantTable[];
 
@@ -59,5 +60,6 @@ export interface TenantTables {
   certifications: RowOf<typeof certifications>;
   idempotency_keys: RowOf<typeof idempotencyKeys>;
   audit_log: RowOf<typeof auditLog>;
+  audit_seals: RowOf<typeof auditSeals>;
   move_markers: RowOf<typeof moveMarkers>;
 }

@@ -1,0 +1,105 @@
+/** The entries of a tenant's audit log, for its administrators: filtered, in pages, newest first unless asked otherwise. */
+import { type Expression, type SqlBool, sql } from 'kysely';
+import type { TenantAccess } from '../placement/tenant-router.ts';
+import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
+import { MAX_PAGE_BYTES, type Page, type PageRequest, pageOfRows } from '../resources/keyset-page.ts';
+import { cursorIn, type ListOrder, readCursorIn } from '../resources/list-order.ts';
+import { anyTable } from './resource.ts';
+
+export interface AuditFilter {
+  /** As the log has it (`user:ada@example.com`), or without its kind (`ada@example.com`). */
+  readonly actor?: string | undefined;
+  readonly action?: string | undefined;
+  readonly resourceType?: string | undefined;
+  readonly resourceId?: string | undefined;
+  /** RFC 3339; the first moment that is included. */
+  readonly from?: string | undefined;
+  /** RFC 3339; the first moment that is not. */
+  readonly to?: string | undefined;
+}
+
+export type AuditOrder = 'createdAt' | '-createdAt';
+
+const COLUMNS = [
+  'log_id',
+  'created_at',
+  'actor',
+  'user_id',
+  'action',
+  'resource_type',
+  'resource_id',
+  'response_status',
+  'changes',
+  'request_data',
+  'ip_address',
+  'user_agent',
+] as const;
+const BY_TIME = { column: 'created_at', type: 'time', id: 'log_id' } as const satisfies Partial<ListOrder>;
+/** What an actor's name can begin with. */
+const KINDS = ['user', 'operator', 'platform'];
+
+/** @throws {InvalidCursor} */
+export async function listAuditEntries(
+  tenant: TenantAccess,
+  filter: AuditFilter,
+  { limit, cursor }: PageRequest,
+  sort: AuditOrder = '-createdAt',
+): Promise<Page> {
+  const descending = sort === '-createdAt';
+  const order = { ...BY_TIME, descending, isDefault: descending };
+  const [direction, behind] = descending ? (['desc', sql`<`] as const) : (['asc', sql`>`] as const);
+  let query = anyTable
+    .selectFrom('audit_log')
+    .select([...COLUMNS])
+    .where((where) => where.and(conditions(filter)))
+    .orderBy('created_at', direction)
+    .orderBy('log_id', direction)
+    .limit(limit + 1);
+  if (cursor !== undefined) {
+    const { value, id } = readCursorIn(order, cursor);
+    query = query.where(
+      sql<SqlBool>`(${sql.ref('created_at')}, ${sql.ref('log_id')}) ${behind} (${value}::timestamptz, ${id}::uuid)`,
+    );
+  }
+  const [rows] = await tenant.batch('read', [query]);
+  const sizeOf = (_row: object, item: Item) => Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
+  return pageOfRows(
+    rows as object[],
+    { limit, maxBytes: MAX_PAGE_BYTES, sizeOf, cut: false },
+    (row) => cursorIn(order, row),
+    toAuditItem,
+  );
+}
+
+function conditions({
+  actor,
+  action,
+  resourceType,
+  resourceId,
+  from,
+  to,
+}: AuditFilter): Expression<SqlBool>[] {
+  const all: Expression<SqlBool>[] = [];
+  if (actor !== undefined) {
+    const names = [actor, ...KINDS.map((kind) => `${kind}:${actor}`)];
+    all.push(sql<SqlBool>`${sql.ref('actor')} = ANY (${names}::text[])`);
+  }
+  if (action !== undefined) all.push(sql<SqlBool>`${sql.ref('action')} = ${action}`);
+  if (resourceType !== undefined) all.push(sql<SqlBool>`${sql.ref('resource_type')} = ${resourceType}`);
+  if (resourceId !== undefined) all.push(sql<SqlBool>`${sql.ref('resource_id')} = ${resourceId}::uuid`);
+  if (from !== undefined) all.push(sql<SqlBool>`${sql.ref('created_at')} >= ${from}::timestamptz`);
+  if (to !== undefined) all.push(sql<SqlBool>`${sql.ref('created_at')} < ${to}::timestamptz`);
+  return all;
+}
+
+/** The request's fields are logged by the names of their columns. */
+function toAuditItem(row: object): Item {
+  const item = toItem(row);
+  const { requestData: data } = item;
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) {
+    item.requestData = Object.fromEntries(
+      Object.entries(data).map(([name, value]) => [toCamelCase(name), value]),
+    );
+  }
+  return item;
+}
