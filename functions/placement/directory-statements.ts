@@ -29,9 +29,9 @@ const plainRows = (db: RegistrySql) =>
   db
     .selectFrom('tenants as t')
     .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
-    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region'])
+    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region', 't.subscription_tier'])
     .select(['r.epoch', 'r.isolation_model', 'r.region', 'r.database_host', 'r.database_port'])
-    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size']);
+    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size', 'r.cell_id']);
 
 const wholeRows = (db: RegistrySql) =>
   plainRows(db).select((eb) => [

@@ -6,7 +6,7 @@
  * cached placement is only an attempt. The database refuses a wrong epoch, so a wrong cache does no harm.
  */
 
-import { isUuid } from '../contracts/tenant.ts';
+import { isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
@@ -16,6 +16,9 @@ import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 export interface DirectoryEntry {
   readonly tenantId: string;
   readonly slug: string;
+  readonly tier: Tier;
+  /** Undefined for a tenant with a database of its own. */
+  readonly cellId?: string | undefined;
   /** `elsewhere`: `homeRegion` serves it; `arriving`: a move is bringing it here. */
   readonly status: string;
   /** Key of the region that serves the tenant. */
@@ -182,6 +185,8 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
   return {
     tenantId: row.tenant_id,
     slug: row.tenant_slug,
+    tier: row.subscription_tier,
+    cellId: row.cell_id ?? undefined,
     status: row.status,
     homeRegion: row.home_region,
     fieldKeyArn: row.field_key_arn ?? undefined,

@@ -10,6 +10,7 @@
  * does not know raises an alarm (TN004) and is never looked for in another database.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Tier } from '../contracts/tenant.ts';
 import {
   PlacementUnreachable,
   SchemaUpgrading,
@@ -262,6 +263,9 @@ function unavailable(cause: unknown): TenantUnavailable {
 export class TenantAccess {
   readonly tenantId: string;
   readonly slug: string;
+  /** Undefined when the request has looked up no entry. */
+  readonly tier: Tier | undefined;
+  readonly cellId: string | undefined;
   readonly #tenant: KnownTenant;
   readonly #router: TenantRouter;
 
@@ -269,6 +273,8 @@ export class TenantAccess {
   constructor(tenantId: string, slug: string, router: TenantRouter, entry?: DirectoryEntry) {
     this.tenantId = tenantId;
     this.slug = slug;
+    this.tier = entry?.tier;
+    this.cellId = entry?.cellId;
     this.#tenant = { tenantId, entry };
     this.#router = router;
   }
