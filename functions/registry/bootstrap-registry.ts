@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { usageTables } from './migrations/0016-usage.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -47,6 +48,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0016-usage', statements: usageTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -142,6 +144,11 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_export_parts: 'SELECT, INSERT, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_hours: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_days: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_aggregations: 'SELECT, INSERT, UPDATE',
+  // The bootstrap writes it.
+  price_tables: 'SELECT',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',
