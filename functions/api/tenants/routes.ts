@@ -3,6 +3,7 @@ import { resource } from '../../contracts/routes.ts';
 /** The operators' routes: the control plane. */
 export const routes = {
   'GET /cells': 'fleet.cells',
+  'GET /fleet': 'costs.fleet',
   'GET /rollouts': 'fleet.rollouts',
   'POST /rollouts': 'fleet.startRollout',
   'GET /rollouts/{rolloutId}': 'fleet.rollout',
@@ -30,6 +31,8 @@ export const routes = {
   'POST /tenants/{tenantId}/key-rotations': 'rotations.create',
   'GET /tenants/{tenantId}/key-rotations/{rotationId}': 'rotations.read',
   'GET /tenants/{tenantId}/usage': 'usage.list',
+  'GET /tenants/{tenantId}/costs': 'costs.tenant',
+  'GET /tenants/{tenantId}/advice': 'costs.advice',
   'GET /tenants/{tenantId}/decisions': 'promotion.decisions',
   'GET /tenants/{tenantId}/offers': 'promotion.offers',
   'POST /tenants/{tenantId}/offers/{offerId}/accept': 'promotion.accept',

@@ -1,6 +1,7 @@
 import { type Command, synopsis } from '../command.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
+import { advice, costs, fleet, usage } from './costs.ts';
 import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
@@ -13,7 +14,7 @@ import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { rotate, rotations } from './rotations.ts';
 import { login, logout, token, whoami } from './sign-in.ts';
-import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
+import { resume, suspend, tenant, tenants, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
 const help: Command = {
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   users,
   cells,
+  fleet,
   moves,
   move,
   watch,
@@ -48,6 +50,8 @@ export const COMMANDS: readonly Command[] = [
   exportTenant,
   exports,
   usage,
+  costs,
+  advice,
   decisions,
   offers,
   accept,
