@@ -1,6 +1,7 @@
 import type { Tier } from '../contracts/tenant.ts';
 import { askRegions, type Regions } from '../registry/ask-region.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { NoPrices } from '../registry/errors.ts';
 import { latest, rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { Period, TenantFigures } from './bill.ts';
@@ -52,10 +53,13 @@ export interface FleetOverview {
 
 /** @throws {RegionUnavailable | NoPrices | RegistryError} */
 export async function fleetOverview(registries: Regions, period: Period): Promise<FleetOverview> {
-  const regions = await askRegions(registries, registries.keys, async (registry) => ({
-    costs: await regionCosts(registry, period),
-    measuredUntil: await measuredUntil(registry),
-  }));
+  // A region that is asked may only fail because it does not answer, so a missing price table is a result.
+  const answers = await askRegions(registries, registries.keys, async (registry) => {
+    const costs = await regionCosts(registry, period).catch(withoutPrices);
+    return costs && { costs, measuredUntil: await measuredUntil(registry) };
+  });
+  const regions = answers.filter((answer) => answer !== undefined);
+  if (regions.length < answers.length) throw new NoPrices();
   const groups = regions.flatMap(({ costs }) => groupsOf(costs));
   return {
     asOf: new Date().toISOString(),
@@ -74,6 +78,10 @@ export async function fleetOverview(registries: Regions, period: Period): Promis
       period,
     ),
   };
+}
+
+function withoutPrices(error: unknown): undefined {
+  if (!(error instanceof NoPrices)) throw error;
 }
 
 interface ChargedTenant {

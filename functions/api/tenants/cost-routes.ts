@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
 import { operatorRoute } from '../../http/operator-api.ts';
 import { Problem } from '../../http/problem.ts';
-import { NoPrices } from '../../registry/errors.ts';
 import { givenDays, rangeParameters } from './day-range.ts';
 import { tenantParams } from './tenant-routes.ts';
 
@@ -45,7 +44,8 @@ function lastDays() {
 }
 
 function withoutPrices(error: unknown): never {
-  if (!(error instanceof NoPrices)) throw error;
+  // By its name: the code that throws it is loaded on first use.
+  if (!(error instanceof Error) || error.name !== 'NoPrices') throw error;
   const headers = { 'retry-after': '300' };
   throw new Problem(503, 'unavailable', { detail: error.message, headers, cause: error });
 }

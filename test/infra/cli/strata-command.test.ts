@@ -98,7 +98,7 @@ describe('tables', () => {
     peer.on('GET /tenants/globex/usage', { body: { items: [sample], nextCursor: null } });
     expect(await lines('usage', 'globex')).toEqual([
       'DAY         USERS  ACTING  EMPLOYEES  REQUESTS  DATABASE S  STORAGE  BACKUPS  REVENUE',
-      '2026-05-01     48  31          1,200     9,000       181.5  1.3 GB   -          499.5',
+      '2026-05-01     48      31      1,200     9,000       181.5  1.3 GB   -          499.5',
     ]);
     const reasons = [
       { rule: 'users', detail: 'It has 51 users.' },
