@@ -1,5 +1,6 @@
 /** The tenant directory's queries. They are compiled once per container, because a request waits for them. */
 import { type Expression, type InferResult, sql } from 'kysely';
+import { asText } from '../registry/registry-expressions.ts';
 import { CompiledOnce, compilingOnly, type RegistrySql } from '../registry/registry-sql.ts';
 
 /**
@@ -33,7 +34,10 @@ const plainRows = (db: RegistrySql) =>
     .select(['r.epoch', 'r.isolation_model', 'r.region', 'r.database_host', 'r.database_port'])
     .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size']);
 
-const wholeRows = (db: RegistrySql) =>
+/** Larger features, which an older version stored, do not fit into a row of the Data API beside the rest. */
+const MAX_FEATURES = 32_768;
+
+const unlimitedRows = (db: RegistrySql) =>
   plainRows(db).select((eb) => [
     eb
       .case()
@@ -47,27 +51,46 @@ const wholeRows = (db: RegistrySql) =>
     ownKeyOf(eb.ref('t.tenant_id')).as('field_key_arn'),
   ]);
 
+const wholeRows = (db: RegistrySql) =>
+  unlimitedRows(db)
+    .select(['t.subscription_tier', 't.max_storage_gb', 't.request_rate', 't.request_burst'])
+    .select((eb) => {
+      const features = asText(eb.ref('t.features'));
+      return [
+        eb
+          .case()
+          .when(sql<number>`octet_length(${features})`, '<=', sql.lit(MAX_FEATURES))
+          .then(features)
+          .end()
+          .as('features'),
+        // By the last measurement.
+        eb
+          .selectFrom('usage_samples as s')
+          .select('s.storage_bytes')
+          .whereRef('s.tenant_id', '=', 't.tenant_id')
+          .orderBy('s.sampled_on', 'desc')
+          .limit(1)
+          .as('storage_bytes'),
+      ];
+    });
+
 type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
-/** `schema_version`, `next_place` and `field_key_arn` are missing while the registry does not have them yet. */
+/** What `plainRows` does not select is missing while the registry does not have it yet. */
 export type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
 
-export const byId = {
-  whole: new CompiledOnce((db, { reference }: { reference: string }) =>
-    wholeRows(db).where('t.tenant_id', '=', reference),
-  ),
-  plain: new CompiledOnce((db, { reference }: { reference: string }) =>
-    plainRows(db).where('t.tenant_id', '=', reference),
-  ),
-};
+/** Statements from the newest: a registry that an earlier release has made takes a later one of them. */
+const tenantBy = (column: 't.tenant_id' | 't.tenant_slug') => [
+  new CompiledOnce((db, { reference }: Reference) => wholeRows(db).where(column, '=', reference)),
+  new CompiledOnce((db, { reference }: Reference) => unlimitedRows(db).where(column, '=', reference)),
+  new CompiledOnce((db, { reference }: Reference) => plainRows(db).where(column, '=', reference)),
+];
 
-export const bySlug = {
-  whole: new CompiledOnce((db, { reference }: { reference: string }) =>
-    wholeRows(db).where('t.tenant_slug', '=', reference),
-  ),
-  plain: new CompiledOnce((db, { reference }: { reference: string }) =>
-    plainRows(db).where('t.tenant_slug', '=', reference),
-  ),
-};
+interface Reference {
+  readonly reference: string;
+}
+
+export const byId = tenantBy('t.tenant_id');
+export const bySlug = tenantBy('t.tenant_slug');
 
 export const activeMember = new CompiledOnce((db, { tenantId, email }: { tenantId: string; email: string }) =>
   db

@@ -6,7 +6,9 @@
  * cached placement is only an attempt. The database refuses a wrong epoch, so a wrong cache does no harm.
  */
 
+import type { FeatureFlags } from '../contracts/features.ts';
 import { isUuid } from '../contracts/tenant.ts';
+import { tierTerms } from '../contracts/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { DirectoryRow } from './directory-statements.ts';
@@ -24,8 +26,20 @@ export interface DirectoryEntry {
   readonly placement: Placement | undefined;
   /** ARN of the KMS key of its own, under which its fields are encrypted while it has a dedicated database. */
   readonly fieldKeyArn?: string | undefined;
+  /** undefined while the registry does not have these columns yet. */
+  readonly limits?: TenantLimits | undefined;
+  readonly features?: FeatureFlags | undefined;
   /** The target of a running move that has copied the tenant's data, in this or another region. */
   readonly next?: NextPlace | undefined;
+}
+
+/** What a tenant may use. */
+export interface TenantLimits {
+  /** Requests per second and burst: the tenant's own, or those of its tier. */
+  readonly rate: number;
+  readonly burst: number;
+  /** It has more data than it may have, by the last measurement. */
+  readonly isFull: boolean;
 }
 
 export type MemberRole = 'admin' | 'member' | 'viewer';
@@ -148,12 +162,17 @@ export class TenantDirectory {
   }
 
   async #readRow(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryRow | undefined> {
-    const { whole, plain } = (await loadStatements())[by];
-    const rows: DirectoryRow[] = await whole.run(this.#registry, { reference }).catch((error: unknown) => {
-      if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
-      return plain.run(this.#registry, { reference });
-    });
-    return rows[0];
+    let refusal: unknown;
+    for (const statement of (await loadStatements())[by]) {
+      try {
+        const rows: DirectoryRow[] = await statement.run(this.#registry, { reference });
+        return rows[0];
+      } catch (error) {
+        if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
@@ -185,8 +204,21 @@ function toEntry(row: DirectoryRow): DirectoryEntry {
     status: row.status,
     homeRegion: row.home_region,
     fieldKeyArn: row.field_key_arn ?? undefined,
+    limits: limitsOf(row),
+    features: row.features ? (JSON.parse(row.features) as FeatureFlags) : undefined,
     next: row.next_place ? parseNextPlace(row.next_place) : undefined,
     placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
+  };
+}
+
+function limitsOf(row: DirectoryRow): TenantLimits | undefined {
+  const { subscription_tier: tier, storage_bytes: bytes, max_storage_gb: limit } = row;
+  if (tier === undefined) return undefined;
+  const { requestRate, requestBurst } = tierTerms[tier];
+  return {
+    rate: row.request_rate ?? requestRate,
+    burst: row.request_burst ?? requestBurst,
+    isFull: bytes != null && limit != null && Number(bytes) > limit * 1024 ** 3,
   };
 }
 
