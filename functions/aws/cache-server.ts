@@ -11,6 +11,7 @@
  * slots are all at one endpoint.
  */
 import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'iovalkey';
 import { logger } from './logger.ts';
@@ -146,7 +147,8 @@ export class CacheServer {
       port,
       username,
       password,
-      tls: { servername: host, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      // ElastiCache offers TLS 1.3, which is then used. An address has no name to send.
+      tls: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(isIP(host) ? {} : { servername: host }) },
       lazyConnect: true,
       connectTimeout: CONNECT_LIMIT_MS,
       enableReadyCheck: false,
