@@ -3,6 +3,7 @@ import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import { CfnServerlessCache, CfnUser, CfnUserGroup } from 'aws-cdk-lib/aws-elasticache';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { CACHE_ACCESS, CACHE_USER } from '../../functions/contracts/cache-user.ts';
 import { cellSecretName } from '../../functions/contracts/names.ts';
 import type { CacheConfig } from '../config.ts';
 import { acknowledgeFinding } from './acknowledge-finding.ts';
@@ -19,11 +20,6 @@ export interface CellCacheProps {
 }
 
 export const VALKEY_PORT = 6379;
-/** The only user. */
-const USER_NAME = 'strata';
-/** The scripts, and what they call; only keys of tenants. */
-const ACCESS =
-  'on ~tenant:* resetchannels -@all +eval +evalsha +hgetall +hget +hset +hmget +hdel +del +pexpire +time +ping';
 
 /**
  * The cache of one cell: ElastiCache Serverless for Valkey, reached by TLS only. It has copies of the tenants' rows for
@@ -40,7 +36,7 @@ export class CellCache extends Construct {
       description: `${cellId}: login of the API functions to the cache`,
       // Never change these for an existing secret: the user of the cache would keep the former password.
       generateSecretString: {
-        secretStringTemplate: Stack.of(this).toJsonString({ username: USER_NAME }),
+        secretStringTemplate: Stack.of(this).toJsonString({ username: CACHE_USER }),
         generateStringKey: 'password',
         passwordLength: 40,
         excludePunctuation: true,
@@ -49,8 +45,8 @@ export class CellCache extends Construct {
     const user = new CfnUser(this, 'User', {
       engine: 'valkey',
       userId: `${name}-cache`,
-      userName: USER_NAME,
-      accessString: ACCESS,
+      userName: CACHE_USER,
+      accessString: CACHE_ACCESS,
       // A dynamic reference: no template contains the password.
       authenticationMode: {
         Type: 'password',
