@@ -49,6 +49,8 @@ const LONGEST_PAUSE_MS = 10_000;
 /** A round trip within a region takes less than one millisecond, so a later answer is not worth waiting for. */
 const LIMIT_MS = 100;
 const CONNECT_LIMIT_MS = 2_000;
+/** Two secrets are read. */
+const ADDRESS_LIMIT_MS = 10_000;
 
 /** The answer of a script. */
 export interface CacheAnswer {
@@ -59,6 +61,7 @@ export class CacheServer {
   readonly #options: Required<CacheServerOptions>;
   #connection: Redis | undefined;
   #connecting: Promise<Redis> | undefined;
+  #connectingSince = 0;
   /** In a row. The circuit is closed while there are fewer than FAILURES. */
   #failures = 0;
   #pauseMs: number;
@@ -86,9 +89,7 @@ export class CacheServer {
     const isTrial = this.#failures >= FAILURES;
     if (this.#hasEnded || (isTrial && !this.#beginTrial())) return undefined;
     const deadline = performance.now() + limitMs;
-    // A connection that takes longer is made nevertheless, for later calls. When it fails, that opens the circuit.
-    const connection =
-      this.#connection ?? (await within(limitMs, this.#connect()).catch(() => undefined));
+    const connection = this.#connection ?? (await this.#connectWithin(limitMs));
     if (!connection) return undefined;
     try {
       const answer = send(connection, script, [key, ...parameters]);
@@ -113,7 +114,19 @@ export class CacheServer {
     return true;
   }
 
+  /**
+   * A connection that takes longer is made nevertheless, for later calls, which do not wait for it again. When it fails,
+   * that opens the circuit.
+   */
+  async #connectWithin(limitMs: number): Promise<Redis | undefined> {
+    const connecting = this.#connect();
+    const left = limitMs - (performance.now() - this.#connectingSince);
+    if (left <= 0) return undefined;
+    return within(left, connecting).catch(() => undefined);
+  }
+
   #connect(): Promise<Redis> {
+    if (!this.#connecting) this.#connectingSince = performance.now();
     this.#connecting ??= this.#open().then(
       (connection) => {
         this.#connecting = undefined;
@@ -134,14 +147,16 @@ export class CacheServer {
         throw error;
       },
     );
+    // A caller may have stopped waiting.
+    this.#connecting.catch(() => {});
     return this.#connecting;
   }
 
   async #open(): Promise<Redis> {
-    const [{ Redis }, { host, port, username, password }] = await Promise.all([
-      import('iovalkey'),
-      this.#options.address(),
-    ]);
+    const [{ Redis }, { host, port, username, password }] = await within(
+      ADDRESS_LIMIT_MS,
+      Promise.all([import('iovalkey'), this.#options.address()]),
+    );
     const connection = new Redis({
       host,
       port,

@@ -22,8 +22,9 @@
  *   expire, which is later than the transaction can end;
  * - a tombstone that was lost before it was cleared (eviction) makes the clear remove whatever was stored since;
  * - a waiting reader uses another one's value only if that was stored, because then it was valid after the waiting began;
- * - a container that does not know of a move yet reads keys of the former epoch. So a write also removes its keys of the
- *   epoch before its own; nothing is stored there any more, because the database refuses that epoch.
+ * - a container that does not know of a move yet reads keys of a former epoch. So a write also removes its keys of the two
+ *   epochs before its own; nothing is stored there any more, because the database refuses them. Two suffice: a container
+ *   looks a tenant up every two seconds, no move takes less, and values of an older epoch have expired.
  * While the server does not answer, it is bypassed. A write then leaves its keys as they are: a value lives for VALUE_MS at
  * most, which bounds how old an answer can be.
  *
@@ -69,6 +70,7 @@ const MAX_VALUE = 128 * 1024;
 /** Values in the memory of a container. */
 const MAX_IN_MEMORY = 200;
 const POLL_MS = 10;
+const FORMER_EPOCHS = 2;
 
 interface Loaded<Value> {
   readonly value: Value;
@@ -140,8 +142,9 @@ export class TenantCache implements CachedData {
           const keys = [...names].map((name) => cacheKey(place, name));
           for (const key of keys) touched.add(key);
           // A clear without a tombstone removes what is there.
-          if (place.epoch > 1)
-            for (const name of names) touched.add(cacheKey({ ...place, epoch: place.epoch - 1 }, name));
+          const oldest = Math.max(1, place.epoch - FORMER_EPOCHS);
+          for (let epoch = oldest; epoch < place.epoch; epoch++)
+            for (const name of names) touched.add(cacheKey({ ...place, epoch }, name));
           await run(TOMBSTONE, keys, [token, tombstoneMs]);
         },
       });
