@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LocalKeys, startLocalKeys } from '../encryption/local-keys.ts';
 import { asTenant } from '../enter-tenant.ts';
-import { type Model } from '../isolation/tenant-world.ts';
+import type { Model } from '../isolation/tenant-world.ts';
 import { type Answer, MODELS, newEmployee, TenantRequests } from '../request/tenant-requests.ts';
 import { TestValkey, valkeyInstalled } from './test-valkey.ts';
 
@@ -73,7 +73,7 @@ const asViewer = (api: TenantRequests, model: Model, employeeId: string, headers
 const behindTheCache = async (model: Model, statement: string, id: string) => {
   const tenant = without.tenant(model);
   const client = await tenant.database.connect(tenant.login);
-  await asTenant(client, tenant, 'write', (query) => query(statement, [id]));
+  await asTenant(client, tenant, 'write', () => client.query(statement, [id]));
   await client.end();
 };
 
@@ -216,7 +216,7 @@ test.skipIf(!valkeyInstalled)('a tenant above its storage limit reads, changes a
   const full = without.restarted();
   const refused = await full.call('schema', 'POST /employees', { body: newEmployee() });
   expect(refused).toMatchObject({ status: 409, body: { type: 'urn:strata:problem:storage-limit' } });
-  const imported = { frameworkName: 'F', version: '1', skills: [] };
+  const imported = { frameworkName: 'F', version: '1', skills: [{ skillName: 'S' }] };
   expect((await full.call('schema', 'POST /frameworks/import', { body: imported })).status).toBe(409);
   await call(full, 'schema', 'PATCH /employees/{employeeId}', { employeeId }, { jobTitle: 'x' });
   await call(full, 'schema', 'DELETE /employees/{employeeId}', { employeeId });
