@@ -1,7 +1,14 @@
-/** The tenant directory's queries. They are compiled once per container, because a request waits for them. */
+/**
+ * The tenant directory's queries, and what it makes of their rows. They are compiled once per container, because a request
+ * waits for them.
+ */
 import { type Expression, type InferResult, sql } from 'kysely';
+import type { FeatureFlags } from '../contracts/features.ts';
+import { tierTerms } from '../contracts/tier-terms.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { CompiledOnce, compilingOnly, type RegistrySql } from '../registry/registry-sql.ts';
+import { parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
+import type { DirectoryEntry, TenantLimits } from './tenant-directory.ts';
 
 /**
  * The target of the tenant's move once its data is copied, as JSON. From then on the role can log in, and the cut-over
@@ -78,16 +85,14 @@ type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];
 /** What `plainRows` does not select is missing while the registry does not have it yet. */
 export type DirectoryRow = PlainRow & Partial<InferResult<ReturnType<typeof wholeRows>>[number]>;
 
+type Reference = { readonly reference: string };
+
 /** Statements from the newest: a registry that an earlier release has made takes a later one of them. */
 const tenantBy = (column: 't.tenant_id' | 't.tenant_slug') => [
   new CompiledOnce((db, { reference }: Reference) => wholeRows(db).where(column, '=', reference)),
   new CompiledOnce((db, { reference }: Reference) => unlimitedRows(db).where(column, '=', reference)),
   new CompiledOnce((db, { reference }: Reference) => plainRows(db).where(column, '=', reference)),
 ];
-
-interface Reference {
-  readonly reference: string;
-}
 
 export const byId = tenantBy('t.tenant_id');
 export const bySlug = tenantBy('t.tenant_slug');
@@ -104,3 +109,34 @@ export const activeMember = new CompiledOnce((db, { tenantId, email }: { tenantI
 export const apiUrlOfRegion = new CompiledOnce((db, { regionKey }: { regionKey: string }) =>
   db.selectFrom('regions').select('api_url').where('region_key', '=', regionKey),
 );
+
+/** A tenant as the directory has it. */
+export function toEntry(row: DirectoryRow): DirectoryEntry {
+  return {
+    tenantId: row.tenant_id,
+    slug: row.tenant_slug,
+    status: row.status,
+    homeRegion: row.home_region,
+    fieldKeyArn: row.field_key_arn ?? undefined,
+    limits: limitsOf(row),
+    features: row.features ? (JSON.parse(row.features) as FeatureFlags) : undefined,
+    next: row.next_place ? parseNextPlace(row.next_place) : undefined,
+    placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
+  };
+}
+
+function limitsOf(row: DirectoryRow): TenantLimits | undefined {
+  const { subscription_tier: tier, storage_bytes: bytes, max_storage_gb: limit } = row;
+  if (tier === undefined) return undefined;
+  const { requestRate, requestBurst } = tierTerms[tier];
+  return {
+    rate: row.request_rate ?? requestRate,
+    burst: row.request_burst ?? requestBurst,
+    isFull: bytes != null && limit != null && Number(bytes) > limit * 1024 ** 3,
+  };
+}
+
+/** A routing row has all of these columns; a tenant without a place has none of them. */
+function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
+  return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
+}

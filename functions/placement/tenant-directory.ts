@@ -8,11 +8,9 @@
 
 import type { FeatureFlags } from '../contracts/features.ts';
 import { isUuid } from '../contracts/tenant.ts';
-import { tierTerms } from '../contracts/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
-import type { DirectoryRow } from './directory-statements.ts';
-import { type NextPlace, type Placement, parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
+import type { NextPlace, Placement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -109,8 +107,8 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (isUuid(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this answer is not cached.
-    const row = await askOnce(() => this.#readRow('bySlug', reference));
-    return row && this.#remember(toEntry(row));
+    const entry = await askOnce(() => this.#readEntry('bySlug', reference));
+    return entry && this.#remember(entry);
   }
 
   /** The active user with that address in that tenant, or undefined. */
@@ -157,16 +155,17 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const row = await this.#readRow('byId', tenantId);
-    return row && this.#withNewerPlacement(toEntry(row));
+    const entry = await this.#readEntry('byId', tenantId);
+    return entry && this.#withNewerPlacement(entry);
   }
 
-  async #readRow(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryRow | undefined> {
+  async #readEntry(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryEntry | undefined> {
+    const { [by]: statements, toEntry } = await loadStatements();
     let refusal: unknown;
-    for (const statement of (await loadStatements())[by]) {
+    for (const statement of statements) {
       try {
-        const rows: DirectoryRow[] = await statement.run(this.#registry, { reference });
-        return rows[0];
+        const [row] = await statement.run(this.#registry, { reference });
+        return row && toEntry(row);
       } catch (error) {
         if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
         refusal = error;
@@ -195,34 +194,4 @@ function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undef
   if (entry.status === 'elsewhere') return entry;
   if (!known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
   return { ...entry, placement: known.placement };
-}
-
-function toEntry(row: DirectoryRow): DirectoryEntry {
-  return {
-    tenantId: row.tenant_id,
-    slug: row.tenant_slug,
-    status: row.status,
-    homeRegion: row.home_region,
-    fieldKeyArn: row.field_key_arn ?? undefined,
-    limits: limitsOf(row),
-    features: row.features ? (JSON.parse(row.features) as FeatureFlags) : undefined,
-    next: row.next_place ? parseNextPlace(row.next_place) : undefined,
-    placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
-  };
-}
-
-function limitsOf(row: DirectoryRow): TenantLimits | undefined {
-  const { subscription_tier: tier, storage_bytes: bytes, max_storage_gb: limit } = row;
-  if (tier === undefined) return undefined;
-  const { requestRate, requestBurst } = tierTerms[tier];
-  return {
-    rate: row.request_rate ?? requestRate,
-    burst: row.request_burst ?? requestBurst,
-    isFull: bytes != null && limit != null && Number(bytes) > limit * 1024 ** 3,
-  };
-}
-
-/** A routing row has all of these columns; a tenant without a place has none of them. */
-function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
-  return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
 }

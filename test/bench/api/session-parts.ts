@@ -91,7 +91,7 @@ async function measure(
       opened: () => employees.get(without, { employee_id: readId() }, admin),
       plain: () =>
         without.batch('write', [
-          updateOne(employees.resource, { employee_id: writtenId() }, title()) as Statement<object>,
+          updateOne(employees.resource, { employee_id: writtenId() }, title()) as unknown as Statement<object>,
         ]),
       audited: () => update(without, member, {}),
       sealed: () => update(without, admin, { salary: 90_000 + (count % 1_000) }),
