@@ -4,6 +4,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** `npm run test:full`: every kill point, every mutant, regions, sizes. `npm test` shows every behaviour once. */
 const full = Boolean(process.env.STRATA_TEST_FULL);
 const rest = full ? [] : ['test/**/*.full.test.ts'];
+/** The benchmarks' packages bring tests of their own. */
+const foreign = '**/node_modules/**';
 
 /** They read what CDK synthesizes, or run it. */
 const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts'];
@@ -30,7 +32,7 @@ const project = (
   { include, exclude = [], ...options }: TestProjectInlineConfiguration['test'] & { include: string[] },
 ) => ({
   extends: true as const,
-  test: { name, include, exclude: [...exclude, ...rest], ...options },
+  test: { name, include, exclude: [...exclude, ...rest, foreign], ...options },
 });
 
 /** In this order: the shared platform and the assemblies become ready beside the first files, and short ones come last. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { type BuildOptions, build, buildSync } from 'esbuild';
 import { type BundledFile, documentFiles, documentFilesMeanwhile, PRINTER } from './document-files.ts';
 
@@ -47,10 +47,10 @@ export const bundleOptions = {
 } satisfies BuildOptions;
 
 /**
- * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts`. The tasks share one esbuild pass and
- * its chunks. Each context of the API has a pass of its own: a chunk that it shared with other entries would hold all
- * that any of them needs, and a request that waits for a cold start would load it. All passes take about a second; a
- * NodejsFunction per handler would take that for each. The API's document and its viewer are added.
+ * Bundles `functions/api/<context>/handler.ts` and `functions/tasks/<name>.ts` in three esbuild passes, each with chunks of
+ * its own: the contexts of the data plane, those of the control plane, and the tasks. A chunk for all would hold what any of
+ * them needs, and a request that waits for a cold start would load it. A pass takes about a second; a NodejsFunction would
+ * take that for each handler.
  * @throws {FunctionBundleError} with esbuild's own messages.
  */
 export function bundleFunctions(projectDirectory: string, directory: string): FunctionBundle {
@@ -82,13 +82,21 @@ export async function bundleMeanwhile(projectDirectory: string, directory: strin
   }
 }
 
+/** Contexts of the API that serve no tenant's requests. */
+const CONTROL_PLANE = ['tenants', 'public'];
+
 function passesOver(projectDirectory: string, directory: string) {
   const root = join(projectDirectory, 'functions');
-  const contexts = globSync('api/*/handler.ts', { cwd: root }).sort();
-  const tasks = globSync('tasks/*.ts', { cwd: root }).sort();
-  const sources = [...contexts, ...tasks];
+  const entries = (pattern: string) => globSync(pattern, { cwd: root }).sort();
+  const isControlPlane = (context: string) => CONTROL_PLANE.includes(basename(dirname(context)));
+  const contexts = entries('api/*/handler.ts');
+  const groups = [
+    contexts.filter((context) => !isControlPlane(context)),
+    contexts.filter(isControlPlane),
+    entries('tasks/*.ts'),
+  ].filter((group) => group.length > 0);
+  const sources = groups.flat();
   if (sources.length === 0) throw new FunctionBundleError(`no function entries under ${root}`);
-  const groups = [...contexts.map((context) => [context]), ...(tasks.length > 0 ? [tasks] : [])];
   const passes = groups.map(
     (entryPoints) =>
       ({

@@ -193,7 +193,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves, backups, restores, exports and rollouts in every region, and measure tenants of any', () => {
+test('the operators’ API may start and watch moves, backups, restores, exports and rollouts in every region, measure tenants of any, and ask for their accounts', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -219,7 +219,9 @@ test('the operators’ API may start and watch moves, backups, restores, exports
   expect(allowed('states:DescribeExecution')).toContain('arn:aws:states:us-east-1::execution:tenant-move:*');
   expect(allowed('states:StopExecution')).toEqual([]);
   expect(allowed('lambda:InvokeFunction')).toEqual([
+    'arn:aws:lambda:eu-west-1::function:strata-eu-accounts',
     'arn:aws:lambda:eu-west-1::function:strata-eu-move-survey',
+    'arn:aws:lambda:us-east-1::function:strata-us-accounts',
     'arn:aws:lambda:us-east-1::function:strata-us-move-survey',
   ]);
   expect(text(variablesOf(tenants).MOVE_STATE_MACHINE_ARN)).toMatch(/us-east-1.*:stateMachine:tenant-move$/);

@@ -6,6 +6,7 @@ import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { retriedRequests } from '../../functions/database/transfer/place-facts.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import { until } from '../enter-tenant.ts';
+import { sampled } from '../full-run.ts';
 import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 
 let world: World;
@@ -95,7 +96,7 @@ describe('a request while its tenant moves', () => {
     expect((await tenant.access.batch('read', [emails]))[0]).toEqual([]);
   });
 
-  test.each(['shared', 'schema', 'dedicated'])(
+  test.each(sampled(['shared'], ['shared', 'schema', 'dedicated']))(
     'a %s tenant that cannot write takes no more than its share of waiting requests',
     async (model) => {
       tenant = of(model);

@@ -1,39 +1,40 @@
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleFunctions } from '../../infra/constructs/function-bundle.ts';
 import { staticModules } from './static-modules.ts';
 
+const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
+beforeAll(() => void bundleFunctions(resolve(import.meta.dirname, '../..'), directory));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
 /** What a function of the data plane reads, compiles and runs before its first request. */
-describe.each(['assessments', 'audit', 'people', 'skills'])('the bundle of the %s function', (context) => {
-  const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
-  let code: string;
-  beforeAll(() => {
-    bundleFunctions(resolve(import.meta.dirname, '../..'), directory);
-    code = staticModules(join(directory, `api/${context}/handler.mjs`))
-      .map((module) => readFileSync(module, 'utf8'))
-      .join('\n');
-  });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+describe.each(['assessments', 'audit', 'people', 'skills', 'users'])(
+  'the bundle of the %s function',
+  (context) => {
+    let code: string;
+    beforeAll(() => {
+      code = staticModules(join(directory, `api/${context}/handler.mjs`))
+        .map((module) => readFileSync(module, 'utf8'))
+        .join('\n');
+    });
 
-  test('stays small', () => {
-    expect(Buffer.byteLength(code)).toBeLessThan(400_000);
-  });
+    test('stays small', () => {
+      expect(Buffer.byteLength(code)).toBeLessThan(400_000);
+    });
 
-  test('loads no SDK client before it is needed', () => {
-    expect(code).not.toContain('smithy');
-  });
+    test('loads no SDK client before it is needed', () => {
+      expect(code).not.toContain('smithy');
+    });
 
-  test('does not import node:http, which loads a whole HTTP client', () => {
-    expect(code).not.toMatch(/(?:from|import|require\()\s*"(?:node:)?https?"/);
-  });
-});
+    test('does not import node:http, which loads a whole HTTP client', () => {
+      expect(code).not.toMatch(/(?:from|import|require\()\s*"(?:node:)?https?"/);
+    });
+  },
+);
 
 test('no SDK client loads that HTTP client either: it asks for node:http in another way', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  bundleFunctions(resolve(import.meta.dirname, '../..'), directory);
   const files = globSync('**/*.mjs', { cwd: directory });
   const codes = files.map((file) => readFileSync(join(directory, file), 'utf8'));
   expect(codes.filter((code) => /(?:from|import\(?)\s*"(?:node:)?http"/.test(code))).toEqual([]);
