@@ -1,11 +1,11 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { CacheServer } from '../aws/cache-server.ts';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
 import type { CachePool } from '../tenant-data/cache-pool.ts';
-import type { CacheServer } from '../aws/cache-server.ts';
 import type { ApiEvent } from './api-event.ts';
 import { type Caller, readCaller } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
