@@ -21,7 +21,7 @@ export class CachePool {
   /** @param servers by the id of their cell; at least one. */
   constructor(servers: ReadonlyMap<string, CacheServer>) {
     this.#caches = new Map(
-      [...servers].map(([cellId, server]) => [cellId, { server, cache: new TenantCache(server) }]),
+      [...servers].map(([cellId, server]) => [cellId, { server, cache: new TenantCache(server) }] as const),
     );
   }
 

@@ -1978,6 +1978,8 @@ export interface components {
             limits: {
                 maxUsers: number | null;
                 maxStorageGb: number | null;
+                requestRate: number;
+                requestBurst: number;
             };
         };
         Move: {
@@ -2471,6 +2473,8 @@ export interface components {
             billingEmail: string | null;
             maxUsers: number | null;
             maxStorageGb: number | null;
+            requestRate: number | null;
+            requestBurst: number | null;
             features: {
                 [key: string]: unknown;
             };
@@ -2534,6 +2538,8 @@ export interface components {
             billingEmail?: string | null;
             maxUsers?: number | null;
             maxStorageGb?: number | null;
+            requestRate?: number | null;
+            requestBurst?: number | null;
             features?: {
                 [key: string]: unknown;
             } | null;
