@@ -170,6 +170,7 @@ export class CacheServer {
       enableOfflineQueue: false,
       // A lost connection is replaced at the next call, with credentials that are looked up again.
       retryStrategy: () => null,
+      familyFallback: { enabled: false },
       maxRetriesPerRequest: 0,
       autoResendUnfulfilledCommands: false,
     });

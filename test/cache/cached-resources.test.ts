@@ -185,8 +185,8 @@ describe.skipIf(!valkeyInstalled).each(MODELS)('in %s', (model) => {
   test('lists with parameters come from the database', async () => {
     const teamId = await addTeam(model);
     await join(model, teamId, await one.addEmployee(model));
-    const list = (queryStringParameters: Record<string, string>) =>
-      one.call(model, 'GET /teams/{teamId}/members', { pathParameters: { teamId }, queryStringParameters });
+    const list = (query: Record<string, string>) =>
+      one.call(model, 'GET /teams/{teamId}/members', { pathParameters: { teamId }, query });
     expect((await list({ limit: '1' })).status).toBe(200);
     expect((await list({ sort: '-joinedAt' })).status).toBe(200);
     expect(await valkey.keys()).toEqual([]);
