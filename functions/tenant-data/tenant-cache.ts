@@ -25,8 +25,9 @@
  * - a container that does not know of a move yet reads keys of a former epoch. So a write also removes its keys of the two
  *   epochs before its own; nothing is stored there any more, because the database refuses them. Two suffice: a container
  *   looks a tenant up every two seconds, no move takes less, and values of an older epoch have expired.
- * While the server does not answer, it is bypassed. A write then leaves its keys as they are: a value lives for VALUE_MS at
- * most, which bounds how old an answer can be.
+ * While the server does not answer, it is bypassed. A write then leaves its keys as they are, and its container owes their
+ * removal: it removes them before it uses the cache again. Until then other containers may find older values, which live
+ * for VALUE_MS at most.
  *
  * L1 has values with their versions. Each read asks L2 whether the version is the current one; without L2's answer, L1 is
  * not used.
@@ -89,6 +90,9 @@ export class TenantCache implements CachedData {
   /** The reads of this container that have a lease, by key and shape. */
   readonly #loads = new Map<string, Promise<Loaded<unknown>>>();
   readonly #memory = new LRUCache<string, InMemory>({ max: MAX_IN_MEMORY });
+  /** Keys of writes whose clear was not answered, with the time at which no older value is left in them. */
+  readonly #owed = new Map<CacheKey, number>();
+  #paying: Promise<void> | undefined;
 
   constructor(server: CacheServer, times: Partial<CacheTimes> = {}) {
     this.#server = server;
@@ -96,6 +100,8 @@ export class TenantCache implements CachedData {
   }
 
   async read<Value>(place: AttemptPlace, source: CachedSource<Value>): Promise<Value> {
+    if (this.#owed.size > 0) await this.#payOwed();
+    if (this.#owed.size > 0) return source.load();
     const key = cacheKey(place, source.name);
     const shape = `${source.shape} ${place.schemaVersion ?? ''}`;
     const own = `${key} ${shape}`;
@@ -153,8 +159,35 @@ export class TenantCache implements CachedData {
       isSettled = !(error instanceof CommitUnknown);
       throw error;
     } finally {
-      if (isSettled) await run(CLEAR, touched, [token]);
+      if (isSettled) {
+        const keys = [...touched];
+        const cleared = await run(CLEAR, keys, [token]);
+        const until = performance.now() + this.#times.valueMs;
+        keys.forEach((key, index) => {
+          if (cleared[index] === undefined) this.#owed.set(key, until);
+        });
+      }
     }
+  }
+
+  /** Removes what is owed, as far as the server answers; one attempt at a time. */
+  #payOwed(): Promise<void> {
+    this.#paying ??= this.#removeOwed().finally(() => {
+      this.#paying = undefined;
+    });
+    return this.#paying;
+  }
+
+  async #removeOwed(): Promise<void> {
+    await Promise.all(
+      [...this.#owed].map(async ([key, until]) => {
+        const isOver = performance.now() > until;
+        // No write has this token: the script removes what is there.
+        if (!isOver && !(await this.#server.run(CLEAR, key, [randomUUID()]))) return;
+        // A later write may owe the key again.
+        if (this.#owed.get(key) === until) this.#owed.delete(key);
+      }),
+    );
   }
 
   #load<Value>(

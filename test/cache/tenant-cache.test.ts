@@ -361,6 +361,28 @@ describe.skipIf(!valkeyInstalled)('a server that does not answer', () => {
     again.close();
   });
 
+  test('gets back without what a container has changed meanwhile', async () => {
+    const row = new Row();
+    const relay = await valkey.relay();
+    const { port } = relay;
+    const options = { port, pauseMs: 20 };
+    const [writer, reader] = [new TenantCache(valkey.server(options), { writeLimitMs: 5_000 }), container()];
+    await writer.read(place, row.source());
+    relay.close();
+    await write(writer, row);
+    // The server has the older value, and another container still finds it.
+    expect(await reader.read(place, row.source())).toBe(0);
+    const again = await valkey.relay(port);
+    await expect
+      .poll(async () => {
+        expect(await writer.read(place, row.source())).toBe(1);
+        return valkey.inspector.hget(cacheKey(place, NAME), 'v');
+      })
+      .toBe('1');
+    expect(await reader.read(place, row.source())).toBe(1);
+    again.close();
+  });
+
   test('costs a request a bounded time', async () => {
     const hanging = valkey.server({ limitMs: 50, pauseMs: 60_000, address: () => new Promise(() => {}) });
     const cache = new TenantCache(hanging);
