@@ -17,8 +17,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 /**
  * Reads a value, or grants a lease to the reader.
  * ARGV: token, duration of a lease (ms), shape, known version.
- * Answers `hit`, value, version; or `known`: the version is the known one; or `lease`; or `leased`: another reader has a
- * lease; or `writing`.
+ * Answers `hit`, value, version; or `known`: the version is the known one; or `lease`; or `leased` and the
+ * token of the reader that has it; or `writing`.
  */
 export const READ = cacheScript(`${NOW}
 local entry = redis.call('HGETALL', KEYS[1])
@@ -34,7 +34,7 @@ if fields.v and fields.s == ARGV[3] then
   if fields.n == ARGV[4] then return {'known'} end
   return {'hit', fields.v, fields.n}
 end
-if fields.l then return {'leased'} end
+if fields.l then return {'leased', fields.l} end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'l', ARGV[1], 'g', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -87,7 +87,7 @@ interface InMemory {
 export class TenantCache implements CachedData {
   readonly #server: CacheServer;
   readonly #times: CacheTimes;
-  /** The reads of this container that have a lease, by key and shape. */
+  /** The reads of this container that have a lease, by its token. */
   readonly #loads = new Map<string, Promise<Loaded<unknown>>>();
   readonly #memory = new LRUCache<string, InMemory>({ max: MAX_IN_MEMORY });
   /** Keys of writes whose clear was not answered, with the time at which no older value is left in them. */
@@ -121,7 +121,8 @@ export class TenantCache implements CachedData {
       if (state === 'lease') return (await this.#load({ place, key, shape, token }, source)).value;
       // Without an answer, or while the value is being written.
       if (state !== 'leased') return source.load();
-      const load = this.#loads.get(own);
+      // While the lease is held, nothing has been stored under it: what will be is newer than this read's beginning.
+      const load = this.#loads.get(text as string);
       if (load) {
         // Its error is its own: this read finds out for itself.
         const loaded = await load.catch(() => undefined);
@@ -194,12 +195,9 @@ export class TenantCache implements CachedData {
     lease: { place: AttemptPlace; key: CacheKey; shape: string; token: string },
     source: CachedSource<Value>,
   ): Promise<Loaded<Value>> {
-    const own = `${lease.key} ${lease.shape}`;
     const load = this.#loadAndStore(lease, source);
-    this.#loads.set(own, load);
-    const forget = () => {
-      if (this.#loads.get(own) === load) this.#loads.delete(own);
-    };
+    this.#loads.set(lease.token, load);
+    const forget = () => this.#loads.delete(lease.token);
     load.then(forget, forget);
     return load;
   }
