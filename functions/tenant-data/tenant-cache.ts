@@ -87,7 +87,7 @@ interface InMemory {
 export class TenantCache implements CachedData {
   readonly #server: CacheServer;
   readonly #times: CacheTimes;
-  /** The reads of this container that have a lease, by its token. */
+  /** The reads of this container that have a lease, by its token and their shape. */
   readonly #loads = new Map<string, Promise<Loaded<unknown>>>();
   readonly #memory = new LRUCache<string, InMemory>({ max: MAX_IN_MEMORY });
   /** Keys of writes whose clear was not answered, with the time at which no older value is left in them. */
@@ -122,7 +122,7 @@ export class TenantCache implements CachedData {
       // Without an answer, or while the value is being written.
       if (state !== 'leased') return source.load();
       // While the lease is held, nothing has been stored under it: what will be is newer than this read's beginning.
-      const load = this.#loads.get(text as string);
+      const load = this.#loads.get(`${text} ${shape}`);
       if (load) {
         // Its error is its own: this read finds out for itself.
         const loaded = await load.catch(() => undefined);
@@ -196,8 +196,9 @@ export class TenantCache implements CachedData {
     source: CachedSource<Value>,
   ): Promise<Loaded<Value>> {
     const load = this.#loadAndStore(lease, source);
-    this.#loads.set(lease.token, load);
-    const forget = () => this.#loads.delete(lease.token);
+    const name = `${lease.token} ${lease.shape}`;
+    this.#loads.set(name, load);
+    const forget = () => this.#loads.delete(name);
     load.then(forget, forget);
     return load;
   }
