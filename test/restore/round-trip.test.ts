@@ -26,7 +26,10 @@ describe.each(MODELS)('a tenant of the %s model', (model: IsolationModel) => {
     tenant = await world.addTenant(model);
   });
 
-  test('gets every row back after any damage, and an undo brings the damaged rows back', async () => {
+  const timeout = sampled(60_000, 300_000);
+  test('gets every row back after any damage, and an undo brings the damaged rows back', {
+    timeout,
+  }, async () => {
     const { tenantId } = tenant;
     const arbitrary = fc.tuple(randomRows(tables, 4), randomRows(tables, 2), damages);
     await fc.assert(
