@@ -17,20 +17,18 @@ import {
   Condition,
   DefinitionBody,
   Errors,
-  Fail,
   JsonPath,
   LogLevel,
   Map as MapState,
   Pass,
   QueryLanguage,
   StateMachine,
-  Succeed,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { ChainsIncomplete } from '../functions/upkeep/errors.ts';
-import { beyond, phases, taskState } from './task-states.ts';
+import { beyond, completeOrFail, phases, taskState } from './task-states.ts';
 import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
 
 export interface AuditChainProps {
@@ -81,16 +79,7 @@ export class AuditChain extends Construct {
       payload: TaskInput.fromObject({ phase: 'audit-report', state: JsonPath.objectAt('$.results') }),
       resultPath: '$.report',
     });
-    const definition = phases(
-      list,
-      databases,
-      report,
-      new Choice(this, 'Complete?')
-        .when(Condition.booleanEquals('$.report.complete', true), new Succeed(this, 'Succeeded'))
-        .otherwise(
-          new Fail(this, 'Incomplete', { error: ChainsIncomplete.name, causePath: '$.report.cause' }),
-        ),
-    );
+    const definition = phases(list, databases, report, completeOrFail(this, ChainsIncomplete.name));
     this.stateMachine = new StateMachine(this, 'StateMachine', {
       stateMachineName: STATE_MACHINES.auditChain,
       definitionBody: DefinitionBody.fromChainable(definition),

@@ -19,7 +19,6 @@ import {
   DefinitionBody,
   DistributedMap,
   Errors,
-  Fail,
   IntegrationPattern,
   type IStateMachine,
   JitterType,
@@ -30,14 +29,13 @@ import {
   QueryLanguage,
   Result,
   StateMachine,
-  Succeed,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { type LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import { FleetIncomplete } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
-import { beyond, phases, taskState } from './task-states.ts';
+import { beyond, completeOrFail, phases, taskState } from './task-states.ts';
 import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
 
 export interface FleetBackupProps {
@@ -83,11 +81,7 @@ export class FleetBackup extends Construct {
         },
         '$.report',
       ),
-      new Choice(this, 'Complete?')
-        .when(Condition.booleanEquals('$.report.complete', true), new Succeed(this, 'Succeeded'))
-        .otherwise(
-          new Fail(this, 'Incomplete', { error: FleetIncomplete.name, causePath: '$.report.cause' }),
-        ),
+      completeOrFail(this, FleetIncomplete.name),
     );
     const pages = phases(
       due,

@@ -20,7 +20,6 @@ import {
   Condition,
   DefinitionBody,
   Errors,
-  Fail,
   JsonPath,
   LogLevel,
   Map as MapState,
@@ -28,13 +27,12 @@ import {
   QueryLanguage,
   type RetryProps,
   StateMachine,
-  Succeed,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { UpkeepIncomplete, UpkeepRunning } from '../functions/upkeep/errors.ts';
-import { beyond, phaseOf, phases, taskState } from './task-states.ts';
+import { beyond, completeOrFail, phaseOf, phases, taskState } from './task-states.ts';
 
 export interface PartitionUpkeepProps {
   /** The entry `partition-upkeep`. */
@@ -118,19 +116,7 @@ export class PartitionUpkeep extends Construct {
       payload: TaskInput.fromObject({ phase: 'report', results: JsonPath.objectAt('$.results') }),
       resultPath: '$.report',
     });
-    const definition = phases(
-      list,
-      databases,
-      report,
-      new Choice(this, 'Complete?')
-        .when(Condition.booleanEquals('$.report.complete', true), new Succeed(this, 'Succeeded'))
-        .otherwise(
-          new Fail(this, 'Incomplete', {
-            error: UpkeepIncomplete.name,
-            causePath: '$.report.cause',
-          }),
-        ),
-    );
+    const definition = phases(list, databases, report, completeOrFail(this, UpkeepIncomplete.name));
     this.stateMachine = new StateMachine(this, 'StateMachine', {
       stateMachineName: STATE_MACHINES.partitionUpkeep,
       definitionBody: DefinitionBody.fromChainable(definition),

@@ -2,11 +2,15 @@ import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import {
   Chain,
+  Choice,
+  Condition,
   Errors,
+  Fail,
   type IChainable,
   JitterType,
   JsonPath,
   type RetryProps,
+  Succeed,
   TaskInput,
   Timeout,
 } from 'aws-cdk-lib/aws-stepfunctions';
@@ -61,6 +65,12 @@ export const phaseOf = (phase: string): TaskInput =>
 export function phases(first: IChainable, ...rest: IChainable[]): Chain {
   return rest.reduce<Chain>((chain, next) => chain.next(next), Chain.start(first));
 }
+
+/** The end of a workflow: fails with `error`, and the report's cause, unless `$.report.complete`. */
+export const completeOrFail = (scope: Construct, error: string): Choice =>
+  new Choice(scope, 'Complete?')
+    .when(Condition.booleanEquals('$.report.complete', true), new Succeed(scope, 'Succeeded'))
+    .otherwise(new Fail(scope, 'Incomplete', { error, causePath: '$.report.cause' }));
 
 /** Transient errors: a dependency is not available, a function was throttled, killed or interrupted. */
 export const transient: RetryProps = {

@@ -72,6 +72,20 @@ export async function findBackup(
   return backup;
 }
 
+/** The tenant's running backup; not the one that a restore to a point in time makes. */
+export async function findRunningBackup(
+  registry: RegistryExecutor,
+  tenantId: string,
+): Promise<RunningBackup | undefined> {
+  const [running] = await selectBackups(registry, (backups) =>
+    backups
+      .where('b.tenant_id', '=', tenantId)
+      .where('b.status', '=', 'running')
+      .where('b.restore_id', 'is', null),
+  );
+  return running;
+}
+
 /** Statuses of tenants that have data. A suspended tenant serves no requests, but keeps its data. */
 export const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
 
@@ -123,6 +137,16 @@ export async function lockBackedUpTenant(
     region,
     isMoving: Boolean(row.is_moving),
   };
+}
+
+/** The same for a tenant that is known to exist. @throws {TenantNotBackupable} also if it does not. */
+export async function requireBackedUpTenant(
+  transaction: RegistryExecutor,
+  tenantId: string,
+): Promise<BackedUpTenant> {
+  const tenant = await lockBackedUpTenant(transaction, tenantId);
+  if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
+  return tenant;
 }
 
 export interface NewBackup {

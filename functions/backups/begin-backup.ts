@@ -3,6 +3,7 @@ import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { readBackupInput } from './backup-input.ts';
 import {
+  findRunningBackup,
   insertBackup,
   lockBackedUpTenant,
   type RunningBackup,
@@ -49,12 +50,7 @@ export async function beginBackup(
         else if (own.status !== 'succeeded') throw new BackupOvertaken();
         return { begun: { backupId: own.backupId, tenantId }, waits: tenant.isMoving && isUnplanned(own) };
       }
-      const [running] = await selectBackups(transaction, (all) =>
-        all
-          .where('b.tenant_id', '=', tenantId)
-          .where('b.status', '=', 'running')
-          .where('b.restore_id', 'is', null),
-      );
+      const running = await findRunningBackup(transaction, tenantId);
       if (running) return { running };
       const backupId = randomUUID();
       await insertBackup(

@@ -4,8 +4,14 @@ import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { recordAndStart } from '../registry/record-and-start.ts';
-import { endBackup, findBackup, insertBackup, lockBackedUpTenant, selectBackups } from './backup-records.ts';
-import { BackupInProgress, BackupNotStarted, TenantNotBackupable } from './errors.ts';
+import {
+  endBackup,
+  findBackup,
+  findRunningBackup,
+  insertBackup,
+  requireBackedUpTenant,
+} from './backup-records.ts';
+import { BackupInProgress, BackupNotStarted } from './errors.ts';
 import { mayStillRun, type Probe, recoverBackup } from './recover-backups.ts';
 
 export interface RequestBackupOptions extends Probe {
@@ -32,20 +38,10 @@ export async function requestBackup(
   await recoverDead(registry, tenantId, probe);
   return recordAndStart(registry, once, {
     newId,
-    lock: async (transaction) => {
-      const tenant = await lockBackedUpTenant(transaction, tenantId);
-      if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
-      return tenant;
-    },
+    lock: (transaction) => requireBackedUpTenant(transaction, tenantId),
     find: findBackup,
     record: async (transaction, tenant) => {
-      const [running] = await selectBackups(transaction, (all) =>
-        all
-          .where('b.tenant_id', '=', tenantId)
-          .where('b.status', '=', 'running')
-          .where('b.restore_id', 'is', null),
-      );
-      if (running) throw new BackupInProgress();
+      if (await findRunningBackup(transaction, tenantId)) throw new BackupInProgress();
       const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
       await insertBackup(
         transaction,
@@ -67,12 +63,7 @@ async function recoverDead(
   tenantId: string,
   probe: Probe,
 ): Promise<void> {
-  const [running] = await selectBackups(registry, (all) =>
-    all
-      .where('b.tenant_id', '=', tenantId)
-      .where('b.status', '=', 'running')
-      .where('b.restore_id', 'is', null),
-  );
+  const running = await findRunningBackup(registry, tenantId);
   if (running && !(await mayStillRun(running, probe))) await recoverBackup(registry, running);
 }
 

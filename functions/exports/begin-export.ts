@@ -4,7 +4,7 @@ import type { DataApi } from '../registry/data-api.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { ExportInProgress, ExportOvertaken, InvalidExportInput } from './errors.ts';
 import { readExportInput } from './export-input.ts';
-import { insertExport, selectExports, setPhase } from './export-records.ts';
+import { findRunningExport, insertExport, selectExports, setPhase } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 /** The export that an execution works on. */
@@ -41,9 +41,7 @@ export async function beginExport(
         if (own.phase === 'planned') await setPhase(transaction, own.exportId, { phase: 'begun' });
         return { begun: { exportId: own.exportId, tenantId } };
       }
-      const [running] = await selectExports(transaction, (all) =>
-        all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
-      );
+      const running = await findRunningExport(transaction, tenantId);
       if (running) return { running };
       const exportId = randomUUID();
       await insertExport(

@@ -64,6 +64,17 @@ export async function selectExports(
   return (await found.execute()).map(toRecord);
 }
 
+/** The tenant's running export. */
+export async function findRunningExport(
+  registry: RegistryExecutor,
+  tenantId: string,
+): Promise<ExportRecord | undefined> {
+  const [running] = await selectExports(registry, (all) =>
+    all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
+  );
+  return running;
+}
+
 export async function findExport(
   registry: RegistryExecutor,
   exportId: string,

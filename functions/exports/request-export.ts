@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf } from '../aws/executions.ts';
-import { lockBackedUpTenant } from '../backups/backup-records.ts';
-import { TenantNotBackupable } from '../backups/errors.ts';
+import { requireBackedUpTenant } from '../backups/backup-records.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { recordAndStart } from '../registry/record-and-start.ts';
 import { ExportInProgress, ExportNotStarted } from './errors.ts';
-import { endExport, findExport, insertExport, selectExports } from './export-records.ts';
+import { endExport, findExport, findRunningExport, insertExport } from './export-records.ts';
 import { mayStillRun, type Probe, recoverExport } from './recover-exports.ts';
 
 export interface RequestExportOptions extends Probe {
@@ -36,17 +35,10 @@ export async function requestExport(
   await recoverDead(registry, tenantId, probe);
   return recordAndStart(registry, once, {
     newId,
-    lock: async (transaction) => {
-      const tenant = await lockBackedUpTenant(transaction, tenantId);
-      if (!tenant) throw new TenantNotBackupable('The tenant is not known.');
-      return tenant;
-    },
+    lock: (transaction) => requireBackedUpTenant(transaction, tenantId),
     find: findExport,
     record: async (transaction, tenant) => {
-      const [running] = await selectExports(transaction, (all) =>
-        all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
-      );
-      if (running) throw new ExportInProgress();
+      if (await findRunningExport(transaction, tenantId)) throw new ExportInProgress();
       const executionArn = executionArnOf(stateMachineArn, nameOf(newId));
       await insertExport(
         transaction,
@@ -68,9 +60,7 @@ async function recoverDead(
   tenantId: string,
   probe: Probe,
 ): Promise<void> {
-  const [running] = await selectExports(registry, (all) =>
-    all.where('e.tenant_id', '=', tenantId).where('e.status', '=', 'running'),
-  );
+  const running = await findRunningExport(registry, tenantId);
   if (running && !(await mayStillRun(running, probe))) await recoverExport(registry, running);
 }
 

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { isEmailAddress } from '../resources/email-address.ts';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../resources/keyset-page.ts';
+import { hasDecimals } from './json-body.ts';
 
 /**
  * A string of 1 to `max` characters, counted as PostgreSQL counts them. As of each refinement whose rule JSON Schema can
@@ -38,7 +39,7 @@ export function decimal(max: number) {
   return z.number('must be a number').check(
     z.gte(0, 'must not be negative'),
     z.lte(max, `must be at most ${max}`),
-    z.refine((value) => Number(value.toFixed(2)) === value, 'must have at most two decimals'),
+    z.refine((value) => hasDecimals(value, 2), 'must have at most two decimals'),
   );
 }
 

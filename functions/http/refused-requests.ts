@@ -7,6 +7,7 @@
  * (`refusalInsert`), and a container that has recorded so many for a user writes no more, so the flood does not cost
  * the database anything either.
  */
+import { LRUCache } from 'lru-cache';
 import { logger } from '../aws/logger.ts';
 import { isUuid } from '../contracts/tenant.ts';
 import { ResourceNotFound, VersionMismatch } from '../resources/errors.ts';
@@ -36,7 +37,7 @@ export async function recordRefusal(
   error: unknown,
 ): Promise<void> {
   if (!isRecorded(error) || actor.kind !== 'user') return;
-  if (!budget.take(`${tenant.tenantId} ${actor.userId}`)) return;
+  if (!takeFromBudget(`${tenant.tenantId} ${actor.userId}`)) return;
   const { status, problemType } = toProblem(error);
   const { routeKey, pathParameters } = event;
   const id = Object.values(pathParameters ?? {})
@@ -71,25 +72,17 @@ function collectionOf(routeKey: string): string {
   return first.replaceAll('-', '_');
 }
 
-/** How many refusals of each user this container has recorded within an hour. */
-class RefusalBudget {
-  readonly #users = new Map<string, { since: number; taken: number }>();
+/** How many refusals of each user this container has recorded within an hour of the first. */
+const taken = new LRUCache<string, { refusals: number }>({ max: REMEMBERED_USERS, ttl: HOUR_MS });
 
-  /** @returns whether another refusal of the user is recorded. */
-  take(user: string): boolean {
-    const now = performance.now();
-    let used = this.#users.get(user);
-    if (!used || now - used.since > HOUR_MS) {
-      used = { since: now, taken: 0 };
-      // The latest is last, so the first one is the oldest.
-      this.#users.delete(user);
-      this.#users.set(user, used);
-      const [oldest] = this.#users.keys();
-      if (this.#users.size > REMEMBERED_USERS && oldest !== undefined) this.#users.delete(oldest);
-    }
-    used.taken += 1;
-    return used.taken <= REFUSALS_PER_HOUR;
+/** @returns whether another refusal of the user is recorded. */
+function takeFromBudget(user: string): boolean {
+  // `peek`: the user who was remembered first is forgotten first.
+  let used = taken.peek(user);
+  if (!used) {
+    used = { refusals: 0 };
+    taken.set(user, used);
   }
+  used.refusals += 1;
+  return used.refusals <= REFUSALS_PER_HOUR;
 }
-
-const budget = new RefusalBudget();

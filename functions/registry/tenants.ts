@@ -5,6 +5,7 @@ import { mergePatch, requireDocumentSize } from '../resources/documents.ts';
 import { requireMatch } from '../resources/entity-tag.ts';
 import { ResourceConflict, RulesForbid, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from '../resources/keyset-page.ts';
+import { patternOf } from '../resources/literal-search.ts';
 import { askRegions, type Regions } from './ask-region.ts';
 import { recordAudit } from './audit-log.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
@@ -120,7 +121,7 @@ async function readTenants(
   if (tier !== undefined) select = select.where('t.subscription_tier', '=', tier);
   if (dataResidency !== undefined) select = select.where('t.data_residency', '=', dataResidency);
   if (q !== undefined) {
-    const pattern = `%${q.replace(/[\\%_]/g, '\\$&')}%`;
+    const pattern = patternOf(q);
     select = select.where((eb) =>
       eb.or([eb('t.tenant_name', 'ilike', pattern), eb('t.tenant_slug', 'ilike', pattern)]),
     );

@@ -117,7 +117,7 @@ export function toPage(
   cursorOf: (row: ListedRow) => string,
 ): Page {
   const cut = rows.length < (rows[0]?.[ROWS_FOUND] ?? 0);
-  return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: answerSize, cut }, cursorOf, toListed);
+  return pageOfRows(rows, { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: sizeInAnswer, cut }, cursorOf, toListed);
 }
 
 /** What `selectPage` reads besides the columns when the table has documents. */
@@ -139,8 +139,8 @@ function toListed(row: ListedRow): Item {
   return toItem(columns);
 }
 
-/** Bytes of the item inside the string that the answer's body is. */
-function answerSize(_row: unknown, item: Item): number {
+/** Bytes of the item inside the string that the answer's body is: `sizeOf` of a page whose entries are answered as they are. */
+export function sizeInAnswer(_row: unknown, item: object): number {
   return Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
 }
 

@@ -7,13 +7,13 @@ import { ALERTS } from '../contracts/names.ts';
 import { asOwner } from '../database/session/owner-connection.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
-  addChainFigures,
   chainCursor,
   chainFigures,
   chainTask,
   keepChains,
   NO_CHAIN_FIGURES,
 } from '../upkeep/audit-chains.ts';
+import { addFigures } from '../upkeep/figures.ts';
 import { sealsLockedUntil } from '../upkeep/retention.ts';
 import { findDatabase, listDatabases } from '../upkeep/upkept-databases.ts';
 import type { PhaseContext } from './workflow-task.ts';
@@ -60,7 +60,7 @@ export async function keepDatabaseChains(
         logger.error('left out of the audit chain', { tenantId, database: key, error: error as Error }),
     }),
   );
-  return { ...outcome, figures: addChainFigures(before, outcome.figures) };
+  return { ...outcome, figures: addFigures(before, outcome.figures) };
 }
 
 const results = z.array(
@@ -75,7 +75,7 @@ export function reportChains(input: unknown) {
   const databases = results.parse(input);
   const figuresOf = (one: (typeof databases)[number]) =>
     'step' in one ? one.step.figures : { ...NO_CHAIN_FIGURES, failures: 1 };
-  const figures = databases.map(figuresOf).reduce(addChainFigures, NO_CHAIN_FIGURES);
+  const figures = databases.map(figuresOf).reduce(addFigures, NO_CHAIN_FIGURES);
   const failed = databases.filter((one) => figuresOf(one).failures > 0).map(({ key }) => key);
   const summary = { databases: databases.length, figures, failed };
   logger.info('audit chains', summary);

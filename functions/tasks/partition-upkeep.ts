@@ -6,9 +6,9 @@ import { isTransient } from '../database/transient-error.ts';
 import { DependencyUnavailable, ProvisioningError } from '../places/errors.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { UpkeepError, UpkeepFailed } from '../upkeep/errors.ts';
-import { addSummaries, NO_SUMMARIES, refreshSummaries, summaryFigures } from '../upkeep/refresh-summaries.ts';
+import { addFigures } from '../upkeep/figures.ts';
+import { NO_SUMMARIES, refreshSummaries, summaryFigures } from '../upkeep/refresh-summaries.ts';
 import {
-  addFigures,
   databaseResult,
   NO_FIGURES,
   summarize,
@@ -114,7 +114,7 @@ async function summaries(
         logger.error('summary not refreshed', { database: state.key, schema, error: error as Error }),
     }),
   );
-  return { ...outcome, figures: addSummaries(before, outcome.figures) };
+  return { ...outcome, figures: addFigures(before, outcome.figures) };
 }
 
 function report(results: z.output<typeof databaseResult>[]) {

@@ -2,9 +2,16 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
 import type { TenantAccess } from '../placement/tenant-router.ts';
 import { type Item, toCamelCase, toItem } from '../resources/field-names.ts';
-import { MAX_PAGE_BYTES, type Page, type PageRequest, pageOfRows } from '../resources/keyset-page.ts';
+import {
+  MAX_PAGE_BYTES,
+  type Page,
+  type PageRequest,
+  pageOfRows,
+  sizeInAnswer,
+} from '../resources/keyset-page.ts';
 import { cursorIn, type ListOrder, readCursorIn } from '../resources/list-order.ts';
 import { anyTable } from './resource.ts';
+import { rowsAfter } from './resource-statements.ts';
 
 export interface AuditFilter {
   /** As the log has it (`user:ada@example.com`), or without its kind (`ada@example.com`). */
@@ -47,7 +54,7 @@ export async function listAuditEntries(
 ): Promise<Page> {
   const descending = sort === '-createdAt';
   const order = { ...BY_TIME, descending, isDefault: descending };
-  const [direction, behind] = descending ? (['desc', sql`<`] as const) : (['asc', sql`>`] as const);
+  const direction = descending ? 'desc' : 'asc';
   let query = anyTable
     .selectFrom('audit_log')
     .select([...COLUMNS])
@@ -55,17 +62,11 @@ export async function listAuditEntries(
     .orderBy('created_at', direction)
     .orderBy('log_id', direction)
     .limit(limit + 1);
-  if (cursor !== undefined) {
-    const { value, id } = readCursorIn(order, cursor);
-    query = query.where(
-      sql<SqlBool>`(${sql.ref('created_at')}, ${sql.ref('log_id')}) ${behind} (${value}::timestamptz, ${id}::uuid)`,
-    );
-  }
+  if (cursor !== undefined) query = query.where(rowsAfter(order, readCursorIn(order, cursor))[0]);
   const [rows] = await tenant.batch('read', [query]);
-  const sizeOf = (_row: object, item: Item) => Buffer.byteLength(JSON.stringify(JSON.stringify(item)));
   return pageOfRows(
     rows as object[],
-    { limit, maxBytes: MAX_PAGE_BYTES, sizeOf, cut: false },
+    { limit, maxBytes: MAX_PAGE_BYTES, sizeOf: sizeInAnswer, cut: false },
     (row) => cursorIn(order, row),
     toAuditItem,
   );

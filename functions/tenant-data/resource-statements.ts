@@ -15,6 +15,7 @@ import {
   readCursorIn,
   type SortType,
 } from '../resources/list-order.ts';
+import { patternOf } from '../resources/literal-search.ts';
 import { type AnyExpressions, anyTable, type Resource, sortColumns, type Values } from './resource.ts';
 
 /**
@@ -203,8 +204,7 @@ function conditions(resource: Resource, filter: ListFilter, where: AnyExpression
     );
   for (const [column, value] of Object.entries(filter.below ?? {})) all.push(where(column, '<', value));
   if (filter.search !== undefined && resource.searched.length > 0) {
-    // The text is searched for literally: LIKE's wildcards in it are escaped.
-    const pattern = `%${filter.search.replace(/[\\%_]/g, '\\$&')}%`;
+    const pattern = patternOf(filter.search);
     all.push(where.or(resource.searched.map((column) => sql<SqlBool>`${sql.ref(column)} ILIKE ${pattern}`)));
   }
   return all;

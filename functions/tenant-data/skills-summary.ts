@@ -2,7 +2,7 @@ import { type SqlBool, sql } from 'kysely';
 import { TablesBehind } from '../database/errors.ts';
 import { tenantSql } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
-import { MAX_PAGE_BYTES, type PageRequest, pageOfRows } from '../resources/keyset-page.ts';
+import { MAX_PAGE_BYTES, type PageRequest, pageOfRows, sizeInAnswer } from '../resources/keyset-page.ts';
 import {
   cursorIn,
   type ListOrder,
@@ -11,6 +11,7 @@ import {
   type SortColumn,
   sortNames,
 } from '../resources/list-order.ts';
+import { patternOf } from '../resources/literal-search.ts';
 import { rowsAfter } from './resource-statements.ts';
 
 /** How many employees have a skill, and how well. */
@@ -65,8 +66,9 @@ const SORTS: readonly (SortColumn & { readonly from: string })[] = [
 export const summarySorts = sortNames(SORTS);
 
 /**
- * A page of the tenant's summary, as of its last refresh; names and categories of skills are the present ones. Empty, with `refreshedAt: null`, before the first refresh at the tenant's place, and while
- * its tables are of a version without the summary.
+ * A page of the tenant's summary, as of its last refresh; names and categories of skills are the present ones. Empty, with
+ * `refreshedAt: null`, before the first refresh at the tenant's place, and while its tables are of a version without the
+ * summary.
  * @throws {InvalidCursor}
  */
 export async function listSkillsSummary(
@@ -87,7 +89,7 @@ export async function listSkillsSummary(
         average_proficiency: item.averageProficiency,
       });
     const toEntry = ({ createdAt: _, ...item }: (typeof rows)[number]): SkillSummary => item;
-    const bounds = { limit: page.limit, maxBytes: MAX_PAGE_BYTES, sizeOf: bytesOf, cut: false };
+    const bounds = { limit: page.limit, maxBytes: MAX_PAGE_BYTES, sizeOf: sizeInAnswer, cut: false };
     return { ...pageOfRows(rows, bounds, cursorOf, toEntry), refreshedAt: refresh?.refreshed_at ?? null };
   } catch (error) {
     if (error instanceof TablesBehind) return { items: [], nextCursor: null, refreshedAt: null };
@@ -126,8 +128,7 @@ function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageReq
       query.where('skills_summary.employee_count', '>=', minEmployees as number),
     )
     .$if(search !== undefined, (query) => {
-      // The text is searched for literally: LIKE's wildcards in it are escaped.
-      const pattern = `%${(search as string).replace(/[\\%_]/g, '\\$&')}%`;
+      const pattern = patternOf(search as string);
       return query.where((where) =>
         where.or([
           where('skills.skill_name', 'ilike', pattern),
@@ -142,6 +143,3 @@ function selectSummaries(filter: SkillsSummaryFilter, { limit, cursor }: PageReq
 }
 
 const selectRefresh = () => tenantSql.selectFrom('skills_summary_refresh').select('refreshed_at');
-
-const bytesOf = (_row: unknown, item: SkillSummary) =>
-  Buffer.byteLength(JSON.stringify(JSON.stringify(item)));

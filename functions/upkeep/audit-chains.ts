@@ -16,6 +16,7 @@ import type { RegistryExecutor } from '../registry/data-api.ts';
 import { chainTables } from '../tenant-data/audit-chain.ts';
 import { VERIFICATION_ENTRY } from '../tenant-data/verification-result.ts';
 import { type BrokenLink, verifyPage } from '../tenant-data/verify-chain.ts';
+import { addFigures } from './figures.ts';
 import { compareCopies, copySeals } from './seal-copies.ts';
 import { run, type SealedTenant, sealEntries } from './seal-entries.ts';
 import { inUnmovedTenant, readTenant, TenantLeftAlone } from './unmoved-tenant.ts';
@@ -49,11 +50,6 @@ export const NO_CHAIN_FIGURES: ChainFigures = {
   postponed: 0,
   failures: 0,
 };
-
-export function addChainFigures(one: ChainFigures, other: Partial<ChainFigures>): ChainFigures {
-  const names = Object.keys(one) as (keyof ChainFigures)[];
-  return Object.fromEntries(names.map((name) => [name, one[name] + (other[name] ?? 0)])) as ChainFigures;
-}
 
 /** All tenants up to `after` are done; of the next one, the seals up to `verified.through`. */
 export const chainCursor = z.object({
@@ -107,16 +103,16 @@ export async function keepChains(
       try {
         const work = { owner, tenant, store: options.storeFor(tenant), deadline };
         const result = task === 'seal' ? await seal(work) : await verify(work, here.verified);
-        figures = addChainFigures(figures, { ...result.figures, broken: result.broken ? 1 : 0 });
+        figures = addFigures(figures, { ...result.figures, broken: result.broken ? 1 : 0 });
         if (result.broken) onBroken(tenantId, result.broken);
         if (!result.done) return { done: false, cursor: { after, ...(result.cursor ?? {}) }, figures };
-        figures = addChainFigures(figures, { tenants: 1 });
+        figures = addFigures(figures, { tenants: 1 });
       } catch (error) {
         if (isConnectionLost(error)) throw error;
         if (error instanceof TenantLeftAlone) {
-          if (error.reason === 'moving') figures = addChainFigures(figures, { postponed: 1 });
+          if (error.reason === 'moving') figures = addFigures(figures, { postponed: 1 });
         } else {
-          figures = addChainFigures(figures, { failures: 1 });
+          figures = addFigures(figures, { failures: 1 });
           onFailure({ tenantId, error });
         }
       }

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { isConnectionLost } from '../database/session/sql-state.ts';
 import { SHARED_SCHEMA } from '../database/tables/migrate-tenant-tables.ts';
 import { type RefreshOutcome, refreshSkillsSummary } from '../database/tables/refresh-skills-summary.ts';
+import { addFigures } from './figures.ts';
 
 export interface SummaryFigures {
   /** Summaries that were computed. */
@@ -21,14 +22,6 @@ export interface SummaryFigures {
 }
 
 export const NO_SUMMARIES: SummaryFigures = { refreshed: 0, unchanged: 0, busy: 0, absent: 0, failures: 0 };
-
-export const addSummaries = (one: SummaryFigures, other: SummaryFigures): SummaryFigures => ({
-  refreshed: one.refreshed + other.refreshed,
-  unchanged: one.unchanged + other.unchanged,
-  busy: one.busy + other.busy,
-  absent: one.absent + other.absent,
-  failures: one.failures + other.failures,
-});
 
 export interface RefreshSummariesOptions {
   /** Recomputes also where nothing seems to have changed. */
@@ -65,7 +58,7 @@ export async function refreshSummaries(
       onFailure({ schema, error });
       return 'failures' as const;
     });
-    figures = addSummaries(figures, { ...NO_SUMMARIES, [outcome satisfies RefreshOutcome | 'failures']: 1 });
+    figures = addFigures(figures, { [outcome satisfies RefreshOutcome | 'failures']: 1 });
     last = schema;
   }
   return { done: true, figures };

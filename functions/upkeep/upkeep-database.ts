@@ -9,8 +9,9 @@ import { isConnectionLost } from '../database/session/sql-state.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { deleteOldRows } from './delete-old-rows.ts';
 import { UpkeepRunning } from './errors.ts';
+import { addFigures } from './figures.ts';
 import { keepPartitions } from './keep-partitions.ts';
-import { addSummaries, NO_SUMMARIES, type SummaryFigures, summaryFigures } from './refresh-summaries.ts';
+import { NO_SUMMARIES, type SummaryFigures, summaryFigures } from './refresh-summaries.ts';
 import type { LockPatience } from './table-locks.ts';
 import { listTenants, type UpkeptDatabase } from './upkept-databases.ts';
 
@@ -38,15 +39,6 @@ export const NO_FIGURES: UpkeepFigures = {
   postponed: 0,
   failures: 0,
 };
-
-export const addFigures = (one: UpkeepFigures, other: UpkeepFigures): UpkeepFigures => ({
-  partitionsAdded: one.partitionsAdded + other.partitionsAdded,
-  partitionsDropped: one.partitionsDropped + other.partitionsDropped,
-  rowsDrained: one.rowsDrained + other.rowsDrained,
-  rowsDeleted: one.rowsDeleted + other.rowsDeleted,
-  postponed: one.postponed + other.postponed,
-  failures: one.failures + other.failures,
-});
 
 /** What was skipped, for the log. */
 export interface UpkeepFailure {
@@ -93,7 +85,7 @@ export async function upkeepDatabase(
   await lockOut(owner);
   let figures = NO_FIGURES;
   const count = (more: Partial<UpkeepFigures>) => {
-    figures = addFigures(figures, { ...NO_FIGURES, ...more });
+    figures = addFigures(figures, more);
   };
   const fail = (failure: UpkeepFailure) => {
     if (isConnectionLost(failure.error)) throw failure.error;
@@ -189,7 +181,7 @@ export function summarize(results: readonly DatabaseResult[]): UpkeepSummary {
   return {
     databases: results.length,
     figures: results.map(figuresOf).reduce(addFigures, NO_FIGURES),
-    summaries: results.map(summariesOf).reduce(addSummaries, NO_SUMMARIES),
+    summaries: results.map(summariesOf).reduce(addFigures, NO_SUMMARIES),
     failed: results.filter((result) => failures(result) > 0).map(({ key }) => key),
   };
 }

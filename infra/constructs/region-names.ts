@@ -5,7 +5,7 @@ import type { StrataConfig } from '../config.ts';
 /** A stack that each region has once. */
 export const regionalStackName = (
   regionKey: string,
-  part: 'network' | 'control-plane' | 'api' | 'backups' | 'backup-copies' | 'operations',
+  part: 'network' | 'control-plane' | 'api' | 'backups' | 'backup-copies' | 'operations' | 'fleet',
 ): string => `Strata-${regionKey}-${part}`;
 
 /** The stack of a cell. */

@@ -3,8 +3,6 @@ import type { Construct } from 'constructs';
 import { DedicatedDatabases } from '../constructs/dedicated-databases.ts';
 import { Moves } from '../constructs/moves.ts';
 import { Onboarding } from '../constructs/onboarding.ts';
-import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
-import { Promotion } from '../constructs/promotion.ts';
 import { Reconciliation } from '../constructs/reconciliation.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -25,10 +23,13 @@ export interface OperationsStackProps extends RegionalStackProps {
 }
 
 /**
- * The last stack of a region: the workflows of its tenants with their schedules, the launch of dedicated databases, and
- * the region's registration in all registries.
+ * The workflows of a region's tenants with their schedules, the launch of dedicated databases, and the region's
+ * registration in all registries.
  */
 export class OperationsStack extends Stack {
+  readonly dedicated: DedicatedDatabases;
+  readonly moves: Moves;
+
   constructor(scope: Construct, props: OperationsStackProps) {
     const { config, region } = props;
     const description = `Strata: workflows of region ${region.key}`;
@@ -66,19 +67,18 @@ export class OperationsStack extends Stack {
       templateFile: props.dedicatedTemplateFile,
       keyArn: key.keyArn,
     });
+    this.dedicated = dedicated;
     const elsewhere = new RegionGrants(this, config, region);
     const workflows = { settings, registry, network, cells, secrets, fieldKeys, dedicated, elsewhere };
     const onboarding = new Onboarding(this, 'Onboarding', { ...workflows, region });
     const moves = new Moves(this, 'Moves', { ...workflows, region });
+    this.moves = moves;
     const { backups } = props.backups;
     const restores = new Restores(this, 'Restores', { ...workflows, region, moves, backups });
 
     new Reconciliation(this, 'Reconciliation', { ...workflows, region, moves, bucket: backups.bucket });
 
     const rollouts = new SchemaRollouts(this, 'Rollouts', { ...workflows, region });
-
-    new Promotion(this, 'Promotion', { settings, region, registry, network, cells, secrets, key });
-    new PartitionUpkeep(this, 'Upkeep', { settings, region, registry, network, cells, secrets });
 
     const registerRegion = new StrataFunction(this, 'RegisterRegion', {
       ...settings,

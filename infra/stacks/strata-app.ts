@@ -9,6 +9,7 @@ import { BackupsStack } from './backups-stack.ts';
 import { CellStack } from './cell-stack.ts';
 import { type ControlPlane, ControlPlaneStack } from './control-plane-stack.ts';
 import { DedicatedDatabaseStack } from './dedicated-database-stack.ts';
+import { FleetStack } from './fleet-stack.ts';
 import { NetworkStack } from './network-stack.ts';
 import { OperationsStack } from './operations-stack.ts';
 import { RegionLinkStack } from './region-link-stack.ts';
@@ -63,7 +64,8 @@ function createRegion(
   const backups = new BackupsStack(app, regional);
   const second = shared.config.backups.secondRegions?.[region.key];
   if (second !== undefined) backups.addStackDependency(new BackupCopiesStack(app, region, second, shared));
-  new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile, backups });
+  const operations = new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile, backups });
+  new FleetStack(app, { ...regional, backups, operations });
   return { network, alarmTopicArn: controlPlane.alarmTopicArn };
 }
 

@@ -23,6 +23,7 @@ test('a region of one cell has at most 160 resources in each of its stacks, and 
     'Strata-us-api',
     'Strata-us-backups',
     'Strata-us-operations',
+    'Strata-us-fleet',
   ]);
   expect([...normal].filter(([, size]) => size > 160)).toEqual([]);
 });
@@ -33,7 +34,7 @@ test('in three regions of three cells every stack stays below 400 of the 500 res
 });
 
 test('a further cell costs a stack of its own, and next to nothing in the others', () => {
-  for (const part of ['network', 'api', 'backups', 'operations']) {
+  for (const part of ['network', 'api', 'backups', 'operations', 'fleet']) {
     const [one = 0, three = 0] = [normal, largest].map((sizes) => sizes.get(`Strata-us-${part}`));
     expect(three - one, part).toBeLessThanOrEqual(5);
   }

@@ -441,7 +441,7 @@ test('with one region nothing knows of, reaches or lets in another', () => {
     },
   ]);
   expect(ofType('AWS::EC2::VPCPeeringConnection', 'AWS::Route53::HostedZone')).toEqual([]);
-  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(6);
+  expect(new Set(assembly.resources.map(({ stack }) => stack)).size).toBe(7);
   for (const resource of ofType('AWS::Lambda::Function')) {
     const { REGISTRIES } = environmentOf(resource);
     if (REGISTRIES) expect(JSON.parse(text(REGISTRIES))).toMatchObject([{ region: 'us' }]);

@@ -31,6 +31,20 @@ async function untilEnded(driver: ApiDriver, location: string): Promise<void> {
   );
 }
 
+/** Waits for a succeeded backup: the one that was requested, or that of another test's daily run, which took its place. */
+async function backedUp(driver: ApiDriver): Promise<void> {
+  if (driver.ids.has('backupId')) return;
+  await vi.waitUntil(
+    async () => {
+      const { body } = await driver.get(`/tenants/${driver.tenant}/backups`, 'operator');
+      const backup = body.items.find(({ status }: { status: string }) => status === 'succeeded');
+      if (backup) driver.ids.set('backupId', backup.backupId);
+      return backup !== undefined;
+    },
+    { timeout: 90_000, interval: 50 },
+  );
+}
+
 /** An offer is made when requirements are stored that the tenant's place does not satisfy. */
 async function offered(driver: ApiDriver, requirement: string): Promise<void> {
   const path = `/tenants/${driver.tenant}`;
@@ -158,12 +172,17 @@ export const samples: Readonly<Record<string, Sample>> = {
     after: untilEnded,
   },
   'restores.create': {
+    before: backedUp,
     body: (driver) => ({ backupId: driver.ids.get('backupId') }),
     after: untilEnded,
   },
   'restores.abort': { expect: [202, 409] },
   'restores.undo': { after: untilEnded },
-  'exports.create': { body: (driver) => ({ backupId: driver.ids.get('backupId') }), after: untilEnded },
+  'exports.create': {
+    before: backedUp,
+    body: (driver) => ({ backupId: driver.ids.get('backupId') }),
+    after: untilEnded,
+  },
   'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
   'promotion.accept': {
     before: (driver) => offered(driver, 'gdpr'),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { addFigures } from '../../functions/upkeep/figures.ts';
 import {
-  addSummaries,
   NO_SUMMARIES,
   type RefreshSummariesOptions,
   refreshSummaries,
@@ -53,7 +53,7 @@ test('a call that runs out of time is gone on with: every summary is refreshed o
     let looks = 0;
     const deadline = { [Symbol.toPrimitive]: () => (looks++ < 1 ? Infinity : 0) } as unknown as number;
     const step = await refresh({ deadline, after });
-    figures = addSummaries(figures, step.figures);
+    figures = addFigures(figures, step.figures);
     [isDone, after] = [step.done, step.after];
   }
   expect(calls).toBe(4);

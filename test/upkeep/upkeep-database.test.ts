@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
+import { addFigures } from '../../functions/upkeep/figures.ts';
 import { NO_SUMMARIES } from '../../functions/upkeep/refresh-summaries.ts';
 import {
-  addFigures,
   NO_FIGURES,
   summarize,
   type UpkeepOptions,

@@ -2,8 +2,10 @@
  * The answers of the operators' routes, as schemas for the API's document. The compiler compares each with the type that its
  * handler answers.
  */
+
 import * as z from 'zod/mini';
 import { component, pageOf } from '../../http/openapi/component.ts';
+import { memberRole } from '../../http/user-schemas.ts';
 import type { DryRun } from '../../moves/dry-run.ts';
 import type { BackupView, BackupWindow } from '../../registry/backups.ts';
 import type { CellView } from '../../registry/cells.ts';
@@ -85,7 +87,7 @@ export const user = component(
     userId: id,
     tenantId: id,
     email: z.string(),
-    role: z.enum(['admin', 'member', 'viewer']),
+    role: memberRole,
     isActive: z.boolean(),
     createdAt: time,
     lastLoginAt: orNull(time),

@@ -1,12 +1,12 @@
 import * as z from 'zod/mini';
-import { email, pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
+import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts';
+import { newUser, userChanges } from '../../http/user-schemas.ts';
 import { createUser, deleteUser, getUser, listUsers, updateUser } from '../../registry/tenant-users.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
 import { workOnAccounts } from './work-on-accounts.ts';
 
-const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');
 const userParams = z.extend(tenantParams, { userId: uuid });
 
 export const list = operatorRoute(
@@ -18,7 +18,7 @@ export const list = operatorRoute(
 );
 
 export const create = operatorRoute(
-  { params: tenantParams, body: z.strictObject({ email, role }) },
+  { params: tenantParams, body: newUser },
   async ({ registry, region, params, body, operator, facts }) => {
     const idempotency = controlIdempotencyOf(facts, operator, body);
     const { user, replayed } = await createUser(registry, params.tenantId, body, {
@@ -39,10 +39,7 @@ export const read = operatorRoute({ params: userParams }, async ({ registry, par
 export const update = operatorRoute(
   {
     params: userParams,
-    body: z.strictObject({
-      role: z.optional(role),
-      isActive: z.optional(z.boolean('must be true or false')),
-    }),
+    body: userChanges,
   },
   async ({ registry, region, params, body, operator, facts }) => {
     const how = { actor: { id: operator, type: 'operator' }, ifMatch: facts.ifMatch } as const;

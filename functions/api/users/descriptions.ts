@@ -2,13 +2,13 @@ import * as z from 'zod/mini';
 import { component } from '../../http/openapi/component.ts';
 import { describeTenantContext } from '../../http/openapi/describe-context.ts';
 import { describeResource } from '../../http/openapi/describe-resource.ts';
+import { memberRole } from '../../http/user-schemas.ts';
 import { user } from '../tenants/answers.ts';
 import type { OwnTenant } from './account-routes.ts';
 import { operations } from './handler.ts';
 import type { Me } from './me-routes.ts';
 import { routes } from './routes.ts';
 
-const role = z.enum(['admin', 'member', 'viewer']);
 const limit = z.nullable(z.int());
 
 const me = component(
@@ -27,7 +27,7 @@ const me = component(
       tier: z.string(),
       dataResidency: z.string(),
     }),
-    role,
+    role: memberRole,
     features: z.record(z.string(), z.unknown()),
     limits: z.object({
       maxUsers: limit,
@@ -44,7 +44,7 @@ const ownTenant = component(
     tenantId: z.uuid(),
     slug: z.string(),
     name: z.string(),
-    role,
+    role: memberRole,
     isChosen: z.boolean(),
   }) satisfies z.ZodMiniType<OwnTenant>,
 );

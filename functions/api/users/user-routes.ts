@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import { idempotencyKeyOf, type RequestFacts } from '../../http/api-event.ts';
-import { email, pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
+import { pageOf, pageParameters, uuid } from '../../http/input-schemas.ts';
 import { dataPlaneRuntime, type TenantRequest, tenantRoute } from '../../http/tenant-api.ts';
+import { newUser, userChanges } from '../../http/user-schemas.ts';
 import {
   createUser,
   deleteUser,
@@ -15,7 +16,6 @@ import { entityTag } from '../../resources/entity-tag.ts';
 import { auditInsert } from '../../tenant-data/audit-log.ts';
 import { usersRegistry } from './users-registry.ts';
 
-const role = z.enum(['admin', 'member', 'viewer'], 'must be admin, member or viewer');
 const userParams = z.object({ userId: uuid });
 
 export const list = tenantRoute(
@@ -28,18 +28,14 @@ export const list = tenantRoute(
 );
 
 /** The user is invited within a minute, by the schedule of the task that works on accounts. */
-export const create = tenantRoute(
-  'admin',
-  { body: z.strictObject({ email, role }) },
-  async ({ tenant, actor, body, facts }) => {
-    const { user, replayed } = await createUser(usersRegistry(), tenant.tenantId, body, {
-      ...changeBy({ tenant, actor }, 201),
-      idempotency: idempotencyOf({ tenant, actor, facts }, body),
-    });
-    if (!replayed) learn(user);
-    return { status: 201, body: user, location: `/users/${user.userId}`, etag: entityTag(user), replayed };
-  },
-);
+export const create = tenantRoute('admin', { body: newUser }, async ({ tenant, actor, body, facts }) => {
+  const { user, replayed } = await createUser(usersRegistry(), tenant.tenantId, body, {
+    ...changeBy({ tenant, actor }, 201),
+    idempotency: idempotencyOf({ tenant, actor, facts }, body),
+  });
+  if (!replayed) learn(user);
+  return { status: 201, body: user, location: `/users/${user.userId}`, etag: entityTag(user), replayed };
+});
 
 export const read = tenantRoute('admin', { params: userParams }, async ({ tenant, params }) => {
   const user = await getUser(usersRegistry(), tenant.tenantId, params.userId);
@@ -50,10 +46,7 @@ export const update = tenantRoute(
   'admin',
   {
     params: userParams,
-    body: z.strictObject({
-      role: z.optional(role),
-      isActive: z.optional(z.boolean('must be true or false')),
-    }),
+    body: userChanges,
   },
   async ({ tenant, actor, params, body, facts }) => {
     const user = await updateUser(usersRegistry(), tenant.tenantId, params.userId, body, {

@@ -1,0 +1,33 @@
+import { Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
+import { Promotion } from '../constructs/promotion.ts';
+import { regionalStackName } from '../constructs/region-names.ts';
+import type { RegionalStackProps } from './api-stack.ts';
+import type { BackupsStack } from './backups-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
+import { stackProps, tagStack } from './stack-props.ts';
+
+export interface FleetStackProps extends RegionalStackProps {
+  readonly backups: BackupsStack;
+  readonly operations: OperationsStack;
+}
+
+/** What looks after all tenants of a region by schedule, and what an operations team reads about them. */
+export class FleetStack extends Stack {
+  constructor(scope: Construct, props: FleetStackProps) {
+    const { config, region } = props;
+    const description = `Strata: care of the fleet of region ${region.key}`;
+    super(scope, regionalStackName(region.key, 'fleet'), stackProps(region, description, config));
+    tagStack(this, 'data-plane', region, config);
+    // Schedules and state machines have fixed names; a stack that had them before lets go of them first.
+    this.addStackDependency(props.operations);
+    const { key, network, secrets } = props.network;
+    const { registry, alarmTopicArn } = props.controlPlane;
+    const settings = { config, bundle: props.bundle, alarmTopicArn };
+    const cells = props.cells.map(({ cell }) => cell);
+    const tasks = { settings, region, registry, network, cells, secrets };
+    new Promotion(this, 'Promotion', { ...tasks, key });
+    new PartitionUpkeep(this, 'Upkeep', tasks);
+  }
+}
