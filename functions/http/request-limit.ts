@@ -61,7 +61,10 @@ export async function takeToken(
 }
 
 /** The headers of draft-ietf-httpapi-ratelimit-headers-06: `RateLimit-Reset` is in seconds from now. */
-export function limitHeaders({ burst }: RequestLimit, { remaining, fullInMs }: Bucket): Record<string, string> {
+export function limitHeaders(
+  { burst }: RequestLimit,
+  { remaining, fullInMs }: Bucket,
+): Record<string, string> {
   return {
     'ratelimit-limit': String(burst),
     'ratelimit-remaining': String(remaining),

@@ -35,8 +35,5 @@ export interface CachedData {
    * Runs a change so that no cached copy of what it changes outlives it.
    * @param names of what it changes; the work may add names until its transaction commits.
    */
-  change<Result>(
-    names: ReadonlySet<string>,
-    work: (watch: AttemptWatch) => Promise<Result>,
-  ): Promise<Result>;
+  change<Result>(names: ReadonlySet<string>, work: (watch: AttemptWatch) => Promise<Result>): Promise<Result>;
 }

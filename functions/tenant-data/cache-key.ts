@@ -24,7 +24,10 @@ export const cacheNames = {
  * The key of a tenant's value. A move and a restore increase the epoch, so that no key of the former place is read again.
  * @throws {TypeError}
  */
-export function cacheKey({ tenantId, epoch }: Pick<AttemptPlace, 'tenantId' | 'epoch'>, name: string): CacheKey {
+export function cacheKey(
+  { tenantId, epoch }: Pick<AttemptPlace, 'tenantId' | 'epoch'>,
+  name: string,
+): CacheKey {
   if (!Number.isSafeInteger(epoch) || epoch < 1) throw new TypeError('epoch is not a positive integer');
   return `tenant:${id(tenantId)}:${name}:e${epoch}` as CacheKey;
 }

@@ -118,8 +118,7 @@ export async function readCachedRow(
     load: (watch) => load(watch ? tenant.watchedBy(watch) : tenant),
     // Encrypted values are bytes; they are never decrypted here.
     encode: (row) => withColumns(row, sealed, (bytes) => (bytes as Buffer).toString('base64')),
-    decode: (json) =>
-      withColumns(json as object, sealed, (text) => Buffer.from(text as string, 'base64')),
+    decode: (json) => withColumns(json as object, sealed, (text) => Buffer.from(text as string, 'base64')),
   });
 }
 
@@ -173,7 +172,8 @@ function shapeOf(resource: Resource): string {
 function withColumns(row: object, columns: readonly string[], convert: (value: unknown) => unknown): object {
   if (columns.length === 0) return row;
   const entries = Object.entries(row).map(
-    ([column, value]) => [column, columns.includes(column) && value !== null ? convert(value) : value] as const,
+    ([column, value]) =>
+      [column, columns.includes(column) && value !== null ? convert(value) : value] as const,
   );
   return Object.fromEntries(entries);
 }

@@ -109,7 +109,12 @@ export class TenantCache implements CachedData {
     for (;;) {
       const token = randomUUID();
       const known = source.inMemory ? this.#memory.get(own) : undefined;
-      const answer = await this.#server.run(READ, key, [token, this.#times.leaseMs, shape, known?.version ?? '']);
+      const answer = await this.#server.run(READ, key, [
+        token,
+        this.#times.leaseMs,
+        shape,
+        known?.version ?? '',
+      ]);
       const [state, text, version] = (answer?.value ?? []) as string[];
       if (state === 'known' && known) return known.value as Value;
       if (state === 'hit') {

@@ -82,7 +82,11 @@ describe.skipIf(!valkeyInstalled).each(MODELS)('in %s', (model) => {
     const employeeId = await one.addEmployee(model, { profileData: { b: 1, a: [null, { z: 'Ã¼' }] } });
     const fresh = await employee(without, model, employeeId);
     const missed = await employee(one, model, employeeId);
-    await behindTheCache(model, `UPDATE employees SET job_title = 'unseen' WHERE employee_id = $1`, employeeId);
+    await behindTheCache(
+      model,
+      `UPDATE employees SET job_title = 'unseen' WHERE employee_id = $1`,
+      employeeId,
+    );
     const hit = await employee(other, model, employeeId);
     expect([missed.text, hit.text]).toEqual([fresh.text, fresh.text]);
     expect([missed.headers.etag, hit.headers.etag]).toEqual([fresh.headers.etag, fresh.headers.etag]);
@@ -202,27 +206,35 @@ test.skipIf(!valkeyInstalled)('what is cached of one tenant is no other tenantâ€
   }
 });
 
-test.skipIf(!valkeyInstalled)('a tenant above its storage limit reads, changes and deletes, but adds nothing', async () => {
-  const { tenantId } = without.tenant('schema');
-  const employeeId = await one.addEmployee('schema');
-  await without.world.registry.query('UPDATE tenants SET max_storage_gb = 1 WHERE tenant_id = :tenantId::uuid', {
-    tenantId,
-  });
-  await without.world.registry.query(
-    `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
+test.skipIf(!valkeyInstalled)(
+  'a tenant above its storage limit reads, changes and deletes, but adds nothing',
+  async () => {
+    const { tenantId } = without.tenant('schema');
+    const employeeId = await one.addEmployee('schema');
+    await without.world.registry.query(
+      'UPDATE tenants SET max_storage_gb = 1 WHERE tenant_id = :tenantId::uuid',
+      {
+        tenantId,
+      },
+    );
+    await without.world.registry.query(
+      `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
      VALUES (:tenantId::uuid, current_date - 1, 1, 1, 1), (:tenantId::uuid, current_date, 1, 1, 2000000000)`,
-    { tenantId },
-  );
-  const full = without.restarted();
-  const refused = await full.call('schema', 'POST /employees', { body: newEmployee() });
-  expect(refused).toMatchObject({ status: 409, body: { type: 'urn:strata:problem:storage-limit' } });
-  const imported = { frameworkName: 'F', version: '1', skills: [{ skillName: 'S' }] };
-  expect((await full.call('schema', 'POST /frameworks/import', { body: imported })).status).toBe(409);
-  await call(full, 'schema', 'PATCH /employees/{employeeId}', { employeeId }, { jobTitle: 'x' });
-  await call(full, 'schema', 'DELETE /employees/{employeeId}', { employeeId });
-  await without.world.registry.query(
-    'UPDATE usage_samples SET storage_bytes = 1 WHERE tenant_id = :tenantId::uuid',
-    { tenantId },
-  );
-  expect((await without.restarted().call('schema', 'POST /employees', { body: newEmployee() })).status).toBe(201);
-});
+      { tenantId },
+    );
+    const full = without.restarted();
+    const refused = await full.call('schema', 'POST /employees', { body: newEmployee() });
+    expect(refused).toMatchObject({ status: 409, body: { type: 'urn:strata:problem:storage-limit' } });
+    const imported = { frameworkName: 'F', version: '1', skills: [{ skillName: 'S' }] };
+    expect((await full.call('schema', 'POST /frameworks/import', { body: imported })).status).toBe(409);
+    await call(full, 'schema', 'PATCH /employees/{employeeId}', { employeeId }, { jobTitle: 'x' });
+    await call(full, 'schema', 'DELETE /employees/{employeeId}', { employeeId });
+    await without.world.registry.query(
+      'UPDATE usage_samples SET storage_bytes = 1 WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+    expect(
+      (await without.restarted().call('schema', 'POST /employees', { body: newEmployee() })).status,
+    ).toBe(201);
+  },
+);

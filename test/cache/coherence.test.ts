@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CacheServer } from '../../functions/aws/cache-server.ts';
 import { TenantAccess } from '../../functions/placement/tenant-router.ts';
 import type { Actor } from '../../functions/tenant-data/audit-log.ts';
-import { employees } from '../../functions/tenant-data/employees.ts';
 import { RELEASE } from '../../functions/tenant-data/cache-scripts.ts';
+import { employees } from '../../functions/tenant-data/employees.ts';
 import { TenantCache } from '../../functions/tenant-data/tenant-cache.ts';
 import { sampled } from '../full-run.ts';
 import { type Container, createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
@@ -58,7 +58,8 @@ const step = fc.record({
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('move' as const) }) },
   ),
 });
-type Action = typeof step extends fc.Arbitrary<infer Step extends { action: object }> ? Step['action'] : never;
+type Action =
+  typeof step extends fc.Arbitrary<infer Step extends { action: object }> ? Step['action'] : never;
 
 interface Execution {
   readonly container: Container;
@@ -250,19 +251,22 @@ const turns = async (count: number) => {
   for (let n = 0; n < count; n++) await new Promise<void>((resolve) => setImmediate(resolve));
 };
 
-describe.skipIf(!valkeyInstalled).each(['shared', 'schema'] as const)('a client of a tenant in %s', (model) => {
-  test('never gets a value older than the last write that was answered', async () => {
-    const tenant = world.tenants.find(({ isolationModel }) => isolationModel === model) as WorldTenant;
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-        const run = await Run.start(tenant);
-        try {
-          await Promise.all(steps.map(({ delay, action }) => turns(delay * 5).then(() => run.do(action))));
-        } finally {
-          await run.end();
-        }
-      }),
-      { numRuns: sampled(8, 100) },
-    );
-  }, 600_000);
-});
+describe.skipIf(!valkeyInstalled).each(['shared', 'schema'] as const)(
+  'a client of a tenant in %s',
+  (model) => {
+    test('never gets a value older than the last write that was answered', async () => {
+      const tenant = world.tenants.find(({ isolationModel }) => isolationModel === model) as WorldTenant;
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+          const run = await Run.start(tenant);
+          try {
+            await Promise.all(steps.map(({ delay, action }) => turns(delay * 5).then(() => run.do(action))));
+          } finally {
+            await run.end();
+          }
+        }),
+        { numRuns: sampled(8, 100) },
+      );
+    }, 600_000);
+  },
+);

@@ -43,7 +43,10 @@ describe.skipIf(!valkeyInstalled)('the bucket of a tenant', () => {
     const limit = { rate: 100, burst: 2 };
     await takeToken(server, tenantId, limit);
     // As if the last request had been ten seconds earlier.
-    await valkey.inspector.hset(`tenant:${tenantId}:requests`, { tokens: '0', at: `${(Date.now() - 10_000) * 1000}` });
+    await valkey.inspector.hset(`tenant:${tenantId}:requests`, {
+      tokens: '0',
+      at: `${(Date.now() - 10_000) * 1000}`,
+    });
     const bucket = await takeToken(server, tenantId, limit);
     expect(bucket).toMatchObject({ isAllowed: true, remaining: 1 });
   });
@@ -78,7 +81,11 @@ describe.skipIf(!valkeyInstalled)('requests of a tenant', () => {
   test('have the headers of their limit, refusals too', async () => {
     const { headers } = await list(limited);
     // The limit of Starter.
-    expect(headers).toMatchObject({ 'ratelimit-limit': '200', 'ratelimit-remaining': '199', 'ratelimit-reset': '1' });
+    expect(headers).toMatchObject({
+      'ratelimit-limit': '200',
+      'ratelimit-remaining': '199',
+      'ratelimit-reset': '1',
+    });
     const missing = await limited.call('shared', 'GET /teams/{teamId}', {
       pathParameters: { teamId: randomUUID() },
     });
@@ -101,7 +108,9 @@ describe.skipIf(!valkeyInstalled)('requests of a tenant', () => {
       headers: { 'content-type': 'application/problem+json', 'retry-after': '1', 'ratelimit-remaining': '0' },
       body: { type: 'urn:strata:problem:too-many-requests', status: 429 },
     });
-    await expect.poll(async () => (await own.call('schema', 'GET /teams')).status, { interval: 250 }).toBe(200);
+    await expect
+      .poll(async () => (await own.call('schema', 'GET /teams')).status, { interval: 250 })
+      .toBe(200);
   });
 
   test('are not limited while the server does not answer', async () => {

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CommitUnknown } from '../../functions/database/errors.ts';
 import type { AttemptPlace, CachedSource } from '../../functions/placement/cached-data.ts';
-import { type CacheTimes, TenantCache } from '../../functions/tenant-data/tenant-cache.ts';
 import { cacheKey, cacheNames } from '../../functions/tenant-data/cache-key.ts';
+import { type CacheTimes, TenantCache } from '../../functions/tenant-data/tenant-cache.ts';
 import { TestValkey, valkeyInstalled } from './test-valkey.ts';
 
 const NAME = cacheNames.skillsList;
@@ -79,7 +79,10 @@ describe.skipIf(!valkeyInstalled)('a cached value', () => {
     const cache = container();
     await cache.read(place, row.source());
     row.value = 7;
-    const others = [{ ...place, tenantId: randomUUID() }, { ...place, epoch: 2 }];
+    const others = [
+      { ...place, tenantId: randomUUID() },
+      { ...place, epoch: 2 },
+    ];
     for (const other of others) {
       row.at = other;
       expect(await cache.read(other, row.source())).toBe(7);

@@ -6,7 +6,10 @@ import { type Assembly, sharedAssembly } from './synthesized-app.ts';
 let plain: Assembly;
 let cached: Assembly;
 beforeAll(async () => {
-  [plain, cached] = await Promise.all([sharedAssembly('default'), sharedAssembly('threeRegionsOfThreeCells')]);
+  [plain, cached] = await Promise.all([
+    sharedAssembly('default'),
+    sharedAssembly('threeRegionsOfThreeCells'),
+  ]);
 });
 
 const ofType = (type: string) => cached.resources.filter(({ Type }) => Type === type);
@@ -60,11 +63,18 @@ test('only these functions may read the secrets of the caches, and only they rea
   const readers = new Set<string>();
   for (const { where, statement } of allowStatements(cached.resources)) {
     if (!listOf(statement.Action).map(text).includes('secretsmanager:GetSecretValue')) continue;
-    if (listOf(statement.Resource).map(text).some((resource) => /\/cache(-address)?-/.test(resource)))
+    if (
+      listOf(statement.Resource)
+        .map(text)
+        .some((resource) => /\/cache(-address)?-/.test(resource))
+    )
       readers.add(where.split('/')[0] as string);
   }
   expect([...readers].sort()).toEqual(['Strata-apac-api', 'Strata-eu-api', 'Strata-us-api']);
-  const rules = ofType('AWS::EC2::SecurityGroupIngress').filter(({ Properties }) => Properties.ToPort === 6379);
+  const rules = ofType('AWS::EC2::SecurityGroupIngress').filter(
+    ({ Properties }) => Properties.ToPort === 6379,
+  );
   expect(rules).toHaveLength(3);
-  for (const { Properties } of rules) expect(text(Properties.SourceSecurityGroupId)).toContain('ApiFunctions');
+  for (const { Properties } of rules)
+    expect(text(Properties.SourceSecurityGroupId)).toContain('ApiFunctions');
 });

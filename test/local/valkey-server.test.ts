@@ -72,10 +72,18 @@ test('without a program, a cache of a template is an address at which nothing li
   const log: string[] = [];
   const caches = new LocalCaches(certificates, (line) => log.push(line), '/nowhere/valkey-server');
   const factory = caches.factories().find(({ type }) => type === 'AWS::ElastiCache::ServerlessCache');
-  const context = { stateDir: directory, account: '1', stacks: new Map(), state: stateFile(join(directory, 'state')) };
+  const context = {
+    stateDir: directory,
+    account: '1',
+    stacks: new Map(),
+    state: stateFile(join(directory, 'state')),
+  };
   for (const name of ['strata-us-1', 'strata-us-2']) {
     const made = await factory?.create(
-      { properties: { ServerlessCacheName: name, UserGroupId: 'g' }, stack: { region: 'us-east-1' } } as never,
+      {
+        properties: { ServerlessCacheName: name, UserGroupId: 'g' },
+        stack: { region: 'us-east-1' },
+      } as never,
       context as never,
     );
     expect(Number(made?.attributes['Endpoint.Port'])).toBeGreaterThan(0);

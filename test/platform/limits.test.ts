@@ -24,7 +24,8 @@ describe.skipIf(!installed)('on a platform with a cache', () => {
 
   test('a burst beyond the tenant’s limit is 429 with Retry-After, and later requests work again', async () => {
     await limit(1, 3);
-    const burst = () => Promise.all(Array.from({ length: 10 }, () => call('GET', '/teams', { token: admin })));
+    const burst = () =>
+      Promise.all(Array.from({ length: 10 }, () => call('GET', '/teams', { token: admin })));
     // Containers know the new limit within two seconds.
     await expect
       .poll(async () => (await burst()).filter(({ status }) => status === 429).length, { interval: 500 })

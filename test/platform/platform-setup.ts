@@ -40,9 +40,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     printed += text;
     if (isReady || !/^ready /m.test(printed)) return;
     isReady = true;
-    void liftLimits(`http://localhost:${apiPort}`, { API_PORT: apiPort, AWS_PORT: awsPort, STRATA_DIR: stateDir }).then(
+    void liftLimits(`http://localhost:${apiPort}`, {
+      API_PORT: apiPort,
+      AWS_PORT: awsPort,
+      STRATA_DIR: stateDir,
+    }).then(
       () => writeFileSync(`${stateDir}.ready`, ''),
-      (error: Error) => writeFileSync(`${stateDir}.ended`, `the demo tenants keep their limits: ${error.stack}`),
+      (error: Error) =>
+        writeFileSync(`${stateDir}.ended`, `the demo tenants keep their limits: ${error.stack}`),
     );
   });
   const ended = new Promise<void>((done) => {
@@ -65,7 +70,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 /** Of the demo tenants, to which tests send more requests per second than they may. */
 async function liftLimits(apiUrl: string, where: Readonly<Record<string, string | number>>): Promise<void> {
-  const env = { ...process.env, ...Object.fromEntries(Object.entries(where).map(([key, value]) => [key, String(value)])) };
+  const env = {
+    ...process.env,
+    ...Object.fromEntries(Object.entries(where).map(([key, value]) => [key, String(value)])),
+  };
   const cwd = resolve(import.meta.dirname, '../..');
   const script = ['infra/local/token.ts', '--operator'];
   const { stdout } = await promisify(execFile)(process.execPath, script, { cwd, env });

@@ -52,7 +52,10 @@ export async function measureSessionParts(quick: boolean): Promise<SessionParts[
     const registry = new BenchRegistry();
     const found: SessionParts[] = [];
     const cache = new TenantCache(valkey.server());
-    for (const [model, tenant] of [['shared', shared], ['schema', schema]] as const) {
+    for (const [model, tenant] of [
+      ['shared', shared],
+      ['schema', schema],
+    ] as const) {
       registry.routeTo(tenant.tenantId, database.route(tenant));
       const router = new TenantRouter(new TenantDirectory(registry), pools);
       const ids = await database.employeeIds(tenant);
@@ -77,7 +80,13 @@ async function measure(
   // Written rows are others than cached ones: a hit is what is measured.
   const [written, read] = [ids.slice(0, EMPLOYEES / 2), ids.slice(EMPLOYEES / 2)];
   for (const employee_id of ids) {
-    await employees.update(without, admin, { employee_id }, { ssn: '078-05-1120', salary: 91_234.56 }, undefined);
+    await employees.update(
+      without,
+      admin,
+      { employee_id },
+      { ssn: '078-05-1120', salary: 91_234.56 },
+      undefined,
+    );
   }
   const [readId, writtenId] = [inTurn(read), inTurn(written)];
   let count = 0;
@@ -91,7 +100,11 @@ async function measure(
       opened: () => employees.get(without, { employee_id: readId() }, admin),
       plain: () =>
         without.batch('write', [
-          updateOne(employees.resource, { employee_id: writtenId() }, title()) as unknown as Statement<object>,
+          updateOne(
+            employees.resource,
+            { employee_id: writtenId() },
+            title(),
+          ) as unknown as Statement<object>,
         ]),
       audited: () => update(without, member, {}),
       sealed: () => update(without, admin, { salary: 90_000 + (count % 1_000) }),
