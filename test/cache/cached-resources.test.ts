@@ -193,7 +193,8 @@ describe.skipIf(!valkeyInstalled).each(MODELS)('in %s', (model) => {
       one.call(model, 'GET /teams/{teamId}/members', { pathParameters: { teamId }, query });
     expect((await list({ limit: '1' })).status).toBe(200);
     expect((await list({ sort: '-joinedAt' })).status).toBe(200);
-    expect(await valkey.keys()).toEqual([]);
+    // The tenant's requests are counted there too.
+    expect((await valkey.keys()).filter((key) => !key.endsWith(':requests'))).toEqual([]);
   });
 });
 

@@ -160,7 +160,10 @@ class Run {
       for (let row = 0; row < KEYS; row++) await this.#read(from, row);
     }
     this.#relay.close();
-    for (const { server } of this.#executions) server.end();
+    for (const { server, container: own } of this.#executions) {
+      server.end();
+      await own.end();
+    }
   }
 
   async #read(from: number, row: number): Promise<void> {

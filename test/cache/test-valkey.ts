@@ -8,6 +8,7 @@ import { CACHE_ACCESS, CACHE_USER } from '../../functions/contracts/cache-user.t
 import { CachePool } from '../../functions/tenant-data/cache-pool.ts';
 import { internals, valkeyProgram } from '../../infra/local/index.ts';
 import { CuttingRelay } from '../placement/cutting-relay.ts';
+import { sharedCertificates } from '../postgres-server.ts';
 
 export const valkeyInstalled = valkeyProgram() !== undefined;
 if (!valkeyInstalled)
@@ -40,8 +41,8 @@ export class TestValkey {
 
   static async start(): Promise<TestValkey> {
     const directory = mkdtempSync(join(tmpdir(), 'strata-valkey-'));
-    const { localCertificates, startValkey } = await internals();
-    const { caCertificate, serverCertificate, serverKey } = await localCertificates(directory);
+    const { startValkey } = await internals();
+    const { caCertificate, serverCertificate, serverKey } = await sharedCertificates();
     const server = await startValkey({
       program: valkeyProgram() as string,
       directory,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'iovalkey';
@@ -13,7 +13,9 @@ let directory: string;
 let certificates: Awaited<ReturnType<typeof localCertificates>>;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'strata-caches-'));
-  certificates = await localCertificates(join(directory, 'tls'));
+  const tls = join(directory, 'tls');
+  mkdirSync(tls);
+  certificates = await localCertificates(tls);
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
