@@ -153,11 +153,12 @@ export class CacheServer {
   }
 
   async #open(): Promise<Redis> {
-    const [{ Redis }, { host, port, username, password }] = await within(
+    // A bundle's chunk of a CommonJS module has no other export than the default one.
+    const [{ default: module }, { host, port, username, password }] = await within(
       ADDRESS_LIMIT_MS,
       Promise.all([import('iovalkey'), this.#options.address()]),
     );
-    const connection = new Redis({
+    const connection = new module.Redis({
       host,
       port,
       username,
