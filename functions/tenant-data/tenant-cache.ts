@@ -21,7 +21,8 @@
  * - a crash between tombstone and COMMIT, or between COMMIT and clear, leaves tombstones: the database is read until they
  *   expire, which is later than the transaction can end;
  * - a tombstone that was lost before it was cleared (eviction) makes the clear remove whatever was stored since;
- * - a waiting reader uses another one's value only if that was stored, because then it was valid after the waiting began;
+ * - a reader that finds a lease of its own container may answer with what that load reads: the lease holds, so no write
+ *   has been answered since it was granted;
  * - a container that does not know of a move yet reads keys of a former epoch. So a write also removes its keys of the two
  *   epochs before its own; nothing is stored there any more, because the database refuses them. Two suffice: a container
  *   looks a tenant up every two seconds, no move takes less, and values of an older epoch have expired.
@@ -73,12 +74,6 @@ const MAX_IN_MEMORY = 200;
 const POLL_MS = 10;
 const FORMER_EPOCHS = 2;
 
-interface Loaded<Value> {
-  readonly value: Value;
-  /** The lease held until the value was stored. */
-  readonly isStored: boolean;
-}
-
 interface InMemory {
   readonly version: string;
   readonly value: unknown;
@@ -88,9 +83,9 @@ export class TenantCache implements CachedData {
   readonly #server: CacheServer;
   readonly #times: CacheTimes;
   /** The reads of this container that have a lease, by its token and their shape. */
-  readonly #loads = new Map<string, Promise<Loaded<unknown>>>();
+  readonly #loads = new Map<string, Promise<unknown>>();
   readonly #memory = new LRUCache<string, InMemory>({ max: MAX_IN_MEMORY });
-  /** Keys of writes whose clear was not answered, with the time at which no older value is left in them. */
+  /** Keys of writes whose clear was not answered, with the time at which no older value is left in them; oldest first. */
   readonly #owed = new Map<CacheKey, number>();
   #paying: Promise<void> | undefined;
 
@@ -123,16 +118,12 @@ export class TenantCache implements CachedData {
         if (source.inMemory) this.#memory.set(own, { version: version as string, value });
         return value;
       }
-      if (state === 'lease') return (await this.#load({ place, key, shape, token }, source)).value;
+      if (state === 'lease') return this.#load({ place, key, shape, token }, source);
       // Without an answer, or while the value is being written.
       if (state !== 'leased') return source.load();
-      // While the lease is held, nothing has been stored under it: what will be is newer than this read's beginning.
-      const load = this.#loads.get(`${text} ${shape}`);
-      if (load) {
-        // Its error is its own: this read finds out for itself.
-        const loaded = await load.catch(() => undefined);
-        return loaded?.isStored ? (loaded.value as Value) : source.load();
-      }
+      const load = this.#loads.get(`${text} ${shape}`) as Promise<Value> | undefined;
+      // Its error is its own: this read finds out for itself.
+      if (load) return load.catch(() => source.load());
       if (performance.now() > deadline) return source.load();
       await delay(POLL_MS * (0.5 + Math.random()));
     }
@@ -168,11 +159,21 @@ export class TenantCache implements CachedData {
       if (isSettled) {
         const keys = [...touched];
         const cleared = await run(CLEAR, keys, [token]);
-        const until = performance.now() + this.#times.valueMs;
-        keys.forEach((key, index) => {
-          if (cleared[index] === undefined) this.#owed.set(key, until);
-        });
+        this.#owe(keys.filter((_, index) => cleared[index] === undefined));
       }
+    }
+  }
+
+  #owe(keys: readonly CacheKey[]): void {
+    const now = performance.now();
+    for (const key of keys) {
+      this.#owed.delete(key);
+      this.#owed.set(key, now + this.#times.valueMs);
+    }
+    // Where nothing is read, nothing else drops what is over.
+    for (const [key, until] of this.#owed) {
+      if (until > now) break;
+      this.#owed.delete(key);
     }
   }
 
@@ -199,7 +200,7 @@ export class TenantCache implements CachedData {
   #load<Value>(
     lease: { place: AttemptPlace; key: CacheKey; shape: string; token: string },
     source: CachedSource<Value>,
-  ): Promise<Loaded<Value>> {
+  ): Promise<Value> {
     const load = this.#loadAndStore(lease, source);
     const name = `${lease.token} ${lease.shape}`;
     this.#loads.set(name, load);
@@ -211,7 +212,7 @@ export class TenantCache implements CachedData {
   async #loadAndStore<Value>(
     { place, key, shape, token }: { place: AttemptPlace; key: CacheKey; shape: string; token: string },
     source: CachedSource<Value>,
-  ): Promise<Loaded<Value>> {
+  ): Promise<Value> {
     let readAt: AttemptPlace | undefined;
     const watch: AttemptWatch = {
       beforeCommit(attempted) {
@@ -230,12 +231,12 @@ export class TenantCache implements CachedData {
     const isOfPlace = readAt?.epoch === place.epoch && readAt.schemaVersion === place.schemaVersion;
     if (!isOfPlace || text.length > MAX_VALUE) {
       await this.#server.run(RELEASE, key, [token]);
-      return { value, isStored: false };
+      return value;
     }
     // The token names the version: no other value is ever stored under it.
     const answer = await this.#server.run(STORE, key, [token, text, token, shape, this.#times.valueMs]);
     const isStored = answer?.value === 1;
     if (isStored && source.inMemory) this.#memory.set(`${key} ${shape}`, { version: token, value });
-    return { value, isStored };
+    return value;
   }
 }

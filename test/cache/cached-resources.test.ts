@@ -198,6 +198,33 @@ describe.skipIf(!valkeyInstalled).each(MODELS)('in %s', (model) => {
   });
 });
 
+test.skipIf(!valkeyInstalled)(
+  'the deletion of an employee reaches a report that is added while it waits',
+  async () => {
+    const model = 'schema';
+    const managerId = await one.addEmployee(model);
+    const reportId = await one.addEmployee(model, { managerId });
+    expect((await employee(one, model, reportId)).body.managerId).toBe(managerId);
+    const change = `UPDATE employees SET manager_id = $2 WHERE employee_id = $1`;
+    const tenant = without.tenant(model);
+    const client = await tenant.database.connect(tenant.login);
+    await asTenant(client, tenant, 'write', () => client.query(change, [reportId, null]));
+    const observer = await tenant.database.connect('superuser');
+    let deletion: Promise<Answer> | undefined;
+    await asTenant(client, tenant, 'write', async () => {
+      await client.query(change, [reportId, managerId]);
+      deletion = call(other, model, 'DELETE /employees/{employeeId}', { employeeId: managerId });
+      const waiting = `SELECT count(*)::int AS count FROM pg_locks WHERE NOT granted AND locktype <> 'advisory'
+      AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
+      await expect.poll(async () => (await observer.query(waiting)).rows[0].count).toBe(1);
+    });
+    await deletion;
+    await client.end();
+    await observer.end();
+    expect((await employee(one, model, reportId)).body.managerId).toBeNull();
+  },
+);
+
 test.skipIf(!valkeyInstalled)('what is cached of one tenant is no other tenant’s', async () => {
   const employeeId = await one.addEmployee('shared', newEmployee());
   await employee(one, 'shared', employeeId);
