@@ -36,7 +36,7 @@ type LoggedEvent = Pick<APIGatewayProxyEventV2, 'routeKey' | 'isBase64Encoded'> 
 };
 
 /** Absent while the request's tenant is not resolved, and on routes without one. */
-type RequestOwner = Partial<Pick<TenantContext, 'tenant' | 'actor'>>;
+type RequestOwner = Partial<Pick<TenantContext, 'tenant' | 'actor' | 'answerHeaders'>>;
 
 const begin = (): Begin => ({ at: performance.now(), databaseMs: databaseTimeSpent() });
 
@@ -49,7 +49,11 @@ export function logRequests(): MiddlewareObj<ApiEvent, APIGatewayProxyStructured
     response: APIGatewayProxyStructuredResultV2 | null | undefined,
   ) => {
     if (response) {
-      response.headers = { ...response.headers, 'x-request-id': event.requestContext.requestId };
+      response.headers = {
+        ...response.headers,
+        ...context.answerHeaders,
+        'x-request-id': event.requestContext.requestId,
+      };
     }
     logRequest(event, response ?? { statusCode: 500 }, begins.get(event) ?? begin(), context);
   };
