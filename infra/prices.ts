@@ -41,6 +41,8 @@ const usEast: RegionPrices = {
   ioMillion: 0.2,
   clusterBackupGbMonth: 0.021,
   s3GbMonth: { standard: 0.023, infrequentAccess: 0.0125 },
+  cacheGbHour: 0.084,
+  cacheMillion: 0.0023,
   endpointHour: 0.01,
   natHour: 0.045,
   lambdaGbSecond: 0.0000133334,
@@ -73,6 +75,8 @@ function scaled(factor: number): RegionPrices {
     proxyVcpuHour: rounded(usEast.proxyVcpuHour * factor),
     storageGbMonth: rounded(usEast.storageGbMonth * factor),
     ioMillion: rounded(usEast.ioMillion * factor),
+    cacheGbHour: rounded(usEast.cacheGbHour * factor),
+    cacheMillion: rounded(usEast.cacheMillion * factor),
     endpointHour: rounded(usEast.endpointHour * factor),
   };
 }
@@ -85,6 +89,7 @@ export const prices: PricesConfig = {
   regions: { us: usEast, eu: scaled(1.1), apac: scaled(1.25) },
   assumptions: {
     ioPerRequest: 5,
+    ecpusPerRequest: 10,
     logBytesPerRequest: 1_600,
     transitionsPerTenantDay: 40,
     keyCallsPerTenantDay: 200,
@@ -108,7 +113,7 @@ const ALARM_METRICS = { home: 93, other: 80, furtherCell: 12 };
 /** Three for each of the API's functions and each tier with its cells, or the dedicated databases. */
 const METRICS_OF_A_FUNCTION = 3;
 const API_FUNCTIONS = 5;
-const SECRETS = { registry: 4, cell: 3 };
+const SECRETS = { registry: 4, cell: 3, cache: 2 };
 const KEYS = 3;
 
 /** What the bill of a region is computed from. @throws {Error} the region has no prices. */
@@ -130,14 +135,16 @@ export function installationOf({ registry, regions }: StrataConfig, region: Regi
   const isHome = regions[0]?.key === region.key;
   const { cells, dedicated, availabilityZones } = region;
   const alarms = isHome ? ALARM_METRICS.home : ALARM_METRICS.other;
+  const caches = cells.filter(({ cache }) => cache !== undefined).length;
   return {
     isHome,
     registry: { instances: 1 + registry.readers, minCapacity: registry.minCapacity },
-    cells: cells.map(({ id, readers, minCapacity, maxCapacity }) => ({
+    cells: cells.map(({ id, readers, minCapacity, maxCapacity, cache }) => ({
       id,
       instances: 1 + readers,
       minCapacity,
       maxCapacity,
+      hasCache: cache !== undefined,
     })),
     dedicated: {
       ...dedicatedSizes,
@@ -149,9 +156,9 @@ export function installationOf({ registry, regions }: StrataConfig, region: Regi
     },
     endpoints: ENDPOINT_SERVICES * availabilityZones.length,
     natGateways: 0,
-    alarmMetrics: alarms + ALARM_METRICS.furtherCell * (cells.length - 1),
+    alarmMetrics: alarms + ALARM_METRICS.furtherCell * (cells.length - 1) + caches,
     customMetrics: METRICS_OF_A_FUNCTION * API_FUNCTIONS * (2 * cells.length + 1),
-    secrets: SECRETS.registry + SECRETS.cell * cells.length,
+    secrets: SECRETS.registry + SECRETS.cell * cells.length + SECRETS.cache * caches,
     keys: KEYS,
   };
 }

@@ -21,6 +21,9 @@ export interface RegionPrices {
   /** Backups of Aurora beyond the size of the cluster. */
   readonly clusterBackupGbMonth: number;
   readonly s3GbMonth: { readonly standard: number; readonly infrequentAccess: number };
+  /** ElastiCache Serverless for Valkey: a GB for an hour, 0.1 GB at least, and a million ECPUs. */
+  readonly cacheGbHour: number;
+  readonly cacheMillion: number;
   readonly endpointHour: number;
   readonly natHour: number;
   readonly lambdaGbSecond: number;
@@ -53,6 +56,8 @@ export interface RegionPrices {
 export interface CostAssumptions {
   /** I/O requests of Aurora for each request of the API. */
   readonly ioPerRequest: number;
+  /** ECPUs of the cache for each request, where the cell has one. */
+  readonly ecpusPerRequest: number;
   /** Of logs for each request: its own line, API Gateway's, Lambda's. */
   readonly logBytesPerRequest: number;
   /** State transitions for each tenant and day: backup, its share of the daily runs. */
@@ -67,6 +72,7 @@ export interface InstalledCell {
   readonly instances: number;
   readonly minCapacity: number;
   readonly maxCapacity: number;
+  readonly hasCache: boolean;
 }
 
 /** A size of a dedicated database: provisioned instances, or ACUs of Serverless v2 when it has no class. */
@@ -108,3 +114,4 @@ export interface CostBasis {
 export const HOURS_OF_A_MONTH = 730;
 export const LEAST_PROXY_ACUS = 8;
 export const LEAST_PROXY_VCPUS = 2;
+export const LEAST_CACHE_GB = 0.1;

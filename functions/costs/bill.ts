@@ -9,6 +9,7 @@ import {
   type DedicatedSize,
   HOURS_OF_A_MONTH,
   type Installation,
+  LEAST_CACHE_GB,
   LEAST_PROXY_ACUS,
   LEAST_PROXY_VCPUS,
   type RegionPrices,
@@ -105,7 +106,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     basis: 'rest',
     source: 'configured',
   });
-  for (const { id: cellId, instances, minCapacity } of installation.cells) {
+  for (const { id: cellId, instances, minCapacity, hasCache } of installation.cells) {
     const here = tenants.filter((tenant) => tenant.cellId === cellId);
     const shared = { basis: 'database-time', source: 'configured', cellId } as const;
     add('cell-instances', instances * minCapacity * prices.acuHour * hours, shared);
@@ -123,8 +124,17 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
         cellId,
       },
     );
-    const io = total(({ requests }) => requests, here) * assumptions.ioPerRequest;
+    const requested = total(({ requests }) => requests, here);
+    const io = requested * assumptions.ioPerRequest;
     add('cell-io', (io / MILLION) * prices.ioMillion, { basis: 'requests', source: 'assumed', cellId });
+    if (!hasCache) continue;
+    const ecpus = (requested * assumptions.ecpusPerRequest) / MILLION;
+    const stored = LEAST_CACHE_GB * prices.cacheGbHour * hours;
+    add('cell-cache', stored + ecpus * prices.cacheMillion, {
+      basis: 'requests',
+      source: 'assumed',
+      cellId,
+    });
   }
   for (const tenant of tenants) {
     const { tenantId, isolationModel } = tenant;

@@ -86,7 +86,7 @@ describe('the shares of all tenants', () => {
   });
 
   test('are the bill of an installation with its configured prices', () => {
-    const config = loadConfig({ STRATA_CELLS: 'us=2' });
+    const config = loadConfig({ STRATA_CELLS: 'us=2', STRATA_CACHE: 'on' });
     const basis = costBasisOf(config, config.regions[0] ?? knownRegions.us);
     fc.assert(
       fc.property(tenants(1), fc.integer({ min: 1, max: 28 }), (fleet, days) => {
