@@ -126,6 +126,8 @@ test('hours and days are the sums of each tenant’s requests, however often the
 });
 
 test('a late line counts until its hour is two hours old, and not after that', async () => {
+  // An hour and a half after its end it is still open.
+  await aggregate(at('12:30:00'));
   await write({ tenantId: A, time: at('10:45:00'), actor: 'three' });
   await aggregate(at('12:59:00'));
   expect(await hours(A)).toMatchObject([{ requests: 1 }, { requests: 3 }]);
