@@ -45,6 +45,7 @@ const wholeRows = (db: RegistrySql) =>
       .as('schema_version'),
     nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
     ownKeyOf(eb.ref('t.tenant_id')).as('field_key_arn'),
+    eb.ref('r.read_replica_host').as('read_replica_host'),
   ]);
 
 type PlainRow = InferResult<ReturnType<typeof plainRows>>[number];

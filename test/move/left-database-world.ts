@@ -61,6 +61,7 @@ export class LeftDatabaseWorld {
       roleArn: this.plane.serviceRoleArn,
       deletionProtection: true,
       parameters: { SubnetIds: 'subnet-1,subnet-2' },
+      sizes: { large: {} },
     };
   }
 
@@ -73,7 +74,13 @@ export class LeftDatabaseWorld {
   async addTenant(): Promise<LeftDatabase> {
     this.relay.fate = () => 'passed';
     const tenantId = await addPlainTenant(this.plane.master);
-    const launch = { tenantId, slug: 'left', tier: 'enterprise', roleName: `role_${EPOCH}` } as const;
+    const launch = {
+      tenantId,
+      slug: 'left',
+      tier: 'enterprise',
+      roleName: `role_${EPOCH}`,
+      size: 'medium',
+    } as const;
     let progress: StackProgress | undefined;
     while (!progress?.ready) progress = (await driveDedicatedStack(launch, this.settings, progress)).progress;
     const left = new LeftDatabase(this, tenantId);

@@ -4,6 +4,7 @@
  */
 
 import * as z from 'zod/mini';
+import { DATABASE_SIZES } from '../../contracts/database-size.ts';
 import { component, pageOf } from '../../http/openapi/component.ts';
 import { memberRole } from '../../http/user-schemas.ts';
 import type { DryRun } from '../../moves/dry-run.ts';
@@ -27,6 +28,7 @@ const anyObject = z.record(z.string(), z.unknown());
 
 const tier = z.enum(['starter', 'business', 'enterprise']);
 const isolationModel = z.enum(['shared', 'schema', 'dedicated']);
+const databaseSize = z.enum(DATABASE_SIZES);
 const runStatus = z.enum(['running', 'succeeded', 'failed', 'aborted']);
 
 /** What everything that a workflow works on has. */
@@ -69,6 +71,7 @@ export const tenant = component(
     region: z.string(),
     apiUrl: orNull(z.string()),
     cellId: orNull(z.string()),
+    databaseSize: orNull(databaseSize),
     epoch: orNull(z.int()),
     executionArn: orNull(z.string()),
     cloneOf: z.exactOptional(id),
@@ -95,7 +98,12 @@ export const userPage = pageOf('TenantUser', user);
 
 const location = component(
   'Location',
-  z.object({ isolationModel, cellId: orNull(z.string()), region: z.string() }),
+  z.object({
+    isolationModel,
+    cellId: orNull(z.string()),
+    region: z.string(),
+    databaseSize: z.exactOptional(databaseSize),
+  }),
 );
 const plannedHop = { kind: z.enum(['reshape', 'relocate']), from: location, to: location };
 
@@ -156,6 +164,7 @@ export const move = component(
       tier: z.exactOptional(z.string()),
       cell: z.exactOptional(z.string()),
       residency: z.exactOptional(z.string()),
+      size: z.exactOptional(z.string()),
     }),
     force: z.boolean(),
   }) satisfies z.ZodMiniType<MoveView>,
@@ -191,6 +200,7 @@ export const dryRun = component(
           'residency',
           'compliance',
           'cell',
+          'size',
           'users',
           'storage',
           'name',

@@ -59,7 +59,7 @@ export const tenants = describeOperatorContext({
       tag: 'Tenants',
       summary: 'Onboard a tenant',
       description:
-        'Registers the tenant and starts its onboarding in the region of `dataResidency`. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
+        'Registers the tenant and starts its onboarding in the region of `dataResidency`. `databaseSize` is for the tier `enterprise`, and `medium` when absent. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
       body: onboardingInput,
       answers: { 202: answers.tenant },
       refusals: {
@@ -110,7 +110,7 @@ export const tenants = describeOperatorContext({
       tag: 'Moves',
       summary: 'Start a move',
       description:
-        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
+        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`, or a `targetSize`, which may also be given with the tier `enterprise` or with a residency. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
       body: moveRequest,
       answers: { 200: answers.dryRun, 202: answers.move },
       refusals: { 409: 'The move is not allowed: `errors[]` has `rule` and `detail`.', 503: NOT_STARTED },
