@@ -81,6 +81,8 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
+  /** JSON of `ResidencySettings`. */
+  readonly RESIDENCY: string;
 }
 
 export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment {

@@ -20,6 +20,7 @@ import type { ListedRollout, RolloutView, TargetCounts, TargetView } from '../..
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 import type { TenantUser } from '../../registry/tenant-users.ts';
 import type { UsageSample } from '../../registry/usage.ts';
+import { DATA_KINDS, type ResidencyReport, type ResidentData } from '../../residency/residency-report.ts';
 
 const id = z.uuid();
 const time = z.iso.datetime();
@@ -369,6 +370,41 @@ export const rollout = component(
     failed: z.array(target),
     deferred: z.array(target),
   }) satisfies z.ZodMiniType<RolloutView>,
+);
+
+const brokenRule = {
+  rule: z.enum(['residency', 'compliance', 'tier']),
+  detail: z.string(),
+};
+export const residency = component(
+  'ResidencyReport',
+  z.object({
+    tenantId: id,
+    slug: z.string(),
+    dataResidency: z.string(),
+    complianceRequirements: z.array(z.string()),
+    region: z.string(),
+    jurisdiction: z.string(),
+    data: z.array(
+      component(
+        'ResidentData',
+        z.object({
+          kind: z.enum(DATA_KINDS),
+          where: z.string(),
+          region: orNull(z.string()),
+          awsRegion: z.string(),
+          zones: z.array(z.string()),
+          keptDays: orNull(z.number()),
+          until: orNull(time),
+          rules: z.array(brokenRule.rule),
+          violates: z.array(brokenRule.rule),
+        }) satisfies z.ZodMiniType<ResidentData>,
+      ),
+    ),
+    rules: z.array(z.object({ rule: brokenRule.rule, demands: z.string() })),
+    violations: z.array(z.object(brokenRule)),
+    wouldViolate: z.array(z.object({ change: z.string(), ...brokenRule })),
+  }) satisfies z.ZodMiniType<ResidencyReport>,
 );
 
 export const rotation = component(

@@ -196,6 +196,13 @@ export const tenants = describeOperatorContext({
         'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
       answers: { 200: answers.linkedExport },
     },
+    'residency.read': {
+      tag: 'Tenants',
+      summary: 'Report where a tenant’s data is',
+      description:
+        'Where every byte of the tenant is, which rule demands it, what violates a rule, and which changes would. From the registries of all regions and the configuration.',
+      answers: { 200: answers.residency },
+    },
     'rotations.list': {
       tag: 'Encryption',
       summary: 'List key rotations',
