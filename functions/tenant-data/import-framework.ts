@@ -17,6 +17,7 @@ import { requireDocumentSize } from '../resources/documents.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { ResourceConflict } from '../resources/errors.ts';
 import { toItem } from '../resources/field-names.ts';
+import { type RecordedChange, recordFields } from './audit-changes.ts';
 import { type Actor, auditInsert } from './audit-log.ts';
 import { frameworks } from './frameworks.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
@@ -108,16 +109,33 @@ async function importInto(transaction: TenantTransaction, actor: Actor, input: F
   await writeSkills(transaction, stored.framework_id, differences);
   const framework = isNew ? stored : await update(transaction, stored.framework_id, wanted);
   const { frameworkName, version } = input;
-  await transaction.query(
-    auditInsert(actor, {
-      action: 'framework.import',
-      resourceType: frameworks.resource.type,
-      resourceId: stored.framework_id,
-      requestData: { frameworkName, version, skills: counts },
-      responseStatus: isNew ? 201 : 200,
-    }),
-  );
+  const entry = {
+    action: 'framework.import',
+    resourceType: frameworks.resource.type,
+    resourceId: stored.framework_id,
+    requestData: { frameworkName, version, skills: counts },
+    responseStatus: isNew ? 201 : 200,
+  };
+  const changes = changesOf(isNew ? undefined : stored, wanted, differences);
+  await transaction.query(auditInsert(actor, entry, changes));
   return { framework, isNew, skills: counts };
+}
+
+/** The framework's fields that differ, and the skills that are created, updated or removed. */
+function changesOf(
+  stored: FrameworkRow | undefined,
+  wanted: Values,
+  { created, updated, removed }: SkillDifferences,
+): RecordedChange {
+  const differing = Object.keys(wanted).filter(
+    (column) => !isDeepStrictEqual(stored?.[column] ?? null, wanted[column]),
+  );
+  const fieldsOf = (row: Values, skills: readonly object[]) => ({
+    ...toItem(Object.fromEntries(differing.map((column) => [column, row[column]]))),
+    ...(skills.length === 0 ? {} : { skills: skills.map(toItem) }),
+  });
+  const before = stored && fieldsOf(stored, [...updated.map((skill) => skill.before), ...removed]);
+  return recordFields(before, fieldsOf(wanted, [...updated.map((skill) => skill.after), ...created]));
 }
 
 /** The framework's row, locked. */
