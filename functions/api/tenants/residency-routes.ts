@@ -2,7 +2,6 @@ import { type OperatorApiEnvironment, variable } from '../../contracts/environme
 import type { ResidencySettings } from '../../contracts/residency.ts';
 import { operatorRoute } from '../../http/operator-api.ts';
 import { getTenant } from '../../registry/tenants.ts';
-import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 /** From the registries and the configuration: neither AWS nor a database is asked. */
@@ -12,6 +11,5 @@ export const read = operatorRoute({ params: tenantParams }, async ({ registry, r
   const tenant = await getTenant(registry, params.tenantId);
   const settings = JSON.parse(variable<OperatorApiEnvironment>('RESIDENCY')) as ResidencySettings;
   const facts = await readResidencyFacts(registries, registry, tenant);
-  const body = residencyReport(facts, settings, new Date());
-  return { status: 200, body, etag: entityTag(body) };
+  return { status: 200, body: residencyReport(facts, settings, new Date()) };
 });
