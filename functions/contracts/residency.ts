@@ -34,6 +34,8 @@ export interface ResidencyRegion {
   readonly zones: readonly string[];
   /** The region of AWS that backups are copied to. */
   readonly secondRegion?: string;
+  /** Some of its cells have a cache, for tenants of all tiers. */
+  readonly hasCache: boolean;
   /** Readers of each cell by its id, and of each size of dedicated database. */
   readonly readers: Readonly<Record<string, number>>;
 }

@@ -133,6 +133,9 @@ export const registryTables = {
     last_drill: jsonb<BackupDrill>(),
     /** Null for a tenant that has its rows: lost-tenants.ts. */
     lost: jsonb<LostPlace>(),
+    /** Requests per second and burst; null: those of the tier. */
+    request_rate: integer(),
+    request_burst: integer(),
     /** Of its dedicated database, or the one that its onboarding makes. Null may be the usual size: tenant-record.ts. */
     database_size: text().oneOf(...DATABASE_SIZES),
   },

@@ -278,7 +278,8 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
     { zones: settings.regions[region]?.zones ?? [] },
   );
   if (place) {
-    add('cache', `memory of the functions of region ${region}, for minutes`, { region });
+    const inValkey = settings.regions[region]?.hasCache ? ', and Valkey there, for 30 seconds' : '';
+    add('cache', `memory of the functions of region ${region}, for minutes${inValkey}`, { region });
     add('secrets', `Secrets Manager of region ${region}: passwords of database roles`, { region });
   }
   if (users > 0)

@@ -14,7 +14,9 @@ export function residencySettings(config: StrataConfig): ResidencySettings {
       ),
     };
     const { awsRegion, availabilityZones: zones } = region;
-    return [region.key, { awsRegion, zones, readers, ...(second ? { secondRegion: second } : {}) }] as const;
+    const hasCache = region.cells.some(({ cache }) => cache !== undefined);
+    const known = { awsRegion, zones, readers, hasCache, ...(second ? { secondRegion: second } : {}) };
+    return [region.key, known] as const;
   });
   return {
     regions: Object.fromEntries(regions),
