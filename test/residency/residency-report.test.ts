@@ -231,7 +231,10 @@ describe('where the data is', () => {
 
   test('of a tenant in a region with a cache: its rows are there too', () => {
     const [cell] = knownRegions.us.cells;
-    const cached = { ...knownRegions.us, cells: [{ ...cell, cache: { maxStorageGb: 1, maxEcpuPerSecond: 1_000 } }] };
+    const cached = {
+      ...knownRegions.us,
+      cells: [{ ...cell, cache: { maxStorageGb: 1, maxEcpuPerSecond: 1_000 } }],
+    };
     const where = (given: ResidencySettings) =>
       report(facts('starter', place()), given).data.find(({ kind }) => kind === 'cache')?.where;
     expect(where(settings())).not.toContain('Valkey');
