@@ -10,7 +10,7 @@ import type {
   Installation,
   RegionPrices,
 } from '../functions/contracts/price-table.ts';
-import type { RegionConfig, StrataConfig } from './config.ts';
+import type { DedicatedSizeConfig, RegionConfig, StrataConfig } from './config.ts';
 
 export interface PricesConfig {
   /** Day of the price list. */
@@ -97,15 +97,6 @@ export const prices: PricesConfig = {
   },
 };
 
-/**
- * The strategy's three sizes of a dedicated database: one small instance, two zones, and larger ones with read replicas.
- */
-export const dedicatedSizes: Readonly<Record<'small' | 'medium' | 'large', DedicatedSize>> = {
-  small: { instances: 1, instanceClass: 'db.t4g.medium' },
-  medium: { instances: 2, minCapacity: 1, maxCapacity: 16 },
-  large: { instances: 3, instanceClass: 'db.r6g.xlarge' },
-};
-
 /** Interface endpoints of a region's network, each in every zone. */
 const ENDPOINT_SERVICES = 4;
 /** Of the stacks of a region with one cell; the home region has the operators' API too. */
@@ -147,13 +138,11 @@ export function installationOf({ registry, regions }: StrataConfig, region: Regi
       hasCache: cache !== undefined,
     })),
     dedicated: {
-      ...dedicatedSizes,
-      usual: {
-        instances: 1 + dedicated.readers,
-        minCapacity: dedicated.minCapacity,
-        maxCapacity: dedicated.maxCapacity,
-      },
+      small: dedicatedSize(dedicated.sizes.small),
+      medium: dedicatedSize(dedicated.sizes.medium),
+      large: dedicatedSize(dedicated.sizes.large),
     },
+    zones: availabilityZones.length,
     endpoints: ENDPOINT_SERVICES * availabilityZones.length,
     natGateways: 0,
     alarmMetrics: alarms + ALARM_METRICS.furtherCell * (cells.length - 1) + caches,
@@ -161,6 +150,13 @@ export function installationOf({ registry, regions }: StrataConfig, region: Regi
     secrets: SECRETS.registry + SECRETS.cell * cells.length + SECRETS.cache * caches,
     keys: KEYS,
   };
+}
+
+function dedicatedSize({ instanceClass, capacity, readers }: DedicatedSizeConfig): DedicatedSize {
+  const instances = 1 + readers;
+  return capacity
+    ? { instances, minCapacity: capacity.min, maxCapacity: capacity.max }
+    : { instances, instanceClass };
 }
 
 /** Every mistake in the prices: a missing region, a price that is no number. */

@@ -27,6 +27,7 @@ const GROUPS = [
     'alerts',
     'upkeep',
     'rotations',
+    'residency',
   ],
   ['places'],
   ['tenant-data'],

@@ -3,6 +3,8 @@
  * deployment writes its region's `CostBasis` to the registry (`price_tables`), and the operators' API reads it there.
  */
 
+import type { DatabaseSize } from './database-size.ts';
+
 /** Prices of one AWS region, in US dollars. A GB is 10^9 bytes; a month has 730 hours. */
 export interface RegionPrices {
   /** Aurora Serverless v2, an ACU for an hour. */
@@ -24,6 +26,7 @@ export interface RegionPrices {
   /** ElastiCache Serverless for Valkey: a GB for an hour, 0.1 GB at least, and a million ECPUs. */
   readonly cacheGbHour: number;
   readonly cacheMillion: number;
+  /** An interface endpoint, or a proxy's own endpoint for readers, in one zone for an hour. */
   readonly endpointHour: number;
   readonly natHour: number;
   readonly lambdaGbSecond: number;
@@ -88,8 +91,10 @@ export interface Installation {
   readonly isHome: boolean;
   readonly registry: { readonly instances: number; readonly minCapacity: number };
   readonly cells: readonly InstalledCell[];
-  /** What an Enterprise tenant's own database consists of, by its size; `usual` for one whose size is not known. */
-  readonly dedicated: Readonly<Record<string, DedicatedSize>>;
+  /** What an Enterprise tenant's own database consists of, by its size. */
+  readonly dedicated: Readonly<Record<DatabaseSize, DedicatedSize>>;
+  /** Availability zones: an endpoint is billed in each. */
+  readonly zones: number;
   /** Interface endpoints times zones. */
   readonly endpoints: number;
   readonly natGateways: number;

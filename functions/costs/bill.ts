@@ -4,6 +4,7 @@
  * taxes, discounts and free tiers but Cognito's. Capacity of Serverless v2 beyond the configured minimum is not in it: that
  * is measured by CloudWatch only.
  */
+import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import {
   type CostBasis,
   type DedicatedSize,
@@ -31,7 +32,7 @@ export interface TenantFigures {
   /** null for a tenant with a database of its own. */
   readonly cellId: string | null;
   /** Of a database of its own; null when it has the usual one. */
-  readonly databaseSize: string | null;
+  readonly databaseSize: DatabaseSize | null;
   readonly requests: number;
   readonly requestMs: number;
   readonly databaseMs: number;
@@ -110,11 +111,10 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     const here = tenants.filter((tenant) => tenant.cellId === cellId);
     const shared = { basis: 'database-time', source: 'configured', cellId } as const;
     add('cell-instances', instances * minCapacity * prices.acuHour * hours, shared);
-    add(
-      'cell-proxy',
-      Math.max(LEAST_PROXY_ACUS, instances * minCapacity) * prices.proxyAcuHour * hours,
-      shared,
-    );
+    const proxy = Math.max(LEAST_PROXY_ACUS, minCapacity) * prices.proxyAcuHour;
+    // Its endpoint for readers.
+    const readerEndpoint = instances > 1 ? installation.zones * prices.endpointHour : 0;
+    add('cell-proxy', (proxy + readerEndpoint) * hours, shared);
     add(
       'cell-storage',
       (total(({ storageBytes }) => storageBytes, here) / GB) * prices.storageGbMonth * months,
@@ -141,7 +141,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     const own = { basis: 'tenants', source: 'configured', tenantId } as const;
     if (isolationModel === 'schema') add('tenant-secret', prices.secretMonth * months, own);
     if (isolationModel !== 'dedicated') continue;
-    const { instances, proxy } = hourlyOf(sizeOf(installation, tenant), prices);
+    const { instances, proxy } = hourlyOf(sizeOf(installation, tenant), basis);
     add('dedicated-instances', instances * hours, own);
     add('dedicated-proxy', proxy * hours, own);
     add('dedicated-fixed', fixedOfDedicated(prices) * months, own);
@@ -192,31 +192,32 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
   return lines;
 }
 
-/** @throws {Error} the installation knows no usual size. */
+/** Of a dedicated database. */
 export function sizeOf(
   { dedicated }: Installation,
   { databaseSize }: Pick<TenantFigures, 'databaseSize'>,
 ): DedicatedSize {
-  const size = (databaseSize !== null && dedicated[databaseSize]) || dedicated.usual;
-  if (!size) throw new Error('the installation has no size of dedicated databases');
-  return size;
+  return dedicated[databaseSize ?? DEFAULT_DATABASE_SIZE];
 }
 
-/** Dollars an hour of a dedicated database's instances, and of the proxy in front of them. */
+/**
+ * Dollars an hour of a dedicated database's instances, and of the proxy in front of them: it is billed for the writer, and
+ * its endpoint for readers in each zone.
+ */
 export function hourlyOf(
   { instances, instanceClass, minCapacity = 0.5 }: DedicatedSize,
-  prices: RegionPrices,
+  { prices, installation: { zones } }: Pick<CostBasis, 'prices' | 'installation'>,
 ): { readonly instances: number; readonly proxy: number } {
+  const readerEndpoint = instances > 1 ? zones * prices.endpointHour : 0;
   if (instanceClass === undefined) {
     return {
       instances: instances * minCapacity * prices.acuHour,
-      proxy: Math.max(LEAST_PROXY_ACUS, instances * minCapacity) * prices.proxyAcuHour,
+      proxy: Math.max(LEAST_PROXY_ACUS, minCapacity) * prices.proxyAcuHour + readerEndpoint,
     };
   }
-  const vcpus = instances * vcpusOf(instanceClass);
   return {
     instances: instances * (prices.instanceHour[instanceClass] ?? 0),
-    proxy: Math.max(LEAST_PROXY_VCPUS, vcpus) * prices.proxyVcpuHour,
+    proxy: Math.max(LEAST_PROXY_VCPUS, vcpusOf(instanceClass)) * prices.proxyVcpuHour + readerEndpoint,
   };
 }
 

@@ -1,4 +1,5 @@
 /** Writes docs/cost-model.md: the price table, and what each isolation model costs by it, beside the strategy's ranges. */
+import { DATABASE_SIZES, type DatabaseSize } from '../contracts/database-size.ts';
 import { PRICE_BANDS } from '../contracts/price-bands.ts';
 import { type CostBasis, type DedicatedSize, HOURS_OF_A_MONTH } from '../contracts/price-table.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
@@ -42,8 +43,8 @@ const STRATEGY = {
 type Range = readonly [number, number | null];
 
 /** GB that a database of each size is filled with. */
-const DEDICATED_GB: Readonly<Record<string, number>> = { small: 10, medium: 100, large: 500 };
-const DEDICATED_RANGES: Readonly<Record<string, Range>> = {
+const DEDICATED_GB: Readonly<Record<DatabaseSize, number>> = { small: 10, medium: 100, large: 500 };
+const DEDICATED_RANGES: Readonly<Record<DatabaseSize, Range>> = {
   small: STRATEGY.small,
   medium: STRATEGY.medium,
   large: STRATEGY.large,
@@ -70,7 +71,7 @@ export function costModel(basis: CostBasis): string {
     '',
     ...table(
       ['size', 'instances', 'storage', 'ours', 'strategy', ''],
-      Object.entries(DEDICATED_RANGES).map(([name, range]) => dedicatedRow(basis, name, range)),
+      DATABASE_SIZES.map((name) => dedicatedRow(basis, name, DEDICATED_RANGES[name])),
     ),
     '',
     '### Schema for each tenant (Business)',
@@ -143,11 +144,10 @@ export function costModel(basis: CostBasis): string {
   ].join('\n');
 }
 
-function dedicatedRow(basis: CostBasis, name: string, range: Range): string[] {
+function dedicatedRow(basis: CostBasis, name: DatabaseSize, range: Range): string[] {
   const size = basis.installation.dedicated[name];
-  if (!size) throw new Error(`the price table has no size ${name}`);
-  const { instances, proxy } = hourlyOf(size, basis.prices);
-  const storageGb = DEDICATED_GB[name] ?? 0;
+  const { instances, proxy } = hourlyOf(size, basis);
+  const storageGb = DEDICATED_GB[name];
   const cost =
     (instances + proxy) * HOURS_OF_A_MONTH +
     fixedOfDedicated(basis.prices) +

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { DatabaseSize } from '../contracts/database-size.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { columnValue } from '../registry/registry-expressions.ts';
@@ -14,6 +15,7 @@ interface Row {
   readonly subscription_tier: Tier;
   readonly isolation_model: IsolationModel;
   readonly cell_id: string | null;
+  readonly database_size: DatabaseSize | null;
   readonly monthly_revenue: number | null;
   readonly requests: number;
   readonly request_ms: number;
@@ -43,7 +45,7 @@ export async function periodFigures(
       found.at(-1)?.tenantId ?? '00000000-0000-0000-0000-000000000000',
     );
     const { rows } = await sql<Row>`
-      select t.tenant_id, t.tenant_slug, t.subscription_tier, r.isolation_model, r.cell_id,
+      select t.tenant_id, t.tenant_slug, t.subscription_tier, r.isolation_model, r.cell_id, t.database_size,
              cast(t.monthly_revenue as double precision) as monthly_revenue,
              coalesce(d.requests, 0) as requests, coalesce(d.request_ms, 0) as request_ms,
              coalesce(d.database_ms, 0) as database_ms, coalesce(d.bytes_in, 0) as bytes_in,
@@ -78,7 +80,7 @@ function toFigures(row: Row): TenantFigures {
     tier: row.subscription_tier,
     isolationModel: row.isolation_model,
     cellId: row.cell_id,
-    databaseSize: null,
+    databaseSize: row.database_size,
     requests: row.requests,
     requestMs: row.request_ms,
     databaseMs: row.database_ms,

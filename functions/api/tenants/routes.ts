@@ -33,6 +33,7 @@ export const routes = {
   'GET /tenants/{tenantId}/usage': 'usage.list',
   'GET /tenants/{tenantId}/costs': 'costs.tenant',
   'GET /tenants/{tenantId}/advice': 'costs.advice',
+  'GET /tenants/{tenantId}/residency': 'residency.read',
   'GET /tenants/{tenantId}/decisions': 'promotion.decisions',
   'GET /tenants/{tenantId}/offers': 'promotion.offers',
   'POST /tenants/{tenantId}/offers/{offerId}/accept': 'promotion.accept',
