@@ -24,6 +24,7 @@ const GROUPS = [
     'metering',
     'promotion',
     'alerts',
+    'events',
     'upkeep',
     'rotations',
   ],

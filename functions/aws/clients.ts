@@ -7,6 +7,7 @@
  */
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import type { CognitoIdentityProviderClient } from '@aws-sdk/client-cognito-identity-provider';
+import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { RDSClient } from '@aws-sdk/client-rds';
@@ -55,6 +56,11 @@ function perRegion<Client>(
 export const cloudFormationClient = perRegion<CloudFormationClient>(async (region) => {
   const { CloudFormationClient } = await import('@aws-sdk/client-cloudformation');
   return new CloudFormationClient(settings(region));
+});
+
+export const eventBridgeClient = perRegion<EventBridgeClient>(async (region) => {
+  const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
+  return new EventBridgeClient(settings(region));
 });
 
 /** For data keys that a request waits for. The call must fail soon when KMS does not answer. */

@@ -140,6 +140,11 @@ export interface PromotionEnvironment extends RegistryEnvironment, RegionEnviron
   readonly NOTIFICATION_TOPIC_ARN: string;
 }
 
+/** The function that publishes events. */
+export interface PublishEventsEnvironment extends RegistryEnvironment, RegionEnvironment {
+  readonly EVENT_BUS_NAME: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -175,6 +180,7 @@ export interface FunctionEnvironments {
   'tasks/onboarding-registry': RegistryEnvironment & RegionsEnvironment;
   'tasks/partition-upkeep': RegistryEnvironment & RegionEnvironment;
   'tasks/promotion-evaluate': PromotionEnvironment;
+  'tasks/publish-events': PublishEventsEnvironment;
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
   'tasks/registry-reconcile': BackupEnvironment;

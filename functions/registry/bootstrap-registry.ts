@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { eventTables } from './migrations/0019-events.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -47,6 +48,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0019-events', statements: eventTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -145,6 +147,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+  // Triggers alone insert events, and nobody changes what one says.
+  event_outbox: 'SELECT, UPDATE (attempts, reason, published_at, refused_at), DELETE',
+  event_publisher: 'SELECT, UPDATE',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {
