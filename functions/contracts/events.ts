@@ -149,7 +149,7 @@ const run = <Name extends string>(name: Name, what: string, facts: EventDefiniti
   ({
     [`${name}Started`]: { meaning: `${what} has begun, or begins again.`, facts },
     [`${name}Succeeded`]: { meaning: `${what} has succeeded.`, facts },
-    [`${name}Failed`]: { meaning: `${what} has failed and changed nothing for the tenant's users.`, facts },
+    [`${name}Failed`]: { meaning: `${what} has failed.`, facts },
     [`${name}Aborted`]: { meaning: `${what} was stopped.`, facts },
   }) as Record<`${Name}${'Started' | 'Succeeded' | 'Failed' | 'Aborted'}`, EventDefinition>;
 

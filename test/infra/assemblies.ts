@@ -61,6 +61,7 @@ export const VARIANTS = {
   }),
   guardedBackups: {
     ...config,
+    events: { archiveDays: 30 },
     backups: {
       ...config.backups,
       objectLock: 'compliance',
