@@ -87,9 +87,7 @@ export function checkTarget(arn: string, invoker: string, others: readonly 'sqs'
     );
   }
   if (!/^arn:aws:(?:lambda:[^:]+:\d+:function|states:[^:]+:\d+:stateMachine|sns:[^:]+:\d+):/.test(arn)) {
-    const known = ['functions', 'state machines', 'topics', ...others.map(() => 'standard queues')].join(
-      ', ',
-    );
+    const known = `functions, state machines${others.length > 0 ? ', topics and standard queues' : ' and topics'}`;
     throw new ResourceFailure(`${invoker} invoke ${known} locally, not ${arn}`);
   }
 }
