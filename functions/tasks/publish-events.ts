@@ -1,4 +1,4 @@
-/** Publishes the registry's events: by schedule, and when an execution of a workflow has ended. */
+/** Publishes the registry's events: by schedule, and when an execution of certain workflows has ended. */
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { EventBus } from '../aws/event-bus.ts';
 import { logger } from '../aws/logger.ts';

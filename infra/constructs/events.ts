@@ -1,6 +1,6 @@
-import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
+import { ArnFormat, CfnResource, Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, Metric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { CfnArchive, CfnEventBus, CfnEventBusPolicy, Rule } from 'aws-cdk-lib/aws-events';
+import { CfnArchive, CfnEventBus, Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Grant } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
@@ -24,11 +24,13 @@ export interface EventsProps {
   readonly key: DataKey;
 }
 
-/** Workflows whose ends are recorded in the registry, so that there is something to publish. */
-const RECORDED = [
+/**
+ * Workflows whose ends are published at once. Not backups: the daily run ends hundreds of them within minutes, and the
+ * schedule publishes them together.
+ */
+const PUBLISHED_AT_ONCE = [
   STATE_MACHINES.onboarding,
   STATE_MACHINES.move,
-  STATE_MACHINES.backup,
   STATE_MACHINES.restore,
   STATE_MACHINES.export,
   STATE_MACHINES.rollout,
@@ -59,15 +61,19 @@ export class Events extends Construct {
       description: `Strata: what happens to tenants of region ${region.key}`,
       kmsKeyIdentifier: key.keyArn,
     });
-    new CfnEventBusPolicy(this, 'Policy', {
-      eventBusName: bus.ref,
-      statementId: 'ThisAccount',
-      statement: {
-        Sid: 'ThisAccount',
-        Effect: 'Allow',
-        Principal: { AWS: Stack.of(this).formatArn({ service: 'iam', region: '', resource: 'root' }) },
-        Action: 'events:PutEvents',
-        Resource: bus.attrArn,
+    // CDK's class of this type warns of its own deprecated properties at each synth.
+    new CfnResource(this, 'Policy', {
+      type: 'AWS::Events::EventBusPolicy',
+      properties: {
+        EventBusName: bus.ref,
+        StatementId: 'ThisAccount',
+        Statement: {
+          Sid: 'ThisAccount',
+          Effect: 'Allow',
+          Principal: { AWS: Stack.of(this).formatArn({ service: 'iam', region: '', resource: 'root' }) },
+          Action: 'events:PutEvents',
+          Resource: bus.attrArn,
+        },
       },
     });
     const { archiveDays } = settings.config.events;
@@ -98,7 +104,7 @@ export class Events extends Construct {
     this.#watch(settings.alarmTopicArn);
   }
 
-  /** Every minute, and at once when a workflow has ended. */
+  /** Every minute, and at once when one of these workflows has ended. */
   #run(publish: StrataFunction, region: RegionConfig): void {
     new TaskSchedule(this, 'Schedule', {
       name: `strata-${region.key}-events`,
@@ -121,7 +127,7 @@ export class Events extends Construct {
         detailType: ['Step Functions Execution Status Change'],
         detail: {
           status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'],
-          stateMachineArn: RECORDED.map(machineArn),
+          stateMachineArn: PUBLISHED_AT_ONCE.map(machineArn),
         },
       },
       targets: [new LambdaFunction(publish, { retryAttempts: 0 })],
