@@ -27,6 +27,7 @@ const GROUPS = [
     'events',
     'upkeep',
     'rotations',
+    'residency',
   ],
   ['places'],
   ['tenant-data'],
