@@ -173,6 +173,12 @@ export interface SignInConfig {
   readonly identityProviders: readonly IdentityProviderConfig[];
 }
 
+/** The bus of a region's events. */
+export interface EventsConfig {
+  /** Days for which EventBridge keeps the events, so that they can be replayed. Absent: it keeps none. */
+  readonly archiveDays?: number;
+}
+
 export interface StrataConfig {
   /** The first region is home: it has the control plane. */
   readonly regions: readonly RegionConfig[];
@@ -188,6 +194,7 @@ export interface StrataConfig {
   /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
+  readonly events: EventsConfig;
   readonly signIn: SignInConfig;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
@@ -286,6 +293,7 @@ export const config: StrataConfig = {
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
     replicationTlsBetweenRegions: 'sslmode=require',
   },
+  events: {},
   signIn: { identityProviders: [] },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],

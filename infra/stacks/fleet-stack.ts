@@ -1,5 +1,6 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { Events } from '../constructs/events.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -32,5 +33,6 @@ export class FleetStack extends Stack {
     new UsageAggregation(this, 'Usage', { settings, region, registry, logGroups: props.api.logGroups });
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
+    new Events(this, 'Events', { settings, region, registry, key });
   }
 }
