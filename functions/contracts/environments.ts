@@ -140,6 +140,13 @@ export interface PromotionEnvironment extends RegistryEnvironment, RegionEnviron
   readonly NOTIFICATION_TOPIC_ARN: string;
 }
 
+export interface AlertsEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** The function that surveys the databases. */
+  readonly SURVEY_FUNCTION_ARN: string;
+  /** The topic of alerts. */
+  readonly ALERT_TOPIC_ARN: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -162,6 +169,7 @@ export interface FunctionEnvironments {
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
+  'tasks/evaluate-alerts': AlertsEnvironment;
   'tasks/export-data': ExportDataEnvironment;
   'tasks/issue-claims': SignInEnvironment;
   'tasks/look-up-outputs': NoEnvironment;
@@ -182,6 +190,7 @@ export interface FunctionEnvironments {
   'tasks/restore-side': RestoreSideEnvironment;
   'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
+  'tasks/survey-alerts': RegistryEnvironment & RegionEnvironment;
 }
 
 /** A bundle entry with its environment; a union with one member for each of the given entries. */

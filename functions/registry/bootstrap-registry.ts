@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { alertTables } from './migrations/0015-alerts.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -47,6 +48,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0015-alerts', statements: alertTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -145,6 +147,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+  alerts: 'SELECT, INSERT, UPDATE, DELETE',
+  query_baselines: 'SELECT, INSERT, UPDATE, DELETE',
+  cell_utilisation: 'SELECT, INSERT, UPDATE, DELETE',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {

@@ -201,6 +201,10 @@ const replicating = {
   max_slot_wal_keep_size: '16384',
   // Kilobytes of one session: enough for the largest index build, and too little to fill the disk.
   temp_file_limit: '20971520',
+  // Alerts compare what statements take with what they usually take. Each schema has statements of its own.
+  shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.max': '20000',
+  'pg_stat_statements.track_utility': '0',
 };
 
 /** Cluster parameters of the registry, or of a cluster that holds tenants' data. */

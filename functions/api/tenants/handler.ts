@@ -1,6 +1,8 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
+import * as alerts from './alert-routes.ts';
 import * as backups from './backup-routes.ts';
+import * as cells from './cell-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
@@ -22,6 +24,8 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   exports,
   rotations,
   fleet,
+  alerts,
+  cells,
   usage,
 });
 
