@@ -9,7 +9,7 @@ import { judgeWork, replicatingTenants } from './failed-work.ts';
 import { type Finding, ofCell, ofTenant } from './finding.ts';
 import { observedDatabase } from './observed-database.ts';
 import { planChanges } from './plan-changes.ts';
-import { judgeProxy } from './proxy-secrets.ts';
+import { judgeProxy, type ReadProxy } from './proxy-secrets.ts';
 import { type PublishNotice, publishAlerts } from './publish-alerts.ts';
 import { readUnresolved, recordChanges } from './record-alerts.ts';
 import { judgeSlots } from './replication-slots.ts';
@@ -24,11 +24,10 @@ export interface EvaluationOptions {
   readonly thresholds: AlertThresholds;
   /** undefined when the survey failed: alerts about databases and tenants keep their state. */
   readonly survey: RegionSurvey | undefined;
+  readonly readProxy: ReadProxy;
   readonly publish: PublishNotice;
   /** Called for each rule and each message that failed. */
   readonly onFailure: (failure: { readonly what: string; readonly error: unknown }) => void;
-  /** As of `readProxyAuth`. */
-  readonly recentSecretSeconds?: number;
 }
 
 export interface EvaluationOutcome {
@@ -46,7 +45,7 @@ export interface EvaluationOutcome {
  */
 export async function evaluateAlerts(
   registry: RegistryExecutor,
-  { region, thresholds, survey, publish, onFailure, recentSecretSeconds }: EvaluationOptions,
+  { region, thresholds, survey, readProxy, publish, onFailure }: EvaluationOptions,
 ): Promise<EvaluationOutcome> {
   const findings: Finding[] = [];
   const failedKinds = new Set<AlertKind>();
@@ -83,7 +82,7 @@ export async function evaluateAlerts(
   for (const tenant of survey?.access ?? []) findings.push(...judgeAccess(tenant, thresholds));
   for (const { cellId } of cells) {
     try {
-      const { findings: found, secrets } = await judgeProxy(registry, cellId, recentSecretSeconds);
+      const { findings: found, secrets } = await judgeProxy(cellId, readProxy);
       findings.push(...found);
       proxies.set(cellId, secrets);
     } catch (error) {

@@ -1,7 +1,6 @@
 /** Secrets that a cell's proxy cannot use: tenants whose new sessions are refused. */
 import { ProxySecretsExhausted } from '../places/errors.ts';
-import { readProxyAuth } from '../places/proxy-auth.ts';
-import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { ProxyAuthState } from '../places/proxy-auth.ts';
 import { type Finding, ofCell } from './finding.ts';
 
 export interface ProxyOfCell {
@@ -10,12 +9,11 @@ export interface ProxyOfCell {
   readonly secrets: number | null;
 }
 
-/** @param recentSeconds as of `readProxyAuth`. @throws {RegistryError} and RDS's own errors. */
-export async function judgeProxy(
-  registry: RegistryExecutor,
-  cellId: string,
-  recentSeconds?: number,
-): Promise<ProxyOfCell> {
+/** Reads the state of a cell's proxy: `readProxyAuth`, and its errors. */
+export type ReadProxy = (cellId: string) => Promise<ProxyAuthState>;
+
+/** @throws {RegistryError} and RDS's own errors. */
+export async function judgeProxy(cellId: string, read: ReadProxy): Promise<ProxyOfCell> {
   const finding = (summary: string, details: Finding['details']): Finding => ({
     kind: 'proxy-secrets',
     ...ofCell(cellId),
@@ -24,7 +22,7 @@ export async function judgeProxy(
     details,
   });
   try {
-    const { secrets, missing, authFailure } = await readProxyAuth(registry, cellId, recentSeconds);
+    const { secrets, missing, authFailure } = await read(cellId);
     if (missing.length > 0) {
       const summary = `The proxy of cell ${cellId} does not accept ${missing.length} of ${secrets} secrets.`;
       return { secrets, findings: [finding(summary, { missing: missing.map(nameOf), authFailure })] };

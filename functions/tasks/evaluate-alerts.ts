@@ -6,6 +6,7 @@ import { THRESHOLDS } from '../alerts/thresholds.ts';
 import { logger } from '../aws/logger.ts';
 import { publish } from '../aws/publish.ts';
 import { type AlertsEnvironment, variable } from '../contracts/environments.ts';
+import { readProxyAuth } from '../places/proxy-auth.ts';
 import { alertTask } from './alert-task.ts';
 
 /** A call of the survey, and the evaluation behind it. */
@@ -35,6 +36,7 @@ export const handler = alertTask(
       region: variable<AlertsEnvironment>('REGION_KEY'),
       thresholds: THRESHOLDS,
       survey,
+      readProxy: (cellId) => readProxyAuth(registry, cellId),
       publish: ({ subject, message }) => publish(topic, subject, message),
       onFailure: ({ what, error }) => logger.error('not evaluated', { what, error: error as Error }),
     });

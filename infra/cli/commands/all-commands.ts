@@ -1,4 +1,5 @@
 import { type Command, synopsis } from '../command.ts';
+import { alerts } from './alerts.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { executions } from './executions.ts';
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   users,
   cells,
+  alerts,
   moves,
   move,
   watch,
