@@ -3,6 +3,7 @@ import type { Construct } from 'constructs';
 import { Alerts } from '../constructs/alerts.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
+import { RegionDashboard } from '../constructs/region-dashboard.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import type { RegionalStackProps } from './api-stack.ts';
 import type { BackupsStack } from './backups-stack.ts';
@@ -31,5 +32,6 @@ export class FleetStack extends Stack {
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
     new Alerts(this, 'Alerts', { ...tasks, key });
+    new RegionDashboard(this, 'Dashboard', { region });
   }
 }

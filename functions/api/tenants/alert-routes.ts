@@ -38,6 +38,6 @@ export const acknowledge = operatorRoute(
     const alert = await actInRegion(registries, region, () =>
       acknowledgeAlert(registries.of(region), alertId, operator),
     );
-    return { status: 200, body: alert, etag: entityTag(alert) };
+    return { status: 200, body: alert };
   },
 );
