@@ -54,11 +54,12 @@ describe('the master user', () => {
     const create = 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA statistics';
     await query(
       masterConnection(server),
-      `CREATE ROLE app LOGIN PASSWORD 'p'; CREATE SCHEMA statistics AUTHORIZATION app;
-       DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO app', current_database()); END $$`,
+      `CREATE ROLE extender LOGIN PASSWORD 'p'; CREATE SCHEMA statistics;
+       GRANT USAGE, CREATE ON SCHEMA statistics TO extender;
+       DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO extender', current_database()); END $$`,
     );
-    const app = masterConnection(server, { user: 'app', password: 'p' });
-    await expect(query(app, create)).rejects.toMatchObject({ code: '42501' });
+    const extender = masterConnection(server, { user: 'extender', password: 'p' });
+    await expect(query(extender, create)).rejects.toMatchObject({ code: '42501' });
     await query(masterConnection(server), create);
     await query(masterConnection(server), create);
     const [extension] = await query(
