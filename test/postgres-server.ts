@@ -42,6 +42,7 @@ const SETTINGS = {
   max_wal_senders: '24',
   shared_buffers: '128MB',
   shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.track_utility': 'off',
   timezone: 'UTC',
   log_timezone: 'UTC',
   ssl: 'on',

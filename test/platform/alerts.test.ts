@@ -1,6 +1,7 @@
+import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
-import { inDatabases } from './platform-databases.ts';
+import { administrator, inDatabases } from './platform-databases.ts';
 import {
   type Answer,
   call,
@@ -97,6 +98,30 @@ test.each([
   ['/cells/us-9/rebalancing-plan', 404],
 ])('GET %s is %i', async (path, status) => {
   expect((await get(path)).status).toBe(status);
+});
+
+test('a move whose execution is stopped opens an alert, and the next move ends it', async () => {
+  const slug = await onboardOwnTenant();
+  const { tenantId } = (await get(`/tenants/${slug}`)).body;
+  const states = new SFNClient(administrator(platform().awsUrl));
+  const start = () =>
+    call('POST', `/tenants/${slug}/moves`, { token: operator, body: { targetTier: 'business' } });
+  const ended = async (path: string) => {
+    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', { timeout: 60_000 });
+    return (await get(path)).body.status;
+  };
+  const { body: move, headers } = await start();
+  await states.send(new StopExecutionCommand({ executionArn: move.executionArn }));
+  expect(await ended(headers.get('location') as string)).toBe('aborted');
+  for (let times = 0; times < 2; times++) await tick();
+  const alerts = async () => (await get(`/alerts?kind=move-failed&tenantId=${tenantId}`)).body.items;
+  const [alert, ...more] = await alerts();
+  expect(more).toEqual([]);
+  expect(alert).toMatchObject({ status: 'open', severity: 'critical', details: { moveId: move.moveId } });
+  const again = await start();
+  expect(await ended(again.headers.get('location') as string)).toBe('succeeded');
+  await tick();
+  expect(await alerts()).toMatchObject([{ alertId: alert.alertId, status: 'resolved' }]);
 });
 
 test('cells show what the runs have measured, with the rights and the parameters that the templates give', async () => {
