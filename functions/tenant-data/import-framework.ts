@@ -25,7 +25,7 @@ import { levelsOf } from './proficiency-levels.ts';
 import { anyTable, type Values } from './resource.ts';
 import type { Created } from './resource-store.ts';
 import { skillsInUse, usedLevels } from './skill-references.ts';
-import { levelInUse } from './skills.ts';
+import { levelInUse, skills } from './skills.ts';
 
 export interface FrameworkImport {
   readonly frameworkName: string;
@@ -78,8 +78,13 @@ export async function importFramework(
       body: { ...item, skills },
     };
   };
-  if (idempotency) return createOnce(tenant, idempotency, run);
-  return { answer: await tenant.transaction('write', run), replayed: false };
+  const runIn = async (changed: TenantAccess): Promise<Created> =>
+    idempotency
+      ? createOnce(changed, idempotency, run)
+      : { answer: await changed.transaction('write', run), replayed: false };
+  if (!tenant.cache) return runIn(tenant);
+  const { changeCached } = await import('./cached-resources.ts');
+  return changeCached(tenant, skills.resource, { kind: 'update', key: {} }, runIn);
 }
 
 interface FrameworkRow extends Values {
