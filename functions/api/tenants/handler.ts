@@ -7,6 +7,7 @@ import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
+import * as residency from './residency-routes.ts';
 import * as restores from './restore-routes.ts';
 import * as rotations from './rotation-routes.ts';
 import { routes } from './routes.ts';
@@ -27,6 +28,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   alerts,
   cells,
   usage,
+  residency,
 });
 
 export const handler = operatorApi(operations);

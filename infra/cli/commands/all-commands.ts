@@ -9,6 +9,7 @@ import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
+import { residency } from './residency.ts';
 import { restore, restores, undo } from './restores.ts';
 import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
@@ -50,6 +51,7 @@ export const COMMANDS: readonly Command[] = [
   exportTenant,
   exports,
   usage,
+  residency,
   decisions,
   offers,
   accept,
