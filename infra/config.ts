@@ -5,6 +5,7 @@
 
 import type { DatabaseSize } from '../functions/contracts/database-size.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
+import { type PricesConfig, prices } from './prices.ts';
 import { promotion } from './promotion-config.ts';
 
 /**
@@ -203,6 +204,8 @@ export interface StrataConfig {
   readonly alarmEmail?: string;
   /** When tenants are promoted, and which tenants are offered Enterprise. */
   readonly promotion: PromotionPolicy;
+  /** List prices, of which costs and margins are computed: check them, because AWS changes them. */
+  readonly prices: PricesConfig;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /**
@@ -287,6 +290,7 @@ export const config: StrataConfig = {
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,
+  prices,
   tags: { 'strata:application': 'strata' },
   deletionProtection: true,
 };

@@ -8,6 +8,7 @@ import {
   type RegionConfig,
   type StrataConfig,
 } from './config.ts';
+import { priceProblems } from './prices.ts';
 import { promotionProblems } from './promotion-config.ts';
 
 /** Log retentions that CloudWatch Logs accepts, in days. */
@@ -64,6 +65,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   for (const region of candidate.regions) problems.push(...regionProblems(region));
   problems.push(...capacityProblems('registry', candidate.registry));
   problems.push(...promotionProblems(candidate.promotion));
+  problems.push(...priceProblems(candidate));
   require(LOG_RETENTIONS.includes(
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);

@@ -22,6 +22,7 @@ const GROUPS = [
     'offboarding',
     'rollouts',
     'metering',
+    'costs',
     'promotion',
     'alerts',
     'upkeep',

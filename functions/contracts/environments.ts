@@ -153,6 +153,12 @@ export interface AlertsEnvironment extends RegistryEnvironment, RegionEnvironmen
   readonly ALERT_TOPIC_ARN: string;
 }
 
+/** The function that sums up the log of requests. */
+export interface UsageAggregationEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** Names of the log groups of the functions that serve tenants, separated by commas. */
+  readonly API_LOG_GROUPS: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -171,6 +177,7 @@ export interface FunctionEnvironments {
   'api/tenants/handler': OperatorApiEnvironment;
   'api/users/handler': TenantApiEnvironment;
   'tasks/accounts': AccountsEnvironment;
+  'tasks/aggregate-usage': UsageAggregationEnvironment;
   'tasks/backup-data': BackupDataEnvironment;
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;

@@ -11,6 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FeatureFlags } from '../contracts/features.ts';
+import type { Tier } from '../contracts/tenant.ts';
 import {
   PlacementUnreachable,
   SchemaUpgrading,
@@ -318,6 +319,9 @@ export interface TenantServices {
 export class TenantAccess {
   readonly tenantId: string;
   readonly slug: string;
+  /** Undefined when the request has looked up no entry. */
+  readonly tier: Tier | undefined;
+  readonly cellId: string | undefined;
   readonly cache: CachedData | undefined;
   readonly features: FeatureFlags;
   readonly isFull: boolean;
@@ -335,6 +339,8 @@ export class TenantAccess {
   ) {
     this.tenantId = tenantId;
     this.slug = slug;
+    this.tier = entry?.tier;
+    this.cellId = entry?.cellId;
     this.cache = cache;
     this.features = features;
     this.isFull = isFull;

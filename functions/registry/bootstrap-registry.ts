@@ -25,6 +25,7 @@ import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { alertTables } from './migrations/0015-alerts.ts';
+import { usageTables } from './migrations/0016-usage.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -52,6 +53,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0013-accounts', statements: accountTables },
   { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0015-alerts', statements: alertTables },
+  { name: '0016-usage', statements: usageTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
 ];
 
@@ -148,6 +150,11 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_export_parts: 'SELECT, INSERT, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_hours: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_days: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_aggregations: 'SELECT, INSERT, UPDATE',
+  // The bootstrap writes it.
+  price_tables: 'SELECT',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',

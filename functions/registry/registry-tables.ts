@@ -85,6 +85,16 @@ const RUN_STATES = ['running', 'succeeded', 'failed', 'aborted'] as const;
 const id = () => uuid().notNull().default('gen_random_uuid()');
 const now = () => timestamptz().notNull().default('now()');
 
+/** Sums over a tenant's requests; times in milliseconds. */
+const requestFigures = () => ({
+  requests: bigint().notNull(),
+  errors: bigint().notNull(),
+  request_ms: bigint().notNull(),
+  database_ms: bigint().notNull(),
+  bytes_in: bigint().notNull(),
+  bytes_out: bigint().notNull(),
+});
+
 export const registryTables = {
   tenants: {
     tenant_id: id(),
@@ -314,6 +324,42 @@ export const registryTables = {
     user_count: integer(),
     assessment_count: bigint(),
     database_size_bytes: bigint(),
+    /** Parts of the tenant's storage; of a Starter tenant its measured shares of the shared tables. */
+    table_bytes: bigint(),
+    index_bytes: bigint(),
+    toast_bytes: bigint(),
+  },
+  usage_hours: {
+    tenant_id: uuid().notNull(),
+    hour: timestamptz().notNull(),
+    /** In whose log the requests were. */
+    region: text().notNull(),
+    ...requestFigures(),
+    aggregated_at: now(),
+  },
+  usage_days: {
+    tenant_id: uuid().notNull(),
+    day: date().notNull(),
+    ...requestFigures(),
+    /** Users with a request on that day; null when the log was not asked. */
+    acting_users: integer(),
+    moved_bytes: bigint().notNull().default('0'),
+    backed_up_bytes: bigint().notNull().default('0'),
+    /** Of the backups that were kept then. */
+    kept_backup_bytes: bigint().notNull().default('0'),
+    updated_at: now(),
+  },
+  /** The next hour of a region's log that is not final. */
+  usage_aggregations: {
+    region: text().notNull(),
+    final_until: timestamptz().notNull(),
+    updated_at: now(),
+  },
+  /** Prices and installation as the deployment has them; the latest row applies. */
+  price_tables: {
+    as_of: date().notNull(),
+    document: jsonb<JsonObject>().notNull(),
+    deployed_at: now(),
   },
   tenant_offers: {
     offer_id: id(),

@@ -49,6 +49,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     const settings = { ...shared, alarmTopicArn: this.alarmTopicArn };
     this.registry = new Registry(this, 'Registry', {
       ...settings,
+      region: home,
       identifier: registryClusterName(config, home.key),
       network: new IsolatedVpc(this, 'Network', {
         cidr: CONTROL_PLANE_CIDR,

@@ -19,6 +19,7 @@ export const tenants = describeOperatorContext({
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
     Fleet: 'Cells, and schema rollouts to all tenants.',
     Alerts: 'Conditions of tenants and cells that an operator should look at.',
+    Costs: 'What tenants use and cost, and what could be changed.',
   },
   routes,
   operations,
@@ -256,10 +257,35 @@ export const tenants = describeOperatorContext({
       answers: { 200: answers.rotation },
     },
     'usage.list': {
-      tag: 'Promotion',
+      tag: 'Costs',
       summary: 'List the figures of a tenant',
-      description: 'One sample a day, newest first.',
+      description:
+        'One item a day, newest first. Without `from` and `to`, the days that the daily run has sampled. With both, which are included, all days that have any figure: what a day does not have is null. At most 400 days.',
       answers: { 200: answers.usagePage },
+    },
+    'costs.tenant': {
+      tag: 'Costs',
+      summary: 'Read what a tenant costs',
+      description:
+        'The tenant’s shares of its region’s bill, by list prices. The shares of all tenants are the bill exactly. `from` and `to` are included; without them, the last 30 days. At most 400 days.',
+      answers: { 200: answers.tenantCosts },
+      refusals: { 503: 'The region has no price table yet.' },
+    },
+    'costs.advice': {
+      tag: 'Costs',
+      summary: 'Read advice about a tenant',
+      description:
+        'What could be changed: tier, capacity, a reservation, storage. Each has a reason and its figures. Nothing of it is done.',
+      answers: { 200: answers.tenantAdvice },
+      refusals: { 503: 'The region has no price table yet.' },
+    },
+    'costs.fleet': {
+      tag: 'Costs',
+      summary: 'Read the fleet’s use and cost',
+      description:
+        'Tenants, requests, storage, cost and margin by tier and cell, of all regions. `from` and `to` are included; without them, the last 30 days.',
+      answers: { 200: answers.fleet },
+      refusals: { 503: 'A region does not answer, or has no price table yet.' },
     },
     'promotion.decisions': {
       tag: 'Promotion',

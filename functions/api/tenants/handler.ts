@@ -3,6 +3,7 @@ import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
 import * as alerts from './alert-routes.ts';
 import * as backups from './backup-routes.ts';
 import * as cells from './cell-routes.ts';
+import * as costs from './cost-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
@@ -28,6 +29,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   alerts,
   cells,
   usage,
+  costs,
   residency,
 });
 

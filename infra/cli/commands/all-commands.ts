@@ -2,6 +2,7 @@ import { type Command, synopsis } from '../command.ts';
 import { alerts } from './alerts.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
+import { advice, costs, fleet, usage } from './costs.ts';
 import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
@@ -15,7 +16,7 @@ import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { rotate, rotations } from './rotations.ts';
 import { login, logout, token, whoami } from './sign-in.ts';
-import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
+import { resume, suspend, tenant, tenants, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
 const help: Command = {
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   users,
   cells,
   alerts,
+  fleet,
   moves,
   move,
   watch,
@@ -51,6 +53,8 @@ export const COMMANDS: readonly Command[] = [
   exportTenant,
   exports,
   usage,
+  costs,
+  advice,
   residency,
   decisions,
   offers,
