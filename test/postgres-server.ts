@@ -41,6 +41,8 @@ const SETTINGS = {
   max_replication_slots: '24',
   max_wal_senders: '24',
   shared_buffers: '128MB',
+  shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.track_utility': 'off',
   timezone: 'UTC',
   log_timezone: 'UTC',
   ssl: 'on',

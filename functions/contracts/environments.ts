@@ -146,6 +146,13 @@ export interface PromotionEnvironment extends RegistryEnvironment, RegionEnviron
   readonly NOTIFICATION_TOPIC_ARN: string;
 }
 
+export interface AlertsEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** The function that surveys the databases. */
+  readonly SURVEY_FUNCTION_ARN: string;
+  /** The topic of alerts. */
+  readonly ALERT_TOPIC_ARN: string;
+}
+
 /** The function that sums up the log of requests. */
 export interface UsageAggregationEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** Names of the log groups of the functions that serve tenants, separated by commas. */
@@ -180,6 +187,7 @@ export interface FunctionEnvironments {
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
+  'tasks/evaluate-alerts': AlertsEnvironment;
   'tasks/export-data': ExportDataEnvironment;
   'tasks/issue-claims': SignInEnvironment;
   'tasks/look-up-outputs': NoEnvironment;
@@ -201,6 +209,7 @@ export interface FunctionEnvironments {
   'tasks/restore-side': RestoreSideEnvironment;
   'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
+  'tasks/survey-alerts': RegistryEnvironment & RegionEnvironment;
 }
 
 /** A bundle entry with its environment; a union with one member for each of the given entries. */

@@ -12,13 +12,11 @@ import type { DBProxy, RDSClient } from '@aws-sdk/client-rds';
 import { sql } from 'kysely';
 import { rdsClient } from '../aws/clients.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
+import { MAX_PROXY_SECRETS } from '../registry/cell-utilisation.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { ProxyBusy, ProxySecretsExhausted, UnknownCell } from './errors.ts';
 import { acquireProxyLease, type ProxyLease } from './proxy-lease.ts';
-
-/** AWS quota: secrets per proxy. */
-const MAX_SECRETS = 200;
 
 export interface ReconcileOptions {
   /** How long to wait for the lease, and for the proxy to become available and show the list; milliseconds. */
@@ -75,6 +73,62 @@ export async function repairProxyAuth(
     return { changed: false, secrets: secretArns.length };
   }
   return reconcileProxyAuth(registry, cellId, options);
+}
+
+/** What a cell's proxy accepts, beside what the registry wants it to accept. */
+export interface ProxyAuthState {
+  /** Secrets of the registry's list. */
+  readonly secrets: number;
+  /** Secrets of that list that the proxy does not accept: their tenants are refused. */
+  readonly missing: readonly string[];
+  /** Why the proxy cannot sign in to the database, as RDS reports it; null when it can, or when RDS does not say. */
+  readonly authFailure: string | null;
+}
+
+/** How long a new secret may be missing, in seconds: whoever records one changes the proxy next, which takes a while. */
+const RECENT_SECONDS = 180;
+
+/**
+ * Compares and changes nothing.
+ * @param recentSeconds secrets that were recorded since then do not count as missing.
+ * @throws {UnknownCell | ProxySecretsExhausted} and RDS's own errors.
+ */
+export async function readProxyAuth(
+  registry: RegistryExecutor,
+  cellId: string,
+  recentSeconds: number = RECENT_SECONDS,
+): Promise<ProxyAuthState> {
+  const { proxyName, secretArns, clusterArn } = await desiredAuth(registry, cellId);
+  const client = await rdsClient(regionOfArn(clusterArn));
+  const proxy = await describeProxy(client, proxyName);
+  const accepted = new Set((proxy.Auth ?? []).map(({ SecretArn }) => SecretArn));
+  const { DescribeDBProxyTargetsCommand } = await import('@aws-sdk/client-rds');
+  const { Targets = [] } = await client.send(new DescribeDBProxyTargetsCommand({ DBProxyName: proxyName }));
+  const failure = Targets.find(({ TargetHealth: health }) => health?.Reason === 'AUTH_FAILURE');
+  const missing = secretArns.filter((arn) => !accepted.has(arn));
+  const recent = missing.length > 0 ? await recentSecrets(registry, cellId, recentSeconds) : new Set();
+  return {
+    secrets: secretArns.length,
+    missing: missing.filter((arn) => !recent.has(arn)),
+    authFailure: failure ? (failure.TargetHealth?.Description ?? 'AUTH_FAILURE') : null,
+  };
+}
+
+async function recentSecrets(
+  registry: RegistryExecutor,
+  cellId: string,
+  seconds: number,
+): Promise<Set<string>> {
+  const since = sql`now() - ${sql.lit(seconds)} * interval '1 second'`;
+  const { rows } = await sql<{ secret_arn: string }>`
+    select secret_arn from tenant_database_routing
+     where cell_id = ${cellId} and secret_arn is not null and updated_at > ${since}
+    union
+    select side.place ->> 'secretArn'
+      from tenant_move_hops as h cross join lateral (values (h.source), (h.target)) as side (place)
+     where h.state not in ('cleaned', 'rolled-back') and side.place ->> 'cellId' = ${cellId}
+       and side.place ->> 'secretArn' is not null and h.updated_at > ${since}`.execute(registrySql(registry));
+  return new Set(rows.map(({ secret_arn }) => secret_arn));
 }
 
 /** All cells of the registry, for the scheduled reconciliation. */
@@ -134,7 +188,7 @@ async function desiredAuth(
   if (!cell) throw new UnknownCell();
   const tenants = rows.flatMap(({ secret_arn }) => (secret_arn === null ? [] : [secret_arn]));
   const secretArns = [cell.starter_secret_arn, ...tenants];
-  if (secretArns.length > MAX_SECRETS) throw new ProxySecretsExhausted();
+  if (secretArns.length > MAX_PROXY_SECRETS) throw new ProxySecretsExhausted();
   return { proxyName: cell.proxy_name, secretArns, clusterArn: cell.cluster_arn };
 }
 

@@ -24,6 +24,7 @@ import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
+import { alertTables } from './migrations/0015-alerts.ts';
 import { usageTables } from './migrations/0016-usage.ts';
 import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
@@ -52,6 +53,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
   { name: '0014-request-limits', statements: requestLimitColumns },
+  { name: '0015-alerts', statements: alertTables },
   { name: '0016-usage', statements: usageTables },
   { name: '0019-events', statements: eventTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
@@ -161,6 +163,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   // Triggers alone insert events, and nobody changes what one says.
   event_outbox: 'SELECT, UPDATE (attempts, reason, published_at, refused_at), DELETE',
   event_publisher: 'SELECT, UPDATE',
+  alerts: 'SELECT, INSERT, UPDATE, DELETE',
+  query_baselines: 'SELECT, INSERT, UPDATE, DELETE',
+  cell_utilisation: 'SELECT, INSERT, UPDATE, DELETE',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {

@@ -1,8 +1,11 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import { thisRelease } from '../database/provisioning/release.ts';
+import { ResourceNotFound } from '../resources/errors.ts';
 import { askRegions, type Regions } from './ask-region.ts';
+import { type CellFigures, type CellUtilisation, MAX_PROXY_SECRETS } from './cell-utilisation.ts';
 import type { RegistryExecutor } from './data-api.ts';
-import { now } from './registry-expressions.ts';
+import type { JsonText } from './registry-column.ts';
+import { asText, now, rfc3339 } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
 /** A cell as its deployment describes it. */
@@ -85,15 +88,25 @@ export interface CellView {
   /** Tenants with a schema, including those that are moving to one: each takes one of the proxy's secrets. */
   readonly schemaTenants: number;
   readonly maxSchemaTenants: number;
+  /** null before the first scheduled run. */
+  readonly utilisation: CellUtilisation | null;
+}
+
+/** The cell, whichever region has it. @throws {ResourceNotFound | RegionUnavailable} */
+export async function findCell(registries: Regions, cellId: string): Promise<CellView> {
+  const cell = (await listCells(registries)).find((one) => one.cellId === cellId);
+  if (!cell) throw new ResourceNotFound('no such cell');
+  return cell;
 }
 
 /** The cells of all regions with their contents: home's first, each region's by id. @throws {RegionUnavailable} */
 export async function listCells(registries: Regions): Promise<CellView[]> {
-  const lists = await askRegions(registries, registries.keys, readCells);
+  const lists = await askRegions(registries, registries.keys, (registry) => readCells(registry));
   return lists.flat();
 }
 
-async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
+/** The cells of one registry, by id. @throws {RegistryError} */
+export async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
   const rows = await registrySql(registry)
     .selectFrom('cells as c')
     .leftJoin('tenant_database_routing as r', 'r.cell_id', 'c.cell_id')
@@ -121,6 +134,18 @@ async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
           .$asScalar()
           .$notNull(),
       ).as('schema_tenants'),
+      eb
+        .selectFrom('cell_utilisation as u')
+        .select((each) => asText(each.ref('u.figures')).as('figures'))
+        .whereRef('u.cell_id', '=', 'c.cell_id')
+        .$asScalar()
+        .as('figures'),
+      eb
+        .selectFrom('cell_utilisation as u')
+        .select((each) => rfc3339(each.ref('u.observed_at'), 'MS').as('observed_at'))
+        .whereRef('u.cell_id', '=', 'c.cell_id')
+        .$asScalar()
+        .as('observed_at'),
     ])
     .groupBy('c.cell_id')
     .orderBy('c.cell_id')
@@ -133,5 +158,18 @@ async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
     sharedTenants: row.shared_tenants,
     schemaTenants: row.schema_tenants,
     maxSchemaTenants: row.max_business_tenants,
+    utilisation: toUtilisation(row),
   }));
+}
+
+function toUtilisation({
+  figures,
+  observed_at: observedAt,
+}: {
+  readonly figures: JsonText<object> | null;
+  readonly observed_at: string | null;
+}): CellUtilisation | null {
+  if (figures === null || observedAt === null) return null;
+  const { databaseMs: _, ...known } = JSON.parse(figures) as CellFigures;
+  return { ...known, maxProxySecrets: MAX_PROXY_SECRETS, observedAt };
 }

@@ -586,6 +586,50 @@ export const registryTables = {
     lease: uuid(),
     lease_expires_at: timestamptz(),
   },
+  /** Conditions that an operator should look at: functions/alerts. */
+  alerts: {
+    alert_id: id(),
+    /** The condition: its kind and what it is about. At most one alert of it is not resolved. */
+    alert_key: text().notNull(),
+    kind: text().notNull(),
+    severity: text().notNull().oneOf('warning', 'critical'),
+    status: text().notNull().default("'open'").oneOf('open', 'acknowledged', 'resolved'),
+    region: text().notNull(),
+    tenant_id: uuid(),
+    cell_id: text(),
+    summary: text().notNull(),
+    details: jsonb<JsonObject>().notNull().default("'{}'"),
+    opened_at: now(),
+    last_seen_at: now(),
+    acknowledged_at: timestamptz(),
+    acknowledged_by: text(),
+    resolved_at: timestamptz(),
+    /** When the topic took the message that it was opened. */
+    published_at: timestamptz(),
+    resolution_published_at: timestamptz(),
+  },
+  /** Counters of a statement in a data database, and what it usually took. */
+  query_baselines: {
+    database_key: text().notNull(),
+    role_name: text().notNull(),
+    query_id: text().notNull(),
+    /** Of `pg_stat_statements` at the end of the last window. */
+    calls: double().notNull(),
+    total_ms: double().notNull(),
+    /** Sums over earlier windows, in which older ones weigh less. */
+    baseline_calls: double().notNull(),
+    baseline_ms: double().notNull(),
+    degraded_since: timestamptz(),
+    window_mean_ms: double(),
+    window_ended_at: now(),
+    seen_at: now(),
+  },
+  /** The latest measurement of each cell. */
+  cell_utilisation: {
+    cell_id: text().notNull(),
+    figures: jsonb<JsonObject>().notNull(),
+    observed_at: now(),
+  },
 } as const;
 
 // biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.

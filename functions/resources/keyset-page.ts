@@ -102,7 +102,7 @@ export function mergeRows<Row>(
 }
 
 /** Times of one format and ids in lower case sort as text in the same order in which PostgreSQL sorts their values. */
-function comparePositions(a: Position, b: Position): number {
+export function comparePositions(a: Position, b: Position): number {
   if (a.time !== b.time) return a.time < b.time ? -1 : 1;
   return a.id < b.id ? -1 : Number(a.id > b.id);
 }

@@ -1,4 +1,4 @@
-import { Duration, Stack } from 'aws-cdk-lib';
+import { Duration, Stack, Token } from 'aws-cdk-lib';
 import {
   Alarm,
   ComparisonOperator,
@@ -19,6 +19,8 @@ export interface AlarmProps {
   readonly metric: IMetric;
   /** The alarm is raised at this value and above. */
   readonly threshold: number;
+  /** The alarm is raised at the threshold and below instead. */
+  readonly below?: boolean;
   /** Periods of the metric in a row, default 1. */
   readonly periods?: number;
   /** What happened and what to check first: this is the text of the message. */
@@ -26,13 +28,25 @@ export interface AlarmProps {
   readonly topicArn: string;
 }
 
+/**
+ * `Strata-us-cell-us-1-Cell-Database-CpuAlarm`, so that the region's dashboard refers to the alarms of other stacks by name.
+ * undefined in the template of dedicated databases, of which there are many stacks.
+ */
+export function alarmNameOf(stack: Stack, path: string): string | undefined {
+  return Token.isUnresolved(stack.region) ? undefined : path.replaceAll('/', '-');
+}
+
 /** An alarm that notifies the topic when it starts and when it ends. Missing data does not raise it. */
 export function raiseAlarm(scope: Construct, id: string, props: AlarmProps): Alarm {
+  const alarmName = alarmNameOf(Stack.of(scope), `${scope.node.path}/${id}`);
   const alarm = new Alarm(scope, id, {
+    ...(alarmName ? { alarmName } : {}),
     metric: props.metric,
     threshold: props.threshold,
     evaluationPeriods: props.periods ?? 1,
-    comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+    comparisonOperator: props.below
+      ? ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD
+      : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
     treatMissingData: TreatMissingData.NOT_BREACHING,
     alarmDescription: props.description,
   });
@@ -47,7 +61,7 @@ export function serviceMetric(
   namespace: string,
   metricName: string,
   dimensionsMap: Record<string, string>,
-  statistic: 'Average' | 'Maximum' | 'Sum',
+  statistic: 'Average' | 'Maximum' | 'Minimum' | 'Sum',
 ): Metric {
   return new Metric({ namespace, metricName, dimensionsMap, statistic, period: Duration.minutes(5) });
 }

@@ -141,7 +141,7 @@ export class AuroraCluster extends Construct {
     );
   }
 
-  #raiseAlarms({ identifier, purpose, alarmTopicArn: topicArn }: AuroraClusterProps): void {
+  #raiseAlarms({ identifier, purpose, readers, alarmTopicArn: topicArn }: AuroraClusterProps): void {
     const metric = (name: string) =>
       serviceMetric('AWS/RDS', name, { DBClusterIdentifier: this.identifier }, 'Maximum');
     raiseAlarm(this, 'CpuAlarm', {
@@ -158,6 +158,37 @@ export class AuroraCluster extends Construct {
       description: `${identifier}: 90 % of the maximum capacity for 15 minutes. Raise maxCapacity or add a cell.`,
       topicArn,
     });
+    const lowest = serviceMetric(
+      'AWS/RDS',
+      'FreeLocalStorage',
+      { DBClusterIdentifier: this.identifier },
+      'Minimum',
+    );
+    raiseAlarm(this, 'LocalStorageAlarm', {
+      metric: lowest,
+      threshold: 2 * 1024 ** 3,
+      below: true,
+      description: `${identifier}: less than 2 GiB of local storage, which sorts and index builds use, is free. Look for large temporary files in Performance Insights.`,
+      topicArn,
+    });
+    raiseAlarm(this, 'DeadlockAlarm', {
+      // A second.
+      metric: metric('Deadlocks'),
+      threshold: 0.1,
+      periods: 3,
+      description: `${identifier}: a deadlock every ten seconds for 15 minutes. The log of PostgreSQL names the processes.`,
+      topicArn,
+    });
+    if (readers.length > 0) {
+      raiseAlarm(this, 'ReplicaLagAlarm', {
+        // Milliseconds.
+        metric: metric('AuroraReplicaLagMaximum'),
+        threshold: 5_000,
+        periods: 3,
+        description: `${identifier}: a reader is five seconds behind the writer for 15 minutes. A failover would take longer, and analytics would be old.`,
+        topicArn,
+      });
+    }
     if (purpose === 'registry') return;
     raiseAlarm(this, 'ReplicationSlotAlarm', {
       metric: metric('OldestReplicationSlotLag'),
@@ -207,6 +238,10 @@ const replicating = {
   max_slot_wal_keep_size: '16384',
   // Kilobytes of one session: enough for the largest index build, and too little to fill the disk.
   temp_file_limit: '20971520',
+  // Alerts compare what statements take with what they usually take. Each schema has statements of its own.
+  shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.max': '20000',
+  'pg_stat_statements.track_utility': '0',
 };
 
 /** Cluster parameters of the registry, or of a cluster that holds tenants' data. */

@@ -1,4 +1,5 @@
-import { type CfnCondition, CfnDeletionPolicy, Fn, RemovalPolicy } from 'aws-cdk-lib';
+import { type CfnCondition, CfnDeletionPolicy, Duration, Fn, RemovalPolicy } from 'aws-cdk-lib';
+import { MathExpression } from 'aws-cdk-lib/aws-cloudwatch';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { CfnDBProxy, CfnDBProxyEndpoint, CfnDBProxyTargetGroup } from 'aws-cdk-lib/aws-rds';
 import { Construct } from 'constructs';
@@ -93,6 +94,38 @@ export class DatabaseProxy extends Construct {
       threshold: 1_000_000,
       periods: 2,
       description: `Proxy ${props.name}: clients wait more than a second for a connection, the pool is exhausted.`,
+      topicArn: props.alarmTopicArn,
+    });
+    const ofProxy = (name: string, statistic: 'Maximum' | 'Sum') =>
+      serviceMetric('AWS/RDS', name, { ProxyName: this.name }, statistic);
+    raiseAlarm(this, 'ConnectionsAlarm', {
+      metric: new MathExpression({
+        expression: '100 * used / most',
+        usingMetrics: {
+          used: ofProxy('DatabaseConnections', 'Maximum'),
+          most: ofProxy('MaxDatabaseConnectionsAllowed', 'Maximum'),
+        },
+        label: 'Connections in use, %',
+        period: Duration.minutes(5),
+      }),
+      threshold: 90,
+      periods: 2,
+      description: `Proxy ${props.name}: 90 % of its connections to the database are in use for 10 minutes. Look for a busy tenant (strata alerts), raise the cluster’s capacity, or move tenants.`,
+      topicArn: props.alarmTopicArn,
+    });
+    raiseAlarm(this, 'SignInAlarm', {
+      metric: new MathExpression({
+        expression: 'FILL(clients, 0) + FILL(databases, 0)',
+        usingMetrics: {
+          clients: ofProxy('ClientConnectionsSetupFailedAuth', 'Sum'),
+          databases: ofProxy('DatabaseConnectionsSetupFailed', 'Sum'),
+        },
+        label: 'Failed sign-ins',
+        period: Duration.minutes(5),
+      }),
+      threshold: 10,
+      periods: 2,
+      description: `Proxy ${props.name}: sessions are refused. It lacks a secret, or a secret does not fit its role: run strata tick proxy-auth, and look at strata alerts.`,
       topicArn: props.alarmTopicArn,
     });
     raiseAlarm(this, 'PinnedAlarm', {

@@ -1,8 +1,10 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { Alerts } from '../constructs/alerts.ts';
 import { Events } from '../constructs/events.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
+import { RegionDashboard } from '../constructs/region-dashboard.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { UsageAggregation } from '../constructs/usage-aggregation.ts';
 import type { ApiStack, RegionalStackProps } from './api-stack.ts';
@@ -34,5 +36,7 @@ export class FleetStack extends Stack {
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
     new Events(this, 'Events', { settings, region, registry, key });
+    new Alerts(this, 'Alerts', { ...tasks, key });
+    new RegionDashboard(this, 'Dashboard', { region });
   }
 }

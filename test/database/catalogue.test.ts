@@ -179,6 +179,23 @@ describe('roles', () => {
     await expect(session.query('SELECT * FROM employees')).rejects.toMatchObject({ code: '42P01' });
   });
 
+  test('of requests do not reach the statistics of statements, which the owner reads', async () => {
+    const may = `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)
+      AND has_schema_privilege(rolname, 'statistics', 'USAGE') ORDER BY 1`;
+    expect(await names(may, ['strata_starter', tenant.roleName, 'strata_owner'])).toEqual(['strata_owner']);
+    const owner = await database.connect('owner');
+    // Of another role's statement it sees the text.
+    const { rows } = await owner.query(
+      `SELECT query FROM statistics.pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+       WHERE r.rolsuper AND query NOT LIKE '<%' LIMIT 1`,
+    );
+    expect(rows).toHaveLength(1);
+    const session = await database.connect(tenant.login);
+    await expect(session.query('SELECT * FROM statistics.pg_stat_statements')).rejects.toMatchObject({
+      code: '42501',
+    });
+  });
+
   test('of everybody (PUBLIC) run no function of tenancy', async () => {
     const open = `SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
       WHERE p.pronamespace = 'tenancy'::regnamespace AND acl.grantee = 0`;

@@ -258,6 +258,8 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
     'tasks/publish-events': ['REGION_KEY', 'EVENT_BUS_NAME'],
     'tasks/schema-rollout': ['REGION_KEY'],
+    'tasks/survey-alerts': ['REGION_KEY'],
+    'tasks/evaluate-alerts': ['REGION_KEY', 'SURVEY_FUNCTION_ARN', 'ALERT_TOPIC_ARN'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],
     'tasks/promotion-evaluate': [

@@ -49,6 +49,29 @@ describe('the master user', () => {
     }
   });
 
+  test('creates pg_stat_statements, which PostgreSQL reserves for superusers, and no role of its own does', async () => {
+    const server = await newRun().create(spec('master'));
+    const create = 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA statistics';
+    await query(
+      masterConnection(server),
+      `CREATE ROLE extender LOGIN PASSWORD 'p'; CREATE SCHEMA statistics;
+       GRANT USAGE, CREATE ON SCHEMA statistics TO extender;
+       DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO extender', current_database()); END $$`,
+    );
+    const extender = masterConnection(server, { user: 'extender', password: 'p' });
+    await expect(query(extender, create)).rejects.toMatchObject({ code: '42501' });
+    await query(masterConnection(server), create);
+    await query(masterConnection(server), create);
+    const [extension] = await query(
+      masterConnection(server),
+      `SELECT extowner::regrole::text AS owner, extnamespace::regnamespace::text AS schema FROM pg_extension
+       WHERE extname = 'pg_stat_statements'`,
+    );
+    expect(extension).toEqual({ owner: 'rdsadmin', schema: 'statistics' });
+    const other = 'CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA statistics';
+    await expect(query(masterConnection(server), other)).rejects.toMatchObject({ code: '42501' });
+  });
+
   test('lends the right to replicate by rds_replication, as RDS does: its members have it, nobody else', async () => {
     const server = await newRun().create(spec('master'));
     const as = (user: string, change = {}) => masterConnection(server, { user, password: 'p', ...change });

@@ -13,7 +13,7 @@ import {
   ProxySecretsExhausted,
   UnknownCell,
 } from '../../functions/places/errors.ts';
-import { reconcileProxyAuth } from '../../functions/places/proxy-auth.ts';
+import { readProxyAuth, reconcileProxyAuth } from '../../functions/places/proxy-auth.ts';
 import { acquireProxyLease } from '../../functions/places/proxy-lease.ts';
 import { handler as reconcileTask } from '../../functions/tasks/reconcile-proxy-auth.ts';
 import { FULL_RUN } from '../full-run.ts';
@@ -86,6 +86,21 @@ test('eight tenants registered at once are all accepted, beside the starter secr
     }),
   );
   expect(await accepted()).toEqual([...before, ...tenants].sort());
+});
+
+test('secrets that the proxy lacks are told, but not those that were recorded just now', async () => {
+  const { secretArn } = await addTenant();
+  const recent = await readProxyAuth(plane.registry, cellId);
+  expect(recent).toEqual({ secrets: 2, missing: [], authFailure: null });
+  expect(await readProxyAuth(plane.registry, cellId, 0)).toEqual({
+    secrets: 2,
+    missing: [secretArn],
+    authFailure: null,
+  });
+  await reconcileProxyAuth(plane.registry, cellId);
+  expect((await readProxyAuth(plane.registry, cellId, 0)).missing).toEqual([]);
+  await eraseRunTimeSecrets();
+  expect((await readProxyAuth(plane.registry, cellId, 0)).missing).toEqual([secretArn]);
 });
 
 test('a list that is right is left alone', async () => {

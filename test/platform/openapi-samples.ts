@@ -3,8 +3,9 @@
  * happened before, and work to wait for. Keyed by operation; an operation without an entry is driven by its schemas alone.
  */
 import { vi } from 'vitest';
+import { strata } from '../infra/cli/run-command.ts';
 import type { ApiDriver } from './openapi-driver.ts';
-import { unique } from './running-platform.ts';
+import { platform, unique } from './running-platform.ts';
 
 export interface Sample {
   /** Instead of the body that the schema gives. */
@@ -53,6 +54,17 @@ async function offered(driver: ApiDriver, requirement: string): Promise<void> {
   const { body: offers } = await driver.get(`${path}/offers`, 'operator');
   const open = offers.items.find(({ status }: { status: string }) => status === 'open');
   driver.ids.set('offerId', open.offerId);
+}
+
+/** An alert of the driver's tenant: a burst of refused requests, which the next run of alerts finds. */
+async function alerted(driver: ApiDriver): Promise<void> {
+  if (driver.ids.has('alertId')) return;
+  const unknown = '/employees/00000000-0000-4000-8000-000000000000';
+  for (let n = 0; n < 30; n++) await driver.get(unknown);
+  const { body: tenant } = await driver.get(`/tenants/${driver.tenant}`, 'operator');
+  await strata(['tick', 'alerts'], { AWS_ENDPOINT_URL: platform().awsUrl });
+  const { body } = await driver.get(`/alerts?kind=access-refused&tenantId=${tenant.tenantId}`, 'operator');
+  driver.ids.set('alertId', body.items[0].alertId);
 }
 
 /** Operators' and tenants' routes delete users of the same tenant: each has one of its own. */
@@ -188,6 +200,10 @@ export const samples: Readonly<Record<string, Sample>> = {
     before: (driver) => offered(driver, 'gdpr'),
     after: untilEnded,
   },
+  'alerts.read': { before: alerted },
+  'alerts.acknowledge': { before: alerted },
+  'cells.read': { before: async (driver) => void driver.ids.set('cellId', 'us-1') },
+  'cells.rebalancingPlan': { before: async (driver) => void driver.ids.set('cellId', 'us-1') },
   'fleet.startRollout': {
     body: () => ({}),
     // Another test's rollout may be running.

@@ -11,6 +11,7 @@ import type { TenantCosts } from '../../costs/tenant-costs.ts';
 import { component, pageOf } from '../../http/openapi/component.ts';
 import { memberRole } from '../../http/user-schemas.ts';
 import type { DryRun } from '../../moves/dry-run.ts';
+import type { AlertView } from '../../registry/alerts.ts';
 import type { BackupView, BackupWindow } from '../../registry/backups.ts';
 import type { CellView } from '../../registry/cells.ts';
 import type { PromotionDecision } from '../../registry/decisions.ts';
@@ -24,6 +25,7 @@ import type { TenantRecord } from '../../registry/tenant-record.ts';
 import type { TenantUser } from '../../registry/tenant-users.ts';
 import type { UsageSample } from '../../registry/usage.ts';
 import { DATA_KINDS, type ResidencyReport, type ResidentData } from '../../residency/residency-report.ts';
+import type { RebalancingDraft } from './draft-rebalancing.ts';
 
 const id = z.uuid();
 const time = z.iso.datetime();
@@ -327,9 +329,80 @@ export const cell = component(
     sharedTenants: z.int(),
     schemaTenants: z.int(),
     maxSchemaTenants: z.int(),
+    utilisation: orNull(
+      component(
+        'CellUtilisation',
+        z.object({
+          databaseBytes: orNull(z.number()),
+          connections: orNull(z.int()),
+          maxConnections: orNull(z.int()),
+          replicationSlots: orNull(z.int()),
+          maxReplicationSlots: orNull(z.int()),
+          databaseLoad: orNull(z.number()),
+          proxySecrets: orNull(z.int()),
+          maxProxySecrets: z.int(),
+          observedAt: time,
+        }),
+      ),
+    ),
   }) satisfies z.ZodMiniType<CellView>,
 );
 export const cellPage = pageOf('Cell', cell);
+
+export const rebalancingPlan = component(
+  'RebalancingPlan',
+  z.object({
+    cellId: z.string(),
+    exceeded: z.array(
+      component(
+        'CellUse',
+        z.object({
+          resource: z.enum(['schemas', 'proxySecrets', 'databaseBytes', 'connections', 'replicationSlots']),
+          used: z.number(),
+          max: z.number(),
+          share: z.number(),
+        }),
+      ),
+    ),
+    moves: z.array(
+      component(
+        'ProposedMove',
+        z.object({
+          tenantId: id,
+          slug: z.string(),
+          reason: z.string(),
+          storageBytes: orNull(z.number()),
+          targetCell: z.string(),
+          newCell: z.boolean(),
+          request: z.object({ targetCell: z.string(), dryRun: z.literal(true) }),
+          estimate: orNull(z.object({ seconds: z.number(), writePauseMs: z.number() })),
+        }),
+      ),
+    ),
+    newCells: z.array(z.string()),
+  }) satisfies z.ZodMiniType<RebalancingDraft>,
+);
+
+export const alert = component(
+  'Alert',
+  z.object({
+    alertId: id,
+    kind: z.string(),
+    severity: z.enum(['warning', 'critical']),
+    status: z.enum(['open', 'acknowledged', 'resolved']),
+    region: z.string(),
+    tenantId: orNull(id),
+    cellId: orNull(z.string()),
+    summary: z.string(),
+    details: anyObject,
+    openedAt: time,
+    lastSeenAt: time,
+    acknowledgedAt: orNull(time),
+    acknowledgedBy: orNull(z.string()),
+    resolvedAt: orNull(time),
+  }) satisfies z.ZodMiniType<AlertView>,
+);
+export const alertPage = pageOf('Alert', alert);
 
 const counts = component(
   'RolloutCounts',

@@ -18,6 +18,7 @@ export const tenants = describeOperatorContext({
     Encryption: 'Keys of encrypted fields.',
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
     Fleet: 'Cells, and schema rollouts to all tenants.',
+    Alerts: 'Conditions of tenants and cells that an operator should look at.',
     Costs: 'What tenants use and cost, and what could be changed.',
   },
   routes,
@@ -28,6 +29,36 @@ export const tenants = describeOperatorContext({
       summary: 'List cells',
       description: 'All cells of all regions, on one page.',
       answers: { 200: answers.cellPage },
+    },
+    'cells.read': {
+      tag: 'Fleet',
+      summary: 'Read a cell',
+      description:
+        '`utilisation` is what the run of every five minutes has measured; null before the first one. `databaseLoad` is the number of sessions that were busy on average.',
+      answers: { 200: answers.cell },
+    },
+    'cells.rebalancingPlan': {
+      tag: 'Fleet',
+      summary: 'Plan the rebalancing of a cell',
+      description:
+        'Which tenants should leave a cell that is over its limits, where to, and why. Nothing moves: `request` of each entry is the body of a dry run of `POST /tenants/{tenantId}/moves`. A cell with `newCell` has to be added to the configuration first.',
+      answers: { 200: answers.rebalancingPlan },
+    },
+    'alerts.list': {
+      tag: 'Alerts',
+      summary: 'List alerts',
+      description: 'Alerts of all regions, newest first. Resolved ones are kept for 180 days.',
+      answers: { 200: answers.alertPage },
+    },
+    'alerts.read': { tag: 'Alerts', summary: 'Read an alert', answers: { 200: answers.alert } },
+    'alerts.acknowledge': {
+      tag: 'Alerts',
+      summary: 'Acknowledge an alert',
+      description:
+        'Records that an operator looks after it. It ends by itself with its condition. Again: the same answer.',
+      answers: { 200: answers.alert },
+      refusals: { 409: 'The alert is resolved.' },
+      idempotencyKey: false,
     },
     'fleet.rollouts': {
       tag: 'Fleet',

@@ -1,6 +1,8 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
+import * as alerts from './alert-routes.ts';
 import * as backups from './backup-routes.ts';
+import * as cells from './cell-routes.ts';
 import * as costs from './cost-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
@@ -24,6 +26,8 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   exports,
   rotations,
   fleet,
+  alerts,
+  cells,
   usage,
   costs,
   residency,

@@ -2,7 +2,12 @@ import { resource } from '../../contracts/routes.ts';
 
 /** The operators' routes: the control plane. */
 export const routes = {
+  'GET /alerts': 'alerts.list',
+  'GET /alerts/{alertId}': 'alerts.read',
+  'POST /alerts/{alertId}/acknowledge': 'alerts.acknowledge',
   'GET /cells': 'fleet.cells',
+  'GET /cells/{cellId}': 'cells.read',
+  'GET /cells/{cellId}/rebalancing-plan': 'cells.rebalancingPlan',
   'GET /fleet': 'costs.fleet',
   'GET /rollouts': 'fleet.rollouts',
   'POST /rollouts': 'fleet.startRollout',

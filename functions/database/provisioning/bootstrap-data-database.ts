@@ -66,6 +66,7 @@ export async function bootstrapDataDatabase(
     await grantReplication(transaction);
     await grantDatabase(transaction);
     await closeOtherDatabases(transaction);
+    await ensureStatistics(transaction);
     await runStatements(transaction, [`SET LOCAL ROLE ${identifier(OWNER_ROLE)}`]);
     await ensureRole(transaction, TENANT_LOGIN_GROUP);
     const existing = await readTenancyVersion(transaction);
@@ -97,6 +98,30 @@ export async function grantDatabase(transaction: DdlTransaction): Promise<void> 
     // A concurrent refresh of a materialized view compares with a temporary table, which belongs to the view's owner.
     ...(analytics ? [`GRANT TEMPORARY ON DATABASE ${name} TO ${identifier(ANALYTICS_ROLE)}`] : []),
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
+  ]);
+}
+
+/** Schema of the extension `pg_stat_statements`. */
+const STATISTICS_SCHEMA = 'statistics';
+
+/**
+ * Statistics of statements, which alerts about slow ones read as the owner. The extension grants its view to everyone, and a
+ * view's rows show the texts of other roles' statements only to `pg_monitor`; request roles do not even reach the schema.
+ * An extension that is there already stays where it is.
+ */
+async function ensureStatistics(transaction: DdlTransaction): Promise<void> {
+  const schema = identifier(STATISTICS_SCHEMA);
+  const { rows } = await sql<{ installed: boolean; available: boolean }>`
+    select exists (select from pg_catalog.pg_extension where extname = 'pg_stat_statements') as installed,
+           exists (select from pg_catalog.pg_available_extensions where name = 'pg_stat_statements') as available`.execute(
+    transaction,
+  );
+  const [{ installed, available } = { installed: true, available: false }] = rows;
+  if (installed || !available) return;
+  await runStatements(transaction, [
+    `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+    `CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA ${schema}`,
+    `GRANT USAGE ON SCHEMA ${schema} TO ${identifier(OWNER_ROLE)}`,
   ]);
 }
 

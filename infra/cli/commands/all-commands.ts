@@ -1,4 +1,5 @@
 import { type Command, synopsis } from '../command.ts';
+import { alerts } from './alerts.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { advice, costs, fleet, usage } from './costs.ts';
@@ -36,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   users,
   cells,
+  alerts,
   fleet,
   moves,
   move,

@@ -1,4 +1,5 @@
 import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg';
+import { installExtensionRights } from './extension-rights.ts';
 import { installReplicationRole } from './replication-role.ts';
 
 /** Memberships of rds_superuser, from the RDS documentation, as far as community PostgreSQL has these roles. */
@@ -53,6 +54,7 @@ export async function provisionMasterUser(
   await database.connect();
   try {
     await installReplicationRole(database);
+    await installExtensionRights(database);
   } finally {
     await database.end();
   }

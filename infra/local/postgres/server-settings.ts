@@ -68,8 +68,7 @@ function archiving(directory: string | undefined): Record<string, string> {
 
 /** Whether these binaries can archive WAL. */
 export function canArchive(bin: string): boolean {
-  const directory = join(bin, '..', 'lib', 'postgresql');
-  return ['so', 'dylib', 'dll'].some((ending) => existsSync(join(directory, `basic_archive.${ending}`)));
+  return isInstalled(bin, 'basic_archive');
 }
 
 /**
@@ -87,11 +86,14 @@ export function serverSettings(
   const known = knownSettings(bin);
   const settings: Record<string, string> = { ...defaults };
   settings.wal_level = parameters['rds.logical_replication'] === '1' ? 'logical' : 'replica';
+  const libraries = (parameters.shared_preload_libraries ?? '')
+    .split(',')
+    .map((library) => library.trim())
+    .filter((library) => isInstalled(bin, library));
   for (const [name, value] of Object.entries(parameters)) {
-    if (name === 'shared_preload_libraries') {
-      const libraries = value.split(',').filter((library) => isInstalled(bin, library.trim()));
-      settings[name] = libraries.join(',');
-    } else if (known.has(name) && !value.includes('{')) settings[name] = value;
+    const ofLibrary = libraries.some((library) => name.startsWith(`${library}.`));
+    if (name === 'shared_preload_libraries') settings[name] = libraries.join(',');
+    else if ((ofLibrary || known.has(name)) && !value.includes('{')) settings[name] = value;
   }
   Object.assign(settings, localSizes, fixed(port), archiving(archiveDirectory));
   return `# Written at every start.\n${configurationLines(settings)}`;
@@ -133,5 +135,9 @@ function knownSettings(bin: string): Set<string> {
 }
 
 function isInstalled(bin: string, library: string): boolean {
-  return library !== '' && existsSync(join(bin, '..', 'lib', 'postgresql', `${library}.so`));
+  const directory = join(bin, '..', 'lib', 'postgresql');
+  return (
+    library !== '' &&
+    ['so', 'dylib', 'dll'].some((ending) => existsSync(join(directory, `${library}.${ending}`)))
+  );
 }

@@ -160,15 +160,95 @@ describe('tables', () => {
       status: 'active',
       sharedTenants: 1_200,
     };
+    const utilisation = {
+      databaseBytes: 3_500_000_000,
+      connections: 120,
+      maxConnections: 800,
+      replicationSlots: 1,
+      maxReplicationSlots: 40,
+      databaseLoad: 0.25,
+      proxySecrets: 96,
+      maxProxySecrets: 200,
+      observedAt: '2026-05-01T10:00:00.000Z',
+    };
     const items = [
-      { ...cell, schemaTenants: 95, maxSchemaTenants: 190 },
-      { ...cell, cellId: 'us-2', status: 'draining', schemaTenants: 0, maxSchemaTenants: 0 },
+      { ...cell, schemaTenants: 95, maxSchemaTenants: 190, utilisation },
+      {
+        ...cell,
+        cellId: 'us-2',
+        status: 'draining',
+        schemaTenants: 0,
+        maxSchemaTenants: 0,
+        utilisation: null,
+      },
     ];
     peer.on('GET /cells', { body: { items, nextCursor: null } });
     expect(await lines('cells')).toEqual([
-      'CELL  REGION  RESIDENCY  STATUS    SHARED  SCHEMAS   OF  FILL',
-      'us-1  us      us         active     1,200       95  190  50 %',
-      'us-2  us      us         draining   1,200        0    0  100 %',
+      'CELL  REGION  RESIDENCY  STATUS    SHARED  SCHEMAS   OF  FILL   SIZE    CONNECTIONS  LOAD  SLOTS  SECRETS',
+      'us-1  us      us         active     1,200       95  190  50 %   3.5 GB  120/800       0.3  1/40   96/200',
+      'us-2  us      us         draining   1,200        0    0  100 %  -       -               -  -      -',
+    ]);
+  });
+
+  test('a cell’s plan says what is over its limit, who should go, and that nobody has', async () => {
+    const path = '/cells/us-1/rebalancing-plan';
+    const within = { cellId: 'us-1', exceeded: [], moves: [], newCells: [] };
+    peer.on(`GET ${path}`, { body: within });
+    expect(await lines('cells', 'us-1')).toEqual(['cell us-1 is within its limits: nothing has to move']);
+    const move = {
+      tenantId: 't-1',
+      slug: 'globex',
+      reason: 'is small',
+      storageBytes: 3_500_000_000,
+      targetCell: 'us-2',
+      newCell: true,
+      request: { targetCell: 'us-2', dryRun: true },
+      estimate: { seconds: 100, writePauseMs: 13 },
+    };
+    const exceeded = [{ resource: 'schemas', used: 180, max: 190, share: 180 / 190 }];
+    peer.on(`GET ${path}`, { body: { ...within, exceeded, moves: [move], newCells: ['us-2'] } });
+    expect(await lines('cells', 'us-1')).toEqual([
+      'over its limit: 180 of 190 schemas (94 %)',
+      'add cell us-2 to the configuration and deploy it first',
+      'TENANT  TO         NEW  SIZE    TAKES       PAUSE  WHY',
+      'globex  cell:us-2  yes  3.5 GB  1 min 40 s  13 ms  is small',
+      'nothing has moved; try one with: strata move TENANT TO --dry-run',
+    ]);
+  });
+
+  test('alerts that are not resolved come newest first, and are acknowledged by their ids', async () => {
+    const alert = (alertId: string, openedAt: string, change: object = {}) => ({
+      alertId,
+      kind: 'move-failed',
+      severity: 'critical',
+      status: 'open',
+      region: 'us',
+      tenantId: 't-1',
+      cellId: null,
+      summary: 'A move failed.',
+      details: {},
+      openedAt,
+      ...change,
+    });
+    const page = (...items: object[]) => ({ body: { items, nextCursor: null } });
+    peer.on('GET /alerts?status=open&limit=200', page(alert('a-1', '2026-05-01T10:00:00.000000Z')));
+    peer.on(
+      'GET /alerts?status=acknowledged&limit=200',
+      page(alert('a-2', '2026-05-02T10:00:00.000000Z', { status: 'acknowledged', summary: HOSTILE })),
+    );
+    const shown = await lines('alerts');
+    expect(shown.slice(1).map((line) => line.split(/ {2,}/).at(-1))).toEqual(['a-2', 'a-1']);
+    expect(shown.join('')).not.toMatch(ACTIVE);
+    peer.on('GET /tenants/globex', { body: tenant('globex') });
+    peer.on('GET /alerts?status=resolved&kind=move-failed&tenantId=id-of-globex&limit=200', page());
+    await lines('alerts', 'list', '--status', 'resolved', '--kind', 'move-failed', '--tenant', 'globex');
+    peer.on('GET /alerts?cellId=us-1&limit=200', page());
+    await lines('alerts', '--all', '--cell', 'us-1');
+    peer.on('POST /alerts/a-1/acknowledge', {
+      body: alert('a-1', '', { status: 'acknowledged', acknowledgedBy: 'op@strata.test' }),
+    });
+    expect(await lines('alerts', 'acknowledge', 'a-1')).toEqual([
+      'alert a-1 (move-failed) acknowledged by op@strata.test',
     ]);
   });
 
@@ -275,6 +355,7 @@ describe('tables', () => {
       'users',
       'decline',
       'cells',
+      'alerts',
       'executions',
     ])
       expect(help).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
