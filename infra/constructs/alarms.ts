@@ -23,6 +23,8 @@ export interface AlarmProps {
   readonly below?: boolean;
   /** Periods of the metric in a row, default 1. */
   readonly periods?: number;
+  /** Missing data raises the alarm too. */
+  readonly whenMissing?: boolean;
   /** What happened and what to check first: this is the text of the message. */
   readonly description: string;
   readonly topicArn: string;
@@ -36,7 +38,7 @@ export function alarmNameOf(stack: Stack, path: string): string | undefined {
   return Token.isUnresolved(stack.region) ? undefined : path.replaceAll('/', '-');
 }
 
-/** An alarm that notifies the topic when it starts and when it ends. Missing data does not raise it. */
+/** An alarm that notifies the topic when it starts and when it ends. */
 export function raiseAlarm(scope: Construct, id: string, props: AlarmProps): Alarm {
   const alarmName = alarmNameOf(Stack.of(scope), `${scope.node.path}/${id}`);
   const alarm = new Alarm(scope, id, {
@@ -47,7 +49,7 @@ export function raiseAlarm(scope: Construct, id: string, props: AlarmProps): Ala
     comparisonOperator: props.below
       ? ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD
       : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-    treatMissingData: TreatMissingData.NOT_BREACHING,
+    treatMissingData: props.whenMissing ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
     alarmDescription: props.description,
   });
   const toTopic = { bind: () => ({ alarmActionArn: props.topicArn }) };

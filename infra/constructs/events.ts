@@ -1,5 +1,5 @@
 import { ArnFormat, CfnResource, Duration, Stack } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, Metric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import { CfnArchive, CfnEventBus, Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Grant } from 'aws-cdk-lib/aws-iam';
@@ -12,6 +12,7 @@ import {
   STATE_MACHINES,
 } from '../../functions/contracts/names.ts';
 import type { RegionConfig } from '../config.ts';
+import { raiseAlarm } from './alarms.ts';
 import type { DataKey } from './data-key.ts';
 import type { Registry } from './registry.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
@@ -136,7 +137,7 @@ export class Events extends Construct {
 
   /** Also when the function does not run at all: then the metric has no data. */
   #watch(alarmTopicArn: string): void {
-    const alarm = new Alarm(this, 'Backlog', {
+    raiseAlarm(this, 'Backlog', {
       metric: new Metric({
         namespace: METRICS_NAMESPACE,
         metricName: EVENT_BACKLOG_METRIC,
@@ -145,14 +146,11 @@ export class Events extends Construct {
         period: Duration.minutes(5),
       }),
       threshold: BACKLOG_ALARM_SECONDS,
-      evaluationPeriods: 3,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: TreatMissingData.BREACHING,
-      alarmDescription:
+      periods: 3,
+      whenMissing: true,
+      description:
         'Events have waited for more than 15 minutes, or their publisher does not run. Search the log of publish-events; events are not lost, see docs/operations.md.',
+      topicArn: alarmTopicArn,
     });
-    const toTopic = { bind: () => ({ alarmActionArn: alarmTopicArn }) };
-    alarm.addAlarmAction(toTopic);
-    alarm.addOkAction(toTopic);
   }
 }
