@@ -3,6 +3,7 @@
  * harm has a default here; validate-config.ts checks the others.
  */
 
+import type { CredentialsPolicy } from '../functions/contracts/credentials-policy.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { promotion } from './promotion-config.ts';
 
@@ -111,6 +112,15 @@ export interface BackupConfig {
   readonly undoHours: number;
 }
 
+/** Passwords of database roles: how old they may become, in days, before the schedule replaces them. */
+export interface CredentialsConfig extends CredentialsPolicy {
+  /**
+   * Minutes for which both logins of a role work after each switch. Longer than any function keeps the place of a tenant
+   * while the registry does not answer, which is 15 minutes.
+   */
+  readonly overlapMinutes: number;
+}
+
 /**
  * A customer's own identity provider. It vouches for the users of one tenant only: whatever address it states, nobody
  * whom it has signed in gets a token of another tenant. The tenant's users cannot sign in otherwise.
@@ -163,6 +173,7 @@ export interface StrataConfig {
   /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
+  readonly credentials: CredentialsConfig;
   readonly signIn: SignInConfig;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
@@ -249,6 +260,7 @@ export const config: StrataConfig = {
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
     replicationTlsBetweenRegions: 'sslmode=require',
   },
+  credentials: { tenantDays: 90, cellDays: 30, ownerDays: 30, registryDays: 30, overlapMinutes: 20 },
   signIn: { identityProviders: [] },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],

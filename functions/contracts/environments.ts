@@ -77,6 +77,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly RESTORE_STATE_MACHINE_ARN: string;
   readonly EXPORT_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
+  readonly CREDENTIALS_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
 }
@@ -140,6 +141,14 @@ export interface PromotionEnvironment extends RegistryEnvironment, RegionEnviron
   readonly NOTIFICATION_TOPIC_ARN: string;
 }
 
+/** The function that begins and ends rotations of credentials, and rotates those of the registry. */
+export interface CredentialRegistryEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** JSON of a `CredentialsPolicy`. */
+  readonly CREDENTIALS_POLICY: string;
+  readonly CREDENTIALS_STATE_MACHINE_ARN: string;
+  readonly REGISTRY_MASTER_SECRET_ARN: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -162,6 +171,9 @@ export interface FunctionEnvironments {
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
+  'tasks/credential-aws': RegistryEnvironment & SecretsEnvironment;
+  'tasks/credential-data': RegistryEnvironment;
+  'tasks/credential-registry': CredentialRegistryEnvironment;
   'tasks/export-data': ExportDataEnvironment;
   'tasks/issue-claims': SignInEnvironment;
   'tasks/look-up-outputs': NoEnvironment;

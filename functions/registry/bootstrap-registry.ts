@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -47,15 +48,17 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0018-credential-rotations', statements: credentialRotationTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
 export const REGISTRY_VERSION = versionOf(registryMigrations.at(-1)?.name ?? '');
 
+/** Passwords of the roles; undefined while another role stands in for it, because its password is being replaced. */
 export interface RegistryRoles {
-  readonly readerPassword: string;
-  readonly writerPassword: string;
-  readonly usersPassword: string;
+  readonly readerPassword: string | undefined;
+  readonly writerPassword: string | undefined;
+  readonly usersPassword: string | undefined;
 }
 
 /**
@@ -126,6 +129,7 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   // Without DELETE: while a backup exists, its key has to be known.
   tenant_field_keys: 'SELECT, INSERT, UPDATE',
   field_rotations: 'SELECT, INSERT, UPDATE',
+  credential_rotations: 'SELECT, INSERT, UPDATE',
   cells: 'SELECT, INSERT, UPDATE',
   regions: 'SELECT, INSERT, UPDATE',
   // The audit log is append-only.
@@ -158,18 +162,20 @@ const USERS_RIGHTS: Readonly<Record<string, string>> = {
   control_idempotency_keys: 'SELECT, INSERT, UPDATE',
 };
 
-/** Creates the role when it is missing and sets its password. */
+/** Creates the role when it is missing and sets its password, if one is given. */
 export async function ensureRegistryRole(
   registry: RegistryExecutor,
   roleName: string,
-  password: string,
+  password: string | undefined,
 ): Promise<void> {
   const role = identifier(roleName);
   const known = await registry.query('select 1 as known from pg_catalog.pg_roles where rolname = :roleName', {
     roleName,
   });
   if (known.length === 0) await registry.query(`CREATE ROLE ${role} NOLOGIN`);
-  await registry.query(`ALTER ROLE ${role} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  if (password !== undefined) {
+    await registry.query(`ALTER ROLE ${role} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  }
   await registry.query(`ALTER ROLE ${role} SET statement_timeout = '30s'`);
 }
 

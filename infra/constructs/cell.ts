@@ -3,12 +3,18 @@ import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
 import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
-import { cellSecretName, DATA_DATABASE } from '../../functions/contracts/names.ts';
+import { cellSecretName, DATA_DATABASE, starterStandIns } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import { DatabaseProxy } from './database-proxy.ts';
-import { DatabaseSecret, grantSecretRead, secretArnNamed } from './database-secret.ts';
+import {
+  DatabaseSecret,
+  grantSecretCreation,
+  grantSecretRead,
+  grantSecretRenewal,
+  secretArnNamed,
+} from './database-secret.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
@@ -66,6 +72,7 @@ export class Cell extends Construct {
       description: `Lets the proxy of cell ${cell.id} read the secrets of the roles that sign in through it`,
     });
     this.#starter.grantRead(proxyRole);
+    grantSecretRead(proxyRole, this, props.keyArn, [this.#standIns()]);
     props.secrets.grantReadTenant(
       proxyRole,
       'Secrets of Business tenants join and leave the proxy at run time; their names are only known as a pattern.',
@@ -136,19 +143,42 @@ export class Cell extends Construct {
 
   /** May sign in as the cell's owner. */
   grantOwner(grantee: IGrantable): Grant {
-    return this.#grantNamed(grantee, 'owner');
+    return grantSecretRead(grantee, this, this.#props.keyArn, [this.#named('owner')]);
   }
 
-  /** May sign in as the role of all Starter tenants; row-level security limits what it sees. */
+  /**
+   * May sign in as the role of all Starter tenants, or as one that stands in for it while its password is replaced;
+   * row-level security limits what they see.
+   */
   grantStarter(grantee: IGrantable): Grant {
-    return this.#grantNamed(grantee, 'starter');
+    return grantSecretRead(grantee, this, this.#props.keyArn, [this.#named('starter'), this.#standIns()]);
+  }
+
+  /** May give the roles of the cell other passwords, and make and delete the secrets of stand-ins. */
+  grantRotate(grantee: IGrantable): void {
+    const secrets = [this.#named('owner'), this.#named('starter')];
+    grantSecretRenewal(grantee, this, this.#props.keyArn, secrets);
+    grantSecretCreation(grantee, this, this.#props.keyArn, [this.#standIns()]);
+    Grant.addToPrincipal({
+      grantee,
+      actions: ['secretsmanager:DeleteSecret'],
+      resourceArns: [this.#standIns()],
+    });
+    // A second run of the same work reads what the first one has made.
+    grantSecretRead(grantee, this, this.#props.keyArn, [this.#standIns()]);
   }
 
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
-  #grantNamed(grantee: IGrantable, name: 'owner' | 'starter'): Grant {
-    const { cell, keyArn } = this.#props;
-    const secretArn = secretArnNamed(Stack.of(this), cellSecretName(cell.id, name));
-    return grantSecretRead(grantee, this, keyArn, [secretArn]);
+  #named(name: 'owner' | 'starter'): string {
+    return secretArnNamed(Stack.of(this), cellSecretName(this.#props.cell.id, name));
+  }
+
+  /** A stand-in's name ends in the eight hexadecimal digits of its rotation. */
+  #standIns(): string {
+    return secretArnNamed(
+      Stack.of(this),
+      `${starterStandIns(this.#props.cell.id)}${this.#starter.username}_s????????`,
+    );
   }
 
   /** May replace the list of secrets that the cell's proxy accepts. */

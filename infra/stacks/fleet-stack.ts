@@ -1,5 +1,6 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { CredentialRotation } from '../constructs/credential-rotation.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -29,5 +30,6 @@ export class FleetStack extends Stack {
     const tasks = { settings, region, registry, network, cells, secrets };
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
+    new CredentialRotation(this, 'Credentials', tasks);
   }
 }

@@ -188,6 +188,26 @@ export const samples: Readonly<Record<string, Sample>> = {
     before: (driver) => offered(driver, 'gdpr'),
     after: untilEnded,
   },
+  'credentials.rotateTenant': { expect: [202, 409], after: untilEnded },
+  'credentials.rotateCell': {
+    before: async (driver) => {
+      driver.ids.set('cellId', 'us-2');
+    },
+    // The rotation that was read may still run.
+    expect: [202, 409],
+  },
+  'credentials.rotateRegistry': {
+    before: async (driver) => {
+      driver.ids.set('regionKey', 'us');
+    },
+    expect: [202, 409],
+  },
+  'credentials.read': {
+    before: async (driver) => {
+      const { body } = await driver.send('POST', '/cells/us-2/credential-rotation', { as: 'operator' });
+      driver.ids.set('credentialRotationId', body.credentialRotationId);
+    },
+  },
   'fleet.startRollout': {
     body: () => ({}),
     // Another test's rollout may be running.

@@ -1,6 +1,7 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
 import * as backups from './backup-routes.ts';
+import * as credentials from './credential-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
@@ -21,6 +22,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   restores,
   exports,
   rotations,
+  credentials,
   fleet,
   usage,
 });

@@ -3,6 +3,10 @@ import { resource } from '../../contracts/routes.ts';
 /** The operators' routes: the control plane. */
 export const routes = {
   'GET /cells': 'fleet.cells',
+  'POST /cells/{cellId}/credential-rotation': 'credentials.rotateCell',
+  'GET /credential-rotations': 'credentials.list',
+  'GET /credential-rotations/{credentialRotationId}': 'credentials.read',
+  'POST /regions/{regionKey}/credential-rotation': 'credentials.rotateRegistry',
   'GET /rollouts': 'fleet.rollouts',
   'POST /rollouts': 'fleet.startRollout',
   'GET /rollouts/{rolloutId}': 'fleet.rollout',
@@ -29,6 +33,7 @@ export const routes = {
   'GET /tenants/{tenantId}/key-rotations': 'rotations.list',
   'POST /tenants/{tenantId}/key-rotations': 'rotations.create',
   'GET /tenants/{tenantId}/key-rotations/{rotationId}': 'rotations.read',
+  'POST /tenants/{tenantId}/credential-rotation': 'credentials.rotateTenant',
   'GET /tenants/{tenantId}/usage': 'usage.list',
   'GET /tenants/{tenantId}/decisions': 'promotion.decisions',
   'GET /tenants/{tenantId}/offers': 'promotion.offers',
