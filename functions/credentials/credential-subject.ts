@@ -1,5 +1,4 @@
 /** What has credentials: a tenant's login role, the role of a cell's Starter tenants, an owner, the registry's roles. */
-import { sql } from 'kysely';
 import { OWNER_ROLE } from '../database/ddl/ddl-connection.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import type { CredentialKind } from '../registry/credential-rotations.ts';
@@ -124,8 +123,8 @@ async function lockCell(
   const name = `cell ${cellId} ${role}`;
   await requireNoneOf(transaction, name);
   if (role === 'owner') {
-    if (await isMoving(transaction, cellId)) {
-      throw new CredentialsInUse('A tenant is being moved or restored in, from or to the cell.');
+    if (await isRestoring(transaction, cellId)) {
+      throw new CredentialsInUse('A tenant of the cell is being restored.');
     }
     const owner = { tenantId: null, cellId, roleName: OWNER_ROLE, secret: cell.owner_secret_arn };
     return { kind: 'owner', name, ...owner };
@@ -136,28 +135,18 @@ async function lockCell(
   return { kind: 'starter', name, tenantId: null, cellId, roleName, secret };
 }
 
-/** A relocate derives a password from its source's owner, and a restore gives the owner of a copied cluster its password. */
-async function isMoving(transaction: RegistryExecutor, cellId: string): Promise<boolean> {
-  const moving = await registrySql(transaction)
+/** A restore to a point in time gives the owner of a copied cluster the password that the original's has. */
+async function isRestoring(transaction: RegistryExecutor, cellId: string): Promise<boolean> {
+  const restoring = await registrySql(transaction)
     .selectFrom('tenant_moves as m')
-    .leftJoin('tenant_database_routing as r', 'r.tenant_id', 'm.tenant_id')
+    .innerJoin('tenant_database_routing as r', 'r.tenant_id', 'm.tenant_id')
     .select('m.move_id')
     .where('m.status', '=', 'running')
-    .where((eb) =>
-      eb.or([
-        eb('r.cell_id', '=', cellId),
-        eb.exists(
-          eb
-            .selectFrom('tenant_move_hops as h')
-            .select('h.hop_index')
-            .whereRef('h.move_id', '=', 'm.move_id')
-            .where(sql<boolean>`${cellId} in (h.source ->> 'cellId', h.target ->> 'cellId')`),
-        ),
-      ]),
-    )
+    .where('m.restore', 'is not', null)
+    .where('r.cell_id', '=', cellId)
     .limit(1)
     .executeTakeFirst();
-  return moving !== undefined;
+  return restoring !== undefined;
 }
 
 function requireStandIns(tenancyVersion: number | null): void {

@@ -58,8 +58,8 @@ export function verifyRole(registry: RegistryExecutor, rotation: CredentialRotat
   return verifySecret(registry, rotation, rotation.secret);
 }
 
-/** How long the stand-in must have done nothing, in seconds. Longer than a container keeps an idle connection. */
-const UNUSED_SECONDS = 30;
+/** How long the stand-in must have done nothing, in seconds. */
+const UNUSED_SECONDS = 10;
 
 /**
  * Drops the stand-in once requests have left it.

@@ -46,7 +46,7 @@ export async function draftMove(
   forbidden.push(...(await otherMovesForbid(transaction, tenantId)));
   const resolved = await resolveTarget(transaction, tenant, target, regions);
   forbidden.push(...resolved.forbidden);
-  if (await areCredentialsRotating(transaction, tenantId, [location.cellId, resolved.location?.cellId])) {
+  if (await areCredentialsRotating(transaction, tenantId)) {
     const detail = 'Database credentials that the move depends on are being replaced. Try again later.';
     forbidden.push({ rule: 'credentials', detail });
   }

@@ -74,8 +74,8 @@ export async function getCredentialRotation(
 }
 
 /**
- * Whether credentials that a move or a restore of the tenant depends on are being replaced: those of the tenant's role, of
- * the owner of its dedicated database, or of the owner of one of the cells.
+ * Whether credentials of the tenant are being replaced: those of its role, or of the owner of its dedicated database.
+ * @param cellIds true also for the owner of one of these cells.
  */
 export async function areCredentialsRotating(
   registry: RegistryExecutor,

@@ -71,7 +71,7 @@ export async function standInsOf(transaction: DdlTransaction, principal: string)
 }
 
 /**
- * Gives a login role another password. Open sessions stay, unless `endsSessions`: then all other sessions of the role end
+ * Gives a login role, or the owner itself, another password. Open sessions stay, unless `endsSessions`: then all other sessions of the role end
  * at once.
  * @throws {LoginRoleMissing} there is no such role; the driver's errors.
  */
@@ -83,7 +83,7 @@ export async function setLoginPassword(
 ): Promise<void> {
   const { rows } = await owner.query('select from pg_catalog.pg_roles where rolname = $1', [roleName]);
   if (rows.length === 0) throw new LoginRoleMissing();
-  await owner.query(`ALTER ROLE ${identifier(roleName)} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  await owner.query(`ALTER ROLE ${identifier(roleName)} PASSWORD ${literal(scramVerifier(password))}`);
   if (!endsSessions) return;
   await owner.query(
     `select pg_catalog.pg_terminate_backend(pid, 2000) from pg_catalog.pg_stat_activity
