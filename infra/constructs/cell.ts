@@ -72,7 +72,7 @@ export class Cell extends Construct {
       description: `Lets the proxy of cell ${cell.id} read the secrets of the roles that sign in through it`,
     });
     this.#starter.grantRead(proxyRole);
-    grantSecretRead(proxyRole, this, props.keyArn, [this.#standIns()]);
+    grantSecretRead(proxyRole, this, props.keyArn, [this.#standIns(proxyRole)]);
     props.secrets.grantReadTenant(
       proxyRole,
       'Secrets of Business tenants join and leave the proxy at run time; their names are only known as a pattern.',
@@ -151,21 +151,19 @@ export class Cell extends Construct {
    * row-level security limits what they see.
    */
   grantStarter(grantee: IGrantable): Grant {
-    return grantSecretRead(grantee, this, this.#props.keyArn, [this.#named('starter'), this.#standIns()]);
+    const secrets = [this.#named('starter'), this.#standIns(grantee)];
+    return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
   }
 
   /** May give the roles of the cell other passwords, and make and delete the secrets of stand-ins. */
   grantRotate(grantee: IGrantable): void {
-    const secrets = [this.#named('owner'), this.#named('starter')];
-    grantSecretRenewal(grantee, this, this.#props.keyArn, secrets);
-    grantSecretCreation(grantee, this, this.#props.keyArn, [this.#standIns()]);
-    Grant.addToPrincipal({
-      grantee,
-      actions: ['secretsmanager:DeleteSecret'],
-      resourceArns: [this.#standIns()],
-    });
+    const { keyArn } = this.#props;
+    grantSecretRenewal(grantee, this, keyArn, [this.#named('owner'), this.#named('starter')]);
+    const standIns = [this.#standIns(grantee)];
+    grantSecretCreation(grantee, this, keyArn, standIns);
+    Grant.addToPrincipal({ grantee, actions: ['secretsmanager:DeleteSecret'], resourceArns: standIns });
     // A second run of the same work reads what the first one has made.
-    grantSecretRead(grantee, this, this.#props.keyArn, [this.#standIns()]);
+    grantSecretRead(grantee, this, keyArn, standIns);
   }
 
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
@@ -173,12 +171,20 @@ export class Cell extends Construct {
     return secretArnNamed(Stack.of(this), cellSecretName(this.#props.cell.id, name));
   }
 
-  /** A stand-in's name ends in the eight hexadecimal digits of its rotation. */
-  #standIns(): string {
-    return secretArnNamed(
-      Stack.of(this),
-      `${starterStandIns(this.#props.cell.id)}${this.#starter.username}_s????????`,
+  /** Secrets of roles that stand in for the one of Starter tenants: they exist for minutes, and are named at run time. */
+  #standIns(grantee: IGrantable): string {
+    const pattern = Stack.of(this).formatArn({
+      service: 'secretsmanager',
+      resource: 'secret',
+      resourceName: `${starterStandIns(this.#props.cell.id)}*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    acknowledgePattern(
+      grantee,
+      pattern,
+      'While the password of the role of all Starter tenants is replaced, another role serves, whose secret is named after the rotation.',
     );
+    return pattern;
   }
 
   /** May replace the list of secrets that the cell's proxy accepts. */

@@ -27,8 +27,19 @@ async function ended(location: string): Promise<Rotation> {
     rotation = await read(location);
     return rotation.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 150_000, interval: 100 });
+  await vi.waitUntil(over, { timeout: 150_000, interval: 100 }).catch(async (error) => {
+    throw new Error(`${JSON.stringify(rotation)} ${await failuresOf(rotation.executionArn)}`, { cause: error });
+  });
   return rotation;
+}
+
+/** What went wrong in an execution, for the message of a test. */
+async function failuresOf(executionArn: string): Promise<string> {
+  const { GetExecutionHistoryCommand, SFNClient } = await import('@aws-sdk/client-sfn');
+  const client = new SFNClient(administrator(platform().awsUrl));
+  const { events = [] } = await client.send(new GetExecutionHistoryCommand({ executionArn, maxResults: 1000 }));
+  const details = events.map((event) => event.lambdaFunctionFailedEventDetails ?? event.taskFailedEventDetails);
+  return JSON.stringify(details.filter((each) => each !== undefined));
 }
 
 /** Asks for a rotation and waits for its end. */
