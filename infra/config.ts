@@ -110,6 +110,25 @@ export interface BackupConfig {
   readonly copyBusiness?: boolean;
   /** Hours for which a restore can be undone: what it replaced is kept beside the tenant's data for so long. */
   readonly undoHours: number;
+  /** Snapshots of whole clusters by AWS Backup; none when absent. They cost extra: docs/deploy.md. */
+  readonly awsBackup?: AwsBackupConfig;
+}
+
+/** Snapshots of dedicated databases and cells in a vault of AWS Backup, beside the clusters' own continuous backup. */
+export interface AwsBackupConfig {
+  /** Such as `cron(0 3 * * ? *)`, in UTC. */
+  readonly schedule: string;
+  readonly retentionDays: number;
+  /**
+   * By region key, the AWS region that snapshots are copied to. Its vault `strata-<region key>-clusters` must exist there,
+   * and tenants' residency must allow it.
+   */
+  readonly copyToRegion?: Readonly<Record<string, string>>;
+  /**
+   * Until a snapshot expires nobody can delete it, but, with `governance`, a principal that may remove the lock. With
+   * `compliance` the lock, and the vault, can no longer be removed three days after their creation.
+   */
+  readonly vaultLock?: 'governance' | 'compliance';
 }
 
 /** Passwords of database roles: how old they may become, in days, before the schedule replaces them. */

@@ -59,7 +59,7 @@ export function verifyRole(registry: RegistryExecutor, rotation: CredentialRotat
 }
 
 /** How long the stand-in must have done nothing, in seconds. */
-const UNUSED_SECONDS = 10;
+const UNUSED_SECONDS = 5;
 
 /**
  * Drops the stand-in once requests have left it.

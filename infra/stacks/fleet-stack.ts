@@ -1,5 +1,6 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { ClusterBackups } from '../constructs/cluster-backups.ts';
 import { CredentialRotation } from '../constructs/credential-rotation.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
@@ -31,5 +32,8 @@ export class FleetStack extends Stack {
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
     new CredentialRotation(this, 'Credentials', tasks);
+    const { awsBackup } = config.backups;
+    if (awsBackup)
+      new ClusterBackups(this, 'ClusterBackups', { ...awsBackup, region, cells, keyArn: key.keyArn });
   }
 }

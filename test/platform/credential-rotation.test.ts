@@ -4,7 +4,7 @@ import pg from 'pg';
 import { expect, test, vi } from 'vitest';
 import { MovingTenant } from './moving-tenant.ts';
 import { administrator } from './platform-databases.ts';
-import { call, operatorToken, platform } from './running-platform.ts';
+import { call, operatorToken, platform, userToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a rotation as the API answers it.
 type Rotation = any;
@@ -28,7 +28,9 @@ async function ended(location: string): Promise<Rotation> {
     return rotation.status !== 'running';
   };
   await vi.waitUntil(over, { timeout: 150_000, interval: 100 }).catch(async (error) => {
-    throw new Error(`${JSON.stringify(rotation)} ${await failuresOf(rotation.executionArn)}`, { cause: error });
+    throw new Error(`${JSON.stringify(rotation)} ${await failuresOf(rotation.executionArn)}`, {
+      cause: error,
+    });
   });
   return rotation;
 }
@@ -37,8 +39,12 @@ async function ended(location: string): Promise<Rotation> {
 async function failuresOf(executionArn: string): Promise<string> {
   const { GetExecutionHistoryCommand, SFNClient } = await import('@aws-sdk/client-sfn');
   const client = new SFNClient(administrator(platform().awsUrl));
-  const { events = [] } = await client.send(new GetExecutionHistoryCommand({ executionArn, maxResults: 1000 }));
-  const details = events.map((event) => event.lambdaFunctionFailedEventDetails ?? event.taskFailedEventDetails);
+  const { events = [] } = await client.send(
+    new GetExecutionHistoryCommand({ executionArn, maxResults: 1000 }),
+  );
+  const details = events.map(
+    (event) => event.lambdaFunctionFailedEventDetails ?? event.taskFailedEventDetails,
+  );
   return JSON.stringify(details.filter((each) => each !== undefined));
 }
 
@@ -84,20 +90,22 @@ async function loginOf(secret: string): Promise<Login> {
   return JSON.parse(SecretString);
 }
 
-/** Signs in to a cluster's own server, whose proxy has the same port. @returns SQLSTATE of a refusal. */
-async function signIn(cluster: string, { username, password }: Login, database = 'strata'): Promise<string> {
+/** A connection to a cluster's own server, whose proxy has the same port, which is not yet open. */
+async function connectionTo(cluster: string, { username, password }: Login, database = 'strata') {
   const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
   const rds = new RDSClient(administrator(platform().awsUrl));
   const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
   const found = DBClusters.find(({ DBClusterIdentifier = '' }) => DBClusterIdentifier.startsWith(cluster));
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port: Number(found?.Port),
-    database,
-    user: username,
-    password,
-    ssl: { ca: readFileSync(join(platform().stateDir, 'tls/ca.crt'), 'utf8') },
-  });
+  const ssl = { ca: readFileSync(join(platform().stateDir, 'tls/ca.crt'), 'utf8') };
+  const port = Number(found?.Port);
+  const client = new pg.Client({ host: '127.0.0.1', port, database, user: username, password, ssl });
+  client.on('error', () => {});
+  return client;
+}
+
+/** @returns SQLSTATE of a refusal. */
+async function signIn(cluster: string, login: Login, database?: string): Promise<string> {
+  const client = await connectionTo(cluster, login, database);
   try {
     await client.connect();
     return 'signed in';
@@ -107,6 +115,8 @@ async function signIn(cluster: string, { username, password }: Login, database =
     await client.end().catch(() => {});
   }
 }
+
+const RUNNING = 'urn:strata:problem:rotation-running';
 
 const TIERS = [
   ['starter', undefined],
@@ -155,3 +165,103 @@ test.concurrent.each(TIERS)(
   },
   240_000,
 );
+
+test.concurrent('with `now`, for a leaked password, it ends at once with the sessions that have used it', async () => {
+  const tenant = await MovingTenant.create({ tier: 'business' });
+  const cluster = `strata-${(await tenant.tenant()).cellId}`;
+  const [secret = ''] = await secretsNamed(`strata/tenant/${tenant.tenantId}/`);
+  const leaked = await loginOf(secret);
+  const intruder = await connectionTo(cluster, leaked);
+  await intruder.connect();
+  const { headers } = await ask(`/tenants/${tenant.slug}`, { now: true });
+  // Long before the rotation has ended.
+  await vi.waitUntil(async () => (await signIn(cluster, leaked)) === '28P01', { timeout: 60_000 });
+  await vi.waitUntil(
+    () =>
+      intruder.query('SELECT 1').then(
+        () => false,
+        () => true,
+      ),
+    { timeout: 5_000 },
+  );
+  const rotation = await ended(String(headers.get('location')));
+  expect(rotation).toMatchObject({ status: 'succeeded', now: true });
+  expect((await tenant.send('GET', '/employees')).status).toBe(200);
+}, 120_000);
+
+test.concurrent('the owner of a cell, and of a dedicated database, gets another password while workflows work', async () => {
+  const tenant = await MovingTenant.create({ tier: 'enterprise' });
+  const owners = [
+    ['/cells/us-2', 'strata/us-2/owner', 'strata-us-2'],
+    [
+      `/tenants/${tenant.slug}`,
+      `strata/dedicated/${tenant.tenantId}/owner`,
+      `strata-tenant-${tenant.tenantId}`,
+    ],
+  ] as const;
+  for (const [path, secret, cluster] of owners) {
+    const old = await loginOf(secret);
+    const rotation = await rotated(path, { role: 'owner' });
+    expect(rotation).toMatchObject({ kind: 'owner', roleName: 'strata_owner' });
+    expect(await signIn(cluster, old)).toBe('28P01');
+    expect(await signIn(cluster, await loginOf(secret))).toBe('signed in');
+  }
+  // The owner copies its rows and drops what it leaves.
+  expect(await tenant.move({ targetTier: 'business' })).toMatchObject({ status: 'succeeded' });
+}, 180_000);
+
+test.concurrent('the roles of the registry get other passwords, and no request notices', async () => {
+  const tenant = await MovingTenant.create();
+  const names = ['reader', 'writer', 'users'].map((role) => `strata/registry/${role}`);
+  const old = await Promise.all(names.map(loginOf));
+  const load = tenant.load();
+  load.start();
+  await load.written(10);
+  expect(await rotated('/regions/us')).toMatchObject({ kind: 'registry', tenantId: null, cellId: null });
+  const operator = await operatorToken();
+  expect((await call('GET', '/tenants', { token: operator })).status).toBe(200);
+  await load.written(10);
+  await load.stop();
+  expect(load.violations).toEqual([]);
+  for (const [index, name] of names.entries()) {
+    const renewed = await loginOf(name);
+    expect(renewed.username).toBe(old[index]?.username);
+    expect(await signIn('strata-registry', old[index] as Login, 'registry')).toBe('28P01');
+    expect(await signIn('strata-registry', renewed, 'registry')).toBe('signed in');
+  }
+}, 180_000);
+
+test.concurrent('what cannot be rotated is refused, and changes nothing', async () => {
+  const operator = await operatorToken();
+  const starter = await MovingTenant.create();
+  const unknown = '00000000-0000-4000-8000-000000000000';
+  expect((await ask(`/tenants/${unknown}`)).status).toBe(404);
+  expect((await ask('/cells/us-9')).status).toBe(404);
+  expect((await ask('/regions/mars')).status).toBe(404);
+  expect((await call('GET', `/credential-rotations/${unknown}`, { token: operator })).status).toBe(404);
+  expect((await ask(`/tenants/${starter.slug}`)).status).toBe(409);
+  expect((await ask(`/tenants/${starter.slug}`, { role: 'owner' })).status).toBe(409);
+  expect((await ask(`/tenants/${starter.slug}`, { role: 'starter' })).status).toBe(400);
+  expect((await ask('/cells/us-1', { later: true })).status).toBe(400);
+  const { status } = await call('POST', '/cells/us-1/credential-rotation', {
+    token: await userToken(starter.slug),
+  });
+  expect(status).toBe(403);
+});
+
+test.concurrent('one at a time, and neither during a move nor a move during it', async () => {
+  const tenant = await MovingTenant.create({ tier: 'business' });
+  const first = await ask(`/tenants/${tenant.slug}`);
+  expect(first.status).toBe(202);
+  expect(await ask(`/tenants/${tenant.slug}`)).toMatchObject({ status: 409, body: { type: RUNNING } });
+  const move = await tenant.ask({ targetTier: 'starter' });
+  expect(move).toMatchObject({ status: 409, body: { errors: [{ rule: 'credentials' }] } });
+  const { body: dryRun } = await tenant.ask({ targetTier: 'starter', dryRun: true });
+  expect(JSON.stringify(dryRun)).toContain('being replaced');
+  expect(await ended(String(first.headers.get('location')))).toMatchObject({ status: 'succeeded' });
+  const moving = await tenant.ask({ targetTier: 'starter' });
+  expect(moving.status).toBe(202);
+  const refused = await ask(`/tenants/${tenant.slug}`);
+  expect(refused).toMatchObject({ status: 409, body: { type: 'urn:strata:problem:conflict' } });
+  expect(await tenant.ended(String(moving.headers.get('location')))).toMatchObject({ status: 'succeeded' });
+}, 180_000);
