@@ -7,6 +7,7 @@ import { cellSecretName, DATA_DATABASE, starterStandIns } from '../../functions/
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
+import { CellCache } from './cell-cache.ts';
 import { DatabaseProxy } from './database-proxy.ts';
 import {
   DatabaseSecret,
@@ -67,6 +68,16 @@ export class Cell extends Construct {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });
+    if (cell.cache && network.caches) {
+      new CellCache(this, 'Cache', {
+        cellId: cell.id,
+        cache: cell.cache,
+        subnetIds: network.subnetIds,
+        securityGroupId: network.caches.securityGroupId,
+        keyArn: props.keyArn,
+        alarmTopicArn: props.alarmTopicArn,
+      });
+    }
     const proxyRole = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
       description: `Lets the proxy of cell ${cell.id} read the secrets of the roles that sign in through it`,
@@ -166,8 +177,22 @@ export class Cell extends Construct {
     grantSecretRead(grantee, this, keyArn, standIns);
   }
 
+  get hasCache(): boolean {
+    return this.#props.cell.cache !== undefined;
+  }
+
+  get cellId(): string {
+    return this.#props.cell.id;
+  }
+
+  /** May find the cell's cache and sign in to it. */
+  grantCache(grantee: IGrantable): Grant {
+    const secrets = [this.#named('cache'), this.#named('cache-address')];
+    return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
+  }
+
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
-  #named(name: 'owner' | 'starter'): string {
+  #named(name: 'owner' | 'starter' | 'cache' | 'cache-address'): string {
     return secretArnNamed(Stack.of(this), cellSecretName(this.#props.cell.id, name));
   }
 

@@ -1,6 +1,7 @@
 import { type Command, synopsis } from '../command.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
+import { credentialRotations, rotateCredentials } from './credentials.ts';
 import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
@@ -54,6 +55,8 @@ export const COMMANDS: readonly Command[] = [
   decline,
   rotate,
   rotations,
+  rotateCredentials,
+  credentialRotations,
   rollouts,
   executions,
   tick,
