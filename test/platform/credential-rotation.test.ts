@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, test, vi } from 'vitest';
+import { FULL_RUN } from '../full-run.ts';
+import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { administrator } from './platform-databases.ts';
 import { call, operatorToken, platform, userToken } from './running-platform.ts';
@@ -118,9 +120,10 @@ async function signIn(cluster: string, login: Login, database?: string): Promise
 
 const RUNNING = 'urn:strata:problem:rotation-running';
 
+/** With a move that follows. It takes a while, so `npm test` makes one. */
 const TIERS = [
   ['starter', undefined],
-  ['business', { targetTier: 'enterprise' }],
+  ['business', FULL_RUN ? { targetTier: 'enterprise' } : undefined],
   ['enterprise', { targetTier: 'business' }],
 ] as const;
 
@@ -230,6 +233,68 @@ test.concurrent('the roles of the registry get other passwords, and no request n
     expect(await signIn('strata-registry', renewed, 'registry')).toBe('signed in');
   }
 }, 180_000);
+
+const PHASES = [
+  ...[
+    'prepare',
+    'create-stand-in',
+    'register',
+    'verify-stand-in',
+    'switch',
+    'renew-secret',
+    'renew',
+    'verify',
+  ],
+  ...['switch-back', 'drop-stand-in', 'discard'],
+];
+/** `npm test` kills one in the middle. */
+const KILLED_IN = FULL_RUN ? PHASES : ['switch'];
+
+test.concurrent(
+  'an execution that is stopped, in whichever phase, is continued by the schedule, and no request fails',
+  async () => {
+    const { awsUrl } = platform();
+    const { SFNClient, StopExecutionCommand } = await import('@aws-sdk/client-sfn');
+    const states = new SFNClient(administrator(awsUrl));
+    const tenant = await MovingTenant.create({ tier: 'business' });
+    const cluster = `strata-${(await tenant.tenant()).cellId}`;
+    const [secret = ''] = await secretsNamed(`strata/tenant/${tenant.tenantId}/`);
+    const load = tenant.load();
+    load.start();
+    for (const phase of KILLED_IN) {
+      const old = await loginOf(secret);
+      await load.written(5);
+      const { headers } = await ask(`/tenants/${tenant.slug}`);
+      const location = String(headers.get('location'));
+      let rotation: Rotation;
+      // A phase may be over before it is seen: then a later one is killed.
+      const isThere = async () => {
+        rotation = await read(location);
+        return rotation.status !== 'running' || PHASES.indexOf(rotation.phase) >= PHASES.indexOf(phase);
+      };
+      await vi.waitUntil(isThere, { timeout: 60_000, interval: 10 });
+      await states.send(new StopExecutionCommand({ executionArn: rotation.executionArn })).catch(() => {});
+      const stopped = await read(location);
+      await vi.waitUntil(
+        async () => {
+          const ticked = await strata(['tick', 'credential-rotation'], { AWS_ENDPOINT_URL: awsUrl });
+          expect(ticked, phase).toMatchObject({ code: 0 });
+          const { status, executionArn } = await read(location);
+          return status !== 'running' || executionArn !== stopped.executionArn;
+        },
+        { timeout: 60_000 },
+      );
+      expect(await ended(location), phase).toMatchObject({ status: 'succeeded', reason: null });
+      expect(await signIn(cluster, old), phase).toBe('28P01');
+      expect(await signIn(cluster, await loginOf(secret)), phase).toBe('signed in');
+      expect(await secretsNamed(`strata/tenant/${tenant.tenantId}/`), phase).toEqual([secret]);
+    }
+    await load.stop();
+    expect(load.violations).toEqual([]);
+    expect(await load.verify()).toEqual([]);
+  },
+  FULL_RUN ? 1_200_000 : 180_000,
+);
 
 test.concurrent('what cannot be rotated is refused, and changes nothing', async () => {
   const operator = await operatorToken();
