@@ -182,10 +182,16 @@ export async function beginAttempt(
   registry: RegistryExecutor,
   { rotationId, attempt }: Pick<CredentialRotation, 'rotationId' | 'attempt'>,
   executionArn: string,
+  { isImmediate = false }: { readonly isImmediate?: boolean } = {},
 ): Promise<boolean> {
   const changed = await registrySql(registry)
     .updateTable('credential_rotations')
-    .set({ attempt: attempt + 1, execution_arn: executionArn, updated_at: now })
+    .set({
+      attempt: attempt + 1,
+      execution_arn: executionArn,
+      updated_at: now,
+      ...(isImmediate ? { is_immediate: true } : {}),
+    })
     .where('rotation_id', '=', rotationId)
     .where('attempt', '=', attempt)
     .where('status', '=', 'running')

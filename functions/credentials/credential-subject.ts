@@ -38,6 +38,13 @@ const TENANCY_WITH_STAND_INS = 3;
  */
 const ROTATIONS_PER_PROXY = 4;
 
+/** The name of a target's subject; a tenant must be given by its id. */
+export function subjectNameOf(target: CredentialTarget): string {
+  if ('registry' in target) return 'registry';
+  if ('cellId' in target) return `cell ${target.cellId} ${target.role}`;
+  return target.role === 'owner' ? `tenant ${target.tenant} owner` : `tenant ${target.tenant}`;
+}
+
 export const REGISTRY_SUBJECT: CredentialSubject = {
   kind: 'registry',
   name: 'registry',
@@ -98,11 +105,11 @@ async function lockTenant(
   if (moving) throw new CredentialsInUse('The tenant is being moved or restored.');
   if (role === 'owner') {
     const owner = { tenantId, cellId: null, roleName: OWNER_ROLE };
-    const name = `tenant ${tenantId} owner`;
+    const name = subjectNameOf({ tenant: tenantId, role });
     return { kind: 'owner', name, ...owner, secret: dedicatedSecretName(tenantId, 'owner') };
   }
   requireStandIns(row.cell_tenancy_version ?? row.tenancy_version);
-  const name = `tenant ${tenantId}`;
+  const name = subjectNameOf({ tenant: tenantId, role });
   // While the rotation of its role runs, the routing row names the stand-in's secret.
   await requireNoneOf(transaction, name);
   if (cellId !== null) await requireRoom(transaction, cellId);
@@ -120,7 +127,7 @@ async function lockCell(
     .forUpdate()
     .executeTakeFirst();
   if (!cell) throw new InvalidCredentialInput([{ path: 'cellId', message: 'names no cell' }]);
-  const name = `cell ${cellId} ${role}`;
+  const name = subjectNameOf({ cellId, role });
   await requireNoneOf(transaction, name);
   if (role === 'owner') {
     if (await isRestoring(transaction, cellId)) {

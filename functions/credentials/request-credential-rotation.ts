@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { executionArnOf } from '../aws/executions.ts';
-import type { AuditActor } from '../registry/audit-log.ts';
+import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { recordAndStart } from '../registry/record-and-start.ts';
 import { boundTransaction, lockByName } from '../registry/transaction-limits.ts';
 import {
+  beginAttempt,
   endRotation,
   enterPhase,
   findRotation,
   insertRotation,
+  SWITCH,
   selectCredentialRotations,
 } from './credential-records.ts';
-import { type CredentialTarget, lockSubject } from './credential-subject.ts';
+import { type CredentialTarget, lockSubject, subjectNameOf } from './credential-subject.ts';
 import { CredentialRotationNotStarted, CredentialRotationOvertaken } from './errors.ts';
 import { readRotationInput } from './rotation-input.ts';
 
@@ -39,13 +41,16 @@ export interface RequestCredentialRotationOptions {
 export async function requestCredentialRotation(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   target: CredentialTarget,
-  { actor, region, stateMachineArn, start, isImmediate = false, once }: RequestCredentialRotationOptions,
+  options: RequestCredentialRotationOptions,
 ): Promise<string> {
+  const { actor, region, stateMachineArn, start, isImmediate = false, once } = options;
+  const hastened = isImmediate && (await hasten(registry, target, options));
+  if (hastened) return hastened;
   const newId = randomUUID();
   return recordAndStart(registry, once, {
     newId,
     // A repeated request must find its first record, although that one forbids another rotation.
-    lock: (transaction) => lockByName(transaction, `credentials ${JSON.stringify(target)}`),
+    lock: (transaction) => lockByName(transaction, lockOf(target)),
     find: findRotation,
     record: async (transaction) => {
       const subject = await lockSubject(transaction, target);
@@ -76,6 +81,62 @@ export async function requestCredentialRotation(
     },
   });
 }
+
+/** Phases in which the old password still works. */
+const OLD_WORKS = [
+  'planned',
+  'begun',
+  'prepare',
+  'create-stand-in',
+  'register',
+  'verify-stand-in',
+  SWITCH,
+  'lend',
+];
+
+/**
+ * For a leaked password while its rotation runs already and takes its time: the rotation goes on without the first overlap,
+ * in another execution. The former one finds out at its next phase.
+ * @returns its id; undefined where there is nothing to hasten.
+ * @throws {CredentialRotationNotStarted} the schedule will start the execution.
+ */
+async function hasten(
+  registry: Pick<DataApi, 'transaction'>,
+  target: CredentialTarget,
+  { actor, stateMachineArn, start, once }: RequestCredentialRotationOptions,
+): Promise<string | undefined> {
+  const hastened = await registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    await lockByName(transaction, lockOf(target));
+    if (await once?.find(transaction)) return undefined;
+    const [running] = await selectCredentialRotations(transaction, (all) =>
+      all.where('c.subject', '=', subjectNameOf(target)).where('c.status', '=', 'running'),
+    );
+    if (!running || running.isImmediate || !OLD_WORKS.includes(running.phase)) return undefined;
+    const name = nameOf(running.rotationId, running.attempt + 1);
+    const executionArn = executionArnOf(stateMachineArn, name);
+    if (!(await beginAttempt(transaction, running, executionArn, { isImmediate: true }))) return undefined;
+    await recordAudit(transaction, {
+      actor,
+      action: 'credentials.hasten',
+      tenantId: running.tenantId,
+      resource: { type: 'credential_rotation', id: running.rotationId },
+      data: { subject: running.subject },
+    });
+    await once?.keep(transaction, running.rotationId);
+    return { name, rotationId: running.rotationId };
+  });
+  if (!hastened) return undefined;
+  const { name, rotationId } = hastened;
+  try {
+    await start(name, { rotationId });
+  } catch (cause) {
+    throw new CredentialRotationNotStarted({ cause });
+  }
+  return rotationId;
+}
+
+const lockOf = (target: CredentialTarget): string => `credentials ${subjectNameOf(target)}`;
 
 /** The name of the execution of an attempt. */
 export const nameOf = (rotationId: string, attempt = 1): string =>

@@ -192,6 +192,46 @@ test('a rotation whose execution is dead goes on under the next attempt, and the
   });
 });
 
+test('a rotation that takes its time is hastened for a leaked password, once, and while the old one works', async () => {
+  await addCell('us-1');
+  const target = { tenant: await addTenant('us-1', 'schema'), role: 'login' } as const;
+  const id = await request(target);
+  const former = (await findRotation(registry, id))!.executionArn!;
+  await enterPhase(registry, id, former, SWITCH);
+  const started: Started[] = [];
+  const now = () =>
+    requestCredentialRotation(registry, target, {
+      actor: ACTOR,
+      region: 'us',
+      stateMachineArn: MACHINE,
+      isImmediate: true,
+      start: async (name, input) => {
+        started.push({ name, input });
+      },
+    });
+  expect(await now()).toBe(id);
+  expect(started).toEqual([{ name: `credentials-${id}-2`, input: { rotationId: id } }]);
+  const { executionArn, isImmediate } = (await findRotation(registry, id))!;
+  expect(isImmediate).toBe(true);
+  await expect(enterPhase(registry, id, former, 'renew')).rejects.toMatchObject({
+    name: 'CredentialRotationOvertaken',
+  });
+  await expect(now()).rejects.toMatchObject({ name: 'CredentialRotationRunning' });
+  const other = { tenant: await addTenant('us-1', 'schema'), role: 'login' } as const;
+  const renewed = await request(other);
+  await enterPhase(registry, renewed, (await findRotation(registry, renewed))!.executionArn!, 'renew');
+  await expect(
+    requestCredentialRotation(registry, other, {
+      actor: ACTOR,
+      region: 'us',
+      stateMachineArn: MACHINE,
+      isImmediate: true,
+      start: async () => {},
+    }),
+  ).rejects.toMatchObject({ name: 'CredentialRotationRunning' });
+  expect(executionArn).toContain(`credentials-${id}-2`);
+});
+
 test('once requests have used the stand-in, a rotation cannot be taken back, whichever phase it repeats', async () => {
   await addCell('us-1');
   const tenantId = await addTenant('us-1', 'schema');
