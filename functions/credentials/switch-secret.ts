@@ -10,20 +10,16 @@ import type { CredentialRotation } from './credential-records.ts';
 /** @returns how many tenants use the other login now. */
 export async function switchSecret(
   registry: RegistryExecutor,
-  { kind, tenantId, cellId, roleName, secret, standInSecretArn }: CredentialRotation,
+  { secret, standInSecretArn }: Pick<CredentialRotation, 'secret' | 'standInSecretArn'>,
   to: 'stand-in' | 'role',
 ): Promise<number> {
   if (standInSecretArn === null) throw new TypeError('the stand-in has no secret');
   const [from, next] = to === 'stand-in' ? [secret, standInSecretArn] : [standInSecretArn, secret];
-  const routes = registrySql(registry)
+  // A secret is of one role, so these are all tenants of the role.
+  const changed = await registrySql(registry)
     .updateTable('tenant_database_routing')
     .set({ secret_arn: next, updated_at: now })
     .where('secret_arn', '=', from)
-    .where('role_name', '=', roleName);
-  const changed = await (kind === 'starter'
-    ? routes.where('cell_id', '=', cellId).where('isolation_model', '=', 'shared')
-    : routes.where('tenant_id', '=', tenantId ?? '')
-  )
     .returning('tenant_id')
     .execute();
   return changed.length;

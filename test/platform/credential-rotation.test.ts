@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest';
 import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
-import { administrator } from './platform-databases.ts';
+import { administrator, asSuperuser, clusters } from './platform-databases.ts';
 import { call, operatorToken, platform, userToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a rotation as the API answers it.
@@ -295,6 +295,39 @@ test.concurrent(
   },
   FULL_RUN ? 1_200_000 : 180_000,
 );
+
+test.concurrent('a rotation that fails before requests depend on it is taken back, and can be repeated', async () => {
+  const tenant = await MovingTenant.create({ tier: 'business' });
+  const { cellId } = await tenant.tenant();
+  const [secret = ''] = await secretsNamed(`strata/tenant/${tenant.tenantId}/`);
+  const { username: role } = await loginOf(secret);
+  const cell = (await clusters(platform())).find(
+    ({ clusterIdentifier }) => clusterIdentifier === `strata-${cellId}`,
+  );
+  const superuser = await asSuperuser(platform(), cell!);
+  try {
+    await superuser.query(`ALTER ROLE ${role} RENAME TO ${role}_hidden`);
+    const { headers } = await ask(`/tenants/${tenant.slug}`);
+    const failed = await ended(String(headers.get('location')));
+    expect(failed).toMatchObject({ status: 'failed', reason: expect.stringMatching(/\w/) });
+    expect(await secretsNamed(`strata/tenant/${tenant.tenantId}/`)).toEqual([secret]);
+    await superuser.query(`ALTER ROLE ${role}_hidden RENAME TO ${role}`);
+    expect((await tenant.send('GET', '/employees')).status).toBe(200);
+    const { apiUrl, awsUrl, stateDir } = platform();
+    const ports = { API_PORT: new URL(apiUrl).port, AWS_PORT: new URL(awsUrl).port };
+    const command = (...args: string[]) => strata(args, { ...ports, STRATA_DIR: stateDir });
+    const watched = await command('rotate-credentials', tenant.slug, '--watch');
+    expect(watched, watched.error).toMatchObject({ code: 0, out: expect.stringMatching(/\nsucceeded\n$/) });
+    const listed = await command('credential-rotations');
+    expect(listed.out).toContain(tenant.tenantId);
+    const { rows } = await superuser.query('SELECT rolname FROM pg_roles WHERE rolname LIKE $1', [
+      `${role}%`,
+    ]);
+    expect(rows).toEqual([{ rolname: role }]);
+  } finally {
+    await superuser.end();
+  }
+}, 180_000);
 
 test.concurrent('what cannot be rotated is refused, and changes nothing', async () => {
   const operator = await operatorToken();
