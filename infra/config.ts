@@ -4,7 +4,9 @@
  */
 
 import type { CredentialsPolicy } from '../functions/contracts/credentials-policy.ts';
+import type { DatabaseSize } from '../functions/contracts/database-size.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
+import { type PricesConfig, prices } from './prices.ts';
 import { promotion } from './promotion-config.ts';
 
 /**
@@ -50,12 +52,19 @@ export interface CellConfig extends CapacityConfig {
   readonly cache?: CacheConfig;
 }
 
-/** The initial size of every Enterprise tenant's own cluster; an operator can resize a single one later. */
+/** The instances of a dedicated database. */
+export interface DedicatedSizeConfig {
+  /** Of writer and readers: `db.serverless`, which needs `capacity`, or a fixed class that Aurora PostgreSQL 17 has. */
+  readonly instanceClass: string;
+  /** Of each instance, in Aurora capacity units (2 GiB of memory each), 0.5 to 256 in steps of 0.5. */
+  readonly capacity?: { readonly min: number; readonly max: number };
+  /** Instances beside the writer, each in another zone than the one before, 0 to 2: the template has two. */
+  readonly readers: number;
+}
+
+/** Enterprise tenants' own databases. A changed size is the size of later launches: existing databases stay as they are. */
 export interface DedicatedConfig {
-  readonly minCapacity: number;
-  readonly maxCapacity: number;
-  /** The template has one optional reader. */
-  readonly readers: 0 | 1;
+  readonly sizes: Readonly<Record<DatabaseSize, DedicatedSizeConfig>>;
 }
 
 export interface RegionConfig {
@@ -225,6 +234,8 @@ export interface StrataConfig {
   readonly alarmEmail?: string;
   /** When tenants are promoted, and which tenants are offered Enterprise. */
   readonly promotion: PromotionPolicy;
+  /** List prices, of which costs and margins are computed: check them, because AWS changes them. */
+  readonly prices: PricesConfig;
   /** Added to every resource, beside `strata:component` and `strata:region`. */
   readonly tags: Readonly<Record<string, string>>;
   /**
@@ -246,7 +257,14 @@ const cell = (id: string): CellConfig => ({
   maxBusinessTenants: MAX_BUSINESS_TENANTS,
 });
 
-const dedicated: DedicatedConfig = { minCapacity: 0.5, maxCapacity: 16, readers: 1 };
+/** In the strategy's three bands of 50 to 100, 200 to 500, and from 1,000 USD a month: docs/deploy.md has the prices. */
+const dedicated: DedicatedConfig = {
+  sizes: {
+    small: { instanceClass: 'db.t4g.medium', readers: 0 },
+    medium: { instanceClass: 'db.serverless', capacity: { min: 1, max: 16 }, readers: 1 },
+    large: { instanceClass: 'db.r6g.xlarge', readers: 2 },
+  },
+};
 
 /** Regions in which Strata can run. `config.regions` selects those that it uses. */
 export const knownRegions = {
@@ -303,6 +321,7 @@ export const config: StrataConfig = {
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,
+  prices,
   tags: { 'strata:application': 'strata' },
   deletionProtection: true,
 };

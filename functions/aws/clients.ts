@@ -6,6 +6,7 @@
  * API Gateway waits for 30 seconds, and a task's timeout is longer.
  */
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
+import type { CloudWatchLogsClient } from '@aws-sdk/client-cloudwatch-logs';
 import type { CognitoIdentityProviderClient } from '@aws-sdk/client-cognito-identity-provider';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { LambdaClient } from '@aws-sdk/client-lambda';
@@ -55,6 +56,11 @@ function perRegion<Client>(
 export const cloudFormationClient = perRegion<CloudFormationClient>(async (region) => {
   const { CloudFormationClient } = await import('@aws-sdk/client-cloudformation');
   return new CloudFormationClient(settings(region));
+});
+
+export const logsClient = perRegion<CloudWatchLogsClient>(async (region) => {
+  const { CloudWatchLogsClient } = await import('@aws-sdk/client-cloudwatch-logs');
+  return new CloudWatchLogsClient(settings(region));
 });
 
 /** For data keys that a request waits for. The call must fail soon when KMS does not answer. */

@@ -19,6 +19,14 @@ export class TimeNotRestorable extends Error {
   }
 }
 
+/** A query of the log gave no result. It may be repeated. */
+export class LogQueryFailed extends Error {
+  override readonly name = 'LogQueryFailed';
+  constructor(why: string) {
+    super(`The log could not be queried: ${why}.`);
+  }
+}
+
 /** RDS could not restore the side cluster. After `removeSideCluster`, the same work may be started again. */
 export class SideClusterFailed extends Error {
   override readonly name = 'SideClusterFailed';

@@ -46,8 +46,10 @@ export interface RegistryAddress {
 /** Settings with which dedicated databases of the function's region are launched. */
 export interface LaunchEnvironment {
   readonly DEDICATED_TEMPLATE_URL: string;
-  /** JSON, an object of the template's parameters. */
+  /** JSON, an object of the template's parameters that are the same for every tenant. */
   readonly DEDICATED_PARAMETERS: string;
+  /** JSON, an object: of each size of database an object of the template's other parameters. */
+  readonly DEDICATED_SIZES: string;
   readonly CLOUDFORMATION_ROLE_ARN: string;
   /** `true` or `false`. */
   readonly DELETION_PROTECTION: string;
@@ -82,6 +84,8 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly CREDENTIALS_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
+  /** JSON of `ResidencySettings`. */
+  readonly RESIDENCY: string;
 }
 
 export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment {
@@ -151,6 +155,12 @@ export interface CredentialRegistryEnvironment extends RegistryEnvironment, Regi
   readonly REGISTRY_MASTER_SECRET_ARN: string;
 }
 
+/** The function that sums up the log of requests. */
+export interface UsageAggregationEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** Names of the log groups of the functions that serve tenants, separated by commas. */
+  readonly API_LOG_GROUPS: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -169,6 +179,7 @@ export interface FunctionEnvironments {
   'api/tenants/handler': OperatorApiEnvironment;
   'api/users/handler': TenantApiEnvironment;
   'tasks/accounts': AccountsEnvironment;
+  'tasks/aggregate-usage': UsageAggregationEnvironment;
   'tasks/backup-data': BackupDataEnvironment;
   'tasks/backup-registry': BackupEnvironment;
   'tasks/bootstrap-cell': RegistryEnvironment;

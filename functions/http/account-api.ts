@@ -1,11 +1,12 @@
 import middy from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { logger } from '../aws/logger.ts';
-import { type Answer, logRequests, toHttp } from './answer.ts';
+import { type Answer, toHttp } from './answer.ts';
 import { type Account, type ApiEvent, type RequestFacts, readAccount, requestFacts } from './api-event.ts';
 import { NotAMember } from './errors.ts';
 import { Problem } from './problem.ts';
 import { answerProblems } from './problem-mapping.ts';
+import { logRequests } from './request-log.ts';
 import type { TenantRoute } from './tenant-api.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
@@ -30,7 +31,7 @@ export function accountRoute<Params, Query, Body>(
 export function accountApi(routes: Readonly<Record<string, TenantRoute>>) {
   const table = new Map(Object.entries(routes));
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, Context>()
-    .use(logRequests(logger))
+    .use(logRequests())
     .use(answerProblems(logger))
     .handler(async (event) => {
       const account = readAccount(event.requestContext.authorizer.jwt.claims);

@@ -1,11 +1,8 @@
-import type { Logger } from '@aws-lambda-powertools/logger';
-import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { matchesTag } from '../resources/entity-tag.ts';
 import { MAX_PAGE_BYTES } from '../resources/keyset-page.ts';
-import type { ApiEvent, RequestFacts } from './api-event.ts';
+import type { RequestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
-import type { TenantContext } from './resolve-tenant.ts';
 
 /** The largest answer that Lambda takes, in bytes, minus the headers. The body is a string inside that JSON. */
 const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
@@ -69,30 +66,4 @@ function isTooLarge(body: string): boolean {
 /** Half a page of a list, or more. */
 function isLargeDocument(value: unknown): boolean {
   return typeof value === 'object' && value !== null && JSON.stringify(value).length > MAX_PAGE_BYTES / 2;
-}
-
-/** Names each request in the log and in `X-Request-Id`. Bodies and tokens are never logged. */
-export function logRequests(logger: Logger): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2> {
-  const finish = (
-    event: ApiEvent,
-    response: APIGatewayProxyStructuredResultV2 | null | undefined,
-    context: object,
-  ) => {
-    if (!response) return;
-    const { answerHeaders } = context as Partial<TenantContext>;
-    response.headers = {
-      ...response.headers,
-      ...answerHeaders,
-      'x-request-id': event.requestContext.requestId,
-    };
-    logger.info('request', {
-      requestId: event.requestContext.requestId,
-      route: event.routeKey,
-      status: response.statusCode,
-    });
-  };
-  return {
-    after: ({ event, response, context }) => finish(event, response, context),
-    onError: ({ event, response, context }) => finish(event, response, context),
-  };
 }

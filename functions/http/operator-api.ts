@@ -6,10 +6,11 @@ import type { ControlIdempotencyUse } from '../registry/control-idempotency.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { RegionalRegistries } from '../registry/regional-registries.ts';
 import { whereTenantIs } from '../registry/where-tenant-is.ts';
-import { type Answer, logRequests, toHttp } from './answer.ts';
+import { type Answer, toHttp } from './answer.ts';
 import { type ApiEvent, idempotencyKeyOf, type RequestFacts, readCaller, requestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
 import { answerProblems } from './problem-mapping.ts';
+import { logRequests } from './request-log.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
 /** The request of an operator's route: validated input, the registry, and the operator. */
@@ -70,7 +71,7 @@ let registries: RegionalRegistries | undefined;
 export function operatorApi<RouteKey extends string>(routes: Readonly<Record<RouteKey, OperatorRoute>>) {
   const table = new Map<string, OperatorRoute>(Object.entries(routes));
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, Context>()
-    .use(logRequests(logger))
+    .use(logRequests())
     .use(answerProblems(logger))
     .handler(async (event) => {
       const caller = readCaller(event.requestContext.authorizer.jwt.claims);

@@ -10,12 +10,13 @@ import { TenantRouter } from '../placement/tenant-router.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 import { auditInsert } from '../tenant-data/audit-log.ts';
 import type { CachePool } from '../tenant-data/cache-pool.ts';
-import { type Answer, logRequests, toHttp } from './answer.ts';
+import { type Answer, toHttp } from './answer.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
 import { limitRequests } from './limit-requests.ts';
 import { Problem } from './problem.ts';
 import { answerProblems, toProblem } from './problem-mapping.ts';
 import type { RefusedRequest } from './refused-requests.ts';
+import { logRequests } from './request-log.ts';
 import { type ResolutionDependencies, resolveTenant, type TenantContext } from './resolve-tenant.ts';
 import { type InputSchemas, readRequest } from './validated-input.ts';
 
@@ -56,7 +57,7 @@ export function tenantApi<RouteKey extends string>(
 ) {
   const table = new Map<string, TenantRoute>(Object.entries(routes));
   return middy<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext>()
-    .use(logRequests(logger))
+    .use(logRequests())
     .use(answerProblems(logger))
     .use(resolveTenant(runtime))
     .use(limitRequests())

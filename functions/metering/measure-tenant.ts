@@ -1,15 +1,16 @@
 /**
  * Measures what one tenant uses of its data database, as the owner, in one read-only snapshot.
  *
- * - shared: through `tenancy.enter_move` and the policies, so no row of another tenant is counted. The bytes are those
- *   of the rows, without indexes and free space, which cannot be assigned to one tenant.
+ * - shared: through `tenancy.enter_move` and the policies, so no row of another tenant is counted. `storageBytes` are those
+ *   of the rows, without indexes and free space. The parts of its storage are measured shares: of each table's heap,
+ *   indexes and TOAST the tenant has as much as of the bytes that heap and TOAST store together.
  * - schema, dedicated: the bytes that the tables of its schema occupy, with indexes and TOAST.
  *
  * The placement in the same snapshot decides which of the two applies, because the registry may be behind while a move
  * ends. A fence does not prevent measuring, since nothing is written: the token is taken from the row.
  */
 import type pg from 'pg';
-import { identifier, qualified } from '../database/ddl/identifier.ts';
+import { identifier, literal, qualified } from '../database/ddl/identifier.ts';
 import { sqlStateOf } from '../database/session/sql-state.ts';
 import { tenantTableOrder } from '../database/tables/tenant-tables.ts';
 import { TenantElsewhere } from './errors.ts';
@@ -22,6 +23,8 @@ export interface Measurement {
   readonly assessmentCount: number;
   /** null when the sum took too long. */
   readonly storageBytes: number | null;
+  /** null when the sum took too long. */
+  readonly storage: StorageParts | null;
   /**
    * Rows of the tenant tables written since the schema's statistics began; null for a Starter tenant, because the
    * tables are shared.
@@ -29,6 +32,13 @@ export interface Measurement {
   readonly rowOperations: number | null;
   /** Of all tenants in the database. */
   readonly databaseSizeBytes: number;
+}
+
+/** What the tenant's rows occupy, in bytes. */
+export interface StorageParts {
+  readonly tableBytes: number;
+  readonly indexBytes: number;
+  readonly toastBytes: number;
 }
 
 export interface MeasureOptions {
@@ -58,9 +68,12 @@ export async function measureTenant(
     if (!placement || placement.state === 'moved') throw new TenantElsewhere();
     if (placement.isolation_model !== 'shared') return measureSchema(owner, placement.schema_name);
     await owner.query('select tenancy.enter_move($1, $2)', [tenantId, placement.fence_token]);
+    const counts = await countRows(owner, placement.schema_name);
+    const rowBytes = await bytesOfRows(owner, placement.schema_name, sizePatienceMs);
     return {
-      ...(await countRows(owner, placement.schema_name)),
-      storageBytes: await bytesOfRows(owner, placement.schema_name, sizePatienceMs),
+      ...counts,
+      storageBytes: rowBytes && [...rowBytes.values()].reduce((sum, bytes) => sum + bytes, 0),
+      storage: rowBytes && (await sharesOf(owner, placement.schema_name, rowBytes)),
       rowOperations: null,
     };
   });
@@ -68,15 +81,77 @@ export async function measureTenant(
 
 async function measureSchema(owner: pg.ClientBase, schemaName: string): Promise<Measurement> {
   const counts = await countRows(owner, schemaName);
-  const { rows } = await owner.query<{ bytes: number; operations: number }>(
-    `select (select coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::float8
-             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where n.nspname = $1 and c.relkind in ('r', 'm')) as bytes,
-            (select coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::float8
-             from pg_catalog.pg_stat_user_tables s where s.schemaname = $1 and s.relname = any ($2)) as operations`,
+  const { rows } = await owner.query<{ operations: number }>(
+    `select coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::float8 as operations
+     from pg_catalog.pg_stat_user_tables s where s.schemaname = $1 and s.relname = any ($2)`,
     [schemaName, tenantTableOrder],
   );
-  return { ...counts, storageBytes: rows[0]?.bytes ?? 0, rowOperations: rows[0]?.operations ?? 0 };
+  const storage = { tableBytes: 0, indexBytes: 0, toastBytes: 0 };
+  for (const sizes of await sizesOfTables(owner, schemaName)) {
+    storage.tableBytes += sizes.heap;
+    storage.indexBytes += sizes.indexes;
+    storage.toastBytes += sizes.toast;
+  }
+  const storageBytes = storage.tableBytes + storage.indexBytes + storage.toastBytes;
+  return { ...counts, storageBytes, storage, rowOperations: rows[0]?.operations ?? 0 };
+}
+
+interface TableSizes {
+  readonly name: string;
+  /** In bytes; free space and visibility maps included. */
+  readonly heap: number;
+  readonly indexes: number;
+  readonly toast: number;
+}
+
+/** Of the schema's tables and materialized views; a partitioned table has its partitions' sizes. */
+async function sizesOfTables(owner: pg.ClientBase, schemaName: string): Promise<TableSizes[]> {
+  const { rows } = await owner.query<TableSizes>(
+    `select root.relname as name,
+            sum(pg_catalog.pg_table_size(c.oid) - toast.bytes)::float8 as heap,
+            sum(pg_catalog.pg_indexes_size(c.oid))::float8 as indexes,
+            sum(toast.bytes)::float8 as toast
+     from pg_catalog.pg_class root
+     join pg_catalog.pg_namespace n on n.oid = root.relnamespace
+     cross join lateral (
+       select root.oid where root.relkind <> 'p'
+       union all
+       select t.relid from pg_catalog.pg_partition_tree(root.oid) t where root.relkind = 'p' and t.isleaf
+     ) as part (oid)
+     join pg_catalog.pg_class c on c.oid = part.oid
+     cross join lateral (
+       select coalesce(pg_catalog.pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) as bytes
+     ) as toast
+     where n.nspname = $1 and root.relkind in ('r', 'm', 'p') and not root.relispartition
+     group by root.relname`,
+    [schemaName],
+  );
+  return rows;
+}
+
+/**
+ * The tenant's shares of shared tables.
+ * @param rowBytes stored size of its rows, by table; out-of-line values included.
+ */
+async function sharesOf(
+  owner: pg.ClientBase,
+  schemaName: string,
+  rowBytes: ReadonlyMap<string, number>,
+): Promise<StorageParts> {
+  const shares = { tableBytes: 0, indexBytes: 0, toastBytes: 0 };
+  for (const { name, heap, indexes, toast } of await sizesOfTables(owner, schemaName)) {
+    const bytes = rowBytes.get(name) ?? 0;
+    if (bytes === 0) continue;
+    const share = Math.min(1, bytes / (heap + toast));
+    shares.tableBytes += share * heap;
+    shares.indexBytes += share * indexes;
+    shares.toastBytes += share * toast;
+  }
+  return {
+    tableBytes: Math.round(shares.tableBytes),
+    indexBytes: Math.round(shares.indexBytes),
+    toastBytes: Math.round(shares.toastBytes),
+  };
 }
 
 async function countRows(
@@ -94,12 +169,12 @@ async function countRows(
   return rows[0];
 }
 
-/** Out-of-line values count with their stored, compressed size. */
+/** By table. Out-of-line values count with their stored, compressed size. */
 async function bytesOfRows(
   owner: pg.ClientBase,
   schemaName: string,
   patienceMs: number,
-): Promise<number | null> {
+): Promise<ReadonlyMap<string, number> | null> {
   // A database that a rollout of the tables has not reached yet lacks the newest.
   const { rows: present } = await owner.query<{ name: string }>(
     `select c.relname as name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -107,16 +182,16 @@ async function bytesOfRows(
     [schemaName, tenantTableOrder],
   );
   const sizes = present.map(
-    ({ name }) => `select sum(pg_catalog.pg_column_size(t.*)) as bytes from ${qualified(schemaName, name)} t`,
+    ({ name }) =>
+      `select ${literal(name)} as name, coalesce(sum(pg_catalog.pg_column_size(t.*)), 0)::float8 as bytes
+       from ${qualified(schemaName, name)} t`,
   );
   // Without the sum the counts are still useful. The tenant stays entered, because the savepoint is newer than the
   // cursor of `enter`.
   await owner.query(`SAVEPOINT sizes; SET LOCAL statement_timeout = ${Math.round(patienceMs)}`);
   try {
-    const { rows } = await owner.query<{ bytes: number }>(
-      `select coalesce(sum(bytes), 0)::float8 as bytes from (${sizes.join(' union all ')}) as sizes`,
-    );
-    return rows[0]?.bytes ?? 0;
+    const { rows } = await owner.query<{ name: string; bytes: number }>(sizes.join(' union all '));
+    return new Map(rows.map(({ name, bytes }) => [name, bytes]));
   } catch (error) {
     if (sqlStateOf(error) !== '57014') throw error;
     await owner.query('ROLLBACK TO SAVEPOINT sizes');

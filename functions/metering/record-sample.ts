@@ -5,7 +5,7 @@ import type { Measurement } from './measure-tenant.ts';
 
 const SAMPLE_COLUMNS = [
   ...(['active_employees', 'user_count', 'assessment_count', 'storage_bytes'] as const),
-  ...(['database_size_bytes', 'row_operations'] as const),
+  ...(['database_size_bytes', 'row_operations', 'table_bytes', 'index_bytes', 'toast_bytes'] as const),
 ];
 
 /**
@@ -55,6 +55,9 @@ export async function recordSample(
             'database_size_bytes',
           ),
           columnValue('usage_samples.row_operations', measurement.rowOperations).as('row_operations'),
+          columnValue('usage_samples.table_bytes', measurement.storage?.tableBytes ?? null).as('table_bytes'),
+          columnValue('usage_samples.index_bytes', measurement.storage?.indexBytes ?? null).as('index_bytes'),
+          columnValue('usage_samples.toast_bytes', measurement.storage?.toastBytes ?? null).as('toast_bytes'),
         ]),
     )
     .onConflict((other) =>
@@ -66,6 +69,9 @@ export async function recordSample(
         storage_bytes: eb.ref('excluded.storage_bytes'),
         database_size_bytes: eb.ref('excluded.database_size_bytes'),
         row_operations: eb.ref('excluded.row_operations'),
+        table_bytes: eb.ref('excluded.table_bytes'),
+        index_bytes: eb.ref('excluded.index_bytes'),
+        toast_bytes: eb.ref('excluded.toast_bytes'),
         monthly_revenue: eb.ref('excluded.monthly_revenue'),
         sampled_at: now,
       })),

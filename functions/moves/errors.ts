@@ -70,6 +70,7 @@ export interface Forbidden {
     | 'residency'
     | 'compliance'
     | 'cell'
+    | 'size'
     | 'users'
     | 'storage'
     | 'name';

@@ -37,9 +37,9 @@ const plainRows = (db: RegistrySql) =>
   db
     .selectFrom('tenants as t')
     .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
-    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region'])
+    .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.home_region', 't.subscription_tier'])
     .select(['r.epoch', 'r.isolation_model', 'r.region', 'r.database_host', 'r.database_port'])
-    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size']);
+    .select(['r.database_name', 'r.secret_arn', 'r.connection_pool_size', 'r.cell_id']);
 
 /** Larger features, which an older version stored, do not fit into a row of the Data API beside the rest. */
 const MAX_FEATURES = 32_768;
@@ -56,11 +56,12 @@ const unlimitedRows = (db: RegistrySql) =>
       .as('schema_version'),
     nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
     ownKeyOf(eb.ref('t.tenant_id')).as('field_key_arn'),
+    eb.ref('r.read_replica_host').as('read_replica_host'),
   ]);
 
 const wholeRows = (db: RegistrySql) =>
   unlimitedRows(db)
-    .select(['t.subscription_tier', 't.max_storage_gb', 't.request_rate', 't.request_burst'])
+    .select(['t.max_storage_gb', 't.request_rate', 't.request_burst'])
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
       return [
@@ -115,6 +116,8 @@ export function toEntry(row: DirectoryRow): DirectoryEntry {
   return {
     tenantId: row.tenant_id,
     slug: row.tenant_slug,
+    tier: row.subscription_tier,
+    cellId: row.cell_id ?? undefined,
     status: row.status,
     homeRegion: row.home_region,
     fieldKeyArn: row.field_key_arn ?? undefined,
@@ -127,7 +130,8 @@ export function toEntry(row: DirectoryRow): DirectoryEntry {
 
 function limitsOf(row: DirectoryRow): TenantLimits | undefined {
   const { subscription_tier: tier, storage_bytes: bytes, max_storage_gb: limit } = row;
-  if (tier === undefined) return undefined;
+  // The registry does not have it yet.
+  if (row.request_rate === undefined) return undefined;
   const { requestRate, requestBurst } = tierTerms[tier];
   return {
     rate: row.request_rate ?? requestRate,

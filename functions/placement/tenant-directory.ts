@@ -7,7 +7,7 @@
  */
 
 import type { FeatureFlags } from '../contracts/features.ts';
-import { isUuid } from '../contracts/tenant.ts';
+import { isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { NextPlace, Placement } from './placement.ts';
@@ -16,6 +16,9 @@ import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 export interface DirectoryEntry {
   readonly tenantId: string;
   readonly slug: string;
+  readonly tier: Tier;
+  /** Undefined for a tenant with a database of its own. */
+  readonly cellId?: string | undefined;
   /** `elsewhere`: `homeRegion` serves it; `arriving`: a move is bringing it here. */
   readonly status: string;
   /** Key of the region that serves the tenant. */

@@ -24,7 +24,9 @@ import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
+import { usageTables } from './migrations/0016-usage.ts';
 import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
+import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -50,7 +52,9 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
   { name: '0014-request-limits', statements: requestLimitColumns },
+  { name: '0016-usage', statements: usageTables },
   { name: '0018-credential-rotations', statements: credentialRotationTables },
+  { name: '0020-database-sizes', statements: databaseSizeColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -148,6 +152,11 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_export_parts: 'SELECT, INSERT, DELETE',
   // A tenant that leaves for another region takes these along.
   usage_samples: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_hours: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_days: 'SELECT, INSERT, UPDATE, DELETE',
+  usage_aggregations: 'SELECT, INSERT, UPDATE',
+  // The bootstrap writes it.
+  price_tables: 'SELECT',
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',

@@ -15,3 +15,11 @@ export class UnknownRegion extends Error {
     super(`the region ${JSON.stringify(regionKey)} is not known`);
   }
 }
+
+/** No deployment has written prices to this registry yet. */
+export class NoPrices extends Error {
+  override name = 'NoPrices';
+  constructor() {
+    super('The region has no price table yet. Deploy it again.');
+  }
+}

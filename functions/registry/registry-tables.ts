@@ -4,6 +4,7 @@
  *
  * To change them: add a migration, and the column here.
  */
+import { DATABASE_SIZES, type DatabaseSize } from '../contracts/database-size.ts';
 import type { Column } from '../database/tables/column.ts';
 import {
   bigint,
@@ -21,11 +22,12 @@ import {
 } from './registry-column.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
-/** The operator's request; the target is one of the three. */
+/** The operator's request; the target is one of tier, cell and residency, with or without a size, or a size. */
 interface MoveInput {
   readonly targetTier?: string;
   readonly targetCell?: string;
   readonly targetResidency?: string;
+  readonly targetSize?: string;
   readonly force?: boolean;
 }
 interface PlannedHop {
@@ -66,6 +68,9 @@ export interface LostPlace {
   readonly backupId: string;
 }
 
+/** By size, the parameters of the template of dedicated databases. */
+export type DedicatedSizes = Readonly<Record<DatabaseSize, Readonly<Record<string, string>>>>;
+
 /** Who is present in each of a backup's two lanes. */
 type BackupLanes = readonly [BackupWorker | null, BackupWorker | null];
 interface BackupWorker {
@@ -80,6 +85,16 @@ const RUN_STATES = ['running', 'succeeded', 'failed', 'aborted'] as const;
 
 const id = () => uuid().notNull().default('gen_random_uuid()');
 const now = () => timestamptz().notNull().default('now()');
+
+/** Sums over a tenant's requests; times in milliseconds. */
+const requestFigures = () => ({
+  requests: bigint().notNull(),
+  errors: bigint().notNull(),
+  request_ms: bigint().notNull(),
+  database_ms: bigint().notNull(),
+  bytes_in: bigint().notNull(),
+  bytes_out: bigint().notNull(),
+});
 
 export const registryTables = {
   tenants: {
@@ -132,6 +147,8 @@ export const registryTables = {
     /** Requests per second and burst; null: those of the tier. */
     request_rate: integer(),
     request_burst: integer(),
+    /** Of its dedicated database, or the one that its onboarding makes. Null may be the usual size: tenant-record.ts. */
+    database_size: text().oneOf(...DATABASE_SIZES),
   },
   tenant_users: {
     user_id: id(),
@@ -165,6 +182,8 @@ export const registryTables = {
     updated_at: now(),
     schema_version: integer().notNull().default('2'),
     tenancy_version: integer().notNull().default('1'),
+    /** Of the proxy's endpoint that leads to the readers; null without readers. */
+    reader_host: text(),
   },
   tenant_database_routing: {
     tenant_id: uuid().notNull(),
@@ -192,6 +211,8 @@ export const registryTables = {
     tenancy_version: integer().notNull().default('1'),
     /** Since when the tenant is in its present cluster. */
     arrived_at: now(),
+    /** Of a dedicated database; a cell has its own. */
+    owner_secret_arn: text(),
   },
   regions: {
     region_key: text().notNull(),
@@ -202,6 +223,7 @@ export const registryTables = {
     dedicated_role_arn: text().notNull(),
     dedicated_parameters: jsonb<Readonly<Record<string, string>>>().notNull(),
     updated_at: now(),
+    dedicated_sizes: jsonb<DedicatedSizes>(),
   },
   control_audit_log: {
     log_id: id(),
@@ -303,6 +325,42 @@ export const registryTables = {
     user_count: integer(),
     assessment_count: bigint(),
     database_size_bytes: bigint(),
+    /** Parts of the tenant's storage; of a Starter tenant its measured shares of the shared tables. */
+    table_bytes: bigint(),
+    index_bytes: bigint(),
+    toast_bytes: bigint(),
+  },
+  usage_hours: {
+    tenant_id: uuid().notNull(),
+    hour: timestamptz().notNull(),
+    /** In whose log the requests were. */
+    region: text().notNull(),
+    ...requestFigures(),
+    aggregated_at: now(),
+  },
+  usage_days: {
+    tenant_id: uuid().notNull(),
+    day: date().notNull(),
+    ...requestFigures(),
+    /** Users with a request on that day; null when the log was not asked. */
+    acting_users: integer(),
+    moved_bytes: bigint().notNull().default('0'),
+    backed_up_bytes: bigint().notNull().default('0'),
+    /** Of the backups that were kept then. */
+    kept_backup_bytes: bigint().notNull().default('0'),
+    updated_at: now(),
+  },
+  /** The next hour of a region's log that is not final. */
+  usage_aggregations: {
+    region: text().notNull(),
+    final_until: timestamptz().notNull(),
+    updated_at: now(),
+  },
+  /** Prices and installation as the deployment has them; the latest row applies. */
+  price_tables: {
+    as_of: date().notNull(),
+    document: jsonb<JsonObject>().notNull(),
+    deployed_at: now(),
   },
   tenant_offers: {
     offer_id: id(),

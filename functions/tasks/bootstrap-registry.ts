@@ -4,6 +4,7 @@ import { REGISTRY_READER_ROLE, REGISTRY_USERS_ROLE, REGISTRY_WRITER_ROLE } from 
 import { CredentialStore } from '../database/session/credentials.ts';
 import { bootstrapRegistry, REGISTRY_VERSION } from '../registry/bootstrap-registry.ts';
 import { DataApi } from '../registry/data-api.ts';
+import { writeCostBasis } from '../registry/price-tables.ts';
 import { clusterProtection } from './cluster-protection.ts';
 import { customResourceHandler, customResourceHandlers } from './custom-resource.ts';
 
@@ -16,6 +17,8 @@ const registry = customResourceHandler({
     WriterSecretArn: z.string().min(1),
     UsersSecretArn: z.string().min(1),
     Database: z.string().min(1),
+    /** JSON of a `CostBasis`. */
+    CostBasis: z.string().min(1),
   }),
   physicalId: ({ Database }) => `registry-${Database}`,
   async apply(properties) {
@@ -36,6 +39,7 @@ const registry = customResourceHandler({
       writerPassword: await passwordOf(REGISTRY_WRITER_ROLE, properties.WriterSecretArn),
       usersPassword: await passwordOf(REGISTRY_USERS_ROLE, properties.UsersSecretArn),
     });
+    await writeCostBasis(registry, JSON.parse(properties.CostBasis));
     if (version > REGISTRY_VERSION) {
       // A rollback of a deployment runs the older code on the newer registry.
       logger.warn('the registry is ahead of this release and stays as it is', {

@@ -94,12 +94,12 @@ export class ApiClient {
     return this.send<Body>('PATCH', path, body);
   }
 
-  /** All items of a list, page by page. */
-  async list<Item>(path: string): Promise<Item[]> {
+  /** All items of a list, page by page. @param filters query parameters of each page */
+  async list<Item>(path: string, filters: Readonly<Record<string, string>> = {}): Promise<Item[]> {
     const items: Item[] = [];
     let cursor: string | null | undefined;
     do {
-      const query = new URLSearchParams({ limit: '200', ...(cursor ? { cursor } : {}) });
+      const query = new URLSearchParams({ ...filters, limit: '200', ...(cursor ? { cursor } : {}) });
       const page = await this.get<{ items: Item[]; nextCursor?: string | null }>(`${path}?${query}`);
       items.push(...page.items);
       cursor = page.nextCursor;

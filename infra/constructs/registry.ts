@@ -10,6 +10,8 @@ import {
   REGISTRY_USERS_ROLE,
   REGISTRY_WRITER_ROLE,
 } from '../../functions/contracts/names.ts';
+import type { RegionConfig } from '../config.ts';
+import { costBasisOf } from '../prices.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import type { DataKey } from './data-key.ts';
 import { DatabaseSecret } from './database-secret.ts';
@@ -29,6 +31,7 @@ export interface RegistryProps extends FunctionSettings {
   /** VPC of the cluster; nothing in it connects to the cluster. */
   readonly network: { readonly vpc: IVpc; readonly subnetIds: string[] };
   readonly key: DataKey;
+  readonly region: RegionConfig;
 }
 
 /**
@@ -113,6 +116,7 @@ export class Registry extends Construct {
         WriterSecretArn: this.#writer.secretArn,
         UsersSecretArn: this.#users.secretArn,
         Database: DATABASE,
+        CostBasis: JSON.stringify(costBasisOf(props.config, props.region)),
         SchemaHash: props.bundle.hash,
       },
     });

@@ -295,6 +295,9 @@ export interface Functions {
     memoryMb: number;
     /** Absent: it is in no VPC. */
     subnetIds: readonly string[];
+    logGroupName: string;
+    /** The file with its output; absent until it was invoked. */
+    logFile: string;
   }[];
 }
 

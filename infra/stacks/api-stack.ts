@@ -1,4 +1,5 @@
 import { CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { routes as assessmentRoutes } from '../../functions/api/assessments/routes.ts';
 import { routes as auditRoutes } from '../../functions/api/audit/routes.ts';
@@ -31,6 +32,8 @@ const SERVES_ALL =
 /** The data-plane API of one region, and the worker that encrypts its tenants' fields again. */
 export class ApiStack extends Stack {
   readonly url: string;
+  /** Of the functions that serve tenants. */
+  readonly logGroups: readonly ILogGroup[];
 
   constructor(scope: Construct, props: RegionalStackProps) {
     const { config, region } = props;
@@ -100,6 +103,7 @@ export class ApiStack extends Stack {
       reason:
         'Probes and readers of the documentation have no token; the answers say how the API is used and that it runs.',
     });
+    this.logGroups = [people, skills, assessments, users, audit].map(({ logGroup }) => logGroup);
     this.url = api.url;
     new CfnOutput(this, 'ApiUrl', { value: api.url });
   }

@@ -20,6 +20,7 @@ import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName, registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
+import { residencySettings } from '../constructs/residency-settings.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
@@ -48,6 +49,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
     const settings = { ...shared, alarmTopicArn: this.alarmTopicArn };
     this.registry = new Registry(this, 'Registry', {
       ...settings,
+      region: home,
       identifier: registryClusterName(config, home.key),
       network: new IsolatedVpc(this, 'Network', {
         cidr: CONTROL_PLANE_CIDR,
@@ -82,6 +84,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
           home.awsRegion,
         ),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
+        RESIDENCY: JSON.stringify(residencySettings(config)),
       },
       timeout: Duration.seconds(29),
     });

@@ -5,7 +5,8 @@ import { CredentialRotation } from '../constructs/credential-rotation.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
-import type { RegionalStackProps } from './api-stack.ts';
+import { UsageAggregation } from '../constructs/usage-aggregation.ts';
+import type { ApiStack, RegionalStackProps } from './api-stack.ts';
 import type { BackupsStack } from './backups-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 import { stackProps, tagStack } from './stack-props.ts';
@@ -13,6 +14,7 @@ import { stackProps, tagStack } from './stack-props.ts';
 export interface FleetStackProps extends RegionalStackProps {
   readonly backups: BackupsStack;
   readonly operations: OperationsStack;
+  readonly api: ApiStack;
 }
 
 /** What looks after all tenants of a region by schedule, and what an operations team reads about them. */
@@ -29,6 +31,7 @@ export class FleetStack extends Stack {
     const settings = { config, bundle: props.bundle, alarmTopicArn };
     const cells = props.cells.map(({ cell }) => cell);
     const tasks = { settings, region, registry, network, cells, secrets };
+    new UsageAggregation(this, 'Usage', { settings, region, registry, logGroups: props.api.logGroups });
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
     new CredentialRotation(this, 'Credentials', tasks);

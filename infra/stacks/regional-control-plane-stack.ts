@@ -33,6 +33,7 @@ export class RegionalControlPlaneStack extends Stack implements ControlPlane {
     const settings = { config, bundle, alarmTopicArn: topic.topicArn };
     this.registry = new Registry(this, 'Registry', {
       ...settings,
+      region,
       identifier: registryClusterName(config, region.key),
       network,
       key,

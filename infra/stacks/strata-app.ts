@@ -60,12 +60,17 @@ function createRegion(
     (cell) => new CellStack(app, { ...shared, region, cell, network, controlPlane }),
   );
   const regional = { ...shared, region, network, controlPlane, cells, isHome: home !== undefined };
-  const { url: apiUrl } = new ApiStack(app, regional);
+  const api = new ApiStack(app, regional);
   const backups = new BackupsStack(app, regional);
   const second = shared.config.backups.secondRegions?.[region.key];
   if (second !== undefined) backups.addStackDependency(new BackupCopiesStack(app, region, second, shared));
-  const operations = new OperationsStack(app, { ...regional, apiUrl, dedicatedTemplateFile, backups });
-  new FleetStack(app, { ...regional, backups, operations });
+  const operations = new OperationsStack(app, {
+    ...regional,
+    apiUrl: api.url,
+    dedicatedTemplateFile,
+    backups,
+  });
+  new FleetStack(app, { ...regional, api, backups, operations });
   return { network, alarmTopicArn: controlPlane.alarmTopicArn };
 }
 

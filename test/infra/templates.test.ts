@@ -181,7 +181,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|kms:CreateKey|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|kms:CreateKey|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|logs:(GetQueryResults|StopQuery)|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 
@@ -220,6 +220,7 @@ test('the environment of every function has only the agreed names', () => {
   const launch = [
     'DEDICATED_TEMPLATE_URL',
     'DEDICATED_PARAMETERS',
+    'DEDICATED_SIZES',
     'CLOUDFORMATION_ROLE_ARN',
     'DELETION_PROTECTION',
   ];
@@ -246,7 +247,9 @@ test('the environment of every function has only the agreed names', () => {
       'ROLLOUT_STATE_MACHINE_ARN',
       'CREDENTIALS_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
+      'RESIDENCY',
     ],
+    'tasks/aggregate-usage': ['REGION_KEY', 'API_LOG_GROUPS'],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],
     'tasks/registry-reconcile': ['BACKUP_BUCKET'],

@@ -89,7 +89,12 @@ const invoke = async (event: unknown, name = 'main') => {
 
 test('a function sees its own variables, a context and the local certificate authority', async () => {
   const result = await invoke({});
-  expect(result.env).toEqual({ COLOUR: 'blue' });
+  expect(result.env).toEqual({
+    COLOUR: 'blue',
+    _X_AMZN_TRACE_ID: expect.stringMatching(
+      /^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$/,
+    ),
+  });
   expect(result.context).toMatchObject({
     functionName: 'main',
     invokedFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:main',

@@ -15,7 +15,14 @@ beforeAll(async () => {
 });
 afterAll(() => world?.drop());
 
-const OWN = ['tenant_users', 'usage_samples', 'tenant_offers', 'promotion_decisions'];
+const OWN = [
+  'tenant_users',
+  'usage_samples',
+  'usage_hours',
+  'usage_days',
+  'tenant_offers',
+  'promotion_decisions',
+];
 const everythingIn = async (key: Key, tenantId: string) =>
   Object.fromEntries(
     await Promise.all(
@@ -54,6 +61,16 @@ async function furnish(tenantId: string): Promise<void> {
   await registry.query(
     `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes, monthly_revenue)
      VALUES (:tenantId::uuid, '2026-01-01', 3, 4, 5000000000, 99.90)`,
+    own,
+  );
+  await registry.query(
+    `INSERT INTO usage_hours (tenant_id, hour, region, requests, errors, request_ms, database_ms, bytes_in, bytes_out)
+     VALUES (:tenantId::uuid, '2026-01-01T10:00:00Z', 'us', 7, 1, 90, 30, 1000, 2000)`,
+    own,
+  );
+  await registry.query(
+    `INSERT INTO usage_days (tenant_id, day, requests, errors, request_ms, database_ms, bytes_in, bytes_out)
+     VALUES (:tenantId::uuid, '2026-01-01', 7, 1, 90, 30, 1000, 2000)`,
     own,
   );
   const [move] = await registry.query<{ id: string }>(
@@ -247,6 +264,7 @@ describe('during the hand-over', () => {
       userCount: 1,
       assessmentCount: 0,
       storageBytes: 1,
+      storage: null,
       databaseSizeBytes: 1,
       rowOperations: 1,
     };

@@ -94,9 +94,35 @@ describe('the figures', () => {
     expect(sample).toMatchObject({ active_employees: 10, user_count: 11, assessment_count: 3 });
     // 11 employees, 1 assessment and 3 results.
     expect(sample?.row_operations).toBe(15);
+    const { storage } = await measureTenant(owner, tenant.tenantId);
+    const { tableBytes = 0, indexBytes = 0, toastBytes = 0 } = storage ?? {};
+    expect(tableBytes + indexBytes + toastBytes).toBe(sample?.storage_bytes);
+    expect(Math.min(tableBytes, indexBytes)).toBeGreaterThan(3 * 8192);
     // Every index of the schema takes a page of 8 KB at least.
     expect(sample?.storage_bytes).toBeGreaterThan(20 * 8192);
     expect(sample?.storage_bytes).toBeLessThan(sample?.database_size_bytes as number);
+  });
+
+  test('of Starter tenants have shares of the shared tables, in proportion to their rows', async () => {
+    const small = await world.addTenant('shared', 'us-1');
+    const large = await world.addTenant('shared', 'us-1');
+    await world.hire(small, 100);
+    await world.hire(large, 300);
+    const owner = await world.home(small.tenantId).connect('owner');
+    const [ofSmall, ofLarge] = [
+      (await measureTenant(owner, small.tenantId)).storage,
+      (await measureTenant(owner, large.tenantId)).storage,
+    ];
+    for (const part of ['tableBytes', 'indexBytes'] as const) {
+      const ratio = (ofLarge?.[part] ?? 0) / (ofSmall?.[part] ?? 0);
+      expect(ratio, part).toBeGreaterThan(2.5);
+      expect(ratio, part).toBeLessThan(3.5);
+    }
+    // The rows themselves, which are stored in heap and TOAST.
+    const rows = (await measureTenant(owner, small.tenantId)).storageBytes ?? 0;
+    const stored = (ofSmall?.tableBytes ?? 0) + (ofSmall?.toastBytes ?? 0);
+    expect(Math.abs(stored - rows)).toBeLessThan(10);
+    await owner.end();
   });
 
   test('of a day are one sample, and the later ones count', async () => {

@@ -8,6 +8,10 @@ import {
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ApiEvent } from '../../functions/http/api-event.ts';
+import { writeCostBasis } from '../../functions/registry/price-tables.ts';
+import { config } from '../../infra/config.ts';
+import { loadConfig } from '../../infra/load-config.ts';
+import { costBasisOf } from '../../infra/prices.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
@@ -742,4 +746,26 @@ test('GET /cells tells the cells of all regions with their fill, tenants on thei
   await call('POST /tenants/{tenantId}/moves', { path: { tenantId }, body: { targetTier: 'business' } });
   expect(await cells()).toEqual(grown(1, 2));
   expect(await call('GET /cells', { query: { limit: '1' } })).toMatchObject({ status: 400 });
+});
+
+test('GET /fleet has the bill of each region, and none while a region has no prices', async () => {
+  expect(await call('GET /fleet')).toMatchObject({
+    status: 503,
+    body: { type: 'urn:strata:problem:unavailable' },
+  });
+  const { regions } = loadConfig({ STRATA_REGIONS: 'us,eu' });
+  for (const region of regions) {
+    const master = two.masters[region.key as 'us' | 'eu'];
+    await writeCostBasis(master, costBasisOf({ ...config, regions }, region));
+  }
+  const { status, body } = await call('GET /fleet');
+  expect(status).toBe(200);
+  expect(body.regions.map(({ region }: { region: string }) => region)).toEqual(['us', 'eu']);
+  const millionths = (dollars: number) => Math.round(dollars * 1e6);
+  const bills = body.regions.map(
+    ({ bill, unallocated }: { bill: number; unallocated: number }) =>
+      millionths(bill) - millionths(unallocated),
+  );
+  expect(bills[0] + bills[1]).toBe(millionths(body.totals.cost));
+  expect(bills[0]).toBeGreaterThan(0);
 });

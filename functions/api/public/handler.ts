@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { logPlainRequest } from '../../http/request-log.ts';
 import { PAGE, PAGE_POLICY, SCRIPT } from './docs-page.ts';
 import type { routes } from './routes.ts';
 
@@ -41,8 +42,10 @@ const FILES: ReadonlyMap<string, string> = new Map([
 ]);
 
 export async function handler(event: APIGatewayProxyEventV2): Promise<Answer> {
+  const at = performance.now();
   const answer = await operations[event.routeKey as keyof typeof operations](event);
   answer.headers = { ...answer.headers, 'x-request-id': event.requestContext.requestId };
+  logPlainRequest(event, answer, at);
   return answer;
 }
 

@@ -4,6 +4,10 @@
  */
 
 import * as z from 'zod/mini';
+import { DATABASE_SIZES } from '../../contracts/database-size.ts';
+import type { FleetOverview } from '../../costs/fleet-overview.ts';
+import type { TenantAdvice } from '../../costs/tenant-advice.ts';
+import type { TenantCosts } from '../../costs/tenant-costs.ts';
 import { component, pageOf } from '../../http/openapi/component.ts';
 import { memberRole } from '../../http/user-schemas.ts';
 import type { DryRun } from '../../moves/dry-run.ts';
@@ -20,6 +24,7 @@ import type { ListedRollout, RolloutView, TargetCounts, TargetView } from '../..
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 import type { TenantUser } from '../../registry/tenant-users.ts';
 import type { UsageSample } from '../../registry/usage.ts';
+import { DATA_KINDS, type ResidencyReport, type ResidentData } from '../../residency/residency-report.ts';
 
 const id = z.uuid();
 const time = z.iso.datetime();
@@ -28,6 +33,7 @@ const anyObject = z.record(z.string(), z.unknown());
 
 const tier = z.enum(['starter', 'business', 'enterprise']);
 const isolationModel = z.enum(['shared', 'schema', 'dedicated']);
+const databaseSize = z.enum(DATABASE_SIZES);
 const runStatus = z.enum(['running', 'succeeded', 'failed', 'aborted']);
 
 /** What everything that a workflow works on has. */
@@ -72,6 +78,7 @@ export const tenant = component(
     region: z.string(),
     apiUrl: orNull(z.string()),
     cellId: orNull(z.string()),
+    databaseSize: orNull(databaseSize),
     epoch: orNull(z.int()),
     executionArn: orNull(z.string()),
     cloneOf: z.exactOptional(id),
@@ -98,7 +105,12 @@ export const userPage = pageOf('TenantUser', user);
 
 const location = component(
   'Location',
-  z.object({ isolationModel, cellId: orNull(z.string()), region: z.string() }),
+  z.object({
+    isolationModel,
+    cellId: orNull(z.string()),
+    region: z.string(),
+    databaseSize: z.exactOptional(databaseSize),
+  }),
 );
 const plannedHop = { kind: z.enum(['reshape', 'relocate']), from: location, to: location };
 
@@ -159,6 +171,7 @@ export const move = component(
       tier: z.exactOptional(z.string()),
       cell: z.exactOptional(z.string()),
       residency: z.exactOptional(z.string()),
+      size: z.exactOptional(z.string()),
     }),
     force: z.boolean(),
   }) satisfies z.ZodMiniType<MoveView>,
@@ -195,6 +208,7 @@ export const dryRun = component(
           'residency',
           'compliance',
           'cell',
+          'size',
           'users',
           'storage',
           'name',
@@ -365,6 +379,41 @@ export const rollout = component(
   }) satisfies z.ZodMiniType<RolloutView>,
 );
 
+const brokenRule = {
+  rule: z.enum(['residency', 'compliance', 'tier']),
+  detail: z.string(),
+};
+export const residency = component(
+  'ResidencyReport',
+  z.object({
+    tenantId: id,
+    slug: z.string(),
+    dataResidency: z.string(),
+    complianceRequirements: z.array(z.string()),
+    region: z.string(),
+    jurisdiction: z.string(),
+    data: z.array(
+      component(
+        'ResidentData',
+        z.object({
+          kind: z.enum(DATA_KINDS),
+          where: z.string(),
+          region: orNull(z.string()),
+          awsRegion: z.string(),
+          zones: z.array(z.string()),
+          keptDays: orNull(z.number()),
+          until: orNull(time),
+          rules: z.array(brokenRule.rule),
+          violates: z.array(brokenRule.rule),
+        }) satisfies z.ZodMiniType<ResidentData>,
+      ),
+    ),
+    rules: z.array(z.object({ rule: brokenRule.rule, demands: z.string() })),
+    violations: z.array(z.object(brokenRule)),
+    wouldViolate: z.array(z.object({ change: z.string(), ...brokenRule })),
+  }) satisfies z.ZodMiniType<ResidencyReport>,
+);
+
 export const rotation = component(
   'Rotation',
   z.object({
@@ -404,18 +453,126 @@ export const usageSample = component(
   z.object({
     tenantId: id,
     sampledOn: z.iso.date(),
-    activeUsers: z.int(),
-    activeEmployees: z.int(),
+    activeUsers: orNull(z.int()),
+    activeEmployees: orNull(z.int()),
     userCount: orNull(z.int()),
     assessmentCount: orNull(z.int()),
     storageBytes: orNull(z.int()),
+    tableBytes: orNull(z.int()),
+    indexBytes: orNull(z.int()),
+    toastBytes: orNull(z.int()),
     databaseSizeBytes: orNull(z.int()),
     rowOperations: orNull(z.int()),
     monthlyRevenue: orNull(z.number()),
-    sampledAt: time,
+    sampledAt: orNull(time),
+    requests: orNull(z.int()),
+    errors: orNull(z.int()),
+    requestMs: orNull(z.int()),
+    databaseMs: orNull(z.int()),
+    bytesIn: orNull(z.int()),
+    bytesOut: orNull(z.int()),
+    actingUsers: orNull(z.int()),
+    movedBytes: orNull(z.int()),
+    backedUpBytes: orNull(z.int()),
+    keptBackupBytes: orNull(z.int()),
   }) satisfies z.ZodMiniType<UsageSample>,
 );
 export const usagePage = pageOf('UsageSample', usageSample);
+
+const usd = z.number();
+const margin = orNull(z.object({ amount: usd, share: orNull(z.number()) }));
+
+export const tenantCosts = component(
+  'TenantCosts',
+  z.object({
+    tenantId: id,
+    from: z.iso.date(),
+    to: z.iso.date(),
+    days: z.int(),
+    currency: z.literal('USD'),
+    pricesAsOf: z.iso.date(),
+    total: usd,
+    monthly: usd,
+    lines: z.array(
+      z.object({
+        item: z.string(),
+        basis: z.enum([
+          'database-time',
+          'request-time',
+          'requests',
+          'storage',
+          'bytes-out',
+          'bytes-moved',
+          'backups',
+          'users',
+          'tenants',
+          'rest',
+        ]),
+        source: z.enum(['configured', 'measured', 'assumed']),
+        cellId: orNull(z.string()),
+        amount: usd,
+      }),
+    ),
+    priceBand: z.object({ from: usd, to: usd }),
+    bandMargin: z.object({ from: z.number(), to: z.number() }),
+    monthlyRevenue: orNull(usd),
+    margin,
+    bill: usd,
+  }) satisfies z.ZodMiniType<TenantCosts>,
+);
+
+export const tenantAdvice = component(
+  'TenantAdvice',
+  z.object({
+    tenantId: id,
+    asOf: time,
+    from: z.iso.date(),
+    to: z.iso.date(),
+    items: z.array(
+      z.object({
+        kind: z.enum(['tier', 'capacity', 'reservation', 'storage']),
+        action: z.enum(['keep', 'change', 'unknown']),
+        recommended: orNull(z.string()),
+        reason: z.string(),
+        figures: z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
+      }),
+    ),
+  }) satisfies z.ZodMiniType<TenantAdvice>,
+);
+
+const fleetSums = {
+  tenants: z.int(),
+  requests: z.int(),
+  databaseMs: z.int(),
+  storageBytes: z.int(),
+  users: z.int(),
+  cost: usd,
+  monthlyCost: usd,
+  monthlyRevenue: usd,
+  tenantsWithoutRevenue: z.int(),
+  margin,
+};
+
+export const fleet = component(
+  'Fleet',
+  z.object({
+    asOf: time,
+    from: z.iso.date(),
+    to: z.iso.date(),
+    currency: z.literal('USD'),
+    regions: z.array(
+      z.object({
+        region: z.string(),
+        pricesAsOf: z.iso.date(),
+        bill: usd,
+        unallocated: usd,
+        measuredUntil: orNull(time),
+      }),
+    ),
+    groups: z.array(z.object({ region: z.string(), cellId: orNull(z.string()), tier, ...fleetSums })),
+    totals: z.object(fleetSums),
+  }) satisfies z.ZodMiniType<FleetOverview>,
+);
 
 const reasons = z.array(z.object({ rule: z.string(), detail: z.string() }));
 const paidTier = z.enum(['business', 'enterprise']);

@@ -19,6 +19,7 @@ export const tenants = describeOperatorContext({
     Credentials: 'Passwords of database roles.',
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
     Fleet: 'Cells, and schema rollouts to all tenants.',
+    Costs: 'What tenants use and cost, and what could be changed.',
   },
   routes,
   operations,
@@ -60,7 +61,7 @@ export const tenants = describeOperatorContext({
       tag: 'Tenants',
       summary: 'Onboard a tenant',
       description:
-        'Registers the tenant and starts its onboarding in the region of `dataResidency`. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
+        'Registers the tenant and starts its onboarding in the region of `dataResidency`. `databaseSize` is for the tier `enterprise`, and `medium` when absent. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
       body: onboardingInput,
       answers: { 202: answers.tenant },
       refusals: {
@@ -111,7 +112,7 @@ export const tenants = describeOperatorContext({
       tag: 'Moves',
       summary: 'Start a move',
       description:
-        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
+        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`, or a `targetSize`, which may also be given with the tier `enterprise` or with a residency. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
       body: moveRequest,
       answers: { 200: answers.dryRun, 202: answers.move },
       refusals: { 409: 'The move is not allowed: `errors[]` has `rule` and `detail`.', 503: NOT_STARTED },
@@ -197,6 +198,13 @@ export const tenants = describeOperatorContext({
         'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
       answers: { 200: answers.linkedExport },
     },
+    'residency.read': {
+      tag: 'Tenants',
+      summary: 'Report where a tenant’s data is',
+      description:
+        'Where every byte of the tenant is, which rule demands it, what violates a rule, and which changes would. From the registries of all regions and the configuration.',
+      answers: { 200: answers.residency },
+    },
     'rotations.list': {
       tag: 'Encryption',
       summary: 'List key rotations',
@@ -257,10 +265,35 @@ export const tenants = describeOperatorContext({
       refusals: { 409: 'They are being replaced already (`rotation-running`).' },
     },
     'usage.list': {
-      tag: 'Promotion',
+      tag: 'Costs',
       summary: 'List the figures of a tenant',
-      description: 'One sample a day, newest first.',
+      description:
+        'One item a day, newest first. Without `from` and `to`, the days that the daily run has sampled. With both, which are included, all days that have any figure: what a day does not have is null. At most 400 days.',
       answers: { 200: answers.usagePage },
+    },
+    'costs.tenant': {
+      tag: 'Costs',
+      summary: 'Read what a tenant costs',
+      description:
+        'The tenant’s shares of its region’s bill, by list prices. The shares of all tenants are the bill exactly. `from` and `to` are included; without them, the last 30 days. At most 400 days.',
+      answers: { 200: answers.tenantCosts },
+      refusals: { 503: 'The region has no price table yet.' },
+    },
+    'costs.advice': {
+      tag: 'Costs',
+      summary: 'Read advice about a tenant',
+      description:
+        'What could be changed: tier, capacity, a reservation, storage. Each has a reason and its figures. Nothing of it is done.',
+      answers: { 200: answers.tenantAdvice },
+      refusals: { 503: 'The region has no price table yet.' },
+    },
+    'costs.fleet': {
+      tag: 'Costs',
+      summary: 'Read the fleet’s use and cost',
+      description:
+        'Tenants, requests, storage, cost and margin by tier and cell, of all regions. `from` and `to` are included; without them, the last 30 days.',
+      answers: { 200: answers.fleet },
+      refusals: { 503: 'A region does not answer, or has no price table yet.' },
     },
     'promotion.decisions': {
       tag: 'Promotion',

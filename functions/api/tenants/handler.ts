@@ -1,11 +1,13 @@
 import { bindRoutes } from '../../contracts/routes.ts';
 import { type OperatorRoute, operatorApi } from '../../http/operator-api.ts';
 import * as backups from './backup-routes.ts';
+import * as costs from './cost-routes.ts';
 import * as credentials from './credential-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as promotion from './promotion-routes.ts';
+import * as residency from './residency-routes.ts';
 import * as restores from './restore-routes.ts';
 import * as rotations from './rotation-routes.ts';
 import { routes } from './routes.ts';
@@ -25,6 +27,8 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   credentials,
   fleet,
   usage,
+  costs,
+  residency,
 });
 
 export const handler = operatorApi(operations);

@@ -16,6 +16,7 @@ import pg from 'pg';
 import { isUuid } from '../../contracts/tenant.ts';
 import { CommitUnknown } from '../errors.ts';
 import { TENANT_SCHEMA_VERSION } from '../tables/schema-version.ts';
+import { addDatabaseTime } from './database-time.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
 
@@ -143,6 +144,7 @@ async function withConnection<Result>(
   } catch (error) {
     throw classifyDatabaseError(error);
   }
+  const checkedOut = performance.now();
   let failure: unknown;
   let previous: Promise<unknown> = Promise.resolve();
   const connection: Connection = {
@@ -182,6 +184,7 @@ async function withConnection<Result>(
     failure = error;
     throw error instanceof CommitUnknown ? error : classifyDatabaseError(error);
   } finally {
+    addDatabaseTime(performance.now() - checkedOut);
     await giveBack(client, failure);
   }
 }

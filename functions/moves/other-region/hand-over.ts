@@ -9,6 +9,7 @@
  * crash in between does not overwrite what the tenant has changed at the target since.
  */
 import { sql } from 'kysely';
+import { databaseSizeOf } from '../../places/place.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
@@ -21,7 +22,14 @@ import { leaveRegistry, lockTenantRow, type TenantRow, writeRoute, writeTenantRo
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
 /** In the order of insertion. References to moves become null, because moves stay where they were made. */
-const TABLES = ['tenant_users', 'usage_samples', 'tenant_offers', 'promotion_decisions'] as const;
+const TABLES = [
+  'tenant_users',
+  'usage_samples',
+  'usage_hours',
+  'usage_days',
+  'tenant_offers',
+  'promotion_decisions',
+] as const;
 type HandedOver = (typeof TABLES)[number];
 const NO_MOVE = jsonValue({ move_id: null });
 const NOTHING = jsonValue({});
@@ -78,6 +86,7 @@ function receive(
       home_region: region,
       isolation_model: isolationModel,
       schema_name: schemaName,
+      database_size: isolationModel === 'dedicated' ? databaseSizeOf(target) : null,
     });
     await writeRoute(transaction, tenantId, target);
     for (const table of [...TABLES].reverse()) {
@@ -97,7 +106,7 @@ async function readRows(source: RegistryExecutor, table: HandedOver, tenantId: s
       select ${asText(sql`to_jsonb(r)
                  || case when to_jsonb(r) ? 'move_id' then ${NO_MOVE} else ${NOTHING} end`)} as row
        from ${sql.table(table)} as r where tenant_id = ${columnValue('tenants.tenant_id', tenantId)}
-       order by ${sql.ref(ORDER[table])} offset ${found.length} limit ${sql.lit(ROWS_AT_ONCE)}`.execute(
+       order by ${sql.join(ORDER[table].map((column) => sql.ref(column)))} offset ${found.length} limit ${sql.lit(ROWS_AT_ONCE)}`.execute(
       registrySql(source),
     );
     found.push(...rows.map(({ row }) => parseJson(row)));
@@ -107,11 +116,13 @@ async function readRows(source: RegistryExecutor, table: HandedOver, tenantId: s
 
 /** By a key, so that pages of one transaction do not overlap. */
 const ORDER = {
-  tenant_users: 'user_id',
-  usage_samples: 'sampled_on',
-  tenant_offers: 'offer_id',
-  promotion_decisions: 'decision_id',
-} as const satisfies Record<HandedOver, string>;
+  tenant_users: ['user_id'],
+  usage_samples: ['sampled_on'],
+  usage_hours: ['hour', 'region'],
+  usage_days: ['day'],
+  tenant_offers: ['offer_id'],
+  promotion_decisions: ['decision_id'],
+} as const satisfies Record<HandedOver, readonly string[]>;
 
 async function insertRows(
   transaction: RegistryExecutor,

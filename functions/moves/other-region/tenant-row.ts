@@ -87,6 +87,7 @@ export async function leaveRegistry(
       features: null,
       compliance_requirements: columnValue('tenants.compliance_requirements', []),
       schema_name: null,
+      database_size: null,
       execution_arn: null,
       data_residency: regionKey,
       home_region: regionKey,
@@ -101,6 +102,8 @@ export async function leaveRegistry(
   await db.deleteFrom('tenant_users').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('usage_samples').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('usage_hours').where('tenant_id', '=', tenantId).execute();
+  await db.deleteFrom('usage_days').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('promotion_decisions').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('tenant_offers').where('tenant_id', '=', tenantId).execute();
 }

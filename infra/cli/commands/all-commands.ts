@@ -1,6 +1,7 @@
 import { type Command, synopsis } from '../command.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
+import { advice, costs, fleet, usage } from './costs.ts';
 import { credentialRotations, rotateCredentials } from './credentials.ts';
 import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
@@ -9,12 +10,13 @@ import { abort, moves, watch } from './moves.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
+import { residency } from './residency.ts';
 import { restore, restores, undo } from './restores.ts';
 import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { rotate, rotations } from './rotations.ts';
 import { login, logout, token, whoami } from './sign-in.ts';
-import { resume, suspend, tenant, tenants, usage, users } from './tenants.ts';
+import { resume, suspend, tenant, tenants, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
 const help: Command = {
@@ -35,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   users,
   cells,
+  fleet,
   moves,
   move,
   watch,
@@ -49,6 +52,9 @@ export const COMMANDS: readonly Command[] = [
   exportTenant,
   exports,
   usage,
+  costs,
+  advice,
+  residency,
   decisions,
   offers,
   accept,

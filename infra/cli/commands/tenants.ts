@@ -1,6 +1,6 @@
 import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { bytesText, shownJson } from '../shown-text.ts';
+import { shownJson } from '../shown-text.ts';
 import { fields, LISTING_FLAGS, minute, showList } from '../table.ts';
 
 export const tenants: Command = {
@@ -84,28 +84,6 @@ export const users: Command = {
         minute(one.createdAt),
         minute(one.lastLoginAt),
         one.userId,
-      ],
-    });
-    return true;
-  },
-};
-
-export const usage: Command = {
-  name: 'usage',
-  words: 'SLUG',
-  flags: LISTING_FLAGS,
-  summary: 'daily figures of a tenant',
-  async run({ words: [slug = ''], flags }, { api, screen }) {
-    const samples = await (await api()).all('/tenants/{tenantId}/usage', { tenantId: slug });
-    showList(screen, flags, samples, {
-      titles: ['day', 'users', 'employees', 'storage', 'rows written', 'monthly revenue'],
-      rowOf: (one) => [
-        one.sampledOn,
-        one.activeUsers,
-        one.activeEmployees,
-        typeof one.storageBytes === 'number' ? bytesText(one.storageBytes) : null,
-        one.rowOperations,
-        one.monthlyRevenue,
       ],
     });
     return true;

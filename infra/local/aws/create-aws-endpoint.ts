@@ -17,6 +17,7 @@ import { Fauxqs } from './services/fauxqs.ts';
 import { KeyStore } from './services/kms/key-store.ts';
 import { kms } from './services/kms/kms.ts';
 import { lambda } from './services/lambda/lambda.ts';
+import { logs } from './services/logs/logs.ts';
 import { ProxyLogins } from './services/rds/proxy-logins.ts';
 import { rds } from './services/rds/rds.ts';
 import { RdsStore } from './services/rds/rds-store.ts';
@@ -125,6 +126,7 @@ export function createAwsEndpoint({ context, before, userPools }: AwsEndpointOpt
     sns(fauxqs, context, targets),
     s3(fauxqs),
     sts,
+    logs(context),
     ...telemetry,
   ];
   const dispatcher = new Dispatcher(

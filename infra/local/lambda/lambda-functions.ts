@@ -28,6 +28,7 @@ const localConcurrency = 4;
 
 interface Deployed {
   definition: FunctionDefinition;
+  logFile: string;
   runner: LambdaFunction;
 }
 
@@ -70,6 +71,7 @@ export class LambdaFunctions implements Functions {
   define(definition: FunctionDefinition): void {
     const { name, arn } = definition;
     this.#retire(this.#functions.get(arn));
+    const logFile = join(this.#logsDir, this.#logName(definition));
     const runner = new LambdaFunction(
       {
         setup: {
@@ -85,11 +87,11 @@ export class LambdaFunctions implements Functions {
         },
         variables: definition.variables,
         timeoutSeconds: definition.timeoutSeconds,
-        log: functionLog(join(this.#logsDir, this.#logName(definition)), this.#echo),
+        log: functionLog(logFile, this.#echo),
       },
       Math.min(localConcurrency, definition.reservedConcurrency ?? localConcurrency),
     );
-    this.#functions.set(arn, { definition, runner });
+    this.#functions.set(arn, { definition, logFile, runner });
   }
 
   /** It finishes its invocations. */
@@ -116,9 +118,9 @@ export class LambdaFunctions implements Functions {
   }
 
   list() {
-    return [...this.#functions.values()].map(({ definition }) => {
-      const { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds } = definition;
-      return { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds };
+    return [...this.#functions.values()].map(({ definition, logFile }) => {
+      const { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds, logGroupName } = definition;
+      return { name, arn, roleArn, timeoutSeconds, memoryMb, subnetIds, logGroupName, logFile };
     });
   }
 

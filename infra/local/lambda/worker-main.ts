@@ -4,6 +4,7 @@
  * States: loading → idle ⇄ invoking. The parent sends one invocation at a time; messages are JSON text, as in Lambda,
  * so a Date becomes a string in both.
  */
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import tls from 'node:tls';
@@ -91,6 +92,7 @@ async function loadHandler(): Promise<Handler> {
 async function invoke({ requestId, event, deadline }: WorkerInvocation): Promise<void> {
   let answer: WorkerAnswer;
   try {
+    process.env._X_AMZN_TRACE_ID = traceHeader();
     const parsed = JSON.parse(event) as { ResponseURL?: unknown } | null;
     // A custom resource answers to a bucket.
     if (typeof parsed?.ResponseURL === 'string') openPort?.(Number(new URL(parsed.ResponseURL).port));
@@ -110,6 +112,12 @@ async function invoke({ requestId, event, deadline }: WorkerInvocation): Promise
     answer = { kind: 'error', error: describe(cause), fatal: false };
   }
   parent.postMessage(answer);
+}
+
+/** As Lambda sets it for each invocation of a function that is not traced. */
+function traceHeader(): string {
+  const epoch = Math.floor(Date.now() / 1000).toString(16);
+  return `Root=1-${epoch}-${randomBytes(12).toString('hex')};Parent=${randomBytes(8).toString('hex')};Sampled=0`;
 }
 
 function runtimeError(name: string, message: string): Error {

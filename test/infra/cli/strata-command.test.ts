@@ -90,11 +90,15 @@ describe('tables', () => {
       storageBytes: 1_300_000_000,
       rowOperations: null,
       monthlyRevenue: 499.5,
+      actingUsers: 31,
+      requests: 9_000,
+      databaseMs: 181_500,
+      keptBackupBytes: null,
     };
     peer.on('GET /tenants/globex/usage', { body: { items: [sample], nextCursor: null } });
     expect(await lines('usage', 'globex')).toEqual([
-      'DAY         USERS  EMPLOYEES  STORAGE  ROWS WRITTEN  MONTHLY REVENUE',
-      '2026-05-01     48      1,200  1.3 GB   -                       499.5',
+      'DAY         USERS  ACTING  EMPLOYEES  REQUESTS  DATABASE S  STORAGE  BACKUPS  REVENUE',
+      '2026-05-01     48      31      1,200     9,000       181.5  1.3 GB   -          499.5',
     ]);
     const reasons = [
       { rule: 'users', detail: 'It has 51 users.' },
@@ -308,7 +312,7 @@ describe('a failure is one line on stderr', () => {
     [
       'an unknown tier',
       ['move', 'globex', 'platinum'],
-      /^"platinum" is not a target: give starter, .*residency:KEY$/,
+      /^"platinum" is not a target: give starter, .*size:SIZE$/,
     ],
     ['an empty cell', ['move', 'globex', 'cell:'], /^"cell:" is not a target/],
     [

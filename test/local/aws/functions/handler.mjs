@@ -32,6 +32,12 @@ export async function slow(event) {
   return {};
 }
 
+/** Writes these lines to its log. */
+export async function print({ lines }) {
+  for (const line of lines) console.log(line);
+  return {};
+}
+
 /** Tells where it runs and as which function, in its log too. */
 export async function where(_event, context) {
   console.log(process.env.AWS_REGION);

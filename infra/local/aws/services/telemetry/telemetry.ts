@@ -1,4 +1,3 @@
-import { LOCAL_ACCOUNT } from '../../../model.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, ServiceModule } from '../../service.ts';
 
@@ -15,23 +14,8 @@ function accepted(
 }
 
 const anything = (): string => '*';
-const logGroup = (input: Input, { region }: Call): string =>
-  `arn:aws:logs:${region}:${LOCAL_ACCOUNT}:log-group:${input.required('logGroupName')}`;
-const logStream = (input: Input, call: Call): string =>
-  `${logGroup(input, call)}:log-stream:${input.required('logStreamName')}`;
 
 const services: AwsService[] = [
-  {
-    signingNames: ['logs'],
-    prefix: 'logs',
-    protocol: { kind: 'json', version: '1.1' },
-    accessDenied: { code: 'AccessDeniedException', status: 400 },
-    operations: {
-      CreateLogGroup: accepted('logs:CreateLogGroup', logGroup),
-      CreateLogStream: accepted('logs:CreateLogStream', logStream),
-      PutLogEvents: accepted('logs:PutLogEvents', logStream, { nextSequenceToken: '0' }),
-    },
-  },
   {
     signingNames: ['xray'],
     prefix: 'xray',
@@ -61,5 +45,5 @@ const services: AwsService[] = [
   },
 ];
 
-/** CloudWatch Logs, X-Ray and CloudWatch, as far as functions call them. */
+/** X-Ray and CloudWatch, as far as functions call them. */
 export const telemetry: ServiceModule[] = services.map((service) => ({ service, resources: [] }));
