@@ -202,6 +202,12 @@ export interface SignInConfig {
   readonly identityProviders: readonly IdentityProviderConfig[];
 }
 
+/** The bus of a region's events. */
+export interface EventsConfig {
+  /** Days for which EventBridge keeps the events, so that they can be replayed. Absent: it keeps none. */
+  readonly archiveDays?: number;
+}
+
 export interface StrataConfig {
   /** The first region is home: it has the control plane. */
   readonly regions: readonly RegionConfig[];
@@ -218,6 +224,7 @@ export interface StrataConfig {
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
   readonly credentials: CredentialsConfig;
+  readonly events: EventsConfig;
   readonly signIn: SignInConfig;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
@@ -317,6 +324,7 @@ export const config: StrataConfig = {
     replicationTlsBetweenRegions: 'sslmode=require',
   },
   credentials: { tenantDays: 90, cellDays: 30, ownerDays: 30, registryDays: 30, overlapMinutes: 20 },
+  events: {},
   signIn: { identityProviders: [] },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],

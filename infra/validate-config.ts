@@ -22,6 +22,9 @@ const MAX_GRACE_MINUTES = 24 * 60;
 /** The execution that waits for it ends within a year. */
 const MAX_KEEP_DAYS = 90;
 
+/** Ten years. */
+const MAX_ARCHIVE_DAYS = 3_653;
+
 /** The template of dedicated databases has so many. */
 const MAX_DEDICATED_READERS = 2;
 
@@ -98,6 +101,13 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     10,
     MAX_PAUSE_MS,
   ), `moves.maxPauseMs is ${maxPauseMs}, expected 10 to ${MAX_PAUSE_MS}`);
+  const { archiveDays } = candidate.events;
+  require(archiveDays === undefined ||
+    isWhole(
+      archiveDays,
+      1,
+      MAX_ARCHIVE_DAYS,
+    ), `events.archiveDays is ${archiveDays}, expected 1 to ${MAX_ARCHIVE_DAYS} days, or nothing`);
   require(candidate.throttling.rate > 0 &&
     candidate.throttling.burst > 0, 'throttling.rate and throttling.burst must be positive');
   require(candidate.allowedOrigins.length > 0, 'allowedOrigins is empty; use ["*"] to allow every origin');

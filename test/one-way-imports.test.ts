@@ -25,6 +25,7 @@ const GROUPS = [
     'costs',
     'promotion',
     'alerts',
+    'events',
     'upkeep',
     'rotations',
     'credentials',

@@ -4,20 +4,20 @@ export interface CaughtError {
   readonly Cause?: string | undefined;
 }
 
-/** Error classes by their names. Only these guarantee that their message may be shown. */
+/** Error classes by their names: only their messages may be shown to clients. */
 export type VouchedErrors = Readonly<Record<string, unknown>>;
 
 export interface ReasonOptions {
-  /** What the workflow does, such as `move`. */
+  /** What the workflow makes, such as `move`; part of the sentence. */
   readonly what: string;
   readonly vouched: VouchedErrors;
-  /** For every other error; may be shown. */
+  /** The reason for every other error; may be shown to clients. */
   readonly fallback: string;
 }
 
 const MAX_CHARACTERS = 500;
 
-/** Why a workflow ended. May be shown to a client. */
+/** @returns why a workflow failed, in words that may be shown to clients. */
 export function reasonOfFailure(
   { Error: name, Cause }: CaughtError,
   { what, vouched, fallback }: ReasonOptions,

@@ -8,6 +8,7 @@
 import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import type { CloudWatchLogsClient } from '@aws-sdk/client-cloudwatch-logs';
 import type { CognitoIdentityProviderClient } from '@aws-sdk/client-cognito-identity-provider';
+import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { RDSClient } from '@aws-sdk/client-rds';
@@ -61,6 +62,11 @@ export const cloudFormationClient = perRegion<CloudFormationClient>(async (regio
 export const logsClient = perRegion<CloudWatchLogsClient>(async (region) => {
   const { CloudWatchLogsClient } = await import('@aws-sdk/client-cloudwatch-logs');
   return new CloudWatchLogsClient(settings(region));
+});
+
+export const eventBridgeClient = perRegion<EventBridgeClient>(async (region) => {
+  const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
+  return new EventBridgeClient(settings(region));
 });
 
 /** For data keys that a request waits for. The call must fail soon when KMS does not answer. */

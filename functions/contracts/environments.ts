@@ -161,6 +161,11 @@ export interface UsageAggregationEnvironment extends RegistryEnvironment, Region
   readonly API_LOG_GROUPS: string;
 }
 
+/** The function that publishes events. */
+export interface PublishEventsEnvironment extends RegistryEnvironment, RegionEnvironment {
+  readonly EVENT_BUS_NAME: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -200,6 +205,7 @@ export interface FunctionEnvironments {
   'tasks/onboarding-registry': RegistryEnvironment & RegionsEnvironment;
   'tasks/partition-upkeep': RegistryEnvironment & RegionEnvironment;
   'tasks/promotion-evaluate': PromotionEnvironment;
+  'tasks/publish-events': PublishEventsEnvironment;
   'tasks/reconcile-proxy-auth': ProxyAuthEnvironment;
   'tasks/register-region': RegistryEnvironment & RegionsEnvironment;
   'tasks/registry-reconcile': BackupEnvironment;

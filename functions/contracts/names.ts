@@ -100,3 +100,12 @@ export const surveyFunctionName = (regionKey: string): string => `strata-${regio
 
 /** The function that works on accounts in the user pool of the region with that key. */
 export const accountsFunctionName = (regionKey: string): string => `strata-${regionKey}-accounts`;
+
+/** The bus of the region with that key, to which its registry's events go. */
+export const eventBusName = (regionKey: string): string => `strata-${regionKey}-events`;
+
+/** Our own metrics of CloudWatch. */
+export const METRICS_NAMESPACE = 'Strata';
+
+/** Age of the oldest event that the bus has not taken, in seconds. */
+export const EVENT_BACKLOG_METRIC = 'EventBacklogSeconds';

@@ -17,13 +17,13 @@ export interface BackupView {
   readonly tenantId: string;
   /** Key of the region whose bucket has it. */
   readonly region: string;
-  /** Tier and isolation model that the tenant had when it was taken. */
+  /** Of the tenant when the backup was taken, like the isolation model. */
   readonly tier: Tier;
   readonly isolationModel: IsolationModel;
   readonly status: 'running' | 'succeeded' | 'failed' | 'aborted';
   readonly phase: string;
   readonly reason: string | null;
-  /** What is written so far; a part is one object. All 0 until the backup is planned. */
+  /** Written so far; a part is one object. All 0 until the backup is planned. */
   readonly progress: {
     readonly partsDone: number;
     readonly partsTotal: number;
@@ -34,7 +34,7 @@ export interface BackupView {
   readonly rows: number | null;
   /** Of the stored objects. */
   readonly bytes: number | null;
-  /** The latest restore that was tried for proof; null before the first one. */
+  /** The latest restore drill; null before the first one. */
   readonly lastDrill: BackupDrill | null;
   readonly executionArn: string | null;
   readonly startedBy: string;
@@ -47,7 +47,7 @@ export interface BackupView {
 
 type Figure = 'partsDone' | 'partsTotal' | 'rowsDone' | 'bytesDone';
 
-/** Those that are shown: an expired one is as good as gone, whether its row still exists or not. */
+/** The backups that the API shows. An expired one is left out, whether its row still exists or not. */
 const selectBackups = (db: RegistrySql) =>
   db
     .selectFrom('tenant_backups as b')
@@ -81,8 +81,8 @@ const selectBackups = (db: RegistrySql) =>
 type BackupRow = InferResult<ReturnType<typeof selectBackups>>[number];
 
 /**
- * One page of a tenant's backups, oldest first. A backup stays in the region where it was taken, also when the tenant
- * has left it.
+ * One page of a tenant's backups, oldest first. A backup stays in the region where it was taken, also after the tenant has
+ * moved to another one.
  * @throws {InvalidCursor | RegionUnavailable}
  */
 export async function listBackups(registries: Regions, tenantId: string, page: PageRequest) {
@@ -98,10 +98,10 @@ export interface BackupWindow {
 }
 
 /**
- * The time that the continuous backup of the tenant's cluster covers for this tenant: from the end of the retention, or
- * from when the tenant arrived in its present cluster, whichever is later, until now. Before that the tenant was in
- * another cluster. (RDS archives a change within five minutes: a restore to a later time waits for that.)
- * @returns null where the tier has no point in time, and for a tenant without a place.
+ * The period to which the tenant can be restored from the continuous backup of its cluster. It ends now. It begins with the
+ * retention or, if that is later, when the tenant arrived in the cluster: before that it was in another one. (RDS archives
+ * a change within five minutes; a restore to a time after that waits for it.)
+ * @returns null for a tier without restores to a point in time, and for a tenant without a place.
  */
 export async function pointInTimeWindow(
   registry: RegistryExecutor,
@@ -121,7 +121,7 @@ export async function pointInTimeWindow(
   return row ?? null;
 }
 
-/** Of a registry that has the tenant's backup. @throws {ResourceNotFound} also for an expired one. */
+/** @param registry of the region that took the backup. @throws {ResourceNotFound} also for an expired one. */
 export async function getBackup(
   registry: RegistryExecutor,
   tenantId: string,
@@ -133,7 +133,7 @@ export async function getBackup(
 }
 
 /**
- * The tenant's backup, of its own region or of one that it left.
+ * A backup of the tenant, from its present region or from an earlier one.
  * @throws {ResourceNotFound | RegionUnavailable}
  */
 export async function findBackupOfRegions(

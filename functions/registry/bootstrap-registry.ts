@@ -26,6 +26,7 @@ import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { usageTables } from './migrations/0016-usage.ts';
 import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
+import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -54,6 +55,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0016-usage', statements: usageTables },
   { name: '0018-credential-rotations', statements: credentialRotationTables },
+  { name: '0019-events', statements: eventTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
 ];
 
@@ -160,6 +162,9 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+  // Triggers alone insert events, and nobody changes what one says.
+  event_outbox: 'SELECT, UPDATE (attempts, reason, published_at, refused_at), DELETE',
+  event_publisher: 'SELECT, UPDATE',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {

@@ -587,6 +587,39 @@ export const registryTables = {
     leased_until: timestamptz(),
     updated_at: now(),
   },
+  /** Events that the bus has not taken yet, and for a while those that it has. Only triggers insert. */
+  event_outbox: {
+    event_id: id(),
+    /** In the order of insertion, over all tenants. */
+    position: bigint().notNull(),
+    event_type: text().notNull(),
+    /** `tenants.tenant_id`; null for the fleet. Its name keeps it from being erased with the tenant. */
+    tenant: uuid(),
+    slug: varchar(100),
+    tier: varchar(50),
+    /** Of the tenant's event in this registry, from 1 without gaps. */
+    sequence: bigint().notNull(),
+    occurred_at: timestamptz().notNull().default('clock_timestamp()'),
+    facts: jsonb<JsonObject>().notNull(),
+    /** Failed ones. */
+    attempts: integer().notNull().default('0'),
+    /** Why the last attempt failed, or why it is refused. */
+    reason: text(),
+    published_at: timestamptz(),
+    /** It does not fit its schema. */
+    refused_at: timestamptz(),
+  },
+  event_sequences: {
+    tenant: uuid().notNull(),
+    /** Of the tenant's latest event. */
+    last: bigint().notNull(),
+  },
+  /** One row: the lease of the run that publishes. */
+  event_publisher: {
+    only_row: boolean().notNull().default('true'),
+    lease: uuid(),
+    lease_expires_at: timestamptz(),
+  },
 } as const;
 
 // biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.

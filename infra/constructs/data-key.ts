@@ -28,4 +28,32 @@ export class DataKey extends Key {
       }),
     );
   }
+
+  /** Allows EventBridge to encrypt the events of a bus, and of its archive, with this key. */
+  grantEventBus(busArn: string, account: string): void {
+    const principals = [new ServicePrincipal('events.amazonaws.com')];
+    this.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'EventsOfBus',
+        principals,
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:ReEncrypt*'],
+        resources: ['*'],
+        conditions: {
+          StringEquals: {
+            'aws:SourceAccount': account,
+            'kms:EncryptionContext:aws:events:event-bus:arn': busArn,
+          },
+        },
+      }),
+    );
+    this.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'EventsDescribeKey',
+        principals,
+        actions: ['kms:DescribeKey'],
+        resources: ['*'],
+        conditions: { StringEquals: { 'aws:SourceAccount': account } },
+      }),
+    );
+  }
 }

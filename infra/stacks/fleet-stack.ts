@@ -2,6 +2,7 @@ import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { ClusterBackups } from '../constructs/cluster-backups.ts';
 import { CredentialRotation } from '../constructs/credential-rotation.ts';
+import { Events } from '../constructs/events.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
@@ -38,5 +39,6 @@ export class FleetStack extends Stack {
     const { awsBackup } = config.backups;
     if (awsBackup)
       new ClusterBackups(this, 'ClusterBackups', { ...awsBackup, region, cells, keyArn: key.keyArn });
+    new Events(this, 'Events', { settings, region, registry, key });
   }
 }

@@ -65,6 +65,7 @@ export const VARIANTS = {
   }),
   guardedBackups: {
     ...config,
+    events: { archiveDays: 30 },
     backups: {
       ...config.backups,
       objectLock: 'compliance',

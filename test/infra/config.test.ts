@@ -169,6 +169,7 @@ test('every mistake is named at once', () => {
       replicationTls: 'sslmode=disable',
       replicationTlsBetweenRegions: 'sslmode=prefer',
     },
+    events: { archiveDays: 0.5 },
     alarmEmail: 'nobody',
   });
   expect(problems).toEqual([
@@ -188,6 +189,7 @@ test('every mistake is named at once', () => {
     'moves.graceMinutes is 0, expected 1 to 1440',
     'moves.keepDedicated is 91, expected 1 to 90 days, or nothing',
     'moves.maxPauseMs is 5000, expected 10 to 1000',
+    'events.archiveDays is 0.5, expected 1 to 3653 days, or nothing',
     'alarmEmail is "nobody", expected an e-mail address',
   ]);
 });

@@ -264,6 +264,7 @@ test('the environment of every function has only the agreed names', () => {
     ],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
+    'tasks/publish-events': ['REGION_KEY', 'EVENT_BUS_NAME'],
     'tasks/schema-rollout': ['REGION_KEY'],
     'tasks/meter-tenants': ['REGION_KEY'],
     'tasks/partition-upkeep': ['REGION_KEY'],

@@ -1,11 +1,12 @@
 /**
- * Makes a restored copy of a data database harmless, and readable for one tenant.
+ * Secures a restored copy of a data database, so that only one tenant can be read in it and nothing replicates.
  *
- *   copy: roles, subscriptions and placements as they were ──owner's password set──▶ logins closed, subscriptions dropped,
- *   placements of all other tenants deleted, the tenant's own one active and without a claim
+ *   restored: roles, subscriptions and placements of the original ──setOwnerPassword──▶ the owner can sign in
+ *     ──secureCopy──▶ no other role can sign in, no subscription exists, and the only placement is the tenant's: active and
+ *     without a claim
  *
- * The copy's cluster must run with `max_logical_replication_workers = 0`, so that no subscription works before it is
- * dropped here: a copied subscriber would take the original's changes. Each step may be repeated.
+ * The cluster of the copy must run with `max_logical_replication_workers = 0`, so that no subscription works before it is
+ * dropped: a copied subscriber would consume the changes of the original. Each step may be repeated.
  */
 import type pg from 'pg';
 import { ddlTransaction, OWNER_ROLE, runStatements } from '../ddl/ddl-connection.ts';
@@ -13,7 +14,7 @@ import { identifier, literal } from '../ddl/identifier.ts';
 import { inTransaction } from '../transfer/claim.ts';
 import { scramVerifier } from './data-roles.ts';
 
-/** The tenant's place in the copy: where it was at the time that the copy has. */
+/** The tenant's place in the copy, as it was at the time of the copy. */
 export interface CopiedPlacement {
   readonly epoch: number;
   readonly schemaName: string;
@@ -22,7 +23,7 @@ export interface CopiedPlacement {
 const SECONDS = 300;
 
 /**
- * Gives the owner of the copy its present password: the copy has the one of its time.
+ * Sets the owner's password in the copy. The copy has the password of its time, which a rotation may have changed since.
  * @param master a connection of the copy's master user.
  * @throws the driver's errors, {TypeError} the password is not printable ASCII.
  */
@@ -35,8 +36,8 @@ export function setOwnerPassword(master: pg.ClientBase, password: string): Promi
 }
 
 /**
- * The rest of it, in one transaction of the owner.
- * @returns the tenant's place in the copy; undefined, and nothing is changed, where the tenant was not there.
+ * Closes logins, drops subscriptions and deletes the placements of other tenants, in one transaction of the owner.
+ * @returns the tenant's place in the copy; undefined if the copy does not have the tenant: then nothing is changed.
  * @throws the driver's errors.
  */
 export function secureCopy(owner: pg.ClientBase, tenantId: string): Promise<CopiedPlacement | undefined> {
@@ -50,7 +51,7 @@ export function secureCopy(owner: pg.ClientBase, tenantId: string): Promise<Copi
     await closeLogins(owner);
     await dropSubscriptions(owner);
     await owner.query('delete from tenancy.placement where tenant_id <> $1', [tenantId]);
-    // A move that was under way at that time goes on at the original, not here.
+    // A move that was running at that time continues in the original only.
     await owner.query(
       `update tenancy.placement
        set state = 'active', mover = null, former = null, capture = false, fence_token = null,
@@ -62,7 +63,7 @@ export function secureCopy(owner: pg.ClientBase, tenantId: string): Promise<Copi
   });
 }
 
-/** Of all roles that the owner has made: those of tenants and of replication. */
+/** Closes the logins of all roles that the owner has created: those of tenants and of replication. */
 async function closeLogins(owner: pg.ClientBase): Promise<void> {
   const { rows } = await owner.query<{ name: string }>(
     `select r.rolname as name from pg_catalog.pg_roles r
@@ -74,8 +75,8 @@ async function closeLogins(owner: pg.ClientBase): Promise<void> {
 }
 
 /**
- * Their connection is replaced first. Without a slot name, DROP SUBSCRIPTION still connects to the publisher where tables
- * are in their initial copy, and drops the slots of those: they have the original's names.
+ * Replaces the connection of each subscription first. Even without a slot name, DROP SUBSCRIPTION connects to the publisher
+ * while tables are in their initial copy, and drops the slots of these tables, which are the original's.
  */
 async function dropSubscriptions(owner: pg.ClientBase): Promise<void> {
   const { rows } = await owner.query<{ name: string }>(
@@ -92,5 +93,5 @@ async function dropSubscriptions(owner: pg.ClientBase): Promise<void> {
   }
 }
 
-/** PostgreSQL wants a password in it. */
+/** PostgreSQL requires a password in it. */
 const NOWHERE = 'host=127.0.0.1 port=1 dbname=none user=none password=none connect_timeout=2';

@@ -1,17 +1,17 @@
 /**
- * Reading all of a tenant's tables as of one moment, over several connections and for longer than one function lives.
+ * Reads all tables of a tenant as of one moment, over several connections and for longer than one function runs.
  *
- * One connection takes a snapshot and exports it; others import it, and may export it again under a name of their own.
- * A snapshot lives as long as a transaction that has it. Every such transaction
- * - reads only, enters the tenant by `enter_move`, and so sees a Starter tenant's rows through the policies and no others;
- * - holds ACCESS SHARE on all tables that are read, from before the snapshot is taken (or, where it is imported, while the
- *   transaction that it comes from still holds them) to its end: a rewritten or truncated table would look empty to it;
- * - holds the lock of DDL on them shared. DDL that wants it exclusively waits there for its `lock_timeout`, in front of
- *   the table's own locks: so requests do not queue up behind it. `isInTheWay` tells the reader, who ends then. A reader
- *   that comes while DDL waits gets nothing (`TablesLocked`);
- * - takes no transaction id: no replication slot of a move waits for it. It does keep VACUUM from removing what has been
- *   deleted since, in the whole database, and the clean-up of a move that was committed meanwhile from beginning;
- * - ends by itself after `TRANSACTION_SECONDS`, or when its client does nothing for `IDLE_SECONDS` or is gone.
+ * One connection takes a snapshot and exports it. Other connections import it, and may export it again under another name.
+ * A snapshot exists as long as one transaction has it. Every such transaction
+ * - is read only and enters the tenant by `enter_move`, so the policies show it the rows of that Starter tenant only;
+ * - holds ACCESS SHARE on all tables that it reads, because a rewritten or truncated table would look empty to it. It takes
+ *   these locks before the snapshot; with an imported snapshot, while the exporting transaction still holds them;
+ * - holds the DDL lock of the tables in shared mode. DDL requests that lock exclusively and waits for it, up to its
+ *   `lock_timeout`, before it requests the locks of the tables: so no request queues behind DDL. `isInTheWay` tells a
+ *   reader about waiting DDL, and the reader ends. A reader that begins while DDL waits fails with `TablesLocked`;
+ * - has no transaction id, so no replication slot of a move waits for it. While it runs, VACUUM removes no row of the
+ *   database that was deleted after the snapshot, and the clean-up of a move that was committed after it does not begin;
+ * - ends after `TRANSACTION_SECONDS`, or when its client sends nothing for `IDLE_SECONDS` or disconnects.
  */
 import type pg from 'pg';
 import type { IsolationModel } from '../../contracts/tenant.ts';
@@ -22,7 +22,7 @@ import { sqlStateOf } from '../session/sql-state.ts';
 import type { TenantTable } from '../tables/tenant-table.ts';
 import { SnapshotGone, TablesLocked } from './errors.ts';
 
-/** The place that is read, and the tables of it. */
+/** The place to read, and its tables. */
 export interface SnapshotPlace {
   readonly tenantId: string;
   readonly epoch: number;
@@ -31,15 +31,15 @@ export interface SnapshotPlace {
   readonly tables: readonly TenantTable[];
 }
 
-/** A function lives for 15 minutes at most. */
+/** Longer than a function runs: 15 minutes. */
 const TRANSACTION_SECONDS = 930;
 const IDLE_SECONDS = 60;
 const LOCK_TIMEOUT_MS = 2_000;
 
 /**
- * Begins a transaction that has the snapshot `imported`, or a new one, and enters the tenant.
- * @throws {SnapshotGone} the snapshot's last transaction has ended, or the place is another by now.
- * @throws {TablesLocked} DDL on the tables is under way, or waits. Nothing is held; try again later.
+ * Begins a transaction with the snapshot `imported`, or with a new one, and enters the tenant.
+ * @throws {SnapshotGone} the last transaction with the snapshot has ended, or the tenant has another place now.
+ * @throws {TablesLocked} DDL on the tables runs or waits. No lock is held; try again later.
  */
 export async function beginSnapshot(
   reader: pg.ClientBase,
@@ -56,14 +56,14 @@ export async function beginSnapshot(
        SET LOCAL max_parallel_workers_per_gather = 0`,
     );
     if (imported !== undefined) await importSnapshot(reader, imported);
-    // Takes no snapshot: a new one is taken by the first query behind the locks.
+    // LOCK takes no snapshot; the first query after it does.
     await reader.query(
       `LOCK TABLE ${place.tables.map(({ name }) => qualified(place.schemaName, name)).join(', ')} IN ACCESS SHARE MODE`,
     );
     await enter(reader, place);
   } catch (error) {
     await reader.query('ROLLBACK').catch(() => {});
-    // A table that is not there any more: the place was left.
+    // The table does not exist any more: the tenant has left the place.
     if (sqlStateOf(error) === '42P01' || sqlStateOf(error) === '3F000')
       throw new SnapshotGone('a table of the place is gone', { cause: error });
     if (sqlStateOf(error) === '55P03')
@@ -72,7 +72,7 @@ export async function beginSnapshot(
   }
 }
 
-/** A name under which others can import the transaction's snapshot while the transaction lasts. */
+/** @returns the name under which other connections can import the snapshot until this transaction ends. */
 export async function exportSnapshot(reader: pg.ClientBase): Promise<string> {
   const { rows } = await reader.query<{ snapshot: string }>(
     'select pg_catalog.pg_export_snapshot() as snapshot',
@@ -80,7 +80,7 @@ export async function exportSnapshot(reader: pg.ClientBase): Promise<string> {
   return rows[0]!.snapshot;
 }
 
-/** Whether a transaction that has the snapshot lives, asked on a connection that is in no transaction. */
+/** Whether a transaction still has the snapshot. @param connection in no transaction. */
 export async function snapshotLives(connection: pg.ClientBase, snapshot: string): Promise<boolean> {
   await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   try {
@@ -94,14 +94,13 @@ export async function snapshotLives(connection: pg.ClientBase, snapshot: string)
   }
 }
 
-/** What makes a reader end before its work is done. */
+/** Why a reader has to end early. */
 export type InTheWay = 'of a committed move' | 'of DDL';
 
 /**
- * Whether the readers are in the way of something: asked about once a second, on a connection that is in no transaction.
- * A move that only copies is not stopped by them, and does not stop them. Once it is committed, its clean-up waits for
- * them.
- * @param pids of the readers' sessions.
+ * Whether the readers block something. Call it about once a second. The copy of a move and the readers do not block each
+ * other; after the commit of a move, its clean-up waits for the readers.
+ * @param connection in no transaction. @param pids of the readers' sessions.
  */
 export async function isInTheWay(
   connection: pg.ClientBase,
@@ -125,14 +124,14 @@ async function importSnapshot(reader: pg.ClientBase, snapshot: string): Promise<
   try {
     await reader.query(`SET TRANSACTION SNAPSHOT ${literal(snapshot)}`);
   } catch (error) {
-    // 42704: there is no such file. 22023: it is another database's. 55000: its transaction has just ended.
+    // 42704: there is no such file. 22023: the snapshot is of another database. 55000: its transaction has just ended.
     if (['42704', '22023', '55000'].includes(sqlStateOf(error) ?? ''))
       throw new SnapshotGone('the snapshot’s transactions have ended', { cause: error });
     throw error;
   }
 }
 
-/** Checks in the snapshot itself that the place is the one that was planned. A fence is no obstacle: nothing is written. */
+/** Checks in the snapshot that the tenant is at the planned place. A fence does not matter, because nothing is written. */
 async function enter(reader: pg.ClientBase, place: SnapshotPlace): Promise<void> {
   const { tenantId, epoch, isolationModel, schemaName } = place;
   assertUuid(tenantId);

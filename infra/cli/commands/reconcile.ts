@@ -10,7 +10,7 @@ interface Found {
   readonly compared: number;
   readonly total: number;
   readonly mended: number;
-  /** The first of them. */
+  /** The first 200 of `total`. */
   readonly differences: readonly {
     readonly tenantId: string | null;
     readonly kind: string;
@@ -28,7 +28,7 @@ export const reconcile: Command = {
   words: '',
   flags: ['apply', 'register-lost'],
   summary:
-    'compares each region’s registry with its databases and backups; --apply says each difference, then mends it; --register-lost also registers tenants that only have backups',
+    'compares each region’s registry with its databases and backups; --apply prints the differences, then corrects them; --register-lost also registers tenants that only have backups',
   async run({ flags }, { aws, screen }) {
     let whole = true;
     const registerLost = flags.has('register-lost');

@@ -26,7 +26,9 @@ export const ignoredResourceTypes: Record<string, string> = {
   'AWS::Lambda::EventInvokeConfig': 'asynchronous invocations are not retried locally',
   'AWS::Lambda::LayerVersion': 'functions are bundled whole',
   'AWS::S3::BucketPolicy': 'no policies of buckets are evaluated locally',
-  'AWS::SQS::QueuePolicy': 'queues are reachable from this machine only',
+  'AWS::SQS::QueuePolicy': 'only rules read it; callers are checked by their own policies',
+  'AWS::Events::Archive': 'events are not archived locally',
+  'AWS::Events::EventBusPolicy': 'callers are checked by their own policies only',
   'AWS::SecretsManager::ResourcePolicy': 'callers are checked by their own policies only',
   'AWS::SecretsManager::RotationSchedule': 'nothing rotates by itself locally',
   'AWS::Logs::ResourcePolicy': 'logs are files',
@@ -139,11 +141,6 @@ const passive: Record<string, (named: Named) => CreatedResource> = {
     Arn: arn('cloudwatch', `alarm:${name}`),
   })),
   'AWS::CloudWatch::Dashboard': byName('DashboardName'),
-  'AWS::SQS::Queue': (named) => {
-    const QueueName = named.name('QueueName');
-    const ref = `https://sqs.local/${named.context.account}/${QueueName}`;
-    return { ref, attributes: { Arn: named.arn('sqs', QueueName), QueueName, QueueUrl: ref } };
-  },
   'AWS::Route53::HostedZone': ec2('Z', () => ({ NameServers: [] })),
   'AWS::Route53::RecordSet': byName('Name'),
   'AWS::KMS::Alias': byName('AliasName'),

@@ -4,6 +4,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { FunctionNetwork } from './function-network.ts';
 import { awsHttpServer } from './http-server.ts';
 import { Authorizer } from './iam/authorizer.ts';
+import type { PolicyDocument } from './iam/evaluator.ts';
 import type { ServiceCall, ServiceModule } from './service.ts';
 import { cloudFormation } from './services/cloudformation/cloudformation.ts';
 import { permitted } from './services/cloudformation/handler-permissions.ts';
@@ -34,6 +35,7 @@ import { SecretStore, versionIdOf } from './services/secrets-manager/secret-stor
 import { secretsManager } from './services/secrets-manager/secrets-manager.ts';
 import { QuotaStore, serviceQuotas } from './services/service-quotas/service-quotas.ts';
 import { sns } from './services/sns/sns.ts';
+import { sqs } from './services/sqs/sqs.ts';
 import { ExecutionRunner } from './services/states/execution-runner.ts';
 import { ExecutionStore } from './services/states/execution-store.ts';
 import type { StateMachines } from './services/states/state-machines.ts';
@@ -58,8 +60,11 @@ export function createAwsEndpoint({ context, before, userPools }: AwsEndpointOpt
   const machines: StateMachines = new Map();
   const executions = new ExecutionStore(state);
   const call: ServiceCall = (...parameters) => dispatcher.call(...parameters);
-  const targets = new Targets(context, authorizer, call);
   const fauxqs = new Fauxqs(context.stateDir);
+  const targets = new Targets(context, authorizer, call, async (arn) => {
+    const policy = await fauxqs.policyOf(arn);
+    return policy === undefined ? undefined : (JSON.parse(policy) as PolicyDocument);
+  });
   const bus = new EventBus(context, targets);
   const stackStore = new StackStore(state, ({ id: arn, region, status, statusReason: reason }) =>
     bus.publish(stackEvent({ arn, region, status, reason })),
@@ -124,6 +129,7 @@ export function createAwsEndpoint({ context, before, userPools }: AwsEndpointOpt
     lambda(context),
     cognitoIdp(userPools ?? new UserPools(state)),
     sns(fauxqs, context, targets),
+    sqs(fauxqs),
     s3(fauxqs),
     sts,
     logs(context),

@@ -1,8 +1,8 @@
 /**
- * Invokes the targets of schedules, event rules and topics: functions, state machines and topics.
+ * Invokes the targets of schedules, event rules and topics: functions, state machines, topics and queues.
  *
  * A target is invoked with the rights of a role, or because its own policy allows a service: a function's
- * `AWS::Lambda::Permission`, a topic's `AWS::SNS::TopicPolicy`. A refusal, or a target that does not exist, is never
+ * `AWS::Lambda::Permission`, a topic's or a queue's policy, from the template or set by a client. A refusal, or a target that does not exist, is never
  * retried; every other failure is, after a pause that doubles.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -72,15 +72,23 @@ export async function withRetries(
   }
 }
 
-/** @throws {ResourceFailure} for a target that is not supported here */
-export function checkTarget(arn: string, invoker: string): void {
+/** The policies that clients have set on a topic or a queue. */
+export type ClientPolicies = (arn: string) => Promise<PolicyDocument | undefined>;
+
+/**
+ * @param others services besides those that every invoker has
+ * @throws {ResourceFailure} for a target that is not supported here
+ */
+export function checkTarget(arn: string, invoker: string, others: readonly 'sqs'[] = []): void {
+  if (others.includes('sqs') && /^arn:aws:sqs:[^:]+:\d+:[\w-]+$/.test(arn)) return;
   if (arn.startsWith('arn:aws:scheduler:::aws-sdk:')) {
     throw new ResourceFailure(
       `universal targets are not run locally (${arn}): name a function, a state machine or a topic`,
     );
   }
   if (!/^arn:aws:(?:lambda:[^:]+:\d+:function|states:[^:]+:\d+:stateMachine|sns:[^:]+:\d+):/.test(arn)) {
-    throw new ResourceFailure(`${invoker} invoke functions, state machines and topics locally, not ${arn}`);
+    const known = `functions, state machines${others.length > 0 ? ', topics and standard queues' : ' and topics'}`;
+    throw new ResourceFailure(`${invoker} invoke ${known} locally, not ${arn}`);
   }
 }
 
@@ -88,11 +96,18 @@ export class Targets {
   readonly #context: PlatformContext;
   readonly #authorizer: Authorizer;
   readonly #call: ServiceCall;
+  readonly #clientPolicy: ClientPolicies;
 
-  constructor(context: PlatformContext, authorizer: Authorizer, call: ServiceCall) {
+  constructor(
+    context: PlatformContext,
+    authorizer: Authorizer,
+    call: ServiceCall,
+    clientPolicy: ClientPolicies,
+  ) {
     this.#context = context;
     this.#authorizer = authorizer;
     this.#call = call;
+    this.#clientPolicy = clientPolicy;
   }
 
   /**
@@ -104,6 +119,7 @@ export class Targets {
     const [, , service] = invocation.targetArn.split(':');
     if (service === 'lambda') await this.#invokeFunction(invocation);
     else if (service === 'states') await this.#startExecution(invocation);
+    else if (service === 'sqs') await this.#send(invocation);
     else await this.#publish(invocation);
   }
 
@@ -136,11 +152,38 @@ export class Targets {
   }
 
   async #publish({ targetArn, region, invoker, payload }: Invocation): Promise<void> {
-    if (invoker.kind === 'service' && !this.#mayPublish(targetArn, region, invoker)) {
-      throw refusedByPolicy(invoker.service, 'sns:Publish', targetArn);
-    }
-    const principal = invoker.kind === 'role' ? this.#session(invoker) : ADMINISTRATOR;
+    const principal = await this.#principalFor('sns:Publish', 'AWS::SNS::TopicPolicy', {
+      targetArn,
+      region,
+      invoker,
+    });
     await this.#callOnce('sns', 'Publish', { TopicArn: targetArn, Message: payload }, principal, region);
+  }
+
+  async #send({ targetArn, region, invoker, payload }: Invocation): Promise<void> {
+    const principal = await this.#principalFor('sqs:SendMessage', 'AWS::SQS::QueuePolicy', {
+      targetArn,
+      region,
+      invoker,
+    });
+    const [, , , , account, name] = targetArn.split(':');
+    const members = { QueueUrl: `${this.#context.awsUrl}/${account}/${name}`, MessageBody: payload };
+    await this.#callOnce('sqs', 'SendMessage', members, principal, region);
+  }
+
+  /** Who calls: the role, whose own rights are checked then, or a service that the target's policy allows. */
+  async #principalFor(
+    action: string,
+    policyType: string,
+    { targetArn, region, invoker }: Omit<Invocation, 'payload'>,
+  ): Promise<Principal> {
+    if (invoker.kind === 'role') return this.#session(invoker);
+    const set = await this.#clientPolicy(targetArn);
+    const policies = [...this.#templatePolicies(policyType, targetArn, region), ...(set ? [set] : [])];
+    if (!allowsService(policies, action, targetArn, invoker)) {
+      throw refusedByPolicy(invoker.service, action, targetArn);
+    }
+    return ADMINISTRATOR;
   }
 
   /** A request that a service's own API refuses would be refused again. */
@@ -152,36 +195,19 @@ export class Targets {
     }
   }
 
-  /** Checks the policies that the templates give the topic. */
-  #mayPublish(topicArn: string, region: string, invoker: Invoker & { kind: 'service' }): boolean {
-    const context = conditionContext(
-      {
-        'aws:SourceArn': invoker.sourceArn,
-        'aws:SourceAccount': LOCAL_ACCOUNT,
-        'aws:SecureTransport': 'true',
-      },
-      undefined,
-    );
-    const statements = this.#resources(region)
-      .filter(
-        ({ type, properties }) =>
-          type === 'AWS::SNS::TopicPolicy' && asList(properties.Topics).includes(topicArn),
-      )
-      .flatMap(({ properties }) => asList((properties.PolicyDocument as PolicyDocument).Statement))
-      .filter(
-        ({ Principal: named, Action, Resource }) =>
-          (named === '*' ||
-            asList(named?.AWS).includes('*') ||
-            asList(named?.Service).includes(invoker.service)) &&
-          asList(Action).some((action) => matchesWildcard(action, 'sns:Publish', true)) &&
-          asList(Resource).some((resource) => matchesWildcard(resource, topicArn)),
-      );
-    const holding = (effect: 'Allow' | 'Deny', answers: unknown[]) =>
-      statements.some(
-        ({ Effect, Condition }) => Effect === effect && answers.includes(conditionsHold(Condition, context)),
-      );
-    // A condition that is not supported denies.
-    return holding('Allow', [true]) && !holding('Deny', [true, 'unknown']);
+  /** The policies that the templates give the topic or the queue. */
+  #templatePolicies(type: string, arn: string, region: string): PolicyDocument[] {
+    const name = arn.slice(arn.lastIndexOf(':') + 1);
+    return this.#resources(region)
+      .filter((resource) => {
+        if (resource.type !== type) return false;
+        const { Topics, Queues } = resource.properties;
+        return (
+          asList(Topics as string[] | undefined).includes(arn) ||
+          asList(Queues as string[] | undefined).some((url) => String(url).endsWith(`/${name}`))
+        );
+      })
+      .map(({ properties }) => properties.PolicyDocument as PolicyDocument);
   }
 
   #session({ roleArn, sessionName }: Invoker & { kind: 'role' }): Principal {
@@ -199,4 +225,37 @@ function refusedByPolicy(service: string, action: string, resource: string): Und
   return new Undeliverable(
     `${service} is not authorized to perform: ${action} on resource: ${resource} because no resource-based policy allows the ${action} action`,
   );
+}
+
+/** Whether the policies of a topic or a queue let the service do that on behalf of the rule or topic. */
+function allowsService(
+  policies: readonly PolicyDocument[],
+  action: string,
+  resource: string,
+  invoker: Invoker & { kind: 'service' },
+): boolean {
+  const context = conditionContext(
+    {
+      'aws:SourceArn': invoker.sourceArn,
+      'aws:SourceAccount': LOCAL_ACCOUNT,
+      'aws:SecureTransport': 'true',
+    },
+    undefined,
+  );
+  const statements = policies
+    .flatMap(({ Statement }) => asList(Statement))
+    .filter(
+      ({ Principal: named, Action, Resource }) =>
+        (named === '*' ||
+          asList(named?.AWS).includes('*') ||
+          asList(named?.Service).includes(invoker.service)) &&
+        asList(Action).some((one) => matchesWildcard(one, action, true)) &&
+        asList(Resource).some((one) => matchesWildcard(one, resource)),
+    );
+  const holding = (effect: 'Allow' | 'Deny', answers: unknown[]) =>
+    statements.some(
+      ({ Effect, Condition }) => Effect === effect && answers.includes(conditionsHold(Condition, context)),
+    );
+  // A condition that is not supported denies.
+  return holding('Allow', [true]) && !holding('Deny', [true, 'unknown']);
 }

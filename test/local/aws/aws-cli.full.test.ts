@@ -28,6 +28,7 @@ describe.runIf(findCli())('the aws CLI', () => {
           ...role('MachineRole', []),
           Files: { Type: 'AWS::S3::Bucket', Properties: { BucketName: 'files' } },
           Notices: { Type: 'AWS::SNS::Topic', Properties: { TopicName: 'notices' } },
+          Bus: { Type: 'AWS::Events::EventBus', Properties: { Name: 'orders' } },
           Machine: {
             Type: 'AWS::StepFunctions::StateMachine',
             Properties: {
@@ -64,6 +65,40 @@ describe.runIf(findCli())('the aws CLI', () => {
 
   test('asks who it is', async () => {
     expect(await aws('sts', 'get-caller-identity')).toMatchObject({ Account: '000000000000' });
+  });
+
+  test('subscribes a queue to a bus', async () => {
+    const queue = 'arn:aws:sqs:us-east-1:000000000000:orders';
+    const policy = {
+      Statement: {
+        Effect: 'Allow',
+        Principal: { Service: 'events.amazonaws.com' },
+        Action: 'sqs:SendMessage',
+        Resource: queue,
+      },
+    };
+    const attributes = JSON.stringify({ Policy: JSON.stringify(policy) });
+    const made = await aws('sqs', 'create-queue', '--queue-name', 'orders', '--attributes', attributes);
+    const bus = ['--event-bus-name', 'orders'];
+    await aws('events', 'put-rule', '--name', 'all', ...bus, '--event-pattern', '{"source":["shop"]}');
+    await aws('events', 'put-targets', '--rule', 'all', ...bus, '--targets', `Id=queue,Arn=${queue}`);
+    const entry = { EventBusName: 'orders', Source: 'shop', DetailType: 'Ordered', Detail: '{"n":1}' };
+    expect(await aws('events', 'put-events', '--entries', JSON.stringify([entry]))).toMatchObject({
+      FailedEntryCount: 0,
+    });
+    const url = ['--queue-url', made.QueueUrl as string];
+    const { Messages } = await aws('sqs', 'receive-message', ...url, '--wait-time-seconds', '10');
+    const [{ Body }] = Messages as [{ Body: string }];
+    expect(JSON.parse(Body)).toMatchObject({ source: 'shop', detail: { n: 1 } });
+    expect(await aws('events', 'list-targets-by-rule', '--rule', 'all', ...bus)).toEqual({
+      Targets: [{ Id: 'queue', Arn: queue }],
+    });
+    await aws('events', 'remove-targets', '--rule', 'all', ...bus, '--ids', 'queue');
+    await aws('events', 'delete-rule', '--name', 'all', ...bus);
+    expect(await aws('events', 'list-rules', ...bus)).toEqual({ Rules: [] });
+    const { EventBuses } = await aws('events', 'list-event-buses');
+    expect(EventBuses).toHaveLength(2);
+    expect(await aws('events', 'describe-event-bus', '--name', 'orders')).toMatchObject({ Name: 'orders' });
   });
 
   test('runs state machines', async () => {

@@ -78,11 +78,16 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
     execution: ofType('states', 'execution:*'),
   },
   'cognito-idp': { userpool: ofType('cognito-idp', 'userpool/*') },
-  events: { rule: ofType('events', 'rule/*') },
+  events: {
+    // On the default bus and on others: `rule/NAME` and `rule/BUS/NAME`.
+    rule: ofType('events', 'rule/*'),
+    'event-bus': ofType('events', 'event-bus/*'),
+  },
   lambda: { function: ofType('lambda', 'function:*') },
   scheduler: { schedule: ofType('scheduler', 'schedule/*', []) },
   servicequotas: { quota: ofType('servicequotas', '*', []) },
   sns: { topic: ofType('sns', '*') },
+  sqs: { queue: ofType('sqs', '*') },
 };
 
 const ANYTHING: Row = { takes: '' };
@@ -343,8 +348,27 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   // Step Functions keeps a rule of its own with the role of a state machine that waits for executions.
   events: {
     PutTargets: { takes: 'rule*', keys: ['events:TargetArn', 'events:creatorAccount', 'events:ManagedBy'] },
-    PutRule: { takes: 'rule*', keys: [...REQUEST_TAGS, 'events:creatorAccount', 'events:ManagedBy'] },
+    PutRule: {
+      takes: 'rule*',
+      keys: [
+        ...REQUEST_TAGS,
+        'events:creatorAccount',
+        'events:detail-type',
+        'events:ManagedBy',
+        'events:source',
+      ],
+    },
     DescribeRule: { takes: 'rule*', keys: ['events:creatorAccount'] },
+    DeleteRule: { takes: 'rule*', keys: ['events:creatorAccount', 'events:ManagedBy'] },
+    ListTargetsByRule: { takes: 'rule*', keys: ['events:creatorAccount'] },
+    RemoveTargets: { takes: 'rule*', keys: ['events:creatorAccount', 'events:ManagedBy'] },
+    ListRules: ANYTHING,
+    ListEventBuses: ANYTHING,
+    DescribeEventBus: { takes: 'event-bus' },
+    PutEvents: {
+      takes: 'event-bus*',
+      keys: ['events:detail-type', 'events:eventBusInvocation', 'events:source'],
+    },
   },
   lambda: { InvokeFunction: { takes: 'function*' }, ListFunctions: ANYTHING },
   scheduler: { GetSchedule: { takes: 'schedule*', keys: TAGGED }, ListSchedules: ANYTHING },
@@ -369,6 +393,22 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     Unsubscribe: ANYTHING,
     GetSubscriptionAttributes: ANYTHING,
     SetSubscriptionAttributes: ANYTHING,
+  },
+  sqs: {
+    ChangeMessageVisibility: { takes: 'queue*' },
+    CreateQueue: { takes: 'queue*', keys: REQUEST_TAGS },
+    DeleteMessage: { takes: 'queue*' },
+    DeleteQueue: { takes: 'queue*' },
+    GetQueueAttributes: { takes: 'queue*' },
+    GetQueueUrl: { takes: 'queue*' },
+    ListQueueTags: { takes: 'queue*' },
+    ListQueues: ANYTHING,
+    PurgeQueue: { takes: 'queue*' },
+    ReceiveMessage: { takes: 'queue*' },
+    SendMessage: { takes: 'queue*' },
+    SetQueueAttributes: { takes: 'queue*' },
+    TagQueue: { takes: 'queue*', keys: REQUEST_TAGS },
+    UntagQueue: { takes: 'queue*', keys: ['aws:TagKeys'] },
   },
   sts: { GetCallerIdentity: ANYTHING },
   xray: {

@@ -1,5 +1,6 @@
 /**
- * The default event bus: rules and their targets.
+ * The event buses of all regions: rules and their targets. Every region has the default bus, which gets the events of
+ * AWS's services; others are made by templates and get what clients put.
  *
  * States: held → open → closed. Events that arrive while it is held, before all stacks are deployed, wait until it
  * opens. A delivery is durable from the moment when its event matched a rule until the target has succeeded, all
@@ -11,7 +12,7 @@ import { reasonOf } from '../../../errors.ts';
 import type { PlatformContext } from '../../../model.ts';
 import { ASYNCHRONOUS_RETRIES, type Targets, withRetries } from '../../targets.ts';
 import { matchesPattern } from './event-pattern.ts';
-import { type BusEvent, type EventRule, payloadOf, type RuleTarget } from './event-rule.ts';
+import { type BusEvent, DEFAULT_BUS, type EventRule, payloadOf, type RuleTarget } from './event-rule.ts';
 
 interface Delivery {
   id: string;
@@ -21,6 +22,7 @@ interface Delivery {
 }
 
 const DOCUMENT = 'event-deliveries';
+const RULES_DOCUMENT = 'event-rules';
 
 export class EventBus {
   readonly #context: PlatformContext;
@@ -28,7 +30,9 @@ export class EventBus {
   readonly #rules = new Map<string, EventRule>();
   readonly #pending: Map<string, Delivery>;
   readonly #stopping = new AbortController();
-  #waiting: BusEvent[] = [];
+  /** Names of the buses that templates make, by region. */
+  readonly #buses = new Set<string>();
+  #waiting: { bus: string; event: BusEvent }[] = [];
   #state: 'held' | 'open' | 'closed' = 'held';
 
   constructor(context: PlatformContext, targets: Targets) {
@@ -36,24 +40,57 @@ export class EventBus {
     this.#targets = targets;
     const interrupted = context.state.load<Delivery[]>(DOCUMENT, []);
     this.#pending = new Map(interrupted.map((delivery) => [delivery.id, delivery]));
+    for (const rule of context.state.load<EventRule[]>(RULES_DOCUMENT, [])) this.#rules.set(rule.arn, rule);
   }
 
-  /** A rule replaces the one with the same ARN. */
+  addBus(region: string, name: string): void {
+    this.#buses.add(`${region} ${name}`);
+  }
+
+  removeBus(region: string, name: string): void {
+    this.#buses.delete(`${region} ${name}`);
+  }
+
+  hasBus(region: string, name: string): boolean {
+    return name === DEFAULT_BUS || this.#buses.has(`${region} ${name}`);
+  }
+
+  /** Sorted; the default one is among them. */
+  busesOf(region: string): string[] {
+    const made = [...this.#buses].filter((one) => one.startsWith(`${region} `));
+    return [DEFAULT_BUS, ...made.map((one) => one.slice(region.length + 1))].sort();
+  }
+
+  rule(arn: string): EventRule | undefined {
+    return this.#rules.get(arn);
+  }
+
+  /** By name. */
+  rulesOf(region: string, bus: string): EventRule[] {
+    return [...this.#rules.values()]
+      .filter((rule) => rule.region === region && rule.bus === bus)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** A rule replaces the one with the same ARN. One of a client is durable when this returns. */
   put(rule: EventRule): void {
     this.#rules.set(rule.arn, rule);
+    if (rule.atRunTime) this.#saveRules();
   }
 
   remove(arn: string): void {
+    const rule = this.#rules.get(arn);
     this.#rules.delete(arn);
+    if (rule?.atRunTime) this.#saveRules();
   }
 
   /** Matching events are durable when this returns, and are delivered when the bus is open. */
-  publish(event: BusEvent): void {
+  publish(event: BusEvent, bus: string = DEFAULT_BUS): void {
     if (this.#state === 'held') {
-      this.#waiting.push(event);
+      this.#waiting.push({ bus, event });
       return;
     }
-    const deliveries = this.#match(event);
+    const deliveries = this.#match(event, bus);
     if (deliveries.length === 0) return;
     for (const delivery of deliveries) this.#pending.set(delivery.id, delivery);
     this.#save();
@@ -64,7 +101,7 @@ export class EventBus {
   open(): void {
     this.#state = 'open';
     for (const delivery of this.#pending.values()) void this.#deliver(delivery);
-    for (const event of this.#waiting) this.publish(event);
+    for (const { event, bus } of this.#waiting) this.publish(event, bus);
     this.#waiting = [];
   }
 
@@ -74,9 +111,9 @@ export class EventBus {
     this.#stopping.abort();
   }
 
-  #match(event: BusEvent): Delivery[] {
-    return [...this.#rules.values()]
-      .filter((rule) => rule.region === event.region && matchesPattern(rule.pattern, { ...event }))
+  #match(event: BusEvent, bus: string): Delivery[] {
+    return this.rulesOf(event.region, bus)
+      .filter(({ enabled, pattern }) => enabled && matchesPattern(pattern, { ...event }))
       .flatMap((rule) =>
         rule.targets.map(({ id }) => ({ id: randomUUID(), ruleArn: rule.arn, targetId: id, event })),
       );
@@ -109,12 +146,17 @@ export class EventBus {
     await this.#targets.invoke({
       targetArn,
       region: rule.region,
-      // Functions and topics are invoked by their own policies, whatever role the target has.
+      // Functions, topics and queues are invoked by their own policies, whatever role the target has.
       invoker: targetArn.startsWith('arn:aws:states:')
         ? { kind: 'role', roleArn: roleArn!, sessionName: rule.name }
         : { kind: 'service', service: 'events.amazonaws.com', sourceArn: rule.arn },
       payload: JSON.stringify(payloadOf(target, event)),
     });
+  }
+
+  #saveRules(): void {
+    const made = [...this.#rules.values()].filter(({ atRunTime }) => atRunTime);
+    this.#context.state.save(RULES_DOCUMENT, made);
   }
 
   #save(): void {

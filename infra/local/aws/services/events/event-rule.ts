@@ -3,6 +3,9 @@ import { ResourceFailure } from '../../errors.ts';
 import { checkTarget } from '../../targets.ts';
 import { type EventPattern, parsePattern } from './event-pattern.ts';
 
+/** The bus of AWS's own events, which every region has. */
+export const DEFAULT_BUS = 'default';
+
 /** An event as a target receives it from EventBridge. */
 export interface BusEvent {
   version: '0';
@@ -21,8 +24,14 @@ export interface EventRule {
   arn: string;
   name: string;
   region: string;
+  bus: string;
+  description?: string;
+  /** A disabled rule matches nothing. */
+  enabled: boolean;
   pattern: EventPattern;
   targets: RuleTarget[];
+  /** Made by a client, not by a template: only clients change it, and it is kept in the state. */
+  atRunTime: boolean;
 }
 
 export interface RuleTarget {
@@ -37,24 +46,33 @@ export interface RuleTarget {
 }
 
 /**
- * Reads an `AWS::Events::Rule` of the default bus.
- * @returns undefined for a rule that never matches here: disabled, or of another bus
+ * Reads an `AWS::Events::Rule`.
  * @throws {ResourceFailure} for what is not supported here
  */
-export function readRule(
-  arn: string,
-  region: string,
-  name: string,
-  properties: Properties,
-): EventRule | undefined {
+export function readRule(arn: string, region: string, name: string, properties: Properties): EventRule {
   if (properties.ScheduleExpression !== undefined) {
     throw new ResourceFailure('rules with a schedule are not run locally: use AWS::Scheduler::Schedule');
   }
   const pattern = parsePattern(properties.EventPattern);
   const targets = ((properties.Targets ?? []) as Record<string, unknown>[]).map(readTarget);
-  const enabled = properties.State !== 'DISABLED';
-  const onDefaultBus = (properties.EventBusName ?? 'default') === 'default';
-  return enabled && onDefaultBus ? { arn, name, region, pattern, targets } : undefined;
+  const description = properties.Description;
+  return {
+    arn,
+    name,
+    region,
+    bus: busName(properties.EventBusName),
+    ...(description === undefined ? {} : { description: String(description) }),
+    enabled: properties.State !== 'DISABLED',
+    pattern,
+    targets,
+    atRunTime: false,
+  };
+}
+
+/** Of a name or an ARN; the default bus when there is none. */
+export function busName(reference: unknown): string {
+  const text = String(reference ?? DEFAULT_BUS);
+  return text.startsWith('arn:') ? text.slice(text.lastIndexOf('/') + 1) : text;
 }
 
 /** The target's input when the rule replaces the event. */
@@ -68,9 +86,10 @@ export function payloadOf(target: RuleTarget, event: BusEvent): unknown {
   return value ?? null;
 }
 
-function readTarget(target: Record<string, unknown>): RuleTarget {
+/** @throws {ResourceFailure} for a target that is not supported here */
+export function readTarget(target: Record<string, unknown>): RuleTarget {
   const arn = String(target.Arn);
-  checkTarget(arn, 'rules');
+  checkTarget(arn, 'rules', ['sqs']);
   const roleArn = target.RoleArn as string | undefined;
   if (arn.startsWith('arn:aws:states:') && roleArn === undefined) {
     throw new ResourceFailure(`a rule needs a role to start ${arn}`);
