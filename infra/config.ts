@@ -3,6 +3,7 @@
  * harm has a default here; validate-config.ts checks the others.
  */
 
+import type { CredentialsPolicy } from '../functions/contracts/credentials-policy.ts';
 import type { DatabaseSize } from '../functions/contracts/database-size.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { type PricesConfig, prices } from './prices.ts';
@@ -134,6 +135,34 @@ export interface BackupConfig {
   readonly copyBusiness?: boolean;
   /** Hours for which a restore can be undone: what it replaced is kept beside the tenant's data for so long. */
   readonly undoHours: number;
+  /** Snapshots of whole clusters by AWS Backup; none when absent. They cost extra: docs/deploy.md. */
+  readonly awsBackup?: AwsBackupConfig;
+}
+
+/** Snapshots of dedicated databases and cells in a vault of AWS Backup, beside the clusters' own continuous backup. */
+export interface AwsBackupConfig {
+  /** Such as `cron(0 3 * * ? *)`, in UTC. */
+  readonly schedule: string;
+  readonly retentionDays: number;
+  /**
+   * By region key, the AWS region that snapshots are copied to. Its vault `strata-<region key>-clusters` must exist there,
+   * and tenants' residency must allow it.
+   */
+  readonly copyToRegion?: Readonly<Record<string, string>>;
+  /**
+   * Until a snapshot expires nobody can delete it, but, with `governance`, a principal that may remove the lock. With
+   * `compliance` the lock, and the vault, can no longer be removed three days after their creation.
+   */
+  readonly vaultLock?: 'governance' | 'compliance';
+}
+
+/** Passwords of database roles: how old they may become, in days, before the schedule replaces them. */
+export interface CredentialsConfig extends CredentialsPolicy {
+  /**
+   * Minutes for which both logins of a role work after each switch. Longer than any function keeps the place of a tenant
+   * while the registry does not answer, which is 15 minutes.
+   */
+  readonly overlapMinutes: number;
 }
 
 /**
@@ -194,6 +223,7 @@ export interface StrataConfig {
   /** What is kept and for how long is policy by tier: functions/contracts/backup-policy.ts. */
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
+  readonly credentials: CredentialsConfig;
   readonly events: EventsConfig;
   readonly signIn: SignInConfig;
   /** Requests per second and burst that one API accepts, of all tenants together. */
@@ -293,6 +323,7 @@ export const config: StrataConfig = {
     replicationTls: 'sslmode=verify-full sslrootcert=/rdsdbdata/rds-metadata/ca-cert.pem',
     replicationTlsBetweenRegions: 'sslmode=require',
   },
+  credentials: { tenantDays: 90, cellDays: 30, ownerDays: 30, registryDays: 30, overlapMinutes: 20 },
   events: {},
   signIn: { identityProviders: [] },
   throttling: { rate: 2000, burst: 1000 },

@@ -73,7 +73,9 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
     candidate.logRetentionDays,
   ), `logRetentionDays is ${candidate.logRetentionDays}, CloudWatch accepts ${LOG_RETENTIONS.join(', ')}`);
   problems.push(...backupProblems(candidate));
+  problems.push(...awsBackupProblems(candidate));
   problems.push(...signInProblems(candidate));
+  problems.push(...credentialProblems(candidate));
   const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
@@ -171,7 +173,51 @@ function signInProblems({ signIn, regions }: StrataConfig): string[] {
 }
 
 /** Two weeks: what is kept takes as much room as the tenant. */
+const MAX_AWS_BACKUP_DAYS = 3_650;
+const MAX_CREDENTIAL_DAYS = 365;
+/** Containers use the place of a tenant for 15 minutes while the registry does not answer. */
+const MIN_OVERLAP_MINUTES = 16;
+const MAX_OVERLAP_MINUTES = 240;
 const MAX_UNDO_HOURS = 336;
+
+function awsBackupProblems({ backups: { awsBackup }, regions }: StrataConfig): string[] {
+  if (!awsBackup) return [];
+  const { schedule, retentionDays, copyToRegion = {} } = awsBackup;
+  const problems: string[] = [];
+  if (!/^cron\(.+\)$/.test(schedule)) {
+    problems.push(`backups.awsBackup.schedule is "${schedule}", expected such as cron(0 3 * * ? *)`);
+  }
+  if (!Number.isSafeInteger(retentionDays) || retentionDays < 1 || retentionDays > MAX_AWS_BACKUP_DAYS) {
+    problems.push(
+      `backups.awsBackup.retentionDays is ${retentionDays}, expected 1 to ${MAX_AWS_BACKUP_DAYS}`,
+    );
+  }
+  for (const [key, awsRegion] of Object.entries(copyToRegion)) {
+    const region = regions.find((one) => one.key === key);
+    if (!region) problems.push(`backups.awsBackup.copyToRegion names ${key}, which is no region`);
+    else if (awsRegion === region.awsRegion) {
+      problems.push(`backups.awsBackup.copyToRegion.${key} is ${awsRegion}, the region itself`);
+    }
+  }
+  return problems;
+}
+
+function credentialProblems({ credentials }: StrataConfig): string[] {
+  const { overlapMinutes, ...days } = credentials;
+  const problems = Object.entries(days)
+    .filter(([, value]) => !Number.isSafeInteger(value) || value < 1 || value > MAX_CREDENTIAL_DAYS)
+    .map(([name, value]) => `credentials.${name} is ${value}, expected 1 to ${MAX_CREDENTIAL_DAYS} days`);
+  if (
+    !Number.isSafeInteger(overlapMinutes) ||
+    overlapMinutes < MIN_OVERLAP_MINUTES ||
+    overlapMinutes > MAX_OVERLAP_MINUTES
+  ) {
+    problems.push(
+      `credentials.overlapMinutes is ${overlapMinutes}, expected ${MIN_OVERLAP_MINUTES} to ${MAX_OVERLAP_MINUTES}`,
+    );
+  }
+  return problems;
+}
 
 function backupProblems({ backups, regions }: StrataConfig): string[] {
   const second = Object.entries(backups.secondRegions ?? {});

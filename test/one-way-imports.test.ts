@@ -28,6 +28,7 @@ const GROUPS = [
     'events',
     'upkeep',
     'rotations',
+    'credentials',
     'residency',
   ],
   ['places'],

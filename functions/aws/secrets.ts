@@ -3,12 +3,19 @@ import { secretsManagerClient, secretsManagerClientOfRequests } from './clients.
 /**
  * The text of a secret, for a request that waits for it.
  * @param region AWS region of the secret; the function's own when absent.
+ * @param stage label of the version: `AWSPREVIOUS` has the password that the current one has replaced.
  * @throws Secrets Manager's own error (ResourceNotFoundException, AccessDeniedException, …).
  */
-export async function secretText(nameOrArn: string, region: string | undefined): Promise<string | undefined> {
+export async function secretText(
+  nameOrArn: string,
+  region: string | undefined,
+  stage: 'AWSCURRENT' | 'AWSPREVIOUS' = 'AWSCURRENT',
+): Promise<string | undefined> {
   const { GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
   const client = await secretsManagerClientOfRequests(region);
-  const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: nameOrArn }));
+  const { SecretString } = await client.send(
+    new GetSecretValueCommand({ SecretId: nameOrArn, VersionStage: stage }),
+  );
   return SecretString;
 }
 

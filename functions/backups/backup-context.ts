@@ -31,13 +31,17 @@ export interface Reader {
 export type ConnectReader = (database: OwnedDatabase) => Promise<Reader>;
 
 export const connectReader: ConnectReader = async ({ writerHost: host, port, database, ownerSecret }) => {
-  const socket = new Socket();
+  let latest = new Socket();
+  const socket = () => {
+    latest = new Socket();
+    return latest;
+  };
   const client = await dataConnection({ host, port, database, secretArn: ownerSecret, socket });
   return {
     client,
     pid: (client as pg.Client & { processID: number }).processID,
     hangUp() {
-      socket.destroy();
+      latest.destroy();
     },
   };
 };

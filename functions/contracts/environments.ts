@@ -81,6 +81,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly RESTORE_STATE_MACHINE_ARN: string;
   readonly EXPORT_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
+  readonly CREDENTIALS_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
   /** JSON of `ResidencySettings`. */
@@ -153,6 +154,14 @@ export interface AlertsEnvironment extends RegistryEnvironment, RegionEnvironmen
   readonly ALERT_TOPIC_ARN: string;
 }
 
+/** The function that begins and ends rotations of credentials, and rotates those of the registry. */
+export interface CredentialRegistryEnvironment extends RegistryEnvironment, RegionEnvironment {
+  /** JSON of a `CredentialsPolicy`. */
+  readonly CREDENTIALS_POLICY: string;
+  readonly CREDENTIALS_STATE_MACHINE_ARN: string;
+  readonly REGISTRY_MASTER_SECRET_ARN: string;
+}
+
 /** The function that sums up the log of requests. */
 export interface UsageAggregationEnvironment extends RegistryEnvironment, RegionEnvironment {
   /** Names of the log groups of the functions that serve tenants, separated by commas. */
@@ -188,6 +197,9 @@ export interface FunctionEnvironments {
   'tasks/bootstrap-cell': RegistryEnvironment;
   'tasks/bootstrap-registry': NoEnvironment;
   'tasks/evaluate-alerts': AlertsEnvironment;
+  'tasks/credential-aws': RegistryEnvironment & SecretsEnvironment;
+  'tasks/credential-data': RegistryEnvironment;
+  'tasks/credential-registry': CredentialRegistryEnvironment;
   'tasks/export-data': ExportDataEnvironment;
   'tasks/issue-claims': SignInEnvironment;
   'tasks/look-up-outputs': NoEnvironment;

@@ -5,7 +5,9 @@ export const DATA_DATABASE = 'strata';
 
 /** Database of every registry, and the secret of the role that writes to it. */
 export const REGISTRY_DATABASE = 'registry';
-export const REGISTRY_WRITER_SECRET = 'strata/registry/writer';
+export const registrySecretName = (role: 'master' | 'reader' | 'writer' | 'users'): string =>
+  `strata/registry/${role}`;
+export const REGISTRY_WRITER_SECRET = registrySecretName('writer');
 
 /** Roles of every registry: for functions that look things up, and for functions that change it. */
 export const REGISTRY_READER_ROLE = 'strata_registry_reader';
@@ -42,6 +44,7 @@ export const STATE_MACHINES = {
   drills: 'restore-drills',
   reconcile: 'registry-reconcile',
   auditChain: 'audit-chain',
+  credentials: 'credential-rotation',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
@@ -70,6 +73,9 @@ export const cellSecretName = (
   cellId: string,
   what: 'master' | 'owner' | 'starter' | 'cache' | 'cache-address',
 ): string => `strata/${cellId}/${what}`;
+
+/** Beginning of the names of the secrets of roles that stand in for the one of a cell's Starter tenants. */
+export const starterStandIns = (cellId: string): string => `${cellSecretName(cellId, 'starter')}/`;
 
 /** Messages of the log that alarms count. */
 export const ALERTS = {

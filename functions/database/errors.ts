@@ -113,3 +113,11 @@ export class TargetMoved extends Error {
     super('the tenant is placed differently');
   }
 }
+
+/** The database has no login role of that name. Nothing was changed. */
+export class LoginRoleMissing extends Error {
+  override name = 'LoginRoleMissing';
+  constructor() {
+    super('there is no such login role');
+  }
+}

@@ -1,3 +1,4 @@
+import { areCredentialsRotating } from '../registry/credential-rotations.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { type Forbidden, MoveForbidden, MoveInProgress, NothingToMove, TenantNotMovable } from './errors.ts';
 import { leavesRegion, type Regions } from './hop.ts';
@@ -45,6 +46,10 @@ export async function draftMove(
   forbidden.push(...(await otherMovesForbid(transaction, tenantId)));
   const resolved = await resolveTarget(transaction, tenant, target, regions);
   forbidden.push(...resolved.forbidden);
+  if (await areCredentialsRotating(transaction, tenantId)) {
+    const detail = 'Database credentials that the move depends on are being replaced. Try again later.';
+    forbidden.push({ rule: 'credentials', detail });
+  }
   const { plan, followUp } = splitByRegion(resolved.location ? planMove(location, resolved.location) : []);
   const last = plan.at(-1);
   if (regions && last && leavesRegion({ source: last.from, target: last.to })) {

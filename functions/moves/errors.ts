@@ -64,6 +64,7 @@ export interface Forbidden {
   readonly rule:
     | 'status'
     | 'moving'
+    | 'credentials'
     | 'mismatch'
     | 'nothing-to-move'
     | 'residency'

@@ -128,12 +128,20 @@ export interface Entering {
  * every refusal is reported as this.
  */
 export async function verifyPlace(
-  { host, port, database, secretArn, epoch }: Place,
+  {
+    host,
+    port,
+    database,
+    secretArn,
+    epoch,
+  }: Pick<Place, 'host' | 'port' | 'database' | 'secretArn' | 'epoch'>,
   entering?: Entering,
 ): Promise<void> {
   if (host === null || port === null || secretArn === null) throw new TypeError('the place is not made yet');
   try {
-    const connection = await dataConnection({ host, port, database, secretArn });
+    // The current password only: requests know no other one.
+    const credentials = await readSecret(secretArn);
+    const connection = await dataConnection({ host, port, database, credentials });
     try {
       if (entering) await enterOnce(connection, epoch, entering);
       else await connection.query('SELECT 1');

@@ -25,7 +25,7 @@ export interface ReconcileOptions {
 
 /**
  * Makes the cell's proxy accept the starter secret, the secret of every Business tenant that is not failed or removed,
- * and the secrets of schemas that tenants are moving to or from.
+ * the secrets of schemas that tenants are moving to or from, and those of roles that stand in for others.
  * @returns whether the proxy was changed, and how many secrets it accepts.
  * @throws {ProxyBusy} the lease or the proxy did not become free in time; transient.
  * @throws {ProxyLeaseLost} another change may have run at the same time; transient.
@@ -131,6 +131,27 @@ async function recentSecrets(
   return new Set(rows.map(({ secret_arn }) => secret_arn));
 }
 
+/**
+ * Makes the proxy of a dedicated database, which has its cluster's name, accept exactly these secrets. Its list is changed
+ * by the rotation of its tenant's credentials only, one at a time, so it has no lease.
+ * @throws {ProxyBusy} the proxy did not become free in time; transient.
+ */
+export async function setDedicatedProxyAuth(
+  clusterArn: string,
+  secretArns: string[],
+  { patienceMs = 45_000 }: ReconcileOptions = {},
+): Promise<void> {
+  const patience = new Patience(patienceMs);
+  const proxyName = clusterArn.slice(clusterArn.lastIndexOf(':') + 1);
+  const client = await rdsClient(regionOfArn(clusterArn));
+  const current = await waitUntilAvailable(client, proxyName, NO_LEASE, patience);
+  if (sameSecrets(current, secretArns)) return;
+  await replaceAuth(client, proxyName, secretArns);
+  await verifyAuth(client, proxyName, secretArns, NO_LEASE, patience);
+}
+
+const NO_LEASE: ProxyLease = { renew: async () => {}, release: async () => {} };
+
 /** All cells of the registry, for the scheduled reconciliation. */
 export async function listCellIds(registry: RegistryExecutor): Promise<string[]> {
   const rows = await registrySql(registry).selectFrom('cells').select('cell_id').orderBy('cell_id').execute();
@@ -177,6 +198,15 @@ async function desiredAuth(
                  and side.place ->> 'isolationModel' = 'schema' and side.place ->> 'cellId' = c.cell_id
                  and side.place ->> 'secretArn' is not null`,
           )
+          .union(
+            // Of a role whose password is being replaced, and of its stand-in. The routing rows name one of the two.
+            sql<{ secret_arn: string | null }>`
+              select side.secret_arn
+                from credential_rotations as n
+                cross join lateral (values (n.secret), (n.stand_in_secret_arn)) as side (secret_arn)
+               where n.status = 'running' and n.kind in ('tenant', 'starter') and n.cell_id = c.cell_id
+                 and side.secret_arn is not null`,
+          )
           .as('accepted'),
       (join) => join.onTrue(),
     )
@@ -187,7 +217,7 @@ async function desiredAuth(
   const [cell] = rows;
   if (!cell) throw new UnknownCell();
   const tenants = rows.flatMap(({ secret_arn }) => (secret_arn === null ? [] : [secret_arn]));
-  const secretArns = [cell.starter_secret_arn, ...tenants];
+  const secretArns = [...new Set([cell.starter_secret_arn, ...tenants])];
   if (secretArns.length > MAX_PROXY_SECRETS) throw new ProxySecretsExhausted();
   return { proxyName: cell.proxy_name, secretArns, clusterArn: cell.cluster_arn };
 }

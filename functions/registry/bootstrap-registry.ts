@@ -26,6 +26,7 @@ import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { alertTables } from './migrations/0015-alerts.ts';
 import { usageTables } from './migrations/0016-usage.ts';
+import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
 import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { lockByName } from './transaction-limits.ts';
@@ -55,6 +56,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0015-alerts', statements: alertTables },
   { name: '0016-usage', statements: usageTables },
+  { name: '0018-credential-rotations', statements: credentialRotationTables },
   { name: '0019-events', statements: eventTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
 ];
@@ -62,10 +64,11 @@ export const registryMigrations: readonly RegistryMigration[] = [
 /** The registry version of this release: the number of its last migration. */
 export const REGISTRY_VERSION = versionOf(registryMigrations.at(-1)?.name ?? '');
 
+/** Passwords of the roles; undefined while another role stands in for it, because its password is being replaced. */
 export interface RegistryRoles {
-  readonly readerPassword: string;
-  readonly writerPassword: string;
-  readonly usersPassword: string;
+  readonly readerPassword: string | undefined;
+  readonly writerPassword: string | undefined;
+  readonly usersPassword: string | undefined;
 }
 
 /**
@@ -136,6 +139,7 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   // Without DELETE: while a backup exists, its key has to be known.
   tenant_field_keys: 'SELECT, INSERT, UPDATE',
   field_rotations: 'SELECT, INSERT, UPDATE',
+  credential_rotations: 'SELECT, INSERT, UPDATE',
   cells: 'SELECT, INSERT, UPDATE',
   regions: 'SELECT, INSERT, UPDATE',
   // The audit log is append-only.
@@ -179,18 +183,20 @@ const USERS_RIGHTS: Readonly<Record<string, string>> = {
   control_idempotency_keys: 'SELECT, INSERT, UPDATE',
 };
 
-/** Creates the role when it is missing and sets its password. */
+/** Creates the role when it is missing and sets its password, if one is given. */
 export async function ensureRegistryRole(
   registry: RegistryExecutor,
   roleName: string,
-  password: string,
+  password: string | undefined,
 ): Promise<void> {
   const role = identifier(roleName);
   const known = await registry.query('select 1 as known from pg_catalog.pg_roles where rolname = :roleName', {
     roleName,
   });
   if (known.length === 0) await registry.query(`CREATE ROLE ${role} NOLOGIN`);
-  await registry.query(`ALTER ROLE ${role} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  if (password !== undefined) {
+    await registry.query(`ALTER ROLE ${role} LOGIN PASSWORD ${literal(scramVerifier(password))}`);
+  }
   await registry.query(`ALTER ROLE ${role} SET statement_timeout = '30s'`);
 }
 

@@ -105,6 +105,18 @@ export async function listCells(registries: Regions): Promise<CellView[]> {
   return lists.flat();
 }
 
+/** Key of the region that has the cell; undefined when there is no such cell. @throws {RegionUnavailable} */
+export async function regionOfCell(registries: Regions, cellId: string): Promise<string | undefined> {
+  const found = await askRegions(registries, registries.keys, (registry) =>
+    registrySql(registry)
+      .selectFrom('cells')
+      .select('region')
+      .where('cell_id', '=', cellId)
+      .executeTakeFirst(),
+  );
+  return found.find((row) => row !== undefined)?.region;
+}
+
 /** The cells of one registry, by id. @throws {RegistryError} */
 export async function readCells(registry: RegistryExecutor): Promise<CellView[]> {
   const rows = await registrySql(registry)

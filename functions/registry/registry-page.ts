@@ -74,6 +74,7 @@ interface StartOrder<Id extends string> {
   /** Of the table in the query. */
   readonly alias: string;
   readonly table:
+    | 'credential_rotations'
     | 'field_rotations'
     | 'schema_rollouts'
     | 'tenant_backups'

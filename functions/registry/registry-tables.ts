@@ -80,6 +80,7 @@ interface BackupWorker {
 }
 
 const ISOLATION_MODELS = ['shared', 'schema', 'dedicated'] as const;
+const CREDENTIAL_KINDS = ['tenant', 'starter', 'owner', 'registry'] as const;
 const RUN_STATES = ['running', 'succeeded', 'failed', 'aborted'] as const;
 
 const id = () => uuid().notNull().default('gen_random_uuid()');
@@ -384,6 +385,39 @@ export const registryTables = {
     move_id: uuid(),
     offer_id: uuid(),
     decided_at: now(),
+  },
+  credential_rotations: {
+    rotation_id: id(),
+    kind: text()
+      .notNull()
+      .oneOf(...CREDENTIAL_KINDS),
+    /** What is rotated, such as `cell us-1 owner`. */
+    subject: text().notNull(),
+    tenant_id: uuid(),
+    cell_id: text(),
+    region: text().notNull(),
+    role_name: text().notNull(),
+    /** ARN or name. */
+    secret: text().notNull(),
+    stand_in_role: text(),
+    stand_in_secret_arn: text(),
+    /** The old password and its sessions end at once. */
+    is_immediate: boolean().notNull().default('false'),
+    /** Since when requests depend on it. */
+    switched_at: timestamptz(),
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES),
+    phase: text().notNull().default("'planned'"),
+    reason: text(),
+    /** Number of its execution. */
+    attempt: integer().notNull().default('1'),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    started_at: now(),
+    finished_at: timestamptz(),
+    updated_at: now(),
   },
   schema_rollouts: {
     rollout_id: id(),

@@ -14,6 +14,7 @@ import {
 } from '../moves/move-records.ts';
 import { findPlace, type Location, tablesVersionOf } from '../places/place.ts';
 import { pointInTimeWindow } from '../registry/backups.ts';
+import { areCredentialsRotating } from '../registry/credential-rotations.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import {
@@ -58,6 +59,11 @@ export async function checkRestore(
   if (restore.mode === 'clone') return;
   locationOf(tenant);
   await refuseDuringOthers(transaction, tenant.tenantId);
+  if (await areCredentialsRotating(transaction, tenant.tenantId, [tenant.location?.cellId])) {
+    throw new TenantNotRestorable(
+      'Database credentials that the restore depends on are being replaced. Try again later.',
+    );
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
+import { REGISTRY_READER_ROLE, REGISTRY_USERS_ROLE, REGISTRY_WRITER_ROLE } from '../contracts/names.ts';
 import { CredentialStore } from '../database/session/credentials.ts';
 import { bootstrapRegistry, REGISTRY_VERSION } from '../registry/bootstrap-registry.ts';
 import { DataApi } from '../registry/data-api.ts';
@@ -28,13 +29,15 @@ const registry = customResourceHandler({
       secretArn: properties.MasterSecretArn,
       database: properties.Database,
     });
-    const reader = await secrets.get(properties.ReaderSecretArn);
-    const writer = await secrets.get(properties.WriterSecretArn);
-    const users = await secrets.get(properties.UsersSecretArn);
+    /** While the role's password is replaced, its secret has the credentials of another role. */
+    const passwordOf = async (role: string, secretArn: string): Promise<string | undefined> => {
+      const { username, password } = await secrets.get(secretArn);
+      return username === role ? password : undefined;
+    };
     const version = await bootstrapRegistry(registry, {
-      readerPassword: reader.password,
-      writerPassword: writer.password,
-      usersPassword: users.password,
+      readerPassword: await passwordOf(REGISTRY_READER_ROLE, properties.ReaderSecretArn),
+      writerPassword: await passwordOf(REGISTRY_WRITER_ROLE, properties.WriterSecretArn),
+      usersPassword: await passwordOf(REGISTRY_USERS_ROLE, properties.UsersSecretArn),
     });
     await writeCostBasis(registry, JSON.parse(properties.CostBasis));
     if (version > REGISTRY_VERSION) {

@@ -3,13 +3,19 @@ import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
 import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
-import { cellSecretName, DATA_DATABASE } from '../../functions/contracts/names.ts';
+import { cellSecretName, DATA_DATABASE, starterStandIns } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import { CellCache } from './cell-cache.ts';
 import { DatabaseProxy } from './database-proxy.ts';
-import { DatabaseSecret, grantSecretRead, secretArnNamed } from './database-secret.ts';
+import {
+  DatabaseSecret,
+  grantSecretCreation,
+  grantSecretRead,
+  grantSecretRenewal,
+  secretArnNamed,
+} from './database-secret.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
 
@@ -77,6 +83,7 @@ export class Cell extends Construct {
       description: `Lets the proxy of cell ${cell.id} read the secrets of the roles that sign in through it`,
     });
     this.#starter.grantRead(proxyRole);
+    grantSecretRead(proxyRole, this, props.keyArn, [this.#standIns(proxyRole)]);
     props.secrets.grantReadTenant(
       proxyRole,
       'Secrets of Business tenants join and leave the proxy at run time; their names are only known as a pattern.',
@@ -149,12 +156,27 @@ export class Cell extends Construct {
 
   /** May sign in as the cell's owner. */
   grantOwner(grantee: IGrantable): Grant {
-    return this.#grantNamed(grantee, 'owner');
+    return grantSecretRead(grantee, this, this.#props.keyArn, [this.#named('owner')]);
   }
 
-  /** May sign in as the role of all Starter tenants; row-level security limits what it sees. */
+  /**
+   * May sign in as the role of all Starter tenants, or as one that stands in for it while its password is replaced;
+   * row-level security limits what they see.
+   */
   grantStarter(grantee: IGrantable): Grant {
-    return this.#grantNamed(grantee, 'starter');
+    const secrets = [this.#named('starter'), this.#standIns(grantee)];
+    return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
+  }
+
+  /** May give the roles of the cell other passwords, and make and delete the secrets of stand-ins. */
+  grantRotate(grantee: IGrantable): void {
+    const { keyArn } = this.#props;
+    grantSecretRenewal(grantee, this, keyArn, [this.#named('owner'), this.#named('starter')]);
+    const standIns = [this.#standIns(grantee)];
+    grantSecretCreation(grantee, this, keyArn, standIns);
+    Grant.addToPrincipal({ grantee, actions: ['secretsmanager:DeleteSecret'], resourceArns: standIns });
+    // A second run of the same work reads what the first one has made.
+    grantSecretRead(grantee, this, keyArn, standIns);
   }
 
   get hasCache(): boolean {
@@ -167,14 +189,29 @@ export class Cell extends Construct {
 
   /** May find the cell's cache and sign in to it. */
   grantCache(grantee: IGrantable): Grant {
-    return this.#grantNamed(grantee, 'cache').combine(this.#grantNamed(grantee, 'cache-address'));
+    const secrets = [this.#named('cache'), this.#named('cache-address')];
+    return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
   }
 
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
-  #grantNamed(grantee: IGrantable, name: 'owner' | 'starter' | 'cache' | 'cache-address'): Grant {
-    const { cell, keyArn } = this.#props;
-    const secretArn = secretArnNamed(Stack.of(this), cellSecretName(cell.id, name));
-    return grantSecretRead(grantee, this, keyArn, [secretArn]);
+  #named(name: 'owner' | 'starter' | 'cache' | 'cache-address'): string {
+    return secretArnNamed(Stack.of(this), cellSecretName(this.#props.cell.id, name));
+  }
+
+  /** Secrets of roles that stand in for the one of Starter tenants: they exist for minutes, and are named at run time. */
+  #standIns(grantee: IGrantable): string {
+    const pattern = Stack.of(this).formatArn({
+      service: 'secretsmanager',
+      resource: 'secret',
+      resourceName: `${starterStandIns(this.#props.cell.id)}*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    acknowledgePattern(
+      grantee,
+      pattern,
+      'While the password of the role of all Starter tenants is replaced, another role serves, whose secret is named after the rotation.',
+    );
+    return pattern;
   }
 
   /** May replace the list of secrets that the cell's proxy accepts. */

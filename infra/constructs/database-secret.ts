@@ -59,6 +59,11 @@ export class DatabaseSecret extends Construct {
     return SecretValue.secretsManager(this.secretArn, { jsonField: 'password' }).unsafeUnwrap();
   }
 
+  /** May give the secret other passwords, and read them. */
+  grantRenew(grantee: IGrantable): void {
+    grantSecretRenewal(grantee, this, this.#keyArn, [this.secretArn]);
+  }
+
   /** May read the credentials, and decrypt them, but only through Secrets Manager. */
   grantRead(grantee: IGrantable): Grant {
     return grantSecretRead(grantee, this, this.#keyArn, [this.secretArn]);
@@ -100,4 +105,59 @@ export function grantSecretRead(
       conditions: { StringEquals: { 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` } },
     }),
   );
+}
+
+/** Rights to look secrets up, to add versions to them, and to choose the current one. */
+export function grantSecretRenewal(
+  grantee: IGrantable,
+  scope: Construct,
+  keyArn: string,
+  secretArns: string[],
+): void {
+  grantSecretRead(grantee, scope, keyArn, secretArns);
+  grantSecretWrite(
+    grantee,
+    scope,
+    keyArn,
+    ['DescribeSecret', 'PutSecretValue', 'UpdateSecretVersionStage'],
+    secretArns,
+  );
+}
+
+/** Rights to create secrets by their ARNs or ARN patterns, to look them up, and to restore them from pending deletion. */
+export function grantSecretCreation(
+  grantee: IGrantable,
+  scope: Construct,
+  keyArn: string,
+  secretArns: string[],
+): void {
+  grantSecretWrite(
+    grantee,
+    scope,
+    keyArn,
+    ['CreateSecret', 'TagResource', 'DescribeSecret', 'RestoreSecret'],
+    secretArns,
+  );
+}
+
+function grantSecretWrite(
+  grantee: IGrantable,
+  scope: Construct,
+  keyArn: string,
+  actions: string[],
+  resourceArns: string[],
+): void {
+  Grant.addToPrincipal({
+    grantee,
+    actions: actions.map((action) => `secretsmanager:${action}`),
+    resourceArns,
+  });
+  Grant.addToPrincipal({
+    grantee,
+    actions: ['kms:GenerateDataKey'],
+    resourceArns: [keyArn],
+    conditions: {
+      StringEquals: { 'kms:ViaService': `secretsmanager.${Stack.of(scope).region}.amazonaws.com` },
+    },
+  });
 }

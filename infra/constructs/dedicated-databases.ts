@@ -256,6 +256,28 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
   grant(['DeleteDBProxyEndpoint'], endpoints, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
 }
 
+/** May replace the list of secrets that the proxy of a dedicated database accepts. */
+export function grantDedicatedProxyAuth(grantee: IGrantable, stack: Stack): void {
+  const proxies = stack.formatArn({
+    service: 'rds',
+    resource: 'db-proxy',
+    resourceName: '*',
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+  acknowledgePattern(
+    grantee,
+    proxies,
+    'RDS makes up the ids of proxies; changing one is bound to the tag of dedicated databases.',
+  );
+  Grant.addToPrincipal({ grantee, actions: ['rds:DescribeDBProxies'], resourceArns: [proxies] });
+  Grant.addToPrincipal({
+    grantee,
+    actions: ['rds:ModifyDBProxy'],
+    resourceArns: [proxies],
+    conditions: { StringEquals: { [RESOURCE_TAG]: COMPONENT } },
+  });
+}
+
 /** May read how many databases and proxies a region has, and its quotas. */
 function grantReadQuotas(grantee: IGrantable): void {
   acknowledgePattern(grantee, '*', 'Quotas of the account are not authorized on single resources.');

@@ -40,6 +40,7 @@ export interface RegistryProps extends FunctionSettings {
  */
 export class Registry extends Construct {
   readonly cluster: AuroraCluster;
+  readonly #master: DatabaseSecret;
   readonly #reader: DatabaseSecret;
   readonly #writer: DatabaseSecret;
   readonly #users: DatabaseSecret;
@@ -58,7 +59,12 @@ export class Registry extends Construct {
         databaseName: DATABASE,
         keyArn: props.key.keyArn,
       });
-    const master = secret('Master', 'strata_master', 'Owner of the registry: only its bootstrap uses it');
+    const master = secret(
+      'Master',
+      'strata_master',
+      'Owner of the registry: its bootstrap and the rotation of its roles use it',
+    );
+    this.#master = master;
     this.#reader = secret('Reader', REGISTRY_READER_ROLE, 'Looks up tenants, users and placements');
     this.#writer = secret('Writer', REGISTRY_WRITER_ROLE, 'Registers tenants and records workflows');
     this.#users = secret('Users', REGISTRY_USERS_ROLE, 'Changes memberships, and signs users in');
@@ -152,6 +158,18 @@ export class Registry extends Construct {
   grantWrite(grantee: IGrantable): void {
     this.grantDataApi(grantee);
     this.#writer.grantRead(grantee);
+  }
+
+  /** Environment of the function that rotates the registry's roles, in addition to the writer's. It needs `grantRotate`. */
+  get rotationEnvironment(): { REGISTRY_MASTER_SECRET_ARN: string } {
+    return { REGISTRY_MASTER_SECRET_ARN: this.#master.secretArn };
+  }
+
+  /** May give the roles of the registry other passwords, as its master. */
+  grantRotate(grantee: IGrantable): void {
+    this.grantDataApi(grantee);
+    this.#master.grantRead(grantee);
+    for (const secret of [this.#reader, this.#writer, this.#users]) secret.grantRenew(grantee);
   }
 
   /** May look up what the reader may, and change memberships. */

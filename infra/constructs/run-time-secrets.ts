@@ -3,7 +3,7 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { DEDICATED_SECRETS, TENANT_SECRETS } from '../../functions/contracts/names.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
-import { grantSecretRead } from './database-secret.ts';
+import { grantSecretRead, grantSecretRenewal } from './database-secret.ts';
 
 /**
  * Secrets that onboarding and moves create at run time, so that only patterns of their names are known here:
@@ -49,6 +49,14 @@ export class RunTimeSecrets extends Construct {
   grantReadDedicated(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.dedicatedPattern, why);
     return grantSecretRead(grantee, this, this.keyArn, [this.dedicatedPattern]);
+  }
+
+  /** May give the login role of any tenant, and the owner of any dedicated database, another password. */
+  grantRenew(grantee: IGrantable, why: string): void {
+    for (const pattern of [this.tenantPattern, this.dedicatedPattern]) {
+      acknowledgePattern(grantee, pattern, why);
+      grantSecretRenewal(grantee, this, this.keyArn, [pattern]);
+    }
   }
 
   /** May delete the secret of any tenant's login role, immediately and permanently. */

@@ -78,6 +78,11 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         RESTORE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.restore, home.awsRegion),
         EXPORT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.export, home.awsRegion),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
+        CREDENTIALS_STATE_MACHINE_ARN: this.#states(
+          'stateMachine',
+          STATE_MACHINES.credentials,
+          home.awsRegion,
+        ),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
         RESIDENCY: JSON.stringify(residencySettings(config)),
       },
@@ -94,6 +99,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       this.#grantWorkflow(tenants, STATE_MACHINES.restore, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.export, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.credentials, region);
       this.#grantExportLinks(tenants, region);
       this.#grantInvoke(tenants, surveyFunctionName(region.key), region);
       this.#grantInvoke(tenants, accountsFunctionName(region.key), region);

@@ -1,6 +1,8 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Alerts } from '../constructs/alerts.ts';
+import { ClusterBackups } from '../constructs/cluster-backups.ts';
+import { CredentialRotation } from '../constructs/credential-rotation.ts';
 import { Events } from '../constructs/events.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
@@ -35,6 +37,10 @@ export class FleetStack extends Stack {
     new UsageAggregation(this, 'Usage', { settings, region, registry, logGroups: props.api.logGroups });
     new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
+    new CredentialRotation(this, 'Credentials', tasks);
+    const { awsBackup } = config.backups;
+    if (awsBackup)
+      new ClusterBackups(this, 'ClusterBackups', { ...awsBackup, region, cells, keyArn: key.keyArn });
     new Events(this, 'Events', { settings, region, registry, key });
     new Alerts(this, 'Alerts', { ...tasks, key });
     new RegionDashboard(this, 'Dashboard', { region });

@@ -1,6 +1,7 @@
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { dataConnection } from '../../functions/database/provisioning/data-connection.ts';
+import { startLocalSecrets } from '../move/local-secrets.ts';
 import { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
@@ -41,6 +42,29 @@ test('a connection is encrypted, and speaks values as JSON answers do', async ()
   );
   expect(rows).toEqual([{ ssl: true, version: 'TLSv1.3', number: 1.5, time: '2026-01-02T03:04:05.678901Z' }]);
   await client.end();
+});
+
+test('a login that is refused is tried with the password that the secret had before, and with the new one again', async () => {
+  trustTestServer();
+  const secrets = await startLocalSecrets();
+  try {
+    const { user, password } = inject('databaseServer').logins.owner;
+    const { credentials: _, ...address } = target();
+    const bySecret = { ...address, secretArn: 'the-owner' };
+    const signIn = async () => (await fresh(bySecret)).end();
+    await secrets.put('the-owner', { user, password });
+    await signIn();
+    // The secret is changed first, the role a moment later.
+    await secrets.put('the-owner', { user, password: 'the next one' });
+    await signIn();
+    await secrets.put('the-owner', { user, password });
+    await signIn();
+    await secrets.put('the-owner', { user, password: 'wrong' });
+    await secrets.put('the-owner', { user, password: 'wrong too' });
+    await expect(signIn()).rejects.toMatchObject({ code: '28P01' });
+  } finally {
+    await secrets.stop();
+  }
 });
 
 function trustTestServer(): void {

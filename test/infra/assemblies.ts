@@ -71,6 +71,12 @@ export const VARIANTS = {
       objectLock: 'compliance',
       secondRegions: { us: 'us-west-2' },
       copyBusiness: true,
+      awsBackup: {
+        schedule: 'cron(0 3 * * ? *)',
+        retentionDays: 35,
+        copyToRegion: { us: 'us-west-2' },
+        vaultLock: 'governance',
+      },
     },
   },
 } satisfies Record<string, StrataConfig>;

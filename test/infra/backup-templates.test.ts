@@ -322,3 +322,68 @@ describe('with Object Lock and a second region', () => {
     expect(alias?.Properties.AliasName).toBe('alias/strata-us-backup-copies');
   });
 });
+
+describe('snapshots of clusters by AWS Backup', () => {
+  test('are off unless the configuration wants them', () => {
+    expect(plain.resources.filter(({ Type }) => Type.startsWith('AWS::Backup::'))).toEqual([]);
+  });
+
+  test('are kept in a locked vault that is encrypted with our key and outlives its stack', () => {
+    const [vault] = ofType(guarded, 'AWS::Backup::BackupVault') as Placed[];
+    expect(vault).toMatchObject({
+      stack: 'Strata-us-fleet',
+      DeletionPolicy: 'RetainExceptOnCreate',
+      Properties: { BackupVaultName: 'strata-us-clusters', LockConfiguration: { MinRetentionDays: 35 } },
+    });
+    expect(text(vault?.Properties.EncryptionKeyArn)).toMatch(/Key/);
+  });
+
+  test('are taken by schedule of the cells and of whatever dedicated database has its tag, and copied', () => {
+    const [plan] = ofType(guarded, 'AWS::Backup::BackupPlan') as Placed[];
+    const { BackupPlanRule } = plan!.Properties.BackupPlan as { BackupPlanRule: Record<string, unknown>[] };
+    expect(BackupPlanRule).toHaveLength(1);
+    expect(BackupPlanRule[0]).toMatchObject({
+      ScheduleExpression: 'cron(0 3 * * ? *)',
+      Lifecycle: { DeleteAfterDays: 35 },
+      CopyActions: [{ Lifecycle: { DeleteAfterDays: 35 } }],
+    });
+    expect(
+      text(
+        (BackupPlanRule[0]!.CopyActions as { DestinationBackupVaultArn: unknown }[])[0]!
+          .DestinationBackupVaultArn,
+      ),
+    ).toMatch(/:backup:us-west-2:.*:backup-vault:strata-us-clusters$/);
+    const selections = ofType(guarded, 'AWS::Backup::BackupSelection').map(
+      ({ Properties }) => Properties.BackupSelection as Record<string, unknown>,
+    );
+    expect(selections).toHaveLength(2);
+    const [dedicated, cells] = selections;
+    expect(listOf(dedicated?.Resources).map(text)).toEqual([
+      expect.stringMatching(/:cluster:strata-tenant-\*$/),
+    ]);
+    expect(dedicated?.Conditions).toEqual({
+      StringEquals: [
+        { ConditionKey: 'aws:ResourceTag/strata:component', ConditionValue: 'dedicated-database' },
+      ],
+    });
+    expect(listOf(cells?.Resources)).toHaveLength(1);
+  });
+
+  test('are taken with rights on our clusters, and on AWS Backup’s own snapshots', () => {
+    const [role] = ofType(guarded, 'AWS::IAM::Role').filter(
+      ({ Properties }) => Properties.Description === 'AWS Backup: takes and copies snapshots of clusters',
+    );
+    const { Statement } = (
+      role!.Properties.Policies as { PolicyDocument: { Statement: Record<string, unknown>[] } }[]
+    )[0]!.PolicyDocument;
+    const deleting = Statement.filter(({ Action }) => listOf(Action).includes('rds:DeleteDBClusterSnapshot'));
+    expect(deleting.flatMap(({ Resource }) => listOf(Resource).map(text))).toEqual([
+      expect.stringMatching(/:cluster-snapshot:awsbackup:\*$/),
+    ]);
+    expect(
+      Statement.flatMap(({ Action }) => listOf(Action)).filter((action) =>
+        /Restore|DeleteDBCluster$/.test(String(action)),
+      ),
+    ).toEqual([]);
+  });
+});

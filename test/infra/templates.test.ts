@@ -245,6 +245,7 @@ test('the environment of every function has only the agreed names', () => {
       'RESTORE_STATE_MACHINE_ARN',
       'EXPORT_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
+      'CREDENTIALS_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
       'RESIDENCY',
     ],
@@ -254,6 +255,13 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/registry-reconcile': ['BACKUP_BUCKET'],
     'tasks/restore-data': ['REGION_KEY', 'BACKUP_BUCKET', 'FIELD_KEY_ARN'],
     'tasks/rotate-fields': ['REGION_KEY', 'FIELD_KEY_ARN'],
+    'tasks/credential-aws': ['SECRETS_KMS_KEY_ARN'],
+    'tasks/credential-registry': [
+      'REGION_KEY',
+      'CREDENTIALS_POLICY',
+      'CREDENTIALS_STATE_MACHINE_ARN',
+      'REGISTRY_MASTER_SECRET_ARN',
+    ],
     'tasks/export-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_STATE_MACHINE_ARN'],
     'tasks/restore-side': ['REGION_KEY', 'SIDE_PARAMETER_GROUP', 'SIDE_SECURITY_GROUP', 'SIDE_SUBNET_GROUP'],
     'tasks/publish-events': ['REGION_KEY', 'EVENT_BUS_NAME'],
@@ -311,6 +319,7 @@ test('all state machine definitions are valid', async () => {
     'registry-reconcile',
     'schema-rollout',
     'partition-upkeep',
+    'credential-rotation',
   ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString)
@@ -486,7 +495,7 @@ test('every function and every state machine is watched by an alarm: its own or 
   }
   // A workflow calls these again after an error; its own alarms say what remains.
   const retried =
-    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|schema-rollout|partition-upkeep|registry-reconcile)\./;
+    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|credential-(aws|data)|schema-rollout|partition-upkeep|registry-reconcile)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

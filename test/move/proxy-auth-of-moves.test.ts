@@ -96,3 +96,35 @@ test('shared and dedicated places, and secrets that are yet to be made, are not 
   });
   expect(await accepted()).toEqual(['arn:leaving']);
 });
+
+test('while a password is replaced, the role and its stand-in are accepted, whichever the registry names', async () => {
+  await route(cellId, 'arn:role');
+  const { rotationId } = await plane.master
+    .query<{ rotationId: string }>(
+      `INSERT INTO credential_rotations (kind, subject, tenant_id, cell_id, region, role_name, secret, stand_in_role,
+                                         stand_in_secret_arn, started_by)
+       VALUES ('tenant', :subject, :tenantId::uuid, :cellId, 'us', 'r', 'arn:role', 'r_s1', 'arn:stand-in', 'test')
+       RETURNING rotation_id AS "rotationId"`,
+      { subject: `tenant ${tenantId}`, tenantId, cellId },
+    )
+    .then(([row]) => row!);
+  const end = (change: string) =>
+    plane.master.query(`UPDATE credential_rotations SET ${change} WHERE rotation_id = :rotationId::uuid`, {
+      rotationId,
+    });
+  expect(await accepted()).toEqual(['arn:role', 'arn:stand-in']);
+  await plane.master.query(
+    `UPDATE tenant_database_routing SET secret_arn = 'arn:stand-in' WHERE tenant_id = :tenantId::uuid`,
+    { tenantId },
+  );
+  expect(await accepted()).toEqual(['arn:role', 'arn:stand-in']);
+  expect(await accepted(otherCellId)).toEqual([]);
+  await plane.master.query(
+    `UPDATE tenant_database_routing SET secret_arn = 'arn:role' WHERE tenant_id = :tenantId::uuid`,
+    { tenantId },
+  );
+  await end('stand_in_secret_arn = NULL');
+  expect(await accepted()).toEqual(['arn:role']);
+  await end(`status = 'succeeded', finished_at = now()`);
+  expect(await accepted()).toEqual(['arn:role']);
+});

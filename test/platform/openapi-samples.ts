@@ -204,6 +204,26 @@ export const samples: Readonly<Record<string, Sample>> = {
   'alerts.acknowledge': { before: alerted },
   'cells.read': { before: async (driver) => void driver.ids.set('cellId', 'us-1') },
   'cells.rebalancingPlan': { before: async (driver) => void driver.ids.set('cellId', 'us-1') },
+  'credentials.rotateTenant': { expect: [202, 409], after: untilEnded },
+  'credentials.rotateCell': {
+    before: async (driver) => {
+      driver.ids.set('cellId', 'us-2');
+    },
+    // The rotation that was read may still run.
+    expect: [202, 409],
+  },
+  'credentials.rotateRegistry': {
+    before: async (driver) => {
+      driver.ids.set('regionKey', 'us');
+    },
+    expect: [202, 409],
+  },
+  'credentials.read': {
+    before: async (driver) => {
+      const { body } = await driver.send('POST', '/cells/us-2/credential-rotation', { as: 'operator' });
+      driver.ids.set('credentialRotationId', body.credentialRotationId);
+    },
+  },
   'fleet.startRollout': {
     body: () => ({}),
     // Another test's rollout may be running.

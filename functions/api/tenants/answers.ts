@@ -14,6 +14,7 @@ import type { DryRun } from '../../moves/dry-run.ts';
 import type { AlertView } from '../../registry/alerts.ts';
 import type { BackupView, BackupWindow } from '../../registry/backups.ts';
 import type { CellView } from '../../registry/cells.ts';
+import type { CredentialRotationView } from '../../registry/credential-rotations.ts';
 import type { PromotionDecision } from '../../registry/decisions.ts';
 import type { ExportView } from '../../registry/exports.ts';
 import type { RotationView } from '../../registry/field-rotations.ts';
@@ -203,6 +204,7 @@ export const dryRun = component(
         rule: z.enum([
           'status',
           'moving',
+          'credentials',
           'mismatch',
           'nothing-to-move',
           'residency',
@@ -503,6 +505,21 @@ export const rotation = component(
   }) satisfies z.ZodMiniType<RotationView>,
 );
 export const rotationPage = pageOf('Rotation', rotation);
+
+export const credentialRotation = component(
+  'CredentialRotation',
+  z.object({
+    credentialRotationId: id,
+    kind: z.enum(['tenant', 'starter', 'owner', 'registry']),
+    region: z.string(),
+    tenantId: orNull(id),
+    cellId: orNull(z.string()),
+    roleName: z.string(),
+    now: z.boolean(),
+    ...run,
+  }) satisfies z.ZodMiniType<CredentialRotationView>,
+);
+export const credentialRotationPage = pageOf('CredentialRotation', credentialRotation);
 
 export const usageSample = component(
   'UsageSample',

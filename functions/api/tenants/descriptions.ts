@@ -16,6 +16,7 @@ export const tenants = describeOperatorContext({
     Moves: 'Changes of a tenant’s place while it is used.',
     Backups: 'Backups of one tenant, restores and exports.',
     Encryption: 'Keys of encrypted fields.',
+    Credentials: 'Passwords of database roles.',
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
     Fleet: 'Cells, and schema rollouts to all tenants.',
     Alerts: 'Conditions of tenants and cells that an operator should look at.',
@@ -255,6 +256,44 @@ export const tenants = describeOperatorContext({
       tag: 'Encryption',
       summary: 'Read a key rotation',
       answers: { 200: answers.rotation },
+    },
+    'credentials.list': {
+      tag: 'Credentials',
+      summary: 'List credential rotations',
+      description: 'Rotations of database passwords in all regions, oldest first.',
+      answers: { 200: answers.credentialRotationPage },
+    },
+    'credentials.read': {
+      tag: 'Credentials',
+      summary: 'Read a credential rotation',
+      answers: { 200: answers.credentialRotation },
+    },
+    'credentials.rotateTenant': {
+      tag: 'Credentials',
+      summary: 'Rotate the credentials of a tenant',
+      description:
+        'Replaces the password of its login role, or, with `role` `owner`, that of the owner of its dedicated database. No request fails. Poll its `Location`. With `now`, for a leaked password, the old one and its sessions end within a minute or two, and requests that run at that moment may answer 503.',
+      answers: { 202: answers.credentialRotation },
+      refusals: {
+        409: 'They are being replaced already (`rotation-running`), the tenant is being moved or restored, is not active, or uses the credentials of its cell.',
+      },
+    },
+    'credentials.rotateCell': {
+      tag: 'Credentials',
+      summary: 'Rotate the credentials of a cell',
+      description:
+        'Replaces the password of the role of all its Starter tenants, or, with `role` `owner`, that of the owner of its schemas. `now` as for a tenant.',
+      answers: { 202: answers.credentialRotation },
+      refusals: {
+        409: 'They are being replaced already (`rotation-running`), or a move or restore in the cell uses them.',
+      },
+    },
+    'credentials.rotateRegistry': {
+      tag: 'Credentials',
+      summary: 'Rotate the credentials of a registry',
+      description: 'Replaces the passwords of the roles of the region’s registry.',
+      answers: { 202: answers.credentialRotation },
+      refusals: { 409: 'They are being replaced already (`rotation-running`).' },
     },
     'usage.list': {
       tag: 'Costs',

@@ -4,6 +4,7 @@ import * as alerts from './alert-routes.ts';
 import * as backups from './backup-routes.ts';
 import * as cells from './cell-routes.ts';
 import * as costs from './cost-routes.ts';
+import * as credentials from './credential-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
@@ -25,6 +26,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   restores,
   exports,
   rotations,
+  credentials,
   fleet,
   alerts,
   cells,

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import pg from 'pg';
-import { CredentialStore, type Credentials } from '../session/credentials.ts';
+import { CredentialStore, type Credentials, previousCredentials } from '../session/credentials.ts';
+import { sqlStateOf } from '../session/sql-state.ts';
 import { oldestTls } from '../session/tls-version.ts';
 import { valueParsers } from '../session/value-parsers.ts';
 
@@ -11,8 +12,8 @@ export type DataConnectionTarget = {
   readonly database: string;
   /** Statements that are sent without waiting for the previous one share a round trip. Not through a proxy. */
   readonly pipeline?: boolean;
-  /** Receives the connection, so that the caller can break it. */
-  readonly socket?: Socket;
+  /** Makes the socket of each try to connect, so that the caller can break the connection: the last one is its. */
+  readonly socket?: () => Socket;
 } & (
   | {
       /** Name or ARN of the secret. */
@@ -23,17 +24,42 @@ export type DataConnectionTarget = {
   | { readonly credentials: Credentials }
 );
 
+/** Wrong password. */
+const REFUSED = '28P01';
+
 /**
  * One connection for a task, over verified TLS. A proxy's certificate comes from a public authority, a cluster's own
  * from RDS's: both are trusted here. The caller ends it.
+ *
+ * When the password of an owner is replaced, its secret gets the new one first, and the role a moment later. So a refused
+ * login is tried with the secret's previous password, and with the current one again, which the role may have by then.
  * @throws the driver's, the network's or Secrets Manager's own error.
  */
 export async function dataConnection(target: DataConnectionTarget): Promise<pg.Client> {
-  const { username, password } =
-    'credentials' in target
-      ? target.credentials
-      : await new CredentialStore({ region: target.region }).get(target.secretArn);
-  const { socket } = target;
+  if ('credentials' in target) return connect(target, target.credentials);
+  const { secretArn, region } = target;
+  const current = () => new CredentialStore({ region }).get(secretArn);
+  try {
+    return await connect(target, await current());
+  } catch (error) {
+    if (sqlStateOf(error) !== REFUSED) throw error;
+    const previous = await previousCredentials(secretArn, region).catch(() => undefined);
+    if (previous) {
+      try {
+        return await connect(target, previous);
+      } catch (again) {
+        if (sqlStateOf(again) !== REFUSED) throw again;
+      }
+    }
+    return connect(target, await current());
+  }
+}
+
+async function connect(
+  target: DataConnectionTarget,
+  { username, password }: Credentials,
+): Promise<pg.Client> {
+  const socket = target.socket?.();
   const configuration: pg.ClientConfig & { pipeline: boolean } = {
     host: target.host,
     port: target.port,

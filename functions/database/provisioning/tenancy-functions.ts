@@ -47,6 +47,21 @@ BEGIN
 END
 $function$`;
 
+/**
+ * Whether the session's login role is the given role or stands in for it. While the password of a role is replaced, a
+ * second login role is its member and inherits its rights (credentials/). Only the owner can make such a member.
+ */
+const actsAs = `
+CREATE OR REPLACE FUNCTION tenancy.acts_as(role_name text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+  RETURN session_user = role_name OR EXISTS (
+    SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+    WHERE r.rolname = role_name AND m.member = session_user::regrole AND m.inherit_option
+  );
+END
+$function$`;
+
 /** Raises TN001 with the fence in DETAIL. Never returns. */
 const raiseFenced = `
 CREATE OR REPLACE FUNCTION tenancy.raise_fenced(token uuid, expires_at timestamp with time zone) RETURNS void
@@ -71,7 +86,7 @@ BEGIN
   -- Who does not own the tenant does not stand in its queue. A former owner asks for its placement again.
   IF NOT EXISTS (
     SELECT FROM tenancy.placement p WHERE p.tenant_id OPERATOR(pg_catalog.=) tenant
-      AND session_user::text OPERATOR(pg_catalog.=) ANY (ARRAY[p.role_name, p.previous_role_name])
+      AND (tenancy.acts_as(p.role_name) OR tenancy.acts_as(p.previous_role_name))
   ) THEN
     RAISE EXCEPTION 'the placement has another epoch' USING ERRCODE = 'TN003';
   END IF;
@@ -112,7 +127,10 @@ BEGIN
       AND m.roleid = ${TENANT_LOGIN_GROUP_OID}
       AND a.usename <> current_user
       AND NOT EXISTS (SELECT FROM tenancy.placement p
-                      WHERE p.tenant_id = tenant AND a.usename IN (p.role_name, p.previous_role_name))
+                      WHERE p.tenant_id = tenant AND (a.usename IN (p.role_name, p.previous_role_name)
+                        OR EXISTS (SELECT FROM pg_auth_members s JOIN pg_roles r ON r.oid = s.roleid
+                                   WHERE r.rolname IN (p.role_name, p.previous_role_name)
+                                     AND s.member = a.usesysid AND s.inherit_option)))
   LOOP
     -- Without waiting for its end: that would let it come back first.
     IF pg_terminate_backend(intruder.pid) THEN
@@ -194,12 +212,12 @@ BEGIN
   END IF;
   IF epoch IS NULL OR place.epoch OPERATOR(pg_catalog.<>) epoch THEN
     IF place.forward IS NOT NULL AND (place.epoch OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog.=) epoch
-       AND place.previous_role_name OPERATOR(pg_catalog.=) session_user::text THEN
+       AND tenancy.acts_as(place.previous_role_name) THEN
       RAISE EXCEPTION 'the tenant has moved' USING ERRCODE = 'TN002', DETAIL = place.forward::text;
     END IF;
     RAISE EXCEPTION 'the placement has another epoch' USING ERRCODE = 'TN003';
   END IF;
-  IF place.role_name OPERATOR(pg_catalog.<>) session_user::text THEN
+  IF place.role_name OPERATOR(pg_catalog.<>) session_user::text AND NOT tenancy.acts_as(place.role_name) THEN
     RAISE EXCEPTION 'the role does not own the tenant' USING ERRCODE = 'TN004';
   END IF;
   IF place.state OPERATOR(pg_catalog.<>) 'active' THEN
@@ -262,7 +280,7 @@ BEGIN
     SELECT FROM tenancy.placement p WHERE p.tenant_id OPERATOR(pg_catalog.=) tenant
       AND p.fence_token OPERATOR(pg_catalog.=) token
       AND p.fence_expires_at OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
-      AND session_user::text OPERATOR(pg_catalog.=) ANY (ARRAY[p.role_name, current_user::text])
+      AND (session_user OPERATOR(pg_catalog.=) current_user OR tenancy.acts_as(p.role_name))
   ) THEN
     RETURN false;
   END IF;
@@ -273,7 +291,7 @@ BEGIN
       AND p.state OPERATOR(pg_catalog.=) 'fenced'
       AND p.fence_token OPERATOR(pg_catalog.=) token
       AND p.fence_expires_at OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
-      AND session_user::text OPERATOR(pg_catalog.=) ANY (ARRAY[p.role_name, current_user::text]);
+      AND (session_user OPERATOR(pg_catalog.=) current_user OR tenancy.acts_as(p.role_name));
   RETURN FOUND;
 END
 $function$`;
@@ -288,7 +306,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN
   INSERT INTO tenancy.retried_requests AS r (tenant_id, epoch, requests)
     SELECT p.tenant_id, p.epoch, 1 FROM tenancy.placement p
-    WHERE p.tenant_id = note_retry.tenant AND p.epoch = note_retry.epoch AND p.role_name = session_user
+    WHERE p.tenant_id = note_retry.tenant AND p.epoch = note_retry.epoch AND tenancy.acts_as(p.role_name)
   ON CONFLICT ON CONSTRAINT retried_requests_pkey DO UPDATE SET requests = r.requests + 1;
 END
 $function$`;
@@ -306,7 +324,8 @@ DECLARE
 BEGIN
   -- SQL that runs as a login role can forge what current_tenant() reads, so the role decides here.
   IF NOT EXISTS (SELECT FROM tenancy.placement p
-                 WHERE p.tenant_id = tenancy.current_tenant() AND p.role_name = session_user) THEN
+                 WHERE p.tenant_id = tenancy.current_tenant()
+                   AND (p.role_name = session_user OR tenancy.acts_as(p.role_name))) THEN
     RAISE EXCEPTION 'the role does not own the tenant' USING ERRCODE = 'TN004';
   END IF;
   INSERT INTO tenancy.captured_changes (tenant_id, table_name, row_key)
@@ -337,6 +356,7 @@ export const tenancyFunctions: readonly string[] = [
   lockKey,
   moverKey,
   currentTenant,
+  actsAs,
   raiseFenced,
   endForeignSessions,
   awaitWriteLock,

@@ -81,7 +81,7 @@ END $add$`;
  * Version of schema `tenancy` as the statements below make it. Raise it with every change of them: a rollout updates
  * only databases with a lower version. (A test compares the statements with the version.)
  */
-export const TENANCY_VERSION = 2;
+export const TENANCY_VERSION = 3;
 
 /**
  * The statements create schema `tenancy`, or update any earlier version: the functions are replaced, and running calls

@@ -49,11 +49,30 @@ export class CredentialStore implements CredentialSource {
   }
 
   async #read(secretArn: string): Promise<Credentials> {
-    const text = await secretText(secretArn, regionOfArn(secretArn) ?? this.#region);
-    const { username, password } = JSON.parse(text ?? '{}') as Partial<Credentials>;
-    if (!username || !password) throw new Error('the secret holds no username and password');
-    return { username, password };
+    return parseCredentials(await secretText(secretArn, regionOfArn(secretArn) ?? this.#region));
   }
+}
+
+/**
+ * The credentials that a secret's current ones have replaced.
+ * @param region AWS region of a secret given by name; the function's own by default.
+ * @throws Secrets Manager's own error, also when there are none.
+ */
+export async function previousCredentials(secretArn: string, region?: string): Promise<Credentials> {
+  return parseCredentials(await secretText(secretArn, regionOfArn(secretArn) ?? region, 'AWSPREVIOUS'));
+}
+
+/** The parser's message would quote the text, so the error has none of it. */
+function parseCredentials(text: string | undefined): Credentials {
+  let value: Partial<Credentials> | undefined;
+  try {
+    value = JSON.parse(text ?? '{}');
+  } catch {
+    // Reported below.
+  }
+  const { username, password } = value ?? {};
+  if (!username || !password) throw new Error('the secret holds no username and password');
+  return { username, password };
 }
 
 /** The AWS region that an ARN names; undefined for a name, which is one of the caller's own region. */

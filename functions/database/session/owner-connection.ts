@@ -22,8 +22,18 @@ export async function asOwner<Result>(
   work: (connection: pg.Client) => Promise<Result>,
   { pipeline = false }: { readonly pipeline?: boolean } = {},
 ): Promise<Result> {
-  const socket = new Socket();
-  const connection = await dataConnection({ host, port, database, secretArn, pipeline, socket });
+  let socket = new Socket();
+  const connection = await dataConnection({
+    host,
+    port,
+    database,
+    secretArn,
+    pipeline,
+    socket: () => {
+      socket = new Socket();
+      return socket;
+    },
+  });
   try {
     return await work(connection);
   } finally {

@@ -130,7 +130,12 @@ async function readSource(owner: pg.ClientBase, schemaName: string): Promise<Sou
               select from pg_catalog.pg_stat_activity a
               where a.datname = pg_catalog.current_database() and a.pid <> pg_catalog.pg_backend_pid()
                 and (a.usename = $4
-                     or a.usename in (select p.role_name from tenancy.placement p where p.schema_name = $1))
+                     or a.usename in (select p.role_name from tenancy.placement p where p.schema_name = $1)
+                     -- A stand-in of such a role, while its password is replaced.
+                     or exists (select from pg_catalog.pg_auth_members m
+                                join pg_catalog.pg_roles r on r.oid = m.roleid
+                                join tenancy.placement p on p.role_name = r.rolname and p.schema_name = $1
+                                where m.member = a.usesysid and m.inherit_option))
                 and (a.state is distinct from 'idle'
                      or a.state_change > pg_catalog.clock_timestamp() - $5::interval)) as "isComplete"`,
     [

@@ -43,11 +43,13 @@ export async function prepareRelocate(context: HopContext): Promise<PhaseOutcome
 
 /**
  * Kept in the subscription only, and the same for each run of the phase: a new one would lock out the workers until the
- * subscription has it too.
+ * subscription has it too. So it derives from the secret of the target's role, which is not rotated during a move, and not
+ * from an owner's.
  */
-async function replicationPassword({ source, attempt }: Hop): Promise<string> {
-  const owner = await new CredentialStore().get(source.ownerSecret);
-  return createHmac('sha256', owner.password).update(`replication ${attempt.attemptId}`).digest('base64url');
+async function replicationPassword({ target, attempt }: Hop): Promise<string> {
+  if (target.secretArn === null) throw new TypeError('the target has no secret yet');
+  const role = await new CredentialStore().get(target.secretArn);
+  return createHmac('sha256', role.password).update(`replication ${attempt.attemptId}`).digest('base64url');
 }
 
 async function createTargetTables(sides: BothSides, hop: Hop): Promise<void> {

@@ -3,6 +3,7 @@ import { alerts } from './alerts.ts';
 import { backup, backups } from './backups.ts';
 import { cells } from './cells.ts';
 import { advice, costs, fleet, usage } from './costs.ts';
+import { credentialRotations, rotateCredentials } from './credentials.ts';
 import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
@@ -62,6 +63,8 @@ export const COMMANDS: readonly Command[] = [
   decline,
   rotate,
   rotations,
+  rotateCredentials,
+  credentialRotations,
   rollouts,
   executions,
   tick,

@@ -19,6 +19,9 @@ export function passiveResourceTypes(): ResourceFactory[] {
 
 /** Resource types that are ignored locally, with the reason. `Ref` returns a name for them; they have no attributes. */
 export const ignoredResourceTypes: Record<string, string> = {
+  'AWS::Backup::BackupPlan': 'no snapshots are taken by schedule locally',
+  'AWS::Backup::BackupSelection': 'no snapshots are taken by schedule locally',
+  'AWS::Backup::BackupVault': 'there are no snapshots to keep locally',
   'AWS::CDK::Metadata': 'usage statistics of the CDK',
   'AWS::Lambda::EventInvokeConfig': 'asynchronous invocations are not retried locally',
   'AWS::Lambda::LayerVersion': 'functions are bundled whole',
