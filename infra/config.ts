@@ -3,6 +3,7 @@
  * harm has a default here; validate-config.ts checks the others.
  */
 
+import type { OffboardingPolicy } from '../functions/contracts/offboarding-policy.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { promotion } from './promotion-config.ts';
 
@@ -164,6 +165,8 @@ export interface StrataConfig {
   readonly backups: BackupConfig;
   readonly moves: MoveConfig;
   readonly signIn: SignInConfig;
+  /** When tenants are offboarded: by request, and because their subscriptions end. */
+  readonly offboarding: OffboardingPolicy;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
   /** Browser origins that may call the APIs. */
@@ -250,6 +253,12 @@ export const config: StrataConfig = {
     replicationTlsBetweenRegions: 'sslmode=require',
   },
   signIn: { identityProviders: [] },
+  offboarding: {
+    graceMinutes: 7 * 24 * 60,
+    noticeDays: [30, 7, 1],
+    subscriptionGraceDays: 14,
+    suspendedDays: 30,
+  },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,

@@ -42,6 +42,7 @@ export const STATE_MACHINES = {
   drills: 'restore-drills',
   reconcile: 'registry-reconcile',
   auditChain: 'audit-chain',
+  offboarding: 'tenant-offboarding',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
@@ -58,6 +59,9 @@ export const tenantKeyAlias = (tenantId: string): string => `alias/${DEDICATED_N
 
 /** The KMS key of a region for the encrypted fields of tenants that have none of their own. */
 export const regionFieldKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-fields`;
+
+/** The KMS key of a region that signs certificates of erasure. */
+export const certificateKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-certificates`;
 
 /** Copies of clusters, of which restores to a point in time make backups: `strata-side-<restoreId>`. */
 export const SIDE_CLUSTERS = 'strata-side-';
@@ -82,6 +86,8 @@ export const ALERTS = {
   sideCluster: 'SideClusterAlert',
   /** An entry or a seal of a tenant's audit log was altered, removed, added or reordered. */
   auditChain: 'AuditChainAlert',
+  /** An offboarding whose execution has ended could not be continued. */
+  offboardingRecovery: 'OffboardingRecoveryAlert',
 } as const;
 
 /** The function that measures a tenant, in the region with that key. */

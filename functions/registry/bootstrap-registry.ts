@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { offboardingTables } from './migrations/0017-offboarding.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -47,6 +48,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0017-offboarding', statements: offboardingTables },
 ];
 
 /** The registry version of this release: the number of its last migration. */
@@ -145,6 +147,8 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   tenant_offers: 'SELECT, INSERT, UPDATE, DELETE',
   promotion_decisions: 'SELECT, INSERT, DELETE',
   account_requests: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_offboardings: 'SELECT, INSERT, UPDATE',
+  subscription_notices: 'SELECT, INSERT',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {
@@ -184,6 +188,8 @@ export const registryGrants: readonly string[] = [
   ...Object.entries(WRITER_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
   ),
+  // It refuses every tenant that is not being erased.
+  `GRANT EXECUTE ON FUNCTION erase_tenant(uuid) TO ${WRITER_ROLE}`,
   ...Object.entries(USERS_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${USERS_ROLE}`,
   ),

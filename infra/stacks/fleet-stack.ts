@@ -1,7 +1,9 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { Offboarding } from '../constructs/offboarding.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import type { RegionalStackProps } from './api-stack.ts';
 import type { BackupsStack } from './backups-stack.ts';
@@ -27,7 +29,16 @@ export class FleetStack extends Stack {
     const settings = { config, bundle: props.bundle, alarmTopicArn };
     const cells = props.cells.map(({ cell }) => cell);
     const tasks = { settings, region, registry, network, cells, secrets };
-    new Promotion(this, 'Promotion', { ...tasks, key });
+    const { topic } = new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
+    new Offboarding(this, 'Offboarding', {
+      ...tasks,
+      identity: props.controlPlane.identity,
+      dedicated: props.operations.dedicated,
+      bucket: props.backups.backups.bucket,
+      topic,
+      key,
+      elsewhere: new RegionGrants(this, config, region),
+    });
   }
 }

@@ -4,6 +4,7 @@ import * as backups from './backup-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
+import * as offboarding from './offboarding-routes.ts';
 import * as promotion from './promotion-routes.ts';
 import * as restores from './restore-routes.ts';
 import * as rotations from './rotation-routes.ts';
@@ -16,6 +17,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   tenants,
   users,
   moves,
+  offboarding,
   promotion,
   backups,
   restores,
