@@ -106,15 +106,15 @@ export function fingerprintOf(publicKey: string): string {
  */
 export function forgeryOf(
   signed: SignedCertificate,
-  publicKey: string = signed.publicKey,
+  publicKey: string = signed?.publicKey,
 ): string | undefined {
-  const { certificate, signature } = signed;
+  const { certificate, signature } = signed ?? {};
   if (certificate?.format !== CERTIFICATE_FORMAT) return 'it is no erasure certificate';
   if (certificate.version !== CERTIFICATE_VERSION) return `its version ${certificate.version} is not known`;
   if (signature?.algorithm !== 'RSASSA_PSS_SHA_256') return 'its signature has another algorithm';
-  if (fingerprintOf(signed.publicKey) !== signed.publicKeySha256)
-    return 'its fingerprint is not that of its key';
   try {
+    if (fingerprintOf(signed.publicKey) !== signed.publicKeySha256)
+      return 'its fingerprint is not that of its key';
     const key = publicKey.includes('-----BEGIN')
       ? createPublicKey(publicKey)
       : createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });

@@ -86,7 +86,7 @@ export const ALERTS = {
   sideCluster: 'SideClusterAlert',
   /** An entry or a seal of a tenant's audit log was altered, removed, added or reordered. */
   auditChain: 'AuditChainAlert',
-  /** An offboarding whose execution has ended could not be continued. */
+  /** An offboarding whose execution has ended could not be continued, or the daily run over subscriptions failed. */
   offboardingRecovery: 'OffboardingRecoveryAlert',
 } as const;
 

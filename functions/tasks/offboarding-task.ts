@@ -22,7 +22,9 @@ const OFFBOARDINGS: TaskKind = {
     const { data } = z.object({ done: z.boolean() }).partial().safeParse(result);
     return { ...data };
   },
-  alertOf: (_error, name) => (name === 'recover' ? ALERTS.offboardingRecovery : undefined),
+  // No workflow watches these.
+  alertOf: (_error, name) =>
+    name === 'recover' || name === 'subscriptions' ? ALERTS.offboardingRecovery : undefined,
 };
 
 /** @param ofEvent the phase that handles events of schedules and of EventBridge. */

@@ -99,7 +99,6 @@ export class Offboarding extends Construct {
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],
       functions: Object.values(tasks),
-      failing: [tasks.registry],
       others: [this.#countRecoveryAlerts(tasks.registry)],
       description:
         'tenant-offboarding: an execution failed or timed out, or could not be continued, or the daily run over subscriptions failed. In the erasure nothing is lost: recovery continues it, and no certificate is issued until all is erased. Search the logs of offboarding-registry, offboarding-data and offboarding-aws for level ERROR.',

@@ -131,7 +131,12 @@ describe('tenants of all three models that leave', () => {
       expect.arrayContaining(['account ', 'cluster ', 'object ', 'secret ', 'stack ']),
     );
     const places = planted.join('\n');
-    for (const place of ['public.tenant_users', 'shared.employees', 'shared.idempotency_keys', 'pg_namespace'])
+    for (const place of [
+      'public.tenant_users',
+      'shared.employees',
+      'shared.idempotency_keys',
+      'pg_namespace',
+    ])
       expect(places).toContain(place);
     const all = Object.values(tenants);
     const hex = all.map(({ tenantId }) => tenantId.replaceAll('-', ''));
