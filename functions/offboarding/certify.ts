@@ -133,7 +133,8 @@ export function certificateOf(
   { now, logRetentionDays }: { readonly now: Date; readonly logRetentionDays: number },
 ): ErasureCertificate {
   const { facts, region, tenantId } = record;
-  const stores = Object.entries(facts);
+  // The registry does not keep their order.
+  const stores = Object.entries(facts).sort(([one], [other]) => (one < other ? -1 : 1));
   const { finalExport = null } = (facts[REGISTRY_STORE] ?? {}) as {
     finalExport?: ErasureCertificate['finalExport'];
   };
