@@ -19,6 +19,7 @@ const alone = [
     'test/regions/*.test.ts',
     'test/accounts/work-on-accounts.test.ts',
     'test/database/data-connection.test.ts',
+    'test/cache/*.test.ts',
     'test/database/tls.test.ts',
   ],
   ...['left-database', 'target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(

@@ -26,12 +26,28 @@ export interface CapacityConfig {
   readonly readers: number;
 }
 
+/**
+ * ElastiCache Serverless for Valkey: the second layer of the cache, and the limits of requests. What it costs is in
+ * docs/deploy.md.
+ */
+export interface CacheConfig {
+  /** The most data that it keeps, in GB: beyond it evicts. 1 to 5,000. */
+  readonly maxStorageGb: number;
+  /** The most ElastiCache processing units per second: beyond it refuses. 1,000 to 15,000,000. */
+  readonly maxEcpuPerSecond: number;
+}
+
 /** One Aurora cluster with its proxy for Starter rows and Business schemas. */
 export interface CellConfig extends CapacityConfig {
   /** `<region key>-<number>`. It is part of the names of secrets, cluster and proxy: never reuse or rename one. */
   readonly id: string;
   /** Business tenants the cell accepts, at most 190: add a cell instead of raising it. */
   readonly maxBusinessTenants: number;
+  /**
+   * Absent: the cell has no cache. A region with a cache in some of its cells uses these for all of its tenants, Enterprise
+   * tenants included.
+   */
+  readonly cache?: CacheConfig;
 }
 
 /** The initial size of every Enterprise tenant's own cluster; an operator can resize a single one later. */
@@ -191,6 +207,9 @@ export interface StrataConfig {
    */
   readonly deletionProtection: boolean;
 }
+
+/** The cache of a cell that gets one: `cell('us-1')` with `cache` beside it. Its limits bound its price. */
+export const smallCache: CacheConfig = { maxStorageGb: 5, maxEcpuPerSecond: 10_000 };
 
 const cell = (id: string): CellConfig => ({
   id,

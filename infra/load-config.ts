@@ -1,4 +1,11 @@
-import { type CellConfig, config, knownRegions, type RegionConfig, type StrataConfig } from './config.ts';
+import {
+  type CellConfig,
+  config,
+  knownRegions,
+  type RegionConfig,
+  type StrataConfig,
+  smallCache,
+} from './config.ts';
 import { ConfigError, validateConfig } from './validate-config.ts';
 
 /**
@@ -8,20 +15,25 @@ import { ConfigError, validateConfig } from './validate-config.ts';
  *   `moves.dutyCycle`.
  * - `OFFBOARDING_GRACE_MINUTES`: `offboarding.graceMinutes`.
  * - `STRATA_REGIONS`: the regions, home first, such as `us,eu`.
+ * - `STRATA_CACHE`: `on` gives a small cache to each cell that has none; `off` leaves all of them out.
  * - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; further cells are like its first.
  * @throws {ConfigError}
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): StrataConfig {
   const { DB_PIPELINE: pipeline, STRATA_CELLS: cells, STRATA_REGIONS: keys } = environment;
   const { REPLICATION_TLS: replicationTls, MOVE_MAX_PAUSE_MS: maxPauseMs } = environment;
-  const { MOVE_DUTY_CYCLE: dutyCycle, OFFBOARDING_GRACE_MINUTES: graceMinutes } = environment;
+  const { MOVE_DUTY_CYCLE: dutyCycle, STRATA_CACHE: cache } = environment;
+  const { OFFBOARDING_GRACE_MINUTES: graceMinutes } = environment;
   if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
     throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
+  }
+  if (cache && cache !== 'on' && cache !== 'off') {
+    throw new ConfigError([`STRATA_CACHE is "${cache}", expected "on" or "off"`]);
   }
   const regions = keys ? namedRegions(keys) : config.regions;
   return validateConfig({
     ...config,
-    regions: cells ? withCells(regions, cells) : regions,
+    regions: withCaches(cells ? withCells(regions, cells) : regions, cache),
     moves: {
       ...config.moves,
       ...(replicationTls ? { replicationTls } : {}),
@@ -48,6 +60,13 @@ function namedRegions(wish: string): RegionConfig[] {
     ]);
   }
   return regions;
+}
+
+function withCaches(regions: readonly RegionConfig[], wish: string | undefined): readonly RegionConfig[] {
+  if (!wish) return regions;
+  const changed = ({ cache, ...rest }: CellConfig): CellConfig =>
+    wish === 'on' ? { ...rest, cache: cache ?? smallCache } : rest;
+  return regions.map((region) => ({ ...region, cells: region.cells.map(changed) }));
 }
 
 /** The regions with as many cells each as `wish` says. @throws {ConfigError} */

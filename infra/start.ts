@@ -8,6 +8,7 @@ import {
   type Platform,
   Progress,
   startPlatform,
+  valkeyProgram,
 } from './local/index.ts';
 
 /** `npm start`: the local platform with its demo tenants, until a signal. See README.md for variables and flags. */
@@ -49,6 +50,11 @@ try {
       ? `point-in-time recovery on: at most ${archiveBound(0) / 1024 ** 2} MiB a database server, or four times its data; STRATA_PITR=off saves that`
       : 'point-in-time recovery off: STRATA_PITR=on switches it on',
   );
+  if (!valkeyProgram()) {
+    progress.log(
+      'no cache of tenants’ data and no limits of requests: they need valkey-server or redis-server on this machine',
+    );
+  }
   progress.log(`ready API ${url(platform.apiUrl)}  AWS ${url(platform.awsUrl)}`);
   // A first start creates everything at its newest version.
   if (!platform.firstStart) await followRollouts(platform).catch(tellOfRollouts);

@@ -236,7 +236,13 @@ function regionProblems(region: RegionConfig): string[] {
   if (region.cells.length === 0) problems.push(`${name}: has no cell`);
   if (new Set(region.cells.map(({ id }) => id)).size !== region.cells.length)
     problems.push(`${name}: cell ids must be unique`);
-  for (const { id, maxBusinessTenants, ...capacity } of region.cells) {
+  for (const { id, maxBusinessTenants, cache, ...capacity } of region.cells) {
+    if (cache && !isWhole(cache.maxStorageGb, 1, 5_000))
+      problems.push(`cell ${id}: cache.maxStorageGb is ${cache.maxStorageGb}, expected 1 to 5000`);
+    if (cache && !isWhole(cache.maxEcpuPerSecond, 1_000, 15_000_000))
+      problems.push(
+        `cell ${id}: cache.maxEcpuPerSecond is ${cache.maxEcpuPerSecond}, expected 1000 to 15000000`,
+      );
     if (!new RegExp(`^${region.key}-[1-9]\\d{0,2}$`).test(id))
       problems.push(`cell ${id}: id must be ${region.key}-1, ${region.key}-2, …`);
     if (!isWhole(maxBusinessTenants, 0, MAX_BUSINESS_TENANTS))

@@ -96,7 +96,7 @@ export async function startPostgresServer(
  * One authority for all servers of a run: of two authorities of one name, a client that trusts both finds only the
  * first. Child processes find it through the environment.
  */
-async function sharedCertificates(): Promise<LocalCertificates> {
+export async function sharedCertificates(): Promise<LocalCertificates> {
   process.env.STRATA_TEST_TLS ??= mkdtempSync(join(tmpdir(), 'strata-test-tls-'));
   return localCertificates(process.env.STRATA_TEST_TLS);
 }

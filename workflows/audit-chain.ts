@@ -15,14 +15,11 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   JsonPath,
-  LogLevel,
   Map as MapState,
   Pass,
-  QueryLanguage,
-  StateMachine,
+  type StateMachine,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
@@ -30,6 +27,7 @@ import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { ChainsIncomplete } from '../functions/upkeep/errors.ts';
 import { beyond, completeOrFail, phases, taskState } from './task-states.ts';
 import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface AuditChainProps {
   /** The entry `backup-data`. */
@@ -80,14 +78,12 @@ export class AuditChain extends Construct {
       resultPath: '$.report',
     });
     const definition = phases(list, databases, report, completeOrFail(this, ChainsIncomplete.name));
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.auditChain,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.auditChain,
+      definition,
       // Before the next day's verification begins.
       timeout: Duration.hours(20),
-      tracingEnabled: true,
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 }

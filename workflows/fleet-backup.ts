@@ -16,19 +16,16 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   DistributedMap,
   Errors,
   IntegrationPattern,
   type IStateMachine,
   JitterType,
   JsonPath,
-  LogLevel,
   Map as MapState,
   Pass,
-  QueryLanguage,
   Result,
-  StateMachine,
+  type StateMachine,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { type LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
@@ -37,6 +34,7 @@ import { FleetIncomplete } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond, completeOrFail, phases, taskState } from './task-states.ts';
 import { BACKUP_TIMEOUTS } from './tenant-backup.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface FleetBackupProps {
   /** The entry `backup-registry`. */
@@ -103,14 +101,12 @@ export class FleetBackup extends Construct {
       this.#expire(pages),
     );
 
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.fleetBackup,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.fleetBackup,
+      definition,
       // Before the next day's run begins.
       timeout: Duration.hours(20),
-      tracingEnabled: true,
-      logs: { destination: props.logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup: props.logGroup,
     });
   }
 

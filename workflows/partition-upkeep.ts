@@ -18,21 +18,19 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   JsonPath,
-  LogLevel,
   Map as MapState,
   Pass,
-  QueryLanguage,
   type RetryProps,
-  StateMachine,
+  type StateMachine,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { UpkeepIncomplete, UpkeepRunning } from '../functions/upkeep/errors.ts';
 import { beyond, completeOrFail, phaseOf, phases, taskState } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface PartitionUpkeepProps {
   /** The entry `partition-upkeep`. */
@@ -117,14 +115,12 @@ export class PartitionUpkeep extends Construct {
       resultPath: '$.report',
     });
     const definition = phases(list, databases, report, completeOrFail(this, UpkeepIncomplete.name));
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.partitionUpkeep,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.partitionUpkeep,
+      definition,
       // Before the next day's execution begins.
       timeout: Duration.hours(20),
-      tracingEnabled: true,
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 }

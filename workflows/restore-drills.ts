@@ -14,15 +14,12 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   DistributedMap,
   Errors,
   Fail,
   JsonPath,
-  LogLevel,
   Pass,
-  QueryLanguage,
-  StateMachine,
+  type StateMachine,
   Succeed,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
@@ -32,6 +29,7 @@ import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { DrillsFailed } from '../functions/restores/errors.ts';
 import { beyond, phases, taskState } from './task-states.ts';
 import { RESTORE_TIMEOUT } from './tenant-restore.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface RestoreDrillsProps {
   /** The entry `restore-data`. */
@@ -68,14 +66,12 @@ export class RestoreDrills extends Construct {
           new Fail(this, 'Not all passed', { error: DrillsFailed.name, causePath: '$.report.cause' }),
         ),
     );
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.drills,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.drills,
+      definition,
       // Before the next day's run begins.
       timeout: Duration.hours(20),
-      tracingEnabled: true,
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

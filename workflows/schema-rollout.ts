@@ -14,17 +14,14 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
   JitterType,
   JsonPath,
-  LogLevel,
   Map as MapState,
   Pass,
-  QueryLanguage,
   type RetryProps,
-  StateMachine,
+  type StateMachine,
   Succeed,
   TaskInput,
   Wait,
@@ -35,6 +32,7 @@ import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { RolloutInProgress } from '../functions/rollouts/errors.ts';
 import { phases, taskState } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface SchemaRolloutProps {
   /** The entry `schema-rollout`, which dispatches on `phase`. */
@@ -106,14 +104,12 @@ export class SchemaRollout extends Construct {
         .otherwise(waves.next(finish)),
     );
 
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.rollout,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.rollout,
+      definition,
       // A backstop: it ends the execution without `Record failure`; the event of the execution's end records it then.
       timeout: Duration.days(1),
-      tracingEnabled: true,
-      logs: { destination: props.logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup: props.logGroup,
     });
   }
 

@@ -19,14 +19,11 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
   JsonPath,
-  LogLevel,
   Pass,
-  QueryLanguage,
-  StateMachine,
+  type StateMachine,
   Succeed,
   TaskInput,
   type TaskStateBase,
@@ -36,6 +33,7 @@ import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { BACKUP_DATA_TIMEOUT, backupStates, waitForMoveOrRollout } from './backup-lanes.ts';
 import { beyond, phaseOf, phases, type TaskStateProps, taskState } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface BackupTasks {
   /** The entry `backup-registry`: phases that sign in to no database. */
@@ -76,16 +74,13 @@ export class TenantBackup extends Construct {
       }),
     );
 
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.backup,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.backup,
+      definition,
       // A backstop: it ends the execution without `Record failure`, and recovery ends the record. It must be shorter
       // than two days, because expiry deletes objects without a manifest after that time.
       timeout: Duration.days(1),
-      tracingEnabled: true,
-      // Execution data names the tenant, so only the states are logged.
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

@@ -19,17 +19,14 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
   type IChainable,
   JitterType,
   JsonPath,
-  LogLevel,
   Pass,
-  QueryLanguage,
   type RetryProps,
-  StateMachine,
+  type StateMachine,
   Succeed,
   TaskInput,
   Wait,
@@ -40,6 +37,7 @@ import { Construct } from 'constructs';
 import { BackupNotStarted } from '../functions/backups/errors.ts';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond, phaseOf, type TaskStateProps, taskState } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface TenantExportProps {
   /** The entry `export-data`, which dispatches on `phase`. */
@@ -85,15 +83,12 @@ export class TenantExport extends Construct {
     });
     const definition = start.next(this.#phase('Begin', 'begin', { resultPath: '$.export' })).next(source);
 
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.export,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.export,
+      definition,
       // A backstop: it ends the execution without `Record failure`, and recovery ends the record.
       timeout: Duration.hours(12),
-      tracingEnabled: true,
-      // Execution data names the tenant, so only the states are logged.
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

@@ -13,13 +13,10 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
-  LogLevel,
   Pass,
-  QueryLanguage,
-  StateMachine,
+  type StateMachine,
   Succeed,
   Wait,
   WaitTime,
@@ -27,6 +24,7 @@ import {
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { beyond, MOVE_TIMEOUTS, patient, phaseOf, phases, taskState } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface TenantMoveCleanupProps {
   tasks: {
@@ -104,15 +102,13 @@ export class TenantMoveCleanup extends Construct {
           new Wait(this, 'Wait', { time: WaitTime.timestampPath('$.step.keepUntil') }).next(cleanUpState),
         ),
     );
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.moveCleanup,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.moveCleanup,
+      definition,
       // The 25,000 events of an execution last for two days of calls, each of which has 9 events and takes about a
       // minute.
       timeout: Duration.hours(72 + keepDedicated.toHours() + keepReplaced.toHours()),
-      tracingEnabled: true,
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 }

@@ -8,11 +8,12 @@
 
 import { Duration } from 'aws-cdk-lib';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
-import { DefinitionBody, LogLevel, Pass, QueryLanguage, StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Pass, type StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
 import { HopLoop, type MoveTasks } from './hop-loop.ts';
 import { phases } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface TenantMoveProps {
   /** The task functions, one for each privilege, which dispatch on `phase`. */
@@ -32,15 +33,12 @@ export class TenantMove extends Construct {
       loop.phase('Begin', loop.data, 'begin', { resultPath: '$.move' }),
       loop.states(loop.phase('Finish', loop.registry, 'finish', { resultPath: '$' })),
     );
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.move,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.move,
+      definition,
       // A backstop, longer than the events last: it ends the execution without `Roll back`, which recovery does then.
       timeout: Duration.days(3),
-      tracingEnabled: true,
-      // Execution data names tenant and target, so only the states are logged.
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 }

@@ -22,15 +22,12 @@ import {
   Chain,
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
   JitterType,
-  LogLevel,
   Pass,
-  QueryLanguage,
   type RetryProps,
-  StateMachine,
+  type StateMachine,
   Succeed,
   Wait,
   WaitTime,
@@ -50,6 +47,7 @@ import {
   type TaskStateProps,
   taskState,
 } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface TenantOffboardingProps {
   readonly tasks: {
@@ -141,15 +139,12 @@ export class TenantOffboarding extends Construct {
         .when(isTrue('erasing'), erasure)
         .otherwise(leave),
     );
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.offboarding,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.offboarding,
+      definition,
       // A backstop: recovery continues what an execution has left.
       timeout: Duration.minutes(graceMinutes + 14 * 24 * 60),
-      tracingEnabled: true,
-      // Execution data names the tenant, so only the states are logged.
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

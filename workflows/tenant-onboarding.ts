@@ -25,14 +25,11 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import {
   Choice,
   Condition,
-  DefinitionBody,
   Errors,
   Fail,
   type IChainable,
-  LogLevel,
   Pass,
-  QueryLanguage,
-  StateMachine,
+  type StateMachine,
   type TaskStateBase,
   Wait,
   WaitTime,
@@ -49,6 +46,7 @@ import {
   type TaskStateProps,
   taskState,
 } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 export interface OnboardingTasks {
   /** The entry `onboarding-registry`. */
@@ -120,16 +118,13 @@ export class TenantOnboarding extends Construct {
         .otherwise(finish),
     );
 
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.onboarding,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.onboarding,
+      definition,
       // A backstop: it ends the execution without `Record failure`, so the tenant stays provisioning, and can be
       // resumed.
       timeout: Duration.hours(6),
-      tracingEnabled: true,
-      // Execution data contains people's addresses, so only the states are logged.
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

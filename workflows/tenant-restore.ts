@@ -26,13 +26,10 @@ import {
   Chain,
   Choice,
   Condition,
-  DefinitionBody,
   type IChainable,
-  LogLevel,
   Pass,
-  QueryLanguage,
   type RetryProps,
-  StateMachine,
+  type StateMachine,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../functions/contracts/names.ts';
@@ -40,6 +37,7 @@ import { SideClusterUnreachable } from '../functions/restores/errors.ts';
 import { backupStates } from './backup-lanes.ts';
 import { HopLoop, type MoveTasks, type PhaseTask } from './hop-loop.ts';
 import { MOVE_TIMEOUTS, phases } from './task-states.ts';
+import { WorkflowStateMachine } from './workflow-state-machine.ts';
 
 /** Lambda's limit. Filling continues in the next call. */
 export const RESTORE_TIMEOUT = Duration.minutes(15);
@@ -84,14 +82,12 @@ export class TenantRestore extends Construct {
       loop.untilDone('Plan', restore, 'plan', { pause: Duration.seconds(10) }),
       loop.states(finish, loop.untilDone('Fill', restore, 'fill')),
     );
-    this.stateMachine = new StateMachine(this, 'StateMachine', {
-      stateMachineName: STATE_MACHINES.restore,
-      definitionBody: DefinitionBody.fromChainable(definition),
-      queryLanguage: QueryLanguage.JSON_PATH,
+    this.stateMachine = new WorkflowStateMachine(this, 'StateMachine', {
+      name: STATE_MACHINES.restore,
+      definition,
       // The same as that of `tenant-move`.
       timeout: Duration.days(3),
-      tracingEnabled: true,
-      logs: { destination: logGroup, level: LogLevel.ALL, includeExecutionData: false },
+      logGroup,
     });
   }
 

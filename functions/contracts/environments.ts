@@ -68,6 +68,8 @@ export interface FieldKeyEnvironment {
 export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment, FieldKeyEnvironment {
   /** Domains whose first label names a tenant, separated by commas. */
   readonly TENANT_DOMAINS: string;
+  /** Ids of the region's cells that have a cache, separated by commas. Absent: there is none. */
+  readonly CACHES?: string;
 }
 
 export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvironment {

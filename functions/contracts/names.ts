@@ -66,9 +66,14 @@ export const certificateKeyAlias = (regionKey: string): string => `alias/strata-
 /** Copies of clusters, of which restores to a point in time make backups: `strata-side-<restoreId>`. */
 export const SIDE_CLUSTERS = 'strata-side-';
 
-/** The secret of a role of a cell's cluster. */
-export const cellSecretName = (cellId: string, role: 'master' | 'owner' | 'starter'): string =>
-  `strata/${cellId}/${role}`;
+/**
+ * A secret of a cell: of a role of its cluster, of the login to its cache, or with the address of its cache, which is no
+ * secret but has to be found by a name.
+ */
+export const cellSecretName = (
+  cellId: string,
+  what: 'master' | 'owner' | 'starter' | 'cache' | 'cache-address',
+): string => `strata/${cellId}/${what}`;
 
 /** Messages of the log that alarms count. */
 export const ALERTS = {

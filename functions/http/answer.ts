@@ -5,6 +5,7 @@ import { matchesTag } from '../resources/entity-tag.ts';
 import { MAX_PAGE_BYTES } from '../resources/keyset-page.ts';
 import type { ApiEvent, RequestFacts } from './api-event.ts';
 import { Problem } from './problem.ts';
+import type { TenantContext } from './resolve-tenant.ts';
 
 /** The largest answer that Lambda takes, in bytes, minus the headers. The body is a string inside that JSON. */
 const MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024;
@@ -72,9 +73,18 @@ function isLargeDocument(value: unknown): boolean {
 
 /** Names each request in the log and in `X-Request-Id`. Bodies and tokens are never logged. */
 export function logRequests(logger: Logger): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2> {
-  const finish = (event: ApiEvent, response: APIGatewayProxyStructuredResultV2 | null | undefined) => {
+  const finish = (
+    event: ApiEvent,
+    response: APIGatewayProxyStructuredResultV2 | null | undefined,
+    context: object,
+  ) => {
     if (!response) return;
-    response.headers = { ...response.headers, 'x-request-id': event.requestContext.requestId };
+    const { answerHeaders } = context as Partial<TenantContext>;
+    response.headers = {
+      ...response.headers,
+      ...answerHeaders,
+      'x-request-id': event.requestContext.requestId,
+    };
     logger.info('request', {
       requestId: event.requestContext.requestId,
       route: event.routeKey,
@@ -82,7 +92,7 @@ export function logRequests(logger: Logger): MiddlewareObj<ApiEvent, APIGatewayP
     });
   };
   return {
-    after: ({ event, response }) => finish(event, response),
-    onError: ({ event, response }) => finish(event, response),
+    after: ({ event, response, context }) => finish(event, response, context),
+    onError: ({ event, response, context }) => finish(event, response, context),
   };
 }

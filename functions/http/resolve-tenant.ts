@@ -1,9 +1,11 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { CacheServer } from '../aws/cache-server.ts';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
 import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
+import type { CachePool } from '../tenant-data/cache-pool.ts';
 import type { ApiEvent } from './api-event.ts';
 import { type Caller, readCaller } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
@@ -14,6 +16,8 @@ export interface ResolutionDependencies {
   readonly domains: readonly string[];
   /** Key of the region that the function runs in. */
   readonly regionKey?: string | undefined;
+  /** The region's caches, loaded at the first request. Absent: there is none. */
+  readonly caches?: (() => Promise<CachePool>) | undefined;
   /** How long a request waits for a tenant that is arriving, in milliseconds; ten seconds by default. */
   readonly patienceMs?: number;
 }
@@ -27,7 +31,7 @@ export function resolveTenant(
 ): MiddlewareObj<ApiEvent, APIGatewayProxyStructuredResultV2, Error, TenantContext> {
   return {
     before: async ({ event, context }) => {
-      const { directory, router, domains, ...settings } = dependencies();
+      const { directory, router, domains, caches, ...settings } = dependencies();
       const naming = readTenantNaming(event.headers, event.requestContext.domainName, domains);
       const caller = readCaller(event.requestContext.authorizer.jwt.claims);
       if (!caller) throw new NotAMember('the token names no tenant');
@@ -36,7 +40,14 @@ export function resolveTenant(
           ? await resolveUser(directory, caller, naming, settings)
           : await resolveOperator(directory, caller, naming, settings);
       if (entry.status !== 'active') throw new TenantNotServing(entry.status);
-      context.tenant = new TenantAccess(entry.tenantId, entry.slug, router, entry);
+      const { cache, server } = (await caches?.())?.of(entry.tenantId) ?? {};
+      const { limits, features } = entry;
+      context.tenant = new TenantAccess(entry.tenantId, entry.slug, router, entry, {
+        cache,
+        features,
+        isFull: limits?.isFull,
+      });
+      context.limits = server && limits && { server, limit: limits };
       const { sourceIp, userAgent } = event.requestContext.http;
       context.actor = { ...actor, ipAddress: sourceIp, userAgent };
     },
@@ -124,6 +135,12 @@ async function resolveOperator(
 export interface TenantContext extends Context {
   tenant: TenantAccess;
   actor: Actor;
+  /** Absent where nothing counts the tenant's requests. */
+  limits?:
+    | { readonly server: CacheServer; readonly limit: { readonly rate: number; readonly burst: number } }
+    | undefined;
+  /** Headers of the answer, whatever it is. */
+  answerHeaders?: Readonly<Record<string, string>>;
 }
 
 /** How a request names its tenant, besides the token. */

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import type { MemberRole } from '../placement/tenant-directory.ts';
+import type { TenantAccess } from '../placement/tenant-router.ts';
 import { toCamelCase, toSnakeCase } from '../resources/field-names.ts';
 import { sortNames } from '../resources/list-order.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
@@ -91,6 +92,7 @@ export function resourceRoutes({
       write,
       { params: parentParams, body: z.strictObject(create) },
       async ({ tenant, actor, params, body, facts }): Promise<Answer> => {
+        requireRoom(tenant);
         requireSealedAccess(store, actor, body as Fields);
         const { answer, replayed } = await store.create(tenant, actor, {
           values: toColumns(body as Fields),
@@ -131,6 +133,17 @@ export function resourceRoutes({
 function named(resourceType: string, routes: ResourceRoutes): ResourceRoutes {
   const entries = Object.entries(routes).map(([name, route]) => [name, { ...route, resourceType }]);
   return Object.fromEntries(entries) as ResourceRoutes;
+}
+
+/**
+ * Call before a request that adds rows. Reads, changes and deletions go on, so that a tenant can make room.
+ * @throws {Problem} 409 when the tenant has more data than it may have, by the last measurement.
+ */
+export function requireRoom({ isFull }: TenantAccess): void {
+  if (!isFull) return;
+  throw new Problem(409, 'storage-limit', {
+    detail: 'The tenant has reached its storage limit. Delete what is not needed, or ask for a higher limit.',
+  });
 }
 
 /** @throws {Problem} 403 for an encrypted field, also for null, when the actor may not see it. */

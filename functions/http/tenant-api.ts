@@ -9,8 +9,10 @@ import { type MemberRole, TenantDirectory } from '../placement/tenant-directory.
 import { TenantRouter } from '../placement/tenant-router.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
 import { auditInsert } from '../tenant-data/audit-log.ts';
+import type { CachePool } from '../tenant-data/cache-pool.ts';
 import { type Answer, logRequests, toHttp } from './answer.ts';
 import { type ApiEvent, type RequestFacts, requestFacts } from './api-event.ts';
+import { limitRequests } from './limit-requests.ts';
 import { Problem } from './problem.ts';
 import { answerProblems, toProblem } from './problem-mapping.ts';
 import type { RefusedRequest } from './refused-requests.ts';
@@ -57,6 +59,7 @@ export function tenantApi<RouteKey extends string>(
     .use(logRequests(logger))
     .use(answerProblems(logger))
     .use(resolveTenant(runtime))
+    .use(limitRequests())
     .handler(async (event, context) => {
       const work = () => runRoute(table, event, context);
       return context.actor.kind === 'operator'
@@ -161,5 +164,16 @@ function createRuntime(): ResolutionDependencies {
     router: new TenantRouter(directory, pools, { regionKey }),
     regionKey,
     domains: variable<TenantApiEnvironment>('TENANT_DOMAINS').split(','),
+    caches: cachesOf(process.env.CACHES),
+  };
+}
+
+/** @param cellIds value of the variable CACHES. */
+function cachesOf(cellIds: string | undefined): ResolutionDependencies['caches'] {
+  if (!cellIds) return undefined;
+  let pool: Promise<CachePool> | undefined;
+  return () => {
+    pool ??= import('../tenant-data/cache-pool.ts').then(({ cachePoolOf }) => cachePoolOf(cellIds));
+    return pool;
   };
 }

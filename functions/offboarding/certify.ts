@@ -35,6 +35,8 @@ import {
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
 
 const DAY = 86_400_000;
+/** A key of the cache expires after so many milliseconds at the latest: the mark of a write whose function ended. */
+const CACHE_MS = 75_000;
 export const REGISTRY_STORE = 'registry';
 
 /**
@@ -241,8 +243,8 @@ function keptByPolicy(
         region: where,
         what: 'keys of the tenant in the cells’ caches and in functions’ memory',
         count: null,
-        until: new Date(Date.parse(erasingSince ?? now.toISOString()) + 30_000).toISOString(),
-        why: 'They expire by themselves after 30 seconds, and nobody asks for them.',
+        until: new Date(Date.parse(erasingSince ?? now.toISOString()) + CACHE_MS).toISOString(),
+        why: 'They expire by themselves: values after 30 seconds, marks of writes after 75. No request reads them any more.',
       },
       {
         store: 'uploads',

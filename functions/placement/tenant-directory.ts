@@ -6,11 +6,11 @@
  * cached placement is only an attempt. The database refuses a wrong epoch, so a wrong cache does no harm.
  */
 
+import type { FeatureFlags } from '../contracts/features.ts';
 import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
-import type { DirectoryRow } from './directory-statements.ts';
-import { type NextPlace, type Placement, parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
+import type { NextPlace, Placement } from './placement.ts';
 import { askOnce, RegistryHealth, RegistryMemory } from './registry-memory.ts';
 
 export interface DirectoryEntry {
@@ -24,8 +24,20 @@ export interface DirectoryEntry {
   readonly placement: Placement | undefined;
   /** ARN of the KMS key of its own, under which its fields are encrypted while it has a dedicated database. */
   readonly fieldKeyArn?: string | undefined;
+  /** undefined while the registry does not have these columns yet. */
+  readonly limits?: TenantLimits | undefined;
+  readonly features?: FeatureFlags | undefined;
   /** The target of a running move that has copied the tenant's data, in this or another region. */
   readonly next?: NextPlace | undefined;
+}
+
+/** What a tenant may use. */
+export interface TenantLimits {
+  /** Requests per second and burst: the tenant's own, or those of its tier. */
+  readonly rate: number;
+  readonly burst: number;
+  /** It has more data than it may have, by the last measurement. */
+  readonly isFull: boolean;
 }
 
 export type MemberRole = 'admin' | 'member' | 'viewer';
@@ -95,8 +107,8 @@ export class TenantDirectory {
   async byReference(reference: string): Promise<DirectoryEntry | undefined> {
     if (isUuid(reference)) return this.byId(reference);
     // Only operators name a tenant by its slug, so this answer is not cached.
-    const row = await askOnce(() => this.#readRow('bySlug', reference));
-    return row && this.#remember(toEntry(row));
+    const entry = await askOnce(() => this.#readEntry('bySlug', reference));
+    return entry && this.#remember(entry);
   }
 
   /** The active user with that address in that tenant, or undefined. */
@@ -143,17 +155,23 @@ export class TenantDirectory {
   }
 
   async #readById(tenantId: string): Promise<DirectoryEntry | undefined> {
-    const row = await this.#readRow('byId', tenantId);
-    return row && this.#withNewerPlacement(toEntry(row));
+    const entry = await this.#readEntry('byId', tenantId);
+    return entry && this.#withNewerPlacement(entry);
   }
 
-  async #readRow(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryRow | undefined> {
-    const { whole, plain } = (await loadStatements())[by];
-    const rows: DirectoryRow[] = await whole.run(this.#registry, { reference }).catch((error: unknown) => {
-      if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
-      return plain.run(this.#registry, { reference });
-    });
-    return rows[0];
+  async #readEntry(by: 'byId' | 'bySlug', reference: string): Promise<DirectoryEntry | undefined> {
+    const { [by]: statements, toEntry } = await loadStatements();
+    let refusal: unknown;
+    for (const statement of statements) {
+      try {
+        const [row] = await statement.run(this.#registry, { reference });
+        return row && toEntry(row);
+      } catch (error) {
+        if (!(error instanceof RegistryError && NOT_THERE_YET.includes(error.sqlState ?? ''))) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
   }
 
   async #readMember(key: string): Promise<Member | undefined> {
@@ -176,21 +194,4 @@ function keepNewerPlacement(entry: DirectoryEntry, known: DirectoryEntry | undef
   if (entry.status === 'elsewhere') return entry;
   if (!known?.placement || known.placement.epoch <= (entry.placement?.epoch ?? 0)) return entry;
   return { ...entry, placement: known.placement };
-}
-
-function toEntry(row: DirectoryRow): DirectoryEntry {
-  return {
-    tenantId: row.tenant_id,
-    slug: row.tenant_slug,
-    status: row.status,
-    homeRegion: row.home_region,
-    fieldKeyArn: row.field_key_arn ?? undefined,
-    next: row.next_place ? parseNextPlace(row.next_place) : undefined,
-    placement: row.status !== 'elsewhere' && isPlaced(row) ? toPlacement(row) : undefined,
-  };
-}
-
-/** A routing row has all of these columns; a tenant without a place has none of them. */
-function isPlaced(row: DirectoryRow): row is DirectoryRow & RoutingRow {
-  return row.isolation_model !== null && row.epoch !== null && row.secret_arn !== null;
 }

@@ -10,6 +10,7 @@
  * does not know raises an alarm (TN004) and is never looked for in another database.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { FeatureFlags } from '../contracts/features.ts';
 import {
   PlacementUnreachable,
   SchemaUpgrading,
@@ -33,6 +34,7 @@ import {
   type Statement,
   type TenantTransaction,
 } from '../database/session/tenant-session.ts';
+import type { AttemptWatch, CachedData } from './cached-data.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
 import { type NextPlace, type Placement, parseForward } from './placement.ts';
 import { TenantBulkhead } from './tenant-bulkhead.ts';
@@ -88,10 +90,12 @@ export class TenantRouter {
     tenant: KnownTenant,
     access: Access,
     statements: Statements,
+    watch?: AttemptWatch,
   ): Promise<RowsOf<Statements>> {
-    return this.#follow(tenant, access, (placement) =>
-      runTenantBatch(this.#pools, placement.address, placement, access, statements),
-    );
+    return this.#follow(tenant, access, async (placement) => {
+      await watch?.beforeCommit(placement);
+      return runTenantBatch(this.#pools, placement.address, placement, access, statements);
+    });
   }
 
   /**
@@ -103,10 +107,21 @@ export class TenantRouter {
     tenant: KnownTenant,
     access: Access,
     work: (transaction: TenantTransaction) => Promise<Result>,
+    watch?: AttemptWatch,
   ): Promise<Result> {
     return this.#follow(tenant, access, (placement) =>
-      runTenantTransaction(this.#pools, placement.address, placement, access, work),
+      runTenantTransaction(this.#pools, placement.address, placement, access, async (transaction) => {
+        const result = await work(transaction);
+        await watch?.beforeCommit(placement);
+        return result;
+      }),
     );
+  }
+
+  /** The tenant's place as the directory knows it; undefined when it has none here. */
+  async placeOf({ tenantId, entry }: KnownTenant): Promise<Placement | undefined> {
+    const known = entry ?? (await this.#directory.byId(tenantId));
+    return known?.status === 'elsewhere' ? undefined : known?.placement;
   }
 
   /**
@@ -258,19 +273,55 @@ function unavailable(cause: unknown): TenantUnavailable {
   return new TenantUnavailable('the tenant could not be served in time', 2, { cause });
 }
 
+/** What a request may know of its tenant, and use besides its database. */
+export interface TenantServices {
+  /** Absent: nothing of the tenant is cached. */
+  readonly cache?: CachedData | undefined;
+  /** Feature flags of `tenants.features`. */
+  readonly features?: FeatureFlags | undefined;
+  /** The tenant has more data than it may have, by its last sample. */
+  readonly isFull?: boolean | undefined;
+}
+
 /** Access to one tenant's data: the only way to a database that request code gets. */
 export class TenantAccess {
   readonly tenantId: string;
   readonly slug: string;
-  readonly #tenant: KnownTenant;
+  readonly cache: CachedData | undefined;
+  readonly features: FeatureFlags;
+  readonly isFull: boolean;
   readonly #router: TenantRouter;
+  #tenant: KnownTenant;
+  #watch: AttemptWatch | undefined;
 
   /** @param entry the entry that the request has looked up, so that its transactions need no second look-up. */
-  constructor(tenantId: string, slug: string, router: TenantRouter, entry?: DirectoryEntry) {
+  constructor(
+    tenantId: string,
+    slug: string,
+    router: TenantRouter,
+    entry?: DirectoryEntry,
+    { cache, features = {}, isFull = false }: TenantServices = {},
+  ) {
     this.tenantId = tenantId;
     this.slug = slug;
+    this.cache = cache;
+    this.features = features;
+    this.isFull = isFull;
     this.#tenant = { tenantId, entry };
     this.#router = router;
+  }
+
+  /** The same tenant, whose transactions are watched. */
+  watchedBy(watch: AttemptWatch): TenantAccess {
+    const watched = new TenantAccess(this.tenantId, this.slug, this.#router, undefined, this);
+    watched.#tenant = this.#tenant;
+    watched.#watch = watch;
+    return watched;
+  }
+
+  /** @see TenantRouter.placeOf */
+  place(): Promise<Placement | undefined> {
+    return this.#router.placeOf(this.#tenant);
   }
 
   /** @see TenantRouter.ownFieldKey */
@@ -283,7 +334,7 @@ export class TenantAccess {
     access: Access,
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#router.batch(this.#tenant, access, statements);
+    return this.#router.batch(this.#tenant, access, statements, this.#watch);
   }
 
   /** @see TenantRouter.transaction */
@@ -291,6 +342,6 @@ export class TenantAccess {
     access: Access,
     work: (transaction: TenantTransaction) => Promise<Result>,
   ): Promise<Result> {
-    return this.#router.transaction(this.#tenant, access, work);
+    return this.#router.transaction(this.#tenant, access, work, this.#watch);
   }
 }

@@ -23,6 +23,7 @@ import { pointInTimeColumns } from './migrations/0010-points-in-time.ts';
 import { lostTenantColumns } from './migrations/0011-lost-tenants.ts';
 import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
+import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { offboardingTables } from './migrations/0017-offboarding.ts';
 import { lockByName } from './transaction-limits.ts';
 
@@ -48,6 +49,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0011-lost-tenants', statements: lostTenantColumns },
   { name: '0012-field-keys', statements: fieldKeyTables },
   { name: '0013-accounts', statements: accountTables },
+  { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0017-offboarding', statements: offboardingTables },
 ];
 
@@ -185,6 +187,8 @@ export const registryGrants: readonly string[] = [
   // The target of a tenant's move, so that requests can connect beforehand; nothing else of the move.
   `GRANT SELECT (move_id, status, phase) ON tenant_moves TO ${READER_ROLE}, ${USERS_ROLE}`,
   `GRANT SELECT (move_id, tenant_id, state, target) ON tenant_move_hops TO ${READER_ROLE}, ${USERS_ROLE}`,
+  // The size of a tenant's data, and nothing else of its samples.
+  `GRANT SELECT (tenant_id, sampled_on, storage_bytes) ON usage_samples TO ${READER_ROLE}, ${USERS_ROLE}`,
   ...Object.entries(WRITER_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
   ),

@@ -128,6 +128,9 @@ export const registryTables = {
     last_drill: jsonb<BackupDrill>(),
     /** Null for a tenant that has its rows: lost-tenants.ts. */
     lost: jsonb<LostPlace>(),
+    /** Requests per second and burst; null: those of the tier. */
+    request_rate: integer(),
+    request_burst: integer(),
   },
   tenant_users: {
     user_id: id(),

@@ -37,6 +37,9 @@ export interface TenantRecord {
   maxUsers: number | null;
   /** GB; null: no limit. */
   maxStorageGb: number | null;
+  /** Requests per second and burst; null: those of the tier. */
+  requestRate: number | null;
+  requestBurst: number | null;
   features: Record<string, unknown>;
   /** Account currency per month, at most two decimals. */
   monthlyRevenue: number | null;
@@ -78,7 +81,8 @@ export const selectTenants = (db: RegistrySql) =>
     .select(['t.tenant_id', 't.tenant_name', 't.tenant_slug', 't.subscription_tier', 't.isolation_model'])
     .select(['t.status', 't.status_reason', 't.billing_email'])
     .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
-    .select(['t.subscription_end_date', 't.clone_of', restoreFrom.as('restore_from')])
+    .select(['t.request_rate', 't.request_burst', 't.subscription_end_date'])
+    .select(['t.clone_of', restoreFrom.as('restore_from')])
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
       const bytes = sql<number>`octet_length(${features})`;
@@ -116,6 +120,8 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     billingEmail: row.billing_email,
     maxUsers: row.max_users,
     maxStorageGb: row.max_storage_gb,
+    requestRate: row.request_rate,
+    requestBurst: row.request_burst,
     features: row.features ? parseJson(row.features) : {},
     monthlyRevenue: row.monthly_revenue,
     subscriptionEndDate: row.subscription_end_date,

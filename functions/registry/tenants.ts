@@ -40,6 +40,8 @@ export interface TenantChanges {
   readonly billingEmail?: string | null | undefined;
   readonly maxUsers?: number | null | undefined;
   readonly maxStorageGb?: number | null | undefined;
+  readonly requestRate?: number | null | undefined;
+  readonly requestBurst?: number | null | undefined;
   readonly features?: Record<string, unknown> | null | undefined;
   readonly complianceRequirements?: string[] | undefined;
   readonly monthlyRevenue?: number | null | undefined;
@@ -53,6 +55,8 @@ const COLUMNS = {
   billingEmail: 'billing_email',
   maxUsers: 'max_users',
   maxStorageGb: 'max_storage_gb',
+  requestRate: 'request_rate',
+  requestBurst: 'request_burst',
   features: 'features',
   complianceRequirements: 'compliance_requirements',
   monthlyRevenue: 'monthly_revenue',

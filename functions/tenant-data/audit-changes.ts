@@ -73,6 +73,16 @@ export function recordUpdate(resource: Resource, key: Values, values: Values): R
   };
 }
 
+/** Fields that the caller has compared itself, by their names in JSON; none of them is secret. */
+export function recordFields(before: object | undefined, after: object): RecordedChange {
+  const given = before === undefined ? { after } : { before, after };
+  const objects = Object.entries(given).map(([name, fields]) => [
+    name,
+    sql`${JSON.stringify(fields)}::jsonb`,
+  ]);
+  return { changes: changesOf(Object.fromEntries(objects)) };
+}
+
 /** The columns of the answer, and others that are written: those are redacted. */
 function columnsOf(resource: Resource, values: Values): string[] {
   return [...new Set([...resource.columns, ...Object.keys(values)])].filter(

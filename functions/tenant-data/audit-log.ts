@@ -37,9 +37,16 @@ export function audited<Row>(
   );
 }
 
-/** A separate entry, for actions that change no row. */
-export function auditInsert(actor: Actor, entry: AuditEntry): Statement<object> {
-  return insertEntry(entryColumns(actor, entry));
+/**
+ * A separate entry, for actions that change no row, or many at once.
+ * @param recorded what the entry tells of these rows; nothing but the request when absent.
+ */
+export function auditInsert(
+  actor: Actor,
+  entry: AuditEntry,
+  recorded?: Pick<RecordedChange, 'changes'>,
+): Statement<object> {
+  return insertEntry(entryColumns(actor, entry), recorded ? { more: { changes: recorded.changes } } : {});
 }
 
 type EntryColumns = Readonly<Record<string, RawBuilder<unknown>>>;

@@ -17,6 +17,7 @@ import { requireDocumentSize } from '../resources/documents.ts';
 import { entityTag } from '../resources/entity-tag.ts';
 import { ResourceConflict } from '../resources/errors.ts';
 import { toItem } from '../resources/field-names.ts';
+import { type RecordedChange, recordFields } from './audit-changes.ts';
 import { type Actor, auditInsert } from './audit-log.ts';
 import { frameworks } from './frameworks.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
@@ -24,7 +25,7 @@ import { levelsOf } from './proficiency-levels.ts';
 import { anyTable, type Values } from './resource.ts';
 import type { Created } from './resource-store.ts';
 import { skillsInUse, usedLevels } from './skill-references.ts';
-import { levelInUse } from './skills.ts';
+import { levelInUse, skills } from './skills.ts';
 
 export interface FrameworkImport {
   readonly frameworkName: string;
@@ -77,8 +78,13 @@ export async function importFramework(
       body: { ...item, skills },
     };
   };
-  if (idempotency) return createOnce(tenant, idempotency, run);
-  return { answer: await tenant.transaction('write', run), replayed: false };
+  const runIn = async (changed: TenantAccess): Promise<Created> =>
+    idempotency
+      ? createOnce(changed, idempotency, run)
+      : { answer: await changed.transaction('write', run), replayed: false };
+  if (!tenant.cache) return runIn(tenant);
+  const { changeCached } = await import('./cached-resources.ts');
+  return changeCached(tenant, skills.resource, { kind: 'update', key: {} }, runIn);
 }
 
 interface FrameworkRow extends Values {
@@ -108,16 +114,33 @@ async function importInto(transaction: TenantTransaction, actor: Actor, input: F
   await writeSkills(transaction, stored.framework_id, differences);
   const framework = isNew ? stored : await update(transaction, stored.framework_id, wanted);
   const { frameworkName, version } = input;
-  await transaction.query(
-    auditInsert(actor, {
-      action: 'framework.import',
-      resourceType: frameworks.resource.type,
-      resourceId: stored.framework_id,
-      requestData: { frameworkName, version, skills: counts },
-      responseStatus: isNew ? 201 : 200,
-    }),
-  );
+  const entry = {
+    action: 'framework.import',
+    resourceType: frameworks.resource.type,
+    resourceId: stored.framework_id,
+    requestData: { frameworkName, version, skills: counts },
+    responseStatus: isNew ? 201 : 200,
+  };
+  const changes = changesOf(isNew ? undefined : stored, wanted, differences);
+  await transaction.query(auditInsert(actor, entry, changes));
   return { framework, isNew, skills: counts };
+}
+
+/** The framework's fields that differ, and the skills that are created, updated or removed. */
+function changesOf(
+  stored: FrameworkRow | undefined,
+  wanted: Values,
+  { created, updated, removed }: SkillDifferences,
+): RecordedChange {
+  const differing = Object.keys(wanted).filter(
+    (column) => !isDeepStrictEqual(stored?.[column] ?? null, wanted[column]),
+  );
+  const fieldsOf = (row: Values, skills: readonly object[]) => ({
+    ...toItem(Object.fromEntries(differing.map((column) => [column, row[column]]))),
+    ...(skills.length === 0 ? {} : { skills: skills.map(toItem) }),
+  });
+  const before = stored && fieldsOf(stored, [...updated.map((skill) => skill.before), ...removed]);
+  return recordFields(before, fieldsOf(wanted, [...updated.map((skill) => skill.after), ...created]));
 }
 
 /** The framework's row, locked. */

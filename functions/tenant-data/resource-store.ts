@@ -11,6 +11,7 @@ import { type Page, type PageRequest, toPage } from '../resources/keyset-page.ts
 import { cursorIn } from '../resources/list-order.ts';
 import { recordCreate, recordDelete, recordUpdate } from './audit-changes.ts';
 import { type Actor, audited } from './audit-log.ts';
+import type { AfterLock, ResourceChange } from './cached-resources.ts';
 import { explainRefusedDelete, explainRefusedRow } from './constraint-violations.ts';
 import { createOnce, type IdempotencyUse, type KeptAnswer } from './idempotent-create.ts';
 import type { Resource, Values } from './resource.ts';
@@ -59,6 +60,8 @@ interface Change {
 }
 
 const loadSealedFields = () => import('./sealed-fields.ts');
+/** Only where there is a cache. */
+const loadCachedResources = () => import('./cached-resources.ts');
 
 /** One kind of resource, for all tenants: the same statements run under every isolation model. */
 export class ResourceStore {
@@ -84,14 +87,22 @@ export class ResourceStore {
     const select = selectPage(shows ? this.#whole : this.resource, filter, page);
     const order = listOrder(this.resource, filter);
     const cursorOf = (row: object) => cursorIn(order, row);
-    if (!this.resource.parentTable) {
-      const [rows] = await tenant.batch('read', [select]);
-      const found = toPage(rows, page.limit, cursorOf);
-      return shows ? { ...found, items: await this.#openItems(tenant, found.items) } : found;
+    const read = async (from: TenantAccess): Promise<Page> => {
+      if (!this.resource.parentTable) {
+        const [rows] = await from.batch('read', [select]);
+        return toPage(rows, page.limit, cursorOf);
+      }
+      const [rows, [parent]] = await from.batch('read', [select, selectParent(this.resource, filter.equals)]);
+      if (!parent) throw new ResourceNotFound('the parent does not exist');
+      return toPage(rows, page.limit, cursorOf);
+    };
+    if (shows) {
+      const found = await read(tenant);
+      return { ...found, items: await this.#openItems(tenant, found.items) };
     }
-    const [rows, [parent]] = await tenant.batch('read', [select, selectParent(this.resource, filter.equals)]);
-    if (!parent) throw new ResourceNotFound('the parent does not exist');
-    return toPage(rows, page.limit, cursorOf);
+    if (!tenant.cache) return read(tenant);
+    const { readCachedList } = await loadCachedResources();
+    return readCachedList(tenant, this.resource, { filter, page }, read);
   }
 
   /**
@@ -99,8 +110,14 @@ export class ResourceStore {
    * @throws {ResourceNotFound | KeyUnavailable | EncryptedValueDamaged}
    */
   async get(tenant: TenantAccess, key: Values, reader?: Actor): Promise<TaggedItem> {
-    const [[row]] = await tenant.batch('read', [selectOne(this.#whole, key)]);
-    if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
+    const read = async (from: TenantAccess): Promise<object> => {
+      const [[row]] = await from.batch('read', [selectOne(this.#whole, key)]);
+      if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
+      return row;
+    };
+    const row = tenant.cache
+      ? await (await loadCachedResources()).readCachedRow(tenant, this.#whole, key, read)
+      : await read(tenant);
     return this.#show(tenant, reader, this.#ownId(key), readStoredRow(this.resource, row));
   }
 
@@ -108,7 +125,12 @@ export class ResourceStore {
    * @throws {ResourceConflict | InvalidReference | ResourceNotFound (the parent) | IdempotencyKeyReused |
    *   DocumentTooLarge | KeyUnavailable}
    */
-  async create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
+  create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
+    const change = { kind: 'create', key: request.parents } as const;
+    return this.#changing(tenant, change, (watched) => this.#create(watched, actor, request));
+  }
+
+  async #create(tenant: TenantAccess, actor: Actor, request: CreateRequest): Promise<Created> {
     this.#requireDocumentSizes(request.values);
     const ownId = this.resource.key.at(-1) as string;
     // Made here, not by the column's default, because the audit entry and the Location need it in the same round trip.
@@ -179,7 +201,9 @@ export class ResourceStore {
     // The answer shows the encrypted fields. When they cannot be opened, nothing must have changed: open them first.
     if (this.#shows(actor)) await this.get(tenant, key, actor);
     const sealed = await this.#seal(tenant, id, patch);
-    const stored = await this.#change(tenant, actor, key, { patch, sealed, ifMatch });
+    const stored = await this.#changing(tenant, { kind: 'update', key }, (watched) =>
+      this.#change(watched, actor, key, { patch, sealed, ifMatch }),
+    );
     return this.#show(tenant, actor, id, stored);
   }
 
@@ -226,7 +250,18 @@ export class ResourceStore {
   }
 
   /** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (it is still referred to)} and what the rules throw. */
-  async delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
+  delete(tenant: TenantAccess, actor: Actor, key: Values, ifMatch: string | undefined): Promise<void> {
+    return this.#changing(tenant, { kind: 'delete', key }, (watched, afterLock) =>
+      this.#delete(watched, actor, key, { ifMatch, afterLock }),
+    );
+  }
+
+  async #delete(
+    tenant: TenantAccess,
+    actor: Actor,
+    key: Values,
+    { ifMatch, afterLock }: { ifMatch: string | undefined; afterLock: AfterLock | undefined },
+  ): Promise<void> {
     const statement = audited<object>(
       deleteOne(this.resource, key),
       actor,
@@ -240,7 +275,7 @@ export class ResourceStore {
       recordDelete(this.resource),
     );
     try {
-      if (ifMatch === undefined && !this.#rules?.checkDelete) {
+      if (ifMatch === undefined && !this.#rules?.checkDelete && !afterLock) {
         const [[row]] = await tenant.batch('write', [statement]);
         if (!row) throw new ResourceNotFound(`no such ${this.resource.type}`);
         return;
@@ -249,11 +284,23 @@ export class ResourceStore {
         const current = await this.#lock(transaction, key);
         requireMatch(ifMatch, readStoredRow(this.resource, current).version);
         await this.#rules?.checkDelete?.(transaction, current as Values);
+        await afterLock?.(transaction);
         await transaction.query(statement);
       });
     } catch (error) {
       throw explainRefusedDelete(error, this.resource);
     }
+  }
+
+  /** Runs a change so that no cached copy of what it changes outlives it. */
+  async #changing<Result>(
+    tenant: TenantAccess,
+    change: ResourceChange,
+    work: (tenant: TenantAccess, afterLock?: AfterLock) => Promise<Result>,
+  ): Promise<Result> {
+    if (!tenant.cache) return work(tenant);
+    const { changeCached } = await loadCachedResources();
+    return changeCached(tenant, this.resource, change, work);
   }
 
   async #lock(transaction: TenantTransaction, key: Values): Promise<object> {

@@ -7,6 +7,7 @@ import { cellSecretName, DATA_DATABASE } from '../../functions/contracts/names.t
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
+import { CellCache } from './cell-cache.ts';
 import { DatabaseProxy } from './database-proxy.ts';
 import { DatabaseSecret, grantSecretRead, secretArnNamed } from './database-secret.ts';
 import type { RegionNetwork } from './region-network.ts';
@@ -61,6 +62,16 @@ export class Cell extends Construct {
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });
+    if (cell.cache && network.caches) {
+      new CellCache(this, 'Cache', {
+        cellId: cell.id,
+        cache: cell.cache,
+        subnetIds: network.subnetIds,
+        securityGroupId: network.caches.securityGroupId,
+        keyArn: props.keyArn,
+        alarmTopicArn: props.alarmTopicArn,
+      });
+    }
     const proxyRole = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
       description: `Lets the proxy of cell ${cell.id} read the secrets of the roles that sign in through it`,
@@ -144,8 +155,21 @@ export class Cell extends Construct {
     return this.#grantNamed(grantee, 'starter');
   }
 
+  get hasCache(): boolean {
+    return this.#props.cell.cache !== undefined;
+  }
+
+  get cellId(): string {
+    return this.#props.cell.id;
+  }
+
+  /** May find the cell's cache and sign in to it. */
+  grantCache(grantee: IGrantable): Grant {
+    return this.#grantNamed(grantee, 'cache').combine(this.#grantNamed(grantee, 'cache-address'));
+  }
+
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */
-  #grantNamed(grantee: IGrantable, name: 'owner' | 'starter'): Grant {
+  #grantNamed(grantee: IGrantable, name: 'owner' | 'starter' | 'cache' | 'cache-address'): Grant {
     const { cell, keyArn } = this.#props;
     const secretArn = secretArnNamed(Stack.of(this), cellSecretName(cell.id, name));
     return grantSecretRead(grantee, this, keyArn, [secretArn]);

@@ -11,6 +11,7 @@ import {
 import { Construct } from 'constructs';
 import type { RegionConfig, StrataConfig } from '../config.ts';
 import { POSTGRES_PORT } from './aurora-cluster.ts';
+import { VALKEY_PORT } from './cell-cache.ts';
 import { IsolatedVpc } from './isolated-vpc.ts';
 import type { FunctionNetwork } from './strata-function.ts';
 
@@ -30,6 +31,7 @@ export type EndpointName = keyof typeof ENDPOINT_SERVICES;
  * The region's network and its allowed connections:
  *
  *   API functions ──5432──▶ proxies ──5432──▶ clusters
+ *   API functions ──6379──▶ caches, where a cell has one
  *   API functions ───443──▶ interface endpoints
  *   task functions ─5432──▶ clusters, and proxies to verify what a request would see
  *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
@@ -44,6 +46,8 @@ export class RegionNetwork extends Construct {
   readonly subnetIds: string[];
   readonly clusters: SecurityGroup;
   readonly proxies: SecurityGroup;
+  /** undefined when no cell of the region has a cache. */
+  readonly caches: SecurityGroup | undefined;
   readonly #apiFunctions: SecurityGroup;
   readonly #taskFunctions: SecurityGroup;
   /** A token: hosted zone and host name of each service's endpoint, as `Z…:vpce-….amazonaws.com`. */
@@ -67,9 +71,13 @@ export class RegionNetwork extends Construct {
     this.proxies = this.#group('Proxies', 'RDS proxies of cells and of Enterprise tenants');
     this.#apiFunctions = this.#group('ApiFunctions', 'Functions that serve tenants');
     this.#taskFunctions = this.#group('TaskFunctions', 'Functions of workflows and deployments');
+    this.caches = region.cells.some(({ cache }) => cache)
+      ? this.#group('Caches', 'Caches of cells')
+      : undefined;
     const endpoints = this.#group('Endpoints', 'Interface endpoints of AWS services');
 
     this.#allow(this.#apiFunctions, this.proxies, POSTGRES_PORT, 'requests');
+    if (this.caches) this.#allow(this.#apiFunctions, this.caches, VALKEY_PORT, 'cached values and limits');
     this.#allow(this.proxies, this.clusters, POSTGRES_PORT, 'pooled sessions');
     this.#allow(this.#taskFunctions, this.clusters, POSTGRES_PORT, 'DDL and moves');
     this.#allow(this.#taskFunctions, this.proxies, POSTGRES_PORT, 'verification');

@@ -24,6 +24,7 @@ import { preparePostgresFiles } from './postgres/postgres-files.ts';
 import { localPrincipals } from './principals.ts';
 import type { Progress } from './progress.ts';
 import { stateFile } from './state/state-file.ts';
+import { LocalCaches } from './valkey/cache-resources.ts';
 
 /**
  * Number of database clusters that a first start prepares before it knows the app. Unused ones go to the first stacks
@@ -67,6 +68,8 @@ export async function bootAssembly(
   });
   undo.push(() => clusters.stop());
   if (options.isBeingMade && !clusters.hasKnown) clusters.prepare(EXPECTED_CLUSTERS);
+  const caches = new LocalCaches(certificates, log);
+  undo.push(() => caches.stop());
   const functions = new LambdaFunctions({
     logsDir,
     caCertificate,
@@ -128,6 +131,7 @@ export async function bootAssembly(
     ...httpApiResources((region) => gateways.urlOf(region)),
     ...issuer.factories(),
     ...functionResources(functions),
+    ...caches.factories(),
     ...crossRegion.factories(),
     customResources,
     ...awsEndpoint.factories,

@@ -39,6 +39,7 @@ export { Progress, progressOf } from './progress.ts';
 export { identifyProcess } from './state/process-identity.ts';
 export { stateFile } from './state/state-file.ts';
 export { synthesize } from './synthesize.ts';
+export { valkeyProgram } from './valkey/valkey-program.ts';
 
 /** The parts of the platform, for tests that combine some of them. */
 export const internals = () => import('./internals.ts');

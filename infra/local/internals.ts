@@ -35,3 +35,5 @@ export { startServer, stopStaleServer } from './postgres/server-process.ts';
 export { WalArchive } from './postgres/wal-archive.ts';
 export { localPrincipals } from './principals.ts';
 export { claimStateDirectory, prepareStateDirectory } from './state/state-directory.ts';
+export { LocalCaches } from './valkey/cache-resources.ts';
+export { startValkey, type ValkeyServer } from './valkey/valkey-server.ts';

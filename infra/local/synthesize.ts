@@ -7,6 +7,7 @@ import { compileCache } from './compile-cache.ts';
 import { AssemblyError } from './errors.ts';
 import { readJson, writeDurably } from './state/state-file.ts';
 import { appEnvironment, hashSynthesisInputs } from './synthesis-inputs.ts';
+import { valkeyProgram } from './valkey/valkey-program.ts';
 
 export interface SynthesizeOptions {
   projectDir: string;
@@ -51,6 +52,8 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
   const env = {
     NODE_COMPILE_CACHE: compileCache,
     DB_PIPELINE: 'on',
+    // Caches are off by default, and on here where a server can run.
+    STRATA_CACHE: valkeyProgram() ? 'on' : 'off',
     // Beside each server's own certificate, and relative to its data directory.
     REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
     // A wait of that length is shortened as every other one is: to seconds.

@@ -120,6 +120,7 @@ export class ApiStack extends Stack {
     }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
+    const caches = cells.filter(({ cell }) => cell.hasCache).map(({ cell }) => cell);
     const task = new StrataFunction(this, id, {
       config,
       bundle,
@@ -134,11 +135,13 @@ export class ApiStack extends Stack {
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
         // runs on a developer's machine.
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
+        ...(caches.length > 0 ? { CACHES: caches.map(({ cellId }) => cellId).join(',') } : {}),
       },
     });
     if (context === 'users') registry.grantUsers(task);
     else registry.grantRead(task);
     for (const { cell } of cells) cell.grantStarter(task);
+    for (const cell of caches) cell.grantCache(task);
     secrets.grantReadTenant(task, SERVES_ALL);
     return task;
   }

@@ -19,7 +19,7 @@ const PROJECT = resolve(import.meta.dirname, '../..');
 const run = promisify(execFile);
 
 /** The platform that `API_URL`, `AWS_URL` and `STRATA_DIR` point to, or one started for the purpose. */
-export async function benchPlatform(): Promise<BenchPlatform> {
+export async function benchPlatform(cache: 'on' | 'off' = 'off'): Promise<BenchPlatform> {
   const { API_URL, AWS_URL = 'http://localhost:4566', STRATA_DIR } = process.env;
   if (API_URL && STRATA_DIR) return platformAt(API_URL, AWS_URL, resolve(STRATA_DIR), async () => {});
   const stateDir = mkdtempSync(join(tmpdir(), 'strata-bench-'));
@@ -31,6 +31,7 @@ export async function benchPlatform(): Promise<BenchPlatform> {
     env: {
       ...process.env,
       STRATA_PITR: 'off',
+      STRATA_CACHE: cache,
       API_PORT: String(apiPort),
       AWS_PORT: String(awsPort),
       STRATA_DIR: stateDir,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 const PATH = join(import.meta.dirname, '../../docs/benchmarks.md');
 
 /** The commands that write a part of docs/benchmarks.md each. */
-export type BenchCommand = 'bench:request' | 'bench:move' | 'bench:rollout' | 'bench:backup';
+export type BenchCommand = 'bench:request' | 'bench:move' | 'bench:rollout' | 'bench:backup' | 'bench:api';
 
 /**
  * Replaces what stands between the marks of one command and leaves the rest as it is.

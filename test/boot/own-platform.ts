@@ -81,6 +81,8 @@ export class OwnPlatform {
       env: {
         ...process.env,
         STRATA_PITR: 'off',
+        // Its load is more than a Starter tenant may send.
+        STRATA_CACHE: 'off',
         ...this.#environment,
         STRATA_DIR: this.stateDir,
         API_PORT: String(this.#ports[0]),

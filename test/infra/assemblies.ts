@@ -16,7 +16,11 @@ export const VARIANTS = {
   default: config,
   threeRegions: { ...config, regions: Object.values(knownRegions) },
   /** The largest that is promised to fit into its stacks. */
-  threeRegionsOfThreeCells: loadConfig({ STRATA_REGIONS: 'us,eu,apac', STRATA_CELLS: 'us=3,eu=3,apac=3' }),
+  threeRegionsOfThreeCells: loadConfig({
+    STRATA_REGIONS: 'us,eu,apac',
+    STRATA_CELLS: 'us=3,eu=3,apac=3',
+    STRATA_CACHE: 'on',
+  }),
   twoRegions: {
     ...config,
     regions: [us, eu],

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { config, knownRegions, type StrataConfig } from '../../infra/config.ts';
+import { config, knownRegions, type RegionConfig, type StrataConfig } from '../../infra/config.ts';
 import { loadConfig } from '../../infra/load-config.ts';
 import { ConfigError, rangesOverlap, validateConfig } from '../../infra/validate-config.ts';
 
@@ -47,6 +47,21 @@ test('DB_PIPELINE overrides the configuration, and only with on or off', () => {
   expect(loadConfig({ DB_PIPELINE: 'on' }).databasePipeline).toBe('on');
   expect(loadConfig({ DB_PIPELINE: '' }).databasePipeline).toBe('off');
   expect(() => loadConfig({ DB_PIPELINE: 'yes' })).toThrow('DB_PIPELINE is "yes", expected "on" or "off"');
+});
+
+test('no cell has a cache by default; STRATA_CACHE gives each a small one', () => {
+  const cachesOf = ({ regions }: StrataConfig) =>
+    regions.flatMap(({ cells }) => cells.map(({ cache }) => cache?.maxStorageGb));
+  expect(cachesOf(loadConfig({}))).toEqual([undefined]);
+  expect(cachesOf(loadConfig({ STRATA_CACHE: 'on', STRATA_CELLS: 'us=2' }))).toEqual([5, 5]);
+  expect(cachesOf(loadConfig({ STRATA_CACHE: 'off' }))).toEqual([undefined]);
+  expect(() => loadConfig({ STRATA_CACHE: 'yes' })).toThrow('STRATA_CACHE is "yes", expected "on" or "off"');
+  const [us] = config.regions as [RegionConfig];
+  const cells = us.cells.map((cell) => ({ ...cell, cache: { maxStorageGb: 0, maxEcpuPerSecond: 1 } }));
+  expect(problemsOf({ regions: [{ ...us, cells }] })).toEqual([
+    'cell us-1: cache.maxStorageGb is 0, expected 1 to 5000',
+    'cell us-1: cache.maxEcpuPerSecond is 1, expected 1000 to 15000000',
+  ]);
 });
 
 test('MOVE_DUTY_CYCLE overrides the configuration', () => {

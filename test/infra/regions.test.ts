@@ -47,6 +47,9 @@ test('a browser may read every header that the API’s documents name', () => {
       'etag',
       'idempotency-replayed',
       'location',
+      'ratelimit-limit',
+      'ratelimit-remaining',
+      'ratelimit-reset',
       'retry-after',
       'x-request-id',
     ]);

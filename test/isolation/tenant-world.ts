@@ -42,6 +42,8 @@ export interface Container {
   readonly directory: TenantDirectory;
   readonly router: TenantRouter;
   access(tenant: Pick<TestTenant, 'tenantId'>): TenantAccess;
+  /** Closes its connections; the end of the world does so too. */
+  end(): Promise<void>;
 }
 
 export interface ContainerOptions extends DirectoryOptions {
@@ -106,7 +108,12 @@ export async function createWorld(
     opened.push(pools);
     const directory = new TenantDirectory(registry, options);
     const router = new TenantRouter(directory, pools, { patienceMs, regionKey });
-    return { directory, router, access: ({ tenantId }) => new TenantAccess(tenantId, tenantId, router) };
+    return {
+      directory,
+      router,
+      access: ({ tenantId }) => new TenantAccess(tenantId, tenantId, router),
+      end: () => pools.end(),
+    };
   };
   const first = container();
   return {

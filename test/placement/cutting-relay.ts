@@ -29,8 +29,9 @@ export class CuttingRelay {
     });
   }
 
-  async listen(): Promise<number> {
-    await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done));
+  /** @param port a free one when absent. */
+  async listen(port = 0): Promise<number> {
+    await new Promise<void>((done) => this.#server.listen(port, '127.0.0.1', done));
     this.port = (this.#server.address() as { port: number }).port;
     return this.port;
   }

@@ -13,6 +13,7 @@ import {
   operatorToken,
   platform,
   token,
+  UNLIMITED,
   unique,
 } from './running-platform.ts';
 
@@ -100,7 +101,7 @@ describe('GET /me', () => {
       tenant: { tenantId, slug, name: `Tenant ${slug}`, tier: 'starter', dataResidency: 'us' },
       role: 'viewer',
       features,
-      limits: { maxUsers: 20, maxStorageGb: expect.any(Number) },
+      limits: { maxUsers: 20, maxStorageGb: expect.any(Number), ...UNLIMITED },
     });
   });
 

@@ -20,6 +20,11 @@ const statusAndPointers = ({ status, body }: Answer) => [
 ];
 const skill = (skillName: string, more: object = {}) => ({ skillName, ...more });
 
+interface ImportEntry {
+  readonly request_data: unknown;
+  readonly changes: { readonly before?: object; readonly after: object };
+}
+
 describe.each(MODELS)('in %s', (model) => {
   const importing = (body: object, headers: Record<string, string> = {}) =>
     api.call(model, 'POST /frameworks/import', { body, headers });
@@ -41,7 +46,7 @@ describe.each(MODELS)('in %s', (model) => {
     api.call(model, 'POST /employees/{employeeId}/skills', { pathParameters: { employeeId }, body });
   const addRole = (requiredSkills: unknown, more: object = {}) =>
     api.call(model, 'POST /roles', { body: { roleName: 'Analyst', requiredSkills, ...more } });
-  const auditEntries = async (action: string): Promise<{ request_data: unknown }[]> => {
+  const auditEntries = async (action: string): Promise<ImportEntry[]> => {
     const tenant = api.tenant(model);
     const connection = await tenant.database.connect(tenant.login);
     return asTenant(
@@ -49,7 +54,12 @@ describe.each(MODELS)('in %s', (model) => {
       tenant,
       'read',
       async () =>
-        (await connection.query('SELECT request_data FROM audit_log WHERE action = $1', [action])).rows,
+        (
+          await connection.query(
+            'SELECT request_data, changes FROM audit_log WHERE action = $1 ORDER BY created_at',
+            [action],
+          )
+        ).rows,
     ).finally(() => connection.end());
   };
 
@@ -109,6 +119,7 @@ describe.each(MODELS)('in %s', (model) => {
       const skills = await skillsOf(first.body.frameworkId);
       expect(skills).toMatchObject(body.skills);
       const entries = await auditEntries('framework.import');
+      expect(entries.at(-1)?.changes.after).toMatchObject({ skills: body.skills });
       const again = await importing(body);
       expect(again.status).toBe(200);
       expect(again.headers.location).toBeUndefined();
@@ -145,6 +156,11 @@ describe.each(MODELS)('in %s', (model) => {
       expect(now.map(({ skillName }) => skillName)).toEqual(['Programming', 'Speaking', 'Writing']);
       expect(now[0]).toMatchObject({ skillId: programming?.skillId, description: 'Code.' });
       expect(now[2]).toEqual(writing);
+      const entry = (await auditEntries('framework.import')).at(-1);
+      expect(entry?.changes).toMatchObject({
+        before: { description: null, skills: [{ skillName: 'Programming' }, { skillName: 'Testing' }] },
+        after: { description: 'Corrected.', skills: [{ description: 'Code.' }, { skillName: 'Speaking' }] },
+      });
       expect((await importing(changed)).body.skills.unchanged).toBe(3);
     });
 

@@ -9,7 +9,7 @@ import { analyticsRoutes } from '../../functions/api/skills/analytics-routes.ts'
 import { frameworkRoutes } from '../../functions/api/skills/framework-routes.ts';
 import { gapRoutes, roleRoutes } from '../../functions/api/skills/role-routes.ts';
 import { employeeSkillRoutes, skillRoutes } from '../../functions/api/skills/skill-routes.ts';
-import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
+import type { ResolutionDependencies, TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { type TenantRoute, tenantApi } from '../../functions/http/tenant-api.ts';
 import {
   createWorld,
@@ -52,14 +52,21 @@ const itemsOf = (
 });
 const asRoutes = (routes: typeof employeeRoutes) => routes;
 
+/** What one execution environment has of its own. */
+export interface Execution {
+  readonly caches?: ResolutionDependencies['caches'];
+  /** How long the directory's answers are fresh. */
+  readonly freshForMs?: number | undefined;
+}
+
 /** The data plane's chain over tenants of all three models, called as API Gateway calls it. */
 export class TenantRequests {
   readonly world: World;
   readonly #handler: ReturnType<typeof tenantApi>;
 
-  private constructor(world: World) {
+  private constructor(world: World, { caches, freshForMs = 60_000 }: Execution = {}) {
     this.world = world;
-    const { directory, router } = world.container({ freshForMs: 60_000 });
+    const { directory, router } = world.container({ freshForMs });
     const routes = {
       ...itemsOf('/employees', 'employeeId', employeeRoutes),
       ...itemsOf('/teams', 'teamId', teamRoutes),
@@ -76,11 +83,15 @@ export class TenantRequests {
       ...itemsOf('/certifications', 'certificationId', certificationRoutes),
       ...auditOperations,
     };
-    this.#handler = tenantApi(routes, () => ({ directory, router, domains: [] }));
+    this.#handler = tenantApi(routes, () => ({ directory, router, domains: [], caches }));
   }
 
   /** @param options `patienceMs`: how long a request waits for a fenced tenant. */
-  static async start(options: Pick<WorldOptions, 'patienceMs'> = {}): Promise<TenantRequests> {
+  static async start({
+    caches,
+    freshForMs,
+    ...options
+  }: Pick<WorldOptions, 'patienceMs'> & Execution = {}): Promise<TenantRequests> {
     const world = await createWorld(1, { pooled: false, ...options });
     for (const { tenantId } of world.tenants) {
       await world.registry.query(
@@ -88,12 +99,12 @@ export class TenantRequests {
         { tenantId, email: ADMIN },
       );
     }
-    return new TenantRequests(world);
+    return new TenantRequests(world, { caches, freshForMs });
   }
 
   /** The same tenants as another execution environment serves them, whose caches are empty. */
-  restarted(): TenantRequests {
-    return new TenantRequests(this.world);
+  restarted(execution: Execution = {}): TenantRequests {
+    return new TenantRequests(this.world, execution);
   }
 
   tenant(model: Model): WorldTenant {

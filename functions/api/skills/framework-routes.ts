@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { idempotencyKeyOf } from '../../http/api-event.ts';
 import { document, flag, optionalText, requiredText } from '../../http/input-schemas.ts';
-import { resourceRoutes } from '../../http/resource-routes.ts';
+import { requireRoom, resourceRoutes } from '../../http/resource-routes.ts';
 import { tenantRoute } from '../../http/tenant-api.ts';
 import { frameworks } from '../../tenant-data/frameworks.ts';
 import { importedSkill } from './skill-routes.ts';
@@ -43,6 +43,7 @@ const importWhole = tenantRoute(
   'admin',
   { body: imported },
   async ({ tenant, actor, body: input, facts }) => {
+    requireRoom(tenant);
     // Rare, and large: loaded on first use.
     const { importFramework } = await import('../../tenant-data/import-framework.ts');
     const key = idempotencyKeyOf(facts);

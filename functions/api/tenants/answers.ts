@@ -66,6 +66,8 @@ export const tenant = component(
     billingEmail: orNull(z.string()),
     maxUsers: orNull(z.int()),
     maxStorageGb: orNull(z.int()),
+    requestRate: orNull(z.int()),
+    requestBurst: orNull(z.int()),
     features: anyObject,
     monthlyRevenue: orNull(z.number()),
     subscriptionEndDate: orNull(z.iso.date()),

@@ -45,11 +45,11 @@ export const tenantParams = z.object({
   ),
 });
 
-const limitOf = (what: string) =>
+const limitOf = (what: string, max = 1_000_000_000) =>
   z.nullish(
     z
       .int(`must be a whole number of ${what}`)
-      .check(z.gte(1, 'must be at least 1'), z.lte(1_000_000_000, 'is too large')),
+      .check(z.gte(1, 'must be at least 1'), z.lte(max, 'is too large')),
   );
 
 export const list = operatorRoute(
@@ -127,6 +127,8 @@ export const update = operatorRoute(
       billingEmail: z.nullish(email),
       maxUsers: limitOf('users'),
       maxStorageGb: limitOf('GB'),
+      requestRate: limitOf('requests per second', 100_000),
+      requestBurst: limitOf('requests', 100_000),
       features: z.nullish(document),
       complianceRequirements: z.optional(complianceRequirements),
       subscriptionEndDate: z.nullish(day),

@@ -29,7 +29,12 @@ const me = component(
     }),
     role: memberRole,
     features: z.record(z.string(), z.unknown()),
-    limits: z.object({ maxUsers: limit, maxStorageGb: limit }),
+    limits: z.object({
+      maxUsers: limit,
+      maxStorageGb: limit,
+      requestRate: z.int(),
+      requestBurst: z.int(),
+    }),
   }) satisfies z.ZodMiniType<Me>,
 );
 

@@ -1,3 +1,4 @@
+import { tierTerms } from '../../contracts/tier-terms.ts';
 import { tenantRoute } from '../../http/tenant-api.ts';
 import { getUser } from '../../registry/tenant-users.ts';
 import { getTenant } from '../../registry/tenants.ts';
@@ -29,6 +30,9 @@ export interface Me {
     /** null: no limit. */
     readonly maxUsers: number | null;
     readonly maxStorageGb: number | null;
+    /** Requests per second, and at once. */
+    readonly requestRate: number;
+    readonly requestBurst: number;
   };
 }
 
@@ -44,7 +48,12 @@ export const read = tenantRoute('viewer', {}, async ({ tenant, actor }) => {
     tenant: { tenantId, slug, name, tier, dataResidency },
     role: actor.role,
     features,
-    limits: { maxUsers, maxStorageGb },
+    limits: {
+      maxUsers,
+      maxStorageGb,
+      requestRate: record.requestRate ?? tierTerms[tier].requestRate,
+      requestBurst: record.requestBurst ?? tierTerms[tier].requestBurst,
+    },
   };
   return { status: 200, body: me };
 });

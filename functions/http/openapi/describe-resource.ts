@@ -45,7 +45,7 @@ export function describeResource<const Name extends string, Tag extends string>(
       'create',
       `Create ${one}`,
       { 201: item },
-      { 409: `Such ${one} exists already.` },
+      { 409: `Such ${one} exists already, or the tenant’s storage limit is reached.` },
     ),
     [`${name}.read`]: operation('read', `Read ${one}`, { 200: item }),
     [`${name}.update`]: operation(

@@ -79,6 +79,13 @@ export const HEADERS: Readonly<Record<string, JsonSchema>> = {
     '`true` for the stored answer of an earlier request with the same `Idempotency-Key`.',
   ),
   RetryAfter: { description: 'Seconds after which to send the request again.', schema: { type: 'integer' } },
+  RateLimitLimit: {
+    description:
+      'Requests that the tenant may send at once. Also on the other answers of tenant routes, where the region limits requests.',
+    schema: { type: 'integer' },
+  },
+  RateLimitRemaining: { description: 'Requests that are left of these.', schema: { type: 'integer' } },
+  RateLimitReset: { description: 'Seconds until all of them are left again.', schema: { type: 'integer' } },
 };
 
 const inHeader = (
@@ -130,6 +137,12 @@ function refusal(
 }
 
 const later = { 'Retry-After': 'RetryAfter' };
+const limited = {
+  ...later,
+  'RateLimit-Limit': 'RateLimitLimit',
+  'RateLimit-Remaining': 'RateLimitRemaining',
+  'RateLimit-Reset': 'RateLimitReset',
+};
 
 /** By name. */
 export const RESPONSES = {
@@ -146,7 +159,7 @@ export const RESPONSES = {
   TooLarge: refusal('The body is larger than 1 MiB, or a document would be too large.', 'either'),
   UnsupportedMediaType: refusal('The body has another media type, charset or content coding.'),
   KeyReused: refusal('The `Idempotency-Key` was used with another request.'),
-  TooManyRequests: refusal('Too many requests.', 'either', later),
+  TooManyRequests: refusal('Too many requests.', 'either', limited),
   InternalError: refusal('An error of the platform; the answer has no details.', 'either'),
   Unavailable: refusal('Not at this moment: send the request again after `Retry-After`.', 'either', later),
 };

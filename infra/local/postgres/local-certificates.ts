@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
@@ -35,7 +35,8 @@ export async function localCertificates(directory: string): Promise<LocalCertifi
     notAfterDate: new Date(Date.now() + 3650 * day),
   };
   const kind = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256', ...validity } as const;
-  const ca = await generate([{ name: 'commonName', value: 'Strata local CA' }], {
+  // A name of its own: a client that trusts two authorities of one name may check a server against the wrong one.
+  const ca = await generate([{ name: 'commonName', value: `Strata local CA ${randomUUID()}` }], {
     ...kind,
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },

@@ -5,6 +5,7 @@
  *   state/*.json    documents of the services
  *   postgres/       clusters (a link into /var/tmp where PostgreSQL's user could not enter)
  *   tls/            local certificate authority
+ *   caches/         process ids of caches; their content is in memory only
  *   logs/           one file per function and server
  *   cdk.out/        the synthesized assembly
  *   deployments/    assemblies that were deployed since the start
