@@ -6,87 +6,25 @@ import {
   forgeryOf,
   type SignedCertificate,
 } from '../../functions/contracts/erasure-certificate.ts';
-import { readIdentity } from '../../infra/local/index.ts';
 import { ended, executionOf, inRegistry } from './backup-runs.ts';
+import {
+  type LeavingTenant,
+  offboard,
+  offboarded,
+  offboardOnceIdle,
+  plant,
+  userPoolId,
+} from './leaving-tenant.ts';
 import { administrator } from './platform-databases.ts';
 import { searchEverything } from './remaining-traces.ts';
 import { backUp, restore } from './restore-runs.ts';
-import { call, onboardOwnTenant, operatorToken, platform, unique, userToken } from './running-platform.ts';
+import { call, operatorToken, platform, userToken } from './running-platform.ts';
 
 const states = new SFNClient(administrator(platform().awsUrl));
 let token: string;
-let userPoolId: string;
 beforeAll(async () => {
   token = await operatorToken();
-  userPoolId = String(readIdentity(platform().stateDir)?.issuer.split('/').at(-1));
 });
-
-/** A tenant with a word in all that it stores. */
-interface Leaving {
-  readonly slug: string;
-  readonly tenantId: string;
-  readonly word: string;
-}
-
-async function plant(fields: object = {}): Promise<Leaving> {
-  const word = unique('planted').replaceAll('-', '');
-  const slug = await onboardOwnTenant({ ...fields, billingEmail: `${word}@billing.test` });
-  const { body: tenant } = await call('GET', `/tenants/${slug}`, { token });
-  const admin = await userToken(slug);
-  const post = async (path: string, body: object) => {
-    const headers = { 'idempotency-key': unique('key') };
-    const answer = await call('POST', path, { token: admin, body, headers });
-    expect([201, 202], `${path}: ${JSON.stringify(answer.body)}`).toContain(answer.status);
-    return answer.body;
-  };
-  const email = (name: string) => `${name}.${word}@example.test`;
-  const employee = await post('/employees', {
-    email: email('one'),
-    firstName: word,
-    lastName: `L${word}`,
-    ssn: '123-45-6789',
-    profileData: { note: word },
-  });
-  const team = await post('/teams', { teamName: word });
-  await post(`/teams/${team.teamId}/members`, { employeeId: employee.employeeId });
-  const skill = await post('/skills', { skillName: word });
-  await post(`/employees/${employee.employeeId}/skills`, {
-    skillId: skill.skillId,
-    proficiencyLevel: 'expert',
-  });
-  await post('/users', { email: email('user'), role: 'member' });
-  await call('PATCH', `/tenants/${slug}`, { token, body: { features: { note: word } } });
-  return { slug, tenantId: tenant.tenantId, word };
-}
-
-const offboard = (slug: string) => call('DELETE', `/tenants/${slug}`, { token });
-const offboardingOf = async (slug: string) =>
-  (await call('GET', `/tenants/${slug}/offboarding`, { token })).body;
-
-/** Other tests' daily runs may be backing the tenant up. */
-async function offboarded({ slug, tenantId }: Leaving): Promise<SignedCertificate> {
-  const asked = await vi.waitUntil(
-    async () => {
-      const answer = await offboard(slug);
-      return answer.status !== 409 && answer;
-    },
-    { timeout: 60_000, interval: 200 },
-  );
-  expect(asked.status, JSON.stringify(asked.body)).toBe(202);
-  expect(asked.headers.get('location')).toBe(`/tenants/${tenantId}/offboarding`);
-  expect(asked.body).toMatchObject({ status: 'running', cause: 'request', canBeCancelled: true });
-  const done = await vi.waitUntil(
-    async () => {
-      const now = await offboardingOf(tenantId);
-      return now.status !== 'running' && now;
-    },
-    { timeout: 150_000, interval: 100 },
-  );
-  expect(done, done.reason).toMatchObject({ status: 'succeeded', phase: 'finished', canBeCancelled: false });
-  const { status, body } = await call('GET', `/tenants/${tenantId}/erasure-certificate`, { token });
-  expect(status).toBe(200);
-  return body;
-}
 
 const removed = ({ erased }: ErasureCertificate) =>
   Object.fromEntries(
@@ -97,7 +35,7 @@ const removed = ({ erased }: ErasureCertificate) =>
   );
 
 describe('tenants of all three models that leave', () => {
-  let tenants: Record<'starter' | 'business' | 'enterprise', Leaving>;
+  let tenants: Record<'starter' | 'business' | 'enterprise', LeavingTenant>;
   let certificates: Record<'starter' | 'business' | 'enterprise', SignedCertificate>;
   /** Where the search found the planted words before. */
   let planted: string[];
@@ -117,7 +55,7 @@ describe('tenants of all three models that leave', () => {
     expect((await ended(String(moved.headers.get('location')))).status).toBe('succeeded');
     await backUp(enterprise.slug);
     const words = Object.values(tenants).flatMap(({ word, tenantId }) => [word, tenantId]);
-    planted = await searchEverything(platform(), words, userPoolId);
+    planted = await searchEverything(platform(), words, userPoolId());
     const [one, two, three] = await Promise.all([
       offboarded(starter),
       offboarded(business),
@@ -142,9 +80,9 @@ describe('tenants of all three models that leave', () => {
     const hex = all.map(({ tenantId }) => tenantId.replaceAll('-', ''));
     // Personal and other data of the tenant: nothing stays.
     const data = [...all.map(({ word }) => word), ...all.map(({ slug }) => `@${slug}.test`)];
-    expect(await searchEverything(platform(), data, userPoolId)).toEqual([]);
+    expect(await searchEverything(platform(), data, userPoolId())).toEqual([]);
     const names = [...all.map(({ tenantId }) => tenantId), ...hex, ...all.map(({ slug }) => slug)];
-    const left = await searchEverything(platform(), names, userPoolId);
+    const left = await searchEverything(platform(), names, userPoolId());
     const listed = Object.values(certificates).flatMap(({ certificate }) => certificate.kept);
     expect(listed.map(({ store, what }) => `${store}: ${what}`)).toEqual(
       expect.arrayContaining([
@@ -240,13 +178,7 @@ describe('a tenant that stays', () => {
     const before = (await call('GET', '/employees', { token: admin })).body;
     expect((await call('GET', `/tenants/${slug}/offboarding`, { token })).status).toBe(404);
     expect((await call('POST', `/tenants/${slug}/offboarding/cancel`, { token })).status).toBe(409);
-    const asked = await vi.waitUntil(
-      async () => {
-        const answer = await offboard(slug);
-        return answer.status !== 409 && answer;
-      },
-      { timeout: 60_000, interval: 200 },
-    );
+    const asked = await offboardOnceIdle(slug);
     expect(asked.status).toBe(202);
     expect((await offboard(slug)).status).toBe(409);
     const refused = async () => (await call('GET', '/employees', { token: admin })).status === 403;
