@@ -4,8 +4,8 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { TenantBusy } from './errors.ts';
 
 /**
- * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, rotation, backup
- * or export; or of which a clone exists, because a clone has the same people's data.
+ * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, requested rotation,
+ * backup or export; or of which a clone exists, because a clone has the same people's data.
  * @param transaction holds the lock of the tenant's row, which all of this work takes before it begins.
  * @param ownExport the offboarding's own.
  * @throws {TenantBusy}
@@ -52,6 +52,8 @@ export async function refuseOtherWork(
     .select('rotation_id')
     .where('tenant_id', '=', tenantId)
     .where('status', '=', 'running')
+    // Those that begin by themselves stop with the tenant: their worker takes tenants that are served.
+    .where('cause', '=', 'request')
     .executeTakeFirst();
   if (rotation) throw new TenantBusy('A key rotation of the tenant is running.');
   const rollout = await db

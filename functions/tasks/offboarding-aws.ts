@@ -19,7 +19,7 @@ import {
   snapshotsOf,
 } from '../offboarding/erase-place.ts';
 import { ErasureIncomplete } from '../offboarding/errors.ts';
-import { keepFound, mergeFact } from '../offboarding/offboarding-records.ts';
+import { keepFound, mergeFact, runningOffboarding } from '../offboarding/offboarding-records.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { offboardingState, offboardingTask } from './offboarding-task.ts';
 import { phase } from './workflow-task.ts';
@@ -77,8 +77,10 @@ async function eraseDatabases({ registry, offboardingId, tenantId }: Erasure): P
   if (!(await eraseDedicatedDatabase(tenantId))) return false;
   await mergeFact(registry, offboardingId, store, verified());
   // Its rows were counted before, by the phase that can sign in.
-  const rows = await keepFound(registry, offboardingId, 'database dedicated', async () => ({}));
-  await mergeFact(registry, offboardingId, 'database dedicated', { ...rows, ...verified() });
+  const { facts } = await runningOffboarding(registry, offboardingId);
+  if (facts['database dedicated']) {
+    await mergeFact(registry, offboardingId, 'database dedicated', verified());
+  }
   return true;
 }
 

@@ -94,7 +94,7 @@ export class Offboarding extends Construct {
       description: 'Announces ends of subscriptions, suspends and offboards tenants',
       expression: DAILY,
       task: tasks.registry,
-      input: { phase: 'subscriptions' },
+      input: { phase: 'subscriptions', state: 'daily' },
     });
     raiseWorkflowAlarm(this, 'Failures', {
       stateMachines: [this.stateMachine],

@@ -137,6 +137,17 @@ describe('a request', () => {
     },
   );
 
+  test('while a rotation runs that began by itself is accepted: its worker leaves the tenant alone', async () => {
+    const tenantId = await addTenant();
+    await registry.query(
+      `INSERT INTO field_rotations (tenant_id, region, cause, epoch, stale_before, started_by)
+       VALUES (:tenantId::uuid, 'us', 'key', 1, now(), 'field-rotation')`,
+      { tenantId },
+    );
+    await beginErasure(registry, await request(tenantId), ACTOR);
+    expect(await statusOf(tenantId)).toBe('offboarded');
+  });
+
   test('for a tenant with a clone is refused until the clone is offboarded', async () => {
     const tenantId = await addTenant();
     const clone = await addTenant('active', tenantId);

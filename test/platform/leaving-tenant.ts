@@ -48,12 +48,14 @@ export async function plant(fields: object = {}): Promise<LeavingTenant> {
 export const offboard = async (slug: string) =>
   call('DELETE', `/tenants/${slug}`, { token: await operatorToken() });
 
-/** The same, once no backup of another test's daily run, and no rollout that another test has started, is in the way. */
+/** The same, once no backup of another test's daily run, and no rollout or rotation, is in the way. */
 export function offboardOnceIdle(slug: string) {
   return vi.waitUntil(
     async () => {
       const answer = await offboard(slug);
-      return !/(backup|rollout) of the tenant is running/.test(String(answer.body?.detail)) && answer;
+      return (
+        !/(backup|rollout|rotation) of the tenant is running/.test(String(answer.body?.detail)) && answer
+      );
     },
     { timeout: 120_000, interval: 200 },
   );

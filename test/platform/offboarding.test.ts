@@ -6,6 +6,7 @@ import {
   forgeryOf,
   type SignedCertificate,
 } from '../../functions/contracts/erasure-certificate.ts';
+import { strata } from '../infra/cli/run-command.ts';
 import { ended, executionOf, inRegistry } from './backup-runs.ts';
 import {
   type LeavingTenant,
@@ -18,7 +19,7 @@ import {
 import { administrator } from './platform-databases.ts';
 import { searchEverything } from './remaining-traces.ts';
 import { backUp, restore } from './restore-runs.ts';
-import { call, operatorToken, platform, userToken } from './running-platform.ts';
+import { call, onboardOwnTenant, operatorToken, platform, userToken } from './running-platform.ts';
 
 const states = new SFNClient(administrator(platform().awsUrl));
 let token: string;
@@ -69,12 +70,7 @@ describe('tenants of all three models that leave', () => {
       expect.arrayContaining(['account ', 'cluster ', 'object ', 'secret ', 'stack ']),
     );
     const places = planted.join('\n');
-    for (const place of [
-      'public.tenant_users',
-      'shared.employees',
-      'shared.idempotency_keys',
-      'pg_namespace',
-    ])
+    for (const place of ['public.tenant_users', 'shared.employees', '.idempotency_keys', 'pg_description'])
       expect(places).toContain(place);
     const all = Object.values(tenants);
     const hex = all.map(({ tenantId }) => tenantId.replaceAll('-', ''));
@@ -201,6 +197,29 @@ describe('a tenant that stays', () => {
     const { body: tenant } = await call('GET', `/tenants/${slug}`, { token });
     expect(tenant.status).toBe('active');
   });
+});
+
+test('the daily run suspends a tenant whose subscription has ended, and serves it again when it is renewed', async () => {
+  const slug = await onboardOwnTenant();
+  const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+  const end = async (subscriptionEndDate: string | null) => {
+    const { status, body } = await call('PATCH', `/tenants/${slug}`, {
+      token,
+      body: { subscriptionEndDate },
+    });
+    expect([status, body.subscriptionEndDate]).toEqual([200, subscriptionEndDate]);
+    const { code, out, error } = await strata(['tick', 'subscriptions'], {
+      AWS_ENDPOINT_URL: platform().awsUrl,
+    });
+    expect([code, out.includes('"failures":0')], error + out).toEqual([0, true]);
+    return (await call('GET', `/tenants/${slug}`, { token })).body;
+  };
+  expect((await end(day(3))).status).toBe('active');
+  expect(await end(day(-20))).toMatchObject({ status: 'suspended', reason: 'The subscription has ended.' });
+  expect(await end(day(300))).toMatchObject({ status: 'active', reason: null });
+  expect((await end(null)).status).toBe('active');
+  const wrong = { subscriptionEndDate: '2026-13-01' };
+  expect((await call('PATCH', `/tenants/${slug}`, { token, body: wrong })).status).toBe(400);
 });
 
 test('bad input is refused, and changes nothing', async () => {

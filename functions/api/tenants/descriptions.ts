@@ -132,7 +132,7 @@ export const tenants = describeOperatorContext({
         'The tenant refuses requests from now on. After a final export and a grace period it is erased everywhere. Poll its `Location`.',
       answers: { 202: answers.offboarding },
       refusals: {
-        409: 'The tenant is being offboarded already, it has a clone, or a move, restore, rollout, rotation, backup or export of it is running.',
+        409: 'The tenant is being offboarded already, it has a clone, or a move, restore, rollout, requested key rotation, backup or export of it is running.',
         503: NOT_STARTED,
       },
     },
