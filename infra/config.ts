@@ -3,6 +3,7 @@
  * harm has a default here; validate-config.ts checks the others.
  */
 
+import type { DatabaseSize } from '../functions/contracts/database-size.ts';
 import type { OffboardingPolicy } from '../functions/contracts/offboarding-policy.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { promotion } from './promotion-config.ts';
@@ -50,12 +51,19 @@ export interface CellConfig extends CapacityConfig {
   readonly cache?: CacheConfig;
 }
 
-/** The initial size of every Enterprise tenant's own cluster; an operator can resize a single one later. */
+/** The instances of a dedicated database. */
+export interface DedicatedSizeConfig {
+  /** Of writer and readers: `db.serverless`, which needs `capacity`, or a fixed class that Aurora PostgreSQL 17 has. */
+  readonly instanceClass: string;
+  /** Of each instance, in Aurora capacity units (2 GiB of memory each), 0.5 to 256 in steps of 0.5. */
+  readonly capacity?: { readonly min: number; readonly max: number };
+  /** Instances beside the writer, each in another zone than the one before, 0 to 2: the template has two. */
+  readonly readers: number;
+}
+
+/** Enterprise tenants' own databases. A changed size is the size of later launches: existing databases stay as they are. */
 export interface DedicatedConfig {
-  readonly minCapacity: number;
-  readonly maxCapacity: number;
-  /** The template has one optional reader. */
-  readonly readers: 0 | 1;
+  readonly sizes: Readonly<Record<DatabaseSize, DedicatedSizeConfig>>;
 }
 
 export interface RegionConfig {
@@ -219,7 +227,14 @@ const cell = (id: string): CellConfig => ({
   maxBusinessTenants: MAX_BUSINESS_TENANTS,
 });
 
-const dedicated: DedicatedConfig = { minCapacity: 0.5, maxCapacity: 16, readers: 1 };
+/** In the strategy's three bands of 50 to 100, 200 to 500, and from 1,000 USD a month: docs/deploy.md has the prices. */
+const dedicated: DedicatedConfig = {
+  sizes: {
+    small: { instanceClass: 'db.t4g.medium', readers: 0 },
+    medium: { instanceClass: 'db.serverless', capacity: { min: 1, max: 16 }, readers: 1 },
+    large: { instanceClass: 'db.r6g.xlarge', readers: 2 },
+  },
+};
 
 /** Regions in which Strata can run. `config.regions` selects those that it uses. */
 export const knownRegions = {

@@ -1,7 +1,9 @@
 import { BlockList, isIPv4 } from 'node:net';
+import { DATABASE_SIZES } from '../functions/contracts/database-size.ts';
 import {
   type CapacityConfig,
   CONTROL_PLANE_CIDR,
+  type DedicatedSizeConfig,
   MAX_BUSINESS_TENANTS,
   type RegionConfig,
   type StrataConfig,
@@ -18,6 +20,9 @@ const MAX_GRACE_MINUTES = 24 * 60;
 
 /** The execution that waits for it ends within a year. */
 const MAX_KEEP_DAYS = 90;
+
+/** The template of dedicated databases has so many. */
+const MAX_DEDICATED_READERS = 2;
 
 /** The longest pause of any move; requests wait that long. */
 const MAX_PAUSE_MS = 1_000;
@@ -251,7 +256,24 @@ function regionProblems(region: RegionConfig): string[] {
       );
     problems.push(...capacityProblems(`cell ${id}`, capacity));
   }
-  return [...problems, ...capacityProblems(`${name}: dedicated`, region.dedicated)];
+  for (const size of DATABASE_SIZES)
+    problems.push(...sizeProblems(`${name}: dedicated.sizes.${size}`, region.dedicated.sizes[size]));
+  return problems;
+}
+
+function sizeProblems(name: string, { instanceClass, capacity, readers }: DedicatedSizeConfig): string[] {
+  const problems: string[] = [];
+  if (!/^db\.[a-z0-9]+(?:\.[a-z0-9]+)?$/.test(instanceClass))
+    problems.push(`${name}: instanceClass is "${instanceClass}", expected such as db.t4g.medium`);
+  if ((instanceClass === 'db.serverless') !== (capacity !== undefined))
+    problems.push(`${name}: capacity is for db.serverless, and only for it`);
+  if (!isWhole(readers, 0, MAX_DEDICATED_READERS))
+    problems.push(`${name}: readers is ${readers}, expected 0 to ${MAX_DEDICATED_READERS}`);
+  if (capacity)
+    problems.push(
+      ...capacityProblems(name, { minCapacity: capacity.min, maxCapacity: capacity.max, readers: 0 }),
+    );
+  return problems;
 }
 
 function capacityProblems(name: string, { minCapacity, maxCapacity, readers }: CapacityConfig): string[] {

@@ -26,6 +26,7 @@ const GROUPS = [
     'alerts',
     'upkeep',
     'rotations',
+    'residency',
   ],
   ['places'],
   ['tenant-data'],

@@ -63,7 +63,11 @@ export async function unlessGone<Result>(call: Promise<Result>): Promise<Result 
     return await call;
   } catch (error) {
     const { name } = error as Error;
-    if (/^(DBProxy|DBCluster|DBInstance)NotFound|^InvalidDB(Proxy|Cluster|Instance)State/.test(name)) {
+    if (
+      /^DB(Proxy|ProxyEndpoint|Cluster|Instance)NotFound|^InvalidDB(Proxy|ProxyEndpoint|Cluster|Instance)State/.test(
+        name,
+      )
+    ) {
       return undefined;
     }
     throw error;

@@ -52,8 +52,9 @@ export class RegistryLedger implements BackupLedger {
       .leftJoin('tenant_database_routing as r', 'r.tenant_id', 'b.tenant_id')
       .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
       .select(['b.backup_id', 'b.tenant_id', 'b.tier', 'b.region', 'b.status', 'b.prefix', 'b.attempt'])
-      .select(['r.cell_id', 'r.writer_host', 'r.database_port', 'r.database_name', 'c.owner_secret_arn'])
+      .select(['r.cell_id', 'r.writer_host', 'r.database_port', 'r.database_name'])
       .select((eb) => [
+        eb.fn.coalesce('c.owner_secret_arn', 'r.owner_secret_arn').as('owner_secret_arn'),
         asText(eb.ref('b.plan')).as('plan'),
         asText(eb.ref('b.lanes')).as('lanes'),
         rfc3339(eb.ref('b.started_at')).as('started_at'),

@@ -46,8 +46,10 @@ export interface RegistryAddress {
 /** Settings with which dedicated databases of the function's region are launched. */
 export interface LaunchEnvironment {
   readonly DEDICATED_TEMPLATE_URL: string;
-  /** JSON, an object of the template's parameters. */
+  /** JSON, an object of the template's parameters that are the same for every tenant. */
   readonly DEDICATED_PARAMETERS: string;
+  /** JSON, an object: of each size of database an object of the template's other parameters. */
+  readonly DEDICATED_SIZES: string;
   readonly CLOUDFORMATION_ROLE_ARN: string;
   /** `true` or `false`. */
   readonly DELETION_PROTECTION: string;
@@ -82,6 +84,8 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
   readonly MOVE_SURVEY_FUNCTION: string;
+  /** JSON of `ResidencySettings`. */
+  readonly RESIDENCY: string;
 }
 
 export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment {

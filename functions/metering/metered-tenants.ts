@@ -58,8 +58,9 @@ export async function listMeteredTenants(
     .selectFrom('tenants as t')
     .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
     .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
-    .select(['t.tenant_id', key.as('database_key'), 'c.owner_secret_arn'])
+    .select(['t.tenant_id', key.as('database_key')])
     .select((eb) => [
+      eb.fn.coalesce('c.owner_secret_arn', 'r.owner_secret_arn').as('owner_secret_arn'),
       eb.fn.coalesce('c.writer_host', 'r.writer_host').$notNull().as('host'),
       eb.fn.coalesce('c.database_port', 'r.database_port').as('port'),
       eb.fn.coalesce('c.database_name', 'r.database_name').as('database_name'),

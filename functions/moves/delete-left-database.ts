@@ -6,18 +6,21 @@
  *              ──a move to it is running, or a mismatch is unresolved──▶ checked again later
  *
  * Invariants: `deletion` is written to the hop under the lock of the tenant's row, under which moves are recorded and
- * tenants are announced from other regions. So a move that was recorded before is seen, and the database is kept for
+ * tenants are announced from other regions. A change of size leaves one database for another: only what concerns the
+ * one that was left counts. So a move that was recorded before is seen, and the database is kept for
  * it; the launch of a move that is recorded later sees `deletion` and waits until the stack is gone. So a tenant never
  * gets a stack that is being deleted. Every step may be interrupted and repeated, or run concurrently.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
+import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import {
   type DedicatedDatabase,
   deleteDedicatedDatabase,
   findDedicatedDatabase,
 } from '../places/delete-dedicated-database.ts';
+import { databaseSizeOf, type Place } from '../places/place.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { type JsonText, parseJson } from '../registry/registry-column.ts';
@@ -97,6 +100,7 @@ async function decide(
   executionArn: string,
 ): Promise<Deletion | 'kept' | 'later'> {
   const { stackName, region, epoch } = hop.source;
+  const databaseSize = databaseSizeOf(hop.source);
   const { tenantId } = hop.attempt;
   const database = stackName === null ? undefined : await findDedicatedDatabase(stackName);
   if (stackName === null || !database) return 'kept';
@@ -104,7 +108,7 @@ async function decide(
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     await findMovingTenant(transaction, tenantId, { lock: true });
-    const uses = await usesOf(transaction, { tenantId, stackName, region, epoch });
+    const uses = await usesOf(transaction, { tenantId, stackName, region, databaseSize, epoch });
     if (uses.lives_there || uses.later_stay) return 'kept';
     if (uses.moves_there) return 'later';
     const decided = await registrySql(transaction)
@@ -142,8 +146,9 @@ function usesOf(
     tenantId,
     stackName,
     region,
+    databaseSize,
     epoch,
-  }: { tenantId: string; stackName: string; region: string; epoch: number },
+  }: { tenantId: string; stackName: string; region: string; databaseSize: DatabaseSize; epoch: number },
 ) {
   const isThere = (place: 'h.source' | 'h.target') => {
     const column = sql.ref(place);
@@ -187,7 +192,8 @@ function usesOf(
           sql<boolean>`exists (
             select from tenant_moves as m, jsonb_array_elements(m.plan) as each (hop)
              where m.tenant_id = ${columnValue('tenant_moves.tenant_id', tenantId)} and m.status = 'running'
-               and hop -> 'to' ->> 'isolationModel' = 'dedicated' and hop -> 'to' ->> 'region' = ${region})`,
+               and hop -> 'to' ->> 'isolationModel' = 'dedicated' and hop -> 'to' ->> 'region' = ${region}
+               and coalesce(hop -> 'to' ->> 'databaseSize', ${DEFAULT_DATABASE_SIZE}) = ${databaseSize})`,
           eb.exists(
             hopsOfTenant
               .where('h.state', 'in', ['working', 'committed', 'rolling-back', 'mismatch'])
@@ -200,13 +206,13 @@ function usesOf(
 }
 
 /**
- * True while the tenant's dedicated database in a region is being deleted: a launch has to wait for its end.
+ * True while the tenant's dedicated database of that stack in a region is being deleted: a launch has to wait for its end.
  * @param registry the region's.
  */
 export async function isBeingDeleted(
   registry: RegistryExecutor,
   tenantId: string,
-  region: string,
+  { region, stackName }: Pick<Place, 'region' | 'stackName'>,
 ): Promise<boolean> {
   const found = await registrySql(registry)
     .selectFrom('tenant_move_hops')
@@ -215,6 +221,7 @@ export async function isBeingDeleted(
     .where('state', '=', 'settled')
     .where(sql<boolean>`result -> 'deletion' is not null`)
     .where(sql<string>`source ->> 'region'`, '=', region)
+    .where(sql<string | null>`source ->> 'stackName'`, '=', stackName)
     .limit(1)
     .executeTakeFirst();
   return found !== undefined;

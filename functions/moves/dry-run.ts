@@ -1,4 +1,6 @@
 import { sql } from 'kysely';
+import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
+import { databaseSizeOf } from '../places/place.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -50,17 +52,24 @@ export async function dryRunMove(
   });
   const plan = [...drafted.plan, ...drafted.followUp];
   if (plan.length === 0) return { dryRun: true, plan, sizes, estimate: null, forbidden };
-  const hasDatabase = await knewDatabase(registry, tenantId);
+  const last = plan.at(-1)?.to;
+  const hasDatabase = last?.isolationModel === 'dedicated' && (await knewDatabase(registry, tenantId, last));
   return { dryRun: true, plan, sizes, estimate: estimateMove(plan, sizes, { hasDatabase }), forbidden };
 }
 
-/** A dedicated database outlives the stay of its tenant, and a failed attempt to bring it there. */
-async function knewDatabase(registry: RegistryExecutor, tenantId: string): Promise<boolean> {
+/** A dedicated database may outlive the stay of its tenant, and a failed attempt to bring it there. */
+async function knewDatabase(
+  registry: RegistryExecutor,
+  tenantId: string,
+  target: PlannedHop['to'],
+): Promise<boolean> {
   const { rows } = await sql`
     select 1 as known
       from tenant_move_hops cross join lateral (values (source), (target)) as side (place)
      where tenant_id = ${columnValue('tenant_move_hops.tenant_id', tenantId)}
        and place ->> 'isolationModel' = 'dedicated' and place ->> 'clusterArn' is not null
+       and place ->> 'region' = ${target.region}
+       and coalesce(place ->> 'databaseSize', ${DEFAULT_DATABASE_SIZE}) = ${databaseSizeOf(target)}
      limit 1`.execute(registrySql(registry));
   return rows.length > 0;
 }

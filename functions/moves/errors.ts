@@ -69,6 +69,7 @@ export interface Forbidden {
     | 'residency'
     | 'compliance'
     | 'cell'
+    | 'size'
     | 'users'
     | 'storage'
     | 'name';

@@ -59,7 +59,7 @@ export async function launchTarget(
     // Do not pay for a cluster that is no longer wanted.
     await context.progress({});
     // The stack of an earlier stay that is being deleted must not be adopted.
-    const { progress, found } = (await isBeingDeleted(registryThere, tenantId, hop.target.region))
+    const { progress, found } = (await isBeingDeleted(registryThere, tenantId, hop.target))
       ? { progress: waitForStack(previous), found: undefined }
       : await launchPlace(hop.target, { tenantId, slug }, settings, previous);
     if (found) {

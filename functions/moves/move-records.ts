@@ -1,4 +1,5 @@
 import { type InferResult, sql } from 'kysely';
+import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import type { Location, Place } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { type JsonText, parseJson, type TimeWithoutZone } from '../registry/registry-column.ts';
@@ -251,7 +252,9 @@ export async function findMovingTenant(
     .executeTakeFirst();
   if (!row) return undefined;
   const { cell_id: cellId, region, placed_as: isolationModel } = row;
-  return { ...toTenantRecord(row), location: isolationModel && { isolationModel, cellId, region } };
+  const size =
+    isolationModel === 'dedicated' ? { databaseSize: row.database_size ?? DEFAULT_DATABASE_SIZE } : {};
+  return { ...toTenantRecord(row), location: isolationModel && { isolationModel, cellId, region, ...size } };
 }
 
 /** The time of the statement, as the API shows it. */

@@ -1,10 +1,15 @@
 import * as z from 'zod/mini';
+import { DATABASE_SIZES, type DatabaseSize } from '../contracts/database-size.ts';
 import type { Tier } from '../contracts/tenant.ts';
 import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidMoveInput } from './errors.ts';
 
-/** The target of a request for a move. */
-export type MoveTarget = { readonly tier: Tier } | { readonly cell: string } | { readonly residency: string };
+/** The target of a request for a move: a tier, a cell, a residency or, for a tenant with its own database, a size. */
+export type MoveTarget =
+  | { readonly tier: Tier; readonly size?: DatabaseSize }
+  | { readonly cell: string }
+  | { readonly residency: string; readonly size?: DatabaseSize }
+  | { readonly size: DatabaseSize };
 
 /** The body of `POST /tenants/{tenantId}/moves`. */
 export interface MoveRequest {
@@ -33,6 +38,7 @@ const target = {
   targetTier: z.optional(z.enum(['starter', 'business', 'enterprise'], 'is not a tier')),
   targetCell: z.optional(name('the id of a cell')),
   targetResidency: z.optional(name('a residency such as "us"')),
+  targetSize: z.optional(z.enum(DATABASE_SIZES, `must be one of ${DATABASE_SIZES.join(', ')}`)),
   force: z.optional(z.boolean('must be true or false')),
 };
 
@@ -83,6 +89,7 @@ export function writeMoveInput({ tenant, target: to, force, moveId, startedBy }:
     ...('tier' in to ? { targetTier: to.tier } : {}),
     ...('cell' in to ? { targetCell: to.cell } : {}),
     ...('residency' in to ? { targetResidency: to.residency } : {}),
+    ...('size' in to ? { targetSize: to.size } : {}),
     ...(force ? { force } : {}),
     ...(moveId ? { moveId } : {}),
     ...(startedBy ? { startedBy } : {}),
@@ -93,16 +100,32 @@ interface Asked {
   readonly targetTier?: Tier | undefined;
   readonly targetCell?: string | undefined;
   readonly targetResidency?: string | undefined;
+  readonly targetSize?: DatabaseSize | undefined;
 }
 
-function targetOf({ targetTier, targetCell, targetResidency }: Asked): MoveTarget {
+function targetOf({ targetTier, targetCell, targetResidency, targetSize }: Asked): MoveTarget {
   const given = [targetTier, targetCell, targetResidency].filter((each) => each !== undefined);
-  if (given.length !== 1) {
-    const message = 'give exactly one of targetTier, targetCell and targetResidency';
+  if (given.length > 1 || (given.length === 0 && targetSize === undefined)) {
+    const message = 'give exactly one of targetTier, targetCell and targetResidency, or a targetSize';
     throw new InvalidMoveInput([{ path: '', message }]);
   }
-  if (targetTier !== undefined) return { tier: targetTier };
-  return targetCell !== undefined ? { cell: targetCell } : { residency: targetResidency as string };
+  const size = targetSize === undefined ? {} : { size: targetSize };
+  if (targetTier !== undefined) {
+    if (targetTier !== 'enterprise')
+      requireNoSize(targetSize, `the ${targetTier} tier has no database of its own`);
+    return { tier: targetTier, ...size };
+  }
+  if (targetCell !== undefined) {
+    requireNoSize(targetSize, 'a cell takes no tenant with a database of its own');
+    return { cell: targetCell };
+  }
+  if (targetResidency !== undefined) return { residency: targetResidency, ...size };
+  return { size: targetSize as DatabaseSize };
+}
+
+function requireNoSize(targetSize: DatabaseSize | undefined, message: string): void {
+  if (targetSize === undefined) return;
+  throw new InvalidMoveInput([{ path: 'targetSize', pointer: '/targetSize', message }]);
 }
 
 function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {

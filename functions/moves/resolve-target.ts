@@ -1,8 +1,9 @@
+import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { chooseCell, hasRoom, readCellRoom } from '../placement/choose-cell.ts';
 import { NoCellCapacity } from '../placement/errors.ts';
-import type { Location } from '../places/place.ts';
+import { databaseSizeOf, type Location } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Forbidden, InvalidMoveInput } from './errors.ts';
@@ -24,8 +25,9 @@ export interface ResolvedTarget {
 /**
  * Finds the place for a target. A tier keeps residency and, if possible, the cell. A cell keeps the tier. A residency
  * keeps the tier too and takes, of the cells with room, the one with the fewest tenants. The isolation model follows
- * from the tier, so a tenant that an unfinished move left between two tiers gets its tier's model. Locks the cells that
- * it counts.
+ * from the tier, so a tenant that an unfinished move left between two tiers gets its tier's model. A size may be given
+ * with a tier or a residency; otherwise a dedicated database keeps its size, and a new one has the usual one. Locks the
+ * cells that it counts.
  * @param regions registries to read for a residency that this region does not serve.
  * @throws {InvalidMoveInput} there is no such cell or residency.
  */
@@ -40,14 +42,24 @@ export async function resolveTarget(
   if ('cell' in target) return inCell(transaction, tenant, target.cell, isolationModel);
   const dataResidency = 'residency' in target ? target.residency : tenant.dataResidency;
   const known = { tier, dataResidency };
+  const { location: here } = tenant;
+  const size = 'size' in target ? target.size : undefined;
+  if (size !== undefined && isolationModel !== 'dedicated') {
+    const detail = `A tenant of the ${tier} tier has no database of its own, so it has no size.`;
+    return { ...known, location: null, forbidden: [{ rule: 'size', detail }] };
+  }
+  const ofSize = {
+    databaseSize:
+      size ?? (here?.isolationModel === 'dedicated' ? databaseSizeOf(here) : DEFAULT_DATABASE_SIZE),
+  };
   const served = await isServedByRegion(transaction, dataResidency);
   // A region's name is the residency of its data.
   const otherRegion = served ? undefined : regions?.keys.includes(dataResidency) && regions.of(dataResidency);
   if ('residency' in target && !served && !otherRegion) throw noResidency();
-  const { location: here } = tenant;
   if (dataResidency === tenant.dataResidency && here) {
     if (isolationModel === 'dedicated') {
-      return { ...known, location: { isolationModel, cellId: null, region: here.region }, forbidden: [] };
+      const location = { isolationModel, cellId: null, region: here.region, ...ofSize };
+      return { ...known, location, forbidden: [] };
     }
     if (here.cellId !== null && (await mayStay(transaction, tenant, here, isolationModel))) {
       return { ...known, location: { ...here, isolationModel }, forbidden: [] };
@@ -57,8 +69,10 @@ export async function resolveTarget(
     const { cell_id, region } = otherRegion
       ? await chooseCellThere(transaction, otherRegion, known)
       : await chooseCell(transaction, known);
-    const cellId = isolationModel === 'dedicated' ? null : cell_id;
-    return { ...known, location: { isolationModel, cellId, region }, forbidden: [] };
+    if (isolationModel === 'dedicated') {
+      return { ...known, location: { isolationModel, cellId: null, region, ...ofSize }, forbidden: [] };
+    }
+    return { ...known, location: { isolationModel, cellId: cell_id, region }, forbidden: [] };
   } catch (error) {
     if (!(error instanceof NoCellCapacity)) throw error;
     return { ...known, location: null, forbidden: [{ rule: 'cell', detail: error.message }] };

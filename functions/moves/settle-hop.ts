@@ -4,7 +4,7 @@ import { executionArnOf, startExecution } from '../aws/executions.ts';
 import { exclusively, releaseClaim } from '../database/transfer/claim.ts';
 import { readPlacement, showsCommit } from '../database/transfer/fence.ts';
 import { retriedRequests } from '../database/transfer/place-facts.ts';
-import { routeTo } from '../places/place.ts';
+import { databaseSizeOf, routeTo } from '../places/place.ts';
 import { asOwnerOf } from '../places/place-database.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import type { JsonText } from '../registry/registry-column.ts';
@@ -104,7 +104,12 @@ export async function followHop(
     if (followed.length > 0) {
       await db
         .updateTable('tenants')
-        .set({ isolation_model: target.isolationModel, schema_name: target.schemaName, updated_at: now })
+        .set({
+          isolation_model: target.isolationModel,
+          schema_name: target.schemaName,
+          database_size: target.isolationModel === 'dedicated' ? databaseSizeOf(target) : null,
+          updated_at: now,
+        })
         .where('tenant_id', '=', tenantId)
         .execute();
     }

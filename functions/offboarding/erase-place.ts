@@ -8,6 +8,7 @@
 import { sql } from 'kysely';
 import { secretsNamed } from '../aws/secrets.ts';
 import { deleteTenantKey } from '../aws/tenant-keys.ts';
+import { DATABASE_SIZES } from '../contracts/database-size.ts';
 import { DEDICATED_SECRETS, TENANT_SECRETS } from '../contracts/names.ts';
 import { KEY_DELETION_DAYS } from '../contracts/offboarding-policy.ts';
 import { dedicatedStackName } from '../placement/tenant-names.ts';
@@ -38,19 +39,28 @@ export async function eraseSecrets(tenantId: string): Promise<void> {
   for (const arn of await findSecrets(tenantId)) await deleteSecret(arn);
 }
 
-/** Whether the tenant has, or has left, a dedicated database in the region. */
+/** Whether the tenant has, or has left, a dedicated database of any size in the region. */
 export async function hasDedicatedDatabase(tenantId: string): Promise<boolean> {
-  return (await findDedicatedDatabase(dedicatedStackName(tenantId))) !== undefined;
+  return (await dedicatedDatabasesOf(tenantId)).length > 0;
 }
 
 /**
- * Deletes the dedicated database with its automated backups, its proxy, its secrets and its stack. No final snapshot is
- * taken: it would be a copy of what is erased. Call it until it is done, which takes a quarter of an hour.
+ * Deletes the dedicated database with its automated backups, its proxy, its secrets and its stack; of every size, because
+ * an interrupted change of size leaves a second one. No final snapshot is taken: it would be a copy of what is erased.
+ * Call it until it is done, which takes a quarter of an hour.
  */
 export async function eraseDedicatedDatabase(tenantId: string): Promise<boolean> {
-  const database = await findDedicatedDatabase(dedicatedStackName(tenantId));
-  if (!database) return true;
-  return (await deleteDedicatedDatabase(database)).done;
+  const deletions = (await dedicatedDatabasesOf(tenantId)).map((database) =>
+    deleteDedicatedDatabase(database),
+  );
+  return (await Promise.all(deletions)).every(({ done }) => done);
+}
+
+async function dedicatedDatabasesOf(tenantId: string) {
+  const found = await Promise.all(
+    DATABASE_SIZES.map((size) => findDedicatedDatabase(dedicatedStackName(tenantId, size))),
+  );
+  return found.filter((database) => database !== undefined);
 }
 
 /** Names of the final snapshots of dedicated databases that the tenant has left. */

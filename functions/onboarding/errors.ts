@@ -8,6 +8,7 @@ export {
   ProxyLeaseLost,
   ProxySecretsExhausted,
   RegionQuotaExhausted,
+  SizeNotOffered,
   TenantSecretInvalid,
   TenantUnreachable,
   UnknownCell,

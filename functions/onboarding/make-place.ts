@@ -5,6 +5,7 @@
  * active.
  */
 import { sql } from 'kysely';
+import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import type { DedicatedStackSettings, StackProgress } from '../places/dedicated-stack.ts';
 import { findPlace, type Place, planPlace, routeTo } from '../places/place.ts';
 import type { CredentialSettings, PlacedTenant } from '../places/place-resources.ts';
@@ -29,15 +30,17 @@ async function onPlannedPlace(
 ): Promise<PhaseOutcome> {
   const tenant = await registrySql(registry)
     .selectFrom('tenants as t')
-    .select(['t.tenant_slug', 't.isolation_model', 't.home_region', 't.status', firstEpoch.as('epoch')])
+    .select(['t.tenant_slug', 't.isolation_model', 't.home_region', 't.status', 't.database_size'])
+    .select(firstEpoch.as('epoch'))
     .where('t.tenant_id', '=', tenantId)
     .executeTakeFirst();
   if (tenant?.status === 'active' || tenant?.status === 'suspended') return 'skipped';
   if (tenant?.status !== 'provisioning') throw new TenantNotProvisioning();
   const { isolation_model: isolationModel, home_region: region, tenant_slug: slug, epoch } = tenant;
+  const databaseSize = tenant.database_size ?? DEFAULT_DATABASE_SIZE;
   const planned = async () => {
     if (isolationModel !== 'dedicated') throw new OnboardingIncomplete('the tenant has no place yet');
-    const location = { isolationModel, cellId: null, region };
+    const location = { isolationModel, cellId: null, region, databaseSize };
     return planPlace(registry, { tenantId, location, epoch, suffix: `${epoch}` });
   };
   await work((await findPlace(registry, tenantId)) ?? (await planned()), { tenantId, slug });

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { COMPLIANCE_REQUIREMENTS } from '../contracts/compliance.ts';
+import { DATABASE_SIZES } from '../contracts/database-size.ts';
 import { isEmailAddress } from '../resources/email-address.ts';
 import { jsonPointer, readInput } from '../resources/read-input.ts';
 import { InvalidOnboardingInput } from './errors.ts';
@@ -55,6 +56,7 @@ export const onboardingInput = z.strictObject(
     slug,
     adminEmail: email,
     tier: z.enum(['starter', 'business', 'enterprise']).default('starter'),
+    databaseSize: z.enum(DATABASE_SIZES, `must be one of ${DATABASE_SIZES.join(', ')}`).optional(),
     dataResidency: z
       .string()
       .regex(/^[a-z0-9][a-z0-9-]{0,49}$/, 'must be a region key such as "us"')
@@ -65,7 +67,7 @@ export const onboardingInput = z.strictObject(
   'must be a JSON object',
 );
 
-/** A valid input. `dataResidency` is undefined for the home region. E-mail addresses are in lower case. */
+/** A valid input. `dataResidency` is undefined for the home region, `databaseSize` for the usual size or none. E-mail addresses are in lower case. */
 export type OnboardingInput = z.output<typeof onboardingInput>;
 
 /**
@@ -75,7 +77,11 @@ export type OnboardingInput = z.output<typeof onboardingInput>;
  */
 export function validateOnboardingInput(input: unknown): OnboardingInput {
   const { data, issues } = readInput(onboardingInput, input);
-  if (!issues) return data;
+  if (!issues) {
+    if (data.databaseSize === undefined || data.tier === 'enterprise') return data;
+    const message = 'only the enterprise tier has a database of its own';
+    throw new InvalidOnboardingInput([{ path: 'databaseSize', pointer: '/databaseSize', message }]);
+  }
   throw new InvalidOnboardingInput(
     issues.map(({ path, message }) => ({ path: path.join('.'), pointer: jsonPointer(path), message })),
   );

@@ -10,6 +10,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { tierSatisfying, unsatisfied } from '../contracts/compliance.ts';
+import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
@@ -112,12 +113,18 @@ export function differingFields(
     // A tenant that comes back from a backup has its users: who becomes its first administrator is settled.
     adminEmail: tenant.restoreFrom === undefined && tenant.adminEmail !== input.adminEmail,
     tier: tenant.tier !== input.tier,
+    // The size of a tenant whose database is lost may have changed since its onboarding.
+    databaseSize: tenant.restoreFrom === undefined && tenant.databaseSize !== sizeOf(input),
     dataResidency: input.dataResidency !== undefined && tenant.dataResidency !== input.dataResidency,
     complianceRequirements: set(tenant.complianceRequirements) !== set(input.complianceRequirements),
     billingEmail: tenant.billingEmail !== input.billingEmail,
   };
   return Object.keys(differs).filter((field) => differs[field]);
 }
+
+/** null for a tier without a database of its own. */
+const sizeOf = ({ tier, databaseSize }: Pick<OnboardingInput, 'tier' | 'databaseSize'>) =>
+  tierTerms[tier].isolationModel === 'dedicated' ? (databaseSize ?? DEFAULT_DATABASE_SIZE) : null;
 
 /** The tenant of that slug with its first administrator, locked until the transaction ends. */
 export async function findForUpdate(
@@ -232,6 +239,7 @@ async function insert(
     home_region: cell.region,
     execution_arn: executionArn ?? planned?.executionArn ?? null,
     clone_of: cloneOf ?? null,
+    database_size: sizeOf(input),
   };
   const inserted = await db
     .insertInto('tenants')
@@ -285,6 +293,7 @@ async function insert(
         epoch: FIRST_EPOCH,
         region: cell.region,
         writer_host: cell.writer_host,
+        read_replica_host: cell.reader_host,
       })
       .execute();
   }

@@ -56,6 +56,7 @@ const unlimitedRows = (db: RegistrySql) =>
       .as('schema_version'),
     nextPlaceOf(eb.ref('t.tenant_id')).as('next_place'),
     ownKeyOf(eb.ref('t.tenant_id')).as('field_key_arn'),
+    eb.ref('r.read_replica_host').as('read_replica_host'),
   ]);
 
 const wholeRows = (db: RegistrySql) =>

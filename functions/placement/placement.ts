@@ -10,6 +10,8 @@ export interface Placement {
   /** AWS region, e.g. `eu-west-1`. */
   readonly region: string;
   readonly address: DatabaseAddress;
+  /** Host of the readers, with everything else of the address; undefined without readers. Only for analytics. */
+  readonly readerHost?: string | undefined;
   /** Version of the tables there according to the registry; undefined when the registry does not know it. */
   readonly schemaVersion?: number | undefined;
 }
@@ -26,6 +28,7 @@ export interface RoutingRow {
   readonly secret_arn: string;
   readonly connection_pool_size: number | null;
   readonly schema_version?: number | null | undefined;
+  readonly read_replica_host?: string | null | undefined;
 }
 
 const DEFAULT_POOL_SIZE = 10;
@@ -43,6 +46,7 @@ export function toPlacement(row: RoutingRow): Placement {
       secretArn: row.secret_arn,
       poolSize: row.connection_pool_size ?? DEFAULT_POOL_SIZE,
     },
+    ...(row.read_replica_host == null ? {} : { readerHost: row.read_replica_host }),
     ...(row.schema_version == null ? {} : { schemaVersion: Number(row.schema_version) }),
   };
 }
@@ -57,6 +61,7 @@ const forwardedPlacement = z.object({
   secret_arn: z.string(),
   connection_pool_size: z.nullish(z.int()),
   schema_version: z.nullish(z.int()),
+  read_replica_host: z.nullish(z.string()),
 });
 
 /** Reads the placement that a moved tenant's former database returns; undefined when it is incomplete. */

@@ -52,6 +52,8 @@ export interface RouterOptions {
 
 const MAX_CONFLICTS = 5;
 const MAX_UNREACHABLE = 1;
+/** A connection that cannot be made costs a request seconds. */
+const AVOID_READER_MS = 30_000;
 
 /** A tenant of a request. */
 export interface KnownTenant {
@@ -70,6 +72,8 @@ export class TenantRouter {
   readonly #regionKey: string | undefined;
   readonly #prepared = new WeakSet<NextPlace>();
   readonly #bulkhead = new TenantBulkhead();
+  /** By host of a reader that could not be reached: until when it is not tried, on `performance.now()`'s clock. */
+  readonly #avoided = new Map<string, number>();
 
   constructor(
     directory: TenantDirectory,
@@ -96,6 +100,33 @@ export class TenantRouter {
       await watch?.beforeCommit(placement);
       return runTenantBatch(this.#pools, placement.address, placement, access, statements);
     });
+  }
+
+  /**
+   * Reads for analytics: at a reader of the tenant's cluster if it has one, else, and after any error there, as `batch`.
+   * A reader may lag behind. So its copy of the tenant's placement must have the epoch of this request, which `enter`
+   * checks: after a move, a reader that has not heard of it refuses, and the writer answers.
+   * @throws as `batch`.
+   */
+  async batchForAnalytics<const Statements extends readonly Statement<unknown>[]>(
+    tenant: KnownTenant,
+    statements: Statements,
+  ): Promise<RowsOf<Statements>> {
+    const entry = tenant.entry ?? (await this.#directory.byId(tenant.tenantId));
+    const placement = entry?.status === 'elsewhere' ? undefined : entry?.placement;
+    const reader = placement?.readerHost;
+    if (placement && reader !== undefined && (this.#avoided.get(reader) ?? 0) < performance.now()) {
+      const address = { ...placement.address, host: reader };
+      try {
+        return await runTenantBatch(this.#pools, address, placement, 'read', statements);
+      } catch (error) {
+        if (error instanceof PlacementUnreachable) {
+          this.#avoided.set(reader, performance.now() + AVOID_READER_MS);
+          if (reader !== placement.address.host) this.#pools.discard(address);
+        }
+      }
+    }
+    return this.batch(tenant, 'read', statements);
   }
 
   /**
@@ -335,6 +366,13 @@ export class TenantAccess {
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
     return this.#router.batch(this.#tenant, access, statements, this.#watch);
+  }
+
+  /** @see TenantRouter.batchForAnalytics */
+  batchForAnalytics<const Statements extends readonly Statement<unknown>[]>(
+    statements: Statements,
+  ): Promise<RowsOf<Statements>> {
+    return this.#router.batchForAnalytics(this.#tenant, statements);
   }
 
   /** @see TenantRouter.transaction */

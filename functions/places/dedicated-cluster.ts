@@ -15,14 +15,29 @@ export async function hasCluster(name: string, awsRegion: string | undefined): P
  * @throws RDS's errors, except those of a resource that is gone, being deleted or being changed.
  */
 export async function removeDedicatedDatabase(name: string, awsRegion: string | undefined): Promise<boolean> {
-  const { DeleteDBProxyCommand, DescribeDBProxiesCommand } = await import('@aws-sdk/client-rds');
+  const {
+    DeleteDBProxyCommand,
+    DeleteDBProxyEndpointCommand,
+    DescribeDBProxiesCommand,
+    DescribeDBProxyEndpointsCommand,
+  } = await import('@aws-sdk/client-rds');
   const client = await rdsClient(awsRegion);
   // First, so that no new connections are opened.
   const proxy = { DBProxyName: name };
   const found = await unlessGone(client.send(new DescribeDBProxiesCommand(proxy)));
-  if (found?.DBProxies?.length) await unlessGone(client.send(new DeleteDBProxyCommand(proxy)));
+  const hasProxy = (found?.DBProxies?.length ?? 0) > 0;
+  if (hasProxy) {
+    const { DBProxyEndpoints = [] } =
+      (await unlessGone(client.send(new DescribeDBProxyEndpointsCommand(proxy)))) ?? {};
+    for (const { DBProxyEndpointName, IsDefault } of DBProxyEndpoints) {
+      if (!IsDefault)
+        await unlessGone(client.send(new DeleteDBProxyEndpointCommand({ DBProxyEndpointName })));
+    }
+    // Refused while an endpoint is being deleted: the next call does it.
+    await unlessGone(client.send(new DeleteDBProxyCommand(proxy)));
+  }
   const cluster = await findCluster(name, awsRegion);
-  if (!cluster) return true;
+  if (!cluster) return !hasProxy;
   await deleteCluster(cluster, awsRegion);
   return false;
 }

@@ -2,14 +2,16 @@
 import type { Stack, StackStatus } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import { cloudFormationClient } from '../aws/clients.ts';
-import { DEDICATED_NAMES } from '../contracts/names.ts';
-import { isUuid } from '../contracts/tenant.ts';
+import { DATABASE_SIZES, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
+import { readDedicatedStackName } from '../placement/tenant-names.ts';
 import { DedicatedStackFailed } from './errors.ts';
 import { placeInStack } from './place-resources.ts';
 
 /** Addresses and secrets of a dedicated database; as JSON in the state of a workflow. */
 export const dedicatedDatabase = z.object({
   tenantId: z.uuid(),
+  /** In a state of an execution that began before there were sizes it is missing. */
+  databaseSize: z.enum(DATABASE_SIZES).default(DEFAULT_DATABASE_SIZE),
   host: z.string(),
   port: z.int(),
   writerHost: z.string(),
@@ -26,7 +28,9 @@ export type DedicatedDatabase = z.output<typeof dedicatedDatabase>;
 
 /**
  * The dedicated databases of this region in the order of their tenants' ids. Stacks that are not complete are left out.
+ * During a change of size a tenant has two.
  * @param after only those of later tenants.
+ * @param limit of tenants.
  * @throws CloudFormation's errors.
  */
 export async function listDedicatedDatabases({
@@ -38,18 +42,22 @@ export async function listDedicatedDatabases({
 }): Promise<{ readonly databases: readonly DedicatedDatabase[]; readonly isLast: boolean }> {
   const { DescribeStacksCommand, paginateListStacks } = await import('@aws-sdk/client-cloudformation');
   const client = await cloudFormationClient();
-  const names = new Set<string>();
+  const names = new Map<string, string[]>();
   // CloudFormation has no order by name, and takes no prefix.
   for await (const { StackSummaries = [] } of paginateListStacks(
     { client },
     { StackStatusFilter: COMPLETE },
   )) {
     for (const { StackName = '' } of StackSummaries) {
-      const tenantId = tenantOf(StackName);
-      if (tenantId !== undefined && (after === undefined || tenantId > after)) names.add(StackName);
+      const tenantId = readDedicatedStackName(StackName)?.tenantId;
+      if (tenantId === undefined || (after !== undefined && tenantId <= after)) continue;
+      names.set(tenantId, [...(names.get(tenantId) ?? []), StackName]);
     }
   }
-  const next = [...names].sort().slice(0, limit);
+  const next = [...names.keys()]
+    .sort()
+    .slice(0, limit)
+    .flatMap((tenantId) => names.get(tenantId)?.sort() ?? []);
   const databases: DedicatedDatabase[] = [];
   for (const StackName of next) {
     const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName }));
@@ -64,15 +72,10 @@ export async function listDedicatedDatabases({
 /** Of stacks that have their outputs. */
 const COMPLETE: StackStatus[] = ['CREATE_COMPLETE', 'UPDATE_COMPLETE', 'UPDATE_ROLLBACK_COMPLETE'];
 
-function tenantOf(stackName: string): string | undefined {
-  const tenantId = stackName.slice(DEDICATED_NAMES.length);
-  return stackName.startsWith(DEDICATED_NAMES) && isUuid(tenantId) ? tenantId : undefined;
-}
-
 function databaseOf(stack: Stack): DedicatedDatabase | undefined {
-  const tenantId = tenantOf(stack.StackName ?? '');
+  const named = readDedicatedStackName(stack.StackName ?? '');
   try {
-    return dedicatedDatabase.safeParse({ tenantId, ...placeInStack(stack) }).data;
+    return dedicatedDatabase.safeParse({ ...named, ...placeInStack(stack) }).data;
   } catch (error) {
     // It is being made, or its creation has failed.
     if (error instanceof DedicatedStackFailed) return undefined;

@@ -6,7 +6,7 @@
  *                    creating ──fails──▶ clearing ──everything deleted──▶ none, CREATIONS times in one execution
  *   failed (of an earlier execution) ──▶ clearing
  *
- * Invariants: the stack's name is a function of the tenant, so there is never a second one; a stack that became ready
+ * Invariants: the stack's name is a function of the tenant and the size, so there is never a second one; a stack that became ready
  * is never deleted here, nor its cluster; after a failed creation everything is deleted before the next one, including
  * what a rollback could not delete and what the template retains. Cluster, proxy and log groups are named after the
  * launch, so they do not collide with those of an earlier one.
@@ -15,6 +15,7 @@
 import type { Stack } from '@aws-sdk/client-cloudformation';
 import * as z from 'zod';
 import { cloudFormationClient } from '../aws/clients.ts';
+import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import type { Tier } from '../contracts/tenant.ts';
 import { regionOfArn } from '../database/session/credentials.ts';
 import {
@@ -24,7 +25,7 @@ import {
   tenantSecretName,
 } from '../placement/tenant-names.ts';
 import { hasCluster, removeDedicatedDatabase, setDeletionProtection } from './dedicated-cluster.ts';
-import { DedicatedStackFailed, DedicatedStackTimeout } from './errors.ts';
+import { DedicatedStackFailed, DedicatedStackTimeout, SizeNotOffered } from './errors.ts';
 import { type FailedCreation, readFailedCreation } from './failed-creation.ts';
 import { requireRoomForDatabase } from './region-quotas.ts';
 import { deleteSecret } from './tenant-secret.ts';
@@ -44,8 +45,10 @@ export type StackProgress = z.output<typeof stackProgress>;
 
 export interface DedicatedStackSettings {
   readonly templateUrl: string;
-  /** Template parameters that are the same for every tenant: network, keys, capacity. */
+  /** Template parameters that are the same for every tenant: network and keys. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** The other parameters of each size. Empty for a region whose last deployment knew no sizes: it has the usual one. */
+  readonly sizes: Partial<Readonly<Record<DatabaseSize, Readonly<Record<string, string>>>>>;
   /** Service role that CloudFormation assumes. */
   readonly roleArn: string;
   /** True when the cluster must be protected against deletion before the tenant gets it. */
@@ -61,6 +64,7 @@ export interface DedicatedLaunch {
   readonly tier: Tier;
   /** Login role of the tenant; an existing stack keeps its role. */
   readonly roleName: string;
+  readonly size: DatabaseSize;
 }
 
 const CREATE_MINUTES = 60;
@@ -75,6 +79,7 @@ const PATIENCE_MS = 4 * 60 * 60_000;
  * @returns its progress, and the stack itself when it is ready.
  * @throws {DedicatedStackFailed} too many creations failed in this execution, or an operator must look at the stack.
  * @throws {RegionQuotaExhausted} the region has no room for it.
+ * @throws {SizeNotOffered} the region's deployment is older than the size.
  * @throws {DedicatedStackTimeout} it took too long.
  */
 export async function driveDedicatedStack(
@@ -112,7 +117,7 @@ async function advance(
 ): Promise<Advance> {
   // A deleted stack is found by its id, but not by its name.
   const stack = await describeStack(
-    awaitedStackId ?? dedicatedStackName(launch.tenantId),
+    awaitedStackId ?? dedicatedStackName(launch.tenantId, launch.size),
     settings.awsRegion,
   );
   if (!stack) return { phase: 'creating', stackId: await createStack(launch, settings) };
@@ -215,27 +220,31 @@ export async function describeStack(
 
 /** Returns null when another execution created it meanwhile: the next call finds it. */
 async function createStack(
-  { tenantId, slug, tier, roleName }: DedicatedLaunch,
-  { templateUrl, parameters, roleArn, awsRegion }: DedicatedStackSettings,
+  { tenantId, slug, tier, roleName, size }: DedicatedLaunch,
+  { templateUrl, parameters, sizes, roleArn, awsRegion }: DedicatedStackSettings,
 ): Promise<string | null> {
   const { AlreadyExistsException, CreateStackCommand } = await import('@aws-sdk/client-cloudformation');
-  await requireRoomForDatabase(1 + Number(parameters.ReaderCount ?? 0), awsRegion);
+  const sized = sizes[size];
+  if (!sized && size !== DEFAULT_DATABASE_SIZE) throw new SizeNotOffered(size);
+  const { ReaderCount = '0' } = { ...parameters, ...sized };
+  await requireRoomForDatabase(1 + Number(ReaderCount), awsRegion);
   const client = await cloudFormationClient(awsRegion);
   const all: Record<string, string> = {
     ...parameters,
+    ...sized,
     TenantId: tenantId,
     TenantSlug: slug,
     // 8 characters. Milliseconds are precise enough: two creations under one stack name cannot run at the same time.
     LaunchId: Date.now().toString(36),
     RoleName: roleName,
     SecretName: tenantSecretName(tenantId, roleName),
-    OwnerSecretName: dedicatedSecretName(tenantId, 'owner'),
-    MasterSecretName: dedicatedSecretName(tenantId, 'master'),
+    OwnerSecretName: dedicatedSecretName(tenantId, 'owner', size),
+    MasterSecretName: dedicatedSecretName(tenantId, 'master', size),
   };
   try {
     const { StackId } = await client.send(
       new CreateStackCommand({
-        StackName: dedicatedStackName(tenantId),
+        StackName: dedicatedStackName(tenantId, size),
         TemplateURL: templateUrl,
         Parameters: Object.entries(all).map(([ParameterKey, ParameterValue]) => ({
           ParameterKey,

@@ -34,6 +34,14 @@ export class RegionQuotaExhausted extends ProvisioningError {
   }
 }
 
+/** The other region's last deployment knew no sizes of dedicated databases; nothing was created. Deploy that region. */
+export class SizeNotOffered extends ProvisioningError {
+  override readonly name = 'SizeNotOffered';
+  constructor(size: string) {
+    super(`The region has no dedicated databases of size "${size}" before its next deployment.`);
+  }
+}
+
 /** The dedicated database was not ready in time. Starting the same work again continues to wait for the same stack. */
 export class DedicatedStackTimeout extends ProvisioningError {
   override readonly name = 'DedicatedStackTimeout';

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DATABASE_SIZES } from '../contracts/database-size.ts';
 import { type LaunchEnvironment, type SecretsEnvironment, variable } from '../contracts/environments.ts';
 import { UnknownRegion } from '../registry/errors.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
@@ -10,11 +11,13 @@ import type { CredentialSettings } from './place-resources.ts';
 const deletionProtection = () => variable<LaunchEnvironment>('DELETION_PROTECTION') === 'true';
 
 const parametersOf = z.record(z.string(), z.coerce.string());
+const sizesOf = z.record(z.enum(DATABASE_SIZES), parametersOf);
 
 /** How this region launches dedicated databases. @throws {Error} the function's environment is incomplete. */
 export const launchSettings = (): DedicatedStackSettings => ({
   templateUrl: variable<LaunchEnvironment>('DEDICATED_TEMPLATE_URL'),
   parameters: parametersOf.parse(JSON.parse(variable<LaunchEnvironment>('DEDICATED_PARAMETERS'))),
+  sizes: sizesOf.parse(JSON.parse(variable<LaunchEnvironment>('DEDICATED_SIZES'))),
   roleArn: variable<LaunchEnvironment>('CLOUDFORMATION_ROLE_ARN'),
   deletionProtection: deletionProtection(),
 });
@@ -35,6 +38,7 @@ export async function launchSettingsOf(
     templateUrl: other.dedicatedTemplateUrl,
     roleArn: other.dedicatedRoleArn,
     parameters: other.dedicatedParameters,
+    sizes: other.dedicatedSizes ?? {},
     awsRegion: other.awsRegion,
     deletionProtection: deletionProtection(),
   };

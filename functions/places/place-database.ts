@@ -25,7 +25,7 @@ import { regionOfArn } from '../database/session/credentials.ts';
 import { asOwner } from '../database/session/owner-connection.ts';
 import { dedicatedSecretName } from '../placement/tenant-names.ts';
 import { TenantSecretInvalid, TenantUnreachable } from './errors.ts';
-import { type Place, tierOf } from './place.ts';
+import { databaseSizeOf, type Place, tierOf } from './place.ts';
 import { readSecret } from './tenant-secret.ts';
 
 type OwnedPlace = Pick<Place, 'writerHost' | 'port' | 'database' | 'ownerSecret'>;
@@ -68,7 +68,8 @@ export async function bootstrapPlace(place: Place, tenantId: string): Promise<Pa
   const owned = databaseOf(place);
   const { writerHost: host, port, database, ownerSecret } = owned;
   const { password: ownerPassword } = await readSecret(ownerSecret);
-  const credentials = await readSecret(dedicatedSecretName(tenantId, 'master'), regionOfArn(ownerSecret));
+  const masterSecret = dedicatedSecretName(tenantId, 'master', databaseSizeOf(place));
+  const credentials = await readSecret(masterSecret, regionOfArn(ownerSecret));
   const master = await dataConnection({ host, port, database, credentials });
   const { tenancyVersion } = await bootstrapDataDatabase(master, { ownerPassword, shared: false }).finally(
     () => master.end(),

@@ -16,7 +16,7 @@ import { tenantSecretName } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { type DedicatedStackSettings, driveDedicatedStack, type StackProgress } from './dedicated-stack.ts';
 import { DedicatedStackFailed } from './errors.ts';
-import { type Place, tierOf } from './place.ts';
+import { databaseSizeOf, type Place, tierOf } from './place.ts';
 import { reconcileProxyAuth } from './proxy-auth.ts';
 import { deleteSecret, ensureTenantSecret } from './tenant-secret.ts';
 
@@ -45,7 +45,13 @@ export async function launchPlace(
   settings: DedicatedStackSettings,
   previous: StackProgress | undefined,
 ): Promise<Launch> {
-  const launch = { tenantId, slug, tier: tierOf(place), roleName: place.roleName };
+  const launch = {
+    tenantId,
+    slug,
+    tier: tierOf(place),
+    roleName: place.roleName,
+    size: databaseSizeOf(place),
+  };
   const { progress, stack } = await driveDedicatedStack(launch, settings, previous);
   return stack ? { progress, found: placeInStack(stack) } : { progress };
 }
@@ -53,8 +59,9 @@ export async function launchPlace(
 const outputs = z.object({
   ClusterArn: z.string().min(1),
   WriterHost: z.string().min(1),
-  ReaderHost: z.string().optional(),
   ProxyHost: z.string().min(1),
+  /** Of a database with readers. */
+  ProxyReaderHost: z.string().min(1).optional(),
   Port: z.coerce.number().int().positive(),
   TenantSecretArn: z.string().min(1),
   OwnerSecretArn: z.string().min(1),
@@ -79,7 +86,7 @@ export function placeInStack(stack: Stack): Partial<Place> {
     host: data.ProxyHost,
     port: data.Port,
     writerHost: data.WriterHost,
-    readerHost: data.ReaderHost ?? null,
+    readerHost: data.ProxyReaderHost ?? null,
     clusterArn: data.ClusterArn,
     database: DATA_DATABASE,
     roleName,

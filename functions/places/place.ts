@@ -8,6 +8,7 @@
  * Unknown fields of a planned place are null. Each operation returns its results as a part of the place; the caller
  * stores them with the place (onboarding in the routing row, a move in its hop).
  */
+import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { DATA_DATABASE } from '../contracts/names.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
@@ -23,6 +24,8 @@ export interface Location {
   readonly cellId: string | null;
   /** Key of the region, such as `us`. */
   readonly region: string;
+  /** Of a dedicated database. Absent in plans and hops from before there were sizes: read it by `databaseSizeOf`. */
+  readonly databaseSize?: DatabaseSize;
 }
 
 export interface Place extends Location {
@@ -33,6 +36,7 @@ export interface Place extends Location {
   readonly port: number | null;
   /** Host of the cluster's writer, for the owner: DDL, moves, backups. */
   readonly writerHost: string | null;
+  /** Host of the proxy's read-only endpoint, for analytics; null without readers. */
   readonly readerHost: string | null;
   readonly clusterArn: string | null;
   readonly database: string;
@@ -65,9 +69,16 @@ export const tablesVersionOf = ({ schemaVersion }: Pick<Place, 'schemaVersion'>)
 
 export function sameLocation(one: Location, other: Location): boolean {
   return (
-    one.isolationModel === other.isolationModel && one.cellId === other.cellId && one.region === other.region
+    one.isolationModel === other.isolationModel &&
+    one.cellId === other.cellId &&
+    one.region === other.region &&
+    (one.isolationModel !== 'dedicated' || databaseSizeOf(one) === databaseSizeOf(other))
   );
 }
+
+/** The size of a dedicated database. */
+export const databaseSizeOf = ({ databaseSize }: Pick<Location, 'databaseSize'>): DatabaseSize =>
+  databaseSize ?? DEFAULT_DATABASE_SIZE;
 
 /**
  * The tier for which such a place is sold. It decides the cost tags and the role's limits. During a move the registry
@@ -79,8 +90,9 @@ export function tierOf({ isolationModel }: Pick<Place, 'isolationModel'>): Tier 
 }
 
 /** The place in words that any operator may read. */
-export function describePlace({ isolationModel, cellId, region }: Location): string {
-  if (isolationModel === 'dedicated') return `a dedicated database in ${region}`;
+export function describePlace(place: Location): string {
+  const { isolationModel, cellId, region } = place;
+  if (isolationModel === 'dedicated') return `a dedicated database (${databaseSizeOf(place)}) in ${region}`;
   return `${isolationModel === 'shared' ? 'the shared tables' : 'a schema'} of cell ${cellId}`;
 }
 
@@ -88,14 +100,16 @@ export function describePlace({ isolationModel, cellId, region }: Location): str
 export async function findPlace(registry: RegistryExecutor, tenantId: string): Promise<Place | undefined> {
   const row = await registrySql(registry)
     .selectFrom('tenant_database_routing as r')
+    .innerJoin('tenants as t', 't.tenant_id', 'r.tenant_id')
     .leftJoin('cells as c', 'c.cell_id', 'r.cell_id')
     .select(['r.isolation_model', 'r.cell_id', 'r.region', 'r.database_host', 'r.database_port'])
     .select(['r.read_replica_host', 'r.database_name', 'r.schema_name', 'r.secret_arn', 'r.stack_name'])
-    .select(['r.connection_pool_size', 'r.epoch', 'c.owner_secret_arn'])
+    .select(['r.connection_pool_size', 'r.epoch', 't.database_size'])
     .select((eb) => [
       eb.ref('r.role_name').$notNull().as('role_name'),
       eb.fn.coalesce('c.writer_host', 'r.writer_host').as('writer_host'),
       eb.fn.coalesce('c.cluster_arn', 'r.cluster_arn').as('cluster_arn'),
+      eb.fn.coalesce('c.owner_secret_arn', 'r.owner_secret_arn').as('owner_secret_arn'),
     ])
     .where('r.tenant_id', '=', tenantId)
     .executeTakeFirst();
@@ -104,6 +118,9 @@ export async function findPlace(registry: RegistryExecutor, tenantId: string): P
     isolationModel: row.isolation_model,
     cellId: row.cell_id,
     region: row.region,
+    ...(row.isolation_model === 'dedicated'
+      ? { databaseSize: row.database_size ?? DEFAULT_DATABASE_SIZE }
+      : {}),
     host: row.database_host,
     port: row.database_port,
     writerHost: row.writer_host,
@@ -146,10 +163,13 @@ export async function planPlace(
 ): Promise<Place> {
   const { isolationModel, cellId, region } = location;
   const ownName = tenantRoleName(tenantId, suffix);
-  const known = { isolationModel, cellId, region, poolSize, epoch, readerHost: null };
+  const known = { isolationModel, cellId, region, poolSize, epoch };
   if (cellId === null) {
+    const databaseSize = databaseSizeOf(location);
     return {
       ...known,
+      databaseSize,
+      readerHost: null,
       host: null,
       port: null,
       writerHost: null,
@@ -158,14 +178,14 @@ export async function planPlace(
       schemaName: ownName,
       roleName: ownName,
       secretArn: null,
-      ownerSecret: dedicatedSecretName(tenantId, 'owner'),
-      stackName: dedicatedStackName(tenantId),
+      ownerSecret: dedicatedSecretName(tenantId, 'owner', databaseSize),
+      stackName: dedicatedStackName(tenantId, databaseSize),
     };
   }
   const cell = await registrySql(registry)
     .selectFrom('cells')
     .select(['database_host', 'database_port', 'writer_host', 'cluster_arn', 'database_name'])
-    .select(['owner_secret_arn', 'starter_role_name', 'starter_secret_arn'])
+    .select(['owner_secret_arn', 'starter_role_name', 'starter_secret_arn', 'reader_host'])
     .where('cell_id', '=', cellId)
     .executeTakeFirst();
   if (!cell) throw new UnknownCell();
@@ -175,6 +195,7 @@ export async function planPlace(
     host: cell.database_host,
     port: cell.database_port,
     writerHost: cell.writer_host,
+    readerHost: cell.reader_host,
     clusterArn: cell.cluster_arn,
     database: cell.database_name,
     schemaName: isShared ? 'shared' : ownName,
@@ -209,6 +230,8 @@ export function routeTo(place: Place) {
     role_name: place.roleName,
     secret_arn: place.secretArn,
     stack_name: place.stackName,
+    // A cell has its own.
+    owner_secret_arn: place.cellId === null ? place.ownerSecret : null,
     connection_pool_size: place.poolSize,
     epoch: place.epoch,
     schema_version: tablesVersionOf(place),
@@ -227,6 +250,7 @@ export function forwardTo(target: Place): Record<string, unknown> {
     region: target.region,
     database_host: target.host,
     database_port: target.port,
+    read_replica_host: target.readerHost,
     database_name: target.database,
     secret_arn: target.secretArn,
     connection_pool_size: target.poolSize,

@@ -1,6 +1,7 @@
 /** Writes what a manifest says of a tenant to the registry that lacks it. */
 import { sql } from 'kysely';
 import type { BackupManifest } from '../backups/manifest.ts';
+import type { DatabaseSize } from '../contracts/database-size.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { requestAccountsOf } from '../registry/account-requests.ts';
@@ -15,6 +16,8 @@ export interface ReturnedTenant {
   readonly isolationModel: IsolationModel;
   /** null until the place is made. */
   readonly schemaName: string | null;
+  /** Of a dedicated database. */
+  readonly databaseSize?: DatabaseSize | undefined;
   readonly region: string;
   readonly status: LostPlace['status'] | 'failed';
   readonly reason?: string;
@@ -25,7 +28,7 @@ export interface ReturnedTenant {
 export async function insertRecord(
   transaction: RegistryExecutor,
   { tenant, users }: Pick<BackupManifest, 'tenant' | 'users'>,
-  { tier, isolationModel, schemaName, region, status, reason, lost }: ReturnedTenant,
+  { tier, isolationModel, schemaName, databaseSize, region, status, reason, lost }: ReturnedTenant,
 ): Promise<void> {
   const terms = tierTerms[tier];
   const has = (field: string) => Object.hasOwn(tenant, field);
@@ -36,6 +39,7 @@ export async function insertRecord(
     tenant_slug: tenant.slug,
     isolation_model: isolationModel,
     schema_name: schemaName,
+    database_size: databaseSize ?? null,
     subscription_tier: tier,
     status,
     status_reason: reason ?? null,

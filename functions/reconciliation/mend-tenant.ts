@@ -55,15 +55,15 @@ export async function placeAt(
   const known = { region, writerHost, port, ownerSecret, database: name, epoch, isolationModel, schemaName };
   const rest = { ...known, roleName, poolSize, ...(await databases.versionsAt(placement)) };
   if (database.kind === 'dedicated') {
-    const { host, readerHost, clusterArn, secretArn, stackName } = database.dedicated;
-    return { ...rest, cellId: null, host, readerHost, clusterArn, secretArn, stackName };
+    const { host, readerHost, clusterArn, secretArn, stackName, databaseSize } = database.dedicated;
+    return { ...rest, cellId: null, databaseSize, host, readerHost, clusterArn, secretArn, stackName };
   }
   const secretArn =
     isolationModel === 'shared'
       ? database.starterSecretArn
       : await findSecret(tenantSecretName(tenantId, roleName));
   const { cellId, host, clusterArn } = database;
-  return { ...rest, cellId, host, readerHost: null, clusterArn, secretArn, stackName: null };
+  return { ...rest, cellId, host, readerHost: database.readerHost, clusterArn, secretArn, stackName: null };
 }
 
 /**
@@ -107,6 +107,7 @@ export async function mend(
         tier: tierOf(place),
         isolationModel: place.isolationModel,
         schemaName: place.schemaName,
+        databaseSize: place.databaseSize,
         region: place.region,
         status: statusAfterRestore(latest.manifest.tenant.status as string | undefined),
       });

@@ -21,6 +21,8 @@ export interface CellDatabase extends OwnedDatabase {
   readonly cellId: string;
   /** Host of the cell's proxy. */
   readonly host: string;
+  /** Host of the proxy's read-only endpoint; null without readers. */
+  readonly readerHost: string | null;
   readonly clusterArn: string;
   readonly starterSecretArn: string;
 }
@@ -70,7 +72,7 @@ export async function listCellDatabases(registry: RegistryExecutor, region: stri
   const rows = await registrySql(registry)
     .selectFrom('cells')
     .select(['cell_id', 'database_host', 'database_port', 'writer_host', 'database_name', 'cluster_arn'])
-    .select(['owner_secret_arn', 'starter_secret_arn'])
+    .select(['owner_secret_arn', 'starter_secret_arn', 'reader_host'])
     .where('region', '=', region)
     .orderBy('cell_id')
     .execute();
@@ -78,6 +80,7 @@ export async function listCellDatabases(registry: RegistryExecutor, region: stri
     kind: 'cell',
     cellId: row.cell_id,
     host: row.database_host,
+    readerHost: row.reader_host,
     port: row.database_port,
     writerHost: row.writer_host,
     database: row.database_name,
@@ -109,7 +112,8 @@ type Row = {
 
 export class RegionDatabases {
   readonly cells: readonly CellDatabase[];
-  readonly #dedicated: ReadonlyMap<string, TenantDatabase>;
+  /** By tenant: during a change of size, two. */
+  readonly #dedicated = new Map<string, TenantDatabase[]>();
   readonly #connect: ConnectAsOwner;
   /** By database. undefined: the connection failed; it is not tried again, so the timeout is waited for only once. */
   readonly #connections = new Map<DataDatabase, Promise<pg.Client | undefined>>();
@@ -120,7 +124,10 @@ export class RegionDatabases {
     connect: ConnectAsOwner,
   ) {
     this.cells = cells;
-    this.#dedicated = new Map(dedicated.map((one) => [one.tenantId, tenantDatabaseOf(one)]));
+    for (const one of dedicated) {
+      const known = this.#dedicated.get(one.tenantId) ?? [];
+      this.#dedicated.set(one.tenantId, [...known, tenantDatabaseOf(one)]);
+    }
     this.#connect = connect;
   }
 
@@ -160,8 +167,7 @@ export class RegionDatabases {
     };
     for (const cell of this.cells) await read(cell, tenantIds);
     for (const id of tenantIds) {
-      const database = this.#dedicated.get(id);
-      if (database) await read(database, [id]);
+      for (const database of this.#dedicated.get(id) ?? []) await read(database, [id]);
     }
     return new Map(
       tenantIds.map((id) => [

@@ -3,6 +3,7 @@
  * manifest, and with a planned place, as an onboarding that has failed. The same input resumes that
  * (functions/onboarding/register-tenant.ts), under the tenant's own id; then the backup is restored.
  */
+import { DATABASE_SIZES, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { writeRoute } from '../moves/other-region/tenant-row.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
@@ -42,6 +43,8 @@ export async function registerLost(
     backupId,
   };
   const { isolationModel } = tierTerms[tier];
+  const lastSize = registered ? registered.databaseSize : sizeOfRecord(tenant);
+  const databaseSize = isolationModel === 'dedicated' ? (lastSize ?? DEFAULT_DATABASE_SIZE) : undefined;
   const cell = await chooseCell(transaction, { tier, dataResidency });
   const place = await planPlace(transaction, {
     tenantId,
@@ -49,6 +52,7 @@ export async function registerLost(
       isolationModel,
       cellId: isolationModel === 'dedicated' ? null : cell.cell_id,
       region: cell.region,
+      ...(databaseSize ? { databaseSize } : {}),
     },
     epoch: lost.epoch + 1,
     suffix: `${lost.epoch + 1}`,
@@ -58,6 +62,7 @@ export async function registerLost(
     tier,
     isolationModel,
     schemaName: place.schemaName,
+    databaseSize,
     region: cell.region,
     status: 'failed',
     reason: `The database of the tenant is lost. Onboard it with the same input, then restore backup ${backupId} of ${snapshotAt}; strata revive does both.`,
@@ -70,11 +75,15 @@ export async function registerLost(
   return true;
 }
 
+/** The size of the record in a manifest; manifests of earlier releases have none. */
+const sizeOfRecord = ({ databaseSize }: Readonly<Record<string, unknown>>) =>
+  DATABASE_SIZES.find((size) => size === databaseSize);
+
 /** Limits, users and settings stay as the registry has them. */
 async function markLost(
   transaction: RegistryExecutor,
   tenantId: string,
-  { isolationModel, schemaName, region, status, reason, lost }: ReturnedTenant,
+  { isolationModel, schemaName, databaseSize, region, status, reason, lost }: ReturnedTenant,
 ): Promise<void> {
   const db = registrySql(transaction);
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
@@ -83,6 +92,7 @@ async function markLost(
     .set({
       isolation_model: isolationModel,
       schema_name: schemaName,
+      database_size: databaseSize ?? null,
       home_region: region,
       status,
       status_reason: reason ?? null,

@@ -1,5 +1,6 @@
 /** The rows of tenants in the registry, as far as they are compared. */
 import { sql } from 'kysely';
+import type { DatabaseSize } from '../contracts/database-size.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { firstEpoch } from '../registry/lost-tenants.ts';
@@ -27,6 +28,8 @@ export interface RegisteredTenant {
   readonly status: TenantStatus;
   readonly tier: Tier;
   readonly isolationModel: IsolationModel;
+  /** Of its dedicated database; null for none, and for the usual size. */
+  readonly databaseSize: DatabaseSize | null;
   readonly dataResidency: string | null;
   readonly maxUsers: number | null;
   readonly maxStorageGb: number | null;
@@ -76,6 +79,7 @@ export async function readRegistered(
     .select(['t.tenant_id', 't.status', 't.subscription_tier', 't.isolation_model', 't.max_users'])
     .select(['t.max_storage_gb', 'r.epoch', 'r.isolation_model as routed_as', 'r.cell_id', 'r.schema_name'])
     .select(['r.role_name', 'r.connection_pool_size', 't.data_residency', firstEpoch.as('first_epoch')])
+    .select('t.database_size')
     .select((eb) => eb('t.lost', 'is not', null).as('is_lost'))
     .select((eb) =>
       eb
@@ -125,6 +129,7 @@ export async function readRegistered(
           status: row.status,
           tier: row.subscription_tier,
           isolationModel: row.isolation_model,
+          databaseSize: row.database_size,
           dataResidency: row.data_residency,
           maxUsers: row.max_users,
           maxStorageGb: row.max_storage_gb,

@@ -25,6 +25,7 @@ import { fieldKeyTables } from './migrations/0012-field-keys.ts';
 import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { offboardingTables } from './migrations/0017-offboarding.ts';
+import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -51,6 +52,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0013-accounts', statements: accountTables },
   { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0017-offboarding', statements: offboardingTables },
+  { name: '0020-database-sizes', statements: databaseSizeColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */

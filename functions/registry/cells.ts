@@ -13,6 +13,8 @@ export interface CellRegistration {
   /** The proxy's endpoint, for requests. */
   readonly databaseHost: string;
   readonly databasePort: number;
+  /** The proxy's read-only endpoint; null without readers. */
+  readonly readerHost?: string | null;
   /** The cluster's own endpoint, for DDL and moves. */
   readonly writerHost: string;
   readonly databaseName: string;
@@ -30,7 +32,7 @@ export interface CellRegistration {
 }
 
 /**
- * Registers the cell, or updates its row. Its status (an operator may have closed it) and its proxy's lease stay as
+ * Registers the cell, or updates its row, and where its tenants' analytics are read. Its status (an operator may have closed it) and its proxy's lease stay as
  * they are.
  * @throws {RegistryError}
  */
@@ -42,6 +44,7 @@ export async function registerCell(registry: RegistryExecutor, cell: CellRegistr
     database_host: cell.databaseHost,
     database_port: cell.databasePort,
     writer_host: cell.writerHost,
+    reader_host: cell.readerHost ?? null,
     database_name: cell.databaseName,
     proxy_name: cell.proxyName,
     cluster_arn: cell.clusterArn,
@@ -57,6 +60,12 @@ export async function registerCell(registry: RegistryExecutor, cell: CellRegistr
     .insertInto('cells')
     .values({ cell_id: cellId, ...known })
     .onConflict((row) => row.column('cell_id').doUpdateSet({ ...known, updated_at: now }))
+    .execute();
+  await registrySql(registry)
+    .updateTable('tenant_database_routing')
+    .set({ read_replica_host: known.reader_host, updated_at: now })
+    .where('cell_id', '=', cellId)
+    .where('read_replica_host', 'is distinct from', known.reader_host)
     .execute();
 }
 

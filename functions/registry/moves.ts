@@ -15,7 +15,7 @@ export interface MoveView {
   readonly status: 'running' | 'succeeded' | 'failed' | 'aborted';
   readonly phase: string;
   readonly reason: string | null;
-  /** One of `tier`, `cell` and `residency`. */
+  /** One of `tier`, `cell` and `residency`, `size`, or a size with a tier or a residency. */
   readonly target: Readonly<Record<string, string>>;
   readonly force: boolean;
   readonly plan: readonly object[];
@@ -120,7 +120,7 @@ const UNKNOWN_PROGRESS = {
 };
 
 export function toMoveView(row: MoveRow): MoveView {
-  const { targetTier, targetCell, targetResidency, force = false } = parseJson(row.input);
+  const { targetTier, targetCell, targetResidency, targetSize, force = false } = parseJson(row.input);
   const plan = parseJson(row.plan);
   const states = parseJson(row.states);
   const phases = parseJson(row.phases);
@@ -134,6 +134,7 @@ export function toMoveView(row: MoveRow): MoveView {
       ...(targetTier ? { tier: targetTier } : {}),
       ...(targetCell ? { cell: targetCell } : {}),
       ...(targetResidency ? { residency: targetResidency } : {}),
+      ...(targetSize ? { size: targetSize } : {}),
     },
     force,
     plan: plan.map(({ kind, from, to }, hop) => ({ hop, kind, from, to, state: states[hop] ?? 'planned' })),

@@ -3,6 +3,7 @@ import type { RegionalRegistries } from './regional-registries.ts';
 import { parseJson } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
+import type { DedicatedSizes } from './registry-tables.ts';
 
 /** What one region's deployment records in the registries of all regions. */
 export interface RegionRecord {
@@ -18,6 +19,8 @@ export interface RegionRecord {
   readonly dedicatedTemplateUrl: string;
   readonly dedicatedRoleArn: string;
   readonly dedicatedParameters: Readonly<Record<string, string>>;
+  /** Null for a region whose last deployment knew no sizes of dedicated databases. */
+  readonly dedicatedSizes: DedicatedSizes | null;
 }
 
 /** Another region's registry could not be read or written. */
@@ -35,6 +38,7 @@ export async function registerRegion(registry: RegistryExecutor, record: RegionR
     dedicated_template_url: record.dedicatedTemplateUrl,
     dedicated_role_arn: record.dedicatedRoleArn,
     dedicated_parameters: record.dedicatedParameters,
+    dedicated_sizes: record.dedicatedSizes,
   };
   await registrySql(registry)
     .insertInto('regions')
@@ -48,7 +52,7 @@ export async function findRegion(registry: RegistryExecutor, key: string): Promi
   const row = await registrySql(registry)
     .selectFrom('regions')
     .select(['region_key', 'aws_region', 'api_url', 'secrets_key_arn', 'dedicated_template_url'])
-    .select(['dedicated_role_arn', 'dedicated_parameters'])
+    .select(['dedicated_role_arn', 'dedicated_parameters', 'dedicated_sizes'])
     .where('region_key', '=', key)
     .executeTakeFirst();
   if (!row) return undefined;
@@ -60,6 +64,7 @@ export async function findRegion(registry: RegistryExecutor, key: string): Promi
     dedicatedTemplateUrl: row.dedicated_template_url,
     dedicatedRoleArn: row.dedicated_role_arn,
     dedicatedParameters: parseJson(row.dedicated_parameters),
+    dedicatedSizes: row.dedicated_sizes === null ? null : parseJson(row.dedicated_sizes),
   };
 }
 

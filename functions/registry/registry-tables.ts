@@ -4,6 +4,7 @@
  *
  * To change them: add a migration, and the column here.
  */
+import { DATABASE_SIZES, type DatabaseSize } from '../contracts/database-size.ts';
 import type { Column } from '../database/tables/column.ts';
 import {
   bigint,
@@ -21,11 +22,12 @@ import {
 } from './registry-column.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
-/** The operator's request; the target is one of the three. */
+/** The operator's request; the target is one of tier, cell and residency, with or without a size, or a size. */
 interface MoveInput {
   readonly targetTier?: string;
   readonly targetCell?: string;
   readonly targetResidency?: string;
+  readonly targetSize?: string;
   readonly force?: boolean;
 }
 interface PlannedHop {
@@ -65,6 +67,9 @@ export interface LostPlace {
   /** The backup that brings its rows back. */
   readonly backupId: string;
 }
+
+/** By size, the parameters of the template of dedicated databases. */
+export type DedicatedSizes = Readonly<Record<DatabaseSize, Readonly<Record<string, string>>>>;
 
 /** Who is present in each of a backup's two lanes. */
 type BackupLanes = readonly [BackupWorker | null, BackupWorker | null];
@@ -131,6 +136,8 @@ export const registryTables = {
     /** Requests per second and burst; null: those of the tier. */
     request_rate: integer(),
     request_burst: integer(),
+    /** Of its dedicated database, or the one that its onboarding makes. Null may be the usual size: tenant-record.ts. */
+    database_size: text().oneOf(...DATABASE_SIZES),
   },
   tenant_users: {
     user_id: id(),
@@ -164,6 +171,8 @@ export const registryTables = {
     updated_at: now(),
     schema_version: integer().notNull().default('2'),
     tenancy_version: integer().notNull().default('1'),
+    /** Of the proxy's endpoint that leads to the readers; null without readers. */
+    reader_host: text(),
   },
   tenant_database_routing: {
     tenant_id: uuid().notNull(),
@@ -191,6 +200,8 @@ export const registryTables = {
     tenancy_version: integer().notNull().default('1'),
     /** Since when the tenant is in its present cluster. */
     arrived_at: now(),
+    /** Of a dedicated database; a cell has its own. */
+    owner_secret_arn: text(),
   },
   regions: {
     region_key: text().notNull(),
@@ -201,6 +212,7 @@ export const registryTables = {
     dedicated_role_arn: text().notNull(),
     dedicated_parameters: jsonb<Readonly<Record<string, string>>>().notNull(),
     updated_at: now(),
+    dedicated_sizes: jsonb<DedicatedSizes>(),
   },
   control_audit_log: {
     log_id: id(),

@@ -1,4 +1,5 @@
 import { type InferResult, sql } from 'kysely';
+import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { type IsolationModel, isUuid, type Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { restoreFrom } from './lost-tenants.ts';
@@ -51,6 +52,8 @@ export interface TenantRecord {
   apiUrl: string | null;
   /** null for a dedicated database. */
   cellId: string | null;
+  /** Of the tenant's dedicated database, or the one that its onboarding makes; null for another tenant. */
+  databaseSize: DatabaseSize | null;
   /** Grows with every move; null until the place is decided. */
   epoch: number | null;
   /** The onboarding execution that works, or worked last, on the tenant. */
@@ -82,7 +85,7 @@ export const selectTenants = (db: RegistrySql) =>
     .select(['t.status', 't.status_reason', 't.billing_email'])
     .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
     .select(['t.request_rate', 't.request_burst', 't.subscription_end_date'])
-    .select(['t.clone_of', restoreFrom.as('restore_from')])
+    .select(['t.clone_of', 't.database_size', restoreFrom.as('restore_from')])
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
       const bytes = sql<number>`octet_length(${features})`;
@@ -128,6 +131,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     region: row.region,
     apiUrl: row.api_url,
     cellId: row.cell_id,
+    databaseSize: row.isolation_model === 'dedicated' ? (row.database_size ?? DEFAULT_DATABASE_SIZE) : null,
     epoch: row.epoch,
     executionArn: row.execution_arn,
     ...(row.clone_of === null ? {} : { cloneOf: row.clone_of }),

@@ -196,9 +196,9 @@ const selectTargets = (db: RegistrySql, rolloutId: string) =>
       ),
     )
     .select(['g.target', groupKey.as('group_key'), 'g.attempts', 'g.reason', 'g.tenant_id'])
-    .select(['r.epoch', 'r.schema_name', 'r.role_name', 'c.cell_id', 'c.owner_secret_arn'])
-    .select('c.starter_role_name')
+    .select(['r.epoch', 'r.schema_name', 'r.role_name', 'c.cell_id', 'c.starter_role_name'])
     .select((eb) => [
+      eb.fn.coalesce('c.owner_secret_arn', 'r.owner_secret_arn').as('owner_secret_arn'),
       eb
         .case()
         .when('g.tenant_id', 'is', null)

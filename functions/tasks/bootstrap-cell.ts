@@ -21,6 +21,8 @@ export const handler = customResourceHandler({
     DataResidency: text,
     ProxyHost: text,
     ProxyName: text,
+    /** Empty without readers. */
+    ProxyReaderHost: z.string().default(''),
     WriterHost: text,
     Port: z.coerce.number().int().min(1).max(65535),
     Database: text,
@@ -63,6 +65,7 @@ export const handler = customResourceHandler({
       dataResidency: cell.DataResidency,
       databaseHost: cell.ProxyHost,
       databasePort: cell.Port,
+      readerHost: cell.ProxyReaderHost || null,
       writerHost: cell.WriterHost,
       databaseName: cell.Database,
       proxyName: cell.ProxyName,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { startExecution } from '../aws/executions.ts';
 import { logger } from '../aws/logger.ts';
+import { DATABASE_SIZES } from '../contracts/database-size.ts';
 import { type RegionEnvironment, variable } from '../contracts/environments.ts';
 import { thisRelease } from '../database/provisioning/release.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
@@ -37,6 +38,9 @@ const region = customResourceHandler({
     DedicatedParameters: text
       .transform((json) => JSON.parse(json) as unknown)
       .pipe(z.record(z.string(), z.coerce.string())),
+    DedicatedSizes: text
+      .transform((json) => JSON.parse(json) as unknown)
+      .pipe(z.record(z.enum(DATABASE_SIZES), z.record(z.string(), z.coerce.string()))),
   }),
   physicalId: ({ RegionKey }) => `region-${RegionKey}`,
   async apply(region) {
@@ -48,6 +52,7 @@ const region = customResourceHandler({
       dedicatedTemplateUrl: region.DedicatedTemplateUrl,
       dedicatedRoleArn: region.DedicatedRoleArn,
       dedicatedParameters: region.DedicatedParameters,
+      dedicatedSizes: region.DedicatedSizes,
     });
     // A region that is deployed later writes both directions. If a region should have answered by now, look for it in
     // this log.

@@ -79,7 +79,7 @@ export async function listSkillsSummary(
   const order = orderOf(SORTS, 'skill_id', filter.sort);
   const statements = [selectSummaries(filter, page, order), selectRefresh()] as const;
   try {
-    const [rows, [refresh]] = await tenant.batch('read', statements);
+    const [rows, [refresh]] = await tenant.batchForAnalytics(statements);
     const cursorOf = ({ createdAt, ...item }: (typeof rows)[number]) =>
       cursorIn(order, {
         skill_id: item.skillId,

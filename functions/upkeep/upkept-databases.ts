@@ -54,13 +54,14 @@ export async function findDatabase(
     .selectFrom('cells as c')
     .select(['c.writer_host as host', 'c.database_port as port', 'c.database_name'])
     .select((eb) => eb.ref('c.owner_secret_arn').$castTo<string | null>().as('owner_secret_arn'))
+    .select(sql<boolean>`true`.as('shared'))
     .where('c.region', '=', region)
     .where('c.cell_id', '=', key)
     .unionAll(
       db
         .selectFrom('tenant_database_routing as r')
         .select((eb) => [eb.ref('r.writer_host').$notNull().as('host'), 'r.database_port as port'])
-        .select(['r.database_name', sql<string | null>`null`.as('owner_secret_arn')])
+        .select(['r.database_name', 'r.owner_secret_arn', sql<boolean>`false`.as('shared')])
         .where('r.region', '=', region)
         .where('r.cell_id', 'is', null)
         .where((eb) => eb(asText(eb.ref('r.tenant_id')), '=', key)),
@@ -69,7 +70,7 @@ export async function findDatabase(
   return (
     row && {
       key,
-      shared: row.owner_secret_arn !== null,
+      shared: row.shared,
       writerHost: row.host,
       port: row.port,
       database: row.database_name,

@@ -28,10 +28,15 @@ export interface AuroraClusterProps {
   readonly subnetIds: string[];
   readonly securityGroupId: string;
   readonly keyArn: string;
+  /** Of writer and readers; `db.serverless` when absent. */
+  readonly instanceClass?: string;
+  /** Of its serverless instances; without effect on others. */
   readonly minCapacity: number;
   readonly maxCapacity: number;
+  /** Availability zone of the writer; RDS chooses one when absent. */
+  readonly zone?: string;
   /** Instances beside the writer; each may depend on a condition of the template. */
-  readonly readers: readonly { readonly condition?: CfnCondition }[];
+  readonly readers: readonly { readonly condition?: CfnCondition; readonly zone?: string }[];
   /** `data` clusters take part in tenant moves: they have logical replication. */
   readonly purpose: 'registry' | 'data';
   readonly backupRetentionDays: number;
@@ -40,8 +45,8 @@ export interface AuroraClusterProps {
 }
 
 /**
- * One Aurora PostgreSQL Serverless v2 cluster. Registry, cells and dedicated databases all use it. L1 resources only,
- * because the dedicated template sets them from parameters.
+ * One Aurora PostgreSQL cluster, of Serverless v2 instances unless they have another class. Registry, cells and
+ * dedicated databases all use it. L1 resources only, because the dedicated template sets them from parameters.
  */
 export class AuroraCluster extends Construct {
   readonly clusterArn: string;
@@ -95,10 +100,11 @@ export class AuroraCluster extends Construct {
     });
     retain(cluster);
     cluster.node.addDependency(logs);
-    const instance = (name: string): CfnDBInstance => {
+    const instance = (name: string, zone: string | undefined): CfnDBInstance => {
       const created = new CfnDBInstance(this, name, {
         dbClusterIdentifier: cluster.ref,
-        dbInstanceClass: 'db.serverless',
+        dbInstanceClass: props.instanceClass ?? 'db.serverless',
+        ...(zone === undefined ? {} : { availabilityZone: zone }),
         engine: ENGINE,
         publiclyAccessible: false,
         autoMinorVersionUpgrade: false,
@@ -108,9 +114,9 @@ export class AuroraCluster extends Construct {
       retain(created);
       return created;
     };
-    this.writer = instance('Writer');
-    props.readers.forEach(({ condition }, index) => {
-      const reader = instance(`Reader${index + 1}`);
+    this.writer = instance('Writer', props.zone);
+    props.readers.forEach(({ condition, zone }, index) => {
+      const reader = instance(`Reader${index + 1}`, zone);
       // The first instance of a cluster becomes its writer.
       reader.node.addDependency(this.writer);
       if (condition) reader.cfnOptions.condition = condition;

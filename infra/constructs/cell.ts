@@ -88,6 +88,7 @@ export class Cell extends Construct {
       roleArn: proxyRole.roleArn,
       subnetIds: network.subnetIds,
       securityGroupId: network.proxies.securityGroupId,
+      ...(cell.readers > 0 ? { readers: {} } : {}),
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn: props.alarmTopicArn,
     });
@@ -116,6 +117,7 @@ export class Cell extends Construct {
         DataResidency: region.key,
         ProxyHost: this.proxy.host,
         ProxyName: this.proxy.name,
+        ProxyReaderHost: this.proxy.readerHost ?? '',
         WriterHost: this.cluster.writerHost,
         Port: this.cluster.port,
         Database: this.cluster.databaseName,

@@ -1,6 +1,6 @@
-import { CfnDeletionPolicy, RemovalPolicy } from 'aws-cdk-lib';
+import { type CfnCondition, CfnDeletionPolicy, Fn, RemovalPolicy } from 'aws-cdk-lib';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
-import { CfnDBProxy, CfnDBProxyTargetGroup } from 'aws-cdk-lib/aws-rds';
+import { CfnDBProxy, CfnDBProxyEndpoint, CfnDBProxyTargetGroup } from 'aws-cdk-lib/aws-rds';
 import { Construct } from 'constructs';
 import { raiseAlarm, serviceMetric } from './alarms.ts';
 import type { AuroraCluster } from './aurora-cluster.ts';
@@ -17,13 +17,21 @@ export interface DatabaseProxyProps {
   readonly roleArn: string;
   readonly subnetIds: string[];
   readonly securityGroupId: string;
+  /** Given when the cluster has readers: then they get an endpoint of their own. It may depend on a condition. */
+  readonly readers?: { readonly condition?: CfnCondition };
   readonly logRetentionDays: number;
   readonly alarmTopicArn: string;
 }
 
-/** RDS Proxy in front of the writer of one cluster: TLS only, SCRAM passwords, sessions shared between requests. */
+/**
+ * RDS Proxy in front of one cluster: TLS only, SCRAM passwords, sessions shared between requests. Its default endpoint
+ * leads to the writer, and `readerHost` to the readers: with the same secrets, security group and certificate, and with
+ * pooled sessions, which the cluster's own reader endpoint does not have.
+ */
 export class DatabaseProxy extends Construct {
   readonly host: string;
+  /** Of the endpoint that leads to the readers; undefined without readers. */
+  readonly readerHost: string | undefined;
   readonly name: string;
   readonly proxyArn: string;
   /** The proxy without its target: it needs no cluster. */
@@ -69,6 +77,7 @@ export class DatabaseProxy extends Construct {
     });
     // The target group registers existing instances; without the writer it would stay empty.
     targets.node.addDependency(props.cluster.writer);
+    this.readerHost = props.readers && this.#readerEndpoint(proxy, props, props.readers.condition);
     this.resource = proxy;
     this.host = proxy.attrEndpoint;
     this.name = proxy.ref;
@@ -98,5 +107,24 @@ export class DatabaseProxy extends Construct {
       description: `Proxy ${props.name}: pinned sessions. Some statement sets session state, which also risks leaking a tenant.`,
       topicArn: props.alarmTopicArn,
     });
+  }
+
+  /** A proxy without readers refuses connections at such an endpoint. */
+  #readerEndpoint(
+    proxy: CfnDBProxy,
+    { name, subnetIds, securityGroupId }: DatabaseProxyProps,
+    condition: CfnCondition | undefined,
+  ): string {
+    const endpoint = new CfnDBProxyEndpoint(this, 'ReaderEndpoint', {
+      dbProxyName: proxy.ref,
+      dbProxyEndpointName: Fn.join('', [name, '-ro']),
+      targetRole: 'READ_ONLY',
+      vpcSubnetIds: subnetIds,
+      vpcSecurityGroupIds: [securityGroupId],
+    });
+    endpoint.cfnOptions.deletionPolicy = CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE;
+    endpoint.cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
+    if (condition) endpoint.cfnOptions.condition = condition;
+    return endpoint.attrEndpoint;
   }
 }

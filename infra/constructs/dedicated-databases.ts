@@ -2,9 +2,10 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
+import { DATABASE_SIZES } from '../../functions/contracts/database-size.ts';
 import type { LaunchEnvironment } from '../../functions/contracts/environments.ts';
 import { DEDICATED_NAMES } from '../../functions/contracts/names.ts';
-import type { RegionConfig, StrataConfig } from '../config.ts';
+import type { DedicatedSizeConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { COMPONENT, DedicatedServiceRole, RESOURCE_TAG } from './dedicated-service-role.ts';
 import type { RegionNetwork } from './region-network.ts';
@@ -61,10 +62,13 @@ export class DedicatedDatabases extends Construct {
         ProxyRoleArn: proxyRole.roleArn,
         KmsKeyArn: props.keyArn,
         AlarmTopicArn: props.alarmTopicArn,
-        MinCapacity: String(region.dedicated.minCapacity),
-        MaxCapacity: String(region.dedicated.maxCapacity),
-        ReaderCount: String(region.dedicated.readers),
+        AvailabilityZones: zonesOf(region).join(','),
       }),
+      DEDICATED_SIZES: JSON.stringify(
+        Object.fromEntries(
+          DATABASE_SIZES.map((size) => [size, sizeParameters(region.dedicated.sizes[size])]),
+        ),
+      ),
       CLOUDFORMATION_ROLE_ARN: this.#serviceRole.role.roleArn,
       DELETION_PROTECTION: String(props.config.deletionProtection),
     };
@@ -72,11 +76,13 @@ export class DedicatedDatabases extends Construct {
 
   /** The same, as properties of the custom resource that registers the region in other regions. */
   get launchProperties(): Record<string, string> {
-    const { DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS, CLOUDFORMATION_ROLE_ARN } = this.launchEnvironment;
+    const { DEDICATED_TEMPLATE_URL, DEDICATED_PARAMETERS, DEDICATED_SIZES, CLOUDFORMATION_ROLE_ARN } =
+      this.launchEnvironment;
     return {
       DedicatedTemplateUrl: DEDICATED_TEMPLATE_URL,
       DedicatedRoleArn: CLOUDFORMATION_ROLE_ARN,
       DedicatedParameters: DEDICATED_PARAMETERS,
+      DedicatedSizes: DEDICATED_SIZES,
     };
   }
 
@@ -199,6 +205,24 @@ export class DedicatedDatabases extends Construct {
   }
 }
 
+/** The template's parameters of a size. */
+export function sizeParameters({
+  instanceClass,
+  readers,
+  capacity,
+}: DedicatedSizeConfig): Record<string, string> {
+  return {
+    InstanceClass: instanceClass,
+    ReaderCount: String(readers),
+    ...(capacity ? { MinCapacity: String(capacity.min), MaxCapacity: String(capacity.max) } : {}),
+  };
+}
+
+/** Zones of the writer and two readers: a cluster with a reader has two zones, whichever RDS would have chosen. */
+function zonesOf({ availabilityZones: zones }: RegionConfig): string[] {
+  return [0, 1, 2].map((index) => zones[index % zones.length] as string);
+}
+
 /**
  * May protect and delete the clusters, instances and proxies of dedicated databases in an AWS region: clusters and
  * instances by name, proxies by tag, because their ARNs have random ids.
@@ -214,15 +238,18 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
     });
   const [clusters, instances] = [rds('cluster', `${DEDICATED_NAMES}*`), rds('db', `${DEDICATED_NAMES}*`)];
   const proxies = rds('db-proxy', '*');
+  const endpoints = rds('db-proxy-endpoint', '*');
   const snapshots = rds('cluster-snapshot', `${DEDICATED_NAMES}*`);
   for (const pattern of [clusters, instances, snapshots]) {
     acknowledgePattern(grantee, pattern, 'Dedicated databases are named at run time, after their tenants.');
   }
-  acknowledgePattern(
-    grantee,
-    proxies,
-    'RDS makes up the ids of proxies; deleting one is bound to the tag of dedicated databases.',
-  );
+  for (const pattern of [proxies, endpoints]) {
+    acknowledgePattern(
+      grantee,
+      pattern,
+      'RDS makes up the ids of proxies; deleting one is bound to the tag of dedicated databases.',
+    );
+  }
   const grant = (actions: string[], resource: string, conditions?: Record<string, Record<string, string>>) =>
     Grant.addToPrincipal({
       grantee,
@@ -236,6 +263,8 @@ export function grantDedicatedDatabases(grantee: IGrantable, stack: Stack, regio
   grant(['DeleteDBInstance'], instances);
   grant(['DescribeDBProxies'], proxies);
   grant(['DeleteDBProxy'], proxies, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
+  for (const resource of [proxies, endpoints]) grant(['DescribeDBProxyEndpoints'], resource);
+  grant(['DeleteDBProxyEndpoint'], endpoints, { StringEquals: { [RESOURCE_TAG]: COMPONENT } });
 }
 
 /** May read how many databases and proxies a region has, and its quotas. */

@@ -65,6 +65,7 @@ function patterns(scope: IConstruct) {
     defaultGroups: [rds('og', 'default*'), rds('pg', 'default*')],
     // Their ARNs contain an id that RDS generates, not the name.
     proxies: rds('db-proxy', '*'),
+    endpoints: rds('db-proxy-endpoint', '*'),
     targetGroups: rds('target-group', '*'),
     logs: ['cluster', 'proxy'].map((kind) =>
       stack.formatArn({
@@ -86,7 +87,7 @@ function patterns(scope: IConstruct) {
 }
 
 function statements(scope: IConstruct, props: DedicatedServiceRoleProps): PolicyStatement[] {
-  const { databases, defaultGroups, proxies, targetGroups, logs, alarms } = patterns(scope);
+  const { databases, defaultGroups, proxies, endpoints, targetGroups, logs, alarms } = patterns(scope);
   const { tenantPattern, dedicatedPattern } = props.secrets;
   const { region } = Stack.of(scope);
   return [
@@ -125,11 +126,15 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:ModifyDBProxy',
         'rds:DeleteDBProxy',
         'rds:DeregisterDBProxyTargets',
+        // Also an endpoint is made for a proxy that has the tag.
+        'rds:CreateDBProxyEndpoint',
+        'rds:ModifyDBProxyEndpoint',
+        'rds:DeleteDBProxyEndpoint',
         'rds:AddTagsToResource',
         'rds:ListTagsForResource',
         'rds:RemoveTagsFromResource',
       ],
-      resources: [proxies],
+      resources: [proxies, endpoints],
       // A proxy's ARN has a random id, so the tag identifies it. Cells' proxies, and proxies without the tag, are out
       // of reach.
       conditions: { StringEquals: { [RESOURCE_TAG]: COMPONENT } },
@@ -142,10 +147,16 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
       conditions: { StringEquals: { 'aws:RequestTag/strata:component': COMPONENT } },
     }),
     new PolicyStatement({
+      sid: 'NewProxyEndpoints',
+      actions: ['rds:CreateDBProxyEndpoint'],
+      resources: [endpoints],
+      conditions: { StringEquals: { 'aws:RequestTag/strata:component': COMPONENT } },
+    }),
+    new PolicyStatement({
       sid: 'TagsOfNewProxies',
       // RDS also checks this action when a proxy is created with tags.
       actions: ['rds:AddTagsToResource'],
-      resources: [proxies],
+      resources: [proxies, endpoints],
       conditions: {
         StringEquals: { 'aws:RequestTag/strata:component': COMPONENT },
         // A resource that is being created has no tag yet. One with another tag cannot be changed into ours by tagging
@@ -229,6 +240,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
         'rds:DescribeDBClusterParameterGroups',
         'rds:DescribeEngineDefaultClusterParameters',
         'rds:DescribeDBProxies',
+        'rds:DescribeDBProxyEndpoints',
         'rds:DescribeDBProxyTargetGroups',
         'rds:DescribeDBProxyTargets',
         'rds:DescribeGlobalClusters',
@@ -247,7 +259,7 @@ function statements(scope: IConstruct, props: DedicatedServiceRoleProps): Policy
 }
 
 function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: RunTimeSecrets): void {
-  const { databases, defaultGroups, proxies, targetGroups, logs, alarms } = patterns(scope);
+  const { databases, defaultGroups, proxies, endpoints, targetGroups, logs, alarms } = patterns(scope);
   for (const pattern of defaultGroups) {
     acknowledgePattern(policy, pattern, 'Default groups are RDS’s own; their names depend on the engine.');
   }
@@ -265,7 +277,7 @@ function acknowledgePatterns(scope: IConstruct, policy: ManagedPolicy, secrets: 
       'The secrets of a dedicated database are named after its tenant, at run time.',
     );
   }
-  for (const pattern of [proxies, targetGroups]) {
+  for (const pattern of [proxies, endpoints, targetGroups]) {
     acknowledgePattern(
       policy,
       pattern,

@@ -20,6 +20,7 @@ import { IsolatedVpc } from '../constructs/isolated-vpc.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName, registryClusterName } from '../constructs/region-names.ts';
 import { Registry } from '../constructs/registry.ts';
+import { residencySettings } from '../constructs/residency-settings.ts';
 import { StrataFunction } from '../constructs/strata-function.ts';
 import { type SharedSettings, stackProps, tagStack } from './stack-props.ts';
 
@@ -82,6 +83,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         ),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         MOVE_SURVEY_FUNCTION: surveyFunctionName(home.key),
+        RESIDENCY: JSON.stringify(residencySettings(config)),
       },
       timeout: Duration.seconds(29),
     });

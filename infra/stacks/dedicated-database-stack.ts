@@ -11,11 +11,13 @@ import {
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
+import { DEFAULT_DATABASE_SIZE } from '../../functions/contracts/database-size.ts';
 import { DATA_DATABASE, DEDICATED_NAMES } from '../../functions/contracts/names.ts';
-import type { StrataConfig } from '../config.ts';
+import type { DedicatedSizeConfig, StrataConfig } from '../config.ts';
 import { AuroraCluster } from '../constructs/aurora-cluster.ts';
 import { DatabaseProxy } from '../constructs/database-proxy.ts';
 import { DatabaseSecret } from '../constructs/database-secret.ts';
+import { sizeParameters } from '../constructs/dedicated-databases.ts';
 
 /**
  * An Enterprise tenant's own cluster. It is a template, not a stack of the app: workflows launch it at run time, one
@@ -46,28 +48,43 @@ export class DedicatedDatabaseStack extends Stack {
     const proxyRoleArn = text('ProxyRoleArn', "Role with which the proxy reads the tenant's secret");
     const keyArn = text('KmsKeyArn', 'Key that encrypts the cluster and its secrets');
     const alarmTopicArn = text('AlarmTopicArn', 'Topic that is told about alarms');
+    const zones = new CfnParameter(this, 'AvailabilityZones', {
+      type: 'CommaDelimitedList',
+      description: 'Zones of the writer, the first and the second reader; there are three',
+    }).valueAsList;
+    // An earlier release, which launches one during a deployment, knows neither sizes nor classes.
+    const [home] = config.regions;
+    const usual = sizeParameters(home?.dedicated.sizes[DEFAULT_DATABASE_SIZE] as DedicatedSizeConfig);
+    const instanceClass = new CfnParameter(this, 'InstanceClass', {
+      default: usual.InstanceClass,
+      allowedPattern: 'db\\.[a-z0-9.]+',
+      description: 'Class of all instances, such as db.serverless',
+    }).valueAsString;
     const minCapacity = new CfnParameter(this, 'MinCapacity', {
       type: 'Number',
-      default: 0.5,
+      default: Number(usual.MinCapacity ?? 0.5),
       minValue: 0.5,
       maxValue: 256,
-      description: 'Aurora capacity units that are always on',
+      description: 'Aurora capacity units of a serverless instance that are always on',
     }).valueAsNumber;
     const maxCapacity = new CfnParameter(this, 'MaxCapacity', {
       type: 'Number',
-      default: 16,
+      default: Number(usual.MaxCapacity ?? 16),
       minValue: 1,
       maxValue: 256,
-      description: 'Aurora capacity units the cluster may grow to',
+      description: 'Aurora capacity units a serverless instance may grow to',
     }).valueAsNumber;
     const readerCount = new CfnParameter(this, 'ReaderCount', {
       type: 'String',
-      default: '0',
-      allowedValues: ['0', '1'],
+      default: usual.ReaderCount,
+      allowedValues: ['0', '1', '2'],
       description: 'Instances beside the writer, for failover and analytics',
     }).valueAsString;
     const hasReader = new CfnCondition(this, 'HasReader', {
-      expression: Fn.conditionEquals(readerCount, '1'),
+      expression: Fn.conditionNot(Fn.conditionEquals(readerCount, '0')),
+    });
+    const hasSecondReader = new CfnCondition(this, 'HasSecondReader', {
+      expression: Fn.conditionEquals(readerCount, '2'),
     });
     Tags.of(this).add('strata:component', 'dedicated-database');
     Tags.of(this).add('strata:tenant-slug', tenantSlug);
@@ -90,9 +107,14 @@ export class DedicatedDatabaseStack extends Stack {
       subnetIds,
       securityGroupId: clusterSecurityGroupId,
       keyArn,
+      instanceClass,
       minCapacity,
       maxCapacity,
-      readers: [{ condition: hasReader }],
+      zone: Fn.select(0, zones),
+      readers: [
+        { condition: hasReader, zone: Fn.select(1, zones) },
+        { condition: hasSecondReader, zone: Fn.select(2, zones) },
+      ],
       purpose: 'data',
       backupRetentionDays: clusterRetentionDays(['enterprise']),
       logRetentionDays: config.logRetentionDays,
@@ -105,6 +127,7 @@ export class DedicatedDatabaseStack extends Stack {
       roleArn: proxyRoleArn,
       subnetIds,
       securityGroupId: proxySecurityGroupId,
+      readers: { condition: hasReader },
       logRetentionDays: config.logRetentionDays,
       alarmTopicArn,
     });
@@ -118,7 +141,6 @@ export class DedicatedDatabaseStack extends Stack {
       ClusterArn: cluster.clusterArn,
       ClusterIdentifier: cluster.identifier,
       WriterHost: cluster.writerHost,
-      ReaderHost: cluster.readerHost,
       Port: cluster.port,
       ProxyHost: proxy.host,
       ProxyName: proxy.name,
@@ -128,5 +150,6 @@ export class DedicatedDatabaseStack extends Stack {
     })) {
       new CfnOutput(this, output, { value });
     }
+    new CfnOutput(this, 'ProxyReaderHost', { value: proxy.readerHost as string, condition: hasReader });
   }
 }

@@ -176,6 +176,39 @@ test('a move that is aborted on its way leaves the tenant at home, and nothing i
   expect(await until('homely', () => true)).toMatchObject({ region: 'eu', status: 'active' });
 }, 120_000);
 
+test('an Enterprise tenant changes region and size at once, and the report names what stays behind', async () => {
+  const { tenantId } = await onboard('grand', { tier: 'enterprise', databaseSize: 'small' });
+  const location = await move('grand', { targetResidency: 'eu', targetSize: 'large' });
+  expect(await ended(location)).toMatchObject({
+    status: 'succeeded',
+    target: { residency: 'eu', size: 'large' },
+    plan: [{ to: { region: 'eu', databaseSize: 'large' } }],
+  });
+  expect(await until('grand', () => true)).toMatchObject({ region: 'eu', databaseSize: 'large' });
+  const send = travelling(tenantId, 'a@grand.test');
+  expect((await send('GET', '/analytics/skills-summary')).status).toBe(200);
+  // Without a size it keeps its own.
+  expect(
+    (await operator('POST', '/tenants/grand/moves', { targetResidency: 'us', dryRun: true })).body,
+  ).toMatchObject({
+    plan: [{ to: { region: 'us', databaseSize: 'large' } }],
+  });
+  const { status, body } = await operator('GET', '/tenants/grand/residency');
+  expect(status).toBe(200);
+  const kinds = (awsRegion: string): string[] =>
+    body.data.filter((each: Body) => each.awsRegion === awsRegion).map(({ kind }: Body) => kind);
+  expect(kinds('eu-west-1')).toEqual(
+    expect.arrayContaining(['database', 'read-replicas', 'registry', 'user-accounts', 'field-keys']),
+  );
+  const behind = kinds('us-east-1');
+  expect(behind).toEqual(expect.arrayContaining(['audit-seal-copies', 'logs', 'directory', 'field-keys']));
+  expect(behind).not.toContain('registry');
+  expect(body.violations).toContainEqual({
+    rule: 'residency',
+    detail: 'The logs in us-east-1 are outside of the European Union.',
+  });
+}, 240_000);
+
 test('killed while it crosses the border, the platform finds the tenant in one region, with all of its data', async () => {
   const { tenantId } = await onboard('pilgrim', { tier: 'business', dataResidency: 'eu' });
   const send = travelling(tenantId, 'a@pilgrim.test');

@@ -33,7 +33,8 @@ const recordOf = (regionKey: string, awsRegion: string): RegionRecord => ({
   secretsKeyArn: `arn:aws:kms:${awsRegion}:1:key/k`,
   dedicatedTemplateUrl: `https://s3.${awsRegion}.amazonaws.com/t.json`,
   dedicatedRoleArn: 'arn:aws:iam::1:role/launch',
-  dedicatedParameters: { SubnetIds: 'subnet-1,subnet-2', ReaderCount: '1' },
+  dedicatedParameters: { SubnetIds: 'subnet-1,subnet-2' },
+  dedicatedSizes: { small: { ReaderCount: '0' }, medium: { ReaderCount: '1' }, large: { ReaderCount: '2' } },
 });
 const us = recordOf('us', 'us-east-1');
 const eu = recordOf('eu', 'eu-west-1');

@@ -64,6 +64,24 @@ test('no cell has a cache by default; STRATA_CACHE gives each a small one', () =
   ]);
 });
 
+test('sizes of dedicated databases: a class that can be one, a capacity for serverless ones only, two readers at most', () => {
+  const [us] = config.regions as [RegionConfig];
+  const { sizes } = us.dedicated;
+  const changed = {
+    small: { ...sizes.small, instanceClass: 'large', readers: 3 },
+    medium: { instanceClass: 'db.serverless', readers: 1 },
+    large: { ...sizes.large, capacity: { min: 0.7, max: 300 } },
+  };
+  expect(problemsOf({ regions: [{ ...us, dedicated: { sizes: changed } }] })).toEqual([
+    'region us: dedicated.sizes.small: instanceClass is "large", expected such as db.t4g.medium',
+    'region us: dedicated.sizes.small: readers is 3, expected 0 to 2',
+    'region us: dedicated.sizes.medium: capacity is for db.serverless, and only for it',
+    'region us: dedicated.sizes.large: capacity is for db.serverless, and only for it',
+    'region us: dedicated.sizes.large: minCapacity is 0.7, expected 0.5 to 256 in steps of 0.5',
+    'region us: dedicated.sizes.large: maxCapacity is 300, expected 0.5 to 256 in steps of 0.5',
+  ]);
+});
+
 test('MOVE_DUTY_CYCLE overrides the configuration', () => {
   expect(loadConfig({}).moves.dutyCycle).toBe(0.5);
   expect(loadConfig({ MOVE_DUTY_CYCLE: '1' }).moves.dutyCycle).toBe(1);

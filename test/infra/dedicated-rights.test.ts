@@ -64,6 +64,7 @@ function dedicatedResources(): LocalResource[] {
     const named: Record<string, string> = {
       'AWS::RDS::DBCluster': 'strata-tenant-one',
       'AWS::RDS::DBProxy': String(properties.DBProxyName),
+      'AWS::RDS::DBProxyEndpoint': String(properties.DBProxyEndpointName),
       'AWS::RDS::DBProxyTargetGroup': `arn:aws:rds:us-east-1:${ACCOUNT}:target-group:prx-tg-1`,
       'AWS::SecretsManager::Secret': `arn:aws:secretsmanager:us-east-1:${ACCOUNT}:secret:${properties.Name}-AbCdEf`,
       'AWS::Logs::LogGroup': String(properties.LogGroupName),
@@ -72,6 +73,7 @@ function dedicatedResources(): LocalResource[] {
       DBClusterArn: `arn:aws:rds:us-east-1:${ACCOUNT}:cluster:strata-tenant-one`,
       DBInstanceArn: `arn:aws:rds:us-east-1:${ACCOUNT}:db:${name}`,
       DBProxyArn: `arn:aws:rds:us-east-1:${ACCOUNT}:db-proxy:prx-1`,
+      DBProxyEndpointArn: `arn:aws:rds:us-east-1:${ACCOUNT}:db-proxy-endpoint:prx-endpoint-1`,
       Arn: `arn:aws:cloudwatch:us-east-1:${ACCOUNT}:alarm:${name}`,
     };
     return { stack: STACK, logicalId, type: Type, properties, ref: named[Type] ?? name, attributes };

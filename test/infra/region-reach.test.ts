@@ -145,6 +145,10 @@ test('the reach is as narrow as names allow', () => {
         (action) => `rds:${action} ${rds}:cluster:strata-tenant-*`,
       ),
       `rds:DeleteDBCluster ${rds}:cluster-snapshot:strata-tenant-*`,
+      `rds:DescribeDBProxyEndpoints ${rds}:db-proxy:*`,
+      ...['DeleteDBProxyEndpoint', 'DescribeDBProxyEndpoints'].map(
+        (action) => `rds:${action} ${rds}:db-proxy-endpoint:*`,
+      ),
       `rds:DeleteDBInstance ${rds}:db:strata-tenant-*`,
       ...['DeleteDBProxy', 'DescribeDBProxies', 'ModifyDBProxy'].map(
         (action) => `rds:${action} ${rds}:db-proxy:*`,

@@ -220,6 +220,7 @@ test('the environment of every function has only the agreed names', () => {
   const launch = [
     'DEDICATED_TEMPLATE_URL',
     'DEDICATED_PARAMETERS',
+    'DEDICATED_SIZES',
     'CLOUDFORMATION_ROLE_ARN',
     'DELETION_PROTECTION',
   ];
@@ -246,6 +247,7 @@ test('the environment of every function has only the agreed names', () => {
       'OFFBOARDING_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
+      'RESIDENCY',
     ],
     'tasks/backup-data': ['REGION_KEY', 'BACKUP_BUCKET', 'BACKUP_OBJECT_LOCK'],
     'tasks/backup-registry': ['REGION_KEY', 'BACKUP_BUCKET'],

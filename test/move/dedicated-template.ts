@@ -5,6 +5,7 @@ import type { ControlPlane } from '../onboarding/control-plane.ts';
 export const dedicatedSettings = {
   templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/dedicated.json',
   parameters: { SubnetIds: 'subnet-1,subnet-2' },
+  sizes: {},
   // The stand-in has no cluster.
   deletionProtection: false,
 };
@@ -46,7 +47,7 @@ export function serveDedicatedTemplate(
         Value: { 'Fn::Join': [':', ['arn:aws:rds:us-east-1:000000000000:cluster', { Ref: 'TenantId' }]] },
       },
       WriterHost: { Value: server.host },
-      ReaderHost: { Value: 'reader.test' },
+      ProxyReaderHost: { Value: 'reader.test' },
       ProxyHost: { Value: server.host },
       Port: { Value: String(server.port) },
       TenantSecretArn: { Value: { Ref: 'Tenant' } },

@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-rds';
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { expect } from 'vitest';
+import type { DatabaseSize } from '../../functions/contracts/database-size.ts';
 import { deleteLeftDatabase } from '../../functions/moves/delete-left-database.ts';
 import { dedicatedStackName } from '../../functions/placement/tenant-names.ts';
 import { driveDedicatedStack, type StackProgress } from '../../functions/places/dedicated-stack.ts';
@@ -61,6 +62,7 @@ export class LeftDatabaseWorld {
       roleArn: this.plane.serviceRoleArn,
       deletionProtection: true,
       parameters: { SubnetIds: 'subnet-1,subnet-2' },
+      sizes: { large: {} },
     };
   }
 
@@ -73,7 +75,13 @@ export class LeftDatabaseWorld {
   async addTenant(): Promise<LeftDatabase> {
     this.relay.fate = () => 'passed';
     const tenantId = await addPlainTenant(this.plane.master);
-    const launch = { tenantId, slug: 'left', tier: 'enterprise', roleName: `role_${EPOCH}` } as const;
+    const launch = {
+      tenantId,
+      slug: 'left',
+      tier: 'enterprise',
+      roleName: `role_${EPOCH}`,
+      size: 'medium',
+    } as const;
     let progress: StackProgress | undefined;
     while (!progress?.ready) progress = (await driveDedicatedStack(launch, this.settings, progress)).progress;
     const left = new LeftDatabase(this, tenantId);
@@ -117,18 +125,27 @@ export class LeftDatabase {
     return row!.move_id;
   }
 
-  /** A move back to the dedicated database, recorded as moves are, whose hop is open. */
-  async comeBack(): Promise<OpenHop> {
+  /** A move to a dedicated database of that size, recorded as moves are, whose hop is open. */
+  async comeBack(databaseSize: DatabaseSize = 'medium'): Promise<OpenHop> {
     const { master } = this.#world.plane;
     const hop = await openHop(master, this.tenantId, {
       source: place({ epoch: EPOCH + 1 }),
-      target: { ...this.#dedicated(EPOCH + 2), host: null, port: null, writerHost: null, roleName: 'role_5' },
+      target: {
+        ...this.#dedicated(EPOCH + 2),
+        stackName: dedicatedStackName(this.tenantId, databaseSize),
+        databaseSize,
+        host: null,
+        port: null,
+        writerHost: null,
+        roleName: 'role_5',
+      },
     });
     await master.query(
       `UPDATE tenant_moves
-       SET plan = '[{"kind":"relocate","from":{},"to":{"isolationModel":"dedicated","region":"us"}}]'
+       SET plan = jsonb_build_array(jsonb_build_object('kind', 'relocate', 'from', jsonb_build_object(), 'to',
+         jsonb_build_object('isolationModel', 'dedicated', 'region', 'us', 'databaseSize', :databaseSize::text)))
        WHERE tenant_id = :tenantId::uuid AND status = 'running'`,
-      { tenantId: this.tenantId },
+      { tenantId: this.tenantId, databaseSize },
     );
     return hop;
   }

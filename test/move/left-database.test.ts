@@ -57,3 +57,27 @@ test('a move back that comes after the decision waits for the deletion and launc
     stacks: expect.arrayContaining(['CREATE_COMPLETE', 'DELETE_COMPLETE']),
   });
 });
+
+test('a move to another size neither keeps the database that was left nor waits for its deletion', async () => {
+  const hop = await left.comeBack('large');
+  expect(await left.once()).toEqual({ done: false });
+  expect(await left.hop()).toMatchObject({ result: { deletion: { stackName: left.stackName } } });
+  let cursor: unknown;
+  let done = false;
+  while (!done) {
+    ({ done, cursor } = await launchTarget(
+      world.plane.registry,
+      await hop.context(0),
+      world.settings,
+      cursor,
+    ));
+    expect((cursor as StackProgress).phase).not.toBe('clearing');
+  }
+  expect((await left.remains()).stacks).toEqual(
+    expect.arrayContaining(['CREATE_COMPLETE', 'CREATE_COMPLETE']),
+  );
+  expect((await hop.context(0)).hop.target).toMatchObject({ stackName: `${left.stackName}-large` });
+  await left.untilDone();
+  const { stacks } = await left.remains();
+  expect(stacks.filter((status) => status === 'CREATE_COMPLETE')).toHaveLength(1);
+});

@@ -6,6 +6,10 @@ import { type Location, sameLocation } from '../../functions/places/place.ts';
 const shared = (cellId: string, region = 'us'): Location => ({ isolationModel: 'shared', cellId, region });
 const schema = (cellId: string, region = 'us'): Location => ({ isolationModel: 'schema', cellId, region });
 const dedicated = (region = 'us'): Location => ({ isolationModel: 'dedicated', cellId: null, region });
+const sized = (databaseSize: 'small' | 'medium' | 'large', region = 'us'): Location => ({
+  ...dedicated(region),
+  databaseSize,
+});
 
 describe('the way from one place to another', () => {
   test.each([
@@ -23,6 +27,10 @@ describe('the way from one place to another', () => {
     ['shared rows to another region', shared('a'), shared('e', 'eu'), ['reshape', 'relocate', 'reshape']],
     ['nowhere', shared('a'), shared('a'), []],
     ['nowhere, dedicated', dedicated(), dedicated(), []],
+    ['to another size', sized('small'), sized('large'), ['relocate']],
+    ['to the same size', sized('large'), sized('large'), []],
+    ['to the usual size, from a plan without one', dedicated(), sized('medium'), []],
+    ['from shared rows to a size', shared('a'), sized('small'), ['reshape', 'relocate']],
   ] as const)('%s', (_, from, to, kinds) => {
     expect(planMove(from, to).map(({ kind }) => kind)).toEqual(kinds);
   });
@@ -32,6 +40,9 @@ describe('the way from one place to another', () => {
     cells.map(([cell, region]) => shared(cell as string, region)),
     cells.map(([cell, region]) => schema(cell as string, region)),
     fc.constantFrom('us', 'eu').map(dedicated),
+    fc
+      .tuple(fc.constantFrom('small', 'large'), fc.constantFrom('us', 'eu'))
+      .map(([size, region]) => sized(size as 'small' | 'large', region)),
   );
 
   test('chains, ends at the target, and takes at most three hops of which each is possible', () => {

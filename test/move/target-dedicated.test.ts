@@ -122,7 +122,13 @@ test('two executions of the step at once share one stack', async () => {
 });
 
 test('the stack of an earlier stay is used again, with its own role and secret', async () => {
-  const earlier = { tenantId, slug: 'earlier', tier: 'enterprise', roleName: roleName('1') } as const;
+  const earlier = {
+    tenantId,
+    slug: 'earlier',
+    tier: 'enterprise',
+    roleName: roleName('1'),
+    size: 'medium',
+  } as const;
   let progress: StackProgress | undefined;
   while (!progress?.ready) progress = (await driveDedicatedStack(earlier, settings(), progress)).progress;
   expect(await launched()).toMatchObject([{ ready: true, stackId: progress.stackId }]);

@@ -140,6 +140,7 @@ test('a target without a database of its own launches none, and one in shared ta
   const settings = {
     templateUrl: 'none',
     parameters: {},
+    sizes: {},
     roleArn: plane.serviceRoleArn,
     deletionProtection: false,
   };

@@ -321,6 +321,21 @@ describe('the registry', () => {
        VALUES (:tenantId::uuid, current_date, 1, 1)`,
       { tenantId },
     );
+    const only = `only@${randomUUID()}.test`;
+    await registry.query(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :only, 'member')`,
+      { tenantId, only },
+    );
+    await master.query('ANALYZE');
+    const quoted = async () =>
+      (
+        await master.query(
+          `SELECT tablename FROM pg_stats WHERE schemaname = 'public'
+             AND concat(most_common_vals::text, histogram_bounds::text) LIKE '%' || :only || '%'`,
+          { only },
+        )
+      ).length;
+    expect(await quoted()).toBeGreaterThan(0);
     const offboardingId = await request(tenantId);
     await beginErasure(registry, offboardingId, ACTOR);
     const [hop] = await registry.query<{ state: string }>(
@@ -335,7 +350,7 @@ describe('the registry', () => {
     const { facts } = (await findOffboarding(registry, offboardingId))!;
     expect(facts.registry).toMatchObject({
       found: {
-        'rows of tenant_users': 2,
+        'rows of tenant_users': 3,
         'rows of tenant_moves': 1,
         'rows of tenant_move_hops': 1,
         'rows of account_requests': 1,
@@ -343,6 +358,7 @@ describe('the registry', () => {
       },
       verifiedAt: expect.any(String),
     });
+    expect(await quoted()).toBe(0);
     const [tables] = await master.query<{ names: string }>(
       `SELECT string_agg(relname, ' ' ORDER BY relname) AS names FROM pg_class
        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,

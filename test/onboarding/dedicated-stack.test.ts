@@ -36,6 +36,7 @@ const actor = { id: 'test', type: 'system' } as const;
 const settings = {
   templateUrl: 'https://bucket.s3.us-east-1.amazonaws.com/dedicated.json',
   parameters: { SubnetIds: 'subnet-1,subnet-2' },
+  sizes: {},
   // The stand-in has no cluster.
   deletionProtection: false,
 };
@@ -233,9 +234,7 @@ describe('nothing is created where the region has no room, and the reason names 
     const { instances, proxies } = await used();
     await allow('instances', instances + 1);
     await allow('proxies', proxies);
-    await expect(
-      advance(tenantId, undefined, { parameters: { ...settings.parameters, ReaderCount: '1' } }),
-    ).rejects.toThrow(
+    await expect(advance(tenantId, undefined, { sizes: { medium: { ReaderCount: '1' } } })).rejects.toThrow(
       new RegionQuotaExhausted(
         `The region us-east-1 has ${instances} of ${instances + 1} DB instances, and a dedicated database needs 2. The region us-east-1 has ${proxies} of ${proxies} DB proxies.`,
       ),

@@ -116,6 +116,7 @@ async function moveToDedicated(tenant: BackedUp): Promise<void> {
   await owner.end();
   dedicated.push({
     tenantId,
+    databaseSize: 'medium',
     host: 'proxy.test',
     port: server.port,
     writerHost: server.host,

@@ -4,6 +4,7 @@
  */
 
 import * as z from 'zod/mini';
+import { DATABASE_SIZES } from '../../contracts/database-size.ts';
 import type { SignedCertificate } from '../../contracts/erasure-certificate.ts';
 import { component, pageOf } from '../../http/openapi/component.ts';
 import { memberRole } from '../../http/user-schemas.ts';
@@ -21,6 +22,7 @@ import type { ListedRollout, RolloutView, TargetCounts, TargetView } from '../..
 import type { TenantRecord } from '../../registry/tenant-record.ts';
 import type { TenantUser } from '../../registry/tenant-users.ts';
 import type { UsageSample } from '../../registry/usage.ts';
+import { DATA_KINDS, type ResidencyReport, type ResidentData } from '../../residency/residency-report.ts';
 
 const id = z.uuid();
 const time = z.iso.datetime();
@@ -29,6 +31,7 @@ const anyObject = z.record(z.string(), z.unknown());
 
 const tier = z.enum(['starter', 'business', 'enterprise']);
 const isolationModel = z.enum(['shared', 'schema', 'dedicated']);
+const databaseSize = z.enum(DATABASE_SIZES);
 const runStatus = z.enum(['running', 'succeeded', 'failed', 'aborted']);
 
 /** What everything that a workflow works on has. */
@@ -74,6 +77,7 @@ export const tenant = component(
     region: z.string(),
     apiUrl: orNull(z.string()),
     cellId: orNull(z.string()),
+    databaseSize: orNull(databaseSize),
     epoch: orNull(z.int()),
     executionArn: orNull(z.string()),
     cloneOf: z.exactOptional(id),
@@ -100,7 +104,12 @@ export const userPage = pageOf('TenantUser', user);
 
 const location = component(
   'Location',
-  z.object({ isolationModel, cellId: orNull(z.string()), region: z.string() }),
+  z.object({
+    isolationModel,
+    cellId: orNull(z.string()),
+    region: z.string(),
+    databaseSize: z.exactOptional(databaseSize),
+  }),
 );
 const plannedHop = { kind: z.enum(['reshape', 'relocate']), from: location, to: location };
 
@@ -161,6 +170,7 @@ export const move = component(
       tier: z.exactOptional(z.string()),
       cell: z.exactOptional(z.string()),
       residency: z.exactOptional(z.string()),
+      size: z.exactOptional(z.string()),
     }),
     force: z.boolean(),
   }) satisfies z.ZodMiniType<MoveView>,
@@ -196,6 +206,7 @@ export const dryRun = component(
           'residency',
           'compliance',
           'cell',
+          'size',
           'users',
           'storage',
           'name',
@@ -364,6 +375,41 @@ export const rollout = component(
     failed: z.array(target),
     deferred: z.array(target),
   }) satisfies z.ZodMiniType<RolloutView>,
+);
+
+const brokenRule = {
+  rule: z.enum(['residency', 'compliance', 'tier']),
+  detail: z.string(),
+};
+export const residency = component(
+  'ResidencyReport',
+  z.object({
+    tenantId: id,
+    slug: z.string(),
+    dataResidency: z.string(),
+    complianceRequirements: z.array(z.string()),
+    region: z.string(),
+    jurisdiction: z.string(),
+    data: z.array(
+      component(
+        'ResidentData',
+        z.object({
+          kind: z.enum(DATA_KINDS),
+          where: z.string(),
+          region: orNull(z.string()),
+          awsRegion: z.string(),
+          zones: z.array(z.string()),
+          keptDays: orNull(z.number()),
+          until: orNull(time),
+          rules: z.array(brokenRule.rule),
+          violates: z.array(brokenRule.rule),
+        }) satisfies z.ZodMiniType<ResidentData>,
+      ),
+    ),
+    rules: z.array(z.object({ rule: brokenRule.rule, demands: z.string() })),
+    violations: z.array(z.object(brokenRule)),
+    wouldViolate: z.array(z.object({ change: z.string(), ...brokenRule })),
+  }) satisfies z.ZodMiniType<ResidencyReport>,
 );
 
 export const rotation = component(

@@ -60,7 +60,7 @@ export const tenants = describeOperatorContext({
       tag: 'Tenants',
       summary: 'Onboard a tenant',
       description:
-        'Registers the tenant and starts its onboarding in the region of `dataResidency`. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
+        'Registers the tenant and starts its onboarding in the region of `dataResidency`. `databaseSize` is for the tier `enterprise`, and `medium` when absent. Poll its `Location` until it is `active` or `failed`. The same input resumes an unfinished onboarding.',
       body: onboardingInput,
       answers: { 202: answers.tenant },
       refusals: {
@@ -111,7 +111,7 @@ export const tenants = describeOperatorContext({
       tag: 'Moves',
       summary: 'Start a move',
       description:
-        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
+        'Takes exactly one of `targetTier`, `targetCell` and `targetResidency`, or a `targetSize`, which may also be given with the tier `enterprise` or with a residency. Poll its `Location`. `force` overrides the target tier’s limits. With `dryRun` nothing is started: 200 with the plan, sizes, an estimate, and what forbids the move.',
       body: moveRequest,
       answers: { 200: answers.dryRun, 202: answers.move },
       refusals: { 409: 'The move is not allowed: `errors[]` has `rule` and `detail`.', 503: NOT_STARTED },
@@ -229,6 +229,13 @@ export const tenants = describeOperatorContext({
       description:
         'Its `url` needs no token and is signed for 15 minutes; null until the export has succeeded.',
       answers: { 200: answers.linkedExport },
+    },
+    'residency.read': {
+      tag: 'Tenants',
+      summary: 'Report where a tenant’s data is',
+      description:
+        'Where every byte of the tenant is, which rule demands it, what violates a rule, and which changes would. From the registries of all regions and the configuration.',
+      answers: { 200: answers.residency },
     },
     'rotations.list': {
       tag: 'Encryption',

@@ -6,6 +6,7 @@ import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
 import * as offboarding from './offboarding-routes.ts';
 import * as promotion from './promotion-routes.ts';
+import * as residency from './residency-routes.ts';
 import * as restores from './restore-routes.ts';
 import * as rotations from './rotation-routes.ts';
 import { routes } from './routes.ts';
@@ -25,6 +26,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   rotations,
   fleet,
   usage,
+  residency,
 });
 
 export const handler = operatorApi(operations);

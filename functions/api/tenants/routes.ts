@@ -34,6 +34,7 @@ export const routes = {
   'POST /tenants/{tenantId}/key-rotations': 'rotations.create',
   'GET /tenants/{tenantId}/key-rotations/{rotationId}': 'rotations.read',
   'GET /tenants/{tenantId}/usage': 'usage.list',
+  'GET /tenants/{tenantId}/residency': 'residency.read',
   'GET /tenants/{tenantId}/decisions': 'promotion.decisions',
   'GET /tenants/{tenantId}/offers': 'promotion.offers',
   'POST /tenants/{tenantId}/offers/{offerId}/accept': 'promotion.accept',

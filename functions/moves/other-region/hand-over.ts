@@ -9,6 +9,7 @@
  * crash in between does not overwrite what the tenant has changed at the target since.
  */
 import { sql } from 'kysely';
+import { databaseSizeOf } from '../../places/place.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
@@ -78,6 +79,7 @@ function receive(
       home_region: region,
       isolation_model: isolationModel,
       schema_name: schemaName,
+      database_size: isolationModel === 'dedicated' ? databaseSizeOf(target) : null,
     });
     await writeRoute(transaction, tenantId, target);
     for (const table of [...TABLES].reverse()) {

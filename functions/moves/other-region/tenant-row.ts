@@ -87,6 +87,7 @@ export async function leaveRegistry(
       features: null,
       compliance_requirements: columnValue('tenants.compliance_requirements', []),
       schema_name: null,
+      database_size: null,
       execution_arn: null,
       data_residency: regionKey,
       home_region: regionKey,

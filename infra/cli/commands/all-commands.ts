@@ -9,6 +9,7 @@ import { cancelOffboarding, certificate, offboard, offboarding } from './offboar
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
+import { residency } from './residency.ts';
 import { restore, restores, undo } from './restores.ts';
 import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
@@ -53,6 +54,7 @@ export const COMMANDS: readonly Command[] = [
   cancelOffboarding,
   certificate,
   usage,
+  residency,
   decisions,
   offers,
   accept,

@@ -11,13 +11,16 @@ const TIERS = ['starter', 'business', 'enterprise'] as const;
 
 export const move: Command = {
   name: 'move',
-  words: 'SLUG TIER|cell:ID|residency:KEY',
+  words: 'SLUG TIER|cell:ID|residency:KEY|size:SIZE',
+  options: { size: 'SIZE' },
   flags: ['dry-run', 'force', 'watch'],
   summary: 'starts a move, or only plans it',
-  async run({ words: [slug = '', target = ''], flags }, { api, screen }) {
+  async run({ words: [slug = '', target = ''], flags, options }, { api, screen }) {
     const dryRun = flags.has('dry-run');
     if (dryRun && flags.has('watch')) throw new UsageError('a dry run starts no move to watch');
-    const wanted = readTarget(target);
+    const targetSize = options.get('size');
+    // The API refuses what is no size.
+    const wanted = { ...readTarget(target), ...(targetSize ? { targetSize } : {}) } as Target;
     const client = await api();
     const answer = await bodyOf(
       client.operations.POST('/tenants/{tenantId}/moves', {
@@ -40,16 +43,22 @@ export const move: Command = {
   },
 };
 
-/** @throws {UsageError} when it is neither tier, nor cell, nor residency */
-export function readTarget(
-  text: string,
-): Pick<Schemas['MovesCreateBody'], 'targetTier' | 'targetCell' | 'targetResidency'> {
+type Target = Pick<
+  Schemas['MovesCreateBody'],
+  'targetTier' | 'targetCell' | 'targetResidency' | 'targetSize'
+>;
+
+/** @throws {UsageError} when it is neither tier, nor cell, nor residency, nor size */
+export function readTarget(text: string): Target {
   const targetTier = TIERS.find((tier) => tier === text);
   if (targetTier) return { targetTier };
-  const [, kind, name] = /^(cell|residency):(.+)$/.exec(text) ?? [];
+  const [, kind, name] = /^(cell|residency|size):(.+)$/.exec(text) ?? [];
   if (kind === 'cell' && name) return { targetCell: name };
   if (kind === 'residency' && name) return { targetResidency: name };
-  throw new UsageError(`"${text}" is not a target: give ${TIERS.join(', ')}, cell:ID or residency:KEY`);
+  if (kind === 'size' && name) return { targetSize: name as Target['targetSize'] & string };
+  throw new UsageError(
+    `"${text}" is not a target: give ${TIERS.join(', ')}, cell:ID, residency:KEY or size:SIZE`,
+  );
 }
 
 /** @returns true when the move would be allowed */

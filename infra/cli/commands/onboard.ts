@@ -15,6 +15,7 @@ export const onboard: Command = {
   options: {
     name: 'NAME',
     tier: 'TIER',
+    size: 'SIZE',
     residency: 'KEY',
     compliance: 'LIST',
     'billing-email': 'EMAIL',
@@ -33,6 +34,7 @@ export const onboard: Command = {
       adminEmail,
       name: options.get('name') ?? slug,
       ...given('tier', options.get('tier')),
+      ...given('databaseSize', options.get('size')),
       ...given('dataResidency', options.get('residency')),
       ...given('complianceRequirements', compliance),
       ...given('billingEmail', options.get('billing-email')),

@@ -5,7 +5,7 @@ export interface Move {
   status: 'running' | 'succeeded' | 'failed' | 'aborted';
   phase: string;
   reason: string | null;
-  target: { tier?: string | null; cell?: string | null; residency?: string | null };
+  target: { tier?: string | null; cell?: string | null; residency?: string | null; size?: string | null };
   /** Of a restore, which goes nowhere: what it restores. */
   restores?: string;
   plan: PlannedHop[];
@@ -23,6 +23,8 @@ export interface MovePlace {
   isolationModel: 'shared' | 'schema' | 'dedicated';
   cellId?: string | null;
   region?: string;
+  /** Of a dedicated database. */
+  databaseSize?: string | null;
 }
 
 export interface PlannedHop {
@@ -69,12 +71,14 @@ export interface MovePlan {
   forbidden: { rule: string; detail: string }[];
 }
 
-/** `schema@us-1`, or `dedicated@us`, which is in no cell. */
-export function placeText({ isolationModel, cellId, region }: MovePlace): string {
-  return `${isolationModel}@${cellId ?? region ?? '?'}`;
+/** `schema@us-1`, or `dedicated@us (large)`, which is in no cell. */
+export function placeText({ isolationModel, cellId, region, databaseSize }: MovePlace): string {
+  return `${isolationModel}@${cellId ?? region ?? '?'}${databaseSize ? ` (${databaseSize})` : ''}`;
 }
 
-/** `business`, `cell:us-2`, `residency:eu` */
-export function targetText({ tier, cell, residency }: Move['target']): string {
-  return tier ?? (cell ? `cell:${cell}` : residency ? `residency:${residency}` : '-');
+/** `business`, `cell:us-2`, `residency:eu`, `size:large`, `enterprise size:large` */
+export function targetText({ tier, cell, residency, size }: Move['target']): string {
+  const where = tier ?? (cell ? `cell:${cell}` : residency ? `residency:${residency}` : undefined);
+  const given = [where, size ? `size:${size}` : undefined].filter((each) => each !== undefined);
+  return given.join(' ') || '-';
 }

@@ -308,7 +308,7 @@ describe('a failure is one line on stderr', () => {
     [
       'an unknown tier',
       ['move', 'globex', 'platinum'],
-      /^"platinum" is not a target: give starter, .*residency:KEY$/,
+      /^"platinum" is not a target: give starter, .*size:SIZE$/,
     ],
     ['an empty cell', ['move', 'globex', 'cell:'], /^"cell:" is not a target/],
     [

@@ -45,6 +45,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
     og: rdsType('og', 'og-tag'),
     pg: rdsType('pg', 'pg-tag'),
     proxy: rdsType('db-proxy'),
+    'proxy-endpoint': rdsType('db-proxy-endpoint'),
     secgrp: rdsType('secgrp', 'secgrp-tag'),
     snapshot: rdsType('snapshot', 'snapshot-tag'),
     subgrp: rdsType('subgrp', 'subgrp-tag'),
@@ -87,7 +88,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
 const ANYTHING: Row = { takes: '' };
 const RDS_NEW = [...REQUEST_TAGS, 'rds:req-tag/'];
 const TAGGABLE =
-  'cluster cluster-auto-backup cluster-pg cluster-snapshot db global-cluster og pg proxy secgrp snapshot subgrp target-group';
+  'cluster cluster-auto-backup cluster-pg cluster-snapshot db global-cluster og pg proxy proxy-endpoint secgrp snapshot subgrp target-group';
 const SECRET = ['secretsmanager:SecretId', 'secretsmanager:SecretPrimaryRegion'];
 const secret = (...keys: string[]): Row => ({ takes: 'Secret*', keys: [...SECRET, ...keys] });
 const CRYPTOGRAPHY: Row = {
@@ -154,6 +155,9 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     CreateDBProxy: { takes: '', keys: REQUEST_TAGS },
     ModifyDBProxy: { takes: 'proxy*' },
     DeleteDBProxy: { takes: 'proxy*' },
+    CreateDBProxyEndpoint: { takes: 'proxy* proxy-endpoint*', keys: REQUEST_TAGS },
+    ModifyDBProxyEndpoint: { takes: 'proxy-endpoint*' },
+    DeleteDBProxyEndpoint: { takes: 'proxy-endpoint*' },
     ModifyDBProxyTargetGroup: { takes: 'target-group*' },
     RegisterDBProxyTargets: { takes: 'db target-group*' },
     DeregisterDBProxyTargets: { takes: 'cluster* db* proxy* target-group*' },
@@ -176,6 +180,7 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     DescribeDBSubnetGroups: { takes: 'subgrp' },
     DescribeDBClusterParameterGroups: { takes: 'cluster-pg' },
     DescribeDBProxies: { takes: 'proxy' },
+    DescribeDBProxyEndpoints: { takes: 'proxy* proxy-endpoint*' },
     DescribeDBProxyTargetGroups: { takes: 'proxy*' },
     DescribeDBProxyTargets: { takes: 'proxy* target-group*' },
     DescribeGlobalClusters: { takes: 'global-cluster' },

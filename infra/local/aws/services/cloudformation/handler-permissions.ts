@@ -143,6 +143,25 @@ export const HANDLER_PERMISSIONS: Readonly<Record<string, HandlerPermissions>> =
     remove: (resource) =>
       removing(resource, ['DeleteDBProxy', 'DescribeDBProxies'], String(resource.attributes.DBProxyArn)),
   },
+  'AWS::RDS::DBProxyEndpoint': {
+    create: (request) => {
+      const { region, resources } = request.stack;
+      const endpoints = rdsArn(region, 'db-proxy-endpoint', '*');
+      const { proxy } = behind(request.properties, [...resources.values()], region);
+      return [
+        ...creating(request, 'CreateDBProxyEndpoint', endpoints),
+        rds('CreateDBProxyEndpoint', proxy.resource, proxy.context),
+        rds('DescribeDBProxyEndpoints', endpoints),
+        rds('DescribeDBProxyEndpoints', proxy.resource, proxy.context),
+      ];
+    },
+    remove: (resource) =>
+      removing(
+        resource,
+        ['DeleteDBProxyEndpoint', 'DescribeDBProxyEndpoints'],
+        String(resource.attributes.DBProxyEndpointArn),
+      ),
+  },
   'AWS::RDS::DBProxyTargetGroup': {
     // RDS made it with its proxy; it is not documented that it has the proxy's tags.
     create: (request) => {

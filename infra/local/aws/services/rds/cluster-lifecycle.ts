@@ -16,7 +16,13 @@ import type { Input } from '../../input.ts';
 import type { Call, Operation, Permission } from '../../service.ts';
 import { requestTags, resourceTags, tagsOf } from '../../tags.ts';
 import type { QuotaStore } from '../service-quotas/service-quotas.ts';
-import { describeCluster, describeInstance, describeProxy, describeSnapshot } from './descriptions.ts';
+import {
+  describeCluster,
+  describeInstance,
+  describeProxy,
+  describeProxyEndpoint,
+  describeSnapshot,
+} from './descriptions.ts';
 import { paginate, requireCluster } from './rds.ts';
 import type { ClusterRecord, ClusterSnapshot, InstanceRecord, RdsStore } from './rds-store.ts';
 import { isRestored, type RestoredClusters } from './restored-clusters.ts';
@@ -49,6 +55,8 @@ export function clusterLifecycle(
   };
   const snapshotNamed = (identifier: string, call: Call): ClusterSnapshot | undefined =>
     store.snapshotsOf(call.region).find((snapshot) => snapshot.identifier === identifier.toLowerCase());
+  const endpointNamed = (name: string, call: Call) =>
+    [...store.proxyEndpoints.values()].find((one) => one.name === name && one.region === call.region);
   /** RDS takes time to delete resources. */
   const later = (work: () => void): void => void setTimeout(work, store.modificationMs).unref();
 
@@ -178,12 +186,41 @@ export function clusterLifecycle(
       },
       run(input, call) {
         const proxy = store.proxy(input.required('DBProxyName'), call.region);
+        for (const endpoint of store.proxyEndpoints.values()) {
+          if (endpoint.proxyName !== proxy.name || endpoint.region !== call.region) continue;
+          // It is not documented what RDS does with them. Nobody should rely on their end.
+          throw new AwsError(
+            'InvalidDBProxyStateFault',
+            `DB proxy ${proxy.name} still has the endpoint ${endpoint.name}.`,
+          );
+        }
         store.markDeleted(proxy.arn);
         store.removeProxy(proxy.arn);
         for (const [arn, group] of store.targetGroups) {
           if (group.proxyName === proxy.name && group.region === proxy.region) store.targetGroups.delete(arn);
         }
         return { DBProxy: { ...describeProxy(proxy), Status: 'deleting' } };
+      },
+    },
+    DeleteDBProxyEndpoint: {
+      permissions(input, call) {
+        const endpoint = endpointNamed(input.required('DBProxyEndpointName'), call);
+        const resource = endpoint?.arn ?? `arn:aws:rds:${call.region}:${LOCAL_ACCOUNT}:db-proxy-endpoint:*`;
+        return [
+          { action: 'rds:DeleteDBProxyEndpoint', resource, context: resourceTags(endpoint?.tags ?? []) },
+        ];
+      },
+      run(input, call) {
+        const name = input.required('DBProxyEndpointName');
+        const endpoint = endpointNamed(name, call);
+        if (!endpoint) {
+          throw new AwsError('DBProxyEndpointNotFoundFault', `DB proxy endpoint ${name} doesn't exist.`, {
+            status: 404,
+          });
+        }
+        store.markDeleted(endpoint.arn);
+        store.proxyEndpoints.delete(endpoint.arn);
+        return { DBProxyEndpoint: { ...describeProxyEndpoint(endpoint), Status: 'deleting' } };
       },
     },
     CreateDBClusterSnapshot: {

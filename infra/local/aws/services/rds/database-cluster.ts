@@ -113,7 +113,8 @@ export function instanceResource(
       if (!cluster)
         throw new ResourceFailure(`DBCluster ${String(properties.DBClusterIdentifier)} not found.`);
       if (!cluster.instances.some((one) => one.arn === arn)) {
-        cluster.instances.push({ identifier, arn, tags: tagsOf(new Input(properties)) });
+        const instanceClass = String(properties.DBInstanceClass);
+        cluster.instances.push({ identifier, arn, instanceClass, tags: tagsOf(new Input(properties)) });
       }
       return {
         ref: identifier,

@@ -72,6 +72,53 @@ export function proxyResource(
   };
 }
 
+/** `AWS::RDS::DBProxyEndpoint`: one more name of the proxy, and so of the cluster's one server. */
+export function proxyEndpointResource(
+  store: RdsStore,
+  isRestarted: (stackArn: string) => boolean,
+): ResourceFactory {
+  return {
+    type: 'AWS::RDS::DBProxyEndpoint',
+    async create({ stack, properties, defaultName }) {
+      const name = String(properties.DBProxyEndpointName ?? defaultName).toLowerCase();
+      const id = stableUuid(`${stack.arn} ${name}`).replaceAll('-', '').slice(0, 17);
+      const arn = `arn:aws:rds:${stack.region}:${LOCAL_ACCOUNT}:db-proxy-endpoint:prx-endpoint-0${id}`;
+      const made = {
+        ref: name,
+        attributes: {
+          DBProxyEndpointArn: arn,
+          Endpoint: '127.0.0.1',
+          IsDefault: false,
+          TargetRole: properties.TargetRole,
+        },
+      };
+      if (store.isDeleted(arn) && isRestarted(stack.arn)) return made;
+      store.forget(arn);
+      const proxyName = String(properties.DBProxyName);
+      const proxy = store.findProxy(proxyName, stack.region);
+      if (!proxy) throw new ResourceFailure(`DB proxy ${proxyName} doesn't exist.`);
+      store.proxyEndpoints.set(arn, {
+        name,
+        arn,
+        region: stack.region,
+        proxyName,
+        targetRole: String(properties.TargetRole ?? 'READ_WRITE'),
+        vpcId: proxy.vpcId,
+        subnetIds: (properties.VpcSubnetIds as string[] | undefined) ?? [],
+        securityGroupIds: (properties.VpcSecurityGroupIds as string[] | undefined) ?? [],
+        tags: tagsOf(new Input(properties)),
+        createdDate: Date.now(),
+      });
+      return made;
+    },
+    async remove(resource) {
+      const arn = String(resource.attributes.DBProxyEndpointArn);
+      store.proxyEndpoints.delete(arn);
+      store.forget(arn);
+    },
+  };
+}
+
 /** `AWS::RDS::DBProxyTargetGroup`. */
 export function targetGroupResource(store: RdsStore, logins: ProxyLogins): ResourceFactory {
   return {

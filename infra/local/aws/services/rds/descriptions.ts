@@ -3,6 +3,7 @@ import {
   type ClusterRecord,
   type ClusterSnapshot,
   type DatabaseProxy,
+  type ProxyEndpoint,
   proxyStatus,
   type RdsStore,
 } from './rds-store.ts';
@@ -24,6 +25,22 @@ export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
     DebugLogging: proxy.debugLogging,
     CreatedDate: new Date(proxy.createdDate),
     UpdatedDate: new Date(proxy.updatedDate),
+  };
+}
+
+export function describeProxyEndpoint(endpoint: ProxyEndpoint): Record<string, unknown> {
+  return {
+    DBProxyEndpointName: endpoint.name,
+    DBProxyEndpointArn: endpoint.arn,
+    DBProxyName: endpoint.proxyName,
+    Status: 'available',
+    VpcId: endpoint.vpcId,
+    VpcSecurityGroupIds: endpoint.securityGroupIds,
+    VpcSubnetIds: endpoint.subnetIds,
+    Endpoint: '127.0.0.1',
+    TargetRole: endpoint.targetRole,
+    IsDefault: false,
+    CreatedDate: new Date(endpoint.createdDate),
   };
 }
 

@@ -39,6 +39,20 @@ export interface DatabaseProxy {
   busyUntil: number;
 }
 
+/** An endpoint of a proxy besides its own. All endpoints lead to the cluster's one server. */
+export interface ProxyEndpoint {
+  name: string;
+  arn: string;
+  region: string;
+  proxyName: string;
+  targetRole: string;
+  vpcId: string;
+  subnetIds: string[];
+  securityGroupIds: string[];
+  tags: Tag[];
+  createdDate: number;
+}
+
 export interface TargetGroup {
   name: string;
   arn: string;
@@ -83,7 +97,6 @@ export interface InstanceRecord {
   identifier: string;
   arn: string;
   tags: Tag[];
-  /** Of one that CreateDBInstance has made. */
   instanceClass?: string;
   creating?: boolean;
   deleting?: boolean;
@@ -122,6 +135,8 @@ export class RdsStore {
   readonly #snapshots: ClusterSnapshot[];
   readonly proxies = new Map<string, DatabaseProxy>();
   readonly targetGroups = new Map<string, TargetGroup>();
+  /** By ARN. */
+  readonly proxyEndpoints = new Map<string, ProxyEndpoint>();
   /** By ARN. */
   readonly clusters = new Map<string, ClusterRecord>();
 

@@ -7,8 +7,14 @@ import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import type { QuotaStore } from '../service-quotas/service-quotas.ts';
 import { clusterLifecycle } from './cluster-lifecycle.ts';
 import { clusterResource, databaseGroupResources, instanceResource } from './database-cluster.ts';
-import { proxyResource, targetGroupResource } from './database-proxy.ts';
-import { describeCluster, describeInstance, describeProxy, describeTargets } from './descriptions.ts';
+import { proxyEndpointResource, proxyResource, targetGroupResource } from './database-proxy.ts';
+import {
+  describeCluster,
+  describeInstance,
+  describeProxy,
+  describeProxyEndpoint,
+  describeTargets,
+} from './descriptions.ts';
 import { pointInTimeRestore } from './point-in-time-restore.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
 import type { ProxyAuth, RdsStore } from './rds-store.ts';
@@ -42,6 +48,7 @@ export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
       instanceResource(store, isRestarted),
       proxyResource(store, logins, isRestarted),
       targetGroupResource(store, logins),
+      proxyEndpointResource(store, isRestarted),
     ],
   };
 }
@@ -141,6 +148,20 @@ function wire(
           return on('DescribeDBProxyTargets', 'target-group', group, call);
         },
         find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
+      }),
+      // RDS lists a proxy's own endpoint too, as the default one; it cannot be deleted.
+      DescribeDBProxyEndpoints: describing('DescribeDBProxyEndpoints', {
+        kind: 'db-proxy',
+        nameMember: 'DBProxyName',
+        resultMember: 'DBProxyEndpoints',
+        named: proxyNamed,
+        also: (_name, call) => on('DescribeDBProxyEndpoints', 'db-proxy-endpoint', undefined, call),
+        find: (name, call) => {
+          if (name !== undefined) store.proxy(name, call.region);
+          return [...store.proxyEndpoints.values()]
+            .filter((one) => one.region === call.region && (name === undefined || one.proxyName === name))
+            .map(describeProxyEndpoint);
+        },
       }),
       DescribeDBProxyTargetGroups: describing('DescribeDBProxyTargetGroups', {
         kind: 'db-proxy',
