@@ -52,10 +52,8 @@ const STATES = [
 test('an execution that is stopped in any phase is continued, up to the certificate', {
   timeout: 600_000,
 }, async () => {
-  const tenants: LeavingTenant[] = [];
-  for (const state of STATES) {
+  const stopped = async (state: string) => {
     const tenant = await plant(state === 'Erase databases' ? { tier: 'business' } : {});
-    tenants.push(tenant);
     const asked = await offboardOnceIdle(tenant.slug);
     await stopIn(asked.body.executionArn, state);
     const { certificate } = await certificateOf(tenant);
@@ -66,7 +64,9 @@ test('an execution that is stopped in any phase is continued, up to the certific
     // What was found before the interruption is not forgotten.
     const kinds = certificate.erased.flatMap(({ removed }) => removed.map(({ what }) => what));
     expect(kinds, state).toEqual(expect.arrayContaining(['placements', 'objects of exports', 'accounts']));
-  }
+    return tenant;
+  };
+  const tenants = await Promise.all(STATES.map(stopped));
   await expectNothingLeft(tenants);
 });
 
