@@ -25,7 +25,7 @@ async function stopIn(executionArn: string, state: string): Promise<void> {
       );
       return events.some(({ stateEnteredEventDetails }) => stateEnteredEventDetails?.name === state);
     },
-    { timeout: 60_000, interval: 10 },
+    { timeout: 300_000, interval: 50 },
   );
   await states.send(new StopExecutionCommand({ executionArn }));
 }
