@@ -5,6 +5,7 @@
 
 import type { CredentialsPolicy } from '../functions/contracts/credentials-policy.ts';
 import type { DatabaseSize } from '../functions/contracts/database-size.ts';
+import type { OffboardingPolicy } from '../functions/contracts/offboarding-policy.ts';
 import type { PromotionPolicy } from '../functions/contracts/promotion-policy.ts';
 import { type PricesConfig, prices } from './prices.ts';
 import { promotion } from './promotion-config.ts';
@@ -226,6 +227,8 @@ export interface StrataConfig {
   readonly credentials: CredentialsConfig;
   readonly events: EventsConfig;
   readonly signIn: SignInConfig;
+  /** When tenants are offboarded: by request, and because their subscriptions end. */
+  readonly offboarding: OffboardingPolicy;
   /** Requests per second and burst that one API accepts, of all tenants together. */
   readonly throttling: { readonly rate: number; readonly burst: number };
   /** Browser origins that may call the APIs. */
@@ -326,6 +329,12 @@ export const config: StrataConfig = {
   credentials: { tenantDays: 90, cellDays: 30, ownerDays: 30, registryDays: 30, overlapMinutes: 20 },
   events: {},
   signIn: { identityProviders: [] },
+  offboarding: {
+    graceMinutes: 7 * 24 * 60,
+    noticeDays: [30, 7, 1],
+    subscriptionGraceDays: 14,
+    suspendedDays: 30,
+  },
   throttling: { rate: 2000, burst: 1000 },
   allowedOrigins: ['*'],
   promotion,

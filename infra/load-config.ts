@@ -13,6 +13,7 @@ import { ConfigError, validateConfig } from './validate-config.ts';
  * - `DB_PIPELINE`: `on` or `off`.
  * - `REPLICATION_TLS`, `MOVE_MAX_PAUSE_MS`, `MOVE_DUTY_CYCLE`: `moves.replicationTls`, `moves.maxPauseMs`,
  *   `moves.dutyCycle`.
+ * - `OFFBOARDING_GRACE_MINUTES`: `offboarding.graceMinutes`.
  * - `STRATA_REGIONS`: the regions, home first, such as `us,eu`.
  * - `STRATA_CACHE`: `on` gives a small cache to each cell that has none; `off` leaves all of them out.
  * - `STRATA_CELLS`: how many cells a region has, such as `us=2` or `us=2,eu=3`; further cells are like its first.
@@ -22,6 +23,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Strata
   const { DB_PIPELINE: pipeline, STRATA_CELLS: cells, STRATA_REGIONS: keys } = environment;
   const { REPLICATION_TLS: replicationTls, MOVE_MAX_PAUSE_MS: maxPauseMs } = environment;
   const { MOVE_DUTY_CYCLE: dutyCycle, STRATA_CACHE: cache } = environment;
+  const { OFFBOARDING_GRACE_MINUTES: graceMinutes } = environment;
   if (pipeline && pipeline !== 'on' && pipeline !== 'off') {
     throw new ConfigError([`DB_PIPELINE is "${pipeline}", expected "on" or "off"`]);
   }
@@ -37,6 +39,10 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Strata
       ...(replicationTls ? { replicationTls } : {}),
       ...(maxPauseMs ? { maxPauseMs: Number(maxPauseMs) } : {}),
       ...(dutyCycle ? { dutyCycle: Number(dutyCycle) } : {}),
+    },
+    offboarding: {
+      ...config.offboarding,
+      ...(graceMinutes ? { graceMinutes: Number(graceMinutes) } : {}),
     },
     ...(pipeline ? { databasePipeline: pipeline as 'on' | 'off' } : {}),
   });

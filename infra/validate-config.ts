@@ -76,6 +76,7 @@ export function validateConfig(candidate: StrataConfig): StrataConfig {
   problems.push(...awsBackupProblems(candidate));
   problems.push(...signInProblems(candidate));
   problems.push(...credentialProblems(candidate));
+  problems.push(...offboardingProblems(candidate));
   const { dutyCycle, graceMinutes, keepDedicated, maxPauseMs } = candidate.moves;
   require(dutyCycle >= MIN_DUTY_CYCLE &&
     dutyCycle <= 1, `moves.dutyCycle is ${dutyCycle}, expected ${MIN_DUTY_CYCLE} to 1`);
@@ -170,6 +171,25 @@ function signInProblems({ signIn, regions }: StrataConfig): string[] {
     }
   }
   return problems;
+}
+
+/** The execution of an offboarding waits for it, and ends within a year. */
+const MAX_OFFBOARDING_MINUTES = 90 * 24 * 60;
+
+function offboardingProblems({ offboarding }: StrataConfig): string[] {
+  const { graceMinutes, noticeDays, subscriptionGraceDays, suspendedDays } = offboarding;
+  const days = { subscriptionGraceDays, suspendedDays };
+  return [
+    ...(isWhole(graceMinutes, 1, MAX_OFFBOARDING_MINUTES)
+      ? []
+      : [`offboarding.graceMinutes is ${graceMinutes}, expected 1 to ${MAX_OFFBOARDING_MINUTES}`]),
+    ...(noticeDays.every((each) => isWhole(each, 1, 365))
+      ? []
+      : [`offboarding.noticeDays is ${noticeDays.join(', ')}, expected numbers from 1 to 365`]),
+    ...Object.entries(days)
+      .filter(([, value]) => !isWhole(value, 0, 3_650))
+      .map(([name, value]) => `offboarding.${name} is ${value}, expected 0 to 3650`),
+  ];
 }
 
 /** Two weeks: what is kept takes as much room as the tenant. */

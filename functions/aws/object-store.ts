@@ -24,6 +24,13 @@ export interface ListedObject {
   readonly lastModified: Date;
 }
 
+/** A version of an object, or a delete marker. */
+export interface ObjectVersion {
+  readonly key: string;
+  /** `null` in a bucket without versions. */
+  readonly versionId: string;
+}
+
 /** The object does not exist. */
 export class ObjectMissing extends Error {
   override name = 'ObjectMissing';
@@ -44,16 +51,19 @@ const PUT_ATTEMPTS = 5;
 /** Keys per request: the limit of DeleteObjects. */
 const DELETE_AT_ONCE = 1_000;
 
-let client: Promise<S3Client> | undefined;
+const clients = new Map<string | undefined, Promise<S3Client>>();
 
 /**
- * One client per container, loaded at first use. A request that hangs fails after 30 s. A request has up to five
- * attempts, because S3 answers 503 while it scales. An object's stream that stalls fails after 30 s, too.
+ * One client per container and region, loaded at first use. A request that hangs fails after 30 s. A request has up to
+ * five attempts, because S3 answers 503 while it scales. An object's stream that stalls fails after 30 s, too.
+ * @param region of the bucket; the function's own when absent.
  */
-export function s3Client(): Promise<S3Client> {
+export function s3Client(region?: string): Promise<S3Client> {
+  let client = clients.get(region);
   client ??= import('@aws-sdk/client-s3').then(
     ({ S3Client }) =>
       new S3Client({
+        ...(region === undefined ? {} : { region }),
         maxAttempts: 5,
         requestHandler: {
           connectionTimeout: 3_000,
@@ -63,6 +73,7 @@ export function s3Client(): Promise<S3Client> {
         },
       }),
   );
+  clients.set(region, client);
   return client;
 }
 
@@ -218,6 +229,67 @@ export class ObjectStore {
       for (const { Key, Code } of Errors ?? []) refused.push(new Error(`${Key}: ${Code}`));
     }
     if (refused.length > 0) throw new AggregateError(refused, 'objects could not be deleted');
+  }
+
+  /**
+   * All versions and delete markers of objects whose keys begin with the prefix. In a bucket without versions each object
+   * is one version, `null`.
+   */
+  async *versions(prefix: string): AsyncGenerator<ObjectVersion> {
+    const [{ ListObjectVersionsCommand }, s3] = await Promise.all([
+      import('@aws-sdk/client-s3'),
+      this.#client(),
+    ]);
+    let markers: { KeyMarker?: string; VersionIdMarker?: string } = {};
+    for (;;) {
+      const page = await s3.send(
+        new ListObjectVersionsCommand({ Bucket: this.bucket, Prefix: prefix, ...markers }),
+      );
+      for (const { Key, VersionId } of [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])])
+        if (Key !== undefined) yield { key: Key, versionId: VersionId ?? 'null' };
+      if (!page.IsTruncated || page.NextKeyMarker === undefined) return;
+      markers = {
+        KeyMarker: page.NextKeyMarker,
+        ...(page.NextVersionIdMarker === undefined ? {} : { VersionIdMarker: page.NextVersionIdMarker }),
+      };
+    }
+  }
+
+  /**
+   * Deletes versions permanently; missing ones count as deleted.
+   * @returns those that S3 refused to delete, such as locked ones.
+   */
+  async deleteVersions(versions: readonly ObjectVersion[]): Promise<ObjectVersion[]> {
+    const [{ DeleteObjectsCommand }, s3] = await Promise.all([import('@aws-sdk/client-s3'), this.#client()]);
+    const refused: ObjectVersion[] = [];
+    for (let from = 0; from < versions.length; from += DELETE_AT_ONCE) {
+      const Objects = versions
+        .slice(from, from + DELETE_AT_ONCE)
+        .map(({ key, versionId }) => ({ Key: key, VersionId: versionId }));
+      const { Errors } = await s3.send(
+        new DeleteObjectsCommand({ Bucket: this.bucket, Delete: { Objects, Quiet: true } }),
+      );
+      for (const { Key, VersionId } of Errors ?? [])
+        if (Key !== undefined) refused.push({ key: Key, versionId: VersionId ?? 'null' });
+    }
+    return refused;
+  }
+
+  /** Until when Object Lock keeps a version; undefined where it is not locked. */
+  async lockedUntil({ key, versionId }: ObjectVersion): Promise<Date | undefined> {
+    const [{ GetObjectRetentionCommand }, s3] = await Promise.all([
+      import('@aws-sdk/client-s3'),
+      this.#client(),
+    ]);
+    try {
+      const { Retention } = await s3.send(
+        new GetObjectRetentionCommand({ Bucket: this.bucket, Key: key, VersionId: versionId }),
+      );
+      return Retention?.RetainUntilDate;
+    } catch (error) {
+      if ((error as Error).name === 'NoSuchObjectLockConfiguration') return undefined;
+      throw error;
+    }
   }
 
   #parameters(key: string): Pick<PutObjectCommandInput, 'Bucket' | 'Key'> {

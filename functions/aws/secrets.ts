@@ -31,3 +31,20 @@ export async function secretArnOf(name: string, region: string | undefined): Pro
   if (!ARN) throw new Error(`the secret ${name} has no ARN`);
   return ARN;
 }
+
+/**
+ * ARNs of the secrets whose names begin with a prefix, also of those that are pending deletion.
+ * @param region AWS region of the secrets; the function's own when absent.
+ * @throws Secrets Manager's own error.
+ */
+export async function secretsNamed(prefix: string, region?: string): Promise<string[]> {
+  const { paginateListSecrets } = await import('@aws-sdk/client-secrets-manager');
+  const client = await secretsManagerClient(region);
+  const found: string[] = [];
+  const query = { Filters: [{ Key: 'name' as const, Values: [prefix] }], IncludePlannedDeletion: true };
+  for await (const { SecretList = [] } of paginateListSecrets({ client }, query)) {
+    // The filter also matches names in which the prefix follows a slash.
+    for (const { ARN, Name } of SecretList) if (ARN && Name?.startsWith(prefix)) found.push(ARN);
+  }
+  return found;
+}

@@ -1,6 +1,7 @@
 /**
  * KMS keys of single tenants. A key has the tenant's alias, which is how functions may use it (`kms:ResourceAliases`) and
- * how it is found again. Nothing here deletes one: while a backup has values under it, its loss is the loss of the values.
+ * how it is found again. Only an offboarding deletes one: while a backup
+ * has values under it, its loss is the loss of the values.
  */
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { tenantKeyAlias } from '../contracts/names.ts';
@@ -54,5 +55,44 @@ async function findKey(client: KMSClient, tenantId: string): Promise<string | un
   } catch (error) {
     if ((error as Error).name === 'NotFoundException') return undefined;
     throw error;
+  }
+}
+
+/** What KMS answers for keys that are gone or cannot be named any more. */
+const isGone = (error: unknown) => (error as Error).name === 'NotFoundException';
+
+/**
+ * Schedules the deletion of a tenant's key, and deletes its aliases. From now on nothing can be decrypted with it. May be
+ * repeated.
+ * @param days until the deletion, 7 to 30.
+ * @returns when KMS deletes it; undefined where it is gone already.
+ * @throws KMS's errors.
+ */
+export async function deleteTenantKey(
+  keyArn: string,
+  tenantId: string,
+  days: number,
+): Promise<Date | undefined> {
+  const { DeleteAliasCommand, DescribeKeyCommand, ScheduleKeyDeletionCommand } = await import(
+    '@aws-sdk/client-kms'
+  );
+  const client = await kmsClient(keyArn.split(':')[3]);
+  try {
+    const alias = await client.send(new DescribeKeyCommand({ KeyId: tenantKeyAlias(tenantId) }));
+    if (alias.KeyMetadata?.Arn === keyArn)
+      await client.send(new DeleteAliasCommand({ AliasName: tenantKeyAlias(tenantId) }));
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
+  try {
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: keyArn }));
+    if (KeyMetadata?.KeyState === 'PendingDeletion') return KeyMetadata.DeletionDate;
+    const { DeletionDate } = await client.send(
+      new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: days }),
+    );
+    return DeletionDate;
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return undefined;
   }
 }

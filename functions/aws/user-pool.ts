@@ -59,6 +59,16 @@ export class UserPool {
     await (await userPoolClient()).send(new AdminDisableUserCommand(this.#named(email)));
   }
 
+  /** Deletes the account with its tokens; succeeds when there is none. */
+  async remove(email: string): Promise<void> {
+    const { AdminDeleteUserCommand } = await import('@aws-sdk/client-cognito-identity-provider');
+    try {
+      await (await userPoolClient()).send(new AdminDeleteUserCommand(this.#named(email)));
+    } catch (error) {
+      if ((error as Error).name !== 'UserNotFoundException') throw error;
+    }
+  }
+
   async isOperator(email: string): Promise<boolean> {
     const { AdminListGroupsForUserCommand } = await import('@aws-sdk/client-cognito-identity-provider');
     const client = await userPoolClient();

@@ -42,6 +42,12 @@ export const BACKUP_POLICY: Readonly<Record<Tier, BackupPolicy>> = {
   },
 };
 
+/**
+ * In a bucket with versions, deleted objects are recoverable for so many days. They are few, because data of offboarded
+ * tenants must go.
+ */
+export const FORMER_VERSION_DAYS = 7;
+
 export const TIERS = Object.keys(BACKUP_POLICY) as readonly Tier[];
 
 /**

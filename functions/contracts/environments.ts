@@ -80,6 +80,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly BACKUP_STATE_MACHINE_ARN: string;
   readonly RESTORE_STATE_MACHINE_ARN: string;
   readonly EXPORT_STATE_MACHINE_ARN: string;
+  readonly OFFBOARDING_STATE_MACHINE_ARN: string;
   readonly ROLLOUT_STATE_MACHINE_ARN: string;
   readonly CREDENTIALS_STATE_MACHINE_ARN: string;
   /** Name of the home region's function that measures a tenant. */
@@ -173,6 +174,26 @@ export interface PublishEventsEnvironment extends RegistryEnvironment, RegionEnv
   readonly EVENT_BUS_NAME: string;
 }
 
+/** The function that records offboardings, starts their exports and issues certificates. */
+export interface OffboardingRegistryEnvironment extends RegistryEnvironment, RegionsEnvironment {
+  /** JSON of an `OffboardingPolicy`. */
+  readonly OFFBOARDING_POLICY: string;
+  readonly EXPORT_STATE_MACHINE_ARN: string;
+  readonly OFFBOARDING_STATE_MACHINE_ARN: string;
+  /** Days after which logs are deleted. */
+  readonly LOG_RETENTION_DAYS: string;
+  /** The KMS key that signs certificates. */
+  readonly CERTIFICATE_KEY_ARN: string;
+  readonly NOTIFICATION_TOPIC_ARN: string;
+}
+
+/** The function that erases what AWS services other than databases have of a tenant. */
+export interface OffboardingAwsEnvironment extends BackupEnvironment {
+  readonly USER_POOL_ID: string;
+  /** JSON, an array of `{ bucket, awsRegion }`: the buckets of the region's copies of backups. */
+  readonly BACKUP_COPIES: string;
+}
+
 /** A cell's own proxy function names its cell; the region's repairs the proxies of all cells. */
 export interface ProxyAuthEnvironment extends RegistryEnvironment {
   readonly CELL_ID?: string;
@@ -208,6 +229,9 @@ export interface FunctionEnvironments {
   'tasks/move-data': MoveDataEnvironment;
   'tasks/move-registry': RegistryEnvironment & RegionsEnvironment;
   'tasks/move-survey': RegistryEnvironment & RegionsEnvironment;
+  'tasks/offboarding-aws': OffboardingAwsEnvironment;
+  'tasks/offboarding-data': RegistryEnvironment & RegionEnvironment;
+  'tasks/offboarding-registry': OffboardingRegistryEnvironment;
   'tasks/onboarding-aws': RegistryEnvironment & SecretsEnvironment & LaunchEnvironment;
   'tasks/onboarding-data': RegistryEnvironment;
   'tasks/onboarding-registry': RegistryEnvironment & RegionsEnvironment;

@@ -45,6 +45,7 @@ export const STATE_MACHINES = {
   reconcile: 'registry-reconcile',
   auditChain: 'audit-chain',
   credentials: 'credential-rotation',
+  offboarding: 'tenant-offboarding',
 } as const;
 
 /** Secrets of tenants' login roles: `strata/tenant/<tenantId>/<role>`. Requests sign in with them. */
@@ -61,6 +62,9 @@ export const tenantKeyAlias = (tenantId: string): string => `alias/${DEDICATED_N
 
 /** The KMS key of a region for the encrypted fields of tenants that have none of their own. */
 export const regionFieldKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-fields`;
+
+/** The KMS key of a region that signs certificates of erasure. */
+export const certificateKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-certificates`;
 
 /** Copies of clusters, of which restores to a point in time make backups: `strata-side-<restoreId>`. */
 export const SIDE_CLUSTERS = 'strata-side-';
@@ -93,6 +97,8 @@ export const ALERTS = {
   sideCluster: 'SideClusterAlert',
   /** An entry or a seal of a tenant's audit log was altered, removed, added or reordered. */
   auditChain: 'AuditChainAlert',
+  /** An offboarding whose execution has ended could not be continued, or the daily run over subscriptions failed. */
+  offboardingRecovery: 'OffboardingRecoveryAlert',
 } as const;
 
 /** The function that measures a tenant, in the region with that key. */

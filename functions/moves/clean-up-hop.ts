@@ -6,7 +6,7 @@ import { dropCredentials } from '../places/place-resources.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { HopNotCommitted, MoveOvertaken } from './errors.ts';
+import { HopNotCommitted } from './errors.ts';
 import { type Hop, keepsRole, keptIn } from './hop.ts';
 import { findHop, type HopRecord, selectHops, setHopState } from './move-records.ts';
 import { cleanUpRelocate } from './relocate/clean-up-relocate.ts';
@@ -42,8 +42,9 @@ export async function cleanUpHop(
   { deadline, keepDays, keepReplacedHours }: KeepTimes & { readonly deadline: number },
 ): Promise<CleanUp> {
   const hop = await findHop(registry, moveId, hopIndex);
-  if (!hop) throw new MoveOvertaken();
   const now = new Date().toISOString();
+  // The tenant was offboarded since: it has left nothing.
+  if (!hop) return { done: true, database: false, keepUntil: now };
   if (hop.state === 'cleaned') return { done: true, database: false, keepUntil: now };
   if (hop.state !== 'settled') throw new HopNotCommitted();
   const { kind, source, target, attempt } = hop;

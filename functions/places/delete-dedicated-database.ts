@@ -37,17 +37,17 @@ function secretsOf({ Parameters = [] }: Stack): string[] {
  *
  * The cluster uses the stack's subnet group and the stack retains the cluster, so the stack is deleted last. Each step
  * takes minutes: call it until it is done. Steps that an earlier call has started or finished are not repeated.
- * @param snapshot name of the final snapshot, unique to this stay of the tenant.
+ * @param snapshot name of the final snapshot, unique to this stay of the tenant; none is taken when absent.
  * @returns `snapshot` is null when the cluster was deleted by something else, without a snapshot.
  * @throws {FinalSnapshotFailed} nothing was deleted. And the errors of RDS, Secrets Manager and CloudFormation.
  */
 export async function deleteDedicatedDatabase(
   { stackId, cluster, secrets }: DedicatedDatabase,
-  snapshot: { readonly name: string; readonly tags: Readonly<Record<string, string>> },
+  snapshot?: { readonly name: string; readonly tags: Readonly<Record<string, string>> },
 ): Promise<{ done: boolean; snapshot: string | null }> {
   const awsRegion = regionOfArn(stackId);
-  const state = await takeFinalSnapshot(cluster, snapshot, awsRegion);
-  const taken = state === 'none' ? null : snapshot.name;
+  const state = snapshot ? await takeFinalSnapshot(cluster, snapshot, awsRegion) : 'none';
+  const taken = snapshot === undefined || state === 'none' ? null : snapshot.name;
   if (state === 'creating') return { done: false, snapshot: taken };
   if (!(await removeDedicatedDatabase(cluster, awsRegion))) return { done: false, snapshot: taken };
   for (const secret of secrets) await deleteSecret(secret, awsRegion);
@@ -103,4 +103,23 @@ async function removeStack(stackId: string, awsRegion: string | undefined): Prom
   if (!stack || stack.StackStatus === 'DELETE_COMPLETE') return true;
   if (stack.StackStatus !== 'DELETE_IN_PROGRESS') await deleteStack(stack);
   return false;
+}
+
+/**
+ * Deletes a snapshot of a dedicated database.
+ * @returns whether there was one; one that is still being made is deleted by a later call.
+ * @throws RDS's errors.
+ */
+export async function deleteSnapshot(name: string, awsRegion?: string): Promise<boolean> {
+  const { DBClusterSnapshotNotFoundFault, DeleteDBClusterSnapshotCommand } = await import(
+    '@aws-sdk/client-rds'
+  );
+  try {
+    const client = await rdsClient(awsRegion);
+    await client.send(new DeleteDBClusterSnapshotCommand({ DBClusterSnapshotIdentifier: name }));
+    return true;
+  } catch (error) {
+    if (error instanceof DBClusterSnapshotNotFoundFault) return false;
+    throw error;
+  }
 }

@@ -26,6 +26,7 @@ import { accountTables } from './migrations/0013-accounts.ts';
 import { requestLimitColumns } from './migrations/0014-request-limits.ts';
 import { alertTables } from './migrations/0015-alerts.ts';
 import { usageTables } from './migrations/0016-usage.ts';
+import { offboardingTables } from './migrations/0017-offboarding.ts';
 import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
 import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
@@ -56,6 +57,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0014-request-limits', statements: requestLimitColumns },
   { name: '0015-alerts', statements: alertTables },
   { name: '0016-usage', statements: usageTables },
+  { name: '0017-offboarding', statements: offboardingTables },
   { name: '0018-credential-rotations', statements: credentialRotationTables },
   { name: '0019-events', statements: eventTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
@@ -170,6 +172,8 @@ const WRITER_RIGHTS: Readonly<Record<string, string>> = {
   alerts: 'SELECT, INSERT, UPDATE, DELETE',
   query_baselines: 'SELECT, INSERT, UPDATE, DELETE',
   cell_utilisation: 'SELECT, INSERT, UPDATE, DELETE',
+  tenant_offboardings: 'SELECT, INSERT, UPDATE',
+  subscription_notices: 'SELECT, INSERT',
 };
 
 const USERS_RIGHTS: Readonly<Record<string, string>> = {
@@ -213,6 +217,8 @@ export const registryGrants: readonly string[] = [
   ...Object.entries(WRITER_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${WRITER_ROLE}`,
   ),
+  // It refuses every tenant that is not being erased.
+  `GRANT EXECUTE ON FUNCTION erase_tenant(uuid) TO ${WRITER_ROLE}`,
   ...Object.entries(USERS_RIGHTS).map(
     ([table, privileges]) => `GRANT ${privileges} ON ${table} TO ${USERS_ROLE}`,
   ),

@@ -664,6 +664,43 @@ export const registryTables = {
     figures: jsonb<JsonObject>().notNull(),
     observed_at: now(),
   },
+  /** `facts` by store, such as `database us-1`: what was found there, and when it was erased. */
+  tenant_offboardings: {
+    offboarding_id: id(),
+    tenant_id: uuid().notNull(),
+    region: text().notNull(),
+    cause: text().notNull().oneOf('request', 'subscription'),
+    status: text()
+      .notNull()
+      .default("'running'")
+      .oneOf(...RUN_STATES),
+    phase: text().notNull().default("'planned'"),
+    reason: text(),
+    /** The tenant's before; a cancellation brings it back. */
+    former_status: text().notNull().oneOf('active', 'suspended', 'failed', 'elsewhere'),
+    /** Region of the offboarding that this one is a part of: it erases what the tenant has left here. */
+    part_of: text(),
+    /** The final export. */
+    export_id: uuid(),
+    execution_arn: text(),
+    started_by: text().notNull(),
+    started_at: now(),
+    grace_until: timestamptz(),
+    /** Since then it cannot be cancelled. */
+    erasing_since: timestamptz(),
+    finished_at: timestamptz(),
+    facts: jsonb<JsonObject>().notNull().default("'{}'"),
+    /** JSON text of the signed certificate. */
+    certificate: text(),
+    updated_at: now(),
+  },
+  /** What was announced or done because a subscription ends at that date. */
+  subscription_notices: {
+    tenant_id: uuid().notNull(),
+    end_date: date().notNull(),
+    notice: text().notNull(),
+    sent_at: now(),
+  },
 } as const;
 
 // biome-ignore lint/suspicious/noExplicitAny: any column, whatever its value type.

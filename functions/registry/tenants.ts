@@ -45,6 +45,8 @@ export interface TenantChanges {
   readonly features?: Record<string, unknown> | null | undefined;
   readonly complianceRequirements?: string[] | undefined;
   readonly monthlyRevenue?: number | null | undefined;
+  /** `YYYY-MM-DD`; null: the subscription has no end. */
+  readonly subscriptionEndDate?: string | null | undefined;
 }
 
 const COLUMNS = {
@@ -58,6 +60,7 @@ const COLUMNS = {
   features: 'features',
   complianceRequirements: 'compliance_requirements',
   monthlyRevenue: 'monthly_revenue',
+  subscriptionEndDate: 'subscription_end_date',
 } as const satisfies Record<keyof TenantChanges, keyof RegistryTables['tenants']>;
 /** Largest size of features as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
 const MAX_FEATURES_KB = 16;

@@ -17,6 +17,7 @@ import {
   BACKUP_ROOT,
   EXPORT_POLICY,
   EXPORT_ROOT,
+  FORMER_VERSION_DAYS,
   TIERS,
   tierPrefix,
 } from '../../functions/contracts/backup-policy.ts';
@@ -35,11 +36,10 @@ export interface BackupBucketProps {
   readonly versioned: boolean;
 }
 
-/**
- * In a bucket with versions, deleted objects are recoverable for this time. It is short, because data of offboarded
- * tenants must go.
- */
-const NONCURRENT_DAYS = 7;
+const LIST = ['s3:ListBucket'];
+/** What an offboarding erases, and with which rights. */
+const ERASED_ROOTS = [BACKUP_ROOT, EXPORT_ROOT, SEAL_COPIES_ROOT];
+const ERASE_OBJECTS = ['s3:DeleteObject', 's3:DeleteObjectVersion', 's3:GetObjectRetention'];
 /** Longer than an execution of `tenant-backup`, which takes a day at most. */
 const INCOMPLETE_UPLOAD_DAYS = 2;
 
@@ -64,7 +64,7 @@ function lifecycleRules(versioned: boolean): LifecycleRule[] {
       ? [
           {
             id: 'former-versions',
-            noncurrentVersionExpiration: Duration.days(NONCURRENT_DAYS),
+            noncurrentVersionExpiration: Duration.days(FORMER_VERSION_DAYS),
             expiredObjectDeleteMarker: true,
           },
         ]
@@ -126,7 +126,7 @@ export class BackupBucket extends Construct {
       's3:DeleteObject',
       ...(objectLock ? ['s3:PutObjectRetention'] : []),
     ]);
-    this.#grantList(grantee, BACKUP_ROOT);
+    this.#grantList(grantee, LIST, BACKUP_ROOT);
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
@@ -138,14 +138,14 @@ export class BackupBucket extends Construct {
       's3:GetObject',
       ...(objectLock ? ['s3:PutObjectRetention'] : []),
     ]);
-    this.#grantList(grantee, SEAL_COPIES_ROOT);
+    this.#grantList(grantee, LIST, SEAL_COPIES_ROOT);
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
   /** May read backups. */
   grantRead(grantee: IGrantable): void {
     this.#grantObjects(grantee, BACKUP_ROOT, ['s3:GetObject']);
-    this.#grantList(grantee, BACKUP_ROOT);
+    this.#grantList(grantee, LIST, BACKUP_ROOT);
     this.#grantKey(grantee, ['kms:Decrypt']);
   }
 
@@ -158,14 +158,23 @@ export class BackupBucket extends Construct {
       's3:AbortMultipartUpload',
       's3:DeleteObject',
     ]);
-    this.#grantList(grantee, EXPORT_ROOT);
+    this.#grantList(grantee, LIST, EXPORT_ROOT);
     this.#grantKey(grantee, ['kms:GenerateDataKey', 'kms:Decrypt']);
   }
 
   /** May list and delete backups and exports, but not read them. */
   grantExpire(grantee: IGrantable): void {
     for (const root of [BACKUP_ROOT, EXPORT_ROOT]) this.#grantObjects(grantee, root, ['s3:DeleteObject']);
-    this.#grantList(grantee, BACKUP_ROOT, EXPORT_ROOT);
+    this.#grantList(grantee, LIST, BACKUP_ROOT, EXPORT_ROOT);
+  }
+
+  /**
+   * May list and delete all versions of backups, exports and copies of seals, and look up until when they are locked. It
+   * can read none, and override no lock.
+   */
+  grantErase(grantee: IGrantable): void {
+    for (const root of ERASED_ROOTS) this.#grantObjects(grantee, root, ERASE_OBJECTS);
+    this.#grantList(grantee, ['s3:ListBucketVersions'], ...ERASED_ROOTS);
   }
 
   /** Replicates new objects of these tiers to the copies' bucket in the second region. */
@@ -263,10 +272,10 @@ export class BackupBucket extends Construct {
     Grant.addToPrincipal({ grantee, actions, resourceArns: [objects] });
   }
 
-  #grantList(grantee: IGrantable, ...roots: string[]): void {
+  #grantList(grantee: IGrantable, actions: string[], ...roots: string[]): void {
     Grant.addToPrincipal({
       grantee,
-      actions: ['s3:ListBucket'],
+      actions,
       resourceArns: [this.bucket.bucketArn],
       conditions: { StringLike: { 's3:prefix': roots.map((root) => `${root}*`) } },
     });
@@ -280,4 +289,24 @@ export class BackupBucket extends Construct {
       conditions: { StringEquals: { 'kms:ViaService': `s3.${Stack.of(this).region}.amazonaws.com` } },
     });
   }
+}
+
+/** The same as `grantErase`, for the bucket of copies in a second region: by its name, because it is in another stack there. */
+export function grantEraseCopies(grantee: IGrantable & Construct, bucketName: string): void {
+  const bucket = `arn:${Stack.of(grantee).partition}:s3:::${bucketName}`;
+  const objects = ERASED_ROOTS.map((root) => `${bucket}/${root}*`);
+  for (const pattern of objects) {
+    acknowledgePattern(
+      grantee,
+      pattern,
+      'Objects are named at run time, after tenant and backup; the pattern covers one folder only.',
+    );
+  }
+  Grant.addToPrincipal({ grantee, actions: ERASE_OBJECTS, resourceArns: objects });
+  Grant.addToPrincipal({
+    grantee,
+    actions: ['s3:ListBucketVersions'],
+    resourceArns: [bucket],
+    conditions: { StringLike: { 's3:prefix': ERASED_ROOTS.map((root) => `${root}*`) } },
+  });
 }

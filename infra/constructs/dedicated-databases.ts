@@ -119,6 +119,17 @@ export class DedicatedDatabases extends Construct {
     this.#secrets.grantDeleteDedicated(grantee, why);
   }
 
+  /** May delete the final snapshots of dedicated databases that tenants have left. */
+  grantDeleteSnapshots(grantee: IGrantable): void {
+    const snapshots = Stack.of(this).formatArn({
+      service: 'rds',
+      resource: 'cluster-snapshot',
+      resourceName: `${DEDICATED_NAMES}*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    Grant.addToPrincipal({ grantee, actions: ['rds:DeleteDBClusterSnapshot'], resourceArns: [snapshots] });
+  }
+
   /** May list the names of the account's stacks in this region: a list is not authorized on single stacks. */
   grantList(grantee: IGrantable): void {
     acknowledgePattern(

@@ -112,6 +112,25 @@ export function grantProvideTenantKeys(grantee: IGrantable, stack: Stack, awsReg
   });
 }
 
+/** May schedule the deletion of tenants' keys, and delete their aliases: for offboarded tenants. The region's keys have another tag. */
+export function grantDeleteTenantKeys(grantee: IGrantable, stack: Stack): void {
+  const keys = anyKey(stack, undefined);
+  const aliases = stack.formatArn({
+    service: 'kms',
+    resource: 'alias',
+    resourceName: tenantKeyAlias('*').replace('alias/', ''),
+    arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+  });
+  for (const pattern of [keys, aliases]) acknowledgePattern(grantee, pattern, AT_RUN_TIME);
+  Grant.addToPrincipal({ grantee, actions: ['kms:DeleteAlias'], resourceArns: [aliases] });
+  Grant.addToPrincipal({
+    grantee,
+    actions: ['kms:DeleteAlias', 'kms:DescribeKey', 'kms:ScheduleKeyDeletion'],
+    resourceArns: [keys],
+    conditions: { StringEquals: tagged('aws:ResourceTag') },
+  });
+}
+
 const tagged = (key: 'aws:RequestTag' | 'aws:ResourceTag') =>
   Object.fromEntries(Object.entries(KEY_TAG).map(([name, value]) => [`${key}/${name}`, value]));
 

@@ -11,7 +11,7 @@ import {
   UserPoolEmail,
   UserPoolOperation,
 } from 'aws-cdk-lib/aws-cognito';
-import { Grant } from 'aws-cdk-lib/aws-iam';
+import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { AccountsEnvironment } from '../../functions/contracts/environments.ts';
 import { accountsFunctionName, OPERATOR_SCOPE, OPERATORS_GROUP } from '../../functions/contracts/names.ts';
@@ -38,6 +38,7 @@ export class Identity extends Construct {
   /** Of the clients whose tokens the APIs accept; the first one is that of applications. */
   readonly clientIds: readonly string[];
   readonly userPoolId: string;
+  readonly #userPoolArn: string;
 
   constructor(scope: Construct, id: string, props: IdentityProps) {
     super(scope, id);
@@ -108,12 +109,26 @@ export class Identity extends Construct {
     this.issuer = pool.userPoolProviderUrl;
     this.clientIds = [client.userPoolClientId, ...signIn.clientIds];
     this.userPoolId = pool.userPoolId;
+    this.#userPoolArn = pool.userPoolArn;
     this.#addAccounts(pool, environment, { ...settings, registry, region });
     acknowledgeFinding(
       pool,
       'COG8',
       'Essentials is enough: claims need trigger version V2_0, which it has. Threat protection of the Plus plan is bought per user when a customer asks for it.',
     );
+  }
+
+  /** May delete accounts of users, and look up whether a user is an operator. */
+  grantRemove(grantee: IGrantable): void {
+    Grant.addToPrincipal({
+      grantee,
+      actions: [
+        'cognito-idp:AdminDeleteUser',
+        'cognito-idp:AdminGetUser',
+        'cognito-idp:AdminListGroupsForUser',
+      ],
+      resourceArns: [this.#userPoolArn],
+    });
   }
 
   /** Outside of the network: there is no endpoint of Cognito in it. */

@@ -210,6 +210,14 @@ export class RegionGrants {
     this.#grant(grantee, { actions: ['states:StartExecution'], resources: machines });
   }
 
+  /** May start executions of a state machine there. */
+  grantStart(grantee: IGrantable, name: string): void {
+    const resources = this.#others.map(({ awsRegion }) =>
+      this.#arn(awsRegion, 'states', 'stateMachine', name),
+    );
+    this.#grant(grantee, { actions: ['states:StartExecution'], resources });
+  }
+
   #grantCells(grantee: IGrantable, role: 'owner' | 'starter'): void {
     this.#grantSecrets(
       grantee,

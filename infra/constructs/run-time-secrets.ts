@@ -59,6 +59,16 @@ export class RunTimeSecrets extends Construct {
     }
   }
 
+  /** May list the names of secrets: a list is not authorized on single secrets. */
+  grantList(grantee: IGrantable): Grant {
+    acknowledgePattern(
+      grantee,
+      '*',
+      'Secrets Manager lists all secrets or none: whatever an offboarded tenant has left is found this way.',
+    );
+    return Grant.addToPrincipal({ grantee, actions: ['secretsmanager:ListSecrets'], resourceArns: ['*'] });
+  }
+
   /** May delete the secret of any tenant's login role, immediately and permanently. */
   grantDeleteTenant(grantee: IGrantable, why: string): Grant {
     acknowledgePattern(grantee, this.tenantPattern, why);

@@ -56,6 +56,8 @@ export function synthesize(options: SynthesizeOptions): Synthesis | undefined {
     STRATA_CACHE: valkeyProgram() ? 'on' : 'off',
     // Beside each server's own certificate, and relative to its data directory.
     REPLICATION_TLS: 'sslmode=verify-full sslrootcert=ca.crt',
+    // A wait of that length is shortened as every other one is: to seconds.
+    OFFBOARDING_GRACE_MINUTES: '10',
     // Only the assembly is read, which does not need them.
     CDK_DISABLE_STACK_TRACE: '1',
     ...appEnvironment(process.env, environment),

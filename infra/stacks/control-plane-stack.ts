@@ -77,6 +77,11 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
         BACKUP_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.backup, home.awsRegion),
         RESTORE_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.restore, home.awsRegion),
         EXPORT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.export, home.awsRegion),
+        OFFBOARDING_STATE_MACHINE_ARN: this.#states(
+          'stateMachine',
+          STATE_MACHINES.offboarding,
+          home.awsRegion,
+        ),
         ROLLOUT_STATE_MACHINE_ARN: this.#states('stateMachine', STATE_MACHINES.rollout, home.awsRegion),
         CREDENTIALS_STATE_MACHINE_ARN: this.#states(
           'stateMachine',
@@ -98,6 +103,7 @@ export class ControlPlaneStack extends Stack implements ControlPlane {
       this.#grantWorkflow(tenants, STATE_MACHINES.backup, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.restore, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.export, region);
+      this.#grantWorkflow(tenants, STATE_MACHINES.offboarding, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.rollout, region);
       this.#grantWorkflow(tenants, STATE_MACHINES.credentials, region);
       this.#grantExportLinks(tenants, region);

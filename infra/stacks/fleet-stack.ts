@@ -4,9 +4,11 @@ import { Alerts } from '../constructs/alerts.ts';
 import { ClusterBackups } from '../constructs/cluster-backups.ts';
 import { CredentialRotation } from '../constructs/credential-rotation.ts';
 import { Events } from '../constructs/events.ts';
+import { Offboarding } from '../constructs/offboarding.ts';
 import { PartitionUpkeep } from '../constructs/partition-upkeep.ts';
 import { Promotion } from '../constructs/promotion.ts';
 import { RegionDashboard } from '../constructs/region-dashboard.ts';
+import { RegionGrants } from '../constructs/region-grants.ts';
 import { regionalStackName } from '../constructs/region-names.ts';
 import { UsageAggregation } from '../constructs/usage-aggregation.ts';
 import type { ApiStack, RegionalStackProps } from './api-stack.ts';
@@ -35,8 +37,17 @@ export class FleetStack extends Stack {
     const cells = props.cells.map(({ cell }) => cell);
     const tasks = { settings, region, registry, network, cells, secrets };
     new UsageAggregation(this, 'Usage', { settings, region, registry, logGroups: props.api.logGroups });
-    new Promotion(this, 'Promotion', { ...tasks, key });
+    const { topic } = new Promotion(this, 'Promotion', { ...tasks, key });
     new PartitionUpkeep(this, 'Upkeep', tasks);
+    new Offboarding(this, 'Offboarding', {
+      ...tasks,
+      identity: props.controlPlane.identity,
+      dedicated: props.operations.dedicated,
+      bucket: props.backups.backups.bucket,
+      topic,
+      key,
+      elsewhere: new RegionGrants(this, config, region),
+    });
     new CredentialRotation(this, 'Credentials', tasks);
     const { awsBackup } = config.backups;
     if (awsBackup)

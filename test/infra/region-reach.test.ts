@@ -109,6 +109,11 @@ test('the reach is as narrow as names allow', () => {
   for (const entry of ['register-region', 'onboarding-registry', 'registry-reconcile']) {
     expect(reach.get(`tasks/${entry}`), entry).toEqual([...REGISTRY_THERE].sort());
   }
+  // What a tenant has left in another region is erased by that region's own workflow.
+  const startOffboarding = 'states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-offboarding';
+  expect([...reachOf('Strata-us-fleet', 'eu-west-1')].filter(([, rights]) => rights.length > 0)).toEqual([
+    ['tasks/offboarding-registry', [...REGISTRY_THERE, startOffboarding].sort()],
+  ]);
   const secret = (action: string, name: string) =>
     `secretsmanager:${action} arn:aws:secretsmanager:eu-west-1::secret:strata/${name}`;
   const startMove = 'states:StartExecution arn:aws:states:eu-west-1::stateMachine:tenant-move';
@@ -171,6 +176,7 @@ test('the reach is as narrow as names allow', () => {
         'tenant-backup',
         'tenant-restore',
         'tenant-export',
+        'tenant-offboarding',
         'schema-rollout',
       ].flatMap((name) => [
         `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,

@@ -181,7 +181,7 @@ test('only actions that know no single resource are allowed on all of them', () 
       .flatMap(({ statement }) => listOf(statement.Action).map(text)),
   );
   const expected =
-    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|kms:CreateKey|secretsmanager:GetRandomPassword|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|logs:(GetQueryResults|StopQuery)|xray:\w+)$/;
+    /^(ec2:(Describe\w+|CreateNetworkInterface|DeleteNetworkInterface|(Una|A)ssignPrivateIpAddresses)|rds:Describe\w+|rds:CreateDBProxy|servicequotas:Get\w+|cloudformation:ListStacks|cloudwatch:DescribeAlarms|kms:CreateKey|secretsmanager:(GetRandomPassword|ListSecrets)|logs:\w*(LogDeliver|ResourcePolic|DescribeLogGroups)\w*|logs:(GetQueryResults|StopQuery)|xray:\w+)$/;
   expect([...open].filter((action) => !expected.test(action))).toEqual([]);
 });
 
@@ -229,7 +229,7 @@ test('the environment of every function has only the agreed names', () => {
   const ofCell = (stack: string, entry: string) =>
     stack.includes('-cell-') && entry === 'tasks/reconcile-proxy-auth' ? ['CELL_ID'] : [];
   const reachesFurther =
-    /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|registry-reconcile)$|tasks\/register-region)/;
+    /^(?:api\/tenants\/|tasks\/move-|tasks\/(?:onboarding-registry|offboarding-registry|registry-reconcile)$|tasks\/register-region)/;
   const special: Record<string, string[]> = {
     'api/assessments/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
     'api/audit/handler': ['REGION_KEY', 'TENANT_DOMAINS', 'FIELD_KEY_ARN'],
@@ -244,6 +244,7 @@ test('the environment of every function has only the agreed names', () => {
       'BACKUP_STATE_MACHINE_ARN',
       'RESTORE_STATE_MACHINE_ARN',
       'EXPORT_STATE_MACHINE_ARN',
+      'OFFBOARDING_STATE_MACHINE_ARN',
       'ROLLOUT_STATE_MACHINE_ARN',
       'CREDENTIALS_STATE_MACHINE_ARN',
       'MOVE_SURVEY_FUNCTION',
@@ -275,6 +276,16 @@ test('the environment of every function has only the agreed names', () => {
       'PROMOTION_POLICY',
       'METERING_FUNCTION_ARN',
       'MOVE_STATE_MACHINE_ARN',
+      'NOTIFICATION_TOPIC_ARN',
+    ],
+    'tasks/offboarding-aws': ['REGION_KEY', 'USER_POOL_ID', 'BACKUP_BUCKET', 'BACKUP_COPIES'],
+    'tasks/offboarding-data': ['REGION_KEY'],
+    'tasks/offboarding-registry': [
+      'OFFBOARDING_POLICY',
+      'LOG_RETENTION_DAYS',
+      'EXPORT_STATE_MACHINE_ARN',
+      'OFFBOARDING_STATE_MACHINE_ARN',
+      'CERTIFICATE_KEY_ARN',
       'NOTIFICATION_TOPIC_ARN',
     ],
     'tasks/onboarding-aws': ['SECRETS_KMS_KEY_ARN', ...launch],
@@ -320,6 +331,7 @@ test('all state machine definitions are valid', async () => {
     'schema-rollout',
     'partition-upkeep',
     'credential-rotation',
+    'tenant-offboarding',
   ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString)
@@ -495,7 +507,7 @@ test('every function and every state machine is watched by an alarm: its own or 
   }
   // A workflow calls these again after an error; its own alarms say what remains.
   const retried =
-    /^tasks\/((move|backup|restore|export)-(registry|aws|data|side)|credential-(aws|data)|schema-rollout|partition-upkeep|registry-reconcile)\./;
+    /^tasks\/((move|backup|restore|export|offboarding)-(registry|aws|data|side)|credential-(aws|data)|schema-rollout|partition-upkeep|registry-reconcile)\./;
   for (const { stack, logicalId, Properties } of ofType('AWS::Lambda::Function')) {
     const counts = watched.includes(`${stack} <${logicalId}> Errors`);
     expect(counts, String(Properties.Handler)).toBe(!retried.test(String(Properties.Handler)));

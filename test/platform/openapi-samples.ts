@@ -195,6 +195,15 @@ export const samples: Readonly<Record<string, Sample>> = {
     body: (driver) => ({ backupId: driver.ids.get('backupId') }),
     after: untilEnded,
   },
+  // The tenant is offboarded last, after everything else.
+  'offboarding.read': { expect: [404] },
+  'offboarding.certificate': { expect: [404] },
+  'offboarding.cancel': { expect: [409] },
+  'offboarding.start': {
+    // Another test's daily run may be backing it up.
+    expect: [202, 409],
+    after: untilEnded,
+  },
   'promotion.decline': { before: (driver) => offered(driver, 'hipaa') },
   'promotion.accept': {
     before: (driver) => offered(driver, 'gdpr'),

@@ -5,6 +5,7 @@
 
 import * as z from 'zod/mini';
 import { DATABASE_SIZES } from '../../contracts/database-size.ts';
+import type { SignedCertificate } from '../../contracts/erasure-certificate.ts';
 import type { FleetOverview } from '../../costs/fleet-overview.ts';
 import type { TenantAdvice } from '../../costs/tenant-advice.ts';
 import type { TenantCosts } from '../../costs/tenant-costs.ts';
@@ -19,6 +20,7 @@ import type { PromotionDecision } from '../../registry/decisions.ts';
 import type { ExportView } from '../../registry/exports.ts';
 import type { RotationView } from '../../registry/field-rotations.ts';
 import type { MoveView } from '../../registry/moves.ts';
+import type { OffboardingView } from '../../registry/offboardings.ts';
 import type { Offer } from '../../registry/offers.ts';
 import type { RestoreView } from '../../registry/restores.ts';
 import type { ListedRollout, RolloutView, TargetCounts, TargetView } from '../../registry/rollouts.ts';
@@ -77,6 +79,7 @@ export const tenant = component(
     requestBurst: orNull(z.int()),
     features: anyObject,
     monthlyRevenue: orNull(z.number()),
+    subscriptionEndDate: orNull(z.iso.date()),
     region: z.string(),
     apiUrl: orNull(z.string()),
     cellId: orNull(z.string()),
@@ -683,3 +686,77 @@ export const offer = component(
   }) satisfies z.ZodMiniType<Offer>,
 );
 export const offerPage = pageOf('Offer', offer);
+
+export const offboarding = component(
+  'Offboarding',
+  z.object({
+    offboardingId: id,
+    tenantId: id,
+    ...run,
+    cause: z.enum(['request', 'subscription']),
+    exportId: orNull(id),
+    graceUntil: orNull(time),
+    canBeCancelled: z.boolean(),
+  }) satisfies z.ZodMiniType<OffboardingView>,
+);
+
+const erasedStore = component(
+  'ErasedStore',
+  z.object({
+    store: z.string(),
+    region: z.string(),
+    removed: z.array(z.object({ what: z.string(), count: z.int() })),
+    foundAt: time,
+    verifiedAt: time,
+    verifiedBy: z.string(),
+  }),
+);
+
+const keptStore = component(
+  'KeptStore',
+  z.object({
+    store: z.string(),
+    region: z.string(),
+    what: z.string(),
+    count: orNull(z.int()),
+    until: orNull(time),
+    why: z.string(),
+  }),
+);
+
+export const erasureCertificate = component(
+  'ErasureCertificate',
+  z.object({
+    certificate: z.object({
+      format: z.literal('strata-erasure-certificate'),
+      version: z.literal(1),
+      certificateId: id,
+      tenantId: id,
+      slug: z.string(),
+      region: z.string(),
+      cause: z.enum(['request', 'subscription']),
+      requestedAt: time,
+      graceUntil: orNull(time),
+      erasureBegunAt: time,
+      issuedAt: time,
+      finalExport: orNull(
+        z.object({
+          exportId: id,
+          snapshotAt: orNull(time),
+          rows: orNull(z.int()),
+          bytes: orNull(z.int()),
+          sha256: orNull(z.string()),
+        }),
+      ),
+      erased: z.array(erasedStore),
+      kept: z.array(keptStore),
+    }),
+    signature: z.object({
+      algorithm: z.literal('RSASSA_PSS_SHA_256'),
+      keyId: z.string(),
+      value: z.string(),
+    }),
+    publicKey: z.string(),
+    publicKeySha256: z.string(),
+  }) satisfies z.ZodMiniType<SignedCertificate>,
+);

@@ -15,6 +15,7 @@ export const tenants = describeOperatorContext({
     Users: 'Who may sign in to a tenant.',
     Moves: 'Changes of a tenant’s place while it is used.',
     Backups: 'Backups of one tenant, restores and exports.',
+    Offboarding: 'Tenants that leave: grace period, erasure, certificate.',
     Encryption: 'Keys of encrypted fields.',
     Credentials: 'Passwords of database roles.',
     Promotion: 'Figures of a tenant, what the daily run decided about its tier, and offers of another tier.',
@@ -156,6 +157,39 @@ export const tenants = describeOperatorContext({
       answers: { 202: answers.move },
       refusals: { 409: 'The tenant has arrived, or the move has ended.' },
       idempotencyKey: false,
+    },
+    'offboarding.start': {
+      tag: 'Offboarding',
+      summary: 'Offboard a tenant',
+      description:
+        'The tenant refuses requests from now on. After a final export and a grace period it is erased everywhere. Poll its `Location`.',
+      answers: { 202: answers.offboarding },
+      refusals: {
+        409: 'The tenant is being offboarded already, it has a clone, or a move, restore, rollout, requested key rotation, backup or export of it is running.',
+        503: NOT_STARTED,
+      },
+    },
+    'offboarding.read': {
+      tag: 'Offboarding',
+      summary: 'Read the offboarding of a tenant',
+      description: 'The latest one.',
+      answers: { 200: answers.offboarding },
+    },
+    'offboarding.cancel': {
+      tag: 'Offboarding',
+      summary: 'Cancel an offboarding',
+      description: 'The tenant is again what it was, with nothing lost.',
+      answers: { 200: answers.offboarding },
+      refusals: { 409: 'No offboarding is running, or the erasure has begun.' },
+      idempotencyKey: false,
+    },
+    'offboarding.certificate': {
+      tag: 'Offboarding',
+      summary: 'Read the certificate of erasure',
+      description:
+        'What was erased, and what is kept until when and why. `signature.value` signs the certificate as canonical JSON (RFC 8785).',
+      answers: { 200: answers.erasureCertificate },
+      refusals: { 404: 'There is no such tenant, or it is not erased.' },
     },
     'backups.list': {
       tag: 'Backups',

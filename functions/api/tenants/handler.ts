@@ -8,6 +8,7 @@ import * as credentials from './credential-routes.ts';
 import * as exports from './export-routes.ts';
 import * as fleet from './fleet-routes.ts';
 import * as moves from './move-routes.ts';
+import * as offboarding from './offboarding-routes.ts';
 import * as promotion from './promotion-routes.ts';
 import * as residency from './residency-routes.ts';
 import * as restores from './restore-routes.ts';
@@ -21,6 +22,7 @@ export const operations: Readonly<Record<string, OperatorRoute>> = bindRoutes(ro
   tenants,
   users,
   moves,
+  offboarding,
   promotion,
   backups,
   restores,

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import {
+  day,
   document,
   email,
   pageOf,
@@ -130,6 +131,7 @@ export const update = operatorRoute(
       requestBurst: limitOf('requests', 100_000),
       features: z.nullish(document),
       complianceRequirements: z.optional(complianceRequirements),
+      subscriptionEndDate: z.nullish(day),
       // With `force`, requirements are stored that the present place does not satisfy. The tenant then gets an offer.
       force: z.optional(z.boolean('must be true or false')),
       monthlyRevenue: z.nullish(

@@ -8,6 +8,7 @@ import { executions } from './executions.ts';
 import { exports, exportTenant } from './exports.ts';
 import { move } from './move.ts';
 import { abort, moves, watch } from './moves.ts';
+import { cancelOffboarding, certificate, offboard, offboarding } from './offboarding.ts';
 import { onboard } from './onboard.ts';
 import { accept, decisions, decline, offers } from './promotion.ts';
 import { reconcile } from './reconcile.ts';
@@ -53,6 +54,10 @@ export const COMMANDS: readonly Command[] = [
   revive,
   exportTenant,
   exports,
+  offboard,
+  offboarding,
+  cancelOffboarding,
+  certificate,
   usage,
   costs,
   advice,

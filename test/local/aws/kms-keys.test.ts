@@ -1,18 +1,23 @@
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
   CreateKeyCommand,
   DecryptCommand,
+  DeleteAliasCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
   EnableKeyCommand,
   EnableKeyRotationCommand,
   GenerateDataKeyCommand,
   GetKeyRotationStatusCommand,
+  GetPublicKeyCommand,
   KMSClient,
   ListResourceTagsCommand,
   ReEncryptCommand,
   ScheduleKeyDeletionCommand,
+  SignCommand,
+  VerifyCommand,
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type FixtureStack, role } from './assembly.ts';
@@ -34,6 +39,25 @@ const keysStack: FixtureStack = {
       Type: 'AWS::KMS::Alias',
       Properties: { AliasName: 'alias/strata-us', TargetKeyId: { Ref: 'Data' } },
     },
+    Signing: {
+      Type: 'AWS::KMS::Key',
+      Properties: { KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' },
+    },
+    SigningAlias: {
+      Type: 'AWS::KMS::Alias',
+      Properties: { AliasName: 'alias/strata-us-certificates', TargetKeyId: { Ref: 'Signing' } },
+    },
+    ...role('Signs', [
+      { Action: ['kms:Sign', 'kms:GetPublicKey'], Resource: { 'Fn::GetAtt': ['Signing', 'Arn'] } },
+    ]),
+    ...role('Deletes', [
+      { Action: 'kms:DeleteAlias', Resource: 'arn:aws:kms:us-east-1:000000000000:alias/strata-tenant-*' },
+      {
+        Action: ['kms:DeleteAlias', 'kms:DescribeKey', 'kms:ScheduleKeyDeletion'],
+        Resource: KEYS,
+        Condition: { StringEquals: { 'aws:ResourceTag/strata:component': TAG } },
+      },
+    ]),
     ...role('Provides', [
       {
         Action: 'kms:CreateKey',
@@ -183,4 +207,72 @@ test('a ciphertext is brought under another key without leaving KMS', async () =
     new DecryptCommand({ CiphertextBlob: again.CiphertextBlob, EncryptionContext: { tenantId: 'b' } }),
   );
   expect(opened.Plaintext).toEqual(Plaintext);
+});
+
+test('a key that signs: anyone verifies its signatures with the public key, also after a restart', async () => {
+  let signer = kms('Signs');
+  const KeyId = 'alias/strata-us-certificates';
+  const text = Buffer.from('what was erased');
+  const digest = createHash('sha256').update(text).digest();
+  const SigningAlgorithm = 'RSASSA_PSS_SHA_256';
+  const { KeyMetadata } = await kms().send(new DescribeKeyCommand({ KeyId }));
+  expect(KeyMetadata).toMatchObject({ KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' });
+  const key = { KeyId: KeyMetadata?.Arn };
+  const { PublicKey } = await signer.send(new GetPublicKeyCommand(key));
+  const publicKey = createPublicKey({ key: Buffer.from(PublicKey!), format: 'der', type: 'spki' });
+  const isValid = (signature: Uint8Array) =>
+    verify('sha256', text, { key: publicKey, padding: 6, saltLength: 32 }, signature);
+  const sign = { ...key, SigningAlgorithm } as const;
+  for (let count = 0; count < 20; count++) {
+    const { Signature } = await signer.send(
+      new SignCommand({ ...sign, Message: digest, MessageType: 'DIGEST' }),
+    );
+    expect(isValid(Signature!)).toBe(true);
+  }
+  await fixture.restart();
+  signer = kms('Signs');
+  const { Signature } = await signer.send(new SignCommand({ ...sign, Message: text }));
+  expect(isValid(Signature!)).toBe(true);
+  const check = { ...sign, Message: digest, MessageType: 'DIGEST', Signature } as const;
+  expect((await kms().send(new VerifyCommand(check))).SignatureValid).toBe(true);
+  const other = { ...check, Message: createHash('sha256').update('other').digest() };
+  await expect(kms().send(new VerifyCommand(other))).rejects.toMatchObject({
+    name: 'KMSInvalidSignatureException',
+  });
+  await expect(signer.send(new VerifyCommand(check))).rejects.toMatchObject({
+    name: 'AccessDeniedException',
+  });
+  await expect(
+    signer.send(new SignCommand({ ...sign, Message: digest.subarray(1), MessageType: 'DIGEST' })),
+  ).rejects.toMatchObject({
+    name: 'ValidationException',
+  });
+  const wrong = { name: 'InvalidKeyUsageException' };
+  await expect(kms().send(new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' }))).rejects.toMatchObject(
+    wrong,
+  );
+  await expect(
+    kms().send(new SignCommand({ KeyId: 'alias/strata-us', SigningAlgorithm, Message: text })),
+  ).rejects.toMatchObject(wrong);
+});
+
+test('the key of a tenant that is offboarded: its alias goes at once, and only keys with the tag may be deleted', async () => {
+  const { KeyMetadata } = await kms().send(new CreateKeyCommand({ Tags }));
+  const { KeyId, Arn } = KeyMetadata!;
+  const AliasName = 'alias/strata-tenant-leaving';
+  await kms().send(new CreateAliasCommand({ AliasName, TargetKeyId: KeyId! }));
+  const deleting = kms('Deletes');
+  await deleting.send(new DeleteAliasCommand({ AliasName }));
+  await expect(kms().send(new DescribeKeyCommand({ KeyId: AliasName }))).rejects.toMatchObject({
+    name: 'NotFoundException',
+  });
+  await deleting.send(new ScheduleKeyDeletionCommand({ KeyId: Arn!, PendingWindowInDays: 7 }));
+  const { Arn: dataKey } = (await kms().send(new DescribeKeyCommand({ KeyId: 'alias/strata-us' })))
+    .KeyMetadata!;
+  await expect(
+    deleting.send(new ScheduleKeyDeletionCommand({ KeyId: dataKey!, PendingWindowInDays: 7 })),
+  ).rejects.toMatchObject(denied);
+  await expect(deleting.send(new DeleteAliasCommand({ AliasName: 'alias/strata-us' }))).rejects.toMatchObject(
+    denied,
+  );
 });

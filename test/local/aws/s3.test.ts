@@ -6,9 +6,11 @@ import {
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
+  GetObjectRetentionCommand,
   HeadObjectCommand,
   ListBucketsCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
   S3Client,
@@ -30,6 +32,14 @@ beforeAll(async () => {
       name: 'Storage',
       resources: {
         Bucket: { Type: 'AWS::S3::Bucket', Properties: { BucketName: Bucket } },
+        ...role('Erases', [
+          { Action: ['s3:DeleteObjectVersion'], Resource: `arn:aws:s3:::${Bucket}/erased/*` },
+          {
+            Action: 's3:ListBucketVersions',
+            Resource: `arn:aws:s3:::${Bucket}`,
+            Condition: { StringLike: { 's3:prefix': 'erased/*' } },
+          },
+        ]),
         ...role('Limited', [
           { Action: ['s3:PutObject', 's3:GetObject'], Resource: `arn:aws:s3:::${Bucket}/tenants/one/*` },
           {
@@ -193,4 +203,43 @@ test('objects and unfinished uploads survive a restart', async () => {
   const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] };
   await s3.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload }));
   expect(String(await read(Key))).toBe('part');
+});
+
+test('each object is one version, which is listed page by page and deleted under a right of its own', async () => {
+  const erasing = new S3Client(fixture.client('Erases'));
+  const keys = ['erased/a&b', 'erased/one', 'erased/two'];
+  for (const key of [...keys, 'kept/one']) await put(key, key);
+  const first = await erasing.send(new ListObjectVersionsCommand({ Bucket, Prefix: 'erased/', MaxKeys: 2 }));
+  expect([first.IsTruncated, first.NextKeyMarker, first.NextVersionIdMarker]).toEqual([
+    true,
+    'erased/one',
+    'null',
+  ]);
+  const second = await erasing.send(
+    new ListObjectVersionsCommand({ Bucket, Prefix: 'erased/', KeyMarker: first.NextKeyMarker }),
+  );
+  const versions = [...(first.Versions ?? []), ...(second.Versions ?? [])];
+  expect(versions.map(({ Key, VersionId, Size }) => [Key, VersionId, Size])).toEqual(
+    keys.map((key) => [key, 'null', key.length]),
+  );
+  const objects = versions.map(({ Key, VersionId }) => ({ Key, VersionId }));
+  const deleting = (
+    Objects: { Key: string | undefined; VersionId?: string | undefined }[],
+    client = erasing,
+  ) => client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+  const denied = { name: 'AccessDenied' };
+  await expect(
+    erasing.send(new ListObjectVersionsCommand({ Bucket, Prefix: 'kept/' })),
+  ).rejects.toMatchObject(denied);
+  await expect(deleting([{ Key: 'kept/one', VersionId: 'null' }])).rejects.toMatchObject(denied);
+  await expect(deleting([{ Key: 'erased/one' }])).rejects.toMatchObject(denied);
+  await expect(deleting([{ Key: 'erased/one', VersionId: 'v1' }], s3)).rejects.toMatchObject({
+    name: 'NotImplemented',
+  });
+  await deleting(objects);
+  const { Versions = [] } = await erasing.send(new ListObjectVersionsCommand({ Bucket, Prefix: 'erased/' }));
+  expect(Versions).toEqual([]);
+  await expect(s3.send(new GetObjectRetentionCommand({ Bucket, Key: 'kept/one' }))).rejects.toMatchObject({
+    name: 'NoSuchObjectLockConfiguration',
+  });
 });

@@ -107,6 +107,16 @@ const CRYPTOGRAPHY: Row = {
     'kms:ViaService',
   ],
 };
+const SIGNATURE: Row = {
+  takes: 'key*',
+  keys: [
+    'kms:CallerAccount',
+    'kms:MessageType',
+    'kms:RequestAlias',
+    'kms:SigningAlgorithm',
+    'kms:ViaService',
+  ],
+};
 const KEY_CALL = ['kms:CallerAccount', 'kms:ViaService'];
 const STACK_KEYS = ['cloudformation:ResourceTypes', 'cloudformation:RoleArn', 'cloudformation:TemplateUrl'];
 
@@ -233,6 +243,10 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     },
     TagResource: { takes: 'key*', keys: [...REQUEST_TAGS, ...KEY_CALL] },
     CreateAlias: { takes: 'alias* key*', keys: KEY_CALL },
+    DeleteAlias: { takes: 'alias* key*', keys: KEY_CALL },
+    Sign: SIGNATURE,
+    Verify: SIGNATURE,
+    GetPublicKey: { takes: 'key*', keys: [...KEY_CALL, 'kms:RequestAlias'] },
     EnableKeyRotation: { takes: 'key*', keys: KEY_CALL },
     GetKeyRotationStatus: { takes: 'key*', keys: KEY_CALL },
     DisableKey: { takes: 'key*', keys: KEY_CALL },
@@ -322,6 +336,8 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     GetObject: { takes: 'object' },
     PutObject: { takes: 'object' },
     DeleteObject: { takes: 'object' },
+    DeleteObjectVersion: { takes: 'object', keys: ['s3:versionid'] },
+    GetObjectRetention: { takes: 'object' },
     AbortMultipartUpload: { takes: 'object' },
     GetObjectAttributes: { takes: 'object*' },
     CreateBucket: { takes: 'bucket*' },
@@ -330,6 +346,10 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     GetLifecycleConfiguration: { takes: 'bucket*' },
     PutLifecycleConfiguration: { takes: 'bucket*' },
     ListAllMyBuckets: ANYTHING,
+    ListBucketVersions: {
+      takes: 'bucket',
+      keys: ['s3:prefix', 's3:delimiter', 's3:max-keys', 's3:VersionId'],
+    },
     ListBucket: { takes: 'bucket', keys: ['s3:prefix', 's3:delimiter', 's3:max-keys'] },
   },
   states: {

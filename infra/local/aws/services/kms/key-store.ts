@@ -1,10 +1,22 @@
-import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  randomUUID,
+} from 'node:crypto';
 import { LOCAL_ACCOUNT, type StateFile } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Tag } from '../../tags.ts';
+import { signPss, verifyPss } from './pss.ts';
+
+/** A symmetric key, or a pair of keys that signs. */
+export type KeySpec = 'SYMMETRIC_DEFAULT' | 'RSA_2048';
 
 /**
- * A symmetric key. Its material never leaves this module.
+ * A key. Its material never leaves this module.
  *
  *   enabled ⇄ disabled; either ──deletion scheduled──▶ pending deletion ──cancelled──▶ disabled
  *                                                     pending deletion ──time is over──▶ gone, and what it encrypted
@@ -14,6 +26,8 @@ export interface Key {
   arn: string;
   region: string;
   description: string;
+  /** Absent: symmetric. */
+  spec?: KeySpec;
   /** From the template, or from `CreateKey`. Of a template it is not stored: every start deploys the template again. */
   policy?: unknown;
   createdDate: number;
@@ -85,7 +99,7 @@ export class KeyStore {
     };
     this.#keys.set(key.keyId, provided);
     if (!existing) {
-      this.#material.set(key.keyId, randomBytes(32));
+      this.#material.set(key.keyId, materialOf(key.spec));
       this.#save();
     }
     return provided;
@@ -103,6 +117,13 @@ export class KeyStore {
     }
     this.#aliases.set(`${key.region} ${name}`, key.keyId);
     this.change(key, { aliases: [...(key.aliases ?? []), name] });
+  }
+
+  /** @throws {AwsError} NotFoundException */
+  deleteAlias(name: string, region: string): void {
+    const key = this.get(name, region);
+    this.#aliases.delete(`${region} ${name}`);
+    this.change(key, { aliases: (key.aliases ?? []).filter((one) => one !== name) });
   }
 
   /** Names of a key's aliases, whether a template or a call made them. */
@@ -169,6 +190,24 @@ export class KeyStore {
     }
   }
 
+  /** RSASSA-PSS. @param digest SHA-256. */
+  sign(key: Key, digest: Buffer): Buffer {
+    return signPss(this.#privateKey(key), digest);
+  }
+
+  verify(key: Key, digest: Buffer, signature: Buffer): boolean {
+    return verifyPss(createPublicKey(this.#privateKey(key)), digest, signature);
+  }
+
+  /** SubjectPublicKeyInfo, in its DER form. */
+  publicKey(key: Key): Buffer {
+    return createPublicKey(this.#privateKey(key)).export({ format: 'der', type: 'spki' });
+  }
+
+  #privateKey(key: Key) {
+    return createPrivateKey({ key: this.#material.get(key.keyId)!, format: 'der', type: 'pkcs8' });
+  }
+
   #expire(): void {
     const gone = [...this.#keys.values()].filter(({ deletionDate = Infinity }) => deletionDate < Date.now());
     for (const key of gone) {
@@ -190,6 +229,12 @@ export class KeyStore {
 }
 
 const arnOf = (region: string, keyId: string) => `arn:aws:kms:${region}:${LOCAL_ACCOUNT}:key/${keyId}`;
+
+function materialOf(spec: KeySpec = 'SYMMETRIC_DEFAULT'): Buffer {
+  if (spec === 'SYMMETRIC_DEFAULT') return randomBytes(32);
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return privateKey.export({ format: 'der', type: 'pkcs8' });
+}
 
 function canonical(context: Record<string, unknown>): Buffer {
   const pairs = Object.entries(context).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -5,11 +5,12 @@ import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { AwsService, Call, Operation, Permission, ServiceModule } from '../../service.ts';
 import { requestTags, resourceTags, type Tag } from '../../tags.ts';
-import type { Key, KeyStore } from './key-store.ts';
+import type { Key, KeySpec, KeyStore } from './key-store.ts';
 
 const DAY = 86_400_000;
+const SIGNING = 'RSA_2048' satisfies KeySpec;
 
-/** AWS KMS: symmetric keys, of the templates and made by calls. */
+/** AWS KMS: symmetric keys, of the templates and made by calls; and keys of templates that sign (RSA_2048). */
 export function kms(keys: KeyStore): ServiceModule {
   return { service: wire(keys), resources: [keyResource(keys), aliasResource(keys)] };
 }
@@ -47,6 +48,21 @@ function wire(keys: KeyStore): AwsService {
       keys.requireUsable(key);
       return run(key, input);
     });
+  /** The same, for keys that encrypt. */
+  const encrypting = (action: string, run: (key: Key, input: Input) => unknown): Operation =>
+    usable(action, (key, input) => {
+      if (key.spec === SIGNING) throw wrongUsage(key, 'ENCRYPT_DECRYPT');
+      return run(key, input);
+    });
+  /** The same, for keys that sign. The input names digest and algorithm. */
+  const signing = (action: string, run: (key: Key, digest: Buffer, input: Input) => unknown): Operation =>
+    usable(action, (key, input) => {
+      if (key.spec !== SIGNING) throw wrongUsage(key, 'SIGN_VERIFY');
+      if (input.required('SigningAlgorithm') !== 'RSASSA_PSS_SHA_256') {
+        throw new AwsError('InvalidKeyUsageException', 'The key has the algorithm RSASSA_PSS_SHA_256 only.');
+      }
+      return run(key, digestOf(input), input);
+    });
   /** The key of a ciphertext. @throws {AwsError} it is another key than the request names, or not usable. */
   const source = (blob: Buffer, name: string | undefined, region: string): Key => {
     const key = keys.keyOf(blob, region);
@@ -73,7 +89,7 @@ function wire(keys: KeyStore): AwsService {
     protocol: { kind: 'json', version: '1.1' },
     accessDenied: { code: 'AccessDeniedException', status: 400 },
     operations: {
-      Encrypt: usable('Encrypt', (key, input) => {
+      Encrypt: encrypting('Encrypt', (key, input) => {
         const plaintext = input.blob('Plaintext') ?? Buffer.alloc(0);
         if (plaintext.length < 1 || plaintext.length > 4096) {
           throw new AwsError('ValidationException', 'Plaintext must have 1 to 4096 bytes');
@@ -229,11 +245,52 @@ function wire(keys: KeyStore): AwsService {
         Tags: (key.tags ?? []).map(({ Key: TagKey, Value: TagValue }) => ({ TagKey, TagValue })),
         Truncated: false,
       })),
-      GenerateDataKey: usable('GenerateDataKey', dataKey),
-      GenerateDataKeyWithoutPlaintext: usable('GenerateDataKeyWithoutPlaintext', (key, input) => {
+      GenerateDataKey: encrypting('GenerateDataKey', dataKey),
+      GenerateDataKeyWithoutPlaintext: encrypting('GenerateDataKeyWithoutPlaintext', (key, input) => {
         const { Plaintext: _plaintext, ...answer } = dataKey(key, input);
         return answer;
       }),
+      Sign: signing('Sign', (key, digest) => ({
+        KeyId: key.arn,
+        Signature: keys.sign(key, digest),
+        SigningAlgorithm: 'RSASSA_PSS_SHA_256',
+      })),
+      Verify: signing('Verify', (key, digest, input) => {
+        if (!keys.verify(key, digest, input.blob('Signature') ?? Buffer.alloc(0))) {
+          throw new AwsError('KMSInvalidSignatureException', 'The signature is not valid.');
+        }
+        return { KeyId: key.arn, SignatureValid: true, SigningAlgorithm: 'RSASSA_PSS_SHA_256' };
+      }),
+      GetPublicKey: usable('GetPublicKey', (key) => {
+        if (key.spec !== SIGNING) {
+          throw new AwsError(
+            'UnsupportedOperationException',
+            `${key.arn} is symmetric and has no public key.`,
+          );
+        }
+        return {
+          KeyId: key.arn,
+          PublicKey: keys.publicKey(key),
+          KeySpec: SIGNING,
+          CustomerMasterKeySpec: SIGNING,
+          KeyUsage: 'SIGN_VERIFY',
+          SigningAlgorithms: ['RSASSA_PSS_SHA_256'],
+        };
+      }),
+      DeleteAlias: {
+        permissions: (input, call) => {
+          const name = input.required('AliasName');
+          const alias = `arn:aws:kms:${call.region}:${LOCAL_ACCOUNT}:${name}`;
+          return [
+            { action: 'kms:DeleteAlias', resource: alias, context: { 'kms:CallerAccount': LOCAL_ACCOUNT } },
+            ...permission('DeleteAlias', keys.get(name, call.region), input),
+          ];
+        },
+        run(input, call) {
+          keys.deleteAlias(input.required('AliasName'), call.region);
+          return {};
+        },
+      },
       DescribeKey: named('DescribeKey', (key) => ({ KeyMetadata: metadata(key) })),
     },
   };
@@ -249,14 +306,40 @@ function metadata(key: Key): Record<string, unknown> {
     Enabled: key.state === undefined,
     KeyState: key.state ?? 'Enabled',
     ...(key.deletionDate === undefined ? {} : { DeletionDate: new Date(key.deletionDate) }),
-    KeyUsage: 'ENCRYPT_DECRYPT',
     KeyManager: 'CUSTOMER',
-    KeySpec: 'SYMMETRIC_DEFAULT',
-    CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
-    EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+    ...(key.spec === SIGNING
+      ? {
+          KeyUsage: 'SIGN_VERIFY',
+          KeySpec: SIGNING,
+          CustomerMasterKeySpec: SIGNING,
+          SigningAlgorithms: ['RSASSA_PSS_SHA_256'],
+        }
+      : {
+          KeyUsage: 'ENCRYPT_DECRYPT',
+          KeySpec: 'SYMMETRIC_DEFAULT',
+          CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+          EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+        }),
     Origin: 'AWS_KMS',
     MultiRegion: false,
   };
+}
+
+const wrongUsage = (key: Key, usage: string) =>
+  new AwsError('InvalidKeyUsageException', `${key.arn} key usage is not ${usage}.`);
+
+/** SHA-256 of the message, or the message where it is a digest itself. */
+function digestOf(input: Input): Buffer {
+  const message = input.blob('Message') ?? Buffer.alloc(0);
+  if ((input.text('MessageType') ?? 'RAW') === 'RAW') {
+    if (message.length < 1 || message.length > 4096) {
+      throw new AwsError('ValidationException', 'Message must have 1 to 4096 bytes');
+    }
+    return createHash('sha256').update(message).digest();
+  }
+  if (message.length !== 32)
+    throw new AwsError('ValidationException', 'Digest is invalid length for algorithm RSASSA_PSS_SHA_256.');
+  return message;
 }
 
 /** KMS has its own names for the parts of a tag. */
@@ -285,6 +368,7 @@ export function keyResource(keys: KeyStore): ResourceFactory {
         description: (properties.Description as string | undefined) ?? '',
         policy: properties.KeyPolicy,
         tags: (properties.Tags as Tag[] | undefined) ?? [],
+        ...(properties.KeySpec === SIGNING ? { spec: SIGNING } : {}),
       });
       return { ref: key.keyId, attributes: { Arn: key.arn, KeyId: key.keyId } };
     },

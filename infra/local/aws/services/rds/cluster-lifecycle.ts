@@ -242,6 +242,25 @@ export function clusterLifecycle(
         return { DBClusterSnapshot: describeSnapshot(await takeSnapshot(identifier, cluster, input, call)) };
       },
     },
+    DeleteDBClusterSnapshot: {
+      permissions: (input, call) => [
+        {
+          action: 'rds:DeleteDBClusterSnapshot',
+          resource: snapshotArn(input.required('DBClusterSnapshotIdentifier'), call),
+        },
+      ],
+      run(input, call) {
+        const identifier = input.required('DBClusterSnapshotIdentifier');
+        const snapshot = snapshotNamed(identifier, call);
+        if (!snapshot) {
+          throw new AwsError('DBClusterSnapshotNotFoundFault', `DBClusterSnapshot ${identifier} not found.`, {
+            status: 404,
+          });
+        }
+        store.removeSnapshot(snapshot);
+        return { DBClusterSnapshot: { ...describeSnapshot(snapshot), Status: 'deleted' } };
+      },
+    },
     DescribeDBClusterSnapshots: {
       permissions(input, call) {
         const identifier = input.text('DBClusterSnapshotIdentifier');

@@ -244,6 +244,11 @@ export class RdsStore {
     return this.#snapshots.filter((snapshot) => snapshot.region === region);
   }
 
+  removeSnapshot(snapshot: ClusterSnapshot): void {
+    this.#snapshots.splice(this.#snapshots.indexOf(snapshot), 1);
+    this.#state.save(SNAPSHOT_DOCUMENT, this.#snapshots);
+  }
+
   addSnapshot(snapshot: ClusterSnapshot): void {
     this.#snapshots.push(snapshot);
     this.#state.save(SNAPSHOT_DOCUMENT, this.#snapshots);

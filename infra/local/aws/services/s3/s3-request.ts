@@ -43,6 +43,11 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
     { operation: 'GetBucketLocation', selects: ['location'] },
     { operation: 'GetBucketLifecycleConfiguration', selects: ['lifecycle'] },
     {
+      operation: 'ListObjectVersions',
+      selects: ['versions'],
+      takes: ['prefix', 'max-keys', 'key-marker', 'version-id-marker', 'encoding-type'],
+    },
+    {
       operation: 'ListObjectsV2',
       takes: [
         'list-type',
@@ -68,6 +73,7 @@ const OPERATIONS: Readonly<Record<string, readonly Row[]>> = {
   ],
   'POST bucket': [{ operation: 'DeleteObjects', selects: ['delete'] }],
   'GET object': [
+    { operation: 'GetObjectRetention', selects: ['retention'], takes: ['versionId'] },
     { operation: 'GetObjectAttributes', selects: ['attributes'] },
     { operation: 'GetObject', takes: ['partNumber', ...RESPONSE_HEADERS.keys()] },
   ],

@@ -47,13 +47,24 @@ const PERMISSIONS: Readonly<Record<string, (request: S3Request, body: Buffer) =>
       },
     },
   ],
+  ListObjectVersions: ({ bucket, query }) => [
+    {
+      action: 's3:ListBucketVersions',
+      resource: arnOf(bucket),
+      context: { 's3:prefix': query.get('prefix') ?? '' },
+    },
+  ],
+  GetObjectRetention: onObject('s3:GetObjectRetention'),
   CreateBucket: onBucket('s3:CreateBucket'),
   DeleteBucket: onBucket('s3:DeleteBucket'),
   GetBucketLifecycleConfiguration: onBucket('s3:GetLifecycleConfiguration'),
   PutBucketLifecycleConfiguration: onBucket('s3:PutLifecycleConfiguration'),
   DeleteBucketLifecycle: onBucket('s3:PutLifecycleConfiguration'),
   DeleteObjects: ({ bucket }, body) =>
-    keysToDelete(body).map((key) => ({ action: 's3:DeleteObject', resource: arnOf(bucket, key) })),
+    objectsToDelete(body).map(({ key, versionId }) => ({
+      action: versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion',
+      resource: arnOf(bucket, key),
+    })),
   GetObject: onObject('s3:GetObject'),
   HeadObject: onObject('s3:GetObject'),
   GetObjectAttributes: onObject('s3:GetObject', 's3:GetObjectAttributes'),
@@ -98,6 +109,23 @@ async function forward(fauxqs: Fauxqs, asked: S3Request, request: WireRequest): 
     const body =
       '<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>';
     return new RawResponse(200, { 'content-type': 'application/xml' }, body);
+  }
+  const objects = store.buckets.get(bucket);
+  if (operation === 'ListObjectVersions' && objects) return listVersions(objects, asked);
+  if (operation === 'GetObjectRetention' && objects) {
+    throw new AwsError(
+      'NoSuchObjectLockConfiguration',
+      'The specified object does not have an ObjectLock configuration',
+      {
+        status: 404,
+      },
+    );
+  }
+  if (operation === 'DeleteObjects') {
+    const other = objectsToDelete(request.body).find(
+      ({ versionId = ONLY_VERSION }) => versionId !== ONLY_VERSION,
+    );
+    if (other) throw new AwsError('NotImplemented', 'The local S3 has no versions.', { status: 501 });
   }
   const ifAbsent = request.headers['if-none-match'] === '*' && CREATES.has(operation);
   const uploadId = query.get('uploadId');
@@ -146,13 +174,61 @@ const CREATES = new Set(['PutObject', 'CopyObject', 'CompleteMultipartUpload']);
 /** The body is passed separately, and the bucket is in the path. */
 const NOT_FORWARDED = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect']);
 
-/** In the form that fauxqs reads. */
-function keysToDelete(body: Buffer): string[] {
+interface DeletedObject {
+  key: string;
+  versionId: string | undefined;
+}
+
+/** In the form that fauxqs reads: it takes the keys, and ignores versions. */
+function objectsToDelete(body: Buffer): DeletedObject[] {
   const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
-  return [...body.toString().matchAll(/<Key>([\s\S]*?)<\/Key>/g)].map(([, key = '']) =>
-    key.replace(/&(amp|lt|gt|quot|apos);/g, (_whole, name: string) => entities[name]!),
+  const decoded = (text: string) =>
+    text.replace(/&(amp|lt|gt|quot|apos);/g, (_whole, name: string) => entities[name]!);
+  return [...body.toString().matchAll(/<Object>([\s\S]*?)<\/Object>/g)].map(([, object = '']) => ({
+    key: decoded(/<Key>([\s\S]*?)<\/Key>/.exec(object)?.[1] ?? ''),
+    versionId: /<VersionId>([\s\S]*?)<\/VersionId>/.exec(object)?.[1],
+  }));
+}
+
+/** The one version of an object in a bucket without versions. */
+const ONLY_VERSION = 'null';
+const MAX_KEYS = 1_000;
+
+/** Every object is one version, `null`. */
+function listVersions(objects: Map<string, unknown>, { bucket, query }: S3Request): RawResponse {
+  const prefix = query.get('prefix') ?? '';
+  const after = query.get('key-marker') ?? '';
+  const limit = Math.min(Number(query.get('max-keys') ?? MAX_KEYS), MAX_KEYS);
+  const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
+  const page = keys.slice(0, limit);
+  const isTruncated = keys.length > page.length;
+  const versions = page.map((key) => {
+    const { contentLength = 0, etag = '', lastModified } = objects.get(key) as StoredObject;
+    const at = new Date(lastModified ?? 0).toISOString();
+    return `<Version><Key>${escaped(key)}</Key><VersionId>${ONLY_VERSION}</VersionId><IsLatest>true</IsLatest><LastModified>${at}</LastModified><ETag>${escaped(etag)}</ETag><Size>${contentLength}</Size><StorageClass>STANDARD</StorageClass></Version>`;
+  });
+  const next = isTruncated
+    ? `<NextKeyMarker>${escaped(page.at(-1) ?? '')}</NextKeyMarker><NextVersionIdMarker>${ONLY_VERSION}</NextVersionIdMarker>`
+    : '';
+  return xml(
+    `<ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>${bucket}</Name><Prefix>${escaped(prefix)}</Prefix><MaxKeys>${limit}</MaxKeys><IsTruncated>${isTruncated}</IsTruncated>${next}${versions.join('')}</ListVersionsResult>`,
   );
 }
+
+interface StoredObject {
+  contentLength?: number;
+  etag?: string;
+  lastModified?: Date | string;
+}
+
+const xml = (body: string): RawResponse =>
+  new RawResponse(
+    200,
+    { 'content-type': 'application/xml' },
+    `<?xml version="1.0" encoding="UTF-8"?>\n${body}`,
+  );
+
+const escaped = (text: string): string => text.replace(/[&<>"]/g, (one) => `&#${one.charCodeAt(0)};`);
 
 /** `AWS::S3::Bucket`. Its properties for encryption, lifecycle and public access have no effect. */
 function bucketResource(fauxqs: Fauxqs): ResourceFactory {

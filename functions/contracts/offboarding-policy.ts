@@ -1,0 +1,17 @@
+/** When tenants are offboarded, by request and because their subscriptions end. */
+export interface OffboardingPolicy {
+  /** Minutes between the final export and the erasure, in which the tenant is suspended and it can be cancelled. */
+  readonly graceMinutes: number;
+  /** Days before the end of a subscription at which it is announced. Empty: it is not. */
+  readonly noticeDays: readonly number[];
+  /** Days for which a tenant is served after the end of its subscription. Then it is suspended. */
+  readonly subscriptionGraceDays: number;
+  /** Days of that suspension. Then the tenant is offboarded. */
+  readonly suspendedDays: number;
+}
+
+/** Step Functions keeps the history of an execution, and CloudFormation the events of a deleted stack, for so many days. */
+export const WORKFLOW_HISTORY_DAYS = 90;
+
+/** Days until KMS deletes the key of a tenant: the least that it takes. */
+export const KEY_DELETION_DAYS = 7;

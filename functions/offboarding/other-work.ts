@@ -1,0 +1,69 @@
+import { sql } from 'kysely';
+import type { RegistryExecutor } from '../registry/data-api.ts';
+import { registrySql } from '../registry/registry-sql.ts';
+import { TenantBusy } from './errors.ts';
+
+/**
+ * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, requested rotation,
+ * backup or export; or of which a clone exists, because a clone has the same people's data.
+ * @param transaction holds the lock of the tenant's row, which all of this work takes before it begins.
+ * @param ownExport the offboarding's own.
+ * @throws {TenantBusy}
+ */
+export async function refuseOtherWork(
+  transaction: RegistryExecutor,
+  tenantId: string,
+  ownExport: string | null = null,
+): Promise<void> {
+  const db = registrySql(transaction);
+  const running = await db
+    .selectFrom('tenant_moves')
+    .select(sql<boolean>`restore is not null`.as('is_restore'))
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'running')
+    .executeTakeFirst();
+  if (running) throw new TenantBusy(`A ${running.is_restore ? 'restore' : 'move'} of the tenant is running.`);
+  const clone = await db
+    .selectFrom('tenants')
+    .select('tenant_slug')
+    .where('clone_of', '=', tenantId)
+    .where('status', 'not in', ['offboarded', 'elsewhere'])
+    .orderBy('tenant_slug')
+    .limit(1)
+    .executeTakeFirst();
+  if (clone) throw new TenantBusy(`The tenant has the clone "${clone.tenant_slug}". Offboard that first.`);
+  const backup = await db
+    .selectFrom('tenant_backups')
+    .select('backup_id')
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'running')
+    .executeTakeFirst();
+  if (backup) throw new TenantBusy('A backup of the tenant is running.');
+  const other = await db
+    .selectFrom('tenant_exports')
+    .select('export_id')
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'running')
+    .$if(ownExport !== null, (exports) => exports.where('export_id', '<>', ownExport as string))
+    .executeTakeFirst();
+  if (other) throw new TenantBusy('An export of the tenant is running.');
+  const rotation = await db
+    .selectFrom('field_rotations')
+    .select('rotation_id')
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'running')
+    // Those that begin by themselves stop with the tenant: their worker takes tenants that are served.
+    .where('cause', '=', 'request')
+    .executeTakeFirst();
+  if (rotation) throw new TenantBusy('A key rotation of the tenant is running.');
+  const rollout = await db
+    .selectFrom('schema_rollout_targets as t')
+    .innerJoin('schema_rollouts as r', 'r.rollout_id', 't.rollout_id')
+    .select('t.target')
+    .where('t.tenant_id', '=', tenantId)
+    .where('r.status', '=', 'running')
+    .where('t.state', 'in', ['pending', 'working', 'deferred'])
+    .limit(1)
+    .executeTakeFirst();
+  if (rollout) throw new TenantBusy('A schema rollout of the tenant is running.');
+}

@@ -1,0 +1,409 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cancelOffboarding } from '../../functions/offboarding/cancel-offboarding.ts';
+import { eraseRegistry } from '../../functions/offboarding/certify.ts';
+import {
+  ErasureIncomplete,
+  FinalExportFailed,
+  InvalidOffboardingInput,
+  OffboardingInProgress,
+  OffboardingNotCancellable,
+  OffboardingNotStarted,
+  OffboardingOvertaken,
+  TenantBusy,
+  TenantNotOffboardable,
+} from '../../functions/offboarding/errors.ts';
+import {
+  beginErasure,
+  beginGrace,
+  beginOffboarding,
+  exportFinally,
+  failOffboarding,
+} from '../../functions/offboarding/offboarding-phases.ts';
+import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
+import { recoverOffboardings } from '../../functions/offboarding/recover-offboardings.ts';
+import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import type { ExportView } from '../../functions/registry/exports.ts';
+import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
+import { TestDatabase } from '../test-database.ts';
+
+const ACTOR = { id: 'operator@strata.test', type: 'operator' } as const;
+const MACHINE = 'arn:aws:states:us-east-1:1:stateMachine:tenant-offboarding';
+
+let database: TestDatabase;
+let registry: RegistryOverPostgres;
+let master: RegistryOverPostgres;
+beforeAll(async () => {
+  database = await TestDatabase.cloneRegistry();
+  registry = await database.registry();
+  master = await database.registry('master');
+});
+afterAll(() => database.drop());
+
+async function addTenant(status = 'active', cloneOf: string | null = null): Promise<string> {
+  const tenantId = randomUUID();
+  const slug = `t-${tenantId.slice(0, 13)}`;
+  await registry.query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status, home_region,
+                          data_residency, admin_email, clone_of)
+     VALUES (:tenantId::uuid, :slug, :slug, 'shared', 'starter', :status, 'us', 'us', :email, :cloneOf::uuid)`,
+    { tenantId, slug, status, email: `admin@${slug}.test`, cloneOf },
+  );
+  await registry.query(
+    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, 'admin')`,
+    { tenantId, email: `admin@${slug}.test` },
+  );
+  return tenantId;
+}
+
+const started: { name: string; input: object }[] = [];
+const request = (
+  tenantId: string,
+  start = async (name: string, input: object) => void started.push({ name, input }),
+) =>
+  requestOffboarding(registry, tenantId, {
+    actor: ACTOR,
+    cause: 'request',
+    executionArnOf: (name) => `${MACHINE.replace('stateMachine', 'execution')}:${name}`,
+    start,
+  });
+const statusOf = async (tenantId: string) => {
+  const [row] = await registry.query<{ status: string }>(
+    'SELECT status FROM tenants WHERE tenant_id = :tenantId::uuid',
+    { tenantId },
+  );
+  return row?.status;
+};
+
+describe('a request', () => {
+  test('suspends the tenant and starts an execution of its own; a second one is refused', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    expect(await statusOf(tenantId)).toBe('offboarding');
+    expect(started.at(-1)).toEqual({
+      name: `offboarding-${offboardingId}`,
+      input: { tenantId, offboardingId },
+    });
+    await expect(request(tenantId)).rejects.toThrow(OffboardingInProgress);
+  });
+
+  test('whose execution does not start leaves the tenant as it was', async () => {
+    const tenantId = await addTenant('suspended');
+    await expect(request(tenantId, () => Promise.reject(new Error('throttled')))).rejects.toThrow(
+      OffboardingNotStarted,
+    );
+    expect(await statusOf(tenantId)).toBe('suspended');
+    expect(typeof (await request(tenantId))).toBe('string');
+  });
+
+  test.each(['provisioning', 'offboarded'])('for a tenant that is %s is refused', async (status) => {
+    const tenantId = await addTenant(status);
+    await expect(request(tenantId)).rejects.toThrow(TenantNotOffboardable);
+    expect(await statusOf(tenantId)).toBe(status);
+  });
+
+  const WORK: Readonly<Record<string, string>> = {
+    'A move of the tenant': `INSERT INTO tenant_moves (tenant_id, input, plan, started_by)
+      VALUES (:tenantId::uuid, '{}', '[]', 'x')`,
+    'A restore of the tenant': `INSERT INTO tenant_moves (tenant_id, input, plan, started_by, restore)
+      VALUES (:tenantId::uuid, '{}', '[]', 'x', '{"mode": "replace"}')`,
+    'A backup of the tenant': `INSERT INTO tenant_backups (tenant_id, region, tier, isolation_model, epoch,
+        schema_version, prefix, started_by, expires_at)
+      VALUES (:tenantId::uuid, 'us', 'starter', 'shared', 1, 6, 'x/', 'x', now() + interval '1 day')`,
+    'An export of the tenant': `INSERT INTO tenant_exports (tenant_id, region, prefix, started_by, expires_at)
+      VALUES (:tenantId::uuid, 'us', 'x/', 'x', now() + interval '1 day')`,
+    'A key rotation of the tenant': `INSERT INTO field_rotations (tenant_id, region, cause, epoch, stale_before, started_by)
+      VALUES (:tenantId::uuid, 'us', 'request', 1, now(), 'x')`,
+    'A schema rollout of the tenant': `WITH begun AS (
+        INSERT INTO schema_rollouts (schema_version, tenancy_version, started_by)
+        SELECT 7, 2, 'x' WHERE NOT EXISTS (SELECT FROM schema_rollouts WHERE status = 'running') RETURNING rollout_id)
+      INSERT INTO schema_rollout_targets (rollout_id, target, isolation_model, tenant_id)
+      SELECT rollout_id, 'tenant ' || :tenantId, 'schema', :tenantId::uuid
+      FROM (SELECT rollout_id FROM begun UNION ALL SELECT rollout_id FROM schema_rollouts WHERE status = 'running') r`,
+  };
+  test.each(Object.entries(WORK))(
+    'while %s runs is refused, and so is the erasure',
+    async (what, statement) => {
+      const [before, later] = [await addTenant(), await addTenant()];
+      const offboardingId = await request(later);
+      for (const tenantId of [before, later]) await registry.query(statement, { tenantId });
+      await expect(request(before)).rejects.toThrow(`${what} is running.`);
+      expect(await statusOf(before)).toBe('active');
+      await expect(beginErasure(registry, offboardingId, ACTOR)).rejects.toThrow(TenantBusy);
+      expect((await findOffboarding(registry, offboardingId))?.erasingSince).toBeNull();
+      await master.query(
+        `UPDATE schema_rollouts SET status = 'succeeded', finished_at = now() WHERE status = 'running'`,
+      );
+    },
+  );
+
+  test('while a rotation runs that began by itself is accepted: its worker leaves the tenant alone', async () => {
+    const tenantId = await addTenant();
+    await registry.query(
+      `INSERT INTO field_rotations (tenant_id, region, cause, epoch, stale_before, started_by)
+       VALUES (:tenantId::uuid, 'us', 'key', 1, now(), 'field-rotation')`,
+      { tenantId },
+    );
+    await beginErasure(registry, await request(tenantId), ACTOR);
+    expect(await statusOf(tenantId)).toBe('offboarded');
+  });
+
+  test('for a tenant with a clone is refused until the clone is offboarded', async () => {
+    const tenantId = await addTenant();
+    const clone = await addTenant('active', tenantId);
+    await expect(request(tenantId)).rejects.toThrow(/has the clone "t-/);
+    await registry.query(`UPDATE tenants SET status = 'offboarded' WHERE tenant_id = :clone::uuid`, {
+      clone,
+    });
+    expect(typeof (await request(tenantId))).toBe('string');
+  });
+});
+
+describe('an offboarding', () => {
+  test('is cancelled, or its erasure begins: whichever comes first', async () => {
+    const [cancelled, erased] = [await addTenant('suspended'), await addTenant()];
+    const [one, two] = [await request(cancelled), await request(erased)];
+    await cancelOffboarding(registry, cancelled, ACTOR);
+    expect(await statusOf(cancelled)).toBe('suspended');
+    await expect(cancelOffboarding(registry, cancelled, ACTOR)).rejects.toThrow(OffboardingNotCancellable);
+    await expect(beginErasure(registry, one, ACTOR)).rejects.toThrow(OffboardingOvertaken);
+    await beginErasure(registry, two, ACTOR);
+    await beginErasure(registry, two, ACTOR);
+    expect(await statusOf(erased)).toBe('offboarded');
+    await expect(cancelOffboarding(registry, erased, ACTOR)).rejects.toThrow(OffboardingNotCancellable);
+  });
+
+  test('keeps what it found first, also when it searches again', async () => {
+    const offboardingId = await request(await addTenant());
+    const found = await keepFound(registry, offboardingId, 'bucket x', async () => ({ objects: 3 }));
+    expect(found.found).toEqual({ objects: 3 });
+    const again = await keepFound(registry, offboardingId, 'bucket x', () =>
+      Promise.reject(new Error('searched twice')),
+    );
+    expect(again).toEqual(found);
+    const merged = await mergeFact(registry, offboardingId, 'bucket x', {
+      verifiedAt: '2026-01-01T00:00:00.000Z',
+    });
+    expect(merged).toEqual({ ...found, verifiedAt: '2026-01-01T00:00:00.000Z' });
+  });
+
+  test('exports once, and ends when the export fails', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    const exportId = randomUUID();
+    const requests: string[] = [];
+    let status = 'running';
+    const exports = {
+      request: async (id: string) => {
+        requests.push(id);
+        return exportId;
+      },
+      read: async () => ({ status, reason: 'the bucket is gone' }) as ExportView,
+    };
+    expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+    expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+    expect(requests).toEqual([tenantId]);
+    status = 'failed';
+    await expect(exportFinally(registry, offboardingId, exports)).rejects.toThrow(FinalExportFailed);
+    const arn = `${MACHINE.replace('stateMachine', 'execution')}:offboarding-${offboardingId}`;
+    expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({ outcome: 'failed' });
+    expect(await statusOf(tenantId)).toBe('active');
+    expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({
+      outcome: 'cancelled',
+    });
+  });
+
+  test('has one grace period, however often it is begun', async () => {
+    const offboardingId = await request(await addTenant());
+    const first = await beginGrace(registry, offboardingId, 60);
+    expect(await beginGrace(registry, offboardingId, 90)).toEqual(first);
+    const minutes = (Date.parse(first.graceUntil) - Date.now()) / 60_000;
+    expect(Math.round(minutes)).toBe(60);
+  });
+
+  test('that has begun to erase does not fail: recovery gives it another execution', async () => {
+    const offboardingId = await request(await addTenant());
+    await beginErasure(registry, offboardingId, ACTOR);
+    const { executionArn } = (await findOffboarding(registry, offboardingId))!;
+    const failed = await failOffboarding(registry, executionArn!, 'x', ACTOR);
+    expect(failed).toEqual({ outcome: 'erasing' });
+    const runs: string[] = [];
+    const start = async (_machine: string, name: string) => void runs.push(name);
+    const recover = (status: 'running' | 'failed') =>
+      recoverOffboardings(registry, {
+        ended: { executionArn: executionArn! },
+        stateMachineArn: MACHINE,
+        statusOf: async () => status,
+        start,
+      });
+    expect(await recover('running')).toEqual([]);
+    expect(await recover('failed')).toEqual([offboardingId]);
+    const next = (await findOffboarding(registry, offboardingId))!.executionArn!;
+    expect(next.split(':').at(-1)).toBe(runs[0]);
+    // The execution that was overtaken does nothing more; the next one begins where the record is.
+    await expect(beginOffboarding(registry, { tenantId: 'x', offboardingId }, executionArn!)).rejects.toThrow(
+      OffboardingOvertaken,
+    );
+    expect(await beginOffboarding(registry, { tenantId: 'x', offboardingId }, next)).toMatchObject({
+      erasing: true,
+      ended: false,
+    });
+    // Of a request that has just recorded it, the execution may not exist yet.
+    const fresh = await request(await addTenant());
+    const { executionArn: planned } = (await findOffboarding(registry, fresh))!;
+    const options = { ended: { executionArn: planned! }, stateMachineArn: MACHINE, start };
+    expect(await recoverOffboardings(registry, { ...options, statusOf: async () => 'none' })).toEqual([]);
+  });
+
+  test.each([
+    null,
+    'x',
+    {},
+    { tenantId: 'a', slug: 'b' },
+    { tenantId: 'a', other: 1 },
+    { offboardingId: randomUUID() },
+  ])('does not begin with the input %j', async (input) => {
+    await expect(beginOffboarding(registry, input, 'arn')).rejects.toThrow(InvalidOffboardingInput);
+  });
+
+  test('may be started by hand: the execution records it under its own name, once', async () => {
+    const tenantId = await addTenant();
+    const begun = await beginOffboarding(registry, { tenantId }, 'arn:by-hand');
+    expect(begun).toMatchObject({ tenantId, erasing: false, ended: false });
+    expect(await beginOffboarding(registry, { tenantId }, 'arn:by-hand')).toEqual(begun);
+  });
+});
+
+describe('the registry', () => {
+  const erase = (tenantId: string, as = registry) =>
+    as.query<{ counts: string }>('SELECT erase_tenant(:tenantId::uuid) AS counts', { tenantId });
+
+  test('erases no tenant whose offboarding has not come to that, and lets no function delete one otherwise', async () => {
+    const tenantId = await addTenant();
+    await expect(erase(tenantId)).rejects.toThrow('the tenant is not being erased');
+    const offboardingId = await request(tenantId);
+    await expect(erase(tenantId)).rejects.toThrow('the tenant is not being erased');
+    await beginErasure(registry, offboardingId, ACTOR);
+    for (const role of ['registryReader', 'registryUsers'] as const) {
+      await expect(erase(tenantId, await database.registry(role)), role).rejects.toThrow('permission denied');
+    }
+    await expect(registry.query('DELETE FROM tenants')).rejects.toThrow('permission denied');
+    await expect(registry.query('DELETE FROM tenant_moves')).rejects.toThrow('permission denied');
+    await expect(registry.query('DELETE FROM tenant_offboardings')).rejects.toThrow('permission denied');
+  });
+
+  test('keeps of an erased tenant a row without personal data, and nothing of it in any other table', async () => {
+    const [tenantId, neighbour] = [await addTenant(), await addTenant()];
+    const shared = `shared@${randomUUID()}.test`;
+    for (const each of [tenantId, neighbour])
+      await registry.query(
+        `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:each::uuid, :shared, 'member')`,
+        { each, shared },
+      );
+    await registry.query(
+      `INSERT INTO account_requests (email) SELECT email FROM tenant_users WHERE tenant_id = :tenantId::uuid`,
+      { tenantId },
+    );
+    await registry.query(
+      `WITH m AS (INSERT INTO tenant_moves (tenant_id, input, plan, started_by, status, finished_at)
+         VALUES (:tenantId::uuid, '{}', '[]', 'x', 'succeeded', now()) RETURNING move_id)
+       INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix, state)
+       SELECT move_id, 0, :tenantId::uuid, 'reshape', '{}', '{}', '1a1', 'settled' FROM m`,
+      { tenantId },
+    );
+    await registry.query(
+      `INSERT INTO control_idempotency_keys (idempotency_key, actor, request_hash, response_status, response_body, resource_id)
+       VALUES ('k', :tenantId, 'h', 202, jsonb_build_object('tenantId', cast(:tenantId as text)), 'other')`,
+      { tenantId },
+    );
+    await registry.query(
+      `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees)
+       VALUES (:tenantId::uuid, current_date, 1, 1)`,
+      { tenantId },
+    );
+    const only = `only@${randomUUID()}.test`;
+    await registry.query(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :only, 'member')`,
+      { tenantId, only },
+    );
+    await master.query('ANALYZE');
+    const quoted = async () =>
+      (
+        await master.query(
+          `SELECT tablename FROM pg_stats WHERE schemaname = 'public'
+             AND concat(most_common_vals::text, histogram_bounds::text) LIKE '%' || :only || '%'`,
+          { only },
+        )
+      ).length;
+    expect(await quoted()).toBeGreaterThan(0);
+    const offboardingId = await request(tenantId);
+    await beginErasure(registry, offboardingId, ACTOR);
+    const [hop] = await registry.query<{ state: string }>(
+      'SELECT state FROM tenant_move_hops WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+    expect(hop?.state).toBe('cleaned');
+
+    await eraseRegistry(registry, offboardingId);
+    await eraseRegistry(registry, offboardingId);
+
+    const { facts } = (await findOffboarding(registry, offboardingId))!;
+    expect(facts.registry).toMatchObject({
+      found: {
+        'rows of tenant_users': 3,
+        'rows of tenant_moves': 1,
+        'rows of tenant_move_hops': 1,
+        'rows of account_requests': 1,
+        'rows of control_idempotency_keys': 1,
+      },
+      verifiedAt: expect.any(String),
+    });
+    expect(await quoted()).toBe(0);
+    const [tables] = await master.query<{ names: string }>(
+      `SELECT string_agg(relname, ' ' ORDER BY relname) AS names FROM pg_class
+       WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,
+    );
+    const left: string[] = [];
+    for (const name of tables!.names.split(' ')) {
+      const [row] = await master.query<{ count: number }>(
+        `SELECT count(*)::int AS count FROM ${name} t WHERE t::text LIKE '%' || :tenantId || '%'`,
+        { tenantId },
+      );
+      if (row!.count > 0) left.push(name);
+    }
+    expect(left).toEqual(['control_audit_log', 'tenant_offboardings', 'tenants', 'usage_samples']);
+    const [row] = await registry.query<Record<string, unknown>>(
+      `SELECT tenant_name, status, admin_email, billing_email, features FROM tenants WHERE tenant_id = :tenantId::uuid`,
+      { tenantId },
+    );
+    expect(row).toEqual({
+      tenant_name: `offboarded ${tenantId}`,
+      status: 'offboarded',
+      admin_email: null,
+      billing_email: null,
+      features: null,
+    });
+    const others = await registry.query('SELECT 1 FROM tenant_users WHERE tenant_id = :neighbour::uuid', {
+      neighbour,
+    });
+    expect(others).toHaveLength(2);
+    const requests = await registry.query<{ email: string }>('SELECT email FROM account_requests');
+    expect(requests.map(({ email }) => email)).toContain(shared);
+  });
+
+  test('an erasure that a row of a later table resists is not certified', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    await beginErasure(registry, offboardingId, ACTOR);
+    await master.query('CREATE TABLE later (tenant_id uuid NOT NULL)');
+    await master.query('INSERT INTO later VALUES (:tenantId::uuid)', { tenantId });
+    await master.query(
+      `CREATE FUNCTION resist() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         INSERT INTO later VALUES (OLD.tenant_id); RETURN OLD; END $$`,
+    );
+    await master.query('CREATE TRIGGER resists AFTER DELETE ON later FOR EACH ROW EXECUTE FUNCTION resist()');
+    await expect(eraseRegistry(registry, offboardingId)).rejects.toThrow(ErasureIncomplete);
+    expect((await findOffboarding(registry, offboardingId))?.phase).toBe('erase');
+    await master.query('DROP TABLE later');
+  });
+});

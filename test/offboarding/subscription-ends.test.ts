@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { OffboardingPolicy } from '../../functions/contracts/offboarding-policy.ts';
+import {
+  endSubscriptions,
+  noticeOf,
+  SUBSCRIPTION_ENDED,
+  type SubscriptionRunOptions,
+  stepOf,
+} from '../../functions/offboarding/subscription-ends.ts';
+import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
+import { TestDatabase } from '../test-database.ts';
+
+const policy: OffboardingPolicy = {
+  graceMinutes: 60,
+  noticeDays: [30, 7, 1],
+  subscriptionGraceDays: 14,
+  suspendedDays: 30,
+};
+const ACTIVE = { status: 'active', isSuspendedByUs: false };
+
+test.each([
+  [31, 'none'],
+  [30, 'notice'],
+  [0, 'notice'],
+  [-13, 'notice'],
+  [-14, 'suspend'],
+  [-43, 'suspend'],
+  [-44, 'offboard'],
+])('%i days before the end of its subscription, the step of an active tenant is %s', (left, step) => {
+  expect(stepOf(policy, left, ACTIVE)).toBe(step);
+});
+
+test('a suspended tenant waits, is offboarded, or is served again when its end lies ahead', () => {
+  const suspended = { status: 'suspended', isSuspendedByUs: true };
+  expect(stepOf(policy, -20, suspended)).toBe('none');
+  expect(stepOf(policy, -44, suspended)).toBe('offboard');
+  expect(stepOf(policy, 5, suspended)).toBe('resume');
+  // An operator has suspended it for another reason.
+  expect(stepOf(policy, 5, { status: 'suspended', isSuspendedByUs: false })).toBe('notice');
+});
+
+test('the notice is the smallest one that is due', () => {
+  expect([30, 8, 7, 2, 1, 0, -5].map((left) => noticeOf(policy, left))).toEqual([
+    '30 days',
+    '30 days',
+    '7 days',
+    '7 days',
+    '1 days',
+    'ended',
+    'ended',
+  ]);
+});
+
+describe('the daily run', () => {
+  let database: TestDatabase;
+  let registry: RegistryOverPostgres;
+  beforeAll(async () => {
+    database = await TestDatabase.cloneRegistry();
+    registry = await database.registry();
+  });
+  afterAll(() => database.drop());
+
+  async function addTenant(endDate: string | null, status = 'active', reason: string | null = null) {
+    const tenantId = randomUUID();
+    await registry.query(
+      `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
+                            status_reason, home_region, data_residency, subscription_end_date)
+       VALUES (:tenantId::uuid, :tenantId, :slug, 'shared', 'starter', :status, :reason, 'us', 'us', :endDate::date)`,
+      { tenantId, slug: `s-${tenantId.slice(0, 8)}`, status, reason, endDate },
+    );
+    return tenantId;
+  }
+  const statusOf = async (tenantId: string) => {
+    const [row] = await registry.query<{ status: string; reason: string | null }>(
+      'SELECT status, status_reason AS reason FROM tenants WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+    return row;
+  };
+  const run = async (today: string, options: Partial<SubscriptionRunOptions> = {}) => {
+    const messages: string[] = [];
+    const offboarded: string[] = [];
+    const failures: string[] = [];
+    const figures = await endSubscriptions(registry, {
+      policy,
+      today,
+      actor: { id: 'subscriptions', type: 'system' },
+      offboard: async (tenantId) => offboarded.push(tenantId),
+      publish: async ({ subject }) => void messages.push(subject),
+      onFailure: (tenantId) => void failures.push(tenantId),
+      ...options,
+    });
+    return { figures, messages, offboarded, failures };
+  };
+
+  test('announces, suspends, offboards; each once, and never a tenant without an end', async () => {
+    const endless = await addTenant(null);
+    const ending = await addTenant('2026-06-30');
+    expect((await run('2026-05-30')).figures).toMatchObject({ notices: 0, suspended: 0, offboarded: 0 });
+    const first = await run('2026-05-31');
+    expect(first.messages).toEqual([expect.stringContaining('ends soon')]);
+    expect((await run('2026-05-31')).figures.notices).toBe(0);
+    expect((await run('2026-06-10')).figures.notices).toBe(0);
+    expect((await run('2026-06-23')).figures.notices).toBe(1);
+    expect((await run('2026-06-29')).figures.notices).toBe(1);
+    expect((await run('2026-07-01')).messages).toEqual([expect.stringContaining('has ended')]);
+    expect((await run('2026-07-02')).figures.notices).toBe(0);
+    expect((await statusOf(ending))?.status).toBe('active');
+    const suspension = await run('2026-07-14');
+    expect([suspension.figures.suspended, suspension.messages]).toEqual([
+      1,
+      [expect.stringContaining('is suspended')],
+    ]);
+    expect(await statusOf(ending)).toEqual({ status: 'suspended', reason: SUBSCRIPTION_ENDED });
+    expect((await run('2026-08-12')).figures).toMatchObject({ suspended: 0, offboarded: 0 });
+    expect((await run('2026-08-13')).offboarded).toEqual([ending]);
+    expect((await statusOf(endless))?.status).toBe('active');
+    const audit = await registry.query<{ action: string }>(
+      'SELECT action FROM control_audit_log WHERE tenant_id = :ending::uuid',
+      { ending },
+    );
+    expect(audit.map(({ action }) => action)).toEqual(['subscription.suspend']);
+    await registry.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :ending::uuid`, {
+      ending,
+    });
+  });
+
+  test('serves a tenant again whose subscription was renewed, and announces the new end anew', async () => {
+    const renewed = await addTenant('2027-06-30', 'suspended', SUBSCRIPTION_ENDED);
+    const byOperator = await addTenant('2027-06-30', 'suspended', 'unpaid');
+    expect((await run('2027-01-01')).figures.resumed).toBe(1);
+    expect(await statusOf(renewed)).toEqual({ status: 'active', reason: null });
+    expect((await statusOf(byOperator))?.status).toBe('suspended');
+    expect((await run('2027-06-01')).figures.notices).toBe(2);
+    for (const tenantId of [renewed, byOperator])
+      await registry.query(
+        'UPDATE tenants SET subscription_end_date = NULL WHERE tenant_id = :tenantId::uuid',
+        {
+          tenantId,
+        },
+      );
+  });
+
+  test('one that fails does not stop the others; a notice that was not accepted is sent again', async () => {
+    const [one, two] = [await addTenant('2028-01-10'), await addTenant('2028-01-10')].sort();
+    let refused = true;
+    const publish = async () => {
+      if (refused) {
+        refused = false;
+        throw new Error('the topic does not answer');
+      }
+    };
+    const failing = await run('2028-01-09', { publish });
+    expect([failing.failures, failing.figures.notices]).toEqual([[one], 1]);
+    expect((await run('2028-01-09')).figures.notices).toBe(1);
+    const refusing = await run('2028-03-01', {
+      offboard: (tenantId) =>
+        tenantId === one ? Promise.reject(new Error('a move runs')) : Promise.resolve(),
+    });
+    expect([refusing.failures, refusing.figures.offboarded]).toEqual([[one], 1]);
+    expect(two).toBeDefined();
+  });
+});

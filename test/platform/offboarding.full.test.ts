@@ -1,0 +1,96 @@
+import { DescribeDBClusterSnapshotsCommand, RDSClient } from '@aws-sdk/client-rds';
+import { GetExecutionHistoryCommand, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { expect, test, vi } from 'vitest';
+import { ended } from './backup-runs.ts';
+import {
+  certificateOf,
+  type LeavingTenant,
+  offboarded,
+  offboardOnceIdle,
+  plant,
+  userPoolId,
+} from './leaving-tenant.ts';
+import { administrator } from './platform-databases.ts';
+import { searchEverything } from './remaining-traces.ts';
+import { call, operatorToken, platform } from './running-platform.ts';
+
+const states = new SFNClient(administrator(platform().awsUrl));
+
+/** Waits until an execution has entered the state, and stops it. */
+async function stopIn(executionArn: string, state: string): Promise<void> {
+  await vi.waitUntil(
+    async () => {
+      const { events = [] } = await states.send(
+        new GetExecutionHistoryCommand({ executionArn, maxResults: 1000 }),
+      );
+      return events.some(({ stateEnteredEventDetails }) => stateEnteredEventDetails?.name === state);
+    },
+    { timeout: 300_000, interval: 50 },
+  );
+  await states.send(new StopExecutionCommand({ executionArn }));
+}
+
+async function expectNothingLeft(tenants: readonly LeavingTenant[]): Promise<void> {
+  const words = tenants.flatMap(({ word, slug }) => [word, `@${slug}.test`]);
+  expect(await searchEverything(platform(), words, userPoolId())).toEqual([]);
+}
+
+const STATES = [
+  'Settle',
+  'Export',
+  'Begin grace',
+  'Grace period',
+  'Last check',
+  'Erase from proxies',
+  'Erase databases',
+  'Erase services',
+  'Erase other regions',
+  'Erase registry',
+  'Certify',
+];
+
+test('an execution that is stopped in any phase is continued, up to the certificate', {
+  timeout: 600_000,
+}, async () => {
+  const stopped = async (state: string) => {
+    const tenant = await plant(state === 'Erase databases' ? { tier: 'business' } : {});
+    const asked = await offboardOnceIdle(tenant.slug);
+    await stopIn(asked.body.executionArn, state);
+    const { certificate } = await certificateOf(tenant);
+    expect(
+      certificate.erased.map(({ store }) => store),
+      state,
+    ).toContain('registry');
+    // What was found before the interruption is not forgotten.
+    const kinds = certificate.erased.flatMap(({ removed }) => removed.map(({ what }) => what));
+    expect(kinds, state).toEqual(expect.arrayContaining(['placements', 'objects of exports', 'accounts']));
+    return tenant;
+  };
+  const tenants = await Promise.all(STATES.map(stopped));
+  await expectNothingLeft(tenants);
+});
+
+test('what a tenant left with its dedicated database is erased: its final snapshot, and its key', {
+  timeout: 300_000,
+}, async () => {
+  const token = await operatorToken();
+  const tenant = await plant({ tier: 'enterprise' });
+  const asked = await call('POST', `/tenants/${tenant.slug}/moves`, {
+    token,
+    body: { targetTier: 'business', force: true },
+  });
+  expect((await ended(String(asked.headers.get('location')))).status).toBe('succeeded');
+  const rds = new RDSClient(administrator(platform().awsUrl));
+  const snapshots = async () => {
+    const { DBClusterSnapshots = [] } = await rds.send(new DescribeDBClusterSnapshotsCommand({}));
+    return DBClusterSnapshots.filter(({ DBClusterSnapshotIdentifier: name }) =>
+      name?.includes(tenant.tenantId),
+    );
+  };
+  await vi.waitUntil(async () => (await snapshots()).length > 0, { timeout: 60_000, interval: 200 });
+  const { certificate } = await offboarded(tenant);
+  expect(await snapshots()).toEqual([]);
+  const removed = certificate.erased.flatMap(({ removed: kinds }) => kinds.map(({ what }) => what));
+  expect(removed).toEqual(expect.arrayContaining(['final snapshots', 'KMS keys of the tenant’s own']));
+  await expectNothingLeft([tenant]);
+});

@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { certificateOf, certify, eraseRegistry } from '../../functions/offboarding/certify.ts';
+import { beginErasure } from '../../functions/offboarding/offboarding-phases.ts';
+import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
+import { eraseOtherRegions } from '../../functions/offboarding/other-regions.ts';
+import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
+
+const ACTOR = { id: 'execution', type: 'workflow' } as const;
+const MACHINE = 'arn:aws:states:eu-west-1:1:stateMachine:tenant-offboarding';
+
+let two: TwoRegistries;
+beforeAll(async () => {
+  two = await startTwoRegistries();
+});
+afterAll(() => two?.plane.stop());
+
+async function put(key: 'us' | 'eu', tenantId: string, status: string, homeRegion: string): Promise<void> {
+  await two[key].query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status,
+                          data_residency, home_region)
+     VALUES (:tenantId::uuid, :tenantId, :slug, 'schema', 'business', :status, :homeRegion, :homeRegion)`,
+    { tenantId, slug: `t-${tenantId.slice(0, 13)}`, status, homeRegion },
+  );
+}
+
+/** A tenant of `eu` that has been in `us`, with a backup there. */
+async function addMoved(): Promise<string> {
+  const tenantId = randomUUID();
+  await put('eu', tenantId, 'active', 'eu');
+  await put('us', tenantId, 'elsewhere', 'eu');
+  await two.us.query(
+    `INSERT INTO tenant_backups (tenant_id, region, tier, isolation_model, epoch, schema_version, prefix, started_by,
+                                 status, finished_at, expires_at)
+     VALUES (:tenantId::uuid, 'us', 'business', 'schema', 1, 6, 'x/', 'x', 'failed', now(), now() + interval '1 day')`,
+    { tenantId },
+  );
+  return tenantId;
+}
+
+const erasing = async (tenantId: string) => {
+  const offboardingId = await requestOffboarding(two.eu, tenantId, {
+    actor: ACTOR,
+    cause: 'request',
+    executionArnOf: (name) => `arn:eu:${name}`,
+    start: async () => {},
+  });
+  await beginErasure(two.eu, offboardingId, ACTOR);
+  return offboardingId;
+};
+
+test('a region where the tenant was before erases its own, and the certificate lists it', async () => {
+  const tenantId = await addMoved();
+  const offboardingId = await erasing(tenantId);
+  const starts: { machine: string; name: string; input: object }[] = [];
+  const start = async (machine: string, name: string, input: object) => {
+    starts.push({ machine, name, input });
+  };
+  const ask = () =>
+    eraseOtherRegions(two.eu, two.registries('eu'), offboardingId, {
+      actor: ACTOR,
+      stateMachineArn: MACHINE,
+      start,
+    });
+
+  expect(await ask()).toBe(false);
+  expect(await ask()).toBe(false);
+  expect(starts).toEqual([
+    {
+      machine: MACHINE.replace('eu-west-1', 'us-east-1'),
+      name: `offboarding-${offboardingId}`,
+      input: { tenantId, offboardingId },
+    },
+  ]);
+  // As the workflow of that region does it.
+  expect(await findOffboarding(two.us, offboardingId)).toMatchObject({
+    partOf: 'eu',
+    status: 'running',
+    phase: 'erase',
+    region: 'us',
+  });
+  await beginErasure(two.us, offboardingId, ACTOR);
+  expect(
+    await eraseOtherRegions(two.us, two.registries('us'), offboardingId, {
+      actor: ACTOR,
+      stateMachineArn: MACHINE,
+      start,
+    }),
+  ).toBe(true);
+  await keepFound(two.us, offboardingId, 'bucket backups', async () => ({ 'objects of backups': 2 }));
+  await mergeFact(two.us, offboardingId, 'bucket backups', { verifiedAt: new Date().toISOString() });
+  await eraseRegistry(two.us, offboardingId);
+  await certify(two.us, offboardingId, { keyArn: 'none', logRetentionDays: 90, actor: ACTOR });
+
+  expect(await ask()).toBe(true);
+  await eraseRegistry(two.eu, offboardingId);
+  const record = (await findOffboarding(two.eu, offboardingId))!;
+  const { erased, kept } = certificateOf(record, { now: new Date(), logRetentionDays: 90 });
+  expect(
+    erased.filter(({ region }) => region === 'us').map(({ store, removed }) => [store, removed]),
+  ).toEqual([
+    ['bucket backups', [{ what: 'objects of backups', count: 2 }]],
+    ['registry', [{ what: 'rows of tenant_backups', count: 1 }]],
+  ]);
+  expect(kept.some(({ region, store }) => region === 'us' && store === 'logs')).toBe(true);
+  // The row that names the tenant's region stays, so that the slug stays reserved and the certificate is found.
+  const [stub] = await two.us.query(
+    'SELECT status, home_region FROM tenants WHERE tenant_id = :tenantId::uuid',
+    {
+      tenantId,
+    },
+  );
+  expect(stub).toEqual({ status: 'elsewhere', home_region: 'eu' });
+  const left = await two.us.query('SELECT 1 FROM tenant_backups WHERE tenant_id = :tenantId::uuid', {
+    tenantId,
+  });
+  expect(left).toEqual([]);
+});
+
+test('a region that has never had the tenant is not asked; a start that fails is left to its recovery', async () => {
+  const [here, both] = [randomUUID(), await addMoved()];
+  await put('eu', here, 'active', 'eu');
+  const refuse = () => Promise.reject(new Error('throttled'));
+  const options = { actor: ACTOR, stateMachineArn: MACHINE, start: refuse };
+  const [one, other] = [await erasing(here), await erasing(both)];
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), one, options)).toBe(true);
+  expect(await findOffboarding(two.us, one)).toBeUndefined();
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), other, options)).toBe(false);
+  expect((await findOffboarding(two.us, other))?.status).toBe('running');
+});
