@@ -5,7 +5,12 @@
 import { ObjectStore, s3Client } from '../aws/object-store.ts';
 import { UserPool } from '../aws/user-pool.ts';
 import { type OffboardingAwsEnvironment, variable } from '../contracts/environments.ts';
-import { countAccounts, eraseAccounts } from '../offboarding/erase-accounts.ts';
+import {
+  countAccountRequests,
+  countAccounts,
+  eraseAccountRequests,
+  eraseAccounts,
+} from '../offboarding/erase-accounts.ts';
 import { countObjects, eraseObjects } from '../offboarding/erase-objects.ts';
 import {
   eraseDedicatedDatabase,
@@ -114,6 +119,13 @@ async function eraseBuckets({ registry, offboardingId, tenantId, deadline }: Era
 }
 
 async function eraseUsers({ registry, offboardingId, tenantId, deadline }: Erasure): Promise<boolean> {
+  const requests = 'requests for accounts';
+  await keepFound(registry, offboardingId, requests, async () =>
+    some({ 'rows of account_requests': await countAccountRequests(registry, tenantId) }),
+  );
+  // Before accounts are counted and erased: none is made later.
+  if (!(await eraseAccountRequests(registry, tenantId))) return false;
+  await mergeFact(registry, offboardingId, requests, verified());
   const pool = new UserPool(setting('USER_POOL_ID'));
   const store = 'user pool';
   await keepFound(registry, offboardingId, store, async () => {
