@@ -13,13 +13,13 @@ import {
 } from '../offboarding/erase-accounts.ts';
 import { countObjects, eraseObjects } from '../offboarding/erase-objects.ts';
 import {
+  countDedicatedDatabases,
   eraseDedicatedDatabase,
   eraseFromProxies,
   eraseKeys,
   eraseSecrets,
   eraseSnapshots,
   findSecrets,
-  hasDedicatedDatabase,
   keysOf,
   snapshotsOf,
 } from '../offboarding/erase-place.ts';
@@ -72,9 +72,7 @@ async function eraseDatabases({ registry, offboardingId, tenantId }: Erasure): P
   const store = 'dedicated database';
   await keepFound(registry, offboardingId, store, async () =>
     some({
-      'clusters with their automated backups, proxies and stacks': Number(
-        await hasDedicatedDatabase(tenantId),
-      ),
+      'clusters with their automated backups, proxies and stacks': await countDedicatedDatabases(tenantId),
       'final snapshots': (await snapshotsOf(registry, tenantId)).length,
     }),
   );

@@ -45,7 +45,7 @@ describe('tenants of all three models that leave', () => {
     const [starter, business, enterprise] = await Promise.all([
       plant(),
       plant({ tier: 'business' }),
-      plant({ tier: 'enterprise' }),
+      plant({ tier: 'enterprise', databaseSize: 'small' }),
     ]);
     tenants = { starter, business, enterprise };
     // What a restore has replaced is kept beside the rows; what a move has left is not cleaned up yet.
