@@ -100,7 +100,7 @@ export const prices: PricesConfig = {
 /** Interface endpoints of a region's network, each in every zone. */
 const ENDPOINT_SERVICES = 4;
 /** Of the stacks of a region with one cell; the home region has the operators' API too. */
-const ALARM_METRICS = { home: 115, other: 102, furtherCell: 19 };
+const ALARM_METRICS = { home: 130, other: 117, furtherCell: 19 };
 /** Three for each of the API's functions and each tier with its cells, or the dedicated databases. */
 const METRICS_OF_A_FUNCTION = 3;
 const API_FUNCTIONS = 5;

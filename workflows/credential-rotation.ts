@@ -112,7 +112,7 @@ export class CredentialRotation extends Construct {
       .next(wait('Overlap after the switch back'))
       .next(drop)
       .next(discard);
-    const renewSecret = this.#phase('Renew secret', 'aws', 'renew').next(renewed);
+    const renewSecret = this.#phase('Renew secret', 'data', 'renewSecret').next(renewed);
     const standIn = this.#phase('Prepare stand-in', 'aws', 'prepare')
       .next(this.#phase('Create stand-in', 'data', 'create'))
       .next(this.#phase('Register stand-in', 'aws', 'register', [proxyTaken]))
@@ -120,7 +120,7 @@ export class CredentialRotation extends Construct {
       .next(this.#phase('Switch', 'registry', 'switchOver'))
       .next(waitUnlessNow('Overlap after the switch', renewSecret));
 
-    const owner = this.#phase('Renew secret of owner', 'aws', 'renew')
+    const owner = this.#phase('Renew secret of owner', 'data', 'renewSecret')
       .next(this.#phase('Renew owner', 'data', 'renew'))
       .next(this.#phase('Verify owner', 'data', 'verify', [notYetReachable]))
       .next(succeeded);

@@ -6,12 +6,16 @@ import {
   verifyRole,
   verifyStandIn,
 } from '../credentials/login-roles.ts';
+import { renewSecret as addPassword } from '../credentials/stand-in-credentials.ts';
 import { credentialTask, rotationPhase } from './credential-task.ts';
 
 const create = rotationPhase('create-stand-in', createStandInRole);
 
 /** Signs in as the stand-in and reads a tenant's data, as requests will. */
 const verifyOther = rotationPhase('verify-stand-in', verifyStandIn);
+
+/** Gives the role's secret another password. Here, because the secret is read for it, which no function outside may do. */
+const renewSecret = rotationPhase('renew-secret', (_registry, rotation) => addPassword(rotation));
 
 /** Gives the role the password of its secret. The old one ends here. */
 const renew = rotationPhase('renew', renewRole);
@@ -31,5 +35,5 @@ const takeBack = rotationPhase('prepare', (registry, rotation) =>
   dropStandInRole(registry, rotation, { always: true }),
 );
 
-export const phases = { create, verifyOther, renew, verify, drop, dropAnyway, takeBack };
+export const phases = { create, verifyOther, renewSecret, renew, verify, drop, dropAnyway, takeBack };
 export const handler = credentialTask(phases);

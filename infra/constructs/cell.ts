@@ -168,10 +168,14 @@ export class Cell extends Construct {
     return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
   }
 
-  /** May give the roles of the cell other passwords, and make and delete the secrets of stand-ins. */
-  grantRotate(grantee: IGrantable): void {
+  /** May give the secrets of the cell's roles other passwords. */
+  grantRenew(grantee: IGrantable): void {
+    grantSecretRenewal(grantee, this, this.#props.keyArn, [this.#named('owner'), this.#named('starter')]);
+  }
+
+  /** May make and delete the secrets of stand-ins. */
+  grantStandIns(grantee: IGrantable): void {
     const { keyArn } = this.#props;
-    grantSecretRenewal(grantee, this, keyArn, [this.#named('owner'), this.#named('starter')]);
     const standIns = [this.#standIns(grantee)];
     grantSecretCreation(grantee, this, keyArn, standIns);
     Grant.addToPrincipal({ grantee, actions: ['secretsmanager:DeleteSecret'], resourceArns: standIns });

@@ -39,8 +39,8 @@ const ANY_TENANT =
   'The task works for whichever tenant the execution names, so its secret is known by pattern only.';
 
 /**
- * Rotation of database passwords by schedule and on request. One function changes secrets and proxies, another one signs in
- * to data databases, and the third one changes the registry and the passwords of its own roles.
+ * Rotation of database passwords by schedule and on request. One function makes secrets of stand-ins and changes proxies, another
+ * one changes permanent secrets and signs in to data databases, and the third one changes the registry and the passwords of its own roles.
  */
 export class CredentialRotation extends Construct {
   readonly stateMachine: StateMachine;
@@ -68,12 +68,11 @@ export class CredentialRotation extends Construct {
 
     const aws = this.#task({
       entry: 'tasks/credential-aws',
-      description: 'Changes secrets and tells proxies',
+      description: 'Makes secrets of stand-ins and tells proxies',
       environment: { ...registry.writerEnvironment, SECRETS_KMS_KEY_ARN: secrets.keyArn },
     });
     secrets.grantCreateTenant(aws);
     secrets.grantDeleteTenant(aws, ANY_TENANT);
-    secrets.grantRenew(aws, ANY_TENANT);
     grantDedicatedProxyAuth(aws, Stack.of(this));
 
     const data = this.#task({
@@ -82,10 +81,10 @@ export class CredentialRotation extends Construct {
       environment: registry.writerEnvironment,
       network: props.network.forTasks,
     });
-    secrets.grantReadTenant(data, ANY_TENANT);
-    secrets.grantReadDedicated(data, ANY_TENANT);
+    secrets.grantRenew(data, ANY_TENANT);
     for (const cell of cells) {
-      cell.grantRotate(aws);
+      cell.grantStandIns(aws);
+      cell.grantRenew(data);
       cell.grantProxyAuth(aws);
       cell.grantOwner(data);
       cell.grantStarter(data);

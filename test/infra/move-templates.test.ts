@@ -193,7 +193,7 @@ test('a tenant that is provisioning too long raises an alarm, and recovery may s
   ]);
 });
 
-test('the operators’ API may start and watch moves, backups, restores, exports and rollouts in every region, measure tenants of any, and ask for their accounts', () => {
+test('the operators’ API may start and watch the workflows that an operator asks for in every region, measure tenants of any, and ask for their accounts', () => {
   const tenants = functionOf('api/tenants/handler');
   const allowed = (action: string) =>
     allowStatements(assembly.resources)
@@ -203,16 +203,20 @@ test('the operators’ API may start and watch moves, backups, restores, exports
       .map((arn) => arn.replaceAll(/<AWS::\w+>/g, ''))
       .sort();
   expect(allowed('states:StartExecution')).toEqual([
+    'arn:aws:states:eu-west-1::stateMachine:credential-rotation',
     'arn:aws:states:eu-west-1::stateMachine:schema-rollout',
     'arn:aws:states:eu-west-1::stateMachine:tenant-backup',
     'arn:aws:states:eu-west-1::stateMachine:tenant-export',
     'arn:aws:states:eu-west-1::stateMachine:tenant-move',
+    'arn:aws:states:eu-west-1::stateMachine:tenant-offboarding',
     'arn:aws:states:eu-west-1::stateMachine:tenant-onboarding',
     'arn:aws:states:eu-west-1::stateMachine:tenant-restore',
+    'arn:aws:states:us-east-1::stateMachine:credential-rotation',
     'arn:aws:states:us-east-1::stateMachine:schema-rollout',
     'arn:aws:states:us-east-1::stateMachine:tenant-backup',
     'arn:aws:states:us-east-1::stateMachine:tenant-export',
     'arn:aws:states:us-east-1::stateMachine:tenant-move',
+    'arn:aws:states:us-east-1::stateMachine:tenant-offboarding',
     'arn:aws:states:us-east-1::stateMachine:tenant-onboarding',
     'arn:aws:states:us-east-1::stateMachine:tenant-restore',
   ]);

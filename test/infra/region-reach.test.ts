@@ -177,6 +177,7 @@ test('the reach is as narrow as names allow', () => {
         'tenant-restore',
         'tenant-export',
         'tenant-offboarding',
+        'credential-rotation',
         'schema-rollout',
       ].flatMap((name) => [
         `states:DescribeExecution arn:aws:states:eu-west-1::execution:${name}:*`,

@@ -114,16 +114,20 @@ describe('an identity provider', () => {
   });
 });
 
-test('only the task of accounts may change accounts, those of its user pool, and it reaches no database', () => {
+test('the task of accounts may change accounts, offboarding may delete them, both of the user pool; neither reaches a database', () => {
   const rights = allowStatements(assembly.resources).filter(({ statement }) =>
     listOf(statement.Action).some((action) => text(action).startsWith('cognito-idp:')),
   );
-  expect(rights).toHaveLength(1);
-  const [{ roles, statement }] = rights as [(typeof rights)[0]];
-  const { Properties } = functionNamed(assembly, 'tasks/accounts');
-  expect(text(Properties.Role)).toContain(roles[0]);
-  expect(text(statement.Resource)).toMatch(/^<IdentityUsers\w+\.Arn>$/);
-  expect(Properties).not.toHaveProperty('VpcConfig');
+  expect(rights).toHaveLength(2);
+  for (const entry of ['tasks/accounts', 'tasks/offboarding-aws']) {
+    const { Properties } = functionNamed(assembly, entry);
+    const own = rights.find(({ roles }) => text(Properties.Role).includes(roles[0] as string));
+    expect(text(own?.statement.Resource), entry).toMatch(/^<[\w:-]*IdentityUsers\w+(\.Arn)?>$/);
+    expect(listOf(own?.statement.Action).includes('cognito-idp:AdminDeleteUser'), entry).toBe(
+      entry === 'tasks/offboarding-aws',
+    );
+    expect(Properties).not.toHaveProperty('VpcConfig');
+  }
 });
 
 test('invitations come from the address of the configuration, where it has one', () => {

@@ -330,8 +330,8 @@ test('all state machine definitions are valid', async () => {
     'registry-reconcile',
     'schema-rollout',
     'partition-upkeep',
-    'credential-rotation',
     'tenant-offboarding',
+    'credential-rotation',
   ]);
   for (const { Properties } of machines) {
     const definition = text(Properties.DefinitionString)

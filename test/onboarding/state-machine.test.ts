@@ -160,6 +160,7 @@ test('every lifecycle error is named as its class, in a bundle that renames clas
     new errors.UnknownCell(),
     new errors.ProxySecretsExhausted(),
     new errors.RegionQuotaExhausted(''),
+    new errors.SizeNotOffered('a'),
     new errors.ProxyBusy(),
     new errors.ProxyLeaseLost(),
     new errors.TenantUnreachable(),

@@ -50,13 +50,25 @@ export async function provisionMasterUser(
   } finally {
     await client.end();
   }
-  const database = new Client({ ...connection, database: spec.databaseName });
-  await database.connect();
-  try {
+  // Databases that are created later are copies of template1.
+  await inDatabase(connection, 'template1', installExtensionRights);
+  await inDatabase(connection, spec.databaseName, async (database) => {
     await installReplicationRole(database);
     await installExtensionRights(database);
+  });
+}
+
+async function inDatabase(
+  connection: ClientConfig,
+  database: string,
+  work: (client: Client) => Promise<void>,
+): Promise<void> {
+  const client = new Client({ ...connection, database });
+  await client.connect();
+  try {
+    await work(client);
   } finally {
-    await database.end();
+    await client.end();
   }
 }
 
