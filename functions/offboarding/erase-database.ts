@@ -20,6 +20,7 @@ import { patiently, readPlacement, withoutWriters } from '../database/transfer/f
 import { sharedTablesVersion } from '../database/transfer/place-facts.ts';
 import { eraseSharedRows } from '../database/transfer/reshape/erase-shared-rows.ts';
 import { ErasureIncomplete, TenantBusy } from './errors.ts';
+import type { Kept } from './offboarding-records.ts';
 
 export type Counts = Readonly<Record<string, number>>;
 
@@ -187,6 +188,37 @@ async function forgetInStatistics(owner: pg.ClientBase): Promise<boolean> {
     }
   }
   return true;
+}
+
+/**
+ * What the erasure leaves in the planner's statistics: PostgreSQL keeps those of a table that has become empty, whose
+ * ANALYZE finds no row. Call it after {@link eraseDatabase}.
+ * @param found what was found before.
+ */
+export async function statisticsLeft(owner: pg.ClientBase, found: Counts): Promise<Kept[]> {
+  if (!(await hasSharedTables(owner))) return [];
+  const erased = Object.keys(found).flatMap((kind) =>
+    kind.startsWith(ROWS) ? [kind.slice(ROWS.length)] : [],
+  );
+  // Row-level security hides the rows, and the statistics, from the owner; ANALYZE has stored that there is no row.
+  const { rows } = await owner.query<{ name: string }>(
+    `select c.relname as name from pg_catalog.pg_class c
+      left join pg_catalog.pg_inherits i on i.inhrelid = c.oid
+      left join pg_catalog.pg_class parent on parent.oid = i.inhparent
+     where c.relnamespace = pg_catalog.to_regnamespace($1) and c.relkind in ('r', 'p') and c.reltuples = 0
+       and (c.relname = any ($2)
+            or parent.relname = any ($2) and pg_catalog.pg_stat_get_tuples_inserted(c.oid) > 0) order by 1`,
+    [SHARED_SCHEMA, erased],
+  );
+  if (rows.length === 0) return [];
+  return [
+    {
+      what: `samples of columns in the planner’s statistics of tables that are empty now: ${rows.map(({ name }) => name).join(', ')}`,
+      count: rows.length,
+      until: null,
+      why: 'The tenant was the last one in them. PostgreSQL replaces the samples when the tables have rows again; only the administrator of the database can read them.',
+    },
+  ];
 }
 
 async function hasSharedTables(owner: pg.ClientBase): Promise<boolean> {

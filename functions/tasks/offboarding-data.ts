@@ -1,6 +1,11 @@
 /** The phase of `tenant-offboarding` that signs in to data databases, as their owner. It reaches no other service. */
 import { type RegionEnvironment, variable } from '../contracts/environments.ts';
-import { countSchemaRows, eraseDatabase, searchDatabase } from '../offboarding/erase-database.ts';
+import {
+  countSchemaRows,
+  eraseDatabase,
+  searchDatabase,
+  statisticsLeft,
+} from '../offboarding/erase-database.ts';
 import { keepFound, mergeFact } from '../offboarding/offboarding-records.ts';
 import { findPlace } from '../places/place.ts';
 import { asOwnerOf } from '../places/place-database.ts';
@@ -32,7 +37,11 @@ const erase = phase(offboardingState, async ({ offboarding }, { registry, lambda
     );
     const done = await asOwnerOf(cell, (owner) => eraseDatabase(owner, tenantId, { store, found, deadline }));
     if (!done) return { done: false };
-    await mergeFact(registry, offboardingId, store, { verifiedAt: new Date().toISOString() });
+    const kept = await asOwnerOf(cell, (owner) => statisticsLeft(owner, found));
+    await mergeFact(registry, offboardingId, store, {
+      verifiedAt: new Date().toISOString(),
+      ...(kept.length > 0 ? { kept } : {}),
+    });
   }
   return { done: true };
 });

@@ -6,6 +6,7 @@ import {
   countSchemaRows,
   eraseDatabase,
   searchDatabase,
+  statisticsLeft,
 } from '../../functions/offboarding/erase-database.ts';
 import { ErasureIncomplete, TenantBusy } from '../../functions/offboarding/errors.ts';
 import { keptSchemaName } from '../../functions/placement/tenant-names.ts';
@@ -125,6 +126,45 @@ describe('a tenant of the shared tables', () => {
     expect(await searchDatabase(owner, tenant.tenantId)).toMatchObject({ placements: 1 });
     expect(await erase(tenant.tenantId)).toBe(true);
   });
+});
+
+test('statistics of tables that have become empty are told, and no others', async () => {
+  const fresh = await TestDatabase.clone();
+  try {
+    const client = await fresh.connect('owner');
+    const tenants = [await fresh.addTenant('shared'), await fresh.addTenant('shared')];
+    for (const { tenantId, epoch, login } of tenants) {
+      const session = await fresh.connect(login);
+      await session.query('BEGIN');
+      await session.query('SELECT tenancy.enter($1::uuid, $2::bigint, $3)', [tenantId, epoch, 'write']);
+      await session.query(
+        `INSERT INTO employees (email, first_name, last_name) SELECT n || $1, 'Ada', 'L' FROM generate_series(1, 9) n`,
+        [`@${tenantId}.test`],
+      );
+      await session.query('COMMIT');
+      await session.end();
+    }
+    const superuser = await fresh.connect('superuser');
+    await superuser.query('ANALYZE shared.employees');
+    const left: unknown[] = [];
+    for (const { tenantId } of tenants) {
+      const found = await searchDatabase(client, tenantId);
+      await eraseDatabase(client, tenantId, { store: 'database test', found, deadline: forever() });
+      left.push(await statisticsLeft(client, found));
+    }
+    const { rows } = await superuser.query<{ names: string }>(
+      `select string_agg(distinct tablename, ', ') as names from pg_stats
+       where schemaname = 'shared' and histogram_bounds::text like $1 and tablename not like 'idx_%'`,
+      [`%${tenants[1]!.tenantId}%`],
+    );
+    expect(rows).toEqual([{ names: 'employees' }]);
+    expect(left).toEqual([
+      [],
+      [expect.objectContaining({ count: 1, what: expect.stringMatching(/: employees$/), until: null })],
+    ]);
+  } finally {
+    await fresh.drop();
+  }
 });
 
 describe('a tenant with a schema of its own', () => {
