@@ -180,8 +180,8 @@ export interface OffboardingRegistryEnvironment extends RegistryEnvironment, Reg
   readonly OFFBOARDING_POLICY: string;
   readonly EXPORT_STATE_MACHINE_ARN: string;
   readonly OFFBOARDING_STATE_MACHINE_ARN: string;
-  /** Days after which logs are deleted. */
-  readonly LOG_RETENTION_DAYS: string;
+  /** JSON of a `Retention`: what outlives an erasure, by days. */
+  readonly RETENTION: string;
   /** The KMS key that signs certificates. */
   readonly CERTIFICATE_KEY_ARN: string;
   readonly NOTIFICATION_TOPIC_ARN: string;

@@ -14,6 +14,9 @@ export const EVENT_SOURCE = 'strata';
 
 export const EVENT_SCHEMA_VERSION = 1;
 
+/** A published event stays in the registry for so many days, for an operator who looks for it. */
+export const PUBLISHED_EVENT_DAYS = 7;
+
 /** What each field means, for the documentation. */
 export const fieldMeanings = z.registry<{ description: string }>();
 

@@ -10,6 +10,16 @@ export interface OffboardingPolicy {
   readonly suspendedDays: number;
 }
 
+/** What the installation keeps beside the registry and the clusters, in days. */
+export interface Retention {
+  /** Of logs. */
+  readonly logRetentionDays: number;
+  /** Of events in the archive of the bus; absent: there is none. */
+  readonly eventArchiveDays?: number;
+  /** Of snapshots of clusters by AWS Backup; absent: there are none. */
+  readonly vaultDays?: number;
+}
+
 /** Step Functions keeps the history of an execution, and CloudFormation the events of a deleted stack, for so many days. */
 export const WORKFLOW_HISTORY_DAYS = 90;
 

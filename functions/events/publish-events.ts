@@ -8,7 +8,7 @@
  */
 import type { EventBus, EventEntry } from '../aws/event-bus.ts';
 import { MOST_ENTRIES } from '../aws/event-bus.ts';
-import { EVENT_SOURCE } from '../contracts/events.ts';
+import { EVENT_SOURCE, PUBLISHED_EVENT_DAYS } from '../contracts/events.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
   deletePublished,
@@ -39,8 +39,6 @@ export interface Published {
 
 /** Rows that are read at once. */
 const PAGE = 100;
-/** So long a published event stays, for an operator who looks for it. */
-const KEEP_DAYS = 7;
 
 interface Prepared {
   readonly event: OutboxEvent;
@@ -69,7 +67,7 @@ export async function publishEvents(
       if (page.length < PAGE || performance.now() >= deadline) break;
       after = page.at(-1)?.position ?? after;
     }
-    await deletePublished(registry, KEEP_DAYS);
+    await deletePublished(registry, PUBLISHED_EVENT_DAYS);
   } finally {
     await releaseOutbox(registry, lease);
   }

@@ -15,7 +15,8 @@ import {
   type KeptStore,
   type SignedCertificate,
 } from '../contracts/erasure-certificate.ts';
-import { WORKFLOW_HISTORY_DAYS } from '../contracts/offboarding-policy.ts';
+import { PUBLISHED_EVENT_DAYS } from '../contracts/events.ts';
+import { type Retention, WORKFLOW_HISTORY_DAYS } from '../contracts/offboarding-policy.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { columnValue, rfc3339 } from '../registry/registry-expressions.ts';
@@ -94,8 +95,7 @@ async function exportFacts(
 
 export interface CertifyOptions {
   readonly keyArn: string;
-  /** Days after which logs are deleted. */
-  readonly logRetentionDays: number;
+  readonly retention: Retention;
   readonly actor: AuditActor;
 }
 
@@ -106,12 +106,12 @@ export interface CertifyOptions {
 export async function certify(
   registry: Registry,
   offboardingId: string,
-  { keyArn, logRetentionDays, actor }: CertifyOptions,
+  { keyArn, retention, actor }: CertifyOptions,
 ): Promise<void> {
   const record = await findOffboarding(registry, offboardingId);
   if (!record) throw new OffboardingOvertaken();
   if (record.status === 'succeeded') return;
-  const certificate = certificateOf(record, { now: new Date(), logRetentionDays });
+  const certificate = certificateOf(record, { now: new Date(), ...retention });
   const signed: SignedCertificate | undefined =
     record.partOf === null ? await sign(certificate, keyArn) : undefined;
   await registry.transaction(async (transaction) => {
@@ -132,7 +132,7 @@ async function sign(certificate: ErasureCertificate, keyArn: string): Promise<Si
 /** @throws {ErasureIncomplete} a store was found and not verified. */
 export function certificateOf(
   record: OffboardingRecord,
-  { now, logRetentionDays }: { readonly now: Date; readonly logRetentionDays: number },
+  { now, ...retention }: Retention & { readonly now: Date },
 ): ErasureCertificate {
   const { facts, region, tenantId } = record;
   // The registry does not keep their order.
@@ -166,7 +166,7 @@ export function certificateOf(
           }),
         ),
       ),
-      ...keptByPolicy(record, { now, logRetentionDays }),
+      ...keptByPolicy(record, { now, ...retention }),
     ],
   };
 }
@@ -193,13 +193,13 @@ const toMilliseconds = (time: string): string => new Date(time).toISOString();
 /** What nobody can delete for one tenant, with the day on which its retention is over. */
 function keptByPolicy(
   { facts, region, erasingSince }: OffboardingRecord,
-  { now, logRetentionDays }: { readonly now: Date; readonly logRetentionDays: number },
+  { now, logRetentionDays, eventArchiveDays, vaultDays }: Retention & { readonly now: Date },
 ): KeptStore[] {
   const after = (days: number) => new Date(now.getTime() + days * DAY).toISOString();
-  const databases = Object.entries(facts)
+  const clusters = Object.entries(facts)
     .filter(([store, { found }]) => /(^| \/ )database /.test(store) && Object.keys(found).length > 0)
-    .map(([store]) => named(store, region))
-    .filter(({ store }) => store !== 'database dedicated');
+    .map(([store]) => named(store, region));
+  const databases = clusters.filter(({ store }) => store !== 'database dedicated');
   const regions = [...new Set([region, ...Object.keys(facts).map((store) => named(store, region).region)])];
   const cellDays = clusterRetentionDays(['starter', 'business']);
   return [
@@ -213,6 +213,26 @@ function keptByPolicy(
         why: `A cluster’s backups cannot be changed for one tenant; they age out after ${cellDays} days. A copy of the cluster that is made of them for a restore is deleted after the restore.`,
       }),
     ),
+    ...(vaultDays === undefined ? [] : clusters).map(
+      ({ store, region: where }): KeptStore => ({
+        store,
+        region: where,
+        what: 'snapshots of the cluster in the vault of AWS Backup, and its copy in another region, encrypted',
+        count: null,
+        until: after(vaultDays as number),
+        why: `They are snapshots of whole clusters and may be locked; they age out after ${vaultDays} days.`,
+      }),
+    ),
+    ...(eventArchiveDays === undefined ? [] : regions).map(
+      (where): KeptStore => ({
+        store: 'event archive',
+        region: where,
+        what: 'events of the tenant: ids, slug, figures',
+        count: null,
+        until: after(eventArchiveDays as number),
+        why: `EventBridge deletes them after ${eventArchiveDays} days. They have no personal data.`,
+      }),
+    ),
     ...regions.flatMap((where): KeptStore[] => [
       {
         store: 'registry',
@@ -221,6 +241,22 @@ function keptByPolicy(
         count: null,
         until: after(clusterRetentionDays(TIERS)),
         why: `They age out after ${clusterRetentionDays(TIERS)} days.`,
+      },
+      {
+        store: 'registry',
+        region: where,
+        what: 'events of the tenant in the outbox (event_outbox): ids, slug, figures',
+        count: null,
+        until: after(PUBLISHED_EVENT_DAYS),
+        why: `Subscribers must get the last ones too. An event is deleted ${PUBLISHED_EVENT_DAYS} days after it was published. They have no personal data.`,
+      },
+      {
+        store: 'registry',
+        region: where,
+        what: 'the number of the tenant’s last event (event_sequences)',
+        count: null,
+        until: null,
+        why: 'The numbers of its events must have no gap and no repetition.',
       },
       {
         store: 'logs',
@@ -266,7 +302,7 @@ function keptByPolicy(
     {
       store: 'registry',
       region,
-      what: 'figures of usage by day (counts, bytes, revenue)',
+      what: 'figures of usage by hour and day (counts, bytes, durations, revenue)',
       count: null,
       until: null,
       why: 'For billing and accounting. They have no personal data.',

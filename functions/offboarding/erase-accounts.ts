@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import type { UserPool } from '../aws/user-pool.ts';
 import { requestAccount } from '../registry/account-requests.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 
 /** Addresses per statement. */
@@ -17,6 +18,37 @@ export interface CountedAccounts {
   /** Those of users of other tenants, or of operators. */
   readonly others: number;
 }
+
+/** Requests for accounts of users that no other tenant has. Their rows have addresses. */
+export async function countAccountRequests(registry: RegistryExecutor, tenantId: string): Promise<number> {
+  const { requests } = await registrySql(registry)
+    .selectFrom('account_requests as a')
+    .select((eb) => eb.fn.countAll<number>().as('requests'))
+    .where(ofTenantOnly(tenantId))
+    .executeTakeFirstOrThrow();
+  return requests;
+}
+
+/**
+ * Deletes these requests, so that none makes an account after the accounts are erased. One that a run works on is left to
+ * it: that run may have read the memberships before the tenant was offboarded. Runs that begin later make no account for a
+ * tenant that is offboarded.
+ * @returns false while a run works on one: call it again.
+ */
+export async function eraseAccountRequests(registry: RegistryExecutor, tenantId: string): Promise<boolean> {
+  await registrySql(registry)
+    .deleteFrom('account_requests as a')
+    .where(ofTenantOnly(tenantId))
+    .where((eb) => eb.or([eb('a.lease', 'is', null), eb('a.lease_expires_at', '<=', now)]))
+    .execute();
+  return (await countAccountRequests(registry, tenantId)) === 0;
+}
+
+/** A condition on `account_requests as a`. */
+const ofTenantOnly = (tenantId: string) => sql<boolean>`
+  exists (select from tenant_users as u where lower(u.email) = a.email and u.tenant_id = cast(${tenantId} as uuid))
+  and not exists (
+    select from tenant_users as other where lower(other.email) = a.email and other.tenant_id <> cast(${tenantId} as uuid))`;
 
 /** The accounts of the tenant's users. */
 export async function countAccounts(

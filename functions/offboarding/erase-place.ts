@@ -39,9 +39,9 @@ export async function eraseSecrets(tenantId: string): Promise<void> {
   for (const arn of await findSecrets(tenantId)) await deleteSecret(arn);
 }
 
-/** Whether the tenant has, or has left, a dedicated database of any size in the region. */
-export async function hasDedicatedDatabase(tenantId: string): Promise<boolean> {
-  return (await dedicatedDatabasesOf(tenantId)).length > 0;
+/** How many dedicated databases the tenant has, or has left, in the region: at most one of each size. */
+export async function countDedicatedDatabases(tenantId: string): Promise<number> {
+  return (await dedicatedDatabasesOf(tenantId)).length;
 }
 
 /**

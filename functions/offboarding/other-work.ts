@@ -1,11 +1,12 @@
 import { sql } from 'kysely';
+import { areCredentialsRotating } from '../registry/credential-rotations.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { TenantBusy } from './errors.ts';
 
 /**
- * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, requested rotation,
- * backup or export; or of which a clone exists, because a clone has the same people's data.
+ * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, requested key rotation,
+ * rotation of its credentials, backup or export; or of which a clone exists, because a clone has the same people's data.
  * @param transaction holds the lock of the tenant's row, which all of this work takes before it begins.
  * @param ownExport the offboarding's own.
  * @throws {TenantBusy}
@@ -56,6 +57,8 @@ export async function refuseOtherWork(
     .where('cause', '=', 'request')
     .executeTakeFirst();
   if (rotation) throw new TenantBusy('A key rotation of the tenant is running.');
+  if (await areCredentialsRotating(transaction, tenantId))
+    throw new TenantBusy('A credential rotation of the tenant is running.');
   const rollout = await db
     .selectFrom('schema_rollout_targets as t')
     .innerJoin('schema_rollouts as r', 'r.rollout_id', 't.rollout_id')

@@ -5,16 +5,21 @@
 import { ObjectStore, s3Client } from '../aws/object-store.ts';
 import { UserPool } from '../aws/user-pool.ts';
 import { type OffboardingAwsEnvironment, variable } from '../contracts/environments.ts';
-import { countAccounts, eraseAccounts } from '../offboarding/erase-accounts.ts';
+import {
+  countAccountRequests,
+  countAccounts,
+  eraseAccountRequests,
+  eraseAccounts,
+} from '../offboarding/erase-accounts.ts';
 import { countObjects, eraseObjects } from '../offboarding/erase-objects.ts';
 import {
+  countDedicatedDatabases,
   eraseDedicatedDatabase,
   eraseFromProxies,
   eraseKeys,
   eraseSecrets,
   eraseSnapshots,
   findSecrets,
-  hasDedicatedDatabase,
   keysOf,
   snapshotsOf,
 } from '../offboarding/erase-place.ts';
@@ -67,9 +72,7 @@ async function eraseDatabases({ registry, offboardingId, tenantId }: Erasure): P
   const store = 'dedicated database';
   await keepFound(registry, offboardingId, store, async () =>
     some({
-      'clusters with their automated backups, proxies and stacks': Number(
-        await hasDedicatedDatabase(tenantId),
-      ),
+      'clusters with their automated backups, proxies and stacks': await countDedicatedDatabases(tenantId),
       'final snapshots': (await snapshotsOf(registry, tenantId)).length,
     }),
   );
@@ -114,6 +117,13 @@ async function eraseBuckets({ registry, offboardingId, tenantId, deadline }: Era
 }
 
 async function eraseUsers({ registry, offboardingId, tenantId, deadline }: Erasure): Promise<boolean> {
+  const requests = 'requests for accounts';
+  await keepFound(registry, offboardingId, requests, async () =>
+    some({ 'rows of account_requests': await countAccountRequests(registry, tenantId) }),
+  );
+  // Before accounts are counted and erased: none is made later.
+  if (!(await eraseAccountRequests(registry, tenantId))) return false;
+  await mergeFact(registry, offboardingId, requests, verified());
   const pool = new UserPool(setting('USER_POOL_ID'));
   const store = 'user pool';
   await keepFound(registry, offboardingId, store, async () => {

@@ -10,7 +10,7 @@ import { logger } from '../aws/logger.ts';
 import { publish } from '../aws/publish.ts';
 import * as backupErrors from '../backups/errors.ts';
 import { type OffboardingRegistryEnvironment, variable } from '../contracts/environments.ts';
-import type { OffboardingPolicy } from '../contracts/offboarding-policy.ts';
+import type { OffboardingPolicy, Retention } from '../contracts/offboarding-policy.ts';
 import * as exportErrors from '../exports/errors.ts';
 import { ExportInProgress } from '../exports/errors.ts';
 import { findRunningExport } from '../exports/export-records.ts';
@@ -97,7 +97,7 @@ const registryRows = phase(offboardingState, async ({ offboarding }, { registry 
 const issue = phase(offboardingState, async ({ executionArn: arn, offboarding }, { registry }) => {
   await certify(registry, offboarding.offboardingId, {
     keyArn: setting('CERTIFICATE_KEY_ARN'),
-    logRetentionDays: Number(setting('LOG_RETENTION_DAYS')),
+    retention: JSON.parse(setting('RETENTION')) as Retention,
     actor: { id: arn, type: 'workflow' },
   });
   return { done: true };

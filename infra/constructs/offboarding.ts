@@ -9,6 +9,7 @@ import type { Topic } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { ALERTS, certificateKeyAlias, STATE_MACHINES } from '../../functions/contracts/names.ts';
+import type { Retention } from '../../functions/contracts/offboarding-policy.ts';
 import { OFFBOARDING_TIMEOUTS, TenantOffboarding } from '../../workflows/tenant-offboarding.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
@@ -109,7 +110,12 @@ export class Offboarding extends Construct {
   /** It changes registries, starts exports, signs certificates and publishes notices. */
   #registryTask(): StrataFunction {
     const { settings, region, registry, topic, key, elsewhere } = this.#props;
-    const { offboarding, logRetentionDays } = settings.config;
+    const { offboarding, logRetentionDays, events, backups } = settings.config;
+    const retention: Retention = {
+      logRetentionDays,
+      ...(events.archiveDays === undefined ? {} : { eventArchiveDays: events.archiveDays }),
+      ...(backups.awsBackup ? { vaultDays: backups.awsBackup.retentionDays } : {}),
+    };
     const signing = new Key(this, 'CertificateKey', {
       description: `Strata ${region.key}: signs certificates of erasure`,
       keySpec: KeySpec.RSA_2048,
@@ -132,7 +138,7 @@ export class Offboarding extends Construct {
         ...registry.writerEnvironment,
         ...elsewhere.environment,
         OFFBOARDING_POLICY: JSON.stringify(offboarding),
-        LOG_RETENTION_DAYS: String(logRetentionDays),
+        RETENTION: JSON.stringify(retention),
         EXPORT_STATE_MACHINE_ARN: exports,
         OFFBOARDING_STATE_MACHINE_ARN: own,
         CERTIFICATE_KEY_ARN: signing.keyArn,

@@ -282,7 +282,7 @@ test('the environment of every function has only the agreed names', () => {
     'tasks/offboarding-data': ['REGION_KEY'],
     'tasks/offboarding-registry': [
       'OFFBOARDING_POLICY',
-      'LOG_RETENTION_DAYS',
+      'RETENTION',
       'EXPORT_STATE_MACHINE_ARN',
       'OFFBOARDING_STATE_MACHINE_ARN',
       'CERTIFICATE_KEY_ARN',

@@ -95,9 +95,25 @@ describe('a certificate', () => {
     expect(until('workflows', /./)).toEqual(['2027-02-28']);
     expect(until('bucket backups', /locked/, 'eu')).toEqual(['2026-12-30']);
     expect(until('registry', /one row of tenants/)).toEqual([null]);
+    expect(until('registry', /event_outbox/)).toEqual(['2026-12-07']);
+    expect(until('registry', /event_sequences/, 'eu')).toEqual([null]);
     expect([certificate.requestedAt, certificate.erasureBegunAt]).toEqual([
       '2026-11-20T12:00:00.123Z',
       '2026-11-27T12:00:01.000Z',
+    ]);
+  });
+
+  test('lists the archive of events and the snapshots of AWS Backup where the installation has them', () => {
+    const lines = ({ kept }: ErasureCertificate) =>
+      kept
+        .filter(({ store, what }) => store === 'event archive' || what.includes('AWS Backup'))
+        .map(({ store, region, until }) => `${region} ${store} ${until?.slice(0, 10)}`);
+    expect(lines(certificate)).toEqual([]);
+    const retention = { logRetentionDays: 90, eventArchiveDays: 30, vaultDays: 60 };
+    expect(lines(certificateOf(record, { now: NOW, ...retention }))).toEqual([
+      'us database us-1 2027-01-29',
+      'us event archive 2026-12-30',
+      'eu event archive 2026-12-30',
     ]);
   });
 

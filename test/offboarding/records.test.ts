@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cancelOffboarding } from '../../functions/offboarding/cancel-offboarding.ts';
 import { eraseRegistry } from '../../functions/offboarding/certify.ts';
+import { countAccountRequests, eraseAccountRequests } from '../../functions/offboarding/erase-accounts.ts';
 import {
   ErasureIncomplete,
   FinalExportFailed,
@@ -23,6 +24,7 @@ import {
 import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
 import { recoverOffboardings } from '../../functions/offboarding/recover-offboardings.ts';
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { requestAccount } from '../../functions/registry/account-requests.ts';
 import type { ExportView } from '../../functions/registry/exports.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -114,6 +116,9 @@ describe('a request', () => {
       VALUES (:tenantId::uuid, 'us', 'x/', 'x', now() + interval '1 day')`,
     'A key rotation of the tenant': `INSERT INTO field_rotations (tenant_id, region, cause, epoch, stale_before, started_by)
       VALUES (:tenantId::uuid, 'us', 'request', 1, now(), 'x')`,
+    'A credential rotation of the tenant': `INSERT INTO credential_rotations (kind, subject, tenant_id, region,
+        role_name, secret, started_by)
+      VALUES ('tenant', 'tenant ' || :tenantId, :tenantId::uuid, 'us', 'x', 'x', 'x')`,
     'A schema rollout of the tenant': `WITH begun AS (
         INSERT INTO schema_rollouts (schema_version, tenancy_version, started_by)
         SELECT 7, 2, 'x' WHERE NOT EXISTS (SELECT FROM schema_rollouts WHERE status = 'running') RETURNING rollout_id)
@@ -274,6 +279,45 @@ describe('an offboarding', () => {
   });
 });
 
+test('no request makes an account after the accounts are erased: requests go first, and one in work is waited for', async () => {
+  const [tenantId, neighbour] = [await addTenant(), await addTenant()];
+  const address = (name: string) => `${name}@${tenantId}.test`;
+  for (const name of ['new', 'leased', 'shared']) {
+    const email = address(name);
+    await registry.query(
+      `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :email, 'member')`,
+      { tenantId, email },
+    );
+    await requestAccount(registry, email);
+  }
+  await registry.query(
+    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:neighbour::uuid, :email, 'member')`,
+    { neighbour, email: address('shared') },
+  );
+  const lease = randomUUID();
+  await registry.query(
+    `UPDATE account_requests SET lease = :lease::uuid, lease_expires_at = now() + interval '1 minute'
+      WHERE email = :email`,
+    { lease, email: address('leased') },
+  );
+  const left = async () => {
+    const rows = await registry.query<{ email: string }>(
+      `SELECT email FROM account_requests WHERE email LIKE '%' || :tenantId || '%' ORDER BY email`,
+      { tenantId },
+    );
+    return rows.map(({ email }) => email);
+  };
+  expect(await countAccountRequests(registry, tenantId)).toBe(2);
+  expect(await eraseAccountRequests(registry, tenantId)).toBe(false);
+  expect(await left()).toEqual([address('leased'), address('shared')]);
+  // The run died.
+  await registry.query(`UPDATE account_requests SET lease_expires_at = now() WHERE lease = :lease::uuid`, {
+    lease,
+  });
+  expect(await eraseAccountRequests(registry, tenantId)).toBe(true);
+  expect(await left()).toEqual([address('shared')]);
+});
+
 describe('the registry', () => {
   const erase = (tenantId: string, as = registry) =>
     as.query<{ counts: string }>('SELECT erase_tenant(:tenantId::uuid) AS counts', { tenantId });
@@ -321,6 +365,21 @@ describe('the registry', () => {
        VALUES (:tenantId::uuid, current_date, 1, 1)`,
       { tenantId },
     );
+    const hex = tenantId.replaceAll('-', '');
+    await registry.query(
+      `INSERT INTO query_baselines (database_key, role_name, query_id, calls, total_ms, baseline_calls, baseline_ms)
+       VALUES (:tenantId, 'strata_starter', '1', 1, 1, 1, 1), ('us-1', 'tenant_' || :hex, '1', 1, 1, 1, 1),
+              ('us-1', 'tenant_other', '1', 1, 1, 1, 1)`,
+      { tenantId, hex },
+    );
+    await registry.query(
+      `INSERT INTO alerts (alert_key, kind, severity, region, tenant_id, summary, details)
+       VALUES ('move-failed tenant ' || :tenantId, 'move-failed', 'critical', 'us', :tenantId::uuid, 'x', '{}'),
+              ('replication-slot database us-1 slot move_' || :hex, 'replication-slot', 'warning', 'us', NULL, 'x', '{}'),
+              ('proxy-secrets cell us-1', 'proxy-secrets', 'critical', 'us', NULL, 'x',
+               jsonb_build_object('missing', jsonb_build_array('strata/tenant/' || :tenantId || '/x', 'other')))`,
+      { tenantId, hex },
+    );
     const only = `only@${randomUUID()}.test`;
     await registry.query(
       `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:tenantId::uuid, :only, 'member')`,
@@ -355,6 +414,8 @@ describe('the registry', () => {
         'rows of tenant_move_hops': 1,
         'rows of account_requests': 1,
         'rows of control_idempotency_keys': 1,
+        'rows of query_baselines': 2,
+        'rows of alerts': 3,
       },
       verifiedAt: expect.any(String),
     });
@@ -371,7 +432,20 @@ describe('the registry', () => {
       );
       if (row!.count > 0) left.push(name);
     }
-    expect(left).toEqual(['control_audit_log', 'tenant_offboardings', 'tenants', 'usage_samples']);
+    expect(left).toEqual([
+      'control_audit_log',
+      'event_outbox',
+      'event_sequences',
+      'tenant_offboardings',
+      'tenants',
+      'usage_samples',
+    ]);
+    const alerts = await registry.query<{ details: string }>('SELECT details::text AS details FROM alerts');
+    expect(alerts.map(({ details }) => JSON.parse(details))).toEqual([
+      { missing: ['strata/tenant/erased/x', 'other'] },
+    ]);
+    const baselines = await registry.query('SELECT role_name FROM query_baselines');
+    expect(baselines).toEqual([{ role_name: 'tenant_other' }]);
     const [row] = await registry.query<Record<string, unknown>>(
       `SELECT tenant_name, status, admin_email, billing_email, features FROM tenants WHERE tenant_id = :tenantId::uuid`,
       { tenantId },

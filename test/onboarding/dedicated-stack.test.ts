@@ -16,6 +16,12 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { RequestServiceQuotaIncreaseCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { DatabaseSize } from '../../functions/contracts/database-size.ts';
+import {
+  countDedicatedDatabases,
+  eraseDedicatedDatabase,
+  findSecrets,
+} from '../../functions/offboarding/erase-place.ts';
 import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import {
   DedicatedStackFailed,
@@ -26,7 +32,11 @@ import { launchDedicated } from '../../functions/onboarding/make-place.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
 import { dedicatedSecretName, dedicatedStackName } from '../../functions/placement/tenant-names.ts';
-import type { DedicatedStackSettings, StackProgress } from '../../functions/places/dedicated-stack.ts';
+import {
+  type DedicatedStackSettings,
+  driveDedicatedStack,
+  type StackProgress,
+} from '../../functions/places/dedicated-stack.ts';
 import { RegionQuotaExhausted } from '../../functions/places/errors.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -273,6 +283,36 @@ describe('a stack with a cluster', () => {
     // The second one's only, with its own name.
     expect(await clustersOf(tenantId)).toMatchObject([{ DeletionProtection: true, Status: 'available' }]);
     expect(await secretsOf(tenantId)).toBe(2);
+  });
+
+  test('is erased with its tenant, of whatever size it is: a change of size that was interrupted leaves two', async () => {
+    const [tenantId, neighbour] = [await addTenant(), await addTenant()];
+    const launch = async (of: string, size: DatabaseSize) => {
+      const role = { roleName: `role_of_${size}`, tier: 'enterprise', slug: 'sized' } as const;
+      const offered = { ...settings, ...changed, roleArn: plane.serviceRoleArn, sizes: { [size]: {} } };
+      let progress: StackProgress | undefined;
+      while (!progress?.ready)
+        ({ progress } = await driveDedicatedStack({ tenantId: of, size, ...role }, offered, progress));
+    };
+    for (const size of ['small', 'large'] as const) await launch(tenantId, size);
+    await launch(neighbour, 'small');
+    expect([await countDedicatedDatabases(tenantId), await countDedicatedDatabases(neighbour)]).toEqual([
+      2, 1,
+    ]);
+    expect(await clustersOf(tenantId)).toHaveLength(2);
+
+    await expect.poll(() => eraseDedicatedDatabase(tenantId), { timeout: 30_000, interval: 20 }).toBe(true);
+
+    expect(await countDedicatedDatabases(tenantId)).toBe(0);
+    expect(await clustersOf(tenantId)).toEqual([]);
+    const { StackSummaries = [] } = await new CloudFormationClient({}).send(new ListStacksCommand({}));
+    const stacks = StackSummaries.filter(({ StackName }) => StackName!.includes(tenantId));
+    expect(stacks.map(({ StackStatus }) => StackStatus)).toEqual(['DELETE_COMPLETE', 'DELETE_COMPLETE']);
+    expect(await findSecrets(tenantId)).toEqual([]);
+    expect(await countDedicatedDatabases(neighbour)).toBe(1);
+    expect(await clustersOf(neighbour)).toMatchObject([{ Status: 'available' }]);
+    // It is called again until everything is done.
+    expect(await eraseDedicatedDatabase(tenantId)).toBe(true);
   });
 
   test.runIf(FULL_RUN)('is ready once its cluster is protected, which is not protected before', async () => {

@@ -1,6 +1,12 @@
+import {
+  AdminGetUserCommand,
+  CognitoIdentityProviderClient,
+  UserNotFoundException,
+} from '@aws-sdk/client-cognito-identity-provider';
 import { expect, vi } from 'vitest';
 import type { SignedCertificate } from '../../functions/contracts/erasure-certificate.ts';
 import { readIdentity } from '../../infra/local/index.ts';
+import { administrator } from './platform-databases.ts';
 import { call, onboardOwnTenant, operatorToken, platform, unique, userToken } from './running-platform.ts';
 
 /** A tenant with a word in all that it stores. */
@@ -11,6 +17,23 @@ export interface LeavingTenant {
 }
 
 export const userPoolId = (): string => String(readIdentity(platform().stateDir)?.issuer.split('/').at(-1));
+
+/** Accounts are made after the requests that add users. */
+async function accountsExist(addresses: readonly string[]): Promise<void> {
+  const pool = new CognitoIdentityProviderClient(administrator(platform().awsUrl));
+  const exists = (Username: string) =>
+    pool.send(new AdminGetUserCommand({ UserPoolId: userPoolId(), Username })).then(
+      () => true,
+      (error) => {
+        if (error instanceof UserNotFoundException) return false;
+        throw error;
+      },
+    );
+  await vi.waitUntil(async () => (await Promise.all(addresses.map(exists))).every(Boolean), {
+    timeout: 60_000,
+    interval: 100,
+  });
+}
 
 /** Onboards a tenant with rows that have a word of their own. */
 export async function plant(fields: object = {}): Promise<LeavingTenant> {
@@ -41,6 +64,7 @@ export async function plant(fields: object = {}): Promise<LeavingTenant> {
     proficiencyLevel: 'expert',
   });
   await post('/users', { email: email('user'), role: 'member' });
+  await accountsExist([`admin@${slug}.test`, `viewer@${slug}.test`, email('user')]);
   await call('PATCH', `/tenants/${slug}`, { token, body: { features: { note: word } } });
   return { slug, tenantId: tenant.tenantId, word };
 }

@@ -91,7 +91,7 @@ test('a region where the tenant was before erases its own, and the certificate l
   await keepFound(two.us, offboardingId, 'bucket backups', async () => ({ 'objects of backups': 2 }));
   await mergeFact(two.us, offboardingId, 'bucket backups', { verifiedAt: new Date().toISOString() });
   await eraseRegistry(two.us, offboardingId);
-  await certify(two.us, offboardingId, { keyArn: 'none', logRetentionDays: 90, actor: ACTOR });
+  await certify(two.us, offboardingId, { keyArn: 'none', retention: { logRetentionDays: 90 }, actor: ACTOR });
 
   expect(await ask()).toBe(true);
   await eraseRegistry(two.eu, offboardingId);

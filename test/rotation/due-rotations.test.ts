@@ -143,6 +143,21 @@ test('what is old is begun once, one of each cell at a time, the oldest first, a
   expect((await run()).begun).toEqual([]);
 });
 
+test.each(['offboarding', 'offboarded'])('a tenant that is %s is skipped', async (status) => {
+  await addCell('us-1');
+  const [leaving, staying] = [await addTenant('us-1', 'schema', 400), await addTenant('us-1', 'schema', 100)];
+  await master.query('UPDATE tenants SET status = :status WHERE tenant_id = :leaving::uuid', {
+    status,
+    leaving,
+  });
+  expect((await run()).begun).toEqual([`tenant ${staying}`]);
+  const refused = request({ tenant: leaving, role: 'login' });
+  await expect(refused).rejects.toMatchObject({
+    name: 'NotRotatable',
+    message: expect.stringContaining(status),
+  });
+});
+
 test('the roles of cells, owners and the registry have ages of their own', async () => {
   await addCell('us-1');
   await master.query(`UPDATE cells SET created_at = now() - interval '31 days'`);

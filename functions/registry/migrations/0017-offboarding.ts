@@ -8,6 +8,7 @@
  * - `erase_tenant`: the only way to delete a tenant's rows here. The roles of functions have no right to delete them
  *   otherwise. It works only while the tenant's offboarding is in its phase `erase`, and it finds the tables itself, so
  *   that a table of a later version is not forgotten. Figures (`usage_…`), the operators' audit log and the offboarding stay.
+ *   An alert of a cell that names the tenant among others stays too, without the tenant's id.
  */
 const tenantOffboardings = `
 CREATE TABLE tenant_offboardings (
@@ -52,8 +53,11 @@ DECLARE
   refused text[];
   relation text;
   counted bigint;
+  of_alerts bigint;
   counts jsonb = '{}';
   named text = cast(erased AS text);
+  -- As names of roles, schemas and replication slots have it.
+  hex text = replace(cast(erased AS text), '-', '');
 BEGIN
   PERFORM FROM public.tenants t WHERE t.tenant_id = erased FOR UPDATE;
   IF NOT EXISTS (SELECT FROM public.tenant_offboardings o
@@ -69,6 +73,21 @@ BEGIN
    WHERE k.resource_id = named OR strpos(cast(k.response_body AS text), named) > 0;
   GET DIAGNOSTICS counted = ROW_COUNT;
   counts = counts || jsonb_build_object('control_idempotency_keys', counted);
+  -- The key of a dedicated database is the tenant's id.
+  DELETE FROM public.query_baselines b WHERE b.database_key = named OR strpos(b.role_name, hex) > 0;
+  GET DIAGNOSTICS counted = ROW_COUNT;
+  counts = counts || jsonb_build_object('query_baselines', counted);
+  -- About a role or a replication slot that the tenant had, or about the tenant.
+  DELETE FROM public.alerts a
+   WHERE a.tenant_id = erased OR strpos(concat(a.alert_key, a.summary), named) > 0
+      OR strpos(concat(a.alert_key, a.summary), hex) > 0;
+  GET DIAGNOSTICS of_alerts = ROW_COUNT;
+  -- About a cell, with the tenant among others.
+  UPDATE public.alerts a
+     SET details = cast(replace(replace(cast(a.details AS text), named, 'erased'), hex, 'erased') AS jsonb)
+   WHERE strpos(cast(a.details AS text), named) > 0 OR strpos(cast(a.details AS text), hex) > 0;
+  GET DIAGNOSTICS counted = ROW_COUNT;
+  of_alerts = of_alerts + counted;
   waiting = ARRAY(
     SELECT cast(c.relname AS text) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
      WHERE c.relnamespace = to_regnamespace('public') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -93,6 +112,7 @@ BEGIN
     END IF;
     waiting = refused;
   END LOOP;
+  counts = counts || jsonb_build_object('alerts', of_alerts);
   UPDATE public.tenants t
      SET tenant_name = 'offboarded ' || named, schema_name = NULL, status_reason = NULL, execution_arn = NULL,
          admin_email = NULL, billing_email = NULL, monthly_revenue = NULL, max_users = NULL, max_storage_gb = NULL,
