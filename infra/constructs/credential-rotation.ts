@@ -73,6 +73,8 @@ export class CredentialRotation extends Construct {
     });
     secrets.grantCreateTenant(aws);
     secrets.grantDeleteTenant(aws, ANY_TENANT);
+    // A second run of the same work reads what the first one has made.
+    secrets.grantReadTenant(aws, ANY_TENANT);
     grantDedicatedProxyAuth(aws, Stack.of(this));
 
     const data = this.#task({

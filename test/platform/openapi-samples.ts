@@ -229,8 +229,16 @@ export const samples: Readonly<Record<string, Sample>> = {
   },
   'credentials.read': {
     before: async (driver) => {
-      const { body } = await driver.send('POST', '/cells/us-2/credential-rotation', { as: 'operator' });
-      driver.ids.set('credentialRotationId', body.credentialRotationId);
+      // One that has ended: the first read and the conditional one must see the same.
+      await vi.waitUntil(
+        async () => {
+          const { body } = await driver.get('/credential-rotations', 'operator');
+          const ended = body.items.find(({ status }: { status: string }) => status !== 'running');
+          if (ended) driver.ids.set('credentialRotationId', ended.credentialRotationId);
+          return ended !== undefined;
+        },
+        { timeout: 90_000, interval: 200 },
+      );
     },
   },
   'fleet.startRollout': {
