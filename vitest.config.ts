@@ -57,8 +57,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // What a test polls for comes as soon as it can; a busy machine takes longer than the default of one second.
     expect: { poll: { timeout: 20_000 } },
-    // Tests wait for servers more than they compute: three at a time, also on a machine with two cores.
-    maxWorkers: 3,
+    // Tests wait for servers more than they compute: four at a time, also on a machine with two cores.
+    maxWorkers: 4,
     // Modules are loaded once a worker, not once a file: no test leaves anything changed behind.
     isolate: false,
     sequence: { sequencer: LongestFirst },

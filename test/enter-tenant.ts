@@ -38,9 +38,9 @@ export async function asTenant<Result>(
   }
 }
 
-/** Looks again until it is so: for what another session is doing, which no promise tells. @throws after 10 s. */
+/** Looks again until it is so: for what another session is doing, which no promise tells. @throws after 30 s. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 30_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error(`it never came about that ${isSo}`);
   }
