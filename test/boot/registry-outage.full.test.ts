@@ -167,7 +167,6 @@ const OUTAGES: Record<string, (over: Promise<unknown>) => Promise<void>> = {
   },
 };
 
-// In `npm test` one of both: to be killed is the harder one.
 describe.each(Object.entries(OUTAGES))('a registry that is %s under load', (_how, outage) => {
   test('cached tenants are served throughout, removed users are not, and all recovers by itself', async () => {
     await setActive(true);
