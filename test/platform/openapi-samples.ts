@@ -229,6 +229,7 @@ export const samples: Readonly<Record<string, Sample>> = {
   },
   'credentials.read': {
     before: async (driver) => {
+      await driver.send('POST', '/cells/us-2/credential-rotation', { as: 'operator', body: { now: true } });
       // One that has ended: the first read and the conditional one must see the same.
       await vi.waitUntil(
         async () => {
