@@ -80,7 +80,7 @@ test('npm run deploy:local synthesizes the project and deploys it', async () => 
     env: { ...process.env, AWS_PORT, STRATA_CELLS: 'us=2', MOVE_MAX_PAUSE_MS: '250' },
   });
   expect(stdout).toMatch(/^synthesizing the CDK app\n/);
-  expect(stdout).toMatch(/\nStrata-us-operations {2}UPDATE_COMPLETE\ndeployed\n$/);
+  expect(stdout).toMatch(/\nStrata-us-fleet {2}UPDATE_COMPLETE\ndeployed\n$/);
   await allAreServed();
 }, 300_000);
 
