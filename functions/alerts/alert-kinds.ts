@@ -99,7 +99,7 @@ export const ALERT_KINDS = {
     severity: 'critical',
     reads: 'database',
     condition:
-      'A tenant is fenced beyond the expiry of the fence, so nobody has written since. Ends when the fence is lowered.',
+      'A tenant is fenced beyond the expiry of the fence, so no write has succeeded since. Ends when the fence is lowered.',
     advice:
       'The tenant’s next write clears the fence, and so does recovery (strata tick move-recovery). If it comes back, abort the move.',
   },

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { namedIssues } from '../contracts/input-issues.ts';
 import { readInput } from '../resources/read-input.ts';
 import { InvalidBackupInput } from './errors.ts';
 
@@ -40,7 +41,7 @@ const input = z.strictObject(
 export function readBackupInput(value: unknown): BackupInput {
   const { data, issues } = readInput(input, value);
   if (issues) {
-    throw new InvalidBackupInput(issues.map(({ path, message }) => ({ path: path.join('.'), message })));
+    throw new InvalidBackupInput(namedIssues(issues));
   }
   const { tenantId, slug, backupId, startedBy } = data;
   const tenant = tenantId ?? slug;

@@ -1,3 +1,5 @@
+import { invalidInputMessage, type NamedIssue } from '../contracts/input-issues.ts';
+
 /**
  * Errors of a backup. `name` equals the class name and survives minification: `workflows/` imports the classes for
  * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
@@ -52,12 +54,9 @@ export class BackupNotStarted extends BackupError {
 /** The input is malformed, or names no tenant of this region; `issues` names each field. */
 export class InvalidBackupInput extends BackupError {
   override readonly name = 'InvalidBackupInput';
-  readonly issues: readonly { readonly path: string; readonly message: string }[];
-  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
-    const named = issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.slice(0, 100) || 'input'}: ${message}`);
-    super(`The input is not valid: ${named.join('; ')}`);
+  readonly issues: readonly NamedIssue[];
+  constructor(issues: readonly NamedIssue[]) {
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

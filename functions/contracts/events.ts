@@ -139,7 +139,7 @@ const ofUsage = {
 const ofAlert = {
   alertId: field(z.uuid(), 'As in `GET /alerts`, which also has the summary.'),
   kind: field(shortText(), 'Which condition holds.'),
-  severity: field(z.enum(['warning', 'critical']), 'How soon somebody should look at it.'),
+  severity: field(z.enum(['warning', 'critical']), 'How soon it needs an operator.'),
   cellId: field(z.nullable(shortText()), 'The cell that it is about, if it is about one.'),
 };
 

@@ -1,3 +1,5 @@
+import { invalidInputMessage, type NamedIssue } from '../contracts/input-issues.ts';
+
 /**
  * Errors of rotations of database credentials. `name` equals the class name and survives minification: `workflows/`
  * imports the classes for Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and
@@ -10,12 +12,9 @@ export abstract class CredentialError extends Error {
 /** The input is malformed, or names nothing that has credentials; `issues` names each field. */
 export class InvalidCredentialInput extends CredentialError {
   override readonly name = 'InvalidCredentialInput';
-  readonly issues: readonly { readonly path: string; readonly message: string }[];
-  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
-    const named = issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.slice(0, 100) || 'input'}: ${message}`);
-    super(`The input is not valid: ${named.join('; ')}`);
+  readonly issues: readonly NamedIssue[];
+  constructor(issues: readonly NamedIssue[]) {
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

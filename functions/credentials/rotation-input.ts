@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { namedIssues } from '../contracts/input-issues.ts';
 import type { CredentialTarget } from './credential-subject.ts';
 import { InvalidCredentialInput } from './errors.ts';
 
@@ -27,9 +28,7 @@ export interface RotationInput {
 export function readRotationInput(given: unknown): RotationInput {
   const { data, error } = input.safeParse(given);
   if (error) {
-    throw new InvalidCredentialInput(
-      error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
-    );
+    throw new InvalidCredentialInput(namedIssues(error.issues));
   }
   const { rotationId, now = false, startedBy } = data;
   return { rotationId, target: targetOf(data), isImmediate: now, startedBy };

@@ -1,3 +1,5 @@
+import { invalidInputMessage, type NamedIssue } from '../contracts/input-issues.ts';
+
 /**
  * Errors of an export. `name` equals the class name and survives minification: `workflows/` imports the classes for
  * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
@@ -33,12 +35,9 @@ export class ExportNotStarted extends ExportError {
 /** The input is malformed, or names no tenant of this region; `issues` names each field. */
 export class InvalidExportInput extends ExportError {
   override readonly name = 'InvalidExportInput';
-  readonly issues: readonly { readonly path: string; readonly message: string }[];
-  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
-    const named = issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.slice(0, 100) || 'input'}: ${message}`);
-    super(`The input is not valid: ${named.join('; ')}`);
+  readonly issues: readonly NamedIssue[];
+  constructor(issues: readonly NamedIssue[]) {
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { namedIssues } from '../contracts/input-issues.ts';
 import { readInput } from '../resources/read-input.ts';
 import { InvalidExportInput } from './errors.ts';
 
@@ -43,7 +44,7 @@ const input = z.strictObject(
 export function readExportInput(value: unknown): ExportInput {
   const { data, issues } = readInput(input, value);
   if (issues) {
-    throw new InvalidExportInput(issues.map(({ path, message }) => ({ path: path.join('.'), message })));
+    throw new InvalidExportInput(namedIssues(issues));
   }
   const { tenantId, slug, exportId, backupId, startedBy } = data;
   const tenant = tenantId ?? slug;

@@ -1,3 +1,5 @@
+import { invalidInputMessage } from '../contracts/input-issues.ts';
+
 /**
  * Errors of a move. `name` equals the class name and survives minification: `workflows/` imports the classes for Retry
  * and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
@@ -91,11 +93,7 @@ export class InvalidMoveInput extends MoveError {
   override readonly name = 'InvalidMoveInput';
   readonly issues: readonly InputIssue[];
   constructor(issues: readonly InputIssue[]) {
-    // Bounded, because an input may have any number of unknown fields and Step Functions limits the length of a cause.
-    const told = issues
-      .slice(0, 10)
-      .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
-    super(`The input is not valid: ${told.join('; ')}`);
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

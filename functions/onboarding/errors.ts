@@ -1,3 +1,5 @@
+import { invalidInputMessage } from '../contracts/input-issues.ts';
+
 // `placement` chooses a cell and `places` makes a tenant's place; their refusals end an onboarding like those below.
 export { NoCellCapacity } from '../placement/errors.ts';
 export {
@@ -42,11 +44,7 @@ export class InvalidOnboardingInput extends LifecycleError {
   override readonly name = 'InvalidOnboardingInput';
   readonly issues: readonly InputIssue[];
   constructor(issues: readonly InputIssue[]) {
-    // Bounded, because an input may have any number of unknown fields and Step Functions limits the length of a cause.
-    const told = issues
-      .slice(0, 10)
-      .map((issue) => `${issue.path.slice(0, 100) || 'input'}: ${issue.message}`);
-    super(`The input is not valid: ${told.join('; ')}`);
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

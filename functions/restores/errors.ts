@@ -2,6 +2,7 @@
  * Errors of a restore. `name` equals the class name and survives minification: `workflows/` imports the classes for
  * Retry and Catch. `message` may be shown to a client; `cause` has the details for operators and is only logged.
  */
+import { invalidInputMessage, type NamedIssue } from '../contracts/input-issues.ts';
 import type { BackupWindow } from '../registry/backups.ts';
 
 export abstract class RestoreError extends Error {
@@ -11,12 +12,9 @@ export abstract class RestoreError extends Error {
 /** The input is malformed, or names something that does not exist; `issues` names each field. */
 export class InvalidRestoreInput extends RestoreError {
   override readonly name = 'InvalidRestoreInput';
-  readonly issues: readonly { readonly path: string; readonly message: string }[];
-  constructor(issues: readonly { readonly path: string; readonly message: string }[]) {
-    const named = issues
-      .slice(0, 10)
-      .map(({ path, message }) => `${path.slice(0, 100) || 'input'}: ${message}`);
-    super(`The input is not valid: ${named.join('; ')}`);
+  readonly issues: readonly NamedIssue[];
+  constructor(issues: readonly NamedIssue[]) {
+    super(invalidInputMessage(issues));
     this.issues = issues;
   }
 }

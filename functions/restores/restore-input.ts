@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { namedIssues } from '../contracts/input-issues.ts';
 import { readInput } from '../resources/read-input.ts';
 import { InvalidRestoreInput } from './errors.ts';
 import type { RestoredState } from './restore-records.ts';
@@ -123,5 +124,5 @@ export function readRestoreInput(value: unknown): RestoreInput {
 function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown): z.output<Schema> {
   const { data, issues } = readInput(schema, value);
   if (!issues) return data;
-  throw new InvalidRestoreInput(issues.map(({ path, message }) => ({ path: path.join('.'), message })));
+  throw new InvalidRestoreInput(namedIssues(issues));
 }
