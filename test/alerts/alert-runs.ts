@@ -106,11 +106,12 @@ export class AlertRuns {
     return rows.map((row) => ({ ...row, details: JSON.parse(row.details) }));
   }
 
-  /** Subjects of the messages about an alert of that kind. */
+  /** Subjects of the messages about an alert of that kind. @param about the tenant's or the cell's id; absent: any */
   subjects(kind: string, about = ''): string[] {
-    return this.notices
-      .map(({ subject }) => subject)
-      .filter((subject) => subject.includes(`: ${kind} `) && subject.includes(about));
+    const those = this.notices.filter(
+      ({ subject, message }) => subject.includes(`: ${kind} `) && message.includes(about),
+    );
+    return those.map(({ subject }) => subject);
   }
 
   /** Two runs open one alert, and publish it once. Call it once per tenant or cell and kind. @returns the alert */

@@ -1,4 +1,7 @@
-/** Each alert from its real cause: it opens once over several runs, is published once, and ends with its condition. */
+/**
+ * The rules about databases, cells and access: an alert opens once over several runs, is published once, and ends with its
+ * condition. Entries of audit logs are inserted here; test/platform/alerts.test.ts has those of requests.
+ */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -26,7 +29,7 @@ beforeEach(() => {
 const update = (sql: string, parameters: Record<string, string | number>) =>
   world.registry.query(sql, parameters);
 
-describe('the strategy’s five', () => {
+describe('sizes, connections and statements', () => {
   test('alert database-size: a schema that grows beyond 80 % of its tenant’s storage, until the limit is raised', async () => {
     const tenant = await world.metered.addTenant('schema', 'us-1', { maxStorageGb: 1 });
     const bytes = async () => {
@@ -197,23 +200,6 @@ describe('unusual access', () => {
       kind: 'access-operator',
       end: () => age(quiet, '1 hour'),
     });
-  });
-
-  test('one user who changes many times what the tenant’s users change on a day', async () => {
-    const change = { actor: 'user:ada@tenant.test', action: 'employee.update', status: '200' };
-    const tenant = await world.metered.addTenant('schema', 'us-1');
-    const user = randomUUID();
-    await log(tenant, { ...change, user }, 600, '2 hours');
-    await world.run();
-    // A new tenant, which imports its data.
-    expect(await world.alerts(tenant.tenantId)).toEqual([]);
-    for (const days of [2, 3, 4]) await log(tenant, change, 60, `${days} days`);
-    const alert = await world.opensOnceAndEnds({
-      about: tenant.tenantId,
-      kind: 'access-volume',
-      end: () => age(tenant, '1 day'),
-    });
-    expect(alert.details).toEqual({ actor: user, changes: 600, usualOnADay: 60 });
   });
 
   test('an operator’s first access to a tenant that has encrypted fields', async () => {
@@ -397,21 +383,6 @@ describe('cells', () => {
       databaseLoad: expect.any(Number),
       proxySecrets: 1,
     });
-  });
-
-  test('secrets that a proxy does not accept', async () => {
-    const missing = ['arn:aws:secretsmanager:us-east-1:000000000000:secret:strata/tenant/1/tenant_1-AbCdEf'];
-    let state = { secrets: 2, missing, authFailure: null as string | null };
-    const healthy = { secrets: 1, missing: [], authFailure: null };
-    const alert = await world.opensOnceAndEnds({
-      about: 'us-1',
-      kind: 'proxy-secrets',
-      run: { readProxy: async (cellId) => (cellId === 'us-1' ? state : healthy) },
-      end: async () => {
-        state = { secrets: 2, missing: [], authFailure: null };
-      },
-    });
-    expect(alert.details).toMatchObject({ missing: ['strata/tenant/1/tenant_1'] });
   });
 
   test('a proxy that cannot be read ends no alert about it', async () => {
