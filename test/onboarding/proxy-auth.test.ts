@@ -124,6 +124,35 @@ test('alert proxy-secrets: secrets that a deployment has erased, until the sched
   expect(secretArn).toContain(`:secret:${missing}-`);
 });
 
+test('alert proxy-secrets: a password that was changed in the database only, until it is the secret’s again', async () => {
+  const role = 'strata_starter';
+  const password = (value: string) => plane.master.query(`ALTER ROLE ${role} PASSWORD '${value}'`);
+  await plane.master.query(`CREATE ROLE ${role} LOGIN PASSWORD 'starter-password'`);
+  await plane.deploy(`${cellId}-target`, {
+    Resources: {
+      Target: {
+        Type: 'AWS::RDS::DBProxyTargetGroup',
+        Properties: { DBProxyName: cellId, TargetGroupName: 'default', DBClusterIdentifiers: ['registry'] },
+      },
+    },
+  });
+  const alerts = new AlertRuns(plane.registry);
+  const run = { readProxy: (ofCell: string) => readProxyAuth(plane.registry, ofCell) };
+  await alerts.run(run);
+  expect(await alerts.alerts(cellId)).toEqual([]);
+  await password('changed by hand');
+  const alert = await alerts.opensOnceAndEnds({
+    about: cellId,
+    kind: 'proxy-secrets',
+    run,
+    end: () => password('starter-password'),
+  });
+  expect(alert).toMatchObject({
+    summary: `The proxy of cell ${cellId} cannot sign in to its database.`,
+    details: { authFailure: expect.any(String) },
+  });
+});
+
 test('a list that is right is left alone', async () => {
   await addTenant();
   expect(await reconcileProxyAuth(plane.registry, cellId)).toEqual({ changed: true, secrets: 2 });
