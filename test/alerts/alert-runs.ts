@@ -36,6 +36,8 @@ export interface OpenAlert {
   /** The tenant's or the cell's id; empty for an alert about neither. */
   readonly about: string;
   readonly kind: AlertKind;
+  /** Of the work that the alert is about, where there are several such alerts. */
+  readonly id?: string;
   readonly run?: RunOptions;
 }
 
@@ -115,26 +117,35 @@ export class AlertRuns {
   }
 
   /** Two runs open one alert, and publish it once. Call it once per tenant or cell and kind. @returns the alert */
-  async opensOnce({ about, kind, run }: OpenAlert): Promise<AlertRow> {
-    for (let times = 0; times < 2; times++) await this.run(run);
+  async opensOnce(alert: OpenAlert): Promise<AlertRow> {
+    for (let times = 0; times < 2; times++) await this.run(alert.run);
     expect(this.failures).toEqual([]);
-    const open = await this.alerts(about, kind);
+    const open = await this.#found(alert);
     expect(open).toMatchObject([{ status: 'open', published: true, resolutionPublished: false }]);
-    expect(this.subjects(kind, about)).toHaveLength(1);
+    expect(this.#published(alert)).toHaveLength(1);
     return open[0]!;
   }
 
   /** The next run ends the alert of `opensOnce`, and publishes that. */
-  async ends({ about, kind, run }: OpenAlert): Promise<void> {
-    await this.run(run);
+  async ends(alert: OpenAlert): Promise<void> {
+    await this.run(alert.run);
     expect(this.failures).toEqual([]);
-    expect(await this.alerts(about, kind)).toMatchObject([
+    expect(await this.#found(alert)).toMatchObject([
       { status: 'resolved', published: true, resolutionPublished: true },
     ]);
-    expect(this.subjects(kind, about).map((subject) => subject.split(':')[0])).toEqual([
+    expect(this.#published(alert).map((subject) => subject.split(':')[0])).toEqual([
       expect.stringMatching(/^Strata (WARNING|CRITICAL)$/),
       'Strata RESOLVED',
     ]);
+  }
+
+  async #found({ about, kind, id }: OpenAlert): Promise<AlertRow[]> {
+    const found = await this.alerts(about, kind);
+    return found.filter(({ details }) => id === undefined || details.id === id);
+  }
+
+  #published({ about, kind, id = about }: OpenAlert): string[] {
+    return this.subjects(kind, id);
   }
 
   /** @param end ends the condition, which is there when this is called. @returns the alert while it was open */
