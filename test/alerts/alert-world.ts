@@ -6,13 +6,14 @@ import { AlertRuns } from './alert-runs.ts';
 export class AlertWorld extends AlertRuns {
   readonly metered: MeteredWorld;
 
-  private constructor(metered: MeteredWorld) {
-    super(metered.registry, { surveysDatabases: true });
+  private constructor(metered: MeteredWorld, surveysDatabases: boolean) {
+    super(metered.registry, { surveysDatabases });
     this.metered = metered;
   }
 
-  static async create(): Promise<AlertWorld> {
-    const world = new AlertWorld(await MeteredWorld.create());
+  /** @param options `surveysDatabases`: as of {@link AlertRuns}. */
+  static async create({ surveysDatabases = true } = {}): Promise<AlertWorld> {
+    const world = new AlertWorld(await MeteredWorld.create(), surveysDatabases);
     await world.metered.addCell('us-1');
     return world;
   }

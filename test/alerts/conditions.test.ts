@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
+import type { IsolationModel } from '../../functions/contracts/tenant.ts';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
 import { lowerAbandonedFence, raiseFence } from '../../functions/database/transfer/fence.ts';
 import { meterTenants } from '../../functions/metering/meter-tenants.ts';
@@ -13,6 +14,7 @@ import { keepChains } from '../../functions/upkeep/audit-chains.ts';
 import { AuditedTenant } from '../audit/audited-tenant.ts';
 import { startLocalBucket } from '../backup/local-bucket.ts';
 import { asTenant, until } from '../enter-tenant.ts';
+import { sampled } from '../full-run.ts';
 import type { TestTenant } from '../test-database.ts';
 import { withThresholds } from './alert-runs.ts';
 import { AlertWorld } from './alert-world.ts';
@@ -165,7 +167,8 @@ describe('unusual access', () => {
     await superuser.end();
   };
 
-  test.each(['shared', 'schema'] as const)('a burst of refusals of one user, in %s', async (model) => {
+  const models = sampled<IsolationModel[]>(['schema'], ['shared', 'schema']);
+  test.each(models)('a burst of refusals of one user, in %s', async (model) => {
     const tenant = await world.metered.addTenant(model, 'us-1');
     const user = randomUUID();
     const refused = { user, actor: 'user:eve@tenant.test', action: 'request.refused' };
