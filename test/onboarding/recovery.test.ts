@@ -129,22 +129,21 @@ describe.each(['starter', 'business', 'enterprise'])('a %s tenant', (tier) => {
   });
 });
 
-test('alert work-overdue, alert work-failed: an onboarding that takes long, is stopped, and is resumed by the same input', async () => {
+test('alert work-overdue, alert work-failed: an onboarding that takes long, times out, and is resumed by the same input', async () => {
   const alerts = new AlertRuns(plane.registry);
   const { slug, tenantId, input, executionArn } = await provisioning('business');
   await begin(slug);
   await alerts.run();
   expect(await alerts.alerts(tenantId)).toEqual([]);
-  const stop = async () => {
-    await states.send(new StopExecutionCommand({ executionArn }));
-    await expect.poll(() => fate(executionArn), { timeout: 5_000 }).toBe('ABORTED');
-    await recoveryTask({ detail: { executionArn, status: 'ABORTED' } }, {} as Context);
+  const timeOut = async () => {
+    await expect.poll(() => fate(executionArn), { timeout: 5_000 }).toBe('TIMED_OUT');
+    await recoveryTask({ detail: { executionArn, status: 'TIMED_OUT' } }, {} as Context);
   };
   const late = await alerts.opensOnceAndEnds({
     about: tenantId,
     kind: 'work-overdue',
     run: overdueAtOnce('onboarding'),
-    end: stop,
+    end: timeOut,
   });
   expect(late.details).toEqual({ work: 'onboarding', id: tenantId });
   const planned = { executionArn: arnOf(`${slug}-2`), replaces: undefined };
