@@ -4,6 +4,7 @@ import { strata } from '../infra/cli/run-command.ts';
 import { administrator, inDatabases } from './platform-databases.ts';
 import {
   type Answer,
+  ASK_EVERY_MS,
   call,
   onboardOwnTenant,
   operatorToken,
@@ -107,7 +108,10 @@ test('a move whose execution is stopped opens an alert, and the next move ends i
   const start = () =>
     call('POST', `/tenants/${slug}/moves`, { token: operator, body: { targetTier: 'business' } });
   const ended = async (path: string) => {
-    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', { timeout: 60_000 });
+    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', {
+      timeout: 60_000,
+      interval: ASK_EVERY_MS,
+    });
     return (await get(path)).body.status;
   };
   const { body: move, headers } = await start();
