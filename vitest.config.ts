@@ -39,7 +39,7 @@ const project = (
 const order = ['alone', 'platform', 'synthesized', 'parts'];
 /** Parts of names of files that take long although they are short, or longer the later they run. */
 const long = [
-  'daily-backups',
+  'platform/backups.test',
   ...['hostile-credential', 'mutation/guards', 'protocol-model', 'relocate-killed', 'reshape-killed'],
   ...['relocate-repeats', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
 ];

@@ -112,18 +112,21 @@ test('a move whose execution is stopped opens an alert, and the next move ends i
       timeout: 60_000,
       interval: ASK_EVERY_MS,
     });
-    return (await get(path)).body.status;
+    return (await get(path)).body;
   };
   const { body: move, headers } = await start();
   await states.send(new StopExecutionCommand({ executionArn: move.executionArn }));
-  expect(await ended(headers.get('location') as string)).toBe('aborted');
+  expect(await ended(headers.get('location') as string)).toMatchObject({ status: 'aborted' });
   for (let times = 0; times < 2; times++) await tick();
   const alerts = async () => (await get(`/alerts?kind=move-failed&tenantId=${tenantId}`)).body.items;
   const [alert, ...more] = await alerts();
   expect(more).toEqual([]);
   expect(alert).toMatchObject({ status: 'open', severity: 'critical', details: { moveId: move.moveId } });
   const again = await start();
-  expect(await ended(again.headers.get('location') as string)).toBe('succeeded');
+  expect(await ended(again.headers.get('location') as string)).toMatchObject({
+    status: 'succeeded',
+    reason: null,
+  });
   await tick();
   expect(await alerts()).toMatchObject([{ alertId: alert.alertId, status: 'resolved' }]);
 });
